@@ -1,0 +1,1 @@
+//! The Cloudflare API, version 4: a typed thin client.

@@ -1,0 +1,1 @@
+//! The tunnel connector: edge discovery, registration, requests over HTTP/2.

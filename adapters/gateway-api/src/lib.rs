@@ -1,0 +1,1 @@
+//! Gateway API and core objects as users write them, and their conversion to domain values.

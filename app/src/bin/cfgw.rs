@@ -1,0 +1,2 @@
+//! cfgw.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Settings of every program: defaults, file, environment, flags, validated at start.

@@ -1,0 +1,178 @@
+//! What must be true at Cloudflare, what is true, and the way from one to the other.
+//!
+//! - [`EdgeIntent`]: what must be true for one Gateway. It has no field for credentials.
+//! - [`EdgeStatus`]: what the edge answered.
+//! - [`claims`]: which Gateway may have which hostname.
+//! - [`mark`]: how our own records and tunnels are told from others'.
+//! - [`plan`]: the ordered changes, every prefix of which is safe.
+
+pub mod claims;
+pub mod mark;
+pub mod objects;
+pub mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::names::{Hostname, ObjectKey, TunnelId};
+
+/// What must be true at the edge for one Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeIntent {
+    /// The Gateway.
+    pub gateway: ObjectKey,
+    /// Hostnames that this Gateway serves and may have a record for.
+    pub hostnames: BTreeSet<Hostname>,
+    /// Hostnames that an older claim of another Gateway holds, with that Gateway. This Gateway's plan
+    /// leaves their records alone: the new holder takes them over in place.
+    pub yielded: BTreeMap<Hostname, ObjectKey>,
+    /// For which of the hostnames DNS is managed.
+    pub dns: DnsPolicy,
+}
+
+/// For which hostnames DNS records are made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DnsPolicy {
+    /// All that lie in a zone that the credentials can see.
+    #[default]
+    All,
+    /// Only names directly below one of these (`x.zone`, `*.zone`), as `spec.dns.zones` says.
+    Below(Vec<Hostname>),
+    /// None.
+    Off,
+}
+
+impl DnsPolicy {
+    /// Whether records are made for this hostname.
+    pub fn manages(&self, hostname: &Hostname) -> bool {
+        match self {
+            Self::All => true,
+            Self::Off => false,
+            Self::Below(zones) => {
+                let parent = hostname.as_str().split_once('.').map(|(_, parent)| parent);
+                zones.iter().any(|zone| parent == Some(zone.as_str()))
+            }
+        }
+    }
+}
+
+/// What is true at the edge for one Gateway, after a reconcile.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EdgeStatus {
+    /// Tunnels of this Gateway. One today; no caller may count on that.
+    pub tunnels: Vec<TunnelStatus>,
+    /// An outcome for each hostname of the intent.
+    pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
+    /// What the dashboard shows of the hostnames.
+    pub ingress: IngressOutcome,
+}
+
+/// A tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelStatus {
+    /// Its id.
+    pub id: TunnelId,
+    /// Where records point: `<id>.cfargotunnel.com`.
+    pub address: String,
+}
+
+/// What became of one hostname.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostnameOutcome {
+    /// The record is there and ours.
+    Applied,
+    /// A record that is not ours has the name; it stays as it is. `found` describes it, e.g.
+    /// `A record 192.0.2.1`.
+    Conflict {
+        /// Type and content of the record.
+        found: String,
+    },
+    /// Another Gateway holds the name.
+    Claimed {
+        /// The holder.
+        by: ObjectKey,
+    },
+    /// No zone that the credentials can see covers the name.
+    NoZone,
+    /// The credentials may not write the zone.
+    Forbidden {
+        /// The edge's words, with the permission that is missing.
+        message: String,
+    },
+    /// DNS is not managed for the name.
+    NotManaged,
+    /// Not known whether the record is there: a read or a write failed.
+    Unknown {
+        /// What failed.
+        message: String,
+    },
+}
+
+/// Whether the ingress document shows every hostname.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum IngressOutcome {
+    /// One rule for each hostname.
+    #[default]
+    Complete,
+    /// More hostnames than Cloudflare takes rules: one catch-all stands for all.
+    CatchAll {
+        /// How many hostnames there are.
+        hostnames: usize,
+    },
+}
+
+/// Why the edge could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct EdgeError {
+    /// What sort of failure.
+    pub kind: EdgeErrorKind,
+    /// For the user: what failed and what would help. Never holds a secret.
+    pub message: String,
+    /// When the edge asked to come back.
+    pub retry_after: Option<Duration>,
+}
+
+/// Sorts of failure at the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EdgeErrorKind {
+    /// The Gateway's credentials are missing or incomplete; the user must act.
+    Credentials,
+    /// The token is not accepted.
+    Unauthenticated,
+    /// The token lacks a permission.
+    Forbidden,
+    /// It is not there.
+    NotFound,
+    /// It is there already, or in use.
+    Conflict,
+    /// The request breaks a rule.
+    Invalid,
+    /// Too many requests.
+    RateLimited,
+    /// Not reachable, timed out, or failed on its side. Nothing is known about the request's effect.
+    Unavailable,
+    /// The broker that stands before the edge is not reachable.
+    BrokerUnavailable,
+}
+
+impl EdgeErrorKind {
+    /// Whether trying again without anybody acting may help.
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited | Self::Unavailable | Self::BrokerUnavailable | Self::Conflict
+        )
+    }
+}
+
+impl EdgeError {
+    /// An error without a time to come back.
+    pub fn new(kind: EdgeErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Cloudflare's objects, as far as we use them. Field meanings: developers.cloudflare.com/api.
+
+use crate::names::{Hostname, RecordId, TunnelId, ZoneId};
+
+/// A tunnel as `GET …/cfd_tunnel` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Its id.
+    pub id: TunnelId,
+    /// Its name, unique among the account's tunnels that are not deleted.
+    pub name: String,
+    /// Whether its ingress document is kept at Cloudflare (`config_src: cloudflare`).
+    pub remotely_configured: bool,
+}
+
+/// Connections of one connector, as `GET …/cfd_tunnel/{id}/connections` lists them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connector {
+    /// The connector's own id.
+    pub id: String,
+    /// How many connections it holds.
+    pub connections: usize,
+}
+
+/// Ingress rules of a remotely configured tunnel, in order, without the final catch-all rule.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IngressDocument {
+    /// One for each hostname; for people reading the dashboard, not for routing.
+    pub rules: Vec<IngressRule>,
+    /// Service of the last rule, which takes what no other took.
+    pub catch_all: String,
+}
+
+/// One ingress rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressRule {
+    /// Exact or wildcard.
+    pub hostname: Hostname,
+    /// Where it leads, e.g. `http://my-gateway.default`.
+    pub service: String,
+}
+
+/// A DNS zone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Zone {
+    /// Its id.
+    pub id: ZoneId,
+    /// Its apex, in lower case.
+    pub name: String,
+}
+
+/// A DNS record, of any type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// Type and content, as for writing.
+    pub data: RecordData,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordData {
+    /// Full name in lower case, `*.` included. A name that is no hostname of ours to be, e.g.
+    /// `_dmarc.example.com`, stands as it is.
+    pub name: String,
+    /// `CNAME`, `A`, `TXT` …
+    pub kind: String,
+    /// Content as the API gives it.
+    pub content: String,
+    /// Whether Cloudflare's edge answers for it.
+    pub proxied: bool,
+    /// Seconds; 1 means automatic.
+    pub ttl: u32,
+    /// Comment; empty where there is none.
+    pub comment: String,
+}
+
+/// One batch of changes to a zone. The API carries it out in this order, as one transaction
+/// (`POST /zones/{id}/dns_records/batch`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordBatch {
+    /// Removed first.
+    pub deletes: Vec<RecordId>,
+    /// Replaced whole.
+    pub puts: Vec<(RecordId, RecordData)>,
+    /// Made last.
+    pub posts: Vec<RecordData>,
+}
+
+impl RecordBatch {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of operations.
+    pub fn len(&self) -> usize {
+        self.deletes.len() + self.puts.len() + self.posts.len()
+    }
+}

@@ -1,0 +1,45 @@
+//! GatewayClass and Gateway.
+
+use std::collections::BTreeMap;
+
+use super::{Defect, Listener};
+use crate::names::{ObjectKey, ObjectRef, Timestamp};
+
+/// A GatewayClass (cluster-scoped).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayClass {
+    /// Object name.
+    pub name: String,
+    /// `metadata.generation`; 0 where the source has none.
+    pub generation: i64,
+    /// Which controller serves it. Classes of other controllers are kept out of everything.
+    pub controller: String,
+    /// `spec.parametersRef`: where the default Cloudflare credentials are. The namespace is the one
+    /// written; an absent one is a defect.
+    pub parameters: Option<ObjectRef>,
+    /// What cannot be acted upon.
+    pub defects: Vec<Defect>,
+}
+
+/// A Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `metadata.generation`; 0 where the source has none.
+    pub generation: i64,
+    /// `metadata.creationTimestamp`; the epoch where the source has none.
+    pub created: Timestamp,
+    /// `metadata.deletionTimestamp` is set: it is held only until it is gone at the edge.
+    pub deleting: bool,
+    /// `spec.gatewayClassName`.
+    pub class: String,
+    /// In the order written.
+    pub listeners: Vec<Listener>,
+    /// `spec.infrastructure.parametersRef`, in the Gateway's own namespace.
+    pub parameters: Option<ObjectRef>,
+    /// Annotations, for the keys of our own groups.
+    pub annotations: BTreeMap<String, String>,
+    /// What cannot be acted upon, listeners excepted: those carry their own.
+    pub defects: Vec<Defect>,
+}

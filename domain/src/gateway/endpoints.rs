@@ -1,0 +1,83 @@
+//! Where traffic ends: Services, EndpointSlices, and the namespaces they live in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::names::ObjectKey;
+
+/// A namespace, for its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Object name.
+    pub name: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `spec.ports`.
+    pub ports: Vec<ServicePort>,
+    /// `spec.externalName`, set for `type: ExternalName` only.
+    pub external_name: Option<String>,
+}
+
+/// One of `spec.ports`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Empty where the Service has one unnamed port. Joins with the port name of an EndpointSlice.
+    pub name: String,
+    /// What a backendRef names.
+    pub port: u16,
+    /// What the backend speaks.
+    pub protocol: AppProtocol,
+}
+
+/// `appProtocol` of a Service port (KEP-3726 names).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AppProtocol {
+    /// HTTP/1.1; also when nothing is written.
+    Http1,
+    /// `kubernetes.io/h2c`: HTTP/2 in clear text.
+    H2c,
+    /// `kubernetes.io/ws`: WebSocket over HTTP/1.1.
+    WebSocket,
+    /// Anything else: such a backend resolves to UnsupportedProtocol.
+    Other(String),
+}
+
+/// An EndpointSlice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// From label `kubernetes.io/service-name`.
+    pub service: String,
+    /// Port name to target port.
+    pub ports: BTreeMap<String, u16>,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of a slice: takes traffic on every port of the slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// An address of the pod.
+    pub host: EndpointHost,
+    /// `conditions.ready`; absent counts as ready.
+    pub ready: bool,
+    /// `conditions.serving` while terminating; takes traffic only where no endpoint is ready.
+    pub serving: bool,
+}
+
+/// Address of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EndpointHost {
+    /// IPv4 or IPv6.
+    Address(IpAddr),
+    /// A DNS name (addressType FQDN, or a Service's externalName in the standalone program).
+    Name(String),
+}

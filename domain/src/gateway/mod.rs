@@ -1,0 +1,58 @@
+//! What the cluster says, as values. Everything a user can write has a place here, malformed or not:
+//! bad input is a [`Defect`] that becomes a condition, never an error that stops others.
+//!
+//! Names follow the Gateway API (v1.6).
+
+mod class;
+mod endpoints;
+mod grant;
+mod listener;
+mod route;
+
+pub use class::{Gateway, GatewayClass};
+pub use endpoints::{
+    AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
+};
+pub use grant::{GrantFrom, GrantTo, ReferenceGrant};
+pub use listener::{
+    AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
+};
+pub use route::{
+    BackendRef, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef, PathMatch,
+    QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
+};
+
+/// API group of Gateway, HTTPRoute and their kin.
+pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+
+/// Controller name that our GatewayClasses carry.
+pub const CONTROLLER_NAME: &str = "cloudflare-gateway-controller.io/controller";
+
+/// API group of our own kinds.
+pub const OWN_GROUP: &str = "cloudflare-gateway-controller.io";
+
+/// Something in an object that cannot be acted upon.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Defect {
+    /// Path of the field, e.g. `spec.rules[0].filters[1].cors`.
+    pub field: String,
+    /// Whether the value is wrong, or right and not served here.
+    pub kind: DefectKind,
+    /// What is wrong and how to mend it, as a sentence without the field's name.
+    pub message: String,
+}
+
+/// How a [`Defect`] came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DefectKind {
+    /// Breaks a rule of the API.
+    Invalid,
+    /// Valid, but not served by this version.
+    Unsupported,
+}
+
+impl std::fmt::Display for Defect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}

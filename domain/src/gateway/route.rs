@@ -1,0 +1,177 @@
+//! Routes: HTTPRoute and GRPCRoute in one shape. A GRPCRoute is converted at the border to the HTTP
+//! matches that the Gateway API defines for it (POST, `/service/method`).
+
+use super::Defect;
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
+
+/// Kinds of route that we serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RouteKind {
+    /// HTTPRoute.
+    Http,
+    /// GRPCRoute.
+    Grpc,
+}
+
+impl RouteKind {
+    /// The API's name of the kind.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "HTTPRoute",
+            Self::Grpc => "GRPCRoute",
+        }
+    }
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Which kind it was written as.
+    pub kind: RouteKind,
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `metadata.generation`; 0 where the source has none.
+    pub generation: i64,
+    /// `metadata.creationTimestamp`; the epoch where the source has none. Older routes win ties.
+    pub created: Timestamp,
+    /// `spec.parentRefs`, in the order written.
+    pub parents: Vec<ParentRef>,
+    /// `spec.hostnames`; empty means the listener's. Malformed ones are defects, not listed here.
+    pub hostnames: Vec<Hostname>,
+    /// In the order written.
+    pub rules: Vec<Rule>,
+    /// What cannot be acted upon, wherever in the route it stands.
+    pub defects: Vec<Defect>,
+}
+
+/// One of `spec.parentRefs`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParentRef {
+    /// The parent, with the route's namespace where none is written.
+    pub target: ObjectRef,
+    /// Whether the namespace was written; statuses repeat the reference as its author wrote it.
+    pub namespace_written: bool,
+    /// Listener name.
+    pub section: Option<String>,
+    /// Listener port.
+    pub port: Option<u16>,
+}
+
+/// One of `spec.rules`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Any of them suffices; the API's default (prefix `/`) is already filled in.
+    pub matches: Vec<RouteMatch>,
+    /// Applied in order before a backend is chosen.
+    pub filters: Vec<Filter>,
+    /// Empty: 500, unless a filter answers.
+    pub backends: Vec<BackendRef>,
+}
+
+/// One of `rule.matches`: all parts must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteMatch {
+    /// How the path must look.
+    pub path: PathMatch,
+    /// Upper-case method.
+    pub method: Option<String>,
+    /// Only the first for a name counts (Gateway API); later ones are dropped at the border.
+    pub headers: Vec<HeaderMatch>,
+    /// Only the first for a name counts.
+    pub query: Vec<QueryMatch>,
+}
+
+/// `match.path`. Values start with `/` (but for a regular expression); a defect otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Whole leading segments; `/` matches all, a trailing `/` is ignored.
+    Prefix(String),
+    /// A regular expression (RE2 syntax) for the whole path.
+    Regex(String),
+}
+
+/// One of `match.headers`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeaderMatch {
+    /// Lower case.
+    pub name: String,
+    /// Compared with the header's values joined by `,`.
+    pub value: TextMatch,
+}
+
+/// One of `match.queryParams`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryMatch {
+    /// Case-sensitive.
+    pub name: String,
+    /// Compared with the first value of the parameter.
+    pub value: TextMatch,
+}
+
+/// How a text must look.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TextMatch {
+    /// Equal, byte by byte.
+    Exact(String),
+    /// A regular expression for the whole text.
+    Regex(String),
+}
+
+/// One of `filters` that we serve; any other is a defect of the route.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// RequestHeaderModifier.
+    RequestHeaders(HeaderModifier),
+    /// RequestRedirect.
+    Redirect(Redirect),
+}
+
+/// Sets, adds and removes headers, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct HeaderModifier {
+    /// Name (lower case) and value; replaces what is there.
+    pub set: Vec<(String, String)>,
+    /// Name (lower case) and value; joins what is there.
+    pub add: Vec<(String, String)>,
+    /// Names, lower case.
+    pub remove: Vec<String>,
+}
+
+/// RequestRedirect: `None` keeps what the request had.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: Option<String>,
+    /// Exact hostname.
+    pub hostname: Option<Hostname>,
+    /// Path of the new location.
+    pub path: Option<HttpPathModifier>,
+    /// Port of the new location.
+    pub port: Option<u16>,
+    /// 301 or 302.
+    pub status: u16,
+}
+
+/// Rewriting of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HttpPathModifier {
+    /// The whole path.
+    Full(String),
+    /// The prefix that the rule matched.
+    Prefix(String),
+}
+
+/// One of `rule.backendRefs`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BackendRef {
+    /// The backend, with the route's namespace where none is written.
+    pub target: ObjectRef,
+    /// `port`; required for a Service.
+    pub port: Option<u16>,
+    /// 0 to 1,000,000; 1 by default. 0 takes no traffic.
+    pub weight: u32,
+    /// Where it stands, e.g. `spec.rules[0].backendRefs[1]`.
+    pub field: String,
+}

@@ -1,0 +1,29 @@
+//! What must be true, computed from what was seen: Gateway API semantics, route tables, edge plans and
+//! statuses. Values in, values out: no I/O, no clock, no randomness, no framework types. The one async
+//! part is a pass over the ports ([`reconcile`]), without timers.
+//!
+//! Read in this order:
+//! 1. [`gateway`]: what the cluster says; [`snapshot`]: one complete view of it.
+//! 2. [`attachment`]: which route attaches to which listener, and why not.
+//! 3. [`route_table`]: what a proxy needs to route, and the matcher that answers a request.
+//! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
+//! 5. [`status`]: conditions and reasons as the Gateway API names them.
+//! 6. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
+
+pub mod attachment;
+pub mod edge;
+pub mod gateway;
+pub mod names;
+pub mod ports;
+pub mod reconcile;
+pub mod route_table;
+pub mod secret;
+pub mod snapshot;
+pub mod status;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use names::{
+    AccountId, Hostname, InstallationName, ObjectKey, ObjectRef, RecordId, Timestamp, TunnelId,
+    ZoneId,
+};

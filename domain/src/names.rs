@@ -1,0 +1,308 @@
+//! Names and identifiers, parsed once. A value of one of these types is well formed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Why a text is not the name it should be. The message names the problem and the remedy, not the field:
+/// whoever read the text knows the field.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is not a valid {what}: {problem}")]
+pub struct MalformedName {
+    /// What the text should have been, e.g. `hostname`.
+    pub what: &'static str,
+    /// The text as it was given.
+    pub text: String,
+    /// What is wrong, and what would be right.
+    pub problem: &'static str,
+}
+
+/// An exact hostname (`app.example.com`) or a wildcard (`*.example.com`), in lower case.
+///
+/// Rules: Gateway API `Hostname` (RFC 1123 without a port or an address; a wildcard label only as the
+/// whole first label). A wildcard covers one or more labels, never the apex.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hostname(String);
+
+impl Hostname {
+    /// Parses a hostname; upper case is folded.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        let malformed = |problem| MalformedName {
+            what: "hostname",
+            text: text.to_owned(),
+            problem,
+        };
+        let lower = text.to_ascii_lowercase();
+        let rest = lower.strip_prefix("*.").unwrap_or(&lower);
+        if rest.is_empty() || lower.len() > 253 {
+            return Err(malformed("it must have 1 to 253 characters"));
+        }
+        if rest.contains('*') {
+            return Err(malformed(
+                "`*` may only be the whole first label, as in *.example.com",
+            ));
+        }
+        if rest.contains(':') || rest.parse::<std::net::Ipv4Addr>().is_ok() {
+            return Err(malformed(
+                "ports and addresses are not allowed, only a DNS name",
+            ));
+        }
+        if !rest.split('.').all(is_label) {
+            return Err(malformed(
+                "each label takes a-z, 0-9 and inner `-`, 1 to 63 characters",
+            ));
+        }
+        Ok(Self(lower))
+    }
+
+    /// The text, `*.` included for a wildcard.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `example.com` for `*.example.com`, `None` for an exact name.
+    pub fn wildcard_suffix(&self) -> Option<&str> {
+        self.0.strip_prefix("*.")
+    }
+
+    /// Whether this is a wildcard.
+    pub fn is_wildcard(&self) -> bool {
+        self.wildcard_suffix().is_some()
+    }
+
+    /// Whether an exact host (lower case, without port) is covered.
+    pub fn covers_host(&self, host: &str) -> bool {
+        match self.wildcard_suffix() {
+            None => self.0 == host,
+            Some(suffix) => is_subdomain(host, suffix),
+        }
+    }
+
+    /// The more specific of two hostnames where they overlap, `None` where they do not
+    /// (Gateway API, `HTTPRoute.spec.hostnames`).
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let covers =
+            |wide: &Self, narrow: &Self| match (wide.wildcard_suffix(), narrow.wildcard_suffix()) {
+                (Some(w), Some(n)) => w == n || is_subdomain(n, w),
+                _ => wide.covers_host(&narrow.0),
+            };
+        if covers(self, other) {
+            Some(other.clone())
+        } else if covers(other, self) {
+            Some(self.clone())
+        } else {
+            None
+        }
+    }
+
+    /// Orders by how specific a name is: exact before wildcard, then more characters.
+    pub fn specificity(&self) -> (bool, usize) {
+        (!self.is_wildcard(), self.0.len())
+    }
+
+    /// Whether the name is the zone's apex, below it, or a wildcard directly or further below it.
+    pub fn is_within(&self, zone: &str) -> bool {
+        let name = self.wildcard_suffix().unwrap_or(&self.0);
+        name == zone || is_subdomain(name, zone)
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+        && bytes[0] != b'-'
+        && bytes[bytes.len() - 1] != b'-'
+}
+
+fn is_subdomain(host: &str, suffix: &str) -> bool {
+    host.strip_suffix(suffix)
+        .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
+}
+
+impl fmt::Display for Hostname {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Hostname {
+    type Err = MalformedName;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+/// Namespace and name of an object whose kind is known from where the key stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Never empty: an object without one is read as being in `default`.
+    pub namespace: String,
+    /// Object name, unique in kind and namespace.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// A key from its two parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A reference to an object of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind, e.g. `Service`.
+    pub kind: String,
+    /// Where, and what it is called.
+    pub key: ObjectKey,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// Id of a Cloudflare tunnel: a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TunnelId([u8; 16]);
+
+impl TunnelId {
+    /// From the 16 bytes of the UUID.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes of the UUID, as the tunnel protocol sends them.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Target of the CNAME records of this tunnel: `<id>.cfargotunnel.com`.
+    pub fn address(&self) -> String {
+        format!("{self}.cfargotunnel.com")
+    }
+}
+
+impl fmt::Display for TunnelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for TunnelId {
+    type Err = MalformedName;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || MalformedName {
+            what: "tunnel id",
+            text: text.to_owned(),
+            problem: "a UUID with 32 hexadecimal digits is expected",
+        };
+        let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
+        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(malformed());
+        }
+        let mut bytes = [0; 16];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let text = std::str::from_utf8(pair).map_err(|_| malformed())?;
+            *byte = u8::from_str_radix(text, 16).map_err(|_| malformed())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the id as the API gave it.
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+
+            /// The id as the API wants it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+opaque_id! {
+    /// Id of a Cloudflare account.
+    AccountId
+}
+opaque_id! {
+    /// Id of a DNS zone at Cloudflare.
+    ZoneId
+}
+opaque_id! {
+    /// Id of a DNS record at Cloudflare.
+    RecordId
+}
+
+/// Name of one installation of this software (one per cluster). Part of every tunnel name and of every
+/// ownership mark: two installations in one account must differ, a rebuilt cluster keeps its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstallationName(String);
+
+impl InstallationName {
+    /// Parses a DNS label: 1 to 63 of a-z, 0-9 and inner `-`.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        if is_label(text) && !text.contains('_') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedName {
+                what: "installation name",
+                text: text.to_owned(),
+                problem: "use 1 to 63 of a-z, 0-9 and inner `-`",
+            })
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstallationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A moment in whole seconds since the Unix epoch, as Kubernetes writes them. The domain compares
+/// moments, it never asks for the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(pub i64);

@@ -1,0 +1,128 @@
+//! What a proxy needs to route the requests of one Gateway: plain values, comparable and versioned,
+//! compiled by the controller ([`compile`]) and indexed by the proxy ([`Matcher`]).
+
+mod arrival;
+mod compile;
+mod matcher;
+
+use std::collections::BTreeMap;
+
+use crate::gateway::{EndpointHost, Filter, Protocol, RouteKind, RouteMatch};
+use crate::names::{Hostname, ObjectKey, Timestamp};
+
+pub use arrival::{Arrival, Scheme};
+pub use compile::{CompileInput, compile};
+pub use matcher::{HeaderLookup, Matcher, RequestHead, Selected};
+
+/// Routes and upstreams of one Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTable {
+    /// The Gateway whose tunnel's requests this table routes.
+    pub gateway: ObjectKey,
+    /// Accepted listeners only.
+    pub listeners: Vec<TableListener>,
+    /// Where backends lead. Kept apart from the rules, so that a pod change touches nothing else.
+    pub upstreams: BTreeMap<UpstreamKey, Upstream>,
+}
+
+/// A listener with the routes attached to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableListener {
+    /// Listener name.
+    pub name: String,
+    /// Port that the request must have come for.
+    pub port: u16,
+    /// Scheme that the request must have come with.
+    pub protocol: Protocol,
+    /// Names that it answers to; `None` for all.
+    pub hostname: Option<Hostname>,
+    /// Attached routes.
+    pub routes: Vec<TableRoute>,
+}
+
+/// A route as attached to one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRoute {
+    /// Which route; names ties are broken by.
+    pub key: ObjectKey,
+    /// Which kind.
+    pub kind: RouteKind,
+    /// Age; older wins ties.
+    pub created: Timestamp,
+    /// Effective hostnames: listener ∩ route. Empty means every name of the listener.
+    pub hostnames: Vec<Hostname>,
+    /// In the order written.
+    pub rules: Vec<TableRule>,
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRule {
+    /// Any of them suffices.
+    pub matches: Vec<RouteMatch>,
+    /// In the order written.
+    pub filters: Vec<Filter>,
+    /// In the order written, with their shares.
+    pub backends: Vec<TableBackend>,
+}
+
+/// A backend with its share of the traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableBackend {
+    /// Share relative to the rule's other backends; 0 takes none.
+    pub weight: u32,
+    /// Where the share goes.
+    pub target: BackendTarget,
+}
+
+/// Where a share of the traffic goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendTarget {
+    /// An entry of [`RouteTable::upstreams`].
+    Upstream(UpstreamKey),
+    /// A reference that does not resolve: keeps its share and answers 500
+    /// (Gateway API, `HTTPBackendRef`).
+    Invalid,
+}
+
+/// A Service port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamKey {
+    /// The Service.
+    pub service: ObjectKey,
+    /// The Service's port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for UpstreamKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.service, self.port)
+    }
+}
+
+/// What stands behind a Service port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// What the endpoints speak.
+    pub protocol: UpstreamProtocol,
+    /// Endpoints that take traffic, sorted. Empty: 503.
+    pub endpoints: Vec<UpstreamEndpoint>,
+}
+
+/// What an upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge, in clear text.
+    H2c,
+}
+
+/// Where one endpoint listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamEndpoint {
+    /// Address or name.
+    pub host: EndpointHost,
+    /// Port on it.
+    pub port: u16,
+}

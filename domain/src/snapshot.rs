@@ -1,0 +1,79 @@
+//! One complete view of the cluster. A source never yields a partly filled one: a kind that could not be
+//! read is [`Reading::Unknown`], and unknown deletes nothing.
+
+use std::collections::BTreeMap;
+
+use crate::gateway::{
+    EndpointSlice, Gateway, GatewayClass, Namespace, ReferenceGrant, Route, Service,
+};
+use crate::names::ObjectRef;
+
+/// What reading one kind of object gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// All there is.
+    Known(T),
+    /// The kind does not exist here (its CRD is not installed).
+    Absent,
+    /// Reading failed, for this reason.
+    Unknown(String),
+}
+
+impl<T> Reading<T> {
+    /// The value, if it was read.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether nothing may be concluded from what is missing.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+}
+
+impl<T> Reading<Vec<T>> {
+    /// What was read; empty when absent or unknown.
+    pub fn items(&self) -> &[T] {
+        self.known().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl<T> Default for Reading<Vec<T>> {
+    fn default() -> Self {
+        Self::Known(Vec::new())
+    }
+}
+
+/// Everything the domain looks at. The order within a kind carries no meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterSnapshot {
+    /// All GatewayClasses, of other controllers too.
+    pub classes: Reading<Vec<GatewayClass>>,
+    /// All Gateways.
+    pub gateways: Reading<Vec<Gateway>>,
+    /// HTTPRoutes and GRPCRoutes. Unknown when either is.
+    pub routes: Reading<Vec<Route>>,
+    /// ReferenceGrants.
+    pub grants: Reading<Vec<ReferenceGrant>>,
+    /// Services.
+    pub services: Reading<Vec<Service>>,
+    /// EndpointSlices.
+    pub endpoint_slices: Reading<Vec<EndpointSlice>>,
+    /// Namespaces.
+    pub namespaces: Reading<Vec<Namespace>>,
+    /// Whether each Secret that the source was asked to follow is there. Never its content.
+    pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
+    /// Whether a Service may stand for its `externalName`: only without Kubernetes, where the author of
+    /// the manifests owns the machine. In a cluster it would open the proxy's network to any tenant.
+    pub external_names: bool,
+}
+
+/// What the domain may know of a Secret: its keys, not their values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretFacts {
+    /// Names of the keys in `data`.
+    pub keys: Vec<String>,
+}

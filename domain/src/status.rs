@@ -1,0 +1,206 @@
+//! Conditions and reasons, spelled as the Gateway API spells them, and the statuses made of them.
+//! Times of transition are the sink's business: a status here is a pure value that can be compared.
+
+use crate::gateway::{ParentRef, RouteKind};
+use crate::names::ObjectKey;
+
+/// `status` of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Truth {
+    /// Holds.
+    True,
+    /// Does not hold.
+    False,
+    /// Not known.
+    Unknown,
+}
+
+impl Truth {
+    /// The API's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+macro_rules! spelled {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// The API's spelling.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+spelled! {
+    /// `type` of a condition.
+    ConditionType {
+        /// GatewayClass, Gateway, listener, route parent.
+        Accepted = "Accepted",
+        /// Gateway, listener: traffic will flow.
+        Programmed = "Programmed",
+        /// Listener, route parent: every reference resolves.
+        ResolvedRefs = "ResolvedRefs",
+        /// Listener: clashes with another.
+        Conflicted = "Conflicted",
+        /// Gateway, route parent, our own: the hostnames resolve to the tunnel.
+        Dns = "cloudflare-gateway-controller.io/DNS",
+        /// Gateway, our own: the ingress document that the dashboard shows is complete.
+        Ingress = "cloudflare-gateway-controller.io/Ingress",
+    }
+}
+
+spelled! {
+    /// `reason` of a condition.
+    Reason {
+        /// All types: it is as it should be.
+        Accepted = "Accepted",
+        /// Programmed=True.
+        Programmed = "Programmed",
+        /// ResolvedRefs=True.
+        ResolvedRefs = "ResolvedRefs",
+        /// Conflicted=False.
+        NoConflicts = "NoConflicts",
+        /// Credentials or parameters are missing or wrong.
+        InvalidParameters = "InvalidParameters",
+        /// Programmed=False or Unknown: not there yet.
+        Pending = "Pending",
+        /// Gateway, listener: refused, see the message.
+        Invalid = "Invalid",
+        /// Gateway: at least one listener is refused.
+        ListenersNotValid = "ListenersNotValid",
+        /// Gateway: `spec.addresses` cannot be served.
+        UnsupportedAddress = "UnsupportedAddress",
+        /// Listener: protocol not served.
+        UnsupportedProtocol = "UnsupportedProtocol",
+        /// Listener: HTTP and HTTPS on one port.
+        ProtocolConflict = "ProtocolConflict",
+        /// Listener: same port and hostname as another.
+        HostnameConflict = "HostnameConflict",
+        /// Listener: a kind in allowedRoutes is not served.
+        InvalidRouteKinds = "InvalidRouteKinds",
+        /// Listener: a certificateRef does not resolve.
+        InvalidCertificateRef = "InvalidCertificateRef",
+        /// Reference into a namespace that does not permit it.
+        RefNotPermitted = "RefNotPermitted",
+        /// Route: no listener has that name or port.
+        NoMatchingParent = "NoMatchingParent",
+        /// Route: namespace or kind is not allowed.
+        NotAllowedByListeners = "NotAllowedByListeners",
+        /// Route: no hostname in common.
+        NoMatchingListenerHostname = "NoMatchingListenerHostname",
+        /// Route, listener: a field is valid but not served, or its value is not.
+        UnsupportedValue = "UnsupportedValue",
+        /// Route: backend kind not served.
+        InvalidKind = "InvalidKind",
+        /// Route: backend not there.
+        BackendNotFound = "BackendNotFound",
+        /// Gateway: the API server or the edge cannot be asked for the moment.
+        NoResources = "NoResources",
+        /// DNS: every hostname has its record.
+        Applied = "Applied",
+        /// DNS: a record that is not ours has the name.
+        RecordConflict = "RecordConflict",
+        /// DNS: an older claim of another Gateway has the name.
+        ClaimedByOther = "ClaimedByOther",
+        /// DNS: no zone of the account covers the name.
+        NoZone = "NoZone",
+        /// DNS, Programmed: the API token lacks a permission.
+        Forbidden = "Forbidden",
+        /// DNS, Programmed: the edge did not answer; what was there stays.
+        EdgeUnavailable = "EdgeUnavailable",
+        /// The broker did not answer; what was there stays.
+        BrokerUnavailable = "BrokerUnavailable",
+        /// DNS: the route has no hostname, so it is reachable by the tunnel's address only.
+        NoHostname = "NoHostname",
+        /// DNS: managed elsewhere, as the parameters say.
+        NotManaged = "NotManaged",
+        /// Ingress: more hostnames than Cloudflare's 1,000 rules; one catch-all stands for them.
+        TooManyRules = "TooManyRules",
+    }
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Which.
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub truth: Truth,
+    /// Why, as a word.
+    pub reason: Reason,
+    /// Why, as a sentence that names object, field and remedy.
+    pub message: String,
+    /// Generation of the object that was judged.
+    pub generation: i64,
+}
+
+/// Status of one object of ours to report on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatusUpdate {
+    /// A GatewayClass.
+    Class {
+        /// Its name.
+        name: String,
+        /// All of its conditions.
+        conditions: Vec<Condition>,
+    },
+    /// A Gateway.
+    Gateway {
+        /// Its key.
+        key: ObjectKey,
+        /// The status.
+        status: GatewayStatus,
+    },
+    /// A route.
+    Route {
+        /// Its kind.
+        kind: RouteKind,
+        /// Its key.
+        key: ObjectKey,
+        /// One entry for each parentRef of ours, in the order written. Empty removes our entries.
+        parents: Vec<RouteParentStatus>,
+    },
+}
+
+/// `Gateway.status`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GatewayStatus {
+    /// Tunnel addresses (`<tunnel-id>.cfargotunnel.com`).
+    pub addresses: Vec<String>,
+    /// All conditions.
+    pub conditions: Vec<Condition>,
+    /// One for each listener, in the order written.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// `Gateway.status.listeners[]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerStatus {
+    /// Listener name.
+    pub name: String,
+    /// Route kinds that it takes.
+    pub supported_kinds: Vec<RouteKind>,
+    /// Routes with Accepted=True on it.
+    pub attached_routes: u32,
+    /// All conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// `Route.status.parents[]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteParentStatus {
+    /// The reference as the route's author wrote it.
+    pub parent: ParentRef,
+    /// All conditions.
+    pub conditions: Vec<Condition>,
+}

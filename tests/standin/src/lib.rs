@@ -1,0 +1,1 @@
+//! A stand-in Cloudflare: API, DNS and edge, for tests and the demo.
