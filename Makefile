@@ -1,0 +1,20 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
+.PHONY: demo test lint fmt docs clean help
+
+help: ## Show the commands.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits.
+	@tests/demo/run $(if $(CHECK),--check)
+
+test: ## Every check: format, lints, licences, docs, unit, contract and end-to-end tests, the demo.
+	@tests/run
+
+lint: ## Format and lints only.
+	@tests/run format clippy
+
+fmt: ## Format the code.
+	cargo fmt --all
+
+clean: ## Remove what builds and tests left.
+	rm -rf target .cache

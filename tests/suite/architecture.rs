@@ -1,0 +1,109 @@
+//! Who may depend on whom. The folders show the architecture; this keeps them honest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+/// Our packages that each of our packages may use outside its tests.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("config", &[]),
+    ("tunnel-schema", &[]),
+    ("adapter-gateway-api", &["domain"]),
+    ("adapter-manifests", &["domain", "adapter-gateway-api"]),
+    ("adapter-cloudflare", &["domain"]),
+    ("adapter-connector", &["domain", "tunnel-schema"]),
+    ("adapter-proxy", &["domain"]),
+    (
+        "app",
+        &[
+            "domain",
+            "config",
+            "adapter-manifests",
+            "adapter-cloudflare",
+            "adapter-connector",
+            "adapter-proxy",
+        ],
+    ),
+    ("standin", &["tunnel-schema"]),
+    ("demo", &["app", "standin"]),
+];
+
+/// All that the domain may use: values, errors, hashes, patterns. Nothing that opens a socket, reads a
+/// clock or starts a thread.
+const DOMAIN_MAY_USE: &[&str] = &[
+    "async-trait",
+    "futures-core",
+    "hmac",
+    "regex",
+    "secrecy",
+    "sha2",
+    "thiserror",
+];
+
+fn packages() -> Vec<Package> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata of this workspace");
+    metadata.packages
+}
+
+fn normal_dependencies(package: &Package) -> BTreeSet<String> {
+    package
+        .dependencies
+        .iter()
+        .filter(|d| d.kind == DependencyKind::Normal)
+        .map(|d| d.name.clone())
+        .collect()
+}
+
+#[test]
+fn every_arrow_between_our_packages_is_a_permitted_one() {
+    let packages = packages();
+    let ours: BTreeSet<String> = packages.iter().map(|p| p.name.to_string()).collect();
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    for package in packages.iter().filter(|p| p.name.as_str() != "tests") {
+        let name = package.name.as_str();
+        let permitted = arrows
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} has no line in ARROWS"));
+        for used in normal_dependencies(package).intersection(&ours) {
+            assert!(
+                permitted.contains(&used.as_str()),
+                "{name} must not depend on {used}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_domain_uses_nothing_that_can_do_io() {
+    let packages = packages();
+    let domain = packages
+        .iter()
+        .find(|p| p.name.as_str() == "domain")
+        .expect("the domain");
+    for used in normal_dependencies(domain) {
+        assert!(
+            DOMAIN_MAY_USE.contains(&used.as_str()),
+            "the domain must not depend on {used}"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_ships_links_the_stand_in() {
+    for package in packages() {
+        if ["demo", "tests", "standin"].contains(&package.name.as_str()) {
+            continue;
+        }
+        let used = normal_dependencies(&package);
+        assert!(
+            !used.contains("standin"),
+            "{} links the stand-in",
+            package.name
+        );
+    }
+}
