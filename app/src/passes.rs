@@ -1,0 +1,83 @@
+//! When a pass runs. The domain says what a pass does and has no timers; this has the timers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ports::ClusterSource;
+use domain::reconcile::Reconciler;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Changes that arrive within this time of each other become one edge pass, so that a set of new
+/// hostnames is one batch of records.
+const GATHER: Duration = Duration::from_millis(150);
+
+/// First wait after an edge pass that did not settle; doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The two loops of a controller.
+pub struct Passes {
+    reconciler: Arc<Reconciler>,
+    source: Arc<dyn ClusterSource>,
+    /// Something that statuses tell of has changed: the edge, a proxy.
+    statuses: Arc<Notify>,
+    resync: Duration,
+}
+
+impl Passes {
+    /// `statuses` is notified by whoever changes what statuses tell of; `resync` is how often the edge is
+    /// compared with the intents though nothing changed here.
+    pub fn new(
+        reconciler: Arc<Reconciler>,
+        source: Arc<dyn ClusterSource>,
+        statuses: Arc<Notify>,
+        resync: Duration,
+    ) -> Self {
+        Self { reconciler, source, statuses, resync }
+    }
+
+    /// Runs until `stop`; a pass under way is finished.
+    pub async fn run(self, stop: CancellationToken) {
+        let intents = Notify::new();
+        tokio::join!(self.route_loop(&intents, &stop), self.edge_loop(&intents, &stop));
+    }
+
+    async fn route_loop(&self, intents: &Notify, stop: &CancellationToken) {
+        loop {
+            self.reconciler.route_pass().await;
+            tokio::select! {
+                () = self.source.changed() => intents.notify_one(),
+                () = self.statuses.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn edge_loop(&self, intents: &Notify, stop: &CancellationToken) {
+        let mut next_resync = Instant::now();
+        let mut wait = FIRST_WAIT;
+        loop {
+            let resync = Instant::now() >= next_resync;
+            if resync {
+                next_resync = Instant::now() + self.resync;
+            }
+            let report = self.reconciler.edge_pass(resync).await;
+            self.statuses.notify_one();
+            let due = if report.settled {
+                wait = FIRST_WAIT;
+                next_resync
+            } else {
+                let due = Instant::now() + report.retry_after.unwrap_or(wait);
+                wait = (wait * 2).min(LONGEST_WAIT);
+                due.min(next_resync.max(Instant::now() + FIRST_WAIT))
+            };
+            tokio::select! {
+                () = intents.notified() => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep_until(due) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the operating system gives: entropy, and leadership for a process that is alone.
+
+use domain::ports::{Entropy, Leadership};
+use rustls::crypto::SecureRandom;
+
+/// Random bytes from the cryptography provider.
+#[derive(Debug)]
+pub struct SystemEntropy {
+    source: &'static dyn SecureRandom,
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self { source: rustls::crypto::aws_lc_rs::default_provider().secure_random }
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn secret(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.source.fill(&mut bytes).expect("the operating system has entropy once it has booted");
+        bytes
+    }
+}
+
+/// Leads always: there is no other instance, or a second one does no harm because every pass is
+/// idempotent.
+#[derive(Debug)]
+pub struct AlwaysLeader;
+
+impl Leadership for AlwaysLeader {
+    fn term(&self) -> Option<u64> {
+        Some(1)
+    }
+}

@@ -1,0 +1,122 @@
+//! Proxies as parts of this process: each Gateway has an engine, and a connector that hands it the
+//! tunnel's requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use adapter_connector::{Connector, ConnectorOptions, RequestBody, RequestHandler};
+use adapter_proxy::{Engine, Engines, ResponseBody};
+use async_trait::async_trait;
+use domain::names::{ObjectKey, TunnelId};
+use domain::ports::{PortError, WorkloadStatus, Workloads};
+use domain::route_table::Arrival;
+use domain::secret::ConnectorToken;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinHandle;
+
+/// Hands the requests of a tunnel to the engine of its Gateway.
+struct ToEngine(Arc<Engine>);
+
+impl RequestHandler for ToEngine {
+    type Body = ResponseBody;
+
+    async fn handle(&self, arrival: Arrival, request: http::Request<RequestBody>) -> http::Response<ResponseBody> {
+        self.0.serve(arrival, request).await
+    }
+}
+
+/// Runs proxies in this process.
+pub struct InProcess {
+    engines: Arc<Engines>,
+    options: ConnectorOptions,
+    running: Mutex<BTreeMap<ObjectKey, Running>>,
+    /// Notified when a connection comes or goes, because statuses tell of it.
+    changed: Arc<Notify>,
+}
+
+struct Running {
+    token: ConnectorToken,
+    connector: Arc<Connector>,
+    watcher: JoinHandle<()>,
+}
+
+impl InProcess {
+    /// No proxy runs yet.
+    pub fn new(engines: Arc<Engines>, options: ConnectorOptions, changed: Arc<Notify>) -> Self {
+        Self { engines, options, running: Mutex::default(), changed }
+    }
+
+    /// Leaves every tunnel: unregisters, finishes what is in flight, closes.
+    pub async fn shutdown(&self) {
+        let running = std::mem::take(&mut *self.running.lock().await);
+        let leaving = running.into_values().map(Running::stop);
+        futures_util::future::join_all(leaving).await;
+    }
+
+    fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
+        let handler = Arc::new(ToEngine(self.engines.get(gateway)));
+        let connector = Connector::start(token, self.options.clone(), handler)
+            .map_err(|e| PortError(format!("the connector of Gateway {gateway} cannot start: {e}")))?;
+        let mut status = connector.status();
+        let changed = self.changed.clone();
+        let watcher = tokio::spawn(async move {
+            while status.changed().await.is_ok() {
+                changed.notify_one();
+            }
+        });
+        Ok(Running { token: token.clone(), connector: Arc::new(connector), watcher })
+    }
+}
+
+impl Running {
+    async fn stop(self) {
+        self.connector.shutdown().await;
+        self.watcher.abort();
+    }
+
+    fn status(&self) -> WorkloadStatus {
+        let status = self.connector.status();
+        let status = status.borrow();
+        WorkloadStatus { ready: u32::from(status.registered() > 0), problems: status.problems() }
+    }
+}
+
+#[async_trait]
+impl Workloads for InProcess {
+    async fn ensure(
+        &self,
+        gateway: &ObjectKey,
+        _tunnel: TunnelId,
+        token: &ConnectorToken,
+    ) -> Result<WorkloadStatus, PortError> {
+        let mut running = self.running.lock().await;
+        if let Some(current) = running.get(gateway)
+            && current.token.is_same(token)
+        {
+            return Ok(current.status());
+        }
+        // The new connections come before the old ones go.
+        let started = self.start(gateway, token)?;
+        let status = started.status();
+        if let Some(replaced) = running.insert(gateway.clone(), started) {
+            tokio::spawn(replaced.stop());
+        }
+        Ok(status)
+    }
+
+    async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let stopped = self.running.lock().await.remove(gateway);
+        if let Some(stopped) = stopped {
+            stopped.stop().await;
+        }
+        Ok(())
+    }
+
+    async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        self.running.lock().await.get(gateway).map_or_else(WorkloadStatus::default, Running::status)
+    }
+
+    async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        Ok(self.running.lock().await.keys().cloned().collect())
+    }
+}
