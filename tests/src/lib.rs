@@ -1,1 +1,8 @@
-//! Harness shared by the integration tests.
+//! Harness of the integration tests: endpoints, a client that trusts the stand-in, constant load, and a
+//! whole world of stand-in, folder and `cfgw standalone`.
+
+pub mod client;
+pub mod load;
+pub mod manifests;
+pub mod origin;
+pub mod process;

@@ -1,3 +1,4 @@
 //! What crosses crates, in one binary: a module for each kind of test.
 
 mod architecture;
+mod e2e;

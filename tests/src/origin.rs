@@ -1,0 +1,279 @@
+//! An endpoint for tests: a small HTTP server (HTTP/1.1 and h2c on one port) that says who it is and does
+//! by path what a test needs.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/echo` | the request body, as it comes |
+//! | `/bytes/<n>` | n bytes |
+//! | `/sink` | the number of body bytes, once all have come |
+//! | `/events/<n>` | n server-sent events, 200 ms apart |
+//! | `/slow/<ms>` | the usual answer, that much later |
+//! | `/trailers` | a body, then trailer `grpc-status: 0` |
+//! | `/status/<n>` | that status |
+//! | `/ws` | upgrades and echoes bytes; after the client's end, `bye`, then its own end |
+//! | anything else | JSON: who answered, method, target, headers |
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// A running endpoint; stops when dropped.
+pub struct Origin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    name: String,
+    requests: AtomicU64,
+    connections: AtomicU64,
+    bytes_taken: AtomicU64,
+}
+
+impl Origin {
+    /// Starts an endpoint on a free port of 127.0.0.1. Its name is in every answer.
+    pub async fn start(name: &str) -> Self {
+        Self::start_at(name, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts an endpoint on a given address.
+    pub async fn start_at(name: &str, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address)
+            .await
+            .expect("a free address for an endpoint");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            requests: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            bytes_taken: AtomicU64::new(0),
+        });
+        let stop = CancellationToken::new();
+        tokio::spawn(accept(listener, shared.clone(), stop.clone()));
+        Self {
+            address,
+            shared,
+            stop,
+        }
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Body bytes of `/bytes/…` that the other side has taken so far.
+    pub fn bytes_taken(&self) -> u64 {
+        self.shared.bytes_taken.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        let (shared, stop) = (shared.clone(), stop.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let shared = shared.clone();
+                async move { Ok::<_, Infallible>(answer(request, shared).await) }
+            });
+            let builder = auto::Builder::new(TokioExecutor::new());
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            tokio::select! { _ = connection => {}, () = stop.cancelled() => {} }
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    let path = request.uri().path().to_owned();
+    let (first, rest) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let number = rest.parse::<u64>().unwrap_or(0);
+    match first {
+        "echo" => Response::new(request.into_body().boxed()),
+        "bytes" => bytes(number, shared),
+        "sink" => full(&count(request.into_body()).await.to_string()),
+        "events" => events(number),
+        "slow" => {
+            tokio::time::sleep(Duration::from_millis(number)).await;
+            describe(&request, &shared)
+        }
+        "trailers" => trailers(),
+        "status" => status(number),
+        "ws" => upgrade(request),
+        _ => describe(&request, &shared),
+    }
+}
+
+fn full(text: &str) -> Response<Body> {
+    Response::new(
+        Full::new(Bytes::from(text.to_owned()))
+            .map_err(|never| match never {})
+            .boxed(),
+    )
+}
+
+fn describe(request: &Request<Incoming>, shared: &Shared) -> Response<Body> {
+    let headers: serde_json::Map<_, _> = request
+        .headers()
+        .keys()
+        .map(|name| {
+            let values: Vec<_> = request
+                .headers()
+                .get_all(name)
+                .iter()
+                .map(|v| String::from_utf8_lossy(v.as_bytes()))
+                .collect();
+            (name.to_string(), serde_json::json!(values.join(", ")))
+        })
+        .collect();
+    let host = request.uri().authority().map(ToString::to_string);
+    let told = serde_json::json!({
+        "name": shared.name,
+        "method": request.method().as_str(),
+        "target": request.uri().path_and_query().map(ToString::to_string),
+        "host": host.or_else(|| headers.get("host").and_then(|h| h.as_str()).map(str::to_owned)),
+        "headers": headers,
+    });
+    let mut response = full(&told.to_string());
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        "application/json".parse().expect("a constant"),
+    );
+    response
+}
+
+fn bytes(total: u64, shared: Arc<Shared>) -> Response<Body> {
+    static CHUNK: [u8; 64 << 10] = [b'x'; 64 << 10];
+    let chunks = stream::unfold(total, move |left| {
+        let shared = shared.clone();
+        async move {
+            let size = left.min(CHUNK.len() as u64);
+            shared.bytes_taken.fetch_add(size, Ordering::Relaxed);
+            let chunk =
+                Bytes::from_static(&CHUNK[..usize::try_from(size).expect("at most a chunk")]);
+            (left > 0).then(|| (Ok(Frame::data(chunk)), left - size))
+        }
+    });
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(chunks)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, total.into());
+    response
+}
+
+async fn count(mut body: Incoming) -> u64 {
+    let mut total = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        total += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+    total
+}
+
+fn events(number: u64) -> Response<Body> {
+    let events = stream::iter(0..number).then(|n| async move {
+        if n > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(Frame::data(Bytes::from(format!("data: {n}\n\n"))))
+    });
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(events)));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        "text/event-stream".parse().expect("a constant"),
+    );
+    response
+}
+
+fn trailers() -> Response<Body> {
+    let mut last = HeaderMap::new();
+    last.insert("grpc-status", "0".parse().expect("a constant"));
+    let frames = stream::iter([
+        Ok(Frame::data(Bytes::from_static(b"body"))),
+        Ok(Frame::trailers(last)),
+    ]);
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(frames)));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        "application/grpc".parse().expect("a constant"),
+    );
+    response
+        .headers_mut()
+        .insert(header::TRAILER, "grpc-status".parse().expect("a constant"));
+    response
+}
+
+fn status(number: u64) -> Response<Body> {
+    let code = u16::try_from(number)
+        .ok()
+        .and_then(|n| StatusCode::from_u16(n).ok());
+    let mut response = full("");
+    *response.status_mut() = code.unwrap_or(StatusCode::BAD_REQUEST);
+    response
+}
+
+fn upgrade(request: Request<Incoming>) -> Response<Body> {
+    tokio::spawn(async move {
+        let Ok(upgraded) = hyper::upgrade::on(request).await else {
+            return;
+        };
+        let mut io = TokioIo::new(upgraded);
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            match io.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(n) if io.write_all(&buffer[..n]).await.is_ok() => {}
+                _ => return,
+            }
+        }
+        // The client has ended its half; this half still speaks.
+        let _ = io.write_all(b"bye").await;
+        let _ = io.shutdown().await;
+    });
+    let mut response = full("");
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, "upgrade".parse().expect("a constant"));
+    response
+        .headers_mut()
+        .insert(header::UPGRADE, "websocket".parse().expect("a constant"));
+    response
+}

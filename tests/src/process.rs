@@ -1,0 +1,120 @@
+//! `cfgw` as a process of its own: what is killed, drained or weighed must not share the test's process.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tokio::process::{Child, Command};
+
+/// The built `cfgw`; built on first use.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .no_deps()
+            .exec()
+            .expect("cargo metadata of this workspace");
+        let status = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "app", "--bin", "cfgw"])
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "cfgw does not build");
+        metadata.target_directory.join("debug/cfgw").into()
+    })
+}
+
+/// A running `cfgw standalone`; killed when dropped.
+pub struct Cfgw {
+    child: Child,
+    admin: SocketAddr,
+}
+
+impl Cfgw {
+    /// Starts it with settings in the environment (`CFGW_…`) and nothing else of this process's own.
+    pub fn standalone(environment: &[(String, String)]) -> Self {
+        let admin = free_address();
+        let child = Command::new(binary())
+            .arg("standalone")
+            .args(["--admin", &admin.to_string()])
+            .env_clear()
+            .envs(environment.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("cfgw starts");
+        Self { child, admin }
+    }
+
+    /// Waits until `/readyz` says so.
+    pub async fn ready(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        loop {
+            let last = match reqwest::get(format!("http://{}/readyz", self.admin)).await {
+                Ok(answer) if answer.status().is_success() => return,
+                Ok(answer) => answer.text().await.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            assert!(
+                Instant::now() < deadline,
+                "not ready within {within:?}: {last}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Sends SIGTERM.
+    pub async fn terminate(&self) {
+        let id = self.child.id().expect("it still runs").to_string();
+        let status = Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .await
+            .expect("kill runs");
+        assert!(status.success(), "SIGTERM could not be sent");
+    }
+
+    /// Waits for its end; `true` if it ended without an error.
+    pub async fn ended(&mut self, within: Duration) -> bool {
+        let status = tokio::time::timeout(within, self.child.wait()).await;
+        status
+            .unwrap_or_else(|_| panic!("still running after {within:?}"))
+            .expect("a child can be waited for")
+            .success()
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let id = self.child.id().expect("it still runs");
+        let status =
+            std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux has /proc");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("a running process has memory");
+        let kilobytes: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("a number of kB");
+        kilobytes * 1024
+    }
+
+    /// Text of `/metrics`.
+    pub async fn metrics(&self) -> String {
+        let answer = reqwest::get(format!("http://{}/metrics", self.admin))
+            .await
+            .expect("metrics are served");
+        answer.text().await.expect("metrics are text")
+    }
+}
+
+/// An address of 127.0.0.1 that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+}

@@ -1,0 +1,126 @@
+//! Connections to the edge come and go; requests do not notice.
+
+use std::time::{Duration, Instant};
+
+use tests::load::Load;
+use tests::manifests::{gateway, route, service};
+use tests::origin::Origin;
+use tests::world::{ACCOUNT, World, within};
+
+async fn world() -> (World, Origin) {
+    let origin = Origin::start("app").await;
+    let world = World::start().await;
+    world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
+    world.write("app.yaml", &service("app", &[origin.address]));
+    world.write("route.yaml", &route("app", "app.example.com", "app"));
+    (world, origin)
+}
+
+fn load(world: &World) -> Load {
+    let client = world.client.clone();
+    Load::start(8, Duration::from_millis(5), move || {
+        let client = client.clone();
+        async move {
+            match client.get("https://app.example.com/slow/30").await {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(format!("{} {}", answer.status, answer.body)),
+                Err(error) => Err(error),
+            }
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_four_connections_dies_and_no_new_request_fails() {
+    let (world, _origin) = world().await;
+    let _cfgw = world.cfgw().await;
+    world.answers("https://app.example.com/").await;
+    world.connections(4).await;
+    world.kill_connection().await;
+
+    // From here on: new requests only.
+    let began = Instant::now();
+    let load = load(&world);
+    world.connections(4).await;
+    println!("four connections again after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let report = load.stop().await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wedged_connection_is_replaced_within_ten_seconds() {
+    let (world, _origin) = world().await;
+    let _cfgw = world.cfgw().await;
+    world.connections(4).await;
+    let wedged = world.wedge_connection().await;
+
+    let began = Instant::now();
+    within(Duration::from_secs(10), "four connections without the wedged one", || async {
+        let others = world.live_connections().into_iter().filter(|c| *c != wedged).count();
+        (others >= 4).then_some(())
+    })
+    .await;
+    println!("wedged connection replaced after {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_replicas_is_terminated_under_load_and_no_request_fails() {
+    let (world, _origin) = world().await;
+    let mut first = world.cfgw().await;
+    let _second = world.replica("second").await;
+    world.answers("https://app.example.com/").await;
+    world.connections(8).await;
+    let load = load(&world);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    first.terminate().await;
+    assert!(first.ended(Duration::from_secs(20)).await, "it ends without an error");
+
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let report = load.stop().await;
+    println!("{} requests while a replica left", report.requests);
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_replica_is_terminated_and_requests_in_flight_finish() {
+    let (world, origin) = world().await;
+    let mut cfgw = world.cfgw().await;
+    world.answers("https://app.example.com/").await;
+    let before = origin.requests();
+    let in_flight: Vec<_> = (0..10)
+        .map(|_| {
+            let client = world.client.clone();
+            tokio::spawn(async move { client.get("https://app.example.com/slow/1500").await })
+        })
+        .collect();
+    within(Duration::from_secs(5), "ten requests at the endpoint", || async {
+        (origin.requests() >= before + 10).then_some(())
+    })
+    .await;
+
+    cfgw.terminate().await;
+
+    for request in in_flight {
+        let answer = request.await.expect("no panic").expect("the request finishes");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    assert!(cfgw.ended(Duration::from_secs(20)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_edge_goes_away_for_ten_seconds_and_comes_back() {
+    let (world, _origin) = world().await;
+    let _cfgw = world.cfgw().await;
+    world.answers("https://app.example.com/").await;
+
+    world.edge_away().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    world.edge_back().await;
+
+    let began = Instant::now();
+    world.answers("https://app.example.com/").await;
+    world.connections(4).await;
+    println!("served again {:?} after the edge came back", began.elapsed());
+}

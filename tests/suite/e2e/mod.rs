@@ -1,0 +1,7 @@
+//! Manifests in, real requests through the stand-in's edge out, with `cfgw` as a process of its own.
+
+mod bad_input;
+mod changes;
+mod connections;
+mod quickstart;
+mod streams;

@@ -1,0 +1,162 @@
+//! Long, large, slow and two-way bodies through the whole way.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tests::manifests::{gateway, route, service, service_speaking};
+use tests::origin::Origin;
+use tests::process::Cfgw;
+use tests::world::{ACCOUNT, World, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const GIB: u64 = 1 << 30;
+const MIB: u64 = 1 << 20;
+
+async fn world() -> (World, Origin, Cfgw) {
+    let origin = Origin::start("app").await;
+    let world = World::start().await;
+    world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
+    world.write("app.yaml", &service("app", &[origin.address]));
+    world.write("route.yaml", &route("app", "app.example.com", "app"));
+    world.write("grpc.yaml", &service_speaking("grpc", &[origin.address], "kubernetes.io/h2c"));
+    world.write("grpc-route.yaml", &route("grpc", "grpc.example.com", "grpc"));
+    let cfgw = world.cfgw().await;
+    world.answers("https://app.example.com/").await;
+    world.answers("https://grpc.example.com/").await;
+    (world, origin, cfgw)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_event_is_not_held_back() {
+    let (world, _origin, _cfgw) = world().await;
+    let began = Instant::now();
+    let response = world.client.http().get("https://app.example.com/events/10").send().await.expect("a stream");
+    let mut events = response.bytes_stream();
+    let first = events.next().await.expect("an event").expect("without an error");
+    assert_eq!(&first[..], b"data: 0\n\n");
+    assert!(began.elapsed() < Duration::from_secs(1), "first event after {:?}", began.elapsed());
+    let rest: Vec<_> = events.collect().await;
+    assert!(rest.iter().all(Result::is_ok));
+    assert!(began.elapsed() >= Duration::from_millis(1700), "the events came as they were sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_echoes_and_each_side_ends_its_half() {
+    let (world, _origin, _cfgw) = world().await;
+    let mut io = world.client.connect("app.example.com", "http/1.1").await.expect("a connection");
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: app.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    io.write_all(upgrade.as_bytes()).await.expect("the request is sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(io.read_u8().await.expect("a response head"));
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    assert!(head.contains("upgrade: websocket"), "{head}");
+
+    for size in [1, 100, 80_000] {
+        let sent = vec![b'a'; size];
+        let mut echoed = vec![0; size];
+        io.write_all(&sent).await.expect("sent");
+        io.read_exact(&mut echoed).await.expect("echoed");
+        assert_eq!(sent, echoed);
+    }
+    io.shutdown().await.expect("this side ends");
+    let mut rest = Vec::new();
+    io.read_to_end(&mut rest).await.expect("the other side still speaks, then ends");
+    assert_eq!(rest, b"bye");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gibibyte_down_and_up_with_flat_memory() {
+    let (world, _origin, cfgw) = world().await;
+    let at_rest = cfgw.resident_bytes();
+
+    let response = world.client.http().get(format!("https://app.example.com/bytes/{GIB}")).timeout(Duration::from_secs(300));
+    let mut body = response.send().await.expect("a response").bytes_stream();
+    let (mut down, mut most) = (0, 0);
+    while let Some(chunk) = body.next().await {
+        down += chunk.expect("a chunk").len() as u64;
+        if down % (16 * MIB) < 16 * 1024 {
+            most = most.max(cfgw.resident_bytes());
+        }
+    }
+    assert_eq!(down, GIB);
+    most = most.max(cfgw.resident_bytes());
+
+    let chunks = stream::iter((0..GIB / MIB).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'u'; 1 << 20]))));
+    let request = world.client.http().post("https://app.example.com/sink").timeout(Duration::from_secs(300));
+    let upload = tokio::spawn(world.client.clone().post_stream(request, chunks));
+    while !upload.is_finished() {
+        most = most.max(cfgw.resident_bytes());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let counted = upload.await.expect("no panic").expect("an answer");
+    assert_eq!(counted.body, GIB.to_string());
+
+    println!("resident: {} MiB at rest, {} MiB at most over 1 GiB down and up", at_rest / MIB, most / MIB);
+    assert!(most < at_rest + 64 * MIB, "{most} bytes against {at_rest} at rest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_at_once_are_all_answered() {
+    let (world, origin, _cfgw) = world().await;
+    let before = origin.requests();
+    let requests: Vec<_> = (0..1000)
+        .map(|_| {
+            let client = world.client.clone();
+            tokio::spawn(async move { client.get("https://app.example.com/slow/3000").await })
+        })
+        .collect();
+    within(Duration::from_secs(60), "all of them at the endpoint at once", || async {
+        (origin.requests() >= before + 1000).then_some(())
+    })
+    .await;
+    for request in requests {
+        let answer = request.await.expect("no panic").expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_takes_no_memory() {
+    let (world, origin, cfgw) = world().await;
+    let at_rest = cfgw.resident_bytes();
+    let before = origin.bytes_taken();
+    let response = world.client.http().get(format!("https://app.example.com/bytes/{}", 512 * MIB)).send().await;
+    let mut body = response.expect("a response").bytes_stream();
+    let _ = body.next().await.expect("a first chunk");
+
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    let taken = origin.bytes_taken() - before;
+    let grown = cfgw.resident_bytes().saturating_sub(at_rest);
+    println!("a client that reads nothing: {} MiB taken from the endpoint, {} MiB more resident", taken / MIB, grown / MIB);
+    assert!(taken < 128 * MIB, "{taken} bytes were taken from the endpoint for nobody");
+    assert!(grown < 64 * MIB, "{grown} bytes more resident");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_trailers_arrive() {
+    let (world, _origin, _cfgw) = world().await;
+    let io = world.client.connect("grpc.example.com", "h2").await.expect("a connection");
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = http::Request::post("https://grpc.example.com/trailers")
+        .header("te", "trailers")
+        .header("content-type", "application/grpc")
+        .body(Empty::<Bytes>::new())
+        .expect("a request");
+    let response = sender.send_request(request).await.expect("a response");
+    assert_eq!(response.status(), 200);
+    let collected = response.into_body().collect().await.expect("a body");
+    let trailers = collected.trailers().cloned().unwrap_or_default();
+    assert_eq!(trailers.get("grpc-status").map(http::HeaderValue::as_bytes), Some(&b"0"[..]));
+    assert_eq!(collected.to_bytes(), "body");
+}
