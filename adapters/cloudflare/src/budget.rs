@@ -1,0 +1,244 @@
+//! How many requests an account may cost.
+//!
+//! Cloudflare allows 1,200 requests in five minutes for one user or token and then refuses all of them
+//! for up to five minutes, those of the dashboard and of other programs too
+//! (developers.cloudflare.com/fundamentals/api/reference/limits). So we stay at half of that, and a
+//! refusal stops all of our requests until the time that Cloudflare named.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The time over which Cloudflare counts requests.
+pub const WINDOW: Duration = Duration::from_secs(300);
+
+/// Requests in a [`WINDOW`] by default: half of what Cloudflare allows.
+pub const DEFAULT_ALLOWANCE: u32 = 600;
+
+/// How long a request waits for its turn before it is refused, so that one busy account does not hold
+/// up a pass over all.
+pub const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Used where a refusal names no time to come back, or none that can be read.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+
+/// No answer, however wrong, stops an account for longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Timers fire up to a millisecond late, which would push the requests of a window together.
+const TIMER_SLACK: Duration = Duration::from_millis(5);
+
+/// A token bucket: a tenth of the allowance at once, the rest evenly over the window, so that no window
+/// sees more than the allowance wherever it begins. Requests are admitted in the order in which they ask.
+pub struct Budget {
+    /// Time in which one request is earned.
+    interval: Duration,
+    /// How far ahead of the even pace requests may run.
+    tolerance: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// When the bucket is full again.
+    full_at: Instant,
+    /// Until when Cloudflare wants no request.
+    paused_until: Instant,
+}
+
+/// The budget is used up: come back after this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exhausted(pub Duration);
+
+impl Budget {
+    /// A full budget with this many requests in any [`WINDOW`]; at least one.
+    pub fn new(allowance: u32) -> Self {
+        let allowance = allowance.max(1);
+        let burst = (allowance / 10).max(1);
+        let interval =
+            (WINDOW + TIMER_SLACK) / (allowance - burst).max(1) + Duration::from_nanos(1);
+        let now = Instant::now();
+        Self {
+            interval,
+            tolerance: interval * (burst - 1),
+            state: Mutex::new(State {
+                full_at: now,
+                paused_until: now,
+            }),
+        }
+    }
+
+    /// Takes one request from the budget, waiting for it up to [`MAX_WAIT`].
+    pub async fn admit(&self) -> Result<(), Exhausted> {
+        let turn = self.reserve()?;
+        sleep_until(turn).await;
+        // Cloudflare may have refused another request while this one waited.
+        match self.lock().pause_left(Instant::now()) {
+            Some(left) => Err(Exhausted(left)),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops all requests for the time that a refusal named, and returns that time.
+    pub fn pause(&self, retry_after: Option<Duration>) -> Duration {
+        let pause = retry_after.unwrap_or(DEFAULT_PAUSE).min(LONGEST_PAUSE);
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(Instant::now() + pause);
+        pause
+    }
+
+    fn reserve(&self) -> Result<Instant, Exhausted> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if let Some(left) = state.pause_left(now) {
+            return Err(Exhausted(left));
+        }
+        let full_at = state.full_at.max(now);
+        let ahead = full_at.duration_since(now);
+        let wait = ahead.saturating_sub(self.tolerance);
+        if wait > MAX_WAIT {
+            return Err(Exhausted(wait));
+        }
+        state.full_at = full_at + self.interval;
+        Ok(now + wait)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn pause_left(&self, now: Instant) -> Option<Duration> {
+        let left = self.paused_until.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Admits as many requests as the budget gives in `time`, asking again whenever it refuses.
+    async fn requests_within(budget: &Budget, time: Duration) -> Vec<Instant> {
+        let end = Instant::now() + time;
+        let mut admitted = Vec::new();
+        loop {
+            match budget.admit().await {
+                _ if Instant::now() >= end => return admitted,
+                Ok(()) => admitted.push(Instant::now()),
+                Err(Exhausted(wait)) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    fn most_in_one_window(times: &[Instant]) -> usize {
+        let in_window = |first: &Instant| {
+            let inside = |time: &&Instant| **time >= *first && **time < *first + WINDOW;
+            times.iter().filter(inside).count()
+        };
+        times.iter().map(in_window).max().unwrap_or(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_passes_at_once_and_the_rest_evenly() {
+        let budget = Budget::new(DEFAULT_ALLOWANCE);
+        let start = Instant::now();
+        for _ in 0..60 {
+            budget.admit().await.unwrap();
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        budget.admit().await.unwrap();
+        let pace = WINDOW / 540;
+        assert!(start.elapsed() >= pace - Duration::from_millis(2));
+        assert!(start.elapsed() <= pace + Duration::from_millis(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_sees_more_than_the_allowance() {
+        for allowance in [1, 2, 7, 100, DEFAULT_ALLOWANCE] {
+            let budget = Budget::new(allowance);
+            let times = requests_within(&budget, WINDOW * 3).await;
+            let most = most_in_one_window(&times);
+            assert!(most <= allowance as usize, "{allowance}: {most}");
+            assert!(most * 2 >= allowance as usize, "{allowance}: {most}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_queue_is_refused_with_the_time_to_come_back() {
+        let budget = Budget::new(20);
+        budget.admit().await.unwrap();
+        budget.admit().await.unwrap();
+        let Err(Exhausted(wait)) = budget.admit().await else {
+            panic!("the third request has to wait for more than {MAX_WAIT:?}");
+        };
+        assert!(wait > MAX_WAIT && wait < WINDOW, "{wait:?}");
+        advance(wait).await;
+        budget.admit().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_refuses_everything_until_it_is_over() {
+        let second = Duration::from_secs(1);
+        for (named, expected) in [
+            (Some(7 * second), 7 * second),
+            (None, DEFAULT_PAUSE),
+            (Some(u32::MAX * second), LONGEST_PAUSE),
+        ] {
+            let budget = Budget::new(DEFAULT_ALLOWANCE);
+            assert_eq!(budget.pause(named), expected);
+            budget.pause(Some(second));
+            assert_eq!(budget.admit().await, Err(Exhausted(expected)));
+            advance(expected).await;
+            assert_eq!(budget.admit().await, Ok(()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_waits_for_its_turn_hears_of_a_pause() {
+        let budget = std::sync::Arc::new(Budget::new(60));
+        for _ in 0..6 {
+            budget.admit().await.unwrap();
+        }
+        let waiting = tokio::spawn({
+            let budget = std::sync::Arc::clone(&budget);
+            async move { budget.admit().await }
+        });
+        tokio::task::yield_now().await;
+        budget.pause(Some(Duration::from_secs(100)));
+        assert!(
+            matches!(waiting.await.unwrap(), Err(Exhausted(left)) if left > 90 * Duration::from_secs(1))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #[test]
+        fn the_allowance_holds_however_requests_come(
+            allowance in 10u32..400,
+            gaps in proptest::collection::vec(0u64..3_000, 1..400),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            let times = runtime.block_on(async {
+                let budget = Budget::new(allowance);
+                let mut times = Vec::new();
+                for gap in &gaps {
+                    advance(Duration::from_millis(*gap)).await;
+                    if budget.admit().await.is_ok() {
+                        times.push(Instant::now());
+                    }
+                }
+                times
+            });
+            prop_assert!(most_in_one_window(&times) <= allowance as usize);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! How a call is sent: budget, credentials, one try (two for a read whose connection broke), envelope.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::edge::EdgeError;
+use domain::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use domain::ports::CloudflareApi;
+use domain::secret::{CloudflareCredentials, ConnectorToken};
+use domain::{TunnelId, ZoneId};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, Url, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+
+use crate::budget::{Budget, Exhausted};
+use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport};
+use crate::envelope::{self, Answer, Envelope};
+use crate::error::Failure;
+use crate::listing::{Identified, Listing, Progress};
+use crate::settings::{ClientError, ClientSettings, parse_base_url, parse_roots};
+
+/// No answer of the API comes near it.
+const LARGEST_BODY: usize = 64 << 20;
+
+/// Connections to the API, shared by the clients of all accounts.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Transport {
+    /// reqwest brings its own rustls provider (aws-lc-rs), so none is installed for the process.
+    pub(crate) fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
+        let base = parse_base_url(&settings.base_url)?;
+        let http = reqwest::Client::builder()
+            .user_agent(&settings.user_agent)
+            .timeout(settings.request_timeout)
+            .connect_timeout(settings.connect_timeout)
+            .tls_certs_merge(parse_roots(&settings.extra_roots)?)
+            // The token is for the base URL alone.
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|error| ClientError::Setup(error.to_string()))?;
+        Ok(Self { http, base })
+    }
+
+    fn url(&self, call: &Call, page: Option<u64>) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .expect("the base URL is http or https")
+            .pop_if_empty()
+            .extend(&call.path);
+        let page = page.map(|page| ("page", page.to_string()));
+        if page.is_some() || !call.query.is_empty() {
+            url.query_pairs_mut()
+                .extend_pairs(call.query.iter().cloned())
+                .extend_pairs(page);
+        }
+        url
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("base", &self.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API for one account, with one token.
+pub(crate) struct AccountClient {
+    transport: Transport,
+    credentials: CloudflareCredentials,
+    budget: Arc<Budget>,
+    on_call: Option<CallHook>,
+}
+
+impl AccountClient {
+    pub(crate) fn new(
+        transport: Transport,
+        credentials: CloudflareCredentials,
+        budget: Arc<Budget>,
+        on_call: Option<CallHook>,
+    ) -> Self {
+        Self {
+            transport,
+            credentials,
+            budget,
+            on_call,
+        }
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        self.credentials.account.as_str()
+    }
+
+    fn token(&self) -> &SecretString {
+        &self.credentials.token
+    }
+
+    /// Sends a call whose result, if there is any, does not matter.
+    pub(crate) async fn command(&self, call: Call) -> Result<(), EdgeError> {
+        let answer = self.send::<serde::de::IgnoredAny>(&call, None).await;
+        answer
+            .map(|_| ())
+            .map_err(|failure| self.explain(failure, &call))
+    }
+
+    /// Sends a call and reads its result; `None` where the result is `null` or left out.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+    ) -> Result<Option<T>, EdgeError> {
+        let answer = self.send(call, None).await;
+        answer
+            .map(|answer| answer.result)
+            .map_err(|failure| self.explain(failure, call))
+    }
+
+    /// Like [`ask`](Self::ask) where the API promises a result.
+    pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Result<T, EdgeError> {
+        self.ask(call)
+            .await?
+            .ok_or_else(|| self.unreadable(call, "it has no result"))
+    }
+
+    /// Reads all pages of a list.
+    pub(crate) async fn list<T: DeserializeOwned + Identified>(
+        &self,
+        call: &Call,
+    ) -> Result<Vec<T>, EdgeError> {
+        let mut listing = Listing::new();
+        loop {
+            let page = self.send(call, Some(listing.next_page())).await;
+            let progress = page.and_then(|page| listing.add(page).map_err(Failure::Incomplete));
+            match progress {
+                Ok(Progress::More) => {}
+                Ok(Progress::Complete) => return Ok(listing.into_items()),
+                Err(failure) => return Err(self.explain(failure, call)),
+            }
+        }
+    }
+
+    /// The error for a yes that has not the form it should have. The reason must not quote it.
+    pub(crate) fn unreadable(&self, call: &Call, reason: &str) -> EdgeError {
+        let failure = Failure::Unreadable {
+            status: 200,
+            reason: reason.to_owned(),
+        };
+        self.explain(failure, call)
+    }
+
+    pub(crate) fn explain(&self, failure: Failure, call: &Call) -> EdgeError {
+        failure.describe(call, self.token())
+    }
+
+    /// A read is sent once more when its connection breaks; a write never is, because the first one may
+    /// have taken effect.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        page: Option<u64>,
+    ) -> Result<Answer<T>, Failure> {
+        match self.attempt(call, page).await {
+            Err(Failure::Connection(reason)) if call.kind() == CallKind::Read => {
+                tracing::debug!(
+                    call = call.name,
+                    reason,
+                    "connection broke, sending once more"
+                );
+                self.attempt(call, page).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        page: Option<u64>,
+    ) -> Result<Answer<T>, Failure> {
+        let outcome = match self.budget.admit().await {
+            Ok(()) => self.exchange(call, page).await,
+            Err(Exhausted(wait)) => Err(Failure::Withheld(wait)),
+        };
+        self.report(call, outcome.as_ref().err());
+        outcome
+    }
+
+    fn report(&self, call: &Call, failure: Option<&Failure>) {
+        let outcome = match failure {
+            None => CallOutcome::Succeeded,
+            Some(failure) => failure.outcome(call.permission),
+        };
+        tracing::debug!(
+            call = call.name,
+            ?outcome,
+            account = self.account(),
+            "cloudflare call"
+        );
+        if let Some(hook) = &self.on_call {
+            hook(&CallReport {
+                name: call.name,
+                kind: call.kind(),
+                outcome,
+            });
+        }
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        page: Option<u64>,
+    ) -> Result<Answer<T>, Failure> {
+        let mut request = self
+            .transport
+            .http
+            .request(call.method.clone(), self.transport.url(call, page))
+            .header(AUTHORIZATION, self.authorization()?);
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let pause = (status == 429).then(|| self.budget.pause(retry_after));
+        let body = read_body(response).await?;
+        match envelope::open(&body) {
+            Envelope::Yes(answer) if (200..300).contains(&status) => Ok(answer),
+            Envelope::No(complaints) => Err(Failure::Refused {
+                status,
+                complaints,
+                pause,
+            }),
+            // The status decides: whoever answered in another form, it was no yes.
+            _ if status >= 300 => Err(Failure::Refused {
+                status,
+                complaints: Vec::new(),
+                pause,
+            }),
+            Envelope::Yes(_) => Err(Failure::Unreadable {
+                status,
+                reason: "it says yes to a request that is not finished".to_owned(),
+            }),
+            Envelope::Unreadable(reason) => Err(Failure::Unreadable { status, reason }),
+        }
+    }
+
+    fn authorization(&self) -> Result<HeaderValue, Failure> {
+        let text = SecretString::from(format!("Bearer {}", self.token().expose_secret()));
+        let mut value =
+            HeaderValue::from_str(text.expose_secret()).map_err(|_| Failure::UnusableToken)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// Seconds only: Cloudflare sends no dates here.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST_BODY {
+            return Err(Failure::Unreadable {
+                status: response.status().as_u16(),
+                reason: format!("it is larger than {LARGEST_BODY} bytes"),
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[async_trait]
+impl CloudflareApi for AccountClient {
+    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+        self.list_tunnels(name_prefix).await
+    }
+
+    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+        self.post_tunnel(name).await
+    }
+
+    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+        self.remove_tunnel(tunnel).await
+    }
+
+    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
+        self.list_connectors(tunnel).await
+    }
+
+    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+        self.remove_connections(tunnel).await
+    }
+
+    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
+        self.get_token(tunnel).await
+    }
+
+    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
+        self.patch_secret(tunnel, secret).await
+    }
+
+    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
+        self.get_configuration(tunnel).await
+    }
+
+    async fn configure(
+        &self,
+        tunnel: TunnelId,
+        document: &IngressDocument,
+    ) -> Result<(), EdgeError> {
+        self.put_configuration(tunnel, document).await
+    }
+
+    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+        self.list_zones().await
+    }
+
+    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+        self.list_records(zone).await
+    }
+
+    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
+        self.post_batch(zone, batch).await
+    }
+
+    async fn verify_token(&self) -> Result<(), EdgeError> {
+        self.check_token().await
+    }
+}

@@ -1,0 +1,354 @@
+//! JSON of the objects, as far as we use it. Fields: developers.cloudflare.com/api. Types that may hold
+//! a secret have no `Debug`.
+
+use domain::TunnelId;
+use domain::edge::objects::{
+    Connector, DnsRecord, IngressDocument, IngressRule, RecordBatch, RecordData, Tunnel, Zone,
+};
+use domain::names::{Hostname, RecordId, ZoneId};
+use serde::{Deserialize, Serialize};
+
+use crate::listing::Identified;
+
+/// `config_src` of tunnels whose ingress document is kept at Cloudflare.
+pub(crate) const REMOTE: &str = "cloudflare";
+
+#[derive(Serialize)]
+pub(crate) struct NewTunnel<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) config_src: &'static str,
+}
+
+#[derive(Serialize)]
+pub(crate) struct NewSecret<'a> {
+    /// Standard base64 of at least 32 bytes.
+    pub(crate) tunnel_secret: &'a str,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireTunnel {
+    id: String,
+    name: String,
+    /// The older way to say it, which answers still carry.
+    #[serde(default)]
+    remote_config: Option<bool>,
+    #[serde(default)]
+    config_src: Option<String>,
+}
+
+impl WireTunnel {
+    /// `None` where the id is no UUID.
+    pub(crate) fn into_domain(self) -> Option<Tunnel> {
+        let id: TunnelId = self.id.parse().ok()?;
+        let remotely_configured = match self.config_src {
+            Some(source) => source == REMOTE,
+            None => self.remote_config.unwrap_or(false),
+        };
+        Some(Tunnel {
+            id,
+            name: self.name,
+            remotely_configured,
+        })
+    }
+}
+
+impl Identified for WireTunnel {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireConnector {
+    id: String,
+    #[serde(default)]
+    conns: Option<Vec<WireConnection>>,
+}
+
+#[derive(Deserialize)]
+struct WireConnection {
+    /// Cloudflare remembers a connection for some minutes after it is gone; such a one carries nothing.
+    #[serde(default)]
+    is_pending_reconnect: bool,
+}
+
+impl WireConnector {
+    pub(crate) fn into_domain(self) -> Connector {
+        let connections = self.conns.unwrap_or_default();
+        let live = connections.iter().filter(|c| !c.is_pending_reconnect);
+        Connector {
+            id: self.id,
+            connections: live.count(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WireConfiguration {
+    #[serde(default)]
+    pub(crate) config: Option<WireIngress>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WireIngress {
+    #[serde(default)]
+    ingress: Option<Vec<WireRule>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireRule {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hostname: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    service: String,
+}
+
+impl From<&IngressDocument> for WireConfiguration {
+    fn from(document: &IngressDocument) -> Self {
+        let rule = |hostname, service: &String| WireRule {
+            hostname,
+            path: None,
+            service: service.clone(),
+        };
+        let mut ingress: Vec<WireRule> = document
+            .rules
+            .iter()
+            .map(|r| rule(Some(r.hostname.to_string()), &r.service))
+            .collect();
+        ingress.push(rule(None, &document.catch_all));
+        Self {
+            config: Some(WireIngress {
+                ingress: Some(ingress),
+            }),
+        }
+    }
+}
+
+impl WireConfiguration {
+    /// `None` where there is no document, and where there is one that nothing of ours would have put:
+    /// rules by path, several catch-alls, hostnames that are none.
+    pub(crate) fn into_domain(self) -> Option<IngressDocument> {
+        let mut ingress = self.config?.ingress?;
+        let last = ingress.pop().filter(WireRule::is_catch_all)?;
+        let rules = ingress.into_iter().map(WireRule::into_domain);
+        Some(IngressDocument {
+            rules: rules.collect::<Option<_>>()?,
+            catch_all: last.service,
+        })
+    }
+}
+
+impl WireRule {
+    fn is_catch_all(&self) -> bool {
+        self.hostname.as_deref().is_none_or(str::is_empty) && !self.has_path()
+    }
+
+    fn has_path(&self) -> bool {
+        self.path.as_deref().is_some_and(|path| !path.is_empty())
+    }
+
+    fn into_domain(self) -> Option<IngressRule> {
+        if self.has_path() {
+            return None;
+        }
+        Some(IngressRule {
+            hostname: Hostname::parse(self.hostname.as_deref()?).ok()?,
+            service: self.service,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireZone {
+    id: String,
+    name: String,
+}
+
+impl From<WireZone> for Zone {
+    fn from(zone: WireZone) -> Self {
+        Self {
+            id: ZoneId::new(zone.id),
+            name: zone.name.to_ascii_lowercase(),
+        }
+    }
+}
+
+impl Identified for WireZone {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireRecord {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    content: Option<String>,
+    #[serde(default)]
+    proxied: Option<bool>,
+    #[serde(default)]
+    ttl: Option<u32>,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+/// `ttl` of a record that leaves it to Cloudflare.
+const AUTOMATIC_TTL: u32 = 1;
+
+impl From<WireRecord> for DnsRecord {
+    fn from(record: WireRecord) -> Self {
+        Self {
+            id: RecordId::new(record.id),
+            data: RecordData {
+                name: record.name.to_ascii_lowercase(),
+                kind: record.kind,
+                content: record.content.unwrap_or_default(),
+                proxied: record.proxied.unwrap_or(false),
+                ttl: record.ttl.unwrap_or(AUTOMATIC_TTL),
+                comment: record.comment.unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl Identified for WireRecord {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct WireBatch<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deletes: Vec<WireRecordId<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    puts: Vec<WireRecordData<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    posts: Vec<WireRecordData<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireRecordId<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireRecordData<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    content: &'a str,
+    proxied: bool,
+    ttl: u32,
+    comment: &'a str,
+}
+
+impl<'a> WireRecordData<'a> {
+    fn new(id: Option<&'a RecordId>, data: &'a RecordData) -> Self {
+        Self {
+            id: id.map(RecordId::as_str),
+            name: &data.name,
+            kind: &data.kind,
+            content: &data.content,
+            proxied: data.proxied,
+            ttl: data.ttl,
+            comment: &data.comment,
+        }
+    }
+}
+
+impl<'a> From<&'a RecordBatch> for WireBatch<'a> {
+    fn from(batch: &'a RecordBatch) -> Self {
+        let id = |id: &'a RecordId| WireRecordId { id: id.as_str() };
+        let put = |(id, data): &'a (RecordId, RecordData)| WireRecordData::new(Some(id), data);
+        let post = |data: &'a RecordData| WireRecordData::new(None, data);
+        Self {
+            deletes: batch.deletes.iter().map(id).collect(),
+            puts: batch.puts.iter().map(put).collect(),
+            posts: batch.posts.iter().map(post).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireTokenStatus {
+    /// `active`, `disabled` or `expired`.
+    pub(crate) status: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_documents_of_our_form_are_read_as_documents() {
+        let a = r#"{"hostname":"a.example.com","service":"http://a","originRequest":{}}"#;
+        let rest = r#"{"service":"http_status:404"}"#;
+        for (json, expected) in [
+            (r#"{"config":null}"#.to_owned(), None),
+            ("{}".to_owned(), None),
+            (r#"{"config":{}}"#.to_owned(), None),
+            (r#"{"config":{"ingress":null}}"#.to_owned(), None),
+            (r#"{"config":{"ingress":[]}}"#.to_owned(), None),
+            (format!(r#"{{"config":{{"ingress":[{rest}]}}}}"#), Some(0)),
+            (
+                format!(
+                    r#"{{"config":{{"ingress":[{a},{rest}],"warp-routing":{{"enabled":false}}}}}}"#
+                ),
+                Some(1),
+            ),
+            (
+                format!(
+                    r#"{{"config":{{"ingress":[{a},{{"hostname":"","path":"","service":"http_status:404"}}]}}}}"#
+                ),
+                Some(1),
+            ),
+            (format!(r#"{{"config":{{"ingress":[{a}]}}}}"#), None),
+            (
+                format!(r#"{{"config":{{"ingress":[{rest},{rest}]}}}}"#),
+                None,
+            ),
+            (
+                format!(
+                    r#"{{"config":{{"ingress":[{{"hostname":"a.example.com","path":"/x","service":"s"}},{rest}]}}}}"#
+                ),
+                None,
+            ),
+            (
+                format!(r#"{{"config":{{"ingress":[{{"hostname":"*","service":"s"}},{rest}]}}}}"#),
+                None,
+            ),
+        ] {
+            let wire: WireConfiguration = serde_json::from_str(&json).unwrap();
+            let rules = wire.into_domain().map(|document| document.rules.len());
+            assert_eq!(rules, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_says_in_two_ways_where_its_document_is() {
+        for (fields, expected) in [
+            ("", false),
+            (r#","remote_config":true"#, true),
+            (r#","remote_config":false"#, false),
+            (r#","config_src":"cloudflare""#, true),
+            (r#","config_src":"local","remote_config":true"#, false),
+            (r#","config_src":null,"remote_config":true"#, true),
+        ] {
+            let json =
+                format!(r#"{{"id":"c1744f8b-faa1-48a4-9e5c-02ac921467fa","name":"n"{fields}}}"#);
+            let wire: WireTunnel = serde_json::from_str(&json).unwrap();
+            assert_eq!(
+                wire.into_domain().unwrap().remotely_configured,
+                expected,
+                "{json}"
+            );
+        }
+    }
+}

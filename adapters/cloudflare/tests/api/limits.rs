@@ -1,0 +1,147 @@
+//! Rate limits: what Cloudflare refuses, and what is not even asked.
+
+use std::time::Duration;
+
+use adapter_cloudflare::call::CallOutcome;
+use adapter_cloudflare::{ClientSettings, CloudflareClient};
+use domain::AccountId;
+use domain::edge::EdgeErrorKind as Kind;
+use domain::ports::CloudflareAccounts;
+use domain::secret::CloudflareCredentials;
+use serde_json::json;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer};
+
+use crate::support::*;
+
+fn of_account(account: &str, token: &str) -> CloudflareCredentials {
+    CloudflareCredentials {
+        account: AccountId::new(account),
+        token: token.to_owned().into(),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_stops_all_clients_of_the_account_for_the_time_it_names() {
+    let second = Duration::from_secs(1);
+    for (header, pause) in [
+        (Some("30"), 30 * second),
+        (None, 60 * second),
+        (Some("Wed, 21 Oct 2026 07:28:00 GMT"), 60 * second),
+        (Some("99999999999"), 3600 * second),
+    ] {
+        let server = MockServer::start().await;
+        let mut answer = no(
+            429,
+            10_100,
+            "More than 1200 requests per 300 seconds reached",
+        );
+        if let Some(header) = header {
+            answer = answer.insert_header("retry-after", header);
+        }
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        let client = client(base_url(&server));
+
+        let refused = client.open(&of_account("a", "one")).zones().await;
+        let error = expect_kind(refused, Kind::RateLimited, "refused by Cloudflare");
+        assert_eq!(error.retry_after, Some(pause), "{header:?}");
+        assert!(
+            error.message.contains("429: 10100 More than 1200"),
+            "{error}"
+        );
+
+        let withheld = client
+            .open(&of_account("a", "another token"))
+            .create_tunnel("x")
+            .await;
+        let error = expect_kind(withheld, Kind::RateLimited, "not sent");
+        let left = error.retry_after.unwrap();
+        assert!(left <= pause && left > pause / 2, "{header:?} {left:?}");
+        assert_eq!(server.received_requests().await.unwrap().len(), 1);
+
+        client
+            .open(&of_account("b", "one"))
+            .zones()
+            .await
+            .unwrap_err();
+        assert_eq!(
+            server.received_requests().await.unwrap().len(),
+            2,
+            "another account goes on"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_429_without_an_envelope_counts_too() {
+    let server = MockServer::start().await;
+    let answer = wiremock::ResponseTemplate::new(429).set_body_string("error code: 1015");
+    Mock::given(any())
+        .respond_with(answer.insert_header("retry-after", "7"))
+        .mount(&server)
+        .await;
+    let error = expect_kind(api(&server).zones().await, Kind::RateLimited, "429 as text");
+    assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn a_used_up_budget_is_told_without_a_request() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(yes(&json!([])))
+        .mount(&server)
+        .await;
+    let settings = ClientSettings {
+        requests_per_window: 20,
+        ..settings(base_url(&server))
+    };
+    let (api, log) = logged(&settings);
+    api.zones().await.unwrap();
+    api.zones().await.unwrap();
+    let error = expect_kind(
+        api.zones().await,
+        Kind::RateLimited,
+        "the third of a burst of two",
+    );
+    assert!(
+        error
+            .retry_after
+            .is_some_and(|wait| wait > Duration::from_secs(5)),
+        "{error:?}"
+    );
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    let outcomes: Vec<_> = log
+        .take()
+        .into_iter()
+        .map(|report| report.outcome)
+        .collect();
+    let yes = CallOutcome::Succeeded;
+    assert_eq!(outcomes, [yes, yes, CallOutcome::Withheld]);
+}
+
+#[tokio::test]
+async fn clients_of_one_account_share_a_budget() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(yes(&json!([])))
+        .mount(&server)
+        .await;
+    let settings = ClientSettings {
+        requests_per_window: 20,
+        ..settings(base_url(&server))
+    };
+    let client = CloudflareClient::new(&settings).unwrap();
+    for token in ["one", "two"] {
+        client.open(&of_account("a", token)).zones().await.unwrap();
+    }
+    client
+        .open(&of_account("a", "three"))
+        .zones()
+        .await
+        .unwrap_err();
+    client
+        .open(&of_account("b", "three"))
+        .zones()
+        .await
+        .unwrap();
+}

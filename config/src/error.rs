@@ -1,0 +1,85 @@
+//! What is wrong with the settings, at which key, from which source, and what would help.
+
+use std::path::PathBuf;
+
+use figment::Figment;
+use figment::error::Kind;
+
+use crate::layers;
+
+/// Why there are no settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The settings file cannot be read.
+    #[error("cannot read the settings file {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The settings file is not a YAML map.
+    #[error("the settings file {} is not a map of settings in YAML: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// The flags are no map; a mistake of the program, not of its user.
+    #[error("the flags cannot be read as settings: {0}")]
+    Flags(String),
+    /// A key that is none.
+    #[error("unknown setting `{key}` (from {origin}); {}", known_keys(known))]
+    UnknownKey {
+        /// The key with its section.
+        key: String,
+        /// Where it was set.
+        origin: String,
+        /// Keys of that section.
+        known: Vec<String>,
+    },
+    /// A value that a key cannot have.
+    #[error("setting `{key}` (from {origin}): {problem}")]
+    WrongValue {
+        /// The key with its section.
+        key: String,
+        /// Where it was set.
+        origin: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+}
+
+fn known_keys(known: &[String]) -> String {
+    format!("remove it, or use one of: {}", known.join(", "))
+}
+
+impl SettingsError {
+    /// Names key and source of what figment found.
+    pub(crate) fn from_figment(error: figment::Error, figment: &Figment) -> Self {
+        // The path of an unknown key ends with that key.
+        let key = error.path.join(".");
+        let origin = layers::origin_of(figment, &key);
+        if let Kind::UnknownField(_, known) = &error.kind {
+            let known = known.iter().map(|name| (*name).to_owned()).collect();
+            return Self::UnknownKey { key, origin, known };
+        }
+        Self::WrongValue {
+            key,
+            origin,
+            problem: problem(error),
+        }
+    }
+}
+
+fn problem(error: figment::Error) -> String {
+    match error.kind {
+        Kind::InvalidType(found, expected) if expected.starts_with("struct ") => {
+            format!("found {found} where a section with settings belongs")
+        }
+        Kind::InvalidType(found, expected) => format!("found {found}; use {expected}"),
+        Kind::Message(message) => message,
+        kind => kind.to_string(),
+    }
+}

@@ -1,0 +1,150 @@
+//! Where settings come from. Later layers win, key by key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::Serialize;
+
+use crate::error::SettingsError;
+
+/// Environment variables that are settings start with it: `CFGW_SECTION__KEY`.
+pub const ENV_PREFIX: &str = "CFGW_";
+
+/// Stands between section and key in the name of a variable.
+const ENV_SEPARATOR: &str = "__";
+
+/// One source of settings.
+pub(crate) struct Layer {
+    metadata: Metadata,
+    settings: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        self.metadata.clone()
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Map::from([(Profile::Default, self.settings.clone())]))
+    }
+}
+
+/// What holds where nothing is set.
+pub(crate) fn defaults(settings: &impl Serialize) -> Layer {
+    let value = Value::serialize(settings).expect("settings are maps of text and numbers");
+    Layer {
+        metadata: Metadata::named("the defaults"),
+        settings: value.into_dict().expect("settings are a map"),
+    }
+}
+
+/// A YAML file that must be there.
+pub(crate) fn file(path: &Path) -> Result<Layer, SettingsError> {
+    let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let settings: Option<Dict> =
+        serde_saphyr::from_str(&text).map_err(|error| SettingsError::Malformed {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+    Ok(Layer {
+        metadata: Metadata::named(format!("the file {}", path.display())),
+        settings: settings.unwrap_or_default(),
+    })
+}
+
+/// Variables that start with [`ENV_PREFIX`]. An empty one counts as not set. Kubernetes sets variables
+/// for every Service in a pod's namespace (`CFGW_PORT`, `CFGW_SERVICE_HOST` for one called `cfgw`); those
+/// are passed over.
+pub(crate) fn environment(variables: impl Iterator<Item = (String, String)>) -> Layer {
+    let ours: BTreeMap<String, String> = variables
+        .filter(|(name, value)| !value.is_empty() && !is_service_link(name))
+        .filter_map(|(name, value)| {
+            Some((name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase(), value))
+        })
+        .collect();
+    let mut settings = Dict::new();
+    for (name, value) in ours {
+        let path: Vec<_> = name.split(ENV_SEPARATOR).collect();
+        insert(&mut settings, &path, value);
+    }
+    let metadata = Metadata::named("the environment").interpolater(|_: &Profile, keys: &[&str]| {
+        let name = keys.join(ENV_SEPARATOR).to_ascii_uppercase();
+        format!("the environment variable {ENV_PREFIX}{name}")
+    });
+    Layer { metadata, settings }
+}
+
+/// A text where a section belongs stays, so that it is reported.
+fn insert(settings: &mut Dict, path: &[&str], value: String) {
+    match path {
+        [] => {}
+        [key] => {
+            settings.insert((*key).to_owned(), Value::from(value));
+        }
+        [section, rest @ ..] => {
+            let section = settings
+                .entry((*section).to_owned())
+                .or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = section {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Kubernetes, "Environment variables" of Services: `X_SERVICE_HOST`, `X_SERVICE_PORT…`, `X_PORT`,
+/// `X_PORT_80_TCP…`. No setting is called so: those in sections have the separator in their names.
+fn is_service_link(name: &str) -> bool {
+    let numbered_port = || {
+        let after = name.split("_PORT_").nth(1);
+        after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    !name.contains(ENV_SEPARATOR)
+        && (name.ends_with("_SERVICE_HOST")
+            || name.contains("_SERVICE_PORT")
+            || name.ends_with("_PORT")
+            || numbered_port())
+}
+
+/// Flags of the command line.
+pub(crate) fn flags(flags: &impl Serialize) -> Result<Layer, SettingsError> {
+    let value = Value::serialize(flags).map_err(|e| SettingsError::Flags(e.to_string()))?;
+    let settings = match value {
+        Value::Dict(_, dict) => without_nothing(dict),
+        Value::Empty(..) => Dict::new(),
+        other => return Err(SettingsError::Flags(format!("found {}", other.to_actual()))),
+    };
+    Ok(Layer {
+        metadata: Metadata::named("the command line"),
+        settings,
+    })
+}
+
+/// Drops what was not given, so that it does not hide what other layers say.
+fn without_nothing(dict: Dict) -> Dict {
+    let given = |value| match value {
+        Value::Empty(..) => None,
+        Value::Dict(tag, inner) => Some(Value::Dict(tag, without_nothing(inner))),
+        other => Some(other),
+    };
+    dict.into_iter()
+        .filter_map(|(key, value)| Some((key, given(value)?)))
+        .collect()
+}
+
+/// The source of a key, in words.
+pub(crate) fn origin_of(figment: &Figment, key: &str) -> String {
+    let Some(metadata) = figment.find_metadata(key) else {
+        return "an unknown source".to_owned();
+    };
+    if metadata.name == "the environment" {
+        let keys: Vec<_> = key.split('.').collect();
+        return metadata.interpolate(figment.profile(), &keys);
+    }
+    metadata.name.to_string()
+}

@@ -1,0 +1,62 @@
+//! Every setting with its default and meaning, as Markdown.
+
+use std::fmt::Write as _;
+
+use crate::declaration::{Described, Key};
+use crate::layers::ENV_PREFIX;
+use crate::standalone::StandaloneSettings;
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Settings come from four places; a later one wins, key by key:
+
+1. the defaults below,
+2. a YAML file,
+3. environment variables: `CFGW_KEY`, `CFGW_SECTION__KEY` (an empty one counts as not set),
+4. flags of the command line.
+
+A key that does not exist and a value that a key cannot have stop the program at its start, with a message
+that names key, source and remedy. Lengths of time are written with units: `30s`, `1h30m`, `250ms`. Lists
+are YAML lists in the file and have commas between their items elsewhere. Relative paths start at the
+working directory. Credentials are no settings: they are read from Secrets.
+";
+
+/// The page docs/configuration.md.
+pub fn page() -> String {
+    let mut keys = Vec::new();
+    StandaloneSettings::describe("", &mut keys);
+    let mut text = INTRODUCTION.to_owned();
+    text.push_str("\n## `cfgw standalone`\n");
+    let mut section = None;
+    for key in &keys {
+        let own = key.path.split_once('.').map_or("", |(section, _)| section);
+        if section != Some(own) {
+            section = Some(own);
+            write_heading(&mut text, own);
+        }
+        write_row(&mut text, key);
+    }
+    text
+}
+
+fn write_heading(text: &mut String, section: &str) {
+    if !section.is_empty() {
+        let _ = write!(text, "\n### `{section}`\n");
+    }
+    text.push_str("\n| Key | Default | Environment | Meaning |\n|---|---|---|---|\n");
+}
+
+fn write_row(text: &mut String, key: &Key) {
+    let default = match key.default.as_str() {
+        "" => "none".to_owned(),
+        default => format!("`{default}`"),
+    };
+    let variable = key.path.replace('.', "__").to_ascii_uppercase();
+    let doc = key.doc.replace('|', "\\|");
+    let _ = writeln!(
+        text,
+        "| `{}` | {default} | `{ENV_PREFIX}{variable}` | {doc} |",
+        key.path
+    );
+}

@@ -1,0 +1,68 @@
+//! Groups of settings that programs have in common.
+
+use std::path::PathBuf;
+
+use crate::declaration::settings;
+use crate::values::{
+    Address, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, Period, RequestBudget,
+    ServerName,
+};
+
+settings! {
+    /// How the Cloudflare API is reached.
+    pub struct CloudflareSettings {
+        /// Base URL of the Cloudflare API. Plain `http` is taken for addresses of this machine only.
+        base_url: BaseUrl = fixed("https://api.cloudflare.com/client/v4"),
+        /// PEM file with root certificates that are trusted besides the system's.
+        ca_file: Option<PathBuf> = None,
+        /// How long one request may take, its whole answer included.
+        request_timeout: Period = Period::seconds(30),
+        /// Requests in five minutes for one account, at most. Cloudflare allows 1200 for all programs of
+        /// a user together and refuses all of them for up to five minutes when there are more.
+        request_budget: RequestBudget = RequestBudget::new(600),
+    }
+}
+
+settings! {
+    /// How the tunnel connects to Cloudflare's edge.
+    pub struct TunnelSettings {
+        /// `discover` finds the edge by DNS; a list of `address:port` names it.
+        edge: EdgeAddresses = EdgeAddresses::Discover,
+        /// Name that the edge must prove by its certificate.
+        server_name: ServerName = fixed("h2.cftunnel.com"),
+        /// PEM file with the root certificates of the edge; replaces the system's and Cloudflare's.
+        ca_file: Option<PathBuf> = None,
+        /// Connections of one connector, each to another edge address.
+        connections: Connections = Connections::new(4),
+        /// How often a quiet connection is asked whether it is alive. One that does not answer within
+        /// the same time again is replaced.
+        heartbeat_interval: Period = Period::seconds(5),
+        /// How long requests in flight may go on after the order to stop.
+        grace_period: Period = Period::seconds(30),
+    }
+}
+
+settings! {
+    /// The program's own HTTP server.
+    pub struct AdminSettings {
+        /// Where `/healthz`, `/readyz` and `/metrics` are served. Port 0 takes a free one.
+        listen: Address = fixed("127.0.0.1:8081"),
+    }
+}
+
+settings! {
+    /// What is logged.
+    pub struct LogSettings {
+        /// A level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `info,hyper=warn`.
+        filter: LogFilter = fixed("info"),
+        /// `text` for people, `json` for programs.
+        format: LogFormat = LogFormat::Text,
+    }
+}
+
+/// A default from its text.
+pub(crate) fn fixed<T: std::str::FromStr>(text: &str) -> T {
+    text.parse()
+        .ok()
+        .expect("defaults are valid; a test reads them all")
+}

@@ -1,0 +1,78 @@
+//! Settings of `cfgw standalone`.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use serde::Serialize;
+
+use crate::declaration::settings;
+use crate::error::SettingsError;
+use crate::layers;
+use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, TunnelSettings, fixed};
+use crate::values::{Label, Period};
+
+settings! {
+    /// Settings of `cfgw standalone`, which reads a folder of manifests instead of a cluster.
+    pub struct StandaloneSettings {
+        /// Name of this installation. It is part of every tunnel name and ownership mark: two
+        /// installations in one account must differ, and a changed name leaves the old tunnels behind.
+        installation: Label = fixed("default"),
+        /// Folder with the manifests, read with its subfolders and watched.
+        manifests: PathBuf = PathBuf::from("manifests"),
+        /// Folder in which statuses are written. It is made where it is missing.
+        state_dir: PathBuf = PathBuf::from("cfgw-state"),
+        /// How often everything is compared with Cloudflare when nothing changes.
+        resync_interval: Period = Period::seconds(600),
+        section /// How the Cloudflare API is reached.
+        cloudflare: CloudflareSettings,
+        section /// How the tunnel connects to Cloudflare's edge.
+        tunnel: TunnelSettings,
+        section /// The program's own HTTP server.
+        admin: AdminSettings,
+        section /// What is logged.
+        log: LogSettings,
+    }
+}
+
+impl StandaloneSettings {
+    /// Puts the layers together: defaults, then the file, then the environment, then the flags.
+    ///
+    /// `env` is the whole environment (`std::env::vars()` in a program); what is not ours in it is passed
+    /// over. `flags` is a struct of the same shape as these settings, as far as there are flags; `None`
+    /// in it means that the flag was not given.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        flags: impl Serialize,
+    ) -> Result<Self, SettingsError> {
+        let mut figment = Figment::from(layers::defaults(&Self::default()));
+        if let Some(path) = file {
+            figment = figment.merge(layers::file(path)?);
+        }
+        figment = figment
+            .merge(layers::environment(env))
+            .merge(layers::flags(&flags)?);
+        let settings: Self = figment
+            .extract()
+            .map_err(|error| SettingsError::from_figment(error, &figment))?;
+        settings.check_files(&figment)?;
+        Ok(settings)
+    }
+
+    fn check_files(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let files = [
+            ("cloudflare.ca_file", &self.cloudflare.ca_file),
+            ("tunnel.ca_file", &self.tunnel.ca_file),
+        ];
+        for (key, path) in files {
+            if let Some(path) = path.as_deref().filter(|path| !path.is_file()) {
+                return Err(SettingsError::WrongValue {
+                    key: key.to_owned(),
+                    origin: layers::origin_of(figment, key),
+                    problem: format!("{} is not a file; name a PEM file", path.display()),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,483 @@
+//! What a single setting may be. Each type is read from text (so that file, environment and flags read
+//! alike); a value of such a type is valid.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+
+/// The text is not what the setting may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a value of this setting")]
+pub struct Unfit;
+
+/// A setting that is written as text.
+trait Written: FromStr<Err = Unfit> + fmt::Display {
+    /// Completes "is not …", with an example.
+    const EXPECTED: &'static str;
+    /// Whether a number without quotes does too.
+    const TAKES_NUMBERS: bool = false;
+    /// Whether a list does too; as text its items stand between commas.
+    const TAKES_LISTS: bool = false;
+    /// Whether a wrong value may hold a secret, so that no error repeats it.
+    const MAY_HOLD_SECRET: bool = false;
+}
+
+struct TextVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Written> Visitor<'de> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.trim().parse().map_err(|Unfit| {
+            if T::MAY_HOLD_SECRET {
+                E::custom(format_args!("it is not {}", T::EXPECTED))
+            } else {
+                E::custom(format_args!("{text:?} is not {}", T::EXPECTED))
+            }
+        })
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        if T::TAKES_NUMBERS {
+            return self.visit_str(&number.to_string());
+        }
+        Err(E::invalid_type(de::Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_type(de::Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_u128<E: de::Error>(self, number: u128) -> Result<T, E> {
+        self.visit_u64(u64::try_from(number).unwrap_or(u64::MAX))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
+        if !T::TAKES_LISTS {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
+        }
+        let mut texts: Vec<String> = Vec::new();
+        while let Some(text) = items.next_element()? {
+            texts.push(text);
+        }
+        self.visit_str(&texts.join(","))
+    }
+}
+
+/// Reads and writes each type as its text.
+macro_rules! written {
+    ($($type:ty),+ $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(TextVisitor(std::marker::PhantomData))
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )+};
+}
+
+written!(
+    Period,
+    Label,
+    BaseUrl,
+    ServerName,
+    Address,
+    EdgeAddresses,
+    LogFilter,
+    LogFormat,
+    Connections,
+    RequestBudget,
+);
+
+/// A length of time above zero, written with units: `30s`, `1h30m`, `250ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(Duration);
+
+/// Units from long to short, in milliseconds.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+impl Period {
+    /// This many seconds; used for defaults, which are above zero.
+    pub(crate) const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The length of time.
+    pub fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl Written for Period {
+    const EXPECTED: &'static str = "a length of time above zero with units h, m, s or ms from long to short, such as 30s or 1h30m";
+}
+
+impl FromStr for Period {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let mut rest = text;
+        let mut units = UNITS.iter();
+        let mut total: u64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let number: u64 = rest[..digits].parse().map_err(|_| Unfit)?;
+            rest = &rest[digits..];
+            let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+            // The iterator goes on from the last unit, so none comes twice or out of order.
+            let (_, length) = units
+                .find(|(unit, _)| *unit == &rest[..letters])
+                .ok_or(Unfit)?;
+            rest = &rest[letters..];
+            total = number
+                .checked_mul(*length)
+                .and_then(|part| total.checked_add(part))
+                .ok_or(Unfit)?;
+        }
+        if total == 0 {
+            return Err(Unfit);
+        }
+        Ok(Self(Duration::from_millis(total)))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        for (unit, length) in UNITS {
+            if rest >= length {
+                write!(f, "{}{unit}", rest / length)?;
+                rest %= length;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A DNS label (RFC 1123): 1 to 63 of a-z, 0-9 and inner `-`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label(String);
+
+impl Label {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Written for Label {
+    const EXPECTED: &'static str = "1 to 63 of a-z, 0-9 and inner `-`, such as production";
+}
+
+impl FromStr for Label {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let inner = !text.starts_with('-') && !text.ends_with('-');
+        if inner && (1..=63).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Unfit)
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Base URL of an API that gets a token: `https`, or `http` to this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Written for BaseUrl {
+    const EXPECTED: &'static str = "an https URL without user, query and fragment (http only to this machine), such as \
+        https://api.cloudflare.com/client/v4";
+    const MAY_HOLD_SECRET: bool = true;
+}
+
+impl FromStr for BaseUrl {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let (scheme, rest) = text.split_once("://").ok_or(Unfit)?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        let odd =
+            |c: char| matches!(c, '?' | '#' | '@' | '\\') || c.is_whitespace() || c.is_control();
+        if authority.is_empty() || rest.contains(odd) {
+            return Err(Unfit);
+        }
+        match scheme {
+            "https" => Ok(Self(text.to_owned())),
+            "http" if is_this_machine(authority) => Ok(Self(text.to_owned())),
+            _ => Err(Unfit),
+        }
+    }
+}
+
+fn is_this_machine(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A DNS name that a server proves by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName(String);
+
+impl ServerName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Written for ServerName {
+    const EXPECTED: &'static str = "a DNS name in lower case, such as h2.cftunnel.com";
+}
+
+impl FromStr for ServerName {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        if text.len() <= 253 && text.split('.').all(|label| label.parse::<Label>().is_ok()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Unfit)
+        }
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An IP address with a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(SocketAddr);
+
+impl Address {
+    /// The address.
+    pub fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Written for Address {
+    const EXPECTED: &'static str =
+        "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
+}
+
+impl FromStr for Address {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        text.parse().map(Self).map_err(|_| Unfit)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the tunnel connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EdgeAddresses {
+    /// The addresses that Cloudflare publishes in DNS.
+    Discover,
+    /// These, of which there is at least one.
+    Given(Vec<SocketAddr>),
+}
+
+impl Written for EdgeAddresses {
+    const EXPECTED: &'static str =
+        "`discover` or a list of IP addresses with ports, such as 198.41.192.7:7844";
+    const TAKES_LISTS: bool = true;
+}
+
+impl FromStr for EdgeAddresses {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        if text == "discover" {
+            return Ok(Self::Discover);
+        }
+        let addresses: Result<_, _> = text.split(',').map(|item| item.trim().parse()).collect();
+        addresses.map(Self::Given).map_err(|_| Unfit)
+    }
+}
+
+impl fmt::Display for EdgeAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discover => f.write_str("discover"),
+            Self::Given(addresses) => {
+                let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join(","))
+            }
+        }
+    }
+}
+
+/// Which log lines are written, as `tracing` directives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// The directives, not yet parsed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Written for LogFilter {
+    const EXPECTED: &'static str = "a level or directives, such as info or info,hyper=warn";
+}
+
+impl FromStr for LogFilter {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        if text.is_empty() {
+            return Err(Unfit);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Written for LogFormat {
+    const EXPECTED: &'static str = "`text` or `json`";
+}
+
+impl FromStr for LogFormat {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(Unfit),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// A whole number within limits.
+macro_rules! number {
+    ($(#[$meta:meta])* $name:ident, $least:literal..=$most:literal, $expected:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name(u32);
+
+        impl $name {
+            /// For defaults, which are within the limits.
+            pub(crate) const fn new(number: u32) -> Self {
+                assert!($least <= number && number <= $most);
+                Self(number)
+            }
+
+            /// The number.
+            pub fn get(self) -> u32 {
+                self.0
+            }
+        }
+
+        impl Written for $name {
+            const EXPECTED: &'static str = $expected;
+            const TAKES_NUMBERS: bool = true;
+        }
+
+        impl FromStr for $name {
+            type Err = Unfit;
+
+            fn from_str(text: &str) -> Result<Self, Unfit> {
+                let number = text.parse().map_err(|_| Unfit)?;
+                if ($least..=$most).contains(&number) { Ok(Self(number)) } else { Err(Unfit) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// Connections of one connector to the edge: 1 to 8.
+    Connections,
+    1..=8,
+    "a number from 1 to 8, such as 4"
+);
+number!(
+    /// Requests to the Cloudflare API in five minutes: 10 to 1,200, which is what Cloudflare allows
+    /// (developers.cloudflare.com/fundamentals/api/reference/limits).
+    RequestBudget,
+    10..=1200,
+    "a number from 10 to 1200, such as 600"
+);
+
+#[cfg(test)]
+mod tests;
