@@ -1,1 +1,41 @@
 //! The L7 data plane: routes a request, balances it over endpoints, streams both ways.
+//!
+//! One [`Engine`] serves the requests of one Gateway from one route table, which can be replaced at any
+//! moment without dropping a request. The tunnel's connector calls [`Engine::serve`] in process; the
+//! [`LoopbackListener`] does the same for a genuine cloudflared in front. [`Engines`] keeps one engine
+//! per Gateway and is the in-process [`DataPlane`](domain::ports::DataPlane).
+//!
+//! The way of a request, in the order of the modules it passes:
+//! 1. [`limits`]: too long, too many, too big: refused before anything else looks at it;
+//! 2. [`engine`]: the table's matcher names a rule, the rule's filters run, the dice name a backend;
+//! 3. `upstream`: an endpoint is chosen, a connection taken from its pool or opened, the request sent,
+//!    on another endpoint if that is safe;
+//! 4. [`body`]: the answer flows back frame by frame, and returns the connection when it ends.
+//!
+//! Nothing is collected on the way: at most one frame per direction is held by this crate, the rest waits
+//! in bounded windows of the connections, so a slow side slows the other one down.
+
+pub mod body;
+pub mod engine;
+pub mod engines;
+pub mod limits;
+pub mod loopback;
+pub mod metrics;
+mod upstream;
+
+pub use body::{BodyError, ResponseBody};
+pub use engine::Engine;
+pub use engines::Engines;
+pub use limits::Limits;
+pub use loopback::{LoopbackError, LoopbackListener};
+pub use metrics::{GatewayMetrics, Metrics};
+
+/// Any error of a request body that somebody else made.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Takes a lock. What our locks guard is whole after every statement, so a panic elsewhere spoils nothing.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

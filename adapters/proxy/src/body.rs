@@ -1,0 +1,138 @@
+//! The body of an answer.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::engine::TunnelBody;
+use crate::metrics::InFlight;
+use crate::upstream::{Lease, UploadHandle};
+
+/// The body of an answer: frames of the endpoint's answer as they come, trailers included; after a 101
+/// the endpoint's byte stream; or a short text of the engine's own.
+///
+/// It yields the next frame only when it is asked for one. Dropping it before its end gives the request
+/// up at the endpoint as well.
+#[derive(Debug)]
+pub struct ResponseBody(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Text(Bytes),
+    Endpoint(Download),
+    Tunnel(Box<TunnelBody>),
+}
+
+/// Why an answer broke off after its head was sent. Whoever sends it on must not make it look complete:
+/// reset the stream, or close the connection.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The endpoint broke off.
+    #[error("the endpoint's answer broke off")]
+    Endpoint(#[from] hyper::Error),
+    /// An upgraded connection to the endpoint broke.
+    #[error("the endpoint's connection broke")]
+    Tunnel(#[from] io::Error),
+    /// The client's half of an upgraded connection broke off.
+    #[error("the client's half of the connection broke off")]
+    Client,
+}
+
+/// An endpoint's answer with all that belongs to its request.
+#[derive(Debug)]
+pub(crate) struct Download {
+    /// What the endpoint sends.
+    pub(crate) incoming: Incoming,
+    /// The connection it comes on.
+    pub(crate) lease: Option<Lease>,
+    /// The client's body, which may still flow.
+    pub(crate) upload: Option<UploadHandle>,
+    /// Counts the request.
+    pub(crate) _in_flight: InFlight,
+}
+
+impl Download {
+    /// Once the answer is complete the connection is kept and the upload may go on; before, dropping
+    /// both gives the request up.
+    fn settle(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+        if let Some(upload) = self.upload.take() {
+            upload.detach();
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.settle();
+        }
+    }
+}
+
+impl ResponseBody {
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self::text(Bytes::new())
+    }
+
+    /// A text of the engine's own.
+    pub(crate) fn text(text: Bytes) -> Self {
+        Self(Kind::Text(text))
+    }
+
+    /// An endpoint's answer.
+    pub(crate) fn endpoint(download: Download) -> Self {
+        Self(Kind::Endpoint(download))
+    }
+
+    /// An endpoint's byte stream.
+    pub(crate) fn tunnel(tunnel: TunnelBody) -> Self {
+        Self(Kind::Tunnel(Box::new(tunnel)))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Text(text) if text.is_empty() => Poll::Ready(None),
+            Kind::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Kind::Endpoint(download) => {
+                let frame = std::task::ready!(Pin::new(&mut download.incoming).poll_frame(cx));
+                if frame.is_none() {
+                    download.settle();
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Endpoint)))
+            }
+            Kind::Tunnel(tunnel) => tunnel.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Text(text) => text.is_empty(),
+            Kind::Endpoint(download) => download.incoming.is_end_stream(),
+            Kind::Tunnel(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Kind::Endpoint(download) => download.incoming.size_hint(),
+            Kind::Tunnel(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The engine of one Gateway: from a request to an answer.
+
+mod filters;
+mod forward;
+mod headers;
+mod redirect;
+mod respond;
+mod table;
+mod upgrade;
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use domain::gateway::PathMatch;
+use domain::route_table::{
+    Arrival, BackendTarget, RequestHead, RouteTable, Selected, UpstreamProtocol,
+};
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use crate::body::{Download, ResponseBody};
+use crate::metrics::{GatewayMetrics, InFlight};
+use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
+use crate::{BoxError, Limits, lock};
+use forward::Answered;
+use table::{Endpoints, ReadyRule, ReadyTable};
+
+pub(crate) use headers::requested_upgrade;
+pub(crate) use respond::Refusal;
+pub(crate) use upgrade::TunnelBody;
+
+/// Serves the requests of one Gateway from one route table.
+#[derive(Debug)]
+pub struct Engine {
+    table: ArcSwapOption<ReadyTable>,
+    /// Endpoints of the present table; held while a table is made ready, so tables replace each other in
+    /// the order of the calls.
+    endpoints: Mutex<Endpoints>,
+    limits: Arc<Limits>,
+    metrics: Arc<GatewayMetrics>,
+}
+
+/// A client's request, taken apart.
+struct Asked {
+    arrival: Arrival,
+    head: Parts,
+    body: Option<ClientBody>,
+    upgrade: Option<HeaderValue>,
+    in_flight: InFlight,
+}
+
+impl Engine {
+    /// An engine without a table: it answers 503 until one is loaded.
+    pub fn new(limits: Limits, metrics: Arc<GatewayMetrics>) -> Arc<Self> {
+        Arc::new(Self {
+            table: ArcSwapOption::empty(),
+            endpoints: Mutex::default(),
+            limits: Arc::new(limits),
+            metrics,
+        })
+    }
+
+    /// Serves new requests from this table. Requests under way keep the one they started with. Endpoints
+    /// in both tables keep their connections; an endpoint that is gone gets no new request, its idle
+    /// connections are closed, the others when their request is done.
+    pub fn load(&self, table: Arc<RouteTable>) {
+        let mut endpoints = lock(&self.endpoints);
+        let table = ReadyTable::new(table, &mut endpoints, &self.limits, &self.metrics);
+        self.table.store(Some(Arc::new(table)));
+    }
+
+    /// Serves nothing: 503, as before the first table.
+    pub fn clear(&self) {
+        let mut endpoints = lock(&self.endpoints);
+        self.table.store(None);
+        for (_, endpoint) in endpoints.drain() {
+            endpoint.retire();
+        }
+    }
+
+    /// The table that new requests are served from.
+    pub fn table(&self) -> Option<Arc<RouteTable>> {
+        let table = self.table.load();
+        table
+            .as_ref()
+            .map(|table| Arc::clone(table.matcher.table()))
+    }
+
+    /// Requests being served, upgraded ones included: a drain is over when it is 0.
+    pub fn in_flight(&self) -> usize {
+        self.metrics.in_flight()
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Answers a request. Cancel safe: dropping the future, or the answer's body before its end, gives
+    /// the request up at the endpoint.
+    ///
+    /// A request to upgrade (WebSocket) comes with `Connection: Upgrade` and `Upgrade`, and its body is
+    /// the client's byte stream. Where the endpoint agrees, the answer is a 101 whose body is the
+    /// endpoint's byte stream. The end of either body ends that direction only.
+    pub async fn serve<B>(&self, arrival: Arrival, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let body: Option<ClientBody> = if body.is_end_stream() {
+            None
+        } else {
+            Some(Box::pin(body.map_err(Into::into)))
+        };
+        let Some(in_flight) = self.metrics.admit(self.limits.max_in_flight) else {
+            return self.unrouted(Refusal::Busy);
+        };
+        let upgrade = requested_upgrade(&head.headers);
+        let has_body = body.is_some() && upgrade.is_none();
+        if head.method == Method::CONNECT {
+            return self.unrouted(Refusal::Connect);
+        }
+        if let Err(refusal) = self.limits.check(&head, has_body) {
+            return self.unrouted(refusal);
+        }
+        let asked = Asked {
+            arrival,
+            head,
+            body,
+            upgrade,
+            in_flight,
+        };
+        self.route(asked).await
+    }
+
+    /// Finds the rule and counts its answer.
+    async fn route(&self, asked: Asked) -> Response<ResponseBody> {
+        let Some(table) = self.table.load_full() else {
+            return self.unrouted(Refusal::NoTable);
+        };
+        let Some(selected) = select(&table, &asked) else {
+            return self.unrouted(Refusal::NoRoute);
+        };
+        let Some(rule) = table.rules.get(selected.rule_index) else {
+            return self.unrouted(Refusal::NoRoute);
+        };
+        let backend = selected.backend(roll());
+        let matched = &selected.matched.path;
+        let response = self
+            .follow(&table, rule, matched, backend, asked)
+            .await
+            .unwrap_or_else(Refusal::response);
+        rule.answers.count(response.status());
+        response
+    }
+
+    /// Runs the rule's filters, then asks the backend.
+    async fn follow(
+        &self,
+        table: &ReadyTable,
+        rule: &ReadyRule,
+        matched: &PathMatch,
+        backend: Option<&BackendTarget>,
+        mut asked: Asked,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let fit =
+            headers::towards_endpoint(&mut asked.head, &asked.arrival, asked.upgrade.as_ref());
+        if !fit {
+            return Err(Refusal::Malformed);
+        }
+        let answer = filters::run(&rule.filters, matched, &asked.arrival, &mut asked.head);
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        let upstream = match backend {
+            Some(BackendTarget::Upstream(key)) => table.upstreams.get(key),
+            Some(BackendTarget::Invalid) | None => None,
+        };
+        let upstream = upstream.ok_or(Refusal::NoBackend)?;
+        if asked.upgrade.is_some() {
+            self.upgrade(upstream, asked).await
+        } else {
+            self.forward(upstream, asked).await
+        }
+    }
+
+    /// An ordinary request.
+    async fn forward(
+        &self,
+        upstream: &Upstream,
+        asked: Asked,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let max_bytes = self.limits.max_body_bytes;
+        let upload = asked.body.map(|body| UploadHandle::new(body, max_bytes));
+        let Answered { response, lease } =
+            forward::send(upstream, asked.head, upload.as_ref(), &self.metrics).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for it.
+            return Err(Refusal::BrokenAnswer);
+        }
+        Ok(answer(response, |incoming| {
+            ResponseBody::endpoint(Download {
+                incoming,
+                lease: Some(lease),
+                upload,
+                _in_flight: asked.in_flight,
+            })
+        }))
+    }
+
+    /// A request to upgrade. The client's bytes wait until the endpoint has agreed.
+    async fn upgrade(
+        &self,
+        upstream: &Upstream,
+        asked: Asked,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        if upstream.protocol != UpstreamProtocol::Http1 {
+            return Err(Refusal::Upgrade);
+        }
+        let Answered {
+            mut response,
+            lease,
+        } = forward::send(upstream, asked.head, None, &self.metrics).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(answer(response, |incoming| {
+                ResponseBody::endpoint(Download {
+                    incoming,
+                    lease: Some(lease),
+                    upload: None,
+                    _in_flight: asked.in_flight,
+                })
+            }));
+        }
+        let tunnel = upgrade::open(&mut response, asked.body, lease, asked.in_flight).await?;
+        Ok(answer(response, |_| ResponseBody::tunnel(tunnel)))
+    }
+
+    fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
+        let response = refusal.response();
+        self.metrics.unrouted.count(response.status());
+        response
+    }
+}
+
+/// The rule that takes a request.
+fn select<'t>(table: &'t ReadyTable, asked: &Asked) -> Option<Selected<'t>> {
+    table.matcher.select(&RequestHead {
+        scheme: asked.arrival.scheme,
+        port: asked.arrival.port,
+        host: &asked.arrival.host,
+        method: asked.head.method.as_str(),
+        path: asked.head.uri.path(),
+        query: asked.head.uri.query(),
+        headers: &headers::Lookup(&asked.head.headers),
+    })
+}
+
+/// An endpoint's answer as the client gets it.
+fn answer<T>(
+    response: Response<T>,
+    body: impl FnOnce(T) -> ResponseBody,
+) -> Response<ResponseBody> {
+    let (mut head, endpoint) = response.into_parts();
+    let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    headers::towards_client(&mut head.headers, upgraded);
+    head.extensions.clear();
+    Response::from_parts(head, body(endpoint))
+}

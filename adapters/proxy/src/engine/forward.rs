@@ -1,0 +1,177 @@
+//! Sending a request to an endpoint, and to another one where that is safe.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use domain::route_table::UpstreamProtocol;
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri, Version};
+use hyper::body::Incoming;
+
+use super::respond::Refusal;
+use crate::metrics::GatewayMetrics;
+use crate::upstream::{
+    ConnectFailure, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault, UploadHandle,
+    Upstream,
+};
+
+/// An endpoint's answer, its head only, with the connection that its body comes on.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) lease: Lease,
+}
+
+/// Sends a request to one endpoint after the other until one answers:
+///
+/// - one that cannot be connected to is passed over, whatever the request;
+/// - a request of which no byte was sent goes out again;
+/// - so does one whose connection ended before an answer, if the endpoint cannot have acted on it, or
+///   acting twice does no harm: its body was not read at all, or it has none and its method is idempotent
+///   (RFC 9110 §9.2.2). After a connection that was kept alive the same endpoint gets it on a new one.
+pub(super) async fn send(
+    upstream: &Upstream,
+    head: Parts,
+    upload: Option<&UploadHandle>,
+    metrics: &GatewayMetrics,
+) -> Result<Answered, Refusal> {
+    let mut attempts = Attempts {
+        upstream,
+        upload,
+        metrics,
+        head: Some(fitting(head, upstream.protocol)),
+        tried: Tried::default(),
+        again: None,
+    };
+    let mut outcome = Refusal::NoEndpoint;
+    while let Some((index, fresh)) = attempts.next_endpoint() {
+        if outcome != Refusal::NoEndpoint {
+            metrics.retries.fetch_add(1, Relaxed);
+        }
+        match attempts.attempt(index, fresh).await {
+            Attempt::Answered(answered) => return Ok(answered),
+            Attempt::Again(refusal) => outcome = refusal,
+            Attempt::Failed(refusal) => return Err(refusal),
+        }
+    }
+    Err(outcome)
+}
+
+struct Attempts<'a> {
+    upstream: &'a Upstream,
+    upload: Option<&'a UploadHandle>,
+    metrics: &'a GatewayMetrics,
+    /// The head, while it is not under way.
+    head: Option<Parts>,
+    tried: Tried,
+    /// The endpoint to be tried once more, on a new connection.
+    again: Option<usize>,
+}
+
+enum Attempt {
+    Answered(Answered),
+    /// The next endpoint may be tried; if there is none, this is the answer.
+    Again(Refusal),
+    Failed(Refusal),
+}
+
+impl Attempts<'_> {
+    fn next_endpoint(&mut self) -> Option<(usize, bool)> {
+        match self.again.take() {
+            Some(index) => Some((index, true)),
+            None => Some((self.upstream.pick(&self.tried)?, false)),
+        }
+    }
+
+    async fn attempt(&mut self, index: usize, fresh: bool) -> Attempt {
+        let endpoint = &self.upstream.endpoints[index];
+        let mut lease = Endpoint::lease(endpoint);
+        let reused = match lease.connect(fresh).await {
+            Ok(reused) => reused,
+            Err(failure) => {
+                self.metrics.connect_failures.fetch_add(1, Relaxed);
+                endpoint.suspect();
+                return self.elsewhere(index, failure.into());
+            }
+        };
+        let Some(head) = self.head.take() else {
+            return Attempt::Failed(Refusal::BrokenAnswer);
+        };
+        if self.upload.is_some() || head.method.is_idempotent() {
+            self.head = Some(head.clone());
+        }
+        let body = match self.upload {
+            Some(upload) => RequestBody::Upload(upload.body()),
+            None => RequestBody::Empty,
+        };
+        match lease.send(Request::from_parts(head, body)).await {
+            Ok(response) => Attempt::Answered(Answered { response, lease }),
+            Err(failure) => self.after(index, reused, failure),
+        }
+    }
+
+    /// What to do after a connection ended without an answer.
+    fn after(&mut self, index: usize, reused: bool, failure: SendFailure) -> Attempt {
+        tracing::debug!(error = %failure.error, reused, "no answer from an endpoint");
+        match self.upload.and_then(UploadHandle::fault) {
+            Some(UploadFault::TooLarge) => return Attempt::Failed(Refusal::BodyTooLarge),
+            Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
+            None => {}
+        }
+        if let Some(unsent) = failure.unsent {
+            self.head = Some(unsent.into_parts().0);
+        } else if failure.error.is_parse() || self.upload.is_some_and(UploadHandle::is_touched) {
+            self.head = None;
+        }
+        if self.head.is_none() {
+            Attempt::Failed(Refusal::BrokenAnswer)
+        } else if reused {
+            self.again = Some(index);
+            Attempt::Again(Refusal::BrokenAnswer)
+        } else {
+            self.elsewhere(index, Refusal::BrokenAnswer)
+        }
+    }
+
+    fn elsewhere(&mut self, index: usize, refusal: Refusal) -> Attempt {
+        if self.tried.add(index) {
+            Attempt::Again(refusal)
+        } else {
+            Attempt::Failed(refusal)
+        }
+    }
+}
+
+impl From<ConnectFailure> for Refusal {
+    fn from(failure: ConnectFailure) -> Self {
+        match failure {
+            ConnectFailure::Refused => Self::Unreachable,
+            ConnectFailure::TimedOut => Self::ConnectTimeout,
+        }
+    }
+}
+
+/// Gives a head the form that its protocol wants. Path and query stay as they came, byte by byte.
+fn fitting(mut head: Parts, protocol: UpstreamProtocol) -> Parts {
+    head.extensions.clear();
+    head.version = Version::HTTP_11;
+    match protocol {
+        UpstreamProtocol::Http1 if head.uri.authority().is_none() => {}
+        UpstreamProtocol::Http1 => {
+            let path = head.uri.path_and_query().cloned();
+            head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        }
+        UpstreamProtocol::H2c => {
+            let host = head.headers.remove(HOST);
+            let authority = host.and_then(|host| Authority::from_maybe_shared(host).ok());
+            let mut parts = std::mem::take(&mut head.uri).into_parts();
+            parts.scheme = Some(Scheme::HTTP);
+            parts.authority = authority.or(parts.authority);
+            if parts.path_and_query.is_none() {
+                parts.path_and_query = Some(PathAndQuery::from_static("/"));
+            }
+            head.uri = Uri::from_parts(parts).unwrap_or_default();
+        }
+    }
+    head
+}

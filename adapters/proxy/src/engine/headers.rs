@@ -1,0 +1,412 @@
+//! Which headers cross the proxy, and which it writes itself.
+//!
+//! The tunnel is the trust boundary: the edge in front of it overwrites `X-Forwarded-Proto` and
+//! `CF-Connecting-IP` and writes `X-Forwarded-For`, so these are believed. Everything else may have come
+//! from the client. Towards an endpoint:
+//!
+//! | header | rule |
+//! |---|---|
+//! | `Host` | as the client sent it (over HTTP/2: its `:authority`) |
+//! | `X-Forwarded-For` | kept if it ends with the client's address, as the edge writes it; else the address is appended |
+//! | `X-Forwarded-Proto` | the scheme of the arrival, always overwritten |
+//! | `X-Forwarded-Host` | the `Host`, always overwritten |
+//! | `X-Forwarded-Port`, `Forwarded` | removed: a client can forge them, and `Host` and the two above tell the same |
+//! | hop-by-hop headers and those that `Connection` names | removed both ways (RFC 9110 §7.6.1); `TE: trailers` and an upgrade's own pair stay |
+//! | `Expect: 100-continue` | removed: the body is passed on without waiting |
+//! | all others | unchanged |
+//!
+//! A filter of the route runs after these rules and may change the result.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use domain::route_table::{Arrival, HeaderLookup, Scheme};
+use http::header::{
+    CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers as the matcher asks for them.
+pub(super) struct Lookup<'a>(pub(super) &'a HeaderMap);
+
+impl HeaderLookup for Lookup<'_> {
+    fn joined(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut values = self.0.get_all(name).iter();
+        let first = values.next()?.to_str().ok()?;
+        let Some(second) = values.next() else {
+            return Some(Cow::Borrowed(first));
+        };
+        let mut joined = first.to_owned();
+        for value in std::iter::once(second).chain(values) {
+            joined.push(',');
+            joined.push_str(value.to_str().ok()?);
+        }
+        Some(Cow::Owned(joined))
+    }
+}
+
+/// The protocol that a request asks to upgrade to: `Connection: Upgrade` with an `Upgrade` header. An
+/// upgrade to HTTP/2 is ignored, as RFC 9110 §7.8 allows: it concerns the hop before us only.
+pub(crate) fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    let asked = headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade")));
+    (asked && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
+}
+
+/// Makes a client's head fit for an endpoint by the rules above. `false` where the request names no host.
+pub(super) fn towards_endpoint(
+    head: &mut Parts,
+    arrival: &Arrival,
+    upgrade: Option<&HeaderValue>,
+) -> bool {
+    let Some(host) = host(head, arrival) else {
+        return false;
+    };
+    let headers = &mut head.headers;
+    strip_hop_by_hop(headers);
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol.clone());
+    }
+    headers.remove(EXPECT);
+    headers.remove(FORWARDED);
+    headers.remove(X_FORWARDED_PORT);
+    let scheme = match arrival.scheme {
+        Scheme::Http => HeaderValue::from_static("http"),
+        Scheme::Https => HeaderValue::from_static("https"),
+    };
+    headers.insert(X_FORWARDED_PROTO, scheme);
+    headers.insert(X_FORWARDED_HOST, host.clone());
+    headers.insert(HOST, host);
+    if let Some(client) = arrival.client {
+        append_client(headers, client);
+    }
+    true
+}
+
+/// Makes an endpoint's answer fit for the client. A 101 keeps the upgrade's own pair.
+pub(super) fn towards_client(headers: &mut HeaderMap, upgraded: bool) {
+    let protocol = if upgraded {
+        headers.remove(UPGRADE)
+    } else {
+        None
+    };
+    strip_hop_by_hop(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// The authority as the client wrote it: that of the target wins over `Host` (RFC 9112 §3.2.2).
+fn host(head: &Parts, arrival: &Arrival) -> Option<HeaderValue> {
+    if let Some(authority) = head.uri.authority() {
+        return HeaderValue::from_str(authority.as_str()).ok();
+    }
+    match head.headers.get(HOST) {
+        Some(host) => Some(host.clone()),
+        None => HeaderValue::from_str(&arrival.host).ok(),
+    }
+}
+
+fn append_client(headers: &mut HeaderMap, client: IpAddr) {
+    let last = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|list| list.rsplit(',').next())
+        .and_then(|address| address.trim().parse::<IpAddr>().ok());
+    if last.is_none_or(|last| last.to_canonical() != client.to_canonical())
+        && let Ok(value) = HeaderValue::try_from(client.to_string())
+    {
+        headers.append(X_FORWARDED_FOR, value);
+    }
+}
+
+/// Whether a header (lower-case name) speaks to the next hop only.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Removes hop-by-hop headers and those that `Connection` names, except what is not the client's to take
+/// away; `TE` shrinks to `trailers`.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+        return;
+    }
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers")));
+    for name in [
+        &CONNECTION,
+        &HTTP2_SETTINGS,
+        &KEEP_ALIVE,
+        &PROXY_AUTHENTICATE,
+        &PROXY_AUTHORIZATION,
+        &PROXY_CONNECTION,
+        &TE,
+        &TRANSFER_ENCODING,
+        &UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Headers that `Connection` names. What the edge and the proxy write, what frames the message and what
+/// says who asks for what is end-to-end whatever a client claims.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| {
+            let text = name.as_str();
+            !(text == "te"
+                || text == "host"
+                || text == "content-length"
+                || text == "authorization"
+                || text == "cookie"
+                || text.starts_with("x-forwarded-")
+                || text.starts_with("cf-"))
+        })
+        .collect()
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use proptest::prelude::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn arrived(uri: &str, pairs: &[(&str, &str)], upgrade: Option<&str>) -> HeaderMap {
+        let (mut head, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
+        head.headers = headers(pairs);
+        let arrival = Arrival::new(
+            Scheme::Https,
+            "app.example",
+            Some("203.0.113.7".parse().unwrap()),
+        )
+        .unwrap();
+        let upgrade = upgrade.map(|protocol| protocol.parse().unwrap());
+        assert!(towards_endpoint(&mut head, &arrival, upgrade.as_ref()));
+        head.headers
+    }
+
+    #[test]
+    fn requests_cross_with_end_to_end_headers_only() {
+        let own = [
+            ("host", "app.example"),
+            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-host", "app.example"),
+            ("x-forwarded-proto", "https"),
+        ];
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Pairs<'_>, Pairs<'_>); 8] = [
+            (&[("accept", "*/*")], &[("accept", "*/*")]),
+            (
+                &[
+                    ("connection", "close, X-Hop"),
+                    ("x-hop", "1"),
+                    ("x-end", "2"),
+                ],
+                &[("x-end", "2")],
+            ),
+            (
+                &[
+                    ("keep-alive", "timeout=5"),
+                    ("proxy-connection", "x"),
+                    ("proxy-authorization", "x"),
+                    ("transfer-encoding", "chunked"),
+                    ("upgrade", "websocket"),
+                ],
+                &[],
+            ),
+            (&[("te", "gzip, trailers")], &[("te", "trailers")]),
+            (
+                &[("connection", "te"), ("te", "trailers")],
+                &[("te", "trailers")],
+            ),
+            (&[("te", "gzip")], &[]),
+            (
+                &[
+                    ("expect", "100-continue"),
+                    ("forwarded", "for=x"),
+                    ("x-forwarded-port", "1"),
+                ],
+                &[],
+            ),
+            (
+                &[
+                    ("connection", "cf-ray, authorization, cookie"),
+                    ("cf-ray", "r"),
+                    ("authorization", "a"),
+                    ("cookie", "c"),
+                ],
+                &[("cf-ray", "r"), ("authorization", "a"), ("cookie", "c")],
+            ),
+        ];
+        for (sent, kept) in cases {
+            let mut expected = headers(kept);
+            expected.extend(headers(&own));
+            assert_eq!(arrived("/", sent, None), expected, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn what_tells_of_the_client_cannot_be_forged() {
+        let all = |map: &HeaderMap, name: &str| {
+            map.get_all(name)
+                .iter()
+                .map(|v| v.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+                .join("|")
+        };
+        let forged = arrived(
+            "/",
+            &[
+                ("host", "app.example:8443"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-host", "evil.example"),
+                ("x-forwarded-for", "192.0.2.1"),
+                ("connection", "x-forwarded-for, host"),
+            ],
+            None,
+        );
+        assert_eq!(all(&forged, "x-forwarded-proto"), "https");
+        assert_eq!(all(&forged, "x-forwarded-host"), "app.example:8443");
+        assert_eq!(all(&forged, "host"), "app.example:8443");
+        assert_eq!(all(&forged, "x-forwarded-for"), "192.0.2.1|203.0.113.7");
+
+        let by_edge = arrived("/", &[("x-forwarded-for", "192.0.2.1,203.0.113.7")], None);
+        assert_eq!(all(&by_edge, "x-forwarded-for"), "192.0.2.1,203.0.113.7");
+
+        let http2 = arrived("https://App.example/x", &[], None);
+        assert_eq!(all(&http2, "host"), "App.example");
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_own_pair_both_ways() {
+        let sent = headers(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+        ]);
+        let protocol = requested_upgrade(&sent).unwrap();
+        assert_eq!(protocol, "websocket");
+        let there = arrived("/", &[("upgrade", "x")], Some("websocket"));
+        assert_eq!(there["connection"], "upgrade");
+        assert_eq!(there["upgrade"], "websocket");
+
+        let mut back = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        towards_client(&mut back, true);
+        assert_eq!(
+            back,
+            headers(&[("connection", "upgrade"), ("upgrade", "websocket")])
+        );
+
+        for not_asked in [
+            &[("upgrade", "websocket")][..],
+            &[("connection", "upgrade")],
+            &[
+                ("connection", "Upgrade, HTTP2-Settings"),
+                ("upgrade", "h2c"),
+            ],
+        ] {
+            assert_eq!(requested_upgrade(&headers(not_asked)), None);
+        }
+    }
+
+    #[test]
+    fn several_values_are_looked_up_as_one_list() {
+        let map = headers(&[("a", "1"), ("a", "2"), ("b", "3")]);
+        let lookup = Lookup(&map);
+        assert_eq!(lookup.joined("a").as_deref(), Some("1,2"));
+        assert_eq!(lookup.joined("b").as_deref(), Some("3"));
+        assert_eq!(lookup.joined("c"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn stripping_removes_hop_by_hop_headers_and_nothing_else(
+            names in proptest::collection::vec(
+                prop_oneof![
+                    "x-[a-z]{1,3}",
+                    Just("connection".to_owned()), Just("te".to_owned()),
+                    Just("upgrade".to_owned()), Just("keep-alive".to_owned()),
+                    Just("transfer-encoding".to_owned()), Just("cookie".to_owned()),
+                ], 0..12),
+            nominated in proptest::collection::vec("[xX]-[a-zA-Z]{1,3}", 0..4),
+        ) {
+            let mut map = HeaderMap::new();
+            for name in &names {
+                let name: HeaderName = name.parse().unwrap();
+                map.append(name, HeaderValue::from_static("v"));
+            }
+            if !nominated.is_empty() {
+                map.append(CONNECTION, nominated.join(" , ").parse().unwrap());
+            }
+            let before = map.clone();
+
+            strip_hop_by_hop(&mut map);
+
+            let named = |name: &str| nominated.iter().any(|n| n.eq_ignore_ascii_case(name));
+            for (name, value) in &before {
+                let hop = is_hop_by_hop(name.as_str()) || named(name.as_str());
+                prop_assert_eq!(map.get(name).is_none(), hop, "{:?}", name);
+                if !hop {
+                    prop_assert_eq!(map.get(name), Some(value));
+                }
+            }
+            let once = map.clone();
+            strip_hop_by_hop(&mut map);
+            prop_assert_eq!(once, map);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Answers that the engine gives itself.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use crate::body::ResponseBody;
+
+/// Why the engine answers a request itself. The text that a client sees is one short line that tells
+/// nothing of what stands behind the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No table was loaded yet, or it was withdrawn.
+    NoTable,
+    /// No rule takes the request.
+    NoRoute,
+    /// The dice fell on a backend that does not resolve, or the rule has none
+    /// (Gateway API, `HTTPRouteRule.backendRefs`).
+    NoBackend,
+    /// The backend has no endpoint that takes traffic.
+    NoEndpoint,
+    /// No endpoint could be reached.
+    Unreachable,
+    /// The last endpoint tried did not accept in time.
+    ConnectTimeout,
+    /// The endpoint broke off, or spoke something else than HTTP, before it answered.
+    BrokenAnswer,
+    /// The client's body broke off before an answer was there.
+    BrokenRequest,
+    /// Framing that could be read in two ways, or no authority.
+    Malformed,
+    /// A `CONNECT` request.
+    Connect,
+    /// An upgrade towards a backend that speaks HTTP/2.
+    Upgrade,
+    /// Above [`Limits::max_in_flight`](crate::Limits::max_in_flight).
+    Busy,
+    /// Above [`Limits::max_uri_bytes`](crate::Limits::max_uri_bytes).
+    UriTooLong,
+    /// Above the header limits.
+    HeadersTooLarge,
+    /// Above [`Limits::max_body_bytes`](crate::Limits::max_body_bytes).
+    BodyTooLarge,
+}
+
+impl Refusal {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NoTable | Self::NoEndpoint | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoBackend => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unreachable | Self::BrokenAnswer => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BrokenRequest | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::NoTable => "no routes are loaded\n",
+            Self::NoRoute => "no route matches\n",
+            Self::NoBackend => "the route has no usable backend\n",
+            Self::NoEndpoint => "no endpoint is available\n",
+            Self::Unreachable => "the backend cannot be reached\n",
+            Self::ConnectTimeout => "the backend did not accept the connection in time\n",
+            Self::BrokenAnswer => "the backend did not answer properly\n",
+            Self::BrokenRequest => "the request body broke off\n",
+            Self::Malformed => "malformed request\n",
+            Self::Connect => "CONNECT is not served\n",
+            Self::Upgrade => "the backend cannot upgrade the connection\n",
+            Self::Busy => "too many requests at once\n",
+            Self::UriTooLong => "the path and query are too long\n",
+            Self::HeadersTooLarge => "the headers are too large\n",
+            Self::BodyTooLarge => "the request body is too large\n",
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn response(self) -> Response<ResponseBody> {
+        let mut response = Response::new(ResponseBody::text(Bytes::from_static(
+            self.text().as_bytes(),
+        )));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        match self {
+            Self::Busy | Self::NoTable => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Connect => {
+                // RFC 9110 §15.5.6: a 405 names what is allowed; an empty list is a valid one.
+                headers.insert(ALLOW, HeaderValue::from_static(""));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// A redirect to a location (Gateway API, `HTTPRequestRedirectFilter`).
+pub(super) fn redirect(status: StatusCode, location: HeaderValue) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(http::header::LOCATION, location);
+    response
+}

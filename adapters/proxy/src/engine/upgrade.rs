@@ -1,0 +1,160 @@
+//! Upgraded connections: the client's body is its byte stream, the answer's body is the endpoint's.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http_body::Frame;
+use hyper::body::Incoming;
+use hyper::upgrade::Parts;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::JoinHandle;
+
+use super::respond::Refusal;
+use crate::body::BodyError;
+use crate::metrics::InFlight;
+use crate::upstream::{ClientBody, Lease};
+
+/// Bytes read from an endpoint at a time. The room is taken when something is there to be read, so that
+/// a silent connection holds none.
+const CHUNK: usize = 16 * 1024;
+
+/// What an open tunnel keeps counted.
+struct Claims {
+    _lease: Lease,
+    _in_flight: InFlight,
+}
+
+/// An endpoint's byte stream. Dropping it before its end closes the connection in both directions; after
+/// its end the client may go on sending.
+#[derive(Debug)]
+pub(crate) struct TunnelBody {
+    /// What came together with the 101.
+    early: Bytes,
+    read: OwnedReadHalf,
+    buffer: BytesMut,
+    upload: JoinHandle<Result<(), BodyError>>,
+    uploaded: bool,
+    ended: bool,
+    _claims: Arc<Claims>,
+}
+
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Claims")
+    }
+}
+
+/// Joins the two byte streams after an endpoint's 101.
+pub(super) async fn open(
+    answer: &mut Response<Incoming>,
+    client: Option<ClientBody>,
+    lease: Lease,
+    in_flight: InFlight,
+) -> Result<TunnelBody, Refusal> {
+    let upgraded = hyper::upgrade::on(answer)
+        .await
+        .map_err(|_| Refusal::BrokenAnswer)?;
+    let Parts { io, read_buf, .. } = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| Refusal::BrokenAnswer)?;
+    let (read, write) = io.into_inner().into_split();
+    let claims = Arc::new(Claims {
+        _lease: lease,
+        _in_flight: in_flight,
+    });
+    Ok(TunnelBody {
+        early: read_buf,
+        read,
+        buffer: BytesMut::new(),
+        upload: tokio::spawn(upload(client, write, Arc::clone(&claims))),
+        uploaded: false,
+        ended: false,
+        _claims: claims,
+    })
+}
+
+/// Sends the client's bytes to the endpoint. Their end shuts down that direction only.
+async fn upload(
+    client: Option<ClientBody>,
+    mut write: OwnedWriteHalf,
+    _claims: Arc<Claims>,
+) -> Result<(), BodyError> {
+    if let Some(mut client) = client {
+        while let Some(frame) = poll_fn(|cx| client.as_mut().poll_frame(cx)).await {
+            let frame = frame.map_err(|_| BodyError::Client)?;
+            if let Ok(data) = frame.into_data()
+                && write.write_all(&data).await.is_err()
+            {
+                // The endpoint reads no more; what it still sends is worth having.
+                return Ok(());
+            }
+        }
+    }
+    // An endpoint that is gone shows on the reading side.
+    let _ = write.shutdown().await;
+    Ok(())
+}
+
+impl TunnelBody {
+    /// The next bytes of the endpoint. An error where either side broke off.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            return Poll::Ready(Some(Ok(Frame::data(early))));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.poll_read(cx) {
+            Poll::Ready(Ok(0)) => {
+                self.ended = true;
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Ok(_)) => {
+                let data = std::mem::take(&mut self.buffer).freeze();
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            Poll::Pending => {}
+        }
+        if !self.uploaded
+            && let Poll::Ready(result) = Pin::new(&mut self.upload).poll(cx)
+        {
+            self.uploaded = true;
+            if let Ok(Err(error)) = result {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.read.as_ref().poll_read_ready(cx))?;
+            self.buffer.reserve(CHUNK);
+            match self.read.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl Drop for TunnelBody {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.upload.abort();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One engine per Gateway, in one process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::names::ObjectKey;
+use domain::ports::{DataPlane, PortError};
+use domain::route_table::RouteTable;
+
+use crate::{Engine, Limits, Metrics, lock};
+
+/// The engines of a process, by Gateway: the in-process data plane.
+///
+/// An engine may be asked for before its first table is published, and is then the one that gets it.
+#[derive(Debug)]
+pub struct Engines {
+    engines: Mutex<HashMap<ObjectKey, Arc<Engine>>>,
+    limits: Limits,
+    metrics: Metrics,
+}
+
+impl Engines {
+    /// No engine yet; each gets these limits.
+    pub fn new(limits: Limits, metrics: Metrics) -> Self {
+        Self {
+            engines: Mutex::default(),
+            limits,
+            metrics,
+        }
+    }
+
+    /// The engine of a Gateway; it answers 503 until its table is published.
+    pub fn get(&self, gateway: &ObjectKey) -> Arc<Engine> {
+        let mut engines = lock(&self.engines);
+        if let Some(engine) = engines.get(gateway) {
+            return Arc::clone(engine);
+        }
+        let metrics = self.metrics.gateway(gateway);
+        let engine = Engine::new(self.limits.clone(), metrics);
+        engines.insert(gateway.clone(), Arc::clone(&engine));
+        engine
+    }
+}
+
+#[async_trait]
+impl DataPlane for Engines {
+    async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
+        self.get(&table.gateway).load(table);
+        Ok(())
+    }
+
+    /// Who still holds the engine sees it answer 503. Published again, the Gateway gets the same engine
+    /// while anybody holds it.
+    async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        if let Some(engine) = lock(&self.engines).get(gateway) {
+            engine.clear();
+        }
+        self.drop_unused();
+        Ok(())
+    }
+}
+
+impl Engines {
+    /// Drops engines without a table that nobody else holds.
+    fn drop_unused(&self) {
+        lock(&self.engines).retain(|gateway, engine| {
+            let used = Arc::strong_count(engine) > 1 || engine.table().is_some();
+            if !used {
+                self.metrics.forget(gateway);
+            }
+            used
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn table(gateway: &ObjectKey) -> Arc<RouteTable> {
+        Arc::new(RouteTable {
+            gateway: gateway.clone(),
+            listeners: Vec::new(),
+            upstreams: BTreeMap::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn an_engine_is_the_same_from_before_its_first_table_until_nobody_holds_it() {
+        let engines = Engines::new(Limits::default(), Metrics::default());
+        let web = ObjectKey::new("infra", "web");
+
+        let held = engines.get(&web);
+        assert!(held.table().is_none());
+        engines.publish(table(&web)).await.unwrap();
+        assert!(held.table().is_some());
+
+        engines.withdraw(&web).await.unwrap();
+        assert!(held.table().is_none());
+        engines.publish(table(&web)).await.unwrap();
+        assert!(
+            held.table().is_some(),
+            "published to the engine that is held"
+        );
+
+        drop(held);
+        engines.withdraw(&web).await.unwrap();
+        assert!(lock(&engines.engines).is_empty());
+    }
+}

@@ -1,0 +1,172 @@
+//! What one Gateway's engine takes at most.
+
+use std::time::Duration;
+
+use http::request::Parts;
+
+use crate::engine::Refusal;
+
+/// Limits of one engine. The defaults for request heads are those of Cloudflare's edge, so that what the
+/// edge lets through is not refused here (Cloudflare documentation, "Connection limits").
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of path and query; above it 414. Default 16 KiB.
+    pub max_uri_bytes: usize,
+    /// Bytes of all header names and values; above it 431. Default 128 KiB.
+    pub max_header_bytes: usize,
+    /// Header lines; above it 431. Default 256.
+    pub max_header_count: usize,
+    /// Bytes of a request body; above it 413, whether announced or found out on the way. Default: none,
+    /// because bodies are streamed and the edge has a limit of its own.
+    pub max_body_bytes: Option<u64>,
+    /// Requests of the Gateway at any one time, upgraded ones included; above it 503 with `Retry-After`.
+    /// Default 20,000.
+    pub max_in_flight: usize,
+    /// Time to connect to one endpoint, name resolution included; an endpoint that needs longer is
+    /// passed over, and when none is left the answer is 504. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept. Default 60 s.
+    pub idle_timeout: Duration,
+    /// Unused HTTP/1.1 connections kept per endpoint. Default 128.
+    pub max_idle_per_endpoint: usize,
+    /// Concurrent requests on one HTTP/2 connection to an endpoint; more open another connection. An
+    /// endpoint that advertises less is believed. Default 100.
+    pub max_streams_per_connection: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_uri_bytes: 16 * 1024,
+            max_header_bytes: 128 * 1024,
+            max_header_count: 256,
+            max_body_bytes: None,
+            max_in_flight: 20_000,
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            max_idle_per_endpoint: 128,
+            max_streams_per_connection: 100,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks a request's head: its sizes, and that its framing is told in one way only (RFC 9112 §6.3:
+    /// a message that could be read in two ways is an attack or a fault).
+    pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
+        let uri = head
+            .uri
+            .path_and_query()
+            .map_or(0, |path| path.as_str().len());
+        if uri > self.max_uri_bytes {
+            return Err(Refusal::UriTooLong);
+        }
+        let bytes: usize = head
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if bytes > self.max_header_bytes || head.headers.len() > self.max_header_count {
+            return Err(Refusal::HeadersTooLarge);
+        }
+        match announced_length(head)? {
+            Some(length) if length > 0 && !has_body => Err(Refusal::Malformed),
+            Some(length) if self.max_body_bytes.is_some_and(|max| length > max) => {
+                Err(Refusal::BodyTooLarge)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The one `Content-Length`, if there is any.
+fn announced_length(head: &Parts) -> Result<Option<u64>, Refusal> {
+    let mut lengths = head.headers.get_all(http::header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else {
+        return Ok(None);
+    };
+    let conflicting = lengths.next().is_some()
+        || head.headers.contains_key(http::header::TRANSFER_ENCODING)
+        || !first.as_bytes().iter().all(u8::is_ascii_digit);
+    if conflicting {
+        return Err(Refusal::Malformed);
+    }
+    let length = first.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or(Refusal::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    #[test]
+    fn a_head_is_refused_for_its_size_or_its_framing() {
+        let limits = Limits {
+            max_uri_bytes: 20,
+            max_header_bytes: 100,
+            max_header_count: 4,
+            max_body_bytes: Some(10),
+            ..Limits::default()
+        };
+        let long = "x".repeat(101);
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool, Option<Refusal>);
+        let cases: [Case<'_>; 11] = [
+            ("/short", &[], false, None),
+            (
+                "/path?with=a-long-query",
+                &[],
+                false,
+                Some(Refusal::UriTooLong),
+            ),
+            ("/", &[("a", &long)], false, Some(Refusal::HeadersTooLarge)),
+            (
+                "/",
+                &[("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")],
+                false,
+                Some(Refusal::HeadersTooLarge),
+            ),
+            ("/", &[("content-length", "10")], true, None),
+            (
+                "/",
+                &[("content-length", "11")],
+                true,
+                Some(Refusal::BodyTooLarge),
+            ),
+            (
+                "/",
+                &[("content-length", "5")],
+                false,
+                Some(Refusal::Malformed),
+            ),
+            ("/", &[("content-length", "0")], false, None),
+            (
+                "/",
+                &[("content-length", "5"), ("content-length", "6")],
+                true,
+                Some(Refusal::Malformed),
+            ),
+            (
+                "/",
+                &[("content-length", "5"), ("transfer-encoding", "chunked")],
+                true,
+                Some(Refusal::Malformed),
+            ),
+            (
+                "/",
+                &[("content-length", "+5")],
+                true,
+                Some(Refusal::Malformed),
+            ),
+        ];
+        for (uri, headers, has_body, expected) in cases {
+            let mut request = Request::builder().uri(uri);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let result = limits.check(&head, has_body).err();
+            assert_eq!(result, expected, "{uri} {headers:?}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What the data plane counts.
+//!
+//! Counters are plain atomics, found once when a table is loaded and counted up without a look-up. They
+//! are turned into the exposition format only when somebody asks, and go with the route they belong to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use domain::gateway::RouteKind;
+use domain::names::ObjectKey;
+use domain::route_table::RouteTable;
+use http::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::lock;
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+type RouteName = (RouteKind, ObjectKey);
+
+/// Metrics of all engines of a process.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    gateways: Arc<Mutex<BTreeMap<ObjectKey, Arc<GatewayMetrics>>>>,
+}
+
+impl Metrics {
+    /// Metrics that a registry shows.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register_collector(Box::new(metrics.clone()));
+        metrics
+    }
+
+    /// Metrics of one Gateway; the same ones each time.
+    pub fn gateway(&self, gateway: &ObjectKey) -> Arc<GatewayMetrics> {
+        let mut gateways = lock(&self.gateways);
+        Arc::clone(gateways.entry(gateway.clone()).or_default())
+    }
+
+    /// Shows a Gateway no more.
+    pub fn forget(&self, gateway: &ObjectKey) {
+        lock(&self.gateways).remove(gateway);
+    }
+}
+
+/// Metrics of one Gateway's engine.
+#[derive(Debug, Default)]
+pub struct GatewayMetrics {
+    in_flight: AtomicUsize,
+    /// Answers to requests that no route took.
+    pub(crate) unrouted: Answers,
+    pub(crate) connect_failures: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    routes: Mutex<BTreeMap<RouteName, Arc<Answers>>>,
+}
+
+impl GatewayMetrics {
+    /// Requests being served, upgraded ones included.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Connections that an endpoint refused or did not accept in time.
+    pub fn connect_failures(&self) -> u64 {
+        self.connect_failures.load(Relaxed)
+    }
+
+    /// Requests sent once more after a failure.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
+    }
+
+    /// Counters of every route of a table; those of routes that are gone are dropped.
+    pub(crate) fn follow(&self, table: &RouteTable) -> BTreeMap<RouteName, Arc<Answers>> {
+        let mut routes = lock(&self.routes);
+        let mut followed = BTreeMap::new();
+        for route in table.listeners.iter().flat_map(|l| &l.routes) {
+            let name = (route.kind, route.key.clone());
+            let answers = routes.get(&name).cloned().unwrap_or_default();
+            followed.entry(name).or_insert(answers);
+        }
+        routes.clone_from(&followed);
+        followed
+    }
+
+    /// Counts a request in, unless `max` are there already.
+    pub(crate) fn admit(self: &Arc<Self>, max: usize) -> Option<InFlight> {
+        if self.in_flight.fetch_add(1, Relaxed) < max {
+            return Some(InFlight(Arc::clone(self)));
+        }
+        self.in_flight.fetch_sub(1, Relaxed);
+        None
+    }
+}
+
+/// A request being served; dropping it counts it out.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<GatewayMetrics>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Answers by class of their status.
+#[derive(Debug, Default)]
+pub(crate) struct Answers([AtomicU64; CLASSES.len()]);
+
+impl Answers {
+    /// Counts an answer.
+    pub(crate) fn count(&self, status: StatusCode) {
+        if let Some(class) = self
+            .0
+            .get(usize::from(status.as_u16() / 100).wrapping_sub(1))
+        {
+            class.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn counted(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        CLASSES
+            .into_iter()
+            .zip(self.0.iter().map(|class| class.load(Relaxed)))
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gateways: Vec<_> = lock(&self.gateways)
+            .iter()
+            .map(|(key, metrics)| (key.to_string(), Arc::clone(metrics)))
+            .collect();
+        encode_requests(&mut encoder, &gateways)?;
+        for (name, help, value) in TOTALS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (gateway, metrics) in &gateways {
+                family
+                    .encode_family(&[("gateway", gateway.as_str())])?
+                    .encode_counter::<NoLabelSet, _, u64>(&value(metrics), None)?;
+            }
+        }
+        let help = "Requests being served, upgraded ones included";
+        let mut family =
+            encoder.encode_descriptor("cfgw_proxy_in_flight", help, None, MetricType::Gauge)?;
+        for (gateway, metrics) in &gateways {
+            let in_flight = i64::try_from(metrics.in_flight()).unwrap_or(i64::MAX);
+            family
+                .encode_family(&[("gateway", gateway.as_str())])?
+                .encode_gauge(&in_flight)?;
+        }
+        Ok(())
+    }
+}
+
+type Total = (&'static str, &'static str, fn(&GatewayMetrics) -> u64);
+
+const TOTALS: [Total; 2] = [
+    (
+        "cfgw_proxy_upstream_connect_failures",
+        "Connections that an endpoint refused or did not accept in time",
+        GatewayMetrics::connect_failures,
+    ),
+    (
+        "cfgw_proxy_upstream_retries",
+        "Requests sent once more after a failure",
+        GatewayMetrics::retries,
+    ),
+];
+
+fn encode_requests(
+    encoder: &mut DescriptorEncoder<'_>,
+    gateways: &[(String, Arc<GatewayMetrics>)],
+) -> fmt::Result {
+    let help = "Requests answered, by route (empty where none took it) and class of status";
+    let mut family =
+        encoder.encode_descriptor("cfgw_proxy_requests", help, None, MetricType::Counter)?;
+    let mut encode = |gateway: &str, kind: &str, route: &str, answers: &Answers| {
+        for (class, count) in answers.counted() {
+            let labels = [
+                ("gateway", gateway),
+                ("kind", kind),
+                ("route", route),
+                ("class", class),
+            ];
+            family
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    };
+    for (gateway, metrics) in gateways {
+        encode(gateway, "", "", &metrics.unrouted)?;
+        for ((kind, key), answers) in lock(&metrics.routes).iter() {
+            encode(gateway, kind.as_str(), &key.to_string(), answers)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::gateway::Protocol;
+    use domain::names::Timestamp;
+    use domain::route_table::{TableListener, TableRoute};
+
+    fn table(routes: &[&str]) -> RouteTable {
+        let route = |name: &&str| TableRoute {
+            key: ObjectKey::new("shop", *name),
+            kind: RouteKind::Http,
+            created: Timestamp(0),
+            hostnames: Vec::new(),
+            rules: Vec::new(),
+        };
+        RouteTable {
+            gateway: ObjectKey::new("infra", "web"),
+            listeners: vec![TableListener {
+                name: "https".into(),
+                port: 443,
+                protocol: Protocol::Https,
+                hostname: None,
+                routes: routes.iter().map(route).collect(),
+            }],
+            upstreams: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn answers_are_shown_by_route_and_class_until_the_route_goes() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let gateway = metrics.gateway(&ObjectKey::new("infra", "web"));
+        let shown = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text
+        };
+
+        let followed = gateway.follow(&table(&["cart", "home"]));
+        let cart = &followed[&(RouteKind::Http, ObjectKey::new("shop", "cart"))];
+        cart.count(StatusCode::OK);
+        gateway.follow(&table(&["cart"]));
+        cart.count(StatusCode::OK);
+        gateway.unrouted.count(StatusCode::NOT_FOUND);
+        let admitted = gateway.admit(1);
+        assert!(admitted.is_some() && gateway.admit(1).is_none());
+
+        let text = shown();
+        for line in [
+            r#"cfgw_proxy_requests_total{gateway="infra/web",kind="HTTPRoute",route="shop/cart",class="2xx"} 2"#,
+            r#"cfgw_proxy_requests_total{gateway="infra/web",kind="",route="",class="4xx"} 1"#,
+            r#"cfgw_proxy_upstream_retries_total{gateway="infra/web"} 0"#,
+            r#"cfgw_proxy_in_flight{gateway="infra/web"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+
+        gateway.follow(&table(&[]));
+        assert!(!shown().contains("shop/cart"));
+        metrics.forget(&ObjectKey::new("infra", "web"));
+        assert!(!shown().contains("infra/web"));
+    }
+}

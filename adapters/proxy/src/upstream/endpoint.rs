@@ -1,0 +1,253 @@
+//! One endpoint: its connections, and how busy it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use domain::route_table::{UpstreamEndpoint, UpstreamProtocol};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::http1::{self, Http1Pool};
+use super::http2::{Http2Pool, StreamSlot};
+use super::{ConnectFailure, RequestBody, dial};
+use crate::Limits;
+
+/// How long an endpoint that refused a connection is avoided, where there is another.
+const SUSPICION: Duration = Duration::from_secs(2);
+
+/// An endpoint with its connections. It outlives the table that named it for as long as requests use it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    at: UpstreamEndpoint,
+    limits: Arc<Limits>,
+    in_flight: AtomicUsize,
+    /// No table names it any more: connections are closed as they fall idle.
+    retired: AtomicBool,
+    /// Milliseconds after `born` up to which it is avoided.
+    suspect_until: AtomicU64,
+    born: Instant,
+    connections: Connections,
+    sweeping: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Connections {
+    Http1(Http1Pool),
+    Http2(Http2Pool),
+}
+
+impl Endpoint {
+    /// An endpoint without connections yet.
+    pub(crate) fn new(
+        at: UpstreamEndpoint,
+        protocol: UpstreamProtocol,
+        limits: Arc<Limits>,
+    ) -> Self {
+        Self {
+            at,
+            limits,
+            in_flight: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            suspect_until: AtomicU64::new(0),
+            born: Instant::now(),
+            connections: match protocol {
+                UpstreamProtocol::Http1 => Connections::Http1(Http1Pool::default()),
+                UpstreamProtocol::H2c => Connections::Http2(Http2Pool::default()),
+            },
+            sweeping: AtomicBool::new(false),
+        }
+    }
+
+    /// Requests that it works on, those waiting for a connection included.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Whether it refused a connection a moment ago.
+    pub(crate) fn is_suspect(&self) -> bool {
+        let until = self.suspect_until.load(Relaxed);
+        until != 0 && self.age() < until
+    }
+
+    /// Has it avoided for a moment.
+    pub(crate) fn suspect(&self) {
+        let until = self.age() + SUSPICION.as_millis() as u64;
+        self.suspect_until.store(until, Relaxed);
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Closes what is idle, and everything else as soon as its requests are done.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        match &self.connections {
+            Connections::Http1(pool) => pool.clear(),
+            Connections::Http2(pool) => pool.clear(),
+        }
+    }
+
+    /// Counts a request in. Nothing is connected yet.
+    pub(crate) fn lease(endpoint: &Arc<Self>) -> Lease {
+        endpoint.in_flight.fetch_add(1, Relaxed);
+        Lease {
+            endpoint: Arc::clone(endpoint),
+            carrier: Carrier::None,
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
+    /// Keeps an HTTP/1.1 connection for the next request, at once or when it is ready for one.
+    fn check_in(self: &Arc<Self>, mut sender: http1::Sender) {
+        if sender.is_ready() {
+            self.keep(sender);
+        } else if !sender.is_closed()
+            && !self.is_retired()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // The answer's end was seen before the connection settled, or the request still flows.
+            let endpoint = Arc::clone(self);
+            runtime.spawn(async move {
+                if sender.ready().await.is_ok() {
+                    endpoint.keep(sender);
+                }
+            });
+        }
+    }
+
+    fn keep(self: &Arc<Self>, sender: http1::Sender) {
+        if let Connections::Http1(pool) = &self.connections {
+            pool.put(sender, self.limits.max_idle_per_endpoint, || {
+                self.is_retired()
+            });
+            self.sweep_later();
+        }
+    }
+
+    /// Sees to it that idle connections are closed in time. One task per endpoint, and only while there
+    /// is something to close.
+    fn sweep_later(self: &Arc<Self>) {
+        if self.sweeping.load(Relaxed) || self.sweeping.swap(true, Relaxed) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            self.sweeping.store(false, Relaxed);
+            return;
+        };
+        let endpoint = Arc::downgrade(self);
+        let max_age = self.limits.idle_timeout;
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(max_age / 2).await;
+                let Some(endpoint) = endpoint.upgrade() else {
+                    return;
+                };
+                let left = match &endpoint.connections {
+                    Connections::Http1(pool) => pool.sweep(max_age),
+                    Connections::Http2(pool) => pool.sweep(max_age),
+                };
+                if left == 0 {
+                    endpoint.sweeping.store(false, Relaxed);
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// One request's claim on an endpoint and on one of its connections. Dropping it gives the connection up;
+/// [`release`](Self::release) keeps it for the next request.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    endpoint: Arc<Endpoint>,
+    carrier: Carrier,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    None,
+    Http1(http1::Sender),
+    Http2(StreamSlot),
+}
+
+/// Why a request got no answer on an open connection.
+#[derive(Debug)]
+pub(crate) struct SendFailure {
+    /// What went wrong.
+    pub(crate) error: hyper::Error,
+    /// The request, if no byte of it was sent.
+    pub(crate) unsent: Option<Request<RequestBody>>,
+}
+
+impl Lease {
+    /// Takes a connection from the pool, or opens one; `fresh` asks for a new one. Returns whether it was
+    /// used before.
+    pub(crate) async fn connect(&mut self, fresh: bool) -> Result<bool, ConnectFailure> {
+        let endpoint = &self.endpoint;
+        let limits = &endpoint.limits;
+        match &endpoint.connections {
+            Connections::Http1(pool) => {
+                if !fresh && let Some(sender) = pool.take(limits.idle_timeout) {
+                    self.carrier = Carrier::Http1(sender);
+                    return Ok(true);
+                }
+                let stream = dial::dial(&endpoint.at, limits).await?;
+                self.carrier = Carrier::Http1(http1::start(stream).await?);
+                Ok(false)
+            }
+            Connections::Http2(pool) => {
+                let (slot, reused) = pool
+                    .slot(
+                        limits.max_streams_per_connection,
+                        || endpoint.is_retired(),
+                        || dial::dial(&endpoint.at, limits),
+                    )
+                    .await?;
+                self.carrier = Carrier::Http2(slot);
+                endpoint.sweep_later();
+                Ok(reused)
+            }
+        }
+    }
+
+    /// Sends a request on the connection and waits for the head of the answer.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendFailure> {
+        let result = match &mut self.carrier {
+            Carrier::Http1(sender) => sender.try_send_request(request).await,
+            Carrier::Http2(slot) => slot.sender().try_send_request(request).await,
+            Carrier::None => unreachable!("a lease is connected before it is used"),
+        };
+        result.map_err(|mut failed| {
+            let unsent = failed.take_message();
+            if let (Carrier::Http2(slot), true) = (&self.carrier, unsent.is_some()) {
+                slot.spend();
+            }
+            SendFailure {
+                error: failed.into_error(),
+                unsent,
+            }
+        })
+    }
+
+    /// The answer has ended well: its connection may take the next request.
+    pub(crate) fn release(mut self) {
+        if let Carrier::Http1(sender) = std::mem::replace(&mut self.carrier, Carrier::None) {
+            self.endpoint.check_in(sender);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,82 @@
+//! HTTP/1.1 connections of one endpoint: one request at a time, kept alive in between.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{ConnectFailure, RequestBody};
+use crate::lock;
+
+/// A connection's sending side.
+pub(super) type Sender = SendRequest<RequestBody>;
+
+/// Most bytes that a connection reads ahead of whoever takes the answer. It also bounds the head of an
+/// answer.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Unused connections, the last used one on top: what is not needed grows old at the bottom.
+#[derive(Debug, Default)]
+pub(super) struct Http1Pool {
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+impl Http1Pool {
+    /// Takes the connection that was used last, passing over closed ones.
+    pub(super) fn take(&self, max_age: Duration) -> Option<Sender> {
+        let mut idle = lock(&self.idle);
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if sender.is_ready() && since.elapsed() < max_age {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection, unless there are enough or `closed` holds; that is asked under the same lock
+    /// that [`clear`](Self::clear) takes.
+    pub(super) fn put(&self, sender: Sender, limit: usize, closed: impl FnOnce() -> bool) {
+        let since = Instant::now();
+        let mut idle = lock(&self.idle);
+        if idle.len() < limit && !closed() {
+            idle.push(Idle { sender, since });
+        }
+    }
+
+    /// Closes connections that are too old or were closed by the endpoint; returns how many are left.
+    pub(super) fn sweep(&self, max_age: Duration) -> usize {
+        let mut idle = lock(&self.idle);
+        idle.retain(|idle| idle.sender.is_ready() && idle.since.elapsed() < max_age);
+        idle.shrink_to_fit();
+        idle.len()
+    }
+
+    /// Closes all of them.
+    pub(super) fn clear(&self) {
+        *lock(&self.idle) = Vec::new();
+    }
+}
+
+/// Speaks HTTP/1.1 on a new connection.
+pub(super) async fn start(stream: TcpStream) -> Result<Sender, ConnectFailure> {
+    let (sender, connection) = Builder::new()
+        .max_buf_size(READ_BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| ConnectFailure::Refused)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "connection to an endpoint ended");
+        }
+    });
+    Ok(sender)
+}

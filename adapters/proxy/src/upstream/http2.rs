@@ -1,0 +1,189 @@
+//! HTTP/2 connections of one endpoint: many requests at a time on each.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{ConnectFailure, RequestBody};
+use crate::lock;
+
+/// Bytes that one answer may be ahead of whoever takes it.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// How often a connection with requests on it is asked whether it still lives, and how long it may take.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The connections of an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Http2Pool {
+    connections: Mutex<Vec<Arc<Connection>>>,
+    /// Who opens a connection holds it, so that a burst of requests opens one and not hundreds.
+    opening: tokio::sync::Mutex<Option<ConnectFailure>>,
+    /// Attempts to open one that failed: who waited through one shares its outcome.
+    failures: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<RequestBody>,
+    streams: AtomicUsize,
+    /// Streams that the endpoint allows, as far as it said.
+    allowed: Arc<AtomicUsize>,
+    /// Gave a request back unsent: takes no more.
+    spent: AtomicBool,
+    idle_since: Mutex<Instant>,
+}
+
+/// A place for one request on a connection; dropping it makes room.
+#[derive(Debug)]
+pub(super) struct StreamSlot(Arc<Connection>);
+
+impl StreamSlot {
+    /// The connection's sending side.
+    pub(super) fn sender(&self) -> SendRequest<RequestBody> {
+        self.0.sender.clone()
+    }
+
+    /// Keeps further requests off the connection.
+    pub(super) fn spend(&self) {
+        self.0.spent.store(true, Relaxed);
+    }
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        if self.0.streams.fetch_sub(1, Relaxed) == 1 {
+            *lock(&self.0.idle_since) = Instant::now();
+        }
+    }
+}
+
+impl Connection {
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && !self.spent.load(Relaxed)
+    }
+}
+
+impl Http2Pool {
+    /// A place on an open connection, else on a new one that `open` makes. The flag tells whether the
+    /// connection was there before.
+    pub(super) async fn slot<F>(
+        &self,
+        limit: usize,
+        closed: impl Fn() -> bool,
+        open: impl FnOnce() -> F,
+    ) -> Result<(StreamSlot, bool), ConnectFailure>
+    where
+        F: Future<Output = Result<TcpStream, ConnectFailure>>,
+    {
+        if let Some(slot) = self.free_slot(limit) {
+            return Ok((slot, true));
+        }
+        let failures = self.failures.load(Relaxed);
+        let mut opening = self.opening.lock().await;
+        if let Some(slot) = self.free_slot(limit) {
+            return Ok((slot, true));
+        }
+        if self.failures.load(Relaxed) != failures
+            && let Some(failure) = *opening
+        {
+            return Err(failure);
+        }
+        let opened = match open().await {
+            Ok(stream) => start(stream, limit).await,
+            Err(failure) => Err(failure),
+        };
+        match opened {
+            Ok(connection) => {
+                let slot = StreamSlot(Arc::clone(&connection));
+                let mut connections = lock(&self.connections);
+                if !closed() {
+                    connections.push(connection);
+                }
+                Ok((slot, false))
+            }
+            Err(failure) => {
+                *opening = Some(failure);
+                self.failures.fetch_add(1, Relaxed);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A place on the first connection with room, so that those opened in a rush fall idle later.
+    fn free_slot(&self, limit: usize) -> Option<StreamSlot> {
+        let mut connections = lock(&self.connections);
+        connections.retain(|connection| connection.is_usable());
+        let connection = connections.iter().find(|connection| {
+            let allowed = connection.allowed.load(Relaxed).min(limit).max(1);
+            connection.streams.load(Relaxed) < allowed
+        })?;
+        // Streams are only ever added under this lock.
+        connection.streams.fetch_add(1, Relaxed);
+        Some(StreamSlot(Arc::clone(connection)))
+    }
+
+    /// Closes connections that nobody used for long; returns how many are left.
+    pub(super) fn sweep(&self, max_age: Duration) -> usize {
+        let mut connections = lock(&self.connections);
+        connections.retain(|connection| {
+            let in_use = connection.streams.load(Relaxed) > 0;
+            connection.is_usable() && (in_use || lock(&connection.idle_since).elapsed() < max_age)
+        });
+        connections.shrink_to_fit();
+        connections.len()
+    }
+
+    /// Lets go of all of them: each closes when its last request is done.
+    pub(super) fn clear(&self) {
+        *lock(&self.connections) = Vec::new();
+    }
+}
+
+/// Speaks HTTP/2 on a new connection, whose first stream the caller has.
+async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, ConnectFailure> {
+    // Room for every stream to fill its window: one slow reader must not stop the others.
+    let connection_window = u32::try_from(limit)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(STREAM_WINDOW)
+        .min(i32::MAX.unsigned_abs());
+    let (sender, connection) = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window)
+        .max_send_buf_size(STREAM_WINDOW as usize)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .handshake::<_, RequestBody>(TokioIo::new(stream))
+        .await
+        .map_err(|_| ConnectFailure::Refused)?;
+    let allowed = Arc::new(AtomicUsize::new(limit));
+    let told = Arc::clone(&allowed);
+    tokio::spawn(async move {
+        let mut connection = pin!(connection);
+        let end = std::future::poll_fn(|cx| {
+            let poll = connection.as_mut().poll(cx);
+            if poll.is_pending() {
+                told.store(connection.current_max_send_streams(), Relaxed);
+            }
+            poll
+        });
+        if let Err(error) = end.await {
+            tracing::debug!(%error, "connection to an endpoint ended");
+        }
+    });
+    Ok(Arc::new(Connection {
+        sender,
+        streams: AtomicUsize::new(1),
+        allowed,
+        spent: AtomicBool::new(false),
+        idle_since: Mutex::new(Instant::now()),
+    }))
+}
