@@ -8,12 +8,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Answers what is missing for readiness; empty when ready.
-pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>;
 
 #[derive(Clone)]
 struct Admin {
@@ -36,7 +37,10 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(Admin { registry, readiness });
+        .with_state(Admin {
+            registry,
+            readiness,
+        });
     tokio::spawn(async move {
         let server = axum::serve(listener, router);
         if let Err(error) = server.with_graceful_shutdown(stop.cancelled_owned()).await {
@@ -47,7 +51,7 @@ pub async fn serve(
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    let missing = (admin.readiness)();
+    let missing = (admin.readiness)().await;
     if missing.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -61,5 +65,12 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         Ok(()) => StatusCode::OK,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    (status, [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+    (
+        status,
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    )
 }

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use config::StandaloneSettings;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::telemetry;
 
 /// Serves Gateway API routes through Cloudflare Tunnels.
 #[derive(Debug, Parser)]
@@ -47,19 +51,50 @@ pub enum StandaloneAction {
 #[derive(Debug, Default, Args, Serialize)]
 pub struct StandaloneFlags {
     /// Folder of manifests.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "FOLDER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifests: Option<PathBuf>,
-    /// Where statuses go.
-    #[arg(long, global = true)]
+    /// Folder in which statuses are written.
+    #[arg(long = "state", global = true, value_name = "FOLDER")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
     /// Name of this installation, unique in the Cloudflare account.
     #[arg(long, global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub installation: Option<String>,
+    /// Settings of the program's own HTTP server.
+    #[command(flatten)]
+    pub admin: AdminFlags,
+}
+
+/// Flags of the program's own HTTP server.
+#[derive(Debug, Default, Args, Serialize)]
+pub struct AdminFlags {
     /// Address for health, readiness and metrics.
-    #[arg(long, global = true, value_name = "ADDRESS")]
-    #[serde(rename = "admin_listen", skip_serializing_if = "Option::is_none")]
-    pub admin: Option<SocketAddr>,
+    #[arg(long = "admin", global = true, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Runs `cfgw standalone` until SIGTERM or Ctrl-C, or shows what it last reported.
+pub async fn standalone(arguments: Standalone) -> anyhow::Result<()> {
+    let settings = StandaloneSettings::load(
+        arguments.config.as_deref(),
+        std::env::vars(),
+        &arguments.flags,
+    )?;
+    if let Some(StandaloneAction::Status) = arguments.action {
+        let statuses = adapter_manifests::read_statuses(&settings.state_dir)?;
+        print!("{}", adapter_manifests::render(&statuses));
+        return Ok(());
+    }
+    telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let running = crate::standalone::Standalone::start(&settings).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        ended = tokio::signal::ctrl_c() => ended?,
+    }
+    running.shutdown().await;
+    Ok(())
 }

@@ -35,13 +35,21 @@ impl Passes {
         statuses: Arc<Notify>,
         resync: Duration,
     ) -> Self {
-        Self { reconciler, source, statuses, resync }
+        Self {
+            reconciler,
+            source,
+            statuses,
+            resync,
+        }
     }
 
     /// Runs until `stop`; a pass under way is finished.
     pub async fn run(self, stop: CancellationToken) {
         let intents = Notify::new();
-        tokio::join!(self.route_loop(&intents, &stop), self.edge_loop(&intents, &stop));
+        tokio::join!(
+            self.route_loop(&intents, &stop),
+            self.edge_loop(&intents, &stop)
+        );
     }
 
     async fn route_loop(&self, intents: &Notify, stop: &CancellationToken) {

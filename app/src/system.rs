@@ -11,14 +11,18 @@ pub struct SystemEntropy {
 
 impl Default for SystemEntropy {
     fn default() -> Self {
-        Self { source: rustls::crypto::aws_lc_rs::default_provider().secure_random }
+        Self {
+            source: rustls::crypto::aws_lc_rs::default_provider().secure_random,
+        }
     }
 }
 
 impl Entropy for SystemEntropy {
     fn secret(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        self.source.fill(&mut bytes).expect("the operating system has entropy once it has booted");
+        self.source
+            .fill(&mut bytes)
+            .expect("the operating system has entropy once it has booted");
         bytes
     }
 }

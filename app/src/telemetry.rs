@@ -1,22 +1,19 @@
 //! Where logs go: standard error, filtered, as text or as JSON.
 
+use config::values::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// Installs the log subscriber of this process. A second call changes nothing.
 pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|e| anyhow::anyhow!("log.filter {filter:?}: {e}; write for example info,adapter_connector=debug"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(filter).map_err(|e| {
+        anyhow::anyhow!(
+            "log.filter {filter:?}: {e}; write for example info,adapter_connector=debug"
+        )
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A subscriber that is installed already (a test's, an embedding program's) stays.
     let _ = match format {
         LogFormat::Text => builder.finish().try_init(),

@@ -20,7 +20,11 @@ struct ToEngine(Arc<Engine>);
 impl RequestHandler for ToEngine {
     type Body = ResponseBody;
 
-    async fn handle(&self, arrival: Arrival, request: http::Request<RequestBody>) -> http::Response<ResponseBody> {
+    async fn handle(
+        &self,
+        arrival: Arrival,
+        request: http::Request<RequestBody>,
+    ) -> http::Response<ResponseBody> {
         self.0.serve(arrival, request).await
     }
 }
@@ -43,7 +47,12 @@ struct Running {
 impl InProcess {
     /// No proxy runs yet.
     pub fn new(engines: Arc<Engines>, options: ConnectorOptions, changed: Arc<Notify>) -> Self {
-        Self { engines, options, running: Mutex::default(), changed }
+        Self {
+            engines,
+            options,
+            running: Mutex::default(),
+            changed,
+        }
     }
 
     /// Leaves every tunnel: unregisters, finishes what is in flight, closes.
@@ -55,8 +64,11 @@ impl InProcess {
 
     fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
         let handler = Arc::new(ToEngine(self.engines.get(gateway)));
-        let connector = Connector::start(token, self.options.clone(), handler)
-            .map_err(|e| PortError(format!("the connector of Gateway {gateway} cannot start: {e}")))?;
+        let connector = Connector::start(token, self.options.clone(), handler).map_err(|e| {
+            PortError(format!(
+                "the connector of Gateway {gateway} cannot start: {e}"
+            ))
+        })?;
         let mut status = connector.status();
         let changed = self.changed.clone();
         let watcher = tokio::spawn(async move {
@@ -64,7 +76,11 @@ impl InProcess {
                 changed.notify_one();
             }
         });
-        Ok(Running { token: token.clone(), connector: Arc::new(connector), watcher })
+        Ok(Running {
+            token: token.clone(),
+            connector: Arc::new(connector),
+            watcher,
+        })
     }
 }
 
@@ -77,7 +93,10 @@ impl Running {
     fn status(&self) -> WorkloadStatus {
         let status = self.connector.status();
         let status = status.borrow();
-        WorkloadStatus { ready: u32::from(status.registered() > 0), problems: status.problems() }
+        WorkloadStatus {
+            ready: u32::from(status.registered() > 0),
+            problems: status.problems(),
+        }
     }
 }
 
@@ -113,7 +132,11 @@ impl Workloads for InProcess {
     }
 
     async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
-        self.running.lock().await.get(gateway).map_or_else(WorkloadStatus::default, Running::status)
+        self.running
+            .lock()
+            .await
+            .get(gateway)
+            .map_or_else(WorkloadStatus::default, Running::status)
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {

@@ -1,0 +1,160 @@
+//! `cfgw standalone`: a folder of manifests in, a tunnel out, no Kubernetes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use adapter_cloudflare::{ClientSettings, CloudflareClient};
+use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots};
+use adapter_manifests::ManifestFolder;
+use adapter_proxy::{Engines, Limits, Metrics};
+use anyhow::Context;
+use config::StandaloneSettings;
+use config::sections::{CloudflareSettings, TunnelSettings};
+use domain::InstallationName;
+use domain::edge::DirectEdge;
+use domain::gateway::CONTROLLER_NAME;
+use domain::reconcile::{Ports, Reconciler};
+use prometheus_client::registry::Registry;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::passes::Passes;
+use crate::system::{AlwaysLeader, SystemEntropy};
+use crate::workloads::InProcess;
+
+/// A running standalone program.
+pub struct Standalone {
+    admin: SocketAddr,
+    stop: CancellationToken,
+    passes: JoinHandle<()>,
+    workloads: Arc<InProcess>,
+}
+
+impl Standalone {
+    /// Wires everything together and starts it. An error names the setting that cannot be used.
+    pub async fn start(settings: &StandaloneSettings) -> anyhow::Result<Self> {
+        let mut registry = Registry::with_prefix("cfgw");
+        let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
+            .with_context(|| format!("manifests {}", settings.manifests.display()))?;
+        let statuses = Arc::new(Notify::new());
+        let engines = Arc::new(Engines::new(
+            Limits::default(),
+            Metrics::register(&mut registry),
+        ));
+        let options = connector_options(&settings.tunnel)?;
+        let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
+        let installation = InstallationName::parse(settings.installation.as_str())?;
+        let edge = DirectEdge::new(
+            installation,
+            Arc::new(cloudflare_client(&settings.cloudflare)?),
+            folder.clone(),
+            Arc::new(SystemEntropy::default()),
+        );
+        let reconciler = Arc::new(Reconciler::new(
+            Ports {
+                cluster: folder.clone(),
+                statuses: folder.clone(),
+                hold: folder.clone(),
+                leadership: Arc::new(AlwaysLeader),
+                workloads: workloads.clone(),
+                data_plane: engines,
+                edge: Arc::new(edge),
+            },
+            CONTROLLER_NAME,
+        ));
+        let stop = CancellationToken::new();
+        let admin = serve_admin(settings, registry, &reconciler, &stop).await?;
+        let passes = Passes::new(reconciler, folder, statuses, settings.resync_interval.get());
+        let passes = tokio::spawn(passes.run(stop.clone()));
+        tracing::info!(
+            manifests = %settings.manifests.display(),
+            state = %settings.state_dir.display(),
+            %admin,
+            "standalone started"
+        );
+        Ok(Self {
+            admin,
+            stop,
+            passes,
+            workloads,
+        })
+    }
+
+    /// Where health, readiness and metrics are served.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Leaves the tunnels, finishes what is in flight, stops. What is at Cloudflare stays.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        // A pass under way may wait for Cloudflare; nothing it does is lost when it ends here.
+        self.passes.abort();
+        self.workloads.shutdown().await;
+        tracing::info!("standalone stopped");
+    }
+}
+
+async fn serve_admin(
+    settings: &StandaloneSettings,
+    registry: Registry,
+    reconciler: &Arc<Reconciler>,
+    stop: &CancellationToken,
+) -> anyhow::Result<SocketAddr> {
+    let reconciler = reconciler.clone();
+    let readiness: admin::Readiness = Arc::new(move || {
+        let reconciler = reconciler.clone();
+        Box::pin(async move { reconciler.unready().await })
+    });
+    admin::serve(
+        settings.admin.listen.get(),
+        Arc::new(registry),
+        readiness,
+        stop.clone(),
+    )
+    .await
+}
+
+fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result<CloudflareClient> {
+    let extra_roots = settings
+        .ca_file
+        .as_deref()
+        .map(read_pem)
+        .transpose()?
+        .unwrap_or_default();
+    let settings = ClientSettings {
+        base_url: settings.base_url.as_str().to_owned(),
+        request_timeout: settings.request_timeout.get(),
+        requests_per_window: settings.request_budget.get(),
+        extra_roots,
+        ..ClientSettings::default()
+    };
+    Ok(CloudflareClient::new(&settings)?)
+}
+
+fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptions> {
+    let edge = match &settings.edge {
+        config::values::EdgeAddresses::Discover => EdgeAddresses::discover(),
+        config::values::EdgeAddresses::Given(addresses) => EdgeAddresses::Given(addresses.clone()),
+    };
+    let roots = match settings.ca_file.as_deref() {
+        Some(file) => EdgeRoots::Only(read_pem(file)?),
+        None => EdgeRoots::System,
+    };
+    Ok(ConnectorOptions {
+        edge,
+        roots,
+        server_name: settings.server_name.as_str().to_owned(),
+        connections: u8::try_from(settings.connections.get())?,
+        heartbeat: settings.heartbeat_interval.get(),
+        grace: settings.grace_period.get(),
+        ..ConnectorOptions::default()
+    })
+}
+
+fn read_pem(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
