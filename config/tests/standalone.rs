@@ -1,5 +1,10 @@
 //! Layers, and what is said about mistakes in them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without may panic"
+)]
+
 use std::path::Path;
 
 use config::values::EdgeAddresses;

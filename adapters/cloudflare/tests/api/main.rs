@@ -1,5 +1,10 @@
 //! The client against a server that answers as Cloudflare does.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without may panic"
+)]
+
 mod calls;
 mod failures;
 mod limits;

@@ -1,6 +1,5 @@
 //! No secret is seen in anything that is printed.
 
-use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use base64::Engine as _;
 use domain::AccountId;
 use domain::edge::EdgeErrorKind as Kind;
@@ -49,7 +48,11 @@ async fn no_error_of_any_call_shows_a_secret() {
             seen += 1;
             let printed = format!("{error} {error:?} {error:#?}");
             assert!(!printed.contains(CANARY), "{}: {printed}", call.name);
-            assert!(!printed.contains(CONNECTOR_CANARY), "{}: {printed}", call.name);
+            assert!(
+                !printed.contains(CONNECTOR_CANARY),
+                "{}: {printed}",
+                call.name
+            );
             if call.name == "replace tunnel secret" {
                 assert!(!printed.contains(&secret_canary()), "{printed}");
             }
@@ -99,7 +102,7 @@ async fn a_token_that_no_header_can_carry_is_told_to_the_user() {
         account: AccountId::new(ACCOUNT),
         token: format!("{CANARY}\n").into(),
     };
-    let client = CloudflareClient::new(&ClientSettings::default()).unwrap();
+    let client = client(base_url(&server));
     let error = expect_kind(
         client.open(&credentials).zones().await,
         Kind::Credentials,
