@@ -2,13 +2,18 @@
 //! stand-in's DNS, so a name resolves only if the product made it resolve, and trusts the stand-in's
 //! authority.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use reqwest::dns::{Name, Resolve, Resolving};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -32,7 +37,9 @@ impl Answer {
     pub fn told(&self, field: &str) -> String {
         let json: serde_json::Value = serde_json::from_str(&self.body)
             .unwrap_or_else(|_| panic!("not an endpoint's answer: {} {}", self.status, self.body));
-        json[field].as_str().map_or_else(|| json[field].to_string(), str::to_owned)
+        json[field]
+            .as_str()
+            .map_or_else(|| json[field].to_string(), str::to_owned)
     }
 }
 
@@ -48,8 +55,13 @@ pub struct Client {
 impl Client {
     /// `dns` is the stand-in's name server, the ports those of its public listeners.
     pub fn new(dns: SocketAddr, http_port: u16, https_port: u16, ca_pem: &str) -> Self {
-        let names = Names { resolver: Arc::new(resolver(dns)), http_port, https_port };
-        let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes()).expect("the stand-in's authority is PEM");
+        let names = Names {
+            resolver: Arc::new(resolver(dns)),
+            http_port,
+            https_port,
+        };
+        let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes())
+            .expect("the stand-in's authority is PEM");
         let http = reqwest::Client::builder()
             .tls_certs_only([ca])
             .dns_resolver(Arc::new(names.clone()))
@@ -58,7 +70,12 @@ impl Client {
             .no_proxy()
             .build()
             .expect("client settings are constants");
-        Self { names, ca_pem: ca_pem.to_owned(), https_port, http }
+        Self {
+            names,
+            ca_pem: ca_pem.to_owned(),
+            https_port,
+            http,
+        }
     }
 
     /// The HTTP client itself, for requests with bodies and headers.
@@ -77,7 +94,25 @@ impl Client {
         let response = request.send().await.map_err(told)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.text().await.map_err(told)?;
-        Ok(Answer { status, headers, body })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// A request with a body of chunks.
+    pub async fn post_stream<S>(
+        self,
+        request: reqwest::RequestBuilder,
+        chunks: S,
+    ) -> Result<Answer, String>
+    where
+        S: Stream<Item = Result<Bytes, Infallible>> + Send + Sync + 'static,
+    {
+        let body = StreamBody::new(chunks.map(|chunk| chunk.map(Frame::data)));
+        let request = request.body(reqwest::Body::wrap(body));
+        self.send(request).await
     }
 
     /// Addresses that a name resolves to.
@@ -88,10 +123,14 @@ impl Client {
     /// A TLS connection to the public listener of a name. `alpn` as offered: `h2`, `http/1.1`.
     pub async fn connect(&self, name: &str, alpn: &str) -> Result<TlsStream<TcpStream>, String> {
         let addresses = self.resolve(name).await?;
-        let address = *addresses.first().ok_or_else(|| format!("{name} has no address"))?;
+        let address = *addresses
+            .first()
+            .ok_or_else(|| format!("{name} has no address"))?;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.ca_pem.as_bytes()) {
-            roots.add(certificate.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+            roots
+                .add(certificate.map_err(|e| e.to_string())?)
+                .map_err(|e| e.to_string())?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
@@ -100,9 +139,14 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-        let tcp = TcpStream::connect((address, self.https_port)).await.map_err(|e| e.to_string())?;
+        let tcp = TcpStream::connect((address, self.https_port))
+            .await
+            .map_err(|e| e.to_string())?;
         let server = ServerName::try_from(name.to_owned()).map_err(|e| e.to_string())?;
-        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(server, tcp).await.map_err(|e| e.to_string())
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(server, tcp)
+            .await
+            .map_err(|e| e.to_string())
     }
 }
 
@@ -117,7 +161,9 @@ fn resolver(dns: SocketAddr) -> TokioResolver {
     // Each question is asked: a cached answer would hide a record that has gone.
     builder.options_mut().cache_size = 0;
     builder.options_mut().timeout = Duration::from_secs(2);
-    builder.build().expect("a resolver with one given name server")
+    builder
+        .build()
+        .expect("a resolver with one given name server")
 }
 
 #[derive(Clone)]
@@ -129,7 +175,11 @@ struct Names {
 
 impl Names {
     async fn look_up(&self, name: &str) -> Result<Vec<std::net::IpAddr>, String> {
-        let found = self.resolver.lookup_ip(format!("{name}.")).await.map_err(|e| e.to_string())?;
+        let found = self
+            .resolver
+            .lookup_ip(format!("{name}."))
+            .await
+            .map_err(|e| e.to_string())?;
         Ok(found.iter().collect())
     }
 }
@@ -141,7 +191,10 @@ impl Resolve for Names {
             // The port stands in for 443: a URL without a port keeps the Host header as a browser sends it.
             let found = names.look_up(name.as_str()).await?;
             let port = names.https_port;
-            let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+            let addresses: Vec<_> = found
+                .into_iter()
+                .map(|ip| SocketAddr::new(ip, port))
+                .collect();
             Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
         })
     }

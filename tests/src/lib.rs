@@ -6,3 +6,4 @@ pub mod load;
 pub mod manifests;
 pub mod origin;
 pub mod process;
+pub mod world;

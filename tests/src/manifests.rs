@@ -4,7 +4,12 @@ use std::net::SocketAddr;
 
 /// Secret, GatewayClass `cloudflare` and a Gateway `default/my-gateway` with one HTTPS listener.
 pub fn gateway(token: &str, account: &str) -> String {
-    format!("{}---\n{}---\n{}", secret("cloudflare-creds", token, account), class(), gateway_named("my-gateway"))
+    format!(
+        "{}---\n{}---\n{}",
+        secret("cloudflare-creds", token, account),
+        class(),
+        gateway_named("my-gateway")
+    )
 }
 
 /// A Secret with Cloudflare credentials in `default`.
@@ -48,7 +53,12 @@ spec:
 
 /// An HTTPRoute in `default` on `my-gateway`, with all of a hostname's traffic to one Service.
 pub fn route(name: &str, hostname: &str, service: &str) -> String {
-    route_with(name, "my-gateway", &[hostname], &format!("    - backendRefs: [{{name: {service}, port: 80}}]\n"))
+    route_with(
+        name,
+        "my-gateway",
+        &[hostname],
+        &format!("    - backendRefs: [{{name: {service}, port: 80}}]\n"),
+    )
 }
 
 /// An HTTPRoute in `default` with rules as YAML, indented by four.

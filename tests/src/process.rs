@@ -76,6 +76,11 @@ impl Cfgw {
         assert!(status.success(), "SIGTERM could not be sent");
     }
 
+    /// Kills it at once, as a machine that fails would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
+
     /// Waits for its end; `true` if it ended without an error.
     pub async fn ended(&mut self, within: Duration) -> bool {
         let status = tokio::time::timeout(within, self.child.wait()).await;

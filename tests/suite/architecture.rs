@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("standin", &["tunnel-schema"]),
-    ("demo", &["app", "standin"]),
+    ("demo", &["app", "config", "adapter-manifests", "standin"]),
 ];
 
 /// All that the domain may use: values, errors, hashes, patterns. Nothing that opens a socket, reads a

@@ -29,14 +29,24 @@ async fn running(world: &World) -> Cfgw {
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_that_cannot_be_read_are_named_and_the_rest_is_served() {
     let rows = [
-        ("malformed YAML", "apiVersion: v1\nkind: [Service\n", "broken.yaml", &["broken.yaml"][..]),
+        (
+            "malformed YAML",
+            "apiVersion: v1\nkind: [Service\n",
+            "broken.yaml",
+            &["broken.yaml"][..],
+        ),
         (
             "an unknown kind",
             "apiVersion: example.com/v1\nkind: Teapot\nmetadata: {name: pot}\n",
             "broken.yaml",
             &["broken.yaml", "Teapot"][..],
         ),
-        ("a document without a name", "apiVersion: v1\nkind: Service\nmetadata: {}\n", "broken.yaml", &["metadata.name"][..]),
+        (
+            "a document without a name",
+            "apiVersion: v1\nkind: Service\nmetadata: {}\n",
+            "broken.yaml",
+            &["metadata.name"][..],
+        ),
     ];
     let (world, _origin) = world().await;
     let _cfgw = running(&world).await;
@@ -44,7 +54,10 @@ async fn documents_that_cannot_be_read_are_named_and_the_rest_is_served() {
         world.write(file, text);
         within(Duration::from_secs(5), given, || async {
             let problems = world.problems();
-            named.iter().all(|word| problems.contains(word)).then_some(())
+            named
+                .iter()
+                .all(|word| problems.contains(word))
+                .then_some(())
         })
         .await;
         world.answers("https://good.example.com/").await;
@@ -57,7 +70,10 @@ async fn a_file_that_breaks_while_running_keeps_what_it_last_said() {
     let (world, _origin) = world().await;
     let _cfgw = running(&world).await;
     let before = world.records();
-    world.write("route.yaml", "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n  spec: {\n");
+    world.write(
+        "route.yaml",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n  spec: {\n",
+    );
     within(Duration::from_secs(5), "the problem is named", || async {
         world.problems().contains("route.yaml").then_some(())
     })
@@ -73,7 +89,10 @@ async fn a_duplicate_document_is_named_and_the_first_stands() {
     world.write("zz-copy.yaml", &route("good", "other.example.com", "app"));
     let _cfgw = running(&world).await;
     let problems = world.problems();
-    assert!(problems.contains("zz-copy.yaml") && problems.contains("HTTPRoute default/good"), "{problems}");
+    assert!(
+        problems.contains("zz-copy.yaml") && problems.contains("HTTPRoute default/good"),
+        "{problems}"
+    );
     assert_eq!(world.records().len(), 1);
 }
 
@@ -81,17 +100,35 @@ async fn a_duplicate_document_is_named_and_the_first_stands() {
 async fn a_missing_secret_or_key_is_named_on_class_and_gateway() {
     let (world, _origin) = world().await;
     let _cfgw = running(&world).await;
-    let other_class = class().replace("name: cloudflare}", "name: other}").replace("cloudflare-creds", "nowhere");
+    let other_class = class()
+        .replace("name: cloudflare}", "name: other}")
+        .replace("cloudflare-creds", "nowhere");
     world.write("class.yaml", &other_class);
-    world.write("other.yaml", &gateway_named("other").replace("gatewayClassName: cloudflare", "gatewayClassName: other"));
-    let refused = world.condition("gatewayclass other", "Accepted", |c| c.status == "False").await;
-    assert_eq!(refused.reason, "InvalidParameters");
-    assert!(refused.message.contains("default/nowhere"), "{}", refused.message);
-    world.condition("gateway default/other", "Accepted", |c| c.status == "False").await;
-
-    world.write("secret.yaml", &secret("nowhere", &world.token, ACCOUNT).replace("CLOUDFLARE_ACCOUNT_ID", "ACCOUNT"));
+    world.write(
+        "other.yaml",
+        &gateway_named("other").replace("gatewayClassName: cloudflare", "gatewayClassName: other"),
+    );
     let refused = world
-        .condition("gatewayclass other", "Accepted", |c| c.message.contains("CLOUDFLARE_ACCOUNT_ID"))
+        .condition("gatewayclass other", "Accepted", |c| c.status == "False")
+        .await;
+    assert_eq!(refused.reason, "InvalidParameters");
+    assert!(
+        refused.message.contains("default/nowhere"),
+        "{}",
+        refused.message
+    );
+    world
+        .condition("gateway default/other", "Accepted", |c| c.status == "False")
+        .await;
+
+    world.write(
+        "secret.yaml",
+        &secret("nowhere", &world.token, ACCOUNT).replace("CLOUDFLARE_ACCOUNT_ID", "ACCOUNT"),
+    );
+    let refused = world
+        .condition("gatewayclass other", "Accepted", |c| {
+            c.message.contains("CLOUDFLARE_ACCOUNT_ID")
+        })
         .await;
     assert_eq!(refused.status, "False");
     world.answers("https://good.example.com/").await;
@@ -103,9 +140,18 @@ async fn a_token_without_the_dns_permission_serves_and_says_what_is_missing() {
     let weak = world.token_without_dns();
     world.write("gateway.yaml", &gateway(&weak, ACCOUNT));
     let _cfgw = world.cfgw().await;
-    let dns = world.condition("httproute default/good", DNS, |c| c.status != "True").await;
-    assert!(dns.message.contains("DNS: Edit"), "{}: {}", dns.reason, dns.message);
-    let accepted = world.condition("httproute default/good", "Accepted", |_| true).await;
+    let dns = world
+        .condition("httproute default/good", DNS, |c| c.status != "True")
+        .await;
+    assert!(
+        dns.message.contains("DNS: Edit"),
+        "{}: {}",
+        dns.reason,
+        dns.message
+    );
+    let accepted = world
+        .condition("httproute default/good", "Accepted", |_| true)
+        .await;
     assert_eq!(accepted.status, "True");
     assert!(world.records().is_empty());
 }
@@ -113,12 +159,21 @@ async fn a_token_without_the_dns_permission_serves_and_says_what_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostname_outside_every_zone_stays_accepted_with_a_condition() {
     let (world, _origin) = world().await;
-    world.write("outside.yaml", &route("outside", "app.elsewhere.org", "app"));
+    world.write(
+        "outside.yaml",
+        &route("outside", "app.elsewhere.org", "app"),
+    );
     let _cfgw = running(&world).await;
-    let dns = world.condition("httproute default/outside", DNS, |c| c.status == "False").await;
+    let dns = world
+        .condition("httproute default/outside", DNS, |c| c.status == "False")
+        .await;
     assert_eq!(dns.reason, "NoZone");
     assert!(dns.message.contains("app.elsewhere.org"), "{}", dns.message);
-    world.condition("httproute default/outside", "Accepted", |c| c.status == "True").await;
+    world
+        .condition("httproute default/outside", "Accepted", |c| {
+            c.status == "True"
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +184,9 @@ async fn a_foreign_record_at_a_wanted_name_is_a_conflict_and_stays_byte_identica
         let before = world.raw_record("wanted.example.com");
         world.write("wanted.yaml", &route("wanted", "wanted.example.com", "app"));
         let cfgw = running(&world).await;
-        let dns = world.condition("httproute default/wanted", DNS, |c| c.status == "False").await;
+        let dns = world
+            .condition("httproute default/wanted", DNS, |c| c.status == "False")
+            .await;
         assert_eq!(dns.reason, "RecordConflict");
         for named in ["wanted.example.com", kind, content] {
             assert!(dns.message.contains(named), "{named} in {}", dns.message);
@@ -146,17 +203,28 @@ async fn two_gateways_wanting_one_name_get_one_record_and_the_other_is_told_who_
     let (world, _origin) = world().await;
     world.write("second.yaml", &gateway_named("second"));
     let rules = "    - backendRefs: [{name: app, port: 80}]\n";
-    world.write("theirs.yaml", &route_with("theirs", "second", &["good.example.com"], rules));
+    world.write(
+        "theirs.yaml",
+        &route_with("theirs", "second", &["good.example.com"], rules),
+    );
     let _cfgw = running(&world).await;
-    let told = world.condition("httproute default/theirs", DNS, |c| c.status == "False").await;
+    let told = world
+        .condition("httproute default/theirs", DNS, |c| c.status == "False")
+        .await;
     assert_eq!(told.reason, "ClaimedByOther");
-    assert!(told.message.contains("default/my-gateway"), "{}", told.message);
+    assert!(
+        told.message.contains("default/my-gateway"),
+        "{}",
+        told.message
+    );
     assert_eq!(world.records().len(), 1);
 
     // The holder lets go: the other takes the record over in place.
     let id = world.records()[0].id.clone();
     world.remove("route.yaml");
-    world.condition("httproute default/theirs", DNS, |c| c.status == "True").await;
+    world
+        .condition("httproute default/theirs", DNS, |c| c.status == "True")
+        .await;
     let records = world.records();
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].id, id, "one update in place");
@@ -167,9 +235,20 @@ async fn two_gateways_wanting_one_name_get_one_record_and_the_other_is_told_who_
 async fn a_valid_field_that_is_not_served_refuses_its_route_by_name() {
     let (world, _origin) = world().await;
     let rules = "    - timeouts: {request: 10s}\n      backendRefs: [{name: app, port: 80}]\n";
-    world.write("timeouts.yaml", &route_with("timeouts", "my-gateway", &["timeouts.example.com"], rules));
+    world.write(
+        "timeouts.yaml",
+        &route_with("timeouts", "my-gateway", &["timeouts.example.com"], rules),
+    );
     let _cfgw = running(&world).await;
-    let accepted = world.condition("httproute default/timeouts", "Accepted", |c| c.status == "False").await;
+    let accepted = world
+        .condition("httproute default/timeouts", "Accepted", |c| {
+            c.status == "False"
+        })
+        .await;
     assert_eq!(accepted.reason, "UnsupportedValue");
-    assert!(accepted.message.contains("spec.rules[0].timeouts"), "{}", accepted.message);
+    assert!(
+        accepted.message.contains("spec.rules[0].timeouts"),
+        "{}",
+        accepted.message
+    );
 }

@@ -56,10 +56,18 @@ async fn a_wedged_connection_is_replaced_within_ten_seconds() {
     let wedged = world.wedge_connection().await;
 
     let began = Instant::now();
-    within(Duration::from_secs(10), "four connections without the wedged one", || async {
-        let others = world.live_connections().into_iter().filter(|c| *c != wedged).count();
-        (others >= 4).then_some(())
-    })
+    within(
+        Duration::from_secs(10),
+        "four connections without the wedged one",
+        || async {
+            let others = world
+                .live_connections()
+                .into_iter()
+                .filter(|c| *c != wedged)
+                .count();
+            (others >= 4).then_some(())
+        },
+    )
     .await;
     println!("wedged connection replaced after {:?}", began.elapsed());
 }
@@ -75,7 +83,10 @@ async fn one_of_two_replicas_is_terminated_under_load_and_no_request_fails() {
     tokio::time::sleep(Duration::from_millis(300)).await;
 
     first.terminate().await;
-    assert!(first.ended(Duration::from_secs(20)).await, "it ends without an error");
+    assert!(
+        first.ended(Duration::from_secs(20)).await,
+        "it ends without an error"
+    );
 
     tokio::time::sleep(Duration::from_millis(300)).await;
     let report = load.stop().await;
@@ -95,15 +106,20 @@ async fn the_only_replica_is_terminated_and_requests_in_flight_finish() {
             tokio::spawn(async move { client.get("https://app.example.com/slow/1500").await })
         })
         .collect();
-    within(Duration::from_secs(5), "ten requests at the endpoint", || async {
-        (origin.requests() >= before + 10).then_some(())
-    })
+    within(
+        Duration::from_secs(5),
+        "ten requests at the endpoint",
+        || async { (origin.requests() >= before + 10).then_some(()) },
+    )
     .await;
 
     cfgw.terminate().await;
 
     for request in in_flight {
-        let answer = request.await.expect("no panic").expect("the request finishes");
+        let answer = request
+            .await
+            .expect("no panic")
+            .expect("the request finishes");
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     assert!(cfgw.ended(Duration::from_secs(20)).await);
@@ -122,5 +138,8 @@ async fn the_edge_goes_away_for_ten_seconds_and_comes_back() {
     let began = Instant::now();
     world.answers("https://app.example.com/").await;
     world.connections(4).await;
-    println!("served again {:?} after the edge came back", began.elapsed());
+    println!(
+        "served again {:?} after the edge came back",
+        began.elapsed()
+    );
 }

@@ -12,11 +12,19 @@ const READS_OF_A_SETTLED_PASS: usize = 4;
 async fn quickstart() -> (World, Origin) {
     let origin = Origin::start("app").await;
     let world = World::start().await;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/quickstart/quickstart.yaml");
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/examples/quickstart/quickstart.yaml"
+    );
     let manifests = std::fs::read_to_string(folder).expect("the quickstart is part of the project");
-    let manifests = manifests.replace("your-api-token", &world.token).replace("your-account-id", ACCOUNT);
+    let manifests = manifests
+        .replace("your-api-token", &world.token)
+        .replace("your-account-id", ACCOUNT);
     world.write("quickstart.yaml", &manifests);
-    world.write("app.yaml", &tests::manifests::service("my-service", &[origin.address]));
+    world.write(
+        "app.yaml",
+        &tests::manifests::service("my-service", &[origin.address]),
+    );
     (world, origin)
 }
 
@@ -25,7 +33,9 @@ async fn a_request_reaches_the_app_with_host_and_path_unchanged() {
     let (world, _origin) = quickstart().await;
     let _cfgw = world.cfgw().await;
 
-    let answer = world.answers("https://app.example.com/some/path%2Fwith?q=1&q=2").await;
+    let answer = world
+        .answers("https://app.example.com/some/path%2Fwith?q=1&q=2")
+        .await;
 
     assert_eq!(answer.told("name"), "app");
     assert_eq!(answer.told("host"), "app.example.com");
@@ -57,12 +67,23 @@ async fn one_tunnel_one_document_and_one_record_are_made() {
     let records = world.records();
     assert_eq!(records.len(), 1, "{records:?}");
     let record = &records[0];
-    assert_eq!((record.kind.as_str(), record.name.as_str()), ("CNAME", "app.example.com"));
+    assert_eq!(
+        (record.kind.as_str(), record.name.as_str()),
+        ("CNAME", "app.example.com")
+    );
     assert_eq!(record.content, format!("{}.cfargotunnel.com", tunnel.id));
     assert!(record.proxied);
-    assert!(record.comment.starts_with("cfgw1 ") && record.comment.len() <= 100, "{}", record.comment);
+    assert!(
+        record.comment.starts_with("cfgw1 ") && record.comment.len() <= 100,
+        "{}",
+        record.comment
+    );
 
-    let by_name = world.client.resolve("app.example.com").await.expect("the name resolves");
+    let by_name = world
+        .client
+        .resolve("app.example.com")
+        .await
+        .expect("the name resolves");
     assert_eq!(by_name, vec![std::net::IpAddr::V4(tunnel.address)]);
 }
 
@@ -77,10 +98,14 @@ async fn a_second_reconcile_writes_nothing_and_reads_a_constant_number_of_times(
         let before = world.calls().len();
         let cfgw = world.cfgw().await;
         // The connector token is read once for a connector that starts; owned tunnels once at a start.
-        let calls = within(Duration::from_secs(10), "the pass after a restart", || async {
-            let calls = world.calls().split_off(before);
-            (calls.len() >= READS_OF_A_SETTLED_PASS + 2).then_some(calls)
-        })
+        let calls = within(
+            Duration::from_secs(10),
+            "the pass after a restart",
+            || async {
+                let calls = world.calls().split_off(before);
+                (calls.len() >= READS_OF_A_SETTLED_PASS + 2).then_some(calls)
+            },
+        )
         .await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         let all = world.calls().split_off(before);
@@ -101,8 +126,13 @@ async fn statuses_say_that_all_is_well() {
         ("gateway default/my-gateway", "Programmed"),
         ("httproute default/my-route", "Accepted"),
         ("httproute default/my-route", "ResolvedRefs"),
-        ("httproute default/my-route", "cloudflare-gateway-controller.io/DNS"),
+        (
+            "httproute default/my-route",
+            "cloudflare-gateway-controller.io/DNS",
+        ),
     ] {
-        world.condition(object, condition, |c| c.status == "True").await;
+        world
+            .condition(object, condition, |c| c.status == "True")
+            .await;
     }
 }

@@ -22,8 +22,14 @@ async fn world() -> (World, Origin, Cfgw) {
     world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
     world.write("app.yaml", &service("app", &[origin.address]));
     world.write("route.yaml", &route("app", "app.example.com", "app"));
-    world.write("grpc.yaml", &service_speaking("grpc", &[origin.address], "kubernetes.io/h2c"));
-    world.write("grpc-route.yaml", &route("grpc", "grpc.example.com", "grpc"));
+    world.write(
+        "grpc.yaml",
+        &service_speaking("grpc", &[origin.address], "kubernetes.io/h2c"),
+    );
+    world.write(
+        "grpc-route.yaml",
+        &route("grpc", "grpc.example.com", "grpc"),
+    );
     let cfgw = world.cfgw().await;
     world.answers("https://app.example.com/").await;
     world.answers("https://grpc.example.com/").await;
@@ -34,23 +40,46 @@ async fn world() -> (World, Origin, Cfgw) {
 async fn the_first_event_is_not_held_back() {
     let (world, _origin, _cfgw) = world().await;
     let began = Instant::now();
-    let response = world.client.http().get("https://app.example.com/events/10").send().await.expect("a stream");
+    let response = world
+        .client
+        .http()
+        .get("https://app.example.com/events/10")
+        .send()
+        .await
+        .expect("a stream");
     let mut events = response.bytes_stream();
-    let first = events.next().await.expect("an event").expect("without an error");
+    let first = events
+        .next()
+        .await
+        .expect("an event")
+        .expect("without an error");
     assert_eq!(&first[..], b"data: 0\n\n");
-    assert!(began.elapsed() < Duration::from_secs(1), "first event after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "first event after {:?}",
+        began.elapsed()
+    );
     let rest: Vec<_> = events.collect().await;
     assert!(rest.iter().all(Result::is_ok));
-    assert!(began.elapsed() >= Duration::from_millis(1700), "the events came as they were sent");
+    assert!(
+        began.elapsed() >= Duration::from_millis(1700),
+        "the events came as they were sent"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_echoes_and_each_side_ends_its_half() {
     let (world, _origin, _cfgw) = world().await;
-    let mut io = world.client.connect("app.example.com", "http/1.1").await.expect("a connection");
+    let mut io = world
+        .client
+        .connect("app.example.com", "http/1.1")
+        .await
+        .expect("a connection");
     let upgrade = "GET /ws HTTP/1.1\r\nHost: app.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    io.write_all(upgrade.as_bytes()).await.expect("the request is sent");
+    io.write_all(upgrade.as_bytes())
+        .await
+        .expect("the request is sent");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(io.read_u8().await.expect("a response head"));
@@ -68,7 +97,9 @@ async fn a_websocket_echoes_and_each_side_ends_its_half() {
     }
     io.shutdown().await.expect("this side ends");
     let mut rest = Vec::new();
-    io.read_to_end(&mut rest).await.expect("the other side still speaks, then ends");
+    io.read_to_end(&mut rest)
+        .await
+        .expect("the other side still speaks, then ends");
     assert_eq!(rest, b"bye");
 }
 
@@ -77,7 +108,11 @@ async fn a_gibibyte_down_and_up_with_flat_memory() {
     let (world, _origin, cfgw) = world().await;
     let at_rest = cfgw.resident_bytes();
 
-    let response = world.client.http().get(format!("https://app.example.com/bytes/{GIB}")).timeout(Duration::from_secs(300));
+    let response = world
+        .client
+        .http()
+        .get(format!("https://app.example.com/bytes/{GIB}"))
+        .timeout(Duration::from_secs(300));
     let mut body = response.send().await.expect("a response").bytes_stream();
     let (mut down, mut most) = (0, 0);
     while let Some(chunk) = body.next().await {
@@ -89,8 +124,13 @@ async fn a_gibibyte_down_and_up_with_flat_memory() {
     assert_eq!(down, GIB);
     most = most.max(cfgw.resident_bytes());
 
-    let chunks = stream::iter((0..GIB / MIB).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'u'; 1 << 20]))));
-    let request = world.client.http().post("https://app.example.com/sink").timeout(Duration::from_secs(300));
+    let chunks =
+        stream::iter((0..GIB / MIB).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'u'; 1 << 20]))));
+    let request = world
+        .client
+        .http()
+        .post("https://app.example.com/sink")
+        .timeout(Duration::from_secs(300));
     let upload = tokio::spawn(world.client.clone().post_stream(request, chunks));
     while !upload.is_finished() {
         most = most.max(cfgw.resident_bytes());
@@ -99,8 +139,15 @@ async fn a_gibibyte_down_and_up_with_flat_memory() {
     let counted = upload.await.expect("no panic").expect("an answer");
     assert_eq!(counted.body, GIB.to_string());
 
-    println!("resident: {} MiB at rest, {} MiB at most over 1 GiB down and up", at_rest / MIB, most / MIB);
-    assert!(most < at_rest + 64 * MIB, "{most} bytes against {at_rest} at rest");
+    println!(
+        "resident: {} MiB at rest, {} MiB at most over 1 GiB down and up",
+        at_rest / MIB,
+        most / MIB
+    );
+    assert!(
+        most < at_rest + 64 * MIB,
+        "{most} bytes against {at_rest} at rest"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,9 +160,11 @@ async fn a_thousand_requests_at_once_are_all_answered() {
             tokio::spawn(async move { client.get("https://app.example.com/slow/3000").await })
         })
         .collect();
-    within(Duration::from_secs(60), "all of them at the endpoint at once", || async {
-        (origin.requests() >= before + 1000).then_some(())
-    })
+    within(
+        Duration::from_secs(60),
+        "all of them at the endpoint at once",
+        || async { (origin.requests() >= before + 1000).then_some(()) },
+    )
     .await;
     for request in requests {
         let answer = request.await.expect("no panic").expect("an answer");
@@ -128,7 +177,12 @@ async fn a_slow_client_takes_no_memory() {
     let (world, origin, cfgw) = world().await;
     let at_rest = cfgw.resident_bytes();
     let before = origin.bytes_taken();
-    let response = world.client.http().get(format!("https://app.example.com/bytes/{}", 512 * MIB)).send().await;
+    let response = world
+        .client
+        .http()
+        .get(format!("https://app.example.com/bytes/{}", 512 * MIB))
+        .send()
+        .await;
     let mut body = response.expect("a response").bytes_stream();
     let _ = body.next().await.expect("a first chunk");
 
@@ -136,17 +190,30 @@ async fn a_slow_client_takes_no_memory() {
 
     let taken = origin.bytes_taken() - before;
     let grown = cfgw.resident_bytes().saturating_sub(at_rest);
-    println!("a client that reads nothing: {} MiB taken from the endpoint, {} MiB more resident", taken / MIB, grown / MIB);
-    assert!(taken < 128 * MIB, "{taken} bytes were taken from the endpoint for nobody");
+    println!(
+        "a client that reads nothing: {} MiB taken from the endpoint, {} MiB more resident",
+        taken / MIB,
+        grown / MIB
+    );
+    assert!(
+        taken < 128 * MIB,
+        "{taken} bytes were taken from the endpoint for nobody"
+    );
     assert!(grown < 64 * MIB, "{grown} bytes more resident");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_trailers_arrive() {
     let (world, _origin, _cfgw) = world().await;
-    let io = world.client.connect("grpc.example.com", "h2").await.expect("a connection");
+    let io = world
+        .client
+        .connect("grpc.example.com", "h2")
+        .await
+        .expect("a connection");
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.expect("HTTP/2");
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+            .await
+            .expect("HTTP/2");
     tokio::spawn(connection);
     let request = http::Request::post("https://grpc.example.com/trailers")
         .header("te", "trailers")
@@ -157,6 +224,9 @@ async fn grpc_trailers_arrive() {
     assert_eq!(response.status(), 200);
     let collected = response.into_body().collect().await.expect("a body");
     let trailers = collected.trailers().cloned().unwrap_or_default();
-    assert_eq!(trailers.get("grpc-status").map(http::HeaderValue::as_bytes), Some(&b"0"[..]));
+    assert_eq!(
+        trailers.get("grpc-status").map(http::HeaderValue::as_bytes),
+        Some(&b"0"[..])
+    );
     assert_eq!(collected.to_bytes(), "body");
 }

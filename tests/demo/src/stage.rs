@@ -1,0 +1,204 @@
+//! What the demo plays on: everything that has to run, and what is said about it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ::app::standalone::Standalone;
+use anyhow::Context;
+use config::StandaloneSettings;
+use standin::cloud::{Account, ApiToken, Plan};
+use standin::{Standin, StandinOptions};
+use tempfile::TempDir;
+
+use crate::app;
+
+/// Id of the demo's account.
+const ACCOUNT: &str = "00000000000000000000000000000da0";
+/// Its API token, which is worth nothing anywhere else.
+const TOKEN: &str = "demo-token-that-only-the-stand-in-knows";
+/// Its zone.
+const ZONE: &str = "example.com";
+/// The hostname of the quickstart.
+pub(crate) const HOSTNAME: &str = "app.example.com";
+
+/// A running demo.
+pub(crate) struct Stage {
+    pub(crate) standin: Standin,
+    standalone: Standalone,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Starts everything, in the order in which it is said.
+    pub(crate) async fn set() -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let standin = Standin::start(StandinOptions::default())
+            .await
+            .context("the stand-in Cloudflare")?;
+        let cloud = standin.cloud();
+        cloud.add_account(Account {
+            id: ACCOUNT.to_owned(),
+            name: "Demo".to_owned(),
+            plan: Plan::Free,
+        });
+        cloud.add_zone(ACCOUNT, ZONE);
+        cloud.add_token(ApiToken::all_powerful(ACCOUNT, TOKEN));
+        say(
+            "stand-in Cloudflare",
+            &format!("account with zone {ZONE}, API at {}", standin.api_url()),
+        );
+
+        for (version, address) in [("v1", [127, 81, 0, 1]), ("v2", [127, 81, 0, 2])] {
+            let address = SocketAddr::from((address, 18080));
+            app::start(version, address).await?;
+            say("demo app", &format!("{version} at http://{address}"));
+        }
+
+        let folder = TempDir::with_prefix("cfgw-demo-")?;
+        let manifests = copy_quickstart(folder.path())?;
+        say("manifests", &format!("{}", manifests.display()));
+        std::fs::write(folder.path().join("ca.pem"), standin.ca_pem())?;
+        let settings = settings(&standin, folder.path())?;
+        let standalone = Standalone::start(&settings).await?;
+        let stage = Self {
+            standin,
+            standalone,
+            folder,
+        };
+        stage.ready().await?;
+        say(
+            "cfgw standalone",
+            &format!(
+                "ready {:.1} s after the start of the demo",
+                began.elapsed().as_secs_f64()
+            ),
+        );
+        stage.tell_what_was_made();
+        Ok(stage)
+    }
+
+    /// The folder that a user may edit.
+    pub(crate) fn manifests(&self) -> PathBuf {
+        self.folder.path().join("manifests")
+    }
+
+    /// The state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The authority that the public side's certificates are from.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    async fn ready(&self) -> anyhow::Result<()> {
+        let url = format!("http://{}/readyz", self.standalone.admin());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = reqwest::get(&url).await?;
+            let ready = answer.status().is_success();
+            let missing = answer.text().await?;
+            if ready {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "not ready after 30 s: {missing}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn tell_what_was_made(&self) {
+        for tunnel in self.standin.cloud().tunnels() {
+            say("tunnel", &tunnel.name);
+            say(
+                "",
+                &format!("{} at the edge address {}", tunnel.id, tunnel.address),
+            );
+        }
+        for zone in self.standin.cloud().zones() {
+            for record in zone.records.iter() {
+                let proxied = if record.proxied {
+                    "proxied"
+                } else {
+                    "not proxied"
+                };
+                let kind = record.kind.as_str();
+                say(
+                    "record",
+                    &format!(
+                        "{} {kind} {} ({proxied}), comment {:?}",
+                        record.name, record.content, record.comment
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Says what to do in another terminal.
+    pub(crate) fn introduce(&self) {
+        let https = self.standin.public_https();
+        println!(
+            "
+https://{HOSTNAME} is served through the tunnel. In another terminal:
+
+  curl --cacert {ca} --connect-to {HOSTNAME}:443:{https} https://{HOSTNAME}/hello
+
+  The records and calls at the API:  {api}
+  The statuses:                      target/debug/cfgw standalone status --state {state}
+  Something to change:               {manifests}/quickstart.yaml
+      (name my-service-v2 instead of my-service, save, and ask again)
+
+Ctrl-C ends it.",
+            ca = self.ca_file().display(),
+            api = self.standin.operator_url(),
+            state = self.state().display(),
+            manifests = self.manifests().display(),
+        );
+    }
+
+    /// Ends everything.
+    pub(crate) async fn strike(self) {
+        self.standalone.shutdown().await;
+        self.standin.shutdown().await;
+    }
+}
+
+fn copy_quickstart(folder: &Path) -> anyhow::Result<PathBuf> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/quickstart");
+    let to = folder.join("manifests");
+    std::fs::create_dir(&to)?;
+    for file in ["quickstart.yaml", "app.yaml"] {
+        let text = std::fs::read_to_string(from.join(file))
+            .with_context(|| format!("the example {file}"))?;
+        let text = text
+            .replace("your-api-token", TOKEN)
+            .replace("your-account-id", ACCOUNT);
+        std::fs::write(to.join(file), text)?;
+    }
+    Ok(to)
+}
+
+fn settings(standin: &Standin, folder: &Path) -> anyhow::Result<StandaloneSettings> {
+    let edge: Vec<_> = standin
+        .tunnel_addresses()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let environment = [
+        ("CFGW_INSTALLATION", "demo".to_owned()),
+        ("CFGW_MANIFESTS", path("manifests")),
+        ("CFGW_STATE_DIR", path("state")),
+        ("CFGW_CLOUDFLARE__BASE_URL", standin.api_url()),
+        ("CFGW_TUNNEL__EDGE", edge.join(",")),
+        ("CFGW_TUNNEL__CA_FILE", path("ca.pem")),
+        ("CFGW_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+    ];
+    let environment = environment.map(|(key, value)| (key.to_owned(), value));
+    Ok(StandaloneSettings::load(None, environment.into_iter(), ())?)
+}
+
+fn say(what: &str, text: &str) {
+    println!("{what:>20}  {text}");
+}

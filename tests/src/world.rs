@@ -1,0 +1,404 @@
+//! A whole world for one test: a stand-in Cloudflare, a folder of manifests, and `cfgw standalone` on it.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use standin::cloud::{ApiToken, Call, Cloud, Permission};
+use standin::{Standin, StandinOptions};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::client::{Answer, Client};
+use crate::process::Cfgw;
+
+/// The one account of a world.
+pub const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+/// The one zone of a world.
+pub const ZONE: &str = "example.com";
+
+/// A world. What it started ends when it is dropped.
+pub struct World {
+    /// The stand-in.
+    pub standin: Standin,
+    /// A client of its public side.
+    pub client: Client,
+    /// An API token with every permission.
+    pub token: String,
+    zone: String,
+    dir: TempDir,
+}
+
+/// A tunnel that is not deleted.
+#[derive(Debug)]
+pub struct TunnelSeen {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Who keeps its document.
+    pub config_src: &'static str,
+    /// Its ingress rules.
+    pub ingress: serde_json::Value,
+    /// Where the edge answers for it.
+    pub address: Ipv4Addr,
+}
+
+/// A record of the zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordSeen {
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its content.
+    pub content: String,
+    /// Whether the edge answers for it.
+    pub proxied: bool,
+    /// Its comment.
+    pub comment: String,
+}
+
+/// A condition, as the state directory tells it.
+#[derive(Debug, Clone)]
+pub struct ConditionSeen {
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// The reason.
+    pub reason: String,
+    /// The message.
+    pub message: String,
+}
+
+impl World {
+    /// A stand-in with one account, one token, one zone, and an empty folder.
+    pub async fn start() -> Self {
+        let standin = Standin::start(StandinOptions::default())
+            .await
+            .expect("the stand-in starts");
+        let token = format!("canary-{}", Uuid::new_v4().simple());
+        let cloud = standin.cloud();
+        cloud.add_account(standin::cloud::Account {
+            id: ACCOUNT.to_owned(),
+            name: "test".to_owned(),
+            plan: standin::cloud::Plan::Free,
+        });
+        let zone = cloud.add_zone(ACCOUNT, ZONE);
+        cloud.add_token(ApiToken::all_powerful(ACCOUNT, token.as_str()));
+        let client = Client::new(
+            standin.dns_addr(),
+            standin.public_http().port(),
+            standin.public_https().port(),
+            standin.ca_pem(),
+        );
+        let dir = TempDir::new().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("manifests")).expect("a new folder");
+        std::fs::write(dir.path().join("ca.pem"), standin.ca_pem()).expect("a new file");
+        Self {
+            standin,
+            client,
+            token,
+            zone,
+            dir,
+        }
+    }
+
+    fn cloud(&self) -> &Cloud {
+        self.standin.cloud()
+    }
+
+    // The folder.
+
+    /// Writes a manifest as editors do: beside, then renamed over.
+    pub fn write(&self, file: &str, text: &str) {
+        let folder = self.dir.path().join("manifests");
+        let beside = self.dir.path().join(format!("{file}.new"));
+        std::fs::write(&beside, text).expect("the file is written");
+        std::fs::rename(beside, folder.join(file)).expect("the file is renamed");
+    }
+
+    /// Removes a manifest.
+    pub fn remove(&self, file: &str) {
+        std::fs::remove_file(self.dir.path().join("manifests").join(file))
+            .expect("the file was there");
+    }
+
+    // The program.
+
+    /// Starts `cfgw standalone` on the folder and waits until it is ready.
+    pub async fn cfgw(&self) -> Cfgw {
+        let cfgw = self.spawn();
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
+    /// Starts it and does not wait.
+    pub fn spawn(&self) -> Cfgw {
+        Cfgw::standalone(&self.settings("state"))
+    }
+
+    /// Starts another one on the same folder, with a state directory of its own.
+    pub async fn replica(&self, name: &str) -> Cfgw {
+        let cfgw = Cfgw::standalone(&self.settings(name));
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
+    fn settings(&self, state: &str) -> Vec<(String, String)> {
+        let path = |name: &str| self.dir.path().join(name).display().to_string();
+        let edge: Vec<_> = self
+            .standin
+            .tunnel_addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        [
+            ("INSTALLATION", "test".to_owned()),
+            ("MANIFESTS", path("manifests")),
+            ("STATE_DIR", path(state)),
+            ("CLOUDFLARE__BASE_URL", self.standin.api_url()),
+            ("TUNNEL__EDGE", edge.join(",")),
+            ("TUNNEL__CA_FILE", path("ca.pem")),
+            ("TUNNEL__HEARTBEAT_INTERVAL", "2s".to_owned()),
+        ]
+        .map(|(key, value)| (format!("CFGW_{key}"), value))
+        .to_vec()
+    }
+
+    // Requests.
+
+    /// Asks until an endpoint answers with 200.
+    pub async fn answers(&self, url: &str) -> Answer {
+        self.answers_if(url, |_| true).await
+    }
+
+    /// Asks until the endpoint of this name answers with 200.
+    pub async fn answers_with(&self, url: &str, name: &str) -> Answer {
+        self.answers_if(url, |answer| answer.told("name") == name)
+            .await
+    }
+
+    async fn answers_if(&self, url: &str, accepted: impl Fn(&Answer) -> bool) -> Answer {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let last = match self.client.get(url).await {
+                Ok(answer) if answer.status == 200 && accepted(&answer) => return answer,
+                Ok(answer) => format!("{} {}", answer.status, answer.body),
+                Err(error) => error,
+            };
+            assert!(
+                Instant::now() < deadline,
+                "{url} is not answered as wanted: {last}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    // What is at Cloudflare.
+
+    /// Tunnels that are not deleted.
+    pub fn tunnels(&self) -> Vec<TunnelSeen> {
+        let all = self.cloud().tunnels().into_iter();
+        all.filter(|tunnel| tunnel.deleted_at.is_none())
+            .map(|tunnel| TunnelSeen {
+                id: tunnel.id,
+                name: tunnel.name,
+                config_src: tunnel.config_src.as_str(),
+                ingress: tunnel
+                    .configuration
+                    .map_or(serde_json::Value::Null, |c| c.document["ingress"].clone()),
+                address: tunnel.address,
+            })
+            .collect()
+    }
+
+    /// All records of the zone.
+    pub fn records(&self) -> Vec<RecordSeen> {
+        let all = self.cloud().records(&self.zone);
+        all.iter()
+            .map(|record| RecordSeen {
+                id: record.id.clone(),
+                kind: record.kind.as_str().to_owned(),
+                name: record.name.clone(),
+                content: record.content.clone(),
+                proxied: record.proxied,
+                comment: record.comment.clone(),
+            })
+            .collect()
+    }
+
+    /// A record with every field there is, times included.
+    pub fn raw_record(&self, name: &str) -> String {
+        let all = self.cloud().records(&self.zone);
+        let found = all.iter().find(|record| record.name == name);
+        format!(
+            "{:?}",
+            found.unwrap_or_else(|| panic!("{name} has no record"))
+        )
+    }
+
+    /// API calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.cloud().calls()
+    }
+
+    /// Waits until no API call has been made for half a second.
+    pub async fn settled(&self) {
+        let mut before = self.calls().len();
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = self.calls().len();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    /// A record that somebody else made.
+    pub fn foreign_record(&self, kind: &str, name: &str, content: &str) {
+        self.standin.add_record(&self.zone, kind, name, content);
+    }
+
+    /// Another token, which may not write DNS.
+    pub fn token_without_dns(&self) -> String {
+        let value = format!("canary-{}", Uuid::new_v4().simple());
+        let token = ApiToken::all_powerful(ACCOUNT, value.as_str());
+        self.cloud().add_token(token.allowed([
+            Permission::TunnelEdit,
+            Permission::ZoneRead,
+            Permission::DnsRead,
+        ]));
+        value
+    }
+
+    // Connections of connectors.
+
+    /// Ids of the connections that are registered now.
+    pub fn live_connections(&self) -> BTreeSet<Uuid> {
+        let tunnels = self.tunnels();
+        tunnels
+            .iter()
+            .flat_map(|t| self.cloud().connections(t.id))
+            .map(|c| c.connection)
+            .collect()
+    }
+
+    /// Waits until this many connections are registered.
+    pub async fn connections(&self, number: usize) {
+        within(
+            Duration::from_secs(20),
+            &format!("{number} connections"),
+            || async { (self.live_connections().len() >= number).then_some(()) },
+        )
+        .await;
+    }
+
+    /// Cuts one connection and waits until the edge has noticed.
+    pub async fn kill_connection(&self) {
+        let victim = *self.live_connections().first().expect("a connection");
+        self.standin.edge().kill(victim);
+        within(
+            Duration::from_secs(5),
+            "the edge drops the connection",
+            || async { (!self.live_connections().contains(&victim)).then_some(()) },
+        )
+        .await;
+    }
+
+    /// Makes one connection take and give nothing any more, without closing it.
+    pub async fn wedge_connection(&self) -> Uuid {
+        let victim = *self.live_connections().first().expect("a connection");
+        self.standin.edge().wedge(victim);
+        victim
+    }
+
+    /// The edge drops all connections and takes no new ones.
+    pub async fn edge_away(&self) {
+        self.standin.edge().go_away().await;
+    }
+
+    /// The edge takes connections again.
+    pub async fn edge_back(&self) {
+        self.standin
+            .edge()
+            .come_back()
+            .await
+            .expect("the edge listens again");
+    }
+
+    // What the program says.
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Problems with the manifests, as the state directory tells them.
+    pub fn problems(&self) -> String {
+        std::fs::read_to_string(self.state().join("problems.txt")).unwrap_or_default()
+    }
+
+    /// Waits for a condition of an object (`kind namespace/name`) that is as wanted. For routes, of its
+    /// first parent.
+    pub async fn condition(
+        &self,
+        object: &str,
+        condition: &str,
+        wanted: impl Fn(&ConditionSeen) -> bool,
+    ) -> ConditionSeen {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let seen = self.read_condition(object, condition);
+            if let Some(seen) = seen.as_ref().filter(|seen| wanted(seen)) {
+                return seen.clone();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{object} {condition} is {seen:?}; problems: {}",
+                self.problems()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn read_condition(&self, object: &str, condition: &str) -> Option<ConditionSeen> {
+        let (kind, name) = object.split_once(' ')?;
+        let text =
+            std::fs::read_to_string(self.state().join(kind).join(format!("{name}.json"))).ok()?;
+        let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let status = &json["status"];
+        let conditions = [&status["conditions"], &status["parents"][0]["conditions"]];
+        let mut all = conditions
+            .into_iter()
+            .filter_map(|list| list.as_array())
+            .flatten();
+        let found = all.find(|c| c["type"] == condition)?;
+        let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+        Some(ConditionSeen {
+            status: text("status"),
+            reason: text("reason"),
+            message: text("message"),
+        })
+    }
+}
+
+/// Asks every 20 ms until the answer is there.
+pub async fn within<T, F, Fut>(limit: Duration, what: &str, ask: F) -> T
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
