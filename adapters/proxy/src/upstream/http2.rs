@@ -36,7 +36,7 @@ struct Connection {
     streams: AtomicUsize,
     /// Streams that the endpoint allows, as far as it said.
     allowed: Arc<AtomicUsize>,
-    /// Gave a request back unsent: takes no more.
+    /// Failed a request: takes no more.
     spent: AtomicBool,
     idle_since: Mutex<Instant>,
 }

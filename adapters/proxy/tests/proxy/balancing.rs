@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
-use adapter_proxy::{Engine, LoopbackListener};
+use adapter_proxy::{Engine, Limits, LoopbackListener};
 use bytes::Bytes;
 use domain::gateway::EndpointHost;
 use domain::route_table::UpstreamEndpoint;
@@ -16,7 +17,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::{Endpoint, addresses};
-use crate::rig::{Sketch, bare, engine, get, in_time, invalid, read, share};
+use crate::rig::{
+    Sketch, bare, engine, engine_with, eventually, get, in_time, invalid, read, share,
+};
 
 #[tokio::test]
 async fn traffic_is_split_by_weight_and_an_invalid_backend_keeps_its_share() {
@@ -127,6 +130,22 @@ async fn a_kept_connection_carries_one_request_after_the_other() {
         let accepted = app.seen.accepted.load(SeqCst);
         // One that settles late may have another opened beside it.
         assert!(accepted <= 3, "{protocol:?}: {accepted} connections");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_time() {
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let (engine, _) = engine_with(Limits {
+            idle_timeout: Duration::from_millis(200),
+            ..Limits::default()
+        });
+        engine.load(Sketch::simple(protocol, &[app.at]));
+        for _ in 0..2 {
+            assert_eq!(read(get(&engine, "/").await).await.0, 200);
+            eventually("closed", || app.seen.open.load(SeqCst) == 0).await;
+        }
     }
 }
 

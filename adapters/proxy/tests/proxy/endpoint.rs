@@ -1,7 +1,6 @@
 //! Endpoints: an app that speaks HTTP/1.1 and HTTP/2 and does what the path says, and bare sockets for
 //! what no app does.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -99,7 +98,14 @@ async fn accept(listener: TcpListener, seen: Arc<Seen>, life: CancellationToken)
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let seen = Arc::clone(&seen);
-                async move { Ok::<_, Infallible>(app(request, seen).await) }
+                async move {
+                    let breaks_off = request.uri().path() == "/break-off";
+                    let response = app(request, seen).await;
+                    if breaks_off {
+                        return Err(io::Error::other("without an answer"));
+                    }
+                    Ok(response)
+                }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http2().max_concurrent_streams(200);

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::endpoint::{self, Endpoint, read_head, refusing};
+use crate::endpoint::{self, Endpoint, addresses, read_head, refusing};
 use crate::rig::{Sketch, arrival, bare, engine, engine_with, get, in_time, read};
 
 #[tokio::test]
@@ -99,6 +99,28 @@ async fn a_kept_connection_that_ends_has_its_request_repeated_only_where_that_is
         assert_eq!(second.status(), status, "{method}");
         assert_eq!(requests.load(SeqCst), taken, "{method}");
         assert_eq!(metrics.retries(), u64::from(status == 200), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_every_connection_breaks_off_on_is_not_repeated_for_ever() {
+    for protocol in [Http1, H2c] {
+        for (method, endpoints, taken) in [("GET", 1, 2), ("GET", 9, 3), ("POST", 9, 1)] {
+            let pods = Endpoint::start_many(endpoints).await;
+            let engine = engine();
+            engine.load(Sketch::simple(protocol, &addresses(&pods)));
+            // So that every endpoint has a connection that is kept alive.
+            while pods.iter().any(|pod| pod.seen.requests() == 0) {
+                read(get(&engine, "/").await).await;
+            }
+            let count = || pods.iter().map(|pod| pod.seen.requests()).sum::<usize>();
+            let before = count();
+            let response = engine.serve(arrival(), bare(method, "/break-off")).await;
+            assert_eq!(response.status(), 502);
+            let seen = count() - before;
+            assert!((1..=taken).contains(&seen), "{protocol:?} {method}: {seen}");
+            assert_eq!(read(get(&engine, "/").await).await.0, 200);
+        }
     }
 }
 
