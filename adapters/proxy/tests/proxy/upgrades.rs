@@ -135,6 +135,40 @@ async fn the_loopback_listener_tells_scheme_and_client_from_the_headers() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_the_loopback_listener_has_its_request_given_up() {
+    let app = Endpoint::start("app").await;
+    let engine = engine();
+    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (address, _shutdown) = listen(&engine).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "GET /wait HTTP/1.1\r\nHost: app.example\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    eventually("the endpoint has it", || app.seen.requests() == 1).await;
+    drop(stream);
+    eventually("given up", || app.seen.given_up.load(SeqCst) == 1).await;
+    eventually("counted out", || engine.in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn heads_above_the_limits_are_refused_by_the_engine_behind_the_loopback_listener() {
+    let engine = engine();
+    let (address, _shutdown) = listen(&engine).await;
+    let long = "x".repeat(17 << 10);
+    let big = format!("X-Big: {}\r\n", "x".repeat(129 << 10));
+    for (path, header, status) in [(&*long, "", 414), ("", &*big, 431), ("", "", 503)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        in_time(stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_loopback_listener_refuses_addresses_that_others_can_reach() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         let refused = LoopbackListener::bind(address.parse().unwrap(), engine()).await;
