@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -45,20 +45,51 @@ pub enum BodyError {
 /// An endpoint's answer with all that belongs to its request.
 #[derive(Debug)]
 pub(crate) struct Download {
-    /// What the endpoint sends.
-    pub(crate) incoming: Incoming,
+    /// What the endpoint sends; `None` after its end.
+    incoming: Option<Incoming>,
     /// The connection it comes on.
-    pub(crate) lease: Option<Lease>,
+    lease: Option<Lease>,
     /// The client's body, which may still flow.
-    pub(crate) upload: Option<UploadHandle>,
+    upload: Option<UploadHandle>,
     /// Counts the request.
-    pub(crate) _in_flight: InFlight,
+    _in_flight: InFlight,
 }
 
 impl Download {
+    /// An answer, the connection it comes on, and the client's body.
+    pub(crate) fn new(
+        incoming: Incoming,
+        lease: Lease,
+        upload: Option<UploadHandle>,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            incoming: Some(incoming),
+            lease: Some(lease),
+            upload,
+            _in_flight: in_flight,
+        }
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        if frame.is_none() {
+            self.settle();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Endpoint)))
+    }
+
     /// Once the answer is complete the connection is kept and the upload may go on; before, dropping
     /// both gives the request up.
     fn settle(&mut self) {
+        // An HTTP/2 connection does not close while its streams are held.
+        self.incoming = None;
         if let Some(lease) = self.lease.take() {
             lease.release();
         }
@@ -70,7 +101,7 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if self.incoming.is_end_stream() {
+        if self.incoming.as_ref().is_none_or(Body::is_end_stream) {
             self.settle();
         }
     }
@@ -109,13 +140,7 @@ impl Body for ResponseBody {
         match &mut self.get_mut().0 {
             Kind::Text(text) if text.is_empty() => Poll::Ready(None),
             Kind::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Kind::Endpoint(download) => {
-                let frame = std::task::ready!(Pin::new(&mut download.incoming).poll_frame(cx));
-                if frame.is_none() {
-                    download.settle();
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Endpoint)))
-            }
+            Kind::Endpoint(download) => download.poll_frame(cx),
             Kind::Tunnel(tunnel) => tunnel.poll_frame(cx),
         }
     }
@@ -123,7 +148,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Text(text) => text.is_empty(),
-            Kind::Endpoint(download) => download.incoming.is_end_stream(),
+            Kind::Endpoint(download) => download.incoming.as_ref().is_none_or(Body::is_end_stream),
             Kind::Tunnel(_) => false,
         }
     }
@@ -131,7 +156,10 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Kind::Endpoint(download) => download.incoming.size_hint(),
+            Kind::Endpoint(download) => match &download.incoming {
+                Some(incoming) => incoming.size_hint(),
+                None => SizeHint::with_exact(0),
+            },
             Kind::Tunnel(_) => SizeHint::default(),
         }
     }

@@ -204,12 +204,7 @@ impl Engine {
             return Err(Refusal::BrokenAnswer);
         }
         Ok(answer(response, |incoming| {
-            ResponseBody::endpoint(Download {
-                incoming,
-                lease: Some(lease),
-                upload,
-                _in_flight: asked.in_flight,
-            })
+            ResponseBody::endpoint(Download::new(incoming, lease, upload, asked.in_flight))
         }))
     }
 
@@ -228,12 +223,7 @@ impl Engine {
         } = forward::send(upstream, asked.head, None, &self.metrics).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer(response, |incoming| {
-                ResponseBody::endpoint(Download {
-                    incoming,
-                    lease: Some(lease),
-                    upload: None,
-                    _in_flight: asked.in_flight,
-                })
+                ResponseBody::endpoint(Download::new(incoming, lease, None, asked.in_flight))
             }));
         }
         let tunnel = upgrade::open(&mut response, asked.body, lease, asked.in_flight).await?;

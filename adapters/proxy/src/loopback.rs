@@ -27,10 +27,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::{Refusal, requested_upgrade};
-use crate::{BoxError, Engine, ResponseBody};
+use crate::{BoxError, Engine, Limits, ResponseBody};
 
 /// Bytes read from an upgraded client at a time.
 const CHUNK: usize = 16 * 1024;
+/// Least buffer that hyper takes for HTTP/1.1.
+const MIN_BUFFER: usize = 8 * 1024;
 /// Concurrent HTTP/2 streams of one client connection.
 const MAX_STREAMS: u32 = 1024;
 
@@ -109,15 +111,7 @@ async fn connection(
     tunnels: TaskTracker,
 ) {
     let _ = stream.set_nodelay(true);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .max_headers(engine.limits().max_header_count);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS);
+    let builder = builder(engine.limits());
     let service = service_fn(|request| {
         let engine = Arc::clone(&engine);
         let tunnels = tunnels.clone();
@@ -135,6 +129,24 @@ async fn connection(
     if let Err(error) = result {
         tracing::debug!(%error, "connection of a client ended");
     }
+}
+
+/// HTTP/1.1 or HTTP/2, whichever the client begins with. A little more than the engine's limits is read,
+/// so that it is the engine that refuses.
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let head = 2 * (limits.max_uri_bytes + limits.max_header_bytes);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .max_headers(limits.max_header_count + 1)
+        .max_buf_size(head.max(MIN_BUFFER));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
 }
 
 async fn handle(

@@ -16,6 +16,9 @@ use crate::upstream::{
     Upstream,
 };
 
+/// How often a request may reach an endpoint, whole or in part.
+const MAX_SENDS: u32 = 3;
+
 /// An endpoint's answer, its head only, with the connection that its body comes on.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
@@ -29,6 +32,7 @@ pub(super) struct Answered {
 /// - so does one whose connection ended before an answer, if the endpoint cannot have acted on it, or
 ///   acting twice does no harm: its body was not read at all, or it has none and its method is idempotent
 ///   (RFC 9110 §9.2.2). After a connection that was kept alive the same endpoint gets it on a new one.
+///   [`MAX_SENDS`] bounds how many endpoints a request that breaks them can reach.
 pub(super) async fn send(
     upstream: &Upstream,
     head: Parts,
@@ -42,6 +46,7 @@ pub(super) async fn send(
         head: Some(fitting(head, upstream.protocol)),
         tried: Tried::default(),
         again: None,
+        sends: 0,
     };
     let mut outcome = Refusal::NoEndpoint;
     while let Some((index, fresh)) = attempts.next_endpoint() {
@@ -66,6 +71,8 @@ struct Attempts<'a> {
     tried: Tried,
     /// The endpoint to be tried once more, on a new connection.
     again: Option<usize>,
+    /// How often the request has reached an endpoint.
+    sends: u32,
 }
 
 enum Attempt {
@@ -85,9 +92,8 @@ impl Attempts<'_> {
 
     async fn attempt(&mut self, index: usize, fresh: bool) -> Attempt {
         let endpoint = &self.upstream.endpoints[index];
-        let mut lease = Endpoint::lease(endpoint);
-        let reused = match lease.connect(fresh).await {
-            Ok(reused) => reused,
+        let mut lease = match Endpoint::claim(endpoint).connect(fresh).await {
+            Ok(lease) => lease,
             Err(failure) => {
                 self.metrics.connect_failures.fetch_add(1, Relaxed);
                 endpoint.suspect();
@@ -106,13 +112,13 @@ impl Attempts<'_> {
         };
         match lease.send(Request::from_parts(head, body)).await {
             Ok(response) => Attempt::Answered(Answered { response, lease }),
-            Err(failure) => self.after(index, reused, failure),
+            Err(failure) => self.after(index, fresh, lease, failure),
         }
     }
 
     /// What to do after a connection ended without an answer.
-    fn after(&mut self, index: usize, reused: bool, failure: SendFailure) -> Attempt {
-        tracing::debug!(error = %failure.error, reused, "no answer from an endpoint");
+    fn after(&mut self, index: usize, fresh: bool, lease: Lease, failure: SendFailure) -> Attempt {
+        tracing::debug!(error = %failure.error, lease.reused, "no answer from an endpoint");
         match self.upload.and_then(UploadHandle::fault) {
             Some(UploadFault::TooLarge) => return Attempt::Failed(Refusal::BodyTooLarge),
             Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
@@ -120,12 +126,19 @@ impl Attempts<'_> {
         }
         if let Some(unsent) = failure.unsent {
             self.head = Some(unsent.into_parts().0);
-        } else if failure.error.is_parse() || self.upload.is_some_and(UploadHandle::is_touched) {
-            self.head = None;
+        } else {
+            self.sends += 1;
+            let touched = self.upload.is_some_and(UploadHandle::is_touched);
+            if touched || failure.error.is_parse() || self.sends == MAX_SENDS {
+                self.head = None;
+            }
         }
         if self.head.is_none() {
-            Attempt::Failed(Refusal::BrokenAnswer)
-        } else if reused {
+            return Attempt::Failed(Refusal::BrokenAnswer);
+        }
+        let kept_alive = lease.reused && !fresh;
+        lease.give_up();
+        if kept_alive {
             self.again = Some(index);
             Attempt::Again(Refusal::BrokenAnswer)
         } else {

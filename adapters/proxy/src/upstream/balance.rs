@@ -107,16 +107,16 @@ mod tests {
     #[test]
     fn requests_that_last_are_spread_evenly() {
         let upstream = upstream(10);
-        let leases: Vec<_> = (0..1_000)
+        let claims: Vec<_> = (0..1_000)
             .map(|_| {
                 let index = upstream.pick(&Tried::default()).unwrap();
-                Endpoint::lease(&upstream.endpoints[index])
+                Endpoint::claim(&upstream.endpoints[index])
             })
             .collect();
         for endpoint in &upstream.endpoints {
             assert!((90..=110).contains(&endpoint.in_flight()), "{upstream:?}");
         }
-        drop(leases);
+        drop(claims);
         assert!(upstream.endpoints.iter().all(|e| e.in_flight() == 0));
     }
 

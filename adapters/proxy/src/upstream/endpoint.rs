@@ -91,11 +91,10 @@ impl Endpoint {
     }
 
     /// Counts a request in. Nothing is connected yet.
-    pub(crate) fn lease(endpoint: &Arc<Self>) -> Lease {
+    pub(crate) fn claim(endpoint: &Arc<Self>) -> Claim {
         endpoint.in_flight.fetch_add(1, Relaxed);
-        Lease {
+        Claim {
             endpoint: Arc::clone(endpoint),
-            carrier: Carrier::None,
         }
     }
 
@@ -161,17 +160,30 @@ impl Endpoint {
     }
 }
 
-/// One request's claim on an endpoint and on one of its connections. Dropping it gives the connection up;
+/// One request's claim on an endpoint; dropping it counts the request out.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A claim with one of the endpoint's connections. Dropping it gives the connection up;
 /// [`release`](Self::release) keeps it for the next request.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    endpoint: Arc<Endpoint>,
+    claim: Claim,
     carrier: Carrier,
+    /// The connection carried requests before.
+    pub(crate) reused: bool,
 }
 
 #[derive(Debug)]
 enum Carrier {
-    None,
     Http1(http1::Sender),
     Http2(StreamSlot),
 }
@@ -185,23 +197,27 @@ pub(crate) struct SendFailure {
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
 
-impl Lease {
-    /// Takes a connection from the pool, or opens one; `fresh` asks for a new one. Returns whether it was
-    /// used before.
-    pub(crate) async fn connect(&mut self, fresh: bool) -> Result<bool, ConnectFailure> {
+impl Claim {
+    /// Takes a connection from the pool, or opens one; `fresh` asks for a new one.
+    pub(crate) async fn connect(self, fresh: bool) -> Result<Lease, ConnectFailure> {
         let endpoint = &self.endpoint;
         let limits = &endpoint.limits;
-        match &endpoint.connections {
+        let (carrier, reused) = match &endpoint.connections {
             Connections::Http1(pool) => {
-                if !fresh && let Some(sender) = pool.take(limits.idle_timeout) {
-                    self.carrier = Carrier::Http1(sender);
-                    return Ok(true);
+                let kept = if fresh {
+                    None
+                } else {
+                    pool.take(limits.idle_timeout)
+                };
+                if let Some(sender) = kept {
+                    (Carrier::Http1(sender), true)
+                } else {
+                    let stream = dial::dial(&endpoint.at, limits).await?;
+                    (Carrier::Http1(http1::start(stream).await?), false)
                 }
-                let stream = dial::dial(&endpoint.at, limits).await?;
-                self.carrier = Carrier::Http1(http1::start(stream).await?);
-                Ok(false)
             }
             Connections::Http2(pool) => {
+                // One that gave up on a request takes no more, so what the pool has is fresh enough.
                 let (slot, reused) = pool
                     .slot(
                         limits.max_streams_per_connection,
@@ -209,13 +225,19 @@ impl Lease {
                         || dial::dial(&endpoint.at, limits),
                     )
                     .await?;
-                self.carrier = Carrier::Http2(slot);
                 endpoint.sweep_later();
-                Ok(reused)
+                (Carrier::Http2(slot), reused)
             }
-        }
+        };
+        Ok(Lease {
+            claim: self,
+            carrier,
+            reused,
+        })
     }
+}
 
+impl Lease {
     /// Sends a request on the connection and waits for the head of the answer.
     pub(crate) async fn send(
         &mut self,
@@ -224,30 +246,24 @@ impl Lease {
         let result = match &mut self.carrier {
             Carrier::Http1(sender) => sender.try_send_request(request).await,
             Carrier::Http2(slot) => slot.sender().try_send_request(request).await,
-            Carrier::None => unreachable!("a lease is connected before it is used"),
         };
-        result.map_err(|mut failed| {
-            let unsent = failed.take_message();
-            if let (Carrier::Http2(slot), true) = (&self.carrier, unsent.is_some()) {
-                slot.spend();
-            }
-            SendFailure {
-                error: failed.into_error(),
-                unsent,
-            }
+        result.map_err(|mut failed| SendFailure {
+            unsent: failed.take_message(),
+            error: failed.into_error(),
         })
     }
 
     /// The answer has ended well: its connection may take the next request.
-    pub(crate) fn release(mut self) {
-        if let Carrier::Http1(sender) = std::mem::replace(&mut self.carrier, Carrier::None) {
-            self.endpoint.check_in(sender);
+    pub(crate) fn release(self) {
+        if let Carrier::Http1(sender) = self.carrier {
+            self.claim.endpoint.check_in(sender);
         }
     }
-}
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Relaxed);
+    /// The connection has failed a request: it takes no further one.
+    pub(crate) fn give_up(self) {
+        if let Carrier::Http2(slot) = &self.carrier {
+            slot.spend();
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::lock;
 
 /// Bytes that one answer may be ahead of whoever takes it.
 const STREAM_WINDOW: u32 = 128 * 1024;
+/// Bytes of an answer's head.
+const MAX_HEAD: u32 = 64 * 1024;
 /// How often a connection with requests on it is asked whether it still lives, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +38,7 @@ struct Connection {
     streams: AtomicUsize,
     /// Streams that the endpoint allows, as far as it said.
     allowed: Arc<AtomicUsize>,
-    /// Gave a request back unsent: takes no more.
+    /// Failed a request: takes no more.
     spent: AtomicBool,
     idle_since: Mutex<Instant>,
 }
@@ -159,6 +161,7 @@ async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, Conne
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window)
         .max_send_buf_size(STREAM_WINDOW as usize)
+        .max_header_list_size(MAX_HEAD)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake::<_, RequestBody>(TokioIo::new(stream))

@@ -1,0 +1,213 @@
+//! Tables, requests and patience.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_proxy::{BoxError, Engine, GatewayMetrics, Limits, ResponseBody};
+use bytes::Bytes;
+use domain::gateway::{EndpointHost, Filter, PathMatch, Protocol, RouteKind, RouteMatch};
+use domain::names::{ObjectKey, Timestamp};
+use domain::route_table::{
+    Arrival, BackendTarget, RouteTable, Scheme, TableBackend, TableListener, TableRoute, TableRule,
+    Upstream, UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use tokio::sync::mpsc;
+
+pub(crate) const HOST: &str = "app.example";
+
+/// An engine with default limits.
+pub(crate) fn engine() -> Arc<Engine> {
+    engine_with(Limits::default()).0
+}
+
+/// An engine and its metrics.
+pub(crate) fn engine_with(limits: Limits) -> (Arc<Engine>, Arc<GatewayMetrics>) {
+    let metrics = Arc::new(GatewayMetrics::default());
+    (Engine::new(limits, Arc::clone(&metrics)), metrics)
+}
+
+/// A table in the making: rules of one route for every host, on ports 80 and 443.
+#[derive(Default)]
+pub(crate) struct Sketch {
+    rules: Vec<TableRule>,
+    upstreams: BTreeMap<UpstreamKey, Upstream>,
+}
+
+/// A Service port by its name alone.
+pub(crate) fn service(name: &str) -> UpstreamKey {
+    UpstreamKey {
+        service: ObjectKey::new("shop", name),
+        port: 80,
+    }
+}
+
+/// A share of a Service.
+pub(crate) fn share(name: &str, weight: u32) -> TableBackend {
+    TableBackend {
+        weight,
+        target: BackendTarget::Upstream(service(name)),
+    }
+}
+
+/// A share that resolves to nothing.
+pub(crate) fn invalid(weight: u32) -> TableBackend {
+    TableBackend {
+        weight,
+        target: BackendTarget::Invalid,
+    }
+}
+
+impl Sketch {
+    /// One rule for everything, with one Service behind it.
+    pub(crate) fn simple(protocol: UpstreamProtocol, endpoints: &[SocketAddr]) -> Arc<RouteTable> {
+        Self::default()
+            .rule("/", vec![], vec![share("app", 1)])
+            .upstream("app", protocol, endpoints)
+            .table()
+    }
+
+    pub(crate) fn rule(
+        mut self,
+        prefix: &str,
+        filters: Vec<Filter>,
+        backends: Vec<TableBackend>,
+    ) -> Self {
+        self.rules.push(TableRule {
+            matches: vec![RouteMatch {
+                path: PathMatch::Prefix(prefix.into()),
+                method: None,
+                headers: vec![],
+                query: vec![],
+            }],
+            filters,
+            backends,
+        });
+        self
+    }
+
+    pub(crate) fn upstream(
+        self,
+        name: &str,
+        protocol: UpstreamProtocol,
+        endpoints: &[SocketAddr],
+    ) -> Self {
+        let endpoints = endpoints.iter().map(|at| UpstreamEndpoint {
+            host: EndpointHost::Address(at.ip()),
+            port: at.port(),
+        });
+        self.upstream_at(name, protocol, endpoints.collect())
+    }
+
+    pub(crate) fn upstream_at(
+        mut self,
+        name: &str,
+        protocol: UpstreamProtocol,
+        endpoints: Vec<UpstreamEndpoint>,
+    ) -> Self {
+        let upstream = Upstream {
+            protocol,
+            endpoints,
+        };
+        self.upstreams.insert(service(name), upstream);
+        self
+    }
+
+    pub(crate) fn table(self) -> Arc<RouteTable> {
+        let listener = |port, protocol| TableListener {
+            name: format!("port-{port}"),
+            port,
+            protocol,
+            hostname: None,
+            routes: vec![TableRoute {
+                key: ObjectKey::new("shop", "route"),
+                kind: RouteKind::Http,
+                created: Timestamp(0),
+                hostnames: vec![],
+                rules: self.rules.clone(),
+            }],
+        };
+        Arc::new(RouteTable {
+            gateway: ObjectKey::new("infra", "web"),
+            listeners: vec![listener(80, Protocol::Http), listener(443, Protocol::Https)],
+            upstreams: self.upstreams,
+        })
+    }
+}
+
+/// How requests of the tests arrive: by HTTPS, from 203.0.113.7.
+pub(crate) fn arrival() -> Arrival {
+    let client = "203.0.113.7".parse().ok();
+    Arrival::new(Scheme::Https, HOST, client).unwrap()
+}
+
+/// A request without a body.
+pub(crate) fn bare(method: &str, path: &str) -> Request<Empty<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", HOST)
+        .body(Empty::new())
+        .unwrap()
+}
+
+pub(crate) async fn get(engine: &Engine, path: &str) -> Response<ResponseBody> {
+    engine.serve(arrival(), bare("GET", path)).await
+}
+
+/// Status and whole body.
+pub(crate) async fn read(response: Response<ResponseBody>) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+pub(crate) type Feed = mpsc::Sender<Result<Frame<Bytes>, BoxError>>;
+pub(crate) type FedBody =
+    StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>>>;
+
+/// A body that is fed frame by frame and ends when the feed is dropped.
+pub(crate) fn fed() -> (Feed, FedBody) {
+    let (feed, mut frames) = mpsc::channel(1);
+    let stream = futures_util::stream::poll_fn(move |cx| frames.poll_recv(cx));
+    (feed, StreamBody::new(Box::pin(stream)))
+}
+
+pub(crate) fn data(bytes: impl Into<Bytes>) -> Result<Frame<Bytes>, BoxError> {
+    Ok(Frame::data(bytes.into()))
+}
+
+/// The next data of a body, as text. `None` at its end, or where trailers come instead.
+pub(crate) async fn next_text(body: &mut ResponseBody) -> Option<String> {
+    loop {
+        let frame = in_time(body.frame()).await?.unwrap();
+        let data = frame.into_data().ok()?;
+        // HTTP/2 may end a body with an empty frame.
+        if !data.is_empty() {
+            return Some(String::from_utf8_lossy(&data).into_owned());
+        }
+    }
+}
+
+/// Waits, but not for ever.
+pub(crate) async fn in_time<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("it takes less than 20 s")
+}
+
+/// Polls until it holds, but not for ever.
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within 20 s: {what}");
+}

@@ -1,0 +1,201 @@
+//! Bodies that take their time.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::route_table::UpstreamProtocol::{H2c, Http1};
+use futures_util::future::join_all;
+use http::Request;
+use http_body_util::BodyExt;
+
+use crate::endpoint::{Endpoint, addresses};
+use crate::rig::{Sketch, arrival, data, engine, eventually, fed, get, in_time, next_text, read};
+
+#[tokio::test]
+async fn an_event_arrives_before_the_next_one_is_sent() {
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &[app.at]));
+        let response = get(&engine, "/events").await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut body = response.into_body();
+        for event in 0..3 {
+            let text = next_text(&mut body).await.unwrap();
+            assert_eq!(text, format!("data: {event}\n\n"));
+            app.seen.go_on.add_permits(1);
+        }
+        assert_eq!(next_text(&mut body).await, None);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_begin_while_the_request_still_flows() {
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (feed, body) = fed();
+        let request = Request::post("/early").header("host", "app.example");
+        let request = request.body(body).unwrap();
+        let response = in_time(engine.serve(arrival(), request)).await;
+        let mut body = response.into_body();
+        assert_eq!(next_text(&mut body).await.unwrap(), "early ");
+        for _ in 0..5 {
+            in_time(feed.send(data("12"))).await.unwrap();
+        }
+        drop(feed);
+        assert_eq!(next_text(&mut body).await.unwrap(), "10");
+        assert_eq!(next_text(&mut body).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_stops_the_endpoint() {
+    for (protocol, most) in [(Http1, 32 << 20), (H2c, 4 << 20)] {
+        let app = Endpoint::start("app").await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &[app.at]));
+        let mut body = get(&engine, "/endless").await.into_body();
+        next_text(&mut body).await.unwrap();
+
+        // Until the windows and the kernel's buffers are full.
+        let mut sent = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = app.seen.sent.load(SeqCst);
+            if now == sent {
+                break;
+            }
+            assert!(now < most, "{protocol:?}: {now} bytes and more");
+            sent = now;
+        }
+
+        // Others are served meanwhile, and reading sets it going again.
+        assert_eq!(read(get(&engine, "/").await).await.0, 200);
+        let mut taken = 0;
+        while taken <= sent + (1 << 20) {
+            taken += next_text(&mut body).await.unwrap().len() as u64;
+        }
+        assert!(app.seen.sent.load(SeqCst) > sent);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_reads_nothing_stops_the_client() {
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (feed, body) = fed();
+        let request = Request::post("/wait").header("host", "app.example");
+        let request = request.body(body).unwrap();
+        let response = tokio::spawn({
+            let engine = std::sync::Arc::clone(&engine);
+            async move { engine.serve(arrival(), request).await }
+        });
+        let chunk = Bytes::from(vec![0; 64 * 1024]);
+        let mut sent = 0;
+        let patience = Duration::from_secs(1);
+        while let Ok(Ok(())) = tokio::time::timeout(patience, feed.send(data(chunk.clone()))).await
+        {
+            sent += chunk.len();
+            assert!(sent < 32 << 20, "{protocol:?}: {sent} bytes and more");
+        }
+        app.seen.go_on.add_permits(1);
+        assert_eq!(in_time(response).await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_has_its_request_given_up() {
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &[app.at]));
+        let given_up = |count| {
+            let seen = &app.seen;
+            move || seen.given_up.load(SeqCst) == count
+        };
+
+        let waiting = tokio::time::timeout(Duration::from_millis(200), get(&engine, "/wait")).await;
+        assert!(waiting.is_err());
+        eventually("before the answer", given_up(1)).await;
+
+        let mut body = get(&engine, "/endless").await.into_body();
+        next_text(&mut body).await.unwrap();
+        drop(body);
+        eventually("in the middle of the answer", given_up(2)).await;
+
+        let (feed, body) = fed();
+        let request = Request::post("/count").header("host", "app.example");
+        let request = request.body(body).unwrap();
+        feed.send(data("abc")).await.unwrap();
+        let serving = engine.serve(arrival(), request);
+        let serving = tokio::time::timeout(Duration::from_millis(200), serving).await;
+        assert!(serving.is_err());
+        eventually("in the middle of the request", given_up(3)).await;
+        in_time(feed.closed()).await;
+
+        let (feed, body) = fed();
+        let request = Request::post("/early").header("host", "app.example");
+        let response = engine.serve(arrival(), request.body(body).unwrap()).await;
+        drop(response);
+        in_time(feed.closed()).await;
+
+        assert_eq!(engine.in_flight(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_streams_flow_at_once() {
+    for protocol in [Http1, H2c] {
+        let pods = Endpoint::start_many(4).await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &addresses(&pods)));
+        let opened = (0..1_000).map(|_| async { get(&engine, "/events").await.into_body() });
+        let mut bodies = in_time(join_all(opened)).await;
+        for body in &mut bodies {
+            assert_eq!(next_text(body).await.unwrap(), "data: 0\n\n");
+        }
+        assert_eq!(engine.in_flight(), 1_000);
+        for pod in &pods {
+            pod.seen.go_on.add_permits(3_000);
+        }
+        let ends = in_time(join_all(bodies.into_iter().map(BodyExt::collect))).await;
+        for end in ends {
+            assert_eq!(end.unwrap().to_bytes(), "data: 1\n\ndata: 2\n\n");
+        }
+        assert_eq!(engine.in_flight(), 0, "{protocol:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn big_bodies_arrive_whole_both_ways() {
+    const SIZE: u64 = 64 << 20;
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let engine = engine();
+        engine.load(Sketch::simple(protocol, &[app.at]));
+
+        let (feed, body) = fed();
+        let request = Request::post("/count").header("host", "app.example");
+        let request = request.body(body).unwrap();
+        tokio::spawn(async move {
+            let chunk = Bytes::from(vec![7; 64 * 1024]);
+            for _ in 0..SIZE / (64 * 1024) {
+                feed.send(data(chunk.clone())).await.unwrap();
+            }
+        });
+        let answer = read(engine.serve(arrival(), request).await).await;
+        assert_eq!(answer, (200, SIZE.to_string()));
+
+        let mut body = get(&engine, "/endless").await.into_body();
+        let mut taken = 0;
+        while taken < SIZE {
+            let frame = in_time(body.frame()).await.unwrap().unwrap();
+            taken += frame.into_data().unwrap().len() as u64;
+        }
+    }
+}
