@@ -1,1 +1,4 @@
 //! A stand-in Cloudflare: API, DNS and edge, for tests and the demo.
+
+pub mod cloud;
+pub mod edge;

@@ -1,0 +1,147 @@
+//! What Cloudflare knows: accounts, zones, records, tunnels and their connections. Plain data behind
+//! one lock, with commands and queries; the API, the name server and the edge all work on it.
+
+mod connection;
+mod edge_view;
+mod record;
+mod record_set;
+mod token;
+mod tunnel;
+mod zone;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+pub use connection::{ConnectionRecord, EdgeEvent, RegistrationRefusal, TunnelRegistration};
+pub use edge_view::HostRoute;
+pub use record::{DnsRecord, RecordKind, TUNNEL_DOMAIN, tunnel_of_name};
+pub use record_set::RecordSet;
+pub use token::{ApiToken, Permission, TokenStatus, ZoneScope};
+pub use tunnel::{ConfigSource, Tunnel, TunnelConfiguration, TunnelSecret};
+pub use zone::{Account, Plan, Zone, ZoneStatus};
+
+/// The first address given to a tunnel, unless set otherwise; the next tunnel gets the next one.
+pub const FIRST_TUNNEL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 1);
+
+/// The shared state. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Cloud {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    revision: watch::Sender<u64>,
+    disconnects: broadcast::Sender<Uuid>,
+}
+
+/// The data itself.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) accounts: BTreeMap<String, Account>,
+    pub(crate) tokens: Vec<ApiToken>,
+    pub(crate) zones: BTreeMap<String, Zone>,
+    pub(crate) tunnels: BTreeMap<Uuid, Tunnel>,
+    pub(crate) connections: BTreeMap<Uuid, ConnectionRecord>,
+    pub(crate) events: VecDeque<EdgeEvent>,
+    addresses_given: u32,
+    first_address: Option<Ipv4Addr>,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Self::new(FIRST_TUNNEL_ADDRESS)
+    }
+}
+
+impl Cloud {
+    /// Knows nothing yet. Tunnels get loopback addresses from `first_tunnel_address` upwards.
+    pub fn new(first_tunnel_address: Ipv4Addr) -> Self {
+        let state = State {
+            first_address: Some(first_tunnel_address),
+            ..State::default()
+        };
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                revision: watch::channel(0).0,
+                disconnects: broadcast::channel(1024).0,
+            }),
+        }
+    }
+
+    /// Adds an account.
+    pub fn add_account(&self, account: Account) {
+        self.change(|state| {
+            state.accounts.insert(account.id.clone(), account);
+        });
+    }
+
+    /// Adds an active zone to an account and returns the zone's id.
+    pub fn add_zone(&self, account: &str, name: &str) -> String {
+        let zone = Zone {
+            id: new_object_id(),
+            name: name.to_ascii_lowercase(),
+            account: account.to_owned(),
+            status: ZoneStatus::Active,
+            created_on: Timestamp::now(),
+            records: RecordSet::default(),
+        };
+        let id = zone.id.clone();
+        self.change(|state| state.zones.insert(id.clone(), zone));
+        id
+    }
+
+    /// Adds an API token, or replaces the one with its id.
+    pub fn add_token(&self, token: ApiToken) {
+        self.change(|state| {
+            state.tokens.retain(|other| other.id != token.id);
+            state.tokens.push(token);
+        });
+    }
+
+    /// Reads under the lock.
+    pub(crate) fn view<R>(&self, read: impl FnOnce(&State) -> R) -> R {
+        read(&self.lock())
+    }
+
+    /// Changes under the lock, then tells everyone who watches.
+    pub(crate) fn change<R>(&self, write: impl FnOnce(&mut State) -> R) -> R {
+        let result = write(&mut self.lock());
+        self.shared.revision.send_modify(|revision| *revision += 1);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the edge to close all connections of a tunnel.
+    pub(crate) fn request_disconnect(&self, tunnel: Uuid) {
+        // An error means that no edge listens: then there is nothing to close.
+        let _ = self.shared.disconnects.send(tunnel);
+    }
+}
+
+impl State {
+    /// The next free tunnel address.
+    pub(crate) fn next_address(&mut self) -> Ipv4Addr {
+        let first = self.first_address.unwrap_or(FIRST_TUNNEL_ADDRESS);
+        let address = Ipv4Addr::from(u32::from(first).wrapping_add(self.addresses_given));
+        self.addresses_given += 1;
+        address
+    }
+}
+
+/// A new id in the form of zones, records and tokens: 32 hexadecimal digits.
+pub(crate) fn new_object_id() -> String {
+    Uuid::new_v4().simple().to_string()
+}
