@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::lag::StaleViews;
 use super::record_set::RecordSet;
 
 /// What an account pays for, as far as it sets limits.
@@ -89,6 +90,10 @@ pub struct Zone {
     pub created_on: Timestamp,
     /// Its records.
     pub records: RecordSet,
+    /// How many records it may have; no limit when absent.
+    pub record_quota: Option<usize>,
+    /// What lists of its records still show.
+    pub stale_lists: StaleViews<RecordSet>,
 }
 
 impl Zone {
