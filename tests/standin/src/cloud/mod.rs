@@ -34,7 +34,7 @@ pub use record::{DnsRecord, RecordKind, TUNNEL_DOMAIN, tunnel_of_name};
 pub use record_commands::{BatchResult, RecordBatch, RecordFields, RecordPatch};
 pub use record_rules::{RecordRefusal, full_name};
 pub use record_set::RecordSet;
-pub use token::{ApiToken, Permission, TokenStatus, ZoneScope};
+pub use token::{ApiToken, Permission, TokenOwner, TokenStatus, ZoneScope};
 pub use tunnel::{ConfigSource, Tunnel, TunnelConfiguration, TunnelSecret};
 pub use tunnel_commands::{NewTunnel, TunnelChange, TunnelRefusal};
 pub use zone::{Account, Plan, Zone, ZoneStatus};
@@ -124,6 +124,26 @@ impl Cloud {
             state.tokens.retain(|other| other.id != token.id);
             state.tokens.push(token);
         });
+    }
+
+    /// One account.
+    pub fn account(&self, id: &str) -> Option<Account> {
+        self.view(|state| state.accounts.get(id).cloned())
+    }
+
+    /// All zones of all accounts.
+    pub fn zones(&self) -> Vec<Zone> {
+        self.view(|state| state.zones.values().cloned().collect())
+    }
+
+    /// All tunnels of all accounts, deleted ones too.
+    pub fn tunnels(&self) -> Vec<Tunnel> {
+        self.view(|state| state.tunnels.values().cloned().collect())
+    }
+
+    /// The token that a client sent.
+    pub(crate) fn token_with_value(&self, text: &str) -> Option<ApiToken> {
+        self.view(|state| state.tokens.iter().find(|token| token.is(text)).cloned())
     }
 
     /// Reads under the lock.

@@ -71,7 +71,7 @@ impl RecordRefusal {
             Self::Content(_) => 9_009,
             Self::Ttl => 9_021,
             Self::SelfReference => 9_039,
-            Self::BatchTooLarge(..) => 9_207,
+            Self::BatchTooLarge(..) => 1_004,
         }
     }
 }

@@ -170,10 +170,10 @@ impl Resolver {
                 Found::NoName(zone)
             };
         }
-        self.from_records(&records, kind, &zone)
+        self.of_records(&records, kind, &zone)
     }
 
-    fn from_records(&self, records: &[Arc<DnsRecord>], kind: RecordType, zone: &str) -> Found {
+    fn of_records(&self, records: &[Arc<DnsRecord>], kind: RecordType, zone: &str) -> Found {
         // The edge's own address takes the place of a proxied record and hides what it points to.
         if let Some(proxied) = records.iter().find(|record| record.proxied) {
             let hidden = matches!(
