@@ -38,7 +38,7 @@ fn site(cloud: Cloud) -> Router {
         .layer(from_fn_with_state(cloud.clone(), gate::gate));
     Router::new()
         .nest(BASE_PATH, api)
-        .nest("/standin", operator::routes())
+        .merge(operator::routes())
         .with_state(cloud)
 }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Html;
+use axum::response::{Html, Redirect};
 use axum::routing::{get, put};
 use serde_json::{Value, json};
 
@@ -15,15 +15,19 @@ use crate::cloud::{Call, Cloud, Fault, ListLag, RateLimit, Tunnel};
 /// Calls shown on the page for people.
 const CALLS_SHOWN: usize = 50;
 
-/// The routes below `/standin`.
+/// The page and what is below it. The page's links are relative, so its path ends with a slash.
 pub(super) fn routes() -> Router<Cloud> {
     Router::new()
-        .route("/", get(page))
-        .route("/state", get(state))
-        .route("/calls", get(calls).delete(forget_calls))
-        .route("/faults", get(faults).post(inject).delete(clear_faults))
-        .route("/list-lag", put(set_list_lag))
-        .route("/rate-limit", put(set_rate_limit))
+        .route("/standin", get(async || Redirect::permanent("/standin/")))
+        .route("/standin/", get(page))
+        .route("/standin/state", get(state))
+        .route("/standin/calls", get(calls).delete(forget_calls))
+        .route(
+            "/standin/faults",
+            get(faults).post(inject).delete(clear_faults),
+        )
+        .route("/standin/list-lag", put(set_list_lag))
+        .route("/standin/rate-limit", put(set_rate_limit))
 }
 
 async fn calls(State(cloud): State<Cloud>) -> Json<Vec<Call>> {
