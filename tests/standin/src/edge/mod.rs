@@ -1,0 +1,1 @@
+//! The edge: where connectors register and public requests arrive.

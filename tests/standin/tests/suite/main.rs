@@ -1,0 +1,12 @@
+//! The stand-in as its users see it: over HTTP and DNS.
+
+mod access;
+mod batch;
+mod client;
+mod connections;
+mod faults;
+mod names;
+mod operator;
+mod records;
+mod tunnels;
+mod zones;
