@@ -5,22 +5,24 @@
 //! [`cloud::FIRST_TUNNEL_ADDRESS`] upwards, which stands for the edge addresses of real Cloudflare.
 
 pub mod api;
+pub mod ca;
 pub mod cloud;
 pub mod dns;
 pub mod edge;
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use api::{ApiOptions, ApiServer};
+use ca::CertificateAuthority;
 use cloud::{Account, ApiToken, Cloud, FIRST_TUNNEL_ADDRESS, Plan};
 use dns::{DnsOptions, EdgeRegion, NameServer};
+use edge::{Edge, EdgeOptions, PublicOptions};
 
 /// The account that is there from the start, unless set otherwise.
 pub const ACCOUNT_ID: &str = "5747a2d1f0c4e39b8d6a1c0e2f4b6d80";
-
-/// Port on which Cloudflare's edge takes connectors.
-const EDGE_PORT: u16 = 7844;
 
 /// How to start a stand-in. The default suits tests: free ports on loopback, one account, no zones.
 #[derive(Debug, Clone)]
@@ -37,19 +39,18 @@ pub struct StandinOptions {
     pub zones: Vec<String>,
     /// Address of the first tunnel.
     pub first_tunnel_address: Ipv4Addr,
-    /// The two regions that connectors discover by SRV.
-    pub regions: Vec<EdgeRegion>,
+    /// Where connectors dial: even places are the first region, odd ones the second. All have one port;
+    /// port 0 takes a free one.
+    pub tunnel_addresses: Vec<SocketAddr>,
+    /// Where visitors come in.
+    pub public: PublicOptions,
+    /// Folder that keeps the certificate authority from one start to the next; `None` makes a new one.
+    pub authority: Option<PathBuf>,
 }
 
 impl Default for StandinOptions {
     fn default() -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let region = |last: [u8; 2]| EdgeRegion {
-            addresses: last
-                .map(|n| IpAddr::from(Ipv4Addr::new(127, 0, 0, n)))
-                .to_vec(),
-            port: EDGE_PORT,
-        };
         Self {
             api: any_port,
             dns: any_port,
@@ -61,7 +62,15 @@ impl Default for StandinOptions {
             tokens: Vec::new(),
             zones: Vec::new(),
             first_tunnel_address: FIRST_TUNNEL_ADDRESS,
-            regions: vec![region([1, 3]), region([2, 4])],
+            tunnel_addresses: (1..=4)
+                .map(|host| SocketAddr::from(([127, 0, 1, host], 0)))
+                .collect(),
+            public: PublicOptions {
+                http: any_port,
+                https: any_port,
+                direct_addresses: false,
+            },
+            authority: None,
         }
     }
 }
@@ -69,14 +78,15 @@ impl Default for StandinOptions {
 /// A running stand-in. Its parts stop when it is dropped.
 pub struct Standin {
     cloud: Cloud,
-    regions: Vec<EdgeRegion>,
+    edge: Edge,
+    ca_pem: String,
     api: ApiServer,
     dns: NameServer,
 }
 
 impl Standin {
     /// Starts all parts; once it returns, they answer.
-    pub async fn start(options: StandinOptions) -> io::Result<Self> {
+    pub async fn start(options: StandinOptions) -> anyhow::Result<Self> {
         let cloud = Cloud::new(options.first_tunnel_address);
         for zone in &options.zones {
             cloud.add_zone(&options.account.id, zone);
@@ -85,18 +95,35 @@ impl Standin {
             cloud.add_token(token);
         }
         cloud.add_account(options.account);
+        let authority = match &options.authority {
+            Some(folder) => CertificateAuthority::open_or_create(folder)?,
+            None => CertificateAuthority::generate()?,
+        };
+        let edge_options = EdgeOptions {
+            tunnel_addresses: options.tunnel_addresses,
+            public: options.public,
+            ..EdgeOptions::new(authority)
+        };
+        let edge = Edge::start(Arc::new(cloud.clone()), edge_options)
+            .await
+            .context("edge")?;
         let dns_options = DnsOptions {
             listen: options.dns,
-            regions: options.regions.clone(),
+            regions: regions(&edge),
         };
-        let dns = NameServer::start(cloud.clone(), dns_options).await?;
+        let dns = NameServer::start(cloud.clone(), dns_options)
+            .await
+            .context("name server")?;
         let api_options = ApiOptions {
             listen: options.api,
         };
-        let api = ApiServer::start(cloud.clone(), api_options).await?;
+        let api = ApiServer::start(cloud.clone(), api_options)
+            .await
+            .context("API")?;
         Ok(Self {
             cloud,
-            regions: options.regions,
+            ca_pem: edge.ca_pem(),
+            edge,
             api,
             dns,
         })
@@ -122,14 +149,34 @@ impl Standin {
         self.dns.address()
     }
 
-    /// Where connectors reach the edge, by region.
-    pub fn regions(&self) -> &[EdgeRegion] {
-        &self.regions
+    /// The edge, to look at and to disturb.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// The authority that connectors and visitors must trust, as PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
     }
 
     /// Stops all parts and waits until they are gone.
     pub async fn shutdown(self) {
         self.api.shutdown().await;
         self.dns.shutdown().await;
+        self.edge.leave().await;
     }
+}
+
+/// The edge's addresses as connectors discover them by SRV.
+fn regions(edge: &Edge) -> Vec<EdgeRegion> {
+    let regions = edge
+        .regions()
+        .into_iter()
+        .filter(|addresses| !addresses.is_empty());
+    regions
+        .map(|addresses| EdgeRegion {
+            port: addresses[0].port(),
+            addresses: addresses.iter().map(SocketAddr::ip).collect(),
+        })
+        .collect()
 }

@@ -1,0 +1,102 @@
+//! Certificates of the edge: one for the tunnel listeners, and one for each public name, made when a
+//! visitor first asks for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::TlsAcceptor;
+
+use crate::ca::{AuthorityError, CertificateAuthority};
+use crate::cloud::{Cloud, HostRoute};
+
+/// Names that connectors verify: for HTTP/2, for QUIC, and for cloudflared's checks before it starts.
+const TUNNEL_NAMES: [&str; 3] = ["h2.cftunnel.com", "quic.cftunnel.com", "probe.cftunnel.com"];
+
+/// TLS of the tunnel listeners. Connectors speak HTTP/2 without saying so in ALPN.
+pub(super) fn tunnel_acceptor(
+    authority: &CertificateAuthority,
+) -> Result<TlsAcceptor, AuthorityError> {
+    let certified = authority.issue(&TUNNEL_NAMES)?;
+    let config = server_config(Arc::new(SingleCertAndKey::from(certified)));
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// TLS of public listeners: HTTP/2 or HTTP/1.1.
+pub(super) fn acceptor(authority: Arc<CertificateAuthority>, names: PublicNames) -> TlsAcceptor {
+    let minted = Mutex::default();
+    let mut config = server_config(Arc::new(Minted {
+        authority,
+        names,
+        minted,
+    }));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the suites of TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(certificates)
+}
+
+/// Names that have a certificate.
+pub(super) enum PublicNames {
+    /// Those with a proxied record. The handshake for any other name is refused.
+    Proxied(Arc<Cloud>),
+    /// Every name.
+    Any,
+}
+
+impl PublicNames {
+    fn include(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Proxied(cloud) => match cloud.route(name) {
+                HostRoute::Tunnel { .. } | HostRoute::ForeignAccount | HostRoute::OtherTarget => {
+                    true
+                }
+                HostRoute::NotProxied | HostRoute::NoRecord => false,
+            },
+        }
+    }
+}
+
+/// Certificates made so far.
+struct Minted {
+    authority: Arc<CertificateAuthority>,
+    names: PublicNames,
+    minted: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+}
+
+impl fmt::Debug for Minted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Minted(..)")
+    }
+}
+
+impl ResolvesServerCert for Minted {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name()?.to_ascii_lowercase();
+        if !self.names.include(&name) {
+            return None;
+        }
+        let mut minted = self.minted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = minted.get(&name) {
+            return Some(known.clone());
+        }
+        match self.authority.issue(&[&name]) {
+            Ok(new) => Some(minted.entry(name).or_insert(Arc::new(new)).clone()),
+            Err(error) => {
+                tracing::warn!(%name, %error, "no certificate");
+                None
+            }
+        }
+    }
+}

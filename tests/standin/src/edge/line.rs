@@ -1,0 +1,160 @@
+//! The byte stream under a tunnel connection, which tests can cut or freeze.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+const WHOLE: u8 = 0;
+const FROZEN: u8 = 1;
+const CUT: u8 = 2;
+
+/// Cuts or freezes a [`Line`].
+#[derive(Default)]
+pub(super) struct Switch {
+    position: AtomicU8,
+    line: AtomicWaker,
+    /// The stream of a frozen line that its owner has dropped: kept open, so that the other side sees
+    /// silence and not an end.
+    parked: Mutex<Option<TlsStream<TcpStream>>>,
+    released: CancellationToken,
+}
+
+impl Switch {
+    /// From now on nothing is read or written, and nothing is closed.
+    pub(super) fn freeze(&self) {
+        // A line that is cut stays cut.
+        let _ = self
+            .position
+            .compare_exchange(WHOLE, FROZEN, Ordering::AcqRel, Ordering::Acquire);
+        self.line.wake();
+    }
+
+    /// Ends the line at once: the other side sees a TCP reset.
+    pub(super) fn cut(&self) {
+        self.position.store(CUT, Ordering::Release);
+        self.line.wake();
+        self.reset_parked();
+    }
+
+    /// Whether the line is frozen.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.position.load(Ordering::Acquire) == FROZEN
+    }
+
+    /// Waits until the line's owner has dropped it.
+    pub(super) async fn released(&self) {
+        self.released.cancelled().await;
+    }
+
+    fn park(&self, stream: TlsStream<TcpStream>) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        // It may have been cut in the meantime.
+        if !self.is_frozen() {
+            self.reset_parked();
+        }
+    }
+
+    fn reset_parked(&self) {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = parked.take() {
+            reset(&stream);
+        }
+    }
+}
+
+/// Makes the coming drop of a stream a TCP reset and not an orderly end.
+fn reset(stream: &TlsStream<TcpStream>) {
+    // It fails only for a socket that is gone already.
+    let _ = stream.get_ref().0.set_zero_linger();
+}
+
+/// A TLS stream with a [`Switch`].
+pub(super) struct Line {
+    stream: Option<TlsStream<TcpStream>>,
+    switch: Arc<Switch>,
+}
+
+impl Line {
+    /// Puts a switch into a stream.
+    pub(super) fn new(stream: TlsStream<TcpStream>, switch: Arc<Switch>) -> Self {
+        let stream = Some(stream);
+        Self { stream, switch }
+    }
+
+    /// The stream, as long as nothing is done to it.
+    fn whole(&mut self, cx: &Context<'_>) -> Poll<io::Result<Pin<&mut TlsStream<TcpStream>>>> {
+        self.switch.line.register(cx.waker());
+        match (
+            self.switch.position.load(Ordering::Acquire),
+            &mut self.stream,
+        ) {
+            (WHOLE, Some(stream)) => Poll::Ready(Ok(Pin::new(stream))),
+            (FROZEN, _) => Poll::Pending,
+            _ => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        match self.switch.position.load(Ordering::Acquire) {
+            FROZEN => self.switch.park(stream),
+            CUT => reset(&stream),
+            _ => {}
+        }
+        self.switch.released.cancel();
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        std::task::ready!(self.whole(cx))?.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.whole(cx))?.poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.whole(cx))?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.whole(cx))?.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.whole(cx))?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
