@@ -34,7 +34,7 @@ pub(super) async fn list(
     let page = Page::read(&params, 100, 5_000)?;
     let filter = RecordFilter::read(&params)?;
     let records = filter.apply(cloud.list_records(&zone));
-    Ok(Reply::page(records, page, |record| show(record)))
+    Ok(Reply::page(&records, page, |record| show(record)))
 }
 
 /// `GET …/dns_records/{record}`.

@@ -32,7 +32,7 @@ impl Reply {
     }
 
     /// One page of a list, with `result_info`.
-    pub(super) fn page<T>(items: Vec<T>, page: Page, show: impl Fn(&T) -> Value) -> Self {
+    pub(super) fn page<T>(items: &[T], page: Page, show: impl Fn(&T) -> Value) -> Self {
         let total = items.len();
         let skipped = page.number.saturating_sub(1).saturating_mul(page.size);
         let shown: Vec<Value> = items

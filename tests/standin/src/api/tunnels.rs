@@ -66,7 +66,7 @@ pub(super) async fn list(
             && given("exclude_prefix").is_none_or(|prefix| !tunnel.name.starts_with(prefix))
             && given("status").is_none_or(|status| status_of(&cloud, tunnel) == status)
     });
-    Ok(Reply::page(tunnels, page, |tunnel| show(&cloud, tunnel)))
+    Ok(Reply::page(&tunnels, page, |tunnel| show(&cloud, tunnel)))
 }
 
 /// `POST …/cfd_tunnel`. The answer holds the secret, as Cloudflare's does.

@@ -33,7 +33,7 @@ pub(super) async fn list(
     if params.get("direction").is_some_and(|d| d == "desc") {
         zones.reverse();
     }
-    Ok(Reply::page(zones, page, |zone| {
+    Ok(Reply::page(&zones, page, |zone| {
         show(zone, cloud.account(&zone.account).as_ref())
     }))
 }

@@ -109,7 +109,7 @@ impl Cloud {
             account: account.to_owned(),
             status: ZoneStatus::Active,
             created_on: Timestamp::now(),
-            records: RecordSet::default(),
+            records: Arc::default(),
             record_quota: None,
             stale_lists: StaleViews::default(),
         };

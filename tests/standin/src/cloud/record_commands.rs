@@ -133,11 +133,11 @@ impl Cloud {
                 zone_name: &zone.name,
                 plan,
                 quota: zone.record_quota.unwrap_or(usize::MAX),
-                records: zone.records.clone(),
+                records: RecordSet::clone(&zone.records),
                 now: Timestamp::now(),
             };
             let result = transaction.carry_out(batch)?;
-            let records = transaction.records;
+            let records = Arc::new(transaction.records);
             zone.stale_lists.keep(&zone.records, lag);
             zone.records = records;
             Ok(result)

@@ -231,7 +231,7 @@ fn address_data(address: IpAddr, kind: RecordType) -> Option<RData> {
     }
 }
 
-/// What a zone says about itself.
+/// What a zone says about itself: its start of authority and its name server.
 fn apex(zone: &str, kind: RecordType) -> Found {
     let data = match kind {
         RecordType::SOA => start_of_authority(zone),

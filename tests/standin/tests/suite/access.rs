@@ -95,7 +95,7 @@ async fn a_token_does_only_what_it_may() {
         let answer = site.call_as(&bearer, method, path, None).await.unwrap();
         match refusal {
             Some(refusal) => {
-                assert_eq!(answer.refusal(), refusal, "{permissions:?} {method} {path}")
+                assert_eq!(answer.refusal(), refusal, "{permissions:?} {method} {path}");
             }
             None => assert_eq!(answer.status, 200, "{permissions:?} {method} {path}"),
         }
