@@ -1,6 +1,7 @@
 //! Runs the stand-in Cloudflare until Ctrl-C.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use standin::cloud::{Account, ApiToken, Plan};
@@ -36,6 +37,9 @@ struct Arguments {
         hide_env_values = true
     )]
     token: String,
+    /// Keeps the certificate authority; connectors and visitors trust its `ca.pem`.
+    #[arg(long, env = "STANDIN_FOLDER", default_value = "standin")]
+    folder: PathBuf,
     /// What the account pays for.
     #[arg(long, env = "STANDIN_PLAN", value_enum, default_value_t = PlanName::Free)]
     plan: PlanName,
@@ -56,6 +60,11 @@ async fn main() -> anyhow::Result<()> {
     println!("API            {}", standin.api_url());
     println!("account        {}", arguments.account);
     println!("zones          {}", arguments.zones.join(", "));
+    let edge = standin.edge();
+    let addresses: Vec<_> = edge.tunnel_addresses().iter().map(ToString::to_string).collect();
+    println!("edge           {}", addresses.join(","));
+    println!("visitors       http {}, https {}", edge.public_http(), edge.public_https());
+    println!("authority      {}", arguments.folder.join("ca.pem").display());
     println!("name server    {}", standin.dns_addr());
     println!("records, calls {}", standin.operator_url());
     println!("Ctrl-C ends it.");
@@ -81,6 +90,7 @@ fn options(arguments: &Arguments) -> StandinOptions {
             arguments.token.as_str(),
         )],
         zones: arguments.zones.clone(),
+        authority: Some(arguments.folder.clone()),
         ..StandinOptions::default()
     }
 }
