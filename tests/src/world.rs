@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use standin::cloud::{ApiToken, Call, Cloud, Permission};
+use standin::cloud::{Account, ApiToken, Call, Cloud, Permission, Plan, RecordBatch, RecordFields, RecordKind};
 use standin::{Standin, StandinOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -78,24 +78,17 @@ pub struct ConditionSeen {
 impl World {
     /// A stand-in with one account, one token, one zone, and an empty folder.
     pub async fn start() -> Self {
-        let standin = Standin::start(StandinOptions::default())
-            .await
-            .expect("the stand-in starts");
         let token = format!("canary-{}", Uuid::new_v4().simple());
-        let cloud = standin.cloud();
-        cloud.add_account(standin::cloud::Account {
-            id: ACCOUNT.to_owned(),
-            name: "test".to_owned(),
-            plan: standin::cloud::Plan::Free,
-        });
-        let zone = cloud.add_zone(ACCOUNT, ZONE);
-        cloud.add_token(ApiToken::all_powerful(ACCOUNT, token.as_str()));
-        let client = Client::new(
-            standin.dns_addr(),
-            standin.public_http().port(),
-            standin.public_https().port(),
-            standin.ca_pem(),
-        );
+        let options = StandinOptions {
+            account: Account { id: ACCOUNT.to_owned(), name: "test".to_owned(), plan: Plan::Free },
+            tokens: vec![ApiToken::all_powerful(ACCOUNT, token.as_str())],
+            zones: vec![ZONE.to_owned()],
+            ..StandinOptions::default()
+        };
+        let standin = Standin::start(options).await.expect("the stand-in starts");
+        let zone = standin.cloud().zones()[0].id.clone();
+        let (http, https) = (standin.edge().public_http(), standin.edge().public_https());
+        let client = Client::new(standin.dns_addr(), http.port(), https.port(), standin.ca_pem());
         let dir = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("manifests")).expect("a new folder");
         std::fs::write(dir.path().join("ca.pem"), standin.ca_pem()).expect("a new file");
@@ -227,7 +220,7 @@ impl World {
                 name: record.name.clone(),
                 content: record.content.clone(),
                 proxied: record.proxied,
-                comment: record.comment.clone(),
+                comment: record.comment.clone().unwrap_or_default(),
             })
             .collect()
     }
@@ -262,7 +255,18 @@ impl World {
 
     /// A record that somebody else made.
     pub fn foreign_record(&self, kind: &str, name: &str, content: &str) {
-        self.standin.add_record(&self.zone, kind, name, content);
+        let fields = RecordFields {
+            kind: RecordKind::parse(kind).expect("a kind of record"),
+            name: name.to_owned(),
+            content: content.to_owned(),
+            priority: None,
+            proxied: true,
+            ttl: 1,
+            comment: Some("made by hand".to_owned()),
+            tags: Vec::new(),
+        };
+        let batch = RecordBatch { posts: vec![fields], ..RecordBatch::default() };
+        self.cloud().change_records(&self.zone, batch).expect("a valid record");
     }
 
     /// Another token, which may not write DNS.
@@ -320,7 +324,7 @@ impl World {
 
     /// The edge drops all connections and takes no new ones.
     pub async fn edge_away(&self) {
-        self.standin.edge().go_away().await;
+        self.standin.edge().leave().await;
     }
 
     /// The edge takes connections again.
