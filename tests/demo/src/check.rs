@@ -137,7 +137,7 @@ fn expect(answer: &Answer, status: u16, body: &str) -> anyhow::Result<String> {
 /// As the `curl` line does it: the hostname in the URL, the stand-in's listener under it.
 async fn get(stage: &Stage, host: &str, target: &str) -> anyhow::Result<Answer> {
     let ca = reqwest::Certificate::from_pem(&std::fs::read(stage.ca_file())?)?;
-    let listener: SocketAddr = stage.standin.public_https();
+    let listener: SocketAddr = stage.standin.edge().public_https();
     let client = reqwest::Client::builder()
         .tls_certs_only([ca])
         .resolve(host, listener)

@@ -33,17 +33,13 @@ impl Stage {
     /// Starts everything, in the order in which it is said.
     pub(crate) async fn set() -> anyhow::Result<Self> {
         let began = Instant::now();
-        let standin = Standin::start(StandinOptions::default())
-            .await
-            .context("the stand-in Cloudflare")?;
-        let cloud = standin.cloud();
-        cloud.add_account(Account {
-            id: ACCOUNT.to_owned(),
-            name: "Demo".to_owned(),
-            plan: Plan::Free,
-        });
-        cloud.add_zone(ACCOUNT, ZONE);
-        cloud.add_token(ApiToken::all_powerful(ACCOUNT, TOKEN));
+        let options = StandinOptions {
+            account: Account { id: ACCOUNT.to_owned(), name: "Demo".to_owned(), plan: Plan::Free },
+            tokens: vec![ApiToken::all_powerful(ACCOUNT, TOKEN)],
+            zones: vec![ZONE.to_owned()],
+            ..StandinOptions::default()
+        };
+        let standin = Standin::start(options).await.context("the stand-in Cloudflare")?;
         say(
             "stand-in Cloudflare",
             &format!("account with zone {ZONE}, API at {}", standin.api_url()),
@@ -137,7 +133,7 @@ impl Stage {
 
     /// Says what to do in another terminal.
     pub(crate) fn introduce(&self) {
-        let https = self.standin.public_https();
+        let https = self.standin.edge().public_https();
         println!(
             "
 https://{HOSTNAME} is served through the tunnel. In another terminal:
@@ -180,8 +176,7 @@ fn copy_quickstart(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn settings(standin: &Standin, folder: &Path) -> anyhow::Result<StandaloneSettings> {
-    let edge: Vec<_> = standin
-        .tunnel_addresses()
+    let edge: Vec<_> = standin.edge().tunnel_addresses()
         .iter()
         .map(ToString::to_string)
         .collect();
