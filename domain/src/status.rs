@@ -84,7 +84,8 @@ spelled! {
         UnsupportedProtocol = "UnsupportedProtocol",
         /// Listener: HTTP and HTTPS on one port.
         ProtocolConflict = "ProtocolConflict",
-        /// Listener: same port and hostname as another.
+        /// Listener: same port and hostname as another. Route: an older route of the other kind (HTTPRoute,
+        /// GRPCRoute) has the hostname on the listener; the API leaves the word for that open.
         HostnameConflict = "HostnameConflict",
         /// Listener: a kind in allowedRoutes is not served.
         InvalidRouteKinds = "InvalidRouteKinds",
@@ -100,7 +101,7 @@ spelled! {
         NoMatchingListenerHostname = "NoMatchingListenerHostname",
         /// Route, listener: a field is valid but not served, or its value is not.
         UnsupportedValue = "UnsupportedValue",
-        /// Route: backend kind not served.
+        /// Route: backend kind not served, or a Service of a type that is not.
         InvalidKind = "InvalidKind",
         /// Route: backend not there.
         BackendNotFound = "BackendNotFound",
@@ -110,7 +111,7 @@ spelled! {
         Applied = "Applied",
         /// DNS: a record that is not ours has the name.
         RecordConflict = "RecordConflict",
-        /// DNS: an older claim of another Gateway has the name.
+        /// DNS, route Accepted: an older claim of another Gateway has the name, or all of them.
         ClaimedByOther = "ClaimedByOther",
         /// DNS: no zone of the account covers the name.
         NoZone = "NoZone",

@@ -3,23 +3,45 @@
 //! [`resolve`] keeps a reason for everything it drops, so that a status is a projection of its result
 //! ([`report`]) and no path forgets a condition.
 
+//!
+//! - [`class`], [`listener`], [`gateway`]: what of our classes, listeners and Gateways is accepted.
+//! - [`parent`]: which listeners a parentRef of a route names, and whether they take it.
+//! - [`clash`]: HTTPRoute and GRPCRoute on one hostname.
+//! - [`fault`]: what in a route cannot be served.
+//! - [`backend`]: where its backends lead.
+//! - [`view`]: what all of them look up; [`unread`]: what could not be read.
+
+mod backend;
+mod clash;
+mod class;
+mod fault;
+mod gateway;
+mod listener;
+mod parent;
 mod report;
 mod resolve;
+#[cfg(test)]
+mod tests;
+mod unread;
+mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::edge::{DnsPolicy, EdgeError, EdgeStatus};
 use crate::gateway::{Gateway, Listener, ParentRef, Route, RouteKind};
-use crate::names::{Hostname, ObjectKey, Timestamp};
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::ports::WorkloadStatus;
 use crate::route_table::RouteTable;
 use crate::status::Reason;
 
+pub use class::credentials_reference;
 pub use report::report;
-pub use resolve::{credentials_reference, resolve};
+pub use resolve::resolve;
+pub use unread::ObjectKind;
 
-/// A negative verdict: the condition's reason and its message.
+/// A negative verdict: the condition's reason and its message. With [`Reason::Pending`] it is not decided
+/// yet: nothing is attached, and the condition is Unknown, not False.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Why, as a word.
@@ -28,6 +50,47 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// One refusal for several: the reason that stands first in `order`, and all messages, those of that
+    /// reason first. `None` where there is none.
+    fn first_of(refusals: Vec<Self>, order: &[Reason]) -> Option<Self> {
+        let rank = |refusal: &Self| {
+            let place = order.iter().position(|reason| *reason == refusal.reason);
+            place.unwrap_or(order.len())
+        };
+        let mut refusals = refusals;
+        refusals.sort_by_key(rank);
+        refusals.dedup();
+        let reason = refusals.first()?.reason;
+        let messages = refusals.into_iter().map(|refusal| refusal.message);
+        Some(Self::new(reason, listed(messages)))
+    }
+}
+
+/// Sentences in one message, at most [`LISTED`] of them: a condition's message is limited to 32,768
+/// characters (Kubernetes `metav1.Condition`), and nobody reads more.
+fn listed(sentences: impl IntoIterator<Item = String>) -> String {
+    let mut sentences = sentences.into_iter();
+    let shown: Vec<String> = sentences.by_ref().take(LISTED).collect();
+    let more = sentences.count();
+    let text = shown.join("; ");
+    if more == 0 {
+        text
+    } else {
+        format!("{text}; and {more} more")
+    }
+}
+
+/// How many sentences a message lists.
+const LISTED: usize = 16;
+
 /// Everything that follows from one snapshot for the classes of our controller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resolution {
@@ -35,9 +98,33 @@ pub struct Resolution {
     pub classes: BTreeMap<String, ClassResolution>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<ObjectKey, GatewayResolution>,
-    /// Routes with at least one parent among our Gateways, and those that had one in the source's view
-    /// but no longer do, with no parents.
+    /// All routes, oldest first. One without a parent among our Gateways has no parents here: it may have
+    /// had one earlier, and the status of that must go.
     pub routes: Vec<RouteResolution>,
+    /// Kinds that could not be read and that the result depends on, with the reason. What is missing here
+    /// because of them is unknown, not absent: see [`Resolution::is_complete`].
+    pub unread: BTreeMap<ObjectKind, String>,
+}
+
+impl Resolution {
+    /// Whether everything was read. From an incomplete resolution no route table may be published and no
+    /// edge intent be made: what is there stays. Its statuses may be written, [`report`] leaves out or
+    /// calls Unknown what is not known.
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// Secrets that the verdicts depend on: credentials of classes, and certificates of listeners as far
+    /// as references to them are permitted. The source should follow these.
+    pub fn referenced_secrets(&self) -> BTreeSet<ObjectRef> {
+        let credentials = self.classes.values().flat_map(|class| &class.credentials);
+        let certificates = self
+            .gateways
+            .values()
+            .flat_map(|gateway| &gateway.listeners)
+            .flat_map(|listener| &listener.certificates);
+        credentials.chain(certificates).cloned().collect()
+    }
 }
 
 /// A GatewayClass of ours.
@@ -45,6 +132,8 @@ pub struct Resolution {
 pub struct ClassResolution {
     /// Generation judged.
     pub generation: i64,
+    /// The Secret with the credentials of its Gateways, where it names one.
+    pub credentials: Option<ObjectRef>,
     /// Why it is not accepted.
     pub refusal: Option<Refusal>,
 }
@@ -58,7 +147,8 @@ pub struct GatewayResolution {
     pub refusal: Option<Refusal>,
     /// In the order written.
     pub listeners: Vec<ListenerResolution>,
-    /// Effective hostnames of accepted routes, with the age of the oldest route that asks for each.
+    /// Effective hostnames of accepted routes on listeners that serve, with the age of the oldest route
+    /// that asks for each.
     pub hostnames: BTreeMap<Hostname, Timestamp>,
     /// For which of them DNS is managed.
     pub dns: DnsPolicy,
@@ -89,6 +179,20 @@ pub struct ListenerResolution {
     pub supported_kinds: Vec<RouteKind>,
     /// Routes with Accepted=True on it; counted also where the listener itself is refused.
     pub attached_routes: u32,
+    /// Certificate Secrets that it may refer to, whether they are there or not.
+    pub certificates: Vec<ObjectRef>,
+}
+
+impl ListenerResolution {
+    /// Whether it takes traffic: accepted, and every certificate resolves. A kind of route that is not
+    /// served does not stop the others.
+    pub fn is_served(&self) -> bool {
+        self.refusal.is_none()
+            && self
+                .unresolved
+                .as_ref()
+                .is_none_or(|refusal| refusal.reason == Reason::InvalidRouteKinds)
+    }
 }
 
 /// A route.
@@ -109,7 +213,10 @@ pub struct ParentResolution {
     pub refusal: Option<Refusal>,
     /// Why ResolvedRefs is False.
     pub unresolved: Option<Refusal>,
-    /// Effective hostnames on the listeners it is attached to; empty where it takes every name.
+    /// Names of the listeners it is attached to, in the order of the Gateway; empty where it is refused.
+    pub listeners: Vec<String>,
+    /// Effective hostnames on those of the listeners that serve, sorted; empty where it takes every name,
+    /// or where none serves.
     pub hostnames: Vec<Hostname>,
 }
 

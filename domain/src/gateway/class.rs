@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use super::{Defect, Listener};
 use crate::names::{ObjectKey, ObjectRef, Timestamp};
 
+/// Key of the credentials Secret that holds the Cloudflare API token.
+pub const API_TOKEN_KEY: &str = "CLOUDFLARE_API_TOKEN";
+
+/// Key of the credentials Secret that holds the id of the Cloudflare account.
+pub const ACCOUNT_ID_KEY: &str = "CLOUDFLARE_ACCOUNT_ID";
+
 /// A GatewayClass (cluster-scoped).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayClass {

@@ -9,7 +9,7 @@ mod grant;
 mod listener;
 mod route;
 
-pub use class::{Gateway, GatewayClass};
+pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass};
 pub use endpoints::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
 };
@@ -30,6 +30,9 @@ pub const CONTROLLER_NAME: &str = "cloudflare-gateway-controller.io/controller";
 
 /// API group of our own kinds.
 pub const OWN_GROUP: &str = "cloudflare-gateway-controller.io";
+
+/// Kind that `Gateway.spec.infrastructure.parametersRef` may name, in group [`OWN_GROUP`].
+pub const PARAMETERS_KIND: &str = "CloudflareGatewayParameters";
 
 /// Something in an object that cannot be acted upon.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

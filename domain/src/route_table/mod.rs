@@ -2,6 +2,7 @@
 //! compiled by the controller ([`compile`]) and indexed by the proxy ([`Matcher`]).
 
 mod arrival;
+mod backends;
 mod compile;
 mod matcher;
 
@@ -11,7 +12,8 @@ use crate::gateway::{EndpointHost, Filter, Protocol, RouteKind, RouteMatch};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 
 pub use arrival::{Arrival, Scheme};
-pub use compile::{CompileInput, compile};
+pub use backends::BackendIndex;
+pub use compile::{CompileInput, ListenerInput, RouteInput, compile};
 pub use matcher::{HeaderLookup, Matcher, RequestHead, Selected};
 
 /// Routes and upstreams of one Gateway.
@@ -85,13 +87,16 @@ pub enum BackendTarget {
     Invalid,
 }
 
-/// A Service port.
+/// A Service port, and what is spoken to it: an HTTPRoute and a GRPCRoute may speak differently to one
+/// port, and each then has connections of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamKey {
     /// The Service.
     pub service: ObjectKey,
     /// The Service's port.
     pub port: u16,
+    /// What is spoken to the endpoints.
+    pub protocol: UpstreamProtocol,
 }
 
 impl std::fmt::Display for UpstreamKey {
@@ -103,8 +108,6 @@ impl std::fmt::Display for UpstreamKey {
 /// What stands behind a Service port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// What the endpoints speak.
-    pub protocol: UpstreamProtocol,
     /// Endpoints that take traffic, sorted. Empty: 503.
     pub endpoints: Vec<UpstreamEndpoint>,
 }

@@ -1,0 +1,96 @@
+//! Gateways as a whole.
+
+use super::view::kind_text;
+use super::{ClassResolution, ListenerResolution, Refusal};
+use crate::gateway::{Gateway, OWN_GROUP, PARAMETERS_KIND};
+use crate::status::Reason;
+
+const PARAMETERS_FIELD: &str = "spec.infrastructure.parametersRef";
+
+/// Why a Gateway is not accepted. While one listener is, bad ones do not refuse it
+/// (Gateway API, `Gateway.spec.listeners`).
+pub(super) fn refusal(
+    gateway: &Gateway,
+    class: Option<&ClassResolution>,
+    listeners: &[ListenerResolution],
+) -> Option<Refusal> {
+    let refused = class
+        .and_then(|class| class.refusal.as_ref())
+        .map(|refusal| class_refused(gateway, refusal));
+    refused
+        .or_else(|| unserved_fields(gateway))
+        .or_else(|| no_listener(gateway, listeners))
+}
+
+fn class_refused(gateway: &Gateway, refusal: &Refusal) -> Refusal {
+    let reason = match refusal.reason {
+        Reason::InvalidParameters => Reason::InvalidParameters,
+        _ => Reason::Pending,
+    };
+    let message = format!(
+        "Gateway {}: spec.gatewayClassName: GatewayClass {} is not accepted: {}",
+        gateway.key, gateway.class, refusal.message
+    );
+    Refusal::new(reason, message)
+}
+
+fn unserved_fields(gateway: &Gateway) -> Option<Refusal> {
+    let key = &gateway.key;
+    let mut refusals: Vec<Refusal> = gateway
+        .defects
+        .iter()
+        .map(|defect| Refusal::new(reason_of(&defect.field), format!("Gateway {key}: {defect}")))
+        .collect();
+    if let Some(target) = &gateway.parameters
+        && (target.group != OWN_GROUP || target.kind != PARAMETERS_KIND)
+    {
+        let message = format!(
+            "Gateway {key}: {PARAMETERS_FIELD}: {} is not served; name a {OWN_GROUP}/{PARAMETERS_KIND}",
+            kind_text(target)
+        );
+        refusals.push(Refusal::new(Reason::InvalidParameters, message));
+    }
+    let order = [
+        Reason::UnsupportedAddress,
+        Reason::InvalidParameters,
+        Reason::Invalid,
+    ];
+    Refusal::first_of(refusals, &order)
+}
+
+fn reason_of(field: &str) -> Reason {
+    if field.starts_with("spec.addresses") {
+        Reason::UnsupportedAddress
+    } else if field.starts_with(PARAMETERS_FIELD) {
+        Reason::InvalidParameters
+    } else {
+        Reason::Invalid
+    }
+}
+
+fn no_listener(gateway: &Gateway, listeners: &[ListenerResolution]) -> Option<Refusal> {
+    if listeners.iter().any(|l| l.refusal.is_none()) {
+        return None;
+    }
+    let message = match refused_listeners(listeners) {
+        None => format!(
+            "Gateway {}: spec.listeners is empty; add an HTTPS listener on port 443",
+            gateway.key
+        ),
+        Some(refused) => format!(
+            "Gateway {}: spec.listeners: none is accepted: {refused}",
+            gateway.key
+        ),
+    };
+    Some(Refusal::new(Reason::ListenersNotValid, message))
+}
+
+/// The listeners that are not accepted, with their reasons; `None` where all are.
+pub(super) fn refused_listeners(listeners: &[ListenerResolution]) -> Option<String> {
+    let refused: Vec<String> = listeners
+        .iter()
+        .filter_map(|l| Some((&l.listener.name, l.refusal.as_ref()?)))
+        .map(|(name, refusal)| format!("{name} ({})", refusal.reason.as_str()))
+        .collect();
+    (!refused.is_empty()).then(|| refused.join(", "))
+}

@@ -1,0 +1,223 @@
+//! Listeners of one Gateway.
+
+use super::view::{Permission, Referrer, Secret, View, is_core, kind_text, secret_ref};
+use super::{ListenerResolution, Refusal};
+use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
+use crate::names::ObjectRef;
+use crate::status::Reason;
+
+/// Judges every listener of a Gateway, in the order written. Routes are counted later.
+pub(super) fn resolve_listeners(gateway: &Gateway, view: &View<'_>) -> Vec<ListenerResolution> {
+    let listeners = gateway.listeners.iter().enumerate();
+    listeners
+        .map(|(index, listener)| {
+            let place = Place {
+                gateway,
+                listener,
+                index,
+            };
+            let conflict = place.conflict();
+            let (supported_kinds, unknown_kinds) = place.kinds();
+            let (certificates, mut unresolved) = place.certificates(view);
+            unresolved.extend(unknown_kinds);
+            ListenerResolution {
+                listener: listener.clone(),
+                refusal: place.refusal().or_else(|| conflict.clone()),
+                conflict,
+                unresolved: Refusal::first_of(unresolved, &RESOLVED_REFS_ORDER),
+                supported_kinds,
+                attached_routes: 0,
+                certificates,
+            }
+        })
+        .collect()
+}
+
+/// Certificates come first: without them the listener serves nothing.
+const RESOLVED_REFS_ORDER: [Reason; 3] = [
+    Reason::RefNotPermitted,
+    Reason::InvalidCertificateRef,
+    Reason::InvalidRouteKinds,
+];
+
+/// A listener where it stands.
+struct Place<'a> {
+    gateway: &'a Gateway,
+    listener: &'a Listener,
+    index: usize,
+}
+
+impl Place<'_> {
+    fn message(&self, field: &str, problem: &str) -> String {
+        format!(
+            "Gateway {}: spec.listeners[{}]{field} (listener {}): {problem}",
+            self.gateway.key, self.index, self.listener.name
+        )
+    }
+
+    fn refuse(&self, reason: Reason, field: &str, problem: &str) -> Refusal {
+        Refusal::new(reason, self.message(field, problem))
+    }
+
+    /// Why this listener cannot be served, whatever the others are. TLS is terminated by Cloudflare's
+    /// edge, so HTTPS needs no `tls`, and passing TLS through is impossible.
+    fn refusal(&self) -> Option<Refusal> {
+        let mut refusals: Vec<Refusal> = Vec::new();
+        if let Protocol::Other(name) = &self.listener.protocol {
+            let problem = format!("{name} is not served; use HTTPS or HTTP");
+            refusals.push(self.refuse(Reason::UnsupportedProtocol, ".protocol", &problem));
+        }
+        match (&self.listener.tls, &self.listener.protocol) {
+            (Some(_), Protocol::Http) => {
+                let problem = "does not go with protocol HTTP; remove it or use HTTPS";
+                refusals.push(self.refuse(Reason::Invalid, ".tls", problem));
+            }
+            (Some(tls), Protocol::Https) if !tls.terminates => {
+                let problem = "only Terminate is served: Cloudflare's edge terminates TLS";
+                refusals.push(self.refuse(Reason::UnsupportedValue, ".tls.mode", problem));
+            }
+            _ => {}
+        }
+        refusals.extend(self.listener.defects.iter().map(|defect| {
+            let reason = match defect.kind {
+                DefectKind::Invalid => Reason::Invalid,
+                DefectKind::Unsupported => Reason::UnsupportedValue,
+            };
+            let message = format!("Gateway {}: {defect}", self.gateway.key);
+            Refusal::new(reason, message)
+        }));
+        let order = [
+            Reason::UnsupportedProtocol,
+            Reason::Invalid,
+            Reason::UnsupportedValue,
+        ];
+        Refusal::first_of(refusals, &order)
+    }
+
+    /// Listeners that cannot be told apart are all refused, there is no winner
+    /// (Gateway API, `Gateway.spec.listeners`, "Distinct Listeners").
+    fn conflict(&self) -> Option<Refusal> {
+        if !takes_part_in_conflicts(self.listener) {
+            return None;
+        }
+        let port = self.listener.port;
+        let others = || {
+            let listeners = self.gateway.listeners.iter().enumerate();
+            listeners
+                .filter(|(index, _)| *index != self.index)
+                .map(|(_, other)| other)
+                .filter(|other| other.port == port && takes_part_in_conflicts(other))
+        };
+        let other_protocol: Vec<&str> = others()
+            .filter(|other| other.protocol != self.listener.protocol)
+            .map(|other| other.name.as_str())
+            .collect();
+        if !other_protocol.is_empty() {
+            let problem = format!(
+                "HTTP and HTTPS cannot share port {port} with {}; give one of them another port",
+                other_protocol.join(", ")
+            );
+            return Some(self.refuse(Reason::ProtocolConflict, ".protocol", &problem));
+        }
+        let same_hostname: Vec<&str> = others()
+            .filter(|other| other.hostname == self.listener.hostname)
+            .map(|other| other.name.as_str())
+            .collect();
+        if same_hostname.is_empty() {
+            return None;
+        }
+        let problem = format!(
+            "port {port} and hostname are the same as those of {}; keep one of them or change its hostname",
+            same_hostname.join(", ")
+        );
+        Some(self.refuse(Reason::HostnameConflict, ".hostname", &problem))
+    }
+
+    /// Kinds that the listener takes, and why others do not count.
+    fn kinds(&self) -> (Vec<RouteKind>, Option<Refusal>) {
+        if matches!(self.listener.protocol, Protocol::Other(_)) {
+            return (Vec::new(), None);
+        }
+        if self.listener.kinds.is_empty() {
+            return (vec![RouteKind::Http, RouteKind::Grpc], None);
+        }
+        let mut supported = Vec::new();
+        let mut unknown = Vec::new();
+        for kind in &self.listener.kinds {
+            match kind {
+                AllowedKind::Route(kind) if supported.contains(kind) => {}
+                AllowedKind::Route(kind) => supported.push(*kind),
+                AllowedKind::Other(name) => unknown.push(name.as_str()),
+            }
+        }
+        let refusal = (!unknown.is_empty()).then(|| {
+            let problem = format!(
+                "{} not served; name HTTPRoute or GRPCRoute of gateway.networking.k8s.io",
+                unknown.join(", ")
+            );
+            self.refuse(Reason::InvalidRouteKinds, ".allowedRoutes.kinds", &problem)
+        });
+        (supported, refusal)
+    }
+
+    /// Certificates that the listener may refer to, and what is wrong with any.
+    fn certificates(&self, view: &View<'_>) -> (Vec<ObjectRef>, Vec<Refusal>) {
+        let written = self.listener.tls.iter().flat_map(|tls| &tls.certificates);
+        let mut permitted = Vec::new();
+        let mut refusals = Vec::new();
+        for (i, target) in written.enumerate() {
+            let field = format!(".tls.certificateRefs[{i}]");
+            match self.certificate(target, view) {
+                Ok(secret) => {
+                    if let Secret::Missing = view.secret(&secret.key) {
+                        let problem = format!("{secret} does not exist; create it");
+                        let reason = Reason::InvalidCertificateRef;
+                        refusals.push(self.refuse(reason, &field, &problem));
+                    }
+                    permitted.push(secret);
+                }
+                Err((reason, problem)) => refusals.push(self.refuse(reason, &field, &problem)),
+            }
+        }
+        (permitted, refusals)
+    }
+
+    fn certificate(
+        &self,
+        target: &ObjectRef,
+        view: &View<'_>,
+    ) -> Result<ObjectRef, (Reason, String)> {
+        if !is_core(target, "Secret") {
+            let problem = format!(
+                "{} is not served; name a Secret of the core group",
+                kind_text(target)
+            );
+            return Err((Reason::InvalidCertificateRef, problem));
+        }
+        let secret = secret_ref(target.key.clone());
+        let from = Referrer {
+            kind: "Gateway",
+            namespace: &self.gateway.key.namespace,
+        };
+        match view.permission(from, &secret) {
+            Permission::Granted | Permission::Undecided => Ok(secret),
+            Permission::Denied => {
+                let problem = format!(
+                    "{secret} may not be referred to; add a ReferenceGrant in namespace {} from Gateway in namespace {} to Secret",
+                    secret.key.namespace, from.namespace
+                );
+                Err((Reason::RefNotPermitted, problem))
+            }
+        }
+    }
+}
+
+/// A listener with a protocol or a hostname that is not served opens nothing, so it takes nothing from
+/// others.
+fn takes_part_in_conflicts(listener: &Listener) -> bool {
+    !matches!(listener.protocol, Protocol::Other(_))
+        && !listener
+            .defects
+            .iter()
+            .any(|defect| defect.field.ends_with("hostname"))
+}

@@ -1,0 +1,124 @@
+//! The DNS condition of routes and Gateways.
+
+use super::Verdict;
+use super::edge_view::{EdgeView, Known};
+use crate::attachment::listed;
+use crate::edge::HostnameOutcome;
+use crate::names::{Hostname, ObjectKey};
+use crate::status::{Reason, Truth};
+
+/// The verdict over some hostnames of one Gateway, of which there is at least one: the worst that holds
+/// for any, naming every hostname that is not as it should be.
+pub(super) fn verdict<'h>(
+    hostnames: impl IntoIterator<Item = &'h Hostname>,
+    gateway: &ObjectKey,
+    edge: &EdgeView<'_>,
+) -> Verdict {
+    let mut verdicts: Vec<Verdict> = hostnames
+        .into_iter()
+        .map(|hostname| of_hostname(hostname, gateway, edge))
+        .collect();
+    verdicts.sort_by_key(|verdict| rank(verdict.reason));
+    let Some(worst) = verdicts.first() else {
+        return edge.silence();
+    };
+    let (truth, reason) = (worst.truth, worst.reason);
+    let total = verdicts.len();
+    let good = verdicts.iter().filter(|v| v.truth == Truth::True).count();
+    if total > 1 && (1..total).contains(&good) {
+        verdicts.retain(|verdict| verdict.truth != Truth::True);
+    }
+    let mut messages: Vec<String> = verdicts.into_iter().map(|v| v.message).collect();
+    messages.dedup();
+    let message = match listed(messages) {
+        text if good > 0 && good < total => {
+            format!("{text}; {good} of {total} hostnames have their record")
+        }
+        text => text,
+    };
+    Verdict::new(truth, reason, message)
+}
+
+/// What the user must mend comes first, then what is not known, then what is fine.
+fn rank(reason: Reason) -> usize {
+    const ORDER: [Reason; 10] = [
+        Reason::RecordConflict,
+        Reason::ClaimedByOther,
+        Reason::Forbidden,
+        Reason::InvalidParameters,
+        Reason::NoZone,
+        Reason::BrokerUnavailable,
+        Reason::EdgeUnavailable,
+        Reason::Pending,
+        Reason::NotManaged,
+        Reason::Applied,
+    ];
+    let place = ORDER.iter().position(|other| *other == reason);
+    place.unwrap_or(ORDER.len())
+}
+
+fn of_hostname(hostname: &Hostname, gateway: &ObjectKey, edge: &EdgeView<'_>) -> Verdict {
+    match edge.outcome(hostname) {
+        Known::Now(outcome) => of_outcome(hostname, outcome, gateway),
+        Known::Earlier(outcome, why) => {
+            let verdict = of_outcome(hostname, outcome, gateway);
+            let message = format!(
+                "{} (last known; nothing newer is known: {why})",
+                verdict.message
+            );
+            Verdict { message, ..verdict }
+        }
+        Known::Nothing => {
+            let silence = edge.silence();
+            let message = format!("{hostname}: {}", silence.message);
+            Verdict { message, ..silence }
+        }
+    }
+}
+
+fn of_outcome(hostname: &Hostname, outcome: &HostnameOutcome, gateway: &ObjectKey) -> Verdict {
+    let (truth, reason, message) = match outcome {
+        HostnameOutcome::Applied => (
+            Truth::True,
+            Reason::Applied,
+            format!("{hostname} leads to the tunnel of Gateway {gateway}"),
+        ),
+        HostnameOutcome::Conflict { found } => (
+            Truth::False,
+            Reason::RecordConflict,
+            format!(
+                "{hostname}: the zone has {found}, which was not made by this installation and stays as it is; remove that record or use another hostname"
+            ),
+        ),
+        HostnameOutcome::Claimed { by } => (
+            Truth::False,
+            Reason::ClaimedByOther,
+            format!(
+                "{hostname}: an older claim of Gateway {by} holds it; use another hostname or remove it there"
+            ),
+        ),
+        HostnameOutcome::NoZone => (
+            Truth::False,
+            Reason::NoZone,
+            format!(
+                "{hostname}: no zone that the API token can see covers it; add the zone to the account, let the token see it, or use another hostname"
+            ),
+        ),
+        HostnameOutcome::Forbidden { message } => {
+            let text = format!("{hostname}: {message}; give the API token this permission");
+            (Truth::False, Reason::Forbidden, text)
+        }
+        HostnameOutcome::NotManaged => (
+            Truth::Unknown,
+            Reason::NotManaged,
+            format!(
+                "{hostname}: its record is managed elsewhere, as the Gateway's parameters say; point it to the Gateway's address yourself"
+            ),
+        ),
+        HostnameOutcome::Unknown { message } => {
+            let text = format!("{hostname}: {message}");
+            (Truth::Unknown, Reason::EdgeUnavailable, text)
+        }
+    };
+    Verdict::new(truth, reason, message)
+}

@@ -1,0 +1,120 @@
+//! What is known of one Gateway at the edge, newly or from an earlier answer.
+
+use super::Verdict;
+use crate::attachment::GatewayFacts;
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
+use crate::names::Hostname;
+use crate::ports::WorkloadStatus;
+use crate::status::{Reason, Truth};
+
+/// The best that is known.
+#[derive(Clone, Copy)]
+pub(super) struct EdgeView<'f> {
+    answer: Answer<'f>,
+    last_known: Option<&'f EdgeStatus>,
+    workload: Option<&'f WorkloadStatus>,
+}
+
+/// The last answer of the edge.
+#[derive(Clone, Copy)]
+pub(super) enum Answer<'f> {
+    None,
+    Status(&'f EdgeStatus),
+    Error(&'f EdgeError),
+}
+
+/// What is known of a hostname.
+pub(super) enum Known<'f> {
+    /// From the last answer.
+    Now(&'f HostnameOutcome),
+    /// From an earlier one, because the last one failed for this reason.
+    Earlier(&'f HostnameOutcome, &'f str),
+    Nothing,
+}
+
+impl<'f> EdgeView<'f> {
+    pub(super) fn new(facts: Option<&'f GatewayFacts>) -> Self {
+        Self {
+            answer: match facts.and_then(|facts| facts.edge.as_ref()) {
+                None => Answer::None,
+                Some(Ok(status)) => Answer::Status(status),
+                Some(Err(error)) => Answer::Error(error),
+            },
+            last_known: facts.and_then(|facts| facts.last_known.as_ref()),
+            workload: facts.map(|facts| &facts.workload),
+        }
+    }
+
+    pub(super) fn answer(&self) -> Answer<'f> {
+        self.answer
+    }
+
+    /// The last answer, or else the last known one.
+    pub(super) fn status(&self) -> Option<&'f EdgeStatus> {
+        match self.answer {
+            Answer::Status(status) => Some(status),
+            Answer::None | Answer::Error(_) => self.last_known,
+        }
+    }
+
+    pub(super) fn workload(&self) -> Option<&'f WorkloadStatus> {
+        self.workload
+    }
+
+    /// Addresses of the tunnels, also of an earlier answer: a tunnel keeps its address.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let tunnels = self.status().into_iter().flat_map(|status| &status.tunnels);
+        tunnels.map(|tunnel| tunnel.address.clone()).collect()
+    }
+
+    /// What became of a hostname. An earlier answer counts where the last one does not know.
+    pub(super) fn outcome(&self, hostname: &Hostname) -> Known<'f> {
+        let earlier = self
+            .last_known
+            .and_then(|status| status.hostnames.get(hostname))
+            .filter(|outcome| !matches!(outcome, HostnameOutcome::Unknown { .. }));
+        match (self.answer, earlier) {
+            (Answer::Status(status), earlier) => match (status.hostnames.get(hostname), earlier) {
+                (Some(HostnameOutcome::Unknown { message }), Some(earlier)) => {
+                    Known::Earlier(earlier, message)
+                }
+                (Some(outcome), _) => Known::Now(outcome),
+                (None, _) => Known::Nothing,
+            },
+            (Answer::Error(error), Some(earlier)) => Known::Earlier(earlier, &error.message),
+            (Answer::None, Some(earlier)) => {
+                Known::Earlier(earlier, "the edge has not been asked again yet")
+            }
+            (Answer::Error(_) | Answer::None, None) => Known::Nothing,
+        }
+    }
+
+    /// Why nothing is known, for a condition that only the edge can decide.
+    pub(super) fn silence(&self) -> Verdict {
+        match self.answer {
+            Answer::Error(error) => Verdict::new(
+                Truth::Unknown,
+                error_reason(error.kind),
+                error.message.clone(),
+            ),
+            Answer::None | Answer::Status(_) => Verdict::new(
+                Truth::Unknown,
+                Reason::Pending,
+                "the edge has not been asked yet",
+            ),
+        }
+    }
+}
+
+/// The word for a failure of the edge.
+pub(super) fn error_reason(kind: EdgeErrorKind) -> Reason {
+    match kind {
+        EdgeErrorKind::Credentials | EdgeErrorKind::Unauthenticated => Reason::InvalidParameters,
+        EdgeErrorKind::Forbidden => Reason::Forbidden,
+        EdgeErrorKind::Unavailable | EdgeErrorKind::RateLimited => Reason::EdgeUnavailable,
+        EdgeErrorKind::BrokerUnavailable => Reason::BrokerUnavailable,
+        EdgeErrorKind::NotFound | EdgeErrorKind::Conflict | EdgeErrorKind::Invalid => {
+            Reason::Pending
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Statuses of Gateways and their listeners.
+
+use super::edge_view::{Answer, EdgeView, error_reason};
+use super::route::Attached;
+use super::{Context, Verdict, dns};
+use crate::attachment::gateway::refused_listeners;
+use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind};
+use crate::edge::{EdgeErrorKind, IngressOutcome};
+use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};
+
+/// The status of one Gateway.
+pub(super) fn status(
+    gateway: &GatewayResolution,
+    context: &Context<'_>,
+    attached: &Attached<'_>,
+) -> GatewayStatus {
+    let key = &gateway.gateway.key;
+    let generation = gateway.gateway.generation;
+    let edge = context.edge(key);
+    let programmed = programmed(gateway, &edge);
+    let listeners = gateway.listeners.iter();
+    let listeners = listeners.map(|listener| {
+        let count = attached.get(&(key, listener.listener.name.as_str()));
+        let conditions = listener_conditions(listener, gateway, &programmed, context);
+        ListenerStatus {
+            name: listener.listener.name.clone(),
+            supported_kinds: listener.supported_kinds.clone(),
+            attached_routes: count.copied().unwrap_or(0),
+            conditions,
+        }
+    });
+    let listeners = listeners.collect();
+    let accepted = accepted(gateway);
+    let mut conditions = vec![
+        accepted.condition(ConditionType::Accepted, generation),
+        programmed.condition(ConditionType::Programmed, generation),
+    ];
+    if gateway.is_served() {
+        let dns = hostnames_resolve(gateway, &edge);
+        conditions.push(dns.condition(ConditionType::Dns, generation));
+        conditions.push(ingress(&edge).condition(ConditionType::Ingress, generation));
+    }
+    GatewayStatus {
+        addresses: edge.addresses(),
+        conditions,
+        listeners,
+    }
+}
+
+fn accepted(gateway: &GatewayResolution) -> Verdict {
+    Verdict::of(gateway.refusal.as_ref(), || {
+        let key = &gateway.gateway.key;
+        match refused_listeners(&gateway.listeners) {
+            None => {
+                let message = format!("Gateway {key} and all of its listeners are accepted");
+                Verdict::new(Truth::True, Reason::Accepted, message)
+            }
+            Some(refused) => {
+                let message = format!(
+                    "Gateway {key} is accepted without these listeners: {refused}; see their conditions"
+                );
+                Verdict::new(Truth::True, Reason::ListenersNotValid, message)
+            }
+        }
+    })
+}
+
+/// True needs an address and a ready replica. While the edge is away the tunnel of an earlier answer
+/// counts: what was there stays. What only the user can mend is said at once, even if traffic still flows.
+fn programmed(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
+    if let Some(verdict) = not_served(gateway) {
+        return verdict;
+    }
+    let mut note = String::new();
+    if let Answer::Error(error) = edge.answer() {
+        let reason = error_reason(error.kind);
+        if edge.addresses().is_empty() || is_for_the_user(error.kind) {
+            return Verdict::new(Truth::False, reason, error.message.clone());
+        }
+        note = format!(" (last known; nothing newer is known: {})", error.message);
+    }
+    let addresses = edge.addresses();
+    if addresses.is_empty() {
+        let message = "the tunnel is not made yet";
+        return Verdict::new(Truth::False, Reason::Pending, message);
+    }
+    let (ready, problems) = edge
+        .workload()
+        .map_or((0, String::new()), |w| (w.ready, w.problems.join("; ")));
+    let addresses = addresses.join(", ");
+    if ready == 0 {
+        let problems = match problems.as_str() {
+            "" => "it is starting",
+            problems => problems,
+        };
+        let message = format!("no proxy replica is ready for {addresses}{note}: {problems}");
+        return Verdict::new(Truth::False, Reason::Pending, message);
+    }
+    let mut message = format!("{addresses} leads to {ready} ready proxy replicas{note}");
+    if !problems.is_empty() {
+        message.push_str("; others are not ready: ");
+        message.push_str(&problems);
+    }
+    Verdict::new(Truth::True, Reason::Programmed, message)
+}
+
+fn not_served(gateway: &GatewayResolution) -> Option<Verdict> {
+    let key = &gateway.gateway.key;
+    if let Some(refusal) = &gateway.refusal {
+        let (truth, reason) = match refusal.reason {
+            Reason::Pending => (Truth::Unknown, Reason::Pending),
+            Reason::InvalidParameters => (Truth::False, Reason::InvalidParameters),
+            _ => (Truth::False, Reason::Invalid),
+        };
+        return Some(Verdict::new(truth, reason, refusal.message.clone()));
+    }
+    if gateway.gateway.deleting {
+        let message = format!("Gateway {key} is being deleted");
+        return Some(Verdict::new(Truth::False, Reason::Pending, message));
+    }
+    if !gateway.listeners.iter().any(ListenerResolution::is_served) {
+        let message = format!("Gateway {key} has no listener that can serve; see their conditions");
+        return Some(Verdict::new(Truth::False, Reason::Invalid, message));
+    }
+    None
+}
+
+/// Failures that stay until somebody changes credentials or permissions.
+fn is_for_the_user(kind: EdgeErrorKind) -> bool {
+    matches!(
+        kind,
+        EdgeErrorKind::Credentials | EdgeErrorKind::Unauthenticated | EdgeErrorKind::Forbidden
+    )
+}
+
+fn hostnames_resolve(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
+    if gateway.hostnames.is_empty() {
+        let message = "no attached route or listener names a hostname, so no record is needed";
+        return Verdict::new(Truth::True, Reason::NoHostname, message);
+    }
+    dns::verdict(gateway.hostnames.keys(), &gateway.gateway.key, edge)
+}
+
+fn ingress(edge: &EdgeView<'_>) -> Verdict {
+    let Some(status) = edge.status() else {
+        return edge.silence();
+    };
+    match &status.ingress {
+        IngressOutcome::Complete => {
+            let message = "the tunnel's ingress rules show every hostname";
+            Verdict::new(Truth::True, Reason::Accepted, message)
+        }
+        IngressOutcome::CatchAll { hostnames } => {
+            let message = format!(
+                "{hostnames} hostnames are more than Cloudflare takes ingress rules, so one catch-all rule stands for them; all are served"
+            );
+            Verdict::new(Truth::False, Reason::TooManyRules, message)
+        }
+    }
+}
+
+fn listener_conditions(
+    listener: &ListenerResolution,
+    gateway: &GatewayResolution,
+    programmed: &Verdict,
+    context: &Context<'_>,
+) -> Vec<Condition> {
+    let generation = gateway.gateway.generation;
+    let name = &listener.listener.name;
+    let accepted = Verdict::of(listener.refusal.as_ref(), || {
+        let message = format!("listener {name} is accepted");
+        Verdict::new(Truth::True, Reason::Accepted, message)
+    });
+    let resolved = Verdict::of(listener.unresolved.as_ref(), || {
+        references_resolve(listener, gateway, context)
+    });
+    [
+        (ConditionType::Accepted, accepted),
+        (
+            ConditionType::Programmed,
+            listener_programmed(listener, programmed),
+        ),
+        (ConditionType::ResolvedRefs, resolved),
+        (ConditionType::Conflicted, conflicted(listener)),
+    ]
+    .into_iter()
+    .map(|(kind, verdict)| verdict.condition(kind, generation))
+    .collect()
+}
+
+fn listener_programmed(listener: &ListenerResolution, gateway: &Verdict) -> Verdict {
+    if listener.is_served() {
+        return gateway.clone();
+    }
+    let cause = listener.refusal.as_ref().or(listener.unresolved.as_ref());
+    let message = cause.map_or_else(String::new, |refusal| refusal.message.clone());
+    Verdict::new(Truth::False, Reason::Invalid, message)
+}
+
+fn references_resolve(
+    listener: &ListenerResolution,
+    gateway: &GatewayResolution,
+    context: &Context<'_>,
+) -> Verdict {
+    let namespace = &gateway.gateway.key.namespace;
+    let across = listener
+        .certificates
+        .iter()
+        .any(|secret| secret.key.namespace != *namespace);
+    let undecided = across.then(|| context.undecided(&[ObjectKind::ReferenceGrant]));
+    undecided.flatten().unwrap_or_else(|| {
+        let message = "every reference of the listener resolves";
+        Verdict::new(Truth::True, Reason::ResolvedRefs, message)
+    })
+}
+
+/// The one condition of a listener whose True is bad news.
+fn conflicted(listener: &ListenerResolution) -> Verdict {
+    match &listener.conflict {
+        Some(conflict) => Verdict::new(Truth::True, conflict.reason, conflict.message.clone()),
+        None => {
+            let message = "no other listener of the Gateway is in its way";
+            Verdict::new(Truth::False, Reason::NoConflicts, message)
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Statuses from resolutions and from what is known of the edge.
+
+mod dns;
+mod edge_view;
+mod gateway;
+mod route;
+
+use std::collections::BTreeMap;
+
+use self::edge_view::EdgeView;
+use super::{ClassResolution, GatewayFacts, ObjectKind, Refusal, Resolution};
+use crate::names::ObjectKey;
+use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
+
+/// The statuses of every object of ours. A Gateway without facts is one that the edge has not answered
+/// for yet.
+///
+/// What could not be read is not reported on: without classes, Gateways or routes there are no statuses of
+/// Gateways and routes, and what depends on any other kind is Unknown.
+pub fn report(
+    resolution: &Resolution,
+    facts: &BTreeMap<ObjectKey, GatewayFacts>,
+) -> Vec<StatusUpdate> {
+    let mut updates: Vec<StatusUpdate> = resolution
+        .classes
+        .iter()
+        .map(|(name, class)| StatusUpdate::Class {
+            name: name.clone(),
+            conditions: vec![class_accepted(name, class)],
+        })
+        .collect();
+    let needed = [
+        ObjectKind::GatewayClass,
+        ObjectKind::Gateway,
+        ObjectKind::Route,
+    ];
+    if needed
+        .iter()
+        .any(|kind| resolution.unread.contains_key(kind))
+    {
+        return updates;
+    }
+    let context = Context { resolution, facts };
+    let attached = route::attached(&context);
+    updates.extend(
+        resolution
+            .gateways
+            .iter()
+            .map(|(key, gateway)| StatusUpdate::Gateway {
+                key: key.clone(),
+                status: gateway::status(gateway, &context, &attached),
+            }),
+    );
+    updates.extend(resolution.routes.iter().map(|route| StatusUpdate::Route {
+        kind: route.route.kind,
+        key: route.route.key.clone(),
+        parents: route::parents(route, &context),
+    }));
+    updates
+}
+
+/// What every status is made from.
+struct Context<'a> {
+    resolution: &'a Resolution,
+    facts: &'a BTreeMap<ObjectKey, GatewayFacts>,
+}
+
+impl<'a> Context<'a> {
+    /// What is known of a Gateway at the edge.
+    fn edge(&self, gateway: &ObjectKey) -> EdgeView<'a> {
+        EdgeView::new(self.facts.get(gateway))
+    }
+
+    /// Why references that these kinds decide on are unknown.
+    fn undecided(&self, kinds: &[ObjectKind]) -> Option<Verdict> {
+        let mut unread = kinds
+            .iter()
+            .filter_map(|kind| Some((kind, self.resolution.unread.get(kind)?)));
+        unread.next().map(|(kind, why)| {
+            let message = format!("{} could not be read: {why}", kind.plural());
+            Verdict::new(Truth::Unknown, Reason::Pending, message)
+        })
+    }
+}
+
+/// A condition that lacks only its type and the generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    truth: Truth,
+    reason: Reason,
+    message: String,
+}
+
+impl Verdict {
+    fn new(truth: Truth, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            truth,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// False, or Unknown where nothing is decided yet.
+    fn refused(refusal: &Refusal) -> Self {
+        let truth = match refusal.reason {
+            Reason::Pending => Truth::Unknown,
+            _ => Truth::False,
+        };
+        Self::new(truth, refusal.reason, refusal.message.clone())
+    }
+
+    /// The refusal, or else this.
+    fn of(refusal: Option<&Refusal>, otherwise: impl FnOnce() -> Self) -> Self {
+        refusal.map_or_else(otherwise, Self::refused)
+    }
+
+    fn condition(self, kind: ConditionType, generation: i64) -> Condition {
+        Condition {
+            kind,
+            truth: self.truth,
+            reason: self.reason,
+            message: self.message,
+            generation,
+        }
+    }
+}
+
+fn class_accepted(name: &str, class: &ClassResolution) -> Condition {
+    let accepted = || {
+        let message = format!("GatewayClass {name} is served by this controller");
+        Verdict::new(Truth::True, Reason::Accepted, message)
+    };
+    Verdict::of(class.refusal.as_ref(), accepted)
+        .condition(ConditionType::Accepted, class.generation)
+}

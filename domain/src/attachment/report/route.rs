@@ -1,0 +1,145 @@
+//! Statuses of routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::edge_view::Known;
+use super::{Context, Verdict, dns};
+use crate::attachment::{
+    GatewayResolution, ObjectKind, ParentResolution, Refusal, RouteResolution, listed,
+};
+use crate::edge::HostnameOutcome;
+use crate::names::ObjectKey;
+use crate::status::{Condition, ConditionType, Reason, RouteParentStatus, Truth};
+
+/// How many routes each listener has, by Gateway and listener name.
+pub(super) type Attached<'a> = BTreeMap<(&'a ObjectKey, &'a str), u32>;
+
+/// Counts the routes with Accepted=True on each listener, each route once. Those that lost all hostnames
+/// to other Gateways are not among them.
+pub(super) fn attached<'a>(context: &Context<'a>) -> Attached<'a> {
+    let mut counts = Attached::new();
+    for route in &context.resolution.routes {
+        let accepted = route
+            .parents
+            .iter()
+            .filter(|parent| refusal(parent, context).is_none());
+        let listeners: BTreeSet<(&ObjectKey, &str)> = accepted
+            .flat_map(|parent| {
+                let gateway = &parent.parent.target.key;
+                parent.listeners.iter().map(move |l| (gateway, l.as_str()))
+            })
+            .collect();
+        for listener in listeners {
+            *counts.entry(listener).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// One entry for each parent of ours.
+pub(super) fn parents(route: &RouteResolution, context: &Context<'_>) -> Vec<RouteParentStatus> {
+    let parents = route.parents.iter();
+    parents
+        .map(|parent| RouteParentStatus {
+            parent: parent.parent.clone(),
+            conditions: conditions(route, parent, context),
+        })
+        .collect()
+}
+
+fn conditions(
+    route: &RouteResolution,
+    parent: &ParentResolution,
+    context: &Context<'_>,
+) -> Vec<Condition> {
+    let generation = route.route.generation;
+    let refusal = refusal(parent, context);
+    let gateway = context.resolution.gateways.get(&parent.parent.target.key);
+    let accepted = Verdict::of(refusal.as_ref(), || accepted(parent, gateway));
+    let resolved = Verdict::of(parent.unresolved.as_ref(), || resolved(route, context));
+    let mut conditions = vec![
+        accepted.condition(ConditionType::Accepted, generation),
+        resolved.condition(ConditionType::ResolvedRefs, generation),
+    ];
+    if parent.refusal.is_none()
+        && let Some(gateway) = gateway
+    {
+        let dns = hostnames_resolve(parent, gateway, context);
+        conditions.push(dns.condition(ConditionType::Dns, generation));
+    }
+    conditions
+}
+
+/// Why a parent is refused; also where other Gateways hold every hostname that the route would have there.
+fn refusal(parent: &ParentResolution, context: &Context<'_>) -> Option<Refusal> {
+    if parent.refusal.is_some() || parent.hostnames.is_empty() {
+        return parent.refusal.clone();
+    }
+    let gateway = &parent.parent.target.key;
+    let edge = context.edge(gateway);
+    let mut claims = Vec::new();
+    for hostname in &parent.hostnames {
+        match edge.outcome(hostname) {
+            Known::Now(HostnameOutcome::Claimed { by })
+            | Known::Earlier(HostnameOutcome::Claimed { by }, _) => {
+                claims.push(format!("{hostname} is held by Gateway {by}"));
+            }
+            _ => return None,
+        }
+    }
+    let message = format!(
+        "Gateway {gateway}: spec.hostnames: an older claim of another Gateway holds every hostname: {}; use another hostname or remove it there",
+        listed(claims)
+    );
+    Some(Refusal::new(Reason::ClaimedByOther, message))
+}
+
+fn accepted(parent: &ParentResolution, gateway: Option<&GatewayResolution>) -> Verdict {
+    let key = &parent.parent.target.key;
+    let listeners = parent.listeners.join(", ");
+    let mut message = format!("attached to Gateway {key}, listeners {listeners}");
+    if !gateway.is_some_and(|gateway| is_served(parent, gateway)) {
+        message.push_str("; none of them serves yet, see the Gateway's status");
+    }
+    Verdict::new(Truth::True, Reason::Accepted, message)
+}
+
+fn is_served(parent: &ParentResolution, gateway: &GatewayResolution) -> bool {
+    let mut tables = gateway.table.listeners.iter();
+    gateway.is_served() && tables.any(|listener| parent.listeners.contains(&listener.name))
+}
+
+fn resolved(route: &RouteResolution, context: &Context<'_>) -> Verdict {
+    let route = &route.route;
+    let backends = || route.rules.iter().flat_map(|rule| &rule.backends);
+    let mut depends_on = Vec::new();
+    if backends().next().is_some() {
+        depends_on.push(ObjectKind::Service);
+    }
+    if backends().any(|backend| backend.target.key.namespace != route.key.namespace) {
+        depends_on.push(ObjectKind::ReferenceGrant);
+    }
+    context.undecided(&depends_on).unwrap_or_else(|| {
+        let message = "every reference of the route resolves";
+        Verdict::new(Truth::True, Reason::ResolvedRefs, message)
+    })
+}
+
+fn hostnames_resolve(
+    parent: &ParentResolution,
+    gateway: &GatewayResolution,
+    context: &Context<'_>,
+) -> Verdict {
+    let key = &gateway.gateway.key;
+    if !is_served(parent, gateway) {
+        let message = format!("Gateway {key} serves none of the route's listeners yet");
+        return Verdict::new(Truth::Unknown, Reason::Pending, message);
+    }
+    if parent.hostnames.is_empty() {
+        let message = format!(
+            "neither the route nor the listener names a hostname, so it is reachable only by the address of Gateway {key}; set spec.hostnames"
+        );
+        return Verdict::new(Truth::False, Reason::NoHostname, message);
+    }
+    dns::verdict(&parent.hostnames, key, &context.edge(key))
+}

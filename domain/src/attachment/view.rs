@@ -1,0 +1,135 @@
+//! What the rules look up in a snapshot.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::gateway::{GATEWAY_GROUP, Gateway, GatewayClass, ReferenceGrant};
+use crate::names::{ObjectKey, ObjectRef};
+use crate::route_table::BackendIndex;
+use crate::snapshot::{ClusterSnapshot, Reading, SecretFacts};
+
+/// A snapshot, indexed for the questions that the rules ask.
+pub(super) struct View<'s> {
+    pub(super) snapshot: &'s ClusterSnapshot,
+    pub(super) backends: BackendIndex<'s>,
+    grants: HashMap<&'s str, Vec<&'s ReferenceGrant>>,
+    namespaces: HashMap<&'s str, &'s BTreeMap<String, String>>,
+}
+
+/// Who refers to an object: its kind (in the group of the Gateway API) and its namespace.
+#[derive(Clone, Copy)]
+pub(super) struct Referrer<'a> {
+    pub(super) kind: &'a str,
+    pub(super) namespace: &'a str,
+}
+
+/// Whether a reference is permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permission {
+    Granted,
+    Denied,
+    /// ReferenceGrants could not be read.
+    Undecided,
+}
+
+impl<'s> View<'s> {
+    pub(super) fn new(snapshot: &'s ClusterSnapshot) -> Self {
+        let mut grants: HashMap<_, Vec<_>> = HashMap::new();
+        for grant in snapshot.grants.items() {
+            let namespace = grant.key.namespace.as_str();
+            grants.entry(namespace).or_default().push(grant);
+        }
+        let namespaces = snapshot.namespaces.items().iter();
+        Self {
+            snapshot,
+            backends: BackendIndex::new(snapshot),
+            grants,
+            namespaces: namespaces.map(|n| (n.name.as_str(), &n.labels)).collect(),
+        }
+    }
+
+    /// Labels of a namespace that was read.
+    pub(super) fn labels(&self, namespace: &str) -> Option<&'s BTreeMap<String, String>> {
+        self.namespaces.get(namespace).copied()
+    }
+
+    /// A reference within a namespace needs no grant, one across namespaces needs one in the namespace
+    /// referred to (Gateway API, ReferenceGrant).
+    pub(super) fn permission(&self, from: Referrer<'_>, target: &ObjectRef) -> Permission {
+        if from.namespace == target.key.namespace {
+            return Permission::Granted;
+        }
+        if self.snapshot.grants.is_unknown() {
+            return Permission::Undecided;
+        }
+        let grants = self.grants.get(target.key.namespace.as_str());
+        let permitted = grants
+            .into_iter()
+            .flatten()
+            .any(|grant| grant.permits(GATEWAY_GROUP, from.kind, from.namespace, target));
+        if permitted {
+            Permission::Granted
+        } else {
+            Permission::Denied
+        }
+    }
+
+    /// What is known of a Secret.
+    pub(super) fn secret(&self, key: &ObjectKey) -> Secret<'s> {
+        match self.snapshot.secrets.get(&secret_ref(key.clone())) {
+            Some(Reading::Known(facts)) => Secret::Present(facts),
+            Some(Reading::Absent) => Secret::Missing,
+            Some(Reading::Unknown(_)) | None => Secret::Unknown,
+        }
+    }
+}
+
+/// What is known of a Secret. One that was not followed yet is unknown.
+pub(super) enum Secret<'s> {
+    Present(&'s SecretFacts),
+    Missing,
+    Unknown,
+}
+
+/// Whether a reference is to this kind of the core group, which may be written as nothing or as `core`.
+pub(super) fn is_core(target: &ObjectRef, kind: &str) -> bool {
+    matches!(target.group.as_str(), "" | "core") && target.kind == kind
+}
+
+/// A reference to a Secret, its group spelled as grants and sources spell it.
+pub(super) fn secret_ref(key: ObjectKey) -> ObjectRef {
+    ObjectRef {
+        group: String::new(),
+        kind: "Secret".to_owned(),
+        key,
+    }
+}
+
+/// Group and kind of a reference, for messages.
+pub(super) fn kind_text(target: &ObjectRef) -> String {
+    if target.group.is_empty() {
+        target.kind.clone()
+    } else {
+        format!("{}/{}", target.group, target.kind)
+    }
+}
+
+/// Classes of a controller.
+pub(super) fn classes_of<'s>(
+    snapshot: &'s ClusterSnapshot,
+    controller: &str,
+) -> impl Iterator<Item = &'s GatewayClass> {
+    let classes = snapshot.classes.items().iter();
+    classes.filter(move |class| class.controller == controller)
+}
+
+/// Gateways of the classes of a controller.
+pub(super) fn gateways_of<'s>(
+    snapshot: &'s ClusterSnapshot,
+    controller: &str,
+) -> impl Iterator<Item = &'s Gateway> {
+    let classes: HashSet<&str> = classes_of(snapshot, controller)
+        .map(|class| class.name.as_str())
+        .collect();
+    let gateways = snapshot.gateways.items().iter();
+    gateways.filter(move |gateway| classes.contains(gateway.class.as_str()))
+}
