@@ -42,7 +42,7 @@ impl ReadyTable {
         let mut kept = Endpoints::with_capacity(endpoints.len());
         let mut upstreams = HashMap::with_capacity(table.upstreams.len());
         for (key, upstream) in &table.upstreams {
-            let protocol = upstream.protocol;
+            let protocol = key.protocol;
             let of_upstream = upstream.endpoints.iter().map(|at| {
                 let at = (at.clone(), protocol);
                 let endpoint = kept.get(&at).or_else(|| endpoints.get(&at)).cloned();

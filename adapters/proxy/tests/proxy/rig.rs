@@ -39,11 +39,16 @@ pub(crate) struct Sketch {
     upstreams: BTreeMap<UpstreamKey, Upstream>,
 }
 
-/// A Service port by its name alone.
+/// A Service port by its name alone: what it speaks is said with its endpoints.
 pub(crate) fn service(name: &str) -> UpstreamKey {
+    speaking(name, UpstreamProtocol::Http1)
+}
+
+fn speaking(name: &str, protocol: UpstreamProtocol) -> UpstreamKey {
     UpstreamKey {
         service: ObjectKey::new("shop", name),
         port: 80,
+        protocol,
     }
 }
 
@@ -110,11 +115,14 @@ impl Sketch {
         protocol: UpstreamProtocol,
         endpoints: Vec<UpstreamEndpoint>,
     ) -> Self {
-        let upstream = Upstream {
-            protocol,
-            endpoints,
-        };
-        self.upstreams.insert(service(name), upstream);
+        let key = speaking(name, protocol);
+        let backends = self.rules.iter_mut().flat_map(|rule| &mut rule.backends);
+        for backend in backends {
+            if backend.target == BackendTarget::Upstream(service(name)) {
+                backend.target = BackendTarget::Upstream(key.clone());
+            }
+        }
+        self.upstreams.insert(key, Upstream { endpoints });
         self
     }
 

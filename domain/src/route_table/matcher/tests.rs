@@ -9,7 +9,7 @@ use crate::gateway::{
 use crate::names::{ObjectKey, Timestamp};
 use crate::route_table::{
     BackendTarget, RouteTable, Scheme, TableBackend, TableListener, TableRoute, TableRule,
-    UpstreamKey,
+    UpstreamKey, UpstreamProtocol,
 };
 
 /// Headers of a test's request.
@@ -473,6 +473,7 @@ fn backends_share_by_weight_and_an_invalid_one_keeps_its_share() {
         BackendTarget::Upstream(UpstreamKey {
             service: ObjectKey::new("default", name),
             port: 80,
+            protocol: UpstreamProtocol::Http1,
         })
     };
     let shares = |weights: &[(u32, BackendTarget)], rolls: u64| {
