@@ -6,9 +6,12 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use standin::cloud::{Account, ApiToken, Call, Cloud, Permission, Plan, RecordBatch, RecordFields, RecordKind};
+use standin::cloud::{
+    Account, ApiToken, Call, Cloud, Permission, Plan, RecordBatch, RecordFields, RecordKind,
+};
 use standin::{Standin, StandinOptions};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::client::{Answer, Client};
@@ -30,7 +33,12 @@ pub struct World {
     pub token: String,
     zone: String,
     dir: TempDir,
+    _room: SemaphorePermit<'static>,
 }
+
+/// Worlds at once: more than that on a small machine only slow each other down.
+const ROOM: u32 = 3;
+static GATE: Semaphore = Semaphore::const_new(ROOM as usize);
 
 /// A tunnel that is not deleted.
 #[derive(Debug)]
@@ -78,9 +86,26 @@ pub struct ConditionSeen {
 impl World {
     /// A stand-in with one account, one token, one zone, and an empty folder.
     pub async fn start() -> Self {
+        Self::start_with_room(1).await
+    }
+
+    /// The same with nothing beside it, for what measures time or memory.
+    pub async fn start_alone() -> Self {
+        Self::start_with_room(ROOM).await
+    }
+
+    async fn start_with_room(room: u32) -> Self {
+        let room = GATE
+            .acquire_many(room)
+            .await
+            .expect("the gate is never closed");
         let token = format!("canary-{}", Uuid::new_v4().simple());
         let options = StandinOptions {
-            account: Account { id: ACCOUNT.to_owned(), name: "test".to_owned(), plan: Plan::Free },
+            account: Account {
+                id: ACCOUNT.to_owned(),
+                name: "test".to_owned(),
+                plan: Plan::Free,
+            },
             tokens: vec![ApiToken::all_powerful(ACCOUNT, token.as_str())],
             zones: vec![ZONE.to_owned()],
             ..StandinOptions::default()
@@ -88,7 +113,12 @@ impl World {
         let standin = Standin::start(options).await.expect("the stand-in starts");
         let zone = standin.cloud().zones()[0].id.clone();
         let (http, https) = (standin.edge().public_http(), standin.edge().public_https());
-        let client = Client::new(standin.dns_addr(), http.port(), https.port(), standin.ca_pem());
+        let client = Client::new(
+            standin.dns_addr(),
+            http.port(),
+            https.port(),
+            standin.ca_pem(),
+        );
         let dir = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("manifests")).expect("a new folder");
         std::fs::write(dir.path().join("ca.pem"), standin.ca_pem()).expect("a new file");
@@ -98,6 +128,7 @@ impl World {
             token,
             zone,
             dir,
+            _room: room,
         }
     }
 
@@ -265,8 +296,13 @@ impl World {
             comment: Some("made by hand".to_owned()),
             tags: Vec::new(),
         };
-        let batch = RecordBatch { posts: vec![fields], ..RecordBatch::default() };
-        self.cloud().change_records(&self.zone, batch).expect("a valid record");
+        let batch = RecordBatch {
+            posts: vec![fields],
+            ..RecordBatch::default()
+        };
+        self.cloud()
+            .change_records(&self.zone, batch)
+            .expect("a valid record");
     }
 
     /// Another token, which may not write DNS.

@@ -9,7 +9,7 @@ use tests::world::{ACCOUNT, World, within};
 
 async fn world() -> (World, Origin, Origin) {
     let (one, two) = (Origin::start("one").await, Origin::start("two").await);
-    let world = World::start().await;
+    let world = World::start_alone().await;
     world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
     world.write("one.yaml", &service("one", &[one.address]));
     world.write("two.yaml", &service("two", &[two.address]));

@@ -9,7 +9,7 @@ use tests::world::{ACCOUNT, World, within};
 
 async fn world() -> (World, Origin) {
     let origin = Origin::start("app").await;
-    let world = World::start().await;
+    let world = World::start_alone().await;
     world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
     world.write("app.yaml", &service("app", &[origin.address]));
     world.write("route.yaml", &route("app", "app.example.com", "app"));

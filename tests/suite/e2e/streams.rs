@@ -18,7 +18,7 @@ const MIB: u64 = 1 << 20;
 
 async fn world() -> (World, Origin, Cfgw) {
     let origin = Origin::start("app").await;
-    let world = World::start().await;
+    let world = World::start_alone().await;
     world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
     world.write("app.yaml", &service("app", &[origin.address]));
     world.write("route.yaml", &route("app", "app.example.com", "app"));
