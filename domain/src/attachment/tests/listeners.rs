@@ -72,7 +72,8 @@ fn listeners_that_cannot_be_told_apart_are_all_refused() {
     let hostname = Some(Reason::HostnameConflict);
     let protocol = Some(Reason::ProtocolConflict);
     let other = |name| listener(name, Protocol::Other("TCP".into()), 443);
-    let table: Vec<(&str, Vec<Listener>, Vec<Option<Reason>>)> = vec![
+    type Case = (&'static str, Vec<Listener>, Vec<Option<Reason>>);
+    let table: Vec<Case> = vec![
         (
             "different ports",
             vec![https("a"), https("b").on(8443)],
