@@ -253,6 +253,26 @@ fn what_was_applied_stays_so_while_the_edge_does_not_answer() {
 }
 
 #[test]
+fn an_earlier_answer_that_knew_nothing_is_not_called_known() {
+    let failed = |message: &str| HostnameOutcome::Unknown {
+        message: message.to_owned(),
+    };
+    let known = GatewayFacts {
+        last_known: Some(edge_status(&[("app.example.com", failed("earlier"))])),
+        ..serving(&[("app.example.com", failed("now"))])
+    };
+    let conditions = conditions(&with_route(), known);
+    let dns = condition(&conditions, ConditionType::Dns);
+    let found = (dns.truth, dns.reason, dns.message.as_str());
+    let expected = (
+        Truth::Unknown,
+        Reason::EdgeUnavailable,
+        "app.example.com: now",
+    );
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_newer_answer_replaces_what_was_known() {
     let known = GatewayFacts {
         last_known: Some(edge_status(&[(

@@ -78,6 +78,14 @@ fn a_table_has_the_listeners_that_serve_with_their_routes_oldest_first() {
 }
 
 #[test]
+fn a_hostname_that_is_written_twice_stands_in_the_table_once() {
+    let route = http_route("shop/store").to(EDGE);
+    let table = table(&shop().with(route.named("b.org").named("a.org").named("b.org")));
+    let hostnames = &table.listeners[0].routes[0].hostnames;
+    assert_eq!(hostnames, &[host("a.org"), host("b.org")]);
+}
+
+#[test]
 fn a_backend_that_does_not_resolve_keeps_its_share() {
     let mut route = http_route("shop/store")
         .to(EDGE)
