@@ -2,14 +2,13 @@
 //!
 //! [`resolve`] keeps a reason for everything it drops, so that a status is a projection of its result
 //! ([`report`]) and no path forgets a condition.
-
 //!
-//! - [`class`], [`listener`], [`gateway`]: what of our classes, listeners and Gateways is accepted.
-//! - [`parent`]: which listeners a parentRef of a route names, and whether they take it.
-//! - [`clash`]: HTTPRoute and GRPCRoute on one hostname.
-//! - [`fault`]: what in a route cannot be served.
-//! - [`backend`]: where its backends lead.
-//! - [`view`]: what all of them look up; [`unread`]: what could not be read.
+//! - `class`, `listener`, `gateway`: what of our classes, listeners and Gateways is accepted.
+//! - `parent`: which listeners a parentRef of a route names, and whether they take it.
+//! - `clash`: HTTPRoute and GRPCRoute on one hostname.
+//! - `fault`: what in a route cannot be served.
+//! - `backend`: where its backends lead.
+//! - `view`: what all of them look up; `unread`: what could not be read.
 
 mod backend;
 mod clash;

@@ -1,1 +1,13 @@
+//! The rules as tables: a cluster, and what follows from it.
 
+mod backends;
+mod classes;
+mod fixtures;
+mod gateways;
+mod listeners;
+mod order;
+mod parents;
+mod status_of_gateways;
+mod status_of_routes;
+mod tables;
+mod unread;

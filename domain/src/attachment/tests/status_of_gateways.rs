@@ -1,0 +1,407 @@
+use super::fixtures::*;
+use crate::attachment::{GatewayFacts, report};
+use crate::edge::{EdgeErrorKind, HostnameOutcome, IngressOutcome};
+use crate::gateway::{DefectKind, Gateway, Protocol, RouteKind};
+use crate::ports::WorkloadStatus;
+use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::status::{ConditionType, GatewayStatus, Reason, StatusUpdate, Truth};
+
+fn status(cluster: &ClusterSnapshot, known: GatewayFacts) -> GatewayStatus {
+    let updates = report(&resolved(cluster), &facts(known));
+    let status = updates.into_iter().find_map(|update| match update {
+        StatusUpdate::Gateway { status, .. } => Some(status),
+        _ => None,
+    });
+    status.expect("a status of the Gateway")
+}
+
+fn good() -> Gateway {
+    gateway(EDGE).listening(https("web"))
+}
+
+fn with_route() -> ClusterSnapshot {
+    shop().with(http_route("shop/store").to(EDGE).named("app.example.com"))
+}
+
+#[test]
+fn a_class_is_accepted_or_says_why_not() {
+    let bad = empty_cluster().with(class().credentials(object("", "ConfigMap", "infra/cf")));
+    let cases = [
+        (cluster(), Truth::True, Reason::Accepted),
+        (bad, Truth::False, Reason::InvalidParameters),
+    ];
+    for (cluster, truth, reason) in cases {
+        let updates = report(&resolved(&cluster), &facts(serving(&[])));
+        let [StatusUpdate::Class { name, conditions }] = updates.as_slice() else {
+            panic!("{updates:?}");
+        };
+        assert_eq!(name, "cloudflare");
+        assert_eq!(
+            verdict(conditions, ConditionType::Accepted),
+            (truth, reason)
+        );
+        assert_eq!(conditions[0].generation, 3);
+    }
+}
+
+#[test]
+fn a_gateway_is_accepted_with_or_without_some_listeners_or_says_why_not() {
+    let tcp = || listener("tcp", Protocol::Other("TCP".into()), 9000);
+    let addresses = |gateway: Gateway| gateway.flawed("spec.addresses", DefectKind::Unsupported);
+    let refused_class = empty_cluster()
+        .with(class().credentials(object("", "Secret", "infra/cf")))
+        .secret_reading("infra/cf", Reading::Absent);
+    let cases = [
+        (cluster().with(good()), Truth::True, Reason::Accepted),
+        (
+            cluster().with(good().listening(tcp())),
+            Truth::True,
+            Reason::ListenersNotValid,
+        ),
+        (
+            cluster().with(gateway(EDGE).listening(tcp())),
+            Truth::False,
+            Reason::ListenersNotValid,
+        ),
+        (
+            cluster().with(addresses(good())),
+            Truth::False,
+            Reason::UnsupportedAddress,
+        ),
+        (
+            refused_class.with(good()),
+            Truth::False,
+            Reason::InvalidParameters,
+        ),
+    ];
+    for (cluster, truth, reason) in cases {
+        let status = status(&cluster, serving(&[]));
+        let found = verdict(&status.conditions, ConditionType::Accepted);
+        assert_eq!(found, (truth, reason));
+    }
+}
+
+fn edge_says(kind: EdgeErrorKind) -> GatewayFacts {
+    GatewayFacts {
+        edge: Some(Err(edge_error(kind))),
+        ..serving(&[])
+    }
+}
+
+fn away_but_known() -> GatewayFacts {
+    GatewayFacts {
+        last_known: Some(edge_status(&[(
+            "app.example.com",
+            HostnameOutcome::Applied,
+        )])),
+        ..edge_says(EdgeErrorKind::Unavailable)
+    }
+}
+
+#[test]
+fn programmed_needs_an_address_and_a_ready_replica() {
+    let mut no_tunnel = serving(&[]);
+    no_tunnel.edge = no_tunnel.edge.map(|status| {
+        status.map(|s| crate::edge::EdgeStatus {
+            tunnels: Vec::new(),
+            ..s
+        })
+    });
+    let no_replica = GatewayFacts {
+        workload: WorkloadStatus {
+            ready: 0,
+            problems: vec!["replica 0 cannot reach the edge".to_owned()],
+        },
+        ..serving(&[])
+    };
+    let some_ready = GatewayFacts {
+        workload: WorkloadStatus {
+            ready: 1,
+            problems: vec!["replica 1 starts".to_owned()],
+        },
+        ..serving(&[])
+    };
+    let known_but_forbidden = GatewayFacts {
+        edge: Some(Err(edge_error(EdgeErrorKind::Forbidden))),
+        ..away_but_known()
+    };
+    let known_but_stopped = GatewayFacts {
+        workload: WorkloadStatus::default(),
+        ..away_but_known()
+    };
+    let truth = |truth, reason| (truth, reason);
+    let pending = truth(Truth::False, Reason::Pending);
+    let programmed = truth(Truth::True, Reason::Programmed);
+    let refused = |reason| truth(Truth::False, reason);
+    let says = "the edge says so";
+    let cases = [
+        ("all there", serving(&[]), programmed, ".cfargotunnel.com"),
+        ("never asked", GatewayFacts::default(), pending, "tunnel"),
+        ("no tunnel", no_tunnel, pending, "tunnel"),
+        (
+            "no replica",
+            no_replica,
+            pending,
+            "replica 0 cannot reach the edge",
+        ),
+        (
+            "one of two replicas",
+            some_ready,
+            programmed,
+            "replica 1 starts",
+        ),
+        (
+            "no credentials",
+            edge_says(EdgeErrorKind::Credentials),
+            refused(Reason::InvalidParameters),
+            says,
+        ),
+        (
+            "a token that is not accepted",
+            edge_says(EdgeErrorKind::Unauthenticated),
+            refused(Reason::InvalidParameters),
+            says,
+        ),
+        (
+            "a permission missing",
+            edge_says(EdgeErrorKind::Forbidden),
+            refused(Reason::Forbidden),
+            says,
+        ),
+        (
+            "edge away",
+            edge_says(EdgeErrorKind::Unavailable),
+            refused(Reason::EdgeUnavailable),
+            says,
+        ),
+        (
+            "too many requests",
+            edge_says(EdgeErrorKind::RateLimited),
+            refused(Reason::EdgeUnavailable),
+            says,
+        ),
+        (
+            "broker away",
+            edge_says(EdgeErrorKind::BrokerUnavailable),
+            refused(Reason::BrokerUnavailable),
+            says,
+        ),
+        (
+            "name in use",
+            edge_says(EdgeErrorKind::Conflict),
+            pending,
+            says,
+        ),
+        (
+            "edge away, tunnel known",
+            away_but_known(),
+            programmed,
+            "last known",
+        ),
+        (
+            "edge away, tunnel known, no replica",
+            known_but_stopped,
+            pending,
+            "last known",
+        ),
+        (
+            "a permission gone, tunnel known: only the user can mend it",
+            known_but_forbidden,
+            refused(Reason::Forbidden),
+            says,
+        ),
+    ];
+    for (given, known, expected, words) in cases {
+        let status = status(&with_route(), known);
+        let found = condition(&status.conditions, ConditionType::Programmed);
+        assert_eq!((found.truth, found.reason), expected, "{given}: {found:?}");
+        assert!(found.message.contains(words), "{given}: {}", found.message);
+    }
+}
+
+#[test]
+fn a_gateway_that_is_not_served_is_not_programmed_and_has_no_conditions_of_the_edge() {
+    let locked = https("web").certificate(object("", "Secret", "infra/cert"));
+    let cases = [
+        (
+            "refused",
+            good().flawed("spec.addresses", DefectKind::Unsupported),
+            Reason::Invalid,
+        ),
+        (
+            "wrong parameters",
+            good().parameters(object("", "ConfigMap", "shop/x")),
+            Reason::InvalidParameters,
+        ),
+        ("deleting", good().deleting(), Reason::Pending),
+        (
+            "no listener that serves",
+            gateway(EDGE).listening(locked),
+            Reason::Invalid,
+        ),
+    ];
+    for (given, gateway, reason) in cases {
+        let status = status(&cluster().with(gateway), serving(&[]));
+        let found = verdict(&status.conditions, ConditionType::Programmed);
+        assert_eq!(found, (Truth::False, reason), "{given}");
+        let kinds: Vec<_> = status.conditions.iter().map(|c| c.kind).collect();
+        assert_eq!(
+            kinds,
+            [ConditionType::Accepted, ConditionType::Programmed],
+            "{given}"
+        );
+    }
+}
+
+#[test]
+fn the_addresses_are_those_of_the_tunnels_also_while_the_edge_is_away() {
+    let address = "07070707-0707-0707-0707-070707070707.cfargotunnel.com";
+    let cases = [
+        (serving(&[]), vec![address]),
+        (away_but_known(), vec![address]),
+        (GatewayFacts::default(), vec![]),
+    ];
+    for (known, expected) in cases {
+        assert_eq!(status(&with_route(), known).addresses, expected);
+    }
+}
+
+#[test]
+fn ingress_says_whether_the_dashboard_shows_every_hostname() {
+    let mut many = edge_status(&[]);
+    many.ingress = IngressOutcome::CatchAll { hostnames: 1200 };
+    let many = GatewayFacts {
+        edge: Some(Ok(many)),
+        ..serving(&[])
+    };
+    let cases = [
+        (serving(&[]), Truth::True, Reason::Accepted),
+        (many, Truth::False, Reason::TooManyRules),
+        (away_but_known(), Truth::True, Reason::Accepted),
+        (
+            edge_says(EdgeErrorKind::Unavailable),
+            Truth::Unknown,
+            Reason::EdgeUnavailable,
+        ),
+        (GatewayFacts::default(), Truth::Unknown, Reason::Pending),
+    ];
+    for (known, truth, reason) in cases {
+        let status = status(&with_route(), known);
+        let found = verdict(&status.conditions, ConditionType::Ingress);
+        assert_eq!(found, (truth, reason));
+    }
+}
+
+#[test]
+fn dns_of_a_gateway_is_the_worst_of_its_hostnames() {
+    let two = with_route().with(http_route("shop/b").to(EDGE).named("b.example.com"));
+    let applied = || ("app.example.com", HostnameOutcome::Applied);
+    let all = serving(&[applied(), ("b.example.com", HostnameOutcome::Applied)]);
+    let one = serving(&[applied(), ("b.example.com", HostnameOutcome::NoZone)]);
+    let cases = [
+        (
+            "no hostname",
+            shop(),
+            serving(&[]),
+            Truth::True,
+            Reason::NoHostname,
+        ),
+        ("all", two.clone(), all, Truth::True, Reason::Applied),
+        ("one without a zone", two, one, Truth::False, Reason::NoZone),
+    ];
+    for (given, cluster, known, truth, reason) in cases {
+        let status = status(&cluster, known);
+        let found = verdict(&status.conditions, ConditionType::Dns);
+        assert_eq!(found, (truth, reason), "{given}");
+    }
+}
+
+#[test]
+fn every_condition_carries_the_generation_of_the_gateway() {
+    let status = status(&with_route(), serving(&[]));
+    let of_listeners = status.listeners.iter().flat_map(|l| &l.conditions);
+    assert_eq!(status.conditions.len(), 4);
+    for condition in status.conditions.iter().chain(of_listeners) {
+        assert_eq!(condition.generation, 5, "{condition:?}");
+    }
+}
+
+#[test]
+fn listeners_report_in_the_order_written_what_became_of_each() {
+    let edge = gateway(EDGE)
+        .listening(https("good").named("a.org"))
+        .listening(http("twin").named("b.org"))
+        .listening(http("twin-too").named("b.org"))
+        .listening(https("locked").certificate(object("", "Secret", "infra/cert")))
+        .listening(listener("tcp", Protocol::Other("TCP".into()), 9000));
+    let status = status(&cluster().with(edge), serving(&[]));
+    type Row = (&'static str, [(Truth, Reason); 4]);
+    let yes = |reason| (Truth::True, reason);
+    let no = |reason| (Truth::False, reason);
+    let resolved = yes(Reason::ResolvedRefs);
+    let accepted = yes(Reason::Accepted);
+    let calm = no(Reason::NoConflicts);
+    let twin = [
+        no(Reason::HostnameConflict),
+        no(Reason::Invalid),
+        resolved,
+        yes(Reason::HostnameConflict),
+    ];
+    let expected: [Row; 5] = [
+        ("good", [accepted, yes(Reason::Programmed), resolved, calm]),
+        ("twin", twin),
+        ("twin-too", twin),
+        (
+            "locked",
+            [
+                accepted,
+                no(Reason::Invalid),
+                no(Reason::RefNotPermitted),
+                calm,
+            ],
+        ),
+        (
+            "tcp",
+            [
+                no(Reason::UnsupportedProtocol),
+                no(Reason::Invalid),
+                resolved,
+                calm,
+            ],
+        ),
+    ];
+    let found: Vec<(&str, [(Truth, Reason); 4])> = status
+        .listeners
+        .iter()
+        .map(|listener| {
+            let kinds = [
+                ConditionType::Accepted,
+                ConditionType::Programmed,
+                ConditionType::ResolvedRefs,
+                ConditionType::Conflicted,
+            ];
+            (
+                listener.name.as_str(),
+                kinds.map(|kind| verdict(&listener.conditions, kind)),
+            )
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(
+        status.listeners[0].supported_kinds,
+        [RouteKind::Http, RouteKind::Grpc]
+    );
+    assert!(status.listeners[4].supported_kinds.is_empty());
+}
+
+#[test]
+fn a_route_that_lost_every_hostname_is_not_counted() {
+    let taken = HostnameOutcome::Claimed {
+        by: key("apps/other"),
+    };
+    let cases = [(HostnameOutcome::Applied, 1), (taken, 0)];
+    for (outcome, count) in cases {
+        let status = status(&with_route(), serving(&[("app.example.com", outcome)]));
+        assert_eq!(status.listeners[0].attached_routes, count);
+    }
+}
