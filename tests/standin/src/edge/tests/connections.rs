@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::visitor::{get, http1, request, status, text};
+use super::visitor::{get, http1, post, request, status, text};
 use super::{World, soon, until};
 use crate::edge::body::full;
 use crate::edge::{Phase, Pings};
@@ -68,9 +68,8 @@ async fn a_request_that_must_not_be_repeated_fails_with_its_connection() {
     let connector = Uuid::new_v4();
     let first = world.connect_as(connector, 0).await;
     let mut visitor = http1(&world.edge).await;
-    let mut post = request("/held").map(|_| full("data"));
-    *post.method_mut() = http::Method::POST;
-    let held = tokio::spawn(async move { visitor.send_request(post).await });
+    let with_body = post(request("/held")).map(|_| full("data"));
+    let held = tokio::spawn(async move { visitor.send_request(with_body).await });
     until("the request is held", async || {
         first.origin.requests.load(Ordering::Relaxed) == 1
     })
