@@ -50,7 +50,7 @@ async fn a_killed_connection_costs_no_repeatable_request() {
     let response = soon("an answer", held).await.unwrap().unwrap();
     assert_eq!(text(response).await, "released");
     assert_eq!(second.origin.requests.load(Ordering::Relaxed), 1);
-    first.closed().await;
+    assert!(!first.closed().await);
     for _ in 0..10 {
         assert_eq!(status(&get(&world.edge, "/", "").await), 200);
     }
@@ -134,7 +134,7 @@ async fn a_connection_that_unregisters_finishes_its_requests_and_is_then_closed(
     leaving.origin.release.notify_one();
     let response = soon("an answer", held).await.unwrap().unwrap();
     assert_eq!(text(response).await, "released");
-    leaving.closed().await;
+    assert!(leaving.closed().await);
     until("it is forgotten", async || {
         world.edge.connections().is_empty()
     })
