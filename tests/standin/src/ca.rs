@@ -126,3 +126,70 @@ fn file_error(path: &Path, source: io::Error) -> AuthorityError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::sign::SingleCertAndKey;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Whether a client that trusts `pem` accepts `certified` for `name`.
+    async fn accepted(pem: &str, certified: CertifiedKey, name: &'static str) -> bool {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let (near, far) = tokio::io::duplex(16 * 1024);
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let accepting = tokio::spawn(async move { acceptor.accept(far).await.is_ok() });
+        let name = ServerName::try_from(name).unwrap();
+        let connected = TlsConnector::from(Arc::new(client))
+            .connect(name, near)
+            .await;
+        connected.is_ok() && accepting.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_certificate_counts_for_its_names_under_its_own_authority_only() {
+        let authority = CertificateAuthority::generate().unwrap();
+        let other = CertificateAuthority::generate().unwrap();
+        let issue = || authority.issue(&["app.example.com"]).unwrap();
+        for (pem, name, expected) in [
+            (authority.pem(), "app.example.com", true),
+            (authority.pem(), "other.example.com", false),
+            (other.pem(), "app.example.com", false),
+        ] {
+            assert_eq!(accepted(pem, issue(), name).await, expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_authority_kept_in_a_folder_is_the_same_after_a_restart() {
+        let folder = std::env::temp_dir().join(Uuid::new_v4().to_string());
+        let first = CertificateAuthority::open_or_create(&folder).unwrap();
+        let second = CertificateAuthority::open_or_create(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+
+        assert_eq!(first.pem(), second.pem());
+        let certified = second.issue(&["app.example.com"]).unwrap();
+        assert!(accepted(first.pem(), certified, "app.example.com").await);
+    }
+}

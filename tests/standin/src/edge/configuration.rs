@@ -33,10 +33,10 @@ struct Answer {
 /// Pushes every version that the tunnel's configuration takes, as long as the connection lives. The
 /// connection starts to serve when the first push was answered, or there was nothing to push: a
 /// connector without configuration could only answer 503.
-pub(super) async fn keep_current(connection: Arc<Connection>, cloud: Arc<Cloud>, remote: bool) {
+pub(super) async fn keep_current(connection: Arc<Connection>, cloud: Arc<Cloud>) {
     let mut changes = cloud.watch();
     let mut pushed = None;
-    while remote {
+    loop {
         changes.borrow_and_update();
         let current = cloud.configuration(connection.record.tunnel);
         if let Some(new) = current.filter(|c| pushed.is_none_or(|version| version < c.version)) {
@@ -58,7 +58,6 @@ pub(super) async fn keep_current(connection: Arc<Connection>, cloud: Arc<Cloud>,
             return;
         }
     }
-    connection.enter(Phase::Serving);
 }
 
 fn note(cloud: &Cloud, connection: &Connection, pushed: i32, confirmation: &Confirmation) {

@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::control::ControlStream;
-use self::public::{Public, PublicAddresses, SharedListeners};
+use self::public::{Listeners, Public, PublicAddresses};
 pub use self::registry::{Confirmation, Phase};
 use self::registry::{Connection, Registry};
 use crate::ca::CertificateAuthority;
@@ -211,7 +211,7 @@ impl Edge {
     pub async fn start(cloud: Arc<Cloud>, options: EdgeOptions) -> anyhow::Result<Self> {
         let tunnels = listener::bind(&options.tunnel_addresses).await;
         let tunnels = tunnels.context("tunnel listeners")?;
-        let public = SharedListeners::bind(PublicAddresses {
+        let public = Listeners::bind(PublicAddresses {
             http: options.public.http,
             https: options.public.https,
         });
@@ -243,11 +243,7 @@ impl Edge {
         Ok(edge)
     }
 
-    fn open(
-        &self,
-        tunnels: Vec<tokio::net::TcpListener>,
-        public: SharedListeners,
-    ) -> anyhow::Result<()> {
+    fn open(&self, tunnels: Vec<tokio::net::TcpListener>, public: Listeners) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         for (listener, address) in tunnels.into_iter().zip(&self.tunnel_addresses) {
@@ -355,7 +351,7 @@ impl Edge {
     pub async fn come_back(&self) -> anyhow::Result<()> {
         self.leave().await;
         let tunnels = listener::bind(&self.tunnel_addresses).await;
-        let public = SharedListeners::bind(self.public_addresses).await;
+        let public = Listeners::bind(self.public_addresses).await;
         self.open(
             tunnels.context("tunnel listeners")?,
             public.context("public listeners")?,

@@ -32,8 +32,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// Request headers in bytes. Cloudflare documentation: "Connection limits", 128 KB.
 const HEADER_LIMIT: u32 = 128 << 10;
 
-/// The two shared listeners.
-pub(super) struct SharedListeners {
+/// One address's two listeners.
+pub(super) struct Listeners {
     pub(super) http: TcpListener,
     pub(super) https: TcpListener,
 }
@@ -45,7 +45,7 @@ pub(super) struct PublicAddresses {
     pub(super) https: SocketAddr,
 }
 
-impl SharedListeners {
+impl Listeners {
     /// Listens; port 0 takes any.
     pub(super) async fn bind(addresses: PublicAddresses) -> io::Result<Self> {
         Ok(Self {
@@ -97,11 +97,7 @@ impl Public {
     }
 
     /// Opens the shared listeners and follows the tunnels that come and go, until `stop`.
-    pub(super) fn open(
-        self,
-        listeners: SharedListeners,
-        stop: &CancellationToken,
-    ) -> io::Result<()> {
+    pub(super) fn open(self, listeners: Listeners, stop: &CancellationToken) -> io::Result<()> {
         let addresses = listeners.addresses()?;
         self.open_door(listeners.http, Scheme::Http, None, stop);
         self.open_door(listeners.https, Scheme::Https, None, stop);
@@ -141,14 +137,10 @@ impl Public {
                     continue;
                 }
                 let door = stop.child_token();
-                match self.open_tunnel(address, tunnel, ports, &door).await {
-                    Ok(()) => {
-                        open.insert(address, door);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%address, %error, "cannot listen at a tunnel's address");
-                        failed = true;
-                    }
+                if self.open_tunnel(address, tunnel, ports, &door).await {
+                    open.insert(address, door);
+                } else {
+                    failed = true;
                 }
             }
             tokio::select! {
@@ -166,22 +158,29 @@ impl Public {
         })
     }
 
+    /// Opens a tunnel's own two doors, or says that an address cannot be had yet.
     async fn open_tunnel(
         &self,
         address: Ipv4Addr,
         tunnel: Uuid,
         ports: PublicAddresses,
         door: &CancellationToken,
-    ) -> io::Result<()> {
-        let listeners = SharedListeners::bind(PublicAddresses {
+    ) -> bool {
+        let bound = Listeners::bind(PublicAddresses {
             http: (address, ports.http.port()).into(),
             https: (address, ports.https.port()).into(),
-        })
-        .await?;
+        });
+        let listeners = match bound.await {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot listen at a tunnel's address");
+                return false;
+            }
+        };
         let direct = self.direct_addresses.then_some(tunnel);
         self.open_door(listeners.http, Scheme::Http, direct, door);
         self.open_door(listeners.https, Scheme::Https, direct, door);
-        Ok(())
+        true
     }
 
     async fn accept(self, listener: TcpListener, door: Door, stop: CancellationToken) {

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http::Request;
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use jiff::Timestamp;
-use tokio::io::DuplexStream;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +47,7 @@ enum Stage {
     Open(Sender),
     Registered {
         connection: Arc<Connection>,
-        _configuring: AbortOnDropHandle<()>,
+        _configuring: Option<AbortOnDropHandle<()>>,
     },
     Over,
 }
@@ -118,7 +117,7 @@ impl Session {
     /// Opens the control stream and carries it until the connector has left and is idle.
     async fn converse(self: &Arc<Self>, mut sender: Sender) -> anyhow::Result<()> {
         let (ours, io) = tokio::io::duplex(CONTROL_BUFFER);
-        let (reader, writer) = tokio::io::split(ours);
+        let (reader, mut writer) = tokio::io::split(ours);
         let opened = sender.send_request(control_request(body::from_reader(reader))?);
         let opened = timeout(HANDSHAKE_WITHIN, opened);
         let response = opened.await.context("control stream timed out")??;
@@ -134,26 +133,28 @@ impl Session {
             .send(ControlStream { io, session })
             .ok()
             .context("the edge is ending")?;
-        let carried = self.clone().carry(response.into_body(), writer);
-        let _carried = AbortOnDropHandle::new(tokio::spawn(carried));
+        tokio::select! {
+            carried = body::write_to(response.into_body(), &mut writer) => {
+                if let Err(error) = carried {
+                    tracing::debug!(%error, "control stream");
+                }
+                self.leave("control stream ended");
+                self.farewell().await;
+            }
+            () = self.farewell() => {}
+        }
+        // The RPC server ends with its input, and the control stream with the RPC server.
+        writer.shutdown().await?;
+        Ok(())
+    }
+
+    /// Waits until the connector leaves, its requests are answered and the last RPC answer is out.
+    async fn farewell(&self) {
         self.leaving.cancelled().await;
         if let Some(connection) = self.connection() {
             connection.idle().await;
         }
         tokio::time::sleep(LAST_WORDS).await;
-        Ok(())
-    }
-
-    /// Brings the connector's bytes to the RPC server. A control stream that ends is a farewell.
-    async fn carry(
-        self: Arc<Self>,
-        from_connector: Incoming,
-        mut writer: tokio::io::WriteHalf<DuplexStream>,
-    ) {
-        if let Err(error) = body::write_to(from_connector, &mut writer).await {
-            tracing::debug!(%error, "control stream");
-        }
-        self.leave("control stream ended");
     }
 
     /// Registers the connection, or says why not; after a refusal it is closed.
@@ -203,14 +204,16 @@ impl Session {
             location: self.shared.location.clone(),
             remotely_managed: registration.remotely_managed,
         };
-        let configuring = configuration::keep_current(
-            connection.clone(),
-            cloud.clone(),
-            registration.remotely_managed,
-        );
+        let configuring = registration.remotely_managed.then(|| {
+            let keeping = configuration::keep_current(connection.clone(), cloud.clone());
+            AbortOnDropHandle::new(self.shared.runtime.spawn(keeping))
+        });
+        if configuring.is_none() {
+            connection.enter(Phase::Serving);
+        }
         *stage = Stage::Registered {
             connection,
-            _configuring: AbortOnDropHandle::new(self.shared.runtime.spawn(configuring)),
+            _configuring: configuring,
         };
         Ok(accepted)
     }

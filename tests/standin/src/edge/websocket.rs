@@ -36,9 +36,9 @@ pub(super) async fn carry(
         }
     };
     let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
-    if handover.0.send(reader).is_err() {
-        return;
-    }
+    // A connector that has answered all it will may not want the visitor's bytes any more; the
+    // visitor still wants the answer.
+    let _unwanted = handover.0.send(reader);
     if let Err(error) = body::write_to(from_connector, &mut writer).await {
         tracing::debug!(%error, "WebSocket");
     }

@@ -66,7 +66,7 @@ pub(super) struct FakeConnection {
     pub(super) origin: Arc<Origin>,
     pub(super) state: Arc<State>,
     calls: mpsc::UnboundedSender<Call>,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<hyper::Result<()>>,
 }
 
 /// What the edge has said so far.
@@ -95,7 +95,7 @@ impl FakeConnection {
         let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(2_000)
             .serve_connection(TokioIo::new(tls), service);
-        let serving = tokio::spawn(async move { drop(served.await) });
+        let serving = tokio::spawn(served);
         Self {
             origin,
             state,
@@ -127,11 +127,10 @@ impl FakeConnection {
         super::soon("unregistration", answered).await.unwrap();
     }
 
-    /// Waits until the edge has closed the connection.
-    pub(super) async fn closed(&mut self) {
-        super::soon("the edge closes", &mut self.serving)
-            .await
-            .unwrap();
+    /// Waits until the edge has closed the connection, and says whether it did so in an orderly way.
+    pub(super) async fn closed(&mut self) -> bool {
+        let served = super::soon("the edge closes", &mut self.serving).await;
+        served.unwrap().is_ok()
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -15,6 +15,12 @@ use tokio::sync::Notify;
 
 use crate::edge::body::{Body, BoxError, empty, full, incoming};
 
+/// What a WebSocket server adds to its answer.
+const ACCEPTED: [(&str, &str); 2] = [
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Accept", "accepted"),
+];
+
 /// Counts what it gets and waits where a test says so.
 #[derive(Default)]
 pub(super) struct Origin {
@@ -23,6 +29,8 @@ pub(super) struct Origin {
     pub(super) release: Arc<Notify>,
     /// Bytes that `/endless` has given away.
     pub(super) given: Arc<AtomicU64>,
+    /// Bytes that `/websocket-origin-ends` has read.
+    pub(super) received: Arc<AtomicU64>,
     /// Request bodies that failed in `/upload`.
     pub(super) failed_uploads: AtomicU64,
     /// Answers of `/endless` that nobody wants any more.
@@ -44,16 +52,12 @@ impl Origin {
             ),
             "/connector-fails" => connector_failure(),
             "/no-meta" => Response::new(empty()),
-            "/websocket" => from_origin(
-                &[
-                    ("Sec-WebSocket-Accept", "accepted"),
-                    ("Upgrade", "websocket"),
-                ],
-                incoming(request.into_body()),
-            ),
+            "/websocket" => from_origin(&ACCEPTED, incoming(request.into_body())),
             "/no-websocket" => from_origin(&[], full("plain")),
+            "/websocket-refuses-input" => from_origin(&ACCEPTED, full("bye")),
             "/websocket-origin-ends" => {
-                from_origin(&[("Sec-WebSocket-Accept", "accepted")], full("bye"))
+                tokio::spawn(read_all(request.into_body(), self.received.clone()));
+                from_origin(&ACCEPTED, full("bye"))
             }
             "/held" => {
                 self.release.notified().await;
@@ -108,6 +112,13 @@ impl Origin {
             }
         }
         from_origin(&[], full(length.to_string()))
+    }
+}
+
+async fn read_all(mut body: Incoming, received: Arc<AtomicU64>) {
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        received.fetch_add(length as u64, Ordering::Relaxed);
     }
 }
 

@@ -54,7 +54,7 @@ async fn a_refused_connector_learns_why_and_its_connection_is_closed() {
         let refused = connection.register(&credentials, Uuid::new_v4(), 0).await;
 
         assert!(refused.unwrap_err().cause.contains("Unauthorized"));
-        connection.closed().await;
+        assert!(connection.closed().await);
         assert!(world.edge.connections().is_empty());
     }
 }
@@ -80,7 +80,7 @@ async fn a_refusal_can_be_ordered_with_every_field() {
     assert_eq!(refused.cause, "no room");
     assert_eq!(refused.retry_after_nanoseconds, 3_000_000_000);
     assert!(refused.should_retry);
-    first.closed().await;
+    assert!(first.closed().await);
     assert!(accepted.is_ok());
 }
 
@@ -104,7 +104,7 @@ async fn one_connector_holds_one_connection_of_an_index() {
     }
 
     held.unregister().await;
-    held.closed().await;
+    assert!(held.closed().await);
     world.connect_as(connector, 0).await;
 }
 

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::visitor::{get, http1, http2, request, request2, status, text, tls};
+use super::visitor::{get, http1, http2, post, request, request2, status, text, tls};
 use super::{HOST, World, soon, until};
 use crate::edge::body::BoxError;
 
@@ -66,11 +66,11 @@ async fn a_body_goes_up_whole() {
         let body = StreamBody::new(stream::iter(chunks)).boxed_unsync();
         let response = if version == 1 {
             let mut visitor = http1(&world.edge).await;
-            let upload = request("/upload").map(|_| body);
+            let upload = post(request("/upload")).map(|_| body);
             soon("an answer", visitor.send_request(upload)).await
         } else {
             let mut visitor = http2(&world.edge).await;
-            let upload = request2("/upload").map(|_| body);
+            let upload = post(request2("/upload")).map(|_| body);
             soon("an answer", visitor.send_request(upload)).await
         };
         assert_eq!(text(response.unwrap()).await, length.to_string());
@@ -232,11 +232,38 @@ async fn a_websocket_carries_bytes_both_ways_and_each_way_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_the_origin_ends_can_still_be_written_to() {
+async fn a_websocket_that_the_origin_ends_still_carries_the_visitors_bytes() {
+    let world = World::new().await;
+    let connection = world.connect().await;
+    let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
+    let head = upgraded(&mut tcp, "/websocket-origin-ends").await;
+    assert_eq!(status(&head), 101);
+
+    let mut rest = String::new();
+    soon("the origin's end", tcp.read_to_string(&mut rest))
+        .await
+        .unwrap();
+    assert_eq!(rest, "bye");
+    tcp.write_all(b"still here").await.unwrap();
+
+    until("the origin has read it", async || {
+        connection.origin.received.load(Ordering::Relaxed) == 10
+    })
+    .await;
+    assert_eq!(world.edge.connections()[0].in_flight, 1);
+    drop(tcp);
+    until("nothing is in flight", async || {
+        world.edge.connections()[0].in_flight == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_websocket_arrive_when_its_origin_reads_nothing() {
     let world = World::new().await;
     let _connection = world.connect().await;
     let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
-    let head = upgraded(&mut tcp, "/websocket-origin-ends").await;
+    let head = upgraded(&mut tcp, "/websocket-refuses-input").await;
     assert_eq!(status(&head), 101);
 
     let mut rest = String::new();

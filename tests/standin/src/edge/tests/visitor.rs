@@ -101,6 +101,12 @@ pub(super) fn request2(path: &str) -> http::Request<Body> {
     request.body(empty()).unwrap()
 }
 
+/// The same request as a POST.
+pub(super) fn post(mut request: http::Request<Body>) -> http::Request<Body> {
+    *request.method_mut() = http::Method::POST;
+    request
+}
+
 /// The whole body as text.
 pub(super) async fn text(response: http::Response<hyper::body::Incoming>) -> String {
     let body = super::soon("the body ends", response.into_body().collect()).await;
