@@ -1,10 +1,35 @@
 //! The indexed table: answers which rule takes a request.
+//!
+//! A request is looked up in four steps, each by hash:
+//! 1. scheme and port, then the most specific hostname, name one listener; no other is asked afterwards
+//!    (listener isolation);
+//! 2. the effective hostnames of that listener's routes, from the most specific down ([`hosts`]);
+//! 3. the path: exact, then regular expressions, then prefixes from the longest down ([`path`]);
+//! 4. the few matches left, in their order of precedence, for method, headers and query ([`predicate`]).
+//!
+//! The precedence is that of `HTTPRouteRule.matches` in the Gateway API. Where no rule of the best
+//! hostname holds, a less specific hostname of the same listener may take the request: the text speaks of
+//! precedence, not of exclusion.
+
+mod hosts;
+mod listener;
+#[cfg(test)]
+mod oracle;
+mod path;
+mod predicate;
+mod query;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::hosts::HostMap;
+use self::listener::ListenerIndex;
+use self::predicate::Patterns;
 use super::{BackendTarget, RouteTable, Scheme, TableListener, TableRoute, TableRule};
-use crate::gateway::RouteMatch;
+use crate::gateway::{Protocol, RouteMatch};
 
 /// Headers of a request, however they are kept.
 pub trait HeaderLookup {
@@ -45,26 +70,57 @@ pub struct Selected<'t> {
     pub rule_index: usize,
     /// The match that held.
     pub matched: &'t RouteMatch,
+    /// Running totals of the weights of `rule.backends`.
+    shares: &'t [u64],
 }
 
 impl<'t> Selected<'t> {
     /// The backend that a roll of the dice (any number) falls on, by weight. `None` where the rule has no
-    /// backend with a weight.
-    pub fn backend(&self, _dice: u64) -> Option<&'t BackendTarget> {
-        None
+    /// backend with a weight. Two numbers that are apart by the sum of the weights give the same backend.
+    pub fn backend(&self, dice: u64) -> Option<&'t BackendTarget> {
+        let total = self.shares.last().copied().filter(|total| *total > 0)?;
+        let point = dice % total;
+        let index = self.shares.partition_point(|end| *end <= point);
+        Some(&self.rule.backends[index].target)
     }
 }
 
-/// A route table, indexed. Building it is linear in the table, asking it sublinear in hosts and rules.
+/// A route table, indexed. Building it is `n log n` in the table, asking it sublinear in hosts and rules.
 #[derive(Debug)]
 pub struct Matcher {
     table: Arc<RouteTable>,
+    /// Positions in `listeners`, by how a request comes in.
+    entrances: HashMap<(Scheme, u16), HostMap<usize>>,
+    /// In the order of the table.
+    listeners: Vec<ListenerIndex>,
+    /// Running totals of weights, by rule index.
+    shares: Vec<Box<[u64]>>,
 }
 
 impl Matcher {
     /// Indexes a table. A pattern that does not compile never matches; attachment has reported it.
     pub fn new(table: Arc<RouteTable>) -> Self {
-        Self { table }
+        let mut patterns = Patterns::default();
+        let mut listeners = Vec::with_capacity(table.listeners.len());
+        let mut entrances: HashMap<_, HostMap<usize>> = HashMap::new();
+        let mut shares = Vec::new();
+        for (position, listener) in table.listeners.iter().enumerate() {
+            listeners.push(ListenerIndex::new(listener, shares.len(), &mut patterns));
+            let rules = listener.routes.iter().flat_map(|route| &route.rules);
+            shares.extend(rules.map(running_totals));
+            if let Some(scheme) = scheme_of(&listener.protocol) {
+                entrances
+                    .entry((scheme, listener.port))
+                    .or_default()
+                    .get_or_insert_with(listener.hostname.as_ref(), || position);
+            }
+        }
+        Self {
+            table,
+            entrances,
+            listeners,
+            shares,
+        }
     }
 
     /// The table it was made from.
@@ -74,14 +130,45 @@ impl Matcher {
 
     /// Number of rules; [`Selected::rule_index`] is below it.
     pub fn rule_count(&self) -> usize {
-        0
+        self.shares.len()
     }
 
     /// The rule that takes the request, by the precedence of the Gateway API; `None` is a 404.
     pub fn select<H: HeaderLookup + ?Sized>(
         &self,
-        _head: &RequestHead<'_, H>,
+        head: &RequestHead<'_, H>,
     ) -> Option<Selected<'_>> {
-        None
+        let entrance = self.entrances.get(&(head.scheme, head.port))?;
+        let position = *entrance.covering(head.host).next()?;
+        let found = self.listeners[position].select(head)?;
+        let listener = &self.table.listeners[position];
+        let route = &listener.routes[found.route];
+        let rule = &route.rules[found.rule];
+        Some(Selected {
+            listener,
+            route,
+            rule,
+            rule_index: found.rule_index,
+            matched: &rule.matches[found.position],
+            shares: &self.shares[found.rule_index],
+        })
     }
+}
+
+fn scheme_of(protocol: &Protocol) -> Option<Scheme> {
+    match protocol {
+        Protocol::Http => Some(Scheme::Http),
+        Protocol::Https => Some(Scheme::Https),
+        Protocol::Other(_) => None,
+    }
+}
+
+fn running_totals(rule: &TableRule) -> Box<[u64]> {
+    rule.backends
+        .iter()
+        .scan(0, |total, backend| {
+            *total += u64::from(backend.weight);
+            Some(*total)
+        })
+        .collect()
 }

@@ -1,0 +1,330 @@
+//! The same answer, found slowly: the Gateway API's sentences one after the other over the plain table.
+//! Shares no code with the index. The property below holds the two against each other on tables and
+//! requests from a small alphabet, where nearly everything collides.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use regex::Regex;
+
+use super::tests::{Headers, table};
+use super::{HeaderLookup, Matcher, RequestHead};
+use crate::gateway::{
+    HeaderMatch, PathMatch, Protocol, QueryMatch, RouteKind, RouteMatch, TextMatch,
+};
+use crate::names::{Hostname, ObjectKey, Timestamp};
+use crate::route_table::{RouteTable, Scheme, TableListener, TableRoute, TableRule};
+
+/// Listener, route, rule and match, by position.
+type Position = (usize, usize, usize, usize);
+
+fn oracle<H: HeaderLookup>(table: &RouteTable, head: &RequestHead<'_, H>) -> Option<Position> {
+    // "Requests are matched to the most specific listener, and only to routes attached to it."
+    let l = (0..table.listeners.len())
+        .filter(|l| takes(&table.listeners[*l], head))
+        .min_by_key(|l| Reverse(specificity(table.listeners[*l].hostname.as_ref())))?;
+    let listener = &table.listeners[l];
+    let mut holding = Vec::new();
+    for (r, route) in listener.routes.iter().enumerate() {
+        // "If no hostname is specified, the listener's is used."
+        let hostnames: Vec<Option<&Hostname>> = match route.hostnames.as_slice() {
+            [] => vec![listener.hostname.as_ref()],
+            written => written.iter().map(Some).collect(),
+        };
+        let best = hostnames
+            .into_iter()
+            .filter(|name| covers(*name, head.host))
+            .map(specificity)
+            .max();
+        let Some(hostname) = best else { continue };
+        for (k, rule) in route.rules.iter().enumerate() {
+            for (m, written) in rule.matches.iter().enumerate() {
+                if holds(written, head) {
+                    holding.push((rank(hostname, route, written), (l, r, k, m)));
+                }
+            }
+        }
+    }
+    holding.into_iter().min().map(|(_, position)| position)
+}
+
+/// "Precedence is given to the largest number of: characters in a matching non-wildcard hostname,
+/// characters in a matching hostname; Exact path, [RegularExpression,] Prefix path with the largest number
+/// of characters; method match; header matches; query param matches. Then the oldest route by creation
+/// timestamp, then alphabetical order of namespace/name."
+fn rank(hostname: (bool, usize), route: &TableRoute, written: &RouteMatch) -> impl Ord + use<> {
+    let path = match &written.path {
+        PathMatch::Exact(_) => (2, 0),
+        PathMatch::Regex(_) => (1, 0),
+        PathMatch::Prefix(prefix) => (0, prefix.strip_suffix('/').unwrap_or(prefix).len()),
+    };
+    (
+        Reverse(hostname),
+        Reverse(path),
+        Reverse(written.method.is_some()),
+        Reverse(written.headers.len()),
+        Reverse(written.query.len()),
+        route.created,
+        route.key.clone(),
+    )
+}
+
+fn takes<H>(listener: &TableListener, head: &RequestHead<'_, H>) -> bool {
+    let scheme = match head.scheme {
+        Scheme::Http => Protocol::Http,
+        Scheme::Https => Protocol::Https,
+    };
+    listener.protocol == scheme
+        && listener.port == head.port
+        && covers(listener.hostname.as_ref(), head.host)
+}
+
+fn covers(hostname: Option<&Hostname>, host: &str) -> bool {
+    hostname.is_none_or(|hostname| hostname.covers_host(host))
+}
+
+fn specificity(hostname: Option<&Hostname>) -> (bool, usize) {
+    hostname.map_or((false, 0), Hostname::specificity)
+}
+
+fn holds<H: HeaderLookup>(written: &RouteMatch, head: &RequestHead<'_, H>) -> bool {
+    let path = match &written.path {
+        PathMatch::Exact(path) => path == head.path,
+        PathMatch::Regex(pattern) => whole(pattern, head.path),
+        PathMatch::Prefix(prefix) => {
+            let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+            head.path == prefix || head.path.starts_with(&format!("{prefix}/"))
+        }
+    };
+    path && written.method.as_deref().is_none_or(|m| m == head.method)
+        && written.headers.iter().all(|header| {
+            let value = head.headers.joined(&header.name);
+            value.is_some_and(|value| text(&header.value, &value))
+        })
+        && written.query.iter().all(|wanted| {
+            parameters(head.query.unwrap_or(""))
+                .into_iter()
+                .find(|(name, _)| *name == wanted.name)
+                .is_some_and(|(_, value)| text(&wanted.value, &value))
+        })
+}
+
+fn text(wanted: &TextMatch, value: &str) -> bool {
+    match wanted {
+        TextMatch::Exact(text) => text == value,
+        TextMatch::Regex(pattern) => whole(pattern, value),
+    }
+}
+
+fn whole(pattern: &str, value: &str) -> bool {
+    Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(value))
+}
+
+fn parameters(query: &str) -> Vec<(String, String)> {
+    query
+        .split('&')
+        .map(|piece| {
+            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+            let decode = |raw: &str| {
+                raw.replace("%20", " ")
+                    .replace('+', " ")
+                    .replace("%71", "q")
+            };
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+const HOSTNAMES: [&str; 6] = [
+    "a.test",
+    "b.a.test",
+    "*.test",
+    "*.a.test",
+    "*.b.a.test",
+    "other",
+];
+const HOSTS: [&str; 7] = [
+    "a.test",
+    "b.a.test",
+    "c.b.a.test",
+    "test",
+    ".test",
+    "other",
+    "x.test",
+];
+const PATHS: [&str; 12] = [
+    "/", "/a", "/a/", "/a/b", "/a/b/", "/ab", "/b", "//", "/a//b", "/a/b/a", "/b/a", "/%61",
+];
+const PATTERNS: [&str; 6] = ["/a.*", "/(a|b)", "/a|/a/b", "[", "/[ab]/.*", ".*"];
+
+fn hostnames() -> impl Strategy<Value = Option<Hostname>> {
+    prop::option::weighted(0.8, select(&HOSTNAMES[..]).prop_map(|h| h.parse().unwrap()))
+}
+
+fn paths() -> impl Strategy<Value = PathMatch> {
+    let text = || select(&PATHS[..]).prop_map(str::to_owned);
+    prop_oneof![
+        2 => text().prop_map(PathMatch::Exact),
+        4 => text().prop_map(PathMatch::Prefix),
+        1 => select(&PATTERNS[..]).prop_map(|p| PathMatch::Regex(p.to_owned())),
+    ]
+}
+
+fn texts() -> impl Strategy<Value = TextMatch> {
+    prop_oneof![
+        4 => select(&["1", "2", "1,2", "a b", ""][..]).prop_map(|t| TextMatch::Exact(t.to_owned())),
+        1 => select(&["[12]", "1.*", "(", "a b|2"][..]).prop_map(|t| TextMatch::Regex(t.to_owned())),
+    ]
+}
+
+fn matches() -> impl Strategy<Value = RouteMatch> {
+    let headers = (subsequence(vec!["x", "y"], 0..=2), texts()).prop_map(|(names, value)| {
+        let header = |name: &str| HeaderMatch {
+            name: name.to_owned(),
+            value: value.clone(),
+        };
+        names.into_iter().map(header).collect()
+    });
+    let query = (subsequence(vec!["q", "Q"], 0..=2), texts()).prop_map(|(names, value)| {
+        let parameter = |name: &str| QueryMatch {
+            name: name.to_owned(),
+            value: value.clone(),
+        };
+        names.into_iter().map(parameter).collect()
+    });
+    let method = prop::option::weighted(0.3, select(&["GET", "POST"][..]).prop_map(str::to_owned));
+    (paths(), method, headers, query).prop_map(|(path, method, headers, query)| RouteMatch {
+        path,
+        method,
+        headers,
+        query,
+    })
+}
+
+fn routes() -> impl Strategy<Value = TableRoute> {
+    let rule = prop::collection::vec(matches(), 0..4).prop_map(|matches| TableRule {
+        matches,
+        filters: Vec::new(),
+        backends: Vec::new(),
+    });
+    (
+        select(&["a", "b", "c"][..]),
+        select(&["a", "b"][..]),
+        0..2_i64,
+        prop::collection::vec(hostnames(), 0..3),
+        prop::collection::vec(rule, 0..4),
+    )
+        .prop_map(|(namespace, name, created, hostnames, rules)| TableRoute {
+            key: ObjectKey::new(namespace, name),
+            kind: RouteKind::Http,
+            created: Timestamp(created),
+            hostnames: hostnames.into_iter().flatten().collect(),
+            rules,
+        })
+}
+
+fn tables() -> impl Strategy<Value = RouteTable> {
+    let protocols = [
+        Protocol::Http,
+        Protocol::Https,
+        Protocol::Other("TCP".into()),
+    ];
+    let listener = (
+        select(vec![80_u16, 80, 443]),
+        prop::sample::select(protocols.to_vec()),
+        hostnames(),
+        prop::collection::vec(routes(), 0..5),
+    )
+        .prop_map(|(port, protocol, hostname, routes)| TableListener {
+            name: "l".into(),
+            port,
+            protocol,
+            hostname,
+            routes,
+        });
+    prop::collection::vec(listener, 1..5).prop_map(table)
+}
+
+#[derive(Debug)]
+struct Request {
+    scheme: Scheme,
+    port: u16,
+    host: &'static str,
+    method: &'static str,
+    path: &'static str,
+    query: Option<String>,
+    headers: Headers,
+}
+
+fn requests() -> impl Strategy<Value = Request> {
+    let pieces = vec![
+        "q=1", "q=2", "Q=1", "q=a%20b", "Q=a+b", "%71=1", "q", "", "z=1",
+    ];
+    let headers = prop::collection::vec(
+        (select(&["x", "y"][..]), select(&["1", "2", "a b", ""][..])),
+        0..4,
+    );
+    (
+        select(vec![Scheme::Http, Scheme::Https]),
+        select(vec![80_u16, 80, 443]),
+        select(&HOSTS[..]),
+        select(&["GET", "POST", "HEAD"][..]),
+        select(&PATHS[..]),
+        prop::option::of(prop::collection::vec(select(pieces), 0..4).prop_map(|p| p.join("&"))),
+        headers.prop_map(Headers::from_iter),
+    )
+        .prop_map(
+            |(scheme, port, host, method, path, query, headers)| Request {
+                scheme,
+                port,
+                host,
+                method,
+                path,
+                query,
+                headers,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_index_answers_as_the_words_of_the_specification_do(
+        table in tables(),
+        requests in prop::collection::vec(requests(), 1..20),
+    ) {
+        let table = Arc::new(table);
+        let matcher = Matcher::new(Arc::clone(&table));
+        for request in &requests {
+            let head = RequestHead {
+                scheme: request.scheme,
+                port: request.port,
+                host: request.host,
+                method: request.method,
+                path: request.path,
+                query: request.query.as_deref(),
+                headers: &request.headers,
+            };
+            let expected = oracle(&table, &head).map(|(l, r, k, m)| {
+                let route = &table.listeners[l].routes[r];
+                (route, &route.rules[k], &route.rules[k].matches[m])
+            });
+            let found = matcher.select(&head);
+            match (expected, found) {
+                (None, None) => {}
+                (Some((route, rule, matched)), Some(found)) => {
+                    prop_assert!(std::ptr::eq(route, found.route), "{request:?}");
+                    prop_assert!(std::ptr::eq(rule, found.rule), "{request:?}");
+                    prop_assert!(std::ptr::eq(matched, found.matched), "{request:?}");
+                    prop_assert!(found.rule_index < matcher.rule_count());
+                }
+                (expected, found) => prop_assert!(
+                    false, "{request:?}: expected {expected:?}, found {found:?}"
+                ),
+            }
+        }
+    }
+}
