@@ -62,7 +62,10 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let end = offset + line.len();
         // Directives stand before the marker and belong to the document after it.
-        let leading = text[start..offset].lines().all(|line| !is_content(line));
+        let before = &text[start..offset];
+        let leading = !before
+            .lines()
+            .any(|line| is_content(line) || is_marker(line, "---"));
         if is_marker(line, "---") && !leading {
             open.text = &text[start..offset];
             parts.push(std::mem::replace(
@@ -152,6 +155,7 @@ mod tests {
             ("a: 1\n", vec![(1, 1)]),
             ("a: 1\n---\nb: 2", vec![(1, 1), (2, 3)]),
             ("---\na: 1\n---\n# why\n\nb: 2\n---\n", vec![(1, 2), (2, 6)]),
+            ("a: 1\n---\n# empty\n---\nb: 2", vec![(1, 1), (2, 5)]),
             ("%YAML 1.2\n---\na: 1\n", vec![(1, 3)]),
             ("a: 1\n...\nb: 2\n", vec![(1, 1), (2, 3)]),
             ("--- {a: 1}\n--- {b: 2}\n", vec![(1, 1), (2, 2)]),
