@@ -1,1 +1,19 @@
 //! Gateway API and core objects as users write them, and their conversion to domain values.
+//!
+//! [`read`] takes one object as JSON and refuses as little as it can. What the user got wrong becomes a
+//! [`Defect`](domain::gateway::Defect) of the domain value wherever that value can still stand, and so
+//! does every field of a `spec` that no type here reads: a field is served or reported, never ignored.
+//! A [`ReadError`] is left for objects that cannot be told at all.
+//!
+//! The types inside mirror the Go types of the Gateway API under their own names, as far as they are
+//! served.
+
+mod convert;
+mod fields;
+mod metadata;
+mod object;
+mod secret;
+mod types;
+
+pub use object::{Object, ReadError, read};
+pub use secret::Secret;

@@ -12,7 +12,7 @@ pub struct Listener {
     pub name: String,
     /// `None` means all hostnames. A malformed one is `None` with a defect.
     pub hostname: Option<Hostname>,
-    /// 1 to 65535.
+    /// 1 to 65535; 0 with a defect where the written one is out of range.
     pub port: u16,
     /// What the listener speaks.
     pub protocol: Protocol,

@@ -1,5 +1,5 @@
 //! Routes: HTTPRoute and GRPCRoute in one shape. A GRPCRoute is converted at the border to the HTTP
-//! matches that the Gateway API defines for it (POST, `/service/method`).
+//! matches that it stands for (path `/service/method`; gRPC always POSTs, so no method is asked for).
 
 use super::Defect;
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};

@@ -1,0 +1,225 @@
+//! Gateway and its listeners.
+
+use domain::gateway::{
+    AllowedKind, AllowedNamespaces, GATEWAY_GROUP, Gateway, LabelSelector, Listener, ListenerTls,
+    Protocol, RouteKind, SelectorRule,
+};
+use domain::{ObjectKey, ObjectRef};
+
+use super::{references, text};
+use crate::fields::{Fields, is_within};
+use crate::metadata::Header;
+use crate::object::ReadError;
+use crate::types::{
+    self, GatewaySpec, LabelSelectorRequirement, ListenerTLSConfig, LocalParametersReference,
+    RouteGroupKind, RouteNamespaces,
+};
+
+pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadError> {
+    let spec: GatewaySpec = fields.read("spec")?;
+    if spec.gateway_class_name.is_empty() {
+        let message = "it is missing, so the Gateway belongs to no controller; name a GatewayClass";
+        return Err(fields.error("spec.gatewayClassName", message.to_owned()));
+    }
+    let key = header.key();
+    let listeners = spec.listeners.iter().enumerate();
+    let listeners =
+        listeners.map(|(index, written)| listener(fields, &listener_field(index), written, &key));
+    let parameters = spec.infrastructure.and_then(|it| it.parameters_ref);
+    let parameters = parameters.map(|parameters| own_parameters(fields, &parameters, &key));
+    let mut gateway = Gateway {
+        generation: header.metadata.generation,
+        created: header.created(fields)?,
+        deleting: header.is_deleting(),
+        class: spec.gateway_class_name,
+        listeners: listeners.collect(),
+        parameters,
+        annotations: header.annotations(),
+        defects: Vec::new(),
+        key,
+    };
+    hand_out_defects(&mut gateway, fields);
+    Ok(gateway)
+}
+
+fn listener_field(index: usize) -> String {
+    format!("spec.listeners[{index}]")
+}
+
+/// Gives each listener its own defects and the Gateway the rest.
+fn hand_out_defects(gateway: &mut Gateway, fields: &Fields) {
+    for defect in fields.defects() {
+        let mut listeners = gateway.listeners.iter_mut().enumerate();
+        let owner = listeners.find(|(index, _)| is_within(&defect.field, &listener_field(*index)));
+        match owner {
+            Some((_, listener)) => listener.defects.push(defect),
+            None => gateway.defects.push(defect),
+        }
+    }
+}
+
+fn own_parameters(
+    fields: &Fields,
+    written: &LocalParametersReference,
+    own: &ObjectKey,
+) -> ObjectRef {
+    let field = "spec.infrastructure.parametersRef";
+    fields.required(format!("{field}.kind"), &written.kind);
+    fields.required(format!("{field}.name"), &written.name);
+    ObjectRef {
+        group: written.group.clone(),
+        kind: written.kind.clone(),
+        key: ObjectKey::new(&own.namespace, &written.name),
+    }
+}
+
+fn listener(fields: &Fields, field: &str, written: &types::Listener, own: &ObjectKey) -> Listener {
+    fields.required(format!("{field}.name"), &written.name);
+    fields.required(format!("{field}.protocol"), &written.protocol);
+    let allowed = written.allowed_routes.clone().unwrap_or_default();
+    let tls = written.tls.as_ref();
+    Listener {
+        name: written.name.clone(),
+        hostname: text::hostname(
+            fields,
+            format!("{field}.hostname"),
+            written.hostname.as_deref(),
+        ),
+        port: fields
+            .port(format!("{field}.port"), written.port)
+            .unwrap_or(0),
+        protocol: match written.protocol.as_str() {
+            "HTTP" => Protocol::Http,
+            "HTTPS" => Protocol::Https,
+            other => Protocol::Other(other.to_owned()),
+        },
+        tls: tls.map(|tls| listener_tls(fields, &format!("{field}.tls"), tls, own)),
+        namespaces: namespaces(
+            fields,
+            &format!("{field}.allowedRoutes.namespaces"),
+            allowed.namespaces.as_ref(),
+        ),
+        kinds: allowed.kinds.iter().map(allowed_kind).collect(),
+        defects: Vec::new(),
+    }
+}
+
+fn listener_tls(
+    fields: &Fields,
+    field: &str,
+    written: &ListenerTLSConfig,
+    own: &ObjectKey,
+) -> ListenerTls {
+    let mode = written.mode.as_deref().unwrap_or("Terminate");
+    match mode {
+        "Terminate" => {}
+        "Passthrough" => fields.unsupported(
+            format!("{field}.mode"),
+            "Cloudflare's edge terminates TLS, nothing passes through; write Terminate",
+        ),
+        other => fields.invalid(
+            format!("{field}.mode"),
+            format!("{other:?} is no mode; write Terminate"),
+        ),
+    }
+    let certificates = written.certificate_refs.iter().enumerate();
+    let certificates = certificates.map(|(index, certificate)| {
+        fields.required(
+            format!("{field}.certificateRefs[{index}].name"),
+            &certificate.name,
+        );
+        references::target(
+            certificate.group.as_deref(),
+            certificate.kind.as_deref(),
+            (certificate.namespace.as_deref(), &certificate.name),
+            ("", "Secret"),
+            &own.namespace,
+        )
+    });
+    ListenerTls {
+        terminates: mode == "Terminate",
+        certificates: certificates.collect(),
+    }
+}
+
+fn allowed_kind(written: &RouteGroupKind) -> AllowedKind {
+    let group = written.group.as_deref().unwrap_or(GATEWAY_GROUP);
+    match (group, written.kind.as_str()) {
+        (GATEWAY_GROUP, "HTTPRoute") => AllowedKind::Route(RouteKind::Http),
+        (GATEWAY_GROUP, "GRPCRoute") => AllowedKind::Route(RouteKind::Grpc),
+        (group, kind) => AllowedKind::Other(format!("{group}/{kind}")),
+    }
+}
+
+/// What is noted as a defect admits nobody: the narrowest reading is the safe one.
+fn namespaces(
+    fields: &Fields,
+    field: &str,
+    written: Option<&RouteNamespaces>,
+) -> AllowedNamespaces {
+    let from = written.and_then(|it| it.from.as_deref()).unwrap_or("Same");
+    let selector = written.and_then(|it| it.selector.as_ref());
+    match (from, selector) {
+        ("Same", _) => AllowedNamespaces::Same,
+        ("All", _) => AllowedNamespaces::All,
+        ("None", _) => AllowedNamespaces::None,
+        ("Selector", Some(written)) => {
+            label_selector(fields, &format!("{field}.selector"), written)
+                .map_or(AllowedNamespaces::None, AllowedNamespaces::Selector)
+        }
+        ("Selector", None) => {
+            fields.invalid(
+                format!("{field}.selector"),
+                "from is Selector, but there is none; write one",
+            );
+            AllowedNamespaces::None
+        }
+        (other, _) => {
+            fields.invalid(
+                format!("{field}.from"),
+                format!("{other:?} is not known; write Same, All, Selector or None"),
+            );
+            AllowedNamespaces::None
+        }
+    }
+}
+
+fn label_selector(
+    fields: &Fields,
+    field: &str,
+    written: &types::LabelSelector,
+) -> Option<LabelSelector> {
+    let labels = written
+        .match_labels
+        .iter()
+        .map(|(key, value)| Some(SelectorRule::In(key.clone(), vec![value.clone()])));
+    let expressions = written.match_expressions.iter().enumerate();
+    let expressions = expressions.map(|(index, requirement)| {
+        let field = format!("{field}.matchExpressions[{index}]");
+        selector_rule(fields, &field, requirement)
+    });
+    let rules = labels.chain(expressions).collect::<Option<_>>()?;
+    Some(LabelSelector { rules })
+}
+
+fn selector_rule(
+    fields: &Fields,
+    field: &str,
+    written: &LabelSelectorRequirement,
+) -> Option<SelectorRule> {
+    let (key, values) = (written.key.clone(), written.values.clone());
+    fields.required(format!("{field}.key"), &key);
+    Some(match written.operator.as_str() {
+        "In" => SelectorRule::In(key, values),
+        "NotIn" => SelectorRule::NotIn(key, values),
+        "Exists" => SelectorRule::Exists(key),
+        "DoesNotExist" => SelectorRule::DoesNotExist(key),
+        other => {
+            fields.invalid(
+                format!("{field}.operator"),
+                format!("{other:?} is not known; write In, NotIn, Exists or DoesNotExist"),
+            );
+            return None;
+        }
+    })
+}

@@ -1,0 +1,130 @@
+//! Service, EndpointSlice and Namespace. None of them has a status of ours to report on, so what is
+//! wrong in them is an error that names the field.
+
+use std::collections::BTreeMap;
+
+use domain::gateway::{
+    AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
+};
+
+use crate::fields::Fields;
+use crate::metadata::Header;
+use crate::object::ReadError;
+use crate::types::{self, EndpointPort, ServiceSpec};
+
+/// Label that names the Service of an EndpointSlice.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Label that every namespace carries with its own name.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Reads a Service. Ports of other protocols than TCP are left out.
+pub(crate) fn service(header: &Header, fields: &Fields) -> Result<Service, ReadError> {
+    let spec: ServiceSpec = fields.read("spec")?;
+    let ports = spec.ports.iter().enumerate();
+    let ports = ports
+        .filter(|(_, port)| is_tcp(port.protocol.as_deref()))
+        .map(|(index, port)| {
+            Ok(ServicePort {
+                name: port.name.clone().unwrap_or_default(),
+                port: tcp_port(fields, &format!("spec.ports[{index}].port"), port.port)?,
+                protocol: app_protocol(port.app_protocol.as_deref()),
+            })
+        });
+    let is_external = spec.r#type.as_deref() == Some("ExternalName");
+    Ok(Service {
+        key: header.key(),
+        ports: ports.collect::<Result<_, ReadError>>()?,
+        external_name: spec.external_name.filter(|_| is_external),
+    })
+}
+
+/// Reads an EndpointSlice. Ports without a number or of other protocols than TCP are left out; of an
+/// endpoint's addresses the first counts, because Kubernetes gives the others no meaning.
+pub(crate) fn endpoint_slice(header: &Header, fields: &Fields) -> Result<EndpointSlice, ReadError> {
+    let address_type: String = fields.read("addressType")?;
+    let written: Vec<types::Endpoint> = fields.read("endpoints")?;
+    let mut endpoints = Vec::with_capacity(written.len());
+    for (index, endpoint) in written.iter().enumerate() {
+        let field = format!("endpoints[{index}].addresses[0]");
+        let ready = endpoint.conditions.ready.unwrap_or(true);
+        endpoints.push(Endpoint {
+            host: endpoint_host(fields, &field, &address_type, endpoint)?,
+            ready,
+            serving: endpoint.conditions.serving.unwrap_or(ready),
+        });
+    }
+    Ok(EndpointSlice {
+        key: header.key(),
+        service: header.labels().remove(SERVICE_NAME).unwrap_or_default(),
+        ports: slice_ports(fields)?,
+        endpoints,
+    })
+}
+
+fn slice_ports(fields: &Fields) -> Result<BTreeMap<String, u16>, ReadError> {
+    let written: Vec<EndpointPort> = fields.read("ports")?;
+    let mut ports = BTreeMap::new();
+    for (index, port) in written.into_iter().enumerate() {
+        if let (Some(number), true) = (port.port, is_tcp(port.protocol.as_deref())) {
+            let number = tcp_port(fields, &format!("ports[{index}].port"), number)?;
+            ports.insert(port.name.unwrap_or_default(), number);
+        }
+    }
+    Ok(ports)
+}
+
+/// Reads a Namespace.
+pub(crate) fn namespace(header: &Header) -> Namespace {
+    let name = header.metadata.name.clone();
+    let mut labels = header.labels();
+    labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
+    Namespace { name, labels }
+}
+
+fn endpoint_host(
+    fields: &Fields,
+    field: &str,
+    address_type: &str,
+    endpoint: &types::Endpoint,
+) -> Result<EndpointHost, ReadError> {
+    let Some(address) = endpoint.addresses.first() else {
+        let message = "it is missing; write the address of the endpoint";
+        return Err(fields.error(field, message.to_owned()));
+    };
+    match (address_type, address.parse()) {
+        ("FQDN", _) => Ok(EndpointHost::Name(address.clone())),
+        ("IPv4" | "IPv6", Ok(address)) => Ok(EndpointHost::Address(address)),
+        ("IPv4" | "IPv6", Err(_)) => {
+            let message = format!("{address:?} is no address of type {address_type}; write one");
+            Err(fields.error(field, message))
+        }
+        (other, _) => {
+            let message = format!("{other:?} is no address type; write IPv4, IPv6 or FQDN");
+            Err(fields.error("addressType", message))
+        }
+    }
+}
+
+/// TCP where nothing is written.
+fn is_tcp(protocol: Option<&str>) -> bool {
+    matches!(protocol, None | Some("TCP" | ""))
+}
+
+/// Names of KEP-3726, and IANA's `http`.
+fn app_protocol(written: Option<&str>) -> AppProtocol {
+    match written {
+        None | Some("" | "http") => AppProtocol::Http1,
+        Some("kubernetes.io/h2c") => AppProtocol::H2c,
+        Some("kubernetes.io/ws") => AppProtocol::WebSocket,
+        Some(other) => AppProtocol::Other(other.to_owned()),
+    }
+}
+
+fn tcp_port(fields: &Fields, field: &str, port: i64) -> Result<u16, ReadError> {
+    let valid = u16::try_from(port).ok().filter(|port| *port > 0);
+    valid.ok_or_else(|| {
+        let message = format!("{port} is no port; write one from 1 to 65535");
+        fields.error(field, message)
+    })
+}

@@ -1,0 +1,138 @@
+//! Matches of HTTPRoute rules.
+
+use std::collections::HashSet;
+
+use domain::gateway::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch};
+
+use super::text;
+use crate::fields::Fields;
+use crate::types::{HTTPHeaderMatch, HTTPPathMatch, HTTPQueryParamMatch, HTTPRouteMatch};
+
+/// Methods that a match may ask for (Gateway API, `HTTPMethod`).
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
+
+/// The match for everything, which stands where none is written.
+pub(crate) fn everything() -> RouteMatch {
+    RouteMatch {
+        path: PathMatch::Prefix("/".to_owned()),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    }
+}
+
+/// `rule.matches`. A match that cannot be told is noted and left out: leaving out only a part of it
+/// would widen it. A rule may therefore be left without any, and then takes nothing.
+pub(crate) fn matches(fields: &Fields, rule: &str, written: &[HTTPRouteMatch]) -> Vec<RouteMatch> {
+    if written.is_empty() {
+        return vec![everything()];
+    }
+    let one = |(index, written): (usize, &HTTPRouteMatch)| {
+        http_match(fields, &format!("{rule}.matches[{index}]"), written)
+    };
+    written.iter().enumerate().filter_map(one).collect()
+}
+
+fn http_match(fields: &Fields, field: &str, written: &HTTPRouteMatch) -> Option<RouteMatch> {
+    let path = match &written.path {
+        None => Some(everything().path),
+        Some(path) => path_match(fields, &format!("{field}.path"), path),
+    };
+    let headers = headers(fields, field, &written.headers);
+    let query = query(fields, field, &written.query_params);
+    if let Some(method) = &written.method
+        && !METHODS.contains(&method.as_str())
+    {
+        fields.invalid(
+            format!("{field}.method"),
+            format!(
+                "{method:?} is no method; write one of {}",
+                METHODS.join(", ")
+            ),
+        );
+    }
+    Some(RouteMatch {
+        path: path?,
+        method: written.method.clone(),
+        headers: headers?,
+        query: query?,
+    })
+}
+
+fn path_match(fields: &Fields, field: &str, written: &HTTPPathMatch) -> Option<PathMatch> {
+    let value = written.value.as_deref().unwrap_or("/").to_owned();
+    let value_field = || format!("{field}.value");
+    match written.r#type.as_deref().unwrap_or("PathPrefix") {
+        "Exact" => {
+            text::absolute_path(fields, value_field(), &value);
+            Some(PathMatch::Exact(value))
+        }
+        "PathPrefix" => {
+            text::absolute_path(fields, value_field(), &value);
+            Some(PathMatch::Prefix(value))
+        }
+        "RegularExpression" => Some(PathMatch::Regex(value)),
+        other => {
+            fields.invalid(
+                format!("{field}.type"),
+                format!("{other:?} is no type; write Exact, PathPrefix or RegularExpression"),
+            );
+            None
+        }
+    }
+}
+
+/// `match.headers`. Of several with one name, whatever its case, the first counts.
+pub(crate) fn headers(
+    fields: &Fields,
+    field: &str,
+    written: &[HTTPHeaderMatch],
+) -> Option<Vec<HeaderMatch>> {
+    let mut seen = HashSet::new();
+    let mut matches = Vec::with_capacity(written.len());
+    for (index, header) in written.iter().enumerate() {
+        let field = format!("{field}.headers[{index}]");
+        let name = text::header_name(fields, format!("{field}.name"), &header.name);
+        let value = text_match(fields, &field, header.r#type.as_deref(), &header.value);
+        if seen.insert(name.clone()) {
+            matches.push(value.map(|value| HeaderMatch { name, value }));
+        }
+    }
+    matches.into_iter().collect()
+}
+
+fn query(fields: &Fields, field: &str, written: &[HTTPQueryParamMatch]) -> Option<Vec<QueryMatch>> {
+    let mut seen = HashSet::new();
+    let mut matches = Vec::with_capacity(written.len());
+    for (index, parameter) in written.iter().enumerate() {
+        let field = format!("{field}.queryParams[{index}]");
+        fields.required(format!("{field}.name"), &parameter.name);
+        let value = text_match(
+            fields,
+            &field,
+            parameter.r#type.as_deref(),
+            &parameter.value,
+        );
+        if seen.insert(&parameter.name) {
+            let name = parameter.name.clone();
+            matches.push(value.map(|value| QueryMatch { name, value }));
+        }
+    }
+    matches.into_iter().collect()
+}
+
+fn text_match(fields: &Fields, field: &str, kind: Option<&str>, value: &str) -> Option<TextMatch> {
+    match kind.unwrap_or("Exact") {
+        "Exact" => Some(TextMatch::Exact(value.to_owned())),
+        "RegularExpression" => Some(TextMatch::Regex(value.to_owned())),
+        other => {
+            fields.invalid(
+                format!("{field}.type"),
+                format!("{other:?} is no type; write Exact or RegularExpression"),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! From written types to domain values: defaults filled in, rules checked, defects noted.
+
+pub(crate) mod gateway;
+pub(crate) mod gateway_class;
+pub(crate) mod grpc_route;
+pub(crate) mod http_route;
+pub(crate) mod kubernetes;
+pub(crate) mod reference_grant;
+
+mod filters;
+mod matches;
+mod references;
+mod text;

@@ -1,0 +1,47 @@
+//! ReferenceGrant.
+
+use domain::gateway::{GrantFrom, GrantTo, ReferenceGrant};
+
+use crate::fields::Fields;
+use crate::metadata::Header;
+use crate::object::ReadError;
+use crate::types::{ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo};
+
+/// A grant has no status to report a defect on, and half of one could permit more than its author meant:
+/// it is read whole or not at all.
+pub(crate) fn read(header: &Header, fields: &Fields) -> Result<ReferenceGrant, ReadError> {
+    let spec: ReferenceGrantSpec = fields.read("spec")?;
+    for (index, from) in spec.from.iter().enumerate() {
+        fields.required(format!("spec.from[{index}].kind"), &from.kind);
+        fields.required(format!("spec.from[{index}].namespace"), &from.namespace);
+    }
+    for (index, to) in spec.to.iter().enumerate() {
+        fields.required(format!("spec.to[{index}].kind"), &to.kind);
+    }
+    let grant = ReferenceGrant {
+        key: header.key(),
+        from: spec.from.into_iter().map(from).collect(),
+        to: spec.to.into_iter().map(to).collect(),
+    };
+    let error = |field: &str, message: String| fields.error(field, message);
+    match fields.defects().first() {
+        Some(defect) => Err(error(&defect.field, defect.message.clone())),
+        None => Ok(grant),
+    }
+}
+
+fn from(written: ReferenceGrantFrom) -> GrantFrom {
+    GrantFrom {
+        group: written.group,
+        kind: written.kind,
+        namespace: written.namespace,
+    }
+}
+
+fn to(written: ReferenceGrantTo) -> GrantTo {
+    GrantTo {
+        group: written.group,
+        kind: written.kind,
+        name: written.name.filter(|name| !name.is_empty()),
+    }
+}

@@ -1,0 +1,51 @@
+//! Rules for single texts.
+
+use domain::Hostname;
+
+use crate::fields::Fields;
+
+/// A hostname, `None` where none is written or the written one is noted as a defect.
+pub(crate) fn hostname(fields: &Fields, field: String, text: Option<&str>) -> Option<Hostname> {
+    let text = text.filter(|text| !text.is_empty())?;
+    Hostname::parse(text)
+        .map_err(|error| fields.invalid(field, error.to_string()))
+        .ok()
+}
+
+/// A header name in lower case (RFC 9110, `token`). Notes a defect where it is none.
+pub(crate) fn header_name(fields: &Fields, field: String, name: &str) -> String {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        fields.invalid(
+            field,
+            format!("{name:?} is no header name; use letters, digits and `-`"),
+        );
+    }
+    name.to_ascii_lowercase()
+}
+
+/// A header value as it may be sent (RFC 9110, `field-value`). Notes a defect where it is none.
+pub(crate) fn header_value(fields: &Fields, field: String, value: &str) -> String {
+    if value
+        .bytes()
+        .any(|byte| byte != b'\t' && byte.is_ascii_control())
+    {
+        fields.invalid(field, "it holds a control character; remove it");
+    }
+    value.to_owned()
+}
+
+/// Checks a path that is compared byte by byte (validation of `HTTPPathMatch` in the Gateway API).
+pub(crate) fn absolute_path(fields: &Fields, field: String, path: &str) {
+    const NEVER_INSIDE: [&str; 5] = ["//", "/./", "/../", "#", "%2f"];
+    if !path.starts_with('/') {
+        fields.invalid(field, format!("{path:?} must start with `/`"));
+        return;
+    }
+    let lower = path.to_ascii_lowercase();
+    let inside = NEVER_INSIDE.iter().find(|text| lower.contains(**text));
+    let at_the_end = ["/..", "/."].iter().find(|text| path.ends_with(**text));
+    if let Some(text) = inside.or(at_the_end) {
+        fields.invalid(field, format!("{path:?} must not hold `{text}`"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The fields of one object: read into types, checked, and reported by their paths.
+
+use std::cell::RefCell;
+
+use domain::ObjectRef;
+use domain::gateway::{Defect, DefectKind};
+use serde::de::DeserializeOwned;
+use serde_ignored::Path;
+use serde_json::Value;
+
+use crate::object::{ReadError, wrong_type};
+
+/// An object's fields, with the defects found in them so far.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    reference: ObjectRef,
+    value: Value,
+    defects: RefCell<Vec<Defect>>,
+    /// Paths of written fields that no type read.
+    unread: RefCell<Vec<String>>,
+}
+
+impl Fields {
+    pub(crate) fn new(reference: ObjectRef, value: Value) -> Self {
+        Self {
+            reference,
+            value,
+            defects: RefCell::default(),
+            unread: RefCell::default(),
+        }
+    }
+
+    /// A top-level field, null where it is absent.
+    pub(crate) fn raw(&self, name: &str) -> &Value {
+        &self.value[name]
+    }
+
+    /// Reads a top-level field. What is written in it and not read is remembered for
+    /// [`defects`](Self::defects).
+    pub(crate) fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ReadError> {
+        let value = &self.value[name];
+        if value.is_null() {
+            return Ok(T::default());
+        }
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+        let result = serde_ignored::deserialize(tracked, |path: Path<'_>| {
+            if !is_unwritten(at(value, &path)) {
+                self.unread.borrow_mut().push(render(name, &path));
+            }
+        });
+        result.map_err(|error| {
+            let path = track.path().to_string();
+            let field = match path.as_str() {
+                "." => name.to_owned(),
+                path if path.starts_with('[') => format!("{name}{path}"),
+                path => format!("{name}.{path}"),
+            };
+            self.error(&field, wrong_type(&error))
+        })
+    }
+
+    /// An error about the whole object.
+    pub(crate) fn error(&self, field: &str, message: String) -> ReadError {
+        let ObjectRef { kind, key, .. } = &self.reference;
+        let object = match key.namespace.as_str() {
+            "" => format!("{kind} {}", key.name),
+            _ => self.reference.to_string(),
+        };
+        ReadError {
+            reference: Some(self.reference.clone()),
+            object,
+            field: field.to_owned(),
+            message,
+        }
+    }
+
+    /// Notes a value that breaks a rule of the API.
+    pub(crate) fn invalid(&self, field: impl Into<String>, message: impl Into<String>) {
+        self.defect(field.into(), DefectKind::Invalid, message.into());
+    }
+
+    /// Notes a valid value that is not served.
+    pub(crate) fn unsupported(&self, field: impl Into<String>, message: impl Into<String>) {
+        self.defect(field.into(), DefectKind::Unsupported, message.into());
+    }
+
+    fn defect(&self, field: String, kind: DefectKind, message: String) {
+        self.defects.borrow_mut().push(Defect {
+            field,
+            kind,
+            message,
+        });
+    }
+
+    /// A TCP port. Notes a defect where it is not one.
+    pub(crate) fn port(&self, field: impl Into<String>, port: i64) -> Option<u16> {
+        let valid = u16::try_from(port).ok().filter(|port| *port > 0);
+        if valid.is_none() {
+            self.invalid(
+                field,
+                format!("{port} is no port; write one from 1 to 65535"),
+            );
+        }
+        valid
+    }
+
+    /// A text that must be written. Notes a defect where it is empty.
+    pub(crate) fn required(&self, field: impl Into<String>, text: &str) {
+        if text.is_empty() {
+            self.invalid(field, "it is missing or empty; write it");
+        }
+    }
+
+    /// Every defect: those noted, and each written field that nobody read. A field inside one that is
+    /// reported already is not reported again.
+    pub(crate) fn defects(&self) -> Vec<Defect> {
+        let mut defects = self.defects.borrow().clone();
+        let noted: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
+        let covered = |field: &str| noted.iter().any(|noted| is_within(field, noted));
+        let unread = self.unread.borrow();
+        defects.extend(unread.iter().filter(|field| !covered(field)).map(|field| {
+            Defect {
+                field: field.clone(),
+                kind: DefectKind::Unsupported,
+                message: "this field is not served by this version; remove it, or check its \
+                              spelling"
+                    .to_owned(),
+            }
+        }));
+        defects
+    }
+}
+
+/// Whether a field is another one or lies inside it.
+pub(crate) fn is_within(field: &str, outer: &str) -> bool {
+    field
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Whether a field says nothing: the empty list means the same as its absence.
+fn is_unwritten(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn at<'v>(root: &'v Value, path: &Path<'_>) -> &'v Value {
+    match path {
+        Path::Root => root,
+        Path::Seq { parent, index } => &at(root, parent)[*index],
+        Path::Map { parent, key } => &at(root, parent)[key.as_str()],
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => at(root, parent),
+    }
+}
+
+/// A path as the API's own messages write it: `spec.rules[0].filters[1].cors`.
+fn render(root: &str, path: &Path<'_>) -> String {
+    match path {
+        Path::Root => root.to_owned(),
+        Path::Seq { parent, index } => format!("{}[{index}]", render(root, parent)),
+        Path::Map { parent, key } => format!("{}.{key}", render(root, parent)),
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => render(root, parent),
+    }
+}

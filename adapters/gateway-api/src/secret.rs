@@ -1,0 +1,94 @@
+//! Secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::ObjectKey;
+use secrecy::{ExposeSecret, SecretSlice};
+use serde_json::{Map, Value};
+
+use crate::fields::Fields;
+use crate::metadata::Header;
+use crate::object::ReadError;
+
+/// A Secret. Its values cannot be printed and are wiped when dropped.
+pub struct Secret {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    values: BTreeMap<String, SecretSlice<u8>>,
+}
+
+impl Secret {
+    /// Names of its keys, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The bytes under a key.
+    pub fn value(&self, key: &str) -> Option<&SecretSlice<u8>> {
+        self.values.get(key)
+    }
+
+    /// Whether both hold the same under the same keys.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.values.len() == other.values.len()
+            && self.values.iter().all(|(key, value)| {
+                other
+                    .value(key)
+                    .is_some_and(|other| value.expose_secret() == other.expose_secret())
+            })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret")
+            .field("key", &self.key)
+            .field("keys", &self.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads `data` and, over it, `stringData`. Messages name keys, never values.
+pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Secret, ReadError> {
+    let mut values = BTreeMap::new();
+    for (key, text) in texts(fields, "data")? {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| {
+            let message = "it is not base64; encode it, or write it plainly under stringData";
+            fields.error(&format!("data.{key}"), message.to_owned())
+        })?;
+        values.insert(key.clone(), bytes.into());
+    }
+    for (key, text) in texts(fields, "stringData")? {
+        values.insert(key.clone(), text.as_bytes().to_vec().into());
+    }
+    Ok(Secret {
+        key: header.key(),
+        values,
+    })
+}
+
+fn texts<'f>(
+    fields: &'f Fields,
+    field: &'static str,
+) -> Result<impl Iterator<Item = (&'f String, &'f str)>, ReadError> {
+    static NOTHING: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    let map = match fields.raw(field) {
+        Value::Null => &*NOTHING,
+        Value::Object(map) => map,
+        _ => {
+            let message = "it must be a map of keys to texts";
+            return Err(fields.error(field, message.to_owned()));
+        }
+    };
+    if let Some((key, _)) = map.iter().find(|(_, value)| !value.is_string()) {
+        let message = "it must be a text; put it in quotes";
+        return Err(fields.error(&format!("{field}.{key}"), message.to_owned()));
+    }
+    Ok(map
+        .iter()
+        .filter_map(|(key, value)| Some((key, value.as_str()?))))
+}

@@ -1,0 +1,102 @@
+use super::{BackendRef, ParentReference, api_type};
+
+api_type! {
+    /// `HTTPRoute.spec`.
+    HTTPRouteSpec {
+        parent_refs: Vec<ParentReference>,
+        hostnames: Vec<String>,
+        rules: Option<Vec<HTTPRouteRule>>,
+    }
+}
+
+api_type! {
+    /// One of `HTTPRoute.spec.rules`.
+    HTTPRouteRule {
+        name: Option<String>,
+        matches: Vec<HTTPRouteMatch>,
+        filters: Vec<HTTPRouteFilter>,
+        backend_refs: Vec<BackendRef>,
+    }
+}
+
+api_type! {
+    /// One of `rule.matches`.
+    HTTPRouteMatch {
+        path: Option<HTTPPathMatch>,
+        headers: Vec<HTTPHeaderMatch>,
+        query_params: Vec<HTTPQueryParamMatch>,
+        method: Option<String>,
+    }
+}
+
+api_type! {
+    /// `match.path`.
+    HTTPPathMatch {
+        r#type: Option<String>,
+        value: Option<String>,
+    }
+}
+
+api_type! {
+    /// One of `match.headers`; the same for `GRPCHeaderMatch`.
+    HTTPHeaderMatch {
+        r#type: Option<String>,
+        name: String,
+        value: String,
+    }
+}
+
+api_type! {
+    /// One of `match.queryParams`.
+    HTTPQueryParamMatch {
+        r#type: Option<String>,
+        name: String,
+        value: String,
+    }
+}
+
+api_type! {
+    /// One of `rule.filters`. Kinds of filter that are not served have no field.
+    HTTPRouteFilter {
+        r#type: String,
+        request_header_modifier: Option<HTTPHeaderFilter>,
+        request_redirect: Option<HTTPRequestRedirectFilter>,
+    }
+}
+
+api_type! {
+    /// `filter.requestHeaderModifier`.
+    HTTPHeaderFilter {
+        set: Vec<HTTPHeader>,
+        add: Vec<HTTPHeader>,
+        remove: Vec<String>,
+    }
+}
+
+api_type! {
+    /// A header with its value.
+    HTTPHeader {
+        name: String,
+        value: String,
+    }
+}
+
+api_type! {
+    /// `filter.requestRedirect`.
+    HTTPRequestRedirectFilter {
+        scheme: Option<String>,
+        hostname: Option<String>,
+        path: Option<HTTPPathModifier>,
+        port: Option<i64>,
+        status_code: Option<i64>,
+    }
+}
+
+api_type! {
+    /// `filter.requestRedirect.path`.
+    HTTPPathModifier {
+        r#type: String,
+        replace_full_path: Option<String>,
+        replace_prefix_match: Option<String>,
+    }
+}

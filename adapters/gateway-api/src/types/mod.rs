@@ -1,0 +1,32 @@
+//! Objects as users write them, named and shaped as the Go types of the Gateway API (`apis/v1`) and of
+//! Kubernetes' core. Only fields that are served have a place; whatever else is written in a `spec` is
+//! found while reading and reported under its path. Numbers keep the range of JSON, so that a port of
+//! 70000 is a value to report on, not a failure to read. No type is flattened, tagged or untagged: those
+//! would hide unread fields from `serde_ignored`.
+
+mod gateway;
+mod grpc_route;
+mod http_route;
+mod kubernetes;
+mod reference_grant;
+mod shared;
+
+pub(crate) use gateway::*;
+pub(crate) use grpc_route::*;
+pub(crate) use http_route::*;
+pub(crate) use kubernetes::*;
+pub(crate) use reference_grant::*;
+pub(crate) use shared::*;
+
+/// Declares a type that mirrors a Go struct: every field may be absent.
+macro_rules! api_type {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        pub(crate) struct $name {
+            $(pub(crate) $field: $type,)*
+        }
+    };
+}
+use api_type;

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use super::api_type;
+
+api_type! {
+    /// What a route attaches to.
+    ParentReference {
+        group: Option<String>,
+        kind: Option<String>,
+        namespace: Option<String>,
+        name: String,
+        section_name: Option<String>,
+        port: Option<i64>,
+    }
+}
+
+api_type! {
+    /// `HTTPBackendRef` and `GRPCBackendRef`, whose own filters are not served.
+    BackendRef {
+        group: Option<String>,
+        kind: Option<String>,
+        name: String,
+        namespace: Option<String>,
+        port: Option<i64>,
+        weight: Option<i64>,
+    }
+}
+
+api_type! {
+    /// A certificate.
+    SecretObjectReference {
+        group: Option<String>,
+        kind: Option<String>,
+        name: String,
+        namespace: Option<String>,
+    }
+}
+
+api_type! {
+    /// Parameters of a GatewayClass, in any namespace.
+    ParametersReference {
+        group: String,
+        kind: String,
+        name: String,
+        namespace: Option<String>,
+    }
+}
+
+api_type! {
+    /// Parameters of a Gateway, in its own namespace.
+    LocalParametersReference {
+        group: String,
+        kind: String,
+        name: String,
+    }
+}
+
+api_type! {
+    /// Kubernetes' label selector.
+    LabelSelector {
+        match_labels: BTreeMap<String, String>,
+        match_expressions: Vec<LabelSelectorRequirement>,
+    }
+}
+
+api_type! {
+    /// One requirement of a label selector.
+    LabelSelectorRequirement {
+        key: String,
+        operator: String,
+        values: Vec<String>,
+    }
+}

@@ -1,0 +1,76 @@
+//! Manifests in, domain values and defects out.
+
+mod gateways;
+mod objects;
+mod routes;
+
+use adapter_gateway_api::{Object, read};
+use domain::gateway::{Defect, DefectKind, Gateway, GatewayClass, Route};
+use domain::{ObjectKey, ObjectRef};
+use serde_json::Value;
+
+pub(crate) fn value(yaml: &str) -> Value {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+pub(crate) fn object(yaml: &str) -> Object {
+    read(value(yaml)).unwrap()
+}
+
+pub(crate) fn gateway(spec: &str) -> Gateway {
+    let yaml = format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: web, namespace: \
+         apps}}\nspec:\n  gatewayClassName: cloudflare\n{spec}"
+    );
+    match object(&yaml) {
+        Object::Gateway(gateway) => gateway,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn class(spec: &str) -> GatewayClass {
+    let yaml = format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {{name: \
+         cloudflare}}\nspec:\n  controllerName: example.com/controller\n{spec}"
+    );
+    match object(&yaml) {
+        Object::GatewayClass(class) => class,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn route(kind: &str, spec: &str) -> Route {
+    let yaml = format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: r, namespace: \
+         apps}}\nspec:\n{spec}"
+    );
+    match object(&yaml) {
+        Object::Route(route) => route,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn http_route(spec: &str) -> Route {
+    route("HTTPRoute", spec)
+}
+
+/// `kind field` of each defect, in the order of their fields.
+pub(crate) fn summary(defects: &[Defect]) -> Vec<String> {
+    let mut lines: Vec<String> = defects
+        .iter()
+        .map(|defect| match defect.kind {
+            DefectKind::Invalid => format!("invalid {}", defect.field),
+            DefectKind::Unsupported => format!("unsupported {}", defect.field),
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+pub(crate) fn reference(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        key: ObjectKey::new(namespace, name),
+    }
+}

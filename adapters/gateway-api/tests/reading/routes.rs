@@ -1,0 +1,417 @@
+use adapter_gateway_api::{Object, read};
+use domain::gateway::{
+    DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch, QueryMatch,
+    Redirect, RouteKind, RouteMatch, TextMatch,
+};
+use serde_json::Value;
+
+use crate::{http_route, reference, route, summary, value};
+
+#[test]
+fn defaults_of_the_api_are_filled_in() {
+    let route = http_route(
+        "
+  parentRefs: [{name: web}, {name: web, namespace: other, sectionName: https, port: 443}]
+  rules:
+  - backendRefs:
+    - {name: app, port: 80}
+    - {name: app, namespace: other, port: 8080, weight: 0, kind: Thing, group: example.com}
+",
+    );
+    assert_eq!(route.defects, []);
+    let [first, second] = route.parents.as_slice() else {
+        panic!("{:?}", route.parents);
+    };
+    let group = "gateway.networking.k8s.io";
+    assert_eq!(first.target, reference(group, "Gateway", "apps", "web"));
+    assert!(!first.namespace_written && second.namespace_written);
+    assert_eq!(second.target, reference(group, "Gateway", "other", "web"));
+    assert_eq!(second.section.as_deref(), Some("https"));
+    assert_eq!(second.port, Some(443));
+    let rule = &route.rules[0];
+    assert_eq!(rule.matches.len(), 1);
+    assert_eq!(rule.matches[0].path, PathMatch::Prefix("/".to_owned()));
+    assert_eq!(
+        rule.backends[0].target,
+        reference("", "Service", "apps", "app")
+    );
+    assert_eq!(rule.backends[0].weight, 1);
+    assert_eq!(
+        rule.backends[1].target,
+        reference("example.com", "Thing", "other", "app")
+    );
+    assert_eq!(rule.backends[1].weight, 0);
+    assert_eq!(rule.backends[1].field, "spec.rules[0].backendRefs[1]");
+}
+
+#[test]
+fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
+    let route = http_route(
+        "
+  hostnames: [app.example.com, '*.Example.com']
+  rules:
+  - name: named
+    matches:
+    - path: {type: Exact, value: /a}
+      method: POST
+      headers:
+      - {name: Version, value: one}
+      - {name: VERSION, value: two}
+      - {name: color, type: RegularExpression, value: 're.*'}
+      queryParams:
+      - {name: animal, value: whale}
+      - {name: animal, value: dog}
+      - {name: Animal, type: RegularExpression, value: 'd.*'}
+    - path: {type: RegularExpression, value: '/v[0-9]+'}
+    - path: {value: /prefix/}
+",
+    );
+    assert_eq!(route.defects, []);
+    let names: Vec<&str> = route.hostnames.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["app.example.com", "*.example.com"]);
+    let exact = |text: &str| TextMatch::Exact(text.to_owned());
+    let regex = |text: &str| TextMatch::Regex(text.to_owned());
+    let header = |name: &str, value| HeaderMatch {
+        name: name.to_owned(),
+        value,
+    };
+    let query = |name: &str, value| QueryMatch {
+        name: name.to_owned(),
+        value,
+    };
+    assert_eq!(
+        route.rules[0].matches[0],
+        RouteMatch {
+            path: PathMatch::Exact("/a".to_owned()),
+            method: Some("POST".to_owned()),
+            headers: vec![
+                header("version", exact("one")),
+                header("color", regex("re.*"))
+            ],
+            query: vec![
+                query("animal", exact("whale")),
+                query("Animal", regex("d.*"))
+            ],
+        }
+    );
+    let paths: Vec<&PathMatch> = route.rules[0].matches.iter().map(|m| &m.path).collect();
+    assert_eq!(*paths[1], PathMatch::Regex("/v[0-9]+".to_owned()));
+    assert_eq!(*paths[2], PathMatch::Prefix("/prefix/".to_owned()));
+}
+
+#[test]
+fn served_filters_are_read() {
+    let route = http_route(
+        "
+  rules:
+  - matches: [{path: {value: /old}}]
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier:
+        set: [{name: X-Set, value: '1'}]
+        add: [{name: X-Add, value: a}, {name: x-add, value: b}]
+        remove: [X-Gone]
+    - type: RequestRedirect
+      requestRedirect:
+        scheme: https
+        hostname: new.example.com
+        port: 8443
+        statusCode: 301
+        path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}
+  - filters: [{type: RequestRedirect, requestRedirect: {}}]
+",
+    );
+    assert_eq!(route.defects, []);
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        route.rules[0].filters,
+        [
+            Filter::RequestHeaders(HeaderModifier {
+                set: vec![pair("x-set", "1")],
+                add: vec![pair("x-add", "a"), pair("x-add", "b")],
+                remove: vec!["x-gone".to_owned()],
+            }),
+            Filter::Redirect(Redirect {
+                scheme: Some("https".to_owned()),
+                hostname: Some("new.example.com".parse().unwrap()),
+                path: Some(HttpPathModifier::Prefix("/new".to_owned())),
+                port: Some(8443),
+                status: 301,
+            }),
+        ]
+    );
+    let Filter::Redirect(redirect) = &route.rules[1].filters[0] else {
+        panic!("a redirect was expected");
+    };
+    assert_eq!(redirect.status, 302, "the API's default");
+}
+
+#[test]
+fn a_field_of_a_route_is_served_or_reported_under_its_path() {
+    for (spec, expected) in [
+        (
+            "  useDefaultGateways: All",
+            vec!["unsupported spec.useDefaultGateways"],
+        ),
+        (
+            "  rules:\n  - timeouts: {request: 10s}",
+            vec!["unsupported spec.rules[0].timeouts"],
+        ),
+        (
+            "  rules:\n  - retry: {}\n    sessionPersistence: {type: Cookie}",
+            vec![
+                "unsupported spec.rules[0].retry",
+                "unsupported spec.rules[0].sessionPersistence",
+            ],
+        ),
+        (
+            "  rules:\n  - filters: [{type: CORS, cors: {maxAge: 5}}]",
+            vec!["unsupported spec.rules[0].filters[0]"],
+        ),
+        (
+            "  rules:\n  - filters: [{type: URLRewrite, urlRewrite: {hostname: a.b}}]",
+            vec!["unsupported spec.rules[0].filters[0]"],
+        ),
+        (
+            "  rules:\n  - filters: [{type: Sideways}]",
+            vec!["invalid spec.rules[0].filters[0].type"],
+        ),
+        (
+            "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: CORS}]}]",
+            vec!["unsupported spec.rules[0].backendRefs[0].filters"],
+        ),
+        (
+            "  rules:\n  - backendRefs: [{name: a, port: 80, filters: []}]",
+            vec![],
+        ),
+        (
+            "  hostnmaes: [a.example.com]",
+            vec!["unsupported spec.hostnmaes"],
+        ),
+        ("  rules:\n  - timeouts: null\n    matches: null", vec![]),
+        (
+            "  rules:\n  - filters: [{type: RequestRedirect, requestRedirect: {statusCode: 307}}]",
+            vec!["unsupported spec.rules[0].filters[0].requestRedirect.statusCode"],
+        ),
+    ] {
+        assert_eq!(summary(&http_route(spec).defects), expected, "{spec}");
+    }
+}
+
+#[test]
+fn a_wrong_value_in_a_route_is_a_defect_that_names_it() {
+    for (spec, expected) in [
+        ("  parentRefs: [{port: 1}]", "spec.parentRefs[0].name"),
+        (
+            "  parentRefs: [{name: a, port: 0}]",
+            "spec.parentRefs[0].port",
+        ),
+        (
+            "  hostnames: [a.example.com, 10.0.0.1]",
+            "spec.hostnames[1]",
+        ),
+        ("  hostnames: ['']", "spec.hostnames[0]"),
+        (
+            "  rules: [{backendRefs: [{name: a, port: 70000}]}]",
+            "spec.rules[0].backendRefs[0].port",
+        ),
+        (
+            "  rules: [{backendRefs: [{name: a, port: 80, weight: -1}]}]",
+            "spec.rules[0].backendRefs[0].weight",
+        ),
+        (
+            "  rules: [{backendRefs: [{name: a, port: 80, weight: 1000001}]}]",
+            "spec.rules[0].backendRefs[0].weight",
+        ),
+        (
+            "  rules: [{matches: [{path: {value: relative}}]}]",
+            "spec.rules[0].matches[0].path.value",
+        ),
+        (
+            "  rules: [{matches: [{path: {type: Exact, value: /a//b}}]}]",
+            "spec.rules[0].matches[0].path.value",
+        ),
+        (
+            "  rules: [{matches: [{path: {type: Glob, value: /a}}]}]",
+            "spec.rules[0].matches[0].path.type",
+        ),
+        (
+            "  rules: [{matches: [{method: FETCH}]}]",
+            "spec.rules[0].matches[0].method",
+        ),
+        (
+            "  rules: [{matches: [{headers: [{name: 'a b', value: x}]}]}]",
+            "spec.rules[0].matches[0].headers[0].name",
+        ),
+        (
+            "  rules: [{matches: [{queryParams: [{name: a, type: Like, value: x}]}]}]",
+            "spec.rules[0].matches[0].queryParams[0].type",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestHeaderModifier}]}]",
+            "spec.rules[0].filters[0].requestHeaderModifier",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: \
+             a, value: \"b\\r\\nc\"}]}}]}]",
+            "spec.rules[0].filters[0].requestHeaderModifier.set[0].value",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestRedirect, requestRedirect: {scheme: ftp}}]}]",
+            "spec.rules[0].filters[0].requestRedirect.scheme",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]}]",
+            "spec.rules[0].filters[0].requestRedirect.statusCode",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestRedirect, requestRedirect: {}}], backendRefs: \
+             [{name: a, port: 80}]}]",
+            "spec.rules[0].backendRefs",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestRedirect, requestRedirect: {}}, {type: \
+             RequestRedirect, requestRedirect: {}}]}]",
+            "spec.rules[0].filters[1].type",
+        ),
+    ] {
+        let route = http_route(spec);
+        assert_eq!(
+            summary(&route.defects),
+            [format!("invalid {expected}")],
+            "{spec}"
+        );
+        assert!(!route.defects[0].message.is_empty());
+    }
+}
+
+#[test]
+fn a_match_that_cannot_be_told_is_left_out_and_never_widened() {
+    let route = http_route(
+        "
+  rules:
+  - matches:
+    - path: {value: /admin}
+      headers: [{name: a, type: Sounds, value: x}]
+",
+    );
+    assert_eq!(route.rules[0].matches, []);
+}
+
+#[test]
+fn any_field_added_anywhere_in_a_spec_is_reported() {
+    let whole = value(
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r}
+spec:
+  parentRefs: [{name: web}]
+  rules:
+  - matches:
+    - path: {type: Exact, value: /a}
+      headers: [{name: a, value: b}]
+      queryParams: [{name: a, value: b}]
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier: {set: [{name: a, value: b}]}
+    backendRefs: [{name: a, port: 80}]
+  - matches: [{path: {value: /}}]
+    filters:
+    - type: RequestRedirect
+      requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: /x}}
+",
+    );
+    let mut pointers = Vec::new();
+    maps(&whole["spec"], "/spec", &mut pointers);
+    assert!(pointers.len() > 12, "{pointers:?}");
+    for pointer in pointers {
+        let mut changed = whole.clone();
+        changed.pointer_mut(&pointer).unwrap()["novel"] = Value::Bool(true);
+        let Object::Route(route) = read(changed).unwrap() else {
+            panic!("a route was expected");
+        };
+        let [defect] = route.defects.as_slice() else {
+            panic!("{pointer}: {:?}", route.defects);
+        };
+        assert_eq!(defect.kind, DefectKind::Unsupported);
+        let written = defect.field.replace(['.', '['], "/").replace(']', "");
+        assert_eq!(format!("/{written}"), format!("{pointer}/novel"));
+    }
+}
+
+fn maps(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            found.push(pointer.to_owned());
+            for (key, value) in map {
+                maps(value, &format!("{pointer}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                maps(value, &format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_grpc_route_becomes_matches_of_paths() {
+    let route = route(
+        "GRPCRoute",
+        "
+  rules:
+  - matches:
+    - method: {service: pkg.Greeter, method: Hello}
+    - method: {service: pkg.Greeter}
+    - method: {method: Hello}
+    - method: {type: RegularExpression, service: 'pkg\\..*'}
+    - headers: [{name: Color, value: blue}]
+    backendRefs: [{name: a, port: 80}]
+  - {}
+",
+    );
+    assert_eq!((route.kind, route.defects.len()), (RouteKind::Grpc, 0));
+    let paths: Vec<&PathMatch> = route.rules[0].matches.iter().map(|m| &m.path).collect();
+    let expected = [
+        PathMatch::Exact("/pkg.Greeter/Hello".to_owned()),
+        PathMatch::Prefix("/pkg.Greeter".to_owned()),
+        PathMatch::Regex("/[^/]+/Hello".to_owned()),
+        PathMatch::Regex("/(?:pkg\\..*)/(?:[^/]+)".to_owned()),
+        PathMatch::Prefix("/".to_owned()),
+    ];
+    assert_eq!(paths, expected.iter().collect::<Vec<_>>());
+    assert_eq!(route.rules[0].matches[4].headers[0].name, "color");
+    assert_eq!(route.rules[1].matches.len(), 1);
+}
+
+#[test]
+fn what_a_grpc_route_cannot_mean_is_a_defect() {
+    for (spec, expected) in [
+        (
+            "matches: [{method: {}}]",
+            "invalid spec.rules[0].matches[0].method",
+        ),
+        (
+            "matches: [{method: {service: a/b}}]",
+            "invalid spec.rules[0].matches[0].method.service",
+        ),
+        (
+            "matches: [{method: {type: Like, service: a}}]",
+            "invalid spec.rules[0].matches[0].method.type",
+        ),
+        (
+            "filters: [{type: RequestMirror, requestMirror: {}}]",
+            "unsupported spec.rules[0].filters[0]",
+        ),
+        (
+            "sessionPersistence: {}",
+            "unsupported spec.rules[0].sessionPersistence",
+        ),
+    ] {
+        let route = route("GRPCRoute", &format!("  rules: [{{{spec}}}]"));
+        assert_eq!(summary(&route.defects), [expected], "{spec}");
+    }
+}
