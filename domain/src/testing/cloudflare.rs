@@ -15,7 +15,10 @@ use crate::secret::{CloudflareCredentials, ConnectorToken};
 
 /// A call to the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "each is the method of CloudflareApi of the same name")]
+#[allow(
+    missing_docs,
+    reason = "each is the method of CloudflareApi of the same name"
+)]
 pub enum ApiCall {
     Tunnels,
     CreateTunnel,
@@ -147,14 +150,21 @@ impl FakeCloudflare {
             id: id.clone(),
             data,
         };
-        world.zone(zone).expect("a zone of this test").records.push(record);
+        world
+            .zone(zone)
+            .expect("a zone of this test")
+            .records
+            .push(record);
         id
     }
 
     /// Changes a record behind our back.
     pub fn edit_record(&self, id: &RecordId, edit: impl FnOnce(&mut RecordData)) {
         let mut world = self.world();
-        let zones = world.accounts.values_mut().flat_map(|a| a.zones.values_mut());
+        let zones = world
+            .accounts
+            .values_mut()
+            .flat_map(|a| a.zones.values_mut());
         let mut records = zones.flat_map(|zone| &mut zone.records);
         let record = records.find(|record| record.id == *id);
         edit(&mut record.expect("a record of this test").data);
@@ -253,19 +263,29 @@ impl FakeCloudflare {
 
     /// Calls that change nothing.
     pub fn reads(&self) -> usize {
-        self.world().calls.iter().filter(|call| !call.is_write()).count()
+        self.world()
+            .calls
+            .iter()
+            .filter(|call| !call.is_write())
+            .count()
     }
 
     /// Calls that change something.
     pub fn writes(&self) -> usize {
-        self.world().calls.iter().filter(|call| call.is_write()).count()
+        self.world()
+            .calls
+            .iter()
+            .filter(|call| call.is_write())
+            .count()
     }
 
-    /// Counts from zero again. Failures ordered by number are kept only if they are [`Trigger::Every`].
+    /// Counts from zero again, and takes back failures that were ordered by number.
     pub fn forget_calls(&self) {
         let mut world = self.world();
         world.calls.clear();
-        world.script.retain(|f| matches!(f.trigger, Trigger::Every(..)));
+        world
+            .script
+            .retain(|f| matches!(f.trigger, Trigger::Every(..)));
     }
 }
 
@@ -383,7 +403,11 @@ impl CloudflareApi for FakeCloudflareApi {
         self.call(ApiCall::CreateTunnel, None, |world| {
             let state = world.new_tunnel(name, true);
             let account = world.accounts.entry(self.account.clone()).or_default();
-            if account.tunnels.values().any(|other| other.tunnel.name == name) {
+            if account
+                .tunnels
+                .values()
+                .any(|other| other.tunnel.name == name)
+            {
                 let message = "You already have a tunnel with this name";
                 return refuse(EdgeErrorKind::Conflict, message);
             }
@@ -408,11 +432,15 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
-        self.in_tunnel(ApiCall::Connectors, tunnel, |state| state.connectors.clone())
+        self.in_tunnel(ApiCall::Connectors, tunnel, |state| {
+            state.connectors.clone()
+        })
     }
 
     async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        self.in_tunnel(ApiCall::Disconnect, tunnel, |state| state.connectors.clear())
+        self.in_tunnel(ApiCall::Disconnect, tunnel, |state| {
+            state.connectors.clear()
+        })
     }
 
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
@@ -422,7 +450,9 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
-        self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| state.secret = secret)
+        self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| {
+            state.secret = secret
+        })
     }
 
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
@@ -455,9 +485,11 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
-        self.call(ApiCall::Records, Some(zone), |world| match world.zone(zone) {
-            Some(state) => Ok(state.records.clone()),
-            None => refuse(EdgeErrorKind::NotFound, "zone not found"),
+        self.call(ApiCall::Records, Some(zone), |world| {
+            match world.zone(zone) {
+                Some(state) => Ok(state.records.clone()),
+                None => refuse(EdgeErrorKind::NotFound, "zone not found"),
+            }
         })
     }
 
