@@ -48,10 +48,10 @@ impl Standalone {
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
         let installation = InstallationName::parse(settings.installation.as_str())?;
         let edge = DirectEdge::new(
-            installation,
             Arc::new(cloudflare_client(&settings.cloudflare)?),
             folder.clone(),
             Arc::new(SystemEntropy::default()),
+            installation,
         );
         let reconciler = Arc::new(Reconciler::new(
             Ports {
