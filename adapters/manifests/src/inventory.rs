@@ -249,7 +249,7 @@ impl<'i> FileReader<'i> {
 
     /// An object that can be named stays as it was, wherever it was written.
     fn refuse(&mut self, line: u64, error: ReadError) {
-        let named = error.reference.as_ref();
+        let named = error.reference.as_deref();
         let standing = named.and_then(|reference| self.earlier.get(reference));
         let message = format!("{}: {}", error.field, error.message);
         match (standing, named) {

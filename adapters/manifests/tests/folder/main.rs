@@ -24,8 +24,8 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         let folder = Self {
-            files: TempDir::new().unwrap(),
-            state: TempDir::new().unwrap(),
+            files: TempDir::new().expect("a folder of the test"),
+            state: TempDir::new().expect("a folder of the test"),
         };
         for (name, text) in files {
             folder.write(name, text);
@@ -34,7 +34,8 @@ impl Folder {
     }
 
     pub(crate) fn open(&self) -> Arc<ManifestFolder> {
-        ManifestFolder::open(self.path().to_owned(), self.state().to_owned()).unwrap()
+        ManifestFolder::open(self.path().to_owned(), self.state().to_owned())
+            .expect("the folder opens")
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -47,12 +48,13 @@ impl Folder {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        let parent = path.parent().expect("every file is in a folder");
+        fs::create_dir_all(parent).expect("folders of the test");
+        fs::write(path, text).expect("a file of the test");
     }
 
     pub(crate) fn remove(&self, name: &str) {
-        fs::remove_file(self.path().join(name)).unwrap();
+        fs::remove_file(self.path().join(name)).expect("a file of the test");
     }
 }
 
