@@ -69,10 +69,6 @@ pub struct ClusterSnapshot {
     /// Whether a Service may stand for its `externalName`: only without Kubernetes, where the author of
     /// the manifests owns the machine. In a cluster it would open the proxy's network to any tenant.
     pub external_names: bool,
-    /// Why objects may be missing although their kind is [`Reading::Known`]: part of the source could
-    /// not be read, and no earlier version of it is in force. What is here is served as always, but what
-    /// is not here proves nothing: while this is set, nothing is deleted at the edge for its absence.
-    pub incomplete: Option<String>,
 }
 
 /// What the domain may know of a Secret: its keys, not their values.
