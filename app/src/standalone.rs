@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
-use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots};
+use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics};
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
 use anyhow::Context;
@@ -44,7 +44,10 @@ impl Standalone {
             Limits::default(),
             Metrics::register(&mut registry),
         ));
-        let options = connector_options(&settings.tunnel)?;
+        let options = ConnectorOptions {
+            metrics: ConnectorMetrics::register(&mut registry),
+            ..connector_options(&settings.tunnel)?
+        };
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
         let installation = InstallationName::parse(settings.installation.as_str())?;
         let edge = DirectEdge::new(
