@@ -1,5 +1,5 @@
 //! The traits that the outside world implements. Each is asked in domain values only; each has an
-//! in-memory fake in [`crate::testing`] and a contract suite that fake and adapters both pass.
+//! in-memory fake in `crate::testing` (feature `testing`) and a contract suite that fake and adapters both pass.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

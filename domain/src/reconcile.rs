@@ -6,7 +6,7 @@
 //!   whose intent changed. It works on what the last route pass published, so a name leads to a proxy only
 //!   once the proxy knows the name. Statuses show its result from the next route pass on.
 //!
-//! What happens to a Gateway at the edge is decided in one place, [`Fate`]. In short: a Gateway that is gone,
+//! What happens to a Gateway at the edge is decided in one place, `state::Fate`. In short: a Gateway that is gone,
 //! or has lost its last valid listener, is forgotten; one that is refused for another reason (its credentials,
 //! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
 //!

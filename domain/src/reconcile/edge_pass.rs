@@ -150,7 +150,7 @@ impl Reconciler {
         done: &mut EdgePassReport,
     ) {
         let gateway = intent.gateway.clone();
-        if !self.is_published(view, &gateway) {
+        if !self.is_published(&gateway) {
             // The route pass told why; a name must not lead to a proxy that does not know it.
             done.settled = false;
             return;
@@ -175,10 +175,10 @@ impl Reconciler {
         self.with(&gateway, |at_edge| at_edge.settled = settled);
     }
 
-    fn is_published(&self, view: &View, gateway: &ObjectKey) -> bool {
-        let found = view.resolution.gateways.get(gateway);
+    /// Whether the proxy knows the names of this view or of a later one.
+    fn is_published(&self, gateway: &ObjectKey) -> bool {
         let state = self.state();
-        found.is_some_and(|found| state.published.get(gateway) == Some(&found.table))
+        state.published.contains_key(gateway) && !state.unpublished.contains(gateway)
     }
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
@@ -281,6 +281,7 @@ impl Reconciler {
                 let mut state = self.state();
                 state.at_edge.remove(gateway);
                 state.published.remove(gateway);
+                state.unpublished.remove(gateway);
                 state.leftovers.remove(gateway);
                 if view.resolution.gateways.contains_key(gateway) {
                     state.removed.insert(gateway.clone());

@@ -18,7 +18,7 @@ pub struct RoutePassReport {
     pub published: Vec<ObjectKey>,
     /// Gateways that serve no table any more.
     pub withdrawn: Vec<ObjectKey>,
-    /// Why tables and statuses were left as they were: a kind of object could not be read.
+    /// Why tables and the edge were left as they were: a kind of object could not be read.
     pub withheld: Option<String>,
     /// What failed; the next pass tries again.
     pub problems: Vec<Problem>,
@@ -33,25 +33,25 @@ impl RoutePassReport {
 
 impl Reconciler {
     /// Publishes what changed, then writes statuses with what is known of edge and proxies. Where a kind that
-    /// routes depend on could not be read, everything stays as it is: half a table would turn away requests
-    /// that the whole one serves.
+    /// routes depend on could not be read, tables and the edge stay as they are: half a table would turn away
+    /// requests that the whole one serves.
     pub async fn route_pass(&self) -> RoutePassReport {
         let snapshot = self.ports.cluster.snapshot().await;
-        let mut done = RoutePassReport::default();
-        if let Some(reason) = unreadable(&snapshot) {
-            done.withheld = Some(reason);
-            return done;
-        }
         let view = Arc::new(View {
             resolution: (self.rules)(&snapshot, &self.controller),
             complete: is_complete(&snapshot),
         });
+        let mut done = RoutePassReport {
+            withheld: unreadable(&snapshot),
+            ..RoutePassReport::default()
+        };
         self.follow(&snapshot, &view.resolution);
-        self.publish(&view, &mut done).await;
-        self.withdraw_gone(&view, &mut done).await;
-        // Only now: an edge pass must not lead requests to a proxy that does not know them yet.
-        self.state().view = Some(view.clone());
-
+        if done.withheld.is_none() {
+            self.publish(&view, &mut done).await;
+            self.withdraw_gone(&view, &mut done).await;
+            // Only now: an edge pass must not lead requests to a proxy that does not know them yet.
+            self.state().view = Some(view.clone());
+        }
         let facts = self.facts(&view.resolution).await;
         let updates = report(&view.resolution, &facts);
         if let Err(error) = self.ports.statuses.write(&updates).await {
@@ -86,10 +86,13 @@ impl Reconciler {
             let gateway = table.gateway.clone();
             match self.ports.data_plane.publish(table.clone()).await {
                 Ok(()) => {
-                    self.state().published.insert(gateway.clone(), table);
+                    let mut state = self.state();
+                    state.unpublished.remove(&gateway);
+                    state.published.insert(gateway.clone(), table);
                     done.published.push(gateway);
                 }
                 Err(error) => {
+                    self.state().unpublished.insert(gateway.clone());
                     let subject = format!("publishing the routes of Gateway {gateway}");
                     done.problems.push(Problem::new(subject, &error));
                 }
@@ -102,7 +105,9 @@ impl Reconciler {
         let served = view.resolution.gateways.iter();
         served
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
-            .filter(|(key, found)| state.published.get(*key) != Some(&found.table))
+            .filter(|(key, found)| {
+                state.published.get(*key) != Some(&found.table) || state.unpublished.contains(*key)
+            })
             .map(|(_, found)| found.table.clone())
             .collect()
     }

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) view: Option<Arc<View>>,
     /// Tables that the data plane serves.
     pub(super) published: BTreeMap<ObjectKey, Arc<RouteTable>>,
+    /// Gateways whose last table the data plane did not take.
+    pub(super) unpublished: BTreeSet<ObjectKey>,
     /// Gateways that may have something at the edge.
     pub(super) at_edge: BTreeMap<ObjectKey, AtEdge>,
     /// Gateways found at the edge or among the proxies that nobody wants any more.
@@ -63,8 +65,8 @@ pub(super) struct AtEdge {
 pub(super) enum Fate {
     /// Its intent is made true.
     Serve,
-    /// What it has stays as it is: it is refused for now (credentials, parameters, an address it asks for),
-    /// or the view is incomplete and does not show it.
+    /// What it has stays as it is: it cannot be served for now (its credentials, a certificate or parameters
+    /// are missing, it asks for an address), or the view is incomplete and does not show it.
     Keep,
     /// It is forgotten: it is being deleted, is no longer ours or there, or has no valid listener left. That
     /// last one is an edit like any other, and what nobody can reach should not resolve.
@@ -76,17 +78,16 @@ impl View {
         match self.resolution.gateways.get(gateway) {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
-            Some(found) if self.complete && !is_refused_for_now(found) => Fate::Remove,
+            Some(found) if self.complete && has_no_valid_listener(found) => Fate::Remove,
             None if self.complete => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
     }
 }
 
-/// Whether something other than its listeners stands against it.
-fn is_refused_for_now(found: &GatewayResolution) -> bool {
+fn has_no_valid_listener(found: &GatewayResolution) -> bool {
     let refusal = found.refusal.as_ref();
-    refusal.is_some_and(|refusal| refusal.reason != Reason::ListenersNotValid)
+    refusal.is_some_and(|refusal| refusal.reason == Reason::ListenersNotValid)
 }
 
 /// Why nothing may be concluded from this snapshot at all: something that decides routes was not read.
