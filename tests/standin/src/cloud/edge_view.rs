@@ -160,11 +160,12 @@ impl Cloud {
             tunnel,
             what: what.into(),
         };
-        let mut state = self.lock();
-        if state.events.len() == EVENTS_KEPT {
-            state.events.pop_front();
-        }
-        state.events.push_back(event);
+        self.quietly(|state| {
+            if state.events.len() == EVENTS_KEPT {
+                state.events.pop_front();
+            }
+            state.events.push_back(event);
+        });
     }
 
     /// What the edge noted, oldest first.

@@ -1,12 +1,19 @@
 //! What Cloudflare knows: accounts, zones, records, tunnels and their connections. Plain data behind
 //! one lock, with commands and queries; the API, the name server and the edge all work on it.
 
+mod calls;
 mod connection;
 mod edge_view;
+mod faults;
+mod ingress;
+mod lag;
 mod record;
+mod record_commands;
+mod record_rules;
 mod record_set;
 mod token;
 mod tunnel;
+mod tunnel_commands;
 mod zone;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,12 +24,19 @@ use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
+pub use calls::Call;
 pub use connection::{ConnectionRecord, EdgeEvent, RegistrationRefusal, TunnelRegistration};
 pub use edge_view::HostRoute;
+pub use faults::{CallMatch, Effect, Failure, Fault, RateLimit, Stage};
+pub use ingress::{BadConfiguration, MAX_RULES};
+pub use lag::{ListLag, StaleViews};
 pub use record::{DnsRecord, RecordKind, TUNNEL_DOMAIN, tunnel_of_name};
+pub use record_commands::{BatchResult, RecordBatch, RecordFields, RecordPatch};
+pub use record_rules::{RecordRefusal, full_name};
 pub use record_set::RecordSet;
-pub use token::{ApiToken, Permission, TokenStatus, ZoneScope};
+pub use token::{ApiToken, Permission, TokenOwner, TokenStatus, ZoneScope};
 pub use tunnel::{ConfigSource, Tunnel, TunnelConfiguration, TunnelSecret};
+pub use tunnel_commands::{NewTunnel, TunnelChange, TunnelRefusal};
 pub use zone::{Account, Plan, Zone, ZoneStatus};
 
 /// The first address given to a tunnel, unless set otherwise; the next tunnel gets the next one.
@@ -36,6 +50,8 @@ pub struct Cloud {
 
 struct Shared {
     state: Mutex<State>,
+    calls: calls::CallLog,
+    faults: faults::Faults,
     revision: watch::Sender<u64>,
     disconnects: broadcast::Sender<Uuid>,
 }
@@ -49,6 +65,7 @@ pub(crate) struct State {
     pub(crate) tunnels: BTreeMap<Uuid, Tunnel>,
     pub(crate) connections: BTreeMap<Uuid, ConnectionRecord>,
     pub(crate) events: VecDeque<EdgeEvent>,
+    stale_tunnels: StaleViews<BTreeMap<Uuid, Tunnel>>,
     addresses_given: u32,
     first_address: Option<Ipv4Addr>,
 }
@@ -69,6 +86,8 @@ impl Cloud {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
+                calls: calls::CallLog::default(),
+                faults: faults::Faults::default(),
                 revision: watch::channel(0).0,
                 disconnects: broadcast::channel(1024).0,
             }),
@@ -90,7 +109,9 @@ impl Cloud {
             account: account.to_owned(),
             status: ZoneStatus::Active,
             created_on: Timestamp::now(),
-            records: RecordSet::default(),
+            records: Arc::default(),
+            record_quota: None,
+            stale_lists: StaleViews::default(),
         };
         let id = zone.id.clone();
         self.change(|state| state.zones.insert(id.clone(), zone));
@@ -105,6 +126,26 @@ impl Cloud {
         });
     }
 
+    /// One account.
+    pub fn account(&self, id: &str) -> Option<Account> {
+        self.view(|state| state.accounts.get(id).cloned())
+    }
+
+    /// All zones of all accounts.
+    pub fn zones(&self) -> Vec<Zone> {
+        self.view(|state| state.zones.values().cloned().collect())
+    }
+
+    /// All tunnels of all accounts, deleted ones too.
+    pub fn tunnels(&self) -> Vec<Tunnel> {
+        self.view(|state| state.tunnels.values().cloned().collect())
+    }
+
+    /// The token that a client sent.
+    pub(crate) fn token_with_value(&self, text: &str) -> Option<ApiToken> {
+        self.view(|state| state.tokens.iter().find(|token| token.is(text)).cloned())
+    }
+
     /// Reads under the lock.
     pub(crate) fn view<R>(&self, read: impl FnOnce(&State) -> R) -> R {
         read(&self.lock())
@@ -115,6 +156,11 @@ impl Cloud {
         let result = write(&mut self.lock());
         self.shared.revision.send_modify(|revision| *revision += 1);
         result
+    }
+
+    /// Changes under the lock what nobody watches.
+    pub(crate) fn quietly<R>(&self, write: impl FnOnce(&mut State) -> R) -> R {
+        write(&mut self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

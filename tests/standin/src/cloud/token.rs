@@ -28,6 +28,16 @@ impl TokenStatus {
     }
 }
 
+/// Whom a token belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenOwner {
+    /// A user; verified under `/user`.
+    User,
+    /// The account itself; verified under `/accounts/{account}`.
+    Account,
+}
+
 /// One thing that a token may do. To edit includes to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,6 +73,8 @@ pub struct ApiToken {
     pub value: SecretString,
     /// The account that its permissions hold in.
     pub account: String,
+    /// Whom it belongs to.
+    pub owner: TokenOwner,
     /// Whether it works.
     pub status: TokenStatus,
     /// What it may do.
@@ -79,6 +91,7 @@ impl ApiToken {
             id: super::new_object_id(),
             value: SecretString::from(value.into()),
             account: account.to_owned(),
+            owner: TokenOwner::User,
             status: TokenStatus::Active,
             permissions: BTreeSet::from([TunnelEdit, DnsEdit, ZoneRead]),
             zones: ZoneScope::All,
@@ -100,6 +113,12 @@ impl ApiToken {
     /// The same in this state.
     pub fn in_state(mut self, status: TokenStatus) -> Self {
         self.status = status;
+        self
+    }
+
+    /// The same, belonging to the account itself.
+    pub fn of_the_account(mut self) -> Self {
+        self.owner = TokenOwner::Account;
         self
     }
 

@@ -46,6 +46,11 @@ impl TunnelSecret {
         (bytes.len() >= 32).then_some(Self(bytes))
     }
 
+    /// The text that the API gives and takes.
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(&self.0)
+    }
+
     /// The bytes as a connector sends them.
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -100,7 +105,7 @@ impl Tunnel {
         let fields = json!({
             "a": self.account,
             "t": self.id,
-            "s": STANDARD.encode(self.secret.expose()),
+            "s": self.secret.to_base64(),
         });
         STANDARD.encode(fields.to_string())
     }

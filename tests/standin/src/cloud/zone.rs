@@ -1,8 +1,11 @@
 //! Accounts and zones.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::lag::StaleViews;
 use super::record_set::RecordSet;
 
 /// What an account pays for, as far as it sets limits.
@@ -87,8 +90,12 @@ pub struct Zone {
     pub status: ZoneStatus,
     /// When it was made.
     pub created_on: Timestamp,
-    /// Its records.
-    pub records: RecordSet,
+    /// Its records; a transaction replaces the whole set, so that a copy of the zone costs nothing.
+    pub records: Arc<RecordSet>,
+    /// How many records it may have; no limit when absent.
+    pub record_quota: Option<usize>,
+    /// What lists of its records still show.
+    pub stale_lists: StaleViews<Arc<RecordSet>>,
 }
 
 impl Zone {
