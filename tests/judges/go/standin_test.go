@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/cloudflare/cloudflare-go/v7"
+	"github.com/cloudflare/cloudflare-go/v7/dns"
 	"github.com/cloudflare/cloudflare-go/v7/option"
 	"github.com/cloudflare/cloudflare-go/v7/zones"
 )
@@ -107,44 +108,67 @@ func refused(t *testing.T, err error, status int, code int64) *cloudflare.Error 
 // every field but those allowed is one of the model's.
 func wellFormed(t *testing.T, answer any, allowed ...string) {
 	t.Helper()
-	var walk func(value reflect.Value, place string)
-	walk = func(value reflect.Value, place string) {
-		switch value.Kind() {
-		case reflect.Pointer:
-			if !value.IsNil() {
-				walk(value.Elem(), place)
-			}
-		case reflect.Slice:
-			for i := range value.Len() {
-				walk(value.Index(i), place+"[]")
-			}
-		case reflect.Struct:
-			met := value.FieldByName("JSON")
-			if !met.IsValid() {
-				return
-			}
-			for i := range met.NumField() {
-				name := met.Type().Field(i).Name
-				field, is := met.Field(i), met.Type().Field(i).IsExported()
-				if !is {
-					continue
-				}
-				if name == "ExtraFields" {
-					for _, key := range field.MapKeys() {
-						if extra := place + "." + key.String(); !slices.Contains(allowed, extra) {
-							t.Errorf("the library has no field %s", extra)
-						}
-					}
-				} else if status, ok := field.Interface().(interface{ IsInvalid() bool }); ok && status.IsInvalid() {
-					t.Errorf("%s.%s has not the type of the library's model", place, name)
-				}
-			}
-			for i := range value.NumField() {
-				if field := value.Type().Field(i); field.IsExported() && field.Name != "JSON" {
-					walk(value.Field(i), place+"."+field.Name)
-				}
+	walk(t, reflect.ValueOf(answer), "", nil, allowed)
+}
+
+// walk checks a value and what is in it. Fields of the models around an embedded one are known to it too.
+func walk(t *testing.T, value reflect.Value, place string, around, allowed []string) {
+	t.Helper()
+	switch value.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !value.IsNil() {
+			walk(t, value.Elem(), place, around, allowed)
+		}
+	case reflect.Slice:
+		for i := range value.Len() {
+			walk(t, value.Index(i), place+"[]", nil, allowed)
+		}
+	case reflect.Struct:
+		met := value.FieldByName("JSON")
+		if !met.IsValid() {
+			return
+		}
+		known := slices.Clone(around)
+		for _, field := range reflect.VisibleFields(value.Type()) {
+			known = append(known, field.Tag.Get("json"))
+		}
+		checkMet(t, met, place, known, allowed)
+		if union, is := value.Interface().(interface{ AsUnion() dns.RecordResponseUnion }); is {
+			walk(t, reflect.ValueOf(union.AsUnion()), place, nil, allowed)
+			return
+		}
+		for i := range value.NumField() {
+			field := value.Type().Field(i)
+			switch {
+			case field.Anonymous:
+				walk(t, value.Field(i), place, known, allowed)
+			case field.IsExported() && field.Name != "JSON":
+				walk(t, value.Field(i), place+"."+field.Name, nil, allowed)
 			}
 		}
 	}
-	walk(reflect.ValueOf(answer), "")
+}
+
+// checkMet looks at what the library noted about the JSON that it met.
+func checkMet(t *testing.T, met reflect.Value, place string, known, allowed []string) {
+	t.Helper()
+	for i := range met.NumField() {
+		note := met.Type().Field(i)
+		if !note.IsExported() {
+			continue
+		}
+		if note.Name == "ExtraFields" {
+			for _, key := range met.Field(i).MapKeys() {
+				extra := key.String()
+				if !slices.Contains(known, extra) && !slices.Contains(allowed, place+"."+extra) {
+					t.Errorf("the library has no field %s.%s", place, extra)
+				}
+			}
+			continue
+		}
+		field, is := met.Field(i).Interface().(interface{ IsInvalid() bool })
+		if is && field.IsInvalid() {
+			t.Errorf("%s.%s has not the type of the library's model", place, note.Name)
+		}
+	}
 }

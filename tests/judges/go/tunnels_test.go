@@ -191,7 +191,8 @@ func TestConnectionsAreListedByConnectorAndClosed(t *testing.T) {
 		page, err := connections.Get(ctx, tunnel.ID,
 			zero_trust.TunnelCloudflaredConnectionGetParams{AccountID: cloudflare.F(account(t))})
 		must(t, err)
-		wellFormed(t, page.Result)
+		// The Python library and the documentation have it.
+		wellFormed(t, page.Result, "[].Conns[].is_pending_reconnect")
 		return page.Result
 	}
 	equal(t, "connectors", len(connectors()), 0)
@@ -199,7 +200,7 @@ func TestConnectionsAreListedByConnectorAndClosed(t *testing.T) {
 	equal(t, "connectors", len(connectors()), 1)
 	equal(t, "connector", connectors()[0].ID, someone)
 	equal(t, "connections", len(connectors()[0].Conns), 4)
-	equal(t, "pending", connectors()[0].Conns[0].IsPendingReconnect, false)
+	equal(t, "connector of a connection", connectors()[0].Conns[0].ClientID, someone)
 	_, err := deleteTunnel(t, tunnel.ID)
 	refused(t, err, 400, 1022)
 	_, err = connections.Delete(ctx, tunnel.ID, zero_trust.TunnelCloudflaredConnectionDeleteParams{
