@@ -69,6 +69,8 @@ pub struct ClusterSnapshot {
     /// Whether a Service may stand for its `externalName`: only without Kubernetes, where the author of
     /// the manifests owns the machine. In a cluster it would open the proxy's network to any tenant.
     pub external_names: bool,
+    /// Why objects may be missing although each kind was read (a file that cannot be parsed); absence then proves nothing.
+    pub incomplete: Option<String>,
 }
 
 /// What the domain may know of a Secret: its keys, not their values.

@@ -1,1 +1,14 @@
-//! In-memory fakes of the ports.
+//! In-memory fakes of every port, for tests of any crate. They keep the port's contract and add what a test
+//! needs: state that can be read, calls that can be counted, failures that can be ordered.
+
+mod cloudflare;
+mod cluster;
+mod edge;
+mod fixed;
+mod running;
+
+pub use cloudflare::{ApiCall, FakeCloudflare, FakeCloudflareApi, Moment};
+pub use cluster::{FakeCluster, FakeHold, RecordingStatusSink};
+pub use edge::FakeEdge;
+pub use fixed::{FixedClock, FixedEntropy, FixedLeadership, StaticCredentials};
+pub use running::{FakeDataPlane, FakeWorkloads};

@@ -1,1 +1,23 @@
-//! A folder of manifests as the cluster.
+//! A folder of manifests as the cluster: no Kubernetes, the same objects.
+//!
+//! [`ManifestFolder`] reads every `*.yaml` and `*.yml` below a folder, watches it, and implements the
+//! ports that a cluster implements. What a file said last stays in force while it cannot be read, and
+//! every [`Problem`] names file, line and remedy. Statuses go to a state folder, one JSON file for each
+//! object; [`read_statuses`] and [`render`] show them to people.
+
+mod cluster;
+mod credentials;
+mod file;
+mod folder;
+mod journal;
+mod news;
+mod problem;
+mod status;
+mod store;
+mod tree;
+mod watch;
+mod yaml;
+
+pub use folder::{ManifestFolder, OpenError};
+pub use problem::Problem;
+pub use status::{ObjectStatus, ShownCondition, read_statuses, render};

@@ -1,1 +1,232 @@
-//! Stub.
+//! Which Gateway may have which hostname.
+//!
+//! A hostname can have one record, so it belongs to one Gateway of the installation. The oldest claim wins
+//! (the age of the oldest route that asks, then of the Gateway, then the key), as the Gateway API resolves
+//! conflicts: by creation time first, then by name. All Gateways are judged in one pass, so the result does
+//! not depend on the order in which they were seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::edge::{DnsPolicy, EdgeIntent};
+use crate::names::{Hostname, ObjectKey, Timestamp};
+
+/// A Gateway that asks for hostnames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// Which.
+    pub gateway: ObjectKey,
+    /// Its age.
+    pub created: Timestamp,
+    /// The names it serves, with the age of the oldest route that asks for each.
+    pub hostnames: BTreeMap<Hostname, Timestamp>,
+    /// For which of them DNS is managed. Where it is not, there is no record to own, so no claim.
+    pub dns: DnsPolicy,
+    /// Names that its credentials were last found to have no zone for. They give no claim, so that a name
+    /// that cannot be had here is not kept from another; they stay in the intent, so that a zone that
+    /// appears is noticed.
+    pub without_zone: BTreeSet<Hostname>,
+    /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows.
+    pub held: Option<BTreeSet<Hostname>>,
+    /// Becomes [`EdgeIntent::prune`].
+    pub prune: bool,
+}
+
+impl Claimant {
+    fn asks_for_record(&self, hostname: &Hostname) -> bool {
+        self.hostnames.contains_key(hostname) && self.dns.manages(hostname)
+    }
+
+    fn claims(&self, hostname: &Hostname) -> bool {
+        self.asks_for_record(hostname) && !self.without_zone.contains(hostname)
+    }
+
+    /// Whether it gives way to another Gateway that holds the name.
+    fn yields(&self, hostname: &Hostname) -> bool {
+        if self.asks_for_record(hostname) {
+            self.claims(hostname)
+        } else {
+            let held = self.held.as_ref();
+            held.is_none_or(|held| held.contains(hostname))
+        }
+    }
+}
+
+/// Grants every claim and states each Gateway's intent.
+///
+/// A Gateway yields the names it asks for and does not get, and those it may still have a record for and
+/// that another now holds: the holder takes that record over in place, so its old owner must not delete it.
+pub fn grant(claimants: &[Claimant]) -> BTreeMap<ObjectKey, EdgeIntent> {
+    let holders = holders(claimants);
+    claimants
+        .iter()
+        .map(|claimant| (claimant.gateway.clone(), intent(claimant, &holders)))
+        .collect()
+}
+
+fn holders(claimants: &[Claimant]) -> BTreeMap<&Hostname, &ObjectKey> {
+    let mut best = BTreeMap::new();
+    for claimant in claimants {
+        for (hostname, age) in &claimant.hostnames {
+            if !claimant.claims(hostname) {
+                continue;
+            }
+            let rank = (age, claimant.created, &claimant.gateway);
+            let held = best.entry(hostname).or_insert(rank);
+            *held = rank.min(*held);
+        }
+    }
+    best.into_iter()
+        .map(|(hostname, (_, _, gateway))| (hostname, gateway))
+        .collect()
+}
+
+fn intent(claimant: &Claimant, holders: &BTreeMap<&Hostname, &ObjectKey>) -> EdgeIntent {
+    let yielded: BTreeMap<_, _> = holders
+        .iter()
+        .filter(|(hostname, holder)| **holder != &claimant.gateway && claimant.yields(hostname))
+        .map(|(hostname, holder)| ((*hostname).clone(), (*holder).clone()))
+        .collect();
+    EdgeIntent {
+        gateway: claimant.gateway.clone(),
+        hostnames: claimant
+            .hostnames
+            .keys()
+            .filter(|hostname| !(claimant.claims(hostname) && yielded.contains_key(*hostname)))
+            .cloned()
+            .collect(),
+        yielded,
+        dns: claimant.dns.clone(),
+        prune: claimant.prune,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn host(name: &str) -> Hostname {
+        Hostname::parse(name).unwrap()
+    }
+
+    fn claimant(gateway: &str, created: i64, hostnames: &[(&str, i64)]) -> Claimant {
+        Claimant {
+            gateway: ObjectKey::new("default", gateway),
+            created: Timestamp(created),
+            hostnames: hostnames
+                .iter()
+                .map(|(name, age)| (host(name), Timestamp(*age)))
+                .collect(),
+            dns: DnsPolicy::All,
+            without_zone: BTreeSet::new(),
+            held: Some(BTreeSet::new()),
+            prune: true,
+        }
+    }
+
+    /// Who has the name in `hostnames`, and who yields it.
+    fn parties(claimants: &[Claimant], name: &str) -> (Vec<String>, Vec<String>) {
+        let intents = grant(claimants);
+        let named = |has: &dyn Fn(&EdgeIntent) -> bool| {
+            let those = intents.values().filter(|intent| has(intent));
+            those.map(|intent| intent.gateway.name.clone()).collect()
+        };
+        let name = host(name);
+        (
+            named(&|intent| intent.hostnames.contains(&name)),
+            named(&|intent| intent.yielded.contains_key(&name)),
+        )
+    }
+
+    #[test]
+    fn the_oldest_claim_wins() {
+        let name = "app.example.com";
+        let cases = [
+            ("the older route, though on a younger Gateway", [(1, 9), (2, 5)], "b"),
+            ("equal routes: the older Gateway", [(2, 7), (1, 7)], "b"),
+            ("all equal: the first by key", [(1, 7), (1, 7)], "a"),
+        ];
+        for (case, [(a, a_route), (b, b_route)], winner) in cases {
+            let claimants = [
+                claimant("a", a, &[(name, a_route)]),
+                claimant("b", b, &[(name, b_route)]),
+            ];
+            let (holders, yielders) = parties(&claimants, name);
+            assert_eq!(holders, [winner], "{case}");
+            assert_eq!(yielders, [if winner == "a" { "b" } else { "a" }], "{case}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_managed_dns_is_nobodys_claim() {
+        let name = "app.example.com";
+        let mut a = claimant("a", 1, &[(name, 1)]);
+        a.dns = DnsPolicy::Below(vec![host("other.example.com")]);
+        let b = claimant("b", 2, &[(name, 2)]);
+        let (holders, yielders) = parties(&[a, b], name);
+        assert_eq!(holders, ["a", "b"], "both serve it, b has the record");
+        assert!(yielders.is_empty());
+    }
+
+    #[test]
+    fn a_name_outside_every_zone_does_not_keep_others_from_it() {
+        let name = "app.example.com";
+        let mut a = claimant("a", 1, &[(name, 1)]);
+        a.without_zone.insert(host(name));
+        let b = claimant("b", 2, &[(name, 2)]);
+        let (holders, yielders) = parties(&[a, b], name);
+        assert_eq!(holders, ["a", "b"], "a goes on looking for a zone");
+        assert!(yielders.is_empty());
+    }
+
+    #[test]
+    fn the_old_owner_leaves_a_name_alone_that_went_to_another() {
+        let name = "app.example.com";
+        let cases = [
+            ("known to be held", Some(BTreeSet::from([host(name)])), true),
+            ("not known what is held", None, true),
+            ("never held", Some(BTreeSet::new()), false),
+        ];
+        for (case, held, yields) in cases {
+            let mut a = claimant("a", 1, &[]);
+            a.held = held;
+            let b = claimant("b", 2, &[(name, 2)]);
+            let (holders, yielders) = parties(&[a, b], name);
+            assert_eq!(holders, ["b"], "{case}");
+            assert_eq!(!yielders.is_empty(), yields, "{case}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_order_of_claimants_does_not_matter(
+            spec in prop::collection::vec(
+                (0i64..3, prop::collection::btree_map(0usize..4, 0i64..3, 0..4)),
+                0..5,
+            ),
+            turn in 0usize..5,
+        ) {
+            let names = ["a.example.com", "b.example.com", "*.example.com", "example.com"];
+            let mut claimants: Vec<_> = spec
+                .iter()
+                .enumerate()
+                .map(|(index, (created, asked))| {
+                    let asked: Vec<_> = asked.iter().map(|(n, age)| (names[*n], *age)).collect();
+                    claimant(&format!("gw-{index}"), *created, &asked)
+                })
+                .collect();
+            let granted = grant(&claimants);
+            claimants.reverse();
+            prop_assert_eq!(&granted, &grant(&claimants));
+            let turn = turn.min(claimants.len());
+            claimants.rotate_left(turn);
+            prop_assert_eq!(&granted, &grant(&claimants));
+            for name in names {
+                let (holders, _) = parties(&claimants, name);
+                prop_assert!(holders.len() <= 1);
+            }
+        }
+    }
+}

@@ -5,8 +5,10 @@
 //! - [`claims`]: which Gateway may have which hostname.
 //! - [`mark`]: how our own records and tunnels are told from others'.
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
+//! - [`direct`]: carries a plan out over the Cloudflare API.
 
 pub mod claims;
+pub mod direct;
 pub mod mark;
 pub mod objects;
 pub mod plan;
@@ -28,6 +30,9 @@ pub struct EdgeIntent {
     pub yielded: BTreeMap<Hostname, ObjectKey>,
     /// For which of the hostnames DNS is managed.
     pub dns: DnsPolicy,
+    /// Whether what is missing here may be taken away at the edge. `false` where the cluster was seen in
+    /// part only: then nothing is deleted and no name changes hands, what is wanted is still added.
+    pub prune: bool,
 }
 
 /// For which hostnames DNS records are made.
@@ -65,6 +70,9 @@ pub struct EdgeStatus {
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
     /// What the dashboard shows of the hostnames.
     pub ingress: IngressOutcome,
+    /// Calls that failed, also those that no hostname of the intent tells of (the removal of a record, for
+    /// one). Empty when all is read and done; otherwise the same intent is worth stating again.
+    pub failures: Vec<EdgeError>,
 }
 
 /// A tunnel.
@@ -118,6 +126,11 @@ pub enum IngressOutcome {
     CatchAll {
         /// How many hostnames there are.
         hostnames: usize,
+    },
+    /// Not known: the document could not be read or written.
+    Unknown {
+        /// What failed.
+        message: String,
     },
 }
 

@@ -1,0 +1,175 @@
+//! All files together: one set of objects, and the snapshot of it.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adapter_gateway_api::{Object, Secret};
+use domain::ObjectRef;
+use domain::gateway::Namespace;
+use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
+
+use crate::file::{ManifestFile, Written};
+use crate::problem::Problem;
+
+/// Label that the API server puts on every namespace.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// The objects in force. Where one is written twice, the first by path and position stands.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    objects: BTreeMap<ObjectRef, Arc<Object>>,
+    /// Problems of all files, in their order.
+    pub(crate) problems: Vec<Problem>,
+    incomplete: Option<String>,
+}
+
+impl Cluster {
+    /// Puts files together. `unlisted` are the problems of folders that could not be listed: whatever
+    /// is in them may be missing.
+    pub(crate) fn of(files: &BTreeMap<PathBuf, ManifestFile>, unlisted: Vec<Problem>) -> Self {
+        let folders = unlisted.iter().map(|problem| shown_path(&problem.file));
+        let mut missing: Vec<String> = folders.collect();
+        let mut cluster = Self {
+            problems: unlisted,
+            ..Self::default()
+        };
+        let mut places: BTreeMap<ObjectRef, String> = BTreeMap::new();
+        for (path, file) in files {
+            cluster.problems.extend(file.problems.iter().cloned());
+            if file.incomplete {
+                missing.push(shown_path(path));
+            }
+            for written in &file.objects {
+                match places.entry(written.reference.clone()) {
+                    Entry::Vacant(place) => {
+                        place.insert(format!("{}:{}", path.display(), written.line));
+                        cluster
+                            .objects
+                            .insert(written.reference.clone(), written.object.clone());
+                    }
+                    Entry::Occupied(first) => {
+                        cluster.problems.push(duplicate(path, written, first.get()));
+                    }
+                }
+            }
+        }
+        if !missing.is_empty() {
+            cluster.incomplete = Some(format!(
+                "objects may be missing that could not be read: {}; see the problems of the \
+                 manifests folder",
+                missing.join(", ")
+            ));
+        }
+        cluster
+    }
+
+    /// A Secret, with its values.
+    pub(crate) fn secret(&self, reference: &ObjectRef) -> Option<&Secret> {
+        match self.objects.get(reference)?.as_ref() {
+            Object::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+
+    /// The view that the domain gets; of Secrets only those that are followed or that a class names.
+    pub(crate) fn snapshot(&self, followed: &BTreeSet<ObjectRef>) -> ClusterSnapshot {
+        fn push<T: Clone>(reading: &mut Reading<Vec<T>>, item: &T) {
+            if let Reading::Known(items) = reading {
+                items.push(item.clone());
+            }
+        }
+        let mut snapshot = ClusterSnapshot {
+            namespaces: Reading::Known(self.namespaces()),
+            external_names: true,
+            incomplete: self.incomplete.clone(),
+            ..ClusterSnapshot::default()
+        };
+        for object in self.objects.values() {
+            match object.as_ref() {
+                Object::GatewayClass(class) => push(&mut snapshot.classes, class),
+                Object::Gateway(gateway) => push(&mut snapshot.gateways, gateway),
+                Object::Route(route) => push(&mut snapshot.routes, route),
+                Object::ReferenceGrant(grant) => push(&mut snapshot.grants, grant),
+                Object::Service(service) => push(&mut snapshot.services, service),
+                Object::EndpointSlice(slice) => push(&mut snapshot.endpoint_slices, slice),
+                Object::Namespace(_) | Object::Secret(_) | Object::Unknown { .. } => {}
+            }
+        }
+        let classes = snapshot.classes.items().iter();
+        let named = classes.filter_map(|class| class.parameters.clone());
+        snapshot.secrets = named
+            .chain(followed.iter().cloned())
+            .filter(|reference| reference.kind == "Secret" && reference.group.is_empty())
+            .map(|reference| {
+                let facts = self.facts(&reference);
+                (reference, facts)
+            })
+            .collect();
+        snapshot
+    }
+
+    /// Whether every Secret that a snapshot shows has the same values in another cluster.
+    pub(crate) fn shows_same_secrets(&self, other: &Self, shown: &ClusterSnapshot) -> bool {
+        shown.secrets.keys().all(|reference| {
+            match (self.secret(reference), other.secret(reference)) {
+                (Some(one), Some(other)) => one.is_same(other),
+                (None, None) => true,
+                _ => false,
+            }
+        })
+    }
+
+    fn facts(&self, reference: &ObjectRef) -> Reading<SecretFacts> {
+        match (self.secret(reference), &self.incomplete) {
+            (Some(secret), _) => Reading::Known(SecretFacts {
+                keys: secret.keys().map(str::to_owned).collect(),
+            }),
+            (None, Some(reason)) => Reading::Unknown(reason.clone()),
+            (None, None) => Reading::Absent,
+        }
+    }
+
+    /// Namespaces that are written, and one for every object that is in one.
+    fn namespaces(&self) -> Vec<Namespace> {
+        let mut namespaces: BTreeMap<&str, Namespace> = BTreeMap::new();
+        for (reference, object) in &self.objects {
+            let (name, labels) = match object.as_ref() {
+                Object::Namespace(namespace) => (&namespace.name, namespace.labels.clone()),
+                _ if reference.key.namespace.is_empty() => continue,
+                _ => (&reference.key.namespace, BTreeMap::new()),
+            };
+            let namespace = namespaces.entry(name).or_insert_with(|| Namespace {
+                name: name.clone(),
+                labels: BTreeMap::new(),
+            });
+            namespace.labels.extend(labels);
+            let label = NAMESPACE_NAME_LABEL.to_owned();
+            namespace.labels.insert(label, name.clone());
+        }
+        namespaces.into_values().collect()
+    }
+}
+
+fn shown_path(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => "the folder itself".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+fn duplicate(path: &Path, written: &Written, first: &str) -> Problem {
+    let object = crate::status::object_name(&written.reference);
+    Problem {
+        file: path.to_owned(),
+        document: written.document,
+        line: Some(written.line),
+        message: format!(
+            "{object} is written twice: {first} stands, {}:{} has no effect; remove one of them",
+            path.display(),
+            written.line
+        ),
+        object: Some(object),
+    }
+}

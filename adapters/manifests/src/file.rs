@@ -1,0 +1,179 @@
+//! What one file says, and what stays in force of it while it says nothing that can be read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use adapter_gateway_api::{Object, ReadError, read};
+use domain::ObjectRef;
+
+use crate::problem::Problem;
+use crate::store::is_object_name;
+use crate::yaml::{self, Document};
+
+/// One file: the objects of it that are in force.
+#[derive(Debug, Default)]
+pub(crate) struct ManifestFile {
+    /// Fingerprint of the text that this was made of; `None` where the file could not be read.
+    pub(crate) fingerprint: Option<u64>,
+    /// Objects, in the order written.
+    pub(crate) objects: Vec<Written>,
+    /// What is wrong with it.
+    pub(crate) problems: Vec<Problem>,
+    /// Whether it holds objects that were never read.
+    pub(crate) incomplete: bool,
+}
+
+/// An object and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// Position of the document in its file, from 1.
+    pub(crate) document: usize,
+    /// Line, from 1.
+    pub(crate) line: usize,
+    pub(crate) reference: ObjectRef,
+    pub(crate) object: Arc<Object>,
+}
+
+impl ManifestFile {
+    /// The next version of a file after its present text.
+    pub(crate) fn read(path: &Path, text: &str, fingerprint: u64, last: Option<&Self>) -> Self {
+        let fingerprint = Some(fingerprint);
+        match yaml::documents(text) {
+            Ok(documents) => Self::of(path, documents, fingerprint, last),
+            Err(malformed) => Self {
+                fingerprint,
+                ..Self::broken(
+                    path,
+                    Some(malformed.line),
+                    &malformed.message,
+                    "mend it",
+                    last,
+                )
+            },
+        }
+    }
+
+    /// The next version of a file that is there and cannot be opened.
+    pub(crate) fn unreadable(path: &Path, error: &std::io::Error, last: Option<&Self>) -> Self {
+        let message = format!("it cannot be read: {error}");
+        Self::broken(path, None, &message, "make it readable or remove it", last)
+    }
+
+    fn broken(
+        path: &Path,
+        line: Option<usize>,
+        message: &str,
+        remedy: &str,
+        last: Option<&Self>,
+    ) -> Self {
+        let (meanwhile, objects, incomplete) = match last {
+            // What was never read before is not there to stand in.
+            Some(last) if !(last.incomplete && last.objects.is_empty()) => {
+                let meanwhile = "what it said before stays in force";
+                (meanwhile, last.objects.clone(), last.incomplete)
+            }
+            _ => ("nothing of it is in force", Vec::new(), true),
+        };
+        let message = match line {
+            Some(_) => format!("not valid YAML: {message}; {remedy}; {meanwhile}"),
+            None => format!("{message}; {remedy}; {meanwhile}"),
+        };
+        Self {
+            fingerprint: None,
+            objects,
+            problems: vec![Problem::of_file(path, line, message)],
+            incomplete,
+        }
+    }
+
+    fn of(
+        path: &Path,
+        documents: Vec<Document>,
+        fingerprint: Option<u64>,
+        last: Option<&Self>,
+    ) -> Self {
+        let mut file = Self {
+            fingerprint,
+            ..Self::default()
+        };
+        for document in documents {
+            let (position, line) = (document.position, document.line);
+            let problem = |object: Option<String>, message: String| Problem {
+                file: path.to_owned(),
+                document: position,
+                line: Some(line),
+                object,
+                message,
+            };
+            let written = |reference: ObjectRef, object| Written {
+                document: position,
+                line,
+                reference,
+                object,
+            };
+            match read(document.value).and_then(well_named) {
+                Ok(Object::Unknown {
+                    api_version,
+                    kind,
+                    key,
+                }) => {
+                    let message = format!(
+                        "apiVersion {api_version} kind {kind} is not served and has no effect; \
+                         remove it, or check its spelling"
+                    );
+                    file.problems
+                        .push(problem(Some(format!("{kind} {key}")), message));
+                }
+                Ok(object) => file
+                    .objects
+                    .push(written(object.reference(), Arc::new(object))),
+                Err(error) => {
+                    let earlier = error.reference.as_ref().and_then(|r| last?.find(r));
+                    let meanwhile = match earlier {
+                        Some(_) => "; what it said before stays in force",
+                        None => "",
+                    };
+                    let message = format!("{}: {}{meanwhile}", error.field, error.message);
+                    file.problems.push(problem(Some(error.object), message));
+                    match earlier {
+                        Some(earlier) => file
+                            .objects
+                            .push(written(earlier.reference.clone(), earlier.object.clone())),
+                        None => file.incomplete = true,
+                    }
+                }
+            }
+        }
+        file
+    }
+
+    fn find(&self, reference: &ObjectRef) -> Option<&Written> {
+        self.objects
+            .iter()
+            .find(|written| written.reference == *reference)
+    }
+}
+
+/// Refuses a name that Kubernetes would refuse: nothing later has to fear it in a path or a message.
+fn well_named(object: Object) -> Result<Object, ReadError> {
+    if matches!(object, Object::Unknown { .. }) {
+        return Ok(object);
+    }
+    let reference = object.reference();
+    let named = [
+        ("metadata.name", &reference.key.name, false),
+        ("metadata.namespace", &reference.key.namespace, true),
+    ];
+    for (field, name, may_be_empty) in named {
+        if is_object_name(name) || (may_be_empty && name.is_empty()) {
+            continue;
+        }
+        return Err(ReadError {
+            reference: None,
+            object: format!("{} {:?}", reference.kind, reference.key.name),
+            field: field.to_owned(),
+            message: format!("{name:?} is no object name; use a-z, 0-9, inner `-` and `.`"),
+        });
+    }
+    Ok(object)
+}

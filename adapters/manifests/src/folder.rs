@@ -1,0 +1,260 @@
+//! The folder: what is read from it, and the ports that it stands for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::ports::{ClusterSource, Hold, PortError, StatusSink};
+use domain::snapshot::ClusterSnapshot;
+use domain::status::StatusUpdate;
+use domain::{ObjectKey, ObjectRef};
+use tokio::sync::watch::Sender;
+
+use crate::cluster::Cluster;
+use crate::file::ManifestFile;
+use crate::journal::Journal;
+use crate::news::News;
+use crate::problem::Problem;
+use crate::status::StatusFolder;
+use crate::tree::Tree;
+use crate::watch::{self, Look, SETTLED};
+
+/// Longest that a change waits for files that are still being written.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Why the folder cannot be the cluster, or its state cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The manifests folder cannot be listed.
+    #[error("manifests folder {}: {source}; name a folder that can be read", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The state folder, or a file of it, cannot be read or written.
+    #[error("state {}: {source}; name a folder that this user can read and write", path.display())]
+    State {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of the state folder holds no status.
+    #[error("status {}: {problem}; remove the file, it is written anew", path.display())]
+    Status {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// A folder of manifests, watched. It is the cluster: objects come from the folder, statuses go to the
+/// state folder.
+///
+/// A change counts once its files are settled (nothing written for 100 ms), so that a file that is only
+/// half there, or a checkout that is half done, is not taken for the user's will. A file that cannot be
+/// read keeps what it said before; see [`Problem`].
+pub struct ManifestFolder {
+    folder: PathBuf,
+    inner: Mutex<Inner>,
+    /// The present view and its number, from 1.
+    view: Sender<(u64, Arc<ClusterSnapshot>)>,
+    /// Number of the view that was last given away.
+    seen: AtomicU64,
+    statuses: Arc<StatusFolder>,
+}
+
+struct Inner {
+    files: BTreeMap<PathBuf, ManifestFile>,
+    unlisted: Vec<Problem>,
+    cluster: Cluster,
+    followed: BTreeSet<ObjectRef>,
+    journal: Journal,
+    /// Since when a change waits for its files to settle.
+    waiting: Option<Instant>,
+}
+
+impl fmt::Debug for ManifestFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManifestFolder")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ManifestFolder {
+    /// Reads the folder and watches it from then on, until the last reference is dropped. Must be
+    /// called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The folder cannot be listed, or the state folder cannot be written. What is wrong inside of the
+    /// folder is no error but a [`Problem`].
+    pub fn open(folder: PathBuf, state: PathBuf) -> Result<Arc<Self>, OpenError> {
+        if let Err(source) = std::fs::read_dir(&folder) {
+            return Err(OpenError::Folder {
+                path: folder,
+                source,
+            });
+        }
+        if let Err(source) = std::fs::create_dir_all(&state) {
+            return Err(OpenError::State {
+                path: state,
+                source,
+            });
+        }
+        let inner = Inner {
+            files: BTreeMap::new(),
+            unlisted: Vec::new(),
+            cluster: Cluster::default(),
+            followed: BTreeSet::new(),
+            journal: Journal::new(&state),
+            waiting: None,
+        };
+        // Watched before it is read: no change falls in between.
+        let events = watch::events(&folder);
+        let opened = Arc::new(Self {
+            folder,
+            inner: Mutex::new(inner),
+            view: Sender::new((0, Arc::default())),
+            seen: AtomicU64::new(0),
+            statuses: Arc::new(StatusFolder::new(state)),
+        });
+        opened.look(Look::First);
+        tokio::spawn(watch::run(Arc::downgrade(&opened), events));
+        Ok(opened)
+    }
+
+    /// What is wrong in the folder now, by path and position.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.lock().cluster.problems.clone()
+    }
+
+    /// The present view, without counting it as given away.
+    pub(crate) fn present(&self) -> Arc<ClusterSnapshot> {
+        self.view.borrow().1.clone()
+    }
+
+    pub(crate) fn with_cluster<T>(&self, ask: impl FnOnce(&Cluster) -> T) -> T {
+        ask(&self.lock().cluster)
+    }
+
+    /// Reads the folder. Returns when to look again, if a change waits for its files to settle.
+    pub(crate) fn look(&self, look: Look) -> Option<Duration> {
+        let mut inner = self.lock();
+        let tree = Tree::walk(&self.folder);
+        let unlisted = unlisted(&tree);
+        let news = News::of(&self.folder, &tree, &inner.files);
+        let waited = inner
+            .waiting
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        if look == Look::Again && !news.is_settled(waited) && waited < PATIENCE {
+            inner.waiting.get_or_insert_with(Instant::now);
+            return Some(SETTLED);
+        }
+        inner.waiting = None;
+        if look == Look::First || !news.is_empty() || unlisted != inner.unlisted {
+            inner.unlisted = unlisted;
+            news.apply(&mut inner.files);
+            let cluster = Cluster::of(&inner.files, inner.unlisted.clone());
+            self.publish(&mut inner, Some(cluster));
+        }
+        let Inner {
+            journal, cluster, ..
+        } = &mut *inner;
+        journal.record(&cluster.problems);
+        None
+    }
+
+    /// Makes a new view if it shows anything new, or if a Secret that it shows has other values.
+    fn publish(&self, inner: &mut Inner, next: Option<Cluster>) {
+        let snapshot = next
+            .as_ref()
+            .unwrap_or(&inner.cluster)
+            .snapshot(&inner.followed);
+        let same_secrets = next
+            .as_ref()
+            .is_none_or(|next| next.shows_same_secrets(&inner.cluster, &snapshot));
+        if let Some(next) = next {
+            inner.cluster = next;
+        }
+        self.view.send_if_modified(|(number, shown)| {
+            let is_new = *number == 0 || !same_secrets || **shown != snapshot;
+            if is_new {
+                *number += 1;
+                *shown = Arc::new(snapshot);
+            }
+            is_new
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Folders that could not be listed, as problems.
+fn unlisted(tree: &Tree) -> Vec<Problem> {
+    let problem = |(path, error): &(PathBuf, std::io::Error)| {
+        let message = format!(
+            "the folder cannot be listed: {error}; make it readable or remove it; what was read from \
+             it before stays in force"
+        );
+        Problem::of_file(path, None, message)
+    };
+    tree.unlisted.iter().map(problem).collect()
+}
+
+#[async_trait]
+impl ClusterSource for ManifestFolder {
+    async fn snapshot(&self) -> Arc<ClusterSnapshot> {
+        let view = self.view.borrow();
+        self.seen.fetch_max(view.0, Ordering::SeqCst);
+        view.1.clone()
+    }
+
+    async fn changed(&self) {
+        let mut views = self.view.subscribe();
+        let newer = views.wait_for(|(number, _)| *number > self.seen.load(Ordering::SeqCst));
+        // The sender lives as long as `self`.
+        let _ = newer.await;
+    }
+
+    fn follow(&self, refs: BTreeSet<ObjectRef>) {
+        let mut inner = self.lock();
+        if inner.followed != refs {
+            inner.followed = refs;
+            self.publish(&mut inner, None);
+        }
+    }
+}
+
+#[async_trait]
+impl StatusSink for ManifestFolder {
+    /// Every call carries all statuses of ours: what is not among them is no longer reported on, and its
+    /// file is removed.
+    async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        let statuses = self.statuses.clone();
+        let updates = updates.to_vec();
+        let written = tokio::task::spawn_blocking(move || statuses.write(&updates)).await;
+        written.map_err(|error| PortError(format!("statuses: {error}")))?
+    }
+}
+
+/// Nothing holds a file: a Gateway whose document is gone is found at the edge instead.
+#[async_trait]
+impl Hold for ManifestFolder {
+    async fn hold(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn release(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
+        Ok(())
+    }
+}

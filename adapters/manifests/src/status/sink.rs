@@ -1,0 +1,146 @@
+//! One file for each object that is reported on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use domain::ObjectKey;
+use domain::gateway::{GATEWAY_GROUP, RouteKind};
+use domain::ports::PortError;
+use domain::status::StatusUpdate;
+use serde_json::{Value, json};
+
+use super::{KINDS, json as shape};
+use crate::store;
+
+/// The state folder, as far as it holds statuses.
+#[derive(Debug)]
+pub(crate) struct StatusFolder {
+    state: PathBuf,
+    /// One write at a time.
+    turn: Mutex<()>,
+}
+
+impl StatusFolder {
+    pub(crate) fn new(state: PathBuf) -> Self {
+        Self {
+            state,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Writes what differs from what is there, and removes the files of objects that are not among the
+    /// updates. One failure does not stop the others.
+    pub(crate) fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = jiff::Timestamp::now();
+        let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let mut failures = Vec::new();
+        let mut reported = BTreeSet::new();
+        for update in updates.iter().filter(|update| !is_empty(update)) {
+            let Some(path) = path(&self.state, update) else {
+                failures.push(format!("{} is no name of a file", describe(update)));
+                continue;
+            };
+            if let Err(error) = write_one(&path, update, &now.to_string()) {
+                failures.push(format!("{}: {error}", path.display()));
+            }
+            reported.insert(path);
+        }
+        for (folder, _) in KINDS {
+            if let Err(error) = sweep(&self.state.join(folder), &reported) {
+                failures.push(format!("{}: {error}", self.state.join(folder).display()));
+            }
+        }
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(PortError(format!("statuses: {}", failures.join("; ")))),
+        }
+    }
+}
+
+fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
+    let there = match fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // A file that somebody broke is written anew.
+    let earlier: Value = there
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let text = format!("{:#}\n", document(update, &earlier["status"], now));
+    if there.as_deref() == Some(text.as_str()) {
+        return Ok(());
+    }
+    store::replace(path, &text)
+}
+
+fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
+    let (kind, key) = identity(update);
+    let metadata = match key.namespace.is_empty() {
+        true => json!({ "name": key.name }),
+        false => json!({ "namespace": key.namespace, "name": key.name }),
+    };
+    json!({
+        "apiVersion": format!("{GATEWAY_GROUP}/v1"),
+        "kind": kind,
+        "metadata": metadata,
+        "status": shape::status(update, earlier, now),
+    })
+}
+
+/// Kind and key; the key of a class has no namespace.
+fn identity(update: &StatusUpdate) -> (&'static str, ObjectKey) {
+    match update {
+        StatusUpdate::Class { name, .. } => ("GatewayClass", ObjectKey::new("", name)),
+        StatusUpdate::Gateway { key, .. } => ("Gateway", key.clone()),
+        StatusUpdate::Route { kind, key, .. } => (RouteKind::as_str(*kind), key.clone()),
+    }
+}
+
+fn describe(update: &StatusUpdate) -> String {
+    let (kind, key) = identity(update);
+    format!("{kind} {:?}", key.to_string())
+}
+
+/// A route without a parent of ours says nothing.
+fn is_empty(update: &StatusUpdate) -> bool {
+    matches!(update, StatusUpdate::Route { parents, .. } if parents.is_empty())
+}
+
+/// Where the status goes; `None` for a name that is not one plain component of a path.
+fn path(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
+    let (kind, key) = identity(update);
+    let (folder, _) = KINDS.into_iter().find(|(_, known)| *known == kind)?;
+    let mut path = state.join(folder);
+    if !matches!(update, StatusUpdate::Class { .. }) {
+        path.push(Some(&key.namespace).filter(|name| store::is_object_name(name))?);
+    }
+    let name = Some(&key.name).filter(|name| store::is_object_name(name))?;
+    Some(path.join(format!("{name}.json")))
+}
+
+/// Removes files below a folder that are not reported, and folders that are empty then.
+fn sweep(folder: &Path, reported: &BTreeSet<PathBuf>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            sweep(&path, reported)?;
+            // Fails where something is left in it.
+            let _ = fs::remove_dir(&path);
+        } else if !reported.contains(&path) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Reading the edge for one Gateway.
+
+use std::collections::BTreeSet;
+
+use crate::edge::mark::RecordMark;
+use crate::edge::objects::{Tunnel, Zone};
+use crate::edge::plan::records::own_records;
+use crate::edge::plan::{Observed, ObservedTunnel, ObservedZone, ZoneRecords, zone_of};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
+use crate::names::ZoneId;
+use crate::ports::CloudflareApi;
+
+/// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
+/// part of what was observed. `known` names the zones in which something may be; `None` reads them all.
+pub(super) async fn observe(
+    api: &dyn CloudflareApi,
+    name: &str,
+    intent: &EdgeIntent,
+    known: Option<&BTreeSet<ZoneId>>,
+) -> Result<Observed, EdgeError> {
+    let tunnel = match tunnel(api, name).await? {
+        None => None,
+        Some(tunnel) => Some(ObservedTunnel {
+            id: tunnel.id,
+            ingress: api.configuration(tunnel.id).await,
+        }),
+    };
+    let zones = match api.zones().await {
+        Ok(zones) => Ok(read_zones(api, intent, zones, known).await),
+        Err(error) => Err(error),
+    };
+    Ok(Observed { tunnel, zones })
+}
+
+/// The tunnel of this very name; the API matches prefixes, and one Gateway's name can begin another's.
+pub(super) async fn tunnel(
+    api: &dyn CloudflareApi,
+    name: &str,
+) -> Result<Option<Tunnel>, EdgeError> {
+    let tunnels = api.tunnels(name).await?.into_iter();
+    Ok(tunnels
+        .filter(|tunnel| tunnel.name == name)
+        .min_by_key(|tunnel| (!tunnel.remotely_configured, tunnel.id)))
+}
+
+async fn read_zones(
+    api: &dyn CloudflareApi,
+    intent: &EdgeIntent,
+    zones: Vec<Zone>,
+    known: Option<&BTreeSet<ZoneId>>,
+) -> Vec<ObservedZone> {
+    let wanted = wanted_zones(intent, || zones.iter());
+    let mut observed = Vec::with_capacity(zones.len());
+    for zone in zones {
+        let matters =
+            wanted.contains(&zone.id) || known.is_none_or(|known| known.contains(&zone.id));
+        let records = if matters {
+            match api.records(&zone.id).await {
+                Ok(records) => ZoneRecords::Read(records),
+                Err(error) => ZoneRecords::Failed(error),
+            }
+        } else {
+            ZoneRecords::Skipped
+        };
+        observed.push(ObservedZone { zone, records });
+    }
+    observed
+}
+
+fn wanted_zones<'a, I>(intent: &EdgeIntent, zones: impl Fn() -> I) -> BTreeSet<ZoneId>
+where
+    I: Iterator<Item = &'a Zone>,
+{
+    let managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));
+    managed
+        .filter_map(|hostname| zone_of(hostname, zones()))
+        .map(|zone| zone.id.clone())
+        .collect()
+}
+
+/// Zones to read again next time; `None` where the zones could not be listed.
+pub(super) fn zones_with_something(
+    observed: &Observed,
+    intent: &EdgeIntent,
+    mark: RecordMark,
+) -> Option<BTreeSet<ZoneId>> {
+    let zones = observed.zones.as_ref().ok()?;
+    let mut keep = wanted_zones(intent, || zones.iter().map(|zone| &zone.zone));
+    let with_something = zones.iter().filter(|zone| match &zone.records {
+        ZoneRecords::Read(records) => !own_records(records, mark).is_empty(),
+        ZoneRecords::Failed(_) => true,
+        ZoneRecords::Skipped => false,
+    });
+    keep.extend(with_something.map(|zone| zone.zone.id.clone()));
+    Some(keep)
+}
+
+/// Reads that failed and that the intent needs. A zone that the token may not read and that no name lies in
+/// is none of our business: we could not have written to it.
+pub(super) fn failures(observed: &Observed, intent: &EdgeIntent) -> Vec<EdgeError> {
+    let mut failures = Vec::new();
+    if let Some(Err(error)) = observed.tunnel.as_ref().map(|tunnel| &tunnel.ingress) {
+        failures.push(error.clone());
+    }
+    let closed = |error: &EdgeError| error.kind == EdgeErrorKind::Forbidden;
+    match &observed.zones {
+        Err(error) => {
+            let needed = intent.hostnames.iter().any(|h| intent.dns.manages(h));
+            failures.extend((needed || !closed(error)).then(|| error.clone()));
+        }
+        Ok(zones) => {
+            let wanted = wanted_zones(intent, || zones.iter().map(|zone| &zone.zone));
+            failures.extend(zones.iter().filter_map(|zone| match &zone.records {
+                ZoneRecords::Failed(error) if wanted.contains(&zone.zone.id) || !closed(error) => {
+                    Some(error.clone())
+                }
+                _ => None,
+            }));
+        }
+    }
+    failures
+}

@@ -1,0 +1,264 @@
+//! The record part of a plan: a verdict for each hostname, and the changes zone by zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Observed, ObservedZone, RecordChange, ZoneChanges, ZoneRecords, outcome_of, wanted_record,
+    zone_of,
+};
+use crate::edge::mark::RecordMark;
+use crate::edge::objects::{DnsRecord, Zone};
+use crate::edge::{EdgeIntent, HostnameOutcome};
+use crate::names::{Hostname, TunnelId, ZoneId};
+
+pub(super) struct RecordsPlan {
+    pub(super) changes: Vec<ZoneChanges>,
+    pub(super) hostnames: BTreeMap<Hostname, HostnameOutcome>,
+}
+
+pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -> RecordsPlan {
+    let mut hostnames: BTreeMap<_, _> = intent
+        .yielded
+        .iter()
+        .map(|(hostname, by)| (hostname.clone(), HostnameOutcome::Claimed { by: by.clone() }))
+        .collect();
+    let unmanaged = intent.hostnames.iter().filter(|h| !intent.dns.manages(h));
+    hostnames.extend(unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged)));
+
+    let mut changes = Vec::new();
+    match &observed.zones {
+        Err(error) => hostnames.extend(managed(intent).map(|h| (h.clone(), outcome_of(error)))),
+        Ok(zones) => {
+            let homes = Homes::of(intent, zones);
+            let outside = homes.outside.iter();
+            hostnames.extend(outside.map(|h| ((*h).clone(), HostnameOutcome::NoZone)));
+            let tunnel = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
+            for zone in in_order(zones) {
+                let planner = ZonePlanner {
+                    intent,
+                    zone,
+                    mark,
+                    tunnel,
+                    wanted: homes.in_zone(&zone.zone),
+                };
+                let (zone_changes, outcomes) = planner.plan();
+                hostnames.extend(outcomes);
+                changes.extend(zone_changes);
+            }
+        }
+    }
+    // Zones that gain a record first: see the module's text. The sort is stable.
+    changes.sort_by_key(|zone| zone.changes.iter().all(|change| change.hostname().is_none()));
+    RecordsPlan { changes, hostnames }
+}
+
+fn managed(intent: &EdgeIntent) -> impl Iterator<Item = &Hostname> {
+    let hostnames = intent.hostnames.iter();
+    hostnames.filter(|hostname| intent.dns.manages(hostname))
+}
+
+/// Which zone each managed hostname belongs into.
+#[derive(Default)]
+struct Homes<'a> {
+    by_zone: BTreeMap<&'a ZoneId, BTreeSet<&'a Hostname>>,
+    outside: Vec<&'a Hostname>,
+}
+
+impl<'a> Homes<'a> {
+    fn of(intent: &'a EdgeIntent, zones: &'a [ObservedZone]) -> Self {
+        let mut homes = Self::default();
+        for hostname in managed(intent) {
+            match zone_of(hostname, zones.iter().map(|zone| &zone.zone)) {
+                Some(zone) => {
+                    homes.by_zone.entry(&zone.id).or_default().insert(hostname);
+                }
+                None => homes.outside.push(hostname),
+            }
+        }
+        homes
+    }
+
+    fn in_zone(&self, zone: &Zone) -> BTreeSet<&'a Hostname> {
+        self.by_zone.get(&zone.id).cloned().unwrap_or_default()
+    }
+}
+
+fn in_order(zones: &[ObservedZone]) -> Vec<&ObservedZone> {
+    let mut zones: Vec<_> = zones.iter().collect();
+    zones.sort_by_key(|zone| (&zone.zone.name, &zone.zone.id));
+    zones
+}
+
+struct ZonePlanner<'a> {
+    intent: &'a EdgeIntent,
+    zone: &'a ObservedZone,
+    mark: RecordMark,
+    /// `None` where it is yet to be made: then every record of ours points at the wrong place.
+    tunnel: Option<TunnelId>,
+    /// Names whose record belongs into this zone.
+    wanted: BTreeSet<&'a Hostname>,
+}
+
+/// What one name's records call for.
+struct Verdict {
+    outcome: HostnameOutcome,
+    changes: Vec<RecordChange>,
+}
+
+impl Verdict {
+    fn leave(outcome: HostnameOutcome) -> Self {
+        Self {
+            outcome,
+            changes: Vec::new(),
+        }
+    }
+
+    fn apply(change: RecordChange) -> Self {
+        Self {
+            outcome: HostnameOutcome::Applied,
+            changes: vec![change],
+        }
+    }
+}
+
+impl ZonePlanner<'_> {
+    fn plan(&self) -> (Option<ZoneChanges>, Vec<(Hostname, HostnameOutcome)>) {
+        let records = match &self.zone.records {
+            ZoneRecords::Read(records) => records,
+            ZoneRecords::Failed(error) => return (None, self.all_wanted(&outcome_of(error))),
+            ZoneRecords::Skipped => {
+                let message = format!("the records of zone {} were not read", self.zone.zone.name);
+                return (None, self.all_wanted(&HostnameOutcome::Unknown { message }));
+            }
+        };
+        let by_name = occupied(&self.zone.zone, records);
+        let mut changes = Vec::new();
+        let mut outcomes = Vec::new();
+        for hostname in &self.wanted {
+            let there = by_name.get(hostname.as_str()).map_or(&[][..], Vec::as_slice);
+            let verdict = self.judge(hostname, there);
+            changes.extend(verdict.changes);
+            outcomes.push(((*hostname).clone(), verdict.outcome));
+        }
+        changes.extend(self.leftovers(&by_name));
+        changes.sort();
+        let zone = self.zone.zone.id.clone();
+        let changes = (!changes.is_empty()).then_some(ZoneChanges { zone, changes });
+        (changes, outcomes)
+    }
+
+    fn all_wanted(&self, outcome: &HostnameOutcome) -> Vec<(Hostname, HostnameOutcome)> {
+        let wanted = self.wanted.iter();
+        wanted
+            .map(|hostname| ((*hostname).clone(), outcome.clone()))
+            .collect()
+    }
+
+    /// A wanted name and the records that occupy it.
+    fn judge(&self, hostname: &Hostname, there: &[&DnsRecord]) -> Verdict {
+        let foreign: Vec<_> = there.iter().filter(|r| !self.is_ours(r)).collect();
+        if let Some(first) = foreign.first() {
+            let found = describe(first, foreign.len() - 1);
+            return Verdict::leave(HostnameOutcome::Conflict { found });
+        }
+        let own = there.iter().find(|record| self.is_own(record));
+        match own.or(there.first()) {
+            None => Verdict::apply(RecordChange::Post(hostname.clone())),
+            Some(record) if self.is_right(record, hostname) => {
+                Verdict::leave(HostnameOutcome::Applied)
+            }
+            Some(record) if self.is_own(record) || self.intent.prune => {
+                Verdict::apply(RecordChange::Put(record.id.clone(), hostname.clone()))
+            }
+            Some(_) => Verdict::leave(HostnameOutcome::Unknown {
+                message: format!(
+                    "{hostname} has a record of another Gateway of this installation, and not all \
+                     objects could be read, so it is not known whether that Gateway still wants it"
+                ),
+            }),
+        }
+    }
+
+    /// Records of this Gateway whose name is neither wanted here nor granted to another.
+    fn leftovers(&self, by_name: &BTreeMap<String, Vec<&DnsRecord>>) -> Vec<RecordChange> {
+        if !self.intent.prune {
+            return Vec::new();
+        }
+        let wanted = self.wanted.iter().copied();
+        let keep: BTreeSet<&str> = wanted
+            .chain(self.intent.yielded.keys())
+            .map(Hostname::as_str)
+            .collect();
+        let gone = by_name.iter().filter(|(name, _)| !keep.contains(name.as_str()));
+        gone.flat_map(|(_, records)| records)
+            .filter(|record| self.is_own(record))
+            .map(|record| RecordChange::Delete(record.id.clone()))
+            .collect()
+    }
+
+    fn is_ours(&self, record: &DnsRecord) -> bool {
+        mark_of(record).is_some_and(|mark| mark.is_same_installation(self.mark))
+    }
+
+    fn is_own(&self, record: &DnsRecord) -> bool {
+        mark_of(record) == Some(self.mark)
+    }
+
+    /// Names and targets compare without case, as DNS does (RFC 4343).
+    fn is_right(&self, record: &DnsRecord, hostname: &Hostname) -> bool {
+        let Some(tunnel) = self.tunnel else {
+            return false;
+        };
+        let wanted = wanted_record(hostname, tunnel, self.mark);
+        let data = &record.data;
+        data.content.eq_ignore_ascii_case(&wanted.content)
+            && (data.proxied, data.ttl) == (wanted.proxied, wanted.ttl)
+            && data.comment == wanted.comment
+    }
+}
+
+/// Records that a CNAME cannot stand beside, by name in lower case. Cloudflare refuses a CNAME beside A,
+/// AAAA and CNAME (error 81053) and hands names with NS records to other servers; TXT, MX and the like
+/// may stay, and so may NS records at the zone's apex, which say who serves the zone.
+fn occupied<'a>(zone: &Zone, records: &'a [DnsRecord]) -> BTreeMap<String, Vec<&'a DnsRecord>> {
+    let mut by_name: BTreeMap<String, Vec<&DnsRecord>> = BTreeMap::new();
+    let occupying = |record: &&DnsRecord| match record.data.kind.to_ascii_uppercase().as_str() {
+        "A" | "AAAA" | "CNAME" => true,
+        "NS" => !record.data.name.eq_ignore_ascii_case(&zone.name),
+        _ => false,
+    };
+    for record in records.iter().filter(occupying) {
+        let name = record.data.name.to_ascii_lowercase();
+        by_name.entry(name).or_default().push(record);
+    }
+    for records in by_name.values_mut() {
+        records.sort_by(|a, b| {
+            let key = |r: &DnsRecord| (r.data.kind.clone(), r.data.content.clone(), r.id.clone());
+            key(a).cmp(&key(b))
+        });
+    }
+    by_name
+}
+
+/// A mark counts on a CNAME only: whoever made another type of our record made it theirs.
+fn mark_of(record: &DnsRecord) -> Option<RecordMark> {
+    let is_cname = record.data.kind.eq_ignore_ascii_case("CNAME");
+    is_cname
+        .then(|| RecordMark::parse(&record.data.comment))
+        .flatten()
+}
+
+fn describe(record: &DnsRecord, others: usize) -> String {
+    let described = format!("{} record {}", record.data.kind, record.data.content);
+    if others == 0 {
+        described
+    } else {
+        format!("{described} and {others} more")
+    }
+}
+
+/// Ids of a Gateway's own records, for removing them all.
+pub(crate) fn own_records(records: &[DnsRecord], mark: RecordMark) -> Vec<&DnsRecord> {
+    let own = records.iter().filter(|record| mark_of(record) == Some(mark));
+    own.collect()
+}

@@ -1,0 +1,136 @@
+//! A cluster in memory: what it says, what is written to it, what is kept from vanishing.
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use async_trait::async_trait;
+
+use crate::names::{ObjectKey, ObjectRef};
+use crate::ports::{ClusterSource, Hold, PortError, StatusSink};
+use crate::snapshot::ClusterSnapshot;
+use crate::status::StatusUpdate;
+
+/// [`ClusterSource`] that shows what a test sets.
+#[derive(Debug, Default)]
+pub struct FakeCluster(Mutex<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    snapshot: Arc<ClusterSnapshot>,
+    /// Whether the snapshot was taken since it was set.
+    taken: bool,
+    followed: BTreeSet<ObjectRef>,
+    waiting: Vec<Waker>,
+}
+
+impl FakeCluster {
+    /// Shows this from the start.
+    pub fn showing(snapshot: ClusterSnapshot) -> Self {
+        let cluster = Self::default();
+        cluster.show(snapshot);
+        cluster
+    }
+
+    /// Shows this from now on and wakes who waits for a change.
+    pub fn show(&self, snapshot: ClusterSnapshot) {
+        let mut shown = self.0.lock().expect("lock");
+        shown.snapshot = Arc::new(snapshot);
+        shown.taken = false;
+        for waker in shown.waiting.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Changes what is shown.
+    pub fn change(&self, change: impl FnOnce(&mut ClusterSnapshot)) {
+        let mut snapshot = (*self.0.lock().expect("lock").snapshot).clone();
+        change(&mut snapshot);
+        self.show(snapshot);
+    }
+
+    /// What the source was last asked to follow.
+    pub fn followed(&self) -> BTreeSet<ObjectRef> {
+        self.0.lock().expect("lock").followed.clone()
+    }
+}
+
+#[async_trait]
+impl ClusterSource for FakeCluster {
+    async fn snapshot(&self) -> Arc<ClusterSnapshot> {
+        let mut shown = self.0.lock().expect("lock");
+        shown.taken = true;
+        shown.snapshot.clone()
+    }
+
+    async fn changed(&self) {
+        poll_fn(|context| {
+            let mut shown = self.0.lock().expect("lock");
+            if shown.taken {
+                shown.waiting.push(context.waker().clone());
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    fn follow(&self, refs: BTreeSet<ObjectRef>) {
+        self.0.lock().expect("lock").followed = refs;
+    }
+}
+
+/// [`StatusSink`] that keeps every write.
+#[derive(Debug, Default)]
+pub struct RecordingStatusSink {
+    writes: Mutex<Vec<Vec<StatusUpdate>>>,
+}
+
+impl RecordingStatusSink {
+    /// What was written last; empty before the first write.
+    pub fn last(&self) -> Vec<StatusUpdate> {
+        let writes = self.writes.lock().expect("lock");
+        writes.last().cloned().unwrap_or_default()
+    }
+
+    /// How often it was written to.
+    pub fn count(&self) -> usize {
+        self.writes.lock().expect("lock").len()
+    }
+}
+
+#[async_trait]
+impl StatusSink for RecordingStatusSink {
+    async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        self.writes.lock().expect("lock").push(updates.to_vec());
+        Ok(())
+    }
+}
+
+/// [`Hold`] that knows whom it holds.
+#[derive(Debug, Default)]
+pub struct FakeHold {
+    held: Mutex<BTreeSet<ObjectKey>>,
+}
+
+impl FakeHold {
+    /// Gateways that are held now.
+    pub fn held(&self) -> BTreeSet<ObjectKey> {
+        self.held.lock().expect("lock").clone()
+    }
+}
+
+#[async_trait]
+impl Hold for FakeHold {
+    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.held.lock().expect("lock").insert(gateway.clone());
+        Ok(())
+    }
+
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.held.lock().expect("lock").remove(gateway);
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Proxies in memory: which run, and what they serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use crate::names::{ObjectKey, TunnelId};
+use crate::ports::{DataPlane, PortError, WorkloadStatus, Workloads};
+use crate::route_table::RouteTable;
+use crate::secret::ConnectorToken;
+
+/// [`Workloads`] whose proxies are ready at once.
+#[derive(Debug, Default)]
+pub struct FakeWorkloads(Mutex<Proxies>);
+
+#[derive(Debug, Default)]
+struct Proxies {
+    running: BTreeMap<ObjectKey, (TunnelId, ConnectorToken)>,
+    ensured: usize,
+    refusal: Option<PortError>,
+}
+
+impl FakeWorkloads {
+    /// Fails every later call with this error, or no longer.
+    pub fn fail(&self, refusal: Option<PortError>) {
+        self.0.lock().expect("lock").refusal = refusal;
+    }
+
+    /// Tunnel and token of a proxy that runs.
+    pub fn proxy(&self, gateway: &ObjectKey) -> Option<(TunnelId, ConnectorToken)> {
+        self.0.lock().expect("lock").running.get(gateway).cloned()
+    }
+
+    /// How often a proxy was asked to run.
+    pub fn ensured(&self) -> usize {
+        self.0.lock().expect("lock").ensured
+    }
+
+    fn proxies(&self) -> Result<std::sync::MutexGuard<'_, Proxies>, PortError> {
+        let proxies = self.0.lock().expect("lock");
+        match &proxies.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(proxies),
+        }
+    }
+}
+
+fn ready() -> WorkloadStatus {
+    WorkloadStatus {
+        ready: 1,
+        problems: Vec::new(),
+    }
+}
+
+#[async_trait]
+impl Workloads for FakeWorkloads {
+    async fn ensure(
+        &self,
+        gateway: &ObjectKey,
+        tunnel: TunnelId,
+        token: &ConnectorToken,
+    ) -> Result<WorkloadStatus, PortError> {
+        let mut proxies = self.proxies()?;
+        proxies.ensured += 1;
+        let proxy = (tunnel, token.clone());
+        proxies.running.insert(gateway.clone(), proxy);
+        Ok(ready())
+    }
+
+    async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.proxies()?.running.remove(gateway);
+        Ok(())
+    }
+
+    async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        let running = self.0.lock().expect("lock").running.contains_key(gateway);
+        if running { ready() } else { WorkloadStatus::default() }
+    }
+
+    async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        Ok(self.proxies()?.running.keys().cloned().collect())
+    }
+}
+
+/// [`DataPlane`] that keeps what it was given.
+#[derive(Debug, Default)]
+pub struct FakeDataPlane(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    served: BTreeMap<ObjectKey, Arc<RouteTable>>,
+    published: usize,
+    refusal: Option<PortError>,
+}
+
+impl FakeDataPlane {
+    /// Fails every later call with this error, or no longer.
+    pub fn fail(&self, refusal: Option<PortError>) {
+        self.0.lock().expect("lock").refusal = refusal;
+    }
+
+    /// The table that a Gateway serves.
+    pub fn table(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
+        self.0.lock().expect("lock").served.get(gateway).cloned()
+    }
+
+    /// How many tables were published.
+    pub fn published(&self) -> usize {
+        self.0.lock().expect("lock").published
+    }
+
+    fn tables(&self) -> Result<std::sync::MutexGuard<'_, Tables>, PortError> {
+        let tables = self.0.lock().expect("lock");
+        match &tables.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(tables),
+        }
+    }
+}
+
+#[async_trait]
+impl DataPlane for FakeDataPlane {
+    async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
+        let mut tables = self.tables()?;
+        tables.published += 1;
+        tables.served.insert(table.gateway.clone(), table);
+        Ok(())
+    }
+
+    async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.tables()?.served.remove(gateway);
+        Ok(())
+    }
+}
