@@ -156,6 +156,10 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
             );
             Verdict::new(Truth::False, Reason::TooManyRules, message)
         }
+        IngressOutcome::Unknown { message } => {
+            let message = format!("whether the ingress rules show every hostname is not known: {message}");
+            Verdict::new(Truth::Unknown, Reason::EdgeUnavailable, message)
+        }
     }
 }
 

@@ -1,0 +1,279 @@
+//! One connection to the edge: what it shares with the others, its control stream, and how it ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::StartError;
+use crate::addresses::AddressBook;
+use crate::metrics::Metrics;
+use crate::options::ConnectorOptions;
+use crate::status::{ConnectionState, ConnectorStatus};
+use crate::token::Credentials;
+use crate::wire::rpc::{Client, Refusal, Registered, Registration, RpcError};
+
+/// What this connector can do, in the edge's words: response headers come serialised, the end of a
+/// request's body is told, and configuration may be pushed.
+const FEATURES: &[&str] = &[
+    "allow_remote_config",
+    "serialized_headers",
+    "support_quic_eof",
+];
+
+/// What all connections of a connector share.
+pub(crate) struct Membership {
+    pub(crate) credentials: Credentials,
+    pub(crate) connector_id: Uuid,
+    pub(crate) options: ConnectorOptions,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) edge_name: ServerName<'static>,
+    pub(crate) addresses: AddressBook,
+    pub(crate) status: watch::Sender<ConnectorStatus>,
+    pub(crate) configuration: ConfigurationVersion,
+    /// Told when any connection is registered: the edge can be reached.
+    pub(crate) edge_reached: Notify,
+    /// Leave, and finish what is in flight.
+    pub(crate) leave: CancellationToken,
+    /// Drop everything.
+    pub(crate) abort: CancellationToken,
+    /// Everything that runs for this connector.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Membership {
+    /// Checks the options; nothing is connected yet.
+    pub(crate) fn new(
+        credentials: Credentials,
+        options: ConnectorOptions,
+    ) -> Result<Self, StartError> {
+        let connector_id = Uuid::new_v4();
+        let connections = options.connections.max(1);
+        let status = ConnectorStatus::new(connector_id, credentials.tunnel, connections);
+        Ok(Self {
+            connector_id,
+            tls: options.tls()?,
+            edge_name: options.edge_name()?,
+            addresses: AddressBook::new(options.edge.clone(), credentials.region.clone()),
+            status: watch::Sender::new(status),
+            configuration: ConfigurationVersion::default(),
+            edge_reached: Notify::new(),
+            leave: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            credentials,
+            options,
+        })
+    }
+}
+
+/// The newest remote configuration that the edge pushed. The routes of this connector come from its
+/// Gateway, so a pushed configuration is only noted; the edge wants to hear which one that was.
+#[derive(Debug)]
+pub(crate) struct ConfigurationVersion(AtomicI32);
+
+impl Default for ConfigurationVersion {
+    /// None yet: version 0 is newer.
+    fn default() -> Self {
+        Self(AtomicI32::new(-1))
+    }
+}
+
+impl ConfigurationVersion {
+    /// Notes a pushed version and tells the newest: an older one than that changes nothing.
+    pub(crate) fn pushed(&self, version: i32) -> i32 {
+        self.0.fetch_max(version, Ordering::Relaxed).max(version)
+    }
+
+    /// The newest version; -1 where none was pushed.
+    pub(crate) fn newest(&self) -> i32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One attempt at a connection, from the dial to the end.
+pub(crate) struct Attempt {
+    pub(crate) membership: Arc<Membership>,
+    /// Number of the connection.
+    pub(crate) index: u8,
+    /// Attempts before this one since the connection last served for a while.
+    pub(crate) previous: u8,
+    /// The edge address to dial.
+    pub(crate) edge: SocketAddr,
+    registered_at: Mutex<Option<Instant>>,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// On our own wish.
+    Left,
+    /// The edge does not want it.
+    Refused(Refusal),
+    /// It broke, or never came to be.
+    Lost(ConnectionError),
+}
+
+/// Why a connection broke or never came to be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    /// Nobody answers at the address.
+    #[error("connecting to {edge} failed: {source}")]
+    Dial {
+        edge: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    /// The edge did not prove who it is.
+    #[error("TLS with {edge} failed: {source}")]
+    Tls {
+        edge: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    /// TCP and TLS took too long.
+    #[error("{0} did not accept the connection in time")]
+    DialTimeout(SocketAddr),
+    /// The edge never opened a control stream.
+    #[error("the edge opened no control stream")]
+    NoControlStream,
+    /// A call took too long.
+    #[error("the edge did not answer the registration in time")]
+    RegistrationTimeout,
+    /// The control stream broke.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// The transport broke, or gave no sign of life.
+    #[error("the connection broke: {0}")]
+    Transport(#[from] hyper::Error),
+    /// The edge closed the connection.
+    #[error("the edge closed the connection")]
+    Closed,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        membership: Arc<Membership>,
+        index: u8,
+        previous: u8,
+        edge: SocketAddr,
+    ) -> Self {
+        Self {
+            membership,
+            index,
+            previous,
+            edge,
+            registered_at: Mutex::default(),
+        }
+    }
+
+    /// How long ago the edge accepted the registration, if it did.
+    pub(crate) fn served(&self) -> Option<Duration> {
+        let at = self
+            .registered_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        at.map(|at| at.elapsed())
+    }
+
+    /// Runs the control stream, over whichever transport: registers, waits, and unregisters when the
+    /// connector leaves. Returns when the connection is to serve no new requests.
+    pub(crate) async fn control<S>(&self, stream: S) -> Ended
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let membership = &*self.membership;
+        let mut client = Client::new(stream);
+        let registration = self.registration();
+        let registering = client.register(&registration);
+        let location = match tokio::time::timeout(membership.options.rpc_timeout, registering).await
+        {
+            Err(_) => return Ended::Lost(ConnectionError::RegistrationTimeout),
+            Ok(Err(error)) => return Ended::Lost(error.into()),
+            Ok(Ok(Registered::Refused(refusal))) => return Ended::Refused(refusal),
+            Ok(Ok(Registered::Accepted { location })) => location,
+        };
+        let _registered = self.registered(location);
+        tokio::select! {
+            error = client.ended() => Ended::Lost(error.into()),
+            () = membership.leave.cancelled() => {
+                let limit = membership.options.rpc_timeout.min(membership.options.grace);
+                let unregistered = tokio::time::timeout(limit, client.unregister()).await;
+                if !matches!(unregistered, Ok(Ok(()))) {
+                    tracing::warn!(index = self.index, "leaving without having unregistered");
+                }
+                Ended::Left
+            }
+        }
+    }
+
+    fn registration(&self) -> Registration<'_> {
+        let membership = &*self.membership;
+        Registration {
+            account: &membership.credentials.account,
+            secret: membership.credentials.secret.expose_secret(),
+            tunnel: membership.credentials.tunnel.as_bytes(),
+            index: self.index,
+            connector_id: membership.connector_id.as_bytes(),
+            version: &membership.options.client_version,
+            arch: ARCH,
+            features: FEATURES,
+            previous_attempts: self.previous,
+        }
+    }
+
+    /// Makes the registration known. What is returned counts it until it is dropped.
+    fn registered(&self, location: String) -> RegisteredGuard {
+        let edge = self.edge;
+        tracing::info!(index = self.index, %edge, location, "connection registered");
+        *self
+            .registered_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let state = ConnectionState::Registered { location, edge };
+        ConnectorStatus::set(&self.membership.status, self.index, state);
+        self.membership.edge_reached.notify_waiters();
+        let metrics = self.membership.options.metrics.clone();
+        metrics.registered.inc();
+        RegisteredGuard(metrics)
+    }
+}
+
+/// Counts a registered connection.
+struct RegisteredGuard(Metrics);
+
+impl Drop for RegisteredGuard {
+    fn drop(&mut self) {
+        self.0.registered.dec();
+    }
+}
+
+/// Operating system and processor in the words that the edge knows.
+const ARCH: &str = if cfg!(target_arch = "aarch64") {
+    "linux_arm64"
+} else {
+    "linux_amd64"
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_pushed_version_is_told_whatever_the_order() {
+        let configuration = ConfigurationVersion::default();
+        for (pushed, told) in [(0, 0), (3, 3), (2, 3), (3, 3), (4, 4)] {
+            assert_eq!(configuration.pushed(pushed), told);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The connector as its user holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::secret::ConnectorToken;
+use tokio::sync::watch;
+
+use crate::connection::Membership;
+use crate::options::ConnectorOptions;
+use crate::status::ConnectorStatus;
+use crate::token::{Credentials, TokenError};
+use crate::transport::h2::Http2;
+use crate::{RequestHandler, supervisor};
+
+/// Time beyond its limits that a shutdown may take before what is left is dropped.
+const LEEWAY: Duration = Duration::from_secs(1);
+
+/// Why a connector cannot start. Trouble with the edge is none of these: it is told by the status, and
+/// overcome in time.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The token is not one.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The given certificates cannot be read.
+    #[error("the edge's root certificates are not PEM certificates")]
+    MalformedRoots,
+    /// There are no certificates to verify the edge with.
+    #[error("there are no root certificates to verify the edge with")]
+    NoRoots,
+    /// The edge's name is not a host name.
+    #[error("{0:?} is not a server name")]
+    ServerName(String),
+    /// The TLS library cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
+}
+
+/// A running connector: it keeps its connections to the edge and hands their requests to its handler.
+/// Dropping it closes everything at once; [`Connector::shutdown`] leaves in good order.
+pub struct Connector {
+    membership: Arc<Membership>,
+}
+
+impl Connector {
+    /// Starts a connector on the current tokio runtime. Returns before anything is connected.
+    ///
+    /// # Errors
+    /// Where token or options cannot be used; the error never shows the token's content.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start<H: RequestHandler>(
+        token: &ConnectorToken,
+        options: ConnectorOptions,
+        handler: Arc<H>,
+    ) -> Result<Self, StartError> {
+        let credentials = Credentials::read(token)?;
+        let membership = Arc::new(Membership::new(credentials, options)?);
+        supervisor::start(&membership, Http2::new(handler));
+        Ok(Self { membership })
+    }
+
+    /// What the connector tells of itself, now and at every change.
+    pub fn status(&self) -> watch::Receiver<ConnectorStatus> {
+        self.membership.status.subscribe()
+    }
+
+    /// Unregisters every connection, finishes what is in flight for as long as the grace period, and
+    /// closes. Returns when all is done; may be called again.
+    pub async fn shutdown(&self) {
+        let membership = &*self.membership;
+        membership.leave.cancel();
+        membership.tasks.close();
+        let limit = membership.options.rpc_timeout + membership.options.grace + LEEWAY;
+        if tokio::time::timeout(limit, membership.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("closing connections that are still in use");
+            membership.abort.cancel();
+            membership.tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        self.membership.abort.cancel();
+        self.membership.tasks.close();
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector")
+            .field("status", &*self.membership.status.borrow())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,310 @@
+//! One request of the edge: from its headers to an arrival, and from the handler's answer to what the
+//! edge expects.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use domain::route_table::{Arrival, Scheme};
+use futures_util::FutureExt;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use uuid::Uuid;
+
+use crate::wire::headers::{
+    CLIENT_ADDRESS, CLIENT_SCHEME, CONNECTOR_ID, FROM_CONNECTOR, FROM_ORIGIN, RESPONSE_HEADERS,
+    RESPONSE_META, serialize, strip_hop,
+};
+use crate::{BoxError, RequestHandler};
+
+/// The body of a request: frames as the client sends them, trailers included; with a WebSocket the
+/// client's byte stream.
+#[derive(Debug)]
+pub struct RequestBody(Incoming);
+
+/// The client, or the connection it came through, broke off in the middle of a request's body.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body broke off: {0}")]
+pub struct RequestBodyError(#[from] hyper::Error);
+
+impl RequestBody {
+    pub(crate) fn new(incoming: Incoming) -> Self {
+        Self(incoming)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// The body of an answer to the edge.
+pub(crate) enum AnswerBody<B> {
+    /// The handler's; its error resets the stream.
+    Handler(Pin<Box<B>>),
+    /// The connector's own.
+    Connector(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
+}
+
+impl<B> AnswerBody<B> {
+    /// A body of the connector's own.
+    pub(crate) fn own(
+        body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    ) -> Self {
+        let body = http_body_util::BodyExt::map_err(body, Into::into);
+        Self::Connector(Box::pin(body))
+    }
+
+    /// A short text.
+    pub(crate) fn text(text: impl Into<Bytes>) -> Self {
+        Self::own(http_body_util::Full::new(text.into()))
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Handler(body) => body.as_mut().poll_frame(cx).map_err(Into::into),
+            Self::Connector(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Handler(body) => body.is_end_stream(),
+            Self::Connector(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Handler(body) => body.size_hint(),
+            Self::Connector(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Whether a request is one to upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    /// A plain request.
+    None,
+    /// To a WebSocket: both bodies are byte streams.
+    WebSocket,
+}
+
+/// Has a request answered by the handler. Dropping the future gives the request up.
+pub(crate) async fn answer<H: RequestHandler>(
+    handler: &H,
+    connector_id: Uuid,
+    upgrade: Upgrade,
+    request: Request<RequestBody>,
+) -> Response<AnswerBody<H::Body>> {
+    let (mut head, body) = request.into_parts();
+    let Some(arrival) = arrival(&head) else {
+        return refusal(StatusCode::BAD_REQUEST);
+    };
+    prepare(&mut head, connector_id, upgrade);
+    let request = Request::from_parts(head, body);
+    // What a panicking handler leaves behind is its own; the other requests of the connection go on.
+    let handled = AssertUnwindSafe(async { handler.handle(arrival, request).await });
+    match handled.catch_unwind().await {
+        Ok(response) => for_edge(response),
+        Err(_) => {
+            tracing::error!("the handler of a request panicked");
+            refusal(StatusCode::BAD_GATEWAY)
+        }
+    }
+}
+
+/// An answer of the connector's own: it could not get another.
+pub(crate) fn refusal<B>(status: StatusCode) -> Response<AnswerBody<B>> {
+    let mut response = Response::new(AnswerBody::text(Bytes::new()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(RESPONSE_META, FROM_CONNECTOR);
+    response
+}
+
+/// What the edge tells of the way that a request came. `None` where it has no usable host.
+fn arrival(head: &Parts) -> Option<Arrival> {
+    let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok());
+    let scheme = match text(CLIENT_SCHEME) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
+        _ => Scheme::Https,
+    };
+    let client = text(CLIENT_ADDRESS).and_then(|a| a.trim().parse::<IpAddr>().ok());
+    let authority = match head.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => text(header::HOST)?,
+    };
+    Arrival::new(scheme, authority, client)
+}
+
+/// Makes an edge's request one of a client.
+fn prepare(head: &mut Parts, connector_id: Uuid, upgrade: Upgrade) {
+    strip_hop(&mut head.headers);
+    if let Some(authority) = head.uri.authority() {
+        let host = HeaderValue::try_from(authority.as_str())
+            .expect("an authority has no character that a header may not have");
+        head.headers.insert(header::HOST, host);
+    }
+    join_cookies(&mut head.headers);
+    let connector_id = HeaderValue::try_from(connector_id.to_string())
+        .expect("a UUID is hexadecimal digits and hyphens");
+    head.headers.insert(CONNECTOR_ID, connector_id);
+    if upgrade == Upgrade::WebSocket {
+        let upgrade = HeaderValue::from_static("Upgrade");
+        head.headers.insert(header::CONNECTION, upgrade);
+        let websocket = HeaderValue::from_static("websocket");
+        head.headers.insert(header::UPGRADE, websocket);
+        let version = HeaderValue::from_static("13");
+        head.headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+    } else {
+        head.headers.remove(header::UPGRADE);
+    }
+}
+
+/// HTTP/2 may carry cookies in several fields; everything behind it knows one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// The handler's answer as the edge expects it over HTTP/2: its headers in one, the length as well as a
+/// header of its own, and 200 where a WebSocket is accepted, because HTTP/2 has no 101.
+fn for_edge<B>(response: Response<B>) -> Response<AnswerBody<B>> {
+    let (mut head, body) = response.into_parts();
+    let given = std::mem::take(&mut head.headers);
+    head.headers.insert(RESPONSE_META, FROM_ORIGIN);
+    head.headers.insert(RESPONSE_HEADERS, serialize(&given));
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        head.status = StatusCode::OK;
+    } else if let Some(length) = given.get(header::CONTENT_LENGTH) {
+        head.headers.insert(header::CONTENT_LENGTH, length.clone());
+    }
+    // Those of HTTP/1 connections among them mean nothing to the connection to the edge.
+    head.version = http::Version::HTTP_2;
+    head.extensions = http::Extensions::new();
+    Response::from_parts(head, AnswerBody::Handler(Box::pin(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, headers: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn an_arrival_is_what_the_edge_says() {
+        let client = "192.0.2.7".parse().ok();
+        for (uri, headers, then) in [
+            (
+                "https://App.example.com./a",
+                &[][..],
+                Arrival::new(Scheme::Https, "app.example.com", None),
+            ),
+            (
+                "https://app.example.com/a",
+                &[
+                    ("x-forwarded-proto", "http"),
+                    ("cf-connecting-ip", "192.0.2.7"),
+                ],
+                Arrival::new(Scheme::Http, "app.example.com", client),
+            ),
+            (
+                "/a",
+                &[
+                    ("host", "app.example.com:8443"),
+                    ("cf-connecting-ip", "nobody"),
+                ],
+                Arrival::new(Scheme::Https, "app.example.com:8443", None),
+            ),
+            ("/a", &[], None),
+            ("https://user@app.example.com/a", &[], None),
+            ("https://app.example.com:0/a", &[], None),
+        ] {
+            assert_eq!(arrival(&head(uri, headers)), then, "{uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_prepared_request_is_a_clients_own_with_the_connectors_name() {
+        let mut head = head(
+            "https://app.example.com/a",
+            &[
+                ("cf-cloudflared-proxy-connection-upgrade", "websocket"),
+                ("cookie", "a=1"),
+                ("cookie", "b=2"),
+            ],
+        );
+        prepare(&mut head, Uuid::nil(), Upgrade::WebSocket);
+        let expected = [
+            ("cookie", "a=1; b=2"),
+            ("host", "app.example.com"),
+            ("cf-warp-tag-id", "00000000-0000-0000-0000-000000000000"),
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+        ];
+        assert_eq!(head.headers.len(), expected.len());
+        for (name, value) in expected {
+            assert_eq!(head.headers[name], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_accepted_websocket_goes_to_the_edge_as_200_without_a_length() {
+        let response = Response::builder()
+            .status(101)
+            .header("sec-websocket-accept", "x")
+            .header("content-length", "0")
+            .body(())
+            .unwrap();
+        let sent = for_edge(response);
+        assert_eq!(sent.status(), 200);
+        assert_eq!(sent.headers().get(header::CONTENT_LENGTH), None);
+        assert_eq!(sent.headers()[RESPONSE_META], FROM_ORIGIN);
+    }
+}

@@ -1,0 +1,277 @@
+//! Keeps the connections of a connector: makes each one, and makes it again when it has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::addresses::Failures;
+use crate::connection::{Attempt, Ended, Membership};
+use crate::status::{ConnectionState, ConnectorStatus};
+use crate::transport::Transport;
+use crate::wire::rpc::Refusal;
+
+/// Time between the starts of connections while the first one is not registered.
+const STAGGER: Duration = Duration::from_secs(1);
+/// The longest wait after a first failure; doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// The longest wait of all.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// The wait at least after a refusal that another attempt will hardly change.
+const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
+/// The longest wait that the edge may ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// A connection that served for so long is a good one: what failed before it is forgotten.
+const LASTING: Duration = Duration::from_secs(10);
+/// Connections that wait for the edge follow another's success within this time, not all at once.
+const FOLLOW_WITHIN: Duration = Duration::from_secs(1);
+
+/// Starts all connections of a connector.
+pub(crate) fn start<T: Transport>(membership: &Arc<Membership>, transport: T) {
+    let transport = Arc::new(transport);
+    for index in 0..membership.options.connections.max(1) {
+        let connection = Connection {
+            membership: Arc::clone(membership),
+            transport: Arc::clone(&transport),
+            index,
+            failures: 0,
+            failed_addresses: Failures::default(),
+        };
+        membership.tasks.spawn(connection.keep());
+    }
+}
+
+/// One connection by its index, over all its attempts.
+struct Connection<T> {
+    membership: Arc<Membership>,
+    transport: Arc<T>,
+    index: u8,
+    /// Ends in a row, since it last served for a while.
+    failures: u32,
+    failed_addresses: Failures,
+}
+
+/// What to do before the next attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Wait {
+    /// For a while; less where another connection shows that the edge can be reached.
+    ForTheEdge(Duration),
+    /// For this long.
+    AsTold(Duration),
+}
+
+impl<T: Transport> Connection<T> {
+    /// Runs until the connector leaves or is dropped.
+    async fn keep(mut self) {
+        let membership = Arc::clone(&self.membership);
+        tokio::select! {
+            () = membership.abort.cancelled() => {}
+            () = async {
+                self.wait_for_the_first().await;
+                while !membership.leave.is_cancelled() {
+                    self.attempt().await;
+                }
+            } => {}
+        }
+        self.tell(ConnectionState::Stopped);
+    }
+
+    /// The first connection finds out whether the token is good before the others try it as well.
+    async fn wait_for_the_first(&self) {
+        if self.index == 0 {
+            return;
+        }
+        let mut status = self.membership.status.subscribe();
+        let registered = async {
+            // The board is there as long as this connection.
+            let _ = status.wait_for(|status| status.registered() > 0).await;
+        };
+        tokio::select! {
+            () = registered => {}
+            () = tokio::time::sleep(STAGGER * u32::from(self.index)) => {}
+            () = self.membership.leave.cancelled() => {}
+        }
+    }
+
+    /// One attempt, and the wait before the next one.
+    async fn attempt(&mut self) {
+        self.tell(ConnectionState::Connecting);
+        let taken = tokio::select! {
+            taken = self.membership.addresses.take(self.index, &mut self.failed_addresses) => taken,
+            () = self.membership.leave.cancelled() => return,
+        };
+        let lease = match taken {
+            Ok(lease) => lease,
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                let wait = Wait::ForTheEdge(backoff(self.failures, dice()));
+                return self.back_off(&wait, error.to_string()).await;
+            }
+        };
+        let previous = u8::try_from(self.failures).unwrap_or(u8::MAX);
+        let attempt = Arc::new(Attempt::new(
+            Arc::clone(&self.membership),
+            self.index,
+            previous,
+            lease.address(),
+        ));
+        let ended = tokio::select! {
+            ended = self.transport.serve(Arc::clone(&attempt)) => ended,
+            // A connection that is registered leaves by itself; one that is not has nothing to finish.
+            () = self.left_unregistered(&attempt) => Ended::Left,
+        };
+        drop(lease);
+        let (wait, error) = match ended {
+            Ended::Left => return,
+            Ended::Lost(error) => (self.lost(&attempt), error.to_string()),
+            Ended::Refused(refusal) => (
+                self.refused(&attempt, &refusal),
+                format!("the edge refused the connection: {}", refusal.cause),
+            ),
+        };
+        self.membership.options.metrics.reconnects.inc();
+        self.back_off(&wait, error).await;
+    }
+
+    async fn left_unregistered(&self, attempt: &Attempt) {
+        self.membership.leave.cancelled().await;
+        if attempt.served().is_some() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Counts a connection that broke or never came to be.
+    fn lost(&mut self, attempt: &Attempt) -> Wait {
+        let served = attempt.served();
+        if served.is_some_and(|served| served >= LASTING) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        if served.is_some() {
+            self.failed_addresses.forget();
+            if self.failures == 1 {
+                return Wait::AsTold(Duration::ZERO);
+            }
+        }
+        self.failed_addresses.count(attempt.edge);
+        Wait::ForTheEdge(backoff(self.failures, dice()))
+    }
+
+    /// Counts a connection that the edge did not want.
+    fn refused(&mut self, attempt: &Attempt, refusal: &Refusal) -> Wait {
+        self.failures = self.failures.saturating_add(1);
+        self.failed_addresses.count(attempt.edge);
+        Wait::AsTold(after_refusal(refusal, backoff(self.failures, dice())))
+    }
+
+    async fn back_off(&self, wait: &Wait, error: String) {
+        tracing::warn!(index = self.index, error, ?wait, "connection ended");
+        if *wait != Wait::AsTold(Duration::ZERO) {
+            self.tell(ConnectionState::BackingOff { error });
+        }
+        let waited = async {
+            match *wait {
+                Wait::AsTold(wait) => tokio::time::sleep(wait).await,
+                Wait::ForTheEdge(wait) => tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.another_reached_the_edge() => {}
+                },
+            }
+        };
+        tokio::select! {
+            () = waited => {}
+            () = self.membership.leave.cancelled() => {}
+        }
+    }
+
+    async fn another_reached_the_edge(&self) {
+        self.membership.edge_reached.notified().await;
+        tokio::time::sleep(FOLLOW_WITHIN.mul_f64(dice())).await;
+    }
+
+    fn tell(&self, state: ConnectionState) {
+        ConnectorStatus::set(&self.membership.status, self.index, state);
+    }
+}
+
+/// Exponential backoff with full jitter: evenly spread between nothing and a limit that doubles with
+/// every failure. `dice` is between 0 and 1.
+fn backoff(failures: u32, dice: f64) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    FIRST_BACKOFF
+        .saturating_mul(doubled)
+        .min(LONGEST_BACKOFF)
+        .mul_f64(dice)
+}
+
+/// How long to wait after a refusal. The edge's own word counts. A connection that it has already, or a
+/// tunnel that it does not know yet, is a matter of seconds; anything else hardly changes by itself.
+fn after_refusal(refusal: &Refusal, backoff: Duration) -> Duration {
+    let told = refusal.retry_after.min(LONGEST_RETRY_AFTER);
+    let passing = refusal.cause == "EDUPCONN" || refusal.cause.contains("Unauthorized");
+    if passing || (refusal.should_retry && !told.is_zero()) {
+        told.max(backoff)
+    } else {
+        told.max(backoff).max(REFUSED_BACKOFF)
+    }
+}
+
+/// A number from 0 to 1, evenly spread.
+fn dice() -> f64 {
+    let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
+    f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_the_backoff_doubles_up_to_half_a_minute() {
+        for (failures, milliseconds) in [
+            (0, 500),
+            (1, 500),
+            (2, 1000),
+            (5, 8000),
+            (6, 16000),
+            (7, 30000),
+            (u32::MAX, 30000),
+        ] {
+            assert_eq!(backoff(failures, 1.0), Duration::from_millis(milliseconds));
+            assert_eq!(backoff(failures, 0.0), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_retried_when_another_attempt_has_a_chance() {
+        let seconds = Duration::from_secs;
+        for (cause, should_retry, retry_after, then) in [
+            ("EDUPCONN", false, 0, 1),
+            ("Unauthorized: Invalid tunnel secret", false, 0, 1),
+            ("EDUPCONN", true, 4, 4),
+            ("Overloaded", true, 3, 3),
+            ("Overloaded", true, 0, 15),
+            ("Tunnel not found", false, 0, 15),
+            ("Tunnel not found", false, 60, 60),
+            ("Tunnel not found", true, 100_000, 600),
+        ] {
+            let refusal = Refusal {
+                cause: cause.to_owned(),
+                retry_after: seconds(retry_after),
+                should_retry,
+            };
+            assert_eq!(
+                after_refusal(&refusal, seconds(1)),
+                seconds(then),
+                "{cause}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_dice_shows_a_number_from_nought_to_one() {
+        for _ in 0..1000 {
+            assert!((0.0..=1.0).contains(&dice()));
+        }
+    }
+}

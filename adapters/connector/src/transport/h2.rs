@@ -1,0 +1,272 @@
+//! HTTP/2 over TLS: the connector dials, and is the HTTP/2 server on what it dialled.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyDataStream, BodyExt, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::Transport;
+use crate::RequestHandler;
+use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::exchange::{self, AnswerBody, RequestBody, Upgrade};
+use crate::wire::headers::StreamKind;
+
+/// Bytes of a request's headers at most. The edge has limits of its own.
+const MAX_HEADERS: u32 = 1 << 20;
+/// Bytes that a stream may have under way before the handler has taken them.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for a whole connection, which carries a good part of all traffic.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Bytes of an answer that may wait to be sent.
+const SEND_BUFFER: usize = 1 << 20;
+/// Bytes of a pushed configuration at most.
+const MAX_CONFIGURATION: usize = 16 << 20;
+/// Bytes of the control stream that may wait to be sent.
+const CONTROL_BUFFER: usize = 64 << 10;
+
+/// The transport for one handler.
+pub(crate) struct Http2<H> {
+    handler: Arc<H>,
+}
+
+impl<H> Http2<H> {
+    /// Requests go to `handler`.
+    pub(crate) fn new(handler: Arc<H>) -> Self {
+        Self { handler }
+    }
+}
+
+impl<H: RequestHandler> Transport for Http2<H> {
+    async fn serve(&self, attempt: Arc<Attempt>) -> Ended {
+        let stream = match dial(&attempt).await {
+            Ok(stream) => stream,
+            Err(error) => return Ended::Lost(error),
+        };
+        let (opened, control) = oneshot::channel();
+        let streams = Arc::new(Streams {
+            handler: Arc::clone(&self.handler),
+            membership: Arc::clone(&attempt.membership),
+            control: Mutex::new(Some(opened)),
+        });
+        let service = hyper::service::service_fn(move |request| {
+            let streams = Arc::clone(&streams);
+            async move { Ok::<_, Infallible>(streams.answer(request).await) }
+        });
+        let connection = builder(attempt.membership.options.heartbeat)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = Box::pin(connection);
+        let ended = tokio::select! {
+            result = connection.as_mut() => return Ended::Lost(match result {
+                Ok(()) => ConnectionError::Closed,
+                Err(error) => error.into(),
+            }),
+            ended = control_stream(&attempt, control) => ended,
+        };
+        connection.as_mut().graceful_shutdown();
+        match ended {
+            Ended::Refused(_) => {}
+            Ended::Left | Ended::Lost(_) => finish(&attempt.membership, connection),
+        }
+        ended
+    }
+}
+
+async fn dial(attempt: &Attempt) -> Result<TlsStream<TcpStream>, ConnectionError> {
+    let membership = &*attempt.membership;
+    let edge = attempt.edge;
+    let dialling = async {
+        let tcp = TcpStream::connect(edge)
+            .await
+            .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
+            .map_err(|source| ConnectionError::Dial { edge, source })?;
+        TlsConnector::from(Arc::clone(&membership.tls))
+            .connect(membership.edge_name.clone(), tcp)
+            .await
+            .map_err(|source| ConnectionError::Tls { edge, source })
+    };
+    tokio::time::timeout(membership.options.dial_timeout, dialling)
+        .await
+        .map_err(|_| ConnectionError::DialTimeout(edge))?
+}
+
+/// hyper's defaults protect a server on the open internet from its clients. The one client here is the
+/// edge, which multiplexes the requests of many.
+fn builder(heartbeat: Duration) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(u32::MAX)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(1024)
+        .max_local_error_reset_streams(None)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(heartbeat)
+        .keep_alive_timeout(heartbeat)
+        .auto_date_header(false);
+    builder
+}
+
+/// Waits for the control stream and runs it.
+async fn control_stream(attempt: &Attempt, opened: oneshot::Receiver<ControlStream>) -> Ended {
+    let membership = &attempt.membership;
+    let limit = membership.options.rpc_timeout;
+    tokio::select! {
+        opened = tokio::time::timeout(limit, opened) => match opened {
+            Ok(Ok(stream)) => attempt.control(stream).await,
+            _ => Ended::Lost(ConnectionError::NoControlStream),
+        },
+        () = membership.leave.cancelled() => Ended::Left,
+    }
+}
+
+/// Lets what is in flight on a connection end, for as long as it may take.
+fn finish<F>(membership: &Arc<Membership>, connection: Pin<Box<F>>)
+where
+    F: Future + Send + 'static,
+{
+    let grace = membership.options.grace;
+    let abort = membership.abort.clone();
+    membership.tasks.spawn(async move {
+        tokio::select! {
+            _ = tokio::time::timeout(grace, connection) => {}
+            () = abort.cancelled() => {}
+        }
+    });
+}
+
+/// What the edge opens on a connection.
+struct Streams<H> {
+    handler: Arc<H>,
+    membership: Arc<Membership>,
+    /// Where the control stream goes; the first one only.
+    control: Mutex<Option<oneshot::Sender<ControlStream>>>,
+}
+
+type Answer<H> = Response<AnswerBody<<H as RequestHandler>::Body>>;
+
+impl<H: RequestHandler> Streams<H> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer<H> {
+        match StreamKind::of(request.headers()) {
+            StreamKind::Control => self.open_control(request.into_body()),
+            StreamKind::Configuration => self.note_configuration(request.into_body()).await,
+            StreamKind::Tcp => exchange::refusal(StatusCode::BAD_GATEWAY),
+            StreamKind::WebSocket => self.handle(Upgrade::WebSocket, request).await,
+            StreamKind::Http => self.handle(Upgrade::None, request).await,
+        }
+    }
+
+    async fn handle(&self, upgrade: Upgrade, request: Request<Incoming>) -> Answer<H> {
+        self.membership.options.metrics.requests.inc();
+        let connector_id = self.membership.connector_id;
+        let request = request.map(RequestBody::new);
+        exchange::answer(&*self.handler, connector_id, upgrade, request).await
+    }
+
+    fn open_control(&self, body: Incoming) -> Answer<H> {
+        let waiting = self
+            .control
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let (ours, sent) = tokio::io::duplex(CONTROL_BUFFER);
+        let stream = ControlStream::new(body, ours);
+        match waiting.map(|waiting| waiting.send(stream)) {
+            Some(Ok(())) => {
+                let frames = ReaderStream::new(sent).map_ok(Frame::data);
+                Response::new(AnswerBody::own(StreamBody::new(frames)))
+            }
+            _ => exchange::refusal(StatusCode::BAD_GATEWAY),
+        }
+    }
+
+    async fn note_configuration(&self, body: Incoming) -> Answer<H> {
+        let Ok(body) = Limited::new(body, MAX_CONFIGURATION).collect().await else {
+            return exchange::refusal(StatusCode::BAD_GATEWAY);
+        };
+        let text = match serde_json::from_slice::<Push>(&body.to_bytes()) {
+            Ok(push) => {
+                let version = self.membership.configuration.pushed(push.version);
+                tracing::debug!(version, "configuration pushed");
+                format!(r#"{{"lastAppliedVersion":{version},"err":null}}"#)
+            }
+            Err(_) => {
+                let version = self.membership.configuration.newest();
+                format!(r#"{{"lastAppliedVersion":{version},"err":{{}}}}"#)
+            }
+        };
+        Response::new(AnswerBody::text(text))
+    }
+}
+
+/// A push of remote configuration. What is in it is for connectors that route by it.
+#[derive(Deserialize)]
+struct Push {
+    version: i32,
+}
+
+/// The two bodies of the control stream's request as one byte stream.
+struct ControlStream {
+    from_edge: Pin<Box<dyn AsyncRead + Send>>,
+    to_edge: DuplexStream,
+}
+
+impl ControlStream {
+    fn new(body: Incoming, to_edge: DuplexStream) -> Self {
+        let frames = BodyDataStream::new(body).map(|data| data.map_err(io::Error::other));
+        Self {
+            from_edge: Box::pin(StreamReader::new(frames)),
+            to_edge,
+        }
+    }
+}
+
+impl AsyncRead for ControlStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        self.from_edge.as_mut().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ControlStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.to_edge).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        Pin::new(&mut self.to_edge).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        Pin::new(&mut self.to_edge).poll_shutdown(cx)
+    }
+}

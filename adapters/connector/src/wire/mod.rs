@@ -1,0 +1,5 @@
+//! Bytes of the tunnel protocol. Nothing here opens a socket or waits on a clock.
+
+pub(crate) mod frame;
+pub(crate) mod headers;
+pub(crate) mod rpc;
