@@ -1,11 +1,12 @@
 //! When a pass runs. The domain says what a pass does and has no timers; this has the timers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ports::ClusterSource;
 use domain::reconcile::Reconciler;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ pub struct Passes {
     /// Something that statuses tell of has changed: the edge, a proxy.
     statuses: Arc<Notify>,
     resync: Duration,
+    /// Set once an edge pass has come to its end.
+    applied: watch::Sender<bool>,
 }
 
 impl Passes {
@@ -40,7 +43,13 @@ impl Passes {
             source,
             statuses,
             resync,
+            applied: watch::Sender::new(false),
         }
+    }
+
+    /// Whether an edge pass has come to its end, successful or not, since the start.
+    pub fn applied(&self) -> watch::Receiver<bool> {
+        self.applied.subscribe()
     }
 
     /// Runs until `stop`; a pass under way is finished.
@@ -53,25 +62,45 @@ impl Passes {
     }
 
     async fn route_loop(&self, intents: &Notify, stop: &CancellationToken) {
+        let mut problems = Problems::default();
+        let mut changed = true;
         loop {
-            self.reconciler.route_pass().await;
-            tokio::select! {
-                () = self.source.changed() => intents.notify_one(),
-                () = self.statuses.notified() => {}
-                () = stop.cancelled() => return,
+            let report = self.reconciler.route_pass().await;
+            let withheld = report
+                .withheld
+                .map(|why| format!("routes stay as they are: {why}"));
+            problems.tell(
+                report
+                    .problems
+                    .iter()
+                    .map(ToString::to_string)
+                    .chain(withheld),
+            );
+            if changed {
+                intents.notify_one();
             }
+            changed = tokio::select! {
+                () = self.source.changed() => true,
+                () = self.statuses.notified() => false,
+                () = stop.cancelled() => return,
+            };
         }
     }
 
     async fn edge_loop(&self, intents: &Notify, stop: &CancellationToken) {
-        let mut next_resync = Instant::now();
+        let mut problems = Problems::default();
+        let mut next_resync = Instant::now() + self.resync;
         let mut wait = FIRST_WAIT;
+        // Nothing can be said before the first route pass.
+        intents.notified().await;
         loop {
             let resync = Instant::now() >= next_resync;
             if resync {
                 next_resync = Instant::now() + self.resync;
             }
             let report = self.reconciler.edge_pass(resync).await;
+            problems.tell(report.problems.iter().map(ToString::to_string));
+            self.applied.send_replace(true);
             self.statuses.notify_one();
             let due = if report.settled {
                 wait = FIRST_WAIT;
@@ -79,7 +108,7 @@ impl Passes {
             } else {
                 let due = Instant::now() + report.retry_after.unwrap_or(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
-                due.min(next_resync.max(Instant::now() + FIRST_WAIT))
+                due
             };
             tokio::select! {
                 () = intents.notified() => tokio::time::sleep(GATHER).await,
@@ -87,5 +116,22 @@ impl Passes {
                 () = stop.cancelled() => return,
             }
         }
+    }
+}
+
+/// Says each problem once when it comes, and once when all are gone.
+#[derive(Default)]
+struct Problems(BTreeSet<String>);
+
+impl Problems {
+    fn tell(&mut self, now: impl Iterator<Item = String>) {
+        let now: BTreeSet<_> = now.collect();
+        for problem in now.difference(&self.0) {
+            tracing::warn!("{problem}");
+        }
+        if now.is_empty() && !self.0.is_empty() {
+            tracing::info!("all earlier problems are mended");
+        }
+        self.0 = now;
     }
 }

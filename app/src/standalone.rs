@@ -5,18 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
-use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots};
+use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics};
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
 use anyhow::Context;
 use config::StandaloneSettings;
 use config::sections::{CloudflareSettings, TunnelSettings};
 use domain::InstallationName;
-use domain::edge::DirectEdge;
+use domain::edge::direct::DirectEdge;
 use domain::gateway::CONTROLLER_NAME;
 use domain::reconcile::{Ports, Reconciler};
 use prometheus_client::registry::Registry;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -44,14 +44,17 @@ impl Standalone {
             Limits::default(),
             Metrics::register(&mut registry),
         ));
-        let options = connector_options(&settings.tunnel)?;
+        let options = ConnectorOptions {
+            metrics: ConnectorMetrics::register(&mut registry),
+            ..connector_options(&settings.tunnel)?
+        };
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
         let installation = InstallationName::parse(settings.installation.as_str())?;
         let edge = DirectEdge::new(
-            installation,
             Arc::new(cloudflare_client(&settings.cloudflare)?),
             folder.clone(),
             Arc::new(SystemEntropy::default()),
+            installation,
         );
         let reconciler = Arc::new(Reconciler::new(
             Ports {
@@ -66,8 +69,10 @@ impl Standalone {
             CONTROLLER_NAME,
         ));
         let stop = CancellationToken::new();
-        let admin = serve_admin(settings, registry, &reconciler, &stop).await?;
         let passes = Passes::new(reconciler, folder, statuses, settings.resync_interval.get());
+        let ready = readiness(passes.applied(), workloads.clone());
+        let listen = settings.admin.listen.get();
+        let admin = admin::serve(listen, Arc::new(registry), ready, stop.clone()).await?;
         let passes = tokio::spawn(passes.run(stop.clone()));
         tracing::info!(
             manifests = %settings.manifests.display(),
@@ -98,24 +103,18 @@ impl Standalone {
     }
 }
 
-async fn serve_admin(
-    settings: &StandaloneSettings,
-    registry: Registry,
-    reconciler: &Arc<Reconciler>,
-    stop: &CancellationToken,
-) -> anyhow::Result<SocketAddr> {
-    let reconciler = reconciler.clone();
-    let readiness: admin::Readiness = Arc::new(move || {
-        let reconciler = reconciler.clone();
-        Box::pin(async move { reconciler.unready().await })
-    });
-    admin::serve(
-        settings.admin.listen.get(),
-        Arc::new(registry),
-        readiness,
-        stop.clone(),
-    )
-    .await
+/// Ready once the edge was asked and every proxy has a connection to it.
+fn readiness(applied: watch::Receiver<bool>, workloads: Arc<InProcess>) -> admin::Readiness {
+    Arc::new(move || {
+        let (applied, workloads) = (*applied.borrow(), workloads.clone());
+        Box::pin(async move {
+            let mut missing = workloads.unconnected().await;
+            if !applied {
+                missing.push("Cloudflare has not been asked yet".to_owned());
+            }
+            missing
+        })
+    })
 }
 
 fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result<CloudflareClient> {

@@ -62,6 +62,17 @@ impl InProcess {
         futures_util::future::join_all(leaving).await;
     }
 
+    /// What is missing until each proxy has a connection to the edge, a line for each that has none.
+    pub async fn unconnected(&self) -> Vec<String> {
+        let running = self.running.lock().await;
+        let without = running
+            .iter()
+            .filter(|(_, proxy)| proxy.status().ready == 0);
+        without
+            .map(|(gateway, _)| format!("Gateway {gateway} has no connection to the edge"))
+            .collect()
+    }
+
     fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
         let handler = Arc::new(ToEngine(self.engines.get(gateway)));
         let connector = Connector::start(token, self.options.clone(), handler).map_err(|e| {

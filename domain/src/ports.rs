@@ -1,5 +1,5 @@
 //! The traits that the outside world implements. Each is asked in domain values only; each has an
-//! in-memory fake in [`crate::testing`] and a contract suite that fake and adapters both pass.
+//! in-memory fake in `crate::testing` (feature `testing`) and a contract suite that fake and adapters both pass.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -98,6 +98,7 @@ pub trait DataPlane: Send + Sync {
 
 /// Cloudflare for the controller: states an intent, never learns which account served it. The direct
 /// edge plans over [`CloudflareApi`]; the broker client sends the intent on.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait Edge: Send + Sync {
     /// Makes the intent true as far as possible; independent parts do not stop each other.
@@ -134,6 +135,7 @@ pub trait CloudflareAccounts: Send + Sync {
 }
 
 /// The Cloudflare API v4 for one account, call by call. Lists are complete: all pages or an error.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait CloudflareApi: Send + Sync {
     /// Tunnels that are not deleted and whose name starts with the prefix.

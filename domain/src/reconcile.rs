@@ -1,1 +1,99 @@
-//! Stub.
+//! The passes that turn what the cluster says into what runs, in two kinds that go on side by side:
+//!
+//! - a **route pass** reads the snapshot, hands changed route tables to the data plane and writes statuses.
+//!   It never asks the edge, so a path, weight or pod change is served at once, whatever the edge is doing.
+//! - an **edge pass** grants hostnames and makes each Gateway's intent true at the edge, for the Gateways
+//!   whose intent changed. It works on what the last route pass published, so a name leads to a proxy only
+//!   once the proxy knows the name. Statuses show its result from the next route pass on.
+//!
+//! What happens to a Gateway at the edge is decided in one place, `state::Fate`. In short: a Gateway that is gone,
+//! or has lost its last valid listener, is forgotten; one that is refused for another reason (its credentials,
+//! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
+//!
+//! The passes keep no time. The caller runs a route pass after each change of the cluster and after each edge
+//! pass, an edge pass after a route pass and, with `resync`, every few minutes and after a new term of
+//! leadership. Two passes of one kind must not run at the same time.
+
+mod edge_pass;
+mod route_pass;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::attachment::{self, Resolution};
+use crate::ports::{ClusterSource, DataPlane, Edge, Hold, Leadership, StatusSink, Workloads};
+use crate::snapshot::ClusterSnapshot;
+
+pub use edge_pass::EdgePassReport;
+pub use route_pass::RoutePassReport;
+use state::State;
+
+/// All that the passes speak to.
+#[derive(Clone)]
+pub struct Ports {
+    /// What the cluster says.
+    pub cluster: Arc<dyn ClusterSource>,
+    /// Where statuses go.
+    pub statuses: Arc<dyn StatusSink>,
+    /// Keeps Gateways from vanishing.
+    pub hold: Arc<dyn Hold>,
+    /// Whether edge passes may do anything.
+    pub leadership: Arc<dyn Leadership>,
+    /// Runs proxies.
+    pub workloads: Arc<dyn Workloads>,
+    /// Takes route tables.
+    pub data_plane: Arc<dyn DataPlane>,
+    /// Cloudflare.
+    pub edge: Arc<dyn Edge>,
+}
+
+/// The rules that a pass applies to a snapshot: [`attachment::resolve`], or a test's stand-in for it.
+type Rules = fn(&ClusterSnapshot, &str) -> Resolution;
+
+/// Runs passes.
+pub struct Reconciler {
+    ports: Ports,
+    controller: String,
+    rules: Rules,
+    state: Mutex<State>,
+}
+
+impl Reconciler {
+    /// For the GatewayClasses of this controller name
+    /// (usually [`CONTROLLER_NAME`](crate::gateway::CONTROLLER_NAME)).
+    pub fn new(ports: Ports, controller: impl Into<String>) -> Self {
+        Self {
+            ports,
+            controller: controller.into(),
+            rules: attachment::resolve,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("nothing panics while it holds this lock")
+    }
+}
+
+/// A part of a pass that failed. The rest was done, and the next pass tries again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{subject}: {message}")]
+pub struct Problem {
+    /// What was being done and for whom, e.g. `running the proxy of Gateway default/my-gateway`.
+    pub subject: String,
+    /// What failed.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(subject: impl Into<String>, failure: &impl ToString) -> Self {
+        Self {
+            subject: subject.into(),
+            message: failure.to_string(),
+        }
+    }
+}

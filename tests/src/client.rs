@@ -53,11 +53,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// `dns` is the stand-in's name server, the ports those of its public listeners.
-    pub fn new(dns: SocketAddr, http_port: u16, https_port: u16, ca_pem: &str) -> Self {
+    /// `dns` is the stand-in's name server, the port that of its public TLS listener.
+    pub fn new(dns: SocketAddr, https_port: u16, ca_pem: &str) -> Self {
         let names = Names {
             resolver: Arc::new(resolver(dns)),
-            http_port,
             https_port,
         };
         let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes())
@@ -169,7 +168,6 @@ fn resolver(dns: SocketAddr) -> TokioResolver {
 #[derive(Clone)]
 struct Names {
     resolver: Arc<TokioResolver>,
-    http_port: u16,
     https_port: u16,
 }
 

@@ -112,13 +112,8 @@ impl World {
         };
         let standin = Standin::start(options).await.expect("the stand-in starts");
         let zone = standin.cloud().zones()[0].id.clone();
-        let (http, https) = (standin.edge().public_http(), standin.edge().public_https());
-        let client = Client::new(
-            standin.dns_addr(),
-            http.port(),
-            https.port(),
-            standin.ca_pem(),
-        );
+        let https = standin.edge().public_https();
+        let client = Client::new(standin.dns_addr(), https.port(), standin.ca_pem());
         let dir = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("manifests")).expect("a new folder");
         std::fs::write(dir.path().join("ca.pem"), standin.ca_pem()).expect("a new file");
@@ -177,6 +172,7 @@ impl World {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         let edge: Vec<_> = self
             .standin
+            .edge()
             .tunnel_addresses()
             .iter()
             .map(ToString::to_string)

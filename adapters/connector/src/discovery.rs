@@ -3,18 +3,19 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 use crate::options::EdgeAddresses;
 
 /// Answers DNS over TLS where the system's resolver does not know the edge.
 const FALLBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
 const FALLBACK_NAME: &str = "cloudflare-dns.com";
-const FALLBACK_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for a name server to answer a question, before it is asked once more.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the edge was not found.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ pub(crate) async fn addresses(
             if !discovery.nameservers.is_empty() {
                 return look_up(&resolver(&discovery.nameservers)?, &name).await;
             }
-            let first = match TokioResolver::builder_tokio().and_then(|b| b.build()) {
+            let first = match TokioResolver::builder_tokio().and_then(ResolverBuilder::build) {
                 Ok(resolver) => look_up(&resolver, &name).await,
                 Err(error) => Err(DiscoveryError::Resolver(error)),
             };
@@ -91,7 +92,7 @@ fn fallback() -> Result<TokioResolver, DiscoveryError> {
 fn built(servers: Vec<NameServerConfig>) -> Result<TokioResolver, DiscoveryError> {
     let config = ResolverConfig::from_name_servers(servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    builder.options_mut().timeout = FALLBACK_TIMEOUT / 3;
+    builder.options_mut().timeout = ANSWER_TIMEOUT;
     builder.build().map_err(DiscoveryError::Resolver)
 }
 
@@ -130,7 +131,7 @@ async fn look_up(resolver: &TokioResolver, name: &str) -> Result<Vec<SocketAddr>
             }
         }
     }
-    let addresses = alternate(regions);
+    let addresses = alternate(&regions);
     if addresses.is_empty() {
         return Err(error);
     }
@@ -138,7 +139,7 @@ async fn look_up(resolver: &TokioResolver, name: &str) -> Result<Vec<SocketAddr>
 }
 
 /// One address of each region in turn, so that neighbouring connections are in different regions.
-fn alternate(regions: Vec<Vec<SocketAddr>>) -> Vec<SocketAddr> {
+fn alternate(regions: &[Vec<SocketAddr>]) -> Vec<SocketAddr> {
     let longest = regions.iter().map(Vec::len).max().unwrap_or(0);
     let mut addresses = Vec::new();
     for at in 0..longest {
@@ -153,7 +154,12 @@ fn alternate(regions: Vec<Vec<SocketAddr>>) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use hickory_resolver::proto::op::Query;
+    use hickory_resolver::proto::rr::rdata::{A, SRV};
+    use hickory_resolver::proto::rr::{Name, Record, RecordType};
+
     use super::*;
+    use crate::options::Discovery;
 
     fn addresses(last: &[u8]) -> Vec<SocketAddr> {
         last.iter()
@@ -169,9 +175,76 @@ mod tests {
             (vec![vec![1, 2, 3], vec![11, 12]], vec![1, 11, 2, 12, 3]),
             (vec![vec![1, 2], vec![2, 1]], vec![1, 2]),
         ] {
-            let regions = given.iter().map(|r: &Vec<u8>| addresses(r)).collect();
-            assert_eq!(alternate(regions), addresses(&then), "{given:?}");
+            let regions: Vec<_> = given.iter().map(|r: &Vec<u8>| addresses(r)).collect();
+            assert_eq!(alternate(&regions), addresses(&then), "{given:?}");
         }
+    }
+
+    /// A name server that knows the edge's two regions.
+    async fn name_server() -> SocketAddr {
+        use hickory_resolver::proto::op::Message;
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+                let mut message = Message::from_vec(&buffer[..length])
+                    .unwrap()
+                    .into_response();
+                message.edns = None;
+                for record in records(&message.queries[0]) {
+                    message.add_answer(record);
+                }
+                let sent = message.to_vec().unwrap();
+                socket.send_to(&sent, peer).await.unwrap();
+            }
+        });
+        address
+    }
+
+    fn records(query: &Query) -> Vec<Record> {
+        let region = |n: u8| Name::from_ascii(format!("region{n}.v2.argotunnel.com.")).unwrap();
+        let name = query.name().to_string();
+        let data: Vec<RData> = match (query.query_type(), name.as_str()) {
+            (RecordType::SRV, "_us-v2-origintunneld._tcp.argotunnel.com.") => [2, 1]
+                .map(|n| RData::SRV(SRV::new(1, 1, 7844, region(n))))
+                .to_vec(),
+            (RecordType::A, "region1.v2.argotunnel.com.") => {
+                [1, 2].map(|n| RData::A(A::new(192, 0, 2, n))).to_vec()
+            }
+            (RecordType::A, "region2.v2.argotunnel.com.") => {
+                vec![RData::A(A::new(192, 0, 2, 11))]
+            }
+            _ => Vec::new(),
+        };
+        data.into_iter()
+            .map(|data| Record::from_rdata(query.name().clone(), 60, data))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn the_edge_is_found_by_its_service_in_the_tokens_region() {
+        let edge = EdgeAddresses::Discover(Discovery {
+            region: None,
+            nameservers: vec![name_server().await],
+        });
+        let mut found = super::addresses(&edge, Some("us")).await.unwrap();
+        assert!(
+            found[1] == addresses(&[11])[0],
+            "the regions do not alternate: {found:?}"
+        );
+        found.sort();
+        assert_eq!(found, addresses(&[1, 2, 11]));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_region_is_an_error_that_names_what_was_asked_for() {
+        let edge = EdgeAddresses::Discover(Discovery {
+            region: Some("nowhere".to_owned()),
+            nameservers: vec![name_server().await],
+        });
+        let error = super::addresses(&edge, None).await.unwrap_err().to_string();
+        assert!(error.contains("_nowhere-v2-origintunneld"), "{error}");
     }
 
     #[test]

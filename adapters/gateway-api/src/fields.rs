@@ -68,7 +68,7 @@ impl Fields {
             _ => self.reference.to_string(),
         };
         ReadError {
-            reference: Some(self.reference.clone()),
+            reference: Some(Box::new(self.reference.clone())),
             object,
             field: field.to_owned(),
             message,

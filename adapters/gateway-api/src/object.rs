@@ -83,7 +83,7 @@ pub(crate) const DISCOVERY_GROUP: &str = "discovery.k8s.io";
 #[error("{object}: {field}: {message}")]
 pub struct ReadError {
     /// Which object, where that much could be read.
-    pub reference: Option<ObjectRef>,
+    pub reference: Option<Box<ObjectRef>>,
     /// The object for people, e.g. `Gateway default/web`.
     pub object: String,
     /// Path of the field.

@@ -97,54 +97,61 @@ impl ManifestFile {
             ..Self::default()
         };
         for document in documents {
-            let (position, line) = (document.position, document.line);
-            let problem = |object: Option<String>, message: String| Problem {
-                file: path.to_owned(),
-                document: position,
-                line: Some(line),
-                object,
-                message,
-            };
-            let written = |reference: ObjectRef, object| Written {
-                document: position,
-                line,
-                reference,
-                object,
-            };
-            match read(document.value).and_then(well_named) {
-                Ok(Object::Unknown {
-                    api_version,
-                    kind,
-                    key,
-                }) => {
-                    let message = format!(
-                        "apiVersion {api_version} kind {kind} is not served and has no effect; \
-                         remove it, or check its spelling"
-                    );
-                    file.problems
-                        .push(problem(Some(format!("{kind} {key}")), message));
-                }
-                Ok(object) => file
-                    .objects
-                    .push(written(object.reference(), Arc::new(object))),
-                Err(error) => {
-                    let earlier = error.reference.as_ref().and_then(|r| last?.find(r));
-                    let meanwhile = match earlier {
-                        Some(_) => "; what it said before stays in force",
-                        None => "",
-                    };
-                    let message = format!("{}: {}{meanwhile}", error.field, error.message);
-                    file.problems.push(problem(Some(error.object), message));
-                    match earlier {
-                        Some(earlier) => file
-                            .objects
-                            .push(written(earlier.reference.clone(), earlier.object.clone())),
-                        None => file.incomplete = true,
-                    }
-                }
-            }
+            file.add(path, document, last);
         }
         file
+    }
+
+    /// Adds what one document says, or what it said `last` while it cannot be told.
+    fn add(&mut self, path: &Path, document: Document, last: Option<&Self>) {
+        let Document {
+            position,
+            line,
+            value,
+        } = document;
+        let problem = |object: String, message: String| Problem {
+            file: path.to_owned(),
+            document: position,
+            line: Some(line),
+            object: Some(object),
+            message,
+        };
+        let written = |reference: ObjectRef, object| Written {
+            document: position,
+            line,
+            reference,
+            object,
+        };
+        match read(value).map_err(Box::new).and_then(well_named) {
+            Ok(Object::Unknown {
+                api_version,
+                kind,
+                key,
+            }) => {
+                let message = format!(
+                    "apiVersion {api_version} kind {kind} is not served and has no effect; remove \
+                     it, or check its spelling"
+                );
+                self.problems
+                    .push(problem(format!("{kind} {key}"), message));
+            }
+            Ok(object) => {
+                let written = written(object.reference(), Arc::new(object));
+                self.objects.push(written);
+            }
+            Err(error) => {
+                let told = format!("{}: {}", error.field, error.message);
+                let earlier = error.reference.as_ref().and_then(|r| last?.find(r));
+                let Some(earlier) = earlier else {
+                    self.incomplete = true;
+                    return self.problems.push(problem(error.object, told));
+                };
+                let message = format!("{told}; what it said before stays in force");
+                self.problems.push(problem(error.object, message));
+                let written = written(earlier.reference.clone(), earlier.object.clone());
+                self.objects.push(written);
+            }
+        }
     }
 
     fn find(&self, reference: &ObjectRef) -> Option<&Written> {
@@ -155,7 +162,7 @@ impl ManifestFile {
 }
 
 /// Refuses a name that Kubernetes would refuse: nothing later has to fear it in a path or a message.
-fn well_named(object: Object) -> Result<Object, ReadError> {
+fn well_named(object: Object) -> Result<Object, Box<ReadError>> {
     if matches!(object, Object::Unknown { .. }) {
         return Ok(object);
     }
@@ -168,12 +175,12 @@ fn well_named(object: Object) -> Result<Object, ReadError> {
         if is_object_name(name) || (may_be_empty && name.is_empty()) {
             continue;
         }
-        return Err(ReadError {
+        return Err(Box::new(ReadError {
             reference: None,
             object: format!("{} {:?}", reference.kind, reference.key.name),
             field: field.to_owned(),
             message: format!("{name:?} is no object name; use a-z, 0-9, inner `-` and `.`"),
-        });
+        }));
     }
     Ok(object)
 }

@@ -142,7 +142,11 @@ mod tests {
     fn the_oldest_claim_wins() {
         let name = "app.example.com";
         let cases = [
-            ("the older route, though on a younger Gateway", [(1, 9), (2, 5)], "b"),
+            (
+                "the older route, though on a younger Gateway",
+                [(1, 9), (2, 5)],
+                "b",
+            ),
             ("equal routes: the older Gateway", [(2, 7), (1, 7)], "b"),
             ("all equal: the first by key", [(1, 7), (1, 7)], "a"),
         ];

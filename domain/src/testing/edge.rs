@@ -76,10 +76,12 @@ fn tunnel_of(gateway: &ObjectKey) -> TunnelId {
 
 fn status_of(intent: &EdgeIntent) -> EdgeStatus {
     let id = tunnel_of(&intent.gateway);
-    let yielded = intent
-        .yielded
-        .iter()
-        .map(|(hostname, by)| (hostname.clone(), HostnameOutcome::Claimed { by: by.clone() }));
+    let yielded = intent.yielded.iter().map(|(hostname, by)| {
+        (
+            hostname.clone(),
+            HostnameOutcome::Claimed { by: by.clone() },
+        )
+    });
     let served = intent.hostnames.iter().map(|hostname| {
         let managed = intent.dns.manages(hostname);
         let outcome = if managed {

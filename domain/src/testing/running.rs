@@ -75,7 +75,11 @@ impl Workloads for FakeWorkloads {
 
     async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
         let running = self.0.lock().expect("lock").running.contains_key(gateway);
-        if running { ready() } else { WorkloadStatus::default() }
+        if running {
+            ready()
+        } else {
+            WorkloadStatus::default()
+        }
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {

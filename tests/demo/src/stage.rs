@@ -34,12 +34,18 @@ impl Stage {
     pub(crate) async fn set() -> anyhow::Result<Self> {
         let began = Instant::now();
         let options = StandinOptions {
-            account: Account { id: ACCOUNT.to_owned(), name: "Demo".to_owned(), plan: Plan::Free },
+            account: Account {
+                id: ACCOUNT.to_owned(),
+                name: "Demo".to_owned(),
+                plan: Plan::Free,
+            },
             tokens: vec![ApiToken::all_powerful(ACCOUNT, TOKEN)],
             zones: vec![ZONE.to_owned()],
             ..StandinOptions::default()
         };
-        let standin = Standin::start(options).await.context("the stand-in Cloudflare")?;
+        let standin = Standin::start(options)
+            .await
+            .context("the stand-in Cloudflare")?;
         say(
             "stand-in Cloudflare",
             &format!("account with zone {ZONE}, API at {}", standin.api_url()),
@@ -123,8 +129,10 @@ impl Stage {
                 say(
                     "record",
                     &format!(
-                        "{} {kind} {} ({proxied}), comment {:?}",
-                        record.name, record.content, record.comment
+                        "{} {kind} {} ({proxied}), comment {}",
+                        record.name,
+                        record.content,
+                        record.comment.as_deref().unwrap_or("none")
                     ),
                 );
             }
@@ -176,7 +184,9 @@ fn copy_quickstart(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn settings(standin: &Standin, folder: &Path) -> anyhow::Result<StandaloneSettings> {
-    let edge: Vec<_> = standin.edge().tunnel_addresses()
+    let edge: Vec<_> = standin
+        .edge()
+        .tunnel_addresses()
         .iter()
         .map(ToString::to_string)
         .collect();

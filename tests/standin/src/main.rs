@@ -61,10 +61,21 @@ async fn main() -> anyhow::Result<()> {
     println!("account        {}", arguments.account);
     println!("zones          {}", arguments.zones.join(", "));
     let edge = standin.edge();
-    let addresses: Vec<_> = edge.tunnel_addresses().iter().map(ToString::to_string).collect();
+    let addresses: Vec<_> = edge
+        .tunnel_addresses()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     println!("edge           {}", addresses.join(","));
-    println!("visitors       http {}, https {}", edge.public_http(), edge.public_https());
-    println!("authority      {}", arguments.folder.join("ca.pem").display());
+    println!(
+        "visitors       http {}, https {}",
+        edge.public_http(),
+        edge.public_https()
+    );
+    println!(
+        "authority      {}",
+        arguments.folder.join("ca.pem").display()
+    );
     println!("name server    {}", standin.dns_addr());
     println!("records, calls {}", standin.operator_url());
     println!("Ctrl-C ends it.");

@@ -10,11 +10,11 @@ use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
 pub(crate) fn value(yaml: &str) -> Value {
-    serde_saphyr::from_str(yaml).unwrap()
+    serde_saphyr::from_str(yaml).expect("the test's own YAML")
 }
 
 pub(crate) fn object(yaml: &str) -> Object {
-    read(value(yaml)).unwrap()
+    read(value(yaml)).expect("an object")
 }
 
 pub(crate) fn gateway(spec: &str) -> Gateway {

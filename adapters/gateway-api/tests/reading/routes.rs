@@ -67,7 +67,11 @@ fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
 ",
     );
     assert_eq!(route.defects, []);
-    let names: Vec<&str> = route.hostnames.iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = route
+        .hostnames
+        .iter()
+        .map(domain::Hostname::as_str)
+        .collect();
     assert_eq!(names, ["app.example.com", "*.example.com"]);
     let exact = |text: &str| TextMatch::Exact(text.to_owned());
     let regex = |text: &str| TextMatch::Regex(text.to_owned());

@@ -124,7 +124,8 @@ fn path(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
     Some(path.join(format!("{name}.json")))
 }
 
-/// Removes files below a folder that are not reported, and folders that are empty then.
+/// Removes status files below a folder that are not reported, and folders that are empty then. What is
+/// no status file is somebody else's.
 fn sweep(folder: &Path, reported: &BTreeSet<PathBuf>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -138,9 +139,15 @@ fn sweep(folder: &Path, reported: &BTreeSet<PathBuf>) -> io::Result<()> {
             sweep(&path, reported)?;
             // Fails where something is left in it.
             let _ = fs::remove_dir(&path);
-        } else if !reported.contains(&path) {
+        } else if is_status_file(&path) && !reported.contains(&path) {
             fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Whether a file is a status, or one that was not finished.
+fn is_status_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(".json") || name.ends_with(".json.new"))
 }

@@ -75,6 +75,14 @@ async fn unusable_credentials_name_secret_key_and_remedy() {
 }
 
 #[tokio::test]
+async fn a_gateway_has_the_credentials_of_its_class() {
+    let folder = world(&secret("token", &[(TOKEN, "t"), (ACCOUNT, "a")])).open();
+    let found = folder.of(&ObjectKey::new("default", "web")).await.unwrap();
+    assert_eq!(found.account.as_str(), "a");
+    assert_eq!(found.token.expose_secret(), "t");
+}
+
+#[tokio::test]
 async fn a_gateway_that_is_not_there_has_no_credentials() {
     let folder = world(&secret("token", &[(TOKEN, "t"), (ACCOUNT, "a")])).open();
     let error = folder

@@ -197,6 +197,18 @@ async fn the_file_of_an_object_that_is_no_longer_reported_is_removed() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_status_is_left_alone() {
+    let world = World::new();
+    let folder = world.open();
+    fs::create_dir_all(world.state().join("gateway/default")).unwrap();
+    fs::write(world.state().join("gateway/default/mine.yaml"), "x").unwrap();
+    fs::write(world.state().join("gateway/default/.web.json.new"), "x").unwrap();
+    folder.write(&[]).await.unwrap();
+    assert!(world.state_file("gateway/default/mine.yaml").is_some());
+    assert!(world.state_file("gateway/default/.web.json.new").is_none());
+}
+
+#[tokio::test]
 async fn a_name_cannot_lead_out_of_the_state_folder() {
     let world = World::new();
     let folder = world.open();

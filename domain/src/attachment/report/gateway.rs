@@ -157,7 +157,8 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
             Verdict::new(Truth::False, Reason::TooManyRules, message)
         }
         IngressOutcome::Unknown { message } => {
-            let message = format!("whether the ingress rules show every hostname is not known: {message}");
+            let message =
+                format!("whether the ingress rules show every hostname is not known: {message}");
             Verdict::new(Truth::Unknown, Reason::EdgeUnavailable, message)
         }
     }

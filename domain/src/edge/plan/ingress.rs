@@ -55,7 +55,10 @@ fn document(
     intent: &EdgeIntent,
     present: Option<&IngressDocument>,
 ) -> (IngressDocument, IngressOutcome) {
-    let service = format!("http://{}.{}", intent.gateway.name, intent.gateway.namespace);
+    let service = format!(
+        "http://{}.{}",
+        intent.gateway.name, intent.gateway.namespace
+    );
     let mut names: BTreeSet<(bool, &Hostname)> = intent.hostnames.iter().map(sorting_key).collect();
     if !intent.prune {
         let kept = present.iter().flat_map(|document| &document.rules);

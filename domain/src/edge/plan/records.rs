@@ -20,7 +20,12 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
     let mut hostnames: BTreeMap<_, _> = intent
         .yielded
         .iter()
-        .map(|(hostname, by)| (hostname.clone(), HostnameOutcome::Claimed { by: by.clone() }))
+        .map(|(hostname, by)| {
+            (
+                hostname.clone(),
+                HostnameOutcome::Claimed { by: by.clone() },
+            )
+        })
         .collect();
     let unmanaged = intent.hostnames.iter().filter(|h| !intent.dns.manages(h));
     hostnames.extend(unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged)));
@@ -48,7 +53,11 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
         }
     }
     // Zones that gain a record first: see the module's text. The sort is stable.
-    changes.sort_by_key(|zone| zone.changes.iter().all(|change| change.hostname().is_none()));
+    changes.sort_by_key(|zone| {
+        zone.changes
+            .iter()
+            .all(|change| change.hostname().is_none())
+    });
     RecordsPlan { changes, hostnames }
 }
 
@@ -135,7 +144,9 @@ impl ZonePlanner<'_> {
         let mut changes = Vec::new();
         let mut outcomes = Vec::new();
         for hostname in &self.wanted {
-            let there = by_name.get(hostname.as_str()).map_or(&[][..], Vec::as_slice);
+            let there = by_name
+                .get(hostname.as_str())
+                .map_or(&[][..], Vec::as_slice);
             let verdict = self.judge(hostname, there);
             changes.extend(verdict.changes);
             outcomes.push(((*hostname).clone(), verdict.outcome));
@@ -189,7 +200,9 @@ impl ZonePlanner<'_> {
             .chain(self.intent.yielded.keys())
             .map(Hostname::as_str)
             .collect();
-        let gone = by_name.iter().filter(|(name, _)| !keep.contains(name.as_str()));
+        let gone = by_name
+            .iter()
+            .filter(|(name, _)| !keep.contains(name.as_str()));
         gone.flat_map(|(_, records)| records)
             .filter(|record| self.is_own(record))
             .map(|record| RecordChange::Delete(record.id.clone()))
@@ -259,6 +272,8 @@ fn describe(record: &DnsRecord, others: usize) -> String {
 
 /// Ids of a Gateway's own records, for removing them all.
 pub(crate) fn own_records(records: &[DnsRecord], mark: RecordMark) -> Vec<&DnsRecord> {
-    let own = records.iter().filter(|record| mark_of(record) == Some(mark));
+    let own = records
+        .iter()
+        .filter(|record| mark_of(record) == Some(mark));
     own.collect()
 }

@@ -1,0 +1,307 @@
+//! The direct edge over Cloudflare in memory, and over a mock where a single call is the point.
+
+mod records;
+mod removal;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::*;
+use crate::edge::mark::tunnel_name;
+use crate::edge::objects::{DnsRecord, RecordData, Tunnel};
+use crate::edge::{DnsPolicy, HostnameOutcome, IngressOutcome};
+use crate::names::Hostname;
+use crate::ports::MockCloudflareApi;
+use crate::testing::{ApiCall, FakeCloudflare, FixedEntropy, Moment, StaticCredentials};
+
+struct Bench {
+    cloudflare: FakeCloudflare,
+    credentials: Arc<StaticCredentials>,
+    edge: DirectEdge,
+}
+
+fn bench(zones: &[&str]) -> Bench {
+    over(FakeCloudflare::with_zones(zones))
+}
+
+/// A new process over the same Cloudflare.
+fn over(cloudflare: FakeCloudflare) -> Bench {
+    let credentials = Arc::new(StaticCredentials::for_all("acme"));
+    let edge = DirectEdge::new(
+        Arc::new(cloudflare.clone()),
+        credentials.clone(),
+        Arc::new(FixedEntropy::default()),
+        installation(),
+    );
+    Bench {
+        cloudflare,
+        credentials,
+        edge,
+    }
+}
+
+fn installation() -> InstallationName {
+    InstallationName::parse("home").unwrap()
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("default", name)
+}
+
+fn host(name: &str) -> Hostname {
+    Hostname::parse(name).unwrap()
+}
+
+fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
+    EdgeIntent {
+        gateway: key(gateway),
+        hostnames: hostnames.iter().map(|name| host(name)).collect(),
+        yielded: BTreeMap::new(),
+        dns: DnsPolicy::All,
+        prune: true,
+    }
+}
+
+fn foreign(name: &str) -> RecordData {
+    RecordData {
+        name: name.to_owned(),
+        kind: "CNAME".to_owned(),
+        content: "elsewhere.example.net".to_owned(),
+        proxied: false,
+        ttl: 300,
+        comment: "made by hand".to_owned(),
+    }
+}
+
+fn lost() -> EdgeError {
+    EdgeError::new(EdgeErrorKind::Unavailable, "connection reset")
+}
+
+fn error(kind: EdgeErrorKind) -> EdgeError {
+    EdgeError::new(kind, "refused")
+}
+
+impl Bench {
+    async fn reconcile(&self, intent: &EdgeIntent) -> EdgeStatus {
+        self.edge.reconcile(intent).await.unwrap()
+    }
+
+    fn record(&self, name: &str) -> DnsRecord {
+        let records = self.cloudflare.records_named(name);
+        assert_eq!(records.len(), 1, "one record named {name}: {records:?}");
+        records[0].clone()
+    }
+}
+
+#[tokio::test]
+async fn the_quickstart_gets_one_tunnel_one_rule_and_one_proxied_record() {
+    let bench = bench(&["example.com"]);
+    let status = bench
+        .reconcile(&intent("my-gateway", &["app.example.com"]))
+        .await;
+
+    let tunnels = bench.cloudflare.tunnels();
+    assert_eq!(tunnels.len(), 1);
+    assert_eq!(
+        tunnels[0].name,
+        "cloudflare-gateway-controller.io/clusters/home/namespaces/default/gateways/my-gateway"
+    );
+    assert!(tunnels[0].remotely_configured);
+    let document = bench.cloudflare.configuration(tunnels[0].id).unwrap();
+    assert_eq!(document.rules.len(), 1);
+    assert_eq!(document.rules[0].service, "http://my-gateway.default");
+    let record = bench.record("app.example.com").data;
+    assert_eq!(
+        (record.kind.as_str(), record.proxied, record.ttl),
+        ("CNAME", true, 1)
+    );
+    assert_eq!(record.content, status.tunnels[0].address);
+    let applied = HostnameOutcome::Applied;
+    assert_eq!(
+        status.hostnames,
+        BTreeMap::from([(host("app.example.com"), applied)])
+    );
+    assert_eq!(status.ingress, IngressOutcome::Complete);
+    assert_eq!(bench.cloudflare.writes(), 3);
+}
+
+#[tokio::test]
+async fn a_second_reconcile_writes_nothing_and_reads_a_constant_number_of_times() {
+    let bench = bench(&["example.com", "example.org", "example.net"]);
+    let wanted = intent("gw", &["app.example.com", "app.example.org"]);
+    bench.reconcile(&wanted).await;
+    for round in ["second", "third"] {
+        bench.cloudflare.forget_calls();
+        bench.reconcile(&wanted).await;
+        assert_eq!(bench.cloudflare.writes(), 0, "{round}");
+        let zones_that_matter = 2;
+        let reads = READS_BESIDE_ZONES + zones_that_matter;
+        assert_eq!(
+            bench.cloudflare.reads(),
+            reads,
+            "{round}: {:?}",
+            bench.cloudflare.calls()
+        );
+    }
+}
+
+#[tokio::test]
+async fn new_hostnames_cost_one_document_and_one_batch_for_each_zone() {
+    let bench = bench(&["example.com", "example.org"]);
+    bench.reconcile(&intent("gw", &["app.example.com"])).await;
+    bench.cloudflare.forget_calls();
+    let names: Vec<_> = (0..60)
+        .map(|n| format!("n{n}.example.{}", if n % 2 == 0 { "com" } else { "org" }))
+        .chain(["app.example.com".to_owned()])
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    bench.reconcile(&intent("gw", &names)).await;
+    let calls = bench.cloudflare.calls();
+    assert_eq!(calls.get(&ApiCall::Configure), Some(&1));
+    assert_eq!(calls.get(&ApiCall::ChangeRecords), Some(&2));
+    assert_eq!(bench.cloudflare.writes(), 3);
+}
+
+#[tokio::test]
+async fn more_changes_than_a_batch_takes_go_in_several() {
+    let bench = bench(&["example.com"]);
+    let names: Vec<_> = (0..450).map(|n| format!("n{n}.example.com")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let status = bench.reconcile(&intent("gw", &names)).await;
+    assert_eq!(status.failures, []);
+    assert_eq!(bench.cloudflare.records().len(), 450);
+    assert_eq!(bench.cloudflare.calls()[&ApiCall::ChangeRecords], 3);
+}
+
+#[tokio::test]
+async fn a_failure_at_any_call_heals_to_one_tunnel_and_one_record_for_each_name() {
+    let wanted = intent("gw", &["a.example.com", "b.example.org"]);
+    for moment in [Moment::Before, Moment::After] {
+        for kind in [EdgeErrorKind::Unavailable, EdgeErrorKind::Conflict] {
+            for nth in 0..12 {
+                let bench = bench(&["example.com", "example.org"]);
+                bench.cloudflare.fail_nth(nth, moment, error(kind));
+                let mut healed = false;
+                for _ in 0..3 {
+                    let answer = bench.edge.reconcile(&wanted).await;
+                    healed = answer.is_ok_and(|status| status.failures.is_empty());
+                }
+                assert!(healed, "{moment:?} call {nth}");
+                assert_eq!(bench.cloudflare.tunnels().len(), 1, "{moment:?} call {nth}");
+                for name in ["a.example.com", "b.example.org"] {
+                    bench.record(name);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_existing_tunnel_of_our_name_is_adopted() {
+    let name = tunnel_name(&installation(), &key("gw"));
+    for remotely_configured in [true, false] {
+        let bench = bench(&["example.com"]);
+        let there = bench
+            .cloudflare
+            .add_tunnel("acme", &name, remotely_configured);
+        bench
+            .cloudflare
+            .add_tunnel("acme", &format!("{name}-2"), true);
+        let status = bench.reconcile(&intent("gw", &["app.example.com"])).await;
+        assert_eq!(status.tunnels[0].id, there);
+        let tunnels = bench.cloudflare.tunnels();
+        assert_eq!(tunnels.len(), 2);
+        assert!(tunnels.iter().all(|tunnel| tunnel.remotely_configured));
+    }
+}
+
+/// Accounts that open one mock.
+struct Opens(Mutex<Option<MockCloudflareApi>>);
+
+impl CloudflareAccounts for Opens {
+    fn open(&self, _: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
+        Arc::new(self.0.lock().unwrap().take().expect("opened once"))
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_appears_between_look_and_creation_is_adopted() {
+    let name = tunnel_name(&installation(), &key("gw"));
+    let tunnel = Tunnel {
+        id: TunnelId::from_bytes([9; 16]),
+        name,
+        remotely_configured: true,
+    };
+    let there = tunnel.clone();
+    let mut api = MockCloudflareApi::new();
+    let mut looks = 0;
+    api.expect_tunnels().times(2).returning(move |_| {
+        looks += 1;
+        Ok(if looks == 1 {
+            vec![]
+        } else {
+            vec![there.clone()]
+        })
+    });
+    api.expect_create_tunnel()
+        .times(1)
+        .returning(|_| Err(error(EdgeErrorKind::Conflict)));
+    api.expect_zones().times(1).returning(|| Ok(vec![]));
+    let id = tunnel.id;
+    api.expect_configure()
+        .times(1)
+        .withf(move |tunnel, _| *tunnel == id)
+        .returning(|_, _| Ok(()));
+    let edge = DirectEdge::new(
+        Arc::new(Opens(Mutex::new(Some(api)))),
+        Arc::new(StaticCredentials::for_all("acme")),
+        Arc::new(FixedEntropy::default()),
+        installation(),
+    );
+    let status = edge.reconcile(&intent("gw", &[])).await.unwrap();
+    assert_eq!(status.tunnels[0].id, tunnel.id);
+}
+
+#[tokio::test]
+async fn missing_credentials_make_no_call_and_keep_their_kind() {
+    let bench = bench(&["example.com"]);
+    bench.credentials.set(None, None);
+    let refused = bench.edge.reconcile(&intent("gw", &[])).await.unwrap_err();
+    assert_eq!(refused.kind, EdgeErrorKind::Credentials);
+    assert_eq!(bench.cloudflare.reads() + bench.cloudflare.writes(), 0);
+}
+
+#[tokio::test]
+async fn the_time_to_come_back_is_passed_on() {
+    let bench = bench(&["example.com"]);
+    let mut slow_down = error(EdgeErrorKind::RateLimited);
+    slow_down.retry_after = Some(Duration::from_secs(77));
+    bench
+        .cloudflare
+        .fail_every(ApiCall::ChangeRecords, None, slow_down.clone());
+    let status = bench.reconcile(&intent("gw", &["app.example.com"])).await;
+    assert_eq!(status.failures, [slow_down]);
+}
+
+#[tokio::test]
+async fn rotation_gives_another_token_for_the_same_tunnel() {
+    let bench = bench(&[]);
+    let none = bench.edge.connector_token(&key("gw")).await.unwrap_err();
+    assert_eq!(none.kind, EdgeErrorKind::NotFound);
+    bench.reconcile(&intent("gw", &[])).await;
+    let old = bench.edge.connector_token(&key("gw")).await.unwrap();
+    let new = bench.edge.rotate(&key("gw")).await.unwrap();
+    assert!(!old.is_same(&new));
+    assert!(new.is_same(&bench.edge.connector_token(&key("gw")).await.unwrap()));
+}
+
+#[tokio::test]
+async fn two_calls_for_one_gateway_do_not_run_at_once() {
+    let bench = bench(&[]);
+    let turn = bench.edge.turn(&key("gw")).unwrap();
+    let refused = bench.edge.reconcile(&intent("gw", &[])).await.unwrap_err();
+    assert!(refused.kind.is_transient());
+    bench.reconcile(&intent("other", &[])).await;
+    drop(turn);
+    bench.reconcile(&intent("gw", &[])).await;
+}

@@ -1,0 +1,161 @@
+//! From a snapshot to route tables and statuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::state::{Fate, View, is_complete, unreadable};
+use super::{Problem, Reconciler};
+use crate::attachment::{GatewayFacts, Resolution, credentials_reference, report};
+use crate::gateway::GATEWAY_GROUP;
+use crate::names::{ObjectKey, ObjectRef};
+use crate::route_table::RouteTable;
+use crate::snapshot::ClusterSnapshot;
+
+/// What a route pass did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoutePassReport {
+    /// Gateways whose changed tables are served now.
+    pub published: Vec<ObjectKey>,
+    /// Gateways that serve no table any more.
+    pub withdrawn: Vec<ObjectKey>,
+    /// Why tables and the edge were left as they were: a kind of object could not be read.
+    pub withheld: Option<String>,
+    /// What failed; the next pass tries again.
+    pub problems: Vec<Problem>,
+}
+
+impl RoutePassReport {
+    /// Whether nothing is left to do.
+    pub fn settled(&self) -> bool {
+        self.withheld.is_none() && self.problems.is_empty()
+    }
+}
+
+impl Reconciler {
+    /// Publishes what changed, then writes statuses with what is known of edge and proxies. Where a kind that
+    /// routes depend on could not be read, tables and the edge stay as they are: half a table would turn away
+    /// requests that the whole one serves.
+    pub async fn route_pass(&self) -> RoutePassReport {
+        let snapshot = self.ports.cluster.snapshot().await;
+        let view = Arc::new(View {
+            resolution: (self.rules)(&snapshot, &self.controller),
+            complete: is_complete(&snapshot),
+        });
+        let mut done = RoutePassReport {
+            withheld: unreadable(&snapshot),
+            ..RoutePassReport::default()
+        };
+        self.follow(&snapshot, &view.resolution);
+        if done.withheld.is_none() {
+            self.publish(&view, &mut done).await;
+            self.withdraw_gone(&view, &mut done).await;
+            // Only now: an edge pass must not lead requests to a proxy that does not know them yet.
+            self.state().view = Some(view.clone());
+        }
+        let facts = self.facts(&view.resolution).await;
+        let updates = report(&view.resolution, &facts);
+        if let Err(error) = self.ports.statuses.write(&updates).await {
+            done.problems.push(Problem::new("writing statuses", &error));
+        }
+        done
+    }
+
+    /// Names the Secrets that the rules need to know of: credentials, and certificates that a listener may
+    /// refer to.
+    fn follow(&self, snapshot: &ClusterSnapshot, resolution: &Resolution) {
+        let mut refs = BTreeSet::new();
+        for (key, found) in &resolution.gateways {
+            refs.extend(credentials_reference(snapshot, key).ok());
+            let listeners = found.gateway.listeners.iter();
+            let certificates = listeners
+                .filter_map(|listener| listener.tls.as_ref())
+                .flat_map(|tls| &tls.certificates);
+            let permitted = certificates.filter(|target| may_refer(snapshot, key, target));
+            refs.extend(permitted.cloned());
+        }
+        let mut state = self.state();
+        if state.followed.as_ref() != Some(&refs) {
+            state.followed = Some(refs.clone());
+            drop(state);
+            self.ports.cluster.follow(refs);
+        }
+    }
+
+    async fn publish(&self, view: &View, done: &mut RoutePassReport) {
+        for table in self.changed_tables(view) {
+            let gateway = table.gateway.clone();
+            match self.ports.data_plane.publish(table.clone()).await {
+                Ok(()) => {
+                    let mut state = self.state();
+                    state.unpublished.remove(&gateway);
+                    state.published.insert(gateway.clone(), table);
+                    done.published.push(gateway);
+                }
+                Err(error) => {
+                    self.state().unpublished.insert(gateway.clone());
+                    let subject = format!("publishing the routes of Gateway {gateway}");
+                    done.problems.push(Problem::new(subject, &error));
+                }
+            }
+        }
+    }
+
+    fn changed_tables(&self, view: &View) -> Vec<Arc<RouteTable>> {
+        let state = self.state();
+        let served = view.resolution.gateways.iter();
+        served
+            .filter(|(key, _)| view.fate(key) == Fate::Serve)
+            .filter(|(key, found)| {
+                state.published.get(*key) != Some(&found.table) || state.unpublished.contains(*key)
+            })
+            .map(|(_, found)| found.table.clone())
+            .collect()
+    }
+
+    /// Withdraws tables of removed Gateways that have nothing at the edge. Those that have are served until
+    /// the edge pass has moved or removed their names.
+    async fn withdraw_gone(&self, view: &View, done: &mut RoutePassReport) {
+        let gone: Vec<_> = {
+            let state = self.state();
+            let published = state.published.keys();
+            published
+                .filter(|key| view.fate(key) == Fate::Remove && !state.at_edge.contains_key(*key))
+                .cloned()
+                .collect()
+        };
+        for gateway in gone {
+            match self.ports.data_plane.withdraw(&gateway).await {
+                Ok(()) => {
+                    self.state().published.remove(&gateway);
+                    done.withdrawn.push(gateway);
+                }
+                Err(error) => {
+                    let subject = format!("withdrawing the routes of Gateway {gateway}");
+                    done.problems.push(Problem::new(subject, &error));
+                }
+            }
+        }
+    }
+
+    async fn facts(&self, resolution: &Resolution) -> BTreeMap<ObjectKey, GatewayFacts> {
+        let mut facts = BTreeMap::new();
+        for key in resolution.gateways.keys() {
+            let workload = self.ports.workloads.status(key).await;
+            let known = self.state().facts(key);
+            let of_gateway = GatewayFacts { workload, ..known };
+            facts.insert(key.clone(), of_gateway);
+        }
+        facts
+    }
+}
+
+/// Whether a Gateway may refer to a Secret: in its own namespace, or where a ReferenceGrant permits it. No
+/// other Secret is ever asked for.
+fn may_refer(snapshot: &ClusterSnapshot, gateway: &ObjectKey, target: &ObjectRef) -> bool {
+    let namespace = &gateway.namespace;
+    let grants = || snapshot.grants.items().iter();
+    let is_secret = target.group.is_empty() && target.kind == "Secret";
+    is_secret
+        && (target.key.namespace == *namespace
+            || grants().any(|grant| grant.permits(GATEWAY_GROUP, "Gateway", namespace, target)))
+}

@@ -1,0 +1,254 @@
+//! What the passes remember, and the decisions that follow from it alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::attachment::{GatewayFacts, GatewayResolution, Resolution};
+use crate::edge::claims::{self, Claimant};
+use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
+use crate::route_table::RouteTable;
+use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::status::Reason;
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Objects that the source was last asked to read.
+    pub(super) followed: Option<BTreeSet<ObjectRef>>,
+    /// What the last route pass concluded; `None` before the first.
+    pub(super) view: Option<Arc<View>>,
+    /// Tables that the data plane serves.
+    pub(super) published: BTreeMap<ObjectKey, Arc<RouteTable>>,
+    /// Gateways whose last table the data plane did not take.
+    pub(super) unpublished: BTreeSet<ObjectKey>,
+    /// Gateways that may have something at the edge.
+    pub(super) at_edge: BTreeMap<ObjectKey, AtEdge>,
+    /// Gateways found at the edge or among the proxies that nobody wants any more.
+    pub(super) leftovers: BTreeSet<ObjectKey>,
+    /// Gateways that were removed while their object still stands, so that they are not removed twice.
+    pub(super) removed: BTreeSet<ObjectKey>,
+    /// The term in which every intent was stated; another term may follow another instance's changes.
+    pub(super) stated_in: Option<u64>,
+    /// The term in which leftovers were looked for with success.
+    pub(super) searched_in: Option<u64>,
+}
+
+/// What a route pass concluded from one snapshot.
+pub(super) struct View {
+    pub(super) resolution: Resolution,
+    /// Whether an object that is not in the snapshot does not exist.
+    pub(super) complete: bool,
+}
+
+/// A Gateway that was stated at the edge, or is about to be.
+#[derive(Default)]
+pub(super) struct AtEdge {
+    pub(super) created: Timestamp,
+    /// Names asked for when it was last seen, with their ages.
+    pub(super) asked: BTreeMap<Hostname, Timestamp>,
+    pub(super) dns: DnsPolicy,
+    /// Names that may have a record of it; `None` until a reconcile went through.
+    pub(super) records: Option<BTreeSet<Hostname>>,
+    /// The intent last stated.
+    pub(super) intent: Option<EdgeIntent>,
+    /// Whether that intent is true and the proxy runs; if not, it is stated again at the next pass.
+    pub(super) settled: bool,
+    pub(super) held: bool,
+    /// The tunnel that its proxy was last made to run for.
+    pub(super) proxy: Option<TunnelId>,
+    pub(super) answer: Option<Result<EdgeStatus, EdgeError>>,
+    pub(super) last_known: Option<EdgeStatus>,
+}
+
+/// What becomes of a Gateway at the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its intent is made true.
+    Serve,
+    /// What it has stays as it is: it cannot be served for now (its credentials, a certificate or parameters
+    /// are missing, it asks for an address), or the view is incomplete and does not show it.
+    Keep,
+    /// It is forgotten: it is being deleted, is no longer ours or there, or has no valid listener left. That
+    /// last one is an edit like any other, and what nobody can reach should not resolve.
+    Remove,
+}
+
+impl View {
+    pub(super) fn fate(&self, gateway: &ObjectKey) -> Fate {
+        match self.resolution.gateways.get(gateway) {
+            Some(found) if found.gateway.deleting => Fate::Remove,
+            Some(found) if found.is_served() => Fate::Serve,
+            Some(found) if self.complete && has_no_valid_listener(found) => Fate::Remove,
+            None if self.complete => Fate::Remove,
+            Some(_) | None => Fate::Keep,
+        }
+    }
+}
+
+fn has_no_valid_listener(found: &GatewayResolution) -> bool {
+    let refusal = found.refusal.as_ref();
+    refusal.is_some_and(|refusal| refusal.reason == Reason::ListenersNotValid)
+}
+
+/// Why nothing may be concluded from this snapshot at all: something that decides routes was not read.
+pub(super) fn unreadable(snapshot: &ClusterSnapshot) -> Option<String> {
+    fn reason<T>(kind: &str, reading: &Reading<T>) -> Option<String> {
+        match reading {
+            Reading::Unknown(reason) => Some(format!("{kind} could not be read: {reason}")),
+            Reading::Known(_) | Reading::Absent => None,
+        }
+    }
+    reason("GatewayClasses", &snapshot.classes)
+        .or_else(|| reason("Gateways", &snapshot.gateways))
+        .or_else(|| reason("routes", &snapshot.routes))
+        .or_else(|| reason("ReferenceGrants", &snapshot.grants))
+        .or_else(|| reason("Services", &snapshot.services))
+        .or_else(|| reason("EndpointSlices", &snapshot.endpoint_slices))
+        .or_else(|| reason("Namespaces", &snapshot.namespaces))
+}
+
+/// Whether what is not in the snapshot does not exist. A kind that is absent (its CRD is gone) proves no
+/// more than one that was not read: whoever reinstalls the CRDs wants the Gateways back.
+pub(super) fn is_complete(snapshot: &ClusterSnapshot) -> bool {
+    snapshot.incomplete.is_none()
+        && snapshot.classes.known().is_some()
+        && snapshot.gateways.known().is_some()
+        && snapshot.routes.known().is_some()
+}
+
+impl State {
+    /// Each served Gateway's intent, and those of the kept ones, whose claims stand.
+    pub(super) fn intents(&self, view: &View) -> BTreeMap<ObjectKey, EdgeIntent> {
+        let served = view
+            .resolution
+            .gateways
+            .iter()
+            .filter(|(key, _)| view.fate(key) == Fate::Serve)
+            .map(|(key, found)| self.claimant(key, found, view.complete));
+        let kept = self
+            .at_edge
+            .iter()
+            .filter(|(key, _)| view.fate(key) == Fate::Keep)
+            .map(|(key, at_edge)| at_edge.claimant(key));
+        let claimants: Vec<_> = served.chain(kept).collect();
+        claims::grant(&claimants)
+    }
+
+    fn claimant(&self, key: &ObjectKey, found: &GatewayResolution, complete: bool) -> Claimant {
+        let at_edge = self.at_edge.get(key);
+        let mut hostnames = found.hostnames.clone();
+        if let (false, Some(at_edge)) = (complete, at_edge) {
+            for (hostname, age) in &at_edge.asked {
+                hostnames.entry(hostname.clone()).or_insert(*age);
+            }
+        }
+        Claimant {
+            gateway: key.clone(),
+            created: found.gateway.created,
+            hostnames,
+            dns: found.dns.clone(),
+            without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
+            held: at_edge.and_then(|at_edge| at_edge.records.clone()),
+            prune: complete,
+        }
+    }
+
+    /// Remembers what a Gateway is about to be stated with, so that a pass that is cut short is known to be
+    /// unfinished.
+    pub(super) fn begin(&mut self, view: &View, intent: &EdgeIntent) {
+        let key = &intent.gateway;
+        let Some(found) = view.resolution.gateways.get(key) else {
+            return;
+        };
+        let asked = self.claimant(key, found, view.complete).hostnames;
+        let at_edge = self.at_edge.entry(key.clone()).or_default();
+        at_edge.created = found.gateway.created;
+        at_edge.asked = asked;
+        at_edge.dns = found.dns.clone();
+        at_edge.settled = false;
+        if let Some(records) = &mut at_edge.records {
+            records.extend(intent.hostnames.iter().cloned());
+        }
+        at_edge.intent = Some(intent.clone());
+        self.removed.remove(key);
+    }
+
+    /// What the statuses of a Gateway need from here.
+    pub(super) fn facts(&self, gateway: &ObjectKey) -> GatewayFacts {
+        let at_edge = self.at_edge.get(gateway);
+        GatewayFacts {
+            edge: at_edge.and_then(|at_edge| at_edge.answer.clone()),
+            last_known: at_edge.and_then(|at_edge| at_edge.last_known.clone()),
+            ..GatewayFacts::default()
+        }
+    }
+}
+
+impl AtEdge {
+    /// The claim that still stands of a Gateway that is kept as it is.
+    fn claimant(&self, key: &ObjectKey) -> Claimant {
+        Claimant {
+            gateway: key.clone(),
+            created: self.created,
+            hostnames: self.asked.clone(),
+            dns: self.dns.clone(),
+            without_zone: self.without_zone(),
+            held: self.records.clone(),
+            prune: false,
+        }
+    }
+
+    fn without_zone(&self) -> BTreeSet<Hostname> {
+        let known = match &self.answer {
+            Some(Ok(status)) => Some(status),
+            _ => self.last_known.as_ref(),
+        };
+        let outcomes = known.into_iter().flat_map(|status| &status.hostnames);
+        outcomes
+            .filter(|(_, outcome)| **outcome == HostnameOutcome::NoZone)
+            .map(|(hostname, _)| hostname.clone())
+            .collect()
+    }
+
+    /// Takes the edge's answer to the intent last stated.
+    pub(super) fn answered(&mut self, answer: Result<EdgeStatus, EdgeError>) {
+        if let Ok(status) = &answer
+            && status.failures.is_empty()
+        {
+            self.last_known = Some(status.clone());
+            if let Some(intent) = self.intent.as_ref().filter(|intent| intent.prune) {
+                let yielded = intent.yielded.keys();
+                self.records = Some(intent.hostnames.iter().chain(yielded).cloned().collect());
+            }
+        }
+        self.answer = Some(answer);
+    }
+
+    /// Whether stating this intent could change anything.
+    pub(super) fn needs(&self, intent: &EdgeIntent) -> bool {
+        let stated = self.intent.as_ref();
+        !stated.is_some_and(|stated| {
+            let mut same = intent.clone();
+            // What was pruned by a complete view need not be stated anew by an incomplete one.
+            same.prune |= stated.prune;
+            same == *stated
+        })
+    }
+
+    /// Whether this Gateway wants a name whose record it could not take over for a reason that may pass.
+    pub(super) fn is_waiting_for(&self, hostname: &Hostname) -> bool {
+        let stated = self.intent.as_ref();
+        let wants = stated.is_some_and(|intent| {
+            intent.hostnames.contains(hostname) && intent.dns.manages(hostname)
+        });
+        wants
+            && match &self.answer {
+                None => true,
+                Some(Err(error)) => error.kind.is_transient(),
+                Some(Ok(status)) => matches!(
+                    status.hostnames.get(hostname),
+                    Some(HostnameOutcome::Unknown { .. })
+                ),
+            }
+    }
+}

@@ -1,0 +1,367 @@
+//! Passes over fakes. The rules are simple ones of the test's own, so that a case is a few lines: each
+//! Gateway of class `ours` with a listener is served, and gets the hostnames of the routes that name it.
+
+mod handover;
+mod removal;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::attachment::{GatewayResolution, Refusal};
+use crate::edge::direct::DirectEdge;
+use crate::edge::{DnsPolicy, EdgeError, EdgeErrorKind};
+use crate::gateway::{
+    AllowedNamespaces, GATEWAY_GROUP, Gateway, Listener, ParentRef, Protocol, Route, RouteKind,
+};
+use crate::names::{Hostname, InstallationName, ObjectKey, ObjectRef, Timestamp};
+use crate::ports::PortError;
+use crate::route_table::{RouteTable, TableListener, TableRoute};
+use crate::snapshot::Reading;
+use crate::status::Reason;
+use crate::testing::{
+    FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedEntropy,
+    FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
+};
+
+fn rules(snapshot: &ClusterSnapshot, _: &str) -> Resolution {
+    let ours = snapshot
+        .gateways
+        .items()
+        .iter()
+        .filter(|gateway| gateway.class == "ours");
+    let gateways = ours.map(|gateway| (gateway.key.clone(), judged(snapshot, gateway)));
+    Resolution {
+        gateways: gateways.collect(),
+        ..Resolution::default()
+    }
+}
+
+fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
+    let attached = || {
+        let routes = snapshot.routes.items().iter();
+        routes.filter(|route| route.parents.iter().any(|p| p.target.key == gateway.key))
+    };
+    let mut hostnames: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
+    for route in attached() {
+        for hostname in &route.hostnames {
+            let age = hostnames.entry(hostname.clone()).or_insert(route.created);
+            *age = route.created.min(*age);
+        }
+    }
+    let listener = |listener: &Listener| TableListener {
+        name: listener.name.clone(),
+        port: listener.port,
+        protocol: listener.protocol.clone(),
+        hostname: None,
+        routes: attached()
+            .map(|route| TableRoute {
+                key: route.key.clone(),
+                kind: route.kind,
+                created: route.created,
+                hostnames: route.hostnames.clone(),
+                rules: Vec::new(),
+            })
+            .collect(),
+    };
+    let refusal = |reason| Refusal {
+        reason,
+        message: "refused".to_owned(),
+    };
+    let without_credentials = gateway.annotations.contains_key("without-credentials");
+    let without_listener = gateway.listeners.is_empty();
+    GatewayResolution {
+        gateway: gateway.clone(),
+        refusal: match (without_credentials, without_listener) {
+            (true, _) => Some(refusal(Reason::InvalidParameters)),
+            (false, true) => Some(refusal(Reason::ListenersNotValid)),
+            (false, false) => None,
+        },
+        listeners: Vec::new(),
+        hostnames,
+        dns: DnsPolicy::All,
+        table: Arc::new(RouteTable {
+            gateway: gateway.key.clone(),
+            listeners: gateway
+                .listeners
+                .iter()
+                .filter(|_| !gateway.annotations.contains_key("without-certificate"))
+                .map(listener)
+                .collect(),
+            upstreams: BTreeMap::new(),
+        }),
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("default", name)
+}
+
+fn host(name: &str) -> Hostname {
+    Hostname::parse(name).unwrap()
+}
+
+fn gateway(name: &str) -> Gateway {
+    Gateway {
+        key: key(name),
+        generation: 1,
+        created: Timestamp(0),
+        deleting: false,
+        class: "ours".to_owned(),
+        listeners: vec![Listener {
+            name: "https".to_owned(),
+            hostname: None,
+            port: 443,
+            protocol: Protocol::Https,
+            tls: None,
+            namespaces: AllowedNamespaces::Same,
+            kinds: Vec::new(),
+            defects: Vec::new(),
+        }],
+        parameters: None,
+        annotations: BTreeMap::new(),
+        defects: Vec::new(),
+    }
+}
+
+fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Route {
+    Route {
+        kind: RouteKind::Http,
+        key: key(name),
+        generation: 1,
+        created: Timestamp(created),
+        parents: vec![ParentRef {
+            target: ObjectRef {
+                group: GATEWAY_GROUP.to_owned(),
+                kind: "Gateway".to_owned(),
+                key: key(gateway),
+            },
+            namespace_written: false,
+            section: None,
+            port: None,
+        }],
+        hostnames: hostnames.iter().map(|name| host(name)).collect(),
+        rules: Vec::new(),
+        defects: Vec::new(),
+    }
+}
+
+fn snapshot(gateways: Vec<Gateway>, routes: Vec<Route>) -> ClusterSnapshot {
+    ClusterSnapshot {
+        gateways: Reading::Known(gateways),
+        routes: Reading::Known(routes),
+        ..ClusterSnapshot::default()
+    }
+}
+
+/// One Gateway `gw` with one route.
+fn quickstart() -> ClusterSnapshot {
+    snapshot(
+        vec![gateway("gw")],
+        vec![route("r", "gw", 1, &["app.example.com"])],
+    )
+}
+
+fn gateways(snapshot: &mut ClusterSnapshot) -> &mut Vec<Gateway> {
+    match &mut snapshot.gateways {
+        Reading::Known(gateways) => gateways,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn routes(snapshot: &mut ClusterSnapshot) -> &mut Vec<Route> {
+    match &mut snapshot.routes {
+        Reading::Known(routes) => routes,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn away() -> EdgeError {
+    EdgeError::new(EdgeErrorKind::Unavailable, "the edge is away")
+}
+
+struct Bench<E> {
+    cluster: Arc<FakeCluster>,
+    statuses: Arc<RecordingStatusSink>,
+    hold: Arc<FakeHold>,
+    leadership: Arc<FixedLeadership>,
+    workloads: Arc<FakeWorkloads>,
+    data_plane: Arc<FakeDataPlane>,
+    edge: Arc<E>,
+    reconciler: Reconciler,
+}
+
+fn bench(snapshot: ClusterSnapshot) -> Bench<FakeEdge> {
+    over(snapshot, Arc::new(FakeEdge::default()))
+}
+
+/// A new process over this edge.
+fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> {
+    let cluster = Arc::new(FakeCluster::showing(snapshot));
+    let statuses = Arc::new(RecordingStatusSink::default());
+    let hold = Arc::new(FakeHold::default());
+    let leadership = Arc::new(FixedLeadership::default());
+    let workloads = Arc::new(FakeWorkloads::default());
+    let data_plane = Arc::new(FakeDataPlane::default());
+    let ports = Ports {
+        cluster: cluster.clone(),
+        statuses: statuses.clone(),
+        hold: hold.clone(),
+        leadership: leadership.clone(),
+        workloads: workloads.clone(),
+        data_plane: data_plane.clone(),
+        edge: edge.clone(),
+    };
+    let mut reconciler = Reconciler::new(ports, "test");
+    reconciler.rules = rules;
+    Bench {
+        cluster,
+        statuses,
+        hold,
+        leadership,
+        workloads,
+        data_plane,
+        edge,
+        reconciler,
+    }
+}
+
+impl<E> Bench<E> {
+    /// A route pass and an edge pass.
+    async fn pass(&self) -> EdgePassReport {
+        self.reconciler.route_pass().await;
+        self.reconciler.edge_pass(false).await
+    }
+
+    async fn resync(&self) -> EdgePassReport {
+        self.reconciler.route_pass().await;
+        self.reconciler.edge_pass(true).await
+    }
+}
+
+impl Bench<FakeEdge> {
+    fn hostnames(&self, gateway: &str) -> Option<Vec<String>> {
+        let held = self.edge.held(&key(gateway))?;
+        Some(held.hostnames.iter().map(ToString::to_string).collect())
+    }
+}
+
+#[tokio::test]
+async fn a_new_gateway_is_served_held_applied_and_run() {
+    let bench = bench(quickstart());
+    let done = bench.pass().await;
+    assert!(done.settled, "{done:?}");
+    assert!(bench.data_plane.table(&key("gw")).is_some());
+    assert_eq!(bench.hold.held(), BTreeSet::from([key("gw")]));
+    assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
+    assert!(bench.workloads.proxy(&key("gw")).is_some());
+    assert_eq!(bench.statuses.count(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_touches_no_hostname_never_asks_the_edge() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    let stated = bench.edge.stated().len();
+    bench.edge.fail(None, Some(away()));
+    bench.cluster.change(|snapshot| {
+        routes(snapshot).push(route("more", "gw", 5, &["app.example.com"]));
+    });
+    let done = bench.pass().await;
+    assert!(done.settled);
+    let table = bench.data_plane.table(&key("gw")).unwrap();
+    assert_eq!(table.listeners[0].routes.len(), 2, "served");
+    assert_eq!(bench.edge.stated().len(), stated);
+    assert_eq!(bench.workloads.ensured(), 1);
+}
+
+#[tokio::test]
+async fn an_unchanged_cluster_publishes_and_states_nothing() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    let (published, stated) = (bench.data_plane.published(), bench.edge.stated().len());
+    let done = bench.pass().await;
+    assert_eq!(bench.data_plane.published(), published);
+    assert_eq!(bench.edge.stated().len(), stated);
+    assert!(done.settled && done.stated.is_empty());
+    assert_eq!(
+        bench.resync().await.stated,
+        [key("gw")],
+        "a resync states all"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_done_at_the_edge_without_leadership() {
+    let bench = bench(quickstart());
+    bench.leadership.set(None);
+    bench.pass().await;
+    assert!(
+        bench.data_plane.table(&key("gw")).is_some(),
+        "tables go out all the same"
+    );
+    assert!(bench.edge.stated().is_empty() && bench.hold.held().is_empty());
+    bench.leadership.set(Some(2));
+    bench.pass().await;
+    bench.leadership.set(Some(3));
+    assert_eq!(
+        bench.pass().await.stated,
+        [key("gw")],
+        "a new term states all once"
+    );
+    assert!(bench.pass().await.stated.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_is_applied_only_once_the_proxy_knows_it() {
+    let bench = bench(quickstart());
+    let full = PortError("disk full".to_owned());
+    bench.data_plane.fail(Some(full));
+    assert!(!bench.pass().await.settled);
+    assert!(bench.edge.stated().is_empty());
+    bench.data_plane.fail(None);
+    assert!(bench.pass().await.settled);
+}
+
+#[tokio::test]
+async fn one_gateway_that_fails_does_not_stop_another() {
+    let bench = bench(snapshot(
+        vec![gateway("a"), gateway("b")],
+        vec![
+            route("ra", "a", 1, &["a.example.com"]),
+            route("rb", "b", 1, &["b.example.com"]),
+        ],
+    ));
+    let mut busy = away();
+    busy.retry_after = Some(std::time::Duration::from_secs(9));
+    bench.edge.fail(Some(key("a")), Some(busy.clone()));
+    let done = bench.pass().await;
+    assert!(!done.settled);
+    assert_eq!(done.retry_after, busy.retry_after);
+    assert_eq!(done.problems.len(), 1);
+    assert!(done.problems[0].subject.contains("default/a"));
+    assert!(bench.workloads.proxy(&key("b")).is_some());
+    bench.edge.fail(Some(key("a")), None);
+    let done = bench.pass().await;
+    assert_eq!(done.stated, [key("a")], "only what failed is stated again");
+    assert!(done.settled);
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_start_is_tried_again() {
+    let bench = bench(quickstart());
+    bench
+        .workloads
+        .fail(Some(PortError("no node has room".to_owned())));
+    assert!(!bench.pass().await.settled);
+    bench.workloads.fail(None);
+    assert!(bench.pass().await.settled);
+    assert!(bench.workloads.proxy(&key("gw")).is_some());
+}
+
+#[test]
+fn passes_can_be_spawned() {
+    fn is_send<T: Send>(_: T) {}
+    let bench = bench(quickstart());
+    is_send(bench.reconciler.route_pass());
+    is_send(bench.reconciler.edge_pass(false));
+}

@@ -1,0 +1,126 @@
+//! Names that change hands, and the whole way over the direct edge.
+
+use super::*;
+
+#[tokio::test]
+async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_forgotten() {
+    let bench = bench(snapshot(
+        vec![gateway("new"), gateway("old")],
+        vec![route("r", "old", 1, &["app.example.com"])],
+    ));
+    bench.pass().await;
+    bench.cluster.change(|snapshot| {
+        gateways(snapshot).pop();
+        *routes(snapshot) = vec![route("r", "new", 1, &["app.example.com"])];
+    });
+    bench.edge.fail(Some(key("new")), Some(away()));
+    let done = bench.pass().await;
+    assert!(done.removed.is_empty() && !done.settled);
+    assert!(
+        bench.data_plane.table(&key("old")).is_some(),
+        "the old proxy still answers"
+    );
+    bench.edge.fail(Some(key("new")), None);
+    let done = bench.pass().await;
+    assert_eq!(
+        (done.stated, done.removed),
+        (vec![key("new")], vec![key("old")])
+    );
+}
+
+/// The whole way: passes over the direct edge over Cloudflare in memory.
+fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<DirectEdge> {
+    let edge = DirectEdge::new(
+        Arc::new(cloudflare.clone()),
+        Arc::new(StaticCredentials::for_all("acme")),
+        Arc::new(FixedEntropy::default()),
+        InstallationName::parse("home").unwrap(),
+    );
+    over(snapshot, Arc::new(edge))
+}
+
+fn record_ids(cloudflare: &FakeCloudflare, name: &str) -> Vec<String> {
+    let records = cloudflare.records_named(name).into_iter();
+    records.map(|record| record.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_failure_or_a_crash_at_any_call_converges() {
+    let cluster = || {
+        snapshot(
+            vec![gateway("a"), gateway("b")],
+            vec![
+                route("ra", "a", 1, &["a.example.com", "both.example.com"]),
+                route("rb", "b", 2, &["b.example.com", "both.example.com"]),
+            ],
+        )
+    };
+    for moment in [Moment::Before, Moment::After] {
+        for restarts in [false, true] {
+            for nth in 0..16 {
+                let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+                cloudflare.fail_nth(nth, moment, away());
+                let mut bench = whole(cluster(), &cloudflare);
+                for _ in 0..3 {
+                    bench.pass().await;
+                    if restarts {
+                        bench = whole(cluster(), &cloudflare);
+                    }
+                }
+                let case = format!("{moment:?} call {nth}, restarts: {restarts}");
+                assert!(bench.pass().await.settled, "{case}");
+                assert_eq!(cloudflare.tunnels().len(), 2, "{case}");
+                for name in ["a.example.com", "b.example.com", "both.example.com"] {
+                    assert_eq!(record_ids(&cloudflare, name).len(), 1, "{case}: {name}");
+                }
+                cloudflare.forget_calls();
+                bench.resync().await;
+                assert_eq!(cloudflare.writes(), 0, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_moves_takes_its_record_along_in_place() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    // `a` sorts first: its plan is made before that of the Gateway that gains the name.
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        let start = snapshot(
+            vec![gateway("a"), gateway("b")],
+            vec![route("r", from, 1, &["app.example.com"])],
+        );
+        let bench = whole(start, &cloudflare);
+        bench.pass().await;
+        let before = record_ids(&cloudflare, "app.example.com");
+        bench.cluster.change(|snapshot| {
+            *routes(snapshot) = vec![route("r", to, 1, &["app.example.com"])];
+        });
+        assert!(bench.pass().await.settled);
+        assert_eq!(record_ids(&cloudflare, "app.example.com"), before);
+        let (tunnel, _) = bench.workloads.proxy(&key(to)).unwrap();
+        let record = &cloudflare.records_named("app.example.com")[0];
+        assert_eq!(record.data.content, tunnel.address());
+    }
+}
+
+#[tokio::test]
+async fn a_removed_gateway_hands_its_name_over_in_place() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let start = snapshot(
+        vec![gateway("a"), gateway("b")],
+        vec![
+            route("ra", "a", 1, &["app.example.com"]),
+            route("rb", "b", 2, &["app.example.com"]),
+        ],
+    );
+    let bench = whole(start, &cloudflare);
+    bench.pass().await;
+    let before = record_ids(&cloudflare, "app.example.com");
+    bench.cluster.change(|snapshot| {
+        gateways(snapshot).remove(0);
+    });
+    assert_eq!(bench.pass().await.removed, [key("a")]);
+    assert_eq!(record_ids(&cloudflare, "app.example.com"), before);
+    assert_eq!(cloudflare.tunnels().len(), 1);
+}

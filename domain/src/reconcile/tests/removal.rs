@@ -1,0 +1,212 @@
+//! What is taken away, and what an incomplete or unread view keeps.
+
+use super::*;
+
+type Edit<T> = fn(&mut T);
+
+#[tokio::test]
+async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_forgotten() {
+    let cases: [(&str, Edit<Vec<Gateway>>); 4] = [
+        ("gone", |gateways| gateways.clear()),
+        ("being deleted", |gateways| gateways[0].deleting = true),
+        ("without a listener", |gateways| {
+            gateways[0].listeners.clear();
+        }),
+        ("of another class", |gateways| {
+            gateways[0].class = "theirs".to_owned();
+        }),
+    ];
+    for (case, change) in cases {
+        let bench = bench(quickstart());
+        bench.pass().await;
+        bench.cluster.change(|snapshot| change(gateways(snapshot)));
+        let done = bench.pass().await;
+        assert_eq!(done.removed, [key("gw")], "{case}");
+        assert!(done.settled, "{case}");
+        assert_eq!(bench.hostnames("gw"), None, "{case}");
+        assert!(bench.workloads.proxy(&key("gw")).is_none(), "{case}");
+        assert!(bench.data_plane.table(&key("gw")).is_none(), "{case}");
+        assert!(bench.hold.held().is_empty(), "{case}");
+        assert!(
+            bench.pass().await.removed.is_empty(),
+            "{case}: removed once"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_listener_gets_nothing() {
+    let bench = bench(quickstart());
+    bench
+        .cluster
+        .change(|snapshot| gateways(snapshot)[0].listeners.clear());
+    assert!(bench.pass().await.settled);
+    assert!(bench.edge.stated().is_empty() && bench.hold.held().is_empty());
+    assert!(bench.data_plane.table(&key("gw")).is_none());
+}
+
+#[tokio::test]
+async fn a_gateway_whose_credentials_or_certificates_vanish_keeps_what_it_has() {
+    for lack in ["without-credentials", "without-certificate"] {
+        let bench = bench(quickstart());
+        bench.pass().await;
+        let before = bench.data_plane.table(&key("gw"));
+        bench.cluster.change(|snapshot| {
+            let annotations = &mut gateways(snapshot)[0].annotations;
+            annotations.insert(lack.to_owned(), String::new());
+        });
+        let done = bench.resync().await;
+        assert!(done.removed.is_empty() && done.stated.is_empty(), "{lack}");
+        assert_eq!(
+            bench.hostnames("gw").unwrap(),
+            ["app.example.com"],
+            "{lack}"
+        );
+        assert_eq!(bench.data_plane.table(&key("gw")), before, "{lack}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_removed_while_nothing_ran_is_found_at_the_next_start() {
+    let first = bench(quickstart());
+    first.pass().await;
+    let second = over(snapshot(vec![], vec![]), first.edge.clone());
+    second.edge.fail(None, Some(away()));
+    assert!(!second.pass().await.settled, "not known what is left");
+    second.edge.fail(None, None);
+    let done = second.pass().await;
+    assert_eq!(done.removed, [key("gw")]);
+    assert!(done.settled);
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_is_finished_later() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    bench
+        .cluster
+        .change(|snapshot| gateways(snapshot)[0].deleting = true);
+    bench.edge.fail(None, Some(away()));
+    assert!(!bench.pass().await.settled);
+    assert_eq!(
+        bench.hold.held(),
+        BTreeSet::from([key("gw")]),
+        "held until nothing is left"
+    );
+    bench.edge.fail(None, None);
+    assert_eq!(bench.pass().await.removed, [key("gw")]);
+    assert!(bench.hold.held().is_empty());
+}
+
+#[tokio::test]
+async fn an_incomplete_view_takes_nothing_away() {
+    let two = snapshot(
+        vec![gateway("gw"), gateway("lost")],
+        vec![
+            route("r", "gw", 1, &["app.example.com"]),
+            route("s", "gw", 2, &["shop.example.com"]),
+            route("t", "lost", 3, &["lost.example.com"]),
+        ],
+    );
+    let bench = bench(two.clone());
+    bench.pass().await;
+    bench.cluster.change(|snapshot| {
+        gateways(snapshot).pop();
+        routes(snapshot).truncate(1);
+        routes(snapshot).push(route(
+            "u",
+            "gw",
+            9,
+            &["lost.example.com", "new.example.com"],
+        ));
+        snapshot.incomplete = Some("shop.yaml, line 3: not YAML".to_owned());
+    });
+    for round in ["at once", "at a resync"] {
+        let done = bench.resync().await;
+        assert!(done.settled && done.removed.is_empty(), "{round}");
+        let names = ["app.example.com", "new.example.com", "shop.example.com"];
+        assert_eq!(
+            bench.hostnames("gw").unwrap(),
+            names,
+            "{round}: added, and none lost"
+        );
+        assert_eq!(
+            bench.hostnames("lost").unwrap(),
+            ["lost.example.com"],
+            "{round}"
+        );
+        assert!(!bench.edge.held(&key("gw")).unwrap().prune, "{round}");
+    }
+    bench.cluster.show(snapshot(
+        vec![gateway("gw")],
+        vec![route("r", "gw", 1, &["app.example.com"])],
+    ));
+    assert_eq!(bench.pass().await.removed, [key("lost")]);
+    assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
+    assert!(bench.edge.held(&key("gw")).unwrap().prune);
+}
+
+#[tokio::test]
+async fn a_start_with_an_incomplete_view_removes_nobody_and_states_each_intent_once() {
+    let first = bench(quickstart());
+    first.pass().await;
+    let mut partial = snapshot(vec![gateway("other")], vec![]);
+    partial.incomplete = Some("gw.yaml cannot be read".to_owned());
+    let second = over(partial, first.edge.clone());
+    assert_eq!(second.pass().await.stated, [key("other")]);
+    let done = second.pass().await;
+    assert!(
+        done.stated.is_empty() && done.removed.is_empty(),
+        "{done:?}"
+    );
+    assert!(second.hostnames("gw").is_some());
+}
+
+#[tokio::test]
+async fn a_kind_that_was_not_read_changes_nothing() {
+    let cases: [(&str, Edit<ClusterSnapshot>); 4] = [
+        ("Gateways", |s| {
+            s.gateways = Reading::Unknown("timeout".to_owned());
+        }),
+        ("routes", |s| {
+            s.routes = Reading::Unknown("timeout".to_owned());
+        }),
+        ("GatewayClasses", |s| {
+            s.classes = Reading::Unknown("timeout".to_owned());
+        }),
+        ("EndpointSlices", |s| {
+            s.endpoint_slices = Reading::Unknown("timeout".to_owned());
+        }),
+    ];
+    for (kind, change) in cases {
+        let bench = bench(quickstart());
+        bench.pass().await;
+        let before = (
+            bench.data_plane.table(&key("gw")),
+            bench.edge.held(&key("gw")),
+        );
+        bench.cluster.change(change);
+        let done = bench.reconciler.route_pass().await;
+        assert!(done.withheld.unwrap().starts_with(kind));
+        bench.reconciler.edge_pass(true).await;
+        assert_eq!(
+            (
+                bench.data_plane.table(&key("gw")),
+                bench.edge.held(&key("gw"))
+            ),
+            before
+        );
+        assert_eq!(bench.statuses.count(), 2, "{kind}: told all the same");
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_is_absent_removes_nobody() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    bench
+        .cluster
+        .change(|snapshot| snapshot.gateways = Reading::Absent);
+    assert!(bench.resync().await.removed.is_empty());
+    assert!(bench.data_plane.table(&key("gw")).is_some());
+}

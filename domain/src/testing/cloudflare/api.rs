@@ -1,0 +1,236 @@
+//! The calls, with the rules that Cloudflare keeps.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
+use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::names::{AccountId, RecordId, TunnelId, ZoneId};
+use crate::ports::{BATCH_LIMIT, CloudflareAccounts, CloudflareApi};
+use crate::secret::{CloudflareCredentials, ConnectorToken};
+
+impl CloudflareAccounts for FakeCloudflare {
+    fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
+        Arc::new(FakeCloudflareApi {
+            cloudflare: self.clone(),
+            account: credentials.account.clone(),
+        })
+    }
+}
+
+/// The API of one account.
+#[derive(Debug)]
+pub struct FakeCloudflareApi {
+    cloudflare: FakeCloudflare,
+    account: AccountId,
+}
+
+fn refuse<T>(kind: EdgeErrorKind, message: &str) -> Result<T, EdgeError> {
+    Err(EdgeError::new(kind, message))
+}
+
+impl FakeCloudflareApi {
+    /// Makes a call, unless it is its turn to fail.
+    fn call<T>(
+        &self,
+        call: ApiCall,
+        zone: Option<&ZoneId>,
+        act: impl FnOnce(&mut World) -> Result<T, EdgeError>,
+    ) -> Result<T, EdgeError> {
+        let mut world = self.cloudflare.world();
+        match world.failure(call, zone) {
+            Some((Moment::Before, error)) => Err(error),
+            Some((Moment::After, error)) => act(&mut world).and(Err(error)),
+            None => act(&mut world),
+        }
+    }
+
+    fn in_account<T>(
+        &self,
+        call: ApiCall,
+        act: impl FnOnce(&mut Account) -> Result<T, EdgeError>,
+    ) -> Result<T, EdgeError> {
+        self.call(call, None, |world| {
+            act(world.accounts.entry(self.account.clone()).or_default())
+        })
+    }
+
+    fn in_tunnel<T>(
+        &self,
+        call: ApiCall,
+        tunnel: TunnelId,
+        act: impl FnOnce(&mut TunnelState) -> T,
+    ) -> Result<T, EdgeError> {
+        self.in_account(call, |account| match account.tunnels.get_mut(&tunnel) {
+            Some(state) => Ok(act(state)),
+            None => refuse(EdgeErrorKind::NotFound, "tunnel not found"),
+        })
+    }
+}
+
+#[async_trait]
+impl CloudflareApi for FakeCloudflareApi {
+    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+        self.in_account(ApiCall::Tunnels, |account| {
+            let tunnels = account.tunnels.values().map(|state| &state.tunnel);
+            let named = tunnels.filter(|tunnel| tunnel.name.starts_with(name_prefix));
+            Ok(named.cloned().collect())
+        })
+    }
+
+    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+        self.call(ApiCall::CreateTunnel, None, |world| {
+            let state = world.new_tunnel(name, true);
+            let account = world.accounts.entry(self.account.clone()).or_default();
+            if account
+                .tunnels
+                .values()
+                .any(|other| other.tunnel.name == name)
+            {
+                let message = "You already have a tunnel with this name";
+                return refuse(EdgeErrorKind::Conflict, message);
+            }
+            let tunnel = state.tunnel.clone();
+            account.tunnels.insert(tunnel.id, state);
+            Ok(tunnel)
+        })
+    }
+
+    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+        self.in_account(ApiCall::DeleteTunnel, |account| {
+            match account.tunnels.get(&tunnel) {
+                None => return refuse(EdgeErrorKind::NotFound, "tunnel not found"),
+                Some(state) if !state.connectors.is_empty() => {
+                    return refuse(EdgeErrorKind::Conflict, "tunnel has active connections");
+                }
+                Some(_) => {}
+            }
+            account.tunnels.remove(&tunnel);
+            Ok(())
+        })
+    }
+
+    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
+        self.in_tunnel(ApiCall::Connectors, tunnel, |state| {
+            state.connectors.clone()
+        })
+    }
+
+    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+        self.in_tunnel(ApiCall::Disconnect, tunnel, |state| {
+            state.connectors.clear();
+        })
+    }
+
+    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
+        self.in_tunnel(ApiCall::TunnelToken, tunnel, |state| {
+            ConnectorToken::new(format!("{tunnel} {}", state.secret[0]))
+        })
+    }
+
+    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
+        self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| {
+            state.secret = secret;
+        })
+    }
+
+    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
+        self.in_tunnel(ApiCall::Configuration, tunnel, |state| {
+            state.configuration.clone()
+        })
+    }
+
+    async fn configure(
+        &self,
+        tunnel: TunnelId,
+        document: &IngressDocument,
+    ) -> Result<(), EdgeError> {
+        self.in_tunnel(ApiCall::Configure, tunnel, |state| {
+            state.configuration = Some(document.clone());
+            state.tunnel.remotely_configured = true;
+        })
+    }
+
+    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+        self.in_account(ApiCall::Zones, |account| {
+            let zones = account.zones.iter();
+            Ok(zones
+                .map(|(id, zone)| Zone {
+                    id: id.clone(),
+                    name: zone.name.clone(),
+                })
+                .collect())
+        })
+    }
+
+    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+        self.call(ApiCall::Records, Some(zone), |world| {
+            match world.zone(zone) {
+                Some(state) => Ok(state.records.clone()),
+                None => refuse(EdgeErrorKind::NotFound, "zone not found"),
+            }
+        })
+    }
+
+    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
+        self.call(ApiCall::ChangeRecords, Some(zone), |world| {
+            let mut next_id = world.next_id;
+            let Some(state) = world.zone(zone) else {
+                return refuse(EdgeErrorKind::NotFound, "zone not found");
+            };
+            let after = changed(&state.records, batch, || {
+                next_id += 1;
+                RecordId::new(format!("record-{next_id}"))
+            })?;
+            state.records = after;
+            world.next_id = next_id;
+            Ok(())
+        })
+    }
+
+    async fn verify_token(&self) -> Result<(), EdgeError> {
+        self.call(ApiCall::VerifyToken, None, |_| Ok(()))
+    }
+}
+
+/// The records after a batch, or why none of it can be done.
+fn changed(
+    records: &[DnsRecord],
+    batch: &RecordBatch,
+    mut new_id: impl FnMut() -> RecordId,
+) -> Result<Vec<DnsRecord>, EdgeError> {
+    if batch.len() > BATCH_LIMIT {
+        return refuse(EdgeErrorKind::Invalid, "too many operations in one batch");
+    }
+    let mut records = records.to_vec();
+    for id in &batch.deletes {
+        let before = records.len();
+        records.retain(|record| record.id != *id);
+        if records.len() == before {
+            return refuse(EdgeErrorKind::NotFound, "record not found");
+        }
+    }
+    for (id, data) in &batch.puts {
+        match records.iter_mut().find(|record| record.id == *id) {
+            Some(record) => record.data = data.clone(),
+            None => return refuse(EdgeErrorKind::NotFound, "record not found"),
+        }
+    }
+    for data in &batch.posts {
+        let occupied = |record: &DnsRecord| {
+            record.data.name == data.name
+                && ["A", "AAAA", "CNAME"].contains(&record.data.kind.as_str())
+        };
+        if records.iter().any(occupied) {
+            let message = "An A, AAAA, or CNAME record with that host already exists";
+            return refuse(EdgeErrorKind::Conflict, message);
+        }
+        records.push(DnsRecord {
+            id: new_id(),
+            data: data.clone(),
+        });
+    }
+    Ok(records)
+}
