@@ -74,7 +74,9 @@ async fn data(api: &dyn CloudflareApi, zone: &ZoneId) -> Vec<RecordData> {
     records.into_iter().map(|record| record.data).collect()
 }
 
-async fn kind_of(change: impl Future<Output = Result<(), domain::edge::EdgeError>>) -> EdgeErrorKind {
+async fn kind_of(
+    change: impl Future<Output = Result<(), domain::edge::EdgeError>>,
+) -> EdgeErrorKind {
     change.await.unwrap_err().kind
 }
 
@@ -237,7 +239,13 @@ async fn records_come_back_as_they_were_written(cloudflare: impl Cloudflare) {
         ..cname("d")
     };
     let wildcard = cname("*");
-    let written = vec![wildcard, record("a", "A", "192.0.2.1"), cname("b"), unproxied, without_comment];
+    let written = vec![
+        wildcard,
+        record("a", "A", "192.0.2.1"),
+        cname("b"),
+        unproxied,
+        without_comment,
+    ];
     let batch = posting(written.clone());
     assert_eq!(api.change_records(&zone, &batch).await, Ok(()));
     assert_eq!(data(&*api, &zone).await, written);

@@ -62,7 +62,10 @@ fn manifest(gateway: &str, account: Option<&str>) -> String {
         None => "missing".to_owned(),
     };
     let class = manifests::class()
-        .replace("{name: cloudflare}", &format!("{{name: class-of-{gateway}}}"))
+        .replace(
+            "{name: cloudflare}",
+            &format!("{{name: class-of-{gateway}}}"),
+        )
         .replace("cloudflare-creds", &secret_name);
     let object = manifests::gateway_named(gateway).replace(
         "gatewayClassName: cloudflare",

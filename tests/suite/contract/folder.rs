@@ -7,15 +7,15 @@ use adapter_manifests::ManifestFolder;
 use tempfile::TempDir;
 
 /// An open folder.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     dir: TempDir,
     /// The adapter.
-    pub(super) adapter: Arc<ManifestFolder>,
+    pub(crate) adapter: Arc<ManifestFolder>,
 }
 
 impl Folder {
     /// Opens a folder that has these files from the start.
-    pub(super) fn with(files: &[(&str, String)]) -> Self {
+    pub(crate) fn with(files: &[(&str, String)]) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         let manifests = dir.path().join("manifests");
         std::fs::create_dir(&manifests).expect("a new folder");
@@ -30,12 +30,12 @@ impl Folder {
     }
 
     /// Where statuses go.
-    pub(super) fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
     /// Writes a file as editors do: beside, then renamed over.
-    pub(super) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let beside = self.dir.path().join(name);
         std::fs::write(&beside, text).expect("the file is written");
         std::fs::rename(beside, self.dir.path().join("manifests").join(name))
@@ -43,7 +43,7 @@ impl Folder {
     }
 
     /// Removes a file.
-    pub(super) fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         std::fs::remove_file(self.dir.path().join("manifests").join(name))
             .expect("the file was there");
     }

@@ -30,7 +30,7 @@ mod cluster_source;
 mod credentials;
 mod data_plane;
 mod edge;
-mod folder;
+pub(crate) mod folder;
 mod hold;
 mod status_sink;
 mod workloads;
