@@ -315,6 +315,11 @@ impl World {
             .find_map(|account| account.zones.get_mut(zone))
     }
 
+    /// A zone that an account can see.
+    fn zone_of(&mut self, account: &AccountId, zone: &ZoneId) -> Option<&mut ZoneState> {
+        self.accounts.get_mut(account)?.zones.get_mut(zone)
+    }
+
     fn failure(&mut self, call: ApiCall, zone: Option<&ZoneId>) -> Option<(Moment, EdgeError)> {
         let number = self.calls.len();
         self.calls.push(call);

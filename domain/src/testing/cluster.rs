@@ -9,10 +9,10 @@ use async_trait::async_trait;
 
 use crate::names::{ObjectKey, ObjectRef};
 use crate::ports::{ClusterSource, Hold, PortError, StatusSink};
-use crate::snapshot::ClusterSnapshot;
+use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::StatusUpdate;
 
-/// [`ClusterSource`] that shows what a test sets.
+/// [`ClusterSource`] that shows what a test sets; of its Secrets only those that are followed.
 #[derive(Debug, Default)]
 pub struct FakeCluster(Mutex<Shown>);
 
@@ -23,6 +23,16 @@ struct Shown {
     taken: bool,
     followed: BTreeSet<ObjectRef>,
     waiting: Vec<Waker>,
+}
+
+impl Shown {
+    /// Wakes who waits.
+    fn is_new(&mut self) {
+        self.taken = false;
+        for waker in self.waiting.drain(..) {
+            waker.wake();
+        }
+    }
 }
 
 impl FakeCluster {
@@ -37,10 +47,7 @@ impl FakeCluster {
     pub fn show(&self, snapshot: ClusterSnapshot) {
         let mut shown = self.0.lock().expect("lock");
         shown.snapshot = Arc::new(snapshot);
-        shown.taken = false;
-        for waker in shown.waiting.drain(..) {
-            waker.wake();
-        }
+        shown.is_new();
     }
 
     /// Changes what is shown.
@@ -61,7 +68,13 @@ impl ClusterSource for FakeCluster {
     async fn snapshot(&self) -> Arc<ClusterSnapshot> {
         let mut shown = self.0.lock().expect("lock");
         shown.taken = true;
-        shown.snapshot.clone()
+        let mut snapshot = (*shown.snapshot).clone();
+        let known = std::mem::take(&mut snapshot.secrets);
+        for followed in shown.followed.iter().filter(|followed| is_secret(followed)) {
+            let facts = known.get(followed).cloned().unwrap_or(Reading::Absent);
+            snapshot.secrets.insert(followed.clone(), facts);
+        }
+        Arc::new(snapshot)
     }
 
     async fn changed(&self) {
@@ -78,8 +91,16 @@ impl ClusterSource for FakeCluster {
     }
 
     fn follow(&self, refs: BTreeSet<ObjectRef>) {
-        self.0.lock().expect("lock").followed = refs;
+        let mut shown = self.0.lock().expect("lock");
+        if shown.followed != refs {
+            shown.followed = refs;
+            shown.is_new();
+        }
     }
+}
+
+fn is_secret(reference: &ObjectRef) -> bool {
+    reference.group.is_empty() && reference.kind == "Secret"
 }
 
 /// [`StatusSink`] that keeps every write.

@@ -1,4 +1,4 @@
-//! An edge in memory: every name has a zone and nobody else is there.
+//! An edge in memory: every name has a zone and nobody else is there, unless a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -8,17 +8,20 @@ use async_trait::async_trait;
 use crate::edge::{
     EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, TunnelStatus,
 };
-use crate::names::{ObjectKey, TunnelId};
+use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::ports::Edge;
 use crate::secret::ConnectorToken;
 
-/// [`Edge`] that makes every intent true at once, and keeps them.
+/// [`Edge`] that makes every intent true at once, as far as nothing stands in the way, and keeps them.
 #[derive(Debug, Default)]
 pub struct FakeEdge(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     held: BTreeMap<ObjectKey, EdgeIntent>,
+    /// Names that lead to a Gateway's tunnel.
+    records: BTreeMap<Hostname, ObjectKey>,
+    in_the_way: BTreeMap<Hostname, HostnameOutcome>,
     rotations: BTreeMap<ObjectKey, u32>,
     stated: Vec<EdgeIntent>,
     refusals: BTreeMap<Option<ObjectKey>, EdgeError>,
@@ -46,8 +49,26 @@ impl FakeEdge {
 
     /// Lets the edge hold something for a Gateway, as an earlier process would have left it.
     pub fn leave(&self, intent: EdgeIntent) {
+        self.0.lock().expect("lock").apply(&intent);
+    }
+
+    /// Lets a name come to nothing from now on, whoever asks for it (a record of somebody else, no zone, a
+    /// missing permission), or no longer.
+    pub fn stand_in_the_way(&self, hostname: Hostname, outcome: Option<HostnameOutcome>) {
         let mut state = self.0.lock().expect("lock");
-        state.held.insert(intent.gateway.clone(), intent);
+        match outcome {
+            Some(outcome) => state.in_the_way.insert(hostname, outcome),
+            None => state.in_the_way.remove(&hostname),
+        };
+    }
+
+    /// Names that lead to a tunnel now.
+    pub fn records(&self) -> BTreeMap<Hostname, TunnelId> {
+        let state = self.0.lock().expect("lock");
+        let records = state.records.iter();
+        records
+            .map(|(hostname, holder)| (hostname.clone(), tunnel_of(holder)))
+            .collect()
     }
 
     fn state(
@@ -74,30 +95,52 @@ fn tunnel_of(gateway: &ObjectKey) -> TunnelId {
     TunnelId::from_bytes(bytes)
 }
 
-fn status_of(intent: &EdgeIntent) -> EdgeStatus {
-    let id = tunnel_of(&intent.gateway);
-    let yielded = intent.yielded.iter().map(|(hostname, by)| {
-        (
-            hostname.clone(),
-            HostnameOutcome::Claimed { by: by.clone() },
-        )
-    });
-    let served = intent.hostnames.iter().map(|hostname| {
-        let managed = intent.dns.manages(hostname);
-        let outcome = if managed {
-            HostnameOutcome::Applied
-        } else {
-            HostnameOutcome::NotManaged
-        };
-        (hostname.clone(), outcome)
-    });
-    EdgeStatus {
-        tunnels: vec![TunnelStatus {
-            id,
-            address: id.address(),
-        }],
-        hostnames: yielded.chain(served).collect(),
-        ..EdgeStatus::default()
+impl State {
+    fn apply(&mut self, intent: &EdgeIntent) -> EdgeStatus {
+        let gateway = &intent.gateway;
+        let id = tunnel_of(gateway);
+        let mut hostnames = BTreeMap::new();
+        for (hostname, by) in &intent.yielded {
+            let by = by.clone();
+            hostnames.insert(hostname.clone(), HostnameOutcome::Claimed { by });
+        }
+        for hostname in &intent.hostnames {
+            let outcome = self.outcome(intent, hostname);
+            if outcome == HostnameOutcome::Applied {
+                self.records.insert(hostname.clone(), gateway.clone());
+            }
+            hostnames.insert(hostname.clone(), outcome);
+        }
+        if intent.prune {
+            self.records.retain(|hostname, holder| {
+                let wanted = intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
+                holder != gateway || wanted || intent.yielded.contains_key(hostname)
+            });
+        }
+        self.held.insert(gateway.clone(), intent.clone());
+        let address = id.address();
+        EdgeStatus {
+            tunnels: vec![TunnelStatus { id, address }],
+            hostnames,
+            ..EdgeStatus::default()
+        }
+    }
+
+    fn outcome(&self, intent: &EdgeIntent, hostname: &Hostname) -> HostnameOutcome {
+        if !intent.dns.manages(hostname) {
+            return HostnameOutcome::NotManaged;
+        }
+        if let Some(outcome) = self.in_the_way.get(hostname) {
+            return outcome.clone();
+        }
+        match self.records.get(hostname) {
+            Some(holder) if *holder != intent.gateway && !intent.prune => {
+                HostnameOutcome::Unknown {
+                    message: format!("{hostname} has a record of Gateway {holder}"),
+                }
+            }
+            _ => HostnameOutcome::Applied,
+        }
     }
 }
 
@@ -106,8 +149,7 @@ impl Edge for FakeEdge {
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
         self.0.lock().expect("lock").stated.push(intent.clone());
         let mut state = self.state(Some(&intent.gateway))?;
-        state.held.insert(intent.gateway.clone(), intent.clone());
-        Ok(status_of(intent))
+        Ok(state.apply(intent))
     }
 
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {
@@ -125,16 +167,18 @@ impl Edge for FakeEdge {
     }
 
     async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
-        *self
-            .state(Some(gateway))?
-            .rotations
-            .entry(gateway.clone())
-            .or_default() += 1;
+        self.connector_token(gateway).await?;
+        {
+            let mut state = self.state(Some(gateway))?;
+            *state.rotations.entry(gateway.clone()).or_default() += 1;
+        }
         self.connector_token(gateway).await
     }
 
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        self.state(Some(gateway))?.held.remove(gateway);
+        let mut state = self.state(Some(gateway))?;
+        state.held.remove(gateway);
+        state.records.retain(|_, holder| holder != gateway);
         Ok(())
     }
 }

@@ -113,6 +113,10 @@ impl Credentials for StaticCredentials {
 
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
         let of = self.of.lock().expect("lock");
-        Ok(of.values().cloned().collect())
+        let by_account: BTreeMap<_, _> = of
+            .values()
+            .map(|credentials| (&credentials.account, credentials))
+            .collect();
+        Ok(by_account.into_values().cloned().collect())
     }
 }

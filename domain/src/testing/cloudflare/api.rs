@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
-use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use crate::edge::objects::{
+    Connector, DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone,
+};
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, RecordId, TunnelId, ZoneId};
 use crate::ports::{BATCH_LIMIT, CloudflareAccounts, CloudflareApi};
@@ -167,7 +169,7 @@ impl CloudflareApi for FakeCloudflareApi {
 
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
         self.call(ApiCall::Records, Some(zone), |world| {
-            match world.zone(zone) {
+            match world.zone_of(&self.account, zone) {
                 Some(state) => Ok(state.records.clone()),
                 None => refuse(EdgeErrorKind::NotFound, "zone not found"),
             }
@@ -177,7 +179,7 @@ impl CloudflareApi for FakeCloudflareApi {
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
         self.call(ApiCall::ChangeRecords, Some(zone), |world| {
             let mut next_id = world.next_id;
-            let Some(state) = world.zone(zone) else {
+            let Some(state) = world.zone_of(&self.account, zone) else {
                 return refuse(EdgeErrorKind::NotFound, "zone not found");
             };
             let after = changed(&state.records, batch, || {
@@ -213,24 +215,43 @@ fn changed(
         }
     }
     for (id, data) in &batch.puts {
+        require_room(&records, Some(id), data)?;
         match records.iter_mut().find(|record| record.id == *id) {
             Some(record) => record.data = data.clone(),
             None => return refuse(EdgeErrorKind::NotFound, "record not found"),
         }
     }
     for data in &batch.posts {
-        let occupied = |record: &DnsRecord| {
-            record.data.name == data.name
-                && ["A", "AAAA", "CNAME"].contains(&record.data.kind.as_str())
-        };
-        if records.iter().any(occupied) {
-            let message = "An A, AAAA, or CNAME record with that host already exists";
-            return refuse(EdgeErrorKind::Conflict, message);
-        }
+        require_room(&records, None, data)?;
         records.push(DnsRecord {
             id: new_id(),
             data: data.clone(),
         });
     }
     Ok(records)
+}
+
+/// A CNAME stands beside no address and no other CNAME, and no record is there twice (errors 81053, 81054,
+/// 81058).
+fn require_room(
+    records: &[DnsRecord],
+    own: Option<&RecordId>,
+    data: &RecordData,
+) -> Result<(), EdgeError> {
+    let is_address = |kind: &str| ["A", "AAAA", "CNAME"].contains(&kind);
+    let clashes = |other: &RecordData| {
+        let same = other.kind == data.kind && other.content == data.content;
+        let excludes = other.kind == "CNAME" || data.kind == "CNAME";
+        same || (excludes && is_address(&other.kind) && is_address(&data.kind))
+    };
+    let neighbours = records
+        .iter()
+        .filter(|other| other.data.name == data.name && Some(&other.id) != own);
+    match neighbours.map(|other| &other.data).any(clashes) {
+        true => refuse(
+            EdgeErrorKind::Conflict,
+            "An A, AAAA, or CNAME record with that host already exists",
+        ),
+        false => Ok(()),
+    }
 }

@@ -1,0 +1,113 @@
+//! [`DataPlane`]: hands route tables to proxies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use adapter_proxy::{Engines, Limits, Metrics};
+use domain::ObjectKey;
+use domain::gateway::Protocol;
+use domain::ports::DataPlane;
+use domain::route_table::{RouteTable, TableListener};
+use domain::testing::FakeDataPlane;
+
+use super::gateway;
+
+contract! {
+    rules [
+        a_published_table_is_served,
+        a_later_table_replaces_the_earlier_one,
+        the_same_table_may_be_published_again,
+        a_gateway_that_was_withdrawn_serves_nothing,
+        a_gateway_comes_back_after_it_was_withdrawn,
+        withdrawing_what_is_not_served_is_fine,
+        gateways_do_not_disturb_each_other,
+    ]
+    engines => Engines::new(Limits::default(), Metrics::default()),
+    in_memory => FakeDataPlane::default(),
+}
+
+trait Rig: DataPlane {
+    /// What a request for this Gateway is routed by now.
+    fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>>;
+}
+
+impl Rig for Engines {
+    fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
+        self.get(gateway).table()
+    }
+}
+
+impl Rig for FakeDataPlane {
+    fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
+        self.table(gateway)
+    }
+}
+
+/// A table with one listener on this port.
+fn table(gateway: &ObjectKey, port: u16) -> Arc<RouteTable> {
+    Arc::new(RouteTable {
+        gateway: gateway.clone(),
+        listeners: vec![TableListener {
+            name: "only".to_owned(),
+            port,
+            protocol: Protocol::Https,
+            hostname: None,
+            routes: Vec::new(),
+        }],
+        upstreams: BTreeMap::new(),
+    })
+}
+
+async fn a_published_table_is_served(rig: impl Rig) {
+    let web = gateway("web");
+    assert_eq!(rig.served(&web), None);
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.served(&web), Some(table(&web, 443)));
+}
+
+async fn a_later_table_replaces_the_earlier_one(rig: impl Rig) {
+    let web = gateway("web");
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.publish(table(&web, 8443)).await, Ok(()));
+    assert_eq!(rig.served(&web), Some(table(&web, 8443)));
+}
+
+async fn the_same_table_may_be_published_again(rig: impl Rig) {
+    let web = gateway("web");
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.served(&web), Some(table(&web, 443)));
+}
+
+async fn a_gateway_that_was_withdrawn_serves_nothing(rig: impl Rig) {
+    let web = gateway("web");
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.withdraw(&web).await, Ok(()));
+    assert_eq!(rig.served(&web), None);
+}
+
+async fn a_gateway_comes_back_after_it_was_withdrawn(rig: impl Rig) {
+    let web = gateway("web");
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.withdraw(&web).await, Ok(()));
+    assert_eq!(rig.publish(table(&web, 8443)).await, Ok(()));
+    assert_eq!(rig.served(&web), Some(table(&web, 8443)));
+}
+
+async fn withdrawing_what_is_not_served_is_fine(rig: impl Rig) {
+    let web = gateway("web");
+    assert_eq!(rig.withdraw(&web).await, Ok(()));
+    assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
+    assert_eq!(rig.withdraw(&web).await, Ok(()));
+    assert_eq!(rig.withdraw(&web).await, Ok(()));
+    assert_eq!(rig.served(&web), None);
+}
+
+async fn gateways_do_not_disturb_each_other(rig: impl Rig) {
+    let (one, other) = (gateway("one"), gateway("other"));
+    assert_eq!(rig.publish(table(&one, 443)).await, Ok(()));
+    assert_eq!(rig.publish(table(&other, 8443)).await, Ok(()));
+    assert_eq!(rig.withdraw(&one).await, Ok(()));
+    assert_eq!(rig.served(&one), None);
+    assert_eq!(rig.served(&other), Some(table(&other, 8443)));
+}

@@ -1,0 +1,631 @@
+//! [`Edge`]: Cloudflare for the controller, which states an intent and learns what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::edge::direct::DirectEdge;
+use domain::edge::objects::RecordData;
+use domain::edge::{
+    DnsPolicy, EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome,
+};
+use domain::ports::Edge;
+use domain::testing::{FakeEdge, FixedEntropy, StaticCredentials};
+use domain::{InstallationName, ObjectKey};
+
+use super::cloudflare::{
+    ACCOUNT, Cloudflare, Lacking, StandIn, ZONE, api_of, in_memory_cloudflare,
+};
+use super::{gateway, hostname};
+
+contract! {
+    rules [
+        a_stated_gateway_has_a_tunnel_and_its_names_lead_to_it,
+        the_same_intent_again_changes_nothing,
+        a_gateway_without_hostnames_has_a_tunnel_all_the_same,
+        a_name_that_is_no_longer_wanted_stops_resolving,
+        an_intent_from_a_partial_view_takes_nothing_away,
+        a_name_that_is_not_managed_gets_no_record,
+        a_name_outside_every_zone_is_told_and_stops_no_other,
+        a_foreign_record_is_a_conflict_and_stays_as_it_is,
+        a_name_comes_as_soon_as_the_foreign_record_has_gone,
+        a_yielded_name_is_its_holders_and_left_alone,
+        a_name_changes_hands_without_a_gap,
+        a_partial_view_lets_no_name_change_hands,
+        every_gateway_has_a_tunnel_of_its_own,
+        what_is_stated_is_owned_until_it_is_forgotten,
+        a_new_process_finds_what_an_earlier_one_left,
+        forgetting_removes_the_names_of_that_gateway_only,
+        forgetting_again_or_what_never_was_is_fine,
+        a_gateway_with_connected_proxies_can_be_forgotten,
+        another_installation_is_not_seen_and_not_touched,
+        a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate,
+        the_token_stays_the_same_until_it_is_rotated,
+        a_new_secret_leaves_the_tunnel_and_its_names,
+        a_gateway_without_credentials_is_told_so_and_keeps_what_it_has,
+        a_token_that_may_not_edit_dns_still_makes_the_tunnel,
+        an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost,
+    ]
+    direct_over_stand_in => Behind::new(StandIn::start().await, direct),
+    direct_over_fake => Behind::new(in_memory_cloudflare(), direct),
+    in_memory => InMemory::new(),
+}
+
+/// An edge whose one zone is `example.com`, and the ways in which the world around it changes.
+#[async_trait]
+trait Rig: Send + Sync {
+    fn edge(&self) -> &dyn Edge;
+
+    /// The edge as a new process has it, which remembers nothing.
+    fn new_process(&self) -> Arc<dyn Edge>;
+
+    /// The edge of another installation of this software with the same credentials.
+    fn other_installation(&self) -> Arc<dyn Edge>;
+
+    /// Names of `example.com` that lead to a tunnel, with the tunnel's address.
+    async fn names(&self) -> BTreeMap<String, String>;
+
+    /// Somebody writes a record by hand.
+    fn write_foreign_record(&self, name: &str);
+
+    /// Somebody removes it.
+    async fn remove_foreign_record(&self, name: &str);
+
+    /// The foreign record, every field of it.
+    async fn foreign_record(&self, name: &str) -> String;
+
+    /// A proxy of the Gateway, whose tunnel this is, joins it.
+    fn connect(&self, status: &EdgeStatus);
+
+    fn take_credentials_away(&self, gateway: &ObjectKey);
+
+    /// The token may not read or edit DNS records from now on.
+    fn forbid_dns(&self);
+
+    fn cut_off(&self);
+
+    fn mend(&self);
+}
+
+/// What makes an edge over a Cloudflare.
+type Make = fn(Parts) -> Arc<dyn Edge>;
+
+struct Parts {
+    accounts: Arc<dyn domain::ports::CloudflareAccounts>,
+    credentials: Arc<StaticCredentials>,
+    installation: InstallationName,
+}
+
+fn direct(parts: Parts) -> Arc<dyn Edge> {
+    let entropy = Arc::new(FixedEntropy::default());
+    Arc::new(DirectEdge::new(
+        parts.accounts,
+        parts.credentials,
+        entropy,
+        parts.installation,
+    ))
+}
+
+/// An edge that stands before a Cloudflare.
+struct Behind<C> {
+    cloudflare: C,
+    credentials: Arc<StaticCredentials>,
+    make: Make,
+    edge: Arc<dyn Edge>,
+}
+
+impl<C: Cloudflare> Behind<C> {
+    fn new(cloudflare: C, make: Make) -> Self {
+        let credentials = Arc::new(StaticCredentials::default());
+        for name in ["one", "other"] {
+            credentials.set(Some(gateway(name)), Some(ACCOUNT));
+        }
+        let edge = made(&cloudflare, &credentials, make, "home");
+        Self {
+            cloudflare,
+            credentials,
+            make,
+            edge,
+        }
+    }
+}
+
+fn made(
+    cloudflare: &impl Cloudflare,
+    credentials: &Arc<StaticCredentials>,
+    make: Make,
+    installation: &str,
+) -> Arc<dyn Edge> {
+    make(Parts {
+        accounts: cloudflare.accounts(),
+        credentials: credentials.clone(),
+        installation: InstallationName::parse(installation).expect("a DNS label"),
+    })
+}
+
+#[async_trait]
+impl<C: Cloudflare> Rig for Behind<C> {
+    fn edge(&self) -> &dyn Edge {
+        &*self.edge
+    }
+
+    fn new_process(&self) -> Arc<dyn Edge> {
+        made(&self.cloudflare, &self.credentials, self.make, "home")
+    }
+
+    fn other_installation(&self) -> Arc<dyn Edge> {
+        made(&self.cloudflare, &self.credentials, self.make, "away")
+    }
+
+    async fn names(&self) -> BTreeMap<String, String> {
+        let zone = self.cloudflare.zone();
+        let records = api_of(&self.cloudflare).records(&zone).await.unwrap();
+        records
+            .into_iter()
+            .filter(|record| record.data.content.ends_with(".cfargotunnel.com"))
+            .map(|record| (record.data.name, record.data.content))
+            .collect()
+    }
+
+    fn write_foreign_record(&self, name: &str) {
+        self.cloudflare.add_record(RecordData {
+            name: name.to_owned(),
+            kind: "A".to_owned(),
+            content: "192.0.2.1".to_owned(),
+            proxied: true,
+            ttl: 1,
+            comment: "by hand".to_owned(),
+        });
+    }
+
+    async fn remove_foreign_record(&self, name: &str) {
+        let api = api_of(&self.cloudflare);
+        let zone = self.cloudflare.zone();
+        let mut records = api.records(&zone).await.unwrap();
+        records.retain(|record| record.data.name == name);
+        let batch = domain::edge::objects::RecordBatch {
+            deletes: records.into_iter().map(|record| record.id).collect(),
+            ..Default::default()
+        };
+        api.change_records(&zone, &batch).await.unwrap();
+    }
+
+    async fn foreign_record(&self, name: &str) -> String {
+        let zone = self.cloudflare.zone();
+        let mut records = api_of(&self.cloudflare).records(&zone).await.unwrap();
+        records.retain(|record| record.data.name == name);
+        format!("{records:?}")
+    }
+
+    fn connect(&self, status: &EdgeStatus) {
+        self.cloudflare.connect(status.tunnels[0].id);
+    }
+
+    fn take_credentials_away(&self, gateway: &ObjectKey) {
+        self.credentials.set(Some(gateway.clone()), None);
+    }
+
+    fn forbid_dns(&self) {
+        self.cloudflare.restrict(Lacking::Dns);
+    }
+
+    fn cut_off(&self) {
+        self.cloudflare.cut_off();
+    }
+
+    fn mend(&self) {
+        self.cloudflare.mend();
+    }
+}
+
+/// The fake, which plays an edge without a Cloudflare behind it.
+struct InMemory {
+    edge: Arc<FakeEdge>,
+    elsewhere: Arc<FakeEdge>,
+}
+
+impl InMemory {
+    fn new() -> Self {
+        let edge = Arc::new(FakeEdge::default());
+        edge.stand_in_the_way(hostname(OUTSIDE), Some(HostnameOutcome::NoZone));
+        Self {
+            edge,
+            elsewhere: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Rig for InMemory {
+    fn edge(&self) -> &dyn Edge {
+        &*self.edge
+    }
+
+    fn new_process(&self) -> Arc<dyn Edge> {
+        self.edge.clone()
+    }
+
+    fn other_installation(&self) -> Arc<dyn Edge> {
+        self.elsewhere.clone()
+    }
+
+    async fn names(&self) -> BTreeMap<String, String> {
+        let records = self.edge.records().into_iter();
+        records
+            .map(|(name, tunnel)| (name.to_string(), tunnel.address()))
+            .collect()
+    }
+
+    fn write_foreign_record(&self, name: &str) {
+        let found = "A record 192.0.2.1".to_owned();
+        let conflict = HostnameOutcome::Conflict { found };
+        self.edge.stand_in_the_way(hostname(name), Some(conflict));
+    }
+
+    async fn remove_foreign_record(&self, name: &str) {
+        self.edge.stand_in_the_way(hostname(name), None);
+    }
+
+    async fn foreign_record(&self, name: &str) -> String {
+        format!("{:?}", self.edge.records().get(&hostname(name)))
+    }
+
+    fn connect(&self, _status: &EdgeStatus) {}
+
+    fn take_credentials_away(&self, gateway: &ObjectKey) {
+        let refusal = EdgeError::new(EdgeErrorKind::Credentials, "no credentials");
+        self.edge.fail(Some(gateway.clone()), Some(refusal));
+    }
+
+    fn forbid_dns(&self) {
+        let forbidden = HostnameOutcome::Forbidden {
+            message: "DNS".to_owned(),
+        };
+        let name = hostname(APP);
+        self.edge.stand_in_the_way(name, Some(forbidden));
+    }
+
+    fn cut_off(&self) {
+        let refusal = EdgeError::new(EdgeErrorKind::Unavailable, "cut off");
+        self.edge.fail(None, Some(refusal));
+    }
+
+    fn mend(&self) {
+        self.edge.fail(None, None);
+    }
+}
+
+const APP: &str = "app.example.com";
+const SHOP: &str = "shop.example.com";
+const WILD: &str = "*.example.com";
+/// A name in no zone of the account.
+const OUTSIDE: &str = "app.example.invalid";
+
+fn intent(name: &str, hostnames: &[&str]) -> EdgeIntent {
+    EdgeIntent {
+        gateway: gateway(name),
+        hostnames: hostnames.iter().map(|name| hostname(name)).collect(),
+        yielded: BTreeMap::new(),
+        dns: DnsPolicy::All,
+        prune: true,
+    }
+}
+
+/// States an intent and expects an answer.
+async fn stated(edge: &dyn Edge, intent: &EdgeIntent) -> EdgeStatus {
+    let answer = edge.reconcile(intent).await;
+    answer.unwrap_or_else(|error| panic!("{intent:?}: {error}"))
+}
+
+/// States an intent that is expected to become true as a whole.
+async fn applied(edge: &dyn Edge, intent: &EdgeIntent) -> EdgeStatus {
+    let status = stated(edge, intent).await;
+    assert_eq!(status.failures, []);
+    let mut names = status.hostnames.iter();
+    assert!(
+        names.all(|(_, outcome)| *outcome == HostnameOutcome::Applied),
+        "{status:?}"
+    );
+    status
+}
+
+fn address(status: &EdgeStatus) -> String {
+    assert_eq!(status.tunnels.len(), 1, "{status:?}");
+    status.tunnels[0].address.clone()
+}
+
+fn leading(names: &[&str], address: &str) -> BTreeMap<String, String> {
+    let names = names.iter();
+    names
+        .map(|name| ((*name).to_owned(), address.to_owned()))
+        .collect()
+}
+
+async fn a_stated_gateway_has_a_tunnel_and_its_names_lead_to_it(rig: impl Rig) {
+    let status = applied(rig.edge(), &intent("one", &[APP, WILD, ZONE])).await;
+    assert_eq!(address(&status), status.tunnels[0].id.address());
+    assert_eq!(status.ingress, IngressOutcome::Complete);
+    assert_eq!(status.hostnames.len(), 3, "an outcome for each");
+    let expected = leading(&[APP, WILD, ZONE], &address(&status));
+    assert_eq!(rig.names().await, expected);
+}
+
+async fn the_same_intent_again_changes_nothing(rig: impl Rig) {
+    let first = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    let names = rig.names().await;
+    let again = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    assert_eq!(again, first);
+    assert_eq!(rig.names().await, names);
+}
+
+async fn a_gateway_without_hostnames_has_a_tunnel_all_the_same(rig: impl Rig) {
+    let status = applied(rig.edge(), &intent("one", &[])).await;
+    assert!(!address(&status).is_empty());
+    assert!(rig.names().await.is_empty());
+    assert!(rig.edge().connector_token(&gateway("one")).await.is_ok());
+}
+
+async fn a_name_that_is_no_longer_wanted_stops_resolving(rig: impl Rig) {
+    let first = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    let second = applied(rig.edge(), &intent("one", &[SHOP])).await;
+    assert_eq!(second.tunnels, first.tunnels);
+    assert_eq!(rig.names().await, leading(&[SHOP], &address(&first)));
+}
+
+async fn an_intent_from_a_partial_view_takes_nothing_away(rig: impl Rig) {
+    let status = applied(rig.edge(), &intent("one", &[APP])).await;
+    let partial = EdgeIntent {
+        prune: false,
+        ..intent("one", &[SHOP])
+    };
+    applied(rig.edge(), &partial).await;
+    let expected = leading(&[APP, SHOP], &address(&status));
+    assert_eq!(rig.names().await, expected);
+}
+
+async fn a_name_that_is_not_managed_gets_no_record(rig: impl Rig) {
+    for dns in [
+        DnsPolicy::Off,
+        DnsPolicy::Below(vec![hostname("other.example.com")]),
+    ] {
+        let unmanaged = EdgeIntent {
+            dns,
+            ..intent("one", &[APP])
+        };
+        let status = stated(rig.edge(), &unmanaged).await;
+        let outcome = &status.hostnames[&hostname(APP)];
+        assert_eq!(*outcome, HostnameOutcome::NotManaged);
+        assert!(rig.names().await.is_empty(), "{unmanaged:?}");
+        assert!(!address(&status).is_empty(), "the tunnel is there");
+    }
+}
+
+async fn a_name_outside_every_zone_is_told_and_stops_no_other(rig: impl Rig) {
+    let status = stated(rig.edge(), &intent("one", &[APP, OUTSIDE])).await;
+    let expected = BTreeMap::from([
+        (hostname(APP), HostnameOutcome::Applied),
+        (hostname(OUTSIDE), HostnameOutcome::NoZone),
+    ]);
+    assert_eq!(status.hostnames, expected);
+    assert_eq!(status.failures, [], "it is an outcome, no failure");
+    assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
+}
+
+async fn a_foreign_record_is_a_conflict_and_stays_as_it_is(rig: impl Rig) {
+    rig.write_foreign_record(APP);
+    let before = rig.foreign_record(APP).await;
+    let status = stated(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    let found = "A record 192.0.2.1".to_owned();
+    let expected = BTreeMap::from([
+        (hostname(APP), HostnameOutcome::Conflict { found }),
+        (hostname(SHOP), HostnameOutcome::Applied),
+    ]);
+    assert_eq!(status.hostnames, expected);
+    assert_eq!(rig.names().await, leading(&[SHOP], &address(&status)));
+    assert_eq!(rig.foreign_record(APP).await, before);
+
+    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.foreign_record(APP).await, before, "forgotten");
+}
+
+async fn a_name_comes_as_soon_as_the_foreign_record_has_gone(rig: impl Rig) {
+    rig.write_foreign_record(APP);
+    stated(rig.edge(), &intent("one", &[APP])).await;
+    rig.remove_foreign_record(APP).await;
+    let status = applied(rig.edge(), &intent("one", &[APP])).await;
+    assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
+}
+
+async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
+    let before = applied(rig.edge(), &intent("one", &[APP])).await;
+    let yielding = EdgeIntent {
+        yielded: BTreeMap::from([(hostname(APP), gateway("other"))]),
+        ..intent("one", &[])
+    };
+    let status = stated(rig.edge(), &yielding).await;
+    let by = gateway("other");
+    let claimed = HostnameOutcome::Claimed { by };
+    assert_eq!(status.hostnames[&hostname(APP)], claimed);
+    let expected = leading(&[APP], &address(&before));
+    assert_eq!(rig.names().await, expected, "until its holder takes it");
+}
+
+async fn a_name_changes_hands_without_a_gap(rig: impl Rig) {
+    applied(rig.edge(), &intent("one", &[APP])).await;
+    let yielding = EdgeIntent {
+        yielded: BTreeMap::from([(hostname(APP), gateway("other"))]),
+        ..intent("one", &[])
+    };
+    stated(rig.edge(), &yielding).await;
+    let holder = applied(rig.edge(), &intent("other", &[APP])).await;
+    let expected = leading(&[APP], &address(&holder));
+    assert_eq!(rig.names().await, expected);
+
+    stated(rig.edge(), &intent("one", &[])).await;
+    assert_eq!(rig.names().await, expected, "it is no longer the first's");
+    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.names().await, expected, "the first is forgotten");
+}
+
+async fn a_partial_view_lets_no_name_change_hands(rig: impl Rig) {
+    let holder = applied(rig.edge(), &intent("one", &[APP])).await;
+    let partial = EdgeIntent {
+        prune: false,
+        ..intent("other", &[APP])
+    };
+    let status = stated(rig.edge(), &partial).await;
+    let outcome = &status.hostnames[&hostname(APP)];
+    assert!(
+        matches!(outcome, HostnameOutcome::Unknown { .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(rig.names().await, leading(&[APP], &address(&holder)));
+}
+
+async fn every_gateway_has_a_tunnel_of_its_own(rig: impl Rig) {
+    let one = applied(rig.edge(), &intent("one", &[APP])).await;
+    let other = applied(rig.edge(), &intent("other", &[SHOP])).await;
+    assert_ne!(address(&one), address(&other));
+    let tokens = [
+        rig.edge().connector_token(&gateway("one")).await.unwrap(),
+        rig.edge().connector_token(&gateway("other")).await.unwrap(),
+    ];
+    assert!(!tokens[0].is_same(&tokens[1]));
+}
+
+async fn what_is_stated_is_owned_until_it_is_forgotten(rig: impl Rig) {
+    let edge = rig.edge();
+    assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
+    applied(edge, &intent("one", &[APP])).await;
+    applied(edge, &intent("other", &[])).await;
+    let both = BTreeSet::from([gateway("one"), gateway("other")]);
+    assert_eq!(edge.owned().await, Ok(both));
+    assert_eq!(edge.forget(&gateway("one")).await, Ok(()));
+    let one = BTreeSet::from([gateway("other")]);
+    assert_eq!(edge.owned().await, Ok(one));
+}
+
+async fn a_new_process_finds_what_an_earlier_one_left(rig: impl Rig) {
+    let before = applied(rig.edge(), &intent("one", &[APP])).await;
+    let edge = rig.new_process();
+    assert_eq!(edge.owned().await, Ok(BTreeSet::from([gateway("one")])));
+    let after = applied(&*edge, &intent("one", &[SHOP])).await;
+    assert_eq!(after.tunnels, before.tunnels);
+    assert_eq!(rig.names().await, leading(&[SHOP], &address(&before)));
+
+    let edge = rig.new_process();
+    assert_eq!(edge.forget(&gateway("one")).await, Ok(()));
+    assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
+    assert!(rig.names().await.is_empty());
+}
+
+async fn forgetting_removes_the_names_of_that_gateway_only(rig: impl Rig) {
+    applied(rig.edge(), &intent("one", &[APP])).await;
+    let other = applied(rig.edge(), &intent("other", &[SHOP])).await;
+    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.names().await, leading(&[SHOP], &address(&other)));
+    let token = rig.edge().connector_token(&gateway("one")).await;
+    assert_eq!(token.unwrap_err().kind, EdgeErrorKind::NotFound);
+    assert!(rig.edge().connector_token(&gateway("other")).await.is_ok());
+}
+
+async fn forgetting_again_or_what_never_was_is_fine(rig: impl Rig) {
+    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    applied(rig.edge(), &intent("one", &[APP])).await;
+    for _ in 0..2 {
+        assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+        assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
+    }
+}
+
+async fn a_gateway_with_connected_proxies_can_be_forgotten(rig: impl Rig) {
+    let status = applied(rig.edge(), &intent("one", &[APP])).await;
+    rig.connect(&status);
+    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
+}
+
+async fn another_installation_is_not_seen_and_not_touched(rig: impl Rig) {
+    let theirs = rig.other_installation();
+    let there = applied(&*theirs, &intent("one", &[])).await;
+    assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
+    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    let still_there = applied(&*theirs, &intent("one", &[])).await;
+    assert_eq!(still_there.tunnels, there.tunnels);
+    let owned = BTreeSet::from([gateway("one")]);
+    assert_eq!(theirs.owned().await, Ok(owned));
+}
+
+async fn a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate(rig: impl Rig) {
+    let none = gateway("one");
+    let refused = rig.edge().connector_token(&none).await.unwrap_err();
+    assert_eq!(refused.kind, EdgeErrorKind::NotFound);
+    let refused = rig.edge().rotate(&none).await.unwrap_err();
+    assert_eq!(refused.kind, EdgeErrorKind::NotFound);
+    assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
+}
+
+async fn the_token_stays_the_same_until_it_is_rotated(rig: impl Rig) {
+    let (edge, one) = (rig.edge(), gateway("one"));
+    applied(edge, &intent("one", &[APP])).await;
+    let first = edge.connector_token(&one).await.unwrap();
+    applied(edge, &intent("one", &[APP, SHOP])).await;
+    assert!(first.is_same(&edge.connector_token(&one).await.unwrap()));
+    let mut known = vec![first];
+    for _ in 0..2 {
+        let new = edge.rotate(&one).await.unwrap();
+        assert!(!known.iter().any(|old| old.is_same(&new)));
+        assert!(new.is_same(&edge.connector_token(&one).await.unwrap()));
+        known.push(new);
+    }
+}
+
+async fn a_new_secret_leaves_the_tunnel_and_its_names(rig: impl Rig) {
+    let before = applied(rig.edge(), &intent("one", &[APP])).await;
+    rig.edge().rotate(&gateway("one")).await.unwrap();
+    assert_eq!(rig.names().await, leading(&[APP], &address(&before)));
+    let after = applied(rig.edge(), &intent("one", &[APP])).await;
+    assert_eq!(after, before);
+}
+
+async fn a_gateway_without_credentials_is_told_so_and_keeps_what_it_has(rig: impl Rig) {
+    let before = applied(rig.edge(), &intent("one", &[APP])).await;
+    rig.take_credentials_away(&gateway("one"));
+    let refused = rig.edge().reconcile(&intent("one", &[SHOP])).await;
+    assert_eq!(refused.unwrap_err().kind, EdgeErrorKind::Credentials);
+    assert_eq!(rig.names().await, leading(&[APP], &address(&before)));
+    applied(rig.edge(), &intent("other", &[SHOP])).await;
+}
+
+async fn a_token_that_may_not_edit_dns_still_makes_the_tunnel(rig: impl Rig) {
+    rig.forbid_dns();
+    let status = stated(rig.edge(), &intent("one", &[APP])).await;
+    let outcome = &status.hostnames[&hostname(APP)];
+    assert!(
+        matches!(outcome, HostnameOutcome::Forbidden { .. }),
+        "{outcome:?}"
+    );
+    assert!(!address(&status).is_empty());
+    assert!(rig.edge().connector_token(&gateway("one")).await.is_ok());
+}
+
+async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl Rig) {
+    let (edge, one) = (rig.edge(), gateway("one"));
+    let before = applied(edge, &intent("one", &[APP])).await;
+    rig.cut_off();
+    let stated = edge.reconcile(&intent("one", &[SHOP])).await;
+    for (call, kind) in [
+        ("reconcile", stated.unwrap_err().kind),
+        ("owned", edge.owned().await.unwrap_err().kind),
+        ("token", edge.connector_token(&one).await.unwrap_err().kind),
+        ("rotate", edge.rotate(&one).await.unwrap_err().kind),
+        ("forget", edge.forget(&one).await.unwrap_err().kind),
+    ] {
+        assert_eq!(kind, EdgeErrorKind::Unavailable, "{call}");
+    }
+    rig.mend();
+    assert_eq!(edge.owned().await, Ok(BTreeSet::from([one.clone()])));
+    assert_eq!(rig.names().await, leading(&[APP], &address(&before)));
+    assert_eq!(edge.forget(&one).await, Ok(()));
+    assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
+}
