@@ -1,4 +1,6 @@
 //! What crosses crates, in one binary: a module for each kind of test.
+// A panic is how a test fails, in the functions that tests share as well.
+#![allow(clippy::unwrap_used)]
 
 mod architecture;
 mod contract;
