@@ -30,6 +30,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -250,6 +251,8 @@ fn status(number: u64) -> Response<Body> {
 }
 
 fn upgrade(request: Request<Incoming>) -> Response<Body> {
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
+    let accept = key.map(|key| derive_accept_key(key.as_bytes()));
     tokio::spawn(async move {
         let Ok(upgraded) = hyper::upgrade::on(request).await else {
             return;
@@ -275,5 +278,11 @@ fn upgrade(request: Request<Incoming>) -> Response<Body> {
     response
         .headers_mut()
         .insert(header::UPGRADE, "websocket".parse().expect("a constant"));
+    if let Some(accept) = accept {
+        response.headers_mut().insert(
+            header::SEC_WEBSOCKET_ACCEPT,
+            accept.parse().expect("base64"),
+        );
+    }
     response
 }

@@ -1,15 +1,13 @@
 //! From a snapshot to route tables and statuses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{Fate, View, is_complete, unreadable};
+use super::state::{Fate, View, is_complete};
 use super::{Problem, Reconciler};
-use crate::attachment::{GatewayFacts, Resolution, credentials_reference, report};
-use crate::gateway::GATEWAY_GROUP;
-use crate::names::{ObjectKey, ObjectRef};
+use crate::attachment::{GatewayFacts, Resolution, report};
+use crate::names::ObjectKey;
 use crate::route_table::RouteTable;
-use crate::snapshot::ClusterSnapshot;
 
 /// What a route pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,10 +40,10 @@ impl Reconciler {
             complete: is_complete(&snapshot),
         });
         let mut done = RoutePassReport {
-            withheld: unreadable(&snapshot),
+            withheld: withheld(&view.resolution),
             ..RoutePassReport::default()
         };
-        self.follow(&snapshot, &view.resolution);
+        self.follow(&view.resolution);
         if done.withheld.is_none() {
             self.publish(&view, &mut done).await;
             self.withdraw_gone(&view, &mut done).await;
@@ -60,19 +58,9 @@ impl Reconciler {
         done
     }
 
-    /// Names the Secrets that the rules need to know of: credentials, and certificates that a listener may
-    /// refer to.
-    fn follow(&self, snapshot: &ClusterSnapshot, resolution: &Resolution) {
-        let mut refs = BTreeSet::new();
-        for (key, found) in &resolution.gateways {
-            refs.extend(credentials_reference(snapshot, key).ok());
-            let listeners = found.gateway.listeners.iter();
-            let certificates = listeners
-                .filter_map(|listener| listener.tls.as_ref())
-                .flat_map(|tls| &tls.certificates);
-            let permitted = certificates.filter(|target| may_refer(snapshot, key, target));
-            refs.extend(permitted.cloned());
-        }
+    /// Names the Secrets that the verdicts depend on.
+    fn follow(&self, resolution: &Resolution) {
+        let refs = resolution.referenced_secrets();
         let mut state = self.state();
         if state.followed.as_ref() != Some(&refs) {
             state.followed = Some(refs.clone());
@@ -149,13 +137,11 @@ impl Reconciler {
     }
 }
 
-/// Whether a Gateway may refer to a Secret: in its own namespace, or where a ReferenceGrant permits it. No
-/// other Secret is ever asked for.
-fn may_refer(snapshot: &ClusterSnapshot, gateway: &ObjectKey, target: &ObjectRef) -> bool {
-    let namespace = &gateway.namespace;
-    let grants = || snapshot.grants.items().iter();
-    let is_secret = target.group.is_empty() && target.kind == "Secret";
-    is_secret
-        && (target.key.namespace == *namespace
-            || grants().any(|grant| grant.permits(GATEWAY_GROUP, "Gateway", namespace, target)))
+/// Why tables stay as they are: what the resolution misses, in a sentence.
+fn withheld(resolution: &Resolution) -> Option<String> {
+    let unread = resolution.unread.iter();
+    let reasons: Vec<_> = unread
+        .map(|(kind, why)| format!("{} could not be read: {why}", kind.plural()))
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }

@@ -8,7 +8,7 @@ use crate::edge::claims::{self, Claimant};
 use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
 use crate::route_table::RouteTable;
-use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 
 #[derive(Default)]
@@ -88,23 +88,6 @@ impl View {
 fn has_no_valid_listener(found: &GatewayResolution) -> bool {
     let refusal = found.refusal.as_ref();
     refusal.is_some_and(|refusal| refusal.reason == Reason::ListenersNotValid)
-}
-
-/// Why nothing may be concluded from this snapshot at all: something that decides routes was not read.
-pub(super) fn unreadable(snapshot: &ClusterSnapshot) -> Option<String> {
-    fn reason<T>(kind: &str, reading: &Reading<T>) -> Option<String> {
-        match reading {
-            Reading::Unknown(reason) => Some(format!("{kind} could not be read: {reason}")),
-            Reading::Known(_) | Reading::Absent => None,
-        }
-    }
-    reason("GatewayClasses", &snapshot.classes)
-        .or_else(|| reason("Gateways", &snapshot.gateways))
-        .or_else(|| reason("routes", &snapshot.routes))
-        .or_else(|| reason("ReferenceGrants", &snapshot.grants))
-        .or_else(|| reason("Services", &snapshot.services))
-        .or_else(|| reason("EndpointSlices", &snapshot.endpoint_slices))
-        .or_else(|| reason("Namespaces", &snapshot.namespaces))
 }
 
 /// Whether what is not in the snapshot does not exist. A kind that is absent (its CRD is gone) proves no

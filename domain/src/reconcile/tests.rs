@@ -32,6 +32,7 @@ fn rules(snapshot: &ClusterSnapshot, _: &str) -> Resolution {
     let gateways = ours.map(|gateway| (gateway.key.clone(), judged(snapshot, gateway)));
     Resolution {
         gateways: gateways.collect(),
+        unread: attachment::resolve(snapshot, "").unread,
         ..Resolution::default()
     }
 }

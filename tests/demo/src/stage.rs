@@ -149,7 +149,7 @@ https://{HOSTNAME} is served through the tunnel. In another terminal:
   curl --cacert {ca} --connect-to {HOSTNAME}:443:{https} https://{HOSTNAME}/hello
 
   The records and calls at the API:  {api}
-  The statuses:                      target/debug/cfgw standalone status --state {state}
+  The statuses:                      cargo run -qp app -- standalone status --state {state}
   Something to change:               {manifests}/quickstart.yaml
       (name my-service-v2 instead of my-service, save, and ask again)
 

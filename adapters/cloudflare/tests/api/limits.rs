@@ -92,7 +92,7 @@ async fn a_used_up_budget_is_told_without_a_request() {
         .mount(&server)
         .await;
     let settings = ClientSettings {
-        requests_per_window: 20,
+        requests_per_window: 4,
         ..settings(base_url(&server))
     };
     let (api, log) = logged(&settings);
@@ -127,7 +127,7 @@ async fn clients_of_one_account_share_a_budget() {
         .mount(&server)
         .await;
     let settings = ClientSettings {
-        requests_per_window: 20,
+        requests_per_window: 4,
         ..settings(base_url(&server))
     };
     let client = CloudflareClient::new(&settings).unwrap();

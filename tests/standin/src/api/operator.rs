@@ -1,16 +1,20 @@
 //! `/standin`: what the stand-in knows, and its switches. Cloudflare has nothing like it.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, Redirect};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::cloud::{Call, Cloud, Fault, ListLag, RateLimit, Tunnel};
+use crate::cloud::{Call, Cloud, ConnectionRecord, Fault, ListLag, RateLimit, Tunnel};
 
 /// Calls shown on the page for people.
 const CALLS_SHOWN: usize = 50;
@@ -26,6 +30,7 @@ pub(super) fn routes() -> Router<Cloud> {
             "/standin/faults",
             get(faults).post(inject).delete(clear_faults),
         )
+        .route("/standin/connections", post(pretend_connections))
         .route("/standin/list-lag", put(set_list_lag))
         .route("/standin/rate-limit", put(set_rate_limit))
 }
@@ -50,6 +55,38 @@ async fn inject(State(cloud): State<Cloud>, Json(fault): Json<Fault>) -> StatusC
 
 async fn clear_faults(State(cloud): State<Cloud>) -> StatusCode {
     cloud.clear_faults();
+    StatusCode::NO_CONTENT
+}
+
+/// A connector that is only claimed to be there.
+#[derive(Deserialize)]
+struct PretendedConnector {
+    tunnel: Uuid,
+    connector: Uuid,
+    /// How many connections it holds.
+    count: u8,
+}
+
+/// Books connections that no connector holds, so that what the API says about connections can be
+/// looked at without one. No request goes through them.
+async fn pretend_connections(
+    State(cloud): State<Cloud>,
+    Json(pretended): Json<PretendedConnector>,
+) -> StatusCode {
+    for index in 0..pretended.count {
+        cloud.connected(ConnectionRecord {
+            connection: Uuid::new_v4(),
+            tunnel: pretended.tunnel,
+            connector: pretended.connector,
+            index,
+            colo: "sim01".to_owned(),
+            client_version: "pretended".to_owned(),
+            arch: "linux_amd64".to_owned(),
+            features: Vec::new(),
+            origin_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            opened_at: Timestamp::now(),
+        });
+    }
     StatusCode::NO_CONTENT
 }
 

@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -57,6 +58,13 @@ pub(super) async fn list(
                 .map_err(|_| ApiError::bad_request(1_001, "is_deleted must be true or false"))?,
         ),
     };
+    let existed_at = match given("existed_at").map(|text| text.parse::<Timestamp>()) {
+        None => None,
+        Some(Ok(time)) => Some(time),
+        Some(Err(_)) => {
+            return Err(ApiError::bad_request(1_001, "existed_at must be a time"));
+        }
+    };
     let mut tunnels = cloud.list_tunnels(&account);
     tunnels.retain(|tunnel| {
         deleted.is_none_or(|wanted| tunnel.deleted_at.is_some() == wanted)
@@ -65,8 +73,14 @@ pub(super) async fn list(
             && given("include_prefix").is_none_or(|prefix| tunnel.name.starts_with(prefix))
             && given("exclude_prefix").is_none_or(|prefix| !tunnel.name.starts_with(prefix))
             && given("status").is_none_or(|status| status_of(&cloud, tunnel) == status)
+            && existed_at.is_none_or(|time| existed(tunnel, time))
     });
     Ok(Reply::page(&tunnels, page, |tunnel| show(&cloud, tunnel)))
+}
+
+/// Whether it was created, and not deleted, before that time.
+fn existed(tunnel: &Tunnel, time: Timestamp) -> bool {
+    tunnel.created_at < time && tunnel.deleted_at.is_none_or(|deleted| deleted >= time)
 }
 
 /// `POST …/cfd_tunnel`. The answer holds the secret, as Cloudflare's does.

@@ -22,10 +22,11 @@ pub(super) async fn list(
         let filter = params.get(key).map(String::as_str);
         filter.is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
     };
+    let name = params.get("name").map(|filter| NameFilter::read(filter));
     let mut zones = cloud.zones();
     zones.retain(|zone| {
         caller.sees(zone)
-            && wanted("name", &zone.name)
+            && name.as_ref().is_none_or(|name| name.holds(&zone.name))
             && wanted("account.id", &zone.account)
             && wanted("status", zone.status.as_str())
     });
@@ -36,6 +37,47 @@ pub(super) async fn list(
     Ok(Reply::page(&zones, page, |zone| {
         show(zone, cloud.account(&zone.account).as_ref())
     }))
+}
+
+/// A condition on a zone's name, like `starts_with:shop`. Cloudflare API documentation: "List Zones".
+struct NameFilter<'a> {
+    holds: fn(&str, &str) -> bool,
+    minds_case: bool,
+    text: &'a str,
+}
+
+impl<'a> NameFilter<'a> {
+    /// No domain has a colon, so what has none is a name.
+    fn read(filter: &'a str) -> Self {
+        let (operator, text) = filter.split_once(':').unwrap_or(("equal", filter));
+        let (kind, minds_case) = match operator.strip_suffix("_case_sensitive") {
+            Some(kind) => (kind, true),
+            None => (operator, false),
+        };
+        let holds: fn(&str, &str) -> bool = match kind {
+            "equal" => |name, text| name == text,
+            "not_equal" => |name, text| name != text,
+            "starts_with" => |name, text| name.starts_with(text),
+            "ends_with" => |name, text| name.ends_with(text),
+            "contains" => |name, text| name.contains(text),
+            _ => |_, _| false,
+        };
+        Self {
+            holds,
+            minds_case,
+            text,
+        }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        match self.minds_case {
+            true => (self.holds)(name, self.text),
+            false => {
+                let (name, text) = (name.to_ascii_lowercase(), self.text.to_ascii_lowercase());
+                (self.holds)(&name, &text)
+            }
+        }
+    }
 }
 
 /// `GET /zones/{zone}`.

@@ -5,12 +5,17 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+
+/// How long the other side may take to end a stream that has been ended on this side.
+const LINGER: Duration = Duration::from_secs(2);
 
 const WHOLE: u8 = 0;
 const FROZEN: u8 = 1;
@@ -76,6 +81,19 @@ fn reset(stream: &TlsStream<TcpStream>) {
     let _ = stream.get_ref().0.set_zero_linger();
 }
 
+/// Ends a stream, but reads on until the other side has ended it too: what it still sends to a socket
+/// that is closed already would be answered by a reset (RFC 9112, section 9.6).
+fn linger(mut stream: TlsStream<TcpStream>) {
+    let Ok(runtime) = Handle::try_current() else {
+        return;
+    };
+    runtime.spawn(tokio::time::timeout(LINGER, async move {
+        // Whatever goes wrong now, the stream ends.
+        let _ = stream.shutdown().await;
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    }));
+}
+
 /// A TLS stream with a [`Switch`].
 pub(super) struct Line {
     stream: Option<TlsStream<TcpStream>>,
@@ -111,7 +129,7 @@ impl Drop for Line {
         match self.switch.position.load(Ordering::Acquire) {
             FROZEN => self.switch.park(stream),
             CUT => reset(&stream),
-            _ => {}
+            _ => linger(stream),
         }
         self.switch.released.cancel();
     }

@@ -93,3 +93,24 @@ async fn faults_are_set_and_cleared_over_http() {
     assert_eq!(limit.send().await.unwrap().status(), 204);
     assert_eq!(site.get("/zones").await.refusal(), (429, 971));
 }
+
+#[tokio::test]
+async fn connections_can_be_pretended_without_a_connector() {
+    let site = Site::start().await;
+    let tunnel = site.tunnel("one").await;
+    let connector = uuid::Uuid::new_v4();
+    let answer = reqwest::Client::new()
+        .post(format!("{}connections", site.standin.operator_url()))
+        .json(&json!({ "tunnel": tunnel, "connector": connector, "count": 4 }))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 204);
+    let listed = site
+        .get(&site.tunnels(&format!("/{tunnel}/connections")))
+        .await;
+    assert_eq!(listed.result()[0]["id"], connector.to_string());
+    assert_eq!(listed.result()[0]["conns"].as_array().unwrap().len(), 4);
+    let shown = site.get(&site.tunnels(&format!("/{tunnel}"))).await;
+    assert_eq!(shown.result()["status"], "healthy");
+}

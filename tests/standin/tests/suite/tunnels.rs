@@ -214,3 +214,26 @@ async fn a_configuration_is_checked_versioned_and_told_to_the_edge() {
     }
     assert_eq!(site.cloud().configuration(uuid).unwrap().version, 2);
 }
+
+#[tokio::test]
+async fn tunnels_are_listed_by_when_they_existed() {
+    let site = Site::start().await;
+    let kept = site.tunnel("kept").await;
+    let gone = site.tunnel("gone").await;
+    site.call("DELETE", &site.tunnels(&format!("/{gone}")), None)
+        .await
+        .result();
+    for (time, expected) in [
+        ("2001-01-01T00:00:00Z", vec![]),
+        ("2999-01-01T00:00:00Z", vec![kept.as_str()]),
+    ] {
+        let answer = site
+            .get(&site.tunnels(&format!("?existed_at={time}")))
+            .await;
+        let shown = answer.result().as_array().unwrap().clone();
+        let ids: Vec<_> = shown.iter().map(|t| t["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{time}");
+    }
+    let answer = site.get(&site.tunnels("?existed_at=yesterday")).await;
+    assert_eq!(answer.refusal(), (400, 1_001));
+}

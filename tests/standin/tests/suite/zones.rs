@@ -37,6 +37,32 @@ async fn zones_are_listed_in_pages_and_by_filter() {
 }
 
 #[tokio::test]
+async fn a_filter_on_the_name_of_zones_can_begin_with_an_operator() {
+    let site = Site::start().await;
+    for name in ["shop.org", "shop.net", "workshop.org"] {
+        site.cloud().add_zone(ACCOUNT_ID, name);
+    }
+    for (filter, expected) in [
+        ("equal:SHOP.org", vec!["shop.org"]),
+        (
+            "not_equal:example.com",
+            vec!["shop.net", "shop.org", "workshop.org"],
+        ),
+        ("starts_with:Shop", vec!["shop.net", "shop.org"]),
+        ("starts_with_case_sensitive:Shop", vec![]),
+        ("ends_with:shop.org", vec!["shop.org", "workshop.org"]),
+        ("ends_with_case_sensitive:.net", vec!["shop.net"]),
+        ("contains:ksh", vec!["workshop.org"]),
+        ("sounds_like:shop", vec![]),
+    ] {
+        let answer = site.get(&format!("/zones?name={filter}")).await;
+        let shown = answer.result().as_array().unwrap().clone();
+        let names: Vec<_> = shown.iter().map(|z| z["name"].as_str().unwrap()).collect();
+        assert_eq!(names, expected, "{filter}");
+    }
+}
+
+#[tokio::test]
 async fn a_zone_tells_its_account_and_plan() {
     let site = Site::start().await;
     let answer = site.get(&format!("/zones/{}", site.zone)).await;

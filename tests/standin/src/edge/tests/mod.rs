@@ -81,8 +81,10 @@ impl World {
             created_on: Timestamp::now(),
             modified_on: Timestamp::now(),
         };
-        self.cloud
-            .change(|state| state.zones.get_mut(&self.zone).unwrap().records.put(record));
+        self.cloud.change(|state| {
+            let zone = state.zones.get_mut(&self.zone).unwrap();
+            Arc::make_mut(&mut zone.records).put(record);
+        });
     }
 
     /// Puts a version of the tunnel's configuration.
