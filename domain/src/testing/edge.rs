@@ -48,8 +48,8 @@ impl FakeEdge {
     }
 
     /// Lets the edge hold something for a Gateway, as an earlier process would have left it.
-    pub fn leave(&self, intent: EdgeIntent) {
-        self.0.lock().expect("lock").apply(&intent);
+    pub fn leave(&self, intent: &EdgeIntent) {
+        self.0.lock().expect("lock").apply(intent);
     }
 
     /// Lets a name come to nothing from now on, whoever asks for it (a record of somebody else, no zone, a
