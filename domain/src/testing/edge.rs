@@ -47,6 +47,11 @@ impl FakeEdge {
         self.0.lock().expect("lock").held.get(gateway).cloned()
     }
 
+    /// Lets the edge hold something for a Gateway, as an earlier process would have left it.
+    pub fn leave(&self, intent: &EdgeIntent) {
+        self.0.lock().expect("lock").apply(intent);
+    }
+
     /// Lets a name come to nothing from now on, whoever asks for it (a record of somebody else, no zone, a
     /// missing permission), or no longer.
     pub fn stand_in_the_way(&self, hostname: Hostname, outcome: Option<HostnameOutcome>) {

@@ -18,7 +18,10 @@ use standin::cloud::{
 use uuid::Uuid;
 
 /// The one account. Its one token is [`token`].
-pub(super) const ACCOUNT: &str = "acme";
+pub(super) const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+/// Somebody else's account.
+const OTHER_ACCOUNT: &str = "fedcba9876543210fedcba9876543210";
 
 /// The account's one zone.
 pub(super) const ZONE: &str = "example.com";
@@ -160,11 +163,11 @@ impl Cloudflare for StandIn {
 
     fn add_zone_of_another_account(&self, name: &str) -> ZoneId {
         self.cloud.add_account(Account {
-            id: "umbrella".to_owned(),
+            id: OTHER_ACCOUNT.to_owned(),
             name: "Umbrella".to_owned(),
             plan: Plan::Free,
         });
-        ZoneId::new(self.cloud.add_zone("umbrella", name))
+        ZoneId::new(self.cloud.add_zone(OTHER_ACCOUNT, name))
     }
 
     fn add_record(&self, data: RecordData) -> RecordId {
@@ -260,7 +263,9 @@ impl Cloudflare for StandIn {
 
 /// The fake.
 pub(super) fn in_memory_cloudflare() -> FakeCloudflare {
-    FakeCloudflare::with_zones(&[ZONE])
+    let fake = FakeCloudflare::default();
+    fake.add_zone(ACCOUNT, ZONE);
+    fake
 }
 
 const TUNNEL_CALLS: [ApiCall; 9] = [
@@ -298,7 +303,7 @@ impl Cloudflare for FakeCloudflare {
     }
 
     fn add_zone_of_another_account(&self, name: &str) -> ZoneId {
-        self.add_zone("umbrella", name)
+        self.add_zone(OTHER_ACCOUNT, name)
     }
 
     fn add_record(&self, data: RecordData) -> RecordId {

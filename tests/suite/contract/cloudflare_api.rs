@@ -85,8 +85,9 @@ async fn a_new_tunnel_is_remotely_configured_and_listed(cloudflare: impl Cloudfl
     let made = api.create_tunnel("cfgw-one").await.unwrap();
     assert_eq!(made.name, "cfgw-one");
     assert!(made.remotely_configured);
-    assert_eq!(api.tunnels("").await.unwrap(), std::slice::from_ref(&made));
-    assert!(api.connectors(made.id).await.unwrap().is_empty());
+    let id = made.id;
+    assert_eq!(api.tunnels("").await.unwrap(), [made]);
+    assert!(api.connectors(id).await.unwrap().is_empty());
 }
 
 async fn tunnels_are_listed_by_the_start_of_their_names(cloudflare: impl Cloudflare) {

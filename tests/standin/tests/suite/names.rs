@@ -164,23 +164,21 @@ async fn a_name_changes_with_its_record_at_once() {
 async fn connectors_find_the_edge_by_srv_in_two_regions() {
     let site = Site::start().await;
     let service = "_v2-origintunneld._tcp.argotunnel.com";
+    let port = site.standin.edge().tunnel_addresses()[0].port();
     assert_eq!(
         ask(&site, service, RecordType::SRV).await,
-        [
-            "SRV 1 1 7844 region1.v2.argotunnel.com.",
-            "SRV 1 1 7844 region2.v2.argotunnel.com.",
-        ]
+        ["region1", "region2"].map(|region| format!("SRV 1 1 {port} {region}.v2.argotunnel.com."))
     );
     for (name, kind, answer) in [
         (
             "region1.v2.argotunnel.com",
             RecordType::A,
-            vec!["A 127.0.0.1", "A 127.0.0.3"],
+            vec!["A 127.0.1.1", "A 127.0.1.3"],
         ),
         (
             "region2.v2.argotunnel.com",
             RecordType::A,
-            vec!["A 127.0.0.2", "A 127.0.0.4"],
+            vec!["A 127.0.1.2", "A 127.0.1.4"],
         ),
         (
             "region1.v2.argotunnel.com",

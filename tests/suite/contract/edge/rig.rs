@@ -1,0 +1,265 @@
+//! Edges for the suite, each with the world around it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::edge::direct::DirectEdge;
+use domain::edge::objects::{RecordBatch, RecordData};
+use domain::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
+use domain::ports::{CloudflareAccounts, Edge};
+use domain::testing::{FakeEdge, FixedEntropy, StaticCredentials};
+use domain::{InstallationName, ObjectKey};
+
+use crate::contract::cloudflare::{ACCOUNT, Cloudflare, Lacking, api_of};
+use crate::contract::{gateway, hostname};
+
+pub(super) const APP: &str = "app.example.com";
+pub(super) const SHOP: &str = "shop.example.com";
+pub(super) const WILD: &str = "*.example.com";
+/// A name in no zone of the account.
+pub(super) const OUTSIDE: &str = "app.example.invalid";
+
+/// An edge whose one zone is `example.com`, and the ways in which the world around it changes.
+#[async_trait]
+pub(super) trait Rig: Send + Sync {
+    fn edge(&self) -> &dyn Edge;
+
+    /// The edge as a new process has it, which remembers nothing.
+    fn new_process(&self) -> Arc<dyn Edge>;
+
+    /// The edge of another installation of this software with the same credentials.
+    fn other_installation(&self) -> Arc<dyn Edge>;
+
+    /// Names of `example.com` that lead to a tunnel, with the tunnel's address.
+    async fn names(&self) -> BTreeMap<String, String>;
+
+    /// Somebody writes a record by hand.
+    fn write_foreign_record(&self, name: &str);
+
+    /// Somebody removes it.
+    async fn remove_foreign_record(&self, name: &str);
+
+    /// The foreign record, every field of it.
+    async fn foreign_record(&self, name: &str) -> String;
+
+    /// A proxy of the Gateway, whose tunnel this is, joins it.
+    fn connect(&self, status: &EdgeStatus);
+
+    fn take_credentials_away(&self, gateway: &ObjectKey);
+
+    /// The token may not read or edit DNS records from now on.
+    fn forbid_dns(&self);
+
+    fn cut_off(&self);
+
+    fn mend(&self);
+}
+
+/// What makes an edge over a Cloudflare.
+pub(super) type Make = fn(Parts) -> Arc<dyn Edge>;
+
+pub(super) struct Parts {
+    accounts: Arc<dyn CloudflareAccounts>,
+    credentials: Arc<StaticCredentials>,
+    installation: InstallationName,
+}
+
+pub(super) fn direct(parts: Parts) -> Arc<dyn Edge> {
+    let entropy = Arc::new(FixedEntropy::default());
+    Arc::new(DirectEdge::new(
+        parts.accounts,
+        parts.credentials,
+        entropy,
+        parts.installation,
+    ))
+}
+
+/// An edge that stands before a Cloudflare.
+pub(super) struct Behind<C> {
+    cloudflare: C,
+    credentials: Arc<StaticCredentials>,
+    make: Make,
+    edge: Arc<dyn Edge>,
+}
+
+impl<C: Cloudflare> Behind<C> {
+    pub(super) fn new(cloudflare: C, make: Make) -> Self {
+        let credentials = Arc::new(StaticCredentials::default());
+        for name in ["one", "other"] {
+            credentials.set(Some(gateway(name)), Some(ACCOUNT));
+        }
+        let edge = made(&cloudflare, &credentials, make, "home");
+        Self {
+            cloudflare,
+            credentials,
+            make,
+            edge,
+        }
+    }
+}
+
+fn made(
+    cloudflare: &impl Cloudflare,
+    credentials: &Arc<StaticCredentials>,
+    make: Make,
+    installation: &str,
+) -> Arc<dyn Edge> {
+    make(Parts {
+        accounts: cloudflare.accounts(),
+        credentials: credentials.clone(),
+        installation: InstallationName::parse(installation).expect("a DNS label"),
+    })
+}
+
+#[async_trait]
+impl<C: Cloudflare> Rig for Behind<C> {
+    fn edge(&self) -> &dyn Edge {
+        &*self.edge
+    }
+
+    fn new_process(&self) -> Arc<dyn Edge> {
+        made(&self.cloudflare, &self.credentials, self.make, "home")
+    }
+
+    fn other_installation(&self) -> Arc<dyn Edge> {
+        made(&self.cloudflare, &self.credentials, self.make, "away")
+    }
+
+    async fn names(&self) -> BTreeMap<String, String> {
+        let zone = self.cloudflare.zone();
+        let records = api_of(&self.cloudflare).records(&zone).await.unwrap();
+        records
+            .into_iter()
+            .filter(|record| record.data.content.ends_with(".cfargotunnel.com"))
+            .map(|record| (record.data.name, record.data.content))
+            .collect()
+    }
+
+    fn write_foreign_record(&self, name: &str) {
+        self.cloudflare.add_record(RecordData {
+            name: name.to_owned(),
+            kind: "A".to_owned(),
+            content: "192.0.2.1".to_owned(),
+            proxied: true,
+            ttl: 1,
+            comment: "by hand".to_owned(),
+        });
+    }
+
+    async fn remove_foreign_record(&self, name: &str) {
+        let api = api_of(&self.cloudflare);
+        let zone = self.cloudflare.zone();
+        let mut records = api.records(&zone).await.unwrap();
+        records.retain(|record| record.data.name == name);
+        let batch = RecordBatch {
+            deletes: records.into_iter().map(|record| record.id).collect(),
+            ..RecordBatch::default()
+        };
+        api.change_records(&zone, &batch).await.unwrap();
+    }
+
+    async fn foreign_record(&self, name: &str) -> String {
+        let zone = self.cloudflare.zone();
+        let mut records = api_of(&self.cloudflare).records(&zone).await.unwrap();
+        records.retain(|record| record.data.name == name);
+        format!("{records:?}")
+    }
+
+    fn connect(&self, status: &EdgeStatus) {
+        self.cloudflare.connect(status.tunnels[0].id);
+    }
+
+    fn take_credentials_away(&self, gateway: &ObjectKey) {
+        self.credentials.set(Some(gateway.clone()), None);
+    }
+
+    fn forbid_dns(&self) {
+        self.cloudflare.restrict(Lacking::Dns);
+    }
+
+    fn cut_off(&self) {
+        self.cloudflare.cut_off();
+    }
+
+    fn mend(&self) {
+        self.cloudflare.mend();
+    }
+}
+
+/// The fake, which plays an edge without a Cloudflare behind it.
+pub(super) struct InMemory {
+    edge: Arc<FakeEdge>,
+    elsewhere: Arc<FakeEdge>,
+}
+
+impl InMemory {
+    pub(super) fn new() -> Self {
+        let edge = Arc::new(FakeEdge::default());
+        edge.stand_in_the_way(hostname(OUTSIDE), Some(HostnameOutcome::NoZone));
+        Self {
+            edge,
+            elsewhere: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Rig for InMemory {
+    fn edge(&self) -> &dyn Edge {
+        &*self.edge
+    }
+
+    fn new_process(&self) -> Arc<dyn Edge> {
+        self.edge.clone()
+    }
+
+    fn other_installation(&self) -> Arc<dyn Edge> {
+        self.elsewhere.clone()
+    }
+
+    async fn names(&self) -> BTreeMap<String, String> {
+        let records = self.edge.records().into_iter();
+        records
+            .map(|(name, tunnel)| (name.to_string(), tunnel.address()))
+            .collect()
+    }
+
+    fn write_foreign_record(&self, name: &str) {
+        let found = "A record 192.0.2.1".to_owned();
+        let conflict = HostnameOutcome::Conflict { found };
+        self.edge.stand_in_the_way(hostname(name), Some(conflict));
+    }
+
+    async fn remove_foreign_record(&self, name: &str) {
+        self.edge.stand_in_the_way(hostname(name), None);
+    }
+
+    async fn foreign_record(&self, name: &str) -> String {
+        format!("{:?}", self.edge.records().get(&hostname(name)))
+    }
+
+    fn connect(&self, _status: &EdgeStatus) {}
+
+    fn take_credentials_away(&self, gateway: &ObjectKey) {
+        let refusal = EdgeError::new(EdgeErrorKind::Credentials, "no credentials");
+        self.edge.fail(Some(gateway.clone()), Some(refusal));
+    }
+
+    fn forbid_dns(&self) {
+        let forbidden = HostnameOutcome::Forbidden {
+            message: "DNS".to_owned(),
+        };
+        let name = hostname(APP);
+        self.edge.stand_in_the_way(name, Some(forbidden));
+    }
+
+    fn cut_off(&self) {
+        let refusal = EdgeError::new(EdgeErrorKind::Unavailable, "cut off");
+        self.edge.fail(None, Some(refusal));
+    }
+
+    fn mend(&self) {
+        self.edge.fail(None, None);
+    }
+}
