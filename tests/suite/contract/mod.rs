@@ -5,8 +5,6 @@
 //! A suite has a rig, which makes the port and arranges its world, and rules, which are functions over
 //! any rig. The [`contract!`] at its top lists both; a new implementation is one more line there.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 /// Makes a module of tests for each implementation, with a test for each rule.
 macro_rules! contract {
     (@module $implementation:ident, $rig:expr, [$($rule:ident,)+]) => {
