@@ -115,6 +115,10 @@ pub trait Edge: Send + Sync {
 
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+
+    /// Another instance may have worked at the edge since the last call: what is remembered of earlier ones
+    /// proves nothing any more. No call is made.
+    fn begin_term(&self) {}
 }
 
 /// The Cloudflare credentials of a Gateway, by reference. Asked by the direct edge only.

@@ -63,7 +63,10 @@ impl Reconciler {
             return done;
         };
         // A new term may follow what another instance did: everything is stated once.
-        let new_term = self.state().stated_in.replace(term) != Some(term);
+        let new_term = self.state().begin_term(term);
+        if new_term {
+            self.ports.edge.begin_term();
+        }
         let resync = resync || new_term;
         self.search_leftovers(term, resync, &view, &mut done).await;
         let mut tried = BTreeSet::new();
@@ -157,6 +160,11 @@ impl Reconciler {
         }
         if let Err(error) = self.hold(&gateway).await {
             return done.problem(error);
+        }
+        if !self.is_published(&gateway) {
+            // Withdrawn by a route pass while it was being held.
+            done.settled = false;
+            return;
         }
         self.state().begin(view, &intent);
         let answer = self.ports.edge.reconcile(&intent).await;

@@ -136,6 +136,33 @@ impl State {
         }
     }
 
+    /// Whether this term is a new one. Then another instance may have worked in between, so nothing that is
+    /// remembered of the edge, the proxies and the holds counts any more, but for the claims that stand.
+    pub(super) fn begin_term(&mut self, term: u64) -> bool {
+        let is_new = self.stated_in.replace(term) != Some(term);
+        if is_new {
+            self.removed.clear();
+            for at_edge in self.at_edge.values_mut() {
+                at_edge.records = None;
+                at_edge.settled = false;
+                at_edge.held = false;
+                at_edge.proxy = None;
+            }
+        }
+        is_new
+    }
+
+    /// Counts a table as no longer served, before it is withdrawn: an edge pass that is under way must not
+    /// lead names to it any more. `false` where it has already begun to.
+    pub(super) fn retract(&mut self, gateway: &ObjectKey) -> bool {
+        let may = !self.at_edge.contains_key(gateway);
+        if may {
+            self.published.remove(gateway);
+            self.unpublished.insert(gateway.clone());
+        }
+        may
+    }
+
     /// Remembers what a Gateway is about to be stated with, so that a pass that is cut short is known to be
     /// unfinished.
     pub(super) fn begin(&mut self, view: &View, intent: &EdgeIntent) {

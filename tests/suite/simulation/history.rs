@@ -84,16 +84,12 @@ impl Process {
     }
 
     fn begin_edge_pass(&mut self, resync: bool) {
-        let name = &self.actor.name;
-        let told = || format!(" {name}: edge pass, resync {resync}");
-        self.actor.stage.tell(told);
-        let mut notes = self.actor.notes.lock().unwrap();
-        notes.acting_on = notes.in_force.clone();
-        drop(notes);
+        let actor = self.actor.clone();
         let reconciler = self.reconciler.clone();
-        self.edge_pass = Some(Box::pin(
-            async move { Some(reconciler.edge_pass(resync).await) },
-        ));
+        self.edge_pass = Some(Box::pin(async move {
+            actor.begin_edge_pass(resync);
+            Some(reconciler.edge_pass(resync).await)
+        }));
     }
 
     /// Goes on to the next call, in one of the passes.

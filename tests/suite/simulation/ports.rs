@@ -64,6 +64,13 @@ async fn pause() {
 }
 
 impl Actor {
+    pub fn begin_edge_pass(&self, resync: bool) {
+        let mut notes = self.notes.lock().unwrap();
+        notes.acting_on = notes.in_force.clone();
+        let told = || format!(" {}: edge pass, resync {resync}", self.name);
+        self.stage.tell(told);
+    }
+
     /// A call to a port other than Cloudflare.
     async fn port<T>(
         &self,
