@@ -48,6 +48,12 @@ pub trait Hold: Send + Sync {
 
     /// Lets it go once nothing of it is left at the edge. Idempotent.
     async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+
+    /// Gateways that are held now, of every class: one may be held from an earlier run and be another
+    /// controller's since. None where holding is not a thing.
+    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        Ok(BTreeSet::new())
+    }
 }
 
 /// Whether this instance may write.

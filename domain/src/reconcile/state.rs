@@ -183,6 +183,23 @@ impl State {
         self.removed.remove(key);
     }
 
+    /// Whether the record of a name that this intent asks for was not made or taken over yet, for a reason
+    /// that may pass.
+    pub(super) fn is_waiting(&self, intent: &EdgeIntent, hostname: &Hostname) -> bool {
+        let Some(at_edge) = self.at_edge.get(&intent.gateway) else {
+            return true;
+        };
+        at_edge.needs(intent)
+            || match &at_edge.answer {
+                None => true,
+                Some(Err(error)) => error.kind.is_transient(),
+                Some(Ok(status)) => matches!(
+                    status.hostnames.get(hostname),
+                    Some(HostnameOutcome::Unknown { .. })
+                ),
+            }
+    }
+
     /// What the statuses of a Gateway need from here.
     pub(super) fn facts(&self, gateway: &ObjectKey) -> GatewayFacts {
         let at_edge = self.at_edge.get(gateway);
@@ -243,22 +260,5 @@ impl AtEdge {
             same.prune |= stated.prune;
             same == *stated
         })
-    }
-
-    /// Whether this Gateway wants a name whose record it could not take over for a reason that may pass.
-    pub(super) fn is_waiting_for(&self, hostname: &Hostname) -> bool {
-        let stated = self.intent.as_ref();
-        let wants = stated.is_some_and(|intent| {
-            intent.hostnames.contains(hostname) && intent.dns.manages(hostname)
-        });
-        wants
-            && match &self.answer {
-                None => true,
-                Some(Err(error)) => error.kind.is_transient(),
-                Some(Ok(status)) => matches!(
-                    status.hostnames.get(hostname),
-                    Some(HostnameOutcome::Unknown { .. })
-                ),
-            }
     }
 }

@@ -223,7 +223,10 @@ impl History {
             13 | 14 if trouble.foreign_records => {
                 self.stage.change_foreign_records(&mut self.dice);
             }
-            15 | 16 if trouble.meddling => self.stage.meddle(&mut self.dice),
+            15 | 16 if trouble.meddling => {
+                let quiet = self.processes.iter().all(|p| p.edge_pass.is_none());
+                self.stage.meddle(&mut self.dice, quiet);
+            }
             17 | 18 if trouble.crashes => self.crash(),
             19 | 20 if self.stage.in_cluster => self.change_leader(),
             21 | 22 if trouble.lag => self.lag(),

@@ -143,6 +143,11 @@ impl Hold for Port {
         };
         self.0.port(|| format!("lets {gateway} go"), made).await
     }
+
+    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        let made = Hold::held(&*self.0.around.hold);
+        self.0.port(|| "asks who is held".to_owned(), made).await
+    }
 }
 
 #[async_trait]

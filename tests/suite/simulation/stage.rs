@@ -233,8 +233,9 @@ impl Stage {
         self.tell(|| format!("foreign {kind} record {name} is added"));
     }
 
-    /// Somebody changes what is ours in the dashboard.
-    pub fn meddle(&self, dice: &mut Dice) {
+    /// Somebody changes what is ours in the dashboard. A record can be made theirs only while no pass is
+    /// between reading and writing it (`quiet`): the API has no way to write only what did not change.
+    pub fn meddle(&self, dice: &mut Dice, quiet: bool) {
         let records = self.our_records();
         let tunnels = self.our_tunnels();
         if dice.chance(30) && !tunnels.is_empty() {
@@ -257,6 +258,7 @@ impl Stage {
                 self.cloudflare.edit_record(&record.id, edit);
                 self.tell(|| format!("somebody leads our record {name} elsewhere"));
             }
+            _ if !quiet || self.trouble.lag => {}
             _ => {
                 let mut data = record.data.clone();
                 data.comment = "mine now".to_owned();
