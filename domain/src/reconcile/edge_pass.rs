@@ -318,9 +318,9 @@ impl Reconciler {
         });
         let may_have = |name: &Hostname| known.as_ref().is_none_or(|known| known.contains(name));
         let intents = state.intents(view);
-        let mut others = intents
-            .values()
-            .filter(|intent| intent.gateway != *gateway && view.fate(&intent.gateway) == Fate::Serve);
+        let mut others = intents.values().filter(|intent| {
+            intent.gateway != *gateway && view.fate(&intent.gateway) == Fate::Serve
+        });
         others.any(|intent| {
             let managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));
             managed

@@ -128,7 +128,7 @@ impl Process {
             if let Poll::Ready(report) = poll(&mut pass) {
                 return report;
             }
-            self.actor.stage.check();
+            self.actor.stage.check_after_writes();
         }
         let name = &self.actor.name;
         self.actor
@@ -204,9 +204,9 @@ impl History {
             self.edit();
         }
         self.deliver_to_all();
-        for _ in 0..60 + self.dice.below(120) {
+        for _ in 0..30 + self.dice.below(80) {
             self.happening();
-            self.stage.check();
+            self.stage.check_after_writes();
             if self.stage.first_wrong().is_some() {
                 return;
             }

@@ -18,6 +18,10 @@ impl Actor {
         self.notes.lock().unwrap().acting_on.clone()
     }
 
+    fn now_wished(&self) -> Wishes {
+        Wishes::of(&self.notes.lock().unwrap().seen)
+    }
+
     /// Held before the first write at the edge.
     pub fn judge_creation(&self, name: &str) {
         let gateway = mark::gateway_of_tunnel(&INSTALLATION, name);
@@ -79,7 +83,16 @@ impl Actor {
         self.stage.require(!unread, || {
             format!("the record {name} is deleted in a zone whose read failed")
         });
-        let released = self.acting_on().releases_name(gateway, &host(name));
+        let wishes = self.acting_on();
+        let alone = self.stage.trouble.is_alone_and_sees();
+        let vanishes = alone && wishes.holder(&host(name)).is_some();
+        // Whoever was to have it may be gone by now, and its credentials with it.
+        let vanishes = vanishes && self.now_wished().holder(&host(name)).is_some();
+        self.stage.require(!vanishes, || {
+            format!("the record {name} of {gateway} is deleted, though another is to have the name")
+        });
+        // A read that lags can show a record as the Gateway's that another has taken over since.
+        let released = self.stage.trouble.lag || wishes.releases_name(gateway, &host(name));
         self.stage.require(released, || {
             format!("the record {name} of {gateway} is deleted, which was not known to be unwanted")
         });

@@ -38,7 +38,7 @@ pub struct Actor {
 #[derive(Default)]
 pub struct Notes {
     /// The snapshot of the route pass under way.
-    seen: Arc<ClusterSnapshot>,
+    pub seen: Arc<ClusterSnapshot>,
     /// What the last readable snapshot asks for.
     pub in_force: Arc<Wishes>,
     /// The same at the start of the edge pass under way.

@@ -315,7 +315,9 @@ fn unserved() -> Defect {
 }
 
 fn listener(dice: &mut Dice) -> Listener {
-    let hostname = dice.chance(40).then(|| host(*dice.pick::<&str>(&LISTENER_NAMES)));
+    let hostname = dice
+        .chance(40)
+        .then(|| host(*dice.pick::<&str>(&LISTENER_NAMES)));
     Listener {
         name: "https".to_owned(),
         hostname,

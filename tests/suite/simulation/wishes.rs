@@ -98,11 +98,12 @@ impl Wishes {
         }
     }
 
-    /// Whether a Gateway's record of this name may be deleted.
+    /// Whether a Gateway's record of this name may be deleted. Where another Gateway is to have the name, its
+    /// record should be taken over in place.
     pub fn releases_name(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
-        let leaves = self.releases(gateway);
         let serves = matches!(self.gateways.get(gateway), Some(Wish::Served { .. }));
-        (leaves || (serves && self.complete)) && self.holder(name).is_none()
+        let holds = self.holder(name) == Some(gateway);
+        self.releases(gateway) || (serves && self.complete && !holds)
     }
 }
 
