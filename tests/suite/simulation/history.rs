@@ -96,7 +96,8 @@ impl Process {
     fn step(&mut self, dice: &mut Dice) {
         if dice.chance(35) {
             match &mut self.route_pass {
-                None => self.begin_route_pass(),
+                None if dice.chance(50) => self.begin_route_pass(),
+                None => {}
                 Some(pass) => {
                     if poll(pass).is_ready() {
                         self.route_pass = None;

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Passes after the last fault until everything is as wished, the first of them a resync.
-pub const CONVERGED_WITHIN: usize = 3;
+const CONVERGED_WITHIN: usize = 3;
 
 /// Histories in every run of the tests.
 const HISTORIES: u64 = 10_000;

@@ -214,8 +214,7 @@ async fn a_kind_that_is_absent_removes_nobody() {
 #[tokio::test]
 async fn a_gateway_held_by_an_earlier_process_is_let_go_once_it_is_not_ours() {
     let bench = bench(quickstart());
-    let held = bench.hold.hold(&key("gw"));
-    held.await.unwrap();
+    bench.hold.hold(&key("gw")).await.unwrap();
     bench
         .cluster
         .change(|snapshot| gateways(snapshot)[0].class = "theirs".to_owned());
