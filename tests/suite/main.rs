@@ -6,5 +6,6 @@ mod architecture;
 mod contract;
 mod e2e;
 mod failures;
+mod simulation;
 mod timing;
 mod vectors;
