@@ -127,6 +127,12 @@ async fn connection(
         }
     };
     if let Err(error) = result {
+        let unreadable = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_parse() || error.is_parse_too_large());
+        if unreadable {
+            engine.note_refusal("what a client sent is not HTTP");
+        }
         tracing::debug!(%error, "connection of a client ended");
     }
 }
