@@ -242,7 +242,8 @@ impl Engine {
         Ok(answer(response, |_| ResponseBody::tunnel(tunnel)))
     }
 
-    fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
+    /// An answer to a request that no rule is asked about.
+    pub(crate) fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
         let response = self.refuse(refusal);
         self.metrics.unrouted.count(response.status());
         response

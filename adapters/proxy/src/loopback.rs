@@ -161,7 +161,7 @@ async fn handle(
     tunnels: &TaskTracker,
 ) -> Response<ResponseBody> {
     let Some(arrival) = arrival(&request) else {
-        return Refusal::Malformed.response();
+        return engine.unrouted(Refusal::Malformed);
     };
     if requested_upgrade(request.headers()).is_none() {
         return engine.serve(arrival, request).await;

@@ -106,7 +106,7 @@ impl Refusal {
     }
 
     /// The answer.
-    pub(crate) fn response(self) -> Response<ResponseBody> {
+    pub(super) fn response(self) -> Response<ResponseBody> {
         let mut response = Response::new(ResponseBody::text(Bytes::from_static(
             self.text().as_bytes(),
         )));
