@@ -181,8 +181,8 @@ enum IngressDocument {
 }
 
 impl StatusDocument {
-    /// The form of a status, without what a cluster may not learn: of a record in the way only its type is
-    /// told, because its content may name the tunnel of another cluster.
+    /// The form of a status, without what a cluster may not learn: a record in the way is described without
+    /// the tunnel it leads to, which may be another cluster's.
     pub fn of(status: EdgeStatus) -> Self {
         let hostnames = status.hostnames.into_iter();
         Self {
@@ -238,7 +238,7 @@ impl OutcomeDocument {
         match outcome {
             HostnameOutcome::Applied => Self::Applied,
             HostnameOutcome::Conflict { found } => Self::Conflict {
-                found: without_content(&found),
+                found: without_tunnel(&found),
             },
             HostnameOutcome::Claimed { by } => Self::Claimed {
                 by: GatewayDocument::of(&by),
@@ -263,13 +263,11 @@ impl OutcomeDocument {
     }
 }
 
-/// `A record` of `A record 192.0.2.1`.
-fn without_content(found: &str) -> String {
-    match found.split_once(" record") {
-        Some((kind, _)) if kind.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-            format!("{kind} record")
-        }
-        _ => "a record".to_owned(),
+/// What a cluster may learn of a record in its way: all, but not which tunnel it leads to.
+fn without_tunnel(found: &str) -> String {
+    match found.split_once(" record ") {
+        Some((kind, content)) if content.ends_with(".cfargotunnel.com") => format!("{kind} record"),
+        _ => found.to_owned(),
     }
 }
 

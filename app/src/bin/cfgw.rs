@@ -7,5 +7,6 @@ use clap::Parser;
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().program {
         Program::Standalone(arguments) => app::cli::standalone(arguments).await,
+        Program::Broker(arguments) => app::cli::broker(arguments).await,
     }
 }
