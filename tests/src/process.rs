@@ -26,26 +26,54 @@ fn binary() -> &'static Path {
     })
 }
 
-/// A running `cfgw standalone`; killed when dropped.
+/// A running `cfgw`; killed when dropped.
 pub struct Cfgw {
     child: Child,
     admin: SocketAddr,
 }
 
 impl Cfgw {
-    /// Starts it with settings in the environment (`CFGW_…`) and nothing else of this process's own.
+    /// Starts `cfgw standalone` with settings in the environment (`CFGW_…`) and nothing else of this
+    /// process's own.
     pub fn standalone(environment: &[(String, String)]) -> Self {
+        Self::start(&["standalone"], environment, Stdio::inherit())
+    }
+
+    /// The same with its log in a file.
+    pub fn standalone_logging_to(environment: &[(String, String)], log: &Path) -> Self {
+        let log = std::fs::File::create(log).expect("a new file");
+        Self::start(&["standalone"], environment, log.into())
+    }
+
+    /// Starts `cfgw broker` with a settings file.
+    pub fn broker(settings: &Path, listen: SocketAddr) -> Self {
+        let settings = settings.display().to_string();
+        let listen = listen.to_string();
+        let arguments = ["broker", "--config", &settings, "--listen", &listen];
+        Self::start(&arguments, &[], Stdio::inherit())
+    }
+
+    fn start(arguments: &[&str], environment: &[(String, String)], log: Stdio) -> Self {
         let admin = free_address();
         let child = Command::new(binary())
-            .arg("standalone")
+            .args(arguments)
             .args(["--admin", &admin.to_string()])
             .env_clear()
             .envs(environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .expect("cfgw starts");
         Self { child, admin }
+    }
+
+    /// Its environment and its command line, as the system shows them.
+    pub fn environment_and_arguments(&self) -> String {
+        let id = self.child.id().expect("it still runs");
+        let read = |file| std::fs::read(format!("/proc/{id}/{file}")).expect("Linux has /proc");
+        let bytes = [read("environ"), read("cmdline")].concat();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits until `/readyz` says so.

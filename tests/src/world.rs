@@ -182,6 +182,43 @@ impl World {
         cfgw
     }
 
+    /// Starts `cfgw standalone` behind a broker and waits until it is ready. It knows nothing of the Cloudflare
+    /// API; its log goes to a file among [`World::files_of_the_cluster`].
+    pub async fn cfgw_behind(&self, broker: &str, token: &str) -> Cfgw {
+        let path = |name: &str| self.dir.path().join(name);
+        std::fs::write(path("cluster-token"), token).expect("a new file");
+        let mut settings = self.settings("state");
+        settings.retain(|(key, _)| !key.contains("CLOUDFLARE"));
+        let token_file = path("cluster-token").display().to_string();
+        let of_broker = [
+            ("EDGE__BACKEND", "broker".to_owned()),
+            ("EDGE__BROKER__URL", broker.to_owned()),
+            ("EDGE__BROKER__TOKEN_FILE", token_file),
+            ("EDGE__BROKER__REQUEST_TIMEOUT", "5s".to_owned()),
+            ("LOG__FILTER", "debug".to_owned()),
+        ];
+        settings.extend(of_broker.map(|(key, value)| (format!("CFGW_{key}"), value)));
+        let cfgw = Cfgw::standalone_logging_to(&settings, &path("cfgw.log"));
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
+    /// Every file of the cluster's side with its text: manifests, statuses, settings, log.
+    pub fn files_of_the_cluster(&self) -> Vec<(PathBuf, String)> {
+        let (mut folders, mut files) = (vec![self.dir.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(bytes) = std::fs::read(&path) {
+                    files.push((path, String::from_utf8_lossy(&bytes).into_owned()));
+                }
+            }
+        }
+        files
+    }
+
     fn settings(&self, state: &str) -> Vec<(String, String)> {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         let edge: Vec<_> = self
