@@ -97,7 +97,7 @@ pub struct StandaloneFlags {
 #[derive(Debug, Default, Args, Serialize)]
 pub struct AdminFlags {
     /// Address for health, readiness and metrics.
-    #[arg(long = "admin", global = true, value_name = "ADDRESS")]
+    #[arg(id = "admin", long = "admin", global = true, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }
@@ -144,4 +144,14 @@ fn order_to_stop() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_argument_is_in_the_way_of_another() {
+        super::Cli::command().debug_assert();
+    }
 }
