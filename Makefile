@@ -4,8 +4,8 @@
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits.
-	@tests/demo/run $(if $(CHECK),--check)
+demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits, EDGE=broker goes through a broker.
+	@tests/demo/run $(if $(CHECK),--check) $(if $(EDGE),--edge $(EDGE))
 
 test: ## Every check: format, lints, licences, docs, unit, contract and end-to-end tests, the demo.
 	@tests/run

@@ -26,7 +26,7 @@ fn binary() -> &'static Path {
     })
 }
 
-/// A running `cfgw standalone`; killed when dropped. What it logs goes to a file, whose end is shown where
+/// A running `cfgw`; killed when dropped. What it logs goes to a file, whose end is shown where
 /// the test fails.
 pub struct Cfgw {
     child: Child,
@@ -49,9 +49,22 @@ impl Drop for Cfgw {
 }
 
 impl Cfgw {
-    /// Starts it with settings in the environment (`CFGW_…`) and nothing else of this process's own. Its
-    /// standard error is added to the file `log`.
+    /// Starts `cfgw standalone` with settings in the environment (`CFGW_…`) and nothing else of this
+    /// process's own. What it prints is added to the file `log`.
     pub fn standalone(environment: &[(String, String)], log: PathBuf) -> Self {
+        Self::start(&["standalone"], environment, log)
+    }
+
+    /// Starts `cfgw broker` with a settings file; it logs beside that.
+    pub fn broker(settings: &Path, listen: SocketAddr) -> Self {
+        let log = settings.with_extension("log");
+        let settings = settings.display().to_string();
+        let listen = listen.to_string();
+        let arguments = ["broker", "--config", &settings, "--listen", &listen];
+        Self::start(&arguments, &[], log)
+    }
+
+    fn start(arguments: &[&str], environment: &[(String, String)], log: PathBuf) -> Self {
         let admin = free_address();
         let stderr = std::fs::File::options()
             .create(true)
@@ -59,7 +72,7 @@ impl Cfgw {
             .open(&log)
             .expect("a file for the log");
         let child = Command::new(binary())
-            .arg("standalone")
+            .args(arguments)
             .args(["--admin", &admin.to_string()])
             .env_clear()
             .envs(environment.iter().map(|(key, value)| (key, value)))
@@ -70,6 +83,14 @@ impl Cfgw {
             .spawn()
             .expect("cfgw starts");
         Self { child, admin, log }
+    }
+
+    /// Its environment and its command line, as the system shows them.
+    pub fn environment_and_arguments(&self) -> String {
+        let id = self.child.id().expect("it still runs");
+        let read = |file| std::fs::read(format!("/proc/{id}/{file}")).expect("Linux has /proc");
+        let bytes = [read("environ"), read("cmdline")].concat();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits until `/readyz` says so.

@@ -187,23 +187,12 @@ impl World {
         self.dir.path().join(format!("{state}.log"))
     }
 
-    /// Everything that the program has written: logs, state, and whatever else is in the world's folder
-    /// beside the manifests. File by file, by its path.
+    /// Everything that the program has written: all files of its side but the manifests.
     pub fn written(&self) -> Vec<(PathBuf, String)> {
-        let mut written = Vec::new();
-        let mut folders = vec![self.dir.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a folder of the world") {
-                let path = entry.expect("an entry of a folder").path();
-                if path.is_dir() && path.file_name().is_none_or(|name| name != "manifests") {
-                    folders.push(path);
-                } else if path.is_file() {
-                    let bytes = std::fs::read(&path).unwrap_or_default();
-                    written.push((path, String::from_utf8_lossy(&bytes).into_owned()));
-                }
-            }
-        }
-        written
+        let manifests = self.dir.path().join("manifests");
+        let mut files = self.files_of_the_cluster();
+        files.retain(|(path, _)| !path.starts_with(&manifests));
+        files
     }
 
     /// The connector tokens of all tunnels that are not deleted.
@@ -212,6 +201,43 @@ impl World {
         all.filter(|tunnel| tunnel.deleted_at.is_none())
             .map(|tunnel| tunnel.token())
             .collect()
+    }
+
+    /// Starts `cfgw standalone` behind a broker and waits until it is ready. It knows nothing of the Cloudflare
+    /// API; its log goes to a file among [`World::files_of_the_cluster`].
+    pub async fn cfgw_behind(&self, broker: &str, token: &str) -> Cfgw {
+        let path = |name: &str| self.dir.path().join(name);
+        std::fs::write(path("cluster-token"), token).expect("a new file");
+        let mut settings = self.settings("state");
+        settings.retain(|(key, _)| !key.contains("CLOUDFLARE"));
+        let token_file = path("cluster-token").display().to_string();
+        let of_broker = [
+            ("EDGE__BACKEND", "broker".to_owned()),
+            ("EDGE__BROKER__URL", broker.to_owned()),
+            ("EDGE__BROKER__TOKEN_FILE", token_file),
+            ("EDGE__BROKER__REQUEST_TIMEOUT", "5s".to_owned()),
+            ("LOG__FILTER", "debug".to_owned()),
+        ];
+        settings.extend(of_broker.map(|(key, value)| (format!("CFGW_{key}"), value)));
+        let cfgw = Cfgw::standalone(&settings, self.log("state"));
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
+    /// Every file of the cluster's side with its text: manifests, statuses, settings, log.
+    pub fn files_of_the_cluster(&self) -> Vec<(PathBuf, String)> {
+        let (mut folders, mut files) = (vec![self.dir.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(bytes) = std::fs::read(&path) {
+                    files.push((path, String::from_utf8_lossy(&bytes).into_owned()));
+                }
+            }
+        }
+        files
     }
 
     fn settings(&self, state: &str) -> Vec<(String, String)> {

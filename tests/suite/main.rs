@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod broker;
 mod contract;
 mod e2e;
 mod failures;
