@@ -7,3 +7,6 @@ mod contract;
 mod e2e;
 mod failures;
 mod hostile;
+mod simulation;
+mod timing;
+mod vectors;
