@@ -55,8 +55,11 @@ pub fn canonical_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
 fn is_plain(path: &str) -> bool {
     let mut before = 0;
     path.bytes().all(|byte| {
-        let plain =
-            !matches!(byte, b'%' | b'\\') && !(before == b'/' && matches!(byte, b'/' | b'.'));
+        let plain = match byte {
+            b'%' | b'\\' => false,
+            b'/' | b'.' => before != b'/',
+            _ => true,
+        };
         before = byte;
         plain
     }) && !path.starts_with('.')

@@ -148,7 +148,6 @@ pub(super) fn table(rules: &[(&str, SocketAddr)]) -> Arc<RouteTable> {
 
 /// The proxy behind a loopback listener. Its log is that of this thread, so tests run on one thread.
 pub(super) struct Proxy {
-    pub(super) engine: Arc<Engine>,
     address: SocketAddr,
     log: Log,
     _stop: DropGuard,
@@ -160,14 +159,11 @@ impl Proxy {
         let engine = Engine::new(Limits::default(), Arc::new(GatewayMetrics::default()));
         engine.load(table(rules));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = LoopbackListener::bind(any, Arc::clone(&engine))
-            .await
-            .unwrap();
+        let listener = LoopbackListener::bind(any, engine).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(listener.serve(stop.clone()));
         Self {
-            engine,
             address,
             log,
             _stop: stop.drop_guard(),
