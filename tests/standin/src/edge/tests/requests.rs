@@ -15,7 +15,7 @@ async fn a_request_reaches_the_origin_over_every_public_protocol(world: World) {
 
     let clear = get(&world.edge, "/", "").await;
     assert_eq!(status(&clear), 200);
-    assert!(clear.ends_with("hello"), "{clear}");
+    assert!(clear.contains("hello"), "{clear}");
 
     let mut h2 = http2(&world.edge).await;
     let response = soon("an answer", h2.send_request(request2("/cookies")))

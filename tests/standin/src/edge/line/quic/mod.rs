@@ -145,12 +145,17 @@ fn control(send: SendStream, recv: RecvStream) -> Control {
     }
 }
 
-/// Carries RPC messages to the connector until the RPC system ends.
+/// Carries RPC messages to the connector until the RPC system ends, or nobody listens any more.
 async fn carry(mut messages: impl AsyncRead + Unpin, mut send: SendStream) {
-    let carried = tokio::io::copy(&mut messages, &mut send).await;
-    if let Err(error) = carried {
-        tracing::debug!(%error, "RPC stream");
+    let deaf = send.stopped();
+    tokio::select! {
+        carried = tokio::io::copy(&mut messages, &mut send) => {
+            if let Err(error) = carried {
+                tracing::debug!(%error, "RPC stream");
+            }
+            // It fails only for a stream that has ended already.
+            let _ = send.shutdown().await;
+        }
+        _ = deaf => {}
     }
-    // It fails only for a stream that has ended already.
-    let _ = send.shutdown().await;
 }
