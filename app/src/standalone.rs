@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
-use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics};
+use adapter_connector::{
+    ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics,
+};
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
 use anyhow::Context;
 use config::StandaloneSettings;
 use config::sections::{CloudflareSettings, TunnelSettings};
+use config::values::NameServers;
 use domain::InstallationName;
 use domain::edge::direct::DirectEdge;
 use domain::gateway::CONTROLLER_NAME;
@@ -38,7 +41,7 @@ impl Standalone {
     pub async fn start(settings: &StandaloneSettings) -> anyhow::Result<Self> {
         let mut registry = Registry::with_prefix("cfgw");
         let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
-            .with_context(|| format!("manifests {}", settings.manifests.display()))?;
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
         let statuses = Arc::new(Notify::new());
         let engines = Arc::new(Engines::new(
             Limits::default(),
@@ -136,7 +139,13 @@ fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result<Cloudflare
 
 fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptions> {
     let edge = match &settings.edge {
-        config::values::EdgeAddresses::Discover => EdgeAddresses::discover(),
+        config::values::EdgeAddresses::Discover => EdgeAddresses::Discover(Discovery {
+            nameservers: match &settings.name_servers {
+                NameServers::System => Vec::new(),
+                NameServers::Given(servers) => servers.clone(),
+            },
+            ..Discovery::default()
+        }),
         config::values::EdgeAddresses::Given(addresses) => EdgeAddresses::Given(addresses.clone()),
     };
     let roots = match settings.ca_file.as_deref() {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::declaration::settings;
 use crate::values::{
-    Address, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, Period, RequestBudget,
-    ServerName,
+    Address, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers, Period,
+    RequestBudget, ServerName,
 };
 
 settings! {
@@ -28,6 +28,8 @@ settings! {
     pub struct TunnelSettings {
         /// `discover` finds the edge by DNS; a list of `address:port` names it.
         edge: EdgeAddresses = EdgeAddresses::Discover,
+        /// Name servers that are asked for the edge's addresses: `system` or a list of `address:port`.
+        name_servers: NameServers = NameServers::System,
         /// Name that the edge must prove by its certificate.
         server_name: ServerName = fixed("h2.cftunnel.com"),
         /// PEM file with the root certificates of the edge; replaces the system's and Cloudflare's.

@@ -98,6 +98,7 @@ written!(
     ServerName,
     Address,
     EdgeAddresses,
+    NameServers,
     LogFilter,
     LogFormat,
     Connections,
@@ -318,43 +319,62 @@ impl fmt::Display for Address {
     }
 }
 
-/// Where the tunnel connects to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EdgeAddresses {
-    /// The addresses that Cloudflare publishes in DNS.
-    Discover,
-    /// These, of which there is at least one.
-    Given(Vec<SocketAddr>),
-}
-
-impl Written for EdgeAddresses {
-    const EXPECTED: &'static str =
-        "`discover` or a list of IP addresses with ports, such as 198.41.192.7:7844";
-    const TAKES_LISTS: bool = true;
-}
-
-impl FromStr for EdgeAddresses {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        if text == "discover" {
-            return Ok(Self::Discover);
+/// Addresses that are either found by the program or given as a list.
+macro_rules! addresses {
+    ($(#[$doc:meta])* $name:ident, $found:ident = $word:literal, $(#[$found_doc:meta])* $example:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum $name {
+            $(#[$found_doc])*
+            $found,
+            /// These, of which there is at least one.
+            Given(Vec<SocketAddr>),
         }
-        let addresses: Result<_, _> = text.split(',').map(|item| item.trim().parse()).collect();
-        addresses.map(Self::Given).map_err(|_| Unfit)
-    }
-}
 
-impl fmt::Display for EdgeAddresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Discover => f.write_str("discover"),
-            Self::Given(addresses) => {
-                let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                f.write_str(&texts.join(","))
+        impl Written for $name {
+            const EXPECTED: &'static str =
+                concat!("`", $word, "` or a list of IP addresses with ports, such as ", $example);
+            const TAKES_LISTS: bool = true;
+        }
+
+        impl FromStr for $name {
+            type Err = Unfit;
+
+            fn from_str(text: &str) -> Result<Self, Unfit> {
+                if text == $word {
+                    return Ok(Self::$found);
+                }
+                let items = text.split(',').map(|item| item.trim().parse());
+                items.collect::<Result<_, _>>().map(Self::Given).map_err(|_| Unfit)
             }
         }
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::$found => f.write_str($word),
+                    Self::Given(addresses) => {
+                        let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                        f.write_str(&texts.join(","))
+                    }
+                }
+            }
+        }
+    };
+}
+
+addresses! {
+    /// Where the tunnel connects to.
+    EdgeAddresses, Discover = "discover",
+    /// The addresses that Cloudflare publishes in DNS.
+    "198.41.192.7:7844"
+}
+
+addresses! {
+    /// Who is asked for the edge's addresses.
+    NameServers, System = "system",
+    /// The name servers of the machine.
+    "1.1.1.1:53"
 }
 
 /// Which log lines are written, as `tracing` directives.

@@ -162,7 +162,7 @@ fn a_mistake_is_told_with_key_source_and_remedy() {
             "tunnel: {egde: discover}",
             vec![],
             none(),
-            &["`tunnel.egde` (from the file FILE)", "edge, server_name"],
+            &["`tunnel.egde` (from the file FILE)", "edge, name_servers"],
         ),
         (
             "",

@@ -116,6 +116,23 @@ impl Cfgw {
     }
 }
 
+/// What `cfgw` with these arguments prints; it must succeed.
+pub async fn output(arguments: &[&str]) -> String {
+    let output = Command::new(binary())
+        .args(arguments)
+        .env_clear()
+        .output()
+        .await
+        .expect("cfgw starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
 /// An address of 127.0.0.1 that was free a moment ago.
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

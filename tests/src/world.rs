@@ -156,6 +156,20 @@ impl World {
         cfgw
     }
 
+    /// The same with settings of its own, by their environment variables.
+    pub async fn cfgw_with(&self, settings: &[(&str, String)]) -> Cfgw {
+        let mut all = self.settings("state");
+        all.retain(|(key, _)| !settings.iter().any(|(own, _)| own == key));
+        all.extend(
+            settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
+        let cfgw = Cfgw::standalone(&all);
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
     /// Starts it and does not wait.
     pub fn spawn(&self) -> Cfgw {
         Cfgw::standalone(&self.settings("state"))
@@ -188,6 +202,12 @@ impl World {
         ]
         .map(|(key, value)| (format!("CFGW_{key}"), value))
         .to_vec()
+    }
+
+    /// What `cfgw standalone status` prints.
+    pub async fn status_command(&self) -> String {
+        let state = self.state().display().to_string();
+        crate::process::output(&["standalone", "status", "--state", &state]).await
     }
 
     // Requests.

@@ -6,3 +6,4 @@ mod architecture;
 mod contract;
 mod e2e;
 mod failures;
+mod vectors;

@@ -1,5 +1,6 @@
 //! Connections to the edge come and go; requests do not notice.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tests::load::Load;
@@ -141,5 +142,28 @@ async fn the_edge_goes_away_for_ten_seconds_and_comes_back() {
     println!(
         "served again {:?} after the edge came back",
         began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_edge_is_found_by_dns_in_two_regions() {
+    let (world, _origin) = world().await;
+    let found_by_dns = [
+        ("CFGW_TUNNEL__EDGE", "discover".to_owned()),
+        (
+            "CFGW_TUNNEL__NAME_SERVERS",
+            world.standin.dns_addr().to_string(),
+        ),
+    ];
+    let _cfgw = world.cfgw_with(&found_by_dns).await;
+    world.answers("https://app.example.com/").await;
+    world.connections(4).await;
+
+    let connections = world.standin.edge().connections();
+    let dialled: BTreeSet<_> = connections.iter().map(|c| c.edge_address).collect();
+    assert_eq!(
+        dialled.len(),
+        4,
+        "each connection has an address of its own: {dialled:?}"
     );
 }

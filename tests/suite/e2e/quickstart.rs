@@ -136,3 +136,27 @@ async fn statuses_say_that_all_is_well() {
             .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_command_shows_every_object_with_its_conditions() {
+    let (world, _origin) = quickstart().await;
+    let _cfgw = world.cfgw().await;
+    world.answers("https://app.example.com/").await;
+    world
+        .condition("gateway default/my-gateway", "Programmed", |c| {
+            c.status == "True"
+        })
+        .await;
+
+    let shown = world.status_command().await;
+
+    let address = format!("{}.cfargotunnel.com", world.tunnels()[0].id);
+    for wanted in [
+        "GatewayClass cloudflare",
+        "Gateway default/my-gateway",
+        "HTTPRoute default/my-route",
+        &address,
+    ] {
+        assert!(shown.contains(wanted), "{wanted} is not in\n{shown}");
+    }
+}
