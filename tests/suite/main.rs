@@ -6,4 +6,5 @@ mod architecture;
 mod contract;
 mod e2e;
 mod failures;
+mod genuine;
 mod vectors;
