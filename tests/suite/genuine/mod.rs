@@ -12,7 +12,7 @@ use tests::process::{Cfgw, free_address};
 use tests::world::{ACCOUNT, World};
 
 use self::cloudflared::Cloudflared;
-use self::table::{APP, DEAD, GRPC, STRANGER, TRAILERS, failures};
+use self::table::{APP, DEAD, GRPC, HALF_CLOSE, STRANGER, TRAILERS, failures};
 
 /// Endpoints of the table.
 struct Origins {
@@ -29,7 +29,7 @@ impl Origins {
     }
 }
 
-/// Runs the table through genuine cloudflared; its failing rows must be these.
+/// Runs the table through genuine cloudflared; its failing rows must be these, beside [`HALF_CLOSE`].
 async fn judge_cloudflared(protocol: &str, expected: &[&str]) {
     let Some(program) = cloudflared::program() else {
         println!("NOT RUN: genuine cloudflared is absent; set CLOUDFLARED");
@@ -40,16 +40,18 @@ async fn judge_cloudflared(protocol: &str, expected: &[&str]) {
     let _running = Cloudflared::start(program, protocol, &world, &origins).await;
     world.answers(&format!("https://{APP}/")).await;
     let driver = format!("cloudflared over {protocol}");
-    assert_eq!(failures(&driver, &world.client).await, expected);
+    let mut failed = failures(&driver, &world.client).await;
+    failed.retain(|row| *row != HALF_CLOSE);
+    assert_eq!(failed, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn genuine_cloudflared_carries_everything_over_http2() {
+async fn genuine_cloudflared_carries_all_but_half_closed_websockets_over_http2() {
     judge_cloudflared("http2", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn genuine_cloudflared_carries_all_but_trailers_over_quic() {
+async fn genuine_cloudflared_carries_no_trailers_either_over_quic() {
     judge_cloudflared("quic", &[TRAILERS]).await;
 }
 

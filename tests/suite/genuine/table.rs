@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tests::client::Client;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 /// Leads to an endpoint that speaks HTTP/1.1.
@@ -29,21 +29,24 @@ const ROW_WITHIN: Duration = Duration::from_secs(90);
 /// What went wrong.
 pub(super) type Outcome = Result<(), String>;
 
+/// The row that cloudflared does not carry: when one direction of a WebSocket ends it gives up both, and
+/// what the endpoint still says is lost, unless it is faster.
+pub(super) const HALF_CLOSE: &str = "WebSocket with half-close";
+
 /// The row that QUIC cannot carry: its format has no place for trailers.
 pub(super) const TRAILERS: &str = "trailers";
 
 type Row = (&'static str, fn(&Client) -> BoxFuture<'_, Outcome>);
 
-const ROWS: [Row; 16] = [
+const ROWS: [Row; 17] = [
     ("GET", |client| get(client).boxed()),
     ("POST with a length", |client| post(client).boxed()),
     ("POST in chunks", |client| post_chunks(client).boxed()),
     ("100 MiB down", |client| down(client).boxed()),
     ("20 MiB up", |client| up(client).boxed()),
     ("first event at once", |client| events(client).boxed()),
-    ("WebSocket with half-close", |client| {
-        websocket(client).boxed()
-    }),
+    ("WebSocket", |client| websocket(client).boxed()),
+    (HALF_CLOSE, |client| half_close(client).boxed()),
     ("answer before the request ends", |client| {
         early(client).boxed()
     }),
@@ -81,10 +84,10 @@ fn url(path: &str) -> String {
 }
 
 fn must<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Outcome {
-    if found == wanted {
-        return Ok(());
+    match (found, wanted) {
+        (found, wanted) if found == wanted => Ok(()),
+        (found, wanted) => Err(format!("{what} is {found:?} and not {wanted:?}")),
     }
-    Err(format!("{what} is {found:?} and not {wanted:?}"))
 }
 
 /// Errors come from many crates, and all a row can do is to tell them.
@@ -151,7 +154,8 @@ async fn events(client: &Client) -> Outcome {
     must("the first event came long before the last", streamed, true)
 }
 
-async fn websocket(client: &Client) -> Outcome {
+/// A WebSocket to the endpoint, right after the handshake.
+async fn opened(client: &Client) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, String> {
     let mut io = client.connect(APP, "http/1.1").await?;
     let upgrade = format!(
         "GET /ws HTTP/1.1\r\nHost: {APP}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -167,12 +171,22 @@ async fn websocket(client: &Client) -> Outcome {
     // RFC 6455, section 1.3: the answer to the key above.
     let accept = "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=";
     must("the key is answered", head.contains(accept), true)?;
+    Ok(io)
+}
+
+async fn websocket(client: &Client) -> Outcome {
+    let mut io = opened(client).await?;
     for size in [1, 100, 80_000] {
         let (sent, mut echoed) = (vec![b'a'; size], vec![0; size]);
         io.write_all(&sent).await.map_err(told)?;
         io.read_exact(&mut echoed).await.map_err(told)?;
         must("the echo is the same", echoed == sent, true)?;
     }
+    Ok(())
+}
+
+async fn half_close(client: &Client) -> Outcome {
+    let mut io = opened(client).await?;
     io.shutdown().await.map_err(told)?;
     let mut rest = Vec::new();
     io.read_to_end(&mut rest).await.map_err(told)?;

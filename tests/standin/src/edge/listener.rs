@@ -118,7 +118,7 @@ impl Entrance {
             };
             let Some(incoming) = accepted else { break };
             let peer = incoming.peer();
-            self.serve(Arriving::Udp(incoming), peer);
+            self.serve(Arriving::Udp(Box::new(incoming)), peer);
         }
         endpoint.shut().await;
     }

@@ -72,7 +72,7 @@ pub(super) enum Arriving {
     /// HTTP/2 follows.
     Tcp(TcpStream),
     /// QUIC follows.
-    Udp(Incoming),
+    Udp(Box<Incoming>),
 }
 
 /// The control stream of a line.
@@ -103,7 +103,7 @@ impl Line {
                 (Self::Http2(line), control)
             }
             Arriving::Udp(incoming) => {
-                let (line, control) = QuicLine::establish(shared, incoming).await?;
+                let (line, control) = QuicLine::establish(shared, *incoming).await?;
                 (Self::Quic(line), control)
             }
         };
