@@ -7,6 +7,7 @@ mod broker;
 mod contract;
 mod e2e;
 mod failures;
+mod genuine;
 mod hostile;
 mod simulation;
 mod timing;
