@@ -180,9 +180,9 @@ where
     let written = connect::response("", head.status.as_u16(), headers.into_iter());
     let stream = answer.stream()?;
     stream.write_all(&written).await?;
-    let mut body = std::pin::pin!(body);
+    let mut body = std::pin::pin!(body.map_err(Into::<BoxError>::into));
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(Into::into)?.into_data() {
+        if let Ok(data) = frame?.into_data() {
             stream.write_chunk(data).await?;
         }
     }
