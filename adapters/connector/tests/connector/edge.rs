@@ -20,6 +20,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,10 +30,12 @@ use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 use tunnel_schema::tunnelrpc_capnp::registration_server;
 
+use crate::quic_edge::Link;
+
 pub(crate) type TestBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// The name in the edge's certificate.
-pub(crate) const SERVER_NAME: &str = "h2.cftunnel.com";
+/// The names in the edge's certificate.
+const NAMES: [&str; 2] = ["h2.cftunnel.com", "quic.cftunnel.com"];
 
 /// What the next registration is refused with.
 #[derive(Clone)]
@@ -46,14 +49,17 @@ pub(crate) struct Refuse {
 pub(crate) struct Edge {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) ca_pem: Vec<u8>,
-    shared: Arc<Shared>,
+    pub(crate) tls: ServerConfig,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
+/// What all listeners of an edge share.
+pub(crate) struct Shared {
     connections: Mutex<Vec<Arc<Connection>>>,
+    pub(crate) links: Mutex<Vec<Arc<Link>>>,
     refusals: Mutex<VecDeque<Refuse>>,
     refused: Mutex<Vec<(SocketAddr, u8)>>,
-    control: mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)>,
+    pub(crate) control: mpsc::UnboundedSender<(DuplexStream, Arc<Member>)>,
 }
 
 /// What a connector said when it registered.
@@ -67,41 +73,67 @@ pub(crate) struct Said {
     pub(crate) previous_attempts: u8,
 }
 
-/// A connection that a connector made.
-pub(crate) struct Connection {
+/// What there is to know of a connection, whatever carries it.
+pub(crate) struct Member {
     pub(crate) address: SocketAddr,
-    requests: SendRequest<TestBody>,
     said: Mutex<Option<Said>>,
     unregistered: AtomicBool,
     gone: AtomicBool,
+    shared: std::sync::Weak<Shared>,
+}
+
+/// A connection that a connector made over HTTP/2.
+pub(crate) struct Connection {
+    member: Arc<Member>,
+    requests: SendRequest<TestBody>,
     /// Another handle of the same socket.
     socket: std::net::TcpStream,
     /// While set, not a byte is read or written.
     wedged: Arc<AtomicBool>,
-    shared: std::sync::Weak<Shared>,
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.member
+    }
 }
 
 impl Edge {
-    /// Listens on as many addresses of the loopback network.
+    /// Listens on as many addresses of the loopback network, over TCP.
     pub(crate) async fn start(addresses: usize) -> Self {
-        let (acceptor, ca_pem) = certificates();
+        let mut edge = Self::silent();
+        for _ in 0..addresses {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            edge.addresses.push(listener.local_addr().unwrap());
+            edge.listen(listener);
+        }
+        edge
+    }
+
+    /// Listens nowhere.
+    pub(crate) fn silent() -> Self {
+        let (tls, ca_pem) = certificates();
         let shared = Arc::new(Shared {
             connections: Mutex::default(),
+            links: Mutex::default(),
             refusals: Mutex::default(),
             refused: Mutex::default(),
             control: answer_calls(),
         });
-        let mut bound = Vec::new();
-        for _ in 0..addresses {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            bound.push(listener.local_addr().unwrap());
-            tokio::spawn(listen(listener, acceptor.clone(), Arc::clone(&shared)));
-        }
         Self {
-            addresses: bound,
+            addresses: Vec::new(),
             ca_pem,
+            tls,
             shared,
         }
+    }
+
+    /// Accepts connections over TCP.
+    pub(crate) fn listen(&self, listener: TcpListener) {
+        let acceptor = TlsAcceptor::from(Arc::new(self.tls.clone()));
+        tokio::spawn(listen(listener, acceptor, Arc::clone(&self.shared)));
     }
 
     /// Refuses one more registration.
@@ -130,7 +162,17 @@ impl Edge {
     }
 }
 
-impl Connection {
+impl Member {
+    pub(crate) fn new(address: SocketAddr, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            said: Mutex::default(),
+            unregistered: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            shared: Arc::downgrade(shared),
+        })
+    }
+
     pub(crate) fn said(&self) -> Said {
         self.said.lock().unwrap().clone().expect("registered")
     }
@@ -149,6 +191,12 @@ impl Connection {
         self.gone.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Connection {
     /// Cuts the transport.
     pub(crate) fn kill(&self) {
         self.socket.shutdown(std::net::Shutdown::Both).ok();
@@ -168,20 +216,24 @@ impl Connection {
     }
 }
 
-/// A certificate authority and an edge that it vouches for.
-fn certificates() -> (TlsAcceptor, Vec<u8>) {
+/// A certificate authority and an edge that it vouches for. The edge agrees on keys by the post-quantum
+/// group or not at all.
+fn certificates() -> (ServerConfig, Vec<u8>) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_certificate = ca.self_signed(&ca_key).unwrap();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![SERVER_NAME.to_owned()])
+    let leaf = CertificateParams::new(NAMES.map(str::to_owned))
         .unwrap()
         .signed_by(&key, &issuer)
         .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let provider = CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
+        ..aws_lc_rs::default_provider()
+    };
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -190,8 +242,7 @@ fn certificates() -> (TlsAcceptor, Vec<u8>) {
             PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
         )
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    (acceptor, ca_certificate.pem().into_bytes())
+    (config, ca_certificate.pem().into_bytes())
 }
 
 async fn listen(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
@@ -219,14 +270,10 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
         return;
     };
     let connection = Arc::new(Connection {
-        address,
+        member: Member::new(address, &shared),
         requests,
-        said: Mutex::default(),
-        unregistered: AtomicBool::new(false),
-        gone: AtomicBool::new(false),
         socket,
         wedged,
-        shared: Arc::downgrade(&shared),
     });
     shared
         .connections
@@ -235,7 +282,7 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
         .push(Arc::clone(&connection));
     tokio::spawn(open_control(Arc::clone(&connection), shared));
     transport.await.ok();
-    connection.gone.store(true, Ordering::SeqCst);
+    connection.set_gone();
 }
 
 /// Opens the control stream and joins its two bodies into a byte stream for the RPC thread.
@@ -247,7 +294,10 @@ async fn open_control(connection: Arc<Connection>, shared: Arc<Shared>) {
         .header("cf-cloudflared-proxy-connection-upgrade", "control-stream")
         .body(body)
         .unwrap();
-    shared.control.send((rpc, Arc::clone(&connection))).ok();
+    shared
+        .control
+        .send((rpc, Arc::clone(&connection.member)))
+        .ok();
     let Ok(response) = connection.send(request).await else {
         return;
     };
@@ -258,8 +308,8 @@ async fn open_control(connection: Arc<Connection>, shared: Arc<Shared>) {
 }
 
 /// The RPC system is bound to one thread.
-fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
-    let (sender, mut streams) = mpsc::unbounded_channel::<(DuplexStream, Arc<Connection>)>();
+fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Member>)> {
+    let (sender, mut streams) = mpsc::unbounded_channel::<(DuplexStream, Arc<Member>)>();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -267,7 +317,7 @@ fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
             .unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            while let Some((stream, connection)) = streams.recv().await {
+            while let Some((stream, member)) = streams.recv().await {
                 tokio::task::spawn_local(async move {
                     let (read, write) = tokio::io::split(stream);
                     let network = twoparty::VatNetwork::new(
@@ -277,7 +327,7 @@ fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
                         capnp::message::ReaderOptions::new(),
                     );
                     let server: registration_server::Client =
-                        capnp_rpc::new_client(Registrar(connection));
+                        capnp_rpc::new_client(Registrar(member));
                     RpcSystem::new(Box::new(network), Some(server.client))
                         .await
                         .ok();
@@ -288,7 +338,7 @@ fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
     sender
 }
 
-struct Registrar(Arc<Connection>);
+struct Registrar(Arc<Member>);
 
 impl registration_server::Server for Registrar {
     async fn register_connection(
