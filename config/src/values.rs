@@ -101,6 +101,7 @@ written!(
     NameServers,
     LogFilter,
     LogFormat,
+    TransportChoice,
     Connections,
     RequestBudget,
 );
@@ -439,6 +440,44 @@ impl fmt::Display for LogFormat {
         f.write_str(match self {
             Self::Text => "text",
             Self::Json => "json",
+        })
+    }
+}
+
+/// What carries tunnel connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportChoice {
+    /// HTTP/2, and QUIC while TCP to the edge fails.
+    Auto,
+    /// HTTP/2 always.
+    Http2,
+    /// QUIC always.
+    Quic,
+}
+
+impl Written for TransportChoice {
+    const EXPECTED: &'static str = "`auto`, `http2` or `quic`";
+}
+
+impl FromStr for TransportChoice {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "http2" => Ok(Self::Http2),
+            "quic" => Ok(Self::Quic),
+            _ => Err(Unfit),
+        }
+    }
+}
+
+impl fmt::Display for TransportChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Http2 => "http2",
+            Self::Quic => "quic",
         })
     }
 }
