@@ -6,3 +6,5 @@ mod architecture;
 mod contract;
 mod e2e;
 mod failures;
+mod timing;
+mod vectors;
