@@ -83,7 +83,7 @@ impl<H: RequestHandler> Transport for Http2<H> {
         match ended {
             Ended::Refused(_) => {}
             Ended::Left | Ended::Moved(_) | Ended::Lost(_) => {
-                finish(&attempt.membership, connection)
+                finish(&attempt.membership, connection);
             }
         }
         ended

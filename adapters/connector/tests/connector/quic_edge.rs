@@ -1,6 +1,7 @@
 //! The QUIC side of the edge, behind relays that can lose what is sent.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -152,17 +153,19 @@ async fn relay(outer: UdpSocket, edge: SocketAddr, flows: Flows) {
     let mut sockets: HashMap<SocketAddr, (Arc<UdpSocket>, Arc<AtomicBool>)> = HashMap::new();
     let mut buffer = vec![0; 65536];
     while let Ok((length, from)) = outer.recv_from(&mut buffer).await {
-        if !sockets.contains_key(&from) {
-            let inner = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
-            inner.connect(edge).await.unwrap();
-            let lossy = Arc::new(AtomicBool::new(false));
-            let seen = inner.local_addr().unwrap();
-            flows.lock().unwrap().insert(seen, Arc::clone(&lossy));
-            let back = (Arc::clone(&inner), Arc::clone(&outer), Arc::clone(&lossy));
-            tokio::spawn(pass_back(back.0, back.1, from, back.2));
-            sockets.insert(from, (inner, lossy));
-        }
-        let (inner, lossy) = &sockets[&from];
+        let (inner, lossy) = match sockets.entry(from) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let inner = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+                inner.connect(edge).await.unwrap();
+                let lossy = Arc::new(AtomicBool::new(false));
+                let seen = inner.local_addr().unwrap();
+                flows.lock().unwrap().insert(seen, Arc::clone(&lossy));
+                let (back, outer) = (Arc::clone(&inner), Arc::clone(&outer));
+                tokio::spawn(pass_back(back, outer, from, Arc::clone(&lossy)));
+                entry.insert((inner, lossy))
+            }
+        };
         if !lossy.load(Ordering::SeqCst) {
             inner.send(&buffer[..length]).await.ok();
         }
