@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use adapter_connector::{
     ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics,
+    TransportChoice,
 };
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
@@ -128,6 +129,15 @@ fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptio
     Ok(ConnectorOptions {
         edge,
         roots,
+        transport: match settings.protocol {
+            config::values::TransportChoice::Http2 => TransportChoice::Http2,
+            config::values::TransportChoice::Quic => TransportChoice::Quic,
+            // Whether its routes need trailers is found out for each Gateway.
+            config::values::TransportChoice::Auto => TransportChoice::Auto {
+                trailers_needed: false,
+            },
+        },
+        quic_server_name: settings.quic_server_name.as_str().to_owned(),
         server_name: settings.server_name.as_str().to_owned(),
         connections: u8::try_from(settings.connections.get())?,
         heartbeat: settings.heartbeat_interval.get(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use adapter_connector::{Connector, ConnectorOptions, RequestBody, RequestHandler};
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
+use domain::gateway::RouteKind;
 use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, WorkloadStatus, Workloads};
 use domain::route_table::Arrival;
@@ -73,6 +74,14 @@ impl InProcess {
             .collect()
     }
 
+    /// Whether any route of a Gateway is gRPC, whose statuses are trailers.
+    fn needs_trailers(&self, gateway: &ObjectKey) -> bool {
+        self.engines.get(gateway).table().is_some_and(|table| {
+            let mut routes = table.listeners.iter().flat_map(|listener| &listener.routes);
+            routes.any(|route| route.kind == RouteKind::Grpc)
+        })
+    }
+
     fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
         let handler = Arc::new(ToEngine(self.engines.get(gateway)));
         let connector = Connector::start(token, self.options.clone(), handler).map_err(|e| {
@@ -80,6 +89,7 @@ impl InProcess {
                 "the connector of Gateway {gateway} cannot start: {e}"
             ))
         })?;
+        connector.set_trailers_needed(self.needs_trailers(gateway));
         let mut status = connector.status();
         let changed = self.changed.clone();
         let watcher = tokio::spawn(async move {
@@ -123,6 +133,8 @@ impl Workloads for InProcess {
         if let Some(current) = running.get(gateway)
             && current.token.is_same(token)
         {
+            let needed = self.needs_trailers(gateway);
+            current.connector.set_trailers_needed(needed);
             return Ok(current.status());
         }
         // The new connections come before the old ones go.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::declaration::settings;
 use crate::values::{
     Address, Backend, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers,
-    Period, RequestBudget, ServerName,
+    Period, RequestBudget, ServerName, TransportChoice,
 };
 
 settings! {
@@ -55,14 +55,20 @@ settings! {
         edge: EdgeAddresses = EdgeAddresses::Discover,
         /// Name servers that are asked for the edge's addresses: `system` or a list of `address:port`.
         name_servers: NameServers = NameServers::System,
-        /// Name that the edge must prove by its certificate.
+        /// What carries the connections: `http2`, `quic`, or `auto`, which is HTTP/2, and QUIC for as long
+        /// as TCP to the edge fails at every address. QUIC has no trailers, so gRPC needs HTTP/2: with
+        /// `auto` a Gateway that has a GRPCRoute never uses QUIC.
+        protocol: TransportChoice = TransportChoice::Auto,
+        /// Name that the edge must prove by its certificate over HTTP/2.
         server_name: ServerName = fixed("h2.cftunnel.com"),
+        /// Name that the edge must prove by its certificate over QUIC.
+        quic_server_name: ServerName = fixed("quic.cftunnel.com"),
         /// PEM file with the root certificates of the edge; replaces the system's and Cloudflare's.
         ca_file: Option<PathBuf> = None,
         /// Connections of one connector, each to another edge address.
         connections: Connections = Connections::new(4),
-        /// How often a quiet connection is asked whether it is alive. One that does not answer within
-        /// the same time again is replaced.
+        /// How often a quiet connection over HTTP/2 is asked whether it is alive. One that does not answer
+        /// within the same time again is replaced. One over QUIC is replaced after this time of silence.
         heartbeat_interval: Period = Period::seconds(5),
         /// How long requests in flight may go on after the order to stop.
         grace_period: Period = Period::seconds(30),

@@ -45,6 +45,11 @@ impl AddressBook {
         }
     }
 
+    /// The addresses that were found last; none before the first connection was to be made.
+    pub(crate) async fn known(&self) -> Vec<SocketAddr> {
+        self.known.lock().await.clone()
+    }
+
     /// An address for a connection: a free one before a shared one, one that did not fail before one
     /// that did, the connection's own before another. When all have failed it is time to look them up
     /// again.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use quinn::crypto::rustls::QuicClientConfig;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
@@ -21,6 +22,8 @@ use crate::metrics::Metrics;
 use crate::options::ConnectorOptions;
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::token::Credentials;
+use crate::transport::TransportKind;
+use crate::transport::choice::{Chooser, Turn};
 use crate::wire::rpc::{Client, Refusal, Registered, Registration, RpcError};
 
 /// What this connector can do, in the edge's words: response headers come serialised, the end of a
@@ -38,6 +41,10 @@ pub(crate) struct Membership {
     pub(crate) options: ConnectorOptions,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) edge_name: ServerName<'static>,
+    pub(crate) quic_tls: Arc<QuicClientConfig>,
+    pub(crate) quic_edge_name: String,
+    /// Which transport connections are made over.
+    pub(crate) chooser: Chooser,
     pub(crate) addresses: AddressBook,
     pub(crate) status: watch::Sender<ConnectorStatus>,
     pub(crate) configuration: ConfigurationVersion,
@@ -64,6 +71,9 @@ impl Membership {
             connector_id,
             tls: options.tls()?,
             edge_name: options.edge_name()?,
+            quic_tls: Arc::new(options.quic_tls()?),
+            quic_edge_name: options.quic_edge_name()?,
+            chooser: Chooser::new(options.transport),
             addresses: AddressBook::new(options.edge.clone(), credentials.region.clone()),
             status: watch::Sender::new(status),
             configuration: ConfigurationVersion::default(),
@@ -110,6 +120,10 @@ pub(crate) struct Attempt {
     pub(crate) previous: u8,
     /// The edge address to dial.
     pub(crate) edge: SocketAddr,
+    /// What carries it.
+    pub(crate) over: TransportKind,
+    /// Held by a connection that changes its transport, until it is registered again.
+    turn: Mutex<Option<Turn>>,
     registered_at: Mutex<Option<Instant>>,
 }
 
@@ -118,6 +132,8 @@ pub(crate) struct Attempt {
 pub(crate) enum Ended {
     /// On our own wish.
     Left,
+    /// On our own wish, to be made again over another transport.
+    Moved(Turn),
     /// The edge does not want it.
     Refused(Refusal),
     /// It broke, or never came to be.
@@ -159,6 +175,37 @@ pub(crate) enum ConnectionError {
     /// The edge closed the connection.
     #[error("the edge closed the connection")]
     Closed,
+    /// There is no UDP socket to be had.
+    #[error("a UDP socket cannot be opened: {0}")]
+    Socket(#[source] io::Error),
+    /// QUIC cannot be begun with the address.
+    #[error("QUIC with {edge} failed: {source}")]
+    QuicStart {
+        edge: SocketAddr,
+        #[source]
+        source: quinn::ConnectError,
+    },
+    /// The edge did not answer over QUIC, or did not prove who it is.
+    #[error("QUIC with {edge} failed: {source}")]
+    QuicHandshake {
+        edge: SocketAddr,
+        #[source]
+        source: quinn::ConnectionError,
+    },
+    /// The QUIC connection broke, or gave no sign of life.
+    #[error("the QUIC connection broke: {0}")]
+    Quic(#[from] quinn::ConnectionError),
+}
+
+impl ConnectionError {
+    /// Whether it looks as if TCP did not get through to the edge. A wrong certificate got through.
+    pub(crate) fn tcp_is_blocked(&self) -> bool {
+        match self {
+            Self::Dial { .. } | Self::DialTimeout(_) => true,
+            Self::Tls { source, .. } => source.kind() != io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
 }
 
 impl Attempt {
@@ -167,14 +214,26 @@ impl Attempt {
         index: u8,
         previous: u8,
         edge: SocketAddr,
+        over: TransportKind,
+        turn: Option<Turn>,
     ) -> Self {
         Self {
             membership,
             index,
             previous,
             edge,
+            over,
+            turn: Mutex::new(turn),
             registered_at: Mutex::default(),
         }
+    }
+
+    /// The turn to change the transport, where the attempt has it and is not registered.
+    pub(crate) fn take_turn(&self) -> Option<Turn> {
+        self.turn
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// How long ago the edge accepted the registration, if it did.
@@ -207,13 +266,25 @@ impl Attempt {
         tokio::select! {
             error = client.ended() => Ended::Lost(error.into()),
             () = membership.leave.cancelled() => {
-                let limit = membership.options.rpc_timeout.min(membership.options.grace);
-                let unregistered = tokio::time::timeout(limit, client.unregister()).await;
-                if !matches!(unregistered, Ok(Ok(()))) {
-                    tracing::warn!(index = self.index, "leaving without having unregistered");
-                }
+                self.unregister(&mut client).await;
                 Ended::Left
             }
+            turn = membership.chooser.time_to_move(self.over) => {
+                self.unregister(&mut client).await;
+                Ended::Moved(turn)
+            }
+        }
+    }
+
+    async fn unregister<S>(&self, client: &mut Client<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let options = &self.membership.options;
+        let limit = options.rpc_timeout.min(options.grace);
+        let unregistered = tokio::time::timeout(limit, client.unregister()).await;
+        if !matches!(unregistered, Ok(Ok(()))) {
+            tracing::warn!(index = self.index, "leaving without having unregistered");
         }
     }
 
@@ -234,27 +305,32 @@ impl Attempt {
 
     /// Makes the registration known. What is returned counts it until it is dropped.
     fn registered(&self, location: String) -> RegisteredGuard {
-        let edge = self.edge;
-        tracing::info!(index = self.index, %edge, location, "connection registered");
+        let (edge, transport) = (self.edge, self.over);
+        tracing::info!(index = self.index, %edge, %transport, location, "connection registered");
+        drop(self.take_turn());
         *self
             .registered_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        let state = ConnectionState::Registered { location, edge };
+        let state = ConnectionState::Registered {
+            location,
+            edge,
+            transport,
+        };
         ConnectorStatus::set(&self.membership.status, self.index, state);
         self.membership.edge_reached.notify_waiters();
         let metrics = self.membership.options.metrics.clone();
-        metrics.registered.inc();
-        RegisteredGuard(metrics)
+        metrics.connections(transport).inc();
+        RegisteredGuard(metrics, transport)
     }
 }
 
 /// Counts a registered connection.
-struct RegisteredGuard(Metrics);
+struct RegisteredGuard(Metrics, TransportKind);
 
 impl Drop for RegisteredGuard {
     fn drop(&mut self) {
-        self.0.registered.dec();
+        self.0.connections(self.1).dec();
     }
 }
 

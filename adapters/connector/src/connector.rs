@@ -10,7 +10,7 @@ use crate::connection::Membership;
 use crate::options::ConnectorOptions;
 use crate::status::ConnectorStatus;
 use crate::token::{Credentials, TokenError};
-use crate::transport::h2::Http2;
+use crate::transport::Either;
 use crate::{RequestHandler, supervisor};
 
 /// Time beyond its limits that a shutdown may take before what is left is dropped.
@@ -58,13 +58,19 @@ impl Connector {
     ) -> Result<Self, StartError> {
         let credentials = Credentials::read(token)?;
         let membership = Arc::new(Membership::new(credentials, options)?);
-        supervisor::start(&membership, Http2::new(handler));
+        supervisor::start(&membership, Either::new(handler));
         Ok(Self { membership })
     }
 
     /// What the connector tells of itself, now and at every change.
     pub fn status(&self) -> watch::Receiver<ConnectorStatus> {
         self.membership.status.subscribe()
+    }
+
+    /// Says whether requests need trailers from now on, for a connector that chooses its transport by
+    /// itself ([`TransportChoice::Auto`](crate::TransportChoice::Auto)).
+    pub fn set_trailers_needed(&self, needed: bool) {
+        self.membership.chooser.set_trailers_needed(needed);
     }
 
     /// Unregisters every connection, finishes what is in flight for as long as the grace period, and

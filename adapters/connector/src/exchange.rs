@@ -15,25 +15,48 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use uuid::Uuid;
 
+use crate::transport::quic::QuicBody;
 use crate::wire::headers::{
     CLIENT_ADDRESS, CLIENT_SCHEME, CONNECTOR_ID, FROM_CONNECTOR, FROM_ORIGIN, RESPONSE_HEADERS,
     RESPONSE_META, serialize, strip_hop,
 };
 use crate::{BoxError, RequestHandler};
 
-/// The body of a request: frames as the client sends them, trailers included; with a WebSocket the
-/// client's byte stream.
+/// The body of a request: frames as the client sends them, trailers included where the transport has
+/// them; with a WebSocket the client's byte stream.
 #[derive(Debug)]
-pub struct RequestBody(Incoming);
+pub struct RequestBody(Source);
+
+/// Where a body comes from.
+#[derive(Debug)]
+enum Source {
+    /// There is none.
+    Nowhere,
+    /// A stream of an HTTP/2 connection.
+    Http2(Incoming),
+    /// A stream of a QUIC connection.
+    Quic(QuicBody),
+}
 
 /// The client, or the connection it came through, broke off in the middle of a request's body.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body broke off: {0}")]
-pub struct RequestBodyError(#[from] hyper::Error);
+pub struct RequestBodyError(#[source] BoxError);
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming) -> Self {
-        Self(incoming)
+    /// No body.
+    pub(crate) fn none() -> Self {
+        Self(Source::Nowhere)
+    }
+
+    /// One that comes over HTTP/2.
+    pub(crate) fn http2(incoming: Incoming) -> Self {
+        Self(Source::Http2(incoming))
+    }
+
+    /// One that comes over QUIC.
+    pub(crate) fn quic(body: QuicBody) -> Self {
+        Self(Source::Quic(body))
     }
 }
 
@@ -45,15 +68,35 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+        match &mut self.0 {
+            Source::Nowhere => Poll::Ready(None),
+            Source::Http2(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map_err(|error| RequestBodyError(error.into())),
+            Source::Quic(body) => body
+                .poll_data(cx)
+                .map_ok(Frame::data)
+                .map_err(|error| RequestBodyError(error.into())),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Source::Nowhere => true,
+            Source::Http2(incoming) => incoming.is_end_stream(),
+            Source::Quic(body) => body.remaining() == Some(0),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Source::Nowhere => SizeHint::with_exact(0),
+            Source::Http2(incoming) => incoming.size_hint(),
+            Source::Quic(body) => body
+                .remaining()
+                .map(SizeHint::with_exact)
+                .unwrap_or_default(),
+        }
     }
 }
 
@@ -121,29 +164,43 @@ pub(crate) enum Upgrade {
     WebSocket,
 }
 
-/// Has a request answered by the handler. Dropping the future gives the request up.
+/// Has a request answered by the handler, as the edge expects it over HTTP/2. Dropping the future gives
+/// the request up.
 pub(crate) async fn answer<H: RequestHandler>(
     handler: &H,
     connector_id: Uuid,
     upgrade: Upgrade,
     request: Request<RequestBody>,
 ) -> Response<AnswerBody<H::Body>> {
+    match handled(handler, connector_id, upgrade, request).await {
+        Ok(response) => for_edge(response),
+        Err(status) => refusal(status),
+    }
+}
+
+/// Has a request answered by the handler. Dropping the future gives the request up.
+///
+/// # Errors
+/// The status of the connector's own answer, where there is none of the handler's.
+pub(crate) async fn handled<H: RequestHandler>(
+    handler: &H,
+    connector_id: Uuid,
+    upgrade: Upgrade,
+    request: Request<RequestBody>,
+) -> Result<Response<H::Body>, StatusCode> {
     let (mut head, body) = request.into_parts();
     let Some(arrival) = arrival(&head) else {
         tracing::info!("request refused: it has no usable host");
-        return refusal(StatusCode::BAD_REQUEST);
+        return Err(StatusCode::BAD_REQUEST);
     };
     prepare(&mut head, connector_id, upgrade);
     let request = Request::from_parts(head, body);
     // What a panicking handler leaves behind is its own; the other requests of the connection go on.
     let handled = AssertUnwindSafe(async { handler.handle(arrival, request).await });
-    match handled.catch_unwind().await {
-        Ok(response) => for_edge(response),
-        Err(_) => {
-            tracing::error!("the handler of a request panicked");
-            refusal(StatusCode::BAD_GATEWAY)
-        }
-    }
+    handled.catch_unwind().await.map_err(|_| {
+        tracing::error!("the handler of a request panicked");
+        StatusCode::BAD_GATEWAY
+    })
 }
 
 /// An answer of the connector's own: it could not get another.

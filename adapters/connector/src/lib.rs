@@ -1,4 +1,4 @@
-//! The tunnel connector: edge discovery, registration, requests over HTTP/2.
+//! The tunnel connector: edge discovery, registration, requests over HTTP/2 and QUIC.
 //!
 //! A connector dials Cloudflare's edge, proves with its token that it may join a tunnel, and then serves
 //! the requests that the edge sends down the connections it keeps. It speaks the protocol of cloudflared
@@ -34,6 +34,7 @@ pub use metrics::Metrics;
 pub use options::{ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots};
 pub use status::{ConnectionState, ConnectionStatus, ConnectorStatus};
 pub use token::TokenError;
+pub use transport::{TransportChoice, TransportKind};
 
 /// Any error, where only its text matters.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,13 +1,16 @@
 //! What connectors count.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::transport::TransportKind;
 
 /// Metrics of all connectors of a process. Clones count into the same numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
-    pub(crate) registered: Gauge,
+    registered: Family<[(&'static str, &'static str); 1], Gauge>,
     pub(crate) reconnects: Counter,
     pub(crate) requests: Counter,
 }
@@ -18,7 +21,7 @@ impl Metrics {
         let metrics = Self::default();
         registry.register(
             "tunnel_connections_registered",
-            "Connections registered at the edge",
+            "Connections registered at the edge, by what carries them",
             metrics.registered.clone(),
         );
         registry.register(
@@ -34,9 +37,22 @@ impl Metrics {
         metrics
     }
 
+    /// The gauge of connections over a transport.
+    pub(crate) fn connections(&self, transport: TransportKind) -> Gauge {
+        let labels = [("transport", transport.as_str())];
+        self.registered.get_or_create_owned(&labels)
+    }
+
     /// Connections registered at the edge now.
     pub fn registered(&self) -> i64 {
-        self.registered.get()
+        let transports = [TransportKind::Http2, TransportKind::Quic];
+        let of = |transport| self.registered_over(transport);
+        transports.into_iter().map(of).sum()
+    }
+
+    /// Those over one transport.
+    pub fn registered_over(&self, transport: TransportKind) -> i64 {
+        self.connections(transport).get()
     }
 
     /// Connections made again after they were lost or refused.

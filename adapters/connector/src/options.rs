@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quinn::crypto::rustls::QuicClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -11,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::StartError;
 use crate::metrics::Metrics;
+use crate::transport::TransportChoice;
 
 /// How a connector finds the edge and behaves towards it.
 #[derive(Debug, Clone)]
@@ -19,15 +21,24 @@ pub struct ConnectorOptions {
     pub edge: EdgeAddresses,
     /// Who vouches for the edge's certificate.
     pub roots: EdgeRoots,
-    /// The name that the edge's certificate must have.
+    /// What carries the connections.
+    pub transport: TransportChoice,
+    /// The name that the edge's certificate must have over HTTP/2.
     pub server_name: String,
+    /// The name that the edge's certificate must have over QUIC.
+    pub quic_server_name: String,
+    /// The first wait before TCP is tried again while connections are over QUIC because it failed; the
+    /// waits grow up to sixteen times that.
+    pub probe_interval: Duration,
     /// Connections to keep, each to an edge address of its own as far as there are enough; at least 1.
     pub connections: u8,
-    /// Silence after which the edge is asked for a sign of life; it has the same time to give it.
+    /// HTTP/2: silence after which the edge is asked for a sign of life; it has the same time to give
+    /// it. QUIC: silence after which a connection counts as broken; it is never silent by itself for
+    /// more than a fifth of that.
     pub heartbeat: Duration,
     /// Time that requests in flight have to finish when the connector is shut down.
     pub grace: Duration,
-    /// Time for a TCP connection with its TLS handshake.
+    /// Time for a TCP connection with its TLS handshake. For QUIC it is five seconds at most.
     pub dial_timeout: Duration,
     /// Time for the edge to answer a call on the control stream.
     pub rpc_timeout: Duration,
@@ -42,7 +53,10 @@ impl Default for ConnectorOptions {
         Self {
             edge: EdgeAddresses::discover(),
             roots: EdgeRoots::System,
+            transport: TransportChoice::Http2,
             server_name: "h2.cftunnel.com".to_owned(),
+            quic_server_name: "quic.cftunnel.com".to_owned(),
+            probe_interval: Duration::from_secs(30),
             connections: 4,
             heartbeat: Duration::from_secs(5),
             grace: Duration::from_secs(30),
@@ -126,9 +140,45 @@ impl ConnectorOptions {
         Ok(Arc::new(config))
     }
 
-    /// The name that the edge's certificate must have.
+    /// TLS of QUIC towards the edge: as over TCP, but with the protocol's name and nothing older than
+    /// TLS 1.3 (RFC 9001 section 4.2).
+    pub(crate) fn quic_tls(&self) -> Result<QuicClientConfig, StartError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(StartError::Tls)?
+            .with_root_certificates(self.roots.load()?)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"argotunnel".to_vec()];
+        Ok(QuicClientConfig::try_from(config)
+            .expect("the provider has the cipher suite that QUIC begins with"))
+    }
+
+    /// The name that the edge's certificate must have over HTTP/2.
     pub(crate) fn edge_name(&self) -> Result<ServerName<'static>, StartError> {
-        ServerName::try_from(self.server_name.clone())
-            .map_err(|_| StartError::ServerName(self.server_name.clone()))
+        server_name(&self.server_name)
+    }
+
+    /// The name that the edge's certificate must have over QUIC.
+    pub(crate) fn quic_edge_name(&self) -> Result<String, StartError> {
+        server_name(&self.quic_server_name).map(|name| name.to_str().into_owned())
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, StartError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| StartError::ServerName(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::NamedGroup;
+
+    use super::*;
+
+    #[test]
+    fn the_post_quantum_group_is_the_first_to_be_offered() {
+        let provider = aws_lc_rs::default_provider();
+        let first = provider.kx_groups.first().map(|group| group.name());
+        assert_eq!(first, Some(NamedGroup::X25519MLKEM768));
     }
 }

@@ -7,6 +7,12 @@ use domain::names::TunnelId;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::transport::TransportKind;
+
+/// What a user is told where QUIC is withheld.
+const QUIC_WITHHELD: &str = "TCP to the edge fails at every address; QUIC is not used in its place, \
+    because gRPC needs trailers, which QUIC's requests do not have";
+
 /// A connector and its connections at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectorStatus {
@@ -16,6 +22,9 @@ pub struct ConnectorStatus {
     pub tunnel: TunnelId,
     /// One entry for each connection it keeps, by index.
     pub connections: Vec<ConnectionStatus>,
+    /// TCP to the edge fails at every address, and QUIC, which could help, is not used because requests
+    /// need trailers.
+    pub quic_withheld: bool,
 }
 
 /// One connection of a connector.
@@ -38,6 +47,8 @@ pub enum ConnectionState {
         location: String,
         /// Its address.
         edge: SocketAddr,
+        /// What carries the connection.
+        transport: TransportKind,
     },
     /// It ended or never came to be, and is tried again after a while.
     BackingOff {
@@ -58,7 +69,14 @@ impl ConnectorStatus {
             connector_id,
             tunnel,
             connections: (0..connections).map(connection).collect(),
+            quic_withheld: false,
         }
+    }
+
+    /// How many connections are registered over a transport.
+    pub fn registered_over(&self, transport: TransportKind) -> usize {
+        let over = |c: &&ConnectionStatus| c.transport() == Some(transport);
+        self.connections.iter().filter(over).count()
     }
 
     /// How many connections are registered.
@@ -67,7 +85,8 @@ impl ConnectorStatus {
         self.connections.iter().filter(registered).count()
     }
 
-    /// Why connections are missing: each reason once, in a stable order.
+    /// Why connections are missing: each reason once, in a stable order, and last whether QUIC was not
+    /// tried.
     pub fn problems(&self) -> Vec<String> {
         let errors: BTreeSet<&String> = self
             .connections
@@ -77,7 +96,15 @@ impl ConnectorStatus {
                 _ => None,
             })
             .collect();
-        errors.into_iter().cloned().collect()
+        let withheld = self.quic_withheld.then(|| QUIC_WITHHELD.to_owned());
+        errors.into_iter().cloned().chain(withheld).collect()
+    }
+
+    /// Sets whether QUIC is withheld.
+    pub(crate) fn set_quic_withheld(board: &watch::Sender<Self>, withheld: bool) {
+        board.send_if_modified(|status| {
+            std::mem::replace(&mut status.quic_withheld, withheld) != withheld
+        });
     }
 
     /// Sets the state of one connection, and tells the watchers if it is another one.
@@ -94,6 +121,14 @@ impl ConnectorStatus {
 }
 
 impl ConnectionStatus {
+    /// What carries it while it is registered.
+    pub fn transport(&self) -> Option<TransportKind> {
+        match self.state {
+            ConnectionState::Registered { transport, .. } => Some(transport),
+            _ => None,
+        }
+    }
+
     /// Whether the edge sends it requests.
     pub fn is_registered(&self) -> bool {
         matches!(self.state, ConnectionState::Registered { .. })
@@ -114,11 +149,21 @@ mod tests {
         let edge = SocketAddr::from(([127, 0, 0, 1], 7844));
         let location = "lab".to_owned();
         ConnectorStatus::set(&board, 0, backing_off("refused"));
-        ConnectorStatus::set(&board, 1, ConnectionState::Registered { location, edge });
+        let registered = ConnectionState::Registered {
+            location,
+            edge,
+            transport: TransportKind::Quic,
+        };
+        ConnectorStatus::set(&board, 1, registered);
         ConnectorStatus::set(&board, 2, backing_off("refused"));
         ConnectorStatus::set(&board, 9, backing_off("no such connection"));
 
         assert_eq!(watcher.borrow().problems(), ["refused"]);
         assert_eq!(watcher.borrow().registered(), 1);
+        for (transport, connections) in [(TransportKind::Quic, 1), (TransportKind::Http2, 0)] {
+            assert_eq!(watcher.borrow().registered_over(transport), connections);
+        }
+        ConnectorStatus::set_quic_withheld(&board, true);
+        assert_eq!(watcher.borrow().problems(), ["refused", QUIC_WITHHELD]);
     }
 }

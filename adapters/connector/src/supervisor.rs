@@ -6,9 +6,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::addresses::Failures;
-use crate::connection::{Attempt, Ended, Membership};
+use crate::connection::{Attempt, ConnectionError, Ended, Membership};
 use crate::status::{ConnectionState, ConnectorStatus};
-use crate::transport::Transport;
+use crate::transport::choice::Turn;
+use crate::transport::{Transport, TransportChoice, TransportKind, probe};
 use crate::wire::rpc::Refusal;
 
 /// Time between the starts of connections while the first one is not registered.
@@ -36,8 +37,30 @@ pub(crate) fn start<T: Transport>(membership: &Arc<Membership>, transport: T) {
             index,
             failures: 0,
             failed_addresses: Failures::default(),
+            over: membership.chooser.kind(),
+            turn: None,
         };
         membership.tasks.spawn(connection.keep());
+    }
+    if matches!(membership.options.transport, TransportChoice::Auto { .. }) {
+        membership.tasks.spawn(probe::run(Arc::clone(membership)));
+        membership
+            .tasks
+            .spawn(tell_withheld(Arc::clone(membership)));
+    }
+}
+
+/// Tells in the status that QUIC is withheld, while it is.
+async fn tell_withheld(membership: Arc<Membership>) {
+    let mut chosen = membership.chooser.watch();
+    loop {
+        let withheld = chosen.borrow_and_update().withheld;
+        ConnectorStatus::set_quic_withheld(&membership.status, withheld);
+        tokio::select! {
+            changed = chosen.changed() => if changed.is_err() { return },
+            () = membership.leave.cancelled() => return,
+            () = membership.abort.cancelled() => return,
+        }
     }
 }
 
@@ -49,6 +72,10 @@ struct Connection<T> {
     /// Ends in a row, since it last served for a while.
     failures: u32,
     failed_addresses: Failures,
+    /// The transport of the last attempt.
+    over: TransportKind,
+    /// Held while the connection changes its transport.
+    turn: Option<Turn>,
 }
 
 /// What to do before the next attempt.
@@ -96,6 +123,7 @@ impl<T: Transport> Connection<T> {
     /// One attempt, and the wait before the next one.
     async fn attempt(&mut self) {
         self.tell(ConnectionState::Connecting);
+        self.choose_transport();
         let taken = tokio::select! {
             taken = self.membership.addresses.take(self.index, &mut self.failed_addresses) => taken,
             () = self.membership.leave.cancelled() => return,
@@ -114,6 +142,8 @@ impl<T: Transport> Connection<T> {
             self.index,
             previous,
             lease.address(),
+            self.over,
+            self.turn.take(),
         ));
         let ended = tokio::select! {
             ended = self.transport.serve(Arc::clone(&attempt)) => ended,
@@ -121,9 +151,17 @@ impl<T: Transport> Connection<T> {
             () = self.left_unregistered(&attempt) => Ended::Left,
         };
         drop(lease);
+        self.turn = attempt.take_turn();
         let (wait, error) = match ended {
             Ended::Left => return,
-            Ended::Lost(error) => (self.lost(&attempt), error.to_string()),
+            Ended::Moved(turn) => {
+                self.turn = Some(turn);
+                return;
+            }
+            Ended::Lost(error) => {
+                self.note_blocked(&attempt, &error).await;
+                (self.lost(&attempt), error.to_string())
+            }
             Ended::Refused(refusal) => (
                 self.refused(&attempt, &refusal),
                 format!("the edge refused the connection: {}", refusal.cause),
@@ -131,6 +169,31 @@ impl<T: Transport> Connection<T> {
         };
         self.membership.options.metrics.reconnects.inc();
         self.back_off(&wait, error).await;
+    }
+
+    /// What failed over one transport says nothing about another.
+    fn choose_transport(&mut self) {
+        let over = self.membership.chooser.kind();
+        if over != self.over {
+            self.over = over;
+            self.failures = 0;
+            self.failed_addresses.forget();
+        }
+    }
+
+    /// Lets the choice of the transport know of an attempt that TCP did not carry. While any connection
+    /// works over TCP it is not what fails.
+    async fn note_blocked(&self, attempt: &Attempt, error: &ConnectionError) {
+        let membership = &*self.membership;
+        let works = membership
+            .status
+            .borrow()
+            .registered_over(TransportKind::Http2)
+            > 0;
+        if attempt.over == TransportKind::Http2 && error.tcp_is_blocked() && !works {
+            let known = membership.addresses.known().await;
+            membership.chooser.tcp_failed(attempt.edge, &known);
+        }
     }
 
     async fn left_unregistered(&self, attempt: &Attempt) {
@@ -175,6 +238,7 @@ impl<T: Transport> Connection<T> {
                 Wait::ForTheEdge(wait) => tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = self.another_reached_the_edge() => {}
+                    () = self.membership.chooser.other_than(self.over) => {}
                 },
             }
         };

@@ -117,6 +117,8 @@ fn each_type_takes_its_texts_and_no_others() {
     yes(fits::<RequestBudget>(&["10", "600", "1200"]));
     no(fits::<RequestBudget>(&["9", "1201"]));
 
+    yes(fits::<TransportChoice>(&["auto", "http2", "quic"]));
+    no(fits::<TransportChoice>(&["", "HTTP2", "h2mux"]));
     yes(fits::<LogFormat>(&["text", "json"]));
     no(fits::<LogFormat>(&["", "JSON", "yaml"]));
     yes(fits::<LogFilter>(&["info", "info,hyper=warn"]));

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,10 +58,11 @@ impl<H> Http2<H> {
 
 impl<H: RequestHandler> Transport for Http2<H> {
     async fn serve(&self, attempt: Arc<Attempt>) -> Ended {
-        let stream = match dial(&attempt).await {
+        let stream = match dial(&attempt.membership, attempt.edge).await {
             Ok(stream) => stream,
             Err(error) => return Ended::Lost(error),
         };
+        attempt.membership.chooser.tcp_reached();
         let (opened, control) = oneshot::channel();
         let streams = Arc::new(Streams {
             handler: Arc::clone(&self.handler),
@@ -84,15 +86,19 @@ impl<H: RequestHandler> Transport for Http2<H> {
         connection.as_mut().graceful_shutdown();
         match ended {
             Ended::Refused(_) => {}
-            Ended::Left | Ended::Lost(_) => finish(&attempt.membership, connection),
+            Ended::Left | Ended::Moved(_) | Ended::Lost(_) => {
+                finish(&attempt.membership, connection);
+            }
         }
         ended
     }
 }
 
-async fn dial(attempt: &Attempt) -> Result<TlsStream<TcpStream>, ConnectionError> {
-    let membership = &*attempt.membership;
-    let edge = attempt.edge;
+/// Connects to an edge address, which proves who it is.
+pub(crate) async fn dial(
+    membership: &Membership,
+    edge: SocketAddr,
+) -> Result<TlsStream<TcpStream>, ConnectionError> {
     let dialling = async {
         let tcp = TcpStream::connect(edge)
             .await
@@ -184,7 +190,7 @@ impl<H: RequestHandler> Streams<H> {
     async fn handle(&self, upgrade: Upgrade, request: Request<Incoming>) -> Answer<H> {
         self.membership.options.metrics.requests.inc();
         let connector_id = self.membership.connector_id;
-        let request = request.map(RequestBody::new);
+        let request = request.map(RequestBody::http2);
         exchange::answer(&*self.handler, connector_id, upgrade, request).await
     }
 

@@ -18,6 +18,11 @@ const MAX_SEGMENTS: usize = 512;
 /// Takes one whole message off the front of `buffer`. `None` while it is not all there; an error when it
 /// cannot become one, whatever follows.
 pub(crate) fn take(buffer: &mut BytesMut) -> capnp::Result<Option<Message>> {
+    take_within(buffer, MAX_MESSAGE)
+}
+
+/// The same for a message of at most `limit` bytes.
+pub(crate) fn take_within(buffer: &mut BytesMut, limit: usize) -> capnp::Result<Option<Message>> {
     let Some(segments) = word(buffer, 0).map(|less_one| less_one.saturating_add(1)) else {
         return Ok(None);
     };
@@ -33,7 +38,7 @@ pub(crate) fn take(buffer: &mut BytesMut) -> capnp::Result<Option<Message>> {
         words = words.saturating_add(size);
     }
     let total = words.saturating_mul(8).saturating_add(header);
-    if total > MAX_MESSAGE {
+    if total > limit {
         return Err(malformed("a message that is too long"));
     }
     if buffer.len() < total {

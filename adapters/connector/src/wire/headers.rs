@@ -87,7 +87,8 @@ pub(crate) fn serialize(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::try_from(text).expect("base64, colons and semicolons are a header value")
 }
 
-fn is_of_the_hop(name: &str) -> bool {
+/// Whether a header of an answer is for the hop between connector and edge, never for a client.
+pub(crate) fn is_of_the_hop(name: &str) -> bool {
     ["cf-int-", "cf-cloudflared-", "cf-proxy-"]
         .iter()
         .any(|prefix| name.starts_with(prefix))

@@ -21,6 +21,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,10 +32,12 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use tokio_util::sync::CancellationToken;
 use tunnel_schema::tunnelrpc_capnp::registration_server;
 
+use crate::quic_edge::Link;
+
 pub(crate) type TestBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// The name in the edge's certificate.
-pub(crate) const SERVER_NAME: &str = "h2.cftunnel.com";
+/// The names in the edge's certificate.
+const NAMES: [&str; 2] = ["h2.cftunnel.com", "quic.cftunnel.com"];
 
 /// What the next registration is refused with.
 #[derive(Clone)]
@@ -48,14 +51,17 @@ pub(crate) struct Refuse {
 pub(crate) struct Edge {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) ca_pem: Vec<u8>,
-    shared: Arc<Shared>,
+    pub(crate) tls: ServerConfig,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
+/// What all listeners of an edge share.
+pub(crate) struct Shared {
     connections: Mutex<Vec<Arc<Connection>>>,
+    pub(crate) links: Mutex<Vec<Arc<Link>>>,
     refusals: Mutex<VecDeque<Refuse>>,
     refused: Mutex<Vec<(SocketAddr, u8)>>,
-    control: mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)>,
+    control: mpsc::UnboundedSender<(DuplexStream, Arc<Member>)>,
     /// What the next control streams say instead of an answer.
     nonsense: Mutex<VecDeque<Nonsense>>,
 }
@@ -78,13 +84,19 @@ pub(crate) struct Said {
     pub(crate) previous_attempts: u8,
 }
 
-/// A connection that a connector made.
-pub(crate) struct Connection {
+/// What there is to know of a connection, whatever carries it.
+pub(crate) struct Member {
     pub(crate) address: SocketAddr,
-    requests: SendRequest<TestBody>,
     said: Mutex<Option<Said>>,
     unregistered: AtomicBool,
     gone: AtomicBool,
+    shared: std::sync::Weak<Shared>,
+}
+
+/// A connection that a connector made over HTTP/2.
+pub(crate) struct Connection {
+    member: Arc<Member>,
+    requests: SendRequest<TestBody>,
     /// Says something on the control stream that nobody asked for.
     interject: mpsc::UnboundedSender<Bytes>,
     interjections: Mutex<Option<mpsc::UnboundedReceiver<Bytes>>>,
@@ -92,31 +104,51 @@ pub(crate) struct Connection {
     socket: std::net::TcpStream,
     /// While set, not a byte is read or written.
     wedged: Arc<AtomicBool>,
-    shared: std::sync::Weak<Shared>,
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.member
+    }
 }
 
 impl Edge {
-    /// Listens on as many addresses of the loopback network.
+    /// Listens on as many addresses of the loopback network, over TCP.
     pub(crate) async fn start(addresses: usize) -> Self {
-        let (acceptor, ca_pem) = certificates();
+        let mut edge = Self::silent();
+        for _ in 0..addresses {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            edge.addresses.push(listener.local_addr().unwrap());
+            edge.listen(listener);
+        }
+        edge
+    }
+
+    /// Listens nowhere.
+    pub(crate) fn silent() -> Self {
+        let (tls, ca_pem) = certificates();
         let shared = Arc::new(Shared {
             connections: Mutex::default(),
+            links: Mutex::default(),
             refusals: Mutex::default(),
             refused: Mutex::default(),
             control: answer_calls(),
             nonsense: Mutex::default(),
         });
-        let mut bound = Vec::new();
-        for _ in 0..addresses {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            bound.push(listener.local_addr().unwrap());
-            tokio::spawn(listen(listener, acceptor.clone(), Arc::clone(&shared)));
-        }
         Self {
-            addresses: bound,
+            addresses: Vec::new(),
             ca_pem,
+            tls,
             shared,
         }
+    }
+
+    /// Accepts connections over TCP.
+    pub(crate) fn listen(&self, listener: TcpListener) {
+        let acceptor = TlsAcceptor::from(Arc::new(self.tls.clone()));
+        tokio::spawn(listen(listener, acceptor, Arc::clone(&self.shared)));
     }
 
     /// Refuses one more registration.
@@ -155,7 +187,17 @@ impl Edge {
     }
 }
 
-impl Connection {
+impl Member {
+    pub(crate) fn new(address: SocketAddr, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            said: Mutex::default(),
+            unregistered: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            shared: Arc::downgrade(shared),
+        })
+    }
+
     pub(crate) fn said(&self) -> Said {
         self.said.lock().unwrap().clone().expect("registered")
     }
@@ -174,6 +216,12 @@ impl Connection {
         self.gone.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Connection {
     /// Cuts the transport.
     pub(crate) fn kill(&self) {
         self.socket.shutdown(std::net::Shutdown::Both).ok();
@@ -198,20 +246,24 @@ impl Connection {
     }
 }
 
-/// A certificate authority and an edge that it vouches for.
-fn certificates() -> (TlsAcceptor, Vec<u8>) {
+/// A certificate authority and an edge that it vouches for. The edge agrees on keys by the post-quantum
+/// group or not at all.
+fn certificates() -> (ServerConfig, Vec<u8>) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_certificate = ca.self_signed(&ca_key).unwrap();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![SERVER_NAME.to_owned()])
+    let leaf = CertificateParams::new(NAMES.map(str::to_owned))
         .unwrap()
         .signed_by(&key, &issuer)
         .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let provider = CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
+        ..aws_lc_rs::default_provider()
+    };
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -220,8 +272,7 @@ fn certificates() -> (TlsAcceptor, Vec<u8>) {
             PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
         )
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    (acceptor, ca_certificate.pem().into_bytes())
+    (config, ca_certificate.pem().into_bytes())
 }
 
 async fn listen(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
@@ -250,16 +301,12 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
     };
     let (interject, interjections) = mpsc::unbounded_channel();
     let connection = Arc::new(Connection {
-        address,
+        member: Member::new(address, &shared),
         requests,
         interject,
         interjections: Mutex::new(Some(interjections)),
-        said: Mutex::default(),
-        unregistered: AtomicBool::new(false),
-        gone: AtomicBool::new(false),
         socket,
         wedged,
-        shared: Arc::downgrade(&shared),
     });
     shared
         .connections
@@ -268,7 +315,7 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
         .push(Arc::clone(&connection));
     tokio::spawn(open_control(Arc::clone(&connection), shared));
     transport.await.ok();
-    connection.gone.store(true, Ordering::SeqCst);
+    connection.set_gone();
 }
 
 /// Opens the control stream and joins its two bodies into a byte stream for the RPC thread.
@@ -278,7 +325,8 @@ async fn open_control(connection: Arc<Connection>, shared: Arc<Shared>) {
     let answers: BoxStream<'static, std::io::Result<Bytes>> =
         match shared.nonsense.lock().unwrap().pop_front() {
             None => {
-                shared.control.send((rpc, Arc::clone(&connection))).ok();
+                let member = Arc::clone(&connection.member);
+                shared.control.send((rpc, member)).ok();
                 ReaderStream::new(sent).boxed()
             }
             Some(Nonsense { bytes, ends }) => {
@@ -319,8 +367,8 @@ async fn open_control(connection: Arc<Connection>, shared: Arc<Shared>) {
 }
 
 /// The RPC system is bound to one thread.
-fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
-    let (sender, mut streams) = mpsc::unbounded_channel::<(DuplexStream, Arc<Connection>)>();
+fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Member>)> {
+    let (sender, mut streams) = mpsc::unbounded_channel::<(DuplexStream, Arc<Member>)>();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -328,7 +376,7 @@ fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
             .unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            while let Some((stream, connection)) = streams.recv().await {
+            while let Some((stream, member)) = streams.recv().await {
                 tokio::task::spawn_local(async move {
                     let (read, write) = tokio::io::split(stream);
                     let network = twoparty::VatNetwork::new(
@@ -338,7 +386,7 @@ fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
                         capnp::message::ReaderOptions::new(),
                     );
                     let server: registration_server::Client =
-                        capnp_rpc::new_client(Registrar(connection));
+                        capnp_rpc::new_client(Registrar(member));
                     RpcSystem::new(Box::new(network), Some(server.client))
                         .await
                         .ok();
@@ -349,7 +397,7 @@ fn answer_calls() -> mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)> {
     sender
 }
 
-struct Registrar(Arc<Connection>);
+struct Registrar(Arc<Member>);
 
 impl registration_server::Server for Registrar {
     async fn register_connection(

@@ -1,10 +1,14 @@
-//! The connector against a small edge: real TLS, real HTTP/2, and `capnp-rpc` as the other side of the
+//! The connector against a small edge: real TLS, real HTTP/2 and
+//! QUIC, and `capnp-rpc` as the other side of the
 //! control stream.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod edge;
+mod fallback;
 mod hostile;
 mod lifecycle;
+mod quic;
+mod quic_edge;
 mod requests;
 mod rig;

@@ -1,0 +1,83 @@
+//! Finds out whether the edge can be reached over TCP again while connections are over QUIC.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::choice::TransportKind;
+use super::h2;
+use crate::connection::Membership;
+
+/// The wait doubles with every probe that fails, so many times at most.
+const DOUBLINGS: u32 = 4;
+/// When TCP is blocked again within this time the waits go on from where they were, so that connections
+/// do not go to and fro.
+const STEADY: Duration = Duration::from_secs(300);
+
+/// Probes until the connector leaves, for a choice that may change. Does nothing while HTTP/2 is chosen.
+pub(crate) async fn run(membership: Arc<Membership>) {
+    tokio::select! {
+        () = probe(&membership) => {}
+        () = membership.leave.cancelled() => {}
+        () = membership.abort.cancelled() => {}
+    }
+}
+
+async fn probe(membership: &Membership) {
+    let chooser = &membership.chooser;
+    let mut waits = 0;
+    loop {
+        let began = Instant::now();
+        chooser.other_than(TransportKind::Http2).await;
+        if began.elapsed() > STEADY {
+            waits = 0;
+        }
+        loop {
+            let wait = wait(membership.options.probe_interval, waits);
+            waits = waits.saturating_add(1);
+            let recovered = chooser.other_than(TransportKind::Quic);
+            if tokio::time::timeout(wait, recovered).await.is_ok() {
+                break;
+            }
+            if reached(membership).await {
+                chooser.tcp_reached();
+                break;
+            }
+        }
+    }
+}
+
+/// Whether any address of the edge proves over TCP and TLS who it is.
+async fn reached(membership: &Membership) -> bool {
+    let addresses = membership.addresses.known().await;
+    let mut dials: FuturesUnordered<_> = addresses
+        .into_iter()
+        .map(|address| h2::dial(membership, address))
+        .collect();
+    while let Some(dialled) = dials.next().await {
+        match dialled {
+            Ok(_) => return true,
+            Err(error) => tracing::debug!(%error, "TCP to the edge is still blocked"),
+        }
+    }
+    false
+}
+
+fn wait(interval: Duration, waits: u32) -> Duration {
+    interval.saturating_mul(2_u32.pow(waits.min(DOUBLINGS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_become_rarer_up_to_a_limit() {
+        let second = Duration::from_secs(1);
+        for (waits, seconds) in [(0, 1), (1, 2), (3, 8), (4, 16), (5, 16), (u32::MAX, 16)] {
+            assert_eq!(wait(second, waits), second * seconds);
+        }
+    }
+}

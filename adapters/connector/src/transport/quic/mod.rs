@@ -1,0 +1,204 @@
+//! QUIC: the connector dials, opens the control stream first, and serves the streams that the edge opens.
+
+mod body;
+mod request;
+mod stream;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use tokio_util::task::TaskTracker;
+
+use super::Transport;
+use crate::RequestHandler;
+use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+
+pub(crate) use body::QuicBody;
+
+/// Streams that the edge may have open at once. The library keeps an entry for each one that it permits,
+/// so this is no place for a number without meaning.
+const MAX_STREAMS: u32 = 4096;
+/// Bytes that a stream may have under way before the handler has taken them.
+const STREAM_WINDOW: u32 = 6 << 20;
+/// The same for a whole connection, in each direction.
+const CONNECTION_WINDOW: u32 = 30 << 20;
+/// Datagrams carry nothing for this connector, but the edge expects that it could receive them.
+const DATAGRAM_BUFFER: usize = 1 << 20;
+/// Time for the handshake at most. There is no TCP to be waited for.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A connection shows at least as often that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// The share of the idle timeout after which it does.
+const KEEP_ALIVE_SHARE: u32 = 5;
+/// Time without any stream after which a connection that was unregistered is closed: what the edge had
+/// sent before it heard of that has arrived then.
+const LINGER: Duration = Duration::from_millis(250);
+/// Time for the edge to be told that a connection is closed.
+const CLOSING: Duration = Duration::from_millis(500);
+/// The code with which connections are closed and streams reset.
+const NO_ERROR: VarInt = VarInt::from_u32(0);
+
+/// The transport for one handler.
+pub(crate) struct Quic<H> {
+    handler: Arc<H>,
+}
+
+impl<H> Quic<H> {
+    /// Requests go to `handler`.
+    pub(crate) fn new(handler: Arc<H>) -> Self {
+        Self { handler }
+    }
+}
+
+impl<H: RequestHandler> Transport for Quic<H> {
+    async fn serve(&self, attempt: Arc<Attempt>) -> Ended {
+        let link = match Link::dial(&attempt).await {
+            Ok(link) => link,
+            Err(error) => return Ended::Lost(error),
+        };
+        let streams = Streams {
+            handler: Arc::clone(&self.handler),
+            membership: Arc::clone(&attempt.membership),
+            open: TaskTracker::new(),
+        };
+        let ended = tokio::select! {
+            ended = control_stream(&attempt, &link.connection) => ended,
+            error = streams.accept(&link.connection) => return Ended::Lost(error.into()),
+        };
+        match ended {
+            Ended::Refused(_) => {}
+            Ended::Left | Ended::Moved(_) | Ended::Lost(_) => finish(link, streams),
+        }
+        ended
+    }
+}
+
+/// A QUIC connection on a socket of its own. Dropping it closes the connection at once.
+struct Link {
+    endpoint: Endpoint,
+    connection: Connection,
+}
+
+impl Link {
+    async fn dial(attempt: &Attempt) -> Result<Self, ConnectionError> {
+        let membership = &*attempt.membership;
+        let edge = attempt.edge;
+        let any = match edge {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let socket = SocketAddr::new(any, 0);
+        let endpoint = Endpoint::client(socket).map_err(ConnectionError::Socket)?;
+        let connecting = endpoint
+            .connect_with(settings(membership), edge, &membership.quic_edge_name)
+            .map_err(|source| ConnectionError::QuicStart { edge, source })?;
+        let limit = membership.options.dial_timeout.min(HANDSHAKE);
+        let connection = tokio::time::timeout(limit, connecting)
+            .await
+            .map_err(|_| ConnectionError::DialTimeout(edge))?
+            .map_err(|source| ConnectionError::QuicHandshake { edge, source })?;
+        Ok(Self {
+            endpoint,
+            connection,
+        })
+    }
+
+    /// Closes the connection, and gives the edge the time to hear of it.
+    async fn close(self) {
+        self.connection.close(NO_ERROR, b"");
+        let told = self.endpoint.wait_idle();
+        // Where it is not told, its own timeout tells it.
+        let _ = tokio::time::timeout(CLOSING, told).await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.connection.close(NO_ERROR, b"");
+    }
+}
+
+fn settings(membership: &Membership) -> ClientConfig {
+    let silence = membership.options.heartbeat;
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(IdleTimeout::try_from(silence).ok())
+        .keep_alive_interval(Some((silence / KEEP_ALIVE_SHARE).min(KEEP_ALIVE)))
+        .max_concurrent_bidi_streams(MAX_STREAMS.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(CONNECTION_WINDOW.into())
+        .send_window(CONNECTION_WINDOW.into())
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER));
+    let mut settings = ClientConfig::new(Arc::clone(&membership.quic_tls) as Arc<_>);
+    settings.transport_config(Arc::new(transport));
+    settings
+}
+
+/// Opens the control stream and runs it. There is no signature on it: calls begin with its first byte.
+async fn control_stream(attempt: &Attempt, connection: &Connection) -> Ended {
+    match connection.open_bi().await {
+        Ok((send, recv)) => attempt.control(tokio::io::join(recv, send)).await,
+        Err(error) => Ended::Lost(error.into()),
+    }
+}
+
+/// Lets what is in flight on a connection end, for as long as it may take, and closes it.
+fn finish<H: RequestHandler>(link: Link, streams: Streams<H>) {
+    let membership = Arc::clone(&streams.membership);
+    let tasks = membership.tasks.clone();
+    tasks.spawn(async move {
+        let finishing = async {
+            tokio::select! {
+                () = streams.ended() => {}
+                _ = streams.accept(&link.connection) => {}
+                () = tokio::time::sleep(membership.options.grace) => {}
+            }
+            link.close().await;
+        };
+        tokio::select! {
+            () = finishing => {}
+            () = membership.abort.cancelled() => {}
+        }
+    });
+}
+
+/// The streams that the edge opens on a connection.
+struct Streams<H> {
+    handler: Arc<H>,
+    membership: Arc<Membership>,
+    /// Those that have not ended.
+    open: TaskTracker,
+}
+
+impl<H: RequestHandler> Streams<H> {
+    /// Serves every stream that the edge opens, until the connection ends. A stream ends by itself
+    /// when its connection does.
+    async fn accept(&self, connection: &Connection) -> quinn::ConnectionError {
+        loop {
+            match connection.accept_bi().await {
+                Ok((send, recv)) => {
+                    let handler = Arc::clone(&self.handler);
+                    let membership = Arc::clone(&self.membership);
+                    self.open
+                        .spawn(stream::serve(handler, membership, send, recv));
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Waits until no stream is open, and none has been for a moment.
+    async fn ended(&self) {
+        self.open.close();
+        loop {
+            self.open.wait().await;
+            tokio::time::sleep(LINGER).await;
+            if self.open.is_empty() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! From the head that the edge sends over QUIC to an HTTP request.
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+
+use crate::wire::connect::{ConnectRequest, Kind};
+
+/// Whether a request has a body: over QUIC its headers say so, not the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// None, whatever follows on the stream.
+    Nothing,
+    /// This many bytes.
+    Length(u64),
+    /// Whatever follows until the stream's end.
+    UntilEnd,
+}
+
+/// Why a head is not one of an HTTP request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    /// No method, or one that cannot be.
+    #[error("the request has no method")]
+    Method,
+    /// No host, or one that cannot be.
+    #[error("the request has no host")]
+    Host,
+    /// The destination has no path.
+    #[error("the request has no path")]
+    Path,
+    /// A name that a header cannot have, or a value.
+    #[error("the request has a malformed header")]
+    Header,
+    /// Lengths that are none, or more than one.
+    #[error("the request has no clear length")]
+    Length,
+}
+
+/// The request that a head stands for, with what is to be expected for its body.
+pub(crate) fn read(head: &ConnectRequest) -> Result<Request<Expected>, HeadError> {
+    let method = head.method.as_deref().ok_or(HeadError::Method)?;
+    let mut headers = HeaderMap::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        let name = HeaderName::from_bytes(name).map_err(|_| HeadError::Header)?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::Header)?;
+        headers.append(name, value);
+    }
+    let expected = expected(head.kind, &mut headers)?;
+    let mut request = Request::new(expected);
+    *request.method_mut() = Method::from_bytes(method).map_err(|_| HeadError::Method)?;
+    *request.uri_mut() = uri(head)?;
+    *request.headers_mut() = headers;
+    *request.version_mut() = http::Version::HTTP_2;
+    Ok(request)
+}
+
+/// Path and query are those of the destination; the host has an entry of its own, and the destination's
+/// stands in for it.
+fn uri(head: &ConnectRequest) -> Result<Uri, HeadError> {
+    let destination = Uri::try_from(&head.destination[..]).map_err(|_| HeadError::Path)?;
+    let mut parts = destination.into_parts();
+    if let Some(host) = head.host.as_deref().filter(|host| !host.is_empty()) {
+        parts.authority = Some(Authority::try_from(host).map_err(|_| HeadError::Host)?);
+    }
+    if parts.authority.is_none() {
+        return Err(HeadError::Host);
+    }
+    parts.scheme = Some(Scheme::HTTPS);
+    parts
+        .path_and_query
+        .get_or_insert_with(|| PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).map_err(|_| HeadError::Path)
+}
+
+/// Only a request with a length above nought or a chunked one has a body (as in cloudflared). How it
+/// came to the edge is of no concern to anybody behind, so `Transfer-Encoding` goes no further; the
+/// length goes with it where both are there (RFC 9112 section 6.3).
+fn expected(kind: Kind, headers: &mut HeaderMap) -> Result<Expected, HeadError> {
+    let encodings: Vec<_> = match headers.entry(header::TRANSFER_ENCODING) {
+        header::Entry::Occupied(entry) => entry.remove_entry_mult().1.collect(),
+        header::Entry::Vacant(_) => Vec::new(),
+    };
+    if kind == Kind::WebSocket {
+        headers.remove(header::CONTENT_LENGTH);
+        return Ok(Expected::UntilEnd);
+    }
+    if !encodings.is_empty() {
+        headers.remove(header::CONTENT_LENGTH);
+        let chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        return match encodings.iter().all(chunked) {
+            true => Ok(Expected::UntilEnd),
+            false => Err(HeadError::Length),
+        };
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(length), more) = (lengths.next(), lengths.next()) else {
+        return Ok(Expected::Nothing);
+    };
+    let digits = length.to_str().map_err(|_| HeadError::Length)?;
+    // `parse` takes a plus sign as well.
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.parse() {
+        Ok(0) if all_digits && more.is_none() => Ok(Expected::Nothing),
+        Ok(length) if all_digits && more.is_none() => Ok(Expected::Length(length)),
+        _ => Err(HeadError::Length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn head(kind: Kind, destination: &str, host: Option<&str>) -> ConnectRequest {
+        ConnectRequest {
+            kind,
+            destination: destination.into(),
+            method: Some("POST".into()),
+            host: host.map(Into::into),
+            headers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_request_is_for_its_host_and_the_path_of_its_destination() {
+        let host = Some("app.example.com");
+        for (destination, host, then) in [
+            (
+                "https://edge/a?b=c",
+                host,
+                Ok("https://app.example.com/a?b=c"),
+            ),
+            (
+                "http://app.example.com",
+                None,
+                Ok("https://app.example.com/"),
+            ),
+            ("/a", host, Ok("https://app.example.com/a")),
+            ("/a", None, Err(HeadError::Host)),
+            ("/a", Some(""), Err(HeadError::Host)),
+            ("/a", Some("no host"), Err(HeadError::Host)),
+            ("", host, Err(HeadError::Path)),
+            ("https://edge/a b", host, Err(HeadError::Path)),
+        ] {
+            let read = read(&head(Kind::Http, destination, host));
+            let uri = read.map(|request| request.uri().to_string());
+            assert_eq!(uri, then.map(str::to_owned), "{destination} {host:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_expected_where_the_headers_say_so() {
+        let (length, encoding) = ("Content-Length", "Transfer-Encoding");
+        for (kind, headers, then) in [
+            (Kind::Http, &[][..], Ok(Expected::Nothing)),
+            (Kind::Http, &[(length, "0")], Ok(Expected::Nothing)),
+            (Kind::Http, &[(length, "7")], Ok(Expected::Length(7))),
+            (Kind::Http, &[(encoding, "chunked")], Ok(Expected::UntilEnd)),
+            (
+                Kind::Http,
+                &[(length, "7"), (encoding, "Chunked")],
+                Ok(Expected::UntilEnd),
+            ),
+            (Kind::WebSocket, &[(length, "7")], Ok(Expected::UntilEnd)),
+            (Kind::Http, &[(encoding, "gzip")], Err(HeadError::Length)),
+            (Kind::Http, &[(length, "+7")], Err(HeadError::Length)),
+            (Kind::Http, &[(length, "-7")], Err(HeadError::Length)),
+            (Kind::Http, &[(length, "")], Err(HeadError::Length)),
+            (
+                Kind::Http,
+                &[(length, "7"), (length, "7")],
+                Err(HeadError::Length),
+            ),
+            (Kind::Http, &[("a:b", "")], Err(HeadError::Header)),
+            (Kind::Http, &[("a", "b\r\nc: d")], Err(HeadError::Header)),
+        ] {
+            let mut head = head(kind, "https://app.example.com/", None);
+            head.headers = headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect();
+            let read = read(&head);
+            if let Ok(request) = &read {
+                assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
+                let kept = request.headers().contains_key(header::CONTENT_LENGTH);
+                assert!(!(kept && *request.body() == Expected::UntilEnd));
+            }
+            assert_eq!(read.map(Request::into_body), then, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_method_is_none() {
+        for method in [None, Some(b"".to_vec()), Some(b"A B".to_vec())] {
+            let mut head = head(Kind::Http, "https://app.example.com/", None);
+            head.method = method;
+            assert_eq!(read(&head).unwrap_err(), HeadError::Method);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn heads_of_arbitrary_bytes_are_a_request_or_not_but_never_a_panic(
+            destination in proptest::collection::vec(any::<u8>(), 0..40),
+            method in proptest::collection::vec(any::<u8>(), 0..8),
+            host in proptest::collection::vec(any::<u8>(), 0..20),
+            name in "[a-zA-Z-]{0,20}|Content-Length|Transfer-Encoding",
+            value in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let head = ConnectRequest {
+                kind: Kind::Http,
+                destination,
+                method: Some(method),
+                host: Some(host),
+                headers: vec![(name.into_bytes(), value)],
+            };
+            let _ = read(&head);
+        }
+    }
+}

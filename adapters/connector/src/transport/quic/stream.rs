@@ -1,0 +1,218 @@
+//! A stream that the edge opened: a request and its answer, or calls.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use quinn::{RecvStream, SendStream};
+use serde::de::IgnoredAny;
+
+use super::NO_ERROR;
+use super::body::QuicBody;
+use super::request::{self, Expected};
+use crate::connection::Membership;
+use crate::exchange::{self, RequestBody, Upgrade};
+use crate::wire::calls::{self, Applied};
+use crate::wire::connect::{self, ConnectRequest, Kind, PreambleError, Purpose};
+use crate::wire::headers::is_of_the_hop;
+use crate::{BoxError, RequestHandler};
+
+/// Room for what a stream begins with; it grows where that is longer.
+const HEAD_ROOM: usize = 4 << 10;
+
+/// Serves a stream to its end: until the edge has all of the answer, or gave it up.
+pub(super) async fn serve<H: RequestHandler>(
+    handler: Arc<H>,
+    membership: Arc<Membership>,
+    send: SendStream,
+    mut recv: RecvStream,
+) {
+    let mut answer = Answer(Some(send));
+    let mut buffer = BytesMut::with_capacity(HEAD_ROOM);
+    let limit = membership.options.rpc_timeout;
+    let beginning = tokio::time::timeout(limit, begin(&mut recv, &mut buffer));
+    let head = match beginning.await {
+        Ok(Ok(Some(head))) => head,
+        Ok(Ok(None)) => return calls(&membership, answer, recv, buffer).await,
+        Ok(Err(error)) => return tracing::warn!(%error, "a stream of the edge was refused"),
+        Err(_) => return tracing::warn!("a stream of the edge was given up: it did not begin"),
+    };
+    membership.options.metrics.requests.inc();
+    let exchange = Exchange {
+        handler: &*handler,
+        membership: &membership,
+        upgrade: match head.kind {
+            Kind::WebSocket => Upgrade::WebSocket,
+            Kind::Http | Kind::Tcp => Upgrade::None,
+        },
+    };
+    let Some(given_up) = answer.0.as_ref().map(SendStream::stopped) else {
+        return;
+    };
+    tokio::select! {
+        answered = exchange.run(&head, &mut answer, recv, buffer) => match answered {
+            Ok(()) => answer.finish().await,
+            Err(error) => tracing::debug!(error, "an answer broke off"),
+        },
+        _ = given_up => tracing::debug!("the edge gave a request up"),
+    }
+}
+
+/// Reads what a stream is for: the head of a request, or `None` for calls.
+async fn begin(
+    recv: &mut RecvStream,
+    buffer: &mut BytesMut,
+) -> Result<Option<ConnectRequest>, PreambleError> {
+    match connect::read_purpose(recv, buffer).await? {
+        Purpose::Calls => Ok(None),
+        Purpose::Data => connect::read_request(recv, buffer).await.map(Some),
+    }
+}
+
+/// The connector's half of a stream. Unless it is finished it is reset when it is dropped, so that the
+/// edge never takes a part for the whole.
+struct Answer(Option<SendStream>);
+
+impl Answer {
+    fn stream(&mut self) -> Result<&mut SendStream, BoxError> {
+        self.0.as_mut().ok_or_else(|| "the stream has ended".into())
+    }
+
+    /// Ends the stream, and waits until the edge has all of it.
+    async fn finish(&mut self) {
+        if let Some(mut send) = self.0.take()
+            && send.finish().is_ok()
+        {
+            // However it ends, there is nothing more to do.
+            let _ = send.stopped().await;
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(mut send) = self.0.take() {
+            // An error says that it has ended already.
+            let _ = send.reset(NO_ERROR);
+        }
+    }
+}
+
+/// A request with what is needed to answer it.
+struct Exchange<'a, H> {
+    handler: &'a H,
+    membership: &'a Membership,
+    upgrade: Upgrade,
+}
+
+impl<H: RequestHandler> Exchange<'_, H> {
+    /// Has the request answered and sends the answer. Where the handler has none, the edge is told why.
+    /// An error is one after which the stream is to be reset.
+    async fn run(
+        &self,
+        head: &ConnectRequest,
+        answer: &mut Answer,
+        recv: RecvStream,
+        buffer: BytesMut,
+    ) -> Result<(), BoxError> {
+        if head.kind == Kind::Tcp {
+            let error = "TCP streams are not served";
+            return refuse(answer, error, StatusCode::BAD_GATEWAY).await;
+        }
+        let request = match request::read(head) {
+            Ok(request) => request,
+            Err(error) => {
+                let error = error.to_string();
+                return refuse(answer, &error, StatusCode::BAD_REQUEST).await;
+            }
+        };
+        let (request, _unread) = with_body(request, recv, buffer);
+        let connector_id = self.membership.connector_id;
+        match exchange::handled(self.handler, connector_id, self.upgrade, request).await {
+            Ok(response) => send(answer, response).await,
+            Err(StatusCode::BAD_REQUEST) => {
+                let error = "the request has no usable host";
+                refuse(answer, error, StatusCode::BAD_REQUEST).await
+            }
+            Err(status) => refuse(answer, "the request could not be answered", status).await,
+        }
+    }
+}
+
+/// Gives a request the body that is to be expected. Where there is none, the stream is to be kept until
+/// the answer is sent: dropping it would tell the edge to stop.
+fn with_body(
+    request: Request<Expected>,
+    recv: RecvStream,
+    buffer: BytesMut,
+) -> (Request<RequestBody>, Option<RecvStream>) {
+    let (head, expected) = request.into_parts();
+    let length = match expected {
+        Expected::Nothing => {
+            let request = Request::from_parts(head, RequestBody::none());
+            return (request, Some(recv));
+        }
+        Expected::Length(length) => Some(length),
+        Expected::UntilEnd => None,
+    };
+    let body = RequestBody::quic(QuicBody::new(buffer.freeze(), recv, length));
+    (Request::from_parts(head, body), None)
+}
+
+async fn refuse(answer: &mut Answer, error: &str, status: StatusCode) -> Result<(), BoxError> {
+    let head = connect::response(error, status.as_u16(), std::iter::empty());
+    Ok(answer.stream()?.write_all(&head).await?)
+}
+
+/// Sends an answer. There is no place for trailers.
+async fn send<B>(answer: &mut Answer, response: Response<B>) -> Result<(), BoxError>
+where
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<BoxError>>,
+{
+    let (head, body) = response.into_parts();
+    let headers: Vec<_> = head
+        .headers
+        .iter()
+        .filter(|(name, _)| !is_of_the_hop(name.as_str()))
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let written = connect::response("", head.status.as_u16(), headers.into_iter());
+    let stream = answer.stream()?;
+    stream.write_all(&written).await?;
+    let mut body = std::pin::pin!(body.map_err(Into::<BoxError>::into));
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            stream.write_chunk(data).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Answers the calls of a stream. They are a matter of moments.
+async fn calls(membership: &Membership, mut answer: Answer, recv: RecvStream, mut read: BytesMut) {
+    let Ok(send) = answer.stream() else {
+        return;
+    };
+    let mut stream = tokio::io::join(recv, send);
+    let serving = calls::serve(&mut stream, &mut read, |version, json| {
+        note_configuration(membership, version, json)
+    });
+    match tokio::time::timeout(membership.options.rpc_timeout, serving).await {
+        Ok(Ok(())) => answer.finish().await,
+        Ok(Err(error)) => tracing::warn!(%error, "calls of the edge broke off"),
+        Err(_) => tracing::debug!("calls of the edge were given up: they did not end"),
+    }
+}
+
+fn note_configuration(membership: &Membership, version: i32, json: &[u8]) -> Applied {
+    if serde_json::from_slice::<IgnoredAny>(json).is_err() {
+        return Applied {
+            version: membership.configuration.newest(),
+            error: "the configuration is not JSON",
+        };
+    }
+    let version = membership.configuration.pushed(version);
+    tracing::debug!(version, "configuration pushed");
+    Applied { version, error: "" }
+}

@@ -1,0 +1,76 @@
+//! QUIC in the place of HTTP/2, while TCP to the edge fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_connector::{Connector, ConnectorOptions, TransportChoice, TransportKind};
+
+use crate::edge::Edge;
+use crate::rig::{Echo, get, options, token, within};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn start(edge: &Edge, trailers_needed: bool) -> (Connector, ConnectorOptions) {
+    let options = ConnectorOptions {
+        transport: TransportChoice::Auto { trailers_needed },
+        heartbeat: Duration::from_secs(3),
+        probe_interval: Duration::from_millis(500),
+        ..options(edge, 2)
+    };
+    let handler = Arc::new(Echo::default());
+    let connector = Connector::start(&token(), options.clone(), handler).unwrap();
+    (connector, options)
+}
+
+async fn registered_over(connector: &Connector, transport: TransportKind) {
+    let status = connector.status();
+    within(LIMIT, "both are registered", || {
+        (status.borrow().registered_over(transport) == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_is_used_while_tcp_is_refused_and_http2_again_when_it_is_not() {
+    let (edge, refusing) = Edge::over_quic(2).await;
+    let (connector, options) = start(&edge, false);
+
+    registered_over(&connector, TransportKind::Quic).await;
+
+    let metrics = &options.metrics;
+    assert_eq!(metrics.registered_over(TransportKind::Quic), 2);
+    assert_eq!(edge.links()[0].send("GET", "/", "").await.status, "201");
+    let over_quic = edge.links();
+
+    for tcp in refusing {
+        edge.listen(tcp.listen(16).unwrap());
+    }
+
+    registered_over(&connector, TransportKind::Http2).await;
+    assert_eq!(metrics.registered_over(TransportKind::Quic), 0);
+    assert_eq!(metrics.registered_over(TransportKind::Http2), 2);
+    assert!(over_quic.iter().all(|link| link.is_unregistered()));
+    let answer = edge.registered()[0].send(get("/")).await.unwrap();
+    assert_eq!(answer.status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quic_is_not_used_where_trailers_are_needed_and_the_status_says_so() {
+    let (edge, _refusing) = Edge::over_quic(2).await;
+    let (connector, _) = start(&edge, true);
+    let status = connector.status();
+    within(LIMIT, "the status says so", || {
+        let problems = status.borrow().problems();
+        problems
+            .iter()
+            .any(|p| p.contains("trailers"))
+            .then_some(())
+    })
+    .await;
+    assert!(edge.links().is_empty());
+
+    connector.set_trailers_needed(false);
+
+    registered_over(&connector, TransportKind::Quic).await;
+    assert!(!status.borrow().quic_withheld);
+}
