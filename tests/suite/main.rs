@@ -7,3 +7,5 @@ mod contract;
 mod e2e;
 mod failures;
 mod simulation;
+mod timing;
+mod vectors;
