@@ -162,7 +162,12 @@ impl Edge for DirectEdge {
         let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
         let applied = apply::apply(&*api, &name, mark, existing, &plan).await?;
 
-        let zones = observe::zones_with_something(&observed, intent, mark).or(known);
+        let mut zones = observe::zones_with_something(&observed, intent, mark);
+        match (&mut zones, known) {
+            // A zone is never dropped: a read that lags shows none of what was just written to it.
+            (Some(zones), Some(known)) => zones.extend(known),
+            (none, known) => *none = none.take().or(known),
+        }
         let tunnel = applied.tunnel;
         let memory = GatewayMemory {
             credentials,

@@ -343,6 +343,8 @@ impl Reconciler {
             let subject = format!("removing what Gateway {gateway} has at the edge");
             Failed::Edge(subject, error)
         })?;
+        // A removal that stops after this must not leave a table that is thought to be served.
+        self.state().retract(gateway);
         let withdrawn = ports.data_plane.withdraw(gateway).await;
         withdrawn.map_err(|error| port("withdrawing the routes", error))?;
         let released = ports.hold.release(gateway).await;

@@ -110,8 +110,12 @@ impl Reconciler {
             served.cloned().collect()
         };
         for gateway in served {
-            if view.fate(&gateway) != Fate::Remove || !self.state().retract(&gateway) {
-                continue;
+            {
+                let mut state = self.state();
+                if view.fate(&gateway) != Fate::Remove || state.at_edge.contains_key(&gateway) {
+                    continue;
+                }
+                state.retract(&gateway);
             }
             match self.ports.data_plane.withdraw(&gateway).await {
                 Ok(()) => {

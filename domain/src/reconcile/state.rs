@@ -153,14 +153,10 @@ impl State {
     }
 
     /// Counts a table as no longer served, before it is withdrawn: an edge pass that is under way must not
-    /// lead names to it any more. `false` where it has already begun to.
-    pub(super) fn retract(&mut self, gateway: &ObjectKey) -> bool {
-        let may = !self.at_edge.contains_key(gateway);
-        if may {
-            self.published.remove(gateway);
-            self.unpublished.insert(gateway.clone());
-        }
-        may
+    /// lead names to it any more, and a Gateway that comes back must get it anew.
+    pub(super) fn retract(&mut self, gateway: &ObjectKey) {
+        self.published.remove(gateway);
+        self.unpublished.insert(gateway.clone());
     }
 
     /// Remembers what a Gateway is about to be stated with, so that a pass that is cut short is known to be

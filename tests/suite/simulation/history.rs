@@ -95,24 +95,15 @@ impl Process {
     /// Goes on to the next call, in one of the passes.
     fn step(&mut self, dice: &mut Dice) {
         if dice.chance(35) {
-            match &mut self.route_pass {
-                None if dice.chance(50) => self.begin_route_pass(),
-                None => {}
-                Some(pass) => {
-                    if poll(pass).is_ready() {
-                        self.route_pass = None;
-                    }
-                }
+            if self.route_pass.is_some() {
+                advance(&mut self.route_pass);
+            } else if dice.chance(50) {
+                self.begin_route_pass();
             }
+        } else if self.edge_pass.is_some() {
+            advance(&mut self.edge_pass);
         } else {
-            match &mut self.edge_pass {
-                None => self.begin_edge_pass(dice.chance(25)),
-                Some(pass) => {
-                    if poll(pass).is_ready() {
-                        self.edge_pass = None;
-                    }
-                }
-            }
+            self.begin_edge_pass(dice.chance(25));
         }
     }
 
@@ -154,11 +145,18 @@ fn poll(pass: &mut Pass) -> Poll<Option<EdgePassReport>> {
     pass.as_mut().poll(&mut context)
 }
 
+/// To the next call of a pass that is under way, or to its end.
+fn advance(pass: &mut Option<Pass>) {
+    if pass.as_mut().is_some_and(|pass| poll(pass).is_ready()) {
+        *pass = None;
+    }
+}
+
 /// What came of a history that went wrong.
 #[derive(Debug)]
-pub struct Wrong {
-    pub what: String,
-    pub told: Vec<String>,
+pub(crate) struct Wrong {
+    pub(crate) what: String,
+    pub(crate) told: Vec<String>,
 }
 
 struct History {
@@ -172,7 +170,7 @@ struct History {
 }
 
 /// Lets the history of a seed happen.
-pub fn happen(seed: u64, telling: bool) -> Result<(), Wrong> {
+pub(crate) fn happen(seed: u64, telling: bool) -> Result<(), Wrong> {
     let mut dice = Dice::new(seed);
     let stage = Stage::new(&mut dice, telling);
     stage.tell(|| format!("in a cluster: {}; {:?}", stage.in_cluster, stage.trouble));

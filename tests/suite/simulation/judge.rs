@@ -23,7 +23,7 @@ impl Actor {
     }
 
     /// Held before the first write at the edge.
-    pub fn judge_creation(&self, name: &str) {
+    pub(crate) fn judge_creation(&self, name: &str) {
         let gateway = mark::gateway_of_tunnel(&INSTALLATION, name);
         let held = self.around.hold.held();
         let is_held = gateway
@@ -36,7 +36,7 @@ impl Actor {
     }
 
     /// A tunnel goes last, and only when its Gateway is known to be unwanted.
-    pub fn judge_removal(&self, tunnel: TunnelId) {
+    pub(crate) fn judge_removal(&self, tunnel: TunnelId) {
         let tunnels = self.stage.our_tunnels();
         let Some((gateway, _)) = tunnels.iter().find(|(_, id)| *id == tunnel) else {
             return;
@@ -53,7 +53,7 @@ impl Actor {
     }
 
     /// Deletes only what is ours, read and unwanted; makes only names that the proxy knows.
-    pub fn judge_batch(&self, zone: &ZoneId, batch: &RecordBatch) {
+    pub(crate) fn judge_batch(&self, zone: &ZoneId, batch: &RecordBatch) {
         let stage = &self.stage;
         let there = stage.cloudflare.records();
         for id in &batch.deletes {
@@ -103,7 +103,7 @@ impl Actor {
 type Said = (String, String, String);
 
 /// Whether exactly what is wished is there: one tunnel each, one record each, one proxy each, no more.
-pub fn judge_end(stage: &Stage, wishes: &Wishes, actor: &Actor) {
+pub(crate) fn judge_end(stage: &Stage, wishes: &Wishes, actor: &Actor) {
     let served: BTreeSet<ObjectKey> = wishes.served().map(|(key, _, _)| key.clone()).collect();
     let tunnels = stage.our_tunnels();
     let equal = |what: &str, found: BTreeSet<ObjectKey>| {
@@ -138,6 +138,7 @@ fn judge_records(stage: &Stage, wishes: &Wishes, tunnels: &BTreeMap<ObjectKey, T
     let found: Vec<Said> = stage
         .our_records()
         .into_iter()
+        .filter(|(gateway, _)| !stage.is_lost(gateway))
         .map(|(_, record)| said(record.data))
         .collect();
     let there = stage.cloudflare.records();

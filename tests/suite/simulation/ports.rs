@@ -26,29 +26,29 @@ use super::town::{GATEWAYS, ZONES, key};
 use super::wishes::{Wishes, is_readable};
 
 /// A process: what it sees, and what it did last.
-pub struct Actor {
-    pub name: String,
-    pub stage: Arc<Stage>,
-    pub cluster: FakeCluster,
-    pub data_plane: FakeDataPlane,
-    pub around: Surroundings,
-    pub notes: Mutex<Notes>,
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) cluster: FakeCluster,
+    pub(crate) data_plane: FakeDataPlane,
+    pub(crate) around: Surroundings,
+    pub(crate) notes: Mutex<Notes>,
 }
 
 #[derive(Default)]
-pub struct Notes {
+pub(crate) struct Notes {
     /// The snapshot of the route pass under way.
-    pub seen: Arc<ClusterSnapshot>,
+    pub(crate) seen: Arc<ClusterSnapshot>,
     /// What the last readable snapshot asks for.
-    pub in_force: Arc<Wishes>,
+    pub(crate) in_force: Arc<Wishes>,
     /// The same at the start of the edge pass under way.
-    pub acting_on: Arc<Wishes>,
+    pub(crate) acting_on: Arc<Wishes>,
     /// Zones whose last read failed.
-    pub unread: BTreeSet<ZoneId>,
+    pub(crate) unread: BTreeSet<ZoneId>,
 }
 
 /// One port of a process.
-pub struct Port(pub Arc<Actor>);
+pub(crate) struct Port(pub(crate) Arc<Actor>);
 
 /// Lets the history decide who is next.
 async fn pause() {
@@ -64,7 +64,7 @@ async fn pause() {
 }
 
 impl Actor {
-    pub fn begin_edge_pass(&self, resync: bool) {
+    pub(crate) fn begin_edge_pass(&self, resync: bool) {
         let mut notes = self.notes.lock().unwrap();
         notes.acting_on = notes.in_force.clone();
         let told = || format!(" {}: edge pass, resync {resync}", self.name);

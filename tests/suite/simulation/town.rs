@@ -13,14 +13,14 @@ use domain::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
 use super::dice::Dice;
 
-pub const ZONES: [&str; 2] = ["example.com", "example.org"];
-pub const GATEWAYS: [&str; 3] = ["g0", "g1", "g2"];
+pub(crate) const ZONES: [&str; 2] = ["example.com", "example.org"];
+pub(crate) const GATEWAYS: [&str; 3] = ["g0", "g1", "g2"];
 const ROUTES: [&str; 4] = ["r0", "r1", "r2", "r3"];
 const SERVICES: [&str; 2] = ["s0", "s1"];
 const CLASSES: [&str; 2] = ["ours", "theirs"];
 
 /// Names in two zones and one outside of every zone.
-pub const NAMES: [&str; 5] = [
+pub(crate) const NAMES: [&str; 5] = [
     "a.example.com",
     "b.example.com",
     "*.example.com",
@@ -29,17 +29,17 @@ pub const NAMES: [&str; 5] = [
 ];
 const LISTENER_NAMES: [&str; 2] = ["*.example.com", "a.example.org"];
 
-pub fn key(name: &str) -> ObjectKey {
+pub(crate) fn key(name: &str) -> ObjectKey {
     ObjectKey::new("default", name)
 }
 
-pub fn host(name: &str) -> Hostname {
+pub(crate) fn host(name: &str) -> Hostname {
     Hostname::parse(name).unwrap()
 }
 
 /// All objects.
 #[derive(Debug, Clone, Default)]
-pub struct Town {
+pub(crate) struct Town {
     /// Whether a Gateway that is held stays, marked, until it is let go.
     finalizers: bool,
     classes: BTreeMap<String, GatewayClass>,
@@ -52,7 +52,7 @@ pub struct Town {
 
 /// What a process can see of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Sight {
+pub(crate) enum Sight {
     #[default]
     Whole,
     /// These objects are in files that cannot be parsed.
@@ -64,7 +64,7 @@ pub enum Sight {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Classes,
     Gateways,
     Routes,
@@ -73,7 +73,7 @@ pub enum Kind {
 }
 
 impl Sight {
-    pub fn draw(dice: &mut Dice) -> Self {
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
         let served = [Kind::Classes, Kind::Gateways, Kind::Routes];
         match dice.below(6) {
             0..=2 => Self::Whole,
@@ -95,7 +95,7 @@ impl Sight {
 }
 
 impl Town {
-    pub fn new(finalizers: bool) -> Self {
+    pub(crate) fn new(finalizers: bool) -> Self {
         let class = |name: &str, controller: &str| GatewayClass {
             name: name.to_owned(),
             generation: 1,
@@ -116,7 +116,7 @@ impl Town {
     }
 
     /// One thing changes. `held` are the Gateways that may not vanish yet.
-    pub fn edit(&mut self, dice: &mut Dice, held: &BTreeSet<ObjectKey>) -> String {
+    pub(crate) fn edit(&mut self, dice: &mut Dice, held: &BTreeSet<ObjectKey>) -> String {
         self.clock += 100;
         let shift = i64::try_from(dice.below(120)).unwrap();
         self.clock -= shift;
@@ -162,7 +162,7 @@ impl Town {
     }
 
     /// Gateways that are being deleted and that nobody holds vanish.
-    pub fn let_go(&mut self, held: &BTreeSet<ObjectKey>) {
+    pub(crate) fn let_go(&mut self, held: &BTreeSet<ObjectKey>) {
         let stays = |gateway: &Gateway| {
             !gateway.deleting || (self.finalizers && held.contains(&gateway.key))
         };
@@ -247,13 +247,13 @@ impl Town {
     }
 
     /// Every mistake in an object is mended.
-    pub fn mend(&mut self) {
+    pub(crate) fn mend(&mut self) {
         for gateway in self.gateways.values_mut() {
             gateway.defects.clear();
         }
     }
 
-    pub fn snapshot(&self, sight: &Sight) -> ClusterSnapshot {
+    pub(crate) fn snapshot(&self, sight: &Sight) -> ClusterSnapshot {
         let visible = |key: &ObjectKey| match sight {
             Sight::Without(objects) => !objects.contains(key),
             _ => true,
@@ -317,7 +317,7 @@ fn unserved() -> Defect {
 fn listener(dice: &mut Dice) -> Listener {
     let hostname = dice
         .chance(40)
-        .then(|| host(*dice.pick::<&str>(&LISTENER_NAMES)));
+        .then(|| host(dice.pick::<&str>(&LISTENER_NAMES)));
     Listener {
         name: "https".to_owned(),
         hostname,
@@ -349,7 +349,7 @@ fn rule(dice: &mut Dice) -> Rule {
     let target = ObjectRef {
         group: String::new(),
         kind: "Service".to_owned(),
-        key: key(*dice.pick::<&str>(&SERVICES)),
+        key: key(dice.pick::<&str>(&SERVICES)),
     };
     Rule {
         matches: vec![RouteMatch {

@@ -11,7 +11,7 @@ use super::town::ZONES;
 
 /// What becomes of a Gateway that the snapshot shows as ours. One without a listener is as good as absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// It is to have these names, each with the age of the oldest route that asks.
     Served {
         created: Timestamp,
@@ -24,14 +24,14 @@ pub enum Wish {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub(crate) struct Wishes {
     /// Whether what is not there is not wanted.
-    pub complete: bool,
-    pub gateways: BTreeMap<ObjectKey, Wish>,
+    pub(crate) complete: bool,
+    pub(crate) gateways: BTreeMap<ObjectKey, Wish>,
 }
 
 /// Whether a pass may act on it at all: no kind failed to be read.
-pub fn is_readable(snapshot: &ClusterSnapshot) -> bool {
+pub(crate) fn is_readable(snapshot: &ClusterSnapshot) -> bool {
     !(snapshot.classes.is_unknown()
         || snapshot.gateways.is_unknown()
         || snapshot.routes.is_unknown()
@@ -40,7 +40,7 @@ pub fn is_readable(snapshot: &ClusterSnapshot) -> bool {
 }
 
 impl Wishes {
-    pub fn of(snapshot: &ClusterSnapshot) -> Self {
+    pub(crate) fn of(snapshot: &ClusterSnapshot) -> Self {
         let classes = snapshot.classes.items().iter();
         let ours: BTreeSet<&str> = classes
             .filter(|class| class.controller == CONTROLLER_NAME)
@@ -62,7 +62,7 @@ impl Wishes {
         }
     }
 
-    pub fn served(
+    pub(crate) fn served(
         &self,
     ) -> impl Iterator<Item = (&ObjectKey, Timestamp, &BTreeMap<Hostname, Timestamp>)> {
         self.gateways.iter().filter_map(|(key, wish)| match wish {
@@ -72,7 +72,7 @@ impl Wishes {
     }
 
     /// Who is to have a name: the oldest route that asks, then the oldest Gateway, then the first by key.
-    pub fn holder(&self, name: &Hostname) -> Option<&ObjectKey> {
+    pub(crate) fn holder(&self, name: &Hostname) -> Option<&ObjectKey> {
         let asking = self.served().filter_map(|(key, created, names)| {
             let age = names.get(name)?;
             Some((age, created, key))
@@ -83,14 +83,14 @@ impl Wishes {
             .map(|(_, _, key)| key)
     }
 
-    pub fn names(&self) -> BTreeSet<&Hostname> {
+    pub(crate) fn names(&self) -> BTreeSet<&Hostname> {
         self.served()
             .flat_map(|(_, _, names)| names.keys())
             .collect()
     }
 
     /// Whether all that a Gateway has may be taken away.
-    pub fn releases(&self, gateway: &ObjectKey) -> bool {
+    pub(crate) fn releases(&self, gateway: &ObjectKey) -> bool {
         match self.gateways.get(gateway) {
             Some(Wish::Leaving) => true,
             Some(Wish::Served { .. } | Wish::Kept) => false,
@@ -100,7 +100,7 @@ impl Wishes {
 
     /// Whether a Gateway's record of this name may be deleted. Where another Gateway is to have the name, its
     /// record should be taken over in place.
-    pub fn releases_name(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
+    pub(crate) fn releases_name(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
         let serves = matches!(self.gateways.get(gateway), Some(Wish::Served { .. }));
         let holds = self.holder(name) == Some(gateway);
         self.releases(gateway) || (serves && self.complete && !holds)
@@ -143,7 +143,7 @@ fn served_names(of_route: &[Hostname], of_listener: Option<&Hostname>) -> Vec<Ho
     }
 }
 
-pub fn zone_of(name: &Hostname) -> Option<&'static str> {
+pub(crate) fn zone_of(name: &Hostname) -> Option<&'static str> {
     let mut zones = ZONES.iter().copied();
     zones.find(|zone| name.is_within(zone))
 }

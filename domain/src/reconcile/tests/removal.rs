@@ -248,3 +248,17 @@ async fn a_table_that_is_being_withdrawn_leads_no_name_to_it() {
     assert!(!bench.reconciler.edge_pass(false).await.settled);
     assert!(bench.edge.stated().is_empty());
 }
+
+#[tokio::test]
+async fn a_gateway_that_comes_back_in_the_middle_of_its_removal_is_served_anew() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    bench.cluster.change(|snapshot| gateways(snapshot).clear());
+    bench.data_plane.fail(Some(PortError("lost".to_owned())));
+    assert!(!bench.pass().await.settled, "all is removed but the table");
+    bench.data_plane.fail(None);
+    let published = bench.data_plane.published();
+    bench.cluster.show(quickstart());
+    assert!(bench.pass().await.settled);
+    assert_eq!(bench.data_plane.published(), published + 1);
+}
