@@ -8,4 +8,5 @@ pub mod load;
 pub mod manifests;
 pub mod origin;
 pub mod process;
+pub mod recorder;
 pub mod world;

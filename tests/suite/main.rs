@@ -7,3 +7,6 @@ mod broker;
 mod contract;
 mod e2e;
 mod failures;
+mod simulation;
+mod timing;
+mod vectors;

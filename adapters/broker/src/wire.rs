@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edge::{
     DnsPolicy, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
 };
+use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
 use domain::{Hostname, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub const LARGEST_ANSWER: usize = 16 << 20;
 pub struct Malformed(pub String);
 
 impl Malformed {
-    fn new(error: impl ToString) -> Self {
+    fn new(error: MalformedName) -> Self {
         Self(error.to_string())
     }
 }
