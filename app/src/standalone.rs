@@ -8,7 +8,6 @@ use adapter_connector::{
 };
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
-use anyhow::Context;
 use config::StandaloneSettings;
 use config::sections::TunnelSettings;
 use config::values::NameServers;

@@ -26,8 +26,8 @@ pub const LARGEST_ANSWER: usize = 16 << 20;
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-impl Malformed {
-    fn new(error: MalformedName) -> Self {
+impl From<MalformedName> for Malformed {
+    fn from(error: MalformedName) -> Self {
         Self(error.to_string())
     }
 }
@@ -141,7 +141,7 @@ impl IntentDocument {
 }
 
 fn hostname(text: &str) -> Result<Hostname, Malformed> {
-    Hostname::parse(text).map_err(Malformed::new)
+    Hostname::parse(text).map_err(Malformed::from)
 }
 
 /// Answer to `PUT …/intent`: an [`EdgeStatus`].
@@ -211,7 +211,7 @@ impl StatusDocument {
     pub fn read(self) -> Result<EdgeStatus, Malformed> {
         let tunnels = self.tunnels.into_iter().map(|tunnel| {
             Ok(TunnelStatus {
-                id: tunnel.id.parse::<TunnelId>().map_err(Malformed::new)?,
+                id: tunnel.id.parse::<TunnelId>().map_err(Malformed::from)?,
                 address: tunnel.address,
             })
         });
