@@ -218,8 +218,8 @@ impl StatusDocument {
         let hostnames = self.hostnames.into_iter();
         let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
         Ok(EdgeStatus {
-            tunnels: tunnels.collect::<Result<_, _>>()?,
-            hostnames: hostnames.collect::<Result<_, _>>()?,
+            tunnels: tunnels.collect::<Result<_, Malformed>>()?,
+            hostnames: hostnames.collect::<Result<_, Malformed>>()?,
             ingress: match self.ingress {
                 IngressDocument::Complete => IngressOutcome::Complete,
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
