@@ -199,3 +199,49 @@ fn kind_of(name: &str) -> Option<EdgeErrorKind> {
     rows.find(|(_, other, _)| *other == name)
         .map(|(kind, ..)| kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written_and_read(problem: &Problem) -> Option<Meaning> {
+        let text = serde_json::to_string(problem).unwrap();
+        serde_json::from_str::<Problem>(&text).unwrap().meaning()
+    }
+
+    #[test]
+    fn every_failure_of_the_edge_is_read_as_it_was_written() {
+        use EdgeErrorKind::*;
+        for kind in [
+            Credentials,
+            Unauthenticated,
+            Forbidden,
+            NotFound,
+            Conflict,
+            Invalid,
+            RateLimited,
+            Unavailable,
+            BrokerUnavailable,
+        ] {
+            let error = EdgeError {
+                kind,
+                message: "why".to_owned(),
+                retry_after: Some(Duration::from_millis(1500)),
+            };
+            let read = written_and_read(&Problem::failed(&error));
+            assert_eq!(read, Some(Meaning::Edge(error.clone())));
+            assert_eq!(FailureDocument::of(&error).read(), error);
+        }
+    }
+
+    #[test]
+    fn every_refusal_is_read_as_it_was_written_and_other_problems_mean_nothing() {
+        for refusal in Refusal::ALL {
+            let read = written_and_read(&Problem::refused(refusal, "why"));
+            assert_eq!(read, Some(Meaning::Refused(refusal, "why".to_owned())));
+        }
+        let mut foreign = Problem::refused(Refusal::NoSuchPath, "why");
+        foreign.kind = "about:blank".to_owned();
+        assert_eq!(written_and_read(&foreign), None);
+    }
+}

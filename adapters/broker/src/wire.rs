@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edge::{
     DnsPolicy, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
 };
+use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
 use domain::{Hostname, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,8 @@ pub const LARGEST_ANSWER: usize = 16 << 20;
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-impl Malformed {
-    fn new(error: impl ToString) -> Self {
+impl From<MalformedName> for Malformed {
+    fn from(error: MalformedName) -> Self {
         Self(error.to_string())
     }
 }
@@ -140,7 +141,7 @@ impl IntentDocument {
 }
 
 fn hostname(text: &str) -> Result<Hostname, Malformed> {
-    Hostname::parse(text).map_err(Malformed::new)
+    Hostname::parse(text).map_err(Malformed::from)
 }
 
 /// Answer to `PUT …/intent`: an [`EdgeStatus`].
@@ -210,15 +211,15 @@ impl StatusDocument {
     pub fn read(self) -> Result<EdgeStatus, Malformed> {
         let tunnels = self.tunnels.into_iter().map(|tunnel| {
             Ok(TunnelStatus {
-                id: tunnel.id.parse::<TunnelId>().map_err(Malformed::new)?,
+                id: tunnel.id.parse::<TunnelId>().map_err(Malformed::from)?,
                 address: tunnel.address,
             })
         });
         let hostnames = self.hostnames.into_iter();
         let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
         Ok(EdgeStatus {
-            tunnels: tunnels.collect::<Result<_, _>>()?,
-            hostnames: hostnames.collect::<Result<_, _>>()?,
+            tunnels: tunnels.collect::<Result<_, Malformed>>()?,
+            hostnames: hostnames.collect::<Result<_, Malformed>>()?,
             ingress: match self.ingress {
                 IngressDocument::Complete => IngressOutcome::Complete,
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },

@@ -51,9 +51,9 @@ fn to(method: Method, path: &str) -> Request {
     }
 }
 
-fn saying(body: impl ToString) -> Request {
+fn saying(body: impl Into<String>) -> Request {
     Request {
-        body: body.to_string(),
+        body: body.into(),
         ..right()
     }
 }
@@ -61,13 +61,13 @@ fn saying(body: impl ToString) -> Request {
 fn with(key: &str, value: serde_json::Value) -> Request {
     let mut changed = document();
     changed[key] = value;
-    saying(changed)
+    saying(changed.to_string())
 }
 
 fn without(key: &str) -> Request {
     let mut changed = document();
     changed.as_object_mut().unwrap().remove(key);
-    saying(changed)
+    saying(changed.to_string())
 }
 
 /// What is wrong, the request, status and last part of the problem's type.
