@@ -1,14 +1,17 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test lint fmt docs clean help
+.PHONY: demo test soak lint fmt docs clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits.
-	@tests/demo/run $(if $(CHECK),--check)
+demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits, EDGE=broker goes through a broker.
+	@tests/demo/run $(if $(CHECK),--check) $(if $(EDGE),--edge $(EDGE))
 
 test: ## Every check: format, lints, licences, docs, unit, contract and end-to-end tests, the demo.
 	@tests/run
+
+soak: ## Many more histories of faults than `make test` runs: SIMULATION_HISTORIES of them, a million unless set.
+	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --package tests --test suite simulation -- --nocapture
 
 lint: ## Format and lints only.
 	@tests/run format clippy

@@ -1,10 +1,11 @@
 //! The command line of `cfgw`.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use config::StandaloneSettings;
+use config::{BrokerSettings, StandaloneSettings};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +25,31 @@ pub struct Cli {
 pub enum Program {
     /// Serves a folder of manifests, without Kubernetes.
     Standalone(Standalone),
+    /// Holds Cloudflare credentials and serves the clusters that have none.
+    Broker(Broker),
+}
+
+/// `cfgw broker`.
+#[derive(Debug, Args)]
+pub struct Broker {
+    /// Settings file (YAML). Environment (CFGW_…) and flags win over it.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Settings given as flags.
+    #[command(flatten)]
+    pub flags: BrokerFlags,
+}
+
+/// Flags that stand for settings of the broker.
+#[derive(Debug, Default, Args, Serialize)]
+pub struct BrokerFlags {
+    /// Address where clusters are served.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Settings of the program's own HTTP server.
+    #[command(flatten)]
+    pub admin: AdminFlags,
 }
 
 /// `cfgw standalone`.
@@ -71,7 +97,7 @@ pub struct StandaloneFlags {
 #[derive(Debug, Default, Args, Serialize)]
 pub struct AdminFlags {
     /// Address for health, readiness and metrics.
-    #[arg(long = "admin", global = true, value_name = "ADDRESS")]
+    #[arg(id = "admin", long = "admin", global = true, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }
@@ -89,12 +115,43 @@ pub async fn standalone(arguments: Standalone) -> anyhow::Result<()> {
         return Ok(());
     }
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let ordered = order_to_stop()?;
     let running = crate::standalone::Standalone::start(&settings).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        ended = tokio::signal::ctrl_c() => ended?,
-    }
+    ordered.await?;
     running.shutdown().await;
     Ok(())
+}
+
+/// Runs `cfgw broker` until SIGTERM or Ctrl-C.
+pub async fn broker(arguments: Broker) -> anyhow::Result<()> {
+    let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
+    let settings = BrokerSettings::load(file, std::env::vars(), flags)?;
+    telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    let ordered = order_to_stop()?;
+    let running = crate::broker::Broker::start(&settings).await?;
+    ordered.await?;
+    running.shutdown().await;
+    Ok(())
+}
+
+/// SIGTERM or Ctrl-C, listened for from now on.
+fn order_to_stop() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            ended = tokio::signal::ctrl_c() => ended?,
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_argument_is_in_the_way_of_another() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -1,22 +1,17 @@
 //! `cfgw standalone`: a folder of manifests in, a tunnel out, no Kubernetes.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use adapter_connector::{
     ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics,
     TransportChoice,
 };
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
-use anyhow::Context;
 use config::StandaloneSettings;
-use config::sections::{CloudflareSettings, TunnelSettings};
+use config::sections::TunnelSettings;
 use config::values::NameServers;
-use domain::InstallationName;
-use domain::edge::direct::DirectEdge;
 use domain::gateway::CONTROLLER_NAME;
 use domain::reconcile::{Ports, Reconciler};
 use prometheus_client::registry::Registry;
@@ -25,8 +20,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
+use crate::edge::{self, read_pem};
 use crate::passes::Passes;
-use crate::system::{AlwaysLeader, SystemEntropy};
+use crate::system::AlwaysLeader;
 use crate::workloads::InProcess;
 
 /// A running standalone program.
@@ -53,13 +49,7 @@ impl Standalone {
             ..connector_options(&settings.tunnel)?
         };
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
-        let installation = InstallationName::parse(settings.installation.as_str())?;
-        let edge = DirectEdge::new(
-            Arc::new(cloudflare_client(&settings.cloudflare)?),
-            folder.clone(),
-            Arc::new(SystemEntropy::default()),
-            installation,
-        );
+        let edge = edge::open(settings, folder.clone())?;
         let reconciler = Arc::new(Reconciler::new(
             Ports {
                 cluster: folder.clone(),
@@ -68,7 +58,7 @@ impl Standalone {
                 leadership: Arc::new(AlwaysLeader),
                 workloads: workloads.clone(),
                 data_plane: engines,
-                edge: Arc::new(edge),
+                edge,
             },
             CONTROLLER_NAME,
         ));
@@ -121,23 +111,6 @@ fn readiness(applied: watch::Receiver<bool>, workloads: Arc<InProcess>) -> admin
     })
 }
 
-fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result<CloudflareClient> {
-    let extra_roots = settings
-        .ca_file
-        .as_deref()
-        .map(read_pem)
-        .transpose()?
-        .unwrap_or_default();
-    let settings = ClientSettings {
-        base_url: settings.base_url.as_str().to_owned(),
-        request_timeout: settings.request_timeout.get(),
-        requests_per_window: settings.request_budget.get(),
-        extra_roots,
-        ..ClientSettings::default()
-    };
-    Ok(CloudflareClient::new(&settings)?)
-}
-
 fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptions> {
     let edge = match &settings.edge {
         config::values::EdgeAddresses::Discover => EdgeAddresses::Discover(Discovery {
@@ -171,8 +144,4 @@ fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptio
         grace: settings.grace_period.get(),
         ..ConnectorOptions::default()
     })
-}
-
-fn read_pem(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }

@@ -1,6 +1,9 @@
-//! What the operating system gives: entropy, and leadership for a process that is alone.
+//! What the operating system gives: entropy, the time, and leadership for a process that is alone.
 
-use domain::ports::{Entropy, Leadership};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use domain::Timestamp;
+use domain::ports::{Clock, Entropy, Leadership};
 use rustls::crypto::SecureRandom;
 
 /// Random bytes from the cryptography provider.
@@ -24,6 +27,18 @@ impl Entropy for SystemEntropy {
             .fill(&mut bytes)
             .expect("the operating system has entropy once it has booted");
         bytes
+    }
+}
+
+/// The system's clock.
+#[derive(Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = since_epoch.unwrap_or_default().as_secs();
+        Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX))
     }
 }
 

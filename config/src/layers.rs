@@ -137,6 +137,56 @@ fn without_nothing(dict: Dict) -> Dict {
         .collect()
 }
 
+/// All layers of a program, put together: defaults, then the file, then the environment, then the flags.
+pub(crate) fn all(
+    default: &impl Serialize,
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    given: &impl Serialize,
+) -> Result<Figment, SettingsError> {
+    let mut figment = Figment::from(defaults(default));
+    if let Some(path) = path {
+        figment = figment.merge(file(path)?);
+    }
+    Ok(figment.merge(environment(env)).merge(flags(given)?))
+}
+
+/// Each of these files must be there, if it is named.
+pub(crate) fn check_files(
+    figment: &Figment,
+    files: &[(&str, Option<&Path>)],
+) -> Result<(), SettingsError> {
+    for (key, path) in files {
+        if let Some(path) = path.filter(|path| !path.is_file()) {
+            let problem = format!("{} is not a file; name one that exists", path.display());
+            return Err(wrong(figment, key, problem));
+        }
+    }
+    Ok(())
+}
+
+/// A key that has no value of its own must have one here.
+pub(crate) fn needed(
+    figment: &Figment,
+    key: &str,
+    is_set: bool,
+    why: &str,
+) -> Result<(), SettingsError> {
+    match is_set {
+        true => Ok(()),
+        false => Err(wrong(figment, key, format!("is not set; {why}"))),
+    }
+}
+
+/// A value that does not fit what else is set.
+pub(crate) fn wrong(figment: &Figment, key: &str, problem: String) -> SettingsError {
+    SettingsError::WrongValue {
+        key: key.to_owned(),
+        origin: origin_of(figment, key),
+        problem,
+    }
+}
+
 /// The source of a key, in words.
 pub(crate) fn origin_of(figment: &Figment, key: &str) -> String {
     let Some(metadata) = figment.find_metadata(key) else {

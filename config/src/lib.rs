@@ -1,11 +1,13 @@
 //! Settings of every program: defaults < YAML file < environment < flags, validated at start.
 //!
 //! - [`standalone`]: the settings of `cfgw standalone`.
+//! - [`broker`]: the settings of `cfgw broker`.
 //! - [`sections`]: the parts that programs have in common.
 //! - [`values`]: what a single setting may be; a value of such a type is valid.
 //! - [`error`]: what is wrong, at which key, from which source.
 //! - [`reference`](mod@reference): every key with its default and meaning, as Markdown.
 
+pub mod broker;
 mod declaration;
 pub mod error;
 mod layers;
@@ -14,6 +16,7 @@ pub mod sections;
 pub mod standalone;
 pub mod values;
 
+pub use broker::BrokerSettings;
 pub use error::SettingsError;
 pub use layers::ENV_PREFIX;
 pub use standalone::StandaloneSettings;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::broker::BrokerSettings;
 use crate::declaration::{Described, Key};
 use crate::layers::ENV_PREFIX;
 use crate::standalone::StandaloneSettings;
@@ -19,25 +20,31 @@ Settings come from four places; a later one wins, key by key:
 A key that does not exist and a value that a key cannot have stop the program at its start, with a message
 that names key, source and remedy. Lengths of time are written with units: `30s`, `1h30m`, `250ms`. Lists
 are YAML lists in the file and have commas between their items elsewhere. Relative paths start at the
-working directory. Credentials are no settings: they are read from Secrets.
+working directory. Credentials are no settings: they are read from Secrets, or from
+files that settings name.
 ";
 
 /// The page docs/configuration.md.
 pub fn page() -> String {
-    let mut keys = Vec::new();
-    StandaloneSettings::describe("", &mut keys);
     let mut text = INTRODUCTION.to_owned();
-    text.push_str("\n## `cfgw standalone`\n");
+    write_program::<StandaloneSettings>(&mut text, "standalone");
+    write_program::<BrokerSettings>(&mut text, "broker");
+    text
+}
+
+fn write_program<S: Described>(text: &mut String, program: &str) {
+    let mut keys = Vec::new();
+    S::describe("", &mut keys);
+    let _ = write!(text, "\n## `cfgw {program}`\n");
     let mut section = None;
     for key in &keys {
         let own = key.path.split_once('.').map_or("", |(section, _)| section);
         if section != Some(own) {
             section = Some(own);
-            write_heading(&mut text, own);
+            write_heading(text, own);
         }
-        write_row(&mut text, key);
+        write_row(text, key);
     }
-    text
 }
 
 fn write_heading(text: &mut String, section: &str) {

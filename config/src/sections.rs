@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::declaration::settings;
 use crate::values::{
-    Address, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers, Period,
-    RequestBudget, ServerName, TransportChoice,
+    Address, Backend, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers,
+    Period, RequestBudget, ServerName, TransportChoice,
 };
 
 settings! {
@@ -20,6 +20,31 @@ settings! {
         /// Requests in five minutes for one account, at most. Cloudflare allows 1200 for all programs of
         /// a user together and refuses all of them for up to five minutes when there are more.
         request_budget: RequestBudget = RequestBudget::new(600),
+    }
+}
+
+settings! {
+    /// Who makes tunnels and records.
+    pub struct EdgeSettings {
+        /// `direct` asks Cloudflare with the credentials in Secrets; `broker` asks a broker that holds them.
+        backend: Backend = Backend::Direct,
+        section /// How the broker is reached; for the backend `broker` only.
+        broker: BrokerAccess,
+    }
+}
+
+settings! {
+    /// How the broker is reached.
+    pub struct BrokerAccess {
+        /// Base URL of the broker. Plain `http` is taken for addresses of this machine only. Needed for the
+        /// backend `broker`.
+        url: Option<BaseUrl> = None,
+        /// File with this cluster's bearer token. Needed for the backend `broker`.
+        token_file: Option<PathBuf> = None,
+        /// PEM file with root certificates that are trusted besides the system's.
+        ca_file: Option<PathBuf> = None,
+        /// How long one request may take, its whole answer included; the broker asks Cloudflare meanwhile.
+        request_timeout: Period = Period::seconds(60),
     }
 }
 

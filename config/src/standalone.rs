@@ -8,8 +8,10 @@ use serde::Serialize;
 use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers;
-use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, TunnelSettings, fixed};
-use crate::values::{Label, Period};
+use crate::sections::{
+    AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, TunnelSettings, fixed,
+};
+use crate::values::{Backend, Label, Period};
 
 settings! {
     /// Settings of `cfgw standalone`, which reads a folder of manifests instead of a cluster.
@@ -23,7 +25,9 @@ settings! {
         state_dir: PathBuf = PathBuf::from("cfgw-state"),
         /// How often everything is compared with Cloudflare when nothing changes.
         resync_interval: Period = Period::seconds(600),
-        section /// How the Cloudflare API is reached.
+        section /// Who makes tunnels and records.
+        edge: EdgeSettings,
+        section /// How the Cloudflare API is reached; for the backend `direct` only.
         cloudflare: CloudflareSettings,
         section /// How the tunnel connects to Cloudflare's edge.
         tunnel: TunnelSettings,
@@ -45,34 +49,30 @@ impl StandaloneSettings {
         env: impl Iterator<Item = (String, String)>,
         flags: impl Serialize,
     ) -> Result<Self, SettingsError> {
-        let mut figment = Figment::from(layers::defaults(&Self::default()));
-        if let Some(path) = file {
-            figment = figment.merge(layers::file(path)?);
-        }
-        figment = figment
-            .merge(layers::environment(env))
-            .merge(layers::flags(&flags)?);
+        let figment = layers::all(&Self::default(), file, env, &flags)?;
         let settings: Self = figment
             .extract()
             .map_err(|error| SettingsError::from_figment(error, &figment))?;
-        settings.check_files(&figment)?;
+        settings.check(&figment)?;
         Ok(settings)
     }
 
-    fn check_files(&self, figment: &Figment) -> Result<(), SettingsError> {
-        let files = [
-            ("cloudflare.ca_file", &self.cloudflare.ca_file),
-            ("tunnel.ca_file", &self.tunnel.ca_file),
-        ];
-        for (key, path) in files {
-            if let Some(path) = path.as_deref().filter(|path| !path.is_file()) {
-                return Err(SettingsError::WrongValue {
-                    key: key.to_owned(),
-                    origin: layers::origin_of(figment, key),
-                    problem: format!("{} is not a file; name a PEM file", path.display()),
-                });
-            }
+    fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let broker = &self.edge.broker;
+        if self.edge.backend == Backend::Broker {
+            let why = "the backend `broker` needs it";
+            layers::needed(figment, "edge.broker.url", broker.url.is_some(), why)?;
+            let has_token = broker.token_file.is_some();
+            layers::needed(figment, "edge.broker.token_file", has_token, why)?;
         }
-        Ok(())
+        layers::check_files(
+            figment,
+            &[
+                ("cloudflare.ca_file", self.cloudflare.ca_file.as_deref()),
+                ("tunnel.ca_file", self.tunnel.ca_file.as_deref()),
+                ("edge.broker.ca_file", broker.ca_file.as_deref()),
+                ("edge.broker.token_file", broker.token_file.as_deref()),
+            ],
+        )
     }
 }

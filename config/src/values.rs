@@ -95,7 +95,14 @@ macro_rules! written {
     )+};
 }
 
+mod broker;
+pub use broker::{AccountTag, Backend, Moment, Sha256Hash};
+
 written!(
+    AccountTag,
+    Backend,
+    Moment,
+    Sha256Hash,
     Period,
     Label,
     BaseUrl,

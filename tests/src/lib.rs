@@ -1,7 +1,9 @@
 //! Harness of the integration tests: endpoints, a client that trusts the stand-in, constant load, and a
 //! whole world of stand-in, folder and `cfgw standalone`.
 
+pub mod broker;
 pub mod client;
+pub mod front;
 pub mod load;
 pub mod manifests;
 pub mod origin;

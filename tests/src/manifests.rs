@@ -37,6 +37,13 @@ spec:
     .to_owned()
 }
 
+/// GatewayClass `cloudflare` that names no credentials, as behind a broker.
+pub fn class_without_parameters() -> String {
+    let text = class();
+    let lines = text.lines().filter(|line| !line.contains("parametersRef"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// A Gateway in `default` with one HTTPS listener.
 pub fn gateway_named(name: &str) -> String {
     format!(

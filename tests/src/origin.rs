@@ -10,6 +10,7 @@
 //! | `/slow/<ms>` | the usual answer, that much later |
 //! | `/trailers` | a body, then trailer `grpc-status: 0` |
 //! | `/status/<n>` | that status |
+//! | `/cookies` | two `Set-Cookie` headers |
 //! | `/ws` | upgrades and echoes bytes; after the client's end, `bye`, then its own end |
 //! | anything else | JSON: who answered, method, target, headers |
 
@@ -138,6 +139,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Bod
         }
         "trailers" => trailers(),
         "status" => status(number),
+        "cookies" => cookies(),
         "ws" => upgrade(request),
         _ => describe(&request, &shared),
     }
@@ -247,6 +249,15 @@ fn status(number: u64) -> Response<Body> {
         .and_then(|n| StatusCode::from_u16(n).ok());
     let mut response = full("");
     *response.status_mut() = code.unwrap_or(StatusCode::BAD_REQUEST);
+    response
+}
+
+fn cookies() -> Response<Body> {
+    let mut response = full("");
+    for cookie in ["a=1; Path=/", "b=2; Path=/"] {
+        let cookie = cookie.parse().expect("a constant");
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     response
 }
 

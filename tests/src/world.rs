@@ -165,21 +165,79 @@ impl World {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), value.clone())),
         );
-        let cfgw = Cfgw::standalone(&all);
+        let cfgw = Cfgw::standalone(&all, self.log("state"));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
     }
 
     /// Starts it and does not wait.
     pub fn spawn(&self) -> Cfgw {
-        Cfgw::standalone(&self.settings("state"))
+        Cfgw::standalone(&self.settings("state"), self.log("state"))
     }
 
     /// Starts another one on the same folder, with a state directory of its own.
     pub async fn replica(&self, name: &str) -> Cfgw {
-        let cfgw = Cfgw::standalone(&self.settings(name));
+        let cfgw = Cfgw::standalone(&self.settings(name), self.log(name));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
+    }
+
+    /// Where an instance logs, by its state directory.
+    fn log(&self, state: &str) -> PathBuf {
+        self.dir.path().join(format!("{state}.log"))
+    }
+
+    /// Everything that the program has written: all files of its side but the manifests.
+    pub fn written(&self) -> Vec<(PathBuf, String)> {
+        let manifests = self.dir.path().join("manifests");
+        let mut files = self.files_of_the_cluster();
+        files.retain(|(path, _)| !path.starts_with(&manifests));
+        files
+    }
+
+    /// The connector tokens of all tunnels that are not deleted.
+    pub fn connector_tokens(&self) -> Vec<String> {
+        let all = self.cloud().tunnels().into_iter();
+        all.filter(|tunnel| tunnel.deleted_at.is_none())
+            .map(|tunnel| tunnel.token())
+            .collect()
+    }
+
+    /// Starts `cfgw standalone` behind a broker and waits until it is ready. It knows nothing of the Cloudflare
+    /// API; its log goes to a file among [`World::files_of_the_cluster`].
+    pub async fn cfgw_behind(&self, broker: &str, token: &str) -> Cfgw {
+        let path = |name: &str| self.dir.path().join(name);
+        std::fs::write(path("cluster-token"), token).expect("a new file");
+        let mut settings = self.settings("state");
+        settings.retain(|(key, _)| !key.contains("CLOUDFLARE"));
+        let token_file = path("cluster-token").display().to_string();
+        let of_broker = [
+            ("EDGE__BACKEND", "broker".to_owned()),
+            ("EDGE__BROKER__URL", broker.to_owned()),
+            ("EDGE__BROKER__TOKEN_FILE", token_file),
+            ("EDGE__BROKER__REQUEST_TIMEOUT", "5s".to_owned()),
+            ("LOG__FILTER", "debug".to_owned()),
+        ];
+        settings.extend(of_broker.map(|(key, value)| (format!("CFGW_{key}"), value)));
+        let cfgw = Cfgw::standalone(&settings, self.log("state"));
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
+    /// Every file of the cluster's side with its text: manifests, statuses, settings, log.
+    pub fn files_of_the_cluster(&self) -> Vec<(PathBuf, String)> {
+        let (mut folders, mut files) = (vec![self.dir.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(bytes) = std::fs::read(&path) {
+                    files.push((path, String::from_utf8_lossy(&bytes).into_owned()));
+                }
+            }
+        }
+        files
     }
 
     fn settings(&self, state: &str) -> Vec<(String, String)> {

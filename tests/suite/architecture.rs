@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("adapter-gateway-api", &["domain"]),
     ("adapter-manifests", &["domain", "adapter-gateway-api"]),
     ("adapter-cloudflare", &["domain"]),
+    ("adapter-broker", &["domain"]),
     ("adapter-connector", &["domain", "tunnel-schema"]),
     ("adapter-proxy", &["domain"]),
     (
@@ -21,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "adapter-manifests",
             "adapter-cloudflare",
+            "adapter-broker",
             "adapter-connector",
             "adapter-proxy",
         ],

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod broker;
 mod contract;
 mod e2e;
 mod failures;
+mod genuine;
+mod hostile;
+mod simulation;
 mod timing;
 mod vectors;

@@ -189,7 +189,10 @@ pub(crate) async fn handled<H: RequestHandler>(
     request: Request<RequestBody>,
 ) -> Result<Response<H::Body>, StatusCode> {
     let (mut head, body) = request.into_parts();
-    let arrival = arrival(&head).ok_or(StatusCode::BAD_REQUEST)?;
+    let Some(arrival) = arrival(&head) else {
+        tracing::info!("request refused: it has no usable host");
+        return Err(StatusCode::BAD_REQUEST);
+    };
     prepare(&mut head, connector_id, upgrade);
     let request = Request::from_parts(head, body);
     // What a panicking handler leaves behind is its own; the other requests of the connection go on.

@@ -9,6 +9,7 @@ use clap::Parser;
 async fn main() -> ExitCode {
     let ended = match Cli::parse().program {
         Program::Standalone(arguments) => app::cli::standalone(arguments).await,
+        Program::Broker(arguments) => app::cli::broker(arguments).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,12 @@
 //! `make demo CHECK=1`: what a user would try, tried.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::stage::{HOSTNAME, Stage};
+use crate::stage::{HOSTNAME, Stage, TOKEN};
 
 /// A request's result, as far as the checks look at it.
 struct Answer {
@@ -46,6 +47,12 @@ pub(crate) async fn run(stage: &Stage) -> usize {
     );
     note("one tunnel, one record", what_was_made(stage));
     note("the statuses", statuses(stage));
+    if stage.has_broker() {
+        note(
+            "the API token is not in the cluster's files",
+            no_token_in(stage.files()),
+        );
+    }
     failed
 }
 
@@ -122,6 +129,27 @@ fn statuses(stage: &Stage) -> anyhow::Result<String> {
         "{} objects, every condition as it should be",
         statuses.len()
     ))
+}
+
+/// Looks for the API token in every file below a folder.
+fn no_token_in(folder: &Path) -> anyhow::Result<String> {
+    let (mut folders, mut files) = (vec![folder.to_owned()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read(&path)?;
+            let found = text
+                .windows(TOKEN.len())
+                .any(|part| part == TOKEN.as_bytes());
+            anyhow::ensure!(!found, "it is in {}", path.display());
+        }
+    }
+    Ok(format!("{files} files looked through"))
 }
 
 fn expect(answer: &Answer, status: u16, body: &str) -> anyhow::Result<String> {

@@ -1,8 +1,10 @@
-//! The demo: a stand-in Cloudflare, an app in two versions and `cfgw standalone` in one program.
+//! The demo: a stand-in Cloudflare, an app in two versions and `cfgw standalone` in one program, with `--edge broker`
+//! a broker between them.
 //!
 //! The stand-in is linked here and in tests, never in what ships.
 
 mod app;
+mod broker;
 mod check;
 mod stage;
 
@@ -15,12 +17,24 @@ struct Arguments {
     /// Make the requests, print each with its result, and exit.
     #[arg(long)]
     check: bool,
+    /// Who makes tunnel and records.
+    #[arg(long, value_enum, default_value_t = Edge::Direct)]
+    edge: Edge,
+}
+
+/// What stands between `cfgw standalone` and Cloudflare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Edge {
+    /// Nothing: the folder has a Secret with the credentials.
+    Direct,
+    /// `cfgw broker`, which has them.
+    Broker,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let stage = stage::Stage::set().await?;
+    let stage = stage::Stage::set(arguments.edge).await?;
     if arguments.check {
         let failed = check::run(&stage).await;
         stage.strike().await;

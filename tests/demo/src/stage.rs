@@ -11,12 +11,13 @@ use standin::cloud::{Account, ApiToken, Plan};
 use standin::{Standin, StandinOptions};
 use tempfile::TempDir;
 
-use crate::app;
+use crate::broker::RunningBroker;
+use crate::{Edge, app};
 
 /// Id of the demo's account.
 const ACCOUNT: &str = "00000000000000000000000000000da0";
 /// Its API token, which is worth nothing anywhere else.
-const TOKEN: &str = "demo-token-that-only-the-stand-in-knows";
+pub(crate) const TOKEN: &str = "demo-token-that-only-the-stand-in-knows";
 /// Its zone.
 const ZONE: &str = "example.com";
 /// The hostname of the quickstart.
@@ -25,13 +26,14 @@ pub(crate) const HOSTNAME: &str = "app.example.com";
 /// A running demo.
 pub(crate) struct Stage {
     pub(crate) standin: Standin,
+    broker: Option<RunningBroker>,
     standalone: Standalone,
     folder: TempDir,
 }
 
 impl Stage {
     /// Starts everything, in the order in which it is said.
-    pub(crate) async fn set() -> anyhow::Result<Self> {
+    pub(crate) async fn set(edge: Edge) -> anyhow::Result<Self> {
         let began = Instant::now();
         let options = StandinOptions {
             account: Account {
@@ -58,13 +60,24 @@ impl Stage {
         }
 
         let folder = TempDir::with_prefix("cfgw-demo-")?;
-        let manifests = copy_quickstart(folder.path())?;
+        let manifests = copy_quickstart(folder.path(), edge)?;
         say("manifests", &format!("{}", manifests.display()));
         std::fs::write(folder.path().join("ca.pem"), standin.ca_pem())?;
-        let settings = settings(&standin, folder.path())?;
+        let broker = match edge {
+            Edge::Direct => None,
+            Edge::Broker => Some(RunningBroker::start(&standin, ACCOUNT, TOKEN).await?),
+        };
+        if let Some(broker) = &broker {
+            say(
+                "cfgw broker",
+                &format!("holds the credentials, at {}", broker.url()),
+            );
+        }
+        let settings = settings(&standin, folder.path(), broker.as_ref())?;
         let standalone = Standalone::start(&settings).await?;
         let stage = Self {
             standin,
+            broker,
             standalone,
             folder,
         };
@@ -83,6 +96,16 @@ impl Stage {
     /// The folder that a user may edit.
     pub(crate) fn manifests(&self) -> PathBuf {
         self.folder.path().join("manifests")
+    }
+
+    /// All files of the cluster's side: manifests, statuses, its bearer token if it has one.
+    pub(crate) fn files(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether the credentials are with a broker.
+    pub(crate) fn has_broker(&self) -> bool {
+        self.broker.is_some()
     }
 
     /// The state directory.
@@ -164,12 +187,20 @@ Ctrl-C ends it.",
     /// Ends everything.
     pub(crate) async fn strike(self) {
         self.standalone.shutdown().await;
+        if let Some(broker) = self.broker {
+            broker.shutdown().await;
+        }
         self.standin.shutdown().await;
     }
 }
 
-fn copy_quickstart(folder: &Path) -> anyhow::Result<PathBuf> {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/quickstart");
+fn copy_quickstart(folder: &Path, edge: Edge) -> anyhow::Result<PathBuf> {
+    let example = match edge {
+        Edge::Direct => "quickstart",
+        Edge::Broker => "quickstart-broker",
+    };
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples");
+    let from = examples.join(example);
     let to = folder.join("manifests");
     std::fs::create_dir(&to)?;
     for file in ["quickstart.yaml", "app.yaml"] {
@@ -183,7 +214,11 @@ fn copy_quickstart(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(to)
 }
 
-fn settings(standin: &Standin, folder: &Path) -> anyhow::Result<StandaloneSettings> {
+fn settings(
+    standin: &Standin,
+    folder: &Path,
+    broker: Option<&RunningBroker>,
+) -> anyhow::Result<StandaloneSettings> {
     let edge: Vec<_> = standin
         .edge()
         .tunnel_addresses()
@@ -191,17 +226,29 @@ fn settings(standin: &Standin, folder: &Path) -> anyhow::Result<StandaloneSettin
         .map(ToString::to_string)
         .collect();
     let path = |name: &str| folder.join(name).display().to_string();
-    let environment = [
+    let mut environment = vec![
         ("CFGW_INSTALLATION", "demo".to_owned()),
         ("CFGW_MANIFESTS", path("manifests")),
         ("CFGW_STATE_DIR", path("state")),
-        ("CFGW_CLOUDFLARE__BASE_URL", standin.api_url()),
         ("CFGW_TUNNEL__EDGE", edge.join(",")),
         ("CFGW_TUNNEL__CA_FILE", path("ca.pem")),
         ("CFGW_ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
     ];
-    let environment = environment.map(|(key, value)| (key.to_owned(), value));
-    Ok(StandaloneSettings::load(None, environment.into_iter(), ())?)
+    match broker {
+        None => environment.push(("CFGW_CLOUDFLARE__BASE_URL", standin.api_url())),
+        Some(broker) => {
+            std::fs::write(folder.join("cluster-token"), broker.cluster_token())?;
+            environment.extend([
+                ("CFGW_EDGE__BACKEND", "broker".to_owned()),
+                ("CFGW_EDGE__BROKER__URL", broker.url()),
+                ("CFGW_EDGE__BROKER__TOKEN_FILE", path("cluster-token")),
+            ]);
+        }
+    }
+    let environment = environment
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value));
+    Ok(StandaloneSettings::load(None, environment, ())?)
 }
 
 fn say(what: &str, text: &str) {

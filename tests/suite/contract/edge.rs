@@ -11,7 +11,7 @@ use domain::ports::Edge;
 
 use super::cloudflare::{StandIn, ZONE, in_memory_cloudflare};
 use super::{gateway, hostname};
-use rig::{APP, Behind, InMemory, OUTSIDE, Rig, SHOP, WILD, direct};
+use rig::{APP, Behind, InMemory, OUTSIDE, Rig, SHOP, WILD, broker, direct};
 
 contract! {
     rules [
@@ -43,6 +43,8 @@ contract! {
     ]
     direct_over_stand_in => Behind::new(StandIn::start().await, direct),
     direct_over_fake => Behind::new(in_memory_cloudflare(), direct),
+    broker_over_stand_in => Behind::new(StandIn::start().await, broker),
+    broker_over_fake => Behind::new(in_memory_cloudflare(), broker),
     in_memory => InMemory::new(),
 }
 

@@ -6,6 +6,7 @@
 
 mod edge;
 mod fallback;
+mod hostile;
 mod lifecycle;
 mod quic;
 mod quic_edge;

@@ -60,7 +60,7 @@ where
 
 /// Writes a body to a byte stream and closes that direction at its end. An error is the body's or
 /// the stream's; the direction is then left as it is.
-pub(super) async fn write_to<W>(mut body: Incoming, writer: &mut W) -> Result<(), BoxError>
+pub(super) async fn write_to<W>(mut body: Body, writer: &mut W) -> Result<(), BoxError>
 where
     W: AsyncWrite + Unpin,
 {

@@ -26,6 +26,16 @@ pub(super) fn tunnel_acceptor(
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// TLS of the tunnel over QUIC: version 1.3, and the tunnel's name in ALPN.
+pub(super) fn quic_config(
+    authority: &CertificateAuthority,
+) -> Result<ServerConfig, AuthorityError> {
+    let certified = authority.issue(&TUNNEL_NAMES)?;
+    let mut config = server_config(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![b"argotunnel".to_vec()];
+    Ok(config)
+}
+
 /// TLS of public listeners: HTTP/2 or HTTP/1.1.
 pub(super) fn acceptor(authority: Arc<CertificateAuthority>, names: PublicNames) -> TlsAcceptor {
     let minted = Mutex::default();

@@ -1,6 +1,6 @@
-//! The control stream: Cap'n Proto RPC with the edge as server. The types of `capnp-rpc` cannot
-//! leave their thread, so all control streams live on one of their own; the rest of the edge hands
-//! it byte streams.
+//! Cap'n Proto RPC: the control stream with the edge as server, and configuration pushes over QUIC with
+//! the edge as client. The types of `capnp-rpc` cannot leave their thread, so all of it lives on one of
+//! its own; the rest of the edge hands it byte streams.
 
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,14 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{RpcSystem, twoparty};
 use futures_util::io::{AsyncReadExt, BufReader, BufWriter};
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::TokioAsyncReadCompatExt;
-use tunnel_schema::tunnelrpc_capnp::{connection_response, registration_server as rpc};
+use tunnel_schema::tunnelrpc_capnp::{
+    configuration_manager, connection_response, registration_server as rpc,
+};
 use uuid::Uuid;
 
+use super::registry::Confirmation;
 use super::session::Session;
 use crate::cloud::RegistrationRefusal;
 
@@ -46,36 +49,89 @@ pub(super) struct ControlStream {
     pub(super) session: Arc<Session>,
 }
 
+/// A configuration for the connector at the other end of a byte stream.
+pub(super) struct ConfigurationPush {
+    pub(super) io: DuplexStream,
+    pub(super) version: i32,
+    /// JSON.
+    pub(super) document: String,
+    pub(super) answer: oneshot::Sender<capnp::Result<Confirmation>>,
+}
+
+/// What the thread is asked for.
+pub(super) enum Rpc {
+    Serve(ControlStream),
+    Configure(ConfigurationPush),
+}
+
 /// Starts the thread. It ends when the last sender is dropped.
-pub(super) fn start() -> io::Result<mpsc::UnboundedSender<ControlStream>> {
-    let (streams, mut arriving) = mpsc::unbounded_channel::<ControlStream>();
+pub(super) fn start() -> io::Result<mpsc::UnboundedSender<Rpc>> {
+    let (sender, mut arriving) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     std::thread::Builder::new()
-        .name("edge-control".into())
+        .name("edge-rpc".into())
         .spawn(move || {
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async move {
-                while let Some(stream) = arriving.recv().await {
-                    tokio::task::spawn_local(serve(stream));
+                while let Some(rpc) = arriving.recv().await {
+                    match rpc {
+                        Rpc::Serve(stream) => tokio::task::spawn_local(serve(stream)),
+                        Rpc::Configure(push) => tokio::task::spawn_local(configure(push)),
+                    };
                 }
             });
         })?;
-    Ok(streams)
+    Ok(sender)
 }
 
-async fn serve(stream: ControlStream) {
-    let (reader, writer) = stream.io.compat().split();
+fn system(
+    io: DuplexStream,
+    side: Side,
+    bootstrap: Option<capnp::capability::Client>,
+) -> RpcSystem<Side> {
+    let (reader, writer) = io.compat().split();
     let network = twoparty::VatNetwork::new(
         BufReader::new(reader),
         BufWriter::new(writer),
-        Side::Server,
+        side,
         capnp::message::ReaderOptions::default(),
     );
+    RpcSystem::new(Box::new(network), bootstrap)
+}
+
+async fn serve(stream: ControlStream) {
     let registration: rpc::Client = capnp_rpc::new_client(Registration(stream.session));
-    let system = RpcSystem::new(Box::new(network), Some(registration.client));
+    let system = system(stream.io, Side::Server, Some(registration.client));
     if let Err(error) = system.await {
         tracing::debug!(%error, "control stream");
     }
+}
+
+async fn configure(push: ConfigurationPush) {
+    let mut system = system(push.io, Side::Client, None);
+    let manager: configuration_manager::Client = system.bootstrap(Side::Server);
+    let running = tokio::task::spawn_local(system);
+    let confirmed = update_configuration(&manager, push.version, &push.document).await;
+    running.abort();
+    // Whoever asked may have given up.
+    let _ = push.answer.send(confirmed);
+}
+
+async fn update_configuration(
+    manager: &configuration_manager::Client,
+    version: i32,
+    document: &str,
+) -> capnp::Result<Confirmation> {
+    let mut request = manager.update_configuration_request();
+    request.get().set_version(version);
+    request.get().set_config(document.as_bytes());
+    let response = request.send().promise.await?;
+    let result = response.get()?.get_result()?;
+    let error = result.get_err()?.to_string()?;
+    Ok(Confirmation {
+        version: result.get_latest_applied_version(),
+        error: (!error.is_empty()).then_some(error),
+    })
 }
 
 /// The interface `RegistrationServer` of the tunnel protocol.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::Shared;
 use super::body::{Body, Guarded, empty, incoming};
 use super::errors::EdgeError;
-use super::headers::{self, Ray, ResponseSource, Scheme};
-use super::registry::{InFlight, SendFailure};
+use super::headers::{self, Ray, Scheme};
+use super::line::{RequestKind, SendFailure};
+use super::registry::InFlight;
 use super::websocket::{self, Handover};
 use crate::cloud::HostRoute;
 
@@ -111,7 +112,7 @@ async fn send(
     shared: &Shared,
     tunnel: Uuid,
     passage: &mut Passage,
-) -> Result<(Response<Incoming>, Arc<InFlight>), EdgeError> {
+) -> Result<(Response<Body>, Arc<InFlight>), EdgeError> {
     let mut tried = Vec::new();
     loop {
         let Some(in_flight) = shared.registry.choose(tunnel, &tried) else {
@@ -125,7 +126,8 @@ async fn send(
         let in_flight = Arc::new(in_flight);
         let connection = in_flight.connection();
         tried.push(connection.id());
-        match connection.send(passage.request(&in_flight)).await {
+        let request = passage.request(&in_flight);
+        match connection.send(passage.kind(), request).await {
             Ok(response) => return Ok((response, in_flight)),
             Err(SendFailure::Unsent(request)) => passage.take_back(*request),
             Err(SendFailure::ConnectionEnded) if passage.may_repeat() => {}
@@ -133,6 +135,11 @@ async fn send(
             Err(SendFailure::StreamFailed(error)) => {
                 tracing::debug!(%error, "stream failed");
                 return Err(EdgeError::NoAnswer);
+            }
+            Err(SendFailure::OriginUnreachable) => return Err(EdgeError::OriginUnreachable),
+            Err(SendFailure::Malformed(error)) => {
+                tracing::warn!(%error, "response of a connector");
+                return Err(EdgeError::MalformedAnswer);
             }
         }
     }
@@ -174,13 +181,20 @@ impl Passage {
         headers::for_connector(&mut head.headers, visit.visitor, visit.scheme, ray);
         let payload = match upgrade {
             Some(upgrade) => {
-                headers::mark_websocket(&mut head.headers);
+                headers::of_websocket(&mut head.headers);
                 Payload::WebSocket(upgrade, None)
             }
             None if body.is_end_stream() => Payload::Nothing,
             None => Payload::Body(Some(incoming(body))),
         };
         Ok(Self { head, payload })
+    }
+
+    fn kind(&self) -> RequestKind {
+        match self.payload {
+            Payload::WebSocket(..) => RequestKind::WebSocket,
+            Payload::Nothing | Payload::Body(_) => RequestKind::Http,
+        }
     }
 
     /// The request for the next attempt.
@@ -213,32 +227,24 @@ impl Passage {
         }
     }
 
-    /// Turns the connector's response into the visitor's.
+    /// Turns the origin's response into the visitor's.
     fn finish(
         self,
-        response: Response<Incoming>,
+        response: Response<Body>,
         in_flight: Arc<InFlight>,
     ) -> Result<Response<Body>, EdgeError> {
-        let (head, body) = response.into_parts();
-        let malformed = |error: headers::MalformedResponse| {
-            tracing::warn!(%error, "response of a connector");
-            EdgeError::MalformedAnswer
-        };
-        match headers::response_source(&head.headers).map_err(malformed)? {
-            ResponseSource::Origin => {}
-            ResponseSource::Connector => return Err(EdgeError::OriginUnreachable),
-        }
-        let mut headers = headers::origin_headers(&head.headers).map_err(malformed)?;
-        headers::for_visitor(&mut headers);
-        match self.payload {
-            Payload::WebSocket(upgrade, Some(handover)) if websocket_agreed(&head, &headers) => {
+        let (mut head, body) = response.into_parts();
+        headers::for_visitor(&mut head.headers);
+        match (head.status, self.payload) {
+            (StatusCode::SWITCHING_PROTOCOLS, Payload::WebSocket(upgrade, Some(handover))) => {
                 tokio::spawn(websocket::carry(upgrade, handover, body, in_flight));
-                Ok(switching_protocols(headers))
+                Ok(switching_protocols(head.headers))
             }
+            (StatusCode::SWITCHING_PROTOCOLS, _) => Err(EdgeError::MalformedAnswer),
             _ => {
-                let mut response = Response::new(Guarded::wrap(incoming(body), in_flight));
+                let mut response = Response::new(Guarded::wrap(body, in_flight));
                 *response.status_mut() = head.status;
-                *response.headers_mut() = headers;
+                *response.headers_mut() = head.headers;
                 Ok(response)
             }
         }
@@ -255,13 +261,6 @@ fn tunnel_uri(target: &Uri, authority: Authority) -> Result<Uri, EdgeError> {
         .path_and_query(path)
         .build()
         .map_err(|_| EdgeError::BadRequest("the target is not a path"))
-}
-
-/// HTTP/2 has no 101: over the tunnel, 200 stands for it. An origin that answers a plain 200 lacks
-/// the accepting header (RFC 6455, section 4.2.2).
-fn websocket_agreed(head: &response::Parts, origin: &HeaderMap) -> bool {
-    let agreed = [StatusCode::OK, StatusCode::SWITCHING_PROTOCOLS].contains(&head.status);
-    agreed && origin.contains_key(SEC_WEBSOCKET_ACCEPT)
 }
 
 fn switching_protocols(mut headers: HeaderMap) -> Response<Body> {

@@ -101,11 +101,10 @@ pub(super) fn for_connector(headers: &mut HeaderMap, visitor: IpAddr, scheme: Sc
     );
 }
 
-/// Makes the request one for a WebSocket. The key and protocols of the visitor stay; the rest of the
-/// handshake is the connector's part.
-pub(super) fn mark_websocket(headers: &mut HeaderMap) {
+/// Leaves of a WebSocket's handshake the key and protocols of the visitor; the rest is the connector's
+/// part.
+pub(super) fn of_websocket(headers: &mut HeaderMap) {
     headers.remove(http::header::SEC_WEBSOCKET_VERSION);
-    headers.insert(PROXY_UPGRADE, HeaderValue::from_static(UPGRADE_WEBSOCKET));
 }
 
 /// Turns the origin's headers into those that the visitor gets.
@@ -181,6 +180,8 @@ pub(super) enum MalformedResponse {
     Meta,
     #[error("{RESPONSE_HEADERS} is not understood: {0}")]
     Headers(&'static str),
+    #[error("the answer on a QUIC stream is not understood: {0}")]
+    ConnectResponse(&'static str),
 }
 
 /// Reads who made the response.

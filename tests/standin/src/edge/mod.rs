@@ -2,8 +2,8 @@
 //! in and are sent down those connections.
 //!
 //! ```text
-//! visitor ──▶ public ──▶ forward ──▶ registry ──▶ connection ══ HTTP/2 over TLS ══▶ connector
-//!                                                     ▲
+//! visitor ──▶ public ──▶ forward ──▶ registry ──▶ line ══ HTTP/2 or QUIC ══▶ connector
+//!                                                  ▲
 //! connector ──▶ listener ──▶ session ──▶ control (Cap'n Proto RPC): register, configuration, leave
 //! ```
 
@@ -35,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use self::control::ControlStream;
+use self::control::Rpc;
+pub use self::line::Transport;
 use self::public::{Listeners, Public, PublicAddresses};
 pub use self::registry::{Confirmation, Phase};
 use self::registry::{Connection, Registry};
@@ -55,7 +56,7 @@ pub struct PublicOptions {
     pub direct_addresses: bool,
 }
 
-/// How the edge notices that a connection is dead: HTTP/2 pings.
+/// How the edge notices that a connection is dead: by pings, whatever the transport.
 #[derive(Debug, Clone, Copy)]
 pub struct Pings {
     /// Between pings.
@@ -112,6 +113,8 @@ pub struct ConnectionView {
     pub id: Uuid,
     /// The tunnel it serves.
     pub tunnel: Uuid,
+    /// What carries it.
+    pub transport: Transport,
     /// The connector process.
     pub connector: Uuid,
     /// Its number within the connector.
@@ -136,6 +139,7 @@ impl ConnectionView {
         Self {
             id: record.connection,
             tunnel: record.tunnel,
+            transport: connection.line.transport(),
             connector: record.connector,
             index: record.index,
             edge_address: connection.edge_address,
@@ -153,11 +157,12 @@ struct Shared {
     cloud: Arc<Cloud>,
     registry: Registry,
     refusals: Refusals,
-    control: mpsc::UnboundedSender<ControlStream>,
+    rpc: mpsc::UnboundedSender<Rpc>,
     /// Where a session's tasks run, though its RPC runs elsewhere.
     runtime: Handle,
     authority: Arc<CertificateAuthority>,
     tunnel_tls: TlsAcceptor,
+    quic: quinn::ServerConfig,
     location: String,
     pings: Pings,
     answer_within: Duration,
@@ -220,15 +225,16 @@ impl Edge {
             cloud,
             registry: Registry::default(),
             refusals: Refusals::default(),
-            control: control::start().context("thread of the control streams")?,
+            rpc: control::start().context("RPC thread")?,
             runtime: Handle::current(),
+            quic: line::server_config(&options.authority, options.pings)?,
             tunnel_tls: certificates::tunnel_acceptor(&options.authority)?,
             authority: Arc::new(options.authority),
             location: options.location,
             pings: options.pings,
             answer_within: options.answer_within,
         });
-        let locals = tunnels.iter().map(tokio::net::TcpListener::local_addr);
+        let locals = tunnels.iter().map(listener::Door::address);
         let edge = Self {
             tunnel_addresses: locals.collect::<Result<_, _>>()?,
             public_addresses: public.addresses()?,
@@ -243,14 +249,11 @@ impl Edge {
         Ok(edge)
     }
 
-    fn open(&self, tunnels: Vec<tokio::net::TcpListener>, public: Listeners) -> anyhow::Result<()> {
+    fn open(&self, tunnels: Vec<listener::Door>, public: Listeners) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        for (listener, address) in tunnels.into_iter().zip(&self.tunnel_addresses) {
-            let shared = self.shared.clone();
-            let accepting =
-                listener::accept(listener, *address, shared, tasks.clone(), stop.clone());
-            tasks.spawn(accepting);
+        for door in tunnels {
+            listener::open(door, &self.shared, &tasks, &stop)?;
         }
         tasks.spawn(close_on_request(self.shared.clone(), stop.clone()));
         Public::new(self.shared.clone(), self.direct_addresses, tasks.clone())
@@ -303,20 +306,20 @@ impl Edge {
         views
     }
 
-    /// Cuts a connection: its connector sees a TCP reset. False if there is no such connection.
+    /// Cuts a connection: its connector sees a TCP reset, or the end of a QUIC connection without a word. False if there is no such connection.
     pub fn kill(&self, connection: Uuid) -> bool {
         self.with(connection, |found| {
+            found.line.cut();
             found.end();
-            found.switch.cut();
         })
     }
 
     /// Freezes a connection: it stays open, but the edge reads nothing from it, writes nothing to it
-    /// and sends no new request there. False if there is no such connection.
+    /// and sends no new request there. Of a QUIC connection, all packets are lost. False if there is no such connection.
     pub fn wedge(&self, connection: Uuid) -> bool {
         self.with(connection, |found| {
             found.enter(Phase::Wedged);
-            found.switch.freeze();
+            found.line.freeze();
         })
     }
 
@@ -375,8 +378,8 @@ async fn close_on_request(shared: Arc<Shared>, stop: CancellationToken) {
         match request {
             Ok(tunnel) => {
                 for connection in shared.registry.of_tunnel(tunnel) {
+                    connection.line.cut();
                     connection.end();
-                    connection.switch.cut();
                 }
             }
             Err(broadcast::error::RecvError::Lagged(_)) => {}

@@ -7,17 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::body::Body;
-use super::line::Switch;
+use super::line::{Line, RequestKind, SendFailure};
 use crate::cloud::ConnectionRecord;
-
-/// Sends requests down a tunnel connection.
-pub(super) type Sender = SendRequest<Body>;
 
 /// How far a connection is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +34,7 @@ pub enum Phase {
 pub struct Confirmation {
     /// The version that it runs now.
     pub version: i32,
-    /// Its complaint about the version that was pushed, as JSON.
+    /// Its complaint about the version that was pushed: over HTTP/2 as JSON, over QUIC as text.
     pub error: Option<String>,
 }
 
@@ -48,23 +43,10 @@ pub(super) struct Connection {
     pub(super) record: ConnectionRecord,
     pub(super) peer: SocketAddr,
     pub(super) edge_address: SocketAddr,
-    pub(super) switch: Arc<Switch>,
-    /// Taken away to close the connection: HTTP/2 does that as soon as there is neither a sender nor
-    /// an open stream.
-    sender: Mutex<Option<Sender>>,
+    pub(super) line: Arc<Line>,
     phase: watch::Sender<Phase>,
     in_flight: watch::Sender<usize>,
     confirmed: Mutex<Option<Confirmation>>,
-}
-
-/// Why a request got no answer from a connection.
-pub(super) enum SendFailure {
-    /// It never left the edge: here it is again.
-    Unsent(Box<Request<Body>>),
-    /// The connection ended before the answer began.
-    ConnectionEnded,
-    /// The connector gave the request up; the connection lives on.
-    StreamFailed(hyper::Error),
 }
 
 impl Connection {
@@ -73,15 +55,13 @@ impl Connection {
         record: ConnectionRecord,
         peer: SocketAddr,
         edge_address: SocketAddr,
-        switch: Arc<Switch>,
-        sender: Sender,
+        line: Arc<Line>,
     ) -> Self {
         Self {
             record,
             peer,
             edge_address,
-            switch,
-            sender: Mutex::new(Some(sender)),
+            line,
             phase: watch::Sender::new(Phase::Registered),
             in_flight: watch::Sender::new(0),
             confirmed: Mutex::new(None),
@@ -127,7 +107,7 @@ impl Connection {
     /// It has ended, or does so as soon as its streams have.
     pub(super) fn end(&self) {
         self.enter(Phase::Ended);
-        lock(&self.sender).take();
+        self.line.close();
     }
 
     /// Waits until every answer has ended.
@@ -153,23 +133,15 @@ impl Connection {
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         &self,
+        kind: RequestKind,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, SendFailure> {
-        let sender = lock(&self.sender).clone();
-        let Some(mut sender) = sender else {
-            return Err(SendFailure::Unsent(Box::new(request)));
-        };
-        let mut failure = match sender.try_send_request(request).await {
-            Ok(response) => return Ok(response),
-            Err(failure) => failure,
-        };
-        if let Some(request) = failure.take_message() {
-            return Err(SendFailure::Unsent(Box::new(request)));
+    ) -> Result<Response<Body>, SendFailure> {
+        match self.line.send(kind, request).await {
+            Err(SendFailure::StreamFailed(_)) if self.ends_soon().await => {
+                Err(SendFailure::ConnectionEnded)
+            }
+            outcome => outcome,
         }
-        if sender.is_closed() || self.ends_soon().await {
-            return Err(SendFailure::ConnectionEnded);
-        }
-        Err(SendFailure::StreamFailed(failure.into_error()))
     }
 }
 
@@ -214,7 +186,7 @@ impl Registry {
         });
         match duplicate {
             Some(_) if !replace => return Err(Duplicate),
-            Some(old) => old.switch.cut(),
+            Some(old) => old.line.cut(),
             None => {}
         }
         present.push(new);

@@ -1,50 +1,41 @@
-//! One accepted tunnel connection, from the TLS handshake to its end.
+//! One accepted tunnel connection, from the handshake to its end.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::body::{self, Body};
-use super::control::{Accepted, ControlStream, RegistrationRequest};
-use super::headers::{PROXY_UPGRADE, UPGRADE_CONTROL};
-use super::line::{Line, Switch};
-use super::registry::{Connection, Duplicate, Phase, Sender};
-use super::{Pings, Shared, configuration};
+use super::control::{Accepted, ControlStream, RegistrationRequest, Rpc};
+use super::line::{Arriving, Control, Line};
+use super::registry::{Connection, Duplicate, Phase};
+use super::{Shared, body, configuration};
 use crate::cloud::{ConnectionRecord, RegistrationRefusal};
 
-/// How long the connector may take for TLS and for opening the control stream.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
 /// Time for the last RPC answer to reach the connector before its connection is closed.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Time for an orderly close, before the connection is cut.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// RPC messages in each direction that nobody has read yet.
-const CONTROL_BUFFER: usize = 64 * 1024;
 
 /// One accepted connection.
 pub(super) struct Session {
     shared: Arc<Shared>,
     edge_address: SocketAddr,
     peer: SocketAddr,
-    switch: Arc<Switch>,
+    line: Arc<Line>,
     stage: Mutex<Stage>,
     leaving: CancellationToken,
 }
 
 /// How far the conversation is.
 enum Stage {
-    Open(Sender),
+    Open,
     Registered {
         connection: Arc<Connection>,
         _configuring: Option<AbortOnDropHandle<()>>,
@@ -52,89 +43,67 @@ enum Stage {
     Over,
 }
 
+/// Where a connection was accepted, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) edge_address: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
 /// Serves one accepted connection until it ends or `stop` asks for its end.
 pub(super) async fn serve(
     shared: Arc<Shared>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    edge_address: SocketAddr,
+    arriving: Arriving,
+    ends: Ends,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let tls = timeout(HANDSHAKE_WITHIN, shared.tunnel_tls.accept(tcp));
-    let tls = tls.await.context("TLS handshake timed out")??;
-    let switch = Arc::<Switch>::default();
-    let line = Line::new(tls, switch.clone());
-    let (sender, driver) = http2(shared.pings).handshake(TokioIo::new(line)).await?;
-    tokio::spawn(driver);
+    let (line, control) = tokio::select! {
+        established = Line::establish(&shared, arriving) => established?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let session = Arc::new(Session {
         shared,
-        edge_address,
-        peer,
-        switch: switch.clone(),
-        stage: Mutex::new(Stage::Open(sender.clone())),
+        edge_address: ends.edge_address,
+        peer: ends.peer,
+        line: line.clone(),
+        stage: Mutex::new(Stage::Open),
         leaving: CancellationToken::new(),
     });
     let outcome = tokio::select! {
-        outcome = session.converse(sender) => outcome,
-        () = switch.released() => Ok(()),
+        outcome = session.converse(control) => outcome,
+        () = line.ended() => Ok(()),
         () = stop.cancelled() => {
-            switch.cut();
+            line.cut();
             Ok(())
         }
     };
     session.end();
-    let closed = timeout(CLOSE_WITHIN, switch.released()).await.is_ok();
-    if !closed && !switch.is_frozen() {
-        switch.cut();
+    let ended = timeout(CLOSE_WITHIN, line.ended()).await.is_ok();
+    if !ended && !line.is_frozen() {
+        line.cut();
     }
-    if switch.is_frozen() {
+    if line.is_frozen() {
         // Nobody closes a frozen line but a test or the end of the edge.
         stop.cancelled().await;
-        switch.cut();
+        line.cut();
     }
     outcome
 }
 
-/// The edge is the HTTP/2 client of a connection that it accepted.
-fn http2(pings: Pings) -> hyper::client::conn::http2::Builder<TokioExecutor> {
-    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(64 << 20)
-        .max_frame_size(64 << 10)
-        .max_header_list_size(1 << 20)
-        .max_send_buf_size(256 << 10)
-        .initial_max_send_streams(1_000)
-        .max_concurrent_reset_streams(10_000)
-        .keep_alive_interval(pings.interval)
-        .keep_alive_timeout(pings.answer_within)
-        .keep_alive_while_idle(true);
-    builder
-}
-
 impl Session {
-    /// Opens the control stream and carries it until the connector has left and is idle.
-    async fn converse(self: &Arc<Self>, mut sender: Sender) -> anyhow::Result<()> {
-        let (ours, io) = tokio::io::duplex(CONTROL_BUFFER);
-        let (reader, mut writer) = tokio::io::split(ours);
-        let opened = sender.send_request(control_request(body::from_reader(reader))?);
-        let opened = timeout(HANDSHAKE_WITHIN, opened);
-        let response = opened.await.context("control stream timed out")??;
-        anyhow::ensure!(
-            response.status() == http::StatusCode::OK,
-            "control stream answered {}",
-            response.status()
-        );
-        drop(sender);
+    /// Carries the control stream until the connector has left and is idle.
+    async fn converse(self: &Arc<Self>, control: Control) -> anyhow::Result<()> {
+        let Control {
+            io,
+            from_connector,
+            mut to_server,
+        } = control;
         let session = self.clone();
-        self.shared
-            .control
-            .send(ControlStream { io, session })
-            .ok()
-            .context("the edge is ending")?;
+        let stream = ControlStream { io, session };
+        let served = self.shared.rpc.send(Rpc::Serve(stream));
+        served.ok().context("the edge is ending")?;
         tokio::select! {
-            carried = body::write_to(response.into_body(), &mut writer) => {
+            carried = body::write_to(from_connector, &mut to_server) => {
                 if let Err(error) = carried {
                     tracing::debug!(%error, "control stream");
                 }
@@ -144,7 +113,7 @@ impl Session {
             () = self.farewell() => {}
         }
         // The RPC server ends with its input, and the control stream with the RPC server.
-        writer.shutdown().await?;
+        to_server.shutdown().await?;
         Ok(())
     }
 
@@ -179,9 +148,9 @@ impl Session {
 
     fn try_register(&self, request: &RegistrationRequest) -> Result<Accepted, RegistrationRefusal> {
         let mut stage = self.stage();
-        let Stage::Open(sender) = &*stage else {
+        if !matches!(*stage, Stage::Open) {
             return Err(duplicate());
-        };
+        }
         if let Some(refusal) = self.shared.refusals.next() {
             return Err(refusal);
         }
@@ -191,8 +160,7 @@ impl Session {
             self.record(request),
             self.peer,
             self.edge_address,
-            self.switch.clone(),
-            sender.clone(),
+            self.line.clone(),
         ));
         self.shared
             .registry
@@ -256,7 +224,7 @@ impl Session {
     fn connection(&self) -> Option<Arc<Connection>> {
         match &*self.stage() {
             Stage::Registered { connection, .. } => Some(connection.clone()),
-            Stage::Open(_) | Stage::Over => None,
+            Stage::Open | Stage::Over => None,
         }
     }
 
@@ -269,6 +237,7 @@ impl Session {
             self.shared.cloud.disconnected(connection.id());
             self.note(&connection, "ended");
         }
+        self.line.close();
     }
 
     fn note(&self, connection: &Connection, what: &str) {
@@ -291,10 +260,4 @@ fn duplicate() -> RegistrationRefusal {
         retry_after: Duration::from_secs(1),
         should_retry: true,
     }
-}
-
-fn control_request(body: Body) -> http::Result<Request<Body>> {
-    Request::post("https://h2.cftunnel.com/")
-        .header(PROXY_UPGRADE, UPGRADE_CONTROL)
-        .body(body)
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::ReadHalf;
@@ -25,7 +24,7 @@ pub(super) fn later() -> (Handover, Body) {
 pub(super) async fn carry(
     upgrade: OnUpgrade,
     handover: Handover,
-    from_connector: Incoming,
+    from_connector: Body,
     in_flight: Arc<InFlight>,
 ) {
     let upgraded = match upgrade.await {

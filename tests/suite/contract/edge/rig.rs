@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use adapter_broker::{BrokerEdge, ClientSettings, Cluster, TokenHash};
 use async_trait::async_trait;
 use domain::edge::direct::DirectEdge;
 use domain::edge::objects::{RecordBatch, RecordData};
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
 use domain::ports::{CloudflareAccounts, Edge};
-use domain::testing::{FakeEdge, FixedEntropy, StaticCredentials};
+use domain::testing::{FakeEdge, FixedClock, FixedEntropy, StaticCredentials};
 use domain::{InstallationName, ObjectKey};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use crate::contract::cloudflare::{ACCOUNT, Cloudflare, Lacking, api_of};
 use crate::contract::{gateway, hostname};
@@ -73,6 +77,36 @@ pub(super) fn direct(parts: Parts) -> Arc<dyn Edge> {
         entropy,
         parts.installation,
     ))
+}
+
+/// A broker that serves one cluster, and that cluster's client.
+pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
+    let token = "token of the one cluster";
+    let cluster = Cluster {
+        name: parts.installation.clone(),
+        token: TokenHash::of(token),
+        expires: None,
+        edge: direct(parts),
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a fresh listener");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
+    let address = listener.local_addr().expect("a bound listener");
+    let api = adapter_broker::router(vec![cluster], Arc::new(FixedClock::default()));
+    tokio::spawn(adapter_broker::serve(
+        listener,
+        None,
+        api,
+        CancellationToken::new(),
+    ));
+    let edge = BrokerEdge::new(&ClientSettings {
+        base_url: format!("http://{address}"),
+        token: SecretString::from(token),
+        extra_roots: Vec::new(),
+        request_timeout: Duration::from_secs(60),
+        connect_timeout: Duration::from_secs(10),
+    });
+    Arc::new(edge.expect("a client of this machine"))
 }
 
 /// An edge that stands before a Cloudflare.

@@ -8,11 +8,18 @@ use uuid::Uuid;
 use super::visitor::{get, http1, post, request, status, text};
 use super::{World, soon, until};
 use crate::edge::body::full;
-use crate::edge::{Phase, Pings};
+use crate::edge::{Phase, Pings, Transport};
 
-#[tokio::test]
-async fn requests_are_spread_over_all_connections_of_all_connectors() {
-    let world = World::new().await;
+over_both_transports! {
+    requests_are_spread_over_all_connections_of_all_connectors,
+    a_killed_connection_costs_no_repeatable_request,
+    a_request_that_must_not_be_repeated_fails_with_its_connection,
+    a_connection_that_unregisters_finishes_its_requests_and_is_then_closed,
+    a_dead_connector_is_noticed,
+    an_edge_that_was_away_comes_back_at_the_same_addresses,
+}
+
+async fn requests_are_spread_over_all_connections_of_all_connectors(world: World) {
     let mut connections = Vec::new();
     for connector in [Uuid::new_v4(), Uuid::new_v4()] {
         for index in 0..2 {
@@ -30,9 +37,7 @@ async fn requests_are_spread_over_all_connections_of_all_connectors() {
     }
 }
 
-#[tokio::test]
-async fn a_killed_connection_costs_no_repeatable_request() {
-    let world = World::new().await;
+async fn a_killed_connection_costs_no_repeatable_request(world: World) {
     let connector = Uuid::new_v4();
     let mut first = world.connect_as(connector, 0).await;
     let mut visitor = http1(&world.edge).await;
@@ -62,9 +67,7 @@ async fn a_killed_connection_costs_no_repeatable_request() {
     assert!(!world.edge.kill(id));
 }
 
-#[tokio::test]
-async fn a_request_that_must_not_be_repeated_fails_with_its_connection() {
-    let world = World::new().await;
+async fn a_request_that_must_not_be_repeated_fails_with_its_connection(world: World) {
     let connector = Uuid::new_v4();
     let first = world.connect_as(connector, 0).await;
     let mut visitor = http1(&world.edge).await;
@@ -81,6 +84,36 @@ async fn a_request_that_must_not_be_repeated_fails_with_its_connection() {
     let response = soon("an answer", held).await.unwrap().unwrap();
     assert_eq!(response.status(), 502);
     assert_eq!(second.origin.requests.load(Ordering::Relaxed), 0);
+}
+
+/// Both ends of a QUIC connection keep the shorter idle time of the two (RFC 9000, section 10.1), so
+/// unlike with HTTP/2 the connector gives it up by itself.
+#[tokio::test]
+async fn a_wedged_quic_connection_goes_silent_and_can_be_replaced() {
+    let mut world = World::with(|options| {
+        options.pings = Pings {
+            interval: Duration::from_secs(1),
+            answer_within: Duration::from_secs(2),
+        };
+    })
+    .await;
+    world.transport = Transport::Quic;
+    let connector = Uuid::new_v4();
+    let mut wedged = world.connect_as(connector, 0).await;
+    let _second = world.connect_as(connector, 1).await;
+    let id = world.edge.connections()[0].id;
+
+    assert!(world.edge.wedge(id));
+
+    assert_eq!(world.find(id).unwrap().phase, Phase::Wedged);
+    for _ in 0..10 {
+        assert_eq!(status(&get(&world.edge, "/", "").await), 200);
+    }
+    assert_eq!(wedged.origin.requests.load(Ordering::Relaxed), 0);
+    assert!(!wedged.is_closed());
+    assert!(!wedged.closed().await, "nobody has said goodbye");
+    until("the edge gives it up", async || world.find(id).is_none()).await;
+    world.connect_as(connector, 0).await;
 }
 
 #[tokio::test]
@@ -115,9 +148,7 @@ async fn a_wedged_connection_stays_open_and_silent_and_gets_no_requests() {
     wedged.closed().await;
 }
 
-#[tokio::test]
-async fn a_connection_that_unregisters_finishes_its_requests_and_is_then_closed() {
-    let world = World::new().await;
+async fn a_connection_that_unregisters_finishes_its_requests_and_is_then_closed(world: World) {
     let mut leaving = world.connect().await;
     let mut visitor = http1(&world.edge).await;
     let held = tokio::spawn(async move { visitor.send_request(request("/held")).await });
@@ -141,9 +172,7 @@ async fn a_connection_that_unregisters_finishes_its_requests_and_is_then_closed(
     .await;
 }
 
-#[tokio::test]
-async fn a_dead_connector_is_noticed() {
-    let world = World::new().await;
+async fn a_dead_connector_is_noticed(world: World) {
     let connection = world.connect().await;
     connection.die();
     until("it is forgotten", async || {
@@ -153,9 +182,7 @@ async fn a_dead_connector_is_noticed() {
     assert_eq!(status(&get(&world.edge, "/", "").await), 530);
 }
 
-#[tokio::test]
-async fn an_edge_that_was_away_comes_back_at_the_same_addresses() {
-    let world = World::new().await;
+async fn an_edge_that_was_away_comes_back_at_the_same_addresses(world: World) {
     let mut connection = world.connect().await;
     let addresses = world.edge.tunnel_addresses();
     assert_eq!(addresses.len(), 4);

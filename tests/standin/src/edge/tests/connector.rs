@@ -22,10 +22,11 @@ use tunnel_schema::tunnelrpc_capnp::{connection_response::result, registration_s
 use uuid::Uuid;
 
 use super::origin::Origin;
+use super::quic_connector;
 use super::visitor::tls_connector;
-use crate::edge::Edge;
 use crate::edge::body::{self, Body};
 use crate::edge::headers::PROXY_UPGRADE;
+use crate::edge::{Edge, Transport};
 
 /// What a connector token holds.
 #[derive(Clone)]
@@ -51,7 +52,7 @@ pub(super) struct Refused {
     pub(super) should_retry: bool,
 }
 
-enum Call {
+pub(super) enum Call {
     Register {
         credentials: Credentials,
         connector: Uuid,
@@ -66,7 +67,9 @@ pub(super) struct FakeConnection {
     pub(super) origin: Arc<Origin>,
     pub(super) state: Arc<State>,
     calls: mpsc::UnboundedSender<Call>,
-    serving: JoinHandle<hyper::Result<()>>,
+    /// Says in the end whether the edge closed in an orderly way.
+    serving: JoinHandle<bool>,
+    quic: Option<quinn::Connection>,
 }
 
 /// What the edge has said so far.
@@ -78,29 +81,28 @@ pub(super) struct State {
 }
 
 impl FakeConnection {
-    pub(super) async fn dial(edge: &Edge, address: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let name = ServerName::try_from("h2.cftunnel.com").unwrap();
-        let tls = tls_connector(edge, &[]).connect(name, tcp).await.unwrap();
+    pub(super) async fn dial(edge: &Edge, address: SocketAddr, over: Transport) -> Self {
         let (calls, arriving) = mpsc::unbounded_channel();
-        let control = Arc::new(Mutex::new(Some(arriving)));
         let (origin, state) = (Arc::<Origin>::default(), Arc::<State>::default());
         let (to_origin, to_state) = (origin.clone(), state.clone());
-        let service = service_fn(move |request| {
-            let (origin, state) = (to_origin.clone(), to_state.clone());
-            let control = control.clone();
-            async move { Ok::<_, hyper::Error>(dispatch(request, &origin, &state, &control).await) }
-        });
-        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-            .max_concurrent_streams(2_000)
-            .serve_connection(TokioIo::new(tls), service);
-        let serving = tokio::spawn(served);
+        let (serving, quic) = match over {
+            Transport::Http2 => {
+                let serving = http2(edge, address, to_origin, to_state, arriving).await;
+                (tokio::spawn(serving), None)
+            }
+            Transport::Quic => {
+                let dialled = quic_connector::dial(edge, address).await;
+                let connection = dialled.1.clone();
+                let serving = quic_connector::serve(dialled, to_origin, to_state, arriving);
+                (tokio::spawn(serving), Some(connection))
+            }
+        };
         Self {
             origin,
             state,
             calls,
             serving,
+            quic,
         }
     }
 
@@ -130,7 +132,7 @@ impl FakeConnection {
     /// Waits until the edge has closed the connection, and says whether it did so in an orderly way.
     pub(super) async fn closed(&mut self) -> bool {
         let served = super::soon("the edge closes", &mut self.serving).await;
-        served.unwrap().is_ok()
+        served.unwrap()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -140,6 +142,9 @@ impl FakeConnection {
     /// Ends without a word.
     pub(super) fn die(self) {
         self.serving.abort();
+        if let Some(quic) = self.quic {
+            quic.close(9u32.into(), b"");
+        }
     }
 
     pub(super) fn pushed_versions(&self) -> Vec<i64> {
@@ -151,10 +156,34 @@ impl FakeConnection {
     }
 }
 
+/// Dials over TCP, and serves HTTP/2 on that.
+async fn http2(
+    edge: &Edge,
+    address: SocketAddr,
+    origin: Arc<Origin>,
+    state: Arc<State>,
+    calls: mpsc::UnboundedReceiver<Call>,
+) -> impl Future<Output = bool> + use<> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let name = ServerName::try_from("h2.cftunnel.com").unwrap();
+    let tls = tls_connector(edge, &[]).connect(name, tcp).await.unwrap();
+    let control = Arc::new(Mutex::new(Some(calls)));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (origin, state, control) = (origin.clone(), state.clone(), control.clone());
+        let request = request.map(body::incoming);
+        async move { Ok::<_, hyper::Error>(dispatch(request, &origin, &state, &control).await) }
+    });
+    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(2_000)
+        .serve_connection(TokioIo::new(tls), service);
+    async move { served.await.is_ok() }
+}
+
 type Control = Mutex<Option<mpsc::UnboundedReceiver<Call>>>;
 
 async fn dispatch(
-    request: Request<Incoming>,
+    request: Request<Body>,
     origin: &Origin,
     state: &State,
     control: &Control,
@@ -170,7 +199,7 @@ async fn dispatch(
     }
 }
 
-async fn configuration(body: Incoming, state: &State) -> Response<Body> {
+async fn configuration(body: Body, state: &State) -> Response<Body> {
     let bytes = body.collect().await.unwrap().to_bytes();
     let push: Value = serde_json::from_slice(&bytes).unwrap();
     let rejects = *state.rejects.lock().unwrap();
@@ -182,17 +211,22 @@ async fn configuration(body: Incoming, state: &State) -> Response<Body> {
     Response::new(body::full(answer.to_string()))
 }
 
-fn control_stream(from_edge: Incoming, calls: mpsc::UnboundedReceiver<Call>) -> Response<Body> {
-    let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let (reader, mut writer) = tokio::io::split(ours);
+fn control_stream(from_edge: Body, calls: mpsc::UnboundedReceiver<Call>) -> Response<Body> {
+    let (reader, mut writer) = tokio::io::split(calls_on(calls));
     tokio::spawn(async move { drop(body::write_to(from_edge, &mut writer).await) });
+    Response::new(body::from_reader(reader))
+}
+
+/// The bytes of a control stream on which these calls are made.
+pub(super) fn calls_on(calls: mpsc::UnboundedReceiver<Call>) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, make_calls(theirs, calls));
     });
-    Response::new(body::from_reader(reader))
+    ours
 }
 
 async fn make_calls(io: DuplexStream, mut calls: mpsc::UnboundedReceiver<Call>) {

@@ -1,14 +1,36 @@
 //! The edge, driven from both sides: by a connector made for these tests alone and by plain visitors.
 
+/// Each of these functions is a test over each transport.
+macro_rules! over_both_transports {
+    ($($rule:ident,)+) => {$(
+        mod $rule {
+            use super::super::World;
+            use crate::edge::Transport;
+
+            #[tokio::test]
+            async fn over_http2() {
+                super::$rule(World::over(Transport::Http2).await).await;
+            }
+
+            #[tokio::test]
+            async fn over_quic() {
+                super::$rule(World::over(Transport::Quic).await).await;
+            }
+        }
+    )+};
+}
+
 mod connections;
 mod connector;
 mod origin;
+mod quic_connector;
 mod registration;
 mod requests;
 mod streams;
 mod visitor;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +39,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::connector::{Credentials, FakeConnection};
-use super::{ConnectionView, Edge, EdgeOptions, Phase};
+use super::{ConnectionView, Edge, EdgeOptions, Phase, Transport};
 use crate::ca::CertificateAuthority;
 use crate::cloud::{
     Account, Cloud, ConfigSource, DnsRecord, FIRST_TUNNEL_ADDRESS, Plan, RecordKind, Tunnel,
@@ -34,11 +56,20 @@ struct World {
     edge: Edge,
     tunnel: Uuid,
     zone: String,
+    /// What connectors dial over.
+    transport: Transport,
 }
 
 impl World {
     async fn new() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// The same, whose connectors dial over this transport.
+    async fn over(transport: Transport) -> Self {
+        let mut world = Self::new().await;
+        world.transport = transport;
+        world
     }
 
     async fn with(adjust: impl FnOnce(&mut EdgeOptions)) -> Self {
@@ -58,6 +89,7 @@ impl World {
             edge,
             tunnel,
             zone,
+            transport: Transport::Http2,
         };
         world.point(HOST, RecordKind::Cname, &tunnel_name(tunnel), true);
         world
@@ -100,6 +132,11 @@ impl World {
         credentials(&self.cloud, self.tunnel)
     }
 
+    /// A connection that has not registered.
+    async fn dial(&self, address: SocketAddr) -> FakeConnection {
+        FakeConnection::dial(&self.edge, address, self.transport).await
+    }
+
     /// A new connector with one connection, ready to serve.
     async fn connect(&self) -> FakeConnection {
         self.connect_as(Uuid::new_v4(), 0).await
@@ -109,7 +146,7 @@ impl World {
     async fn connect_as(&self, connector: Uuid, index: u8) -> FakeConnection {
         let addresses = self.edge.tunnel_addresses();
         let address = addresses[usize::from(index) % addresses.len()];
-        let connection = FakeConnection::dial(&self.edge, address).await;
+        let connection = self.dial(address).await;
         let registered = connection
             .register(&self.credentials(), connector, index)
             .await;

@@ -10,10 +10,9 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use crate::edge::body::{Body, BoxError, empty, full, incoming};
+use crate::edge::body::{Body, BoxError, empty, full};
 
 /// What a WebSocket server adds to its answer.
 const ACCEPTED: [(&str, &str); 2] = [
@@ -38,7 +37,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match request.uri().path() {
             "/echo" => echo(request).await,
@@ -52,7 +51,7 @@ impl Origin {
             ),
             "/connector-fails" => connector_failure(),
             "/no-meta" => Response::new(empty()),
-            "/websocket" => from_origin(&ACCEPTED, incoming(request.into_body())),
+            "/websocket" => from_origin(&ACCEPTED, request.into_body()),
             "/no-websocket" => from_origin(&[], full("plain")),
             "/websocket-refuses-input" => from_origin(&ACCEPTED, full("bye")),
             "/websocket-origin-ends" => {
@@ -99,7 +98,7 @@ impl Origin {
         from_origin(&[], StreamBody::new(chunks).boxed_unsync())
     }
 
-    async fn upload(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn upload(&self, request: Request<Body>) -> Response<Body> {
         let mut body = request.into_body();
         let mut length = 0;
         while let Some(frame) = body.frame().await {
@@ -115,7 +114,7 @@ impl Origin {
     }
 }
 
-async fn read_all(mut body: Incoming, received: Arc<AtomicU64>) {
+async fn read_all(mut body: Body, received: Arc<AtomicU64>) {
     while let Some(Ok(frame)) = body.frame().await {
         let length = frame.data_ref().map_or(0, Bytes::len);
         received.fetch_add(length as u64, Ordering::Relaxed);
@@ -123,7 +122,7 @@ async fn read_all(mut body: Incoming, received: Arc<AtomicU64>) {
 }
 
 /// The request as text: method, authority and path, then a line for each header, then the body.
-async fn echo(request: Request<Incoming>) -> Response<Body> {
+async fn echo(request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let authority = head.uri.authority().map_or("", |a| a.as_str());
     let path = head.uri.path_and_query().map_or("", |p| p.as_str());

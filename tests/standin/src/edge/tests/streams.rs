@@ -14,9 +14,20 @@ use super::visitor::{get, http1, http2, post, request, request2, status, text, t
 use super::{HOST, World, soon, until};
 use crate::edge::body::BoxError;
 
-#[tokio::test]
-async fn the_first_byte_of_a_stream_is_not_held_back() {
-    let world = World::new().await;
+over_both_transports! {
+    the_first_byte_of_a_stream_is_not_held_back,
+    a_body_goes_up_whole,
+    a_visitor_that_does_not_read_slows_the_origin_down_and_its_going_stops_it,
+    a_visitor_that_breaks_off_an_upload_breaks_it_off_at_the_origin,
+    a_response_that_breaks_off_breaks_off_at_the_visitor,
+    a_thousand_requests_are_in_flight_at_once,
+    a_websocket_carries_bytes_both_ways_and_each_way_ends_by_itself,
+    a_websocket_that_the_origin_ends_still_carries_the_visitors_bytes,
+    the_last_words_of_a_websocket_arrive_when_its_origin_reads_nothing,
+    an_origin_that_declines_a_websocket_answers_as_ever,
+}
+
+async fn the_first_byte_of_a_stream_is_not_held_back(world: World) {
     let connection = world.connect().await;
     for version in [1, 2] {
         let mut response = if version == 1 {
@@ -55,9 +66,7 @@ async fn trailers_arrive() {
     assert_eq!(collected.to_bytes(), "message");
 }
 
-#[tokio::test]
-async fn a_body_goes_up_whole() {
-    let world = World::new().await;
+async fn a_body_goes_up_whole(world: World) {
     let _connection = world.connect().await;
     let length: usize = 20 << 20;
     for version in [1, 2] {
@@ -77,9 +86,7 @@ async fn a_body_goes_up_whole() {
     }
 }
 
-#[tokio::test]
-async fn a_visitor_that_does_not_read_slows_the_origin_down_and_its_going_stops_it() {
-    let world = World::new().await;
+async fn a_visitor_that_does_not_read_slows_the_origin_down_and_its_going_stops_it(world: World) {
     let connection = world.connect().await;
     let origin = connection.origin.clone();
     let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
@@ -108,9 +115,7 @@ async fn a_visitor_that_does_not_read_slows_the_origin_down_and_its_going_stops_
     .await;
 }
 
-#[tokio::test]
-async fn a_visitor_that_breaks_off_an_upload_breaks_it_off_at_the_origin() {
-    let world = World::new().await;
+async fn a_visitor_that_breaks_off_an_upload_breaks_it_off_at_the_origin(world: World) {
     let connection = world.connect().await;
     let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
     let upload =
@@ -129,9 +134,7 @@ async fn a_visitor_that_breaks_off_an_upload_breaks_it_off_at_the_origin() {
     .await;
 }
 
-#[tokio::test]
-async fn a_response_that_breaks_off_breaks_off_at_the_visitor() {
-    let world = World::new().await;
+async fn a_response_that_breaks_off_breaks_off_at_the_visitor(world: World) {
     let _connection = world.connect().await;
     let mut visitor = http2(&world.edge).await;
 
@@ -147,9 +150,7 @@ async fn a_response_that_breaks_off_breaks_off_at_the_visitor() {
     assert!(!over_http1.ends_with("0\r\n\r\n"), "{over_http1}");
 }
 
-#[tokio::test]
-async fn a_thousand_requests_are_in_flight_at_once() {
-    let world = World::new().await;
+async fn a_thousand_requests_are_in_flight_at_once(world: World) {
     let connection = world.connect().await;
     let visitor = http2(&world.edge).await;
     let answers: Vec<_> = (0..1_000)
@@ -217,9 +218,7 @@ async fn echoes_until_half_closed<S: AsyncRead + AsyncWrite + Unpin>(mut stream:
     assert_eq!(rest, "last words");
 }
 
-#[tokio::test]
-async fn a_websocket_carries_bytes_both_ways_and_each_way_ends_by_itself() {
-    let world = World::new().await;
+async fn a_websocket_carries_bytes_both_ways_and_each_way_ends_by_itself(world: World) {
     let _connection = world.connect().await;
     let tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
     echoes_until_half_closed(tcp).await;
@@ -231,9 +230,7 @@ async fn a_websocket_carries_bytes_both_ways_and_each_way_ends_by_itself() {
     .await;
 }
 
-#[tokio::test]
-async fn a_websocket_that_the_origin_ends_still_carries_the_visitors_bytes() {
-    let world = World::new().await;
+async fn a_websocket_that_the_origin_ends_still_carries_the_visitors_bytes(world: World) {
     let connection = world.connect().await;
     let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
     let head = upgraded(&mut tcp, "/websocket-origin-ends").await;
@@ -258,9 +255,7 @@ async fn a_websocket_that_the_origin_ends_still_carries_the_visitors_bytes() {
     .await;
 }
 
-#[tokio::test]
-async fn the_last_words_of_a_websocket_arrive_when_its_origin_reads_nothing() {
-    let world = World::new().await;
+async fn the_last_words_of_a_websocket_arrive_when_its_origin_reads_nothing(world: World) {
     let _connection = world.connect().await;
     let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
     let head = upgraded(&mut tcp, "/websocket-refuses-input").await;
@@ -274,9 +269,7 @@ async fn the_last_words_of_a_websocket_arrive_when_its_origin_reads_nothing() {
     assert_eq!(rest, "bye");
 }
 
-#[tokio::test]
-async fn an_origin_that_declines_a_websocket_answers_as_ever() {
-    let world = World::new().await;
+async fn an_origin_that_declines_a_websocket_answers_as_ever(world: World) {
     let _connection = world.connect().await;
     let mut tcp = TcpStream::connect(world.edge.public_http()).await.unwrap();
     let head = upgraded(&mut tcp, "/no-websocket").await;

@@ -18,18 +18,23 @@ use crate::edge::Edge;
 use crate::edge::body::{Body, empty};
 
 /// TLS that trusts the edge's authority and nobody else.
-pub(super) fn tls_connector(edge: &Edge, alpn: &[&str]) -> TlsConnector {
+pub(super) fn tls_config(edge: &Edge) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     let pem = edge.ca_pem();
     roots
         .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
         .unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth()
+}
+
+/// The same over TCP, offering these names by ALPN.
+pub(super) fn tls_connector(edge: &Edge, alpn: &[&str]) -> TlsConnector {
+    let mut config = tls_config(edge);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config))
 }

@@ -1,4 +1,4 @@
-//! The byte stream under a tunnel connection, which tests can cut or freeze.
+//! The byte stream under an HTTP/2 tunnel connection, which tests can cut or freeze.
 
 use std::io;
 use std::pin::Pin;
@@ -21,12 +21,12 @@ const WHOLE: u8 = 0;
 const FROZEN: u8 = 1;
 const CUT: u8 = 2;
 
-/// Cuts or freezes a [`Line`].
+/// Cuts or freezes a [`SwitchedStream`].
 #[derive(Default)]
 pub(super) struct Switch {
     position: AtomicU8,
-    line: AtomicWaker,
-    /// The stream of a frozen line that its owner has dropped: kept open, so that the other side sees
+    stream: AtomicWaker,
+    /// The stream of a frozen connection that its owner has dropped: kept open, so that the other side sees
     /// silence and not an end.
     parked: Mutex<Option<TlsStream<TcpStream>>>,
     released: CancellationToken,
@@ -35,26 +35,26 @@ pub(super) struct Switch {
 impl Switch {
     /// From now on nothing is read or written, and nothing is closed.
     pub(super) fn freeze(&self) {
-        // A line that is cut stays cut.
+        // What is cut stays cut.
         let _ = self
             .position
             .compare_exchange(WHOLE, FROZEN, Ordering::AcqRel, Ordering::Acquire);
-        self.line.wake();
+        self.stream.wake();
     }
 
-    /// Ends the line at once: the other side sees a TCP reset.
+    /// Ends the stream at once: the other side sees a TCP reset.
     pub(super) fn cut(&self) {
         self.position.store(CUT, Ordering::Release);
-        self.line.wake();
+        self.stream.wake();
         self.reset_parked();
     }
 
-    /// Whether the line is frozen.
+    /// Whether the stream is frozen.
     pub(super) fn is_frozen(&self) -> bool {
         self.position.load(Ordering::Acquire) == FROZEN
     }
 
-    /// Waits until the line's owner has dropped it.
+    /// Waits until the stream's owner has dropped it.
     pub(super) async fn released(&self) {
         self.released.cancelled().await;
     }
@@ -95,12 +95,12 @@ fn linger(mut stream: TlsStream<TcpStream>) {
 }
 
 /// A TLS stream with a [`Switch`].
-pub(super) struct Line {
+pub(super) struct SwitchedStream {
     stream: Option<TlsStream<TcpStream>>,
     switch: Arc<Switch>,
 }
 
-impl Line {
+impl SwitchedStream {
     /// Puts a switch into a stream.
     pub(super) fn new(stream: TlsStream<TcpStream>, switch: Arc<Switch>) -> Self {
         let stream = Some(stream);
@@ -109,7 +109,7 @@ impl Line {
 
     /// The stream, as long as nothing is done to it.
     fn whole(&mut self, cx: &Context<'_>) -> Poll<io::Result<Pin<&mut TlsStream<TcpStream>>>> {
-        self.switch.line.register(cx.waker());
+        self.switch.stream.register(cx.waker());
         match (
             self.switch.position.load(Ordering::Acquire),
             &mut self.stream,
@@ -121,7 +121,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for SwitchedStream {
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else {
             return;
@@ -135,7 +135,7 @@ impl Drop for Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for SwitchedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -145,7 +145,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for SwitchedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

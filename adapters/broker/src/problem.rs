@@ -1,0 +1,201 @@
+//! Refusals and failures as `application/problem+json` (RFC 9457).
+
+use std::time::Duration;
+
+use domain::edge::{EdgeError, EdgeErrorKind};
+use serde::{Deserialize, Serialize};
+
+/// Media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// All problem types start with it.
+const TYPE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/";
+
+/// Problem types of failures at the edge start with it.
+const EDGE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/edge/";
+
+/// Why the broker did not take a request. Nothing was done at Cloudflare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Refusal {
+    /// No bearer token.
+    MissingToken,
+    /// A bearer token of no cluster.
+    UnknownToken,
+    /// A token whose time is over.
+    ExpiredToken,
+    /// A path that this API does not have; an encoded one and one with a query too.
+    NoSuchPath,
+    /// A method that the path does not take.
+    MethodNotAllowed,
+    /// A body that is not declared as `application/json`, or a body where none belongs.
+    UnsupportedBody,
+    /// More than [`LARGEST_INTENT`](crate::wire::LARGEST_INTENT) bytes.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// Not the document that belongs there.
+    MalformedDocument,
+}
+
+impl Refusal {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::MissingToken,
+        Self::UnknownToken,
+        Self::ExpiredToken,
+        Self::NoSuchPath,
+        Self::MethodNotAllowed,
+        Self::UnsupportedBody,
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::MalformedDocument,
+    ];
+
+    /// Status code, last part of the type, title.
+    fn words(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::MissingToken => (401, "missing-token", "A bearer token is needed"),
+            Self::UnknownToken => (401, "unknown-token", "The bearer token is of no cluster"),
+            Self::ExpiredToken => (401, "expired-token", "The bearer token has expired"),
+            Self::NoSuchPath => (404, "no-such-path", "This API has no such path"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The path has no such method"),
+            Self::UnsupportedBody => (415, "unsupported-body", "The body cannot be taken"),
+            Self::TooLarge => (413, "too-large", "The document is too large"),
+            Self::TooSlow => (408, "too-slow", "The document did not come in time"),
+            Self::MalformedDocument => (422, "malformed-document", "The document is malformed"),
+        }
+    }
+}
+
+/// A problem. Members that are not known are passed over, as RFC 9457 section 3.2 wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What sort of problem; the one field for programs.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The sort in words.
+    pub title: String,
+    /// Status code of the answer.
+    pub status: u16,
+    /// What happened and what would help. Never holds a secret.
+    pub detail: String,
+    /// When to come back, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// What a problem means to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// The edge behind the broker failed.
+    Edge(EdgeError),
+    /// The broker did not take the request.
+    Refused(Refusal, String),
+}
+
+impl Problem {
+    /// A refusal.
+    pub fn refused(refusal: Refusal, detail: impl Into<String>) -> Self {
+        let (status, name, title) = refusal.words();
+        Self {
+            kind: format!("{TYPE_BASE}{name}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            retry_after_ms: None,
+        }
+    }
+
+    /// A failure of the edge.
+    pub fn failed(error: &EdgeError) -> Self {
+        Self {
+            kind: format!("{EDGE_BASE}{}", name_of(error.kind)),
+            title: "The edge could not do it".to_owned(),
+            status: status_of(error.kind),
+            detail: error.message.clone(),
+            retry_after_ms: error.retry_after.map(milliseconds),
+        }
+    }
+
+    /// What it means; `None` for a problem that is none of ours.
+    pub fn meaning(self) -> Option<Meaning> {
+        if let Some(name) = self.kind.strip_prefix(EDGE_BASE) {
+            return Some(Meaning::Edge(EdgeError {
+                kind: kind_of(name)?,
+                message: self.detail,
+                retry_after: self.retry_after_ms.map(Duration::from_millis),
+            }));
+        }
+        let name = self.kind.strip_prefix(TYPE_BASE)?;
+        let mut all = Refusal::ALL.into_iter();
+        let refusal = all.find(|refusal| refusal.words().1 == name)?;
+        Some(Meaning::Refused(refusal, self.detail))
+    }
+}
+
+/// One failed call in an answer that is a success as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureDocument {
+    kind: String,
+    message: String,
+    retry_after_ms: Option<u64>,
+}
+
+impl FailureDocument {
+    /// The form of an error.
+    pub fn of(error: &EdgeError) -> Self {
+        Self {
+            kind: name_of(error.kind).to_owned(),
+            message: error.message.clone(),
+            retry_after_ms: error.retry_after.map(milliseconds),
+        }
+    }
+
+    /// The error. A kind that this version does not know counts as a failure that may pass.
+    pub fn read(self) -> EdgeError {
+        EdgeError {
+            kind: kind_of(&self.kind).unwrap_or(EdgeErrorKind::Unavailable),
+            message: self.message,
+            retry_after: self.retry_after_ms.map(Duration::from_millis),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Names of the kinds on the wire, with the status code of an answer that is such a failure. What only the
+/// broker's owner can mend is the broker's bad gateway, not the cluster's bad request.
+const KINDS: [(EdgeErrorKind, &str, u16); 9] = [
+    (EdgeErrorKind::Credentials, "credentials", 502),
+    (EdgeErrorKind::Unauthenticated, "unauthenticated", 502),
+    (EdgeErrorKind::Forbidden, "forbidden", 502),
+    (EdgeErrorKind::NotFound, "not-found", 404),
+    (EdgeErrorKind::Conflict, "conflict", 409),
+    (EdgeErrorKind::Invalid, "invalid", 422),
+    (EdgeErrorKind::RateLimited, "rate-limited", 503),
+    (EdgeErrorKind::Unavailable, "unavailable", 503),
+    (EdgeErrorKind::BrokerUnavailable, "broker-unavailable", 503),
+];
+
+fn row_of(kind: EdgeErrorKind) -> (EdgeErrorKind, &'static str, u16) {
+    let mut rows = KINDS.into_iter();
+    rows.find(|(other, ..)| *other == kind)
+        .expect("every kind has a row; a test goes through all")
+}
+
+fn name_of(kind: EdgeErrorKind) -> &'static str {
+    row_of(kind).1
+}
+
+fn status_of(kind: EdgeErrorKind) -> u16 {
+    row_of(kind).2
+}
+
+fn kind_of(name: &str) -> Option<EdgeErrorKind> {
+    let mut rows = KINDS.into_iter();
+    rows.find(|(_, other, _)| *other == name)
+        .map(|(kind, ..)| kind)
+}

@@ -1,0 +1,289 @@
+//! The HTTP API over one edge for each cluster.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/gateways` | [`OwnedDocument`] |
+//! | `PUT /v1/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
+//! | `GET /v1/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
+//! | `POST /v1/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
+//! | `DELETE /v1/gateways/{namespace}/{name}` | [`ForgottenDocument`] |
+//!
+//! All else is a [`Problem`]. Who asks is decided first, so that nobody learns anything without a token; a
+//! refused request reaches no edge.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
+use domain::ObjectKey;
+use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::{Clock, Edge};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::auth::{Cluster, authenticate};
+use crate::path::gateway_key;
+use crate::problem::{self, Problem, Refusal};
+use crate::wire::{
+    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_INTENT, OwnedDocument,
+    StatusDocument, TokenDocument,
+};
+
+/// How long a document may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every request is served with.
+struct Broker {
+    clusters: Vec<Arc<Served>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A cluster with the work that is under way for it.
+struct Served {
+    cluster: Cluster,
+    turns: Turns,
+}
+
+/// One piece of work at a time for each Gateway; others wait.
+#[derive(Default)]
+struct Turns(Mutex<BTreeMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn wait(&self, gateway: &ObjectKey) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody works on or waits for these.
+            all.retain(|_, turn| Arc::strong_count(turn) > 1);
+            all.entry(gateway.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+}
+
+/// The API for these clusters. Each must have a name, a token and an edge of its own.
+pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
+    let served = clusters.into_iter().map(|cluster| {
+        Arc::new(Served {
+            cluster,
+            turns: Turns::default(),
+        })
+    });
+    let broker = Arc::new(Broker {
+        clusters: served.collect(),
+        clock,
+    });
+    Router::new()
+        .route("/v1/gateways", get(owned))
+        .route("/v1/gateways/{namespace}/{name}", delete(forget))
+        .route("/v1/gateways/{namespace}/{name}/intent", put(reconcile))
+        .route("/v1/gateways/{namespace}/{name}/token", get(token))
+        .route("/v1/gateways/{namespace}/{name}/rotate", post(rotate))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(broker, admit))
+}
+
+/// Finds out who asks and refuses what no path or method takes, before anything else looks at the request.
+async fn admit(State(broker): State<Arc<Broker>>, mut request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let clusters = broker.clusters.iter().map(|served| &served.cluster);
+    let asking = authenticate(clusters, request.headers(), broker.clock.now());
+    let admitted = asking.and_then(|place| {
+        refuse_form(request.method(), request.uri(), request.body())?;
+        Ok(broker.clusters[place].clone())
+    });
+    let (cluster, response) = match admitted {
+        Err(problem) => (None, problem.into_response()),
+        Ok(served) => {
+            let name = served.cluster.name.to_string();
+            request.extensions_mut().insert(served);
+            (Some(name), next.run(request).await)
+        }
+    };
+    let status = response.status().as_u16();
+    tracing::debug!(cluster, %method, path, status, "answered");
+    uncached(response)
+}
+
+fn refuse_form(method: &Method, uri: &Uri, body: &Body) -> Result<(), Problem> {
+    if uri.path().contains('%') || uri.query().is_some() {
+        let detail = "names need no encoding and no path takes a query";
+        return Err(Problem::refused(Refusal::NoSuchPath, detail));
+    }
+    // The router would answer HEAD as it answers GET.
+    if ![Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(method) {
+        return Err(not_a_method(method));
+    }
+    if method != Method::PUT && !body.is_end_stream() {
+        let detail = format!("{method} takes no body here");
+        return Err(Problem::refused(Refusal::UnsupportedBody, detail));
+    }
+    Ok(())
+}
+
+/// Answers may hold a connector token.
+fn uncached(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
+async fn no_such_path() -> Problem {
+    Problem::refused(Refusal::NoSuchPath, "see the paths under /v1/gateways")
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    not_a_method(&method)
+}
+
+fn not_a_method(method: &Method) -> Problem {
+    let detail = format!("this path does not take {method}");
+    Problem::refused(Refusal::MethodNotAllowed, detail)
+}
+
+async fn owned(Extension(served): Extension<Arc<Served>>) -> Result<Json<OwnedDocument>, Problem> {
+    let gateways = served.cluster.edge.owned().await.map_err(failed)?;
+    Ok(Json(OwnedDocument::of(&gateways)))
+}
+
+async fn reconcile(
+    Extension(served): Extension<Arc<Served>>,
+    Path(names): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<StatusDocument>, Problem> {
+    let gateway = gateway_of(&names)?;
+    let document = read_document(&headers, body).await?;
+    let intent = document.read(gateway.clone()).map_err(malformed)?;
+    let work = move |edge: Arc<dyn Edge>, _| async move { edge.reconcile(&intent).await };
+    let status = in_turn(&served, gateway, work).await?;
+    Ok(Json(StatusDocument::of(status)))
+}
+
+async fn token(
+    Extension(served): Extension<Arc<Served>>,
+    Path(names): Path<(String, String)>,
+) -> Result<Json<TokenDocument>, Problem> {
+    let gateway = gateway_of(&names)?;
+    let token = served.cluster.edge.connector_token(&gateway).await;
+    Ok(Json(TokenDocument::of(&token.map_err(failed)?)))
+}
+
+async fn rotate(
+    Extension(served): Extension<Arc<Served>>,
+    Path(names): Path<(String, String)>,
+) -> Result<Json<TokenDocument>, Problem> {
+    let gateway = gateway_of(&names)?;
+    let work = |edge: Arc<dyn Edge>, gateway| async move { edge.rotate(&gateway).await };
+    let token = in_turn(&served, gateway, work).await?;
+    Ok(Json(TokenDocument::of(&token)))
+}
+
+async fn forget(
+    Extension(served): Extension<Arc<Served>>,
+    Path(names): Path<(String, String)>,
+) -> Result<Json<ForgottenDocument>, Problem> {
+    let gateway = gateway_of(&names)?;
+    let forgotten = GatewayDocument::of(&gateway);
+    let work = |edge: Arc<dyn Edge>, gateway| async move { edge.forget(&gateway).await };
+    in_turn(&served, gateway, work).await?;
+    Ok(Json(ForgottenDocument { forgotten }))
+}
+
+fn gateway_of((namespace, name): &(String, String)) -> Result<ObjectKey, Problem> {
+    gateway_key(namespace, name)
+        .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))
+}
+
+/// Waits for the Gateway's turn, as long as the client does. Work that was begun is finished even if the
+/// client has gone by then: its next request waits for it and finds everything done.
+async fn in_turn<T, F>(
+    served: &Served,
+    gateway: ObjectKey,
+    work: impl FnOnce(Arc<dyn Edge>, ObjectKey) -> F,
+) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, EdgeError>> + Send + 'static,
+{
+    let turn = served.turns.wait(&gateway).await;
+    let work = work(served.cluster.edge.clone(), gateway);
+    let done = tokio::spawn(async move {
+        let answer = work.await;
+        drop(turn);
+        answer
+    });
+    let answer = done.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "work for a cluster ended without an answer");
+        let message = "the broker failed inside; its log says more";
+        Err(EdgeError::new(EdgeErrorKind::BrokerUnavailable, message))
+    });
+    answer.map_err(failed)
+}
+
+async fn read_document(headers: &HeaderMap, body: Body) -> Result<IntentDocument, Problem> {
+    let declared = headers.get(header::CONTENT_TYPE);
+    let essence = declared.and_then(|value| value.to_str().ok()?.split(';').next());
+    if !essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json")) {
+        let detail = "declare the document as Content-Type: application/json";
+        return Err(Problem::refused(Refusal::UnsupportedBody, detail));
+    }
+    let whole = Limited::new(body, LARGEST_INTENT).collect();
+    let whole = match tokio::time::timeout(BODY_TIMEOUT, whole).await {
+        Ok(whole) => whole,
+        Err(_) => {
+            let detail = format!("send it within {} s", BODY_TIMEOUT.as_secs());
+            return Err(Problem::refused(Refusal::TooSlow, detail));
+        }
+    };
+    let bytes = whole.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let detail = format!("a document has {LARGEST_INTENT} bytes at most");
+            Problem::refused(Refusal::TooLarge, detail)
+        } else {
+            Problem::refused(Refusal::MalformedDocument, "the document broke off")
+        }
+    })?;
+    serde_json::from_slice(&bytes.to_bytes()).map_err(malformed)
+}
+
+fn malformed(error: impl std::fmt::Display) -> Problem {
+    Problem::refused(Refusal::MalformedDocument, error.to_string())
+}
+
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it stands in map_err, which gives values"
+)]
+fn failed(error: EdgeError) -> Problem {
+    Problem::failed(&error)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let retry_after = self.retry_after_ms.map(|ms| ms.div_ceil(1000));
+        let mut response = (status, Json(&self)).into_response();
+        let headers = response.headers_mut();
+        let media_type = HeaderValue::from_static(problem::MEDIA_TYPE);
+        headers.insert(header::CONTENT_TYPE, media_type);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

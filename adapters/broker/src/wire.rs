@@ -1,0 +1,335 @@
+//! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
+//! acts on half of what the other meant. There is no field for credentials, and no answer but
+//! [`TokenDocument`] holds a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::edge::{
+    DnsPolicy, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
+};
+use domain::secret::ConnectorToken;
+use domain::{Hostname, ObjectKey, TunnelId};
+use serde::{Deserialize, Serialize};
+
+use crate::path;
+use crate::problem::FailureDocument;
+
+/// Bytes of a request's document, at most. Cloudflare's limit of records in a zone is reached far earlier.
+pub const LARGEST_INTENT: usize = 1 << 20;
+
+/// Bytes of an answer, at most: an intent's hostnames with a message each.
+pub const LARGEST_ANSWER: usize = 16 << 20;
+
+/// What a document says that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
+
+impl Malformed {
+    fn new(error: impl ToString) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Namespace and name of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayDocument {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl GatewayDocument {
+    /// The form of a key.
+    pub fn of(key: &ObjectKey) -> Self {
+        Self {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+        }
+    }
+
+    /// The key, if both parts are names as Kubernetes has them.
+    pub fn read(self) -> Result<ObjectKey, Malformed> {
+        path::gateway_key(&self.namespace, &self.name)
+    }
+}
+
+/// Body of `PUT …/intent`: an [`EdgeIntent`] whose Gateway stands in the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntentDocument {
+    hostnames: Vec<String>,
+    yielded: Vec<YieldedDocument>,
+    dns: DnsDocument,
+    prune: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct YieldedDocument {
+    hostname: String,
+    to: GatewayDocument,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum DnsDocument {
+    All,
+    Below(Vec<String>),
+    Off,
+}
+
+impl IntentDocument {
+    /// The form of an intent.
+    pub fn of(intent: &EdgeIntent) -> Self {
+        let yielded = intent.yielded.iter();
+        Self {
+            hostnames: intent.hostnames.iter().map(ToString::to_string).collect(),
+            yielded: yielded
+                .map(|(hostname, holder)| YieldedDocument {
+                    hostname: hostname.to_string(),
+                    to: GatewayDocument::of(holder),
+                })
+                .collect(),
+            dns: match &intent.dns {
+                DnsPolicy::All => DnsDocument::All,
+                DnsPolicy::Off => DnsDocument::Off,
+                DnsPolicy::Below(zones) => {
+                    DnsDocument::Below(zones.iter().map(ToString::to_string).collect())
+                }
+            },
+            prune: intent.prune,
+        }
+    }
+
+    /// The intent for a Gateway. Each hostname stands once, either wanted or yielded.
+    pub fn read(self, gateway: ObjectKey) -> Result<EdgeIntent, Malformed> {
+        let twice = |hostname: &Hostname| Malformed(format!("{hostname} stands there twice"));
+        let mut hostnames = BTreeSet::new();
+        for text in &self.hostnames {
+            let hostname = hostname(text)?;
+            if !hostnames.insert(hostname.clone()) {
+                return Err(twice(&hostname));
+            }
+        }
+        let mut yielded = BTreeMap::new();
+        for entry in self.yielded {
+            let hostname = hostname(&entry.hostname)?;
+            if yielded.insert(hostname.clone(), entry.to.read()?).is_some() {
+                return Err(twice(&hostname));
+            }
+        }
+        let dns = match self.dns {
+            DnsDocument::All => DnsPolicy::All,
+            DnsDocument::Off => DnsPolicy::Off,
+            DnsDocument::Below(zones) => {
+                let zones = zones.iter().map(|zone| hostname(zone));
+                DnsPolicy::Below(zones.collect::<Result<_, _>>()?)
+            }
+        };
+        Ok(EdgeIntent {
+            gateway,
+            hostnames,
+            yielded,
+            dns,
+            prune: self.prune,
+        })
+    }
+}
+
+fn hostname(text: &str) -> Result<Hostname, Malformed> {
+    Hostname::parse(text).map_err(Malformed::new)
+}
+
+/// Answer to `PUT …/intent`: an [`EdgeStatus`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusDocument {
+    tunnels: Vec<TunnelDocument>,
+    hostnames: BTreeMap<String, OutcomeDocument>,
+    ingress: IngressDocument,
+    failures: Vec<FailureDocument>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TunnelDocument {
+    id: String,
+    address: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum OutcomeDocument {
+    Applied,
+    Conflict { found: String },
+    Claimed { by: GatewayDocument },
+    NoZone,
+    Forbidden { message: String },
+    NotManaged,
+    Unknown { message: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum IngressDocument {
+    Complete,
+    CatchAll { hostnames: usize },
+    Unknown { message: String },
+}
+
+impl StatusDocument {
+    /// The form of a status, without what a cluster may not learn: a record in the way is described without
+    /// the tunnel it leads to, which may be another cluster's.
+    pub fn of(status: EdgeStatus) -> Self {
+        let hostnames = status.hostnames.into_iter();
+        Self {
+            tunnels: status
+                .tunnels
+                .into_iter()
+                .map(|tunnel| TunnelDocument {
+                    id: tunnel.id.to_string(),
+                    address: tunnel.address,
+                })
+                .collect(),
+            hostnames: hostnames
+                .map(|(hostname, outcome)| (hostname.to_string(), OutcomeDocument::of(outcome)))
+                .collect(),
+            ingress: match status.ingress {
+                IngressOutcome::Complete => IngressDocument::Complete,
+                IngressOutcome::CatchAll { hostnames } => IngressDocument::CatchAll { hostnames },
+                IngressOutcome::Unknown { message } => IngressDocument::Unknown { message },
+            },
+            failures: status.failures.iter().map(FailureDocument::of).collect(),
+        }
+    }
+
+    /// The status.
+    pub fn read(self) -> Result<EdgeStatus, Malformed> {
+        let tunnels = self.tunnels.into_iter().map(|tunnel| {
+            Ok(TunnelStatus {
+                id: tunnel.id.parse::<TunnelId>().map_err(Malformed::new)?,
+                address: tunnel.address,
+            })
+        });
+        let hostnames = self.hostnames.into_iter();
+        let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
+        Ok(EdgeStatus {
+            tunnels: tunnels.collect::<Result<_, _>>()?,
+            hostnames: hostnames.collect::<Result<_, _>>()?,
+            ingress: match self.ingress {
+                IngressDocument::Complete => IngressOutcome::Complete,
+                IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
+                IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
+            },
+            failures: self
+                .failures
+                .into_iter()
+                .map(FailureDocument::read)
+                .collect(),
+        })
+    }
+}
+
+impl OutcomeDocument {
+    fn of(outcome: HostnameOutcome) -> Self {
+        match outcome {
+            HostnameOutcome::Applied => Self::Applied,
+            HostnameOutcome::Conflict { found } => Self::Conflict {
+                found: without_tunnel(&found),
+            },
+            HostnameOutcome::Claimed { by } => Self::Claimed {
+                by: GatewayDocument::of(&by),
+            },
+            HostnameOutcome::NoZone => Self::NoZone,
+            HostnameOutcome::Forbidden { message } => Self::Forbidden { message },
+            HostnameOutcome::NotManaged => Self::NotManaged,
+            HostnameOutcome::Unknown { message } => Self::Unknown { message },
+        }
+    }
+
+    fn read(self) -> Result<HostnameOutcome, Malformed> {
+        Ok(match self {
+            Self::Applied => HostnameOutcome::Applied,
+            Self::Conflict { found } => HostnameOutcome::Conflict { found },
+            Self::Claimed { by } => HostnameOutcome::Claimed { by: by.read()? },
+            Self::NoZone => HostnameOutcome::NoZone,
+            Self::Forbidden { message } => HostnameOutcome::Forbidden { message },
+            Self::NotManaged => HostnameOutcome::NotManaged,
+            Self::Unknown { message } => HostnameOutcome::Unknown { message },
+        })
+    }
+}
+
+/// What a cluster may learn of a record in its way: all, but not which tunnel it leads to.
+fn without_tunnel(found: &str) -> String {
+    match found.split_once(" record ") {
+        Some((kind, content)) if content.ends_with(".cfargotunnel.com") => format!("{kind} record"),
+        _ => found.to_owned(),
+    }
+}
+
+/// Answer to `GET /v1/gateways`: the Gateways of the asking cluster that hold anything at the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnedDocument {
+    gateways: Vec<GatewayDocument>,
+}
+
+impl OwnedDocument {
+    /// The form of these.
+    pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
+        Self {
+            gateways: gateways.iter().map(GatewayDocument::of).collect(),
+        }
+    }
+
+    /// The Gateways.
+    pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
+        self.gateways
+            .into_iter()
+            .map(GatewayDocument::read)
+            .collect()
+    }
+}
+
+/// Answer to `DELETE`: which Gateway has nothing left. It is there so that an empty answer of something
+/// that is no broker is not taken for a removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgottenDocument {
+    /// The Gateway of the path.
+    pub forgotten: GatewayDocument,
+}
+
+/// Answer to `GET …/token` and `POST …/rotate`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenDocument {
+    token: String,
+}
+
+impl std::fmt::Debug for TokenDocument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenDocument(…)")
+    }
+}
+
+impl TokenDocument {
+    /// The form of a token.
+    pub fn of(token: &ConnectorToken) -> Self {
+        Self {
+            token: token.expose().to_owned(),
+        }
+    }
+
+    /// The token.
+    pub fn read(self) -> Result<ConnectorToken, Malformed> {
+        if self.token.is_empty() {
+            return Err(Malformed("the token is empty".to_owned()));
+        }
+        Ok(ConnectorToken::new(self.token))
+    }
+}

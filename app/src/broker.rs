@@ -1,0 +1,124 @@
+//! `cfgw broker`: Cloudflare credentials of its own, edge intents of many clusters in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_broker::{Cluster, FileCredentials, TokenHash, router, serve, tls_config};
+use adapter_cloudflare::CloudflareClient;
+use anyhow::Context;
+use config::BrokerSettings;
+use config::broker::{ClusterSettings, TlsSettings};
+use domain::edge::direct::DirectEdge;
+use domain::{AccountId, InstallationName, Timestamp};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::edge::{cloudflare_client, read_pem};
+use crate::system::{SystemClock, SystemEntropy};
+
+/// How long requests in flight may go on after the order to stop. A plan that is cut short is safe: the
+/// cluster states the same intent again.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A running broker.
+pub struct Broker {
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl Broker {
+    /// Wires everything together and starts it. An error names the setting that cannot be used.
+    pub async fn start(settings: &BrokerSettings) -> anyhow::Result<Self> {
+        let clusters = clusters(settings)?;
+        let names: Vec<_> = clusters.iter().map(|c| c.name.to_string()).collect();
+        let tls = tls(&settings.tls)?;
+        let listen = settings.listen.get();
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("listen {listen}; choose a free address of this machine"))?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let registry = Arc::new(Registry::with_prefix("cfgw"));
+        let ready: admin::Readiness = Arc::new(|| Box::pin(async { Vec::new() }));
+        let admin = settings.admin.listen.get();
+        let admin = admin::serve(admin, registry, ready, stop.clone()).await?;
+        let api = router(clusters, Arc::new(SystemClock));
+        let serving = serve(listener, tls, api, stop.clone());
+        let server = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the broker's server ended");
+            }
+        });
+        tracing::info!(%address, %admin, clusters = names.join(","), "broker started");
+        Ok(Self {
+            address,
+            stop,
+            server,
+        })
+    }
+
+    /// Where clusters are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes nothing new, finishes what is in flight, stops. What is at Cloudflare stays.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        if tokio::time::timeout(GRACE, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+        tracing::info!("broker stopped");
+    }
+}
+
+/// An edge for each cluster, over the same account and so with one rate budget.
+fn clusters(settings: &BrokerSettings) -> anyhow::Result<Vec<Cluster>> {
+    let accounts = Arc::new(cloudflare_client(&settings.cloudflare)?);
+    let credentials = Arc::new(credentials(settings)?);
+    let clusters = settings.clusters.iter();
+    clusters
+        .map(|cluster| cluster_of(cluster, &accounts, &credentials))
+        .collect()
+}
+
+fn cluster_of(
+    settings: &ClusterSettings,
+    accounts: &Arc<CloudflareClient>,
+    credentials: &Arc<FileCredentials>,
+) -> anyhow::Result<Cluster> {
+    let name = InstallationName::parse(settings.name.as_str())?;
+    let edge = DirectEdge::new(
+        accounts.clone(),
+        credentials.clone(),
+        Arc::new(SystemEntropy::default()),
+        name.clone(),
+    );
+    Ok(Cluster {
+        name,
+        token: settings.token_sha256.as_str().parse::<TokenHash>()?,
+        expires: settings.expires.map(|at| Timestamp(at.unix_seconds())),
+        edge: Arc::new(edge),
+    })
+}
+
+fn credentials(settings: &BrokerSettings) -> anyhow::Result<FileCredentials> {
+    let account = settings.credentials.account.as_ref();
+    let account = account.context("credentials.account is not set")?;
+    let file = settings.credentials.token_file.clone();
+    let file = file.context("credentials.token_file is not set")?;
+    FileCredentials::open(AccountId::new(account.as_str()), file).context("credentials.token_file")
+}
+
+fn tls(settings: &TlsSettings) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) else {
+        return Ok(None);
+    };
+    let config = tls_config(&read_pem(certificate)?, &read_pem(key)?);
+    Ok(Some(config.context("tls.cert_file and tls.key_file")?))
+}

@@ -1,0 +1,73 @@
+//! The edge that a program is wired with. The rest of the program does not know which one it is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_broker::credentials::read_token;
+use adapter_broker::{BrokerEdge, ClientSettings as BrokerClientSettings};
+use adapter_cloudflare::{ClientSettings, CloudflareClient};
+use anyhow::Context;
+use config::StandaloneSettings;
+use config::sections::{BrokerAccess, CloudflareSettings};
+use config::values::Backend;
+use domain::InstallationName;
+use domain::edge::direct::DirectEdge;
+use domain::ports::{Credentials, Edge};
+
+use crate::system::SystemEntropy;
+
+/// Limit for opening a connection to the broker.
+const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The edge that the settings name. Credentials are asked by the direct one only.
+pub fn open(
+    settings: &StandaloneSettings,
+    credentials: Arc<dyn Credentials>,
+) -> anyhow::Result<Arc<dyn Edge>> {
+    match settings.edge.backend {
+        Backend::Direct => {
+            let accounts = Arc::new(cloudflare_client(&settings.cloudflare)?);
+            let entropy = Arc::new(SystemEntropy::default());
+            let installation = InstallationName::parse(settings.installation.as_str())?;
+            let edge = DirectEdge::new(accounts, credentials, entropy, installation);
+            Ok(Arc::new(edge))
+        }
+        Backend::Broker => Ok(Arc::new(broker_edge(&settings.edge.broker)?)),
+    }
+}
+
+fn broker_edge(access: &BrokerAccess) -> anyhow::Result<BrokerEdge> {
+    let url = access.url.as_ref().context("edge.broker.url is not set")?;
+    let token_file = access.token_file.as_deref();
+    let token_file = token_file.context("edge.broker.token_file is not set")?;
+    let settings = BrokerClientSettings {
+        base_url: url.as_str().to_owned(),
+        token: read_token(token_file).context("edge.broker.token_file")?,
+        extra_roots: roots(access.ca_file.as_deref())?,
+        request_timeout: access.request_timeout.get(),
+        connect_timeout: BROKER_CONNECT_TIMEOUT,
+    };
+    Ok(BrokerEdge::new(&settings)?)
+}
+
+/// A client of the Cloudflare API.
+pub(crate) fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result<CloudflareClient> {
+    let settings = ClientSettings {
+        base_url: settings.base_url.as_str().to_owned(),
+        request_timeout: settings.request_timeout.get(),
+        requests_per_window: settings.request_budget.get(),
+        extra_roots: roots(settings.ca_file.as_deref())?,
+        ..ClientSettings::default()
+    };
+    Ok(CloudflareClient::new(&settings)?)
+}
+
+fn roots(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    Ok(file.map(read_pem).transpose()?.unwrap_or_default())
+}
+
+/// The text of a PEM file.
+pub(crate) fn read_pem(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}

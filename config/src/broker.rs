@@ -1,0 +1,143 @@
+//! Settings of `cfgw broker`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use serde::{Deserialize, Serialize};
+
+use crate::declaration::settings;
+use crate::error::SettingsError;
+use crate::layers;
+use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, fixed};
+use crate::values::{AccountTag, Address, Label, Moment, Sha256Hash};
+
+settings! {
+    /// Settings of `cfgw broker`, which holds Cloudflare credentials for many clusters.
+    pub struct BrokerSettings {
+        /// Where clusters are served. Other addresses than those of this machine need `tls`. Port 0 takes a
+        /// free one.
+        listen: Address = fixed("127.0.0.1:8443"),
+        /// The clusters; in the file only. A list of `name` (which becomes a part of tunnel names and
+        /// ownership marks, as `installation` does without a broker), `token_sha256` (what
+        /// `printf %s "$token" | sha256sum` prints) and, if the token is to expire, `expires`
+        /// (2027-01-31T12:00:00Z).
+        clusters: Vec<ClusterSettings> = Vec::new(),
+        section /// TLS of the server.
+        tls: TlsSettings,
+        section /// The Cloudflare credentials.
+        credentials: CredentialsSettings,
+        section /// How the Cloudflare API is reached.
+        cloudflare: CloudflareSettings,
+        section /// The program's own HTTP server.
+        admin: AdminSettings,
+        section /// What is logged.
+        log: LogSettings,
+    }
+}
+
+settings! {
+    /// TLS of the broker's server.
+    pub struct TlsSettings {
+        /// PEM file with the certificate and its chain.
+        cert_file: Option<PathBuf> = None,
+        /// PEM file with the private key.
+        key_file: Option<PathBuf> = None,
+    }
+}
+
+settings! {
+    /// The Cloudflare credentials of the broker.
+    pub struct CredentialsSettings {
+        /// Id of the Cloudflare account in which tunnels are made. Needed.
+        account: Option<AccountTag> = None,
+        /// File with the API token of that account. Needed. A replaced file is used without a restart.
+        token_file: Option<PathBuf> = None,
+    }
+}
+
+/// A cluster that the broker serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    /// Its name, unique among the broker's clusters and the installations in the account.
+    pub name: Label,
+    /// SHA-256 of its bearer token.
+    pub token_sha256: Sha256Hash,
+    /// When the token stops being accepted; never where it is not set.
+    #[serde(default)]
+    pub expires: Option<Moment>,
+}
+
+impl BrokerSettings {
+    /// Puts the layers together, as
+    /// [`StandaloneSettings::load`](crate::StandaloneSettings::load) does.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        flags: impl Serialize,
+    ) -> Result<Self, SettingsError> {
+        let figment = layers::all(&Self::default(), file, env, &flags)?;
+        let settings: Self = figment
+            .extract()
+            .map_err(|error| SettingsError::from_figment(error, &figment))?;
+        settings.check(&figment)?;
+        Ok(settings)
+    }
+
+    fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let credentials = &self.credentials;
+        let why = "the broker needs it";
+        let (account, token_file) = (&credentials.account, &credentials.token_file);
+        layers::needed(figment, "credentials.account", account.is_some(), why)?;
+        layers::needed(figment, "credentials.token_file", token_file.is_some(), why)?;
+        let why = "name at least one cluster in the file";
+        layers::needed(figment, "clusters", !self.clusters.is_empty(), why)?;
+        self.check_clusters(figment)?;
+        self.check_tls(figment)?;
+        layers::check_files(
+            figment,
+            &[
+                ("tls.cert_file", self.tls.cert_file.as_deref()),
+                ("tls.key_file", self.tls.key_file.as_deref()),
+                ("credentials.token_file", token_file.as_deref()),
+                ("cloudflare.ca_file", self.cloudflare.ca_file.as_deref()),
+            ],
+        )
+    }
+
+    /// Two clusters of one name would undo each other's work; of two with one token, one could never be
+    /// reached.
+    fn check_clusters(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let (mut names, mut tokens) = (BTreeSet::new(), BTreeSet::new());
+        for cluster in &self.clusters {
+            let name = cluster.name.as_str();
+            if !names.insert(name) {
+                let problem = format!("two clusters are called {name}");
+                return Err(layers::wrong(figment, "clusters", problem));
+            }
+            if !tokens.insert(cluster.token_sha256.as_str()) {
+                let problem = format!("cluster {name} has the token of another cluster");
+                return Err(layers::wrong(figment, "clusters", problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self, figment: &Figment) -> Result<(), SettingsError> {
+        match (&self.tls.cert_file, &self.tls.key_file) {
+            (Some(_), Some(_)) => Ok(()),
+            (Some(_), None) => {
+                layers::needed(figment, "tls.key_file", false, "tls.cert_file needs it")
+            }
+            (None, Some(_)) => {
+                layers::needed(figment, "tls.cert_file", false, "tls.key_file needs it")
+            }
+            (None, None) if self.listen.get().ip().is_loopback() => Ok(()),
+            (None, None) => {
+                let why = "only an address of this machine can be served without TLS";
+                layers::needed(figment, "tls.cert_file", false, why)
+            }
+        }
+    }
+}
