@@ -12,6 +12,8 @@ use crate::connection::Membership;
 
 /// The wait doubles with every probe that fails, so many times at most.
 const DOUBLINGS: u32 = 4;
+/// The wait while there is no connection at all.
+const SOON: Duration = Duration::from_secs(1);
 /// When TCP is blocked again within this time the waits go on from where they were, so that connections
 /// do not go to and fro.
 const STEADY: Duration = Duration::from_secs(300);
@@ -36,15 +38,39 @@ async fn probe(membership: &Membership) {
         }
         loop {
             let wait = wait(membership.options.probe_interval, waits);
-            waits = waits.saturating_add(1);
-            let recovered = chooser.other_than(TransportKind::Quic);
-            if tokio::time::timeout(wait, recovered).await.is_ok() {
-                break;
+            tokio::select! {
+                () = chooser.other_than(TransportKind::Quic) => break,
+                () = due(membership, wait) => {}
             }
             if reached(membership).await {
                 chooser.tcp_reached();
                 break;
             }
+            if membership
+                .status
+                .borrow()
+                .registered_over(TransportKind::Quic)
+                > 0
+            {
+                waits = waits.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// Waits until it is time for a probe: after `wait`, and soon where QUIC does not get through either,
+/// because then it is the edge that was away, not TCP.
+async fn due(membership: &Membership, wait: Duration) {
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(SOON.min(wait)).await;
+        let works = membership
+            .status
+            .borrow()
+            .registered_over(TransportKind::Quic)
+            > 0;
+        if !works || began.elapsed() >= wait {
+            return;
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_connector::{Connector, ConnectorOptions, TransportChoice, TransportKind};
+use adapter_connector::{
+    Connector, ConnectorOptions, EdgeAddresses, TransportChoice, TransportKind,
+};
 
 use crate::edge::Edge;
 use crate::rig::{Echo, get, options, token, within};
@@ -52,6 +54,34 @@ async fn quic_is_used_while_tcp_is_refused_and_http2_again_when_it_is_not() {
     assert!(over_quic.iter().all(|link| link.is_unregistered()));
     let answer = edge.registered()[0].send(get("/")).await.unwrap();
     assert_eq!(answer.status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_was_away_altogether_is_found_again_soon() {
+    let (quic, refusing) = Edge::over_quic(2).await;
+    // The same names and ports, but nobody there who could prove to be them over QUIC.
+    let edge = Edge::silent();
+    let options = ConnectorOptions {
+        transport: TransportChoice::Auto {
+            trailers_needed: false,
+        },
+        edge: EdgeAddresses::Given(quic.addresses.clone()),
+        probe_interval: Duration::from_secs(600),
+        ..options(&edge, 2)
+    };
+    let connector = Connector::start(&token(), options, Arc::new(Echo::default())).unwrap();
+    let status = connector.status();
+    within(LIMIT, "QUIC is tried", || {
+        let problems = status.borrow().problems();
+        problems.iter().any(|p| p.contains("QUIC")).then_some(())
+    })
+    .await;
+
+    for tcp in refusing {
+        edge.listen(tcp.listen(16).unwrap());
+    }
+
+    registered_over(&connector, TransportKind::Http2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
