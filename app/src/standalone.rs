@@ -41,7 +41,7 @@ impl Standalone {
     pub async fn start(settings: &StandaloneSettings) -> anyhow::Result<Self> {
         let mut registry = Registry::with_prefix("cfgw");
         let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
-            .with_context(|| format!("manifests {}", settings.manifests.display()))?;
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
         let statuses = Arc::new(Notify::new());
         let engines = Arc::new(Engines::new(
             Limits::default(),

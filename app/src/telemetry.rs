@@ -1,5 +1,7 @@
 //! Where logs go: standard error, filtered, as text or as JSON.
 
+use std::io::IsTerminal;
+
 use config::values::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,6 +15,7 @@ pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A subscriber that is installed already (a test's, an embedding program's) stays.
     let _ = match format {

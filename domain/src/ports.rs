@@ -48,6 +48,12 @@ pub trait Hold: Send + Sync {
 
     /// Lets it go once nothing of it is left at the edge. Idempotent.
     async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+
+    /// Gateways that are held now, of every class: one may be held from an earlier run and be another
+    /// controller's since. None where holding is not a thing.
+    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        Ok(BTreeSet::new())
+    }
 }
 
 /// Whether this instance may write.
@@ -115,6 +121,10 @@ pub trait Edge: Send + Sync {
 
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+
+    /// Another instance may have worked at the edge since the last call: what is remembered of earlier ones
+    /// proves nothing any more. No call is made.
+    fn begin_term(&self) {}
 }
 
 /// The Cloudflare credentials of a Gateway, by reference. Asked by the direct edge only.

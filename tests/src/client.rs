@@ -125,12 +125,7 @@ impl Client {
         let address = *addresses
             .first()
             .ok_or_else(|| format!("{name} has no address"))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.ca_pem.as_bytes()) {
-            roots
-                .add(certificate.map_err(|e| e.to_string())?)
-                .map_err(|e| e.to_string())?;
-        }
+        let roots = roots(&self.ca_pem)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -147,6 +142,17 @@ impl Client {
             .await
             .map_err(|e| e.to_string())
     }
+}
+
+/// A store with the certificates of a PEM text.
+pub fn roots(pem: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots
+            .add(certificate.map_err(|e| e.to_string())?)
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(roots)
 }
 
 fn resolver(dns: SocketAddr) -> TokioResolver {

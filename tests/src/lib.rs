@@ -6,4 +6,5 @@ pub mod load;
 pub mod manifests;
 pub mod origin;
 pub mod process;
+pub mod recorder;
 pub mod world;

@@ -26,26 +26,50 @@ fn binary() -> &'static Path {
     })
 }
 
-/// A running `cfgw standalone`; killed when dropped.
+/// A running `cfgw standalone`; killed when dropped. What it logs goes to a file, whose end is shown where
+/// the test fails.
 pub struct Cfgw {
     child: Child,
     admin: SocketAddr,
+    log: PathBuf,
+}
+
+/// Bytes of a log that are shown where a test fails.
+const SHOWN: usize = 16 << 10;
+
+impl Drop for Cfgw {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(SHOWN);
+            let end = String::from_utf8_lossy(&log.as_bytes()[from..]).into_owned();
+            eprintln!("--- end of {}\n{end}---", self.log.display());
+        }
+    }
 }
 
 impl Cfgw {
-    /// Starts it with settings in the environment (`CFGW_…`) and nothing else of this process's own.
-    pub fn standalone(environment: &[(String, String)]) -> Self {
+    /// Starts it with settings in the environment (`CFGW_…`) and nothing else of this process's own. Its
+    /// standard error is added to the file `log`.
+    pub fn standalone(environment: &[(String, String)], log: PathBuf) -> Self {
         let admin = free_address();
+        let stderr = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a file for the log");
         let child = Command::new(binary())
             .arg("standalone")
             .args(["--admin", &admin.to_string()])
             .env_clear()
             .envs(environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
+            .stdout(stderr.try_clone().expect("a second handle of a file"))
+            .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
             .expect("cfgw starts");
-        Self { child, admin }
+        Self { child, admin, log }
     }
 
     /// Waits until `/readyz` says so.
@@ -63,6 +87,12 @@ impl Cfgw {
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What it has logged so far, with everything else that it printed.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Sends SIGTERM.

@@ -165,21 +165,53 @@ impl World {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), value.clone())),
         );
-        let cfgw = Cfgw::standalone(&all);
+        let cfgw = Cfgw::standalone(&all, self.log("state"));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
     }
 
     /// Starts it and does not wait.
     pub fn spawn(&self) -> Cfgw {
-        Cfgw::standalone(&self.settings("state"))
+        Cfgw::standalone(&self.settings("state"), self.log("state"))
     }
 
     /// Starts another one on the same folder, with a state directory of its own.
     pub async fn replica(&self, name: &str) -> Cfgw {
-        let cfgw = Cfgw::standalone(&self.settings(name));
+        let cfgw = Cfgw::standalone(&self.settings(name), self.log(name));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
+    }
+
+    /// Where an instance logs, by its state directory.
+    fn log(&self, state: &str) -> PathBuf {
+        self.dir.path().join(format!("{state}.log"))
+    }
+
+    /// Everything that the program has written: logs, state, and whatever else is in the world's folder
+    /// beside the manifests. File by file, by its path.
+    pub fn written(&self) -> Vec<(PathBuf, String)> {
+        let mut written = Vec::new();
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder of the world") {
+                let path = entry.expect("an entry of a folder").path();
+                if path.is_dir() && path.file_name().is_none_or(|name| name != "manifests") {
+                    folders.push(path);
+                } else if path.is_file() {
+                    let bytes = std::fs::read(&path).unwrap_or_default();
+                    written.push((path, String::from_utf8_lossy(&bytes).into_owned()));
+                }
+            }
+        }
+        written
+    }
+
+    /// The connector tokens of all tunnels that are not deleted.
+    pub fn connector_tokens(&self) -> Vec<String> {
+        let all = self.cloud().tunnels().into_iter();
+        all.filter(|tunnel| tunnel.deleted_at.is_none())
+            .map(|tunnel| tunnel.token())
+            .collect()
     }
 
     fn settings(&self, state: &str) -> Vec<(String, String)> {

@@ -10,13 +10,13 @@ use domain::gateway::CONTROLLER_NAME;
 use domain::ports::{ClusterSource, Edge, Hold, PortError, StatusSink, WorkloadStatus, Workloads};
 use domain::reconcile::{Ports, Reconciler};
 use domain::secret::ConnectorToken;
-use domain::snapshot::ClusterSnapshot;
+use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::status::StatusUpdate;
 use domain::testing::{
     FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedLeadership,
     RecordingStatusSink,
 };
-use domain::{ObjectKey, ObjectRef, TunnelId};
+use domain::{Hostname, ObjectKey, ObjectRef, TunnelId};
 use mockall::{Sequence, mock};
 use tests::manifests;
 
@@ -72,15 +72,15 @@ mock! {
 }
 
 /// A cluster with two Gateways, `one` and `other`, and a route on each.
-struct World {
-    cluster: Arc<FakeCluster>,
+pub(crate) struct World {
+    pub(crate) cluster: Arc<FakeCluster>,
     data_plane: Arc<FakeDataPlane>,
-    ports: Ports,
+    pub(crate) ports: Ports,
 }
 
 impl World {
     /// Every port is a fake that does what it is asked.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let shown = snapshot(&["one", "other"]).await;
         let cluster = Arc::new(FakeCluster::showing(shown));
         // Followed from the start, so that the first pass has them.
@@ -102,8 +102,19 @@ impl World {
         }
     }
 
-    fn reconciler(&self) -> Reconciler {
+    pub(crate) fn reconciler(&self) -> Reconciler {
         Reconciler::new(self.ports.clone(), CONTROLLER_NAME)
+    }
+
+    /// Gives the first Gateway's route one more hostname, below `example.com`.
+    pub(crate) fn add_hostname(&self, name: &str) {
+        let hostname = Hostname::parse(&format!("{name}.example.com")).expect("a hostname");
+        self.cluster.change(|snapshot| {
+            let Reading::Known(routes) = &mut snapshot.routes else {
+                return;
+            };
+            routes[0].hostnames.push(hostname);
+        });
     }
 
     /// Leaves this Gateway alone in the cluster.

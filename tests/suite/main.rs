@@ -6,3 +6,7 @@ mod architecture;
 mod contract;
 mod e2e;
 mod failures;
+mod hostile;
+mod simulation;
+mod timing;
+mod vectors;

@@ -130,6 +130,7 @@ pub(crate) async fn answer<H: RequestHandler>(
 ) -> Response<AnswerBody<H::Body>> {
     let (mut head, body) = request.into_parts();
     let Some(arrival) = arrival(&head) else {
+        tracing::info!("request refused: it has no usable host");
         return refusal(StatusCode::BAD_REQUEST);
     };
     prepare(&mut head, connector_id, upgrade);

@@ -13,6 +13,8 @@ mod connection;
 mod connector;
 mod discovery;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod metrics;
 mod options;
 mod status;

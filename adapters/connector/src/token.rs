@@ -82,6 +82,8 @@ impl Credentials {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
     const TUNNEL: &str = "6ff42ae2-765d-4adf-8112-31c55c1551ef";
 
     fn read(json: &str) -> Result<Credentials, TokenError> {
@@ -115,5 +117,38 @@ mod tests {
         }
         let error = Credentials::read(&ConnectorToken::new("not base64!")).err();
         assert_eq!(error, Some(TokenError::NotBase64));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_token_or_refused_but_never_a_panic(text in "\\PC{0,80}") {
+            let refused = Credentials::read(&ConnectorToken::new(text.clone())).err();
+            prop_assert!(refused.is_some());
+        }
+
+        #[test]
+        fn any_document_in_base64_is_a_token_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let _ = Credentials::read(&ConnectorToken::new(STANDARD.encode(bytes)));
+        }
+
+        #[test]
+        fn what_a_token_says_is_read_whatever_it_says(
+            account in "[a-f0-9]{32}",
+            id in any::<[u8; 16]>(),
+            secret in proptest::collection::vec(any::<u8>(), 1..64),
+            region in proptest::option::of("[a-z]{2,6}"),
+        ) {
+            let tunnel = TunnelId::from_bytes(id);
+            let document = serde_json::json!({
+                "a": account, "t": tunnel.to_string(), "s": STANDARD.encode(&secret), "e": region,
+            });
+            let read = read(&document.to_string()).unwrap();
+            prop_assert_eq!(read.account, account);
+            prop_assert_eq!(read.tunnel, tunnel);
+            prop_assert_eq!(read.secret.expose_secret(), &secret[..]);
+            prop_assert_eq!(read.region, region);
+        }
     }
 }

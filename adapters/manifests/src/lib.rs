@@ -9,6 +9,8 @@ mod cluster;
 mod credentials;
 mod file;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod journal;
 mod news;
 mod problem;

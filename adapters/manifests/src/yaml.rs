@@ -139,6 +139,8 @@ fn may_hold_secret(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lines(text: &str) -> Vec<(usize, usize)> {
@@ -180,5 +182,61 @@ mod tests {
     fn an_error_beside_a_secret_quotes_nothing() {
         let error = documents("kind: Secret\nstringData:\n  TOKEN: *canary-value\n").unwrap_err();
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+
+    /// Lines that make trouble, in any order.
+    fn troublesome() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            Just("---"),
+            Just("..."),
+            Just("--- {a: 1}"),
+            Just("%YAML 1.2"),
+            Just("# why"),
+            Just(""),
+            Just("a: 1"),
+            Just("b: [1, 2"),
+            Just("  c: |"),
+            Just("\td: 1"),
+            Just("- x"),
+            Just("*x"),
+            Just("&x y: *x"),
+            Just("\u{feff}"),
+            Just("\"open"),
+            Just("kind: Secret"),
+            Just("stringData: {K: *canary}"),
+            Just("? [complex]"),
+            Just("!!binary x"),
+        ];
+        let end = prop_oneof![Just("\n"), Just("\r\n"), Just("\r")];
+        proptest::collection::vec((line, end), 0..12).prop_map(|lines| {
+            lines
+                .into_iter()
+                .map(|(line, end)| format!("{line}{end}"))
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_documents_or_malformed_but_never_a_panic(text in "\\PC{0,120}") {
+            let _ = documents(&text);
+        }
+
+        #[test]
+        fn troublesome_text_names_a_line_that_it_has_and_quotes_no_secret(text in troublesome()) {
+            let last = text.split('\n').flat_map(|line| line.split('\r')).count() + 1;
+            match documents(&text) {
+                Ok(documents) => {
+                    let positions: Vec<_> = documents.iter().map(|d| d.position).collect();
+                    prop_assert_eq!(&positions, &(1..=documents.len()).collect::<Vec<_>>());
+                    prop_assert!(documents.is_sorted_by(|a, b| a.line < b.line));
+                    prop_assert!(documents.iter().all(|d| (1..=last).contains(&d.line)));
+                }
+                Err(malformed) => {
+                    prop_assert!((1..=last).contains(&malformed.line), "{:?}", malformed);
+                    prop_assert!(!malformed.message.contains("canary"), "{:?}", malformed);
+                }
+            }
+        }
     }
 }

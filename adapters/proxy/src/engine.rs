@@ -4,6 +4,7 @@ mod filters;
 mod forward;
 mod headers;
 mod redirect;
+mod refusal_log;
 mod respond;
 mod table;
 mod upgrade;
@@ -14,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use domain::gateway::PathMatch;
 use domain::route_table::{
-    Arrival, BackendTarget, RequestHead, RouteTable, Selected, UpstreamProtocol,
+    Arrival, BackendTarget, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
 };
 use http::header::HeaderValue;
 use http::request::Parts;
@@ -27,6 +28,7 @@ use crate::metrics::{GatewayMetrics, InFlight};
 use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
 use crate::{BoxError, Limits, lock};
 use forward::Answered;
+use refusal_log::RefusalLog;
 use table::{Endpoints, ReadyRule, ReadyTable};
 
 pub(crate) use headers::requested_upgrade;
@@ -42,6 +44,7 @@ pub struct Engine {
     endpoints: Mutex<Endpoints>,
     limits: Arc<Limits>,
     metrics: Arc<GatewayMetrics>,
+    refusals: RefusalLog,
 }
 
 /// A client's request, taken apart.
@@ -61,6 +64,7 @@ impl Engine {
             endpoints: Mutex::default(),
             limits: Arc::new(limits),
             metrics,
+            refusals: RefusalLog::default(),
         })
     }
 
@@ -138,12 +142,21 @@ impl Engine {
         self.route(asked).await
     }
 
-    /// Finds the rule and counts its answer.
-    async fn route(&self, asked: Asked) -> Response<ResponseBody> {
+    /// Finds the rule and counts its answer. The rules see the head that an endpoint would get: nothing that
+    /// the client forged, and nothing that it hid.
+    async fn route(&self, mut asked: Asked) -> Response<ResponseBody> {
         let Some(table) = self.table.load_full() else {
             return self.unrouted(Refusal::NoTable);
         };
-        let Some(selected) = select(&table, &asked) else {
+        let fit =
+            headers::towards_endpoint(&mut asked.head, &asked.arrival, asked.upgrade.as_ref());
+        if !fit {
+            return self.unrouted(Refusal::Malformed);
+        }
+        let Ok(path) = canonical_path(asked.head.uri.path()) else {
+            return self.unrouted(Refusal::AmbiguousPath);
+        };
+        let Some(selected) = select(&table, &asked, &path) else {
             return self.unrouted(Refusal::NoRoute);
         };
         let Some(rule) = table.rules.get(selected.rule_index) else {
@@ -151,10 +164,8 @@ impl Engine {
         };
         let backend = selected.backend(roll());
         let matched = &selected.matched.path;
-        let response = self
-            .follow(&table, rule, matched, backend, asked)
-            .await
-            .unwrap_or_else(Refusal::response);
+        let answered = self.follow(&table, rule, matched, backend, asked).await;
+        let response = answered.unwrap_or_else(|refusal| self.refuse(refusal));
         rule.answers.count(response.status());
         response
     }
@@ -168,11 +179,6 @@ impl Engine {
         backend: Option<&BackendTarget>,
         mut asked: Asked,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let fit =
-            headers::towards_endpoint(&mut asked.head, &asked.arrival, asked.upgrade.as_ref());
-        if !fit {
-            return Err(Refusal::Malformed);
-        }
         let answer = filters::run(&rule.filters, matched, &asked.arrival, &mut asked.head);
         if let Some(answer) = answer {
             return Ok(answer);
@@ -214,9 +220,12 @@ impl Engine {
         upstream: &Upstream,
         asked: Asked,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        if upstream.protocol != UpstreamProtocol::Http1 {
+        let Some(asked_for) = asked
+            .upgrade
+            .filter(|_| upstream.protocol == UpstreamProtocol::Http1)
+        else {
             return Err(Refusal::Upgrade);
-        }
+        };
         let Answered {
             mut response,
             lease,
@@ -226,25 +235,42 @@ impl Engine {
                 ResponseBody::endpoint(Download::new(incoming, lease, None, asked.in_flight))
             }));
         }
+        if !headers::agrees_to(response.headers(), &asked_for) {
+            return Err(Refusal::BrokenAnswer);
+        }
         let tunnel = upgrade::open(&mut response, asked.body, lease, asked.in_flight).await?;
         Ok(answer(response, |_| ResponseBody::tunnel(tunnel)))
     }
 
-    fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
-        let response = refusal.response();
+    /// An answer to a request that no rule is asked about.
+    pub(crate) fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
+        let response = self.refuse(refusal);
         self.metrics.unrouted.count(response.status());
         response
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<ResponseBody> {
+        if refusal.is_remarkable() {
+            self.note_refusal(refusal.text());
+        }
+        refusal.response()
+    }
+
+    /// Writes a refusal into the log. The reason is ours, nothing of the request.
+    pub(crate) fn note_refusal(&self, reason: &'static str) {
+        let gateway = self.table().map(|table| table.gateway.to_string());
+        self.refusals.note(gateway.as_deref(), reason);
     }
 }
 
 /// The rule that takes a request.
-fn select<'t>(table: &'t ReadyTable, asked: &Asked) -> Option<Selected<'t>> {
+fn select<'t>(table: &'t ReadyTable, asked: &Asked, path: &str) -> Option<Selected<'t>> {
     table.matcher.select(&RequestHead {
         scheme: asked.arrival.scheme,
         port: asked.arrival.port,
         host: &asked.arrival.host,
         method: asked.head.method.as_str(),
-        path: asked.head.uri.path(),
+        path,
         query: asked.head.uri.query(),
         headers: &headers::Lookup(&asked.head.headers),
     })

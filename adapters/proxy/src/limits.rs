@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 
 use crate::engine::Refusal;
@@ -51,8 +52,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks a request's head: its sizes, and that its framing is told in one way only (RFC 9112 §6.3:
-    /// a message that could be read in two ways is an attack or a fault).
+    /// Checks a request's head: its sizes, and that its framing and its host are told in one way only
+    /// (RFC 9112 §3.2 and §6.3: a message that could be read in two ways is an attack or a fault).
     pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
         let uri = head
             .uri
@@ -69,6 +70,9 @@ impl Limits {
         if bytes > self.max_header_bytes || head.headers.len() > self.max_header_count {
             return Err(Refusal::HeadersTooLarge);
         }
+        if head.headers.get_all(HOST).iter().count() > 1 || !is_plainly_coded(head) {
+            return Err(Refusal::Malformed);
+        }
         match announced_length(head)? {
             Some(length) if length > 0 && !has_body => Err(Refusal::Malformed),
             Some(length) if self.max_body_bytes.is_some_and(|max| length > max) => {
@@ -79,6 +83,14 @@ impl Limits {
     }
 }
 
+/// Whether the body's transfer coding is one that we take off again: none, or `chunked` alone.
+fn is_plainly_coded(head: &Parts) -> bool {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
+}
+
 /// The one `Content-Length`, if there is any.
 fn announced_length(head: &Parts) -> Result<Option<u64>, Refusal> {
     let mut lengths = head.headers.get_all(http::header::CONTENT_LENGTH).iter();
@@ -86,7 +98,7 @@ fn announced_length(head: &Parts) -> Result<Option<u64>, Refusal> {
         return Ok(None);
     };
     let conflicting = lengths.next().is_some()
-        || head.headers.contains_key(http::header::TRANSFER_ENCODING)
+        || head.headers.contains_key(TRANSFER_ENCODING)
         || !first.as_bytes().iter().all(u8::is_ascii_digit);
     if conflicting {
         return Err(Refusal::Malformed);
@@ -111,7 +123,7 @@ mod tests {
         };
         let long = "x".repeat(101);
         type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool, Option<Refusal>);
-        let cases: [Case<'_>; 11] = [
+        let cases: [Case<'_>; 15] = [
             ("/short", &[], false, None),
             (
                 "/path?with=a-long-query",
@@ -156,6 +168,28 @@ mod tests {
                 "/",
                 &[("content-length", "+5")],
                 true,
+                Some(Refusal::Malformed),
+            ),
+            ("/", &[("transfer-encoding", "Chunked")], true, None),
+            (
+                "/",
+                &[("transfer-encoding", "gzip, chunked")],
+                true,
+                Some(Refusal::Malformed),
+            ),
+            (
+                "/",
+                &[
+                    ("transfer-encoding", "chunked"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                true,
+                Some(Refusal::Malformed),
+            ),
+            (
+                "/",
+                &[("host", "a.example"), ("host", "b.example")],
+                false,
                 Some(Refusal::Malformed),
             ),
         ];

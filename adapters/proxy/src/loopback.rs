@@ -127,6 +127,12 @@ async fn connection(
         }
     };
     if let Err(error) = result {
+        let unreadable = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_parse() || error.is_parse_too_large());
+        if unreadable {
+            engine.note_refusal("what a client sent is not HTTP");
+        }
         tracing::debug!(%error, "connection of a client ended");
     }
 }
@@ -155,7 +161,7 @@ async fn handle(
     tunnels: &TaskTracker,
 ) -> Response<ResponseBody> {
     let Some(arrival) = arrival(&request) else {
-        return Refusal::Malformed.response();
+        return engine.unrouted(Refusal::Malformed);
     };
     if requested_upgrade(request.headers()).is_none() {
         return engine.serve(arrival, request).await;

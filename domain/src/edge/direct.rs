@@ -220,4 +220,11 @@ impl Edge for DirectEdge {
         self.memory().gateways.remove(gateway);
         Ok(())
     }
+
+    /// Zones that another instance put something into must be found: all are read again, once.
+    fn begin_term(&self) {
+        for gateway in self.memory().gateways.values_mut() {
+            gateway.zones = None;
+        }
+    }
 }

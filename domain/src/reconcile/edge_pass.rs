@@ -63,7 +63,10 @@ impl Reconciler {
             return done;
         };
         // A new term may follow what another instance did: everything is stated once.
-        let new_term = self.state().stated_in.replace(term) != Some(term);
+        let new_term = self.state().begin_term(term);
+        if new_term {
+            self.ports.edge.begin_term();
+        }
         let resync = resync || new_term;
         self.search_leftovers(term, resync, &view, &mut done).await;
         let mut tried = BTreeSet::new();
@@ -88,7 +91,7 @@ impl Reconciler {
         done
     }
 
-    /// Looks at the edge and among the proxies for Gateways that are gone: once in each term, and at each
+    /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
     /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for.
     async fn search_leftovers(
         &self,
@@ -115,6 +118,14 @@ impl Reconciler {
             Err(error) => {
                 all_seen = false;
                 let subject = "looking for proxies that are left";
+                done.problem(Problem::new(subject, &error));
+            }
+        }
+        match self.ports.hold.held().await {
+            Ok(held) => found.extend(held),
+            Err(error) => {
+                all_seen = false;
+                let subject = "looking for Gateways that are still held";
                 done.problem(Problem::new(subject, &error));
             }
         }
@@ -157,6 +168,11 @@ impl Reconciler {
         }
         if let Err(error) = self.hold(&gateway).await {
             return done.problem(error);
+        }
+        if !self.is_published(&gateway) {
+            // Withdrawn by a route pass while it was being held.
+            done.settled = false;
+            return;
         }
         self.state().begin(view, &intent);
         let answer = self.ports.edge.reconcile(&intent).await;
@@ -292,18 +308,24 @@ impl Reconciler {
     }
 
     /// Whether another Gateway that has not yet taken over one of its names may still do so: removing the
-    /// record first would make the name vanish for a while.
+    /// record first would make the name vanish for a while. Where nobody knows which names it has (an earlier
+    /// process made them), it may have any.
     fn is_being_taken_over(&self, view: &View, gateway: &ObjectKey) -> bool {
         let state = self.state();
-        let Some(at_edge) = state.at_edge.get(gateway) else {
-            return false;
-        };
-        let names = at_edge.records.iter().flatten().chain(at_edge.asked.keys());
-        let names: BTreeSet<&Hostname> = names.collect();
-        state.at_edge.iter().any(|(key, other)| {
-            key != gateway
-                && view.fate(key) == Fate::Serve
-                && names.iter().any(|name| other.is_waiting_for(name))
+        let known: Option<BTreeSet<&Hostname>> = state.at_edge.get(gateway).and_then(|at_edge| {
+            let records = at_edge.records.as_ref()?;
+            Some(records.iter().chain(at_edge.asked.keys()).collect())
+        });
+        let may_have = |name: &Hostname| known.as_ref().is_none_or(|known| known.contains(name));
+        let intents = state.intents(view);
+        let mut others = intents.values().filter(|intent| {
+            intent.gateway != *gateway && view.fate(&intent.gateway) == Fate::Serve
+        });
+        others.any(|intent| {
+            let managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));
+            managed
+                .filter(|name| may_have(name))
+                .any(|name| state.is_waiting(intent, name))
         })
     }
 

@@ -1,6 +1,6 @@
 //! From a snapshot to route tables and statuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::state::{Fate, View, is_complete};
@@ -103,18 +103,19 @@ impl Reconciler {
     /// Withdraws tables of removed Gateways that have nothing at the edge. Those that have are served until
     /// the edge pass has moved or removed their names.
     async fn withdraw_gone(&self, view: &View, done: &mut RoutePassReport) {
-        let gone: Vec<_> = {
+        let served: BTreeSet<_> = {
             let state = self.state();
-            let published = state.published.keys();
-            published
-                .filter(|key| view.fate(key) == Fate::Remove && !state.at_edge.contains_key(*key))
-                .cloned()
-                .collect()
+            // One that the data plane did not take may be served all the same: only its answer was lost.
+            let served = state.published.keys().chain(&state.unpublished);
+            served.cloned().collect()
         };
-        for gateway in gone {
+        for gateway in served {
+            if view.fate(&gateway) != Fate::Remove || !self.state().retract(&gateway) {
+                continue;
+            }
             match self.ports.data_plane.withdraw(&gateway).await {
                 Ok(()) => {
-                    self.state().published.remove(&gateway);
+                    self.state().unpublished.remove(&gateway);
                     done.withdrawn.push(gateway);
                 }
                 Err(error) => {

@@ -136,6 +136,33 @@ impl State {
         }
     }
 
+    /// Whether this term is a new one. Then another instance may have worked in between, so nothing that is
+    /// remembered of the edge, the proxies and the holds counts any more, but for the claims that stand.
+    pub(super) fn begin_term(&mut self, term: u64) -> bool {
+        let is_new = self.stated_in.replace(term) != Some(term);
+        if is_new {
+            self.removed.clear();
+            for at_edge in self.at_edge.values_mut() {
+                at_edge.records = None;
+                at_edge.settled = false;
+                at_edge.held = false;
+                at_edge.proxy = None;
+            }
+        }
+        is_new
+    }
+
+    /// Counts a table as no longer served, before it is withdrawn: an edge pass that is under way must not
+    /// lead names to it any more. `false` where it has already begun to.
+    pub(super) fn retract(&mut self, gateway: &ObjectKey) -> bool {
+        let may = !self.at_edge.contains_key(gateway);
+        if may {
+            self.published.remove(gateway);
+            self.unpublished.insert(gateway.clone());
+        }
+        may
+    }
+
     /// Remembers what a Gateway is about to be stated with, so that a pass that is cut short is known to be
     /// unfinished.
     pub(super) fn begin(&mut self, view: &View, intent: &EdgeIntent) {
@@ -154,6 +181,23 @@ impl State {
         }
         at_edge.intent = Some(intent.clone());
         self.removed.remove(key);
+    }
+
+    /// Whether the record of a name that this intent asks for was not made or taken over yet, for a reason
+    /// that may pass.
+    pub(super) fn is_waiting(&self, intent: &EdgeIntent, hostname: &Hostname) -> bool {
+        let Some(at_edge) = self.at_edge.get(&intent.gateway) else {
+            return true;
+        };
+        at_edge.needs(intent)
+            || match &at_edge.answer {
+                None => true,
+                Some(Err(error)) => error.kind.is_transient(),
+                Some(Ok(status)) => matches!(
+                    status.hostnames.get(hostname),
+                    Some(HostnameOutcome::Unknown { .. })
+                ),
+            }
     }
 
     /// What the statuses of a Gateway need from here.
@@ -216,22 +260,5 @@ impl AtEdge {
             same.prune |= stated.prune;
             same == *stated
         })
-    }
-
-    /// Whether this Gateway wants a name whose record it could not take over for a reason that may pass.
-    pub(super) fn is_waiting_for(&self, hostname: &Hostname) -> bool {
-        let stated = self.intent.as_ref();
-        let wants = stated.is_some_and(|intent| {
-            intent.hostnames.contains(hostname) && intent.dns.manages(hostname)
-        });
-        wants
-            && match &self.answer {
-                None => true,
-                Some(Err(error)) => error.kind.is_transient(),
-                Some(Ok(status)) => matches!(
-                    status.hostnames.get(hostname),
-                    Some(HostnameOutcome::Unknown { .. })
-                ),
-            }
     }
 }

@@ -1,6 +1,6 @@
 //! How a request came to the proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What is known of a request from the way it came, not from what a client wrote into it. The Gateway is
 /// not part of it: a connector serves one tunnel, hence one Gateway, and so does the engine behind it.
@@ -26,12 +26,28 @@ impl Arrival {
             _ => (authority, scheme.default_port()),
         };
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        (!host.is_empty() && !host.contains(['@', '/', ' '])).then_some(Self {
+        is_host(&host).then_some(Self {
             scheme,
             host,
             port,
             client,
         })
+    }
+}
+
+/// Whether a text can be a host: a DNS name in ASCII, or an address (RFC 3986 §3.2.2). What else that
+/// grammar allows names no host that a tunnel serves.
+fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[') {
+        Some(address) => address
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        }
     }
 }
 
@@ -58,6 +74,56 @@ impl Scheme {
         match self {
             Self::Http => 80,
             Self::Https => 443,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_host_with_or_without_a_port_and_nothing_else() {
+        for (given, then) in [
+            ("App.example.com", Some(("app.example.com", 443))),
+            ("app.example.com.:8443", Some(("app.example.com", 8443))),
+            ("_dmarc.example.com", Some(("_dmarc.example.com", 443))),
+            ("192.0.2.1:80", Some(("192.0.2.1", 80))),
+            ("[2001:db8::1]", Some(("[2001:db8::1]", 443))),
+            ("[2001:db8::1]:8080", Some(("[2001:db8::1]", 8080))),
+            ("", None),
+            (".", None),
+            (":443", None),
+            ("app.example.com:0", None),
+            ("app.example.com:", None),
+            ("app.example.com:65536", None),
+            ("app.example.com:80:80", None),
+            ("user@app.example.com", None),
+            ("app.example.com/x", None),
+            ("app.example.com\\x", None),
+            ("app.example.com?x", None),
+            ("app.example.com#x", None),
+            ("app.example.com,other.example.com", None),
+            ("app.example.com other", None),
+            ("app%2eexample.com", None),
+            ("[2001:db8::1", None),
+            ("[x]", None),
+        ] {
+            let found = Arrival::new(Scheme::Https, given, None);
+            let found = found.as_ref().map(|a| (a.host.as_str(), a.port));
+            assert_eq!(found, then, "{given}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_reads_the_same_again(authority in "[a-zA-Z0-9.:@/\\[\\] -]{0,24}") {
+            if let Some(first) = Arrival::new(Scheme::Http, &authority, None) {
+                let written = format!("{}:{}", first.host, first.port);
+                prop_assert_eq!(Arrival::new(Scheme::Http, &written, None), Some(first));
+            }
         }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     BackendIndex, BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule,
+    canonical_path,
 };
-use crate::gateway::{Listener, Route};
+use crate::gateway::{Listener, PathMatch, Route, RouteMatch};
 use crate::names::{Hostname, ObjectKey};
 
 /// What the table of one Gateway is made of: the result of attachment.
@@ -81,7 +82,7 @@ fn table_route(input: RouteInput<'_>) -> TableRoute {
             }
         });
         TableRule {
-            matches: rule.matches.clone(),
+            matches: rule.matches.iter().map(compared).collect(),
             filters: rule.filters.clone(),
             backends: backends.collect(),
         }
@@ -93,4 +94,16 @@ fn table_route(input: RouteInput<'_>) -> TableRoute {
         rules: rules.collect(),
         hostnames: input.hostnames,
     }
+}
+
+/// A match with its path in the form in which requests are compared. A path that no request can have stays
+/// as it is written.
+fn compared(written: &RouteMatch) -> RouteMatch {
+    let mut compared = written.clone();
+    if let PathMatch::Exact(path) | PathMatch::Prefix(path) = &mut compared.path
+        && let Ok(canonical) = canonical_path(path)
+    {
+        *path = canonical.into_owned();
+    }
+    compared
 }

@@ -49,7 +49,7 @@ pub struct RequestHead<'a, H: ?Sized> {
     pub host: &'a str,
     /// Method, upper case.
     pub method: &'a str,
-    /// Raw path, neither decoded nor normalised.
+    /// Path to compare, as [`canonical_path`](super::canonical_path) gives it.
     pub path: &'a str,
     /// Raw query without `?`.
     pub query: Option<&'a str>,

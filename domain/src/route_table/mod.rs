@@ -3,6 +3,7 @@
 
 mod arrival;
 mod backends;
+mod canonical;
 mod compile;
 mod matcher;
 
@@ -13,6 +14,7 @@ use crate::names::{Hostname, ObjectKey, Timestamp};
 
 pub use arrival::{Arrival, Scheme};
 pub use backends::BackendIndex;
+pub use canonical::{AmbiguousPath, canonical_path};
 pub use compile::{CompileInput, ListenerInput, RouteInput, compile};
 pub use matcher::{HeaderLookup, Matcher, RequestHead, Selected};
 

@@ -2,7 +2,7 @@
 
 mod api;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::edge::EdgeError;
@@ -68,15 +68,19 @@ struct World {
     next_id: u64,
     calls: Vec<ApiCall>,
     script: Vec<Failure>,
+    /// After how many calls a write is seen by reads; 0 is at once.
+    lag: usize,
+    /// What was there before each of the last `lag` calls, oldest first.
+    past: VecDeque<BTreeMap<AccountId, Account>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Account {
     tunnels: BTreeMap<TunnelId, TunnelState>,
     zones: BTreeMap<ZoneId, ZoneState>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct TunnelState {
     tunnel: Tunnel,
     configuration: Option<IngressDocument>,
@@ -84,7 +88,7 @@ struct TunnelState {
     connectors: Vec<Connector>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ZoneState {
     name: String,
     records: Vec<DnsRecord>,
@@ -166,6 +170,23 @@ impl FakeCloudflare {
         let mut records = zones.flat_map(|zone| &mut zone.records);
         let record = records.find(|record| record.id == *id);
         edit(&mut record.expect("a record of this test").data);
+    }
+
+    /// Takes a record away behind our back.
+    pub fn remove_record(&self, id: &RecordId) {
+        for account in self.world().accounts.values_mut() {
+            for zone in account.zones.values_mut() {
+                zone.records.retain(|record| record.id != *id);
+            }
+        }
+    }
+
+    /// Makes reads lag from now on: what is written is seen by the reads of this many calls later. Writes
+    /// are judged by what is there, as Cloudflare judges them.
+    pub fn lag(&self, calls: usize) {
+        let mut world = self.world();
+        world.lag = calls;
+        world.past.clear();
     }
 
     /// Puts a tunnel into an account, as somebody else would.
@@ -320,7 +341,13 @@ impl World {
         self.accounts.get_mut(account)?.zones.get_mut(zone)
     }
 
+    /// What a read is shown of an account.
+    fn seen(&self, account: &AccountId) -> Option<&Account> {
+        self.past.front().unwrap_or(&self.accounts).get(account)
+    }
+
     fn failure(&mut self, call: ApiCall, zone: Option<&ZoneId>) -> Option<(Moment, EdgeError)> {
+        self.remember();
         let number = self.calls.len();
         self.calls.push(call);
         let due = self.script.iter().find(|failure| match &failure.trigger {
@@ -330,5 +357,14 @@ impl World {
             }
         });
         due.map(|failure| (failure.moment, failure.error.clone()))
+    }
+
+    fn remember(&mut self) {
+        if self.lag > 0 {
+            self.past.push_back(self.accounts.clone());
+            if self.past.len() > self.lag {
+                self.past.pop_front();
+            }
+        }
     }
 }

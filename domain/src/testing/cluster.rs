@@ -154,4 +154,8 @@ impl Hold for FakeHold {
         self.held.lock().expect("lock").remove(gateway);
         Ok(())
     }
+
+    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        Ok(Self::held(self))
+    }
 }

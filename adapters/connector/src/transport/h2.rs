@@ -34,6 +34,10 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bytes of an answer that may wait to be sent.
 const SEND_BUFFER: usize = 1 << 20;
+/// Streams that the edge may open and reset before we have looked at them. Beyond it the connection ends with
+/// ENHANCE_YOUR_CALM, which costs every request on it, so one client that gives up thousands of requests at
+/// once must stay below it; each is a few hundred bytes.
+const MAX_UNSEEN_RESETS: usize = 16 << 10;
 /// Bytes of a pushed configuration at most.
 const MAX_CONFIGURATION: usize = 16 << 20;
 /// Bytes of the control stream that may wait to be sent.
@@ -112,7 +116,7 @@ fn builder(heartbeat: Duration) -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(u32::MAX)
         .max_header_list_size(MAX_HEADERS)
-        .max_pending_accept_reset_streams(1024)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
         .max_local_error_reset_streams(None)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -166,7 +170,12 @@ impl<H: RequestHandler> Streams<H> {
         match StreamKind::of(request.headers()) {
             StreamKind::Control => self.open_control(request.into_body()),
             StreamKind::Configuration => self.note_configuration(request.into_body()).await,
-            StreamKind::Tcp => exchange::refusal(StatusCode::BAD_GATEWAY),
+            StreamKind::Tcp => {
+                tracing::warn!(
+                    "the edge opened a stream of a private network, which is not served"
+                );
+                exchange::refusal(StatusCode::BAD_GATEWAY)
+            }
             StreamKind::WebSocket => self.handle(Upgrade::WebSocket, request).await,
             StreamKind::Http => self.handle(Upgrade::None, request).await,
         }
@@ -192,12 +201,16 @@ impl<H: RequestHandler> Streams<H> {
                 let frames = ReaderStream::new(sent).map_ok(Frame::data);
                 Response::new(AnswerBody::own(StreamBody::new(frames)))
             }
-            _ => exchange::refusal(StatusCode::BAD_GATEWAY),
+            _ => {
+                tracing::warn!("the edge opened a second control stream");
+                exchange::refusal(StatusCode::BAD_GATEWAY)
+            }
         }
     }
 
     async fn note_configuration(&self, body: Incoming) -> Answer<H> {
         let Ok(body) = Limited::new(body, MAX_CONFIGURATION).collect().await else {
+            tracing::warn!("the edge pushed a configuration that is too long or broke off");
             return exchange::refusal(StatusCode::BAD_GATEWAY);
         };
         let text = match serde_json::from_slice::<Push>(&body.to_bytes()) {
@@ -207,6 +220,7 @@ impl<H: RequestHandler> Streams<H> {
                 format!(r#"{{"lastAppliedVersion":{version},"err":null}}"#)
             }
             Err(_) => {
+                tracing::warn!("the edge pushed a configuration that cannot be read");
                 let version = self.membership.configuration.newest();
                 format!(r#"{{"lastAppliedVersion":{version},"err":{{}}}}"#)
             }

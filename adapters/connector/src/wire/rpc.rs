@@ -246,7 +246,16 @@ fn aborted(root: message::Reader<'_>) -> Result<(), RpcError> {
 }
 
 fn reason(exception: exception::Reader<'_>) -> Result<String, RpcError> {
-    Ok(exception.get_reason()?.to_string()?)
+    told(exception.get_reason()?)
+}
+
+/// Characters of a text that are kept. The edge's own texts are shorter.
+const TOLD: usize = 300;
+
+/// A text of the edge as it may stand in a log or a status: in one line, and not too long.
+fn told(text: capnp::text::Reader<'_>) -> Result<String, RpcError> {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    Ok(text.to_str()?.chars().take(TOLD).map(printable).collect())
 }
 
 fn capability(payload: payload::Reader<'_>) -> Result<u32, RpcError> {
@@ -301,22 +310,48 @@ fn write_registration(registration: &Registration<'_>, params: payload::Builder<
     }
 }
 
+/// Reads a message as the answer to a registration, whatever it is.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn interpret(message: &Message) {
+    if let Ok(Some((_, Ok(payload)))) = returned(message) {
+        let _ = capability(payload);
+        let _ = read_registered(payload);
+    }
+}
+
 fn read_registered(payload: payload::Reader<'_>) -> Result<Registered, RpcError> {
     let results = payload
         .get_content()
         .get_as::<registration_server::register_connection_results::Reader<'_>>()?;
     match results.get_result()?.get_result().which()? {
         connection_response::result::ConnectionDetails(details) => Ok(Registered::Accepted {
-            location: details?.get_location_name()?.to_string()?,
+            location: told(details?.get_location_name()?)?,
         }),
         connection_response::result::Error(error) => {
             let error = error?;
             let nanoseconds = u64::try_from(error.get_retry_after()).unwrap_or(0);
             Ok(Registered::Refused(Refusal {
-                cause: error.get_cause()?.to_string()?,
+                cause: told(error.get_cause()?)?,
                 retry_after: Duration::from_nanos(nanoseconds),
                 should_retry: error.get_should_retry(),
             }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_the_edge_stays_one_short_line() {
+        let long = "x".repeat(10_000);
+        for (given, then) in [
+            ("EDUPCONN", "EDUPCONN"),
+            ("two\r\nlines\u{1b}[31m", "two  lines [31m"),
+            (long.as_str(), &long[..TOLD]),
+        ] {
+            assert_eq!(told(given.into()).unwrap(), then);
         }
     }
 }

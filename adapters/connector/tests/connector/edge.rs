@@ -11,7 +11,8 @@ use bytes::Bytes;
 use capnp::capability::Rc;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{RpcSystem, twoparty};
-use futures_util::TryStreamExt;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyDataStream, BodyExt, StreamBody};
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 use tokio_util::io::{ReaderStream, StreamReader};
+use tokio_util::sync::CancellationToken;
 use tunnel_schema::tunnelrpc_capnp::registration_server;
 
 pub(crate) type TestBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -54,6 +56,15 @@ struct Shared {
     refusals: Mutex<VecDeque<Refuse>>,
     refused: Mutex<Vec<(SocketAddr, u8)>>,
     control: mpsc::UnboundedSender<(DuplexStream, Arc<Connection>)>,
+    /// What the next control streams say instead of an answer.
+    nonsense: Mutex<VecDeque<Nonsense>>,
+}
+
+/// Bytes instead of an answer on a control stream.
+pub(crate) struct Nonsense {
+    pub(crate) bytes: Bytes,
+    /// Whether the stream ends after them.
+    pub(crate) ends: bool,
 }
 
 /// What a connector said when it registered.
@@ -74,6 +85,9 @@ pub(crate) struct Connection {
     said: Mutex<Option<Said>>,
     unregistered: AtomicBool,
     gone: AtomicBool,
+    /// Says something on the control stream that nobody asked for.
+    interject: mpsc::UnboundedSender<Bytes>,
+    interjections: Mutex<Option<mpsc::UnboundedReceiver<Bytes>>>,
     /// Another handle of the same socket.
     socket: std::net::TcpStream,
     /// While set, not a byte is read or written.
@@ -90,6 +104,7 @@ impl Edge {
             refusals: Mutex::default(),
             refused: Mutex::default(),
             control: answer_calls(),
+            nonsense: Mutex::default(),
         });
         let mut bound = Vec::new();
         for _ in 0..addresses {
@@ -107,6 +122,16 @@ impl Edge {
     /// Refuses one more registration.
     pub(crate) fn refuse(&self, refuse: Refuse) {
         self.shared.refusals.lock().unwrap().push_back(refuse);
+    }
+
+    /// Answers one more registration with nonsense.
+    pub(crate) fn talk_nonsense(&self, nonsense: Nonsense) {
+        self.shared.nonsense.lock().unwrap().push_back(nonsense);
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.lock().unwrap().len()
     }
 
     /// Addresses and connection indexes of refused registrations.
@@ -152,6 +177,11 @@ impl Connection {
     /// Cuts the transport.
     pub(crate) fn kill(&self) {
         self.socket.shutdown(std::net::Shutdown::Both).ok();
+    }
+
+    /// Says something on the control stream that nobody asked for.
+    pub(crate) fn interject(&self, bytes: impl Into<Bytes>) {
+        self.interject.send(bytes.into()).ok();
     }
 
     /// Neither reads nor writes any more, without closing.
@@ -218,9 +248,12 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
     else {
         return;
     };
+    let (interject, interjections) = mpsc::unbounded_channel();
     let connection = Arc::new(Connection {
         address,
         requests,
+        interject,
+        interjections: Mutex::new(Some(interjections)),
         said: Mutex::default(),
         unregistered: AtomicBool::new(false),
         gone: AtomicBool::new(false),
@@ -242,12 +275,40 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
 async fn open_control(connection: Arc<Connection>, shared: Arc<Shared>) {
     let (rpc, ours) = tokio::io::duplex(64 << 10);
     let (sent, mut received) = tokio::io::split(ours);
-    let body = StreamBody::new(ReaderStream::new(sent).map_ok(Frame::data)).boxed_unsync();
+    let answers: BoxStream<'static, std::io::Result<Bytes>> =
+        match shared.nonsense.lock().unwrap().pop_front() {
+            None => {
+                shared.control.send((rpc, Arc::clone(&connection))).ok();
+                ReaderStream::new(sent).boxed()
+            }
+            Some(Nonsense { bytes, ends }) => {
+                let said = stream::iter([Ok(bytes)]);
+                let after: BoxStream<'static, _> = if ends {
+                    stream::empty().boxed()
+                } else {
+                    stream::pending().boxed()
+                };
+                said.chain(after).boxed()
+            }
+        };
+    let mut interjected = connection.interjections.lock().unwrap().take();
+    let interjected = stream::poll_fn(move |cx| match &mut interjected {
+        Some(said) => said.poll_recv(cx).map(|bytes| bytes.map(Ok)),
+        None => std::task::Poll::Ready(None),
+    });
+    // The connection holds the sender, so that the stream's end has to be the answers' end.
+    let over = CancellationToken::new();
+    let interjected = interjected.take_until(over.clone().cancelled_owned());
+    let answers = answers.chain(stream::poll_fn(move |_| {
+        over.cancel();
+        std::task::Poll::Ready(None)
+    }));
+    let both = stream::select(answers, interjected);
+    let body = StreamBody::new(both.map_ok(Frame::data)).boxed_unsync();
     let request = Request::post("https://edge/")
         .header("cf-cloudflared-proxy-connection-upgrade", "control-stream")
         .body(body)
         .unwrap();
-    shared.control.send((rpc, Arc::clone(&connection))).ok();
     let Ok(response) = connection.send(request).await else {
         return;
     };

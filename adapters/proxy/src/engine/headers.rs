@@ -10,20 +10,23 @@
 //! | `X-Forwarded-For` | kept if it ends with the client's address, as the edge writes it; else the address is appended |
 //! | `X-Forwarded-Proto` | the scheme of the arrival, always overwritten |
 //! | `X-Forwarded-Host` | the `Host`, always overwritten |
-//! | `X-Forwarded-Port`, `Forwarded` | removed: a client can forge them, and `Host` and the two above tell the same |
+//! | every other `X-Forwarded-…`, `Forwarded`, `Cf-Cloudflared-…` | removed: a client can forge them, and backends tend to believe them |
 //! | hop-by-hop headers and those that `Connection` names | removed both ways (RFC 9110 §7.6.1); `TE: trailers` and an upgrade's own pair stay |
 //! | `Expect: 100-continue` | removed: the body is passed on without waiting |
+//! | `Upgrade` | the first protocol that is not HTTP or TLS, and only where the request announces no body; an answer must agree to that very protocol |
 //! | all others | unchanged |
 //!
-//! A filter of the route runs after these rules and may change the result.
+//! The rules of a route see the headers after these rules, so that none of them can be made to hold by a
+//! forged header or to fail by one that `Connection` names. A filter of the route runs last and may change
+//! the result.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use domain::route_table::{Arrival, HeaderLookup, Scheme};
 use http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 
@@ -32,7 +35,6 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Headers as the matcher asks for them.
@@ -54,15 +56,38 @@ impl HeaderLookup for Lookup<'_> {
     }
 }
 
-/// The protocol that a request asks to upgrade to: `Connection: Upgrade` with an `Upgrade` header. An
-/// upgrade to HTTP/2 is ignored, as RFC 9110 §7.8 allows: it concerns the hop before us only.
+/// The protocol that a request asks to upgrade to: `Connection: Upgrade` with an `Upgrade` header. RFC 9110
+/// §7.8 allows to ignore it, which happens where a body is announced, because what follows the head is then
+/// not yet the other protocol; and of the protocols offered, to those that would carry requests past the
+/// rules: HTTP/2 and TLS. The first of the others is the only one that an endpoint gets to see.
 pub(crate) fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let protocol = headers.get(UPGRADE)?;
+    let mut offered = headers.get_all(UPGRADE).iter().flat_map(tokens);
+    let protocol = offered.find(|protocol| !carries_requests(protocol))?;
+    let protocol = HeaderValue::from_bytes(protocol).ok()?;
+    let announces_body = headers.contains_key(TRANSFER_ENCODING)
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length != "0");
     let asked = headers
         .get_all(CONNECTION)
         .iter()
         .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade")));
-    (asked && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
+    (asked && !announces_body).then_some(protocol)
+}
+
+fn carries_requests(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or(b"");
+    [&b""[..], b"h2c", b"h2", b"http", b"tls"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a 101 agrees to the protocol that was asked for (RFC 9110 §7.8: to no other one).
+pub(super) fn agrees_to(answer: &HeaderMap, asked: &HeaderValue) -> bool {
+    let mut agreed = answer.get_all(UPGRADE).iter().flat_map(tokens);
+    let first = agreed.next();
+    first.is_some_and(|first| first.eq_ignore_ascii_case(asked.as_bytes()))
+        && agreed.next().is_none()
 }
 
 /// Makes a client's head fit for an endpoint by the rules above. `false` where the request names no host.
@@ -82,7 +107,7 @@ pub(super) fn towards_endpoint(
     }
     headers.remove(EXPECT);
     headers.remove(FORWARDED);
-    headers.remove(X_FORWARDED_PORT);
+    remove_forged(headers);
     let scheme = match arrival.scheme {
         Scheme::Http => HeaderValue::from_static("http"),
         Scheme::Https => HeaderValue::from_static("https"),
@@ -94,6 +119,23 @@ pub(super) fn towards_endpoint(
         append_client(headers, client);
     }
     true
+}
+
+/// Removes what only a proxy may say of a request and we do not say.
+fn remove_forged(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let text = name.as_str();
+            text.starts_with("cf-cloudflared-")
+                || (text.starts_with("x-forwarded-")
+                    && ![X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].contains(name))
+        })
+        .cloned()
+        .collect();
+    for name in forged {
+        headers.remove(name);
+    }
 }
 
 /// Makes an endpoint's answer fit for the client. A 101 keeps the upgrade's own pair.
@@ -280,6 +322,9 @@ mod tests {
                     ("expect", "100-continue"),
                     ("forwarded", "for=x"),
                     ("x-forwarded-port", "1"),
+                    ("x-forwarded-prefix", "/x"),
+                    ("x-forwarded-client-cert", "x"),
+                    ("cf-cloudflared-proxy-src", "x"),
                 ],
                 &[],
             ),
@@ -358,8 +403,54 @@ mod tests {
                 ("connection", "Upgrade, HTTP2-Settings"),
                 ("upgrade", "h2c"),
             ],
+            &[("connection", "upgrade"), ("upgrade", "H2C, HTTP/2.0")],
+            &[("connection", "upgrade"), ("upgrade", "TLS/1.3")],
+            &[("connection", "upgrade"), ("upgrade", " , ")],
+            &[
+                ("connection", "upgrade"),
+                ("upgrade", "websocket"),
+                ("content-length", "5"),
+            ],
+            &[
+                ("connection", "upgrade"),
+                ("upgrade", "websocket"),
+                ("transfer-encoding", "chunked"),
+            ],
         ] {
-            assert_eq!(requested_upgrade(&headers(not_asked)), None);
+            assert_eq!(
+                requested_upgrade(&headers(not_asked)),
+                None,
+                "{not_asked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_several_upgrades_an_endpoint_sees_the_first_that_carries_no_requests() {
+        for offered in [
+            &[("upgrade", "h2c, websocket")][..],
+            &[("upgrade", "websocket, h2c")],
+            &[("upgrade", "h2c"), ("upgrade", "websocket")],
+            &[("upgrade", "websocket"), ("content-length", "0")],
+        ] {
+            let mut sent = headers(&[("connection", "upgrade")]);
+            sent.extend(headers(offered));
+            let protocol = requested_upgrade(&sent).unwrap();
+            assert_eq!(protocol, "websocket", "{offered:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_agrees_to_what_was_asked_or_not_at_all() {
+        let asked = HeaderValue::from_static("websocket");
+        for (answer, agrees) in [
+            (&[("upgrade", "WebSocket")][..], true),
+            (&[("upgrade", "h2c")], false),
+            (&[("upgrade", "websocket, h2c")], false),
+            (&[("upgrade", "websocket"), ("upgrade", "h2c")], false),
+            (&[], false),
+        ] {
+            assert_eq!(agrees_to(&headers(answer), &asked), agrees, "{answer:?}");
         }
     }
 
@@ -407,6 +498,33 @@ mod tests {
             let once = map.clone();
             strip_hop_by_hop(&mut map);
             prop_assert_eq!(once, map);
+        }
+
+        #[test]
+        fn whatever_a_client_sends_an_endpoint_is_told_the_truth(
+            sent in proptest::collection::vec(
+                (prop_oneof![
+                    Just("host"), Just("x-forwarded-for"), Just("x-forwarded-host"),
+                    Just("x-forwarded-proto"), Just("x-forwarded-port"), Just("forwarded"),
+                    Just("connection"), Just("upgrade"), Just("cf-cloudflared-proxy-src"),
+                    Just("te"), Just("transfer-encoding"), Just("keep-alive"), Just("x-end"),
+                ], "[ -~]{0,24}"), 0..16),
+        ) {
+            let pairs: Vec<(&str, &str)> = sent.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let told = arrived("https://app.example/", &pairs, None);
+            let one = |name: &str| told.get_all(name).iter().cloned().collect::<Vec<_>>();
+            prop_assert_eq!(one("host"), vec!["app.example"]);
+            prop_assert_eq!(one("x-forwarded-host"), vec!["app.example"]);
+            prop_assert_eq!(one("x-forwarded-proto"), vec!["https"]);
+            let last = one("x-forwarded-for").pop().unwrap();
+            prop_assert!(last.to_str().unwrap().trim_end().ends_with("203.0.113.7"));
+            for name in told.keys() {
+                let name = name.as_str();
+                let own = matches!(name, "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto");
+                prop_assert!(own || !name.starts_with("x-forwarded-"), "{}", name);
+                prop_assert!(name != "forwarded" && !name.starts_with("cf-cloudflared-"));
+                prop_assert!(name == "te" || !is_hop_by_hop(name), "{}", name);
+            }
         }
     }
 }

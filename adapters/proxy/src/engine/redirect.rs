@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use domain::gateway::{HttpPathModifier, PathMatch, Redirect};
-use domain::route_table::Arrival;
+use domain::route_table::{Arrival, canonical_path};
 use http::Uri;
 
 /// The `Location` of a redirect.
@@ -75,18 +75,27 @@ fn explicit_port(redirect: &Redirect, scheme: &str, arrival: &Arrival) -> Option
 fn replace_prefix(path: &str, matched: &PathMatch, replacement: &str) -> String {
     let replacement = replacement.trim_end_matches('/');
     let rest = match matched {
-        PathMatch::Prefix(prefix) => path
-            .strip_prefix(prefix.trim_end_matches('/'))
-            .unwrap_or_default(),
-        PathMatch::Exact(_) | PathMatch::Regex(_) => "",
+        PathMatch::Prefix(prefix) => {
+            let prefix = prefix.trim_end_matches('/');
+            let rest = path.strip_prefix(prefix).map(Cow::Borrowed);
+            rest.unwrap_or_else(|| compared_rest(path, prefix))
+        }
+        PathMatch::Exact(_) | PathMatch::Regex(_) => Cow::Borrowed(""),
     };
     let mut result = String::with_capacity(replacement.len() + rest.len() + 1);
     result.push_str(replacement);
-    result.push_str(rest);
+    result.push_str(&rest);
     if !result.starts_with('/') {
         result.insert(0, '/');
     }
     result
+}
+
+/// What follows the prefix where a path holds it only in the form in which paths are compared.
+fn compared_rest(path: &str, prefix: &str) -> Cow<'static, str> {
+    let canonical = canonical_path(path).unwrap_or_default();
+    let rest = canonical.strip_prefix(prefix).unwrap_or_default();
+    Cow::Owned(rest.to_owned())
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     BrokenRequest,
     /// Framing that could be read in two ways, or no authority.
     Malformed,
+    /// A path that servers read in different ways.
+    AmbiguousPath,
     /// A `CONNECT` request.
     Connect,
     /// An upgrade towards a backend that speaks HTTP/2.
@@ -51,7 +53,7 @@ impl Refusal {
             Self::NoBackend => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unreachable | Self::BrokenAnswer => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::BrokenRequest | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::BrokenRequest | Self::Malformed | Self::AmbiguousPath => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -60,7 +62,7 @@ impl Refusal {
         }
     }
 
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::NoTable => "no routes are loaded\n",
             Self::NoRoute => "no route matches\n",
@@ -71,6 +73,7 @@ impl Refusal {
             Self::BrokenAnswer => "the backend did not answer properly\n",
             Self::BrokenRequest => "the request body broke off\n",
             Self::Malformed => "malformed request\n",
+            Self::AmbiguousPath => "the path has dot segments or an encoded NUL\n",
             Self::Connect => "CONNECT is not served\n",
             Self::Upgrade => "the backend cannot upgrade the connection\n",
             Self::Busy => "too many requests at once\n",
@@ -80,8 +83,30 @@ impl Refusal {
         }
     }
 
+    /// Whether it tells of a side that breaks the protocol or a limit, which is worth a line in the log.
+    pub(super) fn is_remarkable(self) -> bool {
+        match self {
+            Self::NoTable
+            | Self::NoRoute
+            | Self::NoBackend
+            | Self::NoEndpoint
+            | Self::Unreachable
+            | Self::ConnectTimeout
+            | Self::Busy => false,
+            Self::BrokenAnswer
+            | Self::BrokenRequest
+            | Self::Malformed
+            | Self::AmbiguousPath
+            | Self::Connect
+            | Self::Upgrade
+            | Self::UriTooLong
+            | Self::HeadersTooLarge
+            | Self::BodyTooLarge => true,
+        }
+    }
+
     /// The answer.
-    pub(crate) fn response(self) -> Response<ResponseBody> {
+    pub(super) fn response(self) -> Response<ResponseBody> {
         let mut response = Response::new(ResponseBody::text(Bytes::from_static(
             self.text().as_bytes(),
         )));

@@ -124,3 +124,57 @@ async fn a_removed_gateway_hands_its_name_over_in_place() {
     assert_eq!(record_ids(&cloudflare, "app.example.com"), before);
     assert_eq!(cloudflare.tunnels().len(), 1);
 }
+
+#[tokio::test]
+async fn what_another_leader_wrote_in_between_is_not_forgotten() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com", "example.org"]);
+    let plain = snapshot(
+        vec![gateway("a")],
+        vec![route("r", "a", 1, &["app.example.com"])],
+    );
+    let first = whole(plain.clone(), &cloudflare);
+    first.pass().await;
+    first.leadership.set(None);
+    let more = route("s", "a", 1, &["more.example.com", "more.example.org"]);
+    let second = whole(plain, &cloudflare);
+    second
+        .cluster
+        .change(|snapshot| routes(snapshot).push(more));
+    second.pass().await;
+    let before = record_ids(&cloudflare, "more.example.com");
+
+    // The second leader's names go: one to another Gateway, one to nobody.
+    first.cluster.change(|snapshot| {
+        gateways(snapshot).push(gateway("b"));
+        routes(snapshot).push(route("t", "b", 2, &["more.example.com"]));
+    });
+    first.leadership.set(Some(3));
+    assert!(first.pass().await.settled);
+    assert_eq!(
+        record_ids(&cloudflare, "more.example.com"),
+        before,
+        "taken over in place"
+    );
+    assert!(record_ids(&cloudflare, "more.example.org").is_empty());
+}
+
+#[tokio::test]
+async fn a_name_of_a_gateway_of_an_earlier_process_waits_for_its_new_holder_too() {
+    let first = bench(snapshot(
+        vec![gateway("old")],
+        vec![route("r", "old", 1, &["app.example.com"])],
+    ));
+    first.pass().await;
+    let second = over(
+        snapshot(
+            vec![gateway("new")],
+            vec![route("r", "new", 1, &["app.example.com"])],
+        ),
+        first.edge.clone(),
+    );
+    second.edge.fail(Some(key("new")), Some(away()));
+    let done = second.pass().await;
+    assert!(done.removed.is_empty() && !done.settled);
+    second.edge.fail(Some(key("new")), None);
+    assert_eq!(second.pass().await.removed, [key("old")]);
+}

@@ -210,3 +210,41 @@ async fn a_kind_that_is_absent_removes_nobody() {
     assert!(bench.resync().await.removed.is_empty());
     assert!(bench.data_plane.table(&key("gw")).is_some());
 }
+
+#[tokio::test]
+async fn a_gateway_held_by_an_earlier_process_is_let_go_once_it_is_not_ours() {
+    let bench = bench(quickstart());
+    bench.hold.hold(&key("gw")).await.unwrap();
+    bench
+        .cluster
+        .change(|snapshot| gateways(snapshot)[0].class = "theirs".to_owned());
+    assert_eq!(bench.pass().await.removed, [key("gw")]);
+    assert!(bench.hold.held().is_empty());
+}
+
+#[tokio::test]
+async fn a_table_whose_publishing_was_not_confirmed_is_withdrawn_too() {
+    let bench = bench(quickstart());
+    let lost = PortError("the answer is lost".to_owned());
+    bench.data_plane.fail(Some(lost));
+    bench.pass().await;
+    bench.data_plane.fail(None);
+    bench.cluster.change(|snapshot| gateways(snapshot).clear());
+    let done = bench.reconciler.route_pass().await;
+    assert_eq!(done.withdrawn, [key("gw")]);
+}
+
+#[tokio::test]
+async fn a_table_that_is_being_withdrawn_leads_no_name_to_it() {
+    let bench = bench(quickstart());
+    bench.reconciler.route_pass().await;
+    bench.cluster.change(|snapshot| gateways(snapshot).clear());
+    let full = PortError("not now".to_owned());
+    let view = bench.reconciler.state().view.clone();
+    bench.data_plane.fail(Some(full));
+    bench.reconciler.route_pass().await;
+    // An edge pass that began before sees the Gateway still.
+    bench.reconciler.state().view = view;
+    assert!(!bench.reconciler.edge_pass(false).await.settled);
+    assert!(bench.edge.stated().is_empty());
+}

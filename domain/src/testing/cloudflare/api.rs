@@ -59,6 +59,31 @@ impl FakeCloudflareApi {
         })
     }
 
+    /// Reads what is shown of the account, which may lag.
+    fn of_account<T>(
+        &self,
+        call: ApiCall,
+        zone: Option<&ZoneId>,
+        read: impl FnOnce(&Account) -> Result<T, EdgeError>,
+    ) -> Result<T, EdgeError> {
+        self.call(call, zone, |world| match world.seen(&self.account) {
+            Some(account) => read(account),
+            None => read(&Account::default()),
+        })
+    }
+
+    fn of_tunnel<T>(
+        &self,
+        call: ApiCall,
+        tunnel: TunnelId,
+        read: impl FnOnce(&TunnelState) -> T,
+    ) -> Result<T, EdgeError> {
+        self.of_account(call, None, |account| match account.tunnels.get(&tunnel) {
+            Some(state) => Ok(read(state)),
+            None => refuse(EdgeErrorKind::NotFound, "tunnel not found"),
+        })
+    }
+
     fn in_tunnel<T>(
         &self,
         call: ApiCall,
@@ -75,7 +100,7 @@ impl FakeCloudflareApi {
 #[async_trait]
 impl CloudflareApi for FakeCloudflareApi {
     async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
-        self.in_account(ApiCall::Tunnels, |account| {
+        self.of_account(ApiCall::Tunnels, None, |account| {
             let tunnels = account.tunnels.values().map(|state| &state.tunnel);
             let named = tunnels.filter(|tunnel| tunnel.name.starts_with(name_prefix));
             Ok(named.cloned().collect())
@@ -115,7 +140,7 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
-        self.in_tunnel(ApiCall::Connectors, tunnel, |state| {
+        self.of_tunnel(ApiCall::Connectors, tunnel, |state| {
             state.connectors.clone()
         })
     }
@@ -127,7 +152,7 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
-        self.in_tunnel(ApiCall::TunnelToken, tunnel, |state| {
+        self.of_tunnel(ApiCall::TunnelToken, tunnel, |state| {
             ConnectorToken::new(format!("{tunnel} {}", state.secret[0]))
         })
     }
@@ -139,7 +164,7 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
-        self.in_tunnel(ApiCall::Configuration, tunnel, |state| {
+        self.of_tunnel(ApiCall::Configuration, tunnel, |state| {
             state.configuration.clone()
         })
     }
@@ -156,7 +181,7 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
-        self.in_account(ApiCall::Zones, |account| {
+        self.of_account(ApiCall::Zones, None, |account| {
             let zones = account.zones.iter();
             Ok(zones
                 .map(|(id, zone)| Zone {
@@ -168,8 +193,8 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
-        self.call(ApiCall::Records, Some(zone), |world| {
-            match world.zone_of(&self.account, zone) {
+        self.of_account(ApiCall::Records, Some(zone), |account| {
+            match account.zones.get(zone) {
                 Some(state) => Ok(state.records.clone()),
                 None => refuse(EdgeErrorKind::NotFound, "zone not found"),
             }

@@ -1,0 +1,167 @@
+//! Paths as backends understand them, for comparing.
+
+use std::borrow::Cow;
+
+/// A path that servers read in different ways: a dot segment, plain or encoded, or an encoded NUL. Clients
+/// remove dot segments before they send a request (RFC 3986 §5.2.4), so who sends one wants a rule to see
+/// another path than its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the path can be read in more than one way")]
+pub struct AmbiguousPath;
+
+/// The form in which paths are compared with the values of rules. It undoes what a backend may undo, so that
+/// a rule for `/admin` sees `//admin`, `/%61dmin` and `/x%2F..` as its backend would:
+///
+/// - percent-encoded printable ASCII is decoded, `%25` excepted, because what is encoded twice is data;
+///   of what stays encoded the digits are upper case, and a `%` that encodes nothing is `%25`;
+/// - `\` is `/`, and several slashes are one.
+///
+/// Requests are passed on as they came; this form is for comparing only. Parameters of segments (`;a=b`) are
+/// part of the segment.
+///
+/// # Errors
+/// The path has a segment `.` or `..` after that (also with parameters: `..;`), or an encoded NUL.
+pub fn canonical_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
+    if is_plain(path) {
+        return Ok(Cow::Borrowed(path));
+    }
+    let mut canonical = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, encoded(after)) {
+            (b'%', Some((0, _))) => return Err(AmbiguousPath),
+            (b'%', Some((byte, tail))) => {
+                rest = tail;
+                if byte.is_ascii_graphic() && byte != b'%' {
+                    push(&mut canonical, byte);
+                } else {
+                    canonical.push(b'%');
+                    canonical.extend(after[..2].iter().map(u8::to_ascii_uppercase));
+                }
+            }
+            (b'%', None) => canonical.extend(b"%25"),
+            _ => push(&mut canonical, *first),
+        }
+    }
+    let canonical = String::from_utf8(canonical).map_err(|_| AmbiguousPath)?;
+    if canonical.split('/').any(is_dot_segment) {
+        return Err(AmbiguousPath);
+    }
+    Ok(Cow::Owned(canonical))
+}
+
+/// Whether a path is its own canonical form at a glance, as nearly every path is.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let plain =
+            !matches!(byte, b'%' | b'\\') && !(before == b'/' && matches!(byte, b'/' | b'.'));
+        before = byte;
+        plain
+    }) && !path.starts_with('.')
+}
+
+/// The byte that two hexadecimal digits stand for, and what follows them.
+fn encoded(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    let [high, low, tail @ ..] = text else {
+        return None;
+    };
+    Some(((digit(*high)? << 4) | digit(*low)?, tail))
+}
+
+fn push(canonical: &mut Vec<u8>, byte: u8) {
+    let byte = if byte == b'\\' { b'/' } else { byte };
+    if byte != b'/' || canonical.last() != Some(&b'/') {
+        canonical.push(byte);
+    }
+}
+
+fn is_dot_segment(segment: &str) -> bool {
+    let name = segment.split_once(';').map_or(segment, |(name, _)| name);
+    name == "." || name == ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_compared_as_a_backend_would_understand_it() {
+        for (given, then) in [
+            ("/", Ok("/")),
+            ("/admin/x", Ok("/admin/x")),
+            ("*", Ok("*")),
+            ("/.well-known/x", Ok("/.well-known/x")),
+            ("/a.b/..c", Ok("/a.b/..c")),
+            ("/%61dmin", Ok("/admin")),
+            ("//admin", Ok("/admin")),
+            ("/admin//", Ok("/admin/")),
+            ("/%2Fadmin", Ok("/admin")),
+            ("/x%2fadmin", Ok("/x/admin")),
+            ("/\\admin", Ok("/admin")),
+            ("/%5cadmin", Ok("/admin")),
+            ("/caf%c3%a9", Ok("/caf%C3%A9")),
+            ("/%2561dmin", Ok("/%2561dmin")),
+            ("/100%", Ok("/100%25")),
+            ("/%zz/%4", Ok("/%25zz/%254")),
+            ("/%%32e%%32e/", Ok("/%252e%252e/")),
+            ("/a;b=c", Ok("/a;b=c")),
+            ("/x/../admin", Err(AmbiguousPath)),
+            ("/x/%2e%2E/admin", Err(AmbiguousPath)),
+            ("/x/.%2e%2fadmin", Err(AmbiguousPath)),
+            ("/./admin", Err(AmbiguousPath)),
+            ("/x\\..\\admin", Err(AmbiguousPath)),
+            ("/x/..;/admin", Err(AmbiguousPath)),
+            ("/..", Err(AmbiguousPath)),
+            ("..", Err(AmbiguousPath)),
+            ("/admin%00", Err(AmbiguousPath)),
+        ] {
+            let found = canonical_path(given);
+            assert_eq!(found.as_deref(), then.as_deref(), "{given}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn comparing_twice_is_comparing_once(path in "/[a-c%2fFeE0./\\\\;]{0,20}") {
+            if let Ok(once) = canonical_path(&path) {
+                let twice = canonical_path(&once).map(Cow::into_owned);
+                prop_assert_eq!(twice, Ok(once.into_owned()));
+            }
+        }
+
+        #[test]
+        fn any_text_has_a_form_or_is_ambiguous(path in "\\PC{0,40}") {
+            if let Ok(canonical) = canonical_path(&path) {
+                prop_assert!(!canonical.contains("//"));
+                prop_assert!(!canonical.split('/').any(|s| s == "." || s == ".."));
+            }
+        }
+
+        #[test]
+        fn encoding_a_path_hides_nothing_from_a_rule(
+            path in "(/[a-z0-9~_-]{1,5}){1,4}",
+            encode in proptest::collection::vec(any::<bool>(), 40),
+        ) {
+            let written: String = path
+                .chars()
+                .zip(encode.iter().cycle())
+                .map(|(c, encode)| if *encode && c != '/' {
+                    format!("%{:02x}", u32::from(c))
+                } else {
+                    c.to_string()
+                })
+                .collect();
+            let canonical = canonical_path(&written).unwrap();
+            prop_assert_eq!(canonical.as_ref(), path.as_str());
+        }
+    }
+}

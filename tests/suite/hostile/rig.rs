@@ -1,0 +1,264 @@
+//! The proxy behind its loopback listener, an endpoint that tells exactly what reached it, and the log.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener};
+use bytes::Bytes;
+use domain::gateway::{EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
+use domain::names::{ObjectKey, Timestamp};
+use domain::route_table::{
+    BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
+    UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::subscriber::DefaultGuard;
+
+/// What no log may contain.
+pub(super) const CANARY: &str = "canary";
+
+/// A request as an endpoint got it, in whole.
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    pub(super) target: String,
+    pub(super) headers: http::HeaderMap,
+    pub(super) body: String,
+}
+
+/// An endpoint that notes the requests that reach it in whole.
+pub(super) struct Recorder {
+    pub(super) address: SocketAddr,
+    reached: Arc<Mutex<Vec<Reached>>>,
+}
+
+impl Recorder {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let reached: Arc<Mutex<Vec<Reached>>> = Arc::default();
+        let notes = Arc::clone(&reached);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let notes = Arc::clone(&notes);
+                let service = service_fn(move |request| note(request, Arc::clone(&notes)));
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .max_headers(500)
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        Self { address, reached }
+    }
+
+    /// What has reached it since the last call.
+    pub(super) fn take(&self) -> Vec<Reached> {
+        std::mem::take(&mut *self.reached.lock().unwrap())
+    }
+}
+
+async fn note(
+    request: Request<Incoming>,
+    notes: Arc<Mutex<Vec<Reached>>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    notes.lock().unwrap().push(Reached {
+        target: head.uri.to_string(),
+        headers: head.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    });
+    Ok(Response::new(Full::from("ok")))
+}
+
+/// A socket that answers every connection's first request with these bytes, then closes.
+pub(super) async fn answering(bytes: impl Into<Bytes>) -> SocketAddr {
+    let bytes = bytes.into();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let bytes = bytes.clone();
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(&bytes).await.ok();
+                    stream.shutdown().await.ok();
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Prefixes and where they lead, for every host, by HTTP on port 80.
+pub(super) fn table(rules: &[(&str, SocketAddr)]) -> Arc<RouteTable> {
+    let key = |prefix: &str| UpstreamKey {
+        service: ObjectKey::new("shop", prefix),
+        port: 80,
+        protocol: UpstreamProtocol::Http1,
+    };
+    let rule = |(prefix, _): &(&str, SocketAddr)| TableRule {
+        matches: vec![RouteMatch {
+            path: PathMatch::Prefix((*prefix).into()),
+            method: None,
+            headers: vec![],
+            query: vec![],
+        }],
+        filters: vec![],
+        backends: vec![TableBackend {
+            weight: 1,
+            target: BackendTarget::Upstream(key(prefix)),
+        }],
+    };
+    let upstream = |(prefix, at): &(&str, SocketAddr)| {
+        let endpoint = UpstreamEndpoint {
+            host: EndpointHost::Address(at.ip()),
+            port: at.port(),
+        };
+        let endpoints = vec![endpoint];
+        (key(prefix), Upstream { endpoints })
+    };
+    Arc::new(RouteTable {
+        gateway: ObjectKey::new("infra", "web"),
+        listeners: vec![TableListener {
+            name: "http".into(),
+            port: 80,
+            protocol: Protocol::Http,
+            hostname: None,
+            routes: vec![TableRoute {
+                key: ObjectKey::new("shop", "route"),
+                kind: RouteKind::Http,
+                created: Timestamp(0),
+                hostnames: vec![],
+                rules: rules.iter().map(rule).collect(),
+            }],
+        }],
+        upstreams: rules.iter().map(upstream).collect::<BTreeMap<_, _>>(),
+    })
+}
+
+/// The proxy behind a loopback listener. Its log is that of this thread, so tests run on one thread.
+pub(super) struct Proxy {
+    pub(super) engine: Arc<Engine>,
+    address: SocketAddr,
+    log: Log,
+    _stop: DropGuard,
+}
+
+impl Proxy {
+    pub(super) async fn start(rules: &[(&str, SocketAddr)]) -> Self {
+        let log = Log::capture();
+        let engine = Engine::new(Limits::default(), Arc::new(GatewayMetrics::default()));
+        engine.load(table(rules));
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = LoopbackListener::bind(any, Arc::clone(&engine))
+            .await
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(listener.serve(stop.clone()));
+        Self {
+            engine,
+            address,
+            log,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes on a new connection and reads what comes until the other side closes, or falls silent.
+    pub(super) async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // The other side may refuse and close before it has read all.
+        stream.write_all(bytes).await.ok();
+        let mut answer = Vec::new();
+        let mut patience = Duration::from_secs(10);
+        loop {
+            let read = tokio::time::timeout(patience, stream.read_buf(&mut answer)).await;
+            if !matches!(read, Ok(Ok(read)) if read > 0) {
+                break;
+            }
+            patience = Duration::from_millis(300);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The statuses in an answer of one or several responses.
+    pub(super) async fn statuses(&self, bytes: &[u8]) -> Vec<u16> {
+        let answer = self.exchange(bytes).await;
+        let lines = answer.split("HTTP/1.1 ").skip(1);
+        lines
+            .map(|rest| {
+                rest.get(..3)
+                    .and_then(|code| code.parse().ok())
+                    .unwrap_or(0)
+            })
+            .collect()
+    }
+
+    /// A request that has nothing wrong with it.
+    pub(super) async fn serves(&self) -> bool {
+        let fine = b"GET /fine HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n";
+        self.statuses(fine).await == [200]
+    }
+
+    /// Lines logged since the last call.
+    pub(super) fn logged(&self) -> Vec<String> {
+        self.log.take()
+    }
+}
+
+/// What this thread logs, at the default level.
+struct Log {
+    lines: Lines,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn capture() -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        Self {
+            lines,
+            _guard: guard,
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.lines.0.lock().unwrap());
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text.lines().map(str::to_owned).collect()
+    }
+}
