@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test soak lint fmt docs clean help
+.PHONY: demo test soak bench lint fmt docs clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -12,6 +12,9 @@ test: ## Every check: format, lints, licences, docs, unit, contract and end-to-e
 
 soak: ## Many more histories of faults than `make test` runs: SIMULATION_HISTORIES of them, a million unless set.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --package tests --test suite simulation -- --nocapture
+
+bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
+	@tests/bench/run
 
 lint: ## Format and lints only.
 	@tests/run format clippy

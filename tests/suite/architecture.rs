@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("standin", &["tunnel-schema"]),
     ("demo", &["app", "config", "adapter-manifests", "standin"]),
+    ("bench", &["domain", "adapter-proxy"]),
 ];
 
 /// All that the domain may use: values, errors, hashes, patterns. Nothing that opens a socket, reads a

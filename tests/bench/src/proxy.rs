@@ -1,0 +1,34 @@
+//! The proxy alone, with its loopback listener, on one thread as nginx and haproxy have one worker.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener};
+use tokio_util::sync::CancellationToken;
+
+use crate::routes::Routes;
+
+/// Domain of its routes.
+pub(crate) const DOMAIN: &str = "alone.example";
+
+/// Serves until standard input ends.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn serve(
+    listen: SocketAddr,
+    routes: usize,
+    origin: SocketAddr,
+) -> anyhow::Result<()> {
+    let engine = Engine::new(Limits::default(), Arc::new(GatewayMetrics::default()));
+    engine.load(Routes::new(routes, DOMAIN).table(origin));
+    let listener = LoopbackListener::bind(listen, engine).await?;
+    let stop = CancellationToken::new();
+    let ended = stop.clone();
+    std::thread::spawn(move || {
+        // Whatever comes: only its end matters.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        ended.cancel();
+    });
+    listener.serve(stop).await;
+    Ok(())
+}
