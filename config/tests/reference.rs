@@ -57,7 +57,7 @@ fn rows(page: &str) -> Vec<[&str; 4]> {
             let cells: Vec<_> = cells
                 .map(|cell| cell.trim_matches(['|', ' ', '`']))
                 .collect();
-            cells.try_into().unwrap()
+            cells.try_into().expect("a row of four cells")
         })
         .collect()
 }

@@ -61,7 +61,7 @@ pub(crate) struct Shared {
     pub(crate) links: Mutex<Vec<Arc<Link>>>,
     refusals: Mutex<VecDeque<Refuse>>,
     refused: Mutex<Vec<(SocketAddr, u8)>>,
-    control: mpsc::UnboundedSender<(DuplexStream, Arc<Member>)>,
+    pub(crate) control: mpsc::UnboundedSender<(DuplexStream, Arc<Member>)>,
     /// What the next control streams say instead of an answer.
     nonsense: Mutex<VecDeque<Nonsense>>,
 }
