@@ -37,7 +37,7 @@ async fn a_cluster_behind_a_broker_serves_and_never_gets_the_credentials() {
     assert!(!shown.contains(&world.token), "{shown}");
     assert!(!cfgw.metrics().await.contains(&world.token));
     let files = world.files_of_the_cluster();
-    let log = files.iter().find(|(path, _)| path.ends_with("cfgw.log"));
+    let log = files.iter().find(|(path, _)| path.ends_with("state.log"));
     assert!(log.is_some_and(|(_, text)| text.contains("standalone started")));
     for (path, text) in files {
         assert!(!text.contains(&world.token), "{}", path.display());

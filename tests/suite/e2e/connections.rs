@@ -32,6 +32,22 @@ fn load(world: &World) -> Load {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn four_connections_over_quic_serve_as_configured_and_the_metrics_say_so() {
+    let (world, _origin) = world().await;
+    let quic = [("CFGW_TUNNEL__PROTOCOL", "quic".to_owned())];
+    let cfgw = world.cfgw_with(&quic).await;
+    world.answers("https://app.example.com/").await;
+    world.connections(4).await;
+    let load = load(&world);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let report = load.stop().await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    let metrics = cfgw.metrics().await;
+    let told = "tunnel_connections_registered{transport=\"quic\"} 4";
+    assert!(metrics.contains(told), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_of_four_connections_dies_and_no_new_request_fails() {
     let (world, _origin) = world().await;
     let _cfgw = world.cfgw().await;
