@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
@@ -100,6 +101,32 @@ pub trait DataPlane: Send + Sync {
 
     /// Serves nothing more for this Gateway.
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+
+    /// Whether the last published table of this Gateway is what its ready replicas serve. Where publishing
+    /// is serving, it always is.
+    fn delivery(&self, _gateway: &ObjectKey) -> Delivery {
+        Delivery::Served
+    }
+}
+
+/// How far a published table has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Every ready replica serves it.
+    #[default]
+    Served,
+    /// It is on its way; a status that promises traffic waits.
+    Pending,
+    /// These replicas did not take it in time; statuses name them and wait no longer.
+    Late(Vec<String>),
+}
+
+/// Tells whose proxy it is that shows a token (a ServiceAccount's token, which the cluster vouches for).
+#[async_trait]
+pub trait ProxyIdentities: Send + Sync {
+    /// The Gateway whose proxy may show this token; `None` for a token that is no proxy's. An error means
+    /// that nobody could be asked.
+    async fn gateway_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError>;
 }
 
 /// Cloudflare for the controller: states an intent, never learns which account served it. The direct

@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("adapter-cloudflare", &["domain"]),
     ("adapter-broker", &["domain"]),
     ("adapter-connector", &["domain", "tunnel-schema"]),
+    ("adapter-kubernetes", &["domain", "adapter-gateway-api"]),
+    ("adapter-table-stream", &["domain"]),
     ("adapter-proxy", &["domain"]),
     (
         "app",
@@ -24,7 +26,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "adapter-cloudflare",
             "adapter-broker",
             "adapter-connector",
+            "adapter-kubernetes",
             "adapter-proxy",
+            "adapter-table-stream",
         ],
     ),
     ("standin", &["tunnel-schema"]),

@@ -1,0 +1,1 @@
+//! Route tables from the controller to its proxies.
