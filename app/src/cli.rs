@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use config::{BrokerSettings, StandaloneSettings};
+use config::{BrokerSettings, ControllerSettings, ProxySettings, StandaloneSettings};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,10 +23,22 @@ pub struct Cli {
 /// Programs of the one binary.
 #[derive(Debug, Subcommand)]
 pub enum Program {
+    /// Serves the Gateways of a Kubernetes cluster.
+    Controller(InCluster),
+    /// Carries the traffic of one Gateway; run by the controller.
+    Proxy(InCluster),
     /// Serves a folder of manifests, without Kubernetes.
     Standalone(Standalone),
     /// Holds Cloudflare credentials and serves the clusters that have none.
     Broker(Broker),
+}
+
+/// `cfgw controller` and `cfgw proxy`, whose settings come from a file and the environment of their pods.
+#[derive(Debug, Args)]
+pub struct InCluster {
+    /// Settings file (YAML). Environment (CFGW_…) wins over it.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
 }
 
 /// `cfgw broker`.
@@ -129,6 +141,30 @@ pub async fn broker(arguments: Broker) -> anyhow::Result<()> {
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
     let ordered = order_to_stop()?;
     let running = crate::broker::Broker::start(&settings).await?;
+    ordered.await?;
+    running.shutdown().await;
+    Ok(())
+}
+
+/// Runs `cfgw controller` until SIGTERM or Ctrl-C.
+pub async fn controller(arguments: InCluster) -> anyhow::Result<()> {
+    let file = arguments.config.as_deref();
+    let settings = ControllerSettings::load(file, std::env::vars(), ())?;
+    telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    let ordered = order_to_stop()?;
+    let running = crate::controller::Controller::start(&settings).await?;
+    ordered.await?;
+    running.shutdown().await;
+    Ok(())
+}
+
+/// Runs `cfgw proxy` until SIGTERM or Ctrl-C.
+pub async fn proxy(arguments: InCluster) -> anyhow::Result<()> {
+    let file = arguments.config.as_deref();
+    let settings = ProxySettings::load(file, std::env::vars(), ())?;
+    telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    let ordered = order_to_stop()?;
+    let running = crate::proxy::Proxy::start(&settings).await?;
     ordered.await?;
     running.shutdown().await;
     Ok(())

@@ -8,9 +8,8 @@ use adapter_broker::credentials::read_token;
 use adapter_broker::{BrokerEdge, ClientSettings as BrokerClientSettings};
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use anyhow::Context;
-use config::StandaloneSettings;
-use config::sections::{BrokerAccess, CloudflareSettings};
-use config::values::Backend;
+use config::sections::{BrokerAccess, CloudflareSettings, EdgeSettings};
+use config::values::{Backend, Label};
 use domain::InstallationName;
 use domain::edge::direct::DirectEdge;
 use domain::ports::{Credentials, Edge};
@@ -22,18 +21,20 @@ const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The edge that the settings name. Credentials are asked by the direct one only.
 pub fn open(
-    settings: &StandaloneSettings,
+    settings: &EdgeSettings,
+    cloudflare: &CloudflareSettings,
+    installation: &Label,
     credentials: Arc<dyn Credentials>,
 ) -> anyhow::Result<Arc<dyn Edge>> {
-    match settings.edge.backend {
+    match settings.backend {
         Backend::Direct => {
-            let accounts = Arc::new(cloudflare_client(&settings.cloudflare)?);
+            let accounts = Arc::new(cloudflare_client(cloudflare)?);
             let entropy = Arc::new(SystemEntropy::default());
-            let installation = InstallationName::parse(settings.installation.as_str())?;
+            let installation = InstallationName::parse(installation.as_str())?;
             let edge = DirectEdge::new(accounts, credentials, entropy, installation);
             Ok(Arc::new(edge))
         }
-        Backend::Broker => Ok(Arc::new(broker_edge(&settings.edge.broker)?)),
+        Backend::Broker => Ok(Arc::new(broker_edge(&settings.broker)?)),
     }
 }
 

@@ -1,17 +1,24 @@
 //! Composition roots and processes. The only place where concrete adapters meet.
 //!
 //! - [`standalone`]: a folder of manifests in, a tunnel out, no Kubernetes.
+//! - [`controller`]: a Kubernetes cluster in; route tables, tunnels, records and proxies out.
+//! - [`proxy`]: one replica of a Gateway's data plane, fed by a controller.
 //! - [`broker`]: edge intents of many clusters in, Cloudflare credentials of its own.
 //! - [`edge`]: the edge that a program is wired with.
+//! - [`authority`]: the controller's certificate authority, kept in a Secret.
 //! - [`passes`]: when a pass over the ports runs.
 //! - [`workloads`]: proxies as parts of this process.
 //! - [`admin`]: health, readiness and metrics over HTTP.
 
 pub mod admin;
+pub mod authority;
 pub mod broker;
 pub mod cli;
+mod connectors;
+pub mod controller;
 pub mod edge;
 pub mod passes;
+pub mod proxy;
 pub mod standalone;
 pub mod system;
 pub mod telemetry;

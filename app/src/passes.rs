@@ -24,6 +24,8 @@ pub struct Passes {
     source: Arc<dyn ClusterSource>,
     /// Something that statuses tell of has changed: the edge, a proxy.
     statuses: Arc<Notify>,
+    /// Everything is worth another look: this instance leads now.
+    woken: Arc<Notify>,
     resync: Duration,
     /// Set once an edge pass has come to its end.
     applied: watch::Sender<bool>,
@@ -31,17 +33,19 @@ pub struct Passes {
 
 impl Passes {
     /// `statuses` is notified by whoever changes what statuses tell of; `resync` is how often the edge is
-    /// compared with the intents though nothing changed here.
+    /// compared with the intents though nothing changed here; `woken` is notified when leadership comes.
     pub fn new(
         reconciler: Arc<Reconciler>,
         source: Arc<dyn ClusterSource>,
         statuses: Arc<Notify>,
+        woken: Arc<Notify>,
         resync: Duration,
     ) -> Self {
         Self {
             reconciler,
             source,
             statuses,
+            woken,
             resync,
             applied: watch::Sender::new(false),
         }
@@ -81,6 +85,7 @@ impl Passes {
             }
             changed = tokio::select! {
                 () = self.source.changed() => true,
+                () = self.woken.notified() => true,
                 () = self.statuses.notified() => false,
                 () = stop.cancelled() => return,
             };

@@ -3,15 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adapter_connector::{
-    ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots, Metrics as ConnectorMetrics,
-    TransportChoice,
-};
+use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
 use config::StandaloneSettings;
-use config::sections::TunnelSettings;
-use config::values::NameServers;
 use domain::gateway::CONTROLLER_NAME;
 use domain::reconcile::{Ports, Reconciler};
 use prometheus_client::registry::Registry;
@@ -20,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
-use crate::edge::{self, read_pem};
+use crate::connectors::connector_options;
+use crate::edge;
 use crate::passes::Passes;
 use crate::system::AlwaysLeader;
 use crate::workloads::InProcess;
@@ -49,7 +45,12 @@ impl Standalone {
             ..connector_options(&settings.tunnel)?
         };
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
-        let edge = edge::open(settings, folder.clone())?;
+        let edge = edge::open(
+            &settings.edge,
+            &settings.cloudflare,
+            &settings.installation,
+            folder.clone(),
+        )?;
         let reconciler = Arc::new(Reconciler::new(
             Ports {
                 cluster: folder.clone(),
@@ -63,7 +64,13 @@ impl Standalone {
             CONTROLLER_NAME,
         ));
         let stop = CancellationToken::new();
-        let passes = Passes::new(reconciler, folder, statuses, settings.resync_interval.get());
+        let passes = Passes::new(
+            reconciler,
+            folder,
+            statuses,
+            Arc::default(),
+            settings.resync_interval.get(),
+        );
         let ready = readiness(passes.applied(), workloads.clone());
         let listen = settings.admin.listen.get();
         let admin = admin::serve(listen, Arc::new(registry), ready, stop.clone()).await?;
@@ -108,40 +115,5 @@ fn readiness(applied: watch::Receiver<bool>, workloads: Arc<InProcess>) -> admin
             }
             missing
         })
-    })
-}
-
-fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptions> {
-    let edge = match &settings.edge {
-        config::values::EdgeAddresses::Discover => EdgeAddresses::Discover(Discovery {
-            nameservers: match &settings.name_servers {
-                NameServers::System => Vec::new(),
-                NameServers::Given(servers) => servers.clone(),
-            },
-            ..Discovery::default()
-        }),
-        config::values::EdgeAddresses::Given(addresses) => EdgeAddresses::Given(addresses.clone()),
-    };
-    let roots = match settings.ca_file.as_deref() {
-        Some(file) => EdgeRoots::Only(read_pem(file)?),
-        None => EdgeRoots::System,
-    };
-    Ok(ConnectorOptions {
-        edge,
-        roots,
-        transport: match settings.protocol {
-            config::values::TransportChoice::Http2 => TransportChoice::Http2,
-            config::values::TransportChoice::Quic => TransportChoice::Quic,
-            // Whether its routes need trailers is found out for each Gateway.
-            config::values::TransportChoice::Auto => TransportChoice::Auto {
-                trailers_needed: false,
-            },
-        },
-        quic_server_name: settings.quic_server_name.as_str().to_owned(),
-        server_name: settings.server_name.as_str().to_owned(),
-        connections: u8::try_from(settings.connections.get())?,
-        heartbeat: settings.heartbeat_interval.get(),
-        grace: settings.grace_period.get(),
-        ..ConnectorOptions::default()
     })
 }

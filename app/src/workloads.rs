@@ -56,6 +56,29 @@ impl InProcess {
         }
     }
 
+    /// Runs the connector of a Gateway with this token; an unchanged call changes nothing.
+    pub async fn run(
+        &self,
+        gateway: &ObjectKey,
+        token: &ConnectorToken,
+    ) -> Result<WorkloadStatus, PortError> {
+        let mut running = self.running.lock().await;
+        if let Some(current) = running.get(gateway)
+            && current.token.is_same(token)
+        {
+            let needed = self.needs_trailers(gateway);
+            current.connector.set_trailers_needed(needed);
+            return Ok(current.status());
+        }
+        // The new connections come before the old ones go.
+        let started = self.start(gateway, token)?;
+        let status = started.status();
+        if let Some(replaced) = running.insert(gateway.clone(), started) {
+            tokio::spawn(replaced.stop());
+        }
+        Ok(status)
+    }
+
     /// Leaves every tunnel: unregisters, finishes what is in flight, closes.
     pub async fn shutdown(&self) {
         let running = std::mem::take(&mut *self.running.lock().await);
@@ -129,21 +152,7 @@ impl Workloads for InProcess {
         _tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
-        let mut running = self.running.lock().await;
-        if let Some(current) = running.get(gateway)
-            && current.token.is_same(token)
-        {
-            let needed = self.needs_trailers(gateway);
-            current.connector.set_trailers_needed(needed);
-            return Ok(current.status());
-        }
-        // The new connections come before the old ones go.
-        let started = self.start(gateway, token)?;
-        let status = started.status();
-        if let Some(replaced) = running.insert(gateway.clone(), started) {
-            tokio::spawn(replaced.stop());
-        }
-        Ok(status)
+        self.run(gateway, token).await
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {

@@ -8,6 +8,8 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match Cli::parse().program {
+        Program::Controller(arguments) => app::cli::controller(arguments).await,
+        Program::Proxy(arguments) => app::cli::proxy(arguments).await,
         Program::Standalone(arguments) => app::cli::standalone(arguments).await,
         Program::Broker(arguments) => app::cli::broker(arguments).await,
     };

@@ -1,0 +1,199 @@
+//! `cfgw controller`: a Kubernetes cluster in; route tables, tunnels, records and proxies out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
+use adapter_kubernetes::{
+    Client, Cluster, Finalizers, KeptSecret, Lease, LeaseOptions, SecretCredentials, Statuses,
+    TokenReviews,
+};
+use adapter_table_stream::{Leader, ServerOptions, TableServer};
+use anyhow::Context;
+use config::ControllerSettings;
+use domain::gateway::CONTROLLER_NAME;
+use domain::ports::{ClusterSource, Leadership};
+use domain::reconcile::{Ports, Reconciler};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::authority::{self, KeptAuthority};
+use crate::passes::Passes;
+use crate::{admin, edge};
+
+/// How long replicas may take to acknowledge a table before statuses name them.
+const LATE_AFTER: Duration = Duration::from_secs(5);
+
+/// A running controller.
+pub struct Controller {
+    stop: CancellationToken,
+    passes: JoinHandle<()>,
+    lease: Arc<Lease>,
+}
+
+impl Controller {
+    /// Wires everything together and starts it. An error names the setting that cannot be used.
+    pub async fn start(settings: &ControllerSettings) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let client = adapter_kubernetes::connect().await?;
+        let cluster = Cluster::start(client.clone(), stop.clone());
+        let lease = Lease::start(client.clone(), lease_options(settings)?, stop.clone());
+        let authority = kept_authority(settings, &client, &stop).await?;
+        let statuses = Arc::new(Notify::new());
+        let tables = serve_tables(settings, &client, &lease, &authority, &statuses, &stop).await?;
+        let ports = Ports {
+            cluster: cluster.clone(),
+            statuses: Arc::new(Statuses::new(client.clone(), cluster.clone())),
+            hold: Arc::new(Finalizers::new(client.clone())),
+            leadership: lease.clone(),
+            workloads: Deployments::new(
+                client.clone(),
+                workload_options(settings, &authority, &statuses)?,
+            ),
+            data_plane: tables,
+            edge: edge::open(
+                &settings.edge,
+                &settings.cloudflare,
+                &settings.installation,
+                Arc::new(SecretCredentials::new(client, cluster.clone())),
+            )?,
+        };
+        let reconciler = Arc::new(Reconciler::new(ports, CONTROLLER_NAME));
+        let passes = Passes::new(
+            reconciler,
+            cluster.clone(),
+            statuses,
+            woken_by(&lease, &stop),
+            settings.resync_interval.get(),
+        );
+        let registry = Arc::new(Registry::with_prefix("cfgw"));
+        let listen = settings.admin.listen.get();
+        let admin = admin::serve(listen, registry, readiness(cluster), stop.clone()).await?;
+        let passes = tokio::spawn(passes.run(stop.clone()));
+        tracing::info!(%admin, replica = %settings.replica, "controller started");
+        Ok(Self {
+            stop,
+            passes,
+            lease,
+        })
+    }
+
+    /// Stops and gives the lead away. What runs in the cluster and at Cloudflare stays.
+    pub async fn shutdown(self) {
+        // A pass under way may wait for Cloudflare; nothing it does is lost when it ends here.
+        self.passes.abort();
+        self.stop.cancel();
+        self.lease.released().await;
+        tracing::info!("controller stopped");
+    }
+}
+
+fn lease_options(settings: &ControllerSettings) -> anyhow::Result<LeaseOptions> {
+    let advertise = settings.stream.advertise.as_ref();
+    Ok(LeaseOptions {
+        namespace: settings.namespace.as_str().to_owned(),
+        name: settings.lease.name.as_str().to_owned(),
+        identity: settings.replica.as_str().to_owned(),
+        address: advertise
+            .context("stream.advertise is not set")?
+            .as_str()
+            .to_owned(),
+        duration: settings.lease.duration.get(),
+        renew: settings.lease.renew_interval.get(),
+    })
+}
+
+async fn kept_authority(
+    settings: &ControllerSettings,
+    client: &Client,
+    stop: &CancellationToken,
+) -> anyhow::Result<KeptAuthority> {
+    let (namespace, name) = (&settings.namespace, &settings.stream.authority);
+    let secret = KeptSecret::new(client.clone(), namespace.as_str(), name.as_str());
+    let kept = authority::keep(secret, stop.clone()).await;
+    kept.with_context(|| format!("the certificate authority in Secret {namespace}/{name}"))
+}
+
+/// The data plane: proxies fetch their tables from here.
+async fn serve_tables(
+    settings: &ControllerSettings,
+    client: &Client,
+    lease: &Arc<Lease>,
+    authority: &KeptAuthority,
+    changed: &Arc<Notify>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<TableServer>> {
+    let audience = settings.stream.audience.as_str().to_owned();
+    let identities = Arc::new(TokenReviews::new(client.clone(), audience));
+    let lease = lease.clone();
+    let options = ServerOptions {
+        late_after: LATE_AFTER,
+        changed: changed.clone(),
+        leader: Arc::new(move || match (lease.term(), lease.leader_address()) {
+            (Some(term), _) => Leader::Here { term },
+            (None, Some(address)) => Leader::At(address),
+            (None, None) => Leader::Nobody,
+        }),
+    };
+    let server = TableServer::new(identities, options);
+    let listen = settings.stream.listen.get();
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("stream.listen {listen}; choose a free address"))?;
+    let serving = server.clone();
+    let (identity, stop) = (authority.identity.clone(), stop.clone());
+    tokio::spawn(async move { serving.serve(listener, identity, stop).await });
+    Ok(server)
+}
+
+fn workload_options(
+    settings: &ControllerSettings,
+    authority: &KeptAuthority,
+    changed: &Arc<Notify>,
+) -> anyhow::Result<WorkloadOptions> {
+    let image = settings.proxies.image.as_ref();
+    let ca_file = settings.tunnel.ca_file.as_deref();
+    Ok(WorkloadOptions {
+        image: image
+            .context("proxies.image is not set")?
+            .as_str()
+            .to_owned(),
+        controller_namespace: settings.namespace.as_str().to_owned(),
+        stream_address: settings.stream.service.as_str().to_owned(),
+        stream_audience: settings.stream.audience.as_str().to_owned(),
+        authority: authority.bundle.clone(),
+        changed: changed.clone(),
+    })
+}
+
+/// Notified whenever this instance begins or ceases to lead.
+fn woken_by(lease: &Arc<Lease>, stop: &CancellationToken) -> Arc<Notify> {
+    let woken = Arc::new(Notify::new());
+    let (told, lease, stop) = (woken.clone(), lease.clone(), stop.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = lease.changed() => told.notify_one(),
+                () = stop.cancelled() => return,
+            }
+        }
+    });
+    woken
+}
+
+/// Ready once the cluster was seen whole: a follower can then take over, and proxies find their tables.
+fn readiness(cluster: Arc<Cluster>) -> admin::Readiness {
+    Arc::new(move || {
+        let cluster = cluster.clone();
+        Box::pin(async move {
+            let seen = tokio::time::timeout(Duration::from_millis(100), cluster.snapshot()).await;
+            let missing = seen
+                .is_err()
+                .then(|| "the cluster has not been read yet".to_owned());
+            missing.into_iter().collect()
+        })
+    })
+}
