@@ -12,6 +12,7 @@ use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, WorkloadStatus, Workloads};
 use domain::route_table::Arrival;
 use domain::secret::ConnectorToken;
+use domain::workload::WorkloadSpec;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
@@ -126,6 +127,7 @@ impl Workloads for InProcess {
     async fn ensure(
         &self,
         gateway: &ObjectKey,
+        _spec: &WorkloadSpec,
         _tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {

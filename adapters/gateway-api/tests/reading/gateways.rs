@@ -101,7 +101,6 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
         summary(&gateway.defects),
         [
             "unsupported spec.addresses",
-            "unsupported spec.infrastructure.labels",
             "unsupported spec.tls",
         ]
     );
