@@ -118,6 +118,7 @@ impl Running {
         WorkloadStatus {
             ready: u32::from(status.registered() > 0),
             problems: status.problems(),
+            ..WorkloadStatus::default()
         }
     }
 }

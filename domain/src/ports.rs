@@ -94,6 +94,9 @@ pub struct WorkloadStatus {
     pub ready: u32,
     /// Why others are not ready, for the user; empty when all are.
     pub problems: Vec<String>,
+    /// Told by [`Workloads::ensure`]: something is left to do that has to wait for replicas, so the call is
+    /// to be repeated.
+    pub unfinished: bool,
 }
 
 /// Hands route tables to proxies.

@@ -240,7 +240,11 @@ impl Reconciler {
             return true;
         };
         let spec = found.parameters.workload.clone();
-        let proxy = Proxy { tunnel, spec };
+        let proxy = Proxy {
+            tunnel,
+            spec,
+            finished: true,
+        };
         let runs = self.with(gateway, |at_edge| at_edge.proxy.take()).flatten();
         if runs.as_ref() == Some(&proxy) && !resync {
             self.with(gateway, |at_edge| at_edge.proxy = runs);
@@ -256,7 +260,10 @@ impl Reconciler {
         };
         let workloads = &self.ports.workloads;
         match workloads.ensure(gateway, &proxy.spec, tunnel, &token).await {
-            Ok(_) => {
+            Ok(status) => {
+                let finished = !status.unfinished;
+                done.settled &= finished;
+                let proxy = Proxy { finished, ..proxy };
                 self.with(gateway, |at_edge| at_edge.proxy = Some(proxy));
                 true
             }

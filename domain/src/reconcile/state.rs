@@ -66,6 +66,8 @@ pub(super) struct AtEdge {
 pub(super) struct Proxy {
     pub(super) tunnel: TunnelId,
     pub(super) spec: WorkloadSpec,
+    /// Whether nothing is left to do for it.
+    pub(super) finished: bool,
 }
 
 /// What becomes of a Gateway at the edge.
@@ -212,7 +214,7 @@ impl State {
             .filter_map(|(key, found)| {
                 let at_edge = self.at_edge.get(key)?;
                 let proxy = at_edge.proxy.as_ref()?;
-                let is_outdated = proxy.spec != found.parameters.workload;
+                let is_outdated = !proxy.finished || proxy.spec != found.parameters.workload;
                 let status = at_edge.last_known.clone().filter(|_| is_outdated)?;
                 Some((key.clone(), status))
             })

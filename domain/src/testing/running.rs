@@ -56,7 +56,7 @@ impl FakeWorkloads {
 fn ready() -> WorkloadStatus {
     WorkloadStatus {
         ready: 1,
-        problems: Vec::new(),
+        ..WorkloadStatus::default()
     }
 }
 
