@@ -12,6 +12,7 @@ use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, WorkloadStatus, Workloads};
 use domain::route_table::Arrival;
 use domain::secret::ConnectorToken;
+use domain::workload::WorkloadSpec;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
@@ -140,6 +141,7 @@ impl Running {
         WorkloadStatus {
             ready: u32::from(status.registered() > 0),
             problems: status.problems(),
+            ..WorkloadStatus::default()
         }
     }
 }
@@ -149,6 +151,7 @@ impl Workloads for InProcess {
     async fn ensure(
         &self,
         gateway: &ObjectKey,
+        _spec: &WorkloadSpec,
         _tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {

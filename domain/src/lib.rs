@@ -7,8 +7,9 @@
 //! 2. [`attachment`]: which route attaches to which listener, and why not.
 //! 3. [`route_table`]: what a proxy needs to route, and the matcher that answers a request.
 //! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
-//! 5. [`status`]: conditions and reasons as the Gateway API names them.
-//! 6. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
+//! 5. [`workload`]: how the proxies of a Gateway are to run.
+//! 6. [`status`]: conditions and reasons as the Gateway API names them.
+//! 7. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
 
 pub mod attachment;
 pub mod edge;
@@ -22,6 +23,7 @@ pub mod snapshot;
 pub mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod workload;
 
 pub use names::{
     AccountId, Hostname, InstallationName, ObjectKey, ObjectRef, RecordId, Timestamp, TunnelId,

@@ -14,6 +14,7 @@ use crate::route_table::RouteTable;
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::StatusUpdate;
+use crate::workload::WorkloadSpec;
 
 /// Why a port other than the edge failed. The pass goes on without it and tries again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,10 +67,12 @@ pub trait Leadership: Send + Sync {
 /// Makes the proxy of a Gateway run.
 #[async_trait]
 pub trait Workloads: Send + Sync {
-    /// Runs it with this connector token; an unchanged call changes nothing.
+    /// Runs it so, with this connector token; an unchanged call changes nothing. Returns without waiting for
+    /// replicas to be ready.
     async fn ensure(
         &self,
         gateway: &ObjectKey,
+        spec: &WorkloadSpec,
         tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError>;
@@ -91,6 +94,9 @@ pub struct WorkloadStatus {
     pub ready: u32,
     /// Why others are not ready, for the user; empty when all are.
     pub problems: Vec<String>,
+    /// Told by [`Workloads::ensure`]: something is left to do that has to wait for replicas, so the call is
+    /// to be repeated.
+    pub unfinished: bool,
 }
 
 /// Hands route tables to proxies.

@@ -22,7 +22,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::attachment::{self, Resolution};
+use crate::attachment::{self, GatewayDefaults, Resolution};
 use crate::ports::{ClusterSource, DataPlane, Edge, Hold, Leadership, StatusSink, Workloads};
 use crate::snapshot::ClusterSnapshot;
 
@@ -50,12 +50,13 @@ pub struct Ports {
 }
 
 /// The rules that a pass applies to a snapshot: [`attachment::resolve`], or a test's stand-in for it.
-type Rules = fn(&ClusterSnapshot, &str) -> Resolution;
+type Rules = fn(&ClusterSnapshot, &str, &GatewayDefaults) -> Resolution;
 
 /// Runs passes.
 pub struct Reconciler {
     ports: Ports,
     controller: String,
+    defaults: GatewayDefaults,
     rules: Rules,
     state: Mutex<State>,
 }
@@ -67,9 +68,17 @@ impl Reconciler {
         Self {
             ports,
             controller: controller.into(),
+            defaults: GatewayDefaults::default(),
             rules: attachment::resolve,
             state: Mutex::default(),
         }
+    }
+
+    /// With what holds for Gateways whose parameters do not say otherwise.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: GatewayDefaults) -> Self {
+        self.defaults = defaults;
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

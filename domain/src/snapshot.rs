@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::gateway::{
-    EndpointSlice, Gateway, GatewayClass, Namespace, ReferenceGrant, Route, Service,
+    EndpointSlice, Gateway, GatewayClass, GatewayParameters, Namespace, ReferenceGrant, Route,
+    Service,
 };
 use crate::names::ObjectRef;
 
@@ -54,6 +55,8 @@ pub struct ClusterSnapshot {
     pub classes: Reading<Vec<GatewayClass>>,
     /// All Gateways.
     pub gateways: Reading<Vec<Gateway>>,
+    /// CloudflareGatewayParameters.
+    pub parameters: Reading<Vec<GatewayParameters>>,
     /// HTTPRoutes and GRPCRoutes. Unknown when either is.
     pub routes: Reading<Vec<Route>>,
     /// ReferenceGrants.

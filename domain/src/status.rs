@@ -56,6 +56,9 @@ spelled! {
         Dns = "cloudflare-gateway-controller.io/DNS",
         /// Gateway, our own: the ingress document that the dashboard shows is complete.
         Ingress = "cloudflare-gateway-controller.io/Ingress",
+        /// Gateway, our own: every field of its CloudflareGatewayParameters has its effect. Only on Gateways
+        /// that name some.
+        Parameters = "cloudflare-gateway-controller.io/Parameters",
     }
 }
 

@@ -16,6 +16,7 @@ use domain::testing::{
     FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedLeadership,
     RecordingStatusSink,
 };
+use domain::workload::WorkloadSpec;
 use domain::{Hostname, ObjectKey, ObjectRef, TunnelId};
 use mockall::{Sequence, mock};
 use tests::manifests;
@@ -43,6 +44,7 @@ mock! {
         async fn ensure(
             &self,
             gateway: &ObjectKey,
+            spec: &WorkloadSpec,
             tunnel: TunnelId,
             token: &ConnectorToken,
         ) -> Result<WorkloadStatus, PortError>;
@@ -396,6 +398,6 @@ fn workloads() -> MockWorkloads {
         .returning(|_| WorkloadStatus::default());
     workloads
         .expect_ensure()
-        .returning(|_, _, _| Ok(WorkloadStatus::default()));
+        .returning(|_, _, _, _| Ok(WorkloadStatus::default()));
     workloads
 }

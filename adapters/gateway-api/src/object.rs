@@ -1,13 +1,15 @@
 //! One object, whatever its kind.
 
 use domain::gateway::{
-    EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, Namespace, ReferenceGrant, Route,
-    RouteKind, Service,
+    EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters, Namespace, OWN_GROUP,
+    PARAMETERS_KIND, ReferenceGrant, Route, RouteKind, Service,
 };
 use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
-use crate::convert::{gateway, gateway_class, grpc_route, http_route, kubernetes, reference_grant};
+use crate::convert::{
+    gateway, gateway_class, grpc_route, http_route, kubernetes, parameters, reference_grant,
+};
 use crate::fields::Fields;
 use crate::metadata::Header;
 use crate::secret::{self, Secret};
@@ -19,6 +21,8 @@ pub enum Object {
     GatewayClass(GatewayClass),
     /// Gateway.
     Gateway(Gateway),
+    /// CloudflareGatewayParameters.
+    Parameters(GatewayParameters),
     /// HTTPRoute or GRPCRoute.
     Route(Route),
     /// ReferenceGrant.
@@ -57,6 +61,7 @@ impl Object {
                 ObjectKey::new("", &class.name),
             ),
             Self::Gateway(gateway) => of(GATEWAY_GROUP, "Gateway", gateway.key.clone()),
+            Self::Parameters(parameters) => of(OWN_GROUP, PARAMETERS_KIND, parameters.key.clone()),
             Self::Route(route) => of(GATEWAY_GROUP, route.kind.as_str(), route.key.clone()),
             Self::ReferenceGrant(grant) => of(GATEWAY_GROUP, "ReferenceGrant", grant.key.clone()),
             Self::Service(service) => of("", "Service", service.key.clone()),
@@ -97,6 +102,7 @@ pub struct ReadError {
 enum Kind {
     GatewayClass,
     Gateway,
+    Parameters,
     Route(RouteKind),
     ReferenceGrant,
     Service,
@@ -115,6 +121,9 @@ impl Kind {
         Some(match kind {
             "GatewayClass" if gateway_api => Self::GatewayClass,
             "Gateway" if gateway_api => Self::Gateway,
+            PARAMETERS_KIND if api_version == "cloudflare-gateway-controller.io/v1" => {
+                Self::Parameters
+            }
             "HTTPRoute" if gateway_api => Self::Route(RouteKind::Http),
             "GRPCRoute" if gateway_api => Self::Route(RouteKind::Grpc),
             "ReferenceGrant" if gateway_api => Self::ReferenceGrant,
@@ -167,6 +176,7 @@ pub fn read(mut value: Value) -> Result<Object, ReadError> {
     Ok(match kind {
         Kind::GatewayClass => Object::GatewayClass(gateway_class::read(&header, &fields)?),
         Kind::Gateway => Object::Gateway(gateway::read(&header, &fields)?),
+        Kind::Parameters => Object::Parameters(parameters::read(&header, &fields)?),
         Kind::Route(RouteKind::Http) => Object::Route(http_route::read(&header, &fields)?),
         Kind::Route(RouteKind::Grpc) => Object::Route(grpc_route::read(&header, &fields)?),
         Kind::ReferenceGrant => Object::ReferenceGrant(reference_grant::read(&header, &fields)?),

@@ -1,1 +1,3 @@
 //! Kubernetes as the cluster.
+
+pub mod workloads;

@@ -73,7 +73,7 @@ impl Cluster {
         }
     }
 
-    /// The view that the domain gets; of Secrets only those that are followed or that a class names.
+    /// The view that the domain gets; of Secrets only those that are followed or that a class or parameters name.
     pub(crate) fn snapshot(&self, followed: &BTreeSet<ObjectRef>) -> ClusterSnapshot {
         fn push<T: Clone>(reading: &mut Reading<Vec<T>>, item: &T) {
             if let Reading::Known(items) = reading {
@@ -90,6 +90,7 @@ impl Cluster {
             match object.as_ref() {
                 Object::GatewayClass(class) => push(&mut snapshot.classes, class),
                 Object::Gateway(gateway) => push(&mut snapshot.gateways, gateway),
+                Object::Parameters(parameters) => push(&mut snapshot.parameters, parameters),
                 Object::Route(route) => push(&mut snapshot.routes, route),
                 Object::ReferenceGrant(grant) => push(&mut snapshot.grants, grant),
                 Object::Service(service) => push(&mut snapshot.services, service),
@@ -97,8 +98,11 @@ impl Cluster {
                 Object::Namespace(_) | Object::Secret(_) | Object::Unknown { .. } => {}
             }
         }
-        let classes = snapshot.classes.items().iter();
-        let named = classes.filter_map(|class| class.parameters.clone());
+        let of_classes = snapshot.classes.items().iter();
+        let of_classes = of_classes.filter_map(|class| class.parameters.clone());
+        let of_gateways = snapshot.parameters.items().iter();
+        let of_gateways = of_gateways.filter_map(|parameters| parameters.credentials.clone());
+        let named = of_classes.chain(of_gateways);
         snapshot.secrets = named
             .chain(followed.iter().cloned())
             .filter(|reference| reference.kind == "Secret" && reference.group.is_empty())

@@ -1,10 +1,8 @@
 //! Cloudflare credentials from the Secrets in the folder.
 
-use std::collections::BTreeSet;
-
 use adapter_gateway_api::Secret;
 use async_trait::async_trait;
-use domain::attachment::credentials_reference;
+use domain::attachment::{all_credentials_references, credentials_reference};
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::gateway::CONTROLLER_NAME;
 use domain::ports::Credentials;
@@ -30,13 +28,9 @@ impl Credentials for ManifestFolder {
 
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
         let snapshot = self.present();
-        let classes = snapshot.classes.items().iter();
-        let references: BTreeSet<&ObjectRef> = classes
-            .filter(|class| class.controller == CONTROLLER_NAME)
-            .filter_map(|class| class.parameters.as_ref())
-            .collect();
+        let references = all_credentials_references(&snapshot, CONTROLLER_NAME);
         let mut all: Vec<CloudflareCredentials> = Vec::new();
-        for reference in references {
+        for reference in &references {
             let found = self.with_cluster(|cluster| credentials(cluster, reference))?;
             if !all.iter().any(|known| is_same(known, &found)) {
                 all.push(found);

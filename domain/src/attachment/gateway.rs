@@ -12,6 +12,7 @@ const PARAMETERS_FIELD: &str = "spec.infrastructure.parametersRef";
 pub(super) fn refusal(
     gateway: &Gateway,
     class: Option<&ClassResolution>,
+    parameters: Option<Refusal>,
     listeners: &[ListenerResolution],
 ) -> Option<Refusal> {
     let refused = class
@@ -19,6 +20,7 @@ pub(super) fn refusal(
         .map(|refusal| class_refused(gateway, refusal));
     refused
         .or_else(|| unserved_fields(gateway))
+        .or(parameters)
         .or_else(|| no_listener(gateway, listeners))
 }
 

@@ -4,6 +4,7 @@
 //! ([`report`]) and no path forgets a condition.
 //!
 //! - `class`, `listener`, `gateway`: what of our classes, listeners and Gateways is accepted.
+//! - `parameters`, `credentials`: what a Gateway says of itself beyond the API, and whose account it uses.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
 //! - `clash`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
@@ -13,9 +14,11 @@
 mod backend;
 mod clash;
 mod class;
+mod credentials;
 mod fault;
 mod gateway;
 mod listener;
+mod parameters;
 mod parent;
 mod report;
 mod resolve;
@@ -27,14 +30,15 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::edge::{DnsPolicy, EdgeError, EdgeStatus};
+use crate::edge::{EdgeError, EdgeStatus};
 use crate::gateway::{Gateway, Listener, ParentRef, Route, RouteKind};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::ports::WorkloadStatus;
 use crate::route_table::RouteTable;
 use crate::status::Reason;
 
-pub use class::credentials_reference;
+pub use credentials::{all_credentials_references, credentials_reference};
+pub use parameters::{GatewayDefaults, ParametersResolution};
 pub use report::report;
 pub use resolve::resolve;
 pub use unread::ObjectKind;
@@ -113,10 +117,13 @@ impl Resolution {
         self.unread.is_empty()
     }
 
-    /// Secrets that the verdicts depend on: credentials of classes, and certificates of listeners as far
+    /// Secrets that the verdicts depend on: credentials of classes and Gateways, and certificates of listeners as far
     /// as references to them are permitted. The source should follow these.
     pub fn referenced_secrets(&self) -> BTreeSet<ObjectRef> {
-        let credentials = self.classes.values().flat_map(|class| &class.credentials);
+        let of_classes = self.classes.values().flat_map(|class| &class.credentials);
+        let gateways = self.gateways.values();
+        let of_gateways = gateways.flat_map(|gateway| &gateway.parameters.credentials);
+        let credentials = of_classes.chain(of_gateways);
         let certificates = self
             .gateways
             .values()
@@ -149,8 +156,8 @@ pub struct GatewayResolution {
     /// Effective hostnames of accepted routes on listeners that serve, with the age of the oldest route
     /// that asks for each.
     pub hostnames: BTreeMap<Hostname, Timestamp>,
-    /// For which of them DNS is managed.
-    pub dns: DnsPolicy,
+    /// What its parameters, or their defaults, say.
+    pub parameters: ParametersResolution,
     /// What its proxies need. Empty of listeners where none is accepted: then there is neither tunnel
     /// nor proxy.
     pub table: Arc<RouteTable>,

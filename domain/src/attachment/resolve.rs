@@ -7,6 +7,7 @@ use super::backend::{Backends, resolve_backends};
 use super::clash::{Seat, Seats};
 use super::class::resolve_class;
 use super::listener::resolve_listeners;
+use super::parameters::{GatewayDefaults, resolve_parameters};
 use super::parent::{Candidate, candidates, is_gateway};
 use super::unread::unread;
 use super::view::{View, classes_of, gateways_of};
@@ -14,7 +15,6 @@ use super::{
     ClassResolution, GatewayResolution, ParentResolution, Refusal, Resolution, RouteResolution,
     fault, gateway,
 };
-use crate::edge::DnsPolicy;
 use crate::gateway::{Gateway, ParentRef, Route};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 use crate::route_table::{CompileInput, ListenerInput, RouteInput, RouteTable, compile};
@@ -22,13 +22,22 @@ use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 
 /// Applies the Gateway API's rules to a snapshot. The order of objects in it does not matter.
-pub fn resolve(snapshot: &ClusterSnapshot, controller: &str) -> Resolution {
+pub fn resolve(
+    snapshot: &ClusterSnapshot,
+    controller: &str,
+    defaults: &GatewayDefaults,
+) -> Resolution {
     let view = View::new(snapshot);
     let classes: BTreeMap<String, ClassResolution> = classes_of(snapshot, controller)
         .map(|class| (class.name.clone(), resolve_class(class, &view)))
         .collect();
     let mut gateways: BTreeMap<ObjectKey, GatewayResolution> = gateways_of(snapshot, controller)
-        .map(|gateway| (gateway.key.clone(), judged(gateway, &classes, &view)))
+        .map(|gateway| {
+            (
+                gateway.key.clone(),
+                judged(gateway, &classes, &view, defaults),
+            )
+        })
         .collect();
     let mut routes: Vec<&Route> = snapshot.routes.items().iter().collect();
     routes.sort_by_key(|route| (route.created, &route.key, route.kind));
@@ -54,14 +63,16 @@ fn judged(
     gateway: &Gateway,
     classes: &BTreeMap<String, ClassResolution>,
     view: &View<'_>,
+    defaults: &GatewayDefaults,
 ) -> GatewayResolution {
     let listeners = resolve_listeners(gateway, view);
+    let (parameters, unusable) = resolve_parameters(gateway, view, defaults);
     GatewayResolution {
-        refusal: gateway::refusal(gateway, classes.get(&gateway.class), &listeners),
+        refusal: gateway::refusal(gateway, classes.get(&gateway.class), unusable, &listeners),
         gateway: gateway.clone(),
         listeners,
         hostnames: BTreeMap::new(),
-        dns: DnsPolicy::default(),
+        parameters,
         table: Arc::new(RouteTable {
             gateway: gateway.key.clone(),
             listeners: Vec::new(),

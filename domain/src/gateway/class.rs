@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, Listener};
+use super::{Defect, Infrastructure, Listener};
 use crate::names::{ObjectKey, ObjectRef, Timestamp};
 
 /// Key of the credentials Secret that holds the Cloudflare API token.
@@ -44,6 +44,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// `spec.infrastructure.parametersRef`, in the Gateway's own namespace.
     pub parameters: Option<ObjectRef>,
+    /// `spec.infrastructure.labels` and `annotations`.
+    pub infrastructure: Infrastructure,
     /// Annotations, for the keys of our own groups.
     pub annotations: BTreeMap<String, String>,
     /// What cannot be acted upon, listeners excepted: those carry their own.

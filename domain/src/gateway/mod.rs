@@ -7,6 +7,7 @@ mod class;
 mod endpoints;
 mod grant;
 mod listener;
+mod parameters;
 mod route;
 
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass};
@@ -17,6 +18,7 @@ pub use grant::{GrantFrom, GrantTo, ReferenceGrant};
 pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
+pub use parameters::{GatewayParameters, Infrastructure};
 pub use route::{
     BackendRef, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef, PathMatch,
     QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::{Fate, View};
+use super::state::{Fate, Proxy, View};
 use super::{Problem, Reconciler};
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
 use crate::names::{Hostname, ObjectKey};
@@ -80,6 +80,16 @@ impl Reconciler {
                 tried.insert(intent.gateway.clone());
                 self.serve(&view, intent, resync, &mut done).await;
             }
+        }
+        let outdated = self.state().outdated_proxies(&view);
+        for (gateway, status) in outdated {
+            if self.ports.leadership.term() != Some(term) {
+                done.settled = false;
+                return done;
+            }
+            let runs = self.run_proxy(&view, &gateway, &status, false, &mut done);
+            let runs = runs.await;
+            self.with(&gateway, |at_edge| at_edge.settled = runs);
         }
         for gateway in self.to_remove(&view) {
             if self.ports.leadership.term() != Some(term) {
@@ -186,7 +196,7 @@ impl Reconciler {
         for error in &status.failures {
             done.edge_problem(subject(), error);
         }
-        let runs = self.run_proxy(&gateway, &status, resync, done).await;
+        let runs = self.run_proxy(view, &gateway, &status, resync, done).await;
         let settled = runs && status.failures.is_empty();
         self.with(&gateway, |at_edge| at_edge.settled = settled);
     }
@@ -213,9 +223,11 @@ impl Reconciler {
         }
     }
 
-    /// Makes the proxy run where its tunnel is new to it, and at a resync, in case its token was changed.
+    /// Makes the proxy run where its tunnel is new to it or it should run otherwise than before, and at a
+    /// resync, in case its token was changed.
     async fn run_proxy(
         &self,
+        view: &View,
         gateway: &ObjectKey,
         status: &EdgeStatus,
         resync: bool,
@@ -224,9 +236,18 @@ impl Reconciler {
         let Some(tunnel) = status.tunnels.first().map(|tunnel| tunnel.id) else {
             return true;
         };
-        let runs_for = self.with(gateway, |at_edge| at_edge.proxy.take()).flatten();
-        if runs_for == Some(tunnel) && !resync {
-            self.with(gateway, |at_edge| at_edge.proxy = runs_for);
+        let Some(found) = view.resolution.gateways.get(gateway) else {
+            return true;
+        };
+        let spec = found.parameters.workload.clone();
+        let proxy = Proxy {
+            tunnel,
+            spec,
+            finished: true,
+        };
+        let runs = self.with(gateway, |at_edge| at_edge.proxy.take()).flatten();
+        if runs.as_ref() == Some(&proxy) && !resync {
+            self.with(gateway, |at_edge| at_edge.proxy = runs);
             return true;
         }
         let token = match self.ports.edge.connector_token(gateway).await {
@@ -237,9 +258,13 @@ impl Reconciler {
                 return false;
             }
         };
-        match self.ports.workloads.ensure(gateway, tunnel, &token).await {
-            Ok(_) => {
-                self.with(gateway, |at_edge| at_edge.proxy = Some(tunnel));
+        let workloads = &self.ports.workloads;
+        match workloads.ensure(gateway, &proxy.spec, tunnel, &token).await {
+            Ok(status) => {
+                let finished = !status.unfinished;
+                done.settled &= finished;
+                let proxy = Proxy { finished, ..proxy };
+                self.with(gateway, |at_edge| at_edge.proxy = Some(proxy));
                 true
             }
             Err(error) => {

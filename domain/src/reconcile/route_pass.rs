@@ -36,7 +36,7 @@ impl Reconciler {
     pub async fn route_pass(&self) -> RoutePassReport {
         let snapshot = self.ports.cluster.snapshot().await;
         let view = Arc::new(View {
-            resolution: (self.rules)(&snapshot, &self.controller),
+            resolution: (self.rules)(&snapshot, &self.controller, &self.defaults),
             complete: is_complete(&snapshot),
         });
         let mut done = RoutePassReport {

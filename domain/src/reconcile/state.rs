@@ -10,6 +10,7 @@ use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
 use crate::route_table::RouteTable;
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
+use crate::workload::WorkloadSpec;
 
 #[derive(Default)]
 pub(super) struct State {
@@ -54,10 +55,19 @@ pub(super) struct AtEdge {
     /// Whether that intent is true and the proxy runs; if not, it is stated again at the next pass.
     pub(super) settled: bool,
     pub(super) held: bool,
-    /// The tunnel that its proxy was last made to run for.
-    pub(super) proxy: Option<TunnelId>,
+    /// What its proxy was last made to run for.
+    pub(super) proxy: Option<Proxy>,
     pub(super) answer: Option<Result<EdgeStatus, EdgeError>>,
     pub(super) last_known: Option<EdgeStatus>,
+}
+
+/// A proxy that was made to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proxy {
+    pub(super) tunnel: TunnelId,
+    pub(super) spec: WorkloadSpec,
+    /// Whether nothing is left to do for it.
+    pub(super) finished: bool,
 }
 
 /// What becomes of a Gateway at the edge.
@@ -129,7 +139,7 @@ impl State {
             gateway: key.clone(),
             created: found.gateway.created,
             hostnames,
-            dns: found.dns.clone(),
+            dns: found.parameters.dns.clone(),
             without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
             held: at_edge.and_then(|at_edge| at_edge.records.clone()),
             prune: complete,
@@ -170,7 +180,7 @@ impl State {
         let at_edge = self.at_edge.entry(key.clone()).or_default();
         at_edge.created = found.gateway.created;
         at_edge.asked = asked;
-        at_edge.dns = found.dns.clone();
+        at_edge.dns = found.parameters.dns.clone();
         at_edge.settled = false;
         if let Some(records) = &mut at_edge.records {
             records.extend(intent.hostnames.iter().cloned());
@@ -194,6 +204,21 @@ impl State {
                     Some(HostnameOutcome::Unknown { .. })
                 ),
             }
+    }
+
+    /// Gateways whose proxies run otherwise than they should now, though nothing changes at the edge.
+    pub(super) fn outdated_proxies(&self, view: &View) -> Vec<(ObjectKey, EdgeStatus)> {
+        let served = view.resolution.gateways.iter();
+        served
+            .filter(|(key, _)| view.fate(key) == Fate::Serve)
+            .filter_map(|(key, found)| {
+                let at_edge = self.at_edge.get(key)?;
+                let proxy = at_edge.proxy.as_ref()?;
+                let is_outdated = !proxy.finished || proxy.spec != found.parameters.workload;
+                let status = at_edge.last_known.clone().filter(|_| is_outdated)?;
+                Some((key.clone(), status))
+            })
+            .collect()
     }
 
     /// What the statuses of a Gateway need from here.

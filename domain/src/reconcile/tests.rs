@@ -7,11 +7,12 @@ mod removal;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::attachment::{GatewayResolution, Refusal};
+use crate::attachment::{GatewayResolution, ParametersResolution, Refusal};
 use crate::edge::direct::DirectEdge;
-use crate::edge::{DnsPolicy, EdgeError, EdgeErrorKind};
+use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::gateway::{
-    AllowedNamespaces, GATEWAY_GROUP, Gateway, Listener, ParentRef, Protocol, Route, RouteKind,
+    AllowedNamespaces, GATEWAY_GROUP, Gateway, Infrastructure, Listener, ParentRef, Protocol,
+    Route, RouteKind,
 };
 use crate::names::{Hostname, InstallationName, ObjectKey, ObjectRef, Timestamp};
 use crate::ports::PortError;
@@ -22,8 +23,9 @@ use crate::testing::{
     FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedEntropy,
     FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
 };
+use crate::workload::WorkloadSpec;
 
-fn rules(snapshot: &ClusterSnapshot, _: &str) -> Resolution {
+fn rules(snapshot: &ClusterSnapshot, _: &str, defaults: &GatewayDefaults) -> Resolution {
     let ours = snapshot
         .gateways
         .items()
@@ -32,7 +34,7 @@ fn rules(snapshot: &ClusterSnapshot, _: &str) -> Resolution {
     let gateways = ours.map(|gateway| (gateway.key.clone(), judged(snapshot, gateway)));
     Resolution {
         gateways: gateways.collect(),
-        unread: attachment::resolve(snapshot, "").unread,
+        unread: attachment::resolve(snapshot, "", defaults).unread,
         ..Resolution::default()
     }
 }
@@ -79,7 +81,10 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
         },
         listeners: Vec::new(),
         hostnames,
-        dns: DnsPolicy::All,
+        parameters: ParametersResolution {
+            workload: WorkloadSpec::of(gateway, None),
+            ..ParametersResolution::default()
+        },
         table: Arc::new(RouteTable {
             gateway: gateway.key.clone(),
             listeners: gateway
@@ -119,6 +124,7 @@ fn gateway(name: &str) -> Gateway {
             defects: Vec::new(),
         }],
         parameters: None,
+        infrastructure: Infrastructure::default(),
         annotations: BTreeMap::new(),
         defects: Vec::new(),
     }
@@ -357,6 +363,35 @@ async fn a_proxy_that_does_not_start_is_tried_again() {
     bench.workloads.fail(None);
     assert!(bench.pass().await.settled);
     assert!(bench.workloads.proxy(&key("gw")).is_some());
+}
+
+#[tokio::test]
+async fn a_proxy_is_made_to_run_anew_when_only_its_shape_changes() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    let stated = bench.edge.stated().len();
+    bench.cluster.change(|snapshot| {
+        let Reading::Known(gateways) = &mut snapshot.gateways else {
+            panic!("known");
+        };
+        let labels = &mut gateways[0].infrastructure.labels;
+        labels.insert("team".to_owned(), "shop".to_owned());
+    });
+    bench
+        .workloads
+        .fail(Some(PortError("no node has room".to_owned())));
+    assert!(!bench.pass().await.settled);
+    bench.workloads.fail(None);
+    assert!(bench.pass().await.settled);
+    let spec = bench.workloads.spec(&key("gw")).unwrap();
+    assert!(spec.infrastructure.labels.contains_key("team"));
+    let ensured = bench.workloads.ensured();
+    assert!(bench.pass().await.settled);
+    assert_eq!(bench.workloads.ensured(), ensured, "once is enough");
+    assert!(
+        bench.edge.stated().len() <= stated + 1,
+        "the edge is asked again only after the failure"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::names::{ObjectKey, TunnelId};
 use crate::ports::{DataPlane, PortError, WorkloadStatus, Workloads};
 use crate::route_table::RouteTable;
 use crate::secret::ConnectorToken;
+use crate::workload::WorkloadSpec;
 
 /// [`Workloads`] whose proxies are ready at once.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub struct FakeWorkloads(Mutex<Proxies>);
 #[derive(Debug, Default)]
 struct Proxies {
     running: BTreeMap<ObjectKey, (TunnelId, ConnectorToken)>,
+    specs: BTreeMap<ObjectKey, WorkloadSpec>,
     ensured: usize,
     refusal: Option<PortError>,
 }
@@ -30,6 +32,11 @@ impl FakeWorkloads {
     /// Tunnel and token of a proxy that runs.
     pub fn proxy(&self, gateway: &ObjectKey) -> Option<(TunnelId, ConnectorToken)> {
         self.0.lock().expect("lock").running.get(gateway).cloned()
+    }
+
+    /// How a Gateway's proxy was last asked to run.
+    pub fn spec(&self, gateway: &ObjectKey) -> Option<WorkloadSpec> {
+        self.0.lock().expect("lock").specs.get(gateway).cloned()
     }
 
     /// How often a proxy was asked to run.
@@ -49,7 +56,7 @@ impl FakeWorkloads {
 fn ready() -> WorkloadStatus {
     WorkloadStatus {
         ready: 1,
-        problems: Vec::new(),
+        ..WorkloadStatus::default()
     }
 }
 
@@ -58,11 +65,13 @@ impl Workloads for FakeWorkloads {
     async fn ensure(
         &self,
         gateway: &ObjectKey,
+        spec: &WorkloadSpec,
         tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
         let mut proxies = self.proxies()?;
         proxies.ensured += 1;
+        proxies.specs.insert(gateway.clone(), spec.clone());
         let proxy = (tunnel, token.clone());
         proxies.running.insert(gateway.clone(), proxy);
         Ok(ready())

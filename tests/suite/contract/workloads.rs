@@ -12,6 +12,7 @@ use domain::TunnelId;
 use domain::ports::{WorkloadStatus, Workloads};
 use domain::secret::ConnectorToken;
 use domain::testing::FakeWorkloads;
+use domain::workload::WorkloadSpec;
 use standin::cloud::{Account, ConfigSource, NewTunnel, Plan, TunnelChange, TunnelSecret};
 use standin::{Standin, StandinOptions};
 use tokio::sync::Notify;
@@ -167,7 +168,9 @@ async fn run(rig: &impl Rig, name: &str) -> (TunnelId, ConnectorToken) {
 
 async fn ensure(rig: &impl Rig, name: &str, tunnel: TunnelId, token: &ConnectorToken) {
     let key = gateway(name);
-    rig.workloads().ensure(&key, tunnel, token).await.unwrap();
+    let spec = WorkloadSpec::default();
+    let made = rig.workloads().ensure(&key, &spec, tunnel, token);
+    made.await.unwrap();
     until("a ready proxy", async || {
         rig.workloads().status(&key).await.ready == 1
     })
@@ -196,7 +199,8 @@ async fn an_unchanged_call_changes_nothing(rig: impl Rig) {
     let (tunnel, token) = run(&rig, "one").await;
     let (one, joined) = (gateway("one"), rig.joined(tunnel));
     for _ in 0..3 {
-        let again = rig.workloads().ensure(&one, tunnel, &token).await;
+        let spec = WorkloadSpec::default();
+        let again = rig.workloads().ensure(&one, &spec, tunnel, &token).await;
         assert_eq!(again.unwrap().ready, 1, "it stays ready");
     }
     assert_eq!(rig.joined(tunnel), joined);

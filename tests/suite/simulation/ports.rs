@@ -18,6 +18,7 @@ use domain::secret::{CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
 use domain::testing::{ApiCall, FakeCluster, FakeDataPlane, Moment, StaticCredentials};
+use domain::workload::WorkloadSpec;
 use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
 
 use super::stage::zone_id;
@@ -155,10 +156,12 @@ impl Workloads for Port {
     async fn ensure(
         &self,
         gateway: &ObjectKey,
+        spec: &WorkloadSpec,
         tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
-        let made = self.0.around.workloads.ensure(gateway, tunnel, token);
+        let workloads = &self.0.around.workloads;
+        let made = workloads.ensure(gateway, spec, tunnel, token);
         let what = || format!("runs the proxy of {gateway}");
         self.0.port(what, made).await
     }

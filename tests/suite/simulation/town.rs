@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use domain::gateway::{
     AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind, Endpoint,
-    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, Listener, ParentRef,
+    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener, ParentRef,
     PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service, ServicePort,
 };
 use domain::snapshot::{ClusterSnapshot, Reading};
@@ -145,6 +145,7 @@ impl Town {
             class: CLASSES[0].to_owned(),
             listeners: vec![listener(dice)],
             parameters: None,
+            infrastructure: Infrastructure::default(),
             annotations: BTreeMap::new(),
             defects: Vec::new(),
         };

@@ -1,8 +1,8 @@
 //! Gateway and its listeners.
 
 use domain::gateway::{
-    AllowedKind, AllowedNamespaces, GATEWAY_GROUP, Gateway, LabelSelector, Listener, ListenerTls,
-    Protocol, RouteKind, SelectorRule,
+    AllowedKind, AllowedNamespaces, GATEWAY_GROUP, Gateway, Infrastructure, LabelSelector,
+    Listener, ListenerTls, Protocol, RouteKind, SelectorRule,
 };
 use domain::{ObjectKey, ObjectRef};
 
@@ -25,8 +25,9 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadErro
     let listeners = spec.listeners.iter().enumerate();
     let listeners =
         listeners.map(|(index, written)| listener(fields, &listener_field(index), written, &key));
-    let parameters = spec.infrastructure.and_then(|it| it.parameters_ref);
-    let parameters = parameters.map(|parameters| own_parameters(fields, &parameters, &key));
+    let infrastructure = spec.infrastructure.unwrap_or_default();
+    let parameters = infrastructure.parameters_ref.as_ref();
+    let parameters = parameters.map(|parameters| own_parameters(fields, parameters, &key));
     let mut gateway = Gateway {
         generation: header.metadata.generation,
         created: header.created(fields)?,
@@ -34,6 +35,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadErro
         class: spec.gateway_class_name,
         listeners: listeners.collect(),
         parameters,
+        infrastructure: Infrastructure {
+            labels: infrastructure.labels,
+            annotations: infrastructure.annotations,
+        },
         annotations: header.annotations(),
         defects: Vec::new(),
         key,

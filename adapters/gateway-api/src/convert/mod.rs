@@ -5,6 +5,7 @@ pub(crate) mod gateway_class;
 pub(crate) mod grpc_route;
 pub(crate) mod http_route;
 pub(crate) mod kubernetes;
+pub(crate) mod parameters;
 pub(crate) mod reference_grant;
 
 mod filters;

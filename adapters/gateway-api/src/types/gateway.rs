@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::{
     LabelSelector, LocalParametersReference, ParametersReference, SecretObjectReference, api_type,
 };
@@ -23,6 +25,8 @@ api_type! {
 api_type! {
     /// `Gateway.spec.infrastructure`.
     GatewayInfrastructure {
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
         parameters_ref: Option<LocalParametersReference>,
     }
 }

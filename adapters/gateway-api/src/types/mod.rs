@@ -8,6 +8,7 @@ mod gateway;
 mod grpc_route;
 mod http_route;
 mod kubernetes;
+mod parameters;
 mod reference_grant;
 mod shared;
 
@@ -15,6 +16,7 @@ pub(crate) use gateway::*;
 pub(crate) use grpc_route::*;
 pub(crate) use http_route::*;
 pub(crate) use kubernetes::*;
+pub(crate) use parameters::*;
 pub(crate) use reference_grant::*;
 pub(crate) use shared::*;
 

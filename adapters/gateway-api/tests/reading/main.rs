@@ -2,6 +2,7 @@
 
 mod gateways;
 mod objects;
+mod parameters;
 mod routes;
 
 use adapter_gateway_api::{Object, read};

@@ -4,8 +4,9 @@ use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
 use super::{Context, Verdict, dns};
 use crate::attachment::gateway::refused_listeners;
-use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind};
+use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind, listed};
 use crate::edge::{EdgeErrorKind, IngressOutcome};
+use crate::gateway::PARAMETERS_KIND;
 use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};
 
 /// The status of one Gateway.
@@ -40,6 +41,8 @@ pub(super) fn status(
         conditions.push(dns.condition(ConditionType::Dns, generation));
         conditions.push(ingress(&edge).condition(ConditionType::Ingress, generation));
     }
+    conditions
+        .extend(parameters(gateway).map(|v| v.condition(ConditionType::Parameters, generation)));
     GatewayStatus {
         addresses: edge.addresses(),
         conditions,
@@ -162,6 +165,30 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
             Verdict::new(Truth::Unknown, Reason::EdgeUnavailable, message)
         }
     }
+}
+
+/// Whether everything that the parameters say has its effect. What is wrong with them is told by Accepted.
+fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
+    let parameters = &gateway.parameters;
+    let key = parameters.named.as_ref()?;
+    let without_effect = parameters.without_effect.iter().map(ToString::to_string);
+    let without_effect = listed(without_effect);
+    Some(match (&gateway.refusal, without_effect.is_empty()) {
+        (Some(refusal), _) if refusal.reason == Reason::InvalidParameters => {
+            Verdict::refused(refusal)
+        }
+        (Some(refusal), _) if refusal.reason == Reason::Pending => Verdict::refused(refusal),
+        (_, false) => Verdict::new(
+            Truth::False,
+            Reason::UnsupportedValue,
+            format!("{PARAMETERS_KIND} {key}: {without_effect}"),
+        ),
+        (_, true) => Verdict::new(
+            Truth::True,
+            Reason::Accepted,
+            format!("{PARAMETERS_KIND} {key} is in force"),
+        ),
+    })
 }
 
 fn listener_conditions(

@@ -53,7 +53,9 @@ fn a_gateway_is_accepted_unless_its_class_or_a_field_of_its_own_forbids() {
         ),
         (
             "parameters of our kind",
-            cluster().with(good().parameters(object(OWN_GROUP, PARAMETERS_KIND, "shop/p"))),
+            cluster()
+                .with(good().parameters(object(OWN_GROUP, PARAMETERS_KIND, "shop/p")))
+                .with(parameters()),
             None,
         ),
         (

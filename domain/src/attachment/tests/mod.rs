@@ -6,6 +6,7 @@ mod fixtures;
 mod gateways;
 mod listeners;
 mod order;
+mod parameters;
 mod parents;
 mod status_of_gateways;
 mod status_of_routes;

@@ -111,6 +111,7 @@ fn programmed_needs_an_address_and_a_ready_replica() {
         workload: WorkloadStatus {
             ready: 0,
             problems: vec!["replica 0 cannot reach the edge".to_owned()],
+            ..WorkloadStatus::default()
         },
         ..serving(&[])
     };
@@ -118,6 +119,7 @@ fn programmed_needs_an_address_and_a_ready_replica() {
         workload: WorkloadStatus {
             ready: 1,
             problems: vec!["replica 1 starts".to_owned()],
+            ..WorkloadStatus::default()
         },
         ..serving(&[])
     };

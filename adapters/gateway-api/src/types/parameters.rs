@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::api_type;
+
+api_type! {
+    /// `CloudflareGatewayParameters.spec`.
+    ParametersSpec {
+        secret_ref: Option<LocalSecretReference>,
+        dns: Option<ParametersDns>,
+        tunnel: Option<ParametersTunnel>,
+    }
+}
+
+api_type! {
+    /// A Secret in the namespace of the object that names it.
+    LocalSecretReference {
+        name: String,
+    }
+}
+
+api_type! {
+    /// `spec.dns`.
+    ParametersDns {
+        enabled: Option<bool>,
+        zones: Option<Vec<ParametersZone>>,
+    }
+}
+
+api_type! {
+    /// One of `spec.dns.zones`.
+    ParametersZone {
+        name: String,
+    }
+}
+
+api_type! {
+    /// `spec.tunnel`. What is a bare value here is accepted and has no effect yet.
+    ParametersTunnel {
+        replicas: Option<Vec<ParametersReplica>>,
+        resources: Option<ResourceRequirements>,
+        min_ready_seconds: Option<i64>,
+        token: Option<ParametersToken>,
+        autoscaling: Option<Value>,
+        patches: Option<Value>,
+    }
+}
+
+api_type! {
+    /// One of `spec.tunnel.replicas`.
+    ParametersReplica {
+        name: String,
+        zone: Option<String>,
+        node_selector: BTreeMap<String, String>,
+        affinity: Option<Value>,
+    }
+}
+
+api_type! {
+    /// Compute resources of a container.
+    ResourceRequirements {
+        requests: BTreeMap<String, Value>,
+        limits: BTreeMap<String, Value>,
+    }
+}
+
+api_type! {
+    /// `spec.tunnel.token`.
+    ParametersToken {
+        rotation: Option<Value>,
+    }
+}

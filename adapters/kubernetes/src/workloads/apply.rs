@@ -1,0 +1,201 @@
+//! Makes an object be as desired, with the fewest writes, and never one that somebody else made.
+
+use std::fmt;
+
+use domain::ObjectKey;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::ObjectMeta;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::error::WorkloadError;
+use super::names::{hex, is_labelled};
+use super::objects::{Desired, Kind, Owner};
+
+/// Field manager of what is applied here. Other parts of the controller write as others.
+const FIELD_MANAGER: &str = "cloudflare-gateway-controller/workloads";
+
+/// Annotation with a hash of what was applied last, secrets left out: it tells that something is to be taken
+/// away again, which a look at the live object cannot.
+const APPLIED_ANNOTATION: &str = "cloudflare-gateway-controller.io/applied";
+
+/// Applies an object if it differs from what is there.
+pub(super) async fn apply(
+    api: &Api<DynamicObject>,
+    owner: &Owner,
+    desired: Desired,
+) -> Result<(), WorkloadError> {
+    let Desired {
+        kind,
+        name,
+        mut object,
+    } = desired;
+    let what = described(kind, &owner.gateway.namespace, &name);
+    let live = api.get_opt(&name).await;
+    let live = live.map_err(|error| WorkloadError::api("reading", &what, &error))?;
+    if let Some(live) = &live {
+        check_owner(&live.metadata, owner, &what)?;
+    }
+    let fingerprint = fingerprint(&object);
+    object["metadata"]["annotations"][APPLIED_ANNOTATION] = json!(fingerprint);
+    let mut params = PatchParams::apply(FIELD_MANAGER);
+    if let Some(live) = live {
+        // Another object of the name that came in between is refused by its UID.
+        object["metadata"]["uid"] = json!(live.metadata.uid);
+        let live = serde_json::to_value(live).unwrap_or_default();
+        if contains(&live, &object) {
+            return Ok(());
+        }
+        params = params.force();
+    }
+    // Without force, an object of the name that came in between keeps its fields.
+    let written = api.patch(&name, &params, &Patch::Apply(Body(object))).await;
+    match written {
+        Ok(_) => Ok(()),
+        Err(error) => Err(WorkloadError::api("applying", &what, &error)),
+    }
+}
+
+/// Deletes an object of a Gateway, whichever object of that Gateway's name it was; nobody else's.
+pub(super) async fn delete(
+    api: &Api<DynamicObject>,
+    gateway: &ObjectKey,
+    kind: Kind,
+    name: &str,
+) -> Result<(), WorkloadError> {
+    let what = described(kind, &gateway.namespace, name);
+    let live = api.get_metadata_opt(name).await;
+    let live = live.map_err(|error| WorkloadError::api("reading", &what, &error))?;
+    let Some(live) = live.filter(|live| is_of(&live.metadata, gateway)) else {
+        return Ok(());
+    };
+    let params = DeleteParams::background().preconditions(Preconditions {
+        uid: live.metadata.uid,
+        resource_version: None,
+    });
+    match api.delete(name, &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(WorkloadError::api("deleting", &what, &error)),
+    }
+}
+
+/// Whether an object was made for a Gateway of this name.
+pub(super) fn is_of(object: &ObjectMeta, gateway: &ObjectKey) -> bool {
+    is_labelled(object.labels.as_ref(), &gateway.name)
+        && owner_of(object).is_some_and(|owner| owner == *gateway)
+}
+
+/// The Gateway that controls an object.
+pub(super) fn owner_of(object: &ObjectMeta) -> Option<ObjectKey> {
+    let (gateway, _) = controller(object)?;
+    Some(ObjectKey::new(object.namespace.as_deref()?, gateway))
+}
+
+/// Name and UID of the Gateway that controls an object.
+fn controller(object: &ObjectMeta) -> Option<(&str, &str)> {
+    let mut owners = object.owner_references.iter().flatten();
+    owners
+        .find(|owner| {
+            owner.controller == Some(true)
+                && owner.kind == "Gateway"
+                && owner.api_version.starts_with("gateway.networking.k8s.io/")
+        })
+        .map(|owner| (owner.name.as_str(), owner.uid.as_str()))
+}
+
+fn check_owner(live: &ObjectMeta, owner: &Owner, what: &str) -> Result<(), WorkloadError> {
+    if !is_of(live, &owner.gateway) {
+        return Err(WorkloadError::Foreign(what.to_owned()));
+    }
+    let is_same = controller(live).is_some_and(|(_, uid)| uid == owner.uid);
+    if !is_same || live.deletion_timestamp.is_some() {
+        return Err(WorkloadError::Going(what.to_owned()));
+    }
+    Ok(())
+}
+
+fn described(kind: Kind, namespace: &str, name: &str) -> String {
+    format!("{} {namespace}/{name}", kind.resource().kind)
+}
+
+fn fingerprint(object: &Value) -> String {
+    let mut public = object.clone();
+    if let Some(fields) = public.as_object_mut() {
+        fields.remove("data");
+    }
+    hex(&Sha256::digest(public.to_string().as_bytes())[..16])
+}
+
+/// Whether a live object has all that is desired. Lists are compared without their order, because others may
+/// add to them. Resources are left to the fingerprint: the API server writes quantities in its own way.
+fn contains(live: &Value, desired: &Value) -> bool {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, desired)| {
+            key == "resources"
+                || match live.get(key) {
+                    Some(live) => contains(live, desired),
+                    // The API server leaves empty fields out.
+                    None => is_empty(desired),
+                }
+        }),
+        (Value::Array(live), Value::Array(desired)) => desired
+            .iter()
+            .all(|desired| live.iter().any(|live| contains(live, desired))),
+        (live, desired) => live == desired,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+        _ => false,
+    }
+}
+
+/// What is sent. It may hold secrets, so it cannot be printed.
+#[derive(Serialize)]
+struct Body(Value);
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_object_may_have_more_than_is_desired_but_not_less() {
+        let table = [
+            (json!({"a": 1, "b": 2}), json!({"a": 1}), true),
+            (json!({"a": 1}), json!({"a": 2}), false),
+            (json!({}), json!({"a": 1}), false),
+            (json!({}), json!({"a": {}, "b": [], "c": 0}), true),
+            (json!([{"n": 2}, {"n": 1, "m": 0}]), json!([{"n": 1}]), true),
+            (json!([{"n": 2}]), json!([{"n": 1}]), false),
+            (
+                json!({"resources": {"cpu": "1"}}),
+                json!({"resources": {"cpu": "1000m"}}),
+                true,
+            ),
+        ];
+        for (live, desired, expected) in table {
+            assert_eq!(contains(&live, &desired), expected, "{live} {desired}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_nothing_of_a_secret() {
+        let one = json!({"kind": "Secret", "data": {"t": "b25l"}});
+        let other = json!({"kind": "Secret", "data": {"t": "b3RoZXI="}});
+        assert_eq!(fingerprint(&one), fingerprint(&other));
+        let labelled = json!({"kind": "Secret", "metadata": {"labels": {"a": "b"}}});
+        assert_ne!(fingerprint(&one), fingerprint(&labelled));
+    }
+}

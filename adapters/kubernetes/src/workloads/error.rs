@@ -1,0 +1,51 @@
+//! Why a proxy could not be made to run or to stop.
+
+use domain::ports::PortError;
+
+/// Why a proxy could not be made to run or to stop. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum WorkloadError {
+    /// An object has the name of one of ours and is not ours.
+    #[error("{0} exists and was made by somebody else, so it is left alone; rename or remove it")]
+    Foreign(String),
+    /// An object is being deleted, or belongs to an earlier Gateway of the same name, with which it goes.
+    #[error("{0} is still being removed; it is made anew once it is gone")]
+    Going(String),
+    /// The Gateway itself is not there.
+    #[error("Gateway {0} does not exist any more")]
+    NoGateway(String),
+    /// The controller has no certificate authority yet.
+    #[error("the controller's certificate authority is not there yet")]
+    NoAuthority,
+    /// Pods were told to stop and have not yet.
+    #[error("waiting for {0} to finish its requests and stop")]
+    Stopping(String),
+    /// The API server refused or did not answer.
+    #[error("{doing}: {problem}")]
+    Api {
+        /// What was being done, with the object.
+        doing: String,
+        /// What the API server said.
+        problem: String,
+    },
+}
+
+impl WorkloadError {
+    /// A call that failed.
+    pub(super) fn api(doing: &str, what: &str, error: &kube::Error) -> Self {
+        let problem = match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        };
+        Self::Api {
+            doing: format!("{doing} {what}"),
+            problem,
+        }
+    }
+}
+
+impl From<WorkloadError> for PortError {
+    fn from(error: WorkloadError) -> Self {
+        Self(error.to_string())
+    }
+}

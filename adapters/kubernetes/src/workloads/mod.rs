@@ -1,0 +1,219 @@
+//! Proxies as Deployments: for each Gateway, in its namespace, a Deployment (or one for each named replica),
+//! a ServiceAccount, a Secret and a PodDisruptionBudget.
+//!
+//! - `names`: what they are called and labelled; `objects`, `pod`: what they look like.
+//! - `apply`: how they are written, and whose they must be; `stop`: how they go.
+//! - `view`, `status`: how they are doing.
+//!
+//! The Secret holds the tunnel's token and the public part of the controller's certificate authority as
+//! files. A new token of the same tunnel, and a new authority, are taken from there by the running proxies: no
+//! pod is replaced for them. A new tunnel replaces the pods. A changed authority is written when a Gateway is
+//! next made to run, so an old one must hold for longer than the time between two resyncs.
+
+mod apply;
+mod error;
+mod names;
+mod objects;
+mod pod;
+mod status;
+mod stop;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ports::{PortError, WorkloadStatus, Workloads};
+use domain::secret::ConnectorToken;
+use domain::workload::WorkloadSpec;
+use domain::{ObjectKey, TunnelId};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind, ObjectMeta};
+use kube::{Client, ResourceExt};
+use tokio::sync::{Notify, watch};
+
+use self::error::WorkloadError;
+use self::objects::{Blueprint, Kind, Owner};
+use self::view::View;
+
+pub use self::names::{GATEWAY_NAME_LABEL, object_name};
+
+/// What all proxies have in common.
+#[derive(Debug, Clone)]
+pub struct WorkloadOptions {
+    /// Image of the pods; its entrypoint is `cfgw`.
+    pub image: String,
+    /// Names of the pull secrets, which must be in the namespaces of the Gateways.
+    pub image_pull_secrets: Vec<String>,
+    /// Namespace of the controller.
+    pub controller_namespace: String,
+    /// `host:port` of the controller's Service.
+    pub stream_address: String,
+    /// Audience of the tokens that say whose proxy it is.
+    pub stream_audience: String,
+    /// The controller's certificate authority: one or more certificates as PEM; empty until there is one.
+    pub authority: watch::Receiver<String>,
+    /// Root certificates of the edge as PEM, where the usual ones do not do.
+    pub edge_roots: Option<String>,
+    /// Settings that are passed on to proxies (`CFGW_TUNNEL__…`, `CFGW_LOG__…`). Nothing secret: they can be
+    /// read in the Deployment.
+    pub proxy_environment: BTreeMap<String, String>,
+    /// How long requests in flight may go on after the order to stop (`tunnel.grace_period`).
+    pub drain: Duration,
+    /// Notified when anything changes that [`Workloads::status`] tells of.
+    pub changed: Arc<Notify>,
+}
+
+/// Runs proxies as Deployments.
+pub struct Deployments {
+    client: Client,
+    options: WorkloadOptions,
+    view: View,
+}
+
+impl Deployments {
+    /// Watches what runs already. Must be called within a tokio runtime.
+    pub fn new(client: Client, options: WorkloadOptions) -> Arc<Self> {
+        let view = View::open(&client, &options.changed);
+        Arc::new(Self {
+            client,
+            options,
+            view,
+        })
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+
+    /// The Gateway as the owner of what is made for it.
+    async fn owner(&self, gateway: &ObjectKey) -> Result<Owner, WorkloadError> {
+        let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "Gateway");
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &gateway.namespace, &resource);
+        let found = api.get_metadata_opt(&gateway.name).await;
+        let found = found.map_err(|error| {
+            WorkloadError::api("reading", &format!("Gateway {gateway}"), &error)
+        })?;
+        let uid = found.and_then(|found| found.metadata.uid);
+        let uid = uid.ok_or_else(|| WorkloadError::NoGateway(gateway.to_string()))?;
+        Ok(Owner {
+            gateway: gateway.clone(),
+            uid,
+        })
+    }
+
+    /// Deployments that were made for a Gateway.
+    async fn deployments_of(&self, gateway: &ObjectKey) -> Result<Vec<Deployment>, WorkloadError> {
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &gateway.namespace);
+        let selected = ListParams::default().labels(&names::selector_of(&gateway.name));
+        let found = api.list(&selected).await.map_err(|error| {
+            WorkloadError::api("listing", &format!("Deployments of {gateway}"), &error)
+        })?;
+        let ours = found.items.into_iter();
+        Ok(ours
+            .filter(|found| apply::is_of(&found.metadata, gateway))
+            .collect())
+    }
+
+    async fn run(
+        &self,
+        gateway: &ObjectKey,
+        spec: &WorkloadSpec,
+        tunnel: TunnelId,
+        token: &ConnectorToken,
+    ) -> Result<WorkloadStatus, WorkloadError> {
+        let authority = self.options.authority.borrow().clone();
+        if authority.is_empty() {
+            return Err(WorkloadError::NoAuthority);
+        }
+        let owner = self.owner(gateway).await?;
+        let blueprint = Blueprint {
+            options: &self.options,
+            owner: &owner,
+            spec,
+            tunnel,
+            token,
+            authority: &authority,
+        };
+        let mut wanted = BTreeSet::new();
+        for desired in blueprint.objects() {
+            if desired.kind == Kind::Deployment {
+                wanted.insert(desired.name.clone());
+            }
+            let api = self.api(desired.kind, &gateway.namespace);
+            apply::apply(&api, &owner, desired).await?;
+        }
+        let unfinished = !self.retire(gateway, &wanted).await?;
+        Ok(WorkloadStatus {
+            unfinished,
+            ..self.view.status(gateway)
+        })
+    }
+
+    /// Removes Deployments that are not wanted any more, once those that are wanted serve. Whether all are gone.
+    async fn retire(
+        &self,
+        gateway: &ObjectKey,
+        wanted: &BTreeSet<String>,
+    ) -> Result<bool, WorkloadError> {
+        let found = self.deployments_of(gateway).await?;
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = found
+            .iter()
+            .partition(|found| wanted.contains(&found.name_any()));
+        if unwanted.is_empty() {
+            return Ok(true);
+        }
+        if !wanted.iter().all(|deployment| is_ready(deployment)) {
+            return Ok(false);
+        }
+        let api = self.api(Kind::Deployment, &gateway.namespace);
+        for deployment in unwanted {
+            let name = deployment.name_any();
+            apply::delete(&api, gateway, Kind::Deployment, &name).await?;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a Deployment serves, in the shape that was applied last.
+fn is_ready(deployment: &Deployment) -> bool {
+    let status = deployment.status.as_ref();
+    let seen = status.and_then(|status| status.observed_generation);
+    let ready = status.and_then(|status| status.ready_replicas);
+    seen >= deployment.metadata.generation && ready.unwrap_or(0) > 0
+}
+
+#[async_trait]
+impl Workloads for Deployments {
+    async fn ensure(
+        &self,
+        gateway: &ObjectKey,
+        spec: &WorkloadSpec,
+        tunnel: TunnelId,
+        token: &ConnectorToken,
+    ) -> Result<WorkloadStatus, PortError> {
+        Ok(self.run(gateway, spec, tunnel, token).await?)
+    }
+
+    async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        Ok(self.remove_all(gateway).await?)
+    }
+
+    async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        self.view.status(gateway)
+    }
+
+    async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        let api: Api<Deployment> = Api::all(self.client.clone());
+        let selected = ListParams::default().labels(&names::selector_of_all());
+        let found = api.list_metadata(&selected).await;
+        let found = found.map_err(|error| WorkloadError::api("listing", "Deployments", &error))?;
+        let owner = |metadata: &ObjectMeta| apply::owner_of(metadata);
+        let owners = found.items.iter();
+        Ok(owners.filter_map(|found| owner(&found.metadata)).collect())
+    }
+}

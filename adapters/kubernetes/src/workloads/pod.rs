@@ -1,0 +1,179 @@
+//! The pod of a proxy: no permission in the cluster, nothing writable but its state, secrets in files only.
+
+use std::collections::BTreeMap;
+
+use domain::workload::Replica;
+use serde_json::{Value, json};
+
+use super::names;
+use super::objects::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, TOKEN_FILE};
+
+/// The tunnel that a pod was made for: another tunnel needs other pods. Another token of the same tunnel does
+/// not, the proxy takes it from its file.
+pub(super) const TUNNEL_ANNOTATION: &str = "cloudflare-gateway-controller.io/tunnel";
+
+/// Name of the container.
+pub(super) const CONTAINER: &str = "proxy";
+
+const ADMIN_PORT: u16 = 8081;
+
+/// User and group; a number, because the kubelet cannot tell from a name that it is not root.
+const USER: u32 = 65532;
+
+/// Folder of the Gateway's Secret.
+const ACCESS: &str = "/etc/cfgw";
+
+/// Folder of the token that says whose proxy this is.
+const IDENTITY: &str = "/var/run/secrets/cfgw";
+
+/// Folder of the last routes: it outlives the container, not the pod.
+const STATE: &str = "/var/lib/cfgw";
+
+/// How long a token that says whose proxy this is holds; the kubelet renews it in time.
+const IDENTITY_SECONDS: u32 = 3600;
+
+/// What a proxy needs to stop, once its requests are done or given up.
+const STOP_SECONDS: u64 = 15;
+
+/// `spec` of the pod.
+pub(super) fn spec(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Value {
+    let options = blueprint.options;
+    let gateway = &blueprint.owner.gateway.name;
+    let mut spec = json!({
+        "serviceAccountName": names::object_name(gateway),
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": options.drain.as_secs() + STOP_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": spread(gateway),
+        "containers": [container(blueprint)],
+        "volumes": volumes(blueprint),
+    });
+    if !options.image_pull_secrets.is_empty() {
+        let secrets = options.image_pull_secrets.iter();
+        spec["imagePullSecrets"] = secrets.map(|name| json!({ "name": name })).collect();
+    }
+    let nodes = replica.map(node_selector).unwrap_or_default();
+    if !nodes.is_empty() {
+        spec["nodeSelector"] = json!(nodes);
+    }
+    spec
+}
+
+/// Over zones and nodes as far as there are any.
+fn spread(gateway: &str) -> Value {
+    let over = |key: &str| {
+        json!({
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": names::pod_labels(gateway)},
+        })
+    };
+    json!([
+        over("topology.kubernetes.io/zone"),
+        over("kubernetes.io/hostname")
+    ])
+}
+
+fn node_selector(replica: &Replica) -> BTreeMap<String, String> {
+    let mut nodes = replica.node_selector.clone();
+    if let Some(zone) = &replica.zone {
+        nodes.insert("topology.kubernetes.io/zone".to_owned(), zone.clone());
+    }
+    nodes
+}
+
+fn container(blueprint: &Blueprint<'_>) -> Value {
+    let resources = &blueprint.spec.resources;
+    json!({
+        "name": CONTAINER,
+        "image": blueprint.options.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["proxy"],
+        "env": environment(blueprint),
+        "ports": [{"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"}],
+        "resources": {"requests": resources.requests, "limits": resources.limits},
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "startupProbe": probe("/healthz", 1, 60),
+        "livenessProbe": probe("/healthz", 10, 6),
+        "readinessProbe": probe("/readyz", 2, 2),
+        "volumeMounts": [
+            {"name": "access", "mountPath": ACCESS, "readOnly": true},
+            {"name": "identity", "mountPath": IDENTITY, "readOnly": true},
+            {"name": "state", "mountPath": STATE},
+        ],
+    })
+}
+
+/// `/healthz` tells that the process works, whatever the edge does, so an outage of the edge restarts nothing;
+/// `/readyz` tells that it has its routes and a connection to the edge.
+fn probe(path: &str, period: u32, failures: u32) -> Value {
+    json!({
+        "httpGet": {"path": path, "port": "admin"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    })
+}
+
+/// What is passed on, and over it what only we know.
+fn environment(blueprint: &Blueprint<'_>) -> Vec<Value> {
+    let options = blueprint.options;
+    let mut settings = options.proxy_environment.clone();
+    let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
+    set("CFGW_ADMIN__LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
+    set("CFGW_CONTROLLER__ADDRESS", options.stream_address.clone());
+    set(
+        "CFGW_CONTROLLER__CA_FILE",
+        format!("{ACCESS}/{AUTHORITY_FILE}"),
+    );
+    set("CFGW_CONTROLLER__TOKEN_FILE", format!("{IDENTITY}/token"));
+    set("CFGW_STATE_DIR", STATE.to_owned());
+    set("CFGW_TOKEN_FILE", format!("{ACCESS}/{TOKEN_FILE}"));
+    if options.edge_roots.is_some() {
+        set(
+            "CFGW_TUNNEL__CA_FILE",
+            format!("{ACCESS}/{EDGE_ROOTS_FILE}"),
+        );
+    }
+    let settings = settings.iter().filter(|(_, value)| !value.is_empty());
+    let mut variables: Vec<Value> = settings
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    variables.push(json!({
+        "name": "CFGW_REPLICA",
+        "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
+    }));
+    variables
+}
+
+fn volumes(blueprint: &Blueprint<'_>) -> Value {
+    // Readable by the group that `fsGroup` gives the pod.
+    let mode = 0o440;
+    json!([
+        {"name": "access", "secret": {
+            "secretName": names::object_name(&blueprint.owner.gateway.name),
+            "defaultMode": mode,
+        }},
+        {"name": "identity", "projected": {
+            "defaultMode": mode,
+            "sources": [{"serviceAccountToken": {
+                "audience": blueprint.options.stream_audience,
+                "expirationSeconds": IDENTITY_SECONDS,
+                "path": "token",
+            }}],
+        }},
+        {"name": "state", "emptyDir": {}},
+    ])
+}

@@ -1,0 +1,76 @@
+//! How the proxies of a Gateway go.
+
+use std::time::Duration;
+
+use domain::ObjectKey;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use tokio::time::Instant;
+
+use super::apply::delete;
+use super::error::WorkloadError;
+use super::objects::Kind;
+use super::{Deployments, names};
+
+/// How long one call waits for pods to stop. The caller has other Gateways to look after and calls again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// After this time past the moment at which it should be gone, a pod is on a node that is lost. Nothing tells
+/// when such a node comes back, so it is not waited for.
+const LOST_AFTER: Duration = Duration::from_secs(30);
+
+impl Deployments {
+    /// Deployments first; the rest once no pod is left that could use it.
+    pub(super) async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), WorkloadError> {
+        let api = self.api(Kind::Deployment, &gateway.namespace);
+        for deployment in self.deployments_of(gateway).await? {
+            let name = deployment.name_any();
+            delete(&api, gateway, Kind::Deployment, &name).await?;
+        }
+        self.pods_are_gone(gateway).await?;
+        let name = names::object_name(&gateway.name);
+        for kind in [
+            Kind::PodDisruptionBudget,
+            Kind::Secret,
+            Kind::ServiceAccount,
+        ] {
+            let api = self.api(kind, &gateway.namespace);
+            delete(&api, gateway, kind, &name).await?;
+        }
+        Ok(())
+    }
+
+    async fn pods_are_gone(&self, gateway: &ObjectKey) -> Result<(), WorkloadError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &gateway.namespace);
+        let selected = ListParams::default().labels(&names::selector_of(&gateway.name));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = api.list(&selected).await.map_err(|error| {
+                WorkloadError::api("listing", &format!("pods of {gateway}"), &error)
+            })?;
+            let Some(pod) = found.items.iter().find(|pod| !is_over(pod)) else {
+                return Ok(());
+            };
+            if Instant::now() >= deadline {
+                let pod = format!("pod {}/{}", gateway.namespace, pod.name_any());
+                return Err(WorkloadError::Stopping(pod));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Whether nothing runs in a pod any more, or nothing that could still be told to stop.
+fn is_over(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let due = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+    matches!(phase, Some("Succeeded" | "Failed"))
+        || due.is_some_and(|due| due + LOST_AFTER < Timestamp::now())
+}

@@ -1,0 +1,84 @@
+//! Deployments and pods of proxies as they are now, watched.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use domain::ObjectKey;
+use domain::ports::WorkloadStatus;
+use futures_util::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::names::{is_labelled, selector_of_all};
+use super::status::describe;
+
+/// What is seen of the proxies of all Gateways. The watches end when it is dropped.
+pub(super) struct View {
+    deployments: Store<Deployment>,
+    pods: Store<Pod>,
+    _watches: JoinSet<()>,
+}
+
+impl View {
+    /// Watches, and says so when anything has changed.
+    pub(super) fn open(client: &Client, changed: &Arc<Notify>) -> Self {
+        let mut watches = JoinSet::new();
+        Self {
+            deployments: follow(Api::all(client.clone()), changed.clone(), &mut watches),
+            pods: follow(Api::all(client.clone()), changed.clone(), &mut watches),
+            _watches: watches,
+        }
+    }
+
+    /// How the proxies of a Gateway are doing.
+    pub(super) fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        let deployments = of(&self.deployments, gateway);
+        let pods = of(&self.pods, gateway);
+        describe(
+            deployments.iter().map(AsRef::as_ref),
+            pods.iter().map(AsRef::as_ref),
+        )
+    }
+}
+
+fn of<K>(store: &Store<K>, gateway: &ObjectKey) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.state_filter(|object| {
+        let metadata = object.meta();
+        metadata.namespace.as_deref() == Some(gateway.namespace.as_str())
+            && is_labelled(metadata.labels.as_ref(), &gateway.name)
+    })
+}
+
+fn follow<K>(api: Api<K>, changed: Arc<Notify>, watches: &mut JoinSet<()>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash,
+{
+    let (reader, writer) = reflector::store();
+    let config = watcher::Config::default().labels(&selector_of_all());
+    watches.spawn(async move {
+        let events = watcher(api, config)
+            .default_backoff()
+            .modify(|object| object.meta_mut().managed_fields = None)
+            .reflect(writer);
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::InitApply(_) | watcher::Event::Init) => {}
+                Ok(_) => changed.notify_one(),
+                Err(error) => tracing::debug!(%error, "the watch of proxies starts again"),
+            }
+        }
+    });
+    reader
+}

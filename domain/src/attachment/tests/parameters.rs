@@ -1,0 +1,297 @@
+use super::fixtures::*;
+use crate::attachment::{
+    GatewayDefaults, GatewayFacts, all_credentials_references, credentials_reference, report,
+    resolve,
+};
+use crate::edge::DnsPolicy;
+use crate::gateway::{
+    CONTROLLER_NAME, DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
+};
+use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
+use crate::workload::{Replica, Replicas, Resources, WorkloadSpec};
+
+fn naming() -> Gateway {
+    let target = object(OWN_GROUP, PARAMETERS_KIND, "shop/p");
+    gateway(EDGE).listening(https("web")).parameters(target)
+}
+
+fn with(parameters: GatewayParameters) -> ClusterSnapshot {
+    cluster().with(naming()).with(parameters)
+}
+
+fn flawed(field: &str, kind: DefectKind) -> GatewayParameters {
+    GatewayParameters {
+        defects: vec![defect(field, kind)],
+        ..parameters()
+    }
+}
+
+fn own_secret() -> GatewayParameters {
+    GatewayParameters {
+        credentials: Some(object("", "Secret", "shop/cf")),
+        ..parameters()
+    }
+}
+
+fn refusal(cluster: &ClusterSnapshot) -> Option<(Reason, String)> {
+    let refusal = resolved(cluster).gateway(EDGE).refusal.clone();
+    refusal.map(|refusal| (refusal.reason, refusal.message))
+}
+
+#[test]
+fn parameters_refuse_a_gateway_only_where_they_are_missing_or_wrong() {
+    let mut unread = cluster().with(naming());
+    unread.parameters = Reading::Unknown("timeout".into());
+    let mut unknown_kind = cluster().with(naming());
+    unknown_kind.parameters = Reading::Absent;
+    let mut in_part = cluster().with(naming());
+    in_part.incomplete = Some("a.yaml is malformed".into());
+    let invalid = |words: Words| Some((Reason::InvalidParameters, words));
+    let table: Vec<(&str, ClusterSnapshot, Expected)> = vec![
+        ("they say nothing", with(parameters()), None),
+        (
+            "they are not there",
+            cluster().with(naming()),
+            invalid(&[
+                "Gateway shop/edge",
+                "spec.infrastructure.parametersRef",
+                "CloudflareGatewayParameters shop/p does not exist",
+            ]),
+        ),
+        (
+            "those of that name are in another namespace",
+            with(GatewayParameters {
+                key: key("infra/p"),
+                ..parameters()
+            }),
+            invalid(&["shop/p does not exist"]),
+        ),
+        (
+            "their kind is not installed",
+            unknown_kind,
+            invalid(&["install its CRD"]),
+        ),
+        (
+            "they could not be read",
+            unread,
+            Some((Reason::Pending, &["shop/p", "timeout"])),
+        ),
+        (
+            "they may be in what could not be read",
+            in_part,
+            Some((Reason::Pending, &["a.yaml"])),
+        ),
+        (
+            "a field is wrong",
+            with(flawed("spec.dns.zones[0].name", DefectKind::Invalid)),
+            invalid(&["shop/p", "spec.dns.zones[0].name"]),
+        ),
+        (
+            "a field has no effect",
+            with(flawed("spec.tunnel.autoscaling", DefectKind::Unsupported)),
+            None,
+        ),
+        ("their Secret is not read yet", with(own_secret()), None),
+        (
+            "their Secret is not there",
+            with(own_secret()).secret_reading("shop/cf", Reading::Absent),
+            invalid(&["spec.secretRef", "Secret shop/cf does not exist"]),
+        ),
+        (
+            "their Secret has both keys",
+            with(own_secret()).secret("shop/cf", &CREDENTIAL_KEYS),
+            None,
+        ),
+    ];
+    for (given, cluster, expected) in table {
+        assert_verdict(given, refusal(&cluster), expected);
+    }
+}
+
+#[test]
+fn a_condition_says_whether_every_field_has_its_effect() {
+    let plain = || cluster().with(gateway(EDGE).listening(https("web")));
+    let table = [
+        ("no parameters", plain(), None),
+        (
+            "all in force",
+            with(parameters()),
+            Some((Truth::True, Reason::Accepted, "shop/p is in force")),
+        ),
+        (
+            "one without effect",
+            with(flawed("spec.tunnel.patches", DefectKind::Unsupported)),
+            Some((
+                Truth::False,
+                Reason::UnsupportedValue,
+                "spec.tunnel.patches",
+            )),
+        ),
+        (
+            "missing",
+            cluster().with(naming()),
+            Some((Truth::False, Reason::InvalidParameters, "does not exist")),
+        ),
+    ];
+    for (given, cluster, expected) in table {
+        let updates = report(&resolved(&cluster), &facts(GatewayFacts::default()));
+        let told = updates.into_iter().find_map(|update| match update {
+            StatusUpdate::Gateway { status, .. } => status
+                .conditions
+                .into_iter()
+                .find(|condition| condition.kind == ConditionType::Parameters),
+            _ => None,
+        });
+        let verdict = told.as_ref().map(|told| (told.truth, told.reason));
+        let as_expected = expected.map(|(truth, reason, _)| (truth, reason));
+        assert_eq!(verdict, as_expected, "{given}: {told:?}");
+        if let (Some(told), Some((_, _, word))) = (told, expected) {
+            assert!(told.message.contains(word), "{given}: {}", told.message);
+        }
+    }
+}
+
+#[test]
+fn dns_follows_the_parameters_and_else_the_default() {
+    let zones = || DnsPolicy::Below(vec![host("example.com")]);
+    let saying = |dns| {
+        with(GatewayParameters {
+            dns,
+            ..parameters()
+        })
+    };
+    let plain = || cluster().with(gateway(EDGE).listening(https("web")));
+    let table = [
+        ("nothing said", plain(), DnsPolicy::All, DnsPolicy::All),
+        ("off by default", plain(), DnsPolicy::Off, DnsPolicy::Off),
+        (
+            "parameters without it",
+            saying(None),
+            DnsPolicy::Off,
+            DnsPolicy::Off,
+        ),
+        (
+            "zones",
+            saying(Some(zones())),
+            DnsPolicy::Off,
+            DnsPolicy::Below(vec![host("example.com")]),
+        ),
+        (
+            "on where the default is off",
+            saying(Some(DnsPolicy::All)),
+            DnsPolicy::Off,
+            DnsPolicy::All,
+        ),
+        (
+            "off where the default is on",
+            saying(Some(DnsPolicy::Off)),
+            DnsPolicy::All,
+            DnsPolicy::Off,
+        ),
+    ];
+    for (given, cluster, default, expected) in table {
+        let defaults = GatewayDefaults { dns: default };
+        let resolution = resolve(&cluster, CONTROLLER_NAME, &defaults);
+        assert_eq!(resolution.gateway(EDGE).parameters.dns, expected, "{given}");
+    }
+}
+
+#[test]
+fn proxies_run_as_the_parameters_and_the_infrastructure_of_the_gateway_say() {
+    let east = Replica {
+        name: "east".into(),
+        zone: Some("us-east-1a".into()),
+        ..Replica::default()
+    };
+    let resources = Resources {
+        requests: [("cpu".to_owned(), "1".to_owned())].into(),
+        limits: [].into(),
+    };
+    let mut labelled = gateway(EDGE).listening(https("web"));
+    let label = ("team".to_owned(), "shop".to_owned());
+    labelled.infrastructure.labels.extend([label.clone()]);
+    let default = WorkloadSpec::default;
+    let table: Vec<(&str, ClusterSnapshot, WorkloadSpec)> = vec![
+        (
+            "nothing said: two alike",
+            with(parameters()),
+            WorkloadSpec {
+                replicas: Replicas::Alike(2),
+                ..default()
+            },
+        ),
+        (
+            "a name",
+            with(GatewayParameters {
+                replicas: Some(vec![east.clone()]),
+                ..parameters()
+            }),
+            WorkloadSpec {
+                replicas: Replicas::Named(vec![east]),
+                ..default()
+            },
+        ),
+        (
+            "no replica wanted",
+            with(GatewayParameters {
+                replicas: Some(vec![]),
+                ..parameters()
+            }),
+            WorkloadSpec {
+                replicas: Replicas::Named(vec![]),
+                ..default()
+            },
+        ),
+        (
+            "resources replace all of the default's",
+            with(GatewayParameters {
+                resources: Some(resources.clone()),
+                min_ready_seconds: Some(5),
+                ..parameters()
+            }),
+            WorkloadSpec {
+                resources,
+                min_ready_seconds: 5,
+                ..default()
+            },
+        ),
+        ("a label", cluster().with(labelled), {
+            let mut spec = default();
+            spec.infrastructure.labels.extend([label]);
+            spec
+        }),
+    ];
+    for (given, cluster, expected) in table {
+        let resolution = resolved(&cluster);
+        let found = &resolution.gateway(EDGE).parameters.workload;
+        assert_eq!(found, &expected, "{given}");
+    }
+}
+
+#[test]
+fn credentials_of_the_parameters_come_before_those_of_the_class() {
+    let class = class().credentials(object("", "Secret", "infra/cf"));
+    let of_class = object("", "Secret", "infra/cf");
+    let own = object("", "Secret", "shop/cf");
+    let both = empty_cluster()
+        .with(class.clone())
+        .with(naming())
+        .with(own_secret());
+    assert_eq!(credentials_reference(&both, &key(EDGE)), Ok(own.clone()));
+    let followed = resolved(&both).referenced_secrets();
+    assert_eq!(followed, [of_class.clone(), own.clone()].into());
+    let all = all_credentials_references(&both, CONTROLLER_NAME);
+    assert_eq!(all, [of_class.clone(), own].into());
+
+    let silent = empty_cluster()
+        .with(class.clone())
+        .with(naming())
+        .with(parameters());
+    assert_eq!(credentials_reference(&silent, &key(EDGE)), Ok(of_class));
+
+    // The class's account may be another one: nothing is done with it on a guess.
+    let missing = empty_cluster().with(class).with(naming());
+    let defect = credentials_reference(&missing, &key(EDGE)).expect_err("nothing to go by");
+    assert_eq!(defect.field, "spec.infrastructure.parametersRef");
+}
