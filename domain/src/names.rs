@@ -23,6 +23,11 @@ pub struct MalformedName {
 /// Rules: Gateway API `Hostname` (RFC 1123 without a port or an address; a wildcard label only as the
 /// whole first label). A wildcard covers one or more labels, never the apex.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct Hostname(String);
 
 impl Hostname {
@@ -136,8 +141,22 @@ impl FromStr for Hostname {
     }
 }
 
+impl TryFrom<String> for Hostname {
+    type Error = MalformedName;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Hostname> for String {
+    fn from(hostname: Hostname) -> Self {
+        hostname.0
+    }
+}
+
 /// Namespace and name of an object whose kind is known from where the key stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ObjectKey {
     /// Never empty: an object without one is read as being in `default`.
     pub namespace: String,
@@ -305,4 +324,5 @@ impl fmt::Display for InstallationName {
 /// A moment in whole seconds since the Unix epoch, as Kubernetes writes them. The domain compares
 /// moments, it never asks for the present one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub i64);

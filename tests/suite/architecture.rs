@@ -44,6 +44,8 @@ const DOMAIN_MAY_USE: &[&str] = &[
     "hmac",
     "regex",
     "secrecy",
+    // Only with feature `serde`: the written form of route tables, derived where the values are.
+    "serde",
     "sha2",
     "thiserror",
 ];

@@ -75,6 +75,11 @@ pub struct Endpoint {
 
 /// Address of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum EndpointHost {
     /// IPv4 or IPv6.
     Address(IpAddr),

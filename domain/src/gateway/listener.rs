@@ -28,6 +28,11 @@ pub struct Listener {
 
 /// `listener.protocol`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Protocol {
     /// Clear text at the edge.
     Http,

@@ -6,6 +6,11 @@ use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
 /// Kinds of route that we serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum RouteKind {
     /// HTTPRoute.
     Http,
@@ -70,6 +75,7 @@ pub struct Rule {
 
 /// One of `rule.matches`: all parts must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RouteMatch {
     /// How the path must look.
     pub path: PathMatch,
@@ -83,6 +89,11 @@ pub struct RouteMatch {
 
 /// `match.path`. Values start with `/` (but for a regular expression); a defect otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum PathMatch {
     /// The whole path.
     Exact(String),
@@ -94,6 +105,7 @@ pub enum PathMatch {
 
 /// One of `match.headers`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeaderMatch {
     /// Lower case.
     pub name: String,
@@ -103,6 +115,7 @@ pub struct HeaderMatch {
 
 /// One of `match.queryParams`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct QueryMatch {
     /// Case-sensitive.
     pub name: String,
@@ -112,6 +125,11 @@ pub struct QueryMatch {
 
 /// How a text must look.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum TextMatch {
     /// Equal, byte by byte.
     Exact(String),
@@ -121,6 +139,11 @@ pub enum TextMatch {
 
 /// One of `filters` that we serve; any other is a defect of the route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Filter {
     /// RequestHeaderModifier.
     RequestHeaders(HeaderModifier),
@@ -130,6 +153,7 @@ pub enum Filter {
 
 /// Sets, adds and removes headers, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeaderModifier {
     /// Name (lower case) and value; replaces what is there.
     pub set: Vec<(String, String)>,
@@ -141,6 +165,7 @@ pub struct HeaderModifier {
 
 /// RequestRedirect: `None` keeps what the request had.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Redirect {
     /// `http` or `https`.
     pub scheme: Option<String>,
@@ -156,6 +181,11 @@ pub struct Redirect {
 
 /// Rewriting of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum HttpPathModifier {
     /// The whole path.
     Full(String),

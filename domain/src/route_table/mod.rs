@@ -6,6 +6,8 @@ mod backends;
 mod canonical;
 mod compile;
 mod matcher;
+#[cfg(feature = "serde")]
+mod written;
 
 use std::collections::BTreeMap;
 
@@ -20,17 +22,20 @@ pub use matcher::{HeaderLookup, Matcher, RequestHead, Selected};
 
 /// Routes and upstreams of one Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RouteTable {
     /// The Gateway whose tunnel's requests this table routes.
     pub gateway: ObjectKey,
     /// Accepted listeners only.
     pub listeners: Vec<TableListener>,
     /// Where backends lead. Kept apart from the rules, so that a pod change touches nothing else.
+    #[cfg_attr(feature = "serde", serde(with = "written"))]
     pub upstreams: BTreeMap<UpstreamKey, Upstream>,
 }
 
 /// A listener with the routes attached to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableListener {
     /// Listener name.
     pub name: String,
@@ -46,6 +51,7 @@ pub struct TableListener {
 
 /// A route as attached to one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableRoute {
     /// Which route; names ties are broken by.
     pub key: ObjectKey,
@@ -61,6 +67,7 @@ pub struct TableRoute {
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableRule {
     /// Any of them suffices.
     pub matches: Vec<RouteMatch>,
@@ -72,6 +79,7 @@ pub struct TableRule {
 
 /// A backend with its share of the traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableBackend {
     /// Share relative to the rule's other backends; 0 takes none.
     pub weight: u32,
@@ -81,6 +89,11 @@ pub struct TableBackend {
 
 /// Where a share of the traffic goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum BackendTarget {
     /// An entry of [`RouteTable::upstreams`].
     Upstream(UpstreamKey),
@@ -92,6 +105,7 @@ pub enum BackendTarget {
 /// A Service port, and what is spoken to it: an HTTPRoute and a GRPCRoute may speak differently to one
 /// port, and each then has connections of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpstreamKey {
     /// The Service.
     pub service: ObjectKey,
@@ -109,6 +123,7 @@ impl std::fmt::Display for UpstreamKey {
 
 /// What stands behind a Service port.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Upstream {
     /// Endpoints that take traffic, sorted. Empty: 503.
     pub endpoints: Vec<UpstreamEndpoint>,
@@ -116,6 +131,11 @@ pub struct Upstream {
 
 /// What an upstream speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http1,
@@ -125,6 +145,7 @@ pub enum UpstreamProtocol {
 
 /// Where one endpoint listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpstreamEndpoint {
     /// Address or name.
     pub host: EndpointHost,

@@ -1,0 +1,290 @@
+//! The proxy's side: it serves the last table it was told, from its first moment on.
+
+mod dial;
+mod kept;
+mod session;
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use domain::names::ObjectKey;
+use domain::ports::DataPlane;
+use domain::route_table::RouteTable;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::dial::{DialError, dial};
+use self::kept::Kept;
+use self::session::{End, Session};
+use crate::lock;
+use crate::wire::Version;
+
+/// The first pause before another try; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause. Short, because a proxy without table is of no use.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often one follows from instance to instance without a pause.
+const REDIRECTS: u32 = 2;
+
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Settings of a [`TableClient`].
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Address of the controller, `host:port`; any of its instances.
+    pub address: String,
+    /// File with the proxy's token; read before each connection, because it is replaced as it ages.
+    pub token_file: PathBuf,
+    /// File with the certificates of the controller's authority, in PEM; read before each connection.
+    pub ca_file: PathBuf,
+    /// Folder for the last table; it outlives the process, not the pod.
+    pub state_dir: PathBuf,
+    /// Name of this replica, unique within its Gateway: the pod's.
+    pub replica: String,
+}
+
+/// Keeps the route table of one proxy current.
+pub struct TableClient {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the client's parts share.
+struct Shared {
+    options: ClientOptions,
+    sink: Arc<dyn DataPlane>,
+    ready: watch::Sender<bool>,
+    stop: CancellationToken,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    gateway: Option<ObjectKey>,
+    held: Option<Held>,
+    connected: bool,
+}
+
+/// What is served now; without a table after a withdrawal.
+#[derive(Debug, Clone)]
+struct Held {
+    version: Version,
+    table: Option<Arc<RouteTable>>,
+}
+
+impl TableClient {
+    /// Serves the table kept from an earlier run, then follows the controller. Needs a tokio runtime.
+    pub fn start(options: ClientOptions, sink: Arc<dyn DataPlane>) -> Self {
+        let shared = Arc::new(Shared {
+            options,
+            sink,
+            ready: watch::Sender::new(false),
+            stop: CancellationToken::new(),
+            state: Mutex::default(),
+        });
+        let task = tokio::spawn(follow(shared.clone()));
+        Self {
+            shared,
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// The Gateway that this proxy serves, as the controller or the kept table says.
+    pub fn gateway(&self) -> Option<ObjectKey> {
+        lock(&self.shared.state).gateway.clone()
+    }
+
+    /// Whether there is a table to serve.
+    pub fn has_table(&self) -> bool {
+        let held = self.shared.held();
+        held.is_some_and(|held| held.table.is_some())
+    }
+
+    /// The version that is served.
+    pub fn version(&self) -> Option<Version> {
+        self.shared.held().map(|held| held.version)
+    }
+
+    /// Tells the controller whether this replica takes traffic.
+    pub fn set_ready(&self, ready: bool) {
+        self.shared.ready.send_if_modified(|was| {
+            let changed = *was != ready;
+            *was = ready;
+            changed
+        });
+    }
+
+    /// Whether the stream is open.
+    pub fn connected(&self) -> bool {
+        lock(&self.shared.state).connected
+    }
+
+    /// Says goodbye to the controller and stops following; what is served stays served.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        let task = lock(&self.task).take();
+        if let Some(mut task) = task
+            && tokio::time::timeout(FAREWELL, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for TableClient {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl fmt::Debug for TableClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableClient")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn held(&self) -> Option<Held> {
+        lock(&self.state).held.clone()
+    }
+
+    fn connected(&self, connected: bool) {
+        lock(&self.state).connected = connected;
+    }
+
+    /// Serves what an earlier run kept. A file that cannot be used is as good as none.
+    async fn restore(&self) {
+        let kept = match kept::read(&self.options.state_dir).await {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "the kept route table is not used"),
+        };
+        if let Some(table) = &kept.table
+            && let Err(error) = self.sink.publish(table.clone()).await
+        {
+            return tracing::warn!(%error, "the kept route table is not used");
+        }
+        tracing::info!(version = %kept.version, "serving the route table that was kept");
+        let mut state = lock(&self.state);
+        state.gateway = Some(kept.gateway);
+        state.held = Some(Held {
+            version: kept.version,
+            table: kept.table,
+        });
+    }
+
+    /// Keeps what is served for the next run. Without it that run only has to wait for the controller.
+    async fn keep(&self, gateway: ObjectKey, held: Held) {
+        let kept = Kept::new(gateway, held);
+        if let Err(error) = kept::write(&self.options.state_dir, kept).await {
+            tracing::warn!(%error, "the route table could not be kept for a restart");
+        }
+    }
+}
+
+/// Goes from stream to stream until it is stopped.
+async fn follow(shared: Arc<Shared>) {
+    shared.restore().await;
+    let mut pause = FIRST_PAUSE;
+    let mut redirects = 0;
+    let mut address = shared.options.address.clone();
+    while !shared.stop.is_cancelled() {
+        let next = match attempt(&shared, &address).await {
+            Attempt::Stopped => return,
+            Attempt::Served(next) => {
+                pause = FIRST_PAUSE;
+                redirects = 0;
+                next
+            }
+            Attempt::Elsewhere(next) => next,
+        };
+        match next {
+            Some(leader) if redirects < REDIRECTS => {
+                redirects += 1;
+                address = leader;
+            }
+            _ => {
+                redirects = 0;
+                address.clone_from(&shared.options.address);
+                let paused = tokio::time::sleep(jittered(pause));
+                if shared.stop.run_until_cancelled(paused).await.is_none() {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// How one attempt ended, with the address to go on to.
+enum Attempt {
+    Stopped,
+    /// There was a stream for a while.
+    Served(Option<String>),
+    /// There was none to speak of.
+    Elsewhere(Option<String>),
+}
+
+async fn attempt(shared: &Arc<Shared>, address: &str) -> Attempt {
+    let dialled = dial(&shared.options, address);
+    let Some(dialled) = shared.stop.run_until_cancelled(dialled).await else {
+        return Attempt::Stopped;
+    };
+    let stream = match dialled {
+        Ok(stream) => stream,
+        Err(DialError::Elsewhere(leader)) => return Attempt::Elsewhere(Some(leader)),
+        Err(error) => {
+            tracing::warn!(address, %error, "no stream of route tables");
+            return Attempt::Elsewhere(None);
+        }
+    };
+    let began = Instant::now();
+    let ended = Session::new(shared.clone(), stream).run().await;
+    shared.connected(false);
+    let next = match ended {
+        End::Stopped => return Attempt::Stopped,
+        End::Elsewhere(leader) => leader,
+        End::Broken(why) => {
+            tracing::warn!(address, why, "the stream of route tables ended");
+            None
+        }
+    };
+    // Instances that send a proxy to and fro are no reason to hurry.
+    if began.elapsed() >= LONGEST_PAUSE {
+        Attempt::Served(next)
+    } else {
+        Attempt::Elsewhere(next)
+    }
+}
+
+/// Between half of it and all of it, so that proxies that lost one controller do not come back as one.
+fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    let share = u32::try_from(random % 1000).unwrap_or_default();
+    pause / 2 + pause / 2 * share / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_and_stay_between_half_and_all() {
+        let pauses: Vec<Duration> = (0..64).map(|_| jittered(FIRST_PAUSE)).collect();
+        assert!(
+            pauses
+                .iter()
+                .all(|p| *p >= FIRST_PAUSE / 2 && *p <= FIRST_PAUSE)
+        );
+        assert!(pauses.iter().any(|p| *p != pauses[0]));
+    }
+}

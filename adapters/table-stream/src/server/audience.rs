@@ -1,0 +1,271 @@
+//! The replicas of one Gateway, and how far the last table has come among them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use domain::ports::Delivery;
+
+use crate::wire::Version;
+
+/// The replicas of one Gateway by name.
+#[derive(Debug, Default)]
+pub(super) struct Audience {
+    replicas: BTreeMap<String, Replica>,
+}
+
+/// What is known of one replica.
+#[derive(Debug)]
+struct Replica {
+    /// The stream that speaks for it; a later one takes over.
+    stream: u64,
+    ready: bool,
+    held: Option<Version>,
+    refused: Option<(Version, String)>,
+    /// Since when it holds something else than the newest table.
+    behind_since: Option<Instant>,
+    /// When its stream broke. It may serve on, so it is waited for, but not for ever.
+    lost: Option<Instant>,
+}
+
+/// One replica, for people and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// Name (of its pod).
+    pub name: String,
+    /// Whether it takes traffic.
+    pub ready: bool,
+    /// Whether its stream is open.
+    pub connected: bool,
+    /// Version that it serves.
+    pub held: Option<Version>,
+    /// Why it does not take the newest one.
+    pub refusal: Option<String>,
+}
+
+impl Audience {
+    /// A stream speaks for a replica from now on.
+    pub(super) fn join(
+        &mut self,
+        name: &str,
+        stream: u64,
+        ready: bool,
+        held: Option<Version>,
+        newest: Option<Version>,
+        now: Instant,
+    ) {
+        let replica = Replica {
+            stream,
+            ready,
+            held,
+            refused: None,
+            behind_since: (held != newest).then_some(now),
+            lost: None,
+        };
+        self.replicas.insert(name.to_owned(), replica);
+    }
+
+    /// Whether this stream still speaks for the replica.
+    pub(super) fn is_of(&self, name: &str, stream: u64) -> bool {
+        let replica = self.replicas.get(name);
+        replica.is_some_and(|replica| replica.stream == stream)
+    }
+
+    fn of(&mut self, name: &str, stream: u64) -> Option<&mut Replica> {
+        let replica = self.replicas.get_mut(name);
+        replica.filter(|replica| replica.stream == stream)
+    }
+
+    pub(super) fn ready(&mut self, name: &str, stream: u64, ready: bool) {
+        if let Some(replica) = self.of(name, stream) {
+            replica.ready = ready;
+        }
+    }
+
+    /// It serves this version.
+    pub(super) fn holds(
+        &mut self,
+        name: &str,
+        stream: u64,
+        version: Version,
+        newest: Option<Version>,
+    ) {
+        if let Some(replica) = self.of(name, stream) {
+            replica.held = Some(version);
+            replica.refused = None;
+            if newest == Some(version) {
+                replica.behind_since = None;
+            }
+        }
+    }
+
+    /// It does not take this version.
+    pub(super) fn refuses(&mut self, name: &str, stream: u64, version: Version, why: String) {
+        if let Some(replica) = self.of(name, stream) {
+            replica.refused = Some((version, why));
+        }
+    }
+
+    /// The stream ended; with a goodbye nobody waits for the replica any more.
+    pub(super) fn leave(&mut self, name: &str, stream: u64, goodbye: bool, now: Instant) {
+        let Some(replica) = self.of(name, stream) else {
+            return;
+        };
+        if goodbye {
+            self.replicas.remove(name);
+        } else {
+            replica.lost = Some(now);
+        }
+    }
+
+    /// There is a newer table.
+    pub(super) fn published(&mut self, now: Instant) {
+        for replica in self.replicas.values_mut() {
+            replica.behind_since.get_or_insert(now);
+        }
+    }
+
+    /// Forgets replicas whose stream broke so long ago.
+    pub(super) fn forget_lost(&mut self, after: Duration, now: Instant) {
+        let recent = |lost: Instant| now.duration_since(lost) < after;
+        self.replicas
+            .retain(|_, replica| replica.lost.is_none_or(recent));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.replicas.is_empty()
+    }
+
+    /// How far this version, the newest, has come. Replicas that take no traffic are not waited for.
+    pub(super) fn delivery(&self, newest: Version, late_after: Duration, now: Instant) -> Delivery {
+        let ready = self.replicas.iter().filter(|(_, replica)| replica.ready);
+        let behind: Vec<_> = ready
+            .filter(|(_, replica)| replica.held != Some(newest))
+            .collect();
+        if behind.is_empty() {
+            return Delivery::Served;
+        }
+        let late = |replica: &Replica| {
+            let waited = replica.behind_since.map(|since| now.duration_since(since));
+            waited.is_some_and(|waited| waited >= late_after)
+        };
+        let refusal = |replica: &Replica| match &replica.refused {
+            Some((version, why)) if *version == newest => Some(why.clone()),
+            _ => None,
+        };
+        if behind
+            .iter()
+            .any(|(_, replica)| !late(replica) && refusal(replica).is_none())
+        {
+            return Delivery::Pending;
+        }
+        let named = behind.iter().map(|(name, replica)| match refusal(replica) {
+            Some(why) => format!("{name} ({why})"),
+            None => (*name).clone(),
+        });
+        Delivery::Late(named.collect())
+    }
+
+    pub(super) fn statuses(&self) -> Vec<ReplicaStatus> {
+        let replicas = self.replicas.iter();
+        replicas
+            .map(|(name, replica)| ReplicaStatus {
+                name: name.clone(),
+                ready: replica.ready,
+                connected: replica.lost.is_none(),
+                held: replica.held,
+                refusal: replica.refused.as_ref().map(|(_, why)| why.clone()),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATE: Duration = Duration::from_secs(5);
+
+    fn version(counter: u64) -> Version {
+        Version { term: 1, counter }
+    }
+
+    fn late(names: &[&str]) -> Delivery {
+        Delivery::Late(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    /// Replica `a` holds version 1, which is the newest.
+    fn settled(start: Instant) -> Audience {
+        let mut audience = Audience::default();
+        audience.join("a", 1, true, None, Some(version(1)), start);
+        audience.holds("a", 1, version(1), Some(version(1)));
+        audience
+    }
+
+    #[test]
+    fn a_table_is_served_once_every_ready_replica_holds_it() {
+        let start = Instant::now();
+        let mut audience = settled(start);
+        let at = |audience: &Audience, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            audience.delivery(version(2), LATE, now)
+        };
+        audience.join("b", 2, false, None, Some(version(1)), start);
+        audience.published(start + Duration::from_secs(10));
+        assert_eq!(at(&audience, 14), Delivery::Pending, "b is not waited for");
+        assert_eq!(at(&audience, 15), late(&["a"]));
+        audience.holds("a", 1, version(2), Some(version(2)));
+        assert_eq!(at(&audience, 15), Delivery::Served);
+        audience.ready("b", 2, true);
+        assert_eq!(at(&audience, 15), late(&["b"]));
+    }
+
+    #[test]
+    fn a_replica_that_refuses_is_late_at_once_and_says_why() {
+        let start = Instant::now();
+        let mut audience = settled(start);
+        audience.published(start);
+        audience.refuses("a", 1, version(2), "unknown format".to_owned());
+        let found = audience.delivery(version(2), LATE, start);
+        assert_eq!(found, late(&["a (unknown format)"]));
+        audience.published(start);
+        let found = audience.delivery(version(3), LATE, start);
+        assert_eq!(found, Delivery::Pending, "it has not refused this one");
+    }
+
+    #[test]
+    fn a_stream_of_tables_does_not_hide_a_replica_that_takes_none() {
+        let start = Instant::now();
+        let mut audience = settled(start);
+        for second in 0..=5 {
+            audience.published(start + Duration::from_secs(second));
+        }
+        let now = start + Duration::from_secs(5);
+        assert_eq!(audience.delivery(version(7), LATE, now), late(&["a"]));
+    }
+
+    #[test]
+    fn a_broken_stream_is_waited_for_and_a_goodbye_is_not() {
+        let start = Instant::now();
+        for (goodbye, then) in [(true, Delivery::Served), (false, Delivery::Pending)] {
+            let mut audience = settled(start);
+            audience.leave("a", 1, goodbye, start);
+            audience.published(start);
+            audience.forget_lost(LATE, start);
+            assert_eq!(audience.delivery(version(2), LATE, start), then);
+            audience.forget_lost(LATE, start + LATE);
+            assert!(audience.is_empty());
+        }
+    }
+
+    #[test]
+    fn only_the_latest_stream_speaks_for_a_replica() {
+        let start = Instant::now();
+        let mut audience = settled(start);
+        audience.join("a", 2, true, Some(version(1)), Some(version(2)), start);
+        audience.holds("a", 1, version(2), Some(version(2)));
+        audience.leave("a", 1, true, start);
+        assert!(audience.is_of("a", 2) && !audience.is_of("a", 1));
+        let found = audience.delivery(version(2), LATE, start);
+        assert_eq!(found, Delivery::Pending);
+    }
+}

@@ -1,0 +1,258 @@
+//! What controller and proxy say to each other: JSON, one frame each. The format of tables is guarded by a
+//! golden file; whatever changes it takes a new [`FORMAT`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::names::ObjectKey;
+use domain::route_table::RouteTable;
+use serde::{Deserialize, Serialize};
+
+use crate::delta::TableDelta;
+
+/// Path of the request that carries the frames.
+pub const PATH: &str = "/v1/route-table";
+
+/// Version of the exchange: which frames there are and who says them when.
+pub const PROTOCOL: u32 = 1;
+
+/// Version of the written form of tables and differences. A proxy refuses any other, because half understood
+/// routes would send requests where nobody meant them to go.
+pub const FORMAT: u32 = 1;
+
+/// Each side says something at least this often.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// A side that was silent this long is gone.
+pub const SILENCE: Duration = Duration::from_secs(16);
+
+/// Largest frame from a proxy, in bytes.
+pub(crate) const LARGEST_REPORT: usize = 64 << 10;
+
+/// Largest frame from the controller, in bytes: a bound for memory, far above any table that fits etcd.
+pub(crate) const LARGEST_TABLE: usize = 1 << 30;
+
+/// Version of a table: newer is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// Term of the leader that published it: who leads later has a greater one, so that a proxy knows a
+    /// deposed leader from the present one.
+    pub term: u64,
+    /// Grows with each table within a term.
+    pub counter: u64,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.term, self.counter)
+    }
+}
+
+/// What the controller says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToProxy {
+    /// Whose proxy the token shows this to be. Comes first.
+    Welcome(Welcome),
+    /// A whole table.
+    Table(Table),
+    /// What changed since a table that this replica acknowledged.
+    Delta(Delta),
+    /// Nothing is to be served any more.
+    Withdraw(Withdraw),
+    /// Nothing new; still here.
+    Heartbeat,
+    /// The controller does not go on with this replica; nothing follows.
+    Denied(Denial),
+    /// Go elsewhere: this instance no longer leads, or stops, or wants to see a fresh token.
+    Leave(Leave),
+}
+
+/// See [`ToProxy::Welcome`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Version of the exchange.
+    pub protocol: u32,
+    /// The Gateway of the proxy.
+    pub gateway: ObjectKey,
+}
+
+/// See [`ToProxy::Table`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// [`FORMAT`] of the sender.
+    pub format: u32,
+    /// Its version.
+    pub version: Version,
+    /// The table.
+    pub table: Arc<RouteTable>,
+}
+
+/// See [`ToProxy::Delta`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    /// [`FORMAT`] of the sender.
+    pub format: u32,
+    /// Version of the result.
+    pub version: Version,
+    /// Version that it applies to.
+    pub base: Version,
+    /// The changes.
+    pub changes: TableDelta,
+}
+
+/// See [`ToProxy::Withdraw`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdraw {
+    /// Version that this state has.
+    pub version: Version,
+}
+
+/// See [`ToProxy::Leave`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leave {
+    /// Address of the instance that leads, where it is known.
+    pub leader: Option<String>,
+}
+
+/// What a proxy says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToController {
+    /// Who speaks. Comes first.
+    Hello(Hello),
+    /// The replica serves this version.
+    Acknowledge(Version),
+    /// The replica does not take this version and serves what it served before.
+    Refuse(Refuse),
+    /// Whether the replica takes traffic: it has a table and a connection to the edge.
+    Ready(bool),
+    /// Nothing new; still here.
+    Heartbeat,
+    /// The replica is about to stop: nothing waits for it any more.
+    Goodbye,
+}
+
+/// See [`ToController::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Version of the exchange that the replica speaks.
+    pub protocol: u32,
+    /// Name of the replica (its pod), unique within its Gateway.
+    pub replica: String,
+    /// Version of the table that it serves.
+    pub held: Option<Version>,
+    /// As in [`ToController::Ready`].
+    pub ready: bool,
+}
+
+/// See [`ToController::Refuse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// Version that is refused.
+    pub version: Version,
+    /// Why, as a word.
+    pub reason: RefusalReason,
+    /// Why, as a sentence.
+    pub message: String,
+}
+
+/// Why a version is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// The replica holds a newer one.
+    Older,
+    /// It is written in a format that the replica does not know.
+    UnknownFormat,
+    /// It does not apply to what the replica holds; a whole table would help.
+    BaseMismatch,
+    /// It is for another Gateway than the table that the replica holds.
+    OtherGateway,
+    /// The proxy behind the replica did not take it.
+    Unusable,
+}
+
+/// Why somebody is turned away: a frame, and the body of every answer that carries no frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// What is wrong and who can mend it.
+    pub message: String,
+}
+
+/// What can be told of a table whose format is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Stamp {
+    pub(crate) format: u32,
+    pub(crate) version: Version,
+}
+
+/// Reads a frame from the controller. `Err(Some(stamp))` is a table or difference that cannot be read.
+pub(crate) fn read_to_proxy(json: &[u8]) -> Result<ToProxy, Option<Stamp>> {
+    #[derive(Deserialize)]
+    struct Unread {
+        table: Option<Stamp>,
+        delta: Option<Stamp>,
+    }
+    match serde_json::from_slice(json) {
+        Ok(ToProxy::Table(Table {
+            format, version, ..
+        })) if format != FORMAT => Err(Some(Stamp { format, version })),
+        Ok(ToProxy::Delta(Delta {
+            format, version, ..
+        })) if format != FORMAT => Err(Some(Stamp { format, version })),
+        Ok(frame) => Ok(frame),
+        Err(_) => {
+            let unread = serde_json::from_slice::<Unread>(json).ok();
+            Err(unread.and_then(|unread| unread.table.or(unread.delta)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_term_then_counter() {
+        let version = |term, counter| Version { term, counter };
+        assert!(version(1, 9) < version(2, 1));
+        assert!(version(2, 1) < version(2, 2));
+        assert_eq!(version(2, 1).to_string(), "2.1");
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_still_tells_its_format_and_version() {
+        let stamp = |format| Stamp {
+            format,
+            version: Version {
+                term: 3,
+                counter: 4,
+            },
+        };
+        let stamped = r#""version":{"term":3,"counter":4}"#;
+        let heartbeat = Ok(ToProxy::Heartbeat);
+        for (given, then) in [
+            (
+                format!(r#"{{"table":{{"format":9,{stamped},"table":{{"routes":7}}}}}}"#),
+                Err(Some(stamp(9))),
+            ),
+            (
+                format!(r#"{{"delta":{{"format":1,{stamped},"changes":"x"}}}}"#),
+                Err(Some(stamp(1))),
+            ),
+            (
+                format!(
+                    r#"{{"table":{{"format":2,{stamped},"table":{{"gateway":{{"namespace":"a","name":"b"}},"listeners":[],"upstreams":[]}}}}}}"#
+                ),
+                Err(Some(stamp(2))),
+            ),
+            ("{\"unheard_of\":1}".to_owned(), Err(None)),
+            ("no JSON".to_owned(), Err(None)),
+            ("\"heartbeat\"".to_owned(), heartbeat),
+        ] {
+            assert_eq!(read_to_proxy(given.as_bytes()), then, "{given}");
+        }
+    }
+}
