@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -47,6 +48,21 @@ func (c Cluster) removeControlGroups() error {
 			if err := removeGroup(group); err != nil {
 				return err
 			}
+		}
+	}
+	return removeSharedGroups()
+}
+
+// removeSharedGroups removes the parent of the containers' groups, where no other cluster has one in it.
+func removeSharedGroups() error {
+	groups, err := filepath.Glob("/sys/fs/cgroup/*/k8s.io")
+	if err != nil {
+		return err
+	}
+	for _, group := range append(groups, "/sys/fs/cgroup/k8s.io") {
+		err := os.Remove(group)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EBUSY) {
+			return err
 		}
 	}
 	return nil

@@ -22,8 +22,8 @@ const (
 	ServiceRange = "10.96.0.0/16"
 	// KubernetesAddress is the Service of the API server.
 	KubernetesAddress = "10.96.0.1"
-	// DNSAddress is where pods ask for names, below what Services are given by themselves.
-	DNSAddress = "10.96.0.10"
+	// DNSAddress is where pods ask for names. It is no Service: kube-proxy drops what goes to an unknown one.
+	DNSAddress = "10.10.0.53"
 	// TunnelRange is local to the node: a stand-in edge can listen at each of its addresses.
 	TunnelRange = "10.20.0.0/16"
 	// Server is the API server's URL.
