@@ -1,8 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test soak bench lint fmt docs clean help
+.PHONY: demo test soak bench conformance cluster-up cluster-down lint fmt docs clean help
 
 help: ## Show the commands.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits, EDGE=broker goes through a broker.
 	@tests/demo/run $(if $(CHECK),--check) $(if $(EDGE),--edge $(EDGE))
@@ -15,6 +15,17 @@ soak: ## Many more histories of faults than `make test` runs: SIMULATION_HISTORI
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run
+
+conformance: ## The official Gateway API conformance suite in a test cluster. RUN=TestName runs one test.
+	@RUN="$(RUN)" tests/conformance/run
+
+cluster-up: ## A one-node Kubernetes on this machine, apart from it (Linux, root). NAME=dev unless set.
+	@tests/cluster/run up $(or $(NAME),dev)
+	@echo "next: tests/cluster/run exec $(or $(NAME),dev) -- kubectl get pods --all-namespaces"
+	@echo "      make cluster-down$(if $(NAME), NAME=$(NAME)) ends it; docs/test-cluster.md says more"
+
+cluster-down: ## Ends that cluster; nothing is left.
+	@tests/cluster/run down $(or $(NAME),dev)
 
 lint: ## Format and lints only.
 	@tests/run format clippy

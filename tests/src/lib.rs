@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod cluster;
 pub mod front;
 pub mod load;
 pub mod manifests;

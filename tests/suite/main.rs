@@ -4,6 +4,7 @@
 
 mod architecture;
 mod broker;
+mod cluster;
 mod contract;
 mod e2e;
 mod failures;

@@ -1,0 +1,3 @@
+module cluster
+
+go 1.26.0

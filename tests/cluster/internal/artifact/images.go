@@ -1,0 +1,59 @@
+package artifact
+
+import (
+	"path/filepath"
+
+	"cluster/internal/image"
+)
+
+// BaseImage is an image that every cluster has: one statically linked program under the names that manifests use.
+type BaseImage struct {
+	Program Artifact
+	Names   []string
+	// Root says that the program must run as root, as the published image does.
+	Root bool
+}
+
+// PauseImage holds the sandbox of each pod.
+const PauseImage = "registry.k8s.io/pause:3.10"
+
+// BaseImages are what the conformance suite's manifests name, and the sandbox.
+var BaseImages = []BaseImage{
+	{Program: Pause, Names: []string{PauseImage}},
+	{Program: CoreDNS, Names: []string{"registry.k8s.io/coredns/coredns:v1.12.2"}, Root: true},
+	{Program: EchoBasic, Root: true, Names: []string{
+		"registry.k8s.io/gateway-api/echo-basic:v1.5.1",
+		"registry.k8s.io/gateway-api/echo-basic:v1.6.0-dev.2",
+		"registry.k8s.io/gateway-api/echo-basic:v1.6.0-dev.3",
+	}},
+}
+
+// Archive is the path of the image's archive in the cache, beside its program.
+func (b BaseImage) Archive() (string, error) {
+	path, err := b.Program.Path()
+	return path + ".tar", err
+}
+
+// buildImages writes the archives that the cache lacks.
+func buildImages() error {
+	for _, base := range BaseImages {
+		archive, err := base.Archive()
+		if err != nil {
+			return err
+		}
+		if exists(archive) {
+			continue
+		}
+		program := filepath.Join(filepath.Dir(archive), base.Program.Name)
+		content := image.Image{
+			Names:      base.Names,
+			Entrypoint: "/" + base.Program.Name,
+			Files:      []image.File{{Path: "/" + base.Program.Name, Source: program, Mode: 0o755}},
+			Root:       base.Root,
+		}
+		if err := content.Write(archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+//! What only a true Kubernetes can show. These tests run inside of the test cluster's namespaces.
+
+mod node;
