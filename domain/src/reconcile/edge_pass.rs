@@ -367,7 +367,12 @@ impl Reconciler {
         let ports = &self.ports;
         let stopped = ports.workloads.stop(gateway).await;
         stopped.map_err(|error| port("stopping the proxy", error))?;
-        self.with(gateway, |at_edge| at_edge.proxy = None);
+        // Whatever comes of it, a Gateway that comes back must be stated anew.
+        self.with(gateway, |at_edge| {
+            at_edge.proxy = None;
+            at_edge.intent = None;
+            at_edge.settled = false;
+        });
         let forgotten = ports.edge.forget(gateway).await;
         forgotten.map_err(|error| {
             let subject = format!("removing what Gateway {gateway} has at the edge");
@@ -377,6 +382,8 @@ impl Reconciler {
         self.state().retract(gateway);
         let withdrawn = ports.data_plane.withdraw(gateway).await;
         withdrawn.map_err(|error| port("withdrawing the routes", error))?;
+        // Let go even if the answer is lost: a Gateway that comes back must be held anew.
+        self.with(gateway, |at_edge| at_edge.held = false);
         let released = ports.hold.release(gateway).await;
         released.map_err(|error: crate::ports::PortError| port("letting go", error))
     }
