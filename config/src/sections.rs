@@ -73,7 +73,7 @@ settings! {
         connections: Connections = Connections::new(4),
         /// How often a quiet connection over HTTP/2 is asked whether it is alive. One that does not answer
         /// within the same time again is replaced. One over QUIC is replaced after this time of silence.
-        heartbeat_interval: Period = Period::seconds(5),
+        heartbeat_interval: Period = Period::seconds(4),
         /// How long requests in flight may go on after the order to stop.
         grace_period: Period = Period::seconds(30),
     }

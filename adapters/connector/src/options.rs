@@ -58,7 +58,7 @@ impl Default for ConnectorOptions {
             quic_server_name: "quic.cftunnel.com".to_owned(),
             probe_interval: Duration::from_secs(30),
             connections: 4,
-            heartbeat: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(4),
             grace: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(15),
             rpc_timeout: Duration::from_secs(5),

@@ -14,8 +14,12 @@ use crate::wire::rpc::Refusal;
 
 /// Time between the starts of connections while the first one is not registered.
 const STAGGER: Duration = Duration::from_secs(1);
-/// The longest wait after a first failure; doubles with each further one.
+/// The longest wait after a first failure; grows with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// By what it grows. Small enough that the waits stay a fraction of the time that the edge has been away:
+/// once it is back, the first of several connections is there after about a tenth of that time, and the
+/// others follow it.
+const GROWTH: f64 = 1.25;
 /// The longest wait of all.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The wait at least after a refusal that another attempt will hardly change.
@@ -258,14 +262,12 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// Exponential backoff with full jitter: evenly spread between nothing and a limit that doubles with
+/// Exponential backoff with full jitter: evenly spread between nothing and a limit that grows with
 /// every failure. `dice` is between 0 and 1.
 fn backoff(failures: u32, dice: f64) -> Duration {
-    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-    FIRST_BACKOFF
-        .saturating_mul(doubled)
-        .min(LONGEST_BACKOFF)
-        .mul_f64(dice)
+    let growths = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+    let limit = FIRST_BACKOFF.as_secs_f64() * GROWTH.powi(growths);
+    Duration::from_secs_f64(limit.min(LONGEST_BACKOFF.as_secs_f64()) * dice)
 }
 
 /// How long to wait after a refusal. The edge's own word counts. A connection that it has already, or a
@@ -291,17 +293,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_of_the_backoff_doubles_up_to_half_a_minute() {
+    fn the_limit_of_the_backoff_grows_up_to_half_a_minute() {
         for (failures, milliseconds) in [
             (0, 500),
             (1, 500),
-            (2, 1000),
-            (5, 8000),
-            (6, 16000),
-            (7, 30000),
+            (2, 625),
+            (3, 781),
+            (10, 3725),
+            (19, 27755),
+            (20, 30000),
             (u32::MAX, 30000),
         ] {
-            assert_eq!(backoff(failures, 1.0), Duration::from_millis(milliseconds));
+            assert_eq!(backoff(failures, 1.0).as_millis(), milliseconds);
             assert_eq!(backoff(failures, 0.0), Duration::ZERO);
         }
     }

@@ -65,14 +65,17 @@ async fn one_of_four_connections_dies_and_no_new_request_fails() {
     assert!(report.failures.is_empty(), "{:?}", report.failures);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wedged_connection_is_replaced_within_ten_seconds() {
+/// One connection falls silent: nothing arrives any more, and nobody is told.
+async fn silence(protocol: &str) {
     let (world, _origin) = world().await;
-    let _cfgw = world.cfgw().await;
+    let over = [("CFGW_TUNNEL__PROTOCOL", protocol.to_owned())];
+    let _cfgw = world.cfgw_with(&over).await;
+    world.answers("https://app.example.com/").await;
     world.connections(4).await;
     let wedged = world.wedge_connection().await;
 
     let began = Instant::now();
+    let load = load(&world);
     within(
         Duration::from_secs(10),
         "four connections without the wedged one",
@@ -86,7 +89,24 @@ async fn a_wedged_connection_is_replaced_within_ten_seconds() {
         },
     )
     .await;
-    println!("wedged connection replaced after {:?}", began.elapsed());
+    let took = began.elapsed();
+    let report = load.stop().await;
+    println!(
+        "a silent connection over {protocol} was replaced after {took:.2?}, with {} requests meanwhile",
+        report.requests
+    );
+    assert!(report.requests > 0, "the other connections serve");
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_over_tcp_is_replaced_within_ten_seconds_and_requests_go_on() {
+    silence("http2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_over_udp_is_replaced_within_ten_seconds_and_requests_go_on() {
+    silence("quic").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

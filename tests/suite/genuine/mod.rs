@@ -2,6 +2,7 @@
 //! judges the other.
 
 mod cloudflared;
+mod restart;
 mod table;
 
 use std::net::SocketAddr;
@@ -12,7 +13,9 @@ use tests::process::{Cfgw, free_address};
 use tests::world::{ACCOUNT, World};
 
 use self::cloudflared::Cloudflared;
-use self::table::{APP, DEAD, GRPC, HALF_CLOSE, STRANGER, TRAILERS, failures};
+use self::table::{
+    APP, DEAD, GRPC, HALF_CLOSE, HALF_CLOSES, STRANGER, TRAILERS, failures, last_words,
+};
 
 /// Endpoints of the table.
 struct Origins {
@@ -41,8 +44,10 @@ async fn judge_cloudflared(protocol: &str, expected: &[&str]) {
     world.answers(&format!("https://{APP}/")).await;
     let driver = format!("cloudflared over {protocol}");
     let mut failed = failures(&driver, &world.client).await;
+    // It depends on the moment, so it may pass; how often it does is counted.
     failed.retain(|row| *row != HALF_CLOSE);
     assert_eq!(failed, expected);
+    last_words(&driver, &world.client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,9 +91,16 @@ async fn judge_ours(driver: &str, settings: &[(&str, String)], expected: &[&str]
     let origins = Origins::start().await;
     let _running = our_connector(&world, &origins, settings).await;
     assert_eq!(failures(driver, &world.client).await, expected);
+    assert_eq!(last_words(driver, &world.client).await, HALF_CLOSES);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_connector_carries_everything_over_http2() {
     judge_ours("ours over http2", &[], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_connector_carries_all_but_trailers_over_quic() {
+    let quic = [("CFGW_TUNNEL__PROTOCOL", "quic".to_owned())];
+    judge_ours("ours over quic", &quic, &[TRAILERS]).await;
 }

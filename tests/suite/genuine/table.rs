@@ -197,6 +197,21 @@ async fn half_close(client: &Client) -> Outcome {
     )
 }
 
+/// Exchanges that are counted by [`last_words`].
+pub(super) const HALF_CLOSES: usize = 50;
+
+/// How many of [`HALF_CLOSES`] WebSockets that the visitor half-closes bring the endpoint's last words.
+pub(super) async fn last_words(driver: &str, client: &Client) -> usize {
+    let mut came = 0;
+    for _ in 0..HALF_CLOSES {
+        let outcome = tokio::time::timeout(ROW_WITHIN, half_close(client)).await;
+        came += usize::from(matches!(outcome, Ok(Ok(()))));
+    }
+    let lost = HALF_CLOSES - came;
+    println!("{driver}: {lost} of {HALF_CLOSES} half-closed WebSockets lose the last words");
+    came
+}
+
 async fn early(client: &Client) -> Outcome {
     let (feed, mut chunks) = mpsc::channel::<Bytes>(1);
     let chunks = stream::poll_fn(move |cx| {

@@ -36,6 +36,9 @@ pub(crate) enum PreambleError {
     /// The message after it is malformed.
     #[error("a malformed message: {0}")]
     Malformed(#[from] capnp::Error),
+    /// Method or host more than once: which one counts would be anybody's guess.
+    #[error("an entry that may be there once is there twice")]
+    Twice,
     /// A kind of request that the schema does not have.
     #[error("an unknown kind of request")]
     Kind(#[from] capnp::NotInSchema),
@@ -151,10 +154,15 @@ impl ConnectRequest {
         for entry in entries {
             let key = entry.get_key()?.as_bytes();
             let value = entry.get_val()?.as_bytes();
-            if key == METHOD {
-                self.method = Some(value.to_vec());
-            } else if key == HOST {
-                self.host = Some(value.to_vec());
+            let once = match key {
+                METHOD => Some(&mut self.method),
+                HOST => Some(&mut self.host),
+                _ => None,
+            };
+            if let Some(entry) = once {
+                if entry.replace(value.to_vec()).is_some() {
+                    return Err(PreambleError::Twice);
+                }
             } else if let Some(name) = key.strip_prefix(HEADER.as_bytes()) {
                 self.headers.push((name.to_vec(), value.to_vec()));
             }

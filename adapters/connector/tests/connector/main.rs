@@ -7,7 +7,9 @@
 mod edge;
 mod fallback;
 mod hostile;
+mod hostile_quic;
 mod lifecycle;
+mod log;
 mod quic;
 mod quic_edge;
 mod requests;

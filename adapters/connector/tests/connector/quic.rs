@@ -13,14 +13,14 @@ use crate::rig::{ACCOUNT, Echo, SECRET, options, token, within};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-struct Rig {
-    edge: Edge,
-    connector: Connector,
+pub(crate) struct Rig {
+    pub(crate) edge: Edge,
+    pub(crate) connector: Connector,
     handler: Arc<Echo>,
 }
 
 impl Rig {
-    async fn start(connections: u8) -> Self {
+    pub(crate) async fn start(connections: u8) -> Self {
         let (edge, _) = Edge::over_quic(usize::from(connections)).await;
         let options = ConnectorOptions {
             transport: TransportChoice::Quic,
@@ -47,7 +47,7 @@ impl Rig {
         .await
     }
 
-    fn link(&self) -> Arc<Link> {
+    pub(crate) fn link(&self) -> Arc<Link> {
         self.edge.links().pop().expect("a connection")
     }
 }

@@ -216,6 +216,22 @@ impl Link {
         self.open(&head(kind, method, path, headers)).await
     }
 
+    /// Sends the head of a request with these entries and no others.
+    pub(crate) async fn forged(&self, entries: &[(&str, &str)]) -> (SendStream, RecvStream) {
+        let entries = entries
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()));
+        let head = head_of(ConnectionType::Http, "/", &entries.collect::<Vec<_>>());
+        self.open(&head).await
+    }
+
+    /// Opens a stream, sends nothing or a little, and gives it up.
+    pub(crate) async fn open_and_reset(&self, bytes: &[u8]) {
+        let (mut send, mut recv) = self.open(bytes).await;
+        send.reset(0_u32.into()).ok();
+        recv.stop(0_u32.into()).ok();
+    }
+
     /// Sends a request with a body that has a length, and waits for the answer's head.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> Answered {
         let length = body.len().to_string();
@@ -257,12 +273,8 @@ impl Link {
     }
 }
 
-/// The head of a request as it goes over the stream.
+/// The head of a request to a known host as it goes over the stream.
 fn head(kind: ConnectionType, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let mut message = capnp::message::Builder::new_default();
-    let mut root = message.init_root::<connect_request::Builder<'_>>();
-    root.set_dest(format!("https://app.example.com{path}").as_str());
-    root.set_type(kind);
     let mut entries = vec![
         ("HttpMethod".to_owned(), method.to_owned()),
         ("HttpHost".to_owned(), "app.example.com".to_owned()),
@@ -270,8 +282,16 @@ fn head(kind: ConnectionType, method: &str, path: &str, headers: &[(&str, &str)]
     for (name, value) in headers {
         entries.push((format!("HttpHeader:{name}"), (*value).to_owned()));
     }
+    head_of(kind, path, &entries)
+}
+
+fn head_of(kind: ConnectionType, path: &str, entries: &[(String, String)]) -> Vec<u8> {
+    let mut message = capnp::message::Builder::new_default();
+    let mut root = message.init_root::<connect_request::Builder<'_>>();
+    root.set_dest(format!("https://app.example.com{path}").as_str());
+    root.set_type(kind);
     let mut list = root.init_metadata(u32::try_from(entries.len()).unwrap());
-    for (at, (key, value)) in (0..).zip(&entries) {
+    for (at, (key, value)) in (0..).zip(entries) {
         let mut entry = list.reborrow().get(at);
         entry.set_key(key.as_str());
         entry.set_val(value.as_str());

@@ -35,6 +35,10 @@ pub(super) async fn serve<H: RequestHandler>(
     let head = match beginning.await {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return calls(&membership, answer, recv, buffer).await,
+        // Somebody who opens streams and gives them up must not fill the log.
+        Ok(Err(error @ PreambleError::Io(_))) => {
+            return tracing::debug!(%error, "a stream of the edge did not begin");
+        }
         Ok(Err(error)) => return tracing::warn!(%error, "a stream of the edge was refused"),
         Err(_) => return tracing::warn!("a stream of the edge was given up: it did not begin"),
     };
@@ -118,12 +122,14 @@ impl<H: RequestHandler> Exchange<'_, H> {
     ) -> Result<(), BoxError> {
         if head.kind == Kind::Tcp {
             let error = "TCP streams are not served";
+            tracing::warn!(error, "a stream of the edge was refused");
             return refuse(answer, error, StatusCode::BAD_GATEWAY).await;
         }
         let request = match request::read(head) {
             Ok(request) => request,
             Err(error) => {
                 let error = error.to_string();
+                tracing::warn!(error, "a request of the edge was refused");
                 return refuse(answer, &error, StatusCode::BAD_REQUEST).await;
             }
         };
