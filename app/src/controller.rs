@@ -1,5 +1,6 @@
 //! `cfgw controller`: a Kubernetes cluster in; route tables, tunnels, records and proxies out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use adapter_kubernetes::{
 };
 use adapter_table_stream::{Leader, ServerOptions, TableServer};
 use anyhow::Context;
-use config::ControllerSettings;
+use config::{ControllerSettings, ENV_PREFIX};
 use domain::gateway::CONTROLLER_NAME;
 use domain::ports::{ClusterSource, Leadership};
 use domain::reconcile::{Ports, Reconciler};
@@ -20,9 +21,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin;
 use crate::authority::{self, KeptAuthority};
+use crate::edge::{self, read_pem};
 use crate::passes::Passes;
-use crate::{admin, edge};
 
 /// How long replicas may take to acknowledge a table before statuses name them.
 const LATE_AFTER: Duration = Duration::from_secs(5);
@@ -155,7 +157,13 @@ fn workload_options(
     changed: &Arc<Notify>,
 ) -> anyhow::Result<WorkloadOptions> {
     let image = settings.proxies.image.as_ref();
-    let ca_file = settings.tunnel.ca_file.as_deref();
+    let roots = settings
+        .tunnel
+        .ca_file
+        .as_deref()
+        .map(read_pem)
+        .transpose()?;
+    let roots = roots.map(String::from_utf8).transpose();
     Ok(WorkloadOptions {
         image: image
             .context("proxies.image is not set")?
@@ -165,8 +173,29 @@ fn workload_options(
         stream_address: settings.stream.service.as_str().to_owned(),
         stream_audience: settings.stream.audience.as_str().to_owned(),
         authority: authority.bundle.clone(),
+        edge_roots: roots.context("tunnel.ca_file")?,
+        image_pull_secrets: settings.proxies.pull_secrets.names(),
+        proxy_environment: passed_on(settings)?,
+        drain: settings.tunnel.grace_period.get(),
         changed: changed.clone(),
     })
+}
+
+/// What proxies are told of the tunnel and the log: what the controller was told. The edge's roots are a file,
+/// which they get on another way.
+fn passed_on(settings: &ControllerSettings) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    let tunnel = serde_json::to_value(&settings.tunnel)?;
+    let log = serde_json::to_value(&settings.log)?;
+    for (section, values) in [("TUNNEL", tunnel), ("LOG", log)] {
+        for (key, value) in values.as_object().into_iter().flatten() {
+            if let Some(text) = value.as_str().filter(|_| key != "ca_file") {
+                let name = format!("{ENV_PREFIX}{section}__{}", key.to_ascii_uppercase());
+                variables.insert(name, text.to_owned());
+            }
+        }
+    }
+    Ok(variables)
 }
 
 /// Notified whenever this instance begins or ceases to lead.

@@ -11,7 +11,7 @@ use crate::layers::{self, Program};
 use crate::sections::{
     AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, TunnelSettings, fixed,
 };
-use crate::values::{Address, HostPort, Image, Label, ObjectName, Period, Switch};
+use crate::values::{Address, HostPort, Image, Label, Names, ObjectName, Period, Switch};
 
 settings! {
     /// Settings of `cfgw controller`, which serves the Gateways of a Kubernetes cluster.
@@ -80,6 +80,9 @@ settings! {
     pub struct ProxiesSettings {
         /// Image of the proxies' pods. Needed.
         image: Option<Image> = None,
+        /// Names of the pull secrets for that image, with commas between them. They must be in the namespaces
+        /// of the Gateways.
+        pull_secrets: Names = Names::default(),
     }
 }
 

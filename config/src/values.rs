@@ -107,7 +107,7 @@ macro_rules! written {
 mod broker;
 mod cluster;
 pub use broker::{AccountTag, Backend, Moment, Sha256Hash};
-pub use cluster::{HostPort, Image, ObjectName, Switch};
+pub use cluster::{HostPort, Image, Names, ObjectName, Switch};
 
 written!(
     AccountTag,
@@ -116,6 +116,7 @@ written!(
     Sha256Hash,
     HostPort,
     Image,
+    Names,
     ObjectName,
     Switch,
     Period,

@@ -111,3 +111,37 @@ text! {
             && text.bytes().last().is_some_and(inner)
     }
 }
+
+/// Names of Kubernetes objects of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names(Vec<ObjectName>);
+
+impl Names {
+    /// The names, in the order written.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|name| name.0.clone()).collect()
+    }
+}
+
+impl Written for Names {
+    const EXPECTED: &'static str = "a list of names of Kubernetes objects";
+    const TAKES_LISTS: bool = true;
+}
+
+impl FromStr for Names {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let names = text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
+        names.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().join(","))
+    }
+}
