@@ -31,7 +31,7 @@ pub fn open(
             let entropy = Arc::new(SystemEntropy::default());
             let installation = InstallationName::parse(settings.installation.as_str())?;
             let edge = DirectEdge::new(accounts, credentials, entropy, installation);
-            Ok(Arc::new(edge))
+            Ok(Arc::new(edge.remembering()))
         }
         Backend::Broker => Ok(Arc::new(broker_edge(&settings.edge.broker)?)),
     }

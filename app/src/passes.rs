@@ -100,6 +100,12 @@ impl Passes {
             }
             let report = self.reconciler.edge_pass(resync).await;
             problems.tell(report.problems.iter().map(ToString::to_string));
+            for name in &report.swept {
+                tracing::info!(
+                    name,
+                    "removed a record that no Gateway and no tunnel led to"
+                );
+            }
             self.applied.send_replace(true);
             self.statuses.notify_one();
             let due = if report.settled {

@@ -155,9 +155,19 @@ pub trait Edge: Send + Sync {
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
 
+    /// Removes records of this installation whose Gateway is neither `live` nor known by a tunnel (what a
+    /// deposed leader wrote last, or what a lagging read hid from [`Edge::forget`]), and what a live Gateway
+    /// left in an account that it moved away from. `live` holds every Gateway that may still have something
+    /// at the edge; a complete view of the cluster alone can tell. Returns the names of the removed records.
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;
+
     /// Another instance may have worked at the edge since the last call: what is remembered of earlier ones
     /// proves nothing any more. No call is made.
     fn begin_term(&self) {}
+
+    /// It is time to see what others did at the edge: what was read before does not count any more. No call
+    /// is made.
+    fn begin_resync(&self) {}
 }
 
 /// The Cloudflare credentials of a Gateway, by reference. Asked by the direct edge only.

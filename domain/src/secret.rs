@@ -13,6 +13,13 @@ pub struct CloudflareCredentials {
     pub token: SecretString,
 }
 
+impl CloudflareCredentials {
+    /// Whether both are the same token for the same account.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.account == other.account && self.token.expose_secret() == other.token.expose_secret()
+    }
+}
+
 impl std::fmt::Debug for CloudflareCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CloudflareCredentials")

@@ -340,6 +340,14 @@ impl World {
         )
     }
 
+    /// Somebody deletes every tunnel; records stay.
+    pub fn delete_tunnels(&self) {
+        for tunnel in self.tunnels() {
+            let deleted = self.cloud().delete_tunnel(ACCOUNT, tunnel.id);
+            deleted.expect("no connection is in the way");
+        }
+    }
+
     /// API calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.cloud().calls()

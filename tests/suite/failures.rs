@@ -33,6 +33,7 @@ mock! {
         async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
         async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
         async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+        async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;
     }
 }
 
@@ -171,6 +172,7 @@ fn unavailable() -> EdgeError {
 fn edge() -> MockEdge {
     let mut edge = MockEdge::new();
     edge.expect_owned().returning(|| Ok(BTreeSet::new()));
+    edge.expect_sweep().returning(|_| Ok(BTreeSet::new()));
     let token = |gateway: &ObjectKey| Ok(ConnectorToken::new(gateway.to_string()));
     edge.expect_connector_token().returning(token);
     edge
@@ -264,6 +266,11 @@ async fn a_second_pass_without_a_change_asks_the_edge_nothing() {
     edge.expect_owned()
         .times(1)
         .returning(|| Ok(BTreeSet::new()));
+    let live = BTreeSet::from([gateway("one"), gateway("other")]);
+    edge.expect_sweep()
+        .times(1)
+        .withf(move |told| *told == live)
+        .returning(|_| Ok(BTreeSet::new()));
     edge.expect_connector_token()
         .times(2)
         .returning(|gateway| Ok(ConnectorToken::new(gateway.to_string())));

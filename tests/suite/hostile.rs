@@ -7,6 +7,7 @@
 mod endpoints;
 mod headers;
 mod paths;
+mod reframing;
 mod rig;
 mod secrets;
 mod smuggling;

@@ -22,8 +22,8 @@ use serde::de::DeserializeOwned;
 use crate::outage::{self, Outage};
 use crate::problem::{self, Meaning, Problem, Refusal};
 use crate::wire::{
-    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT, Malformed,
-    OwnedDocument, StatusDocument, TokenDocument,
+    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT,
+    LiveDocument, Malformed, OwnedDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
 /// What a client is built from.
@@ -245,6 +245,18 @@ impl Edge for BrokerEdge {
             false => Err(Malformed("it names another Gateway".to_owned())),
         };
         self.ask(Method::DELETE, &path, None, read).await
+    }
+
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+        let body = serde_json::to_vec(&LiveDocument::of(live))
+            .expect("a document of texts can be written");
+        if body.len() > LARGEST_INTENT {
+            let message = "there are more Gateways than the broker takes in one list, so records \
+                           of Gateways that are gone are not looked for";
+            return Err(EdgeError::new(EdgeErrorKind::Invalid, message));
+        }
+        let read = |document: SweptDocument| Ok(document.swept);
+        self.ask(Method::PUT, &[], Some(body), read).await
     }
 }
 

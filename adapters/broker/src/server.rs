@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/gateways` | [`OwnedDocument`] |
+//! | `PUT /v1/gateways` with a [`LiveDocument`] | [`SweptDocument`] |
 //! | `PUT /v1/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
 //! | `GET /v1/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
 //! | `POST /v1/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
@@ -27,14 +28,15 @@ use domain::ObjectKey;
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::{Clock, Edge};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::OwnedMutexGuard;
+use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::auth::{Cluster, authenticate};
 use crate::path::gateway_key;
 use crate::problem::{self, Problem, Refusal};
 use crate::wire::{
-    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_INTENT, OwnedDocument,
-    StatusDocument, TokenDocument,
+    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument,
+    OwnedDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
 /// How long a document may take to come.
@@ -52,19 +54,36 @@ struct Served {
     turns: Turns,
 }
 
-/// One piece of work at a time for each Gateway; others wait.
+/// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
 #[derive(Default)]
-struct Turns(Mutex<BTreeMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>>);
+struct Turns {
+    of_gateways: Mutex<BTreeMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>>,
+    of_all: Arc<RwLock<()>>,
+}
+
+/// The right to work on one Gateway, for as long as it is kept.
+struct Turn {
+    _of_gateway: OwnedMutexGuard<()>,
+    _no_sweep: OwnedRwLockReadGuard<()>,
+}
 
 impl Turns {
-    async fn wait(&self, gateway: &ObjectKey) -> OwnedMutexGuard<()> {
+    async fn wait(&self, gateway: &ObjectKey) -> Turn {
         let turn = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = self.of_gateways.lock();
+            let mut all = all.unwrap_or_else(PoisonError::into_inner);
             // Nobody works on or waits for these.
             all.retain(|_, turn| Arc::strong_count(turn) > 1);
             all.entry(gateway.clone()).or_default().clone()
         };
-        turn.lock_owned().await
+        Turn {
+            _of_gateway: turn.lock_owned().await,
+            _no_sweep: self.of_all.clone().read_owned().await,
+        }
+    }
+
+    async fn wait_for_all(&self) -> OwnedRwLockWriteGuard<()> {
+        self.of_all.clone().write_owned().await
     }
 }
 
@@ -81,7 +100,7 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         clock,
     });
     Router::new()
-        .route("/v1/gateways", get(owned))
+        .route("/v1/gateways", get(owned).put(sweep))
         .route("/v1/gateways/{namespace}/{name}", delete(forget))
         .route("/v1/gateways/{namespace}/{name}/intent", put(reconcile))
         .route("/v1/gateways/{namespace}/{name}/token", get(token))
@@ -156,6 +175,20 @@ async fn owned(Extension(served): Extension<Arc<Served>>) -> Result<Json<OwnedDo
     Ok(Json(OwnedDocument::of(&gateways)))
 }
 
+/// Each cluster's edge knows its own installation's marks alone, so a cluster sweeps nothing but its own.
+async fn sweep(
+    Extension(served): Extension<Arc<Served>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SweptDocument>, Problem> {
+    let document: LiveDocument = read_document(&headers, body).await?;
+    let live = document.read().map_err(malformed)?;
+    let turn = served.turns.wait_for_all().await;
+    let edge = served.cluster.edge.clone();
+    let swept = finished(turn, async move { edge.sweep(&live).await }).await?;
+    Ok(Json(SweptDocument { swept }))
+}
+
 async fn reconcile(
     Extension(served): Extension<Arc<Served>>,
     Path(names): Path<(String, String)>,
@@ -163,7 +196,7 @@ async fn reconcile(
     body: Body,
 ) -> Result<Json<StatusDocument>, Problem> {
     let gateway = gateway_of(&names)?;
-    let document = read_document(&headers, body).await?;
+    let document: IntentDocument = read_document(&headers, body).await?;
     let intent = document.read(gateway.clone()).map_err(malformed)?;
     let work = move |edge: Arc<dyn Edge>, _| async move { edge.reconcile(&intent).await };
     let status = in_turn(&served, gateway, work).await?;
@@ -205,8 +238,7 @@ fn gateway_of((namespace, name): &(String, String)) -> Result<ObjectKey, Problem
         .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))
 }
 
-/// Waits for the Gateway's turn, as long as the client does. Work that was begun is finished even if the
-/// client has gone by then: its next request waits for it and finds everything done.
+/// Waits for the Gateway's turn, as long as the client does.
 async fn in_turn<T, F>(
     served: &Served,
     gateway: ObjectKey,
@@ -218,6 +250,15 @@ where
 {
     let turn = served.turns.wait(&gateway).await;
     let work = work(served.cluster.edge.clone(), gateway);
+    finished(turn, work).await
+}
+
+/// Work that was begun is finished even if the client has gone by then: its next request waits for it and
+/// finds everything done.
+async fn finished<T: Send + 'static>(
+    turn: impl Send + 'static,
+    work: impl Future<Output = Result<T, EdgeError>> + Send + 'static,
+) -> Result<T, Problem> {
     let done = tokio::spawn(async move {
         let answer = work.await;
         drop(turn);
@@ -231,7 +272,7 @@ where
     answer.map_err(failed)
 }
 
-async fn read_document(headers: &HeaderMap, body: Body) -> Result<IntentDocument, Problem> {
+async fn read_document<D: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<D, Problem> {
     let declared = headers.get(header::CONTENT_TYPE);
     let essence = declared.and_then(|value| value.to_str().ok()?.split(';').next());
     if !essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json")) {

@@ -296,6 +296,36 @@ impl OwnedDocument {
     }
 }
 
+/// Body of `PUT /v1/gateways`: every Gateway of the asking cluster that may have something at the edge. What
+/// is left of others is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveDocument {
+    live: Vec<GatewayDocument>,
+}
+
+impl LiveDocument {
+    /// The form of these.
+    pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
+        Self {
+            live: gateways.iter().map(GatewayDocument::of).collect(),
+        }
+    }
+
+    /// The Gateways.
+    pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
+        self.live.into_iter().map(GatewayDocument::read).collect()
+    }
+}
+
+/// Answer to `PUT /v1/gateways`: names of the records that were removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweptDocument {
+    /// In the asking cluster's own zones, so that it may know them.
+    pub swept: BTreeSet<String>,
+}
+
 /// Answer to `DELETE`: which Gateway has nothing left. It is there so that an empty answer of something
 /// that is no broker is not taken for a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ pub(crate) struct Complaint {
 
 /// Whether the answer is a yes.
 #[derive(Deserialize)]
-struct Verdict {
+pub(crate) struct Verdict {
     success: bool,
     #[serde(default)]
     errors: Option<Vec<Complaint>>,

@@ -15,6 +15,8 @@ mod client;
 mod dns;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod fields;
 mod listing;
 mod settings;
 mod tokens;

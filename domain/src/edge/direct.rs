@@ -1,10 +1,14 @@
 //! The edge without a broker: plans over what the Cloudflare API shows and carries the plan out.
 //!
-//! One reconcile reads the Gateway's tunnel, its ingress document, the list of zones, and every zone that
+//! One reconcile looks at the Gateway's tunnel, its ingress document, the list of zones, and every zone that
 //! matters: the zones of wanted names and those in which something of this Gateway was seen before. The
-//! first reconcile of a Gateway in this process reads all zones, to find what an earlier process left. So a
-//! repeated reconcile makes no write and [`READS_BESIDE_ZONES`] reads and one for each zone. Nothing read is
-//! kept for the next reconcile: an answer is as true as the edge's own.
+//! first reconcile of a Gateway in a term looks at all zones, to find what an earlier process left.
+//!
+//! An edge with a memory ([`DirectEdge::remembering`]) keeps what it read until the next resync or term, or
+//! until anything fails. Then a new hostname costs two writes (document, batch) and no read, one that goes
+//! or changes hands a read of its zone besides, and a resync reads each list once for all Gateways. An edge
+//! without one, which nobody tells of terms and resyncs, reads [`READS_BESIDE_ZONES`] lists and each zone
+//! that matters every time.
 //!
 //! A tunnel is known by its name, so a creation whose answer was lost is found again and never repeated. A
 //! tunnel of that name that somebody made with a local configuration is adopted as it is: its records stay
@@ -14,7 +18,9 @@
 
 mod apply;
 mod forget;
+mod look;
 mod observe;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +30,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use crate::edge::mark::{self, RecordMark};
+use crate::edge::plan::{Observed, Plan};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, TunnelStatus, plan};
 use crate::names::{InstallationName, ObjectKey, TunnelId, ZoneId};
 use crate::ports::{CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
+use apply::Applied;
+use look::{Look, Sight};
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -39,6 +48,7 @@ pub struct DirectEdge {
     credentials: Arc<dyn Credentials>,
     entropy: Arc<dyn Entropy>,
     installation: InstallationName,
+    remembers: bool,
     memory: Mutex<Memory>,
 }
 
@@ -48,6 +58,12 @@ struct Memory {
     gateways: BTreeMap<ObjectKey, GatewayMemory>,
     /// Gateways that a call is at work on.
     busy: BTreeSet<ObjectKey>,
+    /// Whether a sweep is at work, which is on all of them.
+    sweeping: bool,
+    /// What was read with each token.
+    sights: Vec<(CloudflareCredentials, Arc<Mutex<Sight>>)>,
+    /// Credentials that a Gateway had before it moved to another account.
+    former: Vec<CloudflareCredentials>,
 }
 
 /// What is remembered of one Gateway.
@@ -72,6 +88,24 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// The right to work on every Gateway at once.
+struct TurnOfAll<'a>(&'a DirectEdge);
+
+impl Drop for TurnOfAll<'_> {
+    fn drop(&mut self) {
+        self.0.memory().sweeping = false;
+    }
+}
+
+/// What one reconcile is about.
+struct Work<'a> {
+    intent: &'a EdgeIntent,
+    name: String,
+    mark: RecordMark,
+    /// Zones in which something of the Gateway may be; `None` for all.
+    known: Option<BTreeSet<ZoneId>>,
+}
+
 impl DirectEdge {
     /// An edge for one installation.
     pub fn new(
@@ -85,8 +119,16 @@ impl DirectEdge {
             credentials,
             entropy,
             installation,
+            remembers: false,
             memory: Mutex::default(),
         }
+    }
+
+    /// Keeps what was read between calls. Only for an edge that is told of every term and resync
+    /// ([`Edge::begin_term`], [`Edge::begin_resync`]): what others do is seen by nothing else.
+    pub fn remembering(mut self) -> Self {
+        self.remembers = true;
+        self
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -96,7 +138,8 @@ impl DirectEdge {
     }
 
     fn turn(&self, gateway: &ObjectKey) -> Result<Turn<'_>, EdgeError> {
-        if self.memory().busy.insert(gateway.clone()) {
+        let mut memory = self.memory();
+        if !memory.sweeping && memory.busy.insert(gateway.clone()) {
             let gateway = gateway.clone();
             return Ok(Turn {
                 edge: self,
@@ -107,6 +150,76 @@ impl DirectEdge {
             EdgeErrorKind::Conflict,
             format!("Gateway {gateway} is being worked on at the edge already; try again"),
         ))
+    }
+
+    /// The right to work on all Gateways: none may gain a record that the sweep has not heard of.
+    fn turn_of_all(&self) -> Result<TurnOfAll<'_>, EdgeError> {
+        let mut memory = self.memory();
+        if memory.sweeping || !memory.busy.is_empty() {
+            let message = "a Gateway is being worked on at the edge already; try again";
+            return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
+        }
+        memory.sweeping = true;
+        Ok(TurnOfAll(self))
+    }
+
+    fn look(&self, credentials: &CloudflareCredentials) -> Look {
+        let api = self.accounts.open(credentials);
+        if !self.remembers {
+            return Look::new(api, Arc::default());
+        }
+        let mut memory = self.memory();
+        let sights = &mut memory.sights;
+        let known = sights.iter().find(|(of, _)| of.is_same(credentials));
+        let sight = match known {
+            Some((_, sight)) => sight.clone(),
+            None => {
+                let sight = Arc::default();
+                sights.push((credentials.clone(), Arc::clone(&sight)));
+                sight
+            }
+        };
+        Look::new(api, sight)
+    }
+
+    /// Looks and plans until nothing is changed or removed on the word of memory.
+    async fn look_and_plan(
+        &self,
+        look: &Look,
+        work: &Work<'_>,
+    ) -> Result<(Observed, Plan), EdgeError> {
+        loop {
+            let observed =
+                observe::observe(look, &work.name, work.intent, work.known.as_ref()).await?;
+            let plan = plan::plan(work.intent, &observed, &self.installation);
+            if !look.must_read_again(&plan) {
+                return Ok((observed, plan));
+            }
+        }
+    }
+
+    /// Makes the intent true. Where memory was wrong, which a refused write tells, once more without it.
+    async fn make_true(
+        &self,
+        look: &Look,
+        work: &Work<'_>,
+    ) -> Result<(Observed, Plan, Applied), EdgeError> {
+        loop {
+            let (observed, plan) = self.look_and_plan(look, work).await?;
+            let relied_on_memory = look.has_remembered();
+            let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
+            let applied = apply::apply(look, &work.name, work.mark, existing, &plan).await?;
+            let blames_memory = |error: &EdgeError| {
+                matches!(
+                    error.kind,
+                    EdgeErrorKind::NotFound | EdgeErrorKind::Conflict
+                )
+            };
+            if !(relied_on_memory && applied.failures.iter().any(blames_memory)) {
+                return Ok((observed, plan, applied));
+            }
+            look.forget_all();
+        }
     }
 
     async fn api_of(&self, gateway: &ObjectKey) -> Result<Arc<dyn CloudflareApi>, EdgeError> {
@@ -134,6 +247,18 @@ impl DirectEdge {
         }
     }
 
+    fn remember(&self, gateway: &ObjectKey, now: GatewayMemory) {
+        let mut memory = self.memory();
+        let account = now.credentials.account.clone();
+        let before = memory.gateways.insert(gateway.clone(), now);
+        let moved = before.filter(|before| before.credentials.account != account);
+        if let Some(former) = moved.map(|before| before.credentials)
+            && !memory.former.iter().any(|known| known.is_same(&former))
+        {
+            memory.former.push(former);
+        }
+    }
+
     fn zones_to_read(
         &self,
         gateway: &ObjectKey,
@@ -152,29 +277,30 @@ impl Edge for DirectEdge {
         let gateway = &intent.gateway;
         let _turn = self.turn(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
-        let api = self.accounts.open(&credentials);
-        let name = mark::tunnel_name(&self.installation, gateway);
-        let mark = RecordMark::of(&self.installation, gateway);
+        let look = self.look(&credentials);
+        let work = Work {
+            intent,
+            name: mark::tunnel_name(&self.installation, gateway),
+            mark: RecordMark::of(&self.installation, gateway),
+            known: self.zones_to_read(gateway, &credentials),
+        };
+        let (observed, plan, applied) = self.make_true(&look, &work).await?;
 
-        let known = self.zones_to_read(gateway, &credentials);
-        let observed = observe::observe(&*api, &name, intent, known.as_ref()).await?;
-        let plan = plan::plan(intent, &observed, &self.installation);
-        let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
-        let applied = apply::apply(&*api, &name, mark, existing, &plan).await?;
-
-        let mut zones = observe::zones_with_something(&observed, intent, mark);
-        match (&mut zones, known) {
+        let mut zones = observe::zones_with_something(&observed, intent, work.mark);
+        match (&mut zones, work.known) {
             // A zone is never dropped: a read that lags shows none of what was just written to it.
             (Some(zones), Some(known)) => zones.extend(known),
             (none, known) => *none = none.take().or(known),
         }
         let tunnel = applied.tunnel;
-        let memory = GatewayMemory {
-            credentials,
-            tunnel,
-            zones,
-        };
-        self.memory().gateways.insert(gateway.clone(), memory);
+        self.remember(
+            gateway,
+            GatewayMemory {
+                credentials,
+                tunnel,
+                zones,
+            },
+        );
         let mut failures = observe::failures(&observed, intent);
         failures.extend(applied.failures);
         let mut hostnames = plan.hostnames;
@@ -191,12 +317,14 @@ impl Edge for DirectEdge {
     }
 
     /// Found by the names of tunnels: [`Edge::forget`] removes the tunnel last, so a Gateway that holds
-    /// anything still has one.
+    /// anything still has one. Exceptions are for [`Edge::sweep`].
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {
         let prefix = mark::tunnel_prefix(&self.installation);
         let mut owned = BTreeSet::new();
         for credentials in forget::one_for_each_account(self.credentials.all().await?) {
-            let tunnels = self.accounts.open(&credentials).tunnels(&prefix).await?;
+            let look = self.look(&credentials);
+            look.forget_tunnels();
+            let tunnels = look.tunnels(&prefix).await?;
             let gateways = tunnels
                 .iter()
                 .filter_map(|tunnel| mark::gateway_of_tunnel(&self.installation, &tunnel.name));
@@ -226,10 +354,20 @@ impl Edge for DirectEdge {
         Ok(())
     }
 
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+        let _turn = self.turn_of_all()?;
+        self.sweep_everywhere(live).await
+    }
+
     /// Zones that another instance put something into must be found: all are read again, once.
     fn begin_term(&self) {
+        self.begin_resync();
         for gateway in self.memory().gateways.values_mut() {
             gateway.zones = None;
         }
+    }
+
+    fn begin_resync(&self) {
+        self.memory().sights.clear();
     }
 }

@@ -57,6 +57,14 @@ impl RecordMark {
         }
     }
 
+    /// A mark that is of the same installation as every mark of its Gateways, and no Gateway's own.
+    pub(crate) fn of_installation(installation: &InstallationName) -> Self {
+        Self {
+            installation: keyed_hash(installation, "installation"),
+            gateway: 0,
+        }
+    }
+
     /// Reads a comment. Strict: a comment that is anything but a mark makes the record foreign.
     pub fn parse(comment: &str) -> Option<Self> {
         let rest = comment.strip_prefix(VERSION)?.strip_prefix(' ')?;

@@ -21,6 +21,8 @@ pub struct EdgePassReport {
     pub stated: Vec<ObjectKey>,
     /// Gateways of which nothing is left.
     pub removed: Vec<ObjectKey>,
+    /// Names of records that were removed because neither a Gateway nor a tunnel led to them any more.
+    pub swept: BTreeSet<String>,
     /// What failed.
     pub problems: Vec<Problem>,
 }
@@ -32,6 +34,7 @@ impl EdgePassReport {
             retry_after: None,
             stated: Vec::new(),
             removed: Vec::new(),
+            swept: BTreeSet::new(),
             problems: Vec::new(),
         }
     }
@@ -66,9 +69,11 @@ impl Reconciler {
         let new_term = self.state().begin_term(term);
         if new_term {
             self.ports.edge.begin_term();
+        } else if resync {
+            self.ports.edge.begin_resync();
         }
         let resync = resync || new_term;
-        self.search_leftovers(term, resync, &view, &mut done).await;
+        let searched = self.search_leftovers(term, resync, &view, &mut done).await;
         let mut tried = BTreeSet::new();
         for round in 0..ROUNDS {
             let due = self.due(&view, resync && round == 0, &tried);
@@ -98,21 +103,24 @@ impl Reconciler {
             }
             self.remove(&view, &gateway, &mut done).await;
         }
+        if searched && self.ports.leadership.term() == Some(term) {
+            self.sweep(term, &view, &mut done).await;
+        }
         done
     }
 
     /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
-    /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for.
+    /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for. Whether all was seen.
     async fn search_leftovers(
         &self,
         term: u64,
         resync: bool,
         view: &View,
         done: &mut EdgePassReport,
-    ) {
+    ) -> bool {
         let searched = self.state().searched_in == Some(term);
         if !view.complete || (searched && !resync) {
-            return;
+            return false;
         }
         let mut found = BTreeSet::new();
         let mut all_seen = true;
@@ -141,8 +149,30 @@ impl Reconciler {
         }
         let mut state = self.state();
         state.leftovers.extend(found);
-        if all_seen {
-            state.searched_in = Some(term);
+        // It is searched for again until all of it went well.
+        state.searched_in = None;
+        all_seen
+    }
+
+    /// Removes records that nothing leads to any more, after everything else: a name that another Gateway is
+    /// to have was taken over by then, and a Gateway whose removal is not finished still counts as there.
+    async fn sweep(&self, term: u64, view: &View, done: &mut EdgePassReport) {
+        let live: BTreeSet<ObjectKey> = {
+            let state = self.state();
+            let shown = view.resolution.gateways.keys();
+            let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
+            let unfinished = state.at_edge.keys().chain(&state.leftovers);
+            shown.chain(unfinished).cloned().collect()
+        };
+        match self.ports.edge.sweep(&live).await {
+            Ok(swept) => {
+                done.swept = swept;
+                self.state().searched_in = Some(term);
+            }
+            Err(error) => {
+                let subject = "looking for records of Gateways that are gone".to_owned();
+                done.edge_problem(subject, &error);
+            }
         }
     }
 
@@ -362,7 +392,12 @@ impl Reconciler {
         let ports = &self.ports;
         let stopped = ports.workloads.stop(gateway).await;
         stopped.map_err(|error| port("stopping the proxy", error))?;
-        self.with(gateway, |at_edge| at_edge.proxy = None);
+        // Whatever comes of it, a Gateway that comes back must be stated anew.
+        self.with(gateway, |at_edge| {
+            at_edge.proxy = None;
+            at_edge.intent = None;
+            at_edge.settled = false;
+        });
         let forgotten = ports.edge.forget(gateway).await;
         forgotten.map_err(|error| {
             let subject = format!("removing what Gateway {gateway} has at the edge");
@@ -372,6 +407,8 @@ impl Reconciler {
         self.state().retract(gateway);
         let withdrawn = ports.data_plane.withdraw(gateway).await;
         withdrawn.map_err(|error| port("withdrawing the routes", error))?;
+        // Let go even if the answer is lost: a Gateway that comes back must be held anew.
+        self.with(gateway, |at_edge| at_edge.held = false);
         let released = ports.hold.release(gateway).await;
         released.map_err(|error: crate::ports::PortError| port("letting go", error))
     }

@@ -218,6 +218,15 @@ impl FakeCloudflare {
         });
     }
 
+    /// Ends all connections of a tunnel, as proxies that stop would.
+    pub fn disconnect_all(&self, tunnel: TunnelId) {
+        for account in self.world().accounts.values_mut() {
+            if let Some(state) = account.tunnels.get_mut(&tunnel) {
+                state.connectors.clear();
+            }
+        }
+    }
+
     /// All tunnels of all accounts.
     pub fn tunnels(&self) -> Vec<Tunnel> {
         let world = self.world();

@@ -52,6 +52,11 @@ impl FakeEdge {
         self.0.lock().expect("lock").apply(intent);
     }
 
+    /// Takes a Gateway's tunnel away behind our back; its records stay.
+    pub fn lose_tunnel(&self, gateway: &ObjectKey) {
+        self.0.lock().expect("lock").held.remove(gateway);
+    }
+
     /// Lets a name come to nothing from now on, whoever asks for it (a record of somebody else, no zone, a
     /// missing permission), or no longer.
     pub fn stand_in_the_way(&self, hostname: Hostname, outcome: Option<HostnameOutcome>) {
@@ -180,5 +185,13 @@ impl Edge for FakeEdge {
         state.held.remove(gateway);
         state.records.retain(|_, holder| holder != gateway);
         Ok(())
+    }
+
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+        let mut state = self.state(None)?;
+        let State { held, records, .. } = &mut *state;
+        let lost = |holder: &ObjectKey| !live.contains(holder) && !held.contains_key(holder);
+        let gone = records.extract_if(.., |_, holder| lost(holder));
+        Ok(gone.map(|(hostname, _)| hostname.to_string()).collect())
     }
 }

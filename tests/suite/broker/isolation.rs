@@ -48,12 +48,40 @@ async fn another_clusters_gateway_is_as_if_it_were_not_there() {
         assert_eq!(refused.message.replace(name, "NAME"), told);
         assert_eq!(west.forget(&gateway(name)).await, Ok(()));
     }
+    assert_eq!(west.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
 
     assert_eq!(format!("{:?}", world.tunnels()), format!("{tunnels:?}"));
     assert_eq!(world.records(), records);
     assert!(token.is_same(&east.connector_token(&gateway("one")).await.unwrap()));
     assert_eq!(east.owned().await, Ok(BTreeSet::from([gateway("one")])));
     assert_eq!(status.tunnels.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_sweeps_its_own_lost_records_and_no_other_clusters() {
+    let world = World::start().await;
+    let broker = Broker::start(&world).await;
+    let (east, west) = (broker.client(EAST), broker.client(WEST));
+    for (cluster, name) in [(&east, "app.example.com"), (&west, "shop.example.com")] {
+        cluster.reconcile(&intent("one", name)).await.unwrap();
+    }
+    world.delete_tunnels();
+    let names = |world: &World| -> BTreeSet<String> {
+        world
+            .records()
+            .into_iter()
+            .map(|record| record.name)
+            .collect()
+    };
+
+    let live = BTreeSet::from([gateway("one")]);
+    assert_eq!(west.sweep(&live).await, Ok(BTreeSet::new()), "it is there");
+    let swept = west.sweep(&BTreeSet::new()).await;
+    assert_eq!(swept, Ok(BTreeSet::from(["shop.example.com".to_owned()])));
+    assert!(
+        names(&world).contains("app.example.com"),
+        "the other cluster's"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

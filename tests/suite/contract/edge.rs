@@ -34,6 +34,8 @@ contract! {
         forgetting_again_or_what_never_was_is_fine,
         a_gateway_with_connected_proxies_can_be_forgotten,
         another_installation_is_not_seen_and_not_touched,
+        records_whose_gateway_and_tunnel_are_gone_are_swept,
+        what_is_live_or_has_a_tunnel_or_is_somebody_elses_is_not_swept,
         a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate,
         the_token_stays_the_same_until_it_is_rotated,
         a_new_secret_leaves_the_tunnel_and_its_names,
@@ -303,6 +305,43 @@ async fn another_installation_is_not_seen_and_not_touched(rig: impl Rig) {
     assert_eq!(theirs.owned().await, Ok(owned));
 }
 
+async fn records_whose_gateway_and_tunnel_are_gone_are_swept(rig: impl Rig) {
+    applied(rig.edge(), &intent("one", &[APP, WILD])).await;
+    let other = applied(rig.edge(), &intent("other", &[SHOP])).await;
+    rig.lose_tunnel("one").await;
+    let edge = rig.new_process();
+    let owned = BTreeSet::from([gateway("other")]);
+    assert_eq!(edge.owned().await, Ok(owned.clone()), "nothing leads to it");
+
+    let swept = BTreeSet::from([APP.to_owned(), WILD.to_owned()]);
+    assert_eq!(edge.sweep(&owned).await, Ok(swept));
+    assert_eq!(rig.names().await, leading(&[SHOP], &address(&other)));
+    assert_eq!(edge.sweep(&owned).await, Ok(BTreeSet::new()), "again");
+}
+
+async fn what_is_live_or_has_a_tunnel_or_is_somebody_elses_is_not_swept(rig: impl Rig) {
+    applied(rig.edge(), &intent("one", &[APP])).await;
+    applied(rig.edge(), &intent("other", &[SHOP])).await;
+    rig.write_foreign_record(WILD);
+    let before = (rig.names().await, rig.foreign_record(WILD).await);
+
+    let theirs = rig.other_installation();
+    assert_eq!(theirs.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
+    let edge = rig.new_process();
+    let nobody = edge.sweep(&BTreeSet::new()).await;
+    assert_eq!(
+        nobody,
+        Ok(BTreeSet::new()),
+        "both are found by their tunnels"
+    );
+    rig.lose_tunnel("one").await;
+    let live = BTreeSet::from([gateway("one")]);
+    assert_eq!(edge.sweep(&live).await, Ok(BTreeSet::new()), "it is mended");
+
+    let after = (rig.names().await, rig.foreign_record(WILD).await);
+    assert_eq!(after, before);
+}
+
 async fn a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate(rig: impl Rig) {
     let none = gateway("one");
     let refused = rig.edge().connector_token(&none).await.unwrap_err();
@@ -367,6 +406,10 @@ async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl
         ("token", edge.connector_token(&one).await.unwrap_err().kind),
         ("rotate", edge.rotate(&one).await.unwrap_err().kind),
         ("forget", edge.forget(&one).await.unwrap_err().kind),
+        (
+            "sweep",
+            edge.sweep(&BTreeSet::new()).await.unwrap_err().kind,
+        ),
     ] {
         assert_eq!(kind, EdgeErrorKind::Unavailable, "{call}");
     }

@@ -191,6 +191,18 @@ impl Proxy {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Sends bytes on a new connection and reads until the other side closes; it must, without being told.
+    pub(super) async fn exchange_to_the_end(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.ok();
+        let mut answer = Vec::new();
+        let patience = Duration::from_secs(10);
+        let closed = tokio::time::timeout(patience, stream.read_to_end(&mut answer)).await;
+        // Bytes that were not read make the close a reset.
+        assert!(closed.is_ok(), "the connection is still open");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// The statuses in an answer of one or several responses.
     pub(super) async fn statuses(&self, bytes: &[u8]) -> Vec<u16> {
         let answer = self.exchange(bytes).await;

@@ -51,7 +51,8 @@ impl Process {
             port(),
             Arc::new(FixedEntropy::default()),
             INSTALLATION.clone(),
-        );
+        )
+        .remembering();
         let ports = Ports {
             cluster: port(),
             statuses: port(),

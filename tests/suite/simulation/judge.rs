@@ -138,7 +138,6 @@ fn judge_records(stage: &Stage, wishes: &Wishes, tunnels: &BTreeMap<ObjectKey, T
     let found: Vec<Said> = stage
         .our_records()
         .into_iter()
-        .filter(|(gateway, _)| !stage.is_lost(gateway))
         .map(|(_, record)| said(record.data))
         .collect();
     let there = stage.cloudflare.records();

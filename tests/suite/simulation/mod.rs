@@ -11,9 +11,6 @@
 //! In the end, [`CONVERGED_WITHIN`] passes after the last fault: one tunnel, one proxy and one table for each
 //! Gateway, one record for each name, nothing else of ours, and a further pass writes nothing.
 //!
-//! One gap is known and left out: a record that a deposed leader writes, or that a lagging read hides, while
-//! its Gateway is being removed outlives its tunnel, and nothing looks for records by their comment alone.
-//!
 //! Time plays no part in a pass: retries and resyncs are the caller's. The clock that creation times come
 //! from jumps, because claims go by age.
 //!

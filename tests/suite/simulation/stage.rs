@@ -240,13 +240,6 @@ impl Stage {
         let tunnels = self.our_tunnels();
         if dice.chance(30) && !tunnels.is_empty() {
             let (gateway, tunnel) = dice.pick(&tunnels).clone();
-            // With what points to it: a record without its tunnel, of a Gateway that is then removed while no
-            // process runs, is known by nothing but its comment, and nobody looks for those.
-            for (_, record) in records {
-                if record.data.content == tunnel.address() {
-                    self.cloudflare.remove_record(&record.id);
-                }
-            }
             self.cloudflare.remove_tunnel(tunnel);
             return self.tell(|| format!("somebody deletes the tunnel of {gateway}"));
         }
@@ -297,13 +290,6 @@ impl Stage {
             .collect()
     }
 
-    /// Whether this record is one that nothing but its comment tells of: its tunnel is gone, and two leaders
-    /// or lagging reads made it so. A known gap: such a record of a Gateway that nobody wants is not found.
-    pub(crate) fn is_lost(&self, gateway: &ObjectKey) -> bool {
-        let may = self.trouble.two_leaders || self.trouble.lag;
-        may && self.our_tunnels().iter().all(|(owner, _)| owner != gateway)
-    }
-
     /// Whether anything of a Gateway is at the edge.
     pub(crate) fn has(&self, gateway: &ObjectKey) -> bool {
         self.our_tunnels().iter().any(|(owner, _)| owner == gateway)
@@ -346,9 +332,6 @@ impl Stage {
     /// No record of ours leads nowhere.
     pub(crate) fn check_targets(&self, tunnels: &[Tunnel]) {
         for (gateway, record) in self.our_records() {
-            if self.is_lost(&gateway) {
-                continue;
-            }
             let leads = |tunnel: &Tunnel| tunnel.id.address() == record.data.content;
             self.require(tunnels.iter().any(leads), || {
                 format!(

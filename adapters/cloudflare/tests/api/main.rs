@@ -7,6 +7,7 @@
 
 mod calls;
 mod failures;
+mod fields;
 mod limits;
 mod paging;
 mod secrets;

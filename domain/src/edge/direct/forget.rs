@@ -28,13 +28,14 @@ impl DirectEdge {
         let mut found = false;
         let mut unread = None;
         for candidate in self.candidates(gateway).await? {
-            let api = self.accounts.open(&candidate.credentials);
-            match tunnels_named(&*api, &name).await {
+            let api = self.look(&candidate.credentials);
+            api.forget_all();
+            match tunnels_named(&api, &name).await {
                 Err(error) => unread = Some(error),
                 Ok(tunnels) => {
                     found |= !tunnels.is_empty();
                     if candidate.own || !tunnels.is_empty() {
-                        clear_account(&*api, mark, &tunnels).await?;
+                        clear_account(&api, mark, &tunnels).await?;
                     }
                 }
             }
@@ -95,7 +96,7 @@ async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel
 }
 
 /// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the rest.
-async fn clear_account(
+pub(super) async fn clear_account(
     api: &dyn CloudflareApi,
     mark: RecordMark,
     tunnels: &[Tunnel],
@@ -122,7 +123,7 @@ async fn clear_account(
     Ok(())
 }
 
-async fn delete_records(
+pub(super) async fn delete_records(
     api: &dyn CloudflareApi,
     zone: &crate::names::ZoneId,
     ids: &[RecordId],

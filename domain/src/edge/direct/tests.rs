@@ -1,7 +1,9 @@
 //! The direct edge over Cloudflare in memory, and over a mock where a single call is the point.
 
+mod memory;
 mod records;
 mod removal;
+mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -254,7 +254,7 @@ fn occupied<'a>(zone: &Zone, records: &'a [DnsRecord]) -> BTreeMap<String, Vec<&
 }
 
 /// A mark counts on a CNAME only: whoever made another type of our record made it theirs.
-fn mark_of(record: &DnsRecord) -> Option<RecordMark> {
+pub(crate) fn mark_of(record: &DnsRecord) -> Option<RecordMark> {
     let is_cname = record.data.kind.eq_ignore_ascii_case("CNAME");
     is_cname
         .then(|| RecordMark::parse(&record.data.comment))

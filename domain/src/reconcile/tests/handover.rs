@@ -35,7 +35,8 @@ fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<Direct
         Arc::new(StaticCredentials::for_all("acme")),
         Arc::new(FixedEntropy::default()),
         InstallationName::parse("home").unwrap(),
-    );
+    )
+    .remembering();
     over(snapshot, Arc::new(edge))
 }
 
@@ -177,4 +178,83 @@ async fn a_name_of_a_gateway_of_an_earlier_process_waits_for_its_new_holder_too(
     assert!(done.removed.is_empty() && !done.settled);
     second.edge.fail(Some(key("new")), None);
     assert_eq!(second.pass().await.removed, [key("old")]);
+}
+
+#[tokio::test]
+async fn what_passes_over_the_edge_cost() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let bench = whole(quickstart(), &cloudflare);
+    assert!(bench.pass().await.settled);
+    let cost = || {
+        let cost = (cloudflare.reads(), cloudflare.writes());
+        cloudflare.forget_calls();
+        cost
+    };
+    cost();
+    assert!(bench.pass().await.settled);
+    assert_eq!(cost(), (0, 0), "nothing has changed");
+
+    assert!(bench.resync().await.settled);
+    assert_eq!(cost(), (5, 0), "tunnels, document, zones, records, token");
+    bench.leadership.set(Some(2));
+    assert!(bench.pass().await.settled);
+    assert_eq!(cost(), (5, 0), "the same in a new term");
+
+    bench.cluster.change(|snapshot| {
+        routes(snapshot)[0].hostnames.push(host("shop.example.com"));
+    });
+    assert!(bench.pass().await.settled);
+    assert_eq!(cost(), (0, 2), "one more hostname: document and batch");
+    bench.cluster.change(|snapshot| {
+        routes(snapshot)[0].hostnames.pop();
+    });
+    assert!(bench.pass().await.settled);
+    assert_eq!(cost(), (1, 2), "one less: its zone is read first");
+}
+
+#[tokio::test]
+async fn a_record_whose_gateway_and_tunnel_are_gone_is_found_at_a_start_and_at_a_resync() {
+    type Search = (&'static str, bool);
+    let searches: [Search; 2] = [("a start", false), ("a resync", true)];
+    for (case, resync) in searches {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com", "example.org"]);
+        let two = snapshot(
+            vec![gateway("gw"), gateway("gone")],
+            vec![
+                route("r", "gw", 1, &["app.example.com"]),
+                route("s", "gone", 2, &["gone.example.org"]),
+            ],
+        );
+        whole(two, &cloudflare).pass().await;
+        let bench = whole(quickstart(), &cloudflare);
+        if resync {
+            // A deposed leader writes its last when the new one has looked already.
+            let lost = cloudflare.records_named("gone.example.org")[0].data.clone();
+            bench.pass().await;
+            cloudflare.add_record(&crate::names::ZoneId::new("zone-example.org"), lost);
+        } else {
+            let tunnels = cloudflare.tunnels().into_iter();
+            let gone = tunnels.filter(|tunnel| tunnel.name.ends_with("/gone"));
+            gone.for_each(|tunnel| cloudflare.remove_tunnel(tunnel.id));
+        }
+
+        bench.cluster.change(|snapshot| {
+            snapshot.incomplete = Some("a file cannot be read".to_owned());
+        });
+        let done = bench.resync().await;
+        assert!(
+            done.swept.is_empty(),
+            "{case}: it may be of a Gateway that is not seen"
+        );
+        bench.cluster.change(|snapshot| snapshot.incomplete = None);
+        bench.reconciler.route_pass().await;
+        let done = bench.reconciler.edge_pass(resync).await;
+        assert_eq!(
+            done.swept,
+            BTreeSet::from(["gone.example.org".to_owned()]),
+            "{case}"
+        );
+        assert!(done.settled, "{case}");
+        assert_eq!(cloudflare.records().len(), 1, "{case}");
+    }
 }

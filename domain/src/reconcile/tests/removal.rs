@@ -262,3 +262,63 @@ async fn a_gateway_that_comes_back_in_the_middle_of_its_removal_is_served_anew()
     assert!(bench.pass().await.settled);
     assert_eq!(bench.data_plane.published(), published + 1);
 }
+
+#[tokio::test]
+async fn records_of_a_gateway_are_not_swept_before_its_removal_is_finished() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    bench.edge.lose_tunnel(&key("gw"));
+    bench
+        .cluster
+        .change(|snapshot| gateways(snapshot)[0].deleting = true);
+    bench.edge.fail(Some(key("gw")), Some(away()));
+    let done = bench.resync().await;
+    assert!(done.removed.is_empty() && done.swept.is_empty(), "{done:?}");
+    assert_eq!(bench.edge.records().len(), 1);
+    bench.edge.fail(Some(key("gw")), None);
+    assert_eq!(bench.resync().await.removed, [key("gw")]);
+    assert!(bench.edge.records().is_empty());
+}
+
+#[tokio::test]
+async fn a_search_that_failed_is_made_again() {
+    let first = bench(quickstart());
+    first.pass().await;
+    first.edge.lose_tunnel(&key("gw"));
+    let second = over(snapshot(vec![], vec![]), first.edge.clone());
+    second.edge.fail(None, Some(away()));
+    assert!(!second.pass().await.settled);
+    second.edge.fail(None, None);
+    let done = second.pass().await;
+    assert_eq!(done.swept, BTreeSet::from(["app.example.com".to_owned()]));
+    assert!(done.settled && second.pass().await.swept.is_empty());
+}
+
+/// Lets go, and the answer is lost.
+struct Unheard(Arc<FakeHold>);
+
+#[async_trait::async_trait]
+impl Hold for Unheard {
+    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.hold(gateway).await
+    }
+
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.release(gateway).await?;
+        Err(PortError("timeout".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_comes_back_is_held_and_stated_anew_though_letting_it_go_seemed_to_fail() {
+    let mut bench = bench(quickstart());
+    bench.reconciler.ports.hold = Arc::new(Unheard(bench.hold.clone()));
+    bench.pass().await;
+    bench.cluster.show(snapshot(vec![], vec![]));
+    assert!(!bench.pass().await.settled);
+    assert!(bench.hold.held().is_empty());
+    bench.cluster.show(quickstart());
+    assert!(bench.pass().await.settled);
+    assert_eq!(bench.hold.held(), BTreeSet::from([key("gw")]));
+    assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
+}

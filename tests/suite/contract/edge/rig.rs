@@ -50,6 +50,9 @@ pub(super) trait Rig: Send + Sync {
     /// A proxy of the Gateway, whose tunnel this is, joins it.
     fn connect(&self, status: &EdgeStatus);
 
+    /// Somebody deletes the tunnel of a Gateway of `home` by hand. Its records stay.
+    async fn lose_tunnel(&self, gateway: &str);
+
     fn take_credentials_away(&self, gateway: &ObjectKey);
 
     /// The token may not read or edit DNS records from now on.
@@ -204,6 +207,15 @@ impl<C: Cloudflare> Rig for Behind<C> {
         self.cloudflare.connect(status.tunnels[0].id);
     }
 
+    async fn lose_tunnel(&self, name: &str) {
+        let home = InstallationName::parse("home").expect("a DNS label");
+        let name = domain::edge::mark::tunnel_name(&home, &gateway(name));
+        let api = api_of(&self.cloudflare);
+        for tunnel in api.tunnels(&name).await.unwrap() {
+            api.delete_tunnel(tunnel.id).await.unwrap();
+        }
+    }
+
     fn take_credentials_away(&self, gateway: &ObjectKey) {
         self.credentials.set(Some(gateway.clone()), None);
     }
@@ -274,6 +286,10 @@ impl Rig for InMemory {
     }
 
     fn connect(&self, _status: &EdgeStatus) {}
+
+    async fn lose_tunnel(&self, name: &str) {
+        self.edge.lose_tunnel(&gateway(name));
+    }
 
     fn take_credentials_away(&self, gateway: &ObjectKey) {
         let refusal = EdgeError::new(EdgeErrorKind::Credentials, "no credentials");

@@ -1,0 +1,265 @@
+//! The API as one call sees it: reads that were made before are answered from memory, writes go through and
+//! change the memory alike.
+//!
+//! Memory is only good for adding: Cloudflare refuses a record where another stands, and a document is put
+//! whole. Before a record is changed or removed its zone is read again, so that nothing is touched that
+//! somebody else made theirs in the meantime ([`Look::must_read_again`]). Whatever fails makes all that was
+//! read doubtful, and all of it is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use crate::edge::EdgeError;
+use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use crate::edge::plan::{Change, Plan, RecordChange};
+use crate::names::{RecordId, TunnelId, ZoneId};
+use crate::ports::CloudflareApi;
+use crate::secret::ConnectorToken;
+
+/// What was read with one token, and what was written since.
+#[derive(Default)]
+pub(super) struct Sight {
+    /// Complete lists, by the prefix that was asked for.
+    tunnels: BTreeMap<String, Vec<Tunnel>>,
+    documents: BTreeMap<TunnelId, Option<IngressDocument>>,
+    zones: Option<Vec<Zone>>,
+    records: BTreeMap<ZoneId, Vec<DnsRecord>>,
+}
+
+/// The API of one account for the time of one call to the edge.
+pub(super) struct Look {
+    api: Arc<dyn CloudflareApi>,
+    sight: Arc<Mutex<Sight>>,
+    /// Zones that this call has read itself.
+    read_now: Mutex<BTreeSet<ZoneId>>,
+    /// Whether any answer came from memory.
+    remembered: Mutex<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .expect("nothing panics while it holds this lock")
+}
+
+impl Look {
+    pub(super) fn new(api: Arc<dyn CloudflareApi>, sight: Arc<Mutex<Sight>>) -> Self {
+        Self {
+            api,
+            sight,
+            read_now: Mutex::default(),
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// Zones in which the plan changes or removes records that were not read for it. They are read anew by
+    /// the next look.
+    pub(super) fn must_read_again(&self, plan: &Plan) -> bool {
+        let read_now = lock(&self.read_now);
+        let mut sight = lock(&self.sight);
+        let mut again = false;
+        for change in &plan.changes {
+            let Change::Records(zone) = change else {
+                continue;
+            };
+            let mut changes = zone.changes.iter();
+            let only_adds = changes.all(|change| matches!(change, RecordChange::Post(_)));
+            if !only_adds && !read_now.contains(&zone.zone) {
+                sight.records.remove(&zone.zone);
+                again = true;
+            }
+        }
+        again
+    }
+
+    /// Whether anything that this call was told came from memory.
+    pub(super) fn has_remembered(&self) -> bool {
+        *lock(&self.remembered)
+    }
+
+    /// Believes nothing any more but what this call reads from now on.
+    pub(super) fn forget_all(&self) {
+        *lock(&self.sight) = Sight::default();
+        lock(&self.read_now).clear();
+        *lock(&self.remembered) = false;
+    }
+
+    /// Lists tunnels anew at the next call.
+    pub(super) fn forget_tunnels(&self) {
+        lock(&self.sight).tunnels.clear();
+    }
+
+    /// Records of a zone, read by this very call to the edge.
+    pub(super) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+        if !lock(&self.read_now).contains(zone) {
+            lock(&self.sight).records.remove(zone);
+        }
+        self.records(zone).await
+    }
+
+    /// Answers from memory.
+    fn recall<T>(&self, find: impl FnOnce(&Sight) -> Option<T>) -> Option<T> {
+        let found = find(&lock(&self.sight));
+        *lock(&self.remembered) |= found.is_some();
+        found
+    }
+
+    /// Takes note of what a write did. One that failed may have been done or not.
+    fn written<T>(
+        &self,
+        answer: Result<T, EdgeError>,
+        note: impl FnOnce(&mut Sight, &T),
+    ) -> Result<T, EdgeError> {
+        let mut sight = lock(&self.sight);
+        match &answer {
+            Ok(done) => note(&mut sight, done),
+            Err(_) => *sight = Sight::default(),
+        }
+        answer
+    }
+}
+
+impl Sight {
+    fn tunnels(&self, name_prefix: &str) -> Option<Vec<Tunnel>> {
+        let mut lists = self.tunnels.iter();
+        let (_, list) = lists.find(|(prefix, _)| name_prefix.starts_with(*prefix))?;
+        let named = list
+            .iter()
+            .filter(|tunnel| tunnel.name.starts_with(name_prefix));
+        Some(named.cloned().collect())
+    }
+
+    fn add_tunnel(&mut self, tunnel: &Tunnel) {
+        for (prefix, list) in &mut self.tunnels {
+            if tunnel.name.starts_with(prefix) {
+                list.push(tunnel.clone());
+            }
+        }
+        self.documents.insert(tunnel.id, None);
+    }
+
+    fn remove_tunnel(&mut self, gone: TunnelId) {
+        for list in self.tunnels.values_mut() {
+            list.retain(|tunnel| tunnel.id != gone);
+        }
+        self.documents.remove(&gone);
+    }
+
+    fn configure(&mut self, id: TunnelId, document: &IngressDocument) {
+        let tunnels = self.tunnels.values_mut().flatten();
+        for tunnel in tunnels.filter(|tunnel| tunnel.id == id) {
+            tunnel.remotely_configured = true;
+        }
+        self.documents.insert(id, Some(document.clone()));
+    }
+
+    fn change_records(&mut self, zone: &ZoneId, batch: &RecordBatch) {
+        let Some(records) = self.records.get_mut(zone) else {
+            return;
+        };
+        records.retain(|record| !batch.deletes.contains(&record.id));
+        for (id, data) in &batch.puts {
+            let there = records.iter_mut().find(|record| record.id == *id);
+            if let Some(record) = there {
+                record.data = data.clone();
+            }
+        }
+        // Their ids are not known here and not needed: who changes a record reads its zone first.
+        records.extend(batch.posts.iter().map(|data| DnsRecord {
+            id: RecordId::new(""),
+            data: data.clone(),
+        }));
+    }
+}
+
+#[async_trait]
+impl CloudflareApi for Look {
+    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+        if let Some(tunnels) = self.recall(|sight| sight.tunnels(name_prefix)) {
+            return Ok(tunnels);
+        }
+        let tunnels = self.api.tunnels(name_prefix).await?;
+        let mut sight = lock(&self.sight);
+        sight
+            .tunnels
+            .insert(name_prefix.to_owned(), tunnels.clone());
+        Ok(tunnels)
+    }
+
+    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+        let answer = self.api.create_tunnel(name).await;
+        self.written(answer, Sight::add_tunnel)
+    }
+
+    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+        let answer = self.api.delete_tunnel(tunnel).await;
+        self.written(answer, |sight, ()| sight.remove_tunnel(tunnel))
+    }
+
+    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
+        self.api.connectors(tunnel).await
+    }
+
+    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+        self.api.disconnect(tunnel).await
+    }
+
+    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
+        self.api.tunnel_token(tunnel).await
+    }
+
+    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
+        self.api.set_tunnel_secret(tunnel, secret).await
+    }
+
+    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
+        if let Some(document) = self.recall(|sight| sight.documents.get(&tunnel).cloned()) {
+            return Ok(document);
+        }
+        let document = self.api.configuration(tunnel).await?;
+        let mut sight = lock(&self.sight);
+        sight.documents.insert(tunnel, document.clone());
+        Ok(document)
+    }
+
+    async fn configure(
+        &self,
+        tunnel: TunnelId,
+        document: &IngressDocument,
+    ) -> Result<(), EdgeError> {
+        let answer = self.api.configure(tunnel, document).await;
+        self.written(answer, |sight, ()| sight.configure(tunnel, document))
+    }
+
+    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+        if let Some(zones) = self.recall(|sight| sight.zones.clone()) {
+            return Ok(zones);
+        }
+        let zones = self.api.zones().await?;
+        lock(&self.sight).zones = Some(zones.clone());
+        Ok(zones)
+    }
+
+    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+        if let Some(records) = self.recall(|sight| sight.records.get(zone).cloned()) {
+            return Ok(records);
+        }
+        let records = self.api.records(zone).await?;
+        lock(&self.read_now).insert(zone.clone());
+        lock(&self.sight)
+            .records
+            .insert(zone.clone(), records.clone());
+        Ok(records)
+    }
+
+    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
+        let answer = self.api.change_records(zone, batch).await;
+        self.written(answer, |sight, ()| sight.change_records(zone, batch))
+    }
+
+    async fn verify_token(&self) -> Result<(), EdgeError> {
+        self.api.verify_token().await
+    }
+}

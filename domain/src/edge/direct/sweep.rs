@@ -1,0 +1,251 @@
+//! Finding what no tunnel leads to any more: records of Gateways that are gone and whose tunnel is gone too,
+//! and what a Gateway left behind in an account that it moved away from.
+//!
+//! A record's mark says that it is this installation's, but not which Gateway's. So the Gateways that may
+//! have records are told from outside, and those with a tunnel are added: they are found by it. What is left
+//! is looked at twice, the second time right before it is removed.
+
+use std::collections::BTreeSet;
+
+use super::look::Look;
+use super::{DirectEdge, forget};
+use crate::edge::mark::{self, RecordMark};
+use crate::edge::objects::{DnsRecord, Tunnel};
+use crate::edge::plan::records::mark_of;
+use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::names::{AccountId, ObjectKey, ZoneId};
+use crate::ports::CloudflareApi;
+use crate::secret::CloudflareCredentials;
+
+/// What was found in one account.
+struct Account<'a> {
+    look: &'a Look,
+    installation: RecordMark,
+    /// Marks of the Gateways that may have records here.
+    spared: BTreeSet<RecordMark>,
+}
+
+/// Whether a Gateway that moved away still has something in its former account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    Nothing,
+    Something,
+}
+
+impl DirectEdge {
+    /// Sweeps every account that credentials are there for. Each zone is read with the first token that
+    /// shows it. One that fails does not stop the others.
+    pub(super) async fn sweep_everywhere(
+        &self,
+        live: &BTreeSet<ObjectKey>,
+    ) -> Result<BTreeSet<String>, EdgeError> {
+        let mut swept = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut failed = None;
+        let all = self.credentials.all().await?;
+        for credentials in each_once(&all) {
+            let account = self.sweep_account(credentials, live, &mut seen, &mut swept);
+            failed = failed.or(account.await.err());
+        }
+        for former in self.former_credentials(&all) {
+            match self
+                .sweep_account(&former, live, &mut seen, &mut swept)
+                .await
+            {
+                Ok(Left::Something) => {}
+                Ok(Left::Nothing) => self.forget_former(&former),
+                // It is no longer ours to look with.
+                Err(error) if is_closed(&error) => self.forget_former(&former),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(swept),
+        }
+    }
+
+    /// Credentials that a Gateway was moved away from and that no Gateway has any more.
+    fn former_credentials(&self, all: &[CloudflareCredentials]) -> Vec<CloudflareCredentials> {
+        let mut former = self.memory().former.clone();
+        former.retain(|former| !all.iter().any(|known| known.is_same(former)));
+        former
+    }
+
+    fn forget_former(&self, gone: &CloudflareCredentials) {
+        self.memory().former.retain(|former| !former.is_same(gone));
+    }
+
+    async fn sweep_account(
+        &self,
+        credentials: &CloudflareCredentials,
+        live: &BTreeSet<ObjectKey>,
+        seen: &mut BTreeSet<ZoneId>,
+        swept: &mut BTreeSet<String>,
+    ) -> Result<Left, EdgeError> {
+        let look = self.look(credentials);
+        let moved = self.moved_away(&credentials.account, live).await;
+        let mut left = Left::Nothing;
+        for gateway in &moved {
+            left = left.max(self.clear_former_account(&look, gateway).await?);
+        }
+        let at_home = live.difference(&moved);
+        let marks = at_home.map(|gateway| RecordMark::of(&self.installation, gateway));
+        let mut account = Account {
+            look: &look,
+            installation: RecordMark::of_installation(&self.installation),
+            spared: marks.collect(),
+        };
+        let suspect = account.suspect_zones(seen).await?;
+        if suspect.is_empty() {
+            return Ok(left);
+        }
+        // Whoever makes a record has made its tunnel before, so the tunnels are listed after the records.
+        look.forget_tunnels();
+        let tunnels = self.own_tunnels(&look).await?;
+        let known = tunnels.iter().map(|(gateway, _)| gateway);
+        let known = known.map(|gateway| RecordMark::of(&self.installation, gateway));
+        account.spared.extend(known);
+        for (zone, records) in suspect {
+            swept.extend(account.remove(&zone, &records).await?);
+        }
+        Ok(left)
+    }
+
+    /// Live Gateways that are served from another account by now, as they were last reconciled and as their
+    /// credentials still say.
+    async fn moved_away(
+        &self,
+        account: &AccountId,
+        live: &BTreeSet<ObjectKey>,
+    ) -> BTreeSet<ObjectKey> {
+        let elsewhere: Vec<(ObjectKey, AccountId)> = {
+            let memory = self.memory();
+            let known = live
+                .iter()
+                .filter_map(|gateway| Some((gateway, memory.gateways.get(gateway)?)));
+            known
+                .map(|(gateway, of)| (gateway.clone(), of.credentials.account.clone()))
+                .filter(|(_, home)| home != account)
+                .collect()
+        };
+        let mut moved = BTreeSet::new();
+        for (gateway, home) in elsewhere {
+            let now = self.credentials.of(&gateway).await;
+            if now.is_ok_and(|now| now.account == home) {
+                moved.insert(gateway);
+            }
+        }
+        moved
+    }
+
+    /// Removes what a Gateway left in this account, once no proxy holds its old tunnel any more.
+    async fn clear_former_account(
+        &self,
+        look: &Look,
+        gateway: &ObjectKey,
+    ) -> Result<Left, EdgeError> {
+        let tunnels = self.own_tunnels(look).await?.into_iter();
+        let left: Vec<Tunnel> = tunnels
+            .filter(|(owner, _)| owner == gateway)
+            .map(|(_, tunnel)| tunnel)
+            .collect();
+        for tunnel in &left {
+            match look.connectors(tunnel.id).await {
+                Ok(connectors) if connectors.is_empty() => {}
+                Err(error) if error.kind == EdgeErrorKind::NotFound => {}
+                // In use still: the next resync looks again.
+                Ok(_) => return Ok(Left::Something),
+                Err(error) => return Err(error),
+            }
+        }
+        if left.is_empty() {
+            return Ok(Left::Nothing);
+        }
+        look.forget_all();
+        forget::clear_account(look, RecordMark::of(&self.installation, gateway), &left).await?;
+        Ok(Left::Nothing)
+    }
+
+    async fn own_tunnels(&self, look: &Look) -> Result<Vec<(ObjectKey, Tunnel)>, EdgeError> {
+        let prefix = mark::tunnel_prefix(&self.installation);
+        let tunnels = look.tunnels(&prefix).await?.into_iter();
+        Ok(tunnels
+            .filter_map(|tunnel| {
+                let gateway = mark::gateway_of_tunnel(&self.installation, &tunnel.name)?;
+                Some((gateway, tunnel))
+            })
+            .collect())
+    }
+}
+
+impl Account<'_> {
+    /// Zones with records of this installation that are nobody's, as far as is known yet, with the zone's
+    /// records read for this very sweep.
+    async fn suspect_zones(
+        &self,
+        seen: &mut BTreeSet<ZoneId>,
+    ) -> Result<Vec<(ZoneId, Vec<DnsRecord>)>, EdgeError> {
+        let mut suspect = Vec::new();
+        let zones = match self.look.zones().await {
+            Ok(zones) => zones,
+            Err(error) if error.kind == EdgeErrorKind::Forbidden => return Ok(suspect),
+            Err(error) => return Err(error),
+        };
+        for zone in zones {
+            if !seen.insert(zone.id.clone()) {
+                continue;
+            }
+            let records = match self.look.records(&zone.id).await {
+                Ok(records) if self.lost(&records).is_empty() => continue,
+                Ok(_) => self.look.records_now(&zone.id).await?,
+                // A zone that may not be read could not have been written to.
+                Err(error) if error.kind == EdgeErrorKind::Forbidden => {
+                    seen.remove(&zone.id);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            suspect.push((zone.id, records));
+        }
+        Ok(suspect)
+    }
+
+    fn lost<'r>(&self, records: &'r [DnsRecord]) -> Vec<&'r DnsRecord> {
+        let ours = records.iter().filter(|record| {
+            mark_of(record).is_some_and(|mark| {
+                mark.is_same_installation(self.installation) && !self.spared.contains(&mark)
+            })
+        });
+        ours.collect()
+    }
+
+    async fn remove(
+        &self,
+        zone: &ZoneId,
+        records: &[DnsRecord],
+    ) -> Result<BTreeSet<String>, EdgeError> {
+        let lost = self.lost(records);
+        let ids: Vec<_> = lost.iter().map(|record| record.id.clone()).collect();
+        forget::delete_records(self.look, zone, &ids).await?;
+        let names = lost.into_iter().map(|record| record.data.name.clone());
+        Ok(names.collect())
+    }
+}
+
+fn each_once(all: &[CloudflareCredentials]) -> Vec<&CloudflareCredentials> {
+    let mut once: Vec<&CloudflareCredentials> = Vec::new();
+    for credentials in all {
+        if !once.iter().any(|known| known.is_same(credentials)) {
+            once.push(credentials);
+        }
+    }
+    once
+}
+
+fn is_closed(error: &EdgeError) -> bool {
+    matches!(
+        error.kind,
+        EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated
+    )
+}

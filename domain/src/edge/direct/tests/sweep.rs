@@ -1,0 +1,209 @@
+//! Records that no tunnel leads to, and what is left in an account that a Gateway moved away from.
+
+use super::*;
+
+fn live(names: &[&str]) -> BTreeSet<ObjectKey> {
+    names.iter().map(|name| key(name)).collect()
+}
+
+fn names(found: &[&str]) -> BTreeSet<String> {
+    found.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Gateway `gone` lost its tunnel and left its records; `here` is served.
+async fn with_lost_records() -> Bench {
+    let bench = bench(&["example.com", "example.org"]);
+    let gone = bench
+        .reconcile(&intent("gone", &["a.example.com", "b.example.org"]))
+        .await;
+    bench.reconcile(&intent("here", &["c.example.com"])).await;
+    bench.cloudflare.remove_tunnel(gone.tunnels[0].id);
+    over(bench.cloudflare)
+}
+
+impl Bench {
+    fn all_names(&self) -> BTreeSet<String> {
+        self.cloudflare
+            .records()
+            .into_iter()
+            .map(|record| record.data.name)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_an_unknown_gateway_is_found_by_its_mark_alone() {
+    let bench = with_lost_records().await;
+    let swept = bench.edge.sweep(&live(&["here"])).await;
+    assert_eq!(swept, Ok(names(&["a.example.com", "b.example.org"])));
+    assert_eq!(bench.all_names(), names(&["c.example.com"]));
+}
+
+#[tokio::test]
+async fn no_mark_but_ours_is_swept() {
+    let bench = with_lost_records().await;
+    let zone = ZoneId::new("zone-example.com");
+    let own = RecordMark::of(&installation(), &key("gone")).to_string();
+    let neighbour = InstallationName::parse("home-2").unwrap();
+    let there = [
+        ("CNAME", String::new()),
+        ("CNAME", "made by hand".to_owned()),
+        ("CNAME", format!("{own} copied")),
+        ("CNAME", own.replace("cfgw1", "cfgw2")),
+        (
+            "CNAME",
+            RecordMark::of(&neighbour, &key("gone")).to_string(),
+        ),
+        ("A", own.clone()),
+    ];
+    for (number, (kind, comment)) in there.into_iter().enumerate() {
+        let data = RecordData {
+            name: format!("theirs-{number}.example.com"),
+            kind: kind.to_owned(),
+            comment,
+            ..foreign("")
+        };
+        bench.cloudflare.add_record(&zone, data);
+    }
+    let foreign = |bench: &Bench| {
+        let mut records = bench.cloudflare.records();
+        records.retain(|record| record.data.name.starts_with("theirs"));
+        records
+    };
+    let before = foreign(&bench);
+    bench.edge.sweep(&live(&["here"])).await.unwrap();
+    assert_eq!(foreign(&bench), before);
+}
+
+#[tokio::test]
+async fn nothing_is_swept_while_anything_is_uncertain() {
+    for call in [ApiCall::Zones, ApiCall::Records, ApiCall::Tunnels] {
+        let bench = with_lost_records().await;
+        let before = bench.cloudflare.records();
+        bench.cloudflare.fail_every(call, None, lost());
+        assert_eq!(
+            bench.edge.sweep(&live(&["here"])).await,
+            Err(lost()),
+            "{call:?}"
+        );
+        assert_eq!(bench.cloudflare.records(), before, "{call:?}");
+    }
+    let bench = with_lost_records().await;
+    bench.credentials.set(None, None);
+    assert_eq!(
+        bench.edge.sweep(&live(&["here"])).await,
+        Ok(names(&[])),
+        "nowhere to look"
+    );
+    assert_eq!(bench.cloudflare.records().len(), 3);
+}
+
+#[tokio::test]
+async fn a_failure_at_any_call_of_a_sweep_heals() {
+    for moment in [Moment::Before, Moment::After] {
+        for nth in 0..8 {
+            let bench = with_lost_records().await;
+            bench.cloudflare.fail_nth(nth, moment, lost());
+            for _ in 0..2 {
+                let _ = bench.edge.sweep(&live(&["here"])).await;
+            }
+            assert_eq!(
+                bench.all_names(),
+                names(&["c.example.com"]),
+                "{moment:?} call {nth}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_sees_no_zone_finds_nothing_and_does_not_fail() {
+    let bench = with_lost_records().await;
+    for call in [ApiCall::Zones, ApiCall::Records] {
+        bench
+            .cloudflare
+            .fail_every(call, None, error(EdgeErrorKind::Forbidden));
+        assert_eq!(
+            bench.edge.sweep(&live(&["here"])).await,
+            Ok(names(&[])),
+            "{call:?}"
+        );
+        bench.cloudflare.heal();
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_and_a_reconcile_do_not_run_at_once() {
+    let bench = with_lost_records().await;
+    let turn = bench.edge.turn(&key("here")).unwrap();
+    let refused = bench.edge.sweep(&live(&["here"])).await.unwrap_err();
+    assert!(refused.kind.is_transient());
+    drop(turn);
+    let all = bench.edge.turn_of_all().unwrap();
+    let refused = bench
+        .edge
+        .reconcile(&intent("here", &[]))
+        .await
+        .unwrap_err();
+    assert!(refused.kind.is_transient());
+    drop(all);
+    bench.reconcile(&intent("here", &["c.example.com"])).await;
+}
+
+/// Gateway `gw` is served from account `other`, after it was from `acme`.
+async fn moved() -> (Bench, TunnelId) {
+    let bench = bench(&["example.com"]);
+    bench.cloudflare.add_zone("other", "example.org");
+    let old = bench.reconcile(&intent("gw", &["a.example.com"])).await;
+    bench.credentials.set(None, Some("other"));
+    bench.reconcile(&intent("gw", &["a.example.org"])).await;
+    (bench, old.tunnels[0].id)
+}
+
+#[tokio::test]
+async fn what_a_gateway_left_in_its_former_account_goes_once_no_proxy_is_there() {
+    let (bench, old) = moved().await;
+    bench
+        .cloudflare
+        .connect(old, "a replica that has not moved yet");
+    bench.edge.sweep(&live(&["gw"])).await.unwrap();
+    assert_eq!(bench.cloudflare.tunnels().len(), 2, "it may serve still");
+    bench.record("a.example.com");
+
+    bench.cloudflare.disconnect_all(old);
+    bench.edge.sweep(&live(&["gw"])).await.unwrap();
+    let tunnels = bench.cloudflare.tunnels();
+    assert_eq!(tunnels.len(), 1);
+    assert_ne!(tunnels[0].id, old);
+    assert_eq!(bench.all_names(), names(&["a.example.org"]));
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_not_served_elsewhere_yet_keeps_its_former_account() {
+    let bench = bench(&["example.com"]);
+    bench.reconcile(&intent("gw", &["a.example.com"])).await;
+    bench.credentials.set(None, Some("other"));
+    bench.credentials.set(Some(key("sibling")), Some("acme"));
+    bench.edge.sweep(&live(&["gw"])).await.unwrap();
+    assert_eq!(bench.cloudflare.tunnels().len(), 1, "not reconciled since");
+
+    let (bench, _) = moved().await;
+    bench.credentials.set(None, Some("acme"));
+    bench.edge.sweep(&live(&["gw"])).await.unwrap();
+    assert_eq!(bench.cloudflare.tunnels().len(), 2, "it is on its way back");
+}
+
+#[tokio::test]
+async fn former_credentials_that_are_refused_are_not_tried_again() {
+    let (bench, _) = moved().await;
+    bench.cloudflare.fail_every(
+        ApiCall::Tunnels,
+        None,
+        error(EdgeErrorKind::Unauthenticated),
+    );
+    assert_eq!(bench.edge.sweep(&live(&["gw"])).await, Ok(names(&[])));
+    bench.cloudflare.heal();
+    bench.cloudflare.forget_calls();
+    bench.edge.sweep(&live(&["gw"])).await.unwrap();
+    assert!(!bench.cloudflare.calls().contains_key(&ApiCall::Tunnels));
+}
