@@ -1,8 +1,8 @@
 //! A stand-in Cloudflare: API, DNS and edge, for tests and the demo.
 //!
 //! One [`Cloud`] holds what Cloudflare would know. The API changes it, the name server answers from it
-//! and the edge routes by it. Every tunnel has a loopback address of its own, from
-//! [`cloud::FIRST_TUNNEL_ADDRESS`] upwards, which stands for the edge addresses of real Cloudflare.
+//! and the edge routes by it. Every tunnel has an address of its own out of [`cloud::TunnelRanges`], on
+//! loopback unless set otherwise, which stands for the edge addresses of real Cloudflare.
 
 pub mod api;
 pub mod ca;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use api::{ApiOptions, ApiServer};
 use ca::CertificateAuthority;
-use cloud::{Account, ApiToken, Cloud, FIRST_TUNNEL_ADDRESS, Plan};
+use cloud::{Account, ApiToken, Cloud, Plan, TunnelRanges};
 use dns::{DnsOptions, EdgeRegion, NameServer};
-use edge::{Edge, EdgeOptions, PublicOptions};
+use edge::{Edge, EdgeOptions, PublicOptions, TunnelPorts};
 
 /// The account that is there from the start, unless set otherwise.
 pub const ACCOUNT_ID: &str = "5747a2d1f0c4e39b8d6a1c0e2f4b6d80";
@@ -37,8 +37,8 @@ pub struct StandinOptions {
     pub tokens: Vec<ApiToken>,
     /// Domains of the account.
     pub zones: Vec<String>,
-    /// Address of the first tunnel.
-    pub first_tunnel_address: Ipv4Addr,
+    /// Where the tunnels' own addresses come from.
+    pub tunnel_ranges: TunnelRanges,
     /// Where connectors dial: even places are the first region, odd ones the second. All have one port;
     /// port 0 takes a free one.
     pub tunnel_addresses: Vec<SocketAddr>,
@@ -61,7 +61,7 @@ impl Default for StandinOptions {
             },
             tokens: Vec::new(),
             zones: Vec::new(),
-            first_tunnel_address: FIRST_TUNNEL_ADDRESS,
+            tunnel_ranges: TunnelRanges::default(),
             tunnel_addresses: (1..=4)
                 .map(|host| SocketAddr::from(([127, 0, 1, host], 0)))
                 .collect(),
@@ -69,6 +69,7 @@ impl Default for StandinOptions {
                 http: any_port,
                 https: any_port,
                 direct_addresses: false,
+                tunnel_ports: TunnelPorts::AsShared,
             },
             authority: None,
         }
@@ -87,7 +88,7 @@ pub struct Standin {
 impl Standin {
     /// Starts all parts; once it returns, they answer.
     pub async fn start(options: StandinOptions) -> anyhow::Result<Self> {
-        let cloud = Cloud::new(options.first_tunnel_address);
+        let cloud = Cloud::new(options.tunnel_ranges);
         for zone in &options.zones {
             cloud.add_zone(&options.account.id, zone);
         }

@@ -1,8 +1,10 @@
-//! Cloudflare's API v4 over HTTP, as far as tunnels, zones and records go, and beside it the pages on
+//! Cloudflare's API v4 over HTTP, as far as tunnels, zones, records and
+//! custom certificates go, and beside it the pages on
 //! which people and tests look at the stand-in and set its switches.
 
 mod caller;
 mod connections;
+mod custom_certificates;
 mod dns_record_filter;
 mod dns_records;
 mod envelope;
@@ -72,6 +74,16 @@ fn zone_routes() -> Router<Cloud> {
         .route(
             "/{zone}/dns_records",
             get(dns_records::list).post(dns_records::create),
+        )
+        .route(
+            "/{zone}/custom_certificates",
+            get(custom_certificates::list).post(custom_certificates::create),
+        )
+        .route(
+            "/{zone}/custom_certificates/{certificate}",
+            get(custom_certificates::get)
+                .patch(custom_certificates::replace)
+                .delete(custom_certificates::delete),
         )
         .route("/{zone}/dns_records/batch", post(dns_records::batch))
         .route(

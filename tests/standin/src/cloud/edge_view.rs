@@ -1,6 +1,6 @@
 //! What the edge asks of the state and tells it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use super::{
-    Cloud, ConfigSource, ConnectionRecord, EdgeEvent, RegistrationRefusal, State,
+    Cloud, ConfigSource, ConnectionRecord, EdgeEvent, RegistrationRefusal, State, Tunnel,
     TunnelConfiguration, TunnelRegistration, Zone,
 };
 
@@ -141,15 +141,18 @@ impl Cloud {
     pub fn tunnel_by_address(&self, ip: IpAddr) -> Option<Uuid> {
         self.view(|state| {
             let mut present = state.tunnels.values().filter(|t| t.deleted_at.is_none());
-            present.find(|t| ip == t.address).map(|t| t.id)
+            present
+                .find(|t| t.addresses().any(|address| address == ip))
+                .map(|t| t.id)
         })
     }
 
-    /// The edge address that stands for a tunnel.
-    pub fn address_of(&self, tunnel: Uuid) -> Option<Ipv4Addr> {
+    /// The edge addresses that stand for a tunnel, IPv4 first; none for a tunnel that is not there.
+    pub fn addresses_of(&self, tunnel: Uuid) -> Vec<IpAddr> {
         self.view(|state| {
-            let found = state.tunnels.get(&tunnel)?;
-            found.deleted_at.is_none().then_some(found.address)
+            let found = state.tunnels.get(&tunnel);
+            let present = found.filter(|tunnel| tunnel.deleted_at.is_none());
+            present.into_iter().flat_map(Tunnel::addresses).collect()
         })
     }
 

@@ -1,7 +1,9 @@
 //! What Cloudflare knows: accounts, zones, records, tunnels and their connections. Plain data behind
 //! one lock, with commands and queries; the API, the name server and the edge all work on it.
 
+mod addresses;
 mod calls;
+mod certificate;
 mod connection;
 mod edge_view;
 mod faults;
@@ -16,15 +18,17 @@ mod tunnel;
 mod tunnel_commands;
 mod zone;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
+pub use addresses::{AddressRange, MalformedRange};
 pub use calls::Call;
+pub use certificate::{CertificateRefusal, CustomCertificate, NewCertificate};
 pub use connection::{ConnectionRecord, EdgeEvent, RegistrationRefusal, TunnelRegistration};
 pub use edge_view::HostRoute;
 pub use faults::{CallMatch, Effect, Failure, Fault, RateLimit, Stage};
@@ -39,8 +43,23 @@ pub use tunnel::{ConfigSource, Tunnel, TunnelConfiguration, TunnelSecret};
 pub use tunnel_commands::{NewTunnel, TunnelChange, TunnelRefusal};
 pub use zone::{Account, Plan, Zone, ZoneStatus};
 
-/// The first address given to a tunnel, unless set otherwise; the next tunnel gets the next one.
-pub const FIRST_TUNNEL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 1);
+/// Where the addresses of tunnels come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelRanges {
+    /// An IPv4 range; every tunnel gets an address of it.
+    pub ipv4: AddressRange,
+    /// An IPv6 range; with it every tunnel gets a second address.
+    pub ipv6: Option<AddressRange>,
+}
+
+impl Default for TunnelRanges {
+    fn default() -> Self {
+        Self {
+            ipv4: AddressRange::LOOPBACK,
+            ipv6: None,
+        }
+    }
+}
 
 /// The shared state. Clones are handles to the same one.
 #[derive(Clone)]
@@ -63,24 +82,26 @@ pub(crate) struct State {
     pub(crate) tokens: Vec<ApiToken>,
     pub(crate) zones: BTreeMap<String, Zone>,
     pub(crate) tunnels: BTreeMap<Uuid, Tunnel>,
+    pub(crate) certificates: Vec<CustomCertificate>,
     pub(crate) connections: BTreeMap<Uuid, ConnectionRecord>,
     pub(crate) events: VecDeque<EdgeEvent>,
     stale_tunnels: StaleViews<BTreeMap<Uuid, Tunnel>>,
-    addresses_given: u32,
-    first_address: Option<Ipv4Addr>,
+    ranges: TunnelRanges,
+    /// Where to look for the next address in each range: IPv4, IPv6.
+    next_addresses: [u32; 2],
 }
 
 impl Default for Cloud {
     fn default() -> Self {
-        Self::new(FIRST_TUNNEL_ADDRESS)
+        Self::new(TunnelRanges::default())
     }
 }
 
 impl Cloud {
-    /// Knows nothing yet. Tunnels get loopback addresses from `first_tunnel_address` upwards.
-    pub fn new(first_tunnel_address: Ipv4Addr) -> Self {
+    /// Knows nothing yet.
+    pub fn new(ranges: TunnelRanges) -> Self {
         let state = State {
-            first_address: Some(first_tunnel_address),
+            ranges,
             ..State::default()
         };
         Self {
@@ -178,12 +199,27 @@ impl Cloud {
 }
 
 impl State {
-    /// The next free tunnel address.
-    pub(crate) fn next_address(&mut self) -> Ipv4Addr {
-        let first = self.first_address.unwrap_or(FIRST_TUNNEL_ADDRESS);
-        let address = Ipv4Addr::from(u32::from(first).wrapping_add(self.addresses_given));
-        self.addresses_given += 1;
-        address
+    /// The next free tunnel addresses. Where a range is used up, its first one is given again.
+    pub(crate) fn next_addresses(&mut self) -> (Ipv4Addr, Option<Ipv6Addr>) {
+        let present = self.tunnels.values().filter(|t| t.deleted_at.is_none());
+        let taken: BTreeSet<IpAddr> = present.flat_map(Tunnel::addresses).collect();
+        let [next_v4, next_v6] = self.next_addresses;
+        let first = |range: AddressRange| range.next(0, &BTreeSet::new());
+        let mut give = |range: AddressRange, from: u32, place: usize| {
+            let (address, next) = range.next(from, &taken).or_else(|| first(range))?;
+            self.next_addresses[place] = next;
+            Some(address)
+        };
+        let ipv4 = match give(self.ranges.ipv4, next_v4, 0) {
+            Some(IpAddr::V4(address)) => address,
+            _ => Ipv4Addr::LOCALHOST,
+        };
+        let ipv6 = self.ranges.ipv6.and_then(|range| give(range, next_v6, 1));
+        let ipv6 = match ipv6 {
+            Some(IpAddr::V6(address)) => Some(address),
+            _ => None,
+        };
+        (ipv4, ipv6)
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Permission {
     DnsRead,
     /// Zone: Zone, read.
     ZoneRead,
+    /// Zone: SSL and Certificates, edit.
+    CertificatesEdit,
 }
 
 /// Zones that the token's zone permissions hold for.
@@ -86,14 +88,14 @@ pub struct ApiToken {
 impl ApiToken {
     /// An active token with every permission on every zone of the account.
     pub fn all_powerful(account: &str, value: impl Into<String>) -> Self {
-        use Permission::{DnsEdit, TunnelEdit, ZoneRead};
+        use Permission::{CertificatesEdit, DnsEdit, TunnelEdit, ZoneRead};
         Self {
             id: super::new_object_id(),
             value: SecretString::from(value.into()),
             account: account.to_owned(),
             owner: TokenOwner::User,
             status: TokenStatus::Active,
-            permissions: BTreeSet::from([TunnelEdit, DnsEdit, ZoneRead]),
+            permissions: BTreeSet::from([TunnelEdit, DnsEdit, ZoneRead, CertificatesEdit]),
             zones: ZoneScope::All,
         }
     }

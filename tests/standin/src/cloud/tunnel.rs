@@ -1,7 +1,7 @@
 //! Tunnels and their configurations.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -91,8 +91,10 @@ pub struct Tunnel {
     pub deleted_at: Option<Timestamp>,
     /// Its document, where one was ever put.
     pub configuration: Option<TunnelConfiguration>,
-    /// The loopback address that stands for this tunnel at the edge.
+    /// The address that stands for this tunnel at the edge.
     pub address: Ipv4Addr,
+    /// A second one, where the stand-in gives IPv6 addresses.
+    pub address_v6: Option<Ipv6Addr>,
     /// When its first present connection came up.
     pub active_since: Option<Timestamp>,
     /// When its last connection ended.
@@ -100,6 +102,12 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
+    /// All addresses that stand for this tunnel at the edge.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let ipv6 = self.address_v6.map(IpAddr::V6);
+        std::iter::once(IpAddr::V4(self.address)).chain(ipv6)
+    }
+
     /// The connector token: base64 of JSON with account, tunnel and secret.
     pub fn token(&self) -> String {
         let fields = json!({

@@ -51,6 +51,7 @@ impl Cloud {
     pub fn create_tunnel(&self, account: &str, new: NewTunnel) -> Result<Tunnel, TunnelRefusal> {
         self.change_tunnels(|state| {
             state.require_free_name(account, &new.name, None)?;
+            let (address, address_v6) = state.next_addresses();
             let tunnel = Tunnel {
                 id: Uuid::new_v4(),
                 account: account.to_owned(),
@@ -60,7 +61,8 @@ impl Cloud {
                 created_at: Timestamp::now(),
                 deleted_at: None,
                 configuration: None,
-                address: state.next_address(),
+                address,
+                address_v6,
                 active_since: None,
                 inactive_since: None,
             };

@@ -110,10 +110,11 @@ impl Resolver {
         if asked == TUNNEL_DOMAIN {
             return apex(TUNNEL_DOMAIN, kind);
         }
-        let address = tunnel_of_name(asked).and_then(|tunnel| self.cloud.address_of(tunnel));
-        match address {
-            Some(address) => of_address(IpAddr::V4(address), kind, TUNNEL_DOMAIN),
-            None => Found::NoName(TUNNEL_DOMAIN.to_owned()),
+        let tunnel = tunnel_of_name(asked);
+        let addresses = tunnel.map_or_else(Vec::new, |tunnel| self.cloud.addresses_of(tunnel));
+        match addresses.is_empty() {
+            true => Found::NoName(TUNNEL_DOMAIN.to_owned()),
+            false => of_addresses(&addresses, kind, TUNNEL_DOMAIN),
         }
     }
 
@@ -181,11 +182,9 @@ impl Resolver {
                 RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::HTTPS
             );
             if hidden {
-                let address = proxied.tunnel().and_then(|t| self.cloud.address_of(t));
-                return match address {
-                    Some(address) => of_address(IpAddr::V4(address), kind, zone),
-                    None => Found::NoData(zone.to_owned()),
-                };
+                let tunnel = proxied.tunnel();
+                let addresses = tunnel.map_or_else(Vec::new, |t| self.cloud.addresses_of(t));
+                return of_addresses(&addresses, kind, zone);
             }
         }
         let alias = records
@@ -215,12 +214,10 @@ fn found_or_no_data(data: Vec<RData>, ttl: u32, zone: &str) -> Found {
     }
 }
 
-fn of_address(address: IpAddr, kind: RecordType, zone: &str) -> Found {
-    found_or_no_data(
-        address_data(address, kind).into_iter().collect(),
-        AUTOMATIC_TTL,
-        zone,
-    )
+fn of_addresses(addresses: &[IpAddr], kind: RecordType, zone: &str) -> Found {
+    let data = addresses.iter();
+    let data = data.filter_map(|address| address_data(*address, kind));
+    found_or_no_data(data.collect(), AUTOMATIC_TTL, zone)
 }
 
 fn address_data(address: IpAddr, kind: RecordType) -> Option<RData> {

@@ -1,5 +1,5 @@
-//! Certificates of the edge: one for the tunnel listeners, and one for each public name, made when a
-//! visitor first asks for it.
+//! Certificates of the edge: one for the tunnel listeners, and one for each public name: the one that the
+//! zone's owner uploaded, else one that is made when a visitor first asks for it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,12 +37,16 @@ pub(super) fn quic_config(
 }
 
 /// TLS of public listeners: HTTP/2 or HTTP/1.1.
-pub(super) fn acceptor(authority: Arc<CertificateAuthority>, names: PublicNames) -> TlsAcceptor {
-    let minted = Mutex::default();
-    let mut config = server_config(Arc::new(Minted {
+pub(super) fn acceptor(
+    authority: Arc<CertificateAuthority>,
+    cloud: Arc<Cloud>,
+    names: PublicNames,
+) -> TlsAcceptor {
+    let mut config = server_config(Arc::new(Certificates {
         authority,
+        cloud,
         names,
-        minted,
+        minted: Mutex::default(),
     }));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     TlsAcceptor::from(Arc::new(config))
@@ -57,18 +61,19 @@ fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
 }
 
 /// Names that have a certificate.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum PublicNames {
     /// Those with a proxied record. The handshake for any other name is refused.
-    Proxied(Arc<Cloud>),
+    Proxied,
     /// Every name.
     Any,
 }
 
 impl PublicNames {
-    fn include(&self, name: &str) -> bool {
+    fn include(self, name: &str, cloud: &Cloud) -> bool {
         match self {
             Self::Any => true,
-            Self::Proxied(cloud) => match cloud.route(name) {
+            Self::Proxied => match cloud.route(name) {
                 HostRoute::Tunnel { .. } | HostRoute::ForeignAccount | HostRoute::OtherTarget => {
                     true
                 }
@@ -78,24 +83,29 @@ impl PublicNames {
     }
 }
 
-/// Certificates made so far.
-struct Minted {
+/// Certificates of the public names.
+struct Certificates {
     authority: Arc<CertificateAuthority>,
+    cloud: Arc<Cloud>,
     names: PublicNames,
+    /// Those made so far.
     minted: Mutex<HashMap<String, Arc<CertifiedKey>>>,
 }
 
-impl fmt::Debug for Minted {
+impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Minted(..)")
+        f.write_str("Certificates(..)")
     }
 }
 
-impl ResolvesServerCert for Minted {
+impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name()?.to_ascii_lowercase();
-        if !self.names.include(&name) {
+        if !self.names.include(&name, &self.cloud) {
             return None;
+        }
+        if let Some(uploaded) = self.cloud.certificate_of(&name) {
+            return Some(uploaded);
         }
         let mut minted = self.minted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = minted.get(&name) {

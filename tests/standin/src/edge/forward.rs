@@ -54,6 +54,9 @@ async fn from_origin(
     ray: &Ray,
 ) -> Result<Response<Body>, EdgeError> {
     let authority = authority(request.uri(), request.headers())?;
+    if visit.direct.is_none() {
+        require_name(&authority)?;
+    }
     let tunnel = tunnel(shared, visit, &authority)?;
     let mut passage = Passage::new(request, authority, visit, ray)?;
     let sent = send(shared, tunnel, &mut passage);
@@ -83,6 +86,12 @@ fn authority(target: &Uri, headers: &HeaderMap) -> Result<Authority, EdgeError> 
     if authority.as_str().contains('@') || (port_follows && authority.port_u16().is_none()) {
         return Err(EdgeError::BadRequest("Host is not a host and a port"));
     }
+    Ok(authority)
+}
+
+/// Refuses a host that can have no record.
+fn require_name(authority: &Authority) -> Result<(), EdgeError> {
+    let name = authority.host();
     let literal = name.trim_start_matches('[').trim_end_matches(']');
     if literal.parse::<IpAddr>().is_ok() {
         return Err(EdgeError::AddressAsHost);
@@ -91,7 +100,7 @@ fn authority(target: &Uri, headers: &HeaderMap) -> Result<Authority, EdgeError> 
     if name.is_empty() || !name.bytes().all(of_a_name) {
         return Err(EdgeError::BadRequest("Host is not a DNS name"));
     }
-    Ok(authority)
+    Ok(())
 }
 
 fn tunnel(shared: &Shared, visit: Visit, authority: &Authority) -> Result<Uuid, EdgeError> {

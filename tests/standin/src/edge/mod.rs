@@ -23,7 +23,7 @@ mod session;
 mod tests;
 mod websocket;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ use self::registry::{Connection, Registry};
 use crate::ca::CertificateAuthority;
 use crate::cloud::{Cloud, RegistrationRefusal};
 
-/// Where visitors come in. Every tunnel's own address listens on the same two ports.
+/// Where visitors come in.
 #[derive(Debug, Clone, Copy)]
 pub struct PublicOptions {
     /// Shared address for cleartext; stands for port 80. Port 0 takes any.
@@ -54,6 +54,19 @@ pub struct PublicOptions {
     /// for any name, and in cleartext may be HTTP/2 with prior knowledge. Cloudflare has no such
     /// thing; conformance suites that dial addresses need it.
     pub direct_addresses: bool,
+    /// Where every tunnel's own addresses listen.
+    pub tunnel_ports: TunnelPorts,
+}
+
+/// Ports of the tunnels' own addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TunnelPorts {
+    /// The two ports of the shared address.
+    #[default]
+    AsShared,
+    /// All ports on which Cloudflare takes HTTP and HTTPS, 80 and 443 among them. Never ports that a
+    /// Gateway asks for: the real edge does not know Gateways.
+    AsCloudflare,
 }
 
 /// How the edge notices that a connection is dead: by pings, whatever the transport.
@@ -94,6 +107,7 @@ impl EdgeOptions {
                 http: any_port([127, 0, 0, 1]),
                 https: any_port([127, 0, 0, 1]),
                 direct_addresses: false,
+                tunnel_ports: TunnelPorts::AsShared,
             },
             authority,
             location: "sim01".to_owned(),
@@ -195,7 +209,7 @@ pub struct Edge {
     shared: Arc<Shared>,
     tunnel_addresses: Vec<SocketAddr>,
     public_addresses: PublicAddresses,
-    direct_addresses: bool,
+    public: PublicOptions,
     presence: Mutex<Presence>,
 }
 
@@ -238,7 +252,7 @@ impl Edge {
         let edge = Self {
             tunnel_addresses: locals.collect::<Result<_, _>>()?,
             public_addresses: public.addresses()?,
-            direct_addresses: options.public.direct_addresses,
+            public: options.public,
             presence: Mutex::new(Presence {
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -256,8 +270,7 @@ impl Edge {
             listener::open(door, &self.shared, &tasks, &stop)?;
         }
         tasks.spawn(close_on_request(self.shared.clone(), stop.clone()));
-        Public::new(self.shared.clone(), self.direct_addresses, tasks.clone())
-            .open(public, &stop)?;
+        Public::new(self.shared.clone(), self.public, tasks.clone()).open(public, &stop)?;
         *self.presence() = Presence { stop, tasks };
         Ok(())
     }
@@ -288,10 +301,11 @@ impl Edge {
         self.public_addresses.https
     }
 
-    /// A tunnel's own addresses, cleartext and TLS; none for a tunnel that is not there.
+    /// A tunnel's own address, cleartext and TLS, where it has the ports of the shared address; none for a
+    /// tunnel that is not there.
     pub fn public_of(&self, tunnel: Uuid) -> Option<(SocketAddr, SocketAddr)> {
-        let address: Ipv4Addr = self.shared.cloud.address_of(tunnel)?;
-        let at = |port| SocketAddr::new(IpAddr::V4(address), port);
+        let address = self.shared.cloud.addresses_of(tunnel).first().copied()?;
+        let at = |port| SocketAddr::new(address, port);
         Some((
             at(self.public_addresses.http.port()),
             at(self.public_addresses.https.port()),

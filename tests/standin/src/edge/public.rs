@@ -1,9 +1,8 @@
-//! Public listeners: where visitors come in. One shared address, and one of its own for each tunnel,
-//! all with the same two ports.
+//! Public listeners: where visitors come in. One shared address, and some of its own for each tunnel.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,8 @@ use super::body::Body;
 use super::certificates::{PublicNames, acceptor};
 use super::forward::{self, Visit};
 use super::headers::Scheme;
+use super::{PublicOptions, TunnelPorts};
+use crate::cloud::Tunnel;
 
 /// How long a visitor may take for the TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -63,6 +64,28 @@ impl Listeners {
     }
 }
 
+/// Ports on which Cloudflare takes HTTP and HTTPS.
+/// Cloudflare documentation: "Network ports", "Network ports compatible with Cloudflare's proxy".
+const HTTP_PORTS: [u16; 7] = [80, 8080, 8880, 2052, 2082, 2086, 2095];
+const HTTPS_PORTS: [u16; 6] = [443, 2053, 2083, 2087, 2096, 8443];
+
+impl TunnelPorts {
+    /// The ports of a tunnel's own addresses, where the shared address has these.
+    fn doors(self, shared: PublicAddresses) -> Vec<(u16, Scheme)> {
+        match self {
+            Self::AsShared => vec![
+                (shared.http.port(), Scheme::Http),
+                (shared.https.port(), Scheme::Https),
+            ],
+            Self::AsCloudflare => {
+                let http = HTTP_PORTS.map(|port| (port, Scheme::Http));
+                let https = HTTPS_PORTS.map(|port| (port, Scheme::Https));
+                http.into_iter().chain(https).collect()
+            }
+        }
+    }
+}
+
 /// All public listeners.
 #[derive(Clone)]
 pub(super) struct Public {
@@ -70,6 +93,7 @@ pub(super) struct Public {
     tls: TlsAcceptor,
     direct_tls: TlsAcceptor,
     direct_addresses: bool,
+    tunnel_ports: TunnelPorts,
     tasks: TaskTracker,
 }
 
@@ -81,17 +105,16 @@ struct Door {
 }
 
 impl Public {
-    /// Nothing listens yet. With `direct_addresses`, a request to a tunnel's own address goes to that
-    /// tunnel, whatever its host.
-    pub(super) fn new(shared: Arc<Shared>, direct_addresses: bool, tasks: TaskTracker) -> Self {
-        let by_record = PublicNames::Proxied(shared.cloud.clone());
-        let tls = acceptor(shared.authority.clone(), by_record);
-        let direct_tls = acceptor(shared.authority.clone(), PublicNames::Any);
+    /// Nothing listens yet.
+    pub(super) fn new(shared: Arc<Shared>, options: PublicOptions, tasks: TaskTracker) -> Self {
+        let of = |names| acceptor(shared.authority.clone(), shared.cloud.clone(), names);
+        let (tls, direct_tls) = (of(PublicNames::Proxied), of(PublicNames::Any));
         Self {
             shared,
             tls,
             direct_tls,
-            direct_addresses,
+            direct_addresses: options.direct_addresses,
+            tunnel_ports: options.tunnel_ports,
             tasks,
         }
     }
@@ -118,27 +141,29 @@ impl Public {
         self.tasks.spawn(accepting);
     }
 
-    async fn follow_tunnels(self, ports: PublicAddresses, stop: CancellationToken) {
+    async fn follow_tunnels(self, shared: PublicAddresses, stop: CancellationToken) {
         let mut changes = self.shared.cloud.watch();
-        let mut open: HashMap<Ipv4Addr, CancellationToken> = HashMap::new();
+        let mut open: HashMap<SocketAddr, (Uuid, CancellationToken)> = HashMap::new();
         loop {
             changes.borrow_and_update();
-            let wanted = self.tunnel_addresses();
-            open.retain(|address, door| {
-                let keep = wanted.contains_key(address);
+            let wanted = self.tunnel_doors(shared);
+            open.retain(|address, (tunnel, door)| {
+                let keep = wanted
+                    .get(address)
+                    .is_some_and(|(wanted, _)| wanted == tunnel);
                 if !keep {
                     door.cancel();
                 }
                 keep
             });
             let mut failed = false;
-            for (address, tunnel) in wanted {
+            for (address, (tunnel, scheme)) in wanted {
                 if open.contains_key(&address) {
                     continue;
                 }
                 let door = stop.child_token();
-                if self.open_tunnel(address, tunnel, ports, &door).await {
-                    open.insert(address, door);
+                if self.open_tunnel(address, tunnel, scheme, &door).await {
+                    open.insert(address, (tunnel, door));
                 } else {
                     failed = true;
                 }
@@ -151,36 +176,40 @@ impl Public {
         }
     }
 
-    fn tunnel_addresses(&self) -> BTreeMap<Ipv4Addr, Uuid> {
-        self.shared.cloud.view(|state| {
+    fn tunnel_doors(&self, shared: PublicAddresses) -> BTreeMap<SocketAddr, (Uuid, Scheme)> {
+        let ports = self.tunnel_ports.doors(shared);
+        let addresses: Vec<_> = self.shared.cloud.view(|state| {
             let present = state.tunnels.values().filter(|t| t.deleted_at.is_none());
-            present.map(|tunnel| (tunnel.address, tunnel.id)).collect()
-        })
+            let of = |tunnel: &Tunnel| tunnel.addresses().zip(std::iter::repeat(tunnel.id));
+            present.flat_map(of).collect()
+        });
+        let doors = addresses.into_iter().flat_map(|(ip, tunnel)| {
+            let ports = ports.iter();
+            ports.map(move |(port, scheme)| (SocketAddr::new(ip, *port), (tunnel, *scheme)))
+        });
+        doors.collect()
     }
 
-    /// Opens a tunnel's own two doors, or says that an address cannot be had yet.
+    /// Opens one of a tunnel's own doors, or says that its address cannot be had yet. A port that this
+    /// user may not have stays closed: whoever is not root has no ports below 1024.
     async fn open_tunnel(
         &self,
-        address: Ipv4Addr,
+        address: SocketAddr,
         tunnel: Uuid,
-        ports: PublicAddresses,
+        scheme: Scheme,
         door: &CancellationToken,
     ) -> bool {
-        let bound = Listeners::bind(PublicAddresses {
-            http: (address, ports.http.port()).into(),
-            https: (address, ports.https.port()).into(),
-        });
-        let listeners = match bound.await {
-            Ok(listeners) => listeners,
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                let direct = self.direct_addresses.then_some(tunnel);
+                self.open_door(listener, scheme, direct, door);
+                true
+            }
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot listen at a tunnel's address");
-                return false;
+                error.kind() == io::ErrorKind::PermissionDenied
             }
-        };
-        let direct = self.direct_addresses.then_some(tunnel);
-        self.open_door(listeners.http, Scheme::Http, direct, door);
-        self.open_door(listeners.https, Scheme::Https, direct, door);
-        true
+        }
     }
 
     async fn accept(self, listener: TcpListener, door: Door, stop: CancellationToken) {

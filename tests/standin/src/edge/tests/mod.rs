@@ -42,8 +42,8 @@ use self::connector::{Credentials, FakeConnection};
 use super::{ConnectionView, Edge, EdgeOptions, Phase, Transport};
 use crate::ca::CertificateAuthority;
 use crate::cloud::{
-    Account, Cloud, ConfigSource, DnsRecord, FIRST_TUNNEL_ADDRESS, Plan, RecordKind, Tunnel,
-    TunnelConfiguration, TunnelSecret,
+    Account, Cloud, ConfigSource, DnsRecord, Plan, RecordKind, Tunnel, TunnelConfiguration,
+    TunnelSecret,
 };
 
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
@@ -169,7 +169,6 @@ impl World {
 
 fn add_tunnel(cloud: &Cloud, account: &str, nth: u8) -> Uuid {
     let id = Uuid::new_v4();
-    let [a, b, c, d] = FIRST_TUNNEL_ADDRESS.octets();
     let tunnel = Tunnel {
         id,
         account: account.to_owned(),
@@ -179,7 +178,8 @@ fn add_tunnel(cloud: &Cloud, account: &str, nth: u8) -> Uuid {
         created_at: Timestamp::now(),
         deleted_at: None,
         configuration: None,
-        address: [a, b, c, d + nth].into(),
+        address: [127, 64, 0, 1 + nth].into(),
+        address_v6: None,
         active_since: None,
         inactive_since: None,
     };
