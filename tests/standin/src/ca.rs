@@ -2,15 +2,20 @@
 //! those of the public hostnames.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fmt, fs, io};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::sign::CertifiedKey;
+use rustls::server::ResolvesServerCert;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::TlsAcceptor;
 
 const CERTIFICATE_FILE: &str = "ca.pem";
 const KEY_FILE: &str = "ca.key.pem";
@@ -85,6 +90,22 @@ impl CertificateAuthority {
         let signing = any_supported_type(&PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
         Ok(CertifiedKey::new(vec![certificate.der().clone()], signing))
     }
+
+    /// A TLS server that proves these names, which may be IP addresses.
+    pub fn acceptor(&self, names: &[&str]) -> Result<TlsAcceptor, AuthorityError> {
+        let certified = self.issue(names)?;
+        let config = server_config(Arc::new(SingleCertAndKey::from(certified)));
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+/// TLS 1.2 and 1.3 with these certificates, without asking clients for one.
+pub(crate) fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the suites of TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(certificates)
 }
 
 impl fmt::Debug for CertificateAuthority {
@@ -129,14 +150,10 @@ fn file_error(path: &Path, source: io::Error) -> AuthorityError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use rustls::crypto::aws_lc_rs;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
-    use rustls::sign::SingleCertAndKey;
-    use rustls::{ClientConfig, RootCertStore, ServerConfig};
-    use tokio_rustls::{TlsAcceptor, TlsConnector};
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio_rustls::TlsConnector;
     use uuid::Uuid;
 
     use super::*;

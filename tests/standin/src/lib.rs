@@ -27,7 +27,8 @@ pub const ACCOUNT_ID: &str = "5747a2d1f0c4e39b8d6a1c0e2f4b6d80";
 /// How to start a stand-in. The default suits tests: free ports on loopback, one account, no zones.
 #[derive(Debug, Clone)]
 pub struct StandinOptions {
-    /// Where the API listens, in plain HTTP.
+    /// Where the API listens: on loopback in plain HTTP, elsewhere over TLS with a certificate of the
+    /// stand-in's authority for that address, because clients send their tokens there.
     pub api: SocketAddr,
     /// Where the name server listens, over UDP and TCP.
     pub dns: SocketAddr,
@@ -100,6 +101,13 @@ impl Standin {
             Some(folder) => CertificateAuthority::open_or_create(folder)?,
             None => CertificateAuthority::generate()?,
         };
+        let api_options = ApiOptions {
+            listen: options.api,
+            tls: match options.api.ip() {
+                ip if ip.is_loopback() => None,
+                ip => Some(authority.acceptor(&[&ip.to_string()])?),
+            },
+        };
         let edge_options = EdgeOptions {
             tunnel_addresses: options.tunnel_addresses,
             public: options.public,
@@ -115,9 +123,6 @@ impl Standin {
         let dns = NameServer::start(cloud.clone(), dns_options)
             .await
             .context("name server")?;
-        let api_options = ApiOptions {
-            listen: options.api,
-        };
         let api = ApiServer::start(cloud.clone(), api_options)
             .await
             .context("API")?;

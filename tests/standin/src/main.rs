@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(name = "cloudflare-standin", version)]
 struct Arguments {
-    /// Where the API listens, in plain HTTP.
+    /// Where the API listens: on loopback in plain HTTP, elsewhere over TLS.
     #[arg(long, env = "STANDIN_API", default_value = "127.0.0.1:8787")]
     api: SocketAddr,
     /// Where the name server listens, over UDP and TCP.

@@ -112,6 +112,7 @@ impl StandIn {
         let zone = cloud.add_zone(ACCOUNT, ZONE);
         let options = ApiOptions {
             listen: ([127, 0, 0, 1], 0).into(),
+            tls: None,
         };
         let api = ApiServer::start(cloud.clone(), options).await;
         let api = api.expect("the stand-in's API starts");

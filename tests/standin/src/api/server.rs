@@ -12,7 +12,9 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,16 +23,19 @@ use super::{BASE_PATH, site};
 use crate::cloud::Cloud;
 
 /// How to start the API.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ApiOptions {
-    /// Where it listens, in plain HTTP; port 0 takes a free one.
+    /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Serves over TLS, else in plain HTTP.
+    pub tls: Option<TlsAcceptor>,
 }
 
 /// The running API. It stops when dropped.
 #[derive(Debug)]
 pub struct ApiServer {
     address: SocketAddr,
+    scheme: &'static str,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -42,10 +47,22 @@ impl ApiServer {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let accept = accept(listener, site(cloud), tasks.clone(), stop.clone());
+        let scheme = if options.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let accept = accept(
+            listener,
+            options.tls,
+            site(cloud),
+            tasks.clone(),
+            stop.clone(),
+        );
         tasks.spawn(stop.clone().run_until_cancelled_owned(accept));
         Ok(Self {
             address,
+            scheme,
             stop,
             tasks,
         })
@@ -53,12 +70,12 @@ impl ApiServer {
 
     /// What a client takes for `https://api.cloudflare.com/client/v4`.
     pub fn url(&self) -> String {
-        format!("http://{}{BASE_PATH}", self.address)
+        format!("{}://{}{BASE_PATH}", self.scheme, self.address)
     }
 
     /// The page for people.
     pub fn operator_url(&self) -> String {
-        format!("http://{}/standin/", self.address)
+        format!("{}://{}/standin/", self.scheme, self.address)
     }
 
     /// Stops it, with whatever is under way, and waits until it is gone.
@@ -77,6 +94,7 @@ impl Drop for ApiServer {
 
 async fn accept(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     site: axum::Router,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -87,19 +105,36 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let serve = serve(stream, site.clone());
+        // A small answer must not wait for more; failing to say so only costs time.
+        let _ = stream.set_nodelay(true);
+        let serve = serve(stream, tls.clone(), site.clone());
         let stop = stop.clone();
         tasks.spawn(async move { stop.run_until_cancelled(serve).await });
     }
 }
 
-async fn serve(stream: TcpStream, site: TowerToHyperService<axum::Router>) {
+async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    site: TowerToHyperService<axum::Router>,
+) {
+    match tls {
+        None => answer(stream, site).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => answer(stream, site).await,
+            Err(error) => tracing::debug!(%error, "a client of the API gave up"),
+        },
+    }
+}
+
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    site: TowerToHyperService<axum::Router>,
+) {
     let answer = service_fn(move |request: Request<Incoming>| {
         let site = site.clone();
         async move { whole_or_cut(site.call(request).await) }
     });
-    // A small answer must not wait for more; failing to say so only costs time.
-    let _ = stream.set_nodelay(true);
     let server = Builder::new(TokioExecutor::new());
     let connection = server.serve_connection(TokioIo::new(stream), answer);
     if let Err(error) = connection.await {

@@ -6,12 +6,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::TlsAcceptor;
 
-use crate::ca::{AuthorityError, CertificateAuthority};
+use crate::ca::{AuthorityError, CertificateAuthority, server_config};
 use crate::cloud::{Cloud, HostRoute};
 
 /// Names that connectors verify: for HTTP/2, for QUIC, and for cloudflared's checks before it starts.
@@ -21,9 +20,7 @@ const TUNNEL_NAMES: [&str; 3] = ["h2.cftunnel.com", "quic.cftunnel.com", "probe.
 pub(super) fn tunnel_acceptor(
     authority: &CertificateAuthority,
 ) -> Result<TlsAcceptor, AuthorityError> {
-    let certified = authority.issue(&TUNNEL_NAMES)?;
-    let config = server_config(Arc::new(SingleCertAndKey::from(certified)));
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    authority.acceptor(&TUNNEL_NAMES)
 }
 
 /// TLS of the tunnel over QUIC: version 1.3, and the tunnel's name in ALPN.
@@ -50,14 +47,6 @@ pub(super) fn acceptor(
     }));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     TlsAcceptor::from(Arc::new(config))
-}
-
-fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
-    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the suites of TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(certificates)
 }
 
 /// Names that have a certificate.
