@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use domain::ObjectKey;
-use domain::gateway::{GATEWAY_GROUP, RouteKind};
+use adapter_gateway_api::status;
+use domain::gateway::GATEWAY_GROUP;
 use domain::ports::PortError;
 use domain::status::StatusUpdate;
 use serde_json::{Value, json};
 
-use super::{KINDS, json as shape};
+use super::KINDS;
 use crate::store;
 
 /// The state folder, as far as it holds statuses.
@@ -80,7 +80,7 @@ fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
 }
 
 fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
-    let (kind, key) = identity(update);
+    let (kind, key) = status::subject(update);
     let metadata = match key.namespace.is_empty() {
         true => json!({ "name": key.name }),
         false => json!({ "namespace": key.namespace, "name": key.name }),
@@ -89,21 +89,12 @@ fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
         "apiVersion": format!("{GATEWAY_GROUP}/v1"),
         "kind": kind,
         "metadata": metadata,
-        "status": shape::status(update, earlier, now),
+        "status": status::status(update, earlier, now),
     })
 }
 
-/// Kind and key; the key of a class has no namespace.
-fn identity(update: &StatusUpdate) -> (&'static str, ObjectKey) {
-    match update {
-        StatusUpdate::Class { name, .. } => ("GatewayClass", ObjectKey::new("", name)),
-        StatusUpdate::Gateway { key, .. } => ("Gateway", key.clone()),
-        StatusUpdate::Route { kind, key, .. } => (RouteKind::as_str(*kind), key.clone()),
-    }
-}
-
 fn describe(update: &StatusUpdate) -> String {
-    let (kind, key) = identity(update);
+    let (kind, key) = status::subject(update);
     format!("{kind} {:?}", key.to_string())
 }
 
@@ -114,7 +105,7 @@ fn is_empty(update: &StatusUpdate) -> bool {
 
 /// Where the status goes; `None` for a name that is not one plain component of a path.
 fn path(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
-    let (kind, key) = identity(update);
+    let (kind, key) = status::subject(update);
     let (folder, _) = KINDS.into_iter().find(|(_, known)| *known == kind)?;
     let mut path = state.join(folder);
     if !matches!(update, StatusUpdate::Class { .. }) {
