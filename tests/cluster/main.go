@@ -19,7 +19,9 @@ const usage = `A one-node Kubernetes on this machine, apart from it.
 
   cluster check                           says whether a cluster can run here
   cluster build                           makes all programs and images, once
-  cluster up [-kinds CHANNEL] NAME        boots a cluster; CHANNEL of the Gateway API: experimental, standard or none
+  cluster up [-kinds CHANNEL] [-owner PROCESS] NAME
+                                          boots a cluster; CHANNEL of the Gateway API: experimental, standard or none;
+                                          it ends with PROCESS, if one is given
   cluster exec NAME -- COMMAND            runs a command inside, with KUBECONFIG set and kubectl, helm in PATH
   cluster load-image NAME IMAGE PROGRAM   makes an image of a program and its libraries, for pods of the cluster
   cluster kubeconfig NAME                 prints the path of the administrator's kubeconfig
@@ -65,6 +67,7 @@ func run(arguments []string) error {
 func up(arguments []string) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	kinds := flags.String("kinds", "experimental", "channel of the Gateway API that is installed, or none")
+	owner := flags.Int("owner", 0, "process that the cluster ends with")
 	if err := flags.Parse(arguments); err != nil {
 		return errUsage
 	}
@@ -75,8 +78,8 @@ func up(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	channel := strings.TrimSuffix(*kinds, "none")
-	if err := cluster.Up(channel); err != nil {
+	wish := machine.Wish{Channel: strings.TrimSuffix(*kinds, "none"), Owner: *owner}
+	if err := cluster.Up(wish); err != nil {
 		return err
 	}
 	fmt.Println("KUBECONFIG=" + cluster.Kubeconfig())
@@ -117,16 +120,16 @@ func inside(verb string, arguments []string) error {
 	if verb == "import" {
 		return node.Import(arguments[0])
 	}
+	var options node.Options
+	if err := json.Unmarshal([]byte(arguments[0]), &options); err != nil {
+		return err
+	}
 	if verb == "first" {
 		program, err := os.Executable()
 		if err != nil {
 			return err
 		}
-		return node.First(program, []string{"node", arguments[0]})
-	}
-	var options node.Options
-	if err := json.Unmarshal([]byte(arguments[0]), &options); err != nil {
-		return err
+		return node.First(options, program, []string{"node", arguments[0]})
 	}
 	return node.Run(options)
 }

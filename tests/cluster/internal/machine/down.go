@@ -31,6 +31,28 @@ func (c Cluster) Down() error {
 	return os.RemoveAll(c.state)
 }
 
+// removeDead removes what killed clusters left in the folder of all clusters. One that is starting has no process yet and
+// is left alone.
+func removeDead(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		other := Cluster{name: entry.Name(), state: filepath.Join(folder, entry.Name())}
+		if _, running := other.first(); running || !exists(other.pidFile()) {
+			continue
+		}
+		if err := other.Down(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeControlGroups removes the groups of this cluster's containers. The kernel keeps empty groups, and all clusters
 // of a machine have theirs in the same place, so they are known by the containers that this cluster ever ran.
 func (c Cluster) removeControlGroups() error {

@@ -16,9 +16,16 @@ import (
 // bootTime is how long a cluster may take to boot: five seconds are usual, a busy machine takes more.
 const bootTime = 5 * time.Minute
 
-// Up boots a cluster and returns once it can be used. The kinds of a channel of the Gateway API are installed; none if
-// the channel is empty. What is left of a cluster of the same name that was killed goes away first.
-func (c Cluster) Up(channel string) error {
+// Wish is what a cluster is started with.
+type Wish struct {
+	// Channel of the Gateway API whose kinds are installed; none if empty.
+	Channel string
+	// Owner is a process that the cluster ends with; 0 for none.
+	Owner int
+}
+
+// Up boots a cluster and returns once it can be used. What clusters that were killed left behind goes away first.
+func (c Cluster) Up(wish Wish) error {
 	if err := Check(); err != nil {
 		return err
 	}
@@ -31,14 +38,17 @@ func (c Cluster) Up(channel string) error {
 	if err := c.Down(); err != nil {
 		return err
 	}
-	options, err := c.options(channel)
+	if err := removeDead(filepath.Dir(c.state)); err != nil {
+		return err
+	}
+	options, err := c.options(wish.Channel)
 	if err != nil {
 		return err
 	}
 	if err := c.linkPrograms(); err != nil {
 		return err
 	}
-	if err := c.start(options); err != nil {
+	if err := c.start(options, wish.Owner); err != nil {
 		return err
 	}
 	return c.waitUntilReady()
@@ -90,8 +100,10 @@ func (c Cluster) linkPrograms() error {
 	return nil
 }
 
-// start runs this program again as the first process of new namespaces.
-func (c Cluster) start(options node.Options) error {
+// start runs this program again as the first process of new namespaces. An owner is passed on as an open file: no id of
+// the machine means anything inside.
+func (c Cluster) start(options node.Options, owner int) error {
+	options.Owned = owner != 0
 	text, err := json.Marshal(options)
 	if err != nil {
 		return err
@@ -108,6 +120,14 @@ func (c Cluster) start(options node.Options) error {
 	command := exec.Command(program, "first", string(text))
 	command.Dir = "/"
 	command.Stdout, command.Stderr = log, log
+	if owner != 0 {
+		file, err := openProcess(owner)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		command.ExtraFiles = []*os.File{file}
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Setsid: true,
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID |

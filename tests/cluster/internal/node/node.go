@@ -43,6 +43,8 @@ type Options struct {
 	PauseImage string
 	// Kinds is a folder of CustomResourceDefinitions that are installed; none if empty.
 	Kinds string
+	// Owned says that the cluster ends with the process that the first open file after the standard three stands for.
+	Owned bool
 }
 
 // Files of the state folder that others read.
@@ -61,9 +63,13 @@ func (o Options) path(parts ...string) string {
 
 // First is the first process of the process namespace. It only starts the program again, to run the node, and collects
 // the processes that lost their parents; it ends with the node, and everything in the namespaces ends with it.
-func First(program string, arguments []string) error {
+func First(options Options, program string, arguments []string) error {
 	if err := privateMounts(); err != nil {
 		return err
+	}
+	if options.Owned {
+		syscall.CloseOnExec(ownerFile)
+		go endWithOwner()
 	}
 	child, err := os.StartProcess(program, append([]string{program}, arguments...),
 		&os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}})
