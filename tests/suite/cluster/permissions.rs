@@ -1,0 +1,140 @@
+//! What the controller may do, and what it must not tell.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tests::cluster::AuditEvent;
+use tests::installation::{self, CLASS, NAMESPACE};
+
+/// A permission: API group, resource with its subresource, verb.
+type Permission = (String, String, String);
+
+fn used(event: &AuditEvent, user: &str) -> Option<Permission> {
+    let object = event
+        .object_ref
+        .as_ref()
+        .filter(|_| event.user.username == user)?;
+    let resource = match object.subresource.as_str() {
+        "" => object.resource.clone(),
+        sub => format!("{}/{sub}", object.resource),
+    };
+    Some((object.api_group.clone(), resource, event.verb.clone()))
+}
+
+/// What the chart's roles grant.
+fn granted(roles: &Value) -> BTreeSet<Permission> {
+    let texts = |value: &Value| -> Vec<String> {
+        let items = value.as_array().into_iter().flatten();
+        items
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect()
+    };
+    let roles = roles["items"].as_array().into_iter().flatten();
+    let mut all = BTreeSet::new();
+    for rule in roles.flat_map(|role| role["rules"].as_array().into_iter().flatten()) {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]) {
+                    all.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Run last, by its name: what the other tests made the controller do counts.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn z_the_chart_grants_what_the_controller_uses_and_nothing_else() {
+    let product = installation::alone().await;
+    let user = format!("system:serviceaccount:{NAMESPACE}:cfgw-cloudflare-gateway-controller");
+    let audit = product.cluster.audit();
+    let mut users: BTreeSet<_> = audit
+        .iter()
+        .map(|event| event.user.username.clone())
+        .collect();
+    users.retain(|user| user.starts_with(&format!("system:serviceaccount:{NAMESPACE}:")));
+    assert!(users.contains(&user), "{users:?}");
+    let refused: Vec<_> = audit
+        .iter()
+        .filter(|event| event.user.username == user)
+        .filter(|event| {
+            event
+                .response_status
+                .as_ref()
+                .is_some_and(|s| s.code == 403)
+        })
+        .filter_map(|event| used(event, &user))
+        .collect();
+    assert!(
+        refused.is_empty(),
+        "the controller asked for more: {refused:?}"
+    );
+    let used: BTreeSet<Permission> = audit
+        .iter()
+        .filter_map(|event| used(event, &user))
+        .collect();
+    let selector = "--selector=app.kubernetes.io/name=cfgw-controller";
+    let roles = ["clusterroles,roles", "--namespace", NAMESPACE, selector];
+    let granted = granted(&product.cluster.get(&roles).await.unwrap());
+    let unused: Vec<_> = granted.difference(&used).collect();
+    let missing: Vec<_> = used.difference(&granted).collect();
+    assert!(
+        unused.is_empty() && missing.is_empty(),
+        "granted, not used: {unused:?}; used, not granted: {missing:?}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn proxies_ask_the_api_server_for_nothing() {
+    let product = installation::quiet().await;
+    let proxies = product.cluster.audit().into_iter().filter(|event| {
+        let name = &event.user.username;
+        name.starts_with("system:serviceaccount:") && name.contains(":gateway-")
+    });
+    let asked: Vec<_> = proxies
+        .map(|event| (event.user.username, event.verb))
+        .collect();
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn z_nothing_secret_is_in_objects_logs_and_events() {
+    let product = installation::alone().await;
+    let mut canaries = vec![product.token.clone()];
+    let tunnels = product.standin.cloud().tunnels();
+    canaries.extend(tunnels.iter().map(|tunnel| tunnel.secret.to_base64()));
+    let kinds = product
+        .cluster
+        .kubectl(&["api-resources", "--verbs=list", "--output=name"])
+        .await;
+    let kinds: Vec<_> = kinds
+        .split_whitespace()
+        .filter(|kind| *kind != "secrets")
+        .collect();
+    let objects = ["get", &kinds.join(","), "--all-namespaces", "--output=yaml"];
+    let mut text = product.cluster.kubectl(&objects).await;
+    let pods = product
+        .cluster
+        .get(&["pods", "--all-namespaces"])
+        .await
+        .unwrap();
+    for pod in pods["items"].as_array().unwrap() {
+        let (namespace, name) = (&pod["metadata"]["namespace"], &pod["metadata"]["name"]);
+        let (namespace, name) = (namespace.as_str().unwrap(), name.as_str().unwrap());
+        let logs = ["logs", "--namespace", namespace, name, "--all-containers"];
+        text += &product.cluster.try_kubectl(&logs).await.unwrap_or_default();
+    }
+    assert!(text.contains(CLASS), "the dump shows what there is");
+    for canary in canaries {
+        let shown = text.lines().find(|line| line.contains(&canary));
+        assert!(
+            shown.is_none(),
+            "a secret is shown: {}",
+            shown.unwrap_or("").replace(&canary, "…")
+        );
+    }
+}

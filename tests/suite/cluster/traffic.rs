@@ -1,0 +1,165 @@
+//! Pods come and go under load.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use tests::cluster::{Namespace, eventually};
+use tests::installation::{self, CLASS, Installation, PATIENCE};
+use tests::load::Load;
+
+/// A Gateway and a route to so many echo pods, served; the hostname.
+pub(super) async fn echo_behind(
+    product: &Installation,
+    namespace: &Namespace,
+    pods: u32,
+) -> String {
+    let hostname = format!("{}.example.com", namespace.name());
+    let echo = include_str!("echo.yaml").replace("replicas: 2", &format!("replicas: {pods}"));
+    namespace
+        .apply(&format!(
+            "{echo}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: my-gateway}}
+spec:
+  gatewayClassName: {CLASS}
+  listeners: [{{name: https, protocol: HTTPS, port: 443}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: my-route}}
+spec:
+  parentRefs: [{{name: my-gateway}}]
+  hostnames: [{hostname}]
+  rules:
+    - backendRefs: [{{name: echo, port: 8080}}]
+"
+        ))
+        .await;
+    namespace
+        .wait("condition=Available", "deployment/echo", PATIENCE)
+        .await;
+    namespace
+        .condition("gateway/my-gateway", "Programmed", "True")
+        .await;
+    product.served(&format!("https://{hostname}/")).await;
+    hostname
+}
+
+/// Requests that fail unless they are answered 200 by an echo pod.
+pub(super) fn requests_to(
+    product: &Installation,
+    hostname: &str,
+) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
++ Send
++ Sync
++ 'static {
+    let (client, url) = (product.client.clone(), format!("https://{hostname}/load"));
+    move || {
+        let (client, url) = (client.clone(), url.clone());
+        Box::pin(async move {
+            let answer = client.get(&url).await?;
+            match answer.status {
+                200 => Ok(()),
+                other => Err(format!("{other}: {}", answer.body)),
+            }
+        })
+    }
+}
+
+async fn scaled(namespace: &Namespace, pods: u32) {
+    namespace
+        .kubectl(&["scale", "deployment/echo", &format!("--replicas={pods}")])
+        .await;
+    namespace
+        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
+        .await;
+}
+
+/// How often each pod answered.
+async fn shares(
+    product: &Installation,
+    hostname: &str,
+    requests: usize,
+) -> BTreeMap<String, usize> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..requests {
+        let answer = product.client.get(&format!("https://{hostname}/")).await;
+        let pod = answer.expect("an answer").told("pod");
+        *shares.entry(pod).or_default() += 1;
+    }
+    shares
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn a_rollout_and_scaling_fail_no_request() {
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("rollout").await;
+    let hostname = echo_behind(&product, &namespace, 1).await;
+    let load = Load::start(
+        4,
+        Duration::from_millis(20),
+        requests_to(&product, &hostname),
+    );
+
+    scaled(&namespace, 10).await;
+    eventually("each of ten pods gets traffic", PATIENCE, || async {
+        let shares = shares(&product, &hostname, 100).await;
+        match shares.len() {
+            10 => Ok(()),
+            _ => Err(format!("{shares:?}")),
+        }
+    })
+    .await;
+    namespace
+        .kubectl(&["rollout", "restart", "deployment/echo"])
+        .await;
+    namespace
+        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
+        .await;
+    scaled(&namespace, 1).await;
+
+    let report = load.stop().await;
+    println!("{} requests while pods came and went", report.requests);
+    assert_eq!(
+        report.failures,
+        Vec::<String>::new(),
+        "of {} requests",
+        report.requests
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn a_killed_pod_fails_at_most_what_it_was_answering() {
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("killed").await;
+    let hostname = echo_behind(&product, &namespace, 3).await;
+    let tasks = 4;
+    let load = Load::start(
+        tasks,
+        Duration::from_millis(20),
+        requests_to(&product, &hostname),
+    );
+
+    let pods = namespace
+        .get(&["pods", "--selector=app=echo"])
+        .await
+        .unwrap();
+    let pod = pods["items"][0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    product.kill_container(&pod).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let report = load.stop().await;
+    println!(
+        "{} requests, {} failed",
+        report.requests,
+        report.failures.len()
+    );
+    assert!(report.failures.len() <= tasks, "{:?}", report.failures);
+}

@@ -1,0 +1,142 @@
+//! The way of a user: manifests in, a request served through the edge, everything gone after.
+
+use serde_json::Value;
+use tests::cluster::{Namespace, eventually};
+use tests::installation::{self, CLASS, Installation, PATIENCE};
+
+/// Two pods, the Service `echo`, a Gateway, and a route of this hostname to them.
+fn manifests(hostname: &str) -> String {
+    format!(
+        "{}---\n{}",
+        include_str!("echo.yaml"),
+        gateway_and_route(hostname)
+    )
+}
+
+fn gateway_and_route(hostname: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: my-gateway}}
+spec:
+  gatewayClassName: {CLASS}
+  listeners: [{{name: https, protocol: HTTPS, port: 443}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: my-route}}
+spec:
+  parentRefs: [{{name: my-gateway}}]
+  hostnames: [{hostname}]
+  rules:
+    - backendRefs: [{{name: echo, port: 8080}}]
+"
+    )
+}
+
+/// Everything that the namespace holds of a Gateway's proxies.
+async fn children(namespace: &Namespace) -> Vec<String> {
+    let kinds = "deployments,pods,serviceaccounts,secrets,poddisruptionbudgets";
+    let label = "--selector=gateway.networking.k8s.io/gateway-name=my-gateway";
+    let found = namespace.get(&[kinds, label]).await.unwrap_or_default();
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    let name = |item: &Value| format!("{} {}", item["kind"], item["metadata"]["name"]);
+    items.iter().map(name).collect()
+}
+
+async fn gone(installation: &Installation, namespace: &Namespace, hostname: &str) {
+    eventually("everything of the Gateway is gone", PATIENCE, || async {
+        let left = (
+            installation.tunnels_of(namespace.name()),
+            installation.records_of(hostname),
+            children(namespace).await,
+        );
+        match &left {
+            (0, 0, children) if children.is_empty() => Ok(()),
+            _ => Err(format!("{left:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn applied_manifests_are_served_and_deleted_ones_leave_nothing() {
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("user").await;
+    let hostname = format!("{}.example.com", namespace.name());
+
+    namespace.apply(&manifests(&hostname)).await;
+    let url = format!("https://{hostname}/hello");
+    let body = product.served(&url).await;
+    assert!(body.contains(namespace.name()), "{body}");
+
+    namespace
+        .condition("gateway/my-gateway", "Accepted", "True")
+        .await;
+    namespace
+        .condition("gateway/my-gateway", "Programmed", "True")
+        .await;
+    namespace
+        .condition("httproute/my-route", "Accepted", "True")
+        .await;
+    namespace
+        .condition("httproute/my-route", "ResolvedRefs", "True")
+        .await;
+    let gateway = namespace.get(&["gateway", "my-gateway"]).await.unwrap();
+    let address = gateway["status"]["addresses"][0]["value"].as_str().unwrap();
+    assert!(address.ends_with(".cfargotunnel.com"), "{address}");
+    assert_eq!(gateway["status"]["listeners"][0]["attachedRoutes"], 1);
+    assert_eq!(product.tunnels_of(namespace.name()), 1);
+    assert_eq!(product.records_of(&hostname), 1);
+
+    namespace
+        .kubectl(&["delete", "gateway", "my-gateway", "--timeout=120s"])
+        .await;
+    gone(&product, &namespace, &hostname).await;
+    let route = namespace.get(&["httproute", "my-route"]).await.unwrap();
+    let parents = route["status"]["parents"].as_array().cloned();
+    assert!(parents.unwrap_or_default().is_empty(), "{route}");
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn parameters_decide_how_a_gateway_runs_and_say_what_they_do_not_do_yet() {
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("parameters").await;
+    let hostname = format!("{}.example.com", namespace.name());
+    let text = manifests(&hostname).replace(
+        "  listeners:",
+        "  infrastructure:
+    parametersRef: {group: cloudflare-gateway-controller.io, kind: CloudflareGatewayParameters, name: my-params}
+  listeners:",
+    );
+    let parameters = "apiVersion: cloudflare-gateway-controller.io/v1
+kind: CloudflareGatewayParameters
+metadata: {name: my-params}
+spec:
+  tunnel:
+    replicas: [{name: first}, {name: second}]
+    autoscaling: {enabled: true}
+    resources:
+      requests: {cpu: 10m, memory: 32Mi}
+      limits: {cpu: \"1\", memory: 256Mi}
+  dns:
+    zones: [{name: example.com}, {name: other.com}]
+";
+    namespace.apply(&format!("{parameters}---\n{text}")).await;
+    product.served(&format!("https://{hostname}/")).await;
+    let accepted = namespace
+        .condition("gateway/my-gateway", "Accepted", "True")
+        .await;
+    let message = accepted["message"].as_str().unwrap();
+    assert!(message.contains("autoscaling"), "{message}");
+    let label = "--selector=gateway.networking.k8s.io/gateway-name=my-gateway";
+    let deployments = namespace.get(&["deployments", label]).await.unwrap();
+    let deployments = deployments["items"].as_array().unwrap();
+    assert_eq!(deployments.len(), 2, "one for each named replica");
+    for deployment in deployments {
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["resources"]["limits"]["memory"], "256Mi");
+    }
+}
