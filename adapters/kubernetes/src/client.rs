@@ -1,6 +1,11 @@
 //! The connection to the API server.
 
+use std::time::Duration;
+
 use kube::{Client, Config};
+
+/// An API server that is there accepts connections well within this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -19,5 +24,9 @@ pub enum ConnectError {
 /// # Errors
 /// No cluster is configured, or its configuration cannot be used.
 pub async fn connect() -> Result<Client, ConnectError> {
-    Ok(Client::try_from(Config::infer().await?)?)
+    let mut config = Config::infer().await?;
+    // Who calls decides when to try again: a renewal of the Lease must not hang in silent retries.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Ok(Client::try_from(config)?)
 }

@@ -95,7 +95,7 @@ impl TokenReviews {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 audiences: Some(vec![self.audience.clone()]),
-                token: Some(token.expose_secret().to_owned()),
+                token: token.expose_secret().to_owned(),
             },
             ..TokenReview::default()
         };

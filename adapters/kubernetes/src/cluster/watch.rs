@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
@@ -176,7 +176,7 @@ impl Watch {
         let request = Request::new(&endpoint.path).watch(&params, version);
         let request = request.map_err(kube::Error::BuildRequest)?;
         let events = self.client.request_events::<Value>(request).await?;
-        let mut events = std::pin::pin!(events.into_stream());
+        let mut events = std::pin::pin!(events);
         *trouble = Trouble::new(self.times);
         tell(News::Alive);
         let until = Instant::now() + Duration::from_secs(WATCH_SECONDS.into()) + GRACE;

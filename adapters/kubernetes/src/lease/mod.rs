@@ -61,6 +61,8 @@ pub struct Lease {
     standing: Sender<Standing>,
     /// Number of the standing that [`changed`](Lease::changed) last told of.
     told: AtomicU64,
+    /// Cancelled once this instance has stopped competing and has given up what it had.
+    released: CancellationToken,
 }
 
 /// How things stand, as far as this instance knows.
@@ -99,13 +101,21 @@ impl Lease {
             options,
             standing: Sender::default(),
             told: AtomicU64::new(0),
+            released: CancellationToken::new(),
         });
         let runner = lease.clone();
         tokio::spawn(async move {
             stop.run_until_cancelled(runner.compete()).await;
             runner.give_up().await;
+            runner.released.cancel();
         });
         lease
+    }
+
+    /// Returns once this instance was stopped and has given up the Lease, as far as the API server could be
+    /// reached.
+    pub async fn released(&self) {
+        self.released.cancelled().await;
     }
 
     /// Where the leader is reached; `None` while there is none, or none is known.
@@ -237,7 +247,8 @@ impl Lease {
 
     async fn renew(&self, lease: &Object) -> Renewal {
         let next = record::renewed(lease, jiff::Timestamp::now());
-        let written = self.api.replace(&self.options.name, &params(), &next);
+        let params = params();
+        let written = self.api.replace(&self.options.name, &params, &next);
         match timeout(self.options.renew, written).await {
             Ok(Ok(lease)) => Renewal::Done(Box::new(lease)),
             // Whoever wrote it: what this instance knows of it is not true any more.
@@ -283,7 +294,8 @@ impl Lease {
             return;
         }
         let free = record::freed(&lease, jiff::Timestamp::now());
-        let freed = self.api.replace(&self.options.name, &params(), &free);
+        let params = params();
+        let freed = self.api.replace(&self.options.name, &params, &free);
         if let Err(problem) = self.bounded(freed).await {
             tracing::debug!(problem, "the Lease was not given up; it runs out");
         }

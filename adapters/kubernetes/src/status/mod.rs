@@ -224,8 +224,9 @@ fn failed(about: &Subject, error: &kube::Error) -> PortError {
 impl StatusSink for Statuses {
     /// One failure does not stop the others.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
-        let writes = stream::iter(updates).map(|update| self.write_one(update));
-        let written: Vec<_> = writes.buffer_unordered(AT_ONCE).collect().await;
+        let writes: Vec<_> = updates.iter().map(|update| self.write_one(update)).collect();
+        let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
+        let written: Vec<_> = writes.collect().await;
         let failures: Vec<String> = written
             .into_iter()
             .filter_map(|written| written.err().map(|error| error.0))
