@@ -135,6 +135,7 @@ impl IntentDocument {
             hostnames,
             yielded,
             dns,
+            certificates: None,
             prune: self.prune,
         })
     }

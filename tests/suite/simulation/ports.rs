@@ -356,6 +356,46 @@ impl CloudflareApi for Api {
             .await
     }
 
+    async fn custom_certificates(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+        let made = self.cloudflare.custom_certificates(zone);
+        self.call(ApiCall::CustomCertificates, || zone.to_string(), made)
+            .await
+    }
+
+    async fn upload_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let made = self.cloudflare.upload_certificate(zone, pair);
+        self.call(ApiCall::UploadCertificate, || zone.to_string(), made)
+            .await
+    }
+
+    async fn replace_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let made = self.cloudflare.replace_certificate(zone, certificate, pair);
+        self.call(ApiCall::ReplaceCertificate, || zone.to_string(), made)
+            .await
+    }
+
+    async fn delete_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError> {
+        let made = self.cloudflare.delete_certificate(zone, certificate);
+        self.call(ApiCall::DeleteCertificate, || zone.to_string(), made)
+            .await
+    }
+
     async fn verify_token(&self) -> Result<(), EdgeError> {
         let made = self.cloudflare.verify_token();
         self.call(ApiCall::VerifyToken, nothing, made).await

@@ -60,6 +60,7 @@ fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         yielded: BTreeMap::new(),
         dns: DnsPolicy::All,
+        certificates: None,
         prune: true,
     }
 }

@@ -105,6 +105,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                 has_tunnel,
                 document,
                 policy,
+                certificates: None,
                 prune,
             },
         )
