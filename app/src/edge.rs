@@ -13,7 +13,7 @@ use config::sections::{BrokerAccess, CloudflareSettings};
 use config::values::Backend;
 use domain::InstallationName;
 use domain::edge::direct::DirectEdge;
-use domain::ports::{Credentials, Edge};
+use domain::ports::{Certificates, Credentials, Edge};
 
 use crate::system::SystemEntropy;
 
@@ -24,6 +24,7 @@ const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn open(
     settings: &StandaloneSettings,
     credentials: Arc<dyn Credentials>,
+    certificates: Arc<dyn Certificates>,
 ) -> anyhow::Result<Arc<dyn Edge>> {
     match settings.edge.backend {
         Backend::Direct => {
@@ -31,7 +32,7 @@ pub fn open(
             let entropy = Arc::new(SystemEntropy::default());
             let installation = InstallationName::parse(settings.installation.as_str())?;
             let edge = DirectEdge::new(accounts, credentials, entropy, installation);
-            Ok(Arc::new(edge.remembering()))
+            Ok(Arc::new(edge.with_certificates(certificates).remembering()))
         }
         Backend::Broker => Ok(Arc::new(broker_edge(&settings.edge.broker)?)),
     }

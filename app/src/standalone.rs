@@ -49,7 +49,7 @@ impl Standalone {
             ..connector_options(&settings.tunnel)?
         };
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
-        let edge = edge::open(settings, folder.clone())?;
+        let edge = edge::open(settings, folder.clone(), folder.clone())?;
         let reconciler = Arc::new(Reconciler::new(
             Ports {
                 cluster: folder.clone(),

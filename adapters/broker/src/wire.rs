@@ -226,6 +226,7 @@ impl StatusDocument {
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
+            certificates: BTreeMap::new(),
             failures: self
                 .failures
                 .into_iter()

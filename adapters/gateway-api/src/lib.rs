@@ -13,6 +13,7 @@ mod fields;
 mod metadata;
 mod object;
 mod secret;
+mod tls;
 mod types;
 
 pub use object::{Object, ReadError, read};

@@ -101,8 +101,7 @@ impl Arguments {
         };
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("{shown}"))?;
-        let settings: Settings =
-            serde_json::from_str(&text).with_context(|| format!("{shown}"))?;
+        let settings: Settings = serde_json::from_str(&text).with_context(|| format!("{shown}"))?;
         self.account = settings.account.unwrap_or(self.account);
         self.token = settings.token.unwrap_or(self.token);
         self.zones = settings.zones.unwrap_or(self.zones);
@@ -117,7 +116,9 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse().with_settings()?;
     anyhow::ensure!(
         !arguments.tunnel_addresses.is_ipv6()
-            && arguments.tunnel_addresses_v6.is_none_or(|range| range.is_ipv6()),
+            && arguments
+                .tunnel_addresses_v6
+                .is_none_or(|range| range.is_ipv6()),
         "--tunnel-addresses takes an IPv4 range, --tunnel-addresses-v6 an IPv6 range"
     );
     let standin = Standin::start(options(&arguments)).await?;

@@ -7,19 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use domain::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use domain::edge::objects::{
+    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
+};
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Hold, PortError,
     StatusSink, WorkloadStatus, Workloads,
 };
 use domain::route_table::RouteTable;
-use domain::secret::{CloudflareCredentials, ConnectorToken};
+use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
 use domain::testing::{ApiCall, FakeCluster, FakeDataPlane, Moment, StaticCredentials};
 use domain::workload::WorkloadSpec;
-use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
+use domain::{CertificateId, ObjectKey, ObjectRef, TunnelId, ZoneId};
 
 use super::stage::zone_id;
 use super::stage::{Stage, Surroundings};

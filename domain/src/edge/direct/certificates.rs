@@ -65,7 +65,7 @@ impl DirectEdge {
             return Shown::default();
         }
         // The plan that was just carried out may have put another document.
-        match (api.configuration(tunnel).await, &observed.zones) {
+        match (api.configuration(tunnel).await, observed.zones.clone()) {
             (Ok(document), Ok(zones)) => {
                 let carrier = Carrier {
                     api,
@@ -82,7 +82,7 @@ impl DirectEdge {
                     .run(wanted, zones.iter().map(|zone| &zone.zone))
                     .await
             }
-            (Err(error), _) | (_, Err(error)) => all_failed(wanted, error),
+            (Err(error), _) | (_, Err(error)) => all_failed(wanted, &error),
         }
     }
 }

@@ -105,7 +105,6 @@ fn spec() -> impl Strategy<Value = Spec> {
                 has_tunnel,
                 document,
                 policy,
-                certificates: None,
                 prune,
             },
         )
