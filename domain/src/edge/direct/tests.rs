@@ -1,5 +1,6 @@
 //! The direct edge over Cloudflare in memory, and over a mock where a single call is the point.
 
+mod certificates;
 mod memory;
 mod records;
 mod removal;
