@@ -4,7 +4,7 @@ use super::fixtures::*;
 use crate::attachment::{GatewayDefaults, GatewayResolution, report, resolve};
 use crate::certificate::TlsPair;
 use crate::edge::certificates::CertificateOutcome;
-use crate::gateway::{CONTROLLER_NAME, GatewayParameters, Listener};
+use crate::gateway::{CONTROLLER_NAME, GatewayParameters, Listener, OWN_GROUP, PARAMETERS_KIND};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
 
@@ -28,11 +28,12 @@ fn found(snapshot: &ClusterSnapshot, defaults: &GatewayDefaults) -> GatewayResol
 fn certificates_are_uploaded_where_the_parameters_or_else_the_default_say_so() {
     let plain = || gateway(EDGE).listening(with_certificate("web"));
     let saying = |upload| {
+        let target = object(OWN_GROUP, PARAMETERS_KIND, "shop/p");
         let parameters = GatewayParameters {
             upload_certificates: upload,
             ..parameters()
         };
-        cluster().with(plain().with_parameters()).with(parameters)
+        cluster().with(plain().parameters(target)).with(parameters)
     };
     let table = [
         ("default off", cluster().with(plain()), false, false),
