@@ -12,7 +12,7 @@ use config::sections::{BrokerAccess, CloudflareSettings, EdgeSettings};
 use config::values::{Backend, Label};
 use domain::InstallationName;
 use domain::edge::direct::DirectEdge;
-use domain::ports::{Credentials, Edge};
+use domain::ports::{Certificates, Credentials, Edge};
 
 use crate::system::SystemEntropy;
 
@@ -25,6 +25,7 @@ pub fn open(
     cloudflare: &CloudflareSettings,
     installation: &Label,
     credentials: Arc<dyn Credentials>,
+    certificates: Arc<dyn Certificates>,
 ) -> anyhow::Result<Arc<dyn Edge>> {
     match settings.backend {
         Backend::Direct => {
@@ -32,7 +33,7 @@ pub fn open(
             let entropy = Arc::new(SystemEntropy::default());
             let installation = InstallationName::parse(installation.as_str())?;
             let edge = DirectEdge::new(accounts, credentials, entropy, installation);
-            Ok(Arc::new(edge.remembering()))
+            Ok(Arc::new(edge.with_certificates(certificates).remembering()))
         }
         Backend::Broker => Ok(Arc::new(broker_edge(&settings.broker)?)),
     }

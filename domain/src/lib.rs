@@ -8,10 +8,12 @@
 //! 3. [`route_table`]: what a proxy needs to route, and the matcher that answers a request.
 //! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
 //! 5. [`workload`]: how the proxies of a Gateway are to run.
+//!    [`certificate`]: what may be known of a listener's certificate.
 //! 6. [`status`]: conditions and reasons as the Gateway API names them.
 //! 7. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
 
 pub mod attachment;
+pub mod certificate;
 pub mod edge;
 pub mod gateway;
 pub mod names;
@@ -26,6 +28,6 @@ pub mod testing;
 pub mod workload;
 
 pub use names::{
-    AccountId, Hostname, InstallationName, ObjectKey, ObjectRef, RecordId, Timestamp, TunnelId,
-    ZoneId,
+    AccountId, CertificateId, Hostname, InstallationName, ObjectKey, ObjectRef, RecordId,
+    Timestamp, TunnelId, ZoneId,
 };

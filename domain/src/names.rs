@@ -278,6 +278,11 @@ macro_rules! opaque_id {
 }
 
 opaque_id! {
+    /// Id of a custom certificate in a zone.
+    CertificateId
+}
+
+opaque_id! {
     /// Id of a Cloudflare account.
     AccountId
 }

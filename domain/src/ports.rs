@@ -7,11 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use crate::edge::objects::{
+    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
+};
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
-use crate::names::{ObjectKey, ObjectRef, Timestamp, TunnelId, ZoneId};
+use crate::names::{CertificateId, ObjectKey, ObjectRef, Timestamp, TunnelId, ZoneId};
 use crate::route_table::RouteTable;
-use crate::secret::{CloudflareCredentials, ConnectorToken};
+use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::StatusUpdate;
 use crate::workload::WorkloadSpec;
@@ -182,6 +184,14 @@ pub trait Credentials: Send + Sync {
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError>;
 }
 
+/// Certificates of listeners with their keys, by reference. Asked by the direct edge only, and only where
+/// they are to be uploaded.
+#[async_trait]
+pub trait Certificates: Send + Sync {
+    /// The pair in a Secret of type `kubernetes.io/tls`; an error names Secret and key and quotes nothing.
+    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError>;
+}
+
 /// Opens the API for a set of credentials. All clients of one account share one rate budget.
 pub trait CloudflareAccounts: Send + Sync {
     /// Cheap; no call is made.
@@ -220,6 +230,28 @@ pub trait CloudflareApi: Send + Sync {
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError>;
     /// Carries out a batch, or none of it. At most [`BATCH_LIMIT`] operations.
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError>;
+    /// Custom certificates of a zone, ours and others'.
+    async fn custom_certificates(&self, zone: &ZoneId)
+    -> Result<Vec<CustomCertificate>, EdgeError>;
+    /// Uploads a custom certificate for the edge to show in a zone.
+    async fn upload_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError>;
+    /// Puts another pair in a custom certificate's place, which may get another id.
+    async fn replace_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError>;
+    /// Removes a custom certificate.
+    async fn delete_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError>;
     /// Whether the token is accepted and active.
     async fn verify_token(&self) -> Result<(), EdgeError>;
 }

@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::certificate::Fingerprint;
 use crate::names::AccountId;
 
 /// A Cloudflare API token with the account it is used for.
@@ -24,6 +25,25 @@ impl std::fmt::Debug for CloudflareCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CloudflareCredentials")
             .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A TLS certificate with its key.
+#[derive(Clone)]
+pub struct CertificatePair {
+    /// The chain in PEM, the leaf first.
+    pub chain: String,
+    /// The private key in PEM.
+    pub key: SecretString,
+    /// Of the chain.
+    pub fingerprint: Fingerprint,
+}
+
+impl std::fmt::Debug for CertificatePair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificatePair")
+            .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
 }

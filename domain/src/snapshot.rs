@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::certificate::TlsPair;
 use crate::gateway::{
     EndpointSlice, Gateway, GatewayClass, GatewayParameters, Namespace, ReferenceGrant, Route,
     Service,
@@ -76,9 +77,11 @@ pub struct ClusterSnapshot {
     pub incomplete: Option<String>,
 }
 
-/// What the domain may know of a Secret: its keys, not their values.
+/// What the domain may know of a Secret: its keys and what its certificate says, not their values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SecretFacts {
     /// Names of the keys in `data`.
     pub keys: Vec<String>,
+    /// What it holds as a TLS Secret.
+    pub tls: TlsPair,
 }

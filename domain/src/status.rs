@@ -54,6 +54,8 @@ spelled! {
         Conflicted = "Conflicted",
         /// Gateway, route parent, our own: the hostnames resolve to the tunnel.
         Dns = "cloudflare-gateway-controller.io/DNS",
+        /// Gateway, our own: the edge shows the listeners' certificates.
+        Certificates = "cloudflare-gateway-controller.io/Certificates",
         /// Gateway, our own: the ingress document that the dashboard shows is complete.
         Ingress = "cloudflare-gateway-controller.io/Ingress",
         /// Gateway, our own: every field of its CloudflareGatewayParameters has its effect. Only on Gateways
@@ -128,6 +130,10 @@ spelled! {
         NoHostname = "NoHostname",
         /// DNS: managed elsewhere, as the parameters say.
         NotManaged = "NotManaged",
+        /// Certificates: one could not be uploaded.
+        UploadFailed = "UploadFailed",
+        /// Certificates: the broker has no way to the Secret.
+        NotAvailable = "NotAvailable",
         /// Ingress: more hostnames than Cloudflare's 1,000 rules; one catch-all stands for them.
         TooManyRules = "TooManyRules",
     }

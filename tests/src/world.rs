@@ -86,15 +86,20 @@ pub struct ConditionSeen {
 impl World {
     /// A stand-in with one account, one token, one zone, and an empty folder.
     pub async fn start() -> Self {
-        Self::start_with_room(1).await
+        Self::start_with(1, Plan::Free).await
     }
 
     /// The same with nothing beside it, for what measures time or memory.
     pub async fn start_alone() -> Self {
-        Self::start_with_room(ROOM).await
+        Self::start_with(ROOM, Plan::Free).await
     }
 
-    async fn start_with_room(room: u32) -> Self {
+    /// The same with an account that pays for this.
+    pub async fn start_paying(plan: Plan) -> Self {
+        Self::start_with(1, plan).await
+    }
+
+    async fn start_with(room: u32, plan: Plan) -> Self {
         let room = GATE
             .acquire_many(room)
             .await
@@ -104,7 +109,7 @@ impl World {
             account: Account {
                 id: ACCOUNT.to_owned(),
                 name: "test".to_owned(),
-                plan: Plan::Free,
+                plan,
             },
             tokens: vec![ApiToken::all_powerful(ACCOUNT, token.as_str())],
             zones: vec![ZONE.to_owned()],
@@ -297,7 +302,22 @@ impl World {
         }
     }
 
+    /// Waits until a name resolves.
+    pub async fn answers_to(&self, name: &str) {
+        within(Duration::from_secs(20), name, || async {
+            let found = self.client.resolve(name).await;
+            found.is_ok_and(|found| !found.is_empty()).then_some(())
+        })
+        .await;
+    }
+
     // What is at Cloudflare.
+
+    /// Ids of the custom certificates of the zone.
+    pub fn certificates(&self) -> Vec<String> {
+        let all = self.cloud().certificates(&self.zone).into_iter();
+        all.map(|certificate| certificate.id).collect()
+    }
 
     /// Tunnels that are not deleted.
     pub fn tunnels(&self) -> Vec<TunnelSeen> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::ObjectKey;
+use domain::edge::certificates::CertificateOutcome;
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus};
 use domain::ports::Edge;
 use domain::secret::ConnectorToken;
@@ -217,8 +218,15 @@ impl Edge for BrokerEdge {
             return Err(EdgeError::new(EdgeErrorKind::Invalid, message));
         }
         let path = [&*gateway.namespace, &*gateway.name, "intent"];
-        self.ask(Method::PUT, &path, Some(body), StatusDocument::read)
-            .await
+        let mut status = self
+            .ask(Method::PUT, &path, Some(body), StatusDocument::read)
+            .await?;
+        // Keys stay in the cluster: the broker is told of no certificate.
+        let wanted = intent.certificates.iter().flatten();
+        status.certificates = wanted
+            .map(|one| (one.secret.clone(), CertificateOutcome::NotAvailable))
+            .collect();
+        Ok(status)
     }
 
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {

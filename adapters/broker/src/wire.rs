@@ -135,6 +135,7 @@ impl IntentDocument {
             hostnames,
             yielded,
             dns,
+            certificates: None,
             prune: self.prune,
         })
     }
@@ -225,6 +226,7 @@ impl StatusDocument {
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
+            certificates: BTreeMap::new(),
             failures: self
                 .failures
                 .into_iter()

@@ -48,6 +48,7 @@ pub(crate) enum Permission {
     Tunnels,
     Dns,
     Zones,
+    Certificates,
     /// Every token may ask about itself.
     Own,
 }
@@ -58,6 +59,7 @@ impl fmt::Display for Permission {
             Self::Tunnels => "\"Cloudflare Tunnel: Edit\" for the account",
             Self::Dns => "\"DNS: Edit\" for the zone",
             Self::Zones => "\"Zone: Read\" for the zones of the account",
+            Self::Certificates => "\"SSL and Certificates: Edit\" for the zone",
             Self::Own => "to be used from this network address",
         })
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::edge::EdgeError;
-use domain::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use domain::edge::objects::{
+    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
+};
 use domain::ports::CloudflareApi;
-use domain::secret::{CloudflareCredentials, ConnectorToken};
-use domain::{TunnelId, ZoneId};
+use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
+use domain::{CertificateId, TunnelId, ZoneId};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -341,6 +343,38 @@ impl CloudflareApi for AccountClient {
 
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
         self.post_batch(zone, batch).await
+    }
+
+    async fn custom_certificates(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+        self.list_certificates(zone).await
+    }
+
+    async fn upload_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        self.post_certificate(zone, pair).await
+    }
+
+    async fn replace_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        self.patch_certificate(zone, certificate, pair).await
+    }
+
+    async fn delete_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError> {
+        self.remove_certificate(zone, certificate).await
     }
 
     async fn verify_token(&self) -> Result<(), EdgeError> {

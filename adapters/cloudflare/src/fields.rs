@@ -16,7 +16,8 @@ use serde_json::Value;
 
 use crate::envelope::{Answer, Verdict};
 use crate::wire::{
-    WireConfiguration, WireConnector, WireRecord, WireTokenStatus, WireTunnel, WireZone,
+    WireCertificate, WireCertificateId, WireConfiguration, WireConnector, WireRecord,
+    WireTokenStatus, WireTunnel, WireZone,
 };
 
 /// Call, field, type.
@@ -197,6 +198,9 @@ fn every_field_that_is_read_is_one_that_the_judges_know_and_the_other_way_round(
         read::<WireConfiguration>("get ingress rules", "result"),
         read::<Answer<Vec<WireZone>>>("list zones", ""),
         read::<Answer<Vec<WireRecord>>>("list DNS records", ""),
+        read::<Answer<Vec<WireCertificate>>>("list custom certificates", ""),
+        read::<WireCertificateId>("upload custom certificate", "result"),
+        read::<WireCertificateId>("replace custom certificate", "result"),
         read::<WireTokenStatus>("verify API token of a user", "result"),
         read::<WireTokenStatus>("verify API token of an account", "result"),
     ]

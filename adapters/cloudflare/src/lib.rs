@@ -12,6 +12,7 @@
 pub mod budget;
 pub mod call;
 mod client;
+mod custom_certificates;
 mod dns;
 mod envelope;
 mod error;

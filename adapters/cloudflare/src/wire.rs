@@ -3,9 +3,10 @@
 
 use domain::TunnelId;
 use domain::edge::objects::{
-    Connector, DnsRecord, IngressDocument, IngressRule, RecordBatch, RecordData, Tunnel, Zone,
+    Connector, CustomCertificate, DnsRecord, IngressDocument, IngressRule, RecordBatch, RecordData,
+    Tunnel, Zone,
 };
-use domain::names::{Hostname, RecordId, ZoneId};
+use domain::names::{CertificateId, Hostname, RecordId, ZoneId};
 use serde::{Deserialize, Serialize};
 
 use crate::listing::Identified;
@@ -23,6 +24,42 @@ pub(crate) struct NewTunnel<'a> {
 pub(crate) struct NewSecret<'a> {
     /// Standard base64 of at least 32 bytes.
     pub(crate) tunnel_secret: &'a str,
+}
+
+/// `type` is left to Cloudflare: it serves by SNI where the client sends one.
+#[derive(Serialize)]
+pub(crate) struct NewCertificate<'a> {
+    pub(crate) certificate: &'a str,
+    pub(crate) private_key: &'a str,
+    pub(crate) bundle_method: &'static str,
+}
+
+/// What matters of the answer to an upload.
+#[derive(Deserialize)]
+pub(crate) struct WireCertificateId {
+    pub(crate) id: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireCertificate {
+    id: String,
+    #[serde(default)]
+    hosts: Option<Vec<String>>,
+}
+
+impl From<WireCertificate> for CustomCertificate {
+    fn from(certificate: WireCertificate) -> Self {
+        Self {
+            id: CertificateId::new(certificate.id),
+            hosts: certificate.hosts.unwrap_or_default(),
+        }
+    }
+}
+
+impl Identified for WireCertificate {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 #[derive(Deserialize)]

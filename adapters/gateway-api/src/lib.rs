@@ -13,7 +13,11 @@ mod fields;
 mod metadata;
 mod object;
 mod secret;
+<<<<<<< HEAD
 pub mod status;
+=======
+mod tls;
+>>>>>>> certificates
 mod types;
 
 pub use object::{Object, ReadError, read};

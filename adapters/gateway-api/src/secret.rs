@@ -6,12 +6,16 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::ObjectKey;
+use domain::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
+use domain::secret::CertificatePair;
+use domain::snapshot::SecretFacts;
 use secrecy::{ExposeSecret, SecretSlice};
 use serde_json::{Map, Value};
 
 use crate::fields::Fields;
 use crate::metadata::Header;
 use crate::object::ReadError;
+use crate::tls;
 
 /// A Secret. Its values cannot be printed and are wiped when dropped.
 pub struct Secret {
@@ -29,6 +33,25 @@ impl Secret {
     /// The bytes under a key.
     pub fn value(&self, key: &str) -> Option<&SecretSlice<u8>> {
         self.values.get(key)
+    }
+
+    /// What the domain may know of it.
+    pub fn facts(&self) -> SecretFacts {
+        SecretFacts {
+            keys: self.keys().map(str::to_owned).collect(),
+            tls: tls::examine(self),
+        }
+    }
+
+    /// The certificate with its key; the problem names the key of the Secret and quotes no value.
+    pub fn certificate_pair(&self) -> Result<CertificatePair, String> {
+        match tls::examine(self) {
+            TlsPair::Usable(facts) => {
+                tls::pair(self, facts.fingerprint).ok_or_else(|| "it is no text".to_owned())
+            }
+            TlsPair::Malformed(problem) => Err(problem),
+            TlsPair::Absent => Err(format!("it needs {CERTIFICATE_KEY} and {PRIVATE_KEY_KEY}")),
+        }
     }
 
     /// Whether both hold the same under the same keys.

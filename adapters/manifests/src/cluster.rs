@@ -127,9 +127,7 @@ impl Cluster {
 
     fn facts(&self, reference: &ObjectRef) -> Reading<SecretFacts> {
         match (self.secret(reference), &self.incomplete) {
-            (Some(secret), _) => Reading::Known(SecretFacts {
-                keys: secret.keys().map(str::to_owned).collect(),
-            }),
+            (Some(secret), _) => Reading::Known(secret.facts()),
             (None, Some(reason)) => Reading::Unknown(reason.clone()),
             (None, None) => Reading::Absent,
         }

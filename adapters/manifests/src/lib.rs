@@ -5,6 +5,7 @@
 //! every [`Problem`] names file, line and remedy. Statuses go to a state folder, one JSON file for each
 //! object; [`read_statuses`] and [`render`] show them to people.
 
+mod certificates;
 mod cluster;
 mod credentials;
 mod file;

@@ -115,6 +115,20 @@ impl Engine {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let is_grpc = respond::is_grpc(request.headers());
+        let mut response = self.admit(arrival, request).await;
+        if is_grpc {
+            respond::tell_grpc(&mut response);
+        }
+        response
+    }
+
+    /// Turns away what cannot be a request for any rule.
+    async fn admit<B>(&self, arrival: Arrival, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let (head, body) = request.into_parts();
         let body: Option<ClientBody> = if body.is_end_stream() {
             None

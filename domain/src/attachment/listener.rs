@@ -1,7 +1,7 @@
 //! Listeners of one Gateway.
 
-use super::view::{Permission, Referrer, Secret, View, is_core, kind_text, secret_ref};
-use super::{ListenerResolution, Refusal};
+use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref};
+use super::{ListenerResolution, Refusal, certificate};
 use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
 use crate::names::ObjectRef;
 use crate::status::Reason;
@@ -169,8 +169,7 @@ impl Place<'_> {
             let field = format!(".tls.certificateRefs[{i}]");
             match self.certificate(target, view) {
                 Ok(secret) => {
-                    if let Secret::Missing = view.secret(&secret.key) {
-                        let problem = format!("{secret} does not exist; create it");
+                    if let Some(problem) = certificate::problem(&secret, view) {
                         let reason = Reason::InvalidCertificateRef;
                         refusals.push(self.refuse(reason, &field, &problem));
                     }

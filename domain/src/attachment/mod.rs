@@ -3,6 +3,7 @@
 //! [`resolve`] keeps a reason for everything it drops, so that a status is a projection of its result
 //! ([`report`]) and no path forgets a condition.
 //!
+//! - `certificate`: what listeners may refer to, and what of it the edge should show.
 //! - `class`, `listener`, `gateway`: what of our classes, listeners and Gateways is accepted.
 //! - `parameters`, `credentials`: what a Gateway says of itself beyond the API, and whose account it uses.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
@@ -12,6 +13,7 @@
 //! - `view`: what all of them look up; `unread`: what could not be read.
 
 mod backend;
+mod certificate;
 mod clash;
 mod class;
 mod credentials;
@@ -30,6 +32,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::edge::certificates::CertificateIntent;
 use crate::edge::{EdgeError, EdgeStatus};
 use crate::gateway::{Gateway, Listener, ParentRef, Route, RouteKind};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
@@ -158,6 +161,8 @@ pub struct GatewayResolution {
     pub hostnames: BTreeMap<Hostname, Timestamp>,
     /// What its parameters, or their defaults, say.
     pub parameters: ParametersResolution,
+    /// Certificates that the edge should show; `None` where a Secret with one was not read.
+    pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// What its proxies need. Empty of listeners where none is accepted: then there is neither tunnel
     /// nor proxy.
     pub table: Arc<RouteTable>,

@@ -17,6 +17,8 @@ const FIELD: &str = "spec.infrastructure.parametersRef";
 pub struct GatewayDefaults {
     /// For which hostnames records are made.
     pub dns: DnsPolicy,
+    /// Whether certificates of listeners are uploaded, which needs a paid plan at Cloudflare.
+    pub upload_certificates: bool,
 }
 
 /// What follows from the parameters of a Gateway, or from their absence.
@@ -30,6 +32,8 @@ pub struct ParametersResolution {
     pub without_effect: Vec<Defect>,
     /// For which hostnames records are made.
     pub dns: DnsPolicy,
+    /// Whether certificates of listeners are uploaded.
+    pub upload_certificates: bool,
     /// How the proxies are to run.
     pub workload: WorkloadSpec,
 }
@@ -53,6 +57,9 @@ pub(super) fn resolve_parameters(
         dns: parameters
             .and_then(|p| p.dns.clone())
             .unwrap_or_else(|| defaults.dns.clone()),
+        upload_certificates: parameters
+            .and_then(|p| p.upload_certificates)
+            .unwrap_or(defaults.upload_certificates),
         workload: WorkloadSpec::of(gateway, parameters),
     };
     (resolution, refusal)

@@ -1,6 +1,6 @@
 //! From a snapshot to everything that follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backend::{Backends, resolve_backends};
@@ -13,7 +13,7 @@ use super::unread::unread;
 use super::view::{View, classes_of, gateways_of};
 use super::{
     ClassResolution, GatewayResolution, ParentResolution, Refusal, Resolution, RouteResolution,
-    fault, gateway,
+    certificate, fault, gateway,
 };
 use crate::gateway::{Gateway, ParentRef, Route};
 use crate::names::{Hostname, ObjectKey, Timestamp};
@@ -73,6 +73,7 @@ fn judged(
         listeners,
         hostnames: BTreeMap::new(),
         parameters,
+        certificates: Some(BTreeSet::new()),
         table: Arc::new(RouteTable {
             gateway: gateway.key.clone(),
             listeners: Vec::new(),
@@ -259,6 +260,9 @@ fn settle(
         gateway: gateway.gateway.key.clone(),
         listeners,
     };
+    if gateway.parameters.upload_certificates {
+        gateway.certificates = certificate::wanted(gateway, view);
+    }
     gateway.table = Arc::new(compile(table, &view.backends));
     gateway.hostnames = hostnames;
 }

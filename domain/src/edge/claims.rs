@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::edge::certificates::CertificateIntent;
 use crate::edge::{DnsPolicy, EdgeIntent};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 
@@ -27,6 +28,8 @@ pub struct Claimant {
     pub without_zone: BTreeSet<Hostname>,
     /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows.
     pub held: Option<BTreeSet<Hostname>>,
+    /// Becomes [`EdgeIntent::certificates`].
+    pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// Becomes [`EdgeIntent::prune`].
     pub prune: bool,
 }
@@ -96,6 +99,7 @@ fn intent(claimant: &Claimant, holders: &BTreeMap<&Hostname, &ObjectKey>) -> Edg
             .collect(),
         yielded,
         dns: claimant.dns.clone(),
+        certificates: claimant.certificates.clone(),
         prune: claimant.prune,
     }
 }
@@ -120,6 +124,7 @@ mod tests {
             dns: DnsPolicy::All,
             without_zone: BTreeSet::new(),
             held: Some(BTreeSet::new()),
+            certificates: None,
             prune: true,
         }
     }

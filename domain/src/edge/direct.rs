@@ -17,6 +17,7 @@
 //! one with the lowest id is used, and forgetting the Gateway removes both.
 
 mod apply;
+mod certificates;
 mod forget;
 mod look;
 mod observe;
@@ -33,7 +34,7 @@ use crate::edge::mark::{self, RecordMark};
 use crate::edge::plan::{Observed, Plan};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, TunnelStatus, plan};
 use crate::names::{InstallationName, ObjectKey, TunnelId, ZoneId};
-use crate::ports::{CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
+use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
 use look::{Look, Sight};
@@ -48,6 +49,7 @@ pub struct DirectEdge {
     credentials: Arc<dyn Credentials>,
     entropy: Arc<dyn Entropy>,
     installation: InstallationName,
+    certificates: Option<Arc<dyn Certificates>>,
     remembers: bool,
     memory: Mutex<Memory>,
 }
@@ -119,9 +121,17 @@ impl DirectEdge {
             credentials,
             entropy,
             installation,
+            certificates: None,
             remembers: false,
             memory: Mutex::default(),
         }
+    }
+
+    /// Uploads the certificates that intents name, out of here. Without it their outcome is that they are
+    /// not available.
+    pub fn with_certificates(mut self, certificates: Arc<dyn Certificates>) -> Self {
+        self.certificates = Some(certificates);
+        self
     }
 
     /// Keeps what was read between calls. Only for an edge that is told of every term and resync
@@ -301,8 +311,11 @@ impl Edge for DirectEdge {
                 zones,
             },
         );
+        let shown = self.show_certificates(&look, intent, &observed, tunnel);
+        let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
         failures.extend(applied.failures);
+        failures.extend(shown.failures);
         let mut hostnames = plan.hostnames;
         hostnames.extend(applied.hostnames);
         Ok(EdgeStatus {
@@ -312,6 +325,7 @@ impl Edge for DirectEdge {
             }],
             hostnames,
             ingress: applied.ingress.unwrap_or(plan.ingress),
+            certificates: shown.outcomes,
             failures,
         })
     }

@@ -2,11 +2,13 @@
 //!
 //! - [`EdgeIntent`]: what must be true for one Gateway. It has no field for credentials.
 //! - [`EdgeStatus`]: what the edge answered.
+//! - [`certificates`]: which zones show which certificates, and which of them are ours.
 //! - [`claims`]: which Gateway may have which hostname.
 //! - [`mark`]: how our own records and tunnels are told from others'.
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
 //! - [`direct`]: carries a plan out over the Cloudflare API.
 
+pub mod certificates;
 pub mod claims;
 pub mod direct;
 pub mod mark;
@@ -15,6 +17,8 @@ pub mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use certificates::{CertificateIntent, CertificateOutcome};
 
 use crate::names::{Hostname, ObjectKey, TunnelId};
 
@@ -30,6 +34,9 @@ pub struct EdgeIntent {
     pub yielded: BTreeMap<Hostname, ObjectKey>,
     /// For which of the hostnames DNS is managed.
     pub dns: DnsPolicy,
+    /// Certificates that the edge should show in place of its own; `None` where they are not known, and what
+    /// is there stays.
+    pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// Whether what is missing here may be taken away at the edge. `false` where the cluster was seen in
     /// part only: then nothing is deleted and no name changes hands, what is wanted is still added.
     pub prune: bool,
@@ -70,6 +77,8 @@ pub struct EdgeStatus {
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
     /// What the dashboard shows of the hostnames.
     pub ingress: IngressOutcome,
+    /// An outcome for each certificate of the intent, by its Secret.
+    pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Calls that failed, also those that no hostname of the intent tells of (the removal of a record, for
     /// one). Empty when all is read and done; otherwise the same intent is worth stating again.
     pub failures: Vec<EdgeError>,

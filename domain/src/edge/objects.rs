@@ -1,6 +1,6 @@
 //! Cloudflare's objects, as far as we use them. Field meanings: developers.cloudflare.com/api.
 
-use crate::names::{Hostname, RecordId, TunnelId, ZoneId};
+use crate::names::{CertificateId, Hostname, RecordId, TunnelId, ZoneId};
 
 /// A tunnel as `GET …/cfd_tunnel` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,15 @@ pub struct Zone {
     pub id: ZoneId,
     /// Its apex, in lower case.
     pub name: String,
+}
+
+/// A custom certificate of a zone. It has no field that tells whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomCertificate {
+    /// Its id.
+    pub id: CertificateId,
+    /// Names that it is for.
+    pub hosts: Vec<String>,
 }
 
 /// A DNS record, of any type.

@@ -16,6 +16,8 @@ pub struct GatewayParameters {
     pub credentials: Option<ObjectRef>,
     /// `spec.dns`: for which hostnames records are made.
     pub dns: Option<DnsPolicy>,
+    /// `spec.certificates.upload`: whether certificates of listeners are uploaded.
+    pub upload_certificates: Option<bool>,
     /// `spec.tunnel.replicas`; an empty list asks for no proxy at all.
     pub replicas: Option<Vec<Replica>>,
     /// `spec.tunnel.resources`; replaces the default as a whole.

@@ -142,6 +142,7 @@ impl State {
             dns: found.parameters.dns.clone(),
             without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
             held: at_edge.and_then(|at_edge| at_edge.records.clone()),
+            certificates: found.certificates.clone(),
             prune: complete,
         }
     }
@@ -242,6 +243,7 @@ impl AtEdge {
             dns: self.dns.clone(),
             without_zone: self.without_zone(),
             held: self.records.clone(),
+            certificates: None,
             prune: false,
         }
     }

@@ -80,6 +80,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             (false, false) => None,
         },
         listeners: Vec::new(),
+        certificates: Some(BTreeSet::new()),
         hostnames,
         parameters: ParametersResolution {
             workload: WorkloadSpec::of(gateway, None),

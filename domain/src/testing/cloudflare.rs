@@ -5,9 +5,10 @@ mod api;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::certificate::Fingerprint;
 use crate::edge::EdgeError;
 use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordData, Tunnel};
-use crate::names::{AccountId, RecordId, TunnelId, ZoneId};
+use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 
 pub use api::FakeCloudflareApi;
 
@@ -30,6 +31,10 @@ pub enum ApiCall {
     Zones,
     Records,
     ChangeRecords,
+    CustomCertificates,
+    UploadCertificate,
+    ReplaceCertificate,
+    DeleteCertificate,
     VerifyToken,
 }
 
@@ -44,6 +49,9 @@ impl ApiCall {
                 | Self::SetTunnelSecret
                 | Self::Configure
                 | Self::ChangeRecords
+                | Self::UploadCertificate
+                | Self::ReplaceCertificate
+                | Self::DeleteCertificate
         )
     }
 }
@@ -92,6 +100,7 @@ struct TunnelState {
 struct ZoneState {
     name: String,
     records: Vec<DnsRecord>,
+    certificates: BTreeMap<CertificateId, Fingerprint>,
 }
 
 /// A failure to come.
@@ -130,6 +139,7 @@ impl FakeCloudflare {
         let state = ZoneState {
             name: name.to_owned(),
             records: Vec::new(),
+            certificates: BTreeMap::new(),
         };
         let mut world = self.world();
         let account = world.accounts.entry(AccountId::new(account)).or_default();
@@ -239,6 +249,24 @@ impl FakeCloudflare {
         let world = self.world();
         let mut accounts = world.accounts.values();
         accounts.find_map(|account| account.tunnels.get(&tunnel)?.configuration.clone())
+    }
+
+    /// Fingerprints of the custom certificates of a zone, by id.
+    pub fn certificates(&self, zone: &ZoneId) -> BTreeMap<CertificateId, Fingerprint> {
+        let world = self.world();
+        let mut zones = world.accounts.values().flat_map(|account| &account.zones);
+        let found = zones.find(|(id, _)| *id == zone);
+        found.map_or_else(BTreeMap::new, |(_, zone)| zone.certificates.clone())
+    }
+
+    /// Uploads a custom certificate that is nobody's of ours.
+    pub fn add_certificate(&self, zone: &ZoneId, id: &str, chain: &[u8]) {
+        let mut world = self.world();
+        let mut zones = world.accounts.values_mut().flat_map(|a| &mut a.zones);
+        let found = zones.find(|(known, _)| *known == zone);
+        let (_, zone) = found.expect("a zone that is there");
+        let certificates = &mut zone.certificates;
+        certificates.insert(CertificateId::new(id), Fingerprint::of(chain));
     }
 
     /// All records of all zones.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cloudflare/cloudflare-go/v7/accounts"
+	"github.com/cloudflare/cloudflare-go/v7/custom_certificates"
 	"github.com/cloudflare/cloudflare-go/v7/dns"
 	"github.com/cloudflare/cloudflare-go/v7/user"
 	"github.com/cloudflare/cloudflare-go/v7/zero_trust"
@@ -37,6 +38,9 @@ var calls = map[string]any{
 	"list zones":                     (*zones.ZoneService).List,
 	"list DNS records":               (*dns.RecordService).List,
 	"change DNS records":             (*dns.RecordService).Batch,
+	"list custom certificates":       (*custom_certificates.CustomCertificateService).List,
+	"upload custom certificate":      (*custom_certificates.CustomCertificateService).New,
+	"replace custom certificate":     (*custom_certificates.CustomCertificateService).Edit,
 	"verify API token of a user":     (*user.TokenService).Verify,
 	"verify API token of an account": (*accounts.TokenService).Verify,
 }

@@ -13,7 +13,7 @@ import typing_extensions
 from cloudflare import Cloudflare
 from cloudflare._base_client import BasePage
 from cloudflare._types import SequenceNotStr
-from cloudflare.types import dns, zero_trust, zones
+from cloudflare.types import custom_certificates, dns, zero_trust, zones
 from cloudflare.types.shared import ErrorData, ResponseInfo
 from cloudflare.types.zero_trust.tunnels import cloudflared
 
@@ -38,6 +38,18 @@ CALLS = {
     "list zones": (CLIENT.zones.list, zones.ZoneListParams),
     "list DNS records": (CLIENT.dns.records.list, dns.RecordListParams),
     "change DNS records": (CLIENT.dns.records.batch, dns.RecordBatchParams),
+    "list custom certificates": (
+        CLIENT.custom_certificates.list,
+        custom_certificates.CustomCertificateListParams,
+    ),
+    "upload custom certificate": (
+        CLIENT.custom_certificates.create,
+        custom_certificates.CustomCertificateCreateParams,
+    ),
+    "replace custom certificate": (
+        CLIENT.custom_certificates.edit,
+        custom_certificates.CustomCertificateEditParams,
+    ),
     "verify API token of a user": (CLIENT.user.tokens.verify, None),
     "verify API token of an account": (CLIENT.accounts.tokens.verify, None),
 }

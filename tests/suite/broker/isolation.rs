@@ -18,6 +18,7 @@ fn intent(name: &str, hostname: &str) -> EdgeIntent {
         hostnames: BTreeSet::from([Hostname::parse(hostname).unwrap()]),
         yielded: BTreeMap::new(),
         dns: DnsPolicy::All,
+        certificates: None,
         prune: true,
     }
 }

@@ -110,6 +110,7 @@ impl Rig for FakeCluster {
 fn with_routes(names: &[&str]) -> ClusterSnapshot {
     let facts = SecretFacts {
         keys: vec!["key".to_owned()],
+        ..SecretFacts::default()
     };
     ClusterSnapshot {
         routes: Reading::Known(names.iter().map(|name| plain_route(name)).collect()),

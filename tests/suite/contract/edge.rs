@@ -56,6 +56,7 @@ fn intent(name: &str, hostnames: &[&str]) -> EdgeIntent {
         hostnames: hostnames.iter().map(|name| hostname(name)).collect(),
         yielded: BTreeMap::new(),
         dns: DnsPolicy::All,
+        certificates: None,
         prune: true,
     }
 }
@@ -124,6 +125,7 @@ async fn a_name_that_is_no_longer_wanted_stops_resolving(rig: impl Rig) {
 async fn an_intent_from_a_partial_view_takes_nothing_away(rig: impl Rig) {
     let status = applied(rig.edge(), &intent("one", &[APP])).await;
     let partial = EdgeIntent {
+        certificates: None,
         prune: false,
         ..intent("one", &[SHOP])
     };
@@ -219,6 +221,7 @@ async fn a_name_changes_hands_without_a_gap(rig: impl Rig) {
 async fn a_partial_view_lets_no_name_change_hands(rig: impl Rig) {
     let holder = applied(rig.edge(), &intent("one", &[APP])).await;
     let partial = EdgeIntent {
+        certificates: None,
         prune: false,
         ..intent("other", &[APP])
     };

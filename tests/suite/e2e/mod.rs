@@ -1,7 +1,9 @@
 //! Manifests in, real requests through the stand-in's edge out, with `cfgw` as a process of its own.
 
 mod bad_input;
+mod certificates;
 mod changes;
 mod connections;
+mod grpc;
 mod quickstart;
 mod streams;

@@ -7,19 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use domain::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use domain::edge::objects::{
+    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
+};
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Hold, PortError,
     StatusSink, WorkloadStatus, Workloads,
 };
 use domain::route_table::RouteTable;
-use domain::secret::{CloudflareCredentials, ConnectorToken};
+use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
 use domain::testing::{ApiCall, FakeCluster, FakeDataPlane, Moment, StaticCredentials};
 use domain::workload::WorkloadSpec;
-use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
+use domain::{CertificateId, ObjectKey, ObjectRef, TunnelId, ZoneId};
 
 use super::stage::zone_id;
 use super::stage::{Stage, Surroundings};
@@ -353,6 +355,46 @@ impl CloudflareApi for Api {
             self.cloudflare.change_records(zone, batch).await
         };
         self.call(ApiCall::ChangeRecords, || format!("{batch:?}"), made)
+            .await
+    }
+
+    async fn custom_certificates(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+        let made = self.cloudflare.custom_certificates(zone);
+        self.call(ApiCall::CustomCertificates, || zone.to_string(), made)
+            .await
+    }
+
+    async fn upload_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let made = self.cloudflare.upload_certificate(zone, pair);
+        self.call(ApiCall::UploadCertificate, || zone.to_string(), made)
+            .await
+    }
+
+    async fn replace_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let made = self.cloudflare.replace_certificate(zone, certificate, pair);
+        self.call(ApiCall::ReplaceCertificate, || zone.to_string(), made)
+            .await
+    }
+
+    async fn delete_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError> {
+        let made = self.cloudflare.delete_certificate(zone, certificate);
+        self.call(ApiCall::DeleteCertificate, || zone.to_string(), made)
             .await
     }
 

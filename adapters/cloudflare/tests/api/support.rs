@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use adapter_cloudflare::call::CallReport;
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
+use domain::certificate::Fingerprint;
 use domain::edge::objects::{IngressDocument, IngressRule, RecordBatch, RecordData};
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::names::RecordId;
 use domain::ports::{CloudflareAccounts, CloudflareApi};
-use domain::secret::CloudflareCredentials;
-use domain::{AccountId, Hostname, TunnelId, ZoneId};
+use domain::secret::{CertificatePair, CloudflareCredentials};
+use domain::{AccountId, CertificateId, Hostname, TunnelId, ZoneId};
 use serde_json::{Value, json};
 use wiremock::{MockServer, ResponseTemplate};
 
@@ -21,6 +22,29 @@ pub(crate) const TUNNEL: &str = "c1744f8b-faa1-48a4-9e5c-02ac921467fa";
 pub(crate) const ZONE: &str = "9a7806061c88ada191ed06f989cc3dac";
 /// Must never be seen in anything that is printed.
 pub(crate) const CANARY: &str = "canary-of-the-api-token";
+
+pub(crate) const CERTIFICATE: &str = "2458ce5a-0c35-4c7f-82c7-8e9487d3ff60";
+
+pub(crate) fn certificate_id() -> CertificateId {
+    CertificateId::new(CERTIFICATE)
+}
+
+pub(crate) fn pair() -> CertificatePair {
+    CertificatePair {
+        chain: "the chain".to_owned(),
+        key: "the key".to_owned().into(),
+        fingerprint: Fingerprint::of(b"the chain"),
+    }
+}
+
+/// The body that carries [`pair`].
+fn uploaded() -> Value {
+    json!({
+        "certificate": "the chain",
+        "private_key": "the key",
+        "bundle_method": "force",
+    })
+}
 
 pub(crate) fn credentials() -> CloudflareCredentials {
     CloudflareCredentials {
@@ -262,6 +286,7 @@ fn tunnel_calls() -> Vec<EveryCall> {
 
 fn zone_calls() -> Vec<EveryCall> {
     let records = format!("/zones/{ZONE}/dns_records");
+    let certificates = format!("/zones/{ZONE}/custom_certificates");
     let written = |name: &str, id: Option<&str>| {
         let mut record = json!({
             "name": name, "type": "CNAME", "content": format!("{TUNNEL}.cfargotunnel.com"),
@@ -303,6 +328,45 @@ fn zone_calls() -> Vec<EveryCall> {
             })),
             result: json!({ "deletes": [], "puts": [], "posts": [] }),
             make: make!(api, api.change_records(&zone_id(), &batch())),
+        },
+        EveryCall {
+            name: "list custom certificates",
+            method: "GET",
+            path: certificates.clone(),
+            query: vec![("page", "1"), ("per_page", "50")],
+            body: None,
+            result: json!([]),
+            make: make!(api, api.custom_certificates(&zone_id())),
+        },
+        EveryCall {
+            name: "upload custom certificate",
+            method: "POST",
+            path: certificates.clone(),
+            query: Vec::new(),
+            body: Some(uploaded()),
+            result: json!({ "id": CERTIFICATE }),
+            make: make!(api, api.upload_certificate(&zone_id(), &pair())),
+        },
+        EveryCall {
+            name: "replace custom certificate",
+            method: "PATCH",
+            path: format!("{certificates}/{CERTIFICATE}"),
+            query: Vec::new(),
+            body: Some(uploaded()),
+            result: json!({ "id": "another" }),
+            make: make!(
+                api,
+                api.replace_certificate(&zone_id(), &certificate_id(), &pair())
+            ),
+        },
+        EveryCall {
+            name: "delete custom certificate",
+            method: "DELETE",
+            path: format!("{certificates}/{CERTIFICATE}"),
+            query: Vec::new(),
+            body: None,
+            result: json!({ "id": CERTIFICATE }),
+            make: make!(api, api.delete_certificate(&zone_id(), &certificate_id())),
         },
         EveryCall {
             name: "verify API token",

@@ -37,6 +37,9 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
     Ok(GatewayParameters {
         credentials,
         dns: spec.dns.as_ref().and_then(|dns| dns_policy(fields, dns)),
+        upload_certificates: spec
+            .certificates
+            .and_then(|certificates| certificates.upload),
         replicas: replicas.map(|written| read_replicas(fields, written)),
         resources: resources.map(|written| read_resources(fields, written)),
         min_ready_seconds: tunnel

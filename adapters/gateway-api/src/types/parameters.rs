@@ -9,6 +9,7 @@ api_type! {
     ParametersSpec {
         secret_ref: Option<LocalSecretReference>,
         dns: Option<ParametersDns>,
+        certificates: Option<ParametersCertificates>,
         tunnel: Option<ParametersTunnel>,
     }
 }
@@ -25,6 +26,13 @@ api_type! {
     ParametersDns {
         enabled: Option<bool>,
         zones: Option<Vec<ParametersZone>>,
+    }
+}
+
+api_type! {
+    /// `spec.certificates`.
+    ParametersCertificates {
+        upload: Option<bool>,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Manifests in, domain values and defects out.
 
+mod certificates;
 mod gateways;
 mod objects;
 mod parameters;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::ResponseBody;
 
@@ -111,6 +111,7 @@ impl Refusal {
             self.text().as_bytes(),
         )));
         *response.status_mut() = self.status();
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -127,6 +128,39 @@ impl Refusal {
             _ => {}
         }
         response
+    }
+}
+
+/// Whether a request is gRPC (gRPC over HTTP2, "Requests").
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE);
+    let kind = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| rest.is_empty() || b"+;".contains(&rest[0]))
+}
+
+/// Adds the gRPC status to an answer of our own, an endpoint's stays as it is. The HTTP status stays too:
+/// whatever on the way may take trailers away or end the answer otherwise than gRPC has it, every client makes
+/// the same of the two (gRPC, "HTTP to gRPC Status Code Mapping").
+pub(super) fn tell_grpc(response: &mut Response<ResponseBody>) {
+    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
+        return;
+    };
+    let status = grpc_status(response.status());
+    let headers = response.headers_mut();
+    headers.insert("grpc-status", HeaderValue::from_static(status));
+    let message = HeaderValue::from_static(refusal.text().trim_ascii_end());
+    headers.insert("grpc-message", message);
+}
+
+/// gRPC's number for an HTTP status; 12 is UNIMPLEMENTED, which also stands for a method that nobody serves.
+fn grpc_status(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "13",
+        StatusCode::NOT_FOUND => "12",
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            "14"
+        }
+        _ => "2",
     }
 }
 

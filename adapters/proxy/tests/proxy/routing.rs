@@ -48,6 +48,41 @@ async fn each_way_of_not_being_served_has_its_status() {
 }
 
 #[tokio::test]
+async fn a_grpc_client_is_told_in_its_own_words_too() {
+    let app = Endpoint::start("app").await;
+    let engine = engine();
+    let table = Sketch::default()
+        .rule("/app", vec![], vec![share("app", 1)])
+        .rule("/empty", vec![], vec![share("empty", 1)])
+        .rule("/invalid", vec![], vec![invalid(1)])
+        .upstream("app", Http1, &[app.at])
+        .upstream("empty", Http1, &[])
+        .table();
+    engine.load(table);
+    for (path, content_type, status, grpc) in [
+        ("/elsewhere", "application/grpc", 404, Some("12")),
+        ("/elsewhere", "application/grpc+proto", 404, Some("12")),
+        ("/elsewhere", "application/grpc-web", 404, None),
+        ("/elsewhere", "text/plain", 404, None),
+        ("/empty", "application/grpc", 503, Some("14")),
+        ("/invalid", "application/grpc", 500, Some("2")),
+        ("/app", "application/grpc", 200, None),
+    ] {
+        let mut request = bare("POST", path);
+        let content_type = content_type.parse().unwrap();
+        request.headers_mut().insert("content-type", content_type);
+        let response = engine.serve(arrival(), request).await;
+        assert_eq!(response.status(), status, "{path}");
+        let told = response.headers().get("grpc-status");
+        assert_eq!(
+            told.map(|told| told.as_bytes()),
+            grpc.map(str::as_bytes),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn path_query_host_and_method_reach_the_endpoint_unchanged() {
     for protocol in [Http1, H2c] {
         let app = Endpoint::start("app").await;

@@ -2,7 +2,7 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, dns};
+use super::{Context, Verdict, certificates, dns};
 use crate::attachment::gateway::refused_listeners;
 use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind, listed};
 use crate::edge::{EdgeErrorKind, IngressOutcome};
@@ -40,6 +40,9 @@ pub(super) fn status(
         let dns = hostnames_resolve(gateway, &edge);
         conditions.push(dns.condition(ConditionType::Dns, generation));
         conditions.push(ingress(&edge).condition(ConditionType::Ingress, generation));
+        let certificates = certificates::verdict(gateway, &edge);
+        conditions
+            .extend(certificates.map(|v| v.condition(ConditionType::Certificates, generation)));
     }
     conditions
         .extend(parameters(gateway).map(|v| v.condition(ConditionType::Parameters, generation)));

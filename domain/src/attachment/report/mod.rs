@@ -1,5 +1,6 @@
 //! Statuses from resolutions and from what is known of the edge.
 
+mod certificates;
 mod dns;
 mod edge_view;
 mod gateway;

@@ -1,5 +1,6 @@
 use super::fixtures::*;
 use crate::attachment::ListenerResolution;
+use crate::certificate::TlsPair;
 use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
 use crate::snapshot::Reading;
 use crate::status::Reason;
@@ -233,7 +234,21 @@ fn a_certificate_must_be_a_secret_that_is_there_and_may_be_referred_to() {
     ));
     let invalid = |words: Words| Some((Reason::InvalidCertificateRef, words));
     let table: Vec<(&str, _, Expected)> = vec![
-        ("there", with(own()).secret("shop/cert", &["tls.crt"]), None),
+        ("there", with(own()).certificate("shop/cert", &[]), None),
+        (
+            "there without its key",
+            with(own()).secret("shop/cert", &["tls.crt"]),
+            invalid(&["certificateRefs[0]", "Secret shop/cert", "tls.key"]),
+        ),
+        (
+            "malformed",
+            with(own()).tls("shop/cert", TlsPair::Malformed("tls.crt is no PEM".into())),
+            invalid(&[
+                "certificateRefs[0]",
+                "Secret shop/cert",
+                "tls.crt is no PEM",
+            ]),
+        ),
         ("not read yet", with(own()), None),
         (
             "could not be read",

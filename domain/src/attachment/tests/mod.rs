@@ -1,6 +1,7 @@
 //! The rules as tables: a cluster, and what follows from it.
 
 mod backends;
+mod certificates;
 mod classes;
 mod fixtures;
 mod gateways;

@@ -191,7 +191,10 @@ fn dns_follows_the_parameters_and_else_the_default() {
         ),
     ];
     for (given, cluster, default, expected) in table {
-        let defaults = GatewayDefaults { dns: default };
+        let defaults = GatewayDefaults {
+            dns: default,
+            ..GatewayDefaults::default()
+        };
         let resolution = resolve(&cluster, CONTROLLER_NAME, &defaults);
         assert_eq!(resolution.gateway(EDGE).parameters.dns, expected, "{given}");
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::DirectEdge;
+use super::{DirectEdge, certificates};
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
 use crate::edge::plan::records::own_records;
@@ -117,6 +117,7 @@ pub(super) async fn clear_account(
         return Err(error);
     }
     for tunnel in tunnels {
+        certificates::clear(api, tunnel.id).await?;
         gone_is_fine(api.disconnect(tunnel.id).await)?;
         gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
     }

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use crate::edge::EdgeError;
-use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use crate::edge::objects::{
+    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
+};
 use crate::edge::plan::{Change, Plan, RecordChange};
-use crate::names::{RecordId, TunnelId, ZoneId};
+use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
 use crate::ports::CloudflareApi;
-use crate::secret::ConnectorToken;
+use crate::secret::{CertificatePair, ConnectorToken};
 
 /// What was read with one token, and what was written since.
 #[derive(Default)]
@@ -257,6 +259,38 @@ impl CloudflareApi for Look {
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
         let answer = self.api.change_records(zone, batch).await;
         self.written(answer, |sight, ()| sight.change_records(zone, batch))
+    }
+
+    async fn custom_certificates(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+        self.api.custom_certificates(zone).await
+    }
+
+    async fn upload_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        self.api.upload_certificate(zone, pair).await
+    }
+
+    async fn replace_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        self.api.replace_certificate(zone, certificate, pair).await
+    }
+
+    async fn delete_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError> {
+        self.api.delete_certificate(zone, certificate).await
     }
 
     async fn verify_token(&self) -> Result<(), EdgeError> {

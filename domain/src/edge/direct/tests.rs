@@ -1,5 +1,6 @@
 //! The direct edge over Cloudflare in memory, and over a mock where a single call is the point.
 
+mod certificates;
 mod memory;
 mod records;
 mod removal;
@@ -60,6 +61,7 @@ fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         yielded: BTreeMap::new(),
         dns: DnsPolicy::All,
+        certificates: None,
         prune: true,
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Observed;
+use crate::edge::certificates::Note;
 use crate::edge::objects::{IngressDocument, IngressRule};
 use crate::edge::{EdgeIntent, IngressOutcome};
 use crate::names::Hostname;
@@ -50,7 +51,7 @@ impl IngressPlan {
 }
 
 /// One rule for each hostname, exact names first, then by name, so that a wildcard never hides a name from
-/// its reader; above the limit a single catch-all.
+/// its reader; above the limit a single catch-all. Notes of certificates stand last and stay as they are.
 fn document(
     intent: &EdgeIntent,
     present: Option<&IngressDocument>,
@@ -60,13 +61,20 @@ fn document(
         intent.gateway.name, intent.gateway.namespace
     );
     let mut names: BTreeSet<(bool, &Hostname)> = intent.hostnames.iter().map(sorting_key).collect();
+    let notes: Vec<IngressRule> = present
+        .into_iter()
+        .flat_map(|document| &document.rules)
+        .filter(|rule| Note::read(rule).is_some())
+        .cloned()
+        .collect();
     if !intent.prune {
         let kept = present.iter().flat_map(|document| &document.rules);
+        let kept = kept.filter(|rule| Note::read(rule).is_none());
         names.extend(kept.map(|rule| sorting_key(&rule.hostname)));
     }
-    if names.len() >= RULE_LIMIT {
+    if names.len() + notes.len() >= RULE_LIMIT {
         let document = IngressDocument {
-            rules: Vec::new(),
+            rules: notes,
             catch_all: service,
         };
         let hostnames = names.len();
@@ -77,7 +85,7 @@ fn document(
         service: service.clone(),
     };
     let document = IngressDocument {
-        rules: names.into_iter().map(rule).collect(),
+        rules: names.into_iter().map(rule).chain(notes).collect(),
         catch_all: NOT_FOUND.to_owned(),
     };
     (document, IngressOutcome::Complete)

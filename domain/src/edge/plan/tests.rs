@@ -40,6 +40,7 @@ fn intent(hostnames: &[&str]) -> EdgeIntent {
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         yielded: BTreeMap::new(),
         dns: DnsPolicy::All,
+        certificates: None,
         prune: true,
     }
 }

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 
 use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
 use crate::edge::objects::{
-    Connector, DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone,
+    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone,
 };
 use crate::edge::{EdgeError, EdgeErrorKind};
-use crate::names::{AccountId, RecordId, TunnelId, ZoneId};
+use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 use crate::ports::{BATCH_LIMIT, CloudflareAccounts, CloudflareApi};
-use crate::secret::{CloudflareCredentials, ConnectorToken};
+use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 
 impl CloudflareAccounts for FakeCloudflare {
     fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
@@ -217,8 +217,89 @@ impl CloudflareApi for FakeCloudflareApi {
         })
     }
 
+    async fn custom_certificates(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+        self.of_account(ApiCall::CustomCertificates, Some(zone), |account| {
+            let Some(state) = account.zones.get(zone) else {
+                return refuse(EdgeErrorKind::NotFound, "zone not found");
+            };
+            let ids = state.certificates.keys();
+            Ok(ids
+                .map(|id| CustomCertificate {
+                    id: id.clone(),
+                    hosts: Vec::new(),
+                })
+                .collect())
+        })
+    }
+
+    async fn upload_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        self.call(ApiCall::UploadCertificate, Some(zone), |world| {
+            world.put_certificate(&self.account, zone, None, pair)
+        })
+    }
+
+    async fn replace_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        self.call(ApiCall::ReplaceCertificate, Some(zone), |world| {
+            world.put_certificate(&self.account, zone, Some(certificate), pair)
+        })
+    }
+
+    async fn delete_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError> {
+        self.call(ApiCall::DeleteCertificate, Some(zone), |world| {
+            let Some(state) = world.zone_of(&self.account, zone) else {
+                return refuse(EdgeErrorKind::NotFound, "zone not found");
+            };
+            match state.certificates.remove(certificate) {
+                Some(_) => Ok(()),
+                None => refuse(EdgeErrorKind::NotFound, "certificate not found"),
+            }
+        })
+    }
+
     async fn verify_token(&self) -> Result<(), EdgeError> {
         self.call(ApiCall::VerifyToken, None, |_| Ok(()))
+    }
+}
+
+impl World {
+    /// A replaced certificate gets a new id, as those of the API do.
+    fn put_certificate(
+        &mut self,
+        account: &AccountId,
+        zone: &ZoneId,
+        before: Option<&CertificateId>,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let number = self.next_id + 1;
+        let Some(state) = self.zone_of(account, zone) else {
+            return refuse(EdgeErrorKind::NotFound, "zone not found");
+        };
+        if let Some(before) = before
+            && state.certificates.remove(before).is_none()
+        {
+            return refuse(EdgeErrorKind::NotFound, "certificate not found");
+        }
+        let id = CertificateId::new(format!("certificate-{number}"));
+        let fingerprint = pair.fingerprint.clone();
+        state.certificates.insert(id.clone(), fingerprint);
+        self.next_id = number;
+        Ok(id)
     }
 }
 

@@ -4,8 +4,10 @@
 
 mod access;
 mod batch;
+mod certificates;
 mod client;
 mod connections;
+mod direct;
 mod faults;
 mod names;
 mod operator;

@@ -1,5 +1,6 @@
 //! What the name server answers.
 
+use std::net::SocketAddr;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ fn query(name: &str, kind: RecordType) -> Message {
 }
 
 async fn over_udp(site: &Site, query: &Message) -> Message {
+    exchange(site.standin.dns_addr(), query).await
+}
+
+async fn exchange(server: SocketAddr, query: &Message) -> Message {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let bytes = query.to_vec().unwrap();
-    socket
-        .send_to(&bytes, site.standin.dns_addr())
-        .await
-        .unwrap();
+    socket.send_to(&bytes, server).await.unwrap();
     let mut buffer = [0; 65_535];
     let answer = socket.recv(&mut buffer);
     let length = tokio::time::timeout(Duration::from_secs(20), answer)
@@ -48,6 +50,17 @@ async fn over_tcp(site: &Site, query: &Message) -> Message {
     let mut answer = vec![0; stream.read_u16().await.unwrap().into()];
     stream.read_exact(&mut answer).await.unwrap();
     Message::from_vec(&answer).unwrap()
+}
+
+/// The data of the answers to one question, as text.
+pub(crate) async fn look_up(server: SocketAddr, name: &str, kind: &str) -> Vec<String> {
+    let kind = RecordType::from_str(kind).unwrap();
+    let reply = exchange(server, &query(name, kind)).await;
+    reply
+        .answers
+        .iter()
+        .map(|record| record.data.to_string())
+        .collect()
 }
 
 /// Answers as text, or the code with the zone of the SOA.

@@ -1,0 +1,90 @@
+//! Calls about custom certificates: `/zones/{zone}/custom_certificates` (developers.cloudflare.com/api,
+//! "Custom Certificates").
+
+use domain::edge::EdgeError;
+use domain::edge::objects::CustomCertificate;
+use domain::secret::CertificatePair;
+use domain::{CertificateId, ZoneId};
+use reqwest::Method;
+use secrecy::ExposeSecret;
+
+use crate::call::{Call, Permission};
+use crate::client::AccountClient;
+use crate::wire::{NewCertificate, WireCertificate, WireCertificateId};
+
+/// The most that the API takes.
+const CERTIFICATES_PER_PAGE: &str = "50";
+
+/// `bundle_method`: the chain is served as it was uploaded.
+const AS_UPLOADED: &str = "force";
+
+impl AccountClient {
+    pub(crate) async fn list_certificates(
+        &self,
+        zone: &ZoneId,
+    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+        let call = certificates_call("list custom certificates", Method::GET, zone, None)
+            .query("per_page", CERTIFICATES_PER_PAGE);
+        let certificates: Vec<WireCertificate> = self.list(&call).await?;
+        let certificates = certificates.into_iter().map(CustomCertificate::from);
+        Ok(certificates.collect())
+    }
+
+    pub(crate) async fn post_certificate(
+        &self,
+        zone: &ZoneId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let call = certificates_call("upload custom certificate", Method::POST, zone, None);
+        self.send_pair(call, pair).await
+    }
+
+    pub(crate) async fn patch_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let name = "replace custom certificate";
+        let call = certificates_call(name, Method::PATCH, zone, Some(certificate));
+        self.send_pair(call, pair).await
+    }
+
+    pub(crate) async fn remove_certificate(
+        &self,
+        zone: &ZoneId,
+        certificate: &CertificateId,
+    ) -> Result<(), EdgeError> {
+        let name = "delete custom certificate";
+        let call = certificates_call(name, Method::DELETE, zone, Some(certificate));
+        self.command(call).await
+    }
+
+    async fn send_pair(
+        &self,
+        call: Call,
+        pair: &CertificatePair,
+    ) -> Result<CertificateId, EdgeError> {
+        let key = pair.key.expose_secret();
+        let call = call
+            .json(&NewCertificate {
+                certificate: &pair.chain,
+                private_key: key,
+                bundle_method: AS_UPLOADED,
+            })
+            .hiding(key);
+        let made: WireCertificateId = self.fetch(&call).await?;
+        Ok(CertificateId::new(made.id))
+    }
+}
+
+fn certificates_call(
+    name: &'static str,
+    method: Method,
+    zone: &ZoneId,
+    certificate: Option<&CertificateId>,
+) -> Call {
+    let mut path = vec!["zones", zone.as_str(), "custom_certificates"];
+    path.extend(certificate.map(CertificateId::as_str));
+    Call::new(name, Permission::Certificates, method, &path)
+}

@@ -1,0 +1,99 @@
+//! TLS Secrets: whether certificate and key can be served, and what the certificate says. No text made here
+//! quotes a value.
+
+use std::collections::BTreeSet;
+
+use domain::certificate::{
+    CERTIFICATE_KEY, CertificateFacts, Fingerprint, PRIVATE_KEY_KEY, TlsPair,
+};
+use domain::secret::CertificatePair;
+use domain::{Hostname, Timestamp};
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use secrecy::{ExposeSecret, SecretString};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::secret::Secret;
+
+/// Looks at `tls.crt` and `tls.key` (Kubernetes, "TLS Secrets").
+pub(crate) fn examine(secret: &Secret) -> TlsPair {
+    let values = (secret.value(CERTIFICATE_KEY), secret.value(PRIVATE_KEY_KEY));
+    let (Some(chain), Some(key)) = values else {
+        return TlsPair::Absent;
+    };
+    match facts(chain.expose_secret(), key.expose_secret()) {
+        Ok(facts) => TlsPair::Usable(facts),
+        Err(problem) => TlsPair::Malformed(problem),
+    }
+}
+
+/// The texts; `None` where they are no texts.
+pub(crate) fn pair(secret: &Secret, fingerprint: Fingerprint) -> Option<CertificatePair> {
+    let text = |key: &str| {
+        let value = secret.value(key)?;
+        std::str::from_utf8(value.expose_secret()).ok()
+    };
+    Some(CertificatePair {
+        chain: text(CERTIFICATE_KEY)?.to_owned(),
+        key: SecretString::from(text(PRIVATE_KEY_KEY)?),
+        fingerprint,
+    })
+}
+
+fn facts(chain: &[u8], key: &[u8]) -> Result<CertificateFacts, String> {
+    let certificates = certificates(chain)?;
+    let facts = match certificates.first() {
+        Some(leaf) => of_leaf(leaf, chain)?,
+        None => {
+            return Err(format!(
+                "{CERTIFICATE_KEY} holds no certificate; write the chain in PEM, the server's own certificate first"
+            ));
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| format!("{PRIVATE_KEY_KEY} holds no private key in PEM"))?;
+    let key = any_supported_type(&key).map_err(|_| {
+        format!("{PRIVATE_KEY_KEY} is no RSA, ECDSA or Ed25519 key that can be used")
+    })?;
+    let mismatch = Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
+    match CertifiedKey::new(certificates, key).keys_match() {
+        Err(error) if error == mismatch => Err(format!(
+            "{PRIVATE_KEY_KEY} is not the key of the certificate in {CERTIFICATE_KEY}"
+        )),
+        _ => Ok(facts),
+    }
+}
+
+fn certificates(chain: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("{CERTIFICATE_KEY} is no PEM that can be read"))
+}
+
+fn of_leaf(leaf: &[u8], chain: &[u8]) -> Result<CertificateFacts, String> {
+    let (_, certificate) = X509Certificate::from_der(leaf)
+        .map_err(|_| format!("{CERTIFICATE_KEY} holds something that is no X.509 certificate"))?;
+    Ok(CertificateFacts {
+        names: names(&certificate),
+        not_after: Timestamp(certificate.validity().not_after.timestamp()),
+        fingerprint: Fingerprint::of(chain),
+    })
+}
+
+/// The DNS names, as far as they can be hostnames. The common name has not counted for long (RFC 9525,
+/// section 2).
+fn names(certificate: &X509Certificate<'_>) -> BTreeSet<Hostname> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return BTreeSet::new();
+    };
+    let names = names.value.general_names.iter();
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Hostname::parse(&name.to_ascii_lowercase()).ok(),
+            _ => None,
+        })
+        .collect()
+}

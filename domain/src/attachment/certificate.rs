@@ -1,0 +1,58 @@
+//! Certificates of listeners: what is wrong with one, and which of them the edge should show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::GatewayResolution;
+use super::view::{Secret, View};
+use crate::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
+use crate::edge::certificates::CertificateIntent;
+use crate::gateway::Protocol;
+use crate::names::{ObjectKey, ObjectRef};
+
+/// Why a listener cannot use a Secret. One that was not read yet refuses nothing.
+pub(super) fn problem(secret: &ObjectRef, view: &View<'_>) -> Option<String> {
+    match view.secret(&secret.key) {
+        Secret::Unknown => None,
+        Secret::Missing => Some(format!("{secret} does not exist; create it")),
+        Secret::Present(facts) => match &facts.tls {
+            TlsPair::Usable(_) => None,
+            TlsPair::Malformed(problem) => Some(format!("{secret}: {problem}")),
+            TlsPair::Absent => Some(format!(
+                "{secret} needs a certificate chain under {CERTIFICATE_KEY} and its key under {PRIVATE_KEY_KEY}, both in PEM"
+            )),
+        },
+    }
+}
+
+/// Certificates of the HTTPS listeners that serve; `None` where a Secret was not read, so that nothing at
+/// the edge is thought to be unwanted.
+pub(super) fn wanted(
+    gateway: &GatewayResolution,
+    view: &View<'_>,
+) -> Option<BTreeSet<CertificateIntent>> {
+    let mut wanted: BTreeMap<&ObjectKey, CertificateIntent> = BTreeMap::new();
+    let listeners = gateway.listeners.iter();
+    let serving = listeners.filter(|found| found.listener.protocol == Protocol::Https);
+    for found in serving {
+        for secret in &found.certificates {
+            let facts = match view.secret(&secret.key) {
+                Secret::Unknown => return None,
+                Secret::Missing => continue,
+                Secret::Present(facts) => facts,
+            };
+            let (true, TlsPair::Usable(certificate)) = (found.is_served(), &facts.tls) else {
+                continue;
+            };
+            let intent = wanted
+                .entry(&secret.key)
+                .or_insert_with(|| CertificateIntent {
+                    secret: secret.key.clone(),
+                    fingerprint: certificate.fingerprint.clone(),
+                    names: certificate.names.clone(),
+                    listeners: BTreeSet::new(),
+                });
+            intent.listeners.insert(found.listener.hostname.clone());
+        }
+    }
+    Some(wanted.into_values().collect())
+}

@@ -1,0 +1,117 @@
+//! Which certificates the edge should show, and what is told of them.
+
+use super::fixtures::*;
+use crate::attachment::{GatewayDefaults, GatewayResolution, report, resolve};
+use crate::certificate::TlsPair;
+use crate::edge::certificates::CertificateOutcome;
+use crate::gateway::{CONTROLLER_NAME, GatewayParameters, Listener, OWN_GROUP, PARAMETERS_KIND};
+use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
+
+fn with_certificate(name: &str) -> Listener {
+    https(name).certificate(object("", "Secret", "shop/cert"))
+}
+
+fn uploading() -> GatewayDefaults {
+    GatewayDefaults {
+        upload_certificates: true,
+        ..GatewayDefaults::default()
+    }
+}
+
+fn found(snapshot: &ClusterSnapshot, defaults: &GatewayDefaults) -> GatewayResolution {
+    let resolution = resolve(snapshot, CONTROLLER_NAME, defaults);
+    resolution.gateways[&key(EDGE)].clone()
+}
+
+#[test]
+fn certificates_are_uploaded_where_the_parameters_or_else_the_default_say_so() {
+    let plain = || gateway(EDGE).listening(with_certificate("web"));
+    let saying = |upload| {
+        let target = object(OWN_GROUP, PARAMETERS_KIND, "shop/p");
+        let parameters = GatewayParameters {
+            upload_certificates: upload,
+            ..parameters()
+        };
+        cluster().with(plain().parameters(target)).with(parameters)
+    };
+    let table = [
+        ("default off", cluster().with(plain()), false, false),
+        ("default on", cluster().with(plain()), true, true),
+        ("parameters silent", saying(None), true, true),
+        ("parameters on", saying(Some(true)), false, true),
+        ("parameters off", saying(Some(false)), true, false),
+    ];
+    for (given, snapshot, default, uploaded) in table {
+        let snapshot = snapshot.certificate("shop/cert", &["*.example.com"]);
+        let defaults = GatewayDefaults {
+            upload_certificates: default,
+            ..GatewayDefaults::default()
+        };
+        let certificates = found(&snapshot, &defaults).certificates;
+        let named = certificates.is_some_and(|wanted| !wanted.is_empty());
+        assert_eq!(named, uploaded, "{given}");
+    }
+}
+
+#[test]
+fn only_what_a_serving_listener_may_use_is_wanted_and_nothing_is_known_of_an_unread_secret() {
+    let snapshot = || cluster().with(gateway(EDGE).listening(with_certificate("web")));
+    let usable = snapshot().certificate("shop/cert", &["*.example.com"]);
+    let wanted = found(&usable, &uploading()).certificates.unwrap();
+    let secrets: Vec<_> = wanted.iter().map(|one| one.secret.clone()).collect();
+    assert_eq!(secrets, [key("shop/cert")]);
+
+    let malformed = snapshot().tls("shop/cert", TlsPair::Malformed("no PEM".into()));
+    let malformed = found(&malformed, &uploading());
+    assert_eq!(malformed.certificates, Some([].into()));
+    assert!(!malformed.listeners[0].is_served());
+
+    let unread = snapshot().secret_reading("shop/cert", Reading::Unknown("timeout".into()));
+    assert_eq!(found(&unread, &uploading()).certificates, None);
+}
+
+#[test]
+fn a_failed_upload_is_a_condition_of_its_own() {
+    let snapshot = cluster()
+        .with(gateway(EDGE).listening(with_certificate("web")))
+        .certificate("shop/cert", &["*.example.com"]);
+    let resolution = resolve(&snapshot, CONTROLLER_NAME, &uploading());
+    let zones = vec!["example.com".to_owned()];
+    let message = "not in this plan".to_owned();
+    let cases = [
+        (
+            CertificateOutcome::Uploaded { zones },
+            Truth::True,
+            Reason::Applied,
+        ),
+        (CertificateOutcome::NoZone, Truth::False, Reason::NoZone),
+        (
+            CertificateOutcome::Failed { message },
+            Truth::False,
+            Reason::UploadFailed,
+        ),
+        (
+            CertificateOutcome::NotAvailable,
+            Truth::False,
+            Reason::NotAvailable,
+        ),
+    ];
+    for (outcome, truth, reason) in cases {
+        let mut known = serving(&[]);
+        let Some(Ok(status)) = &mut known.edge else {
+            panic!("an answer");
+        };
+        status.certificates = [(key("shop/cert"), outcome)].into();
+        let updates = report(&resolution, &facts(known));
+        let status = updates.iter().find_map(|update| match update {
+            StatusUpdate::Gateway { status, .. } => Some(status),
+            _ => None,
+        });
+        let conditions = &status.expect("a status").conditions;
+        let told = verdict(conditions, ConditionType::Certificates);
+        assert_eq!(told, (truth, reason));
+        let programmed = verdict(conditions, ConditionType::Programmed);
+        assert_eq!(programmed.0, Truth::True, "{reason:?}");
+    }
+}

@@ -1,0 +1,172 @@
+//! TLS certificates of listeners: what may be known of them without their keys, and which zones they are
+//! for. A wildcard in a certificate stands for one label (RFC 9525, section 6.3), one in a listener for any
+//! number of them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::names::{Hostname, Timestamp};
+
+/// Key of the certificate chain in a TLS Secret.
+pub const CERTIFICATE_KEY: &str = "tls.crt";
+
+/// Key of the private key in a TLS Secret.
+pub const PRIVATE_KEY_KEY: &str = "tls.key";
+
+/// The first half of the SHA-256 of a certificate chain as written, in hexadecimal: enough to tell two
+/// chains apart, and short enough for a DNS label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// Of a chain in PEM.
+    pub fn of(chain: &[u8]) -> Self {
+        let digest = Sha256::digest(chain);
+        Self(
+            digest[..16]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
+    }
+
+    /// Reads what [`fmt::Display`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 32 && text.bytes().all(hexadecimal)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// DNS names that it is for, as far as they can be hostnames.
+    pub names: BTreeSet<Hostname>,
+    /// The last second in which it is valid.
+    pub not_after: Timestamp,
+    /// Tells it from others.
+    pub fingerprint: Fingerprint,
+}
+
+/// What a Secret holds under `tls.crt` and `tls.key`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TlsPair {
+    /// One of the keys, or both, are not there.
+    #[default]
+    Absent,
+    /// A certificate and its key.
+    Usable(CertificateFacts),
+    /// Something else; the problem names the key of the Secret and never quotes a value.
+    Malformed(String),
+}
+
+/// Whether a certificate with this name shows itself for some host of a zone that a listener takes. `None`
+/// is a listener that takes every host.
+pub fn is_for(name: &Hostname, listener: Option<&Hostname>, zone: &str) -> bool {
+    let taken = |host: &str| listener.is_none_or(|listener| listener.covers_host(host));
+    let Some(parent) = name.wildcard_suffix() else {
+        return name.is_within(zone) && taken(name.as_str());
+    };
+    let has_label_more = |host: &str| host.split_once('.').is_some_and(|(_, rest)| rest == parent);
+    if has_label_more(zone) && taken(zone) {
+        return true;
+    }
+    // Any `x.parent` is in the zone, so the listener decides.
+    let below = name.is_within(zone);
+    below
+        && match listener {
+            None => true,
+            Some(listener) => match listener.wildcard_suffix() {
+                None => has_label_more(listener.as_str()),
+                Some(suffix) => {
+                    listener.is_within(parent) && suffix == parent || name.is_within(suffix)
+                }
+            },
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_for_a_zone_where_one_of_its_names_can_be_asked_for_there() {
+        let cases = [
+            ("app.example.com", None, "example.com", true),
+            (
+                "app.example.com",
+                Some("app.example.com"),
+                "example.com",
+                true,
+            ),
+            (
+                "app.example.com",
+                Some("*.example.com"),
+                "example.com",
+                true,
+            ),
+            (
+                "app.example.com",
+                Some("web.example.com"),
+                "example.com",
+                false,
+            ),
+            ("app.example.com", None, "example.org", false),
+            ("example.com", None, "example.com", true),
+            ("*.example.com", None, "example.com", true),
+            (
+                "*.example.com",
+                Some("app.example.com"),
+                "example.com",
+                true,
+            ),
+            (
+                "*.example.com",
+                Some("a.b.example.com"),
+                "example.com",
+                false,
+            ),
+            ("*.example.com", Some("*.example.com"), "example.com", true),
+            (
+                "*.example.com",
+                Some("*.app.example.com"),
+                "example.com",
+                false,
+            ),
+            (
+                "*.app.example.com",
+                Some("*.example.com"),
+                "example.com",
+                true,
+            ),
+            ("*.example.com", None, "app.example.com", true),
+            ("*.example.com", None, "b.app.example.com", false),
+            ("*.org", None, "example.org", true),
+            ("*.org", Some("second-example.org"), "example.org", false),
+            ("*.org", Some("example.org"), "example.org", true),
+        ];
+        for (name, listener, zone, expected) in cases {
+            let host = |text: &str| Hostname::parse(text).unwrap();
+            let found = is_for(&host(name), listener.map(host).as_ref(), zone);
+            assert_eq!(found, expected, "{name} {listener:?} {zone}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written() {
+        let fingerprint = Fingerprint::of(b"chain");
+        let text = fingerprint.to_string();
+        assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
+        for other in ["", "abc", &text.to_uppercase(), &format!("{text}0")] {
+            assert_eq!(Fingerprint::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Custom certificates at the edge: which zones get which, and which of those that are there are ours.
+//!
+//! Cloudflare's custom certificates have no comment and no name, and no field tells whose they are. So what
+//! a Gateway uploaded is noted in its own tunnel's ingress document: one rule for each certificate, with a
+//! hostname under `certificates.invalid` (RFC 6761, section 6.4: it never resolves) made of the
+//! fingerprint, the certificate's id and the zone's. The note outlives this process and goes with the
+//! tunnel. A certificate without a note is somebody else's and is never changed or removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::EdgeIntent;
+use super::objects::{IngressDocument, IngressRule, Zone};
+use crate::certificate::{Fingerprint, is_for};
+use crate::edge::DnsPolicy;
+use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
+
+/// Where the notes' hostnames lie.
+const NOTES: &str = "certificates.invalid";
+
+/// What the rule of a note does with requests, which never come.
+const SERVICE: &str = "http_status:404";
+
+/// A certificate that the edge should show, by reference. Its key is never part of an intent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CertificateIntent {
+    /// The Secret with the pair.
+    pub secret: ObjectKey,
+    /// Of the chain that the Secret held when it was looked at.
+    pub fingerprint: Fingerprint,
+    /// DNS names of the certificate.
+    pub names: BTreeSet<Hostname>,
+    /// Hostnames of the listeners that name it; `None` stands for every host.
+    pub listeners: BTreeSet<Option<Hostname>>,
+}
+
+impl CertificateIntent {
+    /// Whether it is to be uploaded to a zone: the zone is managed, and for some host in it a listener takes
+    /// requests and the certificate is valid.
+    pub fn is_for(&self, zone: &Zone, dns: &DnsPolicy) -> bool {
+        let managed = match dns {
+            // Whoever makes records elsewhere still shows their own certificates.
+            DnsPolicy::All | DnsPolicy::Off => true,
+            DnsPolicy::Below(names) => names.iter().any(|name| name.is_within(&zone.name)),
+        };
+        managed
+            && self.names.iter().any(|name| {
+                let mut listeners = self.listeners.iter();
+                listeners.any(|listener| is_for(name, listener.as_ref(), &zone.name))
+            })
+    }
+}
+
+/// What became of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateOutcome {
+    /// It is at the edge, in these zones.
+    Uploaded {
+        /// Names of the zones.
+        zones: Vec<String>,
+    },
+    /// No managed zone has a host for which a listener takes requests and the certificate is valid.
+    NoZone,
+    /// It could not be uploaded, or not everywhere.
+    Failed {
+        /// What failed, and what would help.
+        message: String,
+    },
+    /// Who carries out the intent has no way to the Secret.
+    NotAvailable,
+}
+
+/// That a certificate in a zone is ours.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The zone.
+    pub zone: ZoneId,
+    /// The certificate there.
+    pub id: CertificateId,
+    /// Of what was uploaded.
+    pub fingerprint: Fingerprint,
+}
+
+impl Note {
+    /// The note that a rule of the ingress document is, if it is one.
+    pub fn read(rule: &IngressRule) -> Option<Self> {
+        let labels = rule
+            .hostname
+            .as_str()
+            .strip_suffix(NOTES)?
+            .strip_suffix('.')?;
+        let mut labels = labels.split('.');
+        let fingerprint = Fingerprint::parse(labels.next()?)?;
+        let id = CertificateId::new(labels.next()?);
+        // The ids of a test's zones hold dots.
+        let zone: Vec<&str> = labels.collect();
+        (!zone.is_empty()).then(|| Self {
+            zone: ZoneId::new(zone.join(".")),
+            id,
+            fingerprint,
+        })
+    }
+
+    /// All notes of a document.
+    pub fn all(document: Option<&IngressDocument>) -> BTreeSet<Self> {
+        let rules = document.into_iter().flat_map(|document| &document.rules);
+        rules.filter_map(Self::read).collect()
+    }
+
+    /// The rule that keeps it; `None` for ids that fit into no hostname.
+    pub fn rule(&self) -> Option<IngressRule> {
+        let text = format!("{}.{}.{}.{NOTES}", self.fingerprint, self.id, self.zone);
+        Some(IngressRule {
+            hostname: Hostname::parse(&text).ok()?,
+            service: SERVICE.to_owned(),
+        })
+    }
+}
+
+/// One step in one zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateChange<'a> {
+    /// Upload where there is none of ours that could give way.
+    Upload(&'a CertificateIntent),
+    /// Put it in the place of one of ours that nobody wants any more.
+    Replace(Note, &'a CertificateIntent),
+    /// Remove one of ours.
+    Delete(Note),
+    /// Ours is gone already; only the note goes.
+    Forget(Note),
+}
+
+/// What is to be done in one zone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ZonePlan<'a> {
+    /// Wanted there.
+    pub wanted: Vec<&'a CertificateIntent>,
+    /// In order.
+    pub changes: Vec<CertificateChange<'a>>,
+}
+
+/// The zones that matter: those that get a certificate, and those in which one of ours is.
+pub fn zones_of<'z>(
+    intent: &EdgeIntent,
+    wanted: &BTreeSet<CertificateIntent>,
+    zones: impl Iterator<Item = &'z Zone>,
+    notes: &BTreeSet<Note>,
+) -> BTreeMap<ZoneId, &'z Zone> {
+    let matters = |zone: &&Zone| {
+        notes.iter().any(|note| note.zone == zone.id)
+            || wanted.iter().any(|one| one.is_for(zone, &intent.dns))
+    };
+    zones
+        .filter(matters)
+        .map(|zone| (zone.id.clone(), zone))
+        .collect()
+}
+
+/// Plans for one zone, in which these certificates are, ours and others'.
+pub fn plan<'a>(
+    intent: &EdgeIntent,
+    wanted: &'a BTreeSet<CertificateIntent>,
+    zone: &Zone,
+    notes: &BTreeSet<Note>,
+    present: &BTreeSet<CertificateId>,
+) -> ZonePlan<'a> {
+    let wanted: Vec<_> = wanted
+        .iter()
+        .filter(|one| one.is_for(zone, &intent.dns))
+        .collect();
+    let ours = notes.iter().filter(|note| note.zone == zone.id);
+    let (there, gone): (Vec<_>, Vec<_>) = ours.partition(|note| present.contains(&note.id));
+    let mut changes: Vec<_> = gone
+        .into_iter()
+        .cloned()
+        .map(CertificateChange::Forget)
+        .collect();
+    let is_wanted = |note: &Note| wanted.iter().any(|one| one.fingerprint == note.fingerprint);
+    let (current, stale): (Vec<&Note>, Vec<&Note>) =
+        there.into_iter().partition(|note| is_wanted(note));
+    let mut stale = stale.into_iter().filter(|_| intent.prune).cloned();
+    let mut served: BTreeSet<&Fingerprint> = current.iter().map(|note| &note.fingerprint).collect();
+    for one in &wanted {
+        if served.insert(&one.fingerprint) {
+            changes.push(match stale.next() {
+                Some(note) => CertificateChange::Replace(note, one),
+                None => CertificateChange::Upload(one),
+            });
+        }
+    }
+    changes.extend(stale.map(CertificateChange::Delete));
+    ZonePlan { wanted, changes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Hostname {
+        Hostname::parse(text).unwrap()
+    }
+
+    fn certificate(secret: &str, chain: &str) -> CertificateIntent {
+        CertificateIntent {
+            secret: ObjectKey::new("shop", secret),
+            fingerprint: Fingerprint::of(chain.as_bytes()),
+            names: [host("*.example.com")].into(),
+            listeners: [None].into(),
+        }
+    }
+
+    fn zone() -> Zone {
+        Zone {
+            id: ZoneId::new("0a1b"),
+            name: "example.com".to_owned(),
+        }
+    }
+
+    fn note(id: &str, chain: &str) -> Note {
+        Note {
+            zone: zone().id,
+            id: CertificateId::new(id),
+            fingerprint: Fingerprint::of(chain.as_bytes()),
+        }
+    }
+
+    fn intent(prune: bool) -> EdgeIntent {
+        EdgeIntent {
+            gateway: ObjectKey::new("shop", "edge"),
+            hostnames: BTreeSet::new(),
+            yielded: BTreeMap::new(),
+            dns: DnsPolicy::Off,
+            certificates: None,
+            prune,
+        }
+    }
+
+    #[test]
+    fn a_note_is_read_as_it_is_written_and_other_rules_are_none() {
+        let written = note("2458ce5a-0c35-4c7f-82c7-8e9487d3ff60", "chain");
+        let rule = written.rule().unwrap();
+        assert_eq!(Note::read(&rule), Some(written));
+        for other in [
+            "app.example.com",
+            "certificates.invalid",
+            "a.b.certificates.invalid",
+        ] {
+            let rule = IngressRule {
+                hostname: host(other),
+                service: String::new(),
+            };
+            assert_eq!(Note::read(&rule), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_zone_gets_what_is_wanted_and_loses_what_is_ours_and_stale() {
+        use CertificateChange::{Delete, Forget, Replace, Upload};
+        let one = certificate("one", "new");
+        let (old, new) = (note("old", "old"), note("new", "new"));
+        let ids = |ids: &[&str]| ids.iter().map(|id| CertificateId::new(*id)).collect();
+        let wanted: BTreeSet<_> = [one.clone()].into();
+        let nothing = BTreeSet::new();
+        type Case<'a> = (
+            &'a str,
+            &'a BTreeSet<CertificateIntent>,
+            Vec<Note>,
+            BTreeSet<CertificateId>,
+            bool,
+            Vec<CertificateChange<'a>>,
+        );
+        let cases: Vec<Case<'_>> = vec![
+            ("new", &wanted, vec![], ids(&[]), true, vec![Upload(&one)]),
+            (
+                "there",
+                &wanted,
+                vec![new.clone()],
+                ids(&["new"]),
+                true,
+                vec![],
+            ),
+            (
+                "another's is left alone",
+                &nothing,
+                vec![],
+                ids(&["other"]),
+                true,
+                vec![],
+            ),
+            (
+                "changed",
+                &wanted,
+                vec![old.clone()],
+                ids(&["old"]),
+                true,
+                vec![Replace(old.clone(), &one)],
+            ),
+            (
+                "changed, seen in part",
+                &wanted,
+                vec![old.clone()],
+                ids(&["old"]),
+                false,
+                vec![Upload(&one)],
+            ),
+            (
+                "removed by somebody else",
+                &wanted,
+                vec![new.clone()],
+                ids(&[]),
+                true,
+                vec![Forget(new.clone()), Upload(&one)],
+            ),
+            (
+                "no longer wanted",
+                &nothing,
+                vec![old.clone()],
+                ids(&["old"]),
+                true,
+                vec![Delete(old.clone())],
+            ),
+            (
+                "no longer seen, seen in part",
+                &nothing,
+                vec![old.clone()],
+                ids(&["old"]),
+                false,
+                vec![],
+            ),
+        ];
+        for (case, wanted, notes, present, prune, expected) in cases {
+            let notes = notes.into_iter().collect();
+            let planned = plan(&intent(prune), wanted, &zone(), &notes, &present);
+            assert_eq!(planned.changes, expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! gRPC the whole way: a client with one HTTP/2 connection to the edge, framed messages and trailers as
+//! they are on the wire (gRPC over HTTP2), and endpoints that say who they are.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tests::manifests::{gateway, service_speaking};
+use tests::world::{ACCOUNT, World};
+use tokio::net::TcpListener;
+
+const HOST: &str = "grpc.example.com";
+
+/// One message, not compressed.
+fn framed(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(5 + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).expect("a short message"));
+    frame.put_slice(message);
+    frame.freeze()
+}
+
+/// A server that answers every method with its name, and status 0 in the trailers.
+async fn server(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let service = service_fn(move |request| answer(name, request));
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(TokioIo::new(tcp), service));
+        }
+    });
+    address
+}
+
+async fn answer(
+    name: &'static str,
+    request: Request<Incoming>,
+) -> Result<Response<impl http_body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
+    let asked = request.into_body().collect().await;
+    let asked = asked.map(http_body_util::Collected::to_bytes);
+    let status = match asked {
+        Ok(asked) if asked.first() == Some(&0) => "0",
+        _ => "13",
+    };
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static(status));
+    let frames = [
+        Ok(Frame::data(framed(name.as_bytes()))),
+        Ok(Frame::trailers(trailers)),
+    ];
+    let response = Response::builder().header("content-type", "application/grpc");
+    let body = StreamBody::new(stream::iter(frames));
+    Ok(response.body(body).expect("a response"))
+}
+
+/// A client with one connection.
+struct Caller(SendRequest<Full<Bytes>>);
+
+impl Caller {
+    async fn connect(world: &World) -> Self {
+        let io = world
+            .client
+            .connect(HOST, "h2")
+            .await
+            .expect("a connection");
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(io))
+            .await
+            .expect("HTTP/2");
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// The name of who answered, or the gRPC status.
+    async fn call(&mut self, method: &str, metadata: &[(&str, &str)]) -> Result<String, String> {
+        let mut request = Request::post(format!("https://{HOST}{method}"))
+            .header("te", "trailers")
+            .header("content-type", "application/grpc");
+        for (name, value) in metadata {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Full::new(framed(b"hello")))
+            .expect("a request");
+        self.0.ready().await.expect("the connection lasts");
+        let response = self.0.send_request(request).await.expect("a response");
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("a body");
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let status = trailers
+            .get("grpc-status")
+            .or(head.headers.get("grpc-status"));
+        let status = status
+            .and_then(|status| status.to_str().ok())
+            .unwrap_or("none");
+        match status {
+            "0" => Ok(String::from_utf8_lossy(&body.to_bytes()[5..]).into_owned()),
+            other => Err(other.to_owned()),
+        }
+    }
+
+    /// Calls until somebody answers.
+    async fn served(&mut self, method: &str) {
+        for _ in 0..400 {
+            if self.call(method, &[]).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{method} is not served in time");
+    }
+}
+
+fn route(rules: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{name: grpc, namespace: default}}
+spec:
+  parentRefs: [{{name: my-gateway}}]
+  hostnames: [{HOST}]
+  rules:
+{rules}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_metadata_and_weights_choose_and_what_nobody_takes_is_unimplemented() {
+    let world = World::start().await;
+    world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
+    for name in ["one", "two", "three"] {
+        let endpoint = server(name).await;
+        let service = service_speaking(name, &[endpoint], "kubernetes.io/h2c");
+        world.write(&format!("{name}.yaml"), &service);
+    }
+    world.write(
+        "route.yaml",
+        &route(
+            "    - matches: [{method: {service: shop.Cart, method: Add}}]
+      backendRefs: [{name: one, port: 80}]
+    - matches: [{method: {service: shop.Cart}, headers: [{name: version, value: two}]}]
+      backendRefs: [{name: two, port: 80}]
+    - matches: [{method: {type: RegularExpression, service: \"shop[.].*\", method: \"Get.*\"}}]
+      backendRefs: [{name: three, port: 80}]
+    - matches: [{method: {service: split.Half, method: Toss}}]
+      backendRefs: [{name: one, port: 80, weight: 7}, {name: two, port: 80, weight: 3}, {name: three, port: 80, weight: 0}]
+",
+        ),
+    );
+    let _cfgw = world.cfgw().await;
+    world.answers_to(HOST).await;
+    let mut caller = Caller::connect(&world).await;
+    caller.served("/shop.Cart/Add").await;
+
+    let two: &[(&str, &str)] = &[("version", "two")];
+    for (method, metadata, expected) in [
+        ("/shop.Cart/Add", &[][..], Ok("one")),
+        ("/shop.Cart/Remove", two, Ok("two")),
+        ("/shop.Cart/Remove", &[], Err("12")),
+        ("/shop.Stock/GetAll", &[], Ok("three")),
+        ("/shop.cart/Add", &[], Err("12")),
+        ("/other.Service/Add", &[], Err("12")),
+    ] {
+        let answer = caller.call(method, metadata).await;
+        let answer = answer.as_deref().map_err(String::as_str);
+        assert_eq!(answer, expected, "{method} {metadata:?}");
+    }
+    let mut shares: BTreeMap<String, u32> = BTreeMap::new();
+    for _ in 0..300 {
+        let name = caller
+            .call("/split.Half/Toss", &[])
+            .await
+            .expect("an answer");
+        *shares.entry(name).or_default() += 1;
+    }
+    assert!((165..=255).contains(&shares["one"]), "{shares:?}");
+    assert!(!shares.contains_key("three"), "{shares:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unary_calls_on_one_connection_reach_every_endpoint() {
+    const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let world = World::start().await;
+    world.write("gateway.yaml", &gateway(&world.token, ACCOUNT));
+    let mut endpoints = Vec::new();
+    for name in NAMES {
+        endpoints.push(server(name).await);
+    }
+    let service = service_speaking("many", &endpoints, "kubernetes.io/h2c");
+    world.write("many.yaml", &service);
+    world.write(
+        "route.yaml",
+        &route("    - backendRefs: [{name: many, port: 80}]\n"),
+    );
+    let _cfgw = world.cfgw().await;
+    world.answers_to(HOST).await;
+    let mut caller = Caller::connect(&world).await;
+    caller.served("/shop.Cart/Add").await;
+
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for _ in 0..200 {
+        let name = caller.call("/shop.Cart/Add", &[]).await.expect("an answer");
+        *seen.entry(name).or_default() += 1;
+    }
+    assert_eq!(seen.len(), NAMES.len(), "{seen:?}");
+    assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
+}
