@@ -60,7 +60,7 @@ async fn medians(driver: &str, world: &World) -> Back {
     served.sort();
     whole.sort();
     println!(
-        "{driver}: served after {served:.2?}, by four connections after {whole:.2?} (at most) from the edge's return"
+        "{driver}: served after {served:.2?}, with four connections after {whole:.2?} from the edge's return"
     );
     Back {
         served: served[ROUNDS / 2],
