@@ -1,6 +1,9 @@
 //! A relay between a connector and the stand-in's edge that listens in on HTTP/2: it keeps the bytes of each
 //! stream's body in both directions. What a genuine cloudflared says becomes a test vector this way.
 
+pub mod http2;
+pub mod quic;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -99,7 +102,8 @@ impl Recorder {
 
 /// TLS as the edge speaks it.
 pub fn server_tls(authority: &CertificateAuthority) -> rustls::ServerConfig {
-    let certificate = authority.issue(&[EDGE_NAME]).expect("the authority signs");
+    let names = [EDGE_NAME, quic::EDGE_NAME];
+    let certificate = authority.issue(&names).expect("the authority signs");
     let resolver = rustls::sign::SingleCertAndKey::from(certificate);
     rustls::ServerConfig::builder_with_provider(Arc::new(
         rustls::crypto::aws_lc_rs::default_provider(),

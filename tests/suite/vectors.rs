@@ -2,37 +2,45 @@
 //! replayed in every run: the one side against the stand-in, the other against our connector. Where
 //! cloudflared is at hand it is recorded anew and held against the stand-in too.
 
+mod judge;
+mod quic;
+mod requests;
+
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_connector::{
-    Connector, ConnectorOptions, EdgeAddresses, EdgeRoots, RequestBody, RequestHandler,
-};
+use adapter_connector::{Connector, ConnectorOptions, EdgeAddresses, EdgeRoots};
 use bytes::Bytes;
-use domain::route_table::Arrival;
 use domain::secret::ConnectorToken;
 use futures_util::StreamExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 use standin::ca::CertificateAuthority;
-use standin::cloud::{Cloud, ConfigSource, NewTunnel, Tunnel};
+use standin::cloud::{
+    Cloud, ConfigSource, NewTunnel, RecordBatch, RecordFields, RecordKind, Tunnel,
+};
 use standin::{ACCOUNT_ID, Standin, StandinOptions};
+use tests::client::Client;
+use tests::recorder::http2::Exchange;
 use tests::recorder::{EDGE_NAME, Recorder, Recording, client_tls, server_tls};
 use tests::world::within;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-const FILE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/vectors/cloudflared-http2.json"
-);
+use self::judge::{Judge, Origin};
+
+const FILE: &str = "cloudflared-http2.json";
+/// Leads to the tunnel.
+const HOST: &str = "app.example.com";
 const UPGRADE: &str = "cf-cloudflared-proxy-connection-upgrade";
 
 /// One connection's control stream and its answer to a configuration, in hexadecimal digits.
@@ -51,9 +59,22 @@ struct Vector {
     configuration_answer: String,
 }
 
-fn stored() -> Vector {
-    let text = std::fs::read_to_string(FILE).expect("the vector is part of the project");
+fn path(file: &str) -> std::path::PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors");
+    std::path::Path::new(folder).join(file)
+}
+
+fn stored<V: serde::de::DeserializeOwned>(file: &str) -> V {
+    let text = std::fs::read_to_string(path(file)).expect("the vector is part of the project");
     serde_json::from_str(&text).expect("the vector is JSON")
+}
+
+/// Keeps what was recorded, where that is wanted.
+fn store(file: &str, vector: &impl Serialize) {
+    if std::env::var_os("RECORD_VECTORS").is_some() {
+        let text = serde_json::to_string_pretty(vector).expect("strings");
+        std::fs::write(path(file), text + "\n").expect("the vector is written");
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -81,7 +102,7 @@ fn messages(mut bytes: &[u8]) -> Vec<String> {
     found
 }
 
-/// A stand-in with one tunnel that has a configuration.
+/// A stand-in with one tunnel that has a configuration, and a name that leads there.
 struct Site {
     standin: Standin,
     authority: CertificateAuthority,
@@ -90,10 +111,17 @@ struct Site {
 }
 
 impl Site {
+    /// One whose tunnel answers every request itself.
     async fn start() -> Self {
+        Self::serving("http_status:404").await
+    }
+
+    /// One whose tunnel leads to this service.
+    async fn serving(service: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let options = StandinOptions {
             authority: Some(folder.path().to_owned()),
+            zones: vec!["example.com".to_owned()],
             ..StandinOptions::default()
         };
         let standin = Standin::start(options).await.expect("the stand-in starts");
@@ -106,10 +134,26 @@ impl Site {
             secret: None,
         };
         let tunnel = cloud.create_tunnel(ACCOUNT_ID, new).expect("a new tunnel");
-        let document = serde_json::json!({"ingress": [{"service": "http_status:404"}]});
+        let document = serde_json::json!({"ingress": [{"service": service}]});
         cloud
             .configure_tunnel(ACCOUNT_ID, tunnel.id, document)
             .expect("a valid document");
+        let record = RecordFields {
+            kind: RecordKind::parse("CNAME").expect("a kind of record"),
+            name: HOST.to_owned(),
+            content: format!("{}.cfargotunnel.com", tunnel.id),
+            priority: None,
+            proxied: true,
+            ttl: 1,
+            comment: None,
+            tags: Vec::new(),
+        };
+        let batch = RecordBatch {
+            posts: vec![record],
+            ..RecordBatch::default()
+        };
+        let zone = cloud.zones()[0].id.clone();
+        cloud.change_records(&zone, batch).expect("a valid record");
         Self {
             standin,
             authority,
@@ -126,15 +170,41 @@ impl Site {
         self.cloud().connections(self.tunnel.id)
     }
 
+    /// A visitor.
+    fn client(&self) -> Client {
+        let https = self.standin.edge().public_https().port();
+        Client::new(self.standin.dns_addr(), https, self.standin.ca_pem())
+    }
+
     /// The bytes with this tunnel's id and secret in place of the recorded ones.
-    fn adapt(&self, vector: &Vector, message: &str) -> Vec<u8> {
+    fn adapt(&self, recorded: (&str, &str), message: &str) -> Vec<u8> {
         let tunnel = hex(self.tunnel.id.as_bytes());
         let secret = hex(self.tunnel.secret.expose());
         unhex(
             &message
-                .replace(&vector.tunnel, &tunnel)
-                .replace(&vector.secret, &secret),
+                .replace(recorded.0, &tunnel)
+                .replace(recorded.1, &secret),
         )
+    }
+
+    /// Waits until a connector has confirmed the configuration.
+    async fn confirmed(&self) {
+        let limit = Duration::from_secs(20);
+        within(limit, "the configuration is confirmed", || async {
+            let seen = self.standin.edge().connections();
+            seen.iter()
+                .any(|c| c.confirmed.as_ref().is_some_and(|c| c.error.is_none()))
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no connection is registered.
+    async fn unregistered(&self) {
+        within(Duration::from_secs(5), "it is unregistered", || async {
+            self.connections().is_empty().then_some(())
+        })
+        .await;
     }
 }
 
@@ -149,163 +219,211 @@ fn body(frames: mpsc::UnboundedReceiver<Vec<u8>>) -> Body {
     BodyExt::boxed_unsync(StreamBody::new(frames.boxed()))
 }
 
-/// Says to the stand-in what the recorded connector said, and sees it accepted.
-async fn replay_to_the_standin(vector: Vector) {
-    let site = Site::start().await;
-    let address = site.standin.edge().tunnel_addresses()[0];
-    let tcp = TcpStream::connect(address).await.expect("the edge listens");
-    let tls = TlsConnector::from(Arc::new(client_tls(site.standin.ca_pem())));
+/// A recorded connector that speaks to the stand-in again.
+struct Replay {
+    site: Site,
+    say: mpsc::UnboundedSender<Vec<u8>>,
+    /// What it says when it leaves.
+    rest: Vec<Vec<u8>>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Replay {
+    /// Says what the recorded connector said until it was registered and configured. It answers requests
+    /// as recorded, in that order.
+    async fn start(vector: Vector, answers: Vec<Exchange>) -> Self {
+        let site = Site::start().await;
+        let address = site.standin.edge().tunnel_addresses()[0];
+        let (say, said) = mpsc::unbounded_channel();
+        let configured = vector.configuration_answer.clone();
+        let answers = Answers {
+            control: Mutex::new(Some(said)),
+            configured,
+            requests: Mutex::new(answers.into()),
+        };
+        let served = serve(address, site.standin.ca_pem(), Arc::new(answers)).await;
+        let recorded = (vector.tunnel.as_str(), vector.secret.as_str());
+        let messages = vector.from_connector.iter();
+        let mut messages = messages.map(|message| site.adapt(recorded, message));
+        // What comes before the call, and whether the connector first takes an answer, differs by its timing.
+        let registered = loop {
+            let message = messages
+                .next()
+                .expect("one of the messages registers the connection");
+            say.send(message).expect("the stream is open");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if let Some(registered) = site.connections().pop() {
+                break registered;
+            }
+        };
+        assert_eq!(registered.client_version, vector.version);
+        site.confirmed().await;
+        let rest = messages.collect();
+        Self {
+            site,
+            say,
+            rest,
+            served,
+        }
+    }
+
+    /// Says the rest, and sees the connection end.
+    async fn leave(self) {
+        for message in self.rest {
+            self.say.send(message).expect("the stream is open");
+        }
+        self.site.unregistered().await;
+        drop(self.say);
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.served)
+            .await
+            .expect("the edge closes the connection");
+    }
+}
+
+/// What the recorded connector answers to the streams of the edge.
+struct Answers {
+    control: Mutex<Option<mpsc::UnboundedReceiver<Vec<u8>>>>,
+    configured: String,
+    requests: Mutex<VecDeque<Exchange>>,
+}
+
+impl Answers {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let kind = request.headers().get(UPGRADE).cloned();
+        match kind.as_ref().map(|kind| kind.as_bytes()) {
+            Some(b"control-stream") => {
+                // What the edge answers is not looked at, but must be taken.
+                tokio::spawn(request.into_body().collect());
+                let mut control = self.control.lock().expect("lock");
+                Response::new(body(control.take().expect("one control stream")))
+            }
+            Some(_) => {
+                let _ = request.into_body().collect().await;
+                Response::new(Full::from(self.configured.clone()).boxed_unsync())
+            }
+            None => {
+                let _ = request.into_body().collect().await;
+                let mut recorded = self.requests.lock().expect("lock");
+                let recorded = recorded.pop_front().expect("no more than was recorded");
+                recorded.answer().map(BodyExt::boxed_unsync)
+            }
+        }
+    }
+}
+
+/// Dials the edge and serves its streams.
+async fn serve(
+    edge: std::net::SocketAddr,
+    ca_pem: &str,
+    answers: Arc<Answers>,
+) -> tokio::task::JoinHandle<()> {
+    let tcp = TcpStream::connect(edge).await.expect("the edge listens");
+    let tls = TlsConnector::from(Arc::new(client_tls(ca_pem)));
     let tls = tls
         .connect(EDGE_NAME.try_into().expect("a name"), tcp)
         .await
         .expect("TLS");
-    let (say, said) = mpsc::unbounded_channel();
-    let control = Arc::new(std::sync::Mutex::new(Some(said)));
-    let answer = vector.configuration_answer.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let control = control.clone();
-        let answer = answer.clone();
-        async move {
-            let kind = request
-                .headers()
-                .get(UPGRADE)
-                .map(|kind| kind.as_bytes().to_vec());
-            let answered = if kind.as_deref() == Some(b"control-stream") {
-                // What the edge answers is not looked at, but must be taken.
-                tokio::spawn(request.into_body().collect());
-                body(
-                    control
-                        .lock()
-                        .expect("lock")
-                        .take()
-                        .expect("one control stream"),
-                )
-            } else {
-                let _ = request.into_body().collect().await;
-                Full::new(Bytes::from(answer)).boxed_unsync()
-            };
-            Ok::<_, Infallible>(Response::new(answered))
-        }
+    let service = service_fn(move |request| {
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.answer(request).await) }
     });
     let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    let served = tokio::spawn(server.serve_connection(TokioIo::new(tls), service));
-
-    let mut messages = vector
-        .from_connector
-        .iter()
-        .map(|message| site.adapt(&vector, message));
-    // What comes before the call, and whether the connector first takes an answer, differs by its timing.
-    let registered = loop {
-        let message = messages
-            .next()
-            .expect("one of the messages registers the connection");
-        say.send(message).expect("the stream is open");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        if let Some(registered) = site.connections().pop() {
-            break registered;
-        }
-    };
-    assert_eq!(registered.client_version, vector.version);
-    within(
-        Duration::from_secs(5),
-        "the configuration is confirmed",
-        || async {
-            let seen = site.standin.edge().connections();
-            seen.iter()
-                .any(|c| c.confirmed.as_ref().is_some_and(|c| c.error.is_none()))
-                .then_some(())
-        },
-    )
-    .await;
-    for message in messages {
-        say.send(message).expect("the stream is open");
-    }
-    within(Duration::from_secs(5), "it is unregistered", || async {
-        site.connections().is_empty().then_some(())
+    let serving = server.serve_connection(TokioIo::new(tls), service);
+    tokio::spawn(async move {
+        // How it ends is of no interest.
+        let _ = serving.await;
     })
-    .await;
-    drop(say);
-    let _ = tokio::time::timeout(Duration::from_secs(5), served)
-        .await
-        .expect("the edge closes the connection");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cloudflared_sends_is_accepted_by_the_stand_in() {
-    replay_to_the_standin(stored()).await;
+    Replay::start(stored(FILE), Vec::new()).await.leave().await;
 }
 
-/// Answers nothing: no request comes in a replay.
-struct Nobody;
+/// Our connector, and a recorded edge that speaks to it again.
+struct Connected {
+    connector: Connector,
+    sender: SendRequest<Body>,
+    say: mpsc::UnboundedSender<Vec<u8>>,
+    heard: Incoming,
+    /// What the edge says when the connector leaves.
+    rest: Vec<Vec<u8>>,
+    _site: Site,
+}
 
-impl RequestHandler for Nobody {
-    type Body = Full<Bytes>;
+impl Connected {
+    /// Says what the recorded edge said until the connector was registered.
+    async fn start(vector: &Vector, origin: Arc<Origin>) -> Self {
+        let site = Site::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let options = ConnectorOptions {
+            edge: EdgeAddresses::Given(vec![listener.local_addr().expect("an address")]),
+            roots: EdgeRoots::Only(site.authority.pem().as_bytes().to_vec()),
+            connections: 1,
+            ..ConnectorOptions::default()
+        };
+        let token = ConnectorToken::new(site.tunnel.token());
+        let connector = Connector::start(&token, options, origin).expect("the connector starts");
+        let (tcp, _) = listener.accept().await.expect("the connector dials");
+        let tls = TlsAcceptor::from(Arc::new(server_tls(&site.authority)))
+            .accept(tcp)
+            .await
+            .expect("TLS");
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
+                .await
+                .expect("HTTP/2");
+        tokio::spawn(connection);
+        let (say, said) = mpsc::unbounded_channel();
+        let open = Request::post("https://edge/")
+            .header(UPGRADE, "control-stream")
+            .body(body(said))
+            .expect("a request");
+        let opened = sender.send_request(open).await.expect("a control stream");
+        let mut heard = opened.into_body();
+        let first = heard.frame().await.expect("a call").expect("no error");
+        assert!(first.is_data());
+        let mut answers = vector.from_edge.iter().map(|message| unhex(message));
+        for answer in answers.by_ref().take(2) {
+            say.send(answer).expect("the stream is open");
+        }
+        judge::registered(&connector).await;
+        Self {
+            connector,
+            sender,
+            say,
+            heard,
+            rest: answers.collect(),
+            _site: site,
+        }
+    }
 
-    async fn handle(
-        &self,
-        _: Arrival,
-        _: http::Request<RequestBody>,
-    ) -> http::Response<Self::Body> {
-        http::Response::new(Full::default())
+    /// Sees the connector leave.
+    async fn leave(self) {
+        let (connector, mut heard) = (self.connector, self.heard);
+        let leaving = tokio::spawn(async move { connector.shutdown().await });
+        tokio::spawn(async move { while heard.frame().await.is_some() {} });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for answer in self.rest {
+            self.say.send(answer).expect("the stream is open");
+        }
+        tokio::time::timeout(Duration::from_secs(5), leaving)
+            .await
+            .expect("it leaves in time")
+            .expect("no panic");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_stand_in_sends_is_accepted_by_our_connector() {
-    let vector = stored();
-    let folder = tempfile::tempdir().expect("a folder");
-    let authority = CertificateAuthority::open_or_create(folder.path()).expect("an authority");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let options = ConnectorOptions {
-        edge: EdgeAddresses::Given(vec![listener.local_addr().expect("an address")]),
-        roots: EdgeRoots::Only(authority.pem().as_bytes().to_vec()),
-        connections: 1,
-        ..ConnectorOptions::default()
-    };
-    let site = Site::start().await;
-    let token = ConnectorToken::new(site.tunnel.token());
-    let connector =
-        Connector::start(&token, options, Arc::new(Nobody)).expect("the connector starts");
-
-    let (tcp, _) = listener.accept().await.expect("the connector dials");
-    let tls = TlsAcceptor::from(Arc::new(server_tls(&authority)))
-        .accept(tcp)
-        .await
-        .expect("TLS");
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
-            .await
-            .expect("HTTP/2");
-    tokio::spawn(connection);
-    let (say, said) = mpsc::unbounded_channel();
-    let open = Request::post("https://edge/")
-        .header(UPGRADE, "control-stream")
-        .body(body(said))
-        .expect("a request");
-    let mut heard = sender
-        .send_request(open)
-        .await
-        .expect("a control stream")
-        .into_body();
-
-    let first = heard.frame().await.expect("a call").expect("no error");
-    assert!(first.is_data());
-    let mut answers = vector.from_edge.iter().map(|message| unhex(message));
-    for answer in answers.by_ref().take(2) {
-        say.send(answer).expect("the stream is open");
-    }
-    let mut status = connector.status();
-    let registered = status.wait_for(|status| status.registered() == 1);
-    tokio::time::timeout(Duration::from_secs(5), registered)
-        .await
-        .expect("registered")
-        .expect("it runs");
-
+    let vector: Vector = stored(FILE);
+    let mut connected = Connected::start(&vector, Origin::silent()).await;
     let push = Request::post("https://edge/")
         .header(UPGRADE, "update-configuration")
         .body(Full::new(Bytes::from(vector.configuration.clone())).boxed_unsync())
         .expect("a request");
-    let answer = sender
+    let answer = connected
+        .sender
         .send_request(push)
         .await
         .expect("an answer")
@@ -318,87 +436,22 @@ async fn what_the_stand_in_sends_is_accepted_by_our_connector() {
         json(&answer.to_bytes()),
         json(vector.configuration_answer.as_bytes())
     );
-
-    let leaving = tokio::spawn(async move { connector.shutdown().await });
-    tokio::spawn(async move { while heard.frame().await.is_some() {} });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    for answer in answers {
-        say.send(answer).expect("the stream is open");
-    }
-    tokio::time::timeout(Duration::from_secs(5), leaving)
-        .await
-        .expect("it leaves in time")
-        .expect("no panic");
-}
-
-/// Where a genuine cloudflared is, if there is one.
-fn cloudflared() -> Option<std::path::PathBuf> {
-    let named = std::env::var_os("CLOUDFLARED").map(std::path::PathBuf::from);
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = std::env::split_paths(&folders).map(|folder| folder.join("cloudflared"));
-    named.or_else(|| found.find(|file| file.is_file()))
+    connected.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloudflared_that_is_at_hand_says_what_the_stand_in_accepts() {
-    let Some(cloudflared) = cloudflared() else {
-        println!("NOT RUN: no genuine cloudflared; set CLOUDFLARED to its path");
-        return;
-    };
     let site = Site::start().await;
     let edge = site.standin.edge().tunnel_addresses()[0];
     let recorder = Recorder::start(&site.authority, edge).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, site.standin.ca_pem()).expect("a file");
-    let address = recorder.address.to_string();
-    let mut child = tokio::process::Command::new(cloudflared)
-        .args([
-            "tunnel",
-            "--edge",
-            &address,
-            "--cacert",
-            &ca.display().to_string(),
-            "--protocol",
-            "http2",
-        ])
-        .args([
-            "--no-autoupdate",
-            "--no-prechecks",
-            "--metrics",
-            "127.0.0.1:0",
-            "run",
-        ])
-        .env("TUNNEL_TOKEN", site.tunnel.token())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("cloudflared starts");
-    within(
-        Duration::from_secs(20),
-        "cloudflared confirms the configuration",
-        || async {
-            let seen = site.standin.edge().connections();
-            seen.iter().any(|c| c.confirmed.is_some()).then_some(())
-        },
-    )
-    .await;
+    let Some(cloudflared) = Judge::start(&site, recorder.address, "http2").await else {
+        return;
+    };
     let version = site.connections()[0].client_version.clone();
-    let id = child.id().expect("it runs").to_string();
-    tokio::process::Command::new("kill")
-        .args(["-TERM", &id])
-        .status()
-        .await
-        .expect("kill runs");
-    child.wait().await.expect("it ends");
-
+    cloudflared.stop().await;
     let vector = vector_of(&site, version, &recorder.recording());
-    if std::env::var_os("RECORD_VECTORS").is_some() {
-        let text = serde_json::to_string_pretty(&vector).expect("strings");
-        std::fs::write(FILE, text + "\n").expect("the vector is written");
-    }
-    replay_to_the_standin(vector).await;
+    store(FILE, &vector);
+    Replay::start(vector, Vec::new()).await.leave().await;
 }
 
 fn vector_of(site: &Site, version: String, recording: &Recording) -> Vector {

@@ -13,7 +13,7 @@ mod connection;
 mod connector;
 mod discovery;
 mod exchange;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod metrics;
 mod options;

@@ -10,7 +10,7 @@ mod cluster;
 mod credentials;
 mod file;
 mod folder;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod journal;
 mod news;

@@ -25,6 +25,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::whole_way::Transport;
+
 /// What a request costs, side by side with others.
 #[derive(Debug, Parser)]
 #[command(name = "cfgw-bench")]
@@ -88,8 +90,10 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Table {
-    /// Edge, connector, router, origin.
+    /// Edge, connector, router, origin, over HTTP/2.
     WholeWay,
+    /// The same over QUIC.
+    WholeWayQuic,
     /// The proxy without a tunnel.
     Alone,
     /// Instructions per request, by callgrind.
@@ -113,7 +117,10 @@ async fn run(plan: &Plan) -> anyhow::Result<()> {
     let wanted = |table| plan.tables.is_empty() || plan.tables.contains(&table);
     report::machine(plan)?;
     if wanted(Table::WholeWay) {
-        whole_way::measure(plan).await?;
+        whole_way::measure(plan, Transport::Http2).await?;
+    }
+    if wanted(Table::WholeWayQuic) {
+        whole_way::measure(plan, Transport::Quic).await?;
     }
     if wanted(Table::Alone) {
         alone::measure(plan).await?;

@@ -1,5 +1,5 @@
 //! From the edge to the origin: `cfgw standalone` beside a genuine cloudflared, alone and with nginx
-//! behind it. All of them hold tunnels of one stand-in edge, over HTTP/2.
+//! behind it. All of them hold tunnels of one stand-in edge, over one transport.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,42 @@ use crate::rounds::{self, Subject};
 use crate::routes::Routes;
 use crate::{Plan, origin, servers};
 
+/// What carries the tunnels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Http2,
+    Quic,
+}
+
+impl Transport {
+    /// Its name in the tables.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Http2 => "HTTP/2",
+            Self::Quic => "QUIC",
+        }
+    }
+
+    /// Its name in settings, ours and cloudflared's.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Http2 => "http2",
+            Self::Quic => "quic",
+        }
+    }
+}
+
 /// What all subjects share.
 struct Stage<'p> {
     plan: &'p Plan,
+    transport: Transport,
     folder: TempDir,
     standin: StandIn,
     origin: SocketAddr,
 }
 
 /// Measures and prints.
-pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
+pub(crate) async fn measure(plan: &Plan, transport: Transport) -> anyhow::Result<()> {
     let cfgw = [1, plan.routes].map(|count| Routes::new(count, &format!("cfgw-{count}.example")));
     let nginx = [1, plan.routes].map(|count| Routes::new(count, &format!("nginx-{count}.example")));
     let direct = Routes::new(1, "direct.example");
@@ -33,6 +59,7 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
     let zones: Vec<_> = all.map(|routes| routes.domain.clone()).collect();
     let stage = Stage {
         plan,
+        transport,
         standin: StandIn::start(&plan.standin, folder.path(), &zones).await?,
         folder,
         origin: origin::start().await?,
@@ -58,10 +85,9 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
         subjects.push(stage.subject(&name, vec![process], routes));
     }
     let figures = rounds::measure(plan, &subjects).await?;
-    report::table(
-        "The whole way over HTTP/2 (ratios to cloudflared → origin)",
-        &figures,
-    );
+    let over = transport.title();
+    let title = format!("The whole way over {over} (ratios to cloudflared → origin)");
+    report::table(&title, &figures);
     if let (Some(ours), true) = (figures.last(), figures.len() > cfgw.len()) {
         let ratio = report::cpu_ratio(ours, &figures[0]).median;
         report::goal(
@@ -97,7 +123,8 @@ impl Stage<'_> {
     ) -> anyhow::Result<Process> {
         let token = self.standin.tunnel(&routes.domain, service).await?;
         let mut command = Command::new(program);
-        command.args(["tunnel", "--no-autoupdate", "--protocol", "http2"]);
+        command.args(["tunnel", "--no-autoupdate", "--protocol"]);
+        command.arg(self.transport.setting());
         for address in self.standin.edge.split(',') {
             command.args(["--edge", address]);
         }
@@ -128,6 +155,7 @@ impl Stage<'_> {
             .env("CFGW_STATE_DIR", folder.join("state"))
             .env("CFGW_CLOUDFLARE__BASE_URL", &self.standin.api)
             .env("CFGW_TUNNEL__EDGE", &self.standin.edge)
+            .env("CFGW_TUNNEL__PROTOCOL", self.transport.setting())
             .env("CFGW_TUNNEL__CA_FILE", &self.standin.authority)
             .env("CFGW_ADMIN__LISTEN", "127.0.0.1:0");
         Process::start(&mut command, self.path(&format!("{}.log", routes.domain)))

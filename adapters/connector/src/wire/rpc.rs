@@ -311,7 +311,7 @@ fn write_registration(registration: &Registration<'_>, params: payload::Builder<
 }
 
 /// Reads a message as the answer to a registration, whatever it is.
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn interpret(message: &Message) {
     if let Ok(Some((_, Ok(payload)))) = returned(message) {
         let _ = capability(payload);

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use crate::edge::{Edge, Nonsense};
+use crate::log::Log;
 use crate::rig::{ACCOUNT, Echo, Rig, SECRET, body, get, options, text, token, within};
 
 const KIND: &str = "cf-cloudflared-proxy-connection-upgrade";
@@ -78,8 +79,9 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>, bool)> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nonsense_on_a_control_stream_costs_that_connection_only() {
+#[tokio::test]
+async fn nonsense_on_a_control_stream_costs_that_connection_only_and_is_told_once() {
+    let log = Log::capture();
     for (what, bytes, ends) in nonsense() {
         let edge = Edge::start(2).await;
         edge.talk_nonsense(Nonsense {
@@ -99,7 +101,13 @@ async fn nonsense_on_a_control_stream_costs_that_connection_only() {
         );
         let fine = connection.send(get("/")).await.unwrap();
         assert_eq!(fine.status(), 201, "{what}");
+        let logged = log.take();
+        let told = |line: &&String| line.contains("connection ended");
+        assert_eq!(logged.iter().filter(told).count(), 1, "{what}: {logged:?}");
+        let sent = |line: &String| line.contains("200 OK") || line.len() > 500;
+        assert!(!logged.iter().any(sent), "{what}: {logged:?}");
         connector.shutdown().await;
+        log.take();
     }
 }
 
@@ -198,8 +206,9 @@ fn resident_kilobytes() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pushed_configuration_that_cannot_be_read_changes_nothing() {
+#[tokio::test]
+async fn a_pushed_configuration_that_cannot_be_read_changes_nothing_and_is_told_once() {
+    let log = Log::capture();
     let rig = Rig::start(1).await;
     let push = |body| {
         Request::post("https://edge/")
@@ -212,7 +221,9 @@ async fn a_pushed_configuration_that_cannot_be_read_changes_nothing() {
         .send(push(text(r#"{"version":5,"config":{}}"#)))
         .await
         .unwrap();
+    log.take();
     for nonsense in [
+        "canary",
         "",
         "null",
         "[]",
@@ -229,6 +240,7 @@ async fn a_pushed_configuration_that_cannot_be_read_changes_nothing() {
             r#"{"lastAppliedVersion":5,"err":{}}"#,
             "{nonsense}"
         );
+        told_once(&log, nonsense);
     }
     let answer = connection
         .send(push(text(r#"{"version":-7,"config":{}}"#)))
@@ -253,10 +265,19 @@ fn endless(byte: &'static str, bytes: usize) -> crate::edge::TestBody {
     StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_that_no_edge_opens_are_refused_one_by_one() {
+/// In one line of the log, without what was sent.
+fn told_once(log: &Log, what: &str) {
+    let logged = log.take();
+    assert_eq!(logged.len(), 1, "{what}: {logged:?}");
+    assert!(!logged.concat().contains("canary"), "{what}: {logged:?}");
+}
+
+#[tokio::test]
+async fn streams_that_no_edge_opens_are_refused_one_by_one_and_told_once() {
+    let log = Log::capture();
     let rig = Rig::start(1).await;
     let connection = rig.connection();
+    log.take();
     for (what, name, value) in [
         ("a second control stream", KIND, "control-stream"),
         (
@@ -271,6 +292,7 @@ async fn streams_that_no_edge_opens_are_refused_one_by_one() {
             .await
             .unwrap();
         assert_eq!(answer.status(), 502, "{what}");
+        told_once(&log, what);
         assert_eq!(
             connection.send(get("/")).await.unwrap().status(),
             201,
