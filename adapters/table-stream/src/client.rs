@@ -21,7 +21,7 @@ use self::dial::{DialError, dial};
 use self::kept::Kept;
 use self::session::{End, Session};
 use crate::lock;
-use crate::wire::Version;
+use crate::wire::{Holding, Version};
 
 /// The first pause before another try; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -155,6 +155,15 @@ impl fmt::Debug for TableClient {
 impl Shared {
     fn held(&self) -> Option<Held> {
         lock(&self.state).held.clone()
+    }
+
+    /// What is held, in the words of the wire.
+    fn holding(&self) -> Option<Holding> {
+        let state = lock(&self.state);
+        Some(Holding {
+            gateway: state.gateway.clone()?,
+            version: state.held.as_ref()?.version,
+        })
     }
 
     fn connected(&self, connected: bool) {

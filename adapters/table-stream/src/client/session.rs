@@ -55,7 +55,7 @@ impl Session {
         let hello = Hello {
             protocol: PROTOCOL,
             replica: self.shared.options.replica.clone(),
-            held: self.shared.held().map(|held| held.version),
+            held: self.shared.holding(),
             ready: *self.ready.borrow_and_update(),
         };
         if !self.say(&ToController::Hello(hello)).await {
@@ -221,12 +221,10 @@ impl Session {
         let refuse = Refuse {
             version,
             reason,
-            message: message.clone(),
+            message,
         };
-        if !self.say(&ToController::Refuse(refuse)).await {
-            return Some(gone());
-        }
-        (reason == RefusalReason::Older).then(|| End::Broken(message))
+        let said = self.say(&ToController::Refuse(refuse)).await;
+        (!said).then(gone)
     }
 
     async fn say(&mut self, frame: &ToController) -> bool {
