@@ -3,6 +3,8 @@
 mod dial;
 mod kept;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -280,20 +282,4 @@ fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     let share = u32::try_from(random % 1000).unwrap_or_default();
     pause / 2 + pause / 2 * share / 1000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_differ_and_stay_between_half_and_all() {
-        let pauses: Vec<Duration> = (0..64).map(|_| jittered(FIRST_PAUSE)).collect();
-        assert!(
-            pauses
-                .iter()
-                .all(|p| *p >= FIRST_PAUSE / 2 && *p <= FIRST_PAUSE)
-        );
-        assert!(pauses.iter().any(|p| *p != pauses[0]));
-    }
 }

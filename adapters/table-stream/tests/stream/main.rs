@@ -2,6 +2,7 @@
 
 mod authority;
 mod following;
+mod format;
 mod identity;
 mod leadership;
 mod restart;
