@@ -1,5 +1,7 @@
 //! Servers and clients over loopback TLS.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod authority;
 mod following;
 mod format;
