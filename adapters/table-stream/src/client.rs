@@ -34,6 +34,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often one follows from instance to instance without a pause.
 const REDIRECTS: u32 = 2;
 
+/// How long writing the kept table pauses: a large one changes with every pod of every backend.
+const KEEP_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -63,6 +66,8 @@ struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
+    /// What the next run should find.
+    to_keep: watch::Sender<Option<Kept>>,
     stop: CancellationToken,
     state: Mutex<State>,
 }
@@ -88,10 +93,11 @@ impl TableClient {
             options,
             sink,
             ready: watch::Sender::new(false),
+            to_keep: watch::Sender::new(None),
             stop: CancellationToken::new(),
             state: Mutex::default(),
         });
-        let task = tokio::spawn(follow(shared.clone()));
+        let task = tokio::spawn(run(shared.clone()));
         Self {
             shared,
             task: Mutex::new(Some(task)),
@@ -193,23 +199,42 @@ impl Shared {
         });
     }
 
-    /// Keeps what is served for the next run. Without it that run only has to wait for the controller.
-    async fn keep(&self, gateway: ObjectKey, held: Held) {
-        let kept = Kept::new(gateway, held);
-        if let Err(error) = kept::write(&self.options.state_dir, kept).await {
-            tracing::warn!(%error, "the route table could not be kept for a restart");
+    /// Keeps what is served for the next run: the newest, not everything on the way there. Without it that run
+    /// only has to wait for the controller.
+    async fn keep(&self) {
+        let mut to_keep = self.to_keep.subscribe();
+        loop {
+            let changed = self.stop.run_until_cancelled(to_keep.changed()).await;
+            // Once it is stopped, what is not written yet is written all the same.
+            let stopped = changed.is_none();
+            if stopped && !to_keep.has_changed().unwrap_or(false) {
+                return;
+            }
+            let kept = to_keep.borrow_and_update().clone();
+            if let Some(kept) = kept
+                && let Err(error) = kept::write(&self.options.state_dir, kept).await
+            {
+                tracing::warn!(%error, "the route table could not be kept for a restart");
+            }
+            self.stop
+                .run_until_cancelled(tokio::time::sleep(KEEP_PAUSE))
+                .await;
         }
     }
 }
 
-/// Goes from stream to stream until it is stopped.
-async fn follow(shared: Arc<Shared>) {
+async fn run(shared: Arc<Shared>) {
     shared.restore().await;
+    tokio::join!(follow(&shared), shared.keep());
+}
+
+/// Goes from stream to stream until it is stopped.
+async fn follow(shared: &Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
     let mut redirects = 0;
     let mut address = shared.options.address.clone();
     while !shared.stop.is_cancelled() {
-        let next = match attempt(&shared, &address).await {
+        let next = match attempt(shared, &address).await {
             Attempt::Stopped => return,
             Attempt::Served(next) => {
                 pause = FIRST_PAUSE;

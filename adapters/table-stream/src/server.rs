@@ -39,7 +39,7 @@ pub enum Leader {
 pub struct ServerOptions {
     /// How long a ready replica may be behind before statuses wait for it no longer.
     pub late_after: Duration,
-    /// Told whenever the [`Delivery`] of a Gateway changes.
+    /// Told whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
     pub changed: Arc<Notify>,
     /// Who leads. Asked often; must be cheap.
     pub leader: Arc<dyn Fn() -> Leader + Send + Sync>,
@@ -158,7 +158,7 @@ impl TableServer {
         for served in state.gateways.values_mut() {
             served.audience.forget_lost(self.options.late_after, now);
             let delivery = served.delivery(term, self.options.late_after, now);
-            changed |= delivery != served.delivery;
+            changed |= delivery != served.delivery && delivery != Delivery::Pending;
             served.delivery = delivery;
         }
         state.gateways.retain(|_, served| !served.is_over());

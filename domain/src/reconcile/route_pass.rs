@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::promises::Deliveries;
+use super::promises::{Deliveries, Written};
 use super::state::{Fate, View, is_complete};
 use super::{Problem, Reconciler};
 use crate::attachment::{GatewayFacts, Resolution, report};
@@ -82,6 +82,10 @@ impl Reconciler {
         done.waiting = pending.map(|(key, _)| key.clone()).collect();
         let due = self.state().written.due(updates, &deliveries);
         match self.ports.statuses.write(&due.updates).await {
+            // What another instance wrote meanwhile is not known to whoever begins to lead.
+            Ok(()) if self.ports.leadership.term().is_none() => {
+                self.state().written = Written::default();
+            }
             Ok(()) => self.state().written.remember(due),
             Err(error) => done.problems.push(Problem::new("writing statuses", &error)),
         }

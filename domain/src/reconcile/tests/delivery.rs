@@ -223,6 +223,15 @@ async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
     let done = bench.reconciler.route_pass().await;
     assert!(done.waiting.is_empty());
     assert!(about(&bench, "r").is_some());
+
+    bench.data_plane.deliver(&key("gw"), Delivery::Pending);
+    bench.reconciler.route_pass().await;
+    assert!(about(&bench, "r").is_some(), "promised before");
+    bench.leadership.set(None);
+    bench.reconciler.route_pass().await;
+    bench.leadership.set(Some(2));
+    bench.reconciler.route_pass().await;
+    assert_eq!(about(&bench, "r"), None, "perhaps by another instance");
 }
 
 fn accepted_by_all(route: &Route) -> attachment::RouteResolution {
