@@ -1,6 +1,7 @@
 //! The passes that turn what the cluster says into what runs, in two kinds that go on side by side:
 //!
 //! - a **route pass** reads the snapshot, hands changed route tables to the data plane and writes statuses.
+//!   Those that promise traffic wait until every ready replica serves the table (`promises`).
 //!   It never asks the edge, so a path, weight or pod change is served at once, whatever the edge is doing.
 //! - an **edge pass** grants hostnames and makes each Gateway's intent true at the edge, for the Gateways
 //!   whose intent changed. It works on what the last route pass published, so a name leads to a proxy only
@@ -15,6 +16,7 @@
 //! leadership. Two passes of one kind must not run at the same time.
 
 mod edge_pass;
+mod promises;
 mod route_pass;
 mod state;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 mod dial;
 mod kept;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -21,7 +23,7 @@ use self::dial::{DialError, dial};
 use self::kept::Kept;
 use self::session::{End, Session};
 use crate::lock;
-use crate::wire::Version;
+use crate::wire::{Holding, Version};
 
 /// The first pause before another try; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -31,6 +33,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often one follows from instance to instance without a pause.
 const REDIRECTS: u32 = 2;
+
+/// How long writing the kept table pauses: a large one changes with every pod of every backend.
+const KEEP_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -61,6 +66,8 @@ struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
+    /// What the next run should find.
+    to_keep: watch::Sender<Option<Kept>>,
     stop: CancellationToken,
     state: Mutex<State>,
 }
@@ -86,10 +93,11 @@ impl TableClient {
             options,
             sink,
             ready: watch::Sender::new(false),
+            to_keep: watch::Sender::new(None),
             stop: CancellationToken::new(),
             state: Mutex::default(),
         });
-        let task = tokio::spawn(follow(shared.clone()));
+        let task = tokio::spawn(run(shared.clone()));
         Self {
             shared,
             task: Mutex::new(Some(task)),
@@ -157,6 +165,15 @@ impl Shared {
         lock(&self.state).held.clone()
     }
 
+    /// What is held, in the words of the wire.
+    fn holding(&self) -> Option<Holding> {
+        let state = lock(&self.state);
+        Some(Holding {
+            gateway: state.gateway.clone()?,
+            version: state.held.as_ref()?.version,
+        })
+    }
+
     fn connected(&self, connected: bool) {
         lock(&self.state).connected = connected;
     }
@@ -182,23 +199,42 @@ impl Shared {
         });
     }
 
-    /// Keeps what is served for the next run. Without it that run only has to wait for the controller.
-    async fn keep(&self, gateway: ObjectKey, held: Held) {
-        let kept = Kept::new(gateway, held);
-        if let Err(error) = kept::write(&self.options.state_dir, kept).await {
-            tracing::warn!(%error, "the route table could not be kept for a restart");
+    /// Keeps what is served for the next run: the newest, not everything on the way there. Without it that run
+    /// only has to wait for the controller.
+    async fn keep(&self) {
+        let mut to_keep = self.to_keep.subscribe();
+        loop {
+            let changed = self.stop.run_until_cancelled(to_keep.changed()).await;
+            // Once it is stopped, what is not written yet is written all the same.
+            let stopped = changed.is_none();
+            if stopped && !to_keep.has_changed().unwrap_or(false) {
+                return;
+            }
+            let kept = to_keep.borrow_and_update().clone();
+            if let Some(kept) = kept
+                && let Err(error) = kept::write(&self.options.state_dir, kept).await
+            {
+                tracing::warn!(%error, "the route table could not be kept for a restart");
+            }
+            self.stop
+                .run_until_cancelled(tokio::time::sleep(KEEP_PAUSE))
+                .await;
         }
     }
 }
 
-/// Goes from stream to stream until it is stopped.
-async fn follow(shared: Arc<Shared>) {
+async fn run(shared: Arc<Shared>) {
     shared.restore().await;
+    tokio::join!(follow(&shared), shared.keep());
+}
+
+/// Goes from stream to stream until it is stopped.
+async fn follow(shared: &Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
     let mut redirects = 0;
     let mut address = shared.options.address.clone();
     while !shared.stop.is_cancelled() {
-        let next = match attempt(&shared, &address).await {
+        let next = match attempt(shared, &address).await {
             Attempt::Stopped => return,
             Attempt::Served(next) => {
                 pause = FIRST_PAUSE;
@@ -271,20 +307,4 @@ fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     let share = u32::try_from(random % 1000).unwrap_or_default();
     pause / 2 + pause / 2 * share / 1000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_differ_and_stay_between_half_and_all() {
-        let pauses: Vec<Duration> = (0..64).map(|_| jittered(FIRST_PAUSE)).collect();
-        assert!(
-            pauses
-                .iter()
-                .all(|p| *p >= FIRST_PAUSE / 2 && *p <= FIRST_PAUSE)
-        );
-        assert!(pauses.iter().any(|p| *p != pauses[0]));
-    }
 }

@@ -15,11 +15,11 @@ use domain::ports::{DataPlane, Delivery, PortError, ProxyIdentities};
 use domain::route_table::RouteTable;
 use tokio::sync::{Notify, watch};
 
-use self::audience::Audience;
 pub use self::audience::ReplicaStatus;
+use self::audience::{Audience, Hearer};
 pub(crate) use self::serve::FRAMES;
 use crate::lock;
-use crate::wire::{Hello, Version};
+use crate::wire::Version;
 
 /// Which instance serves the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Leader {
 pub struct ServerOptions {
     /// How long a ready replica may be behind before statuses wait for it no longer.
     pub late_after: Duration,
-    /// Told whenever the [`Delivery`] of a Gateway changes.
+    /// Told whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
     pub changed: Arc<Notify>,
     /// Who leads. Asked often; must be cheap.
     pub leader: Arc<dyn Fn() -> Leader + Send + Sync>,
@@ -97,6 +97,13 @@ impl Told {
             }),
         }
     }
+
+    fn table(&self) -> Option<Arc<RouteTable>> {
+        match self {
+            Self::Nothing => None,
+            Self::State { table, .. } => table.clone(),
+        }
+    }
 }
 
 impl TableServer {
@@ -151,7 +158,7 @@ impl TableServer {
         for served in state.gateways.values_mut() {
             served.audience.forget_lost(self.options.late_after, now);
             let delivery = served.delivery(term, self.options.late_after, now);
-            changed |= delivery != served.delivery;
+            changed |= delivery != served.delivery && delivery != Delivery::Pending;
             served.delivery = delivery;
         }
         state.gateways.retain(|_, served| !served.is_over());
@@ -162,18 +169,23 @@ impl TableServer {
     }
 
     /// A replica has said hello. Gives what it is to be told and a number for its stream.
-    fn join(&self, gateway: &ObjectKey, hello: &Hello, term: u64) -> (u64, watch::Receiver<Told>) {
+    fn join(
+        &self,
+        gateway: &ObjectKey,
+        replica: &Hearer<'_>,
+        term: u64,
+    ) -> (u64, watch::Receiver<Told>) {
         let mut state = lock(&self.state);
         state.streams += 1;
         let stream = state.streams;
         let served = state.gateways.entry(gateway.clone()).or_default();
-        if let Some(held) = hello.held.filter(|held| held.term == term) {
+        if let Some(held) = replica.held.filter(|held| held.term == term) {
             served.count_on_from(held.counter);
         }
         let newest = served.told.borrow().version(term);
-        let (name, now) = (&hello.replica, Instant::now());
-        let audience = &mut served.audience;
-        audience.join(name, stream, hello.ready, hello.held, newest, now);
+        served
+            .audience
+            .join(replica, stream, newest, Instant::now());
         let told = served.told.subscribe();
         drop(state);
         self.observe();

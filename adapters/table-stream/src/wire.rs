@@ -141,10 +141,19 @@ pub struct Hello {
     pub protocol: u32,
     /// Name of the replica (its pod), unique within its Gateway.
     pub replica: String,
-    /// Version of the table that it serves.
-    pub held: Option<Version>,
+    /// What it serves.
+    pub held: Option<Holding>,
     /// As in [`ToController::Ready`].
     pub ready: bool,
+}
+
+/// What a replica serves. Versions count for each Gateway apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Of which Gateway.
+    pub gateway: ObjectKey,
+    /// Which version.
+    pub version: Version,
 }
 
 /// See [`ToController::Refuse`].

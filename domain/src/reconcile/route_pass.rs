@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::promises::{Deliveries, Written};
 use super::state::{Fate, View, is_complete};
 use super::{Problem, Reconciler};
 use crate::attachment::{GatewayFacts, Resolution, report};
 use crate::names::ObjectKey;
+use crate::ports::Delivery;
 use crate::route_table::RouteTable;
+use crate::status::StatusUpdate;
 
 /// What a route pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,6 +19,9 @@ pub struct RoutePassReport {
     pub published: Vec<ObjectKey>,
     /// Gateways that serve no table any more.
     pub withdrawn: Vec<ObjectKey>,
+    /// Gateways whose table is on its way to their replicas: statuses that newly promise traffic wait for it.
+    /// Another pass is due when the data plane tells that this changed.
+    pub waiting: Vec<ObjectKey>,
     /// Why tables and the edge were left as they were: a kind of object could not be read.
     pub withheld: Option<String>,
     /// What failed; the next pass tries again.
@@ -51,11 +57,38 @@ impl Reconciler {
             self.state().view = Some(view.clone());
         }
         let facts = self.facts(&view.resolution).await;
-        let updates = report(&view.resolution, &facts);
-        if let Err(error) = self.ports.statuses.write(&updates).await {
-            done.problems.push(Problem::new("writing statuses", &error));
-        }
+        self.write(
+            report(&view.resolution, &facts),
+            &view.resolution,
+            &mut done,
+        )
+        .await;
         done
+    }
+
+    /// Writes the statuses that may be written by now.
+    async fn write(
+        &self,
+        updates: Vec<StatusUpdate>,
+        resolution: &Resolution,
+        done: &mut RoutePassReport,
+    ) {
+        let gateways = resolution.gateways.keys();
+        let deliveries: Deliveries = gateways
+            .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
+            .collect();
+        let pending = deliveries.iter();
+        let pending = pending.filter(|(_, delivery)| **delivery == Delivery::Pending);
+        done.waiting = pending.map(|(key, _)| key.clone()).collect();
+        let due = self.state().written.due(updates, &deliveries);
+        match self.ports.statuses.write(&due.updates).await {
+            // What another instance wrote meanwhile is not known to whoever begins to lead.
+            Ok(()) if self.ports.leadership.term().is_none() => {
+                self.state().written = Written::default();
+            }
+            Ok(()) => self.state().written.remember(due),
+            Err(error) => done.problems.push(Problem::new("writing statuses", &error)),
+        }
     }
 
     /// Names the Secrets that the verdicts depend on.

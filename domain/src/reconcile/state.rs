@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::promises::Written;
 use crate::attachment::{GatewayFacts, GatewayResolution, Resolution};
 use crate::edge::claims::{self, Claimant};
 use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) leftovers: BTreeSet<ObjectKey>,
     /// Gateways that were removed while their object still stands, so that they are not removed twice.
     pub(super) removed: BTreeSet<ObjectKey>,
+    /// Statuses as they were written last.
+    pub(super) written: Written,
     /// The term in which every intent was stated; another term may follow another instance's changes.
     pub(super) stated_in: Option<u64>,
     /// The term in which leftovers were looked for with success.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::names::{ObjectKey, TunnelId};
-use crate::ports::{DataPlane, PortError, WorkloadStatus, Workloads};
+use crate::ports::{DataPlane, Delivery, PortError, WorkloadStatus, Workloads};
 use crate::route_table::RouteTable;
 use crate::secret::ConnectorToken;
 use crate::workload::WorkloadSpec;
@@ -105,9 +105,16 @@ struct Tables {
     served: BTreeMap<ObjectKey, Arc<RouteTable>>,
     published: usize,
     refusal: Option<PortError>,
+    deliveries: BTreeMap<ObjectKey, Delivery>,
 }
 
 impl FakeDataPlane {
+    /// Says this of how far the tables of a Gateway have come, from now on.
+    pub fn deliver(&self, gateway: &ObjectKey, delivery: Delivery) {
+        let mut tables = self.0.lock().expect("lock");
+        tables.deliveries.insert(gateway.clone(), delivery);
+    }
+
     /// Fails every later call with this error, or no longer.
     pub fn fail(&self, refusal: Option<PortError>) {
         self.0.lock().expect("lock").refusal = refusal;
@@ -144,5 +151,10 @@ impl DataPlane for FakeDataPlane {
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.tables()?.served.remove(gateway);
         Ok(())
+    }
+
+    fn delivery(&self, gateway: &ObjectKey) -> Delivery {
+        let tables = self.0.lock().expect("lock");
+        tables.deliveries.get(gateway).cloned().unwrap_or_default()
     }
 }

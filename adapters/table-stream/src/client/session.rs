@@ -8,6 +8,7 @@ use domain::route_table::RouteTable;
 use tokio::sync::watch;
 
 use super::dial::Dialled;
+use super::kept::Kept;
 use super::{FAREWELL, Held, Shared};
 use crate::lock;
 use crate::wire::{
@@ -55,7 +56,7 @@ impl Session {
         let hello = Hello {
             protocol: PROTOCOL,
             replica: self.shared.options.replica.clone(),
-            held: self.shared.held().map(|held| held.version),
+            held: self.shared.holding(),
             ready: *self.ready.borrow_and_update(),
         };
         if !self.say(&ToController::Hello(hello)).await {
@@ -146,7 +147,7 @@ impl Session {
         Ok((version, Arc::new(table)))
     }
 
-    /// Serves a table, says so, and keeps it.
+    /// Serves a table and says so.
     async fn take(&mut self, version: Version, table: Arc<RouteTable>) -> Option<End> {
         if let Err(refusal) = self.acceptable(version, &table.gateway) {
             return self.refuse(version, refusal).await;
@@ -184,11 +185,10 @@ impl Session {
             state.gateway = Some(gateway.clone());
             state.held = Some(held.clone());
         }
-        if !self.say(&ToController::Acknowledge(version)).await {
-            return Some(gone());
-        }
-        self.shared.keep(gateway, held).await;
-        None
+        let kept = Kept::new(gateway, held);
+        self.shared.to_keep.send_replace(Some(kept));
+        let said = self.say(&ToController::Acknowledge(version)).await;
+        (!said).then(gone)
     }
 
     /// Whether this version for this Gateway may take the place of what is held.
@@ -221,12 +221,10 @@ impl Session {
         let refuse = Refuse {
             version,
             reason,
-            message: message.clone(),
+            message,
         };
-        if !self.say(&ToController::Refuse(refuse)).await {
-            return Some(gone());
-        }
-        (reason == RefusalReason::Older).then(|| End::Broken(message))
+        let said = self.say(&ToController::Refuse(refuse)).await;
+        (!said).then(gone)
     }
 
     async fn say(&mut self, frame: &ToController) -> bool {

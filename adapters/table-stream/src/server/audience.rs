@@ -13,6 +13,15 @@ pub(super) struct Audience {
     replicas: BTreeMap<String, Replica>,
 }
 
+/// A replica as it introduces itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hearer<'h> {
+    pub(super) name: &'h str,
+    pub(super) ready: bool,
+    /// The table of this Gateway that it serves.
+    pub(super) held: Option<Version>,
+}
+
 /// What is known of one replica.
 #[derive(Debug)]
 struct Replica {
@@ -46,22 +55,20 @@ impl Audience {
     /// A stream speaks for a replica from now on.
     pub(super) fn join(
         &mut self,
-        name: &str,
+        replica: &Hearer<'_>,
         stream: u64,
-        ready: bool,
-        held: Option<Version>,
         newest: Option<Version>,
         now: Instant,
     ) {
-        let replica = Replica {
+        let joined = Replica {
             stream,
-            ready,
-            held,
+            ready: replica.ready,
+            held: replica.held,
             refused: None,
-            behind_since: (held != newest).then_some(now),
+            behind_since: (replica.held != newest).then_some(now),
             lost: None,
         };
-        self.replicas.insert(name.to_owned(), replica);
+        self.replicas.insert(replica.name.to_owned(), joined);
     }
 
     /// Whether this stream still speaks for the replica.
@@ -193,10 +200,14 @@ mod tests {
         Delivery::Late(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
+    fn hearer(name: &str, ready: bool, held: Option<Version>) -> Hearer<'_> {
+        Hearer { name, ready, held }
+    }
+
     /// Replica `a` holds version 1, which is the newest.
     fn settled(start: Instant) -> Audience {
         let mut audience = Audience::default();
-        audience.join("a", 1, true, None, Some(version(1)), start);
+        audience.join(&hearer("a", true, None), 1, Some(version(1)), start);
         audience.holds("a", 1, version(1), Some(version(1)));
         audience
     }
@@ -209,7 +220,7 @@ mod tests {
             let now = start + Duration::from_secs(seconds);
             audience.delivery(version(2), LATE, now)
         };
-        audience.join("b", 2, false, None, Some(version(1)), start);
+        audience.join(&hearer("b", false, None), 2, Some(version(1)), start);
         audience.published(start + Duration::from_secs(10));
         assert_eq!(at(&audience, 14), Delivery::Pending, "b is not waited for");
         assert_eq!(at(&audience, 15), late(&["a"]));
@@ -261,7 +272,12 @@ mod tests {
     fn only_the_latest_stream_speaks_for_a_replica() {
         let start = Instant::now();
         let mut audience = settled(start);
-        audience.join("a", 2, true, Some(version(1)), Some(version(2)), start);
+        audience.join(
+            &hearer("a", true, Some(version(1))),
+            2,
+            Some(version(2)),
+            start,
+        );
         audience.holds("a", 1, version(2), Some(version(2)));
         audience.leave("a", 1, true, start);
         assert!(audience.is_of("a", 2) && !audience.is_of("a", 1));

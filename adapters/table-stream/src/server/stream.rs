@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::audience::Hearer;
 use super::{Leader, TableServer, Told};
 use crate::delta::TableDelta;
 use crate::frames::{FrameReader, FrameSender};
@@ -70,16 +71,20 @@ impl Stream {
         if !self.sender.send(&ToProxy::Welcome(welcome)).await {
             return;
         }
-        let (number, told) = self.server.join(&self.gateway, &hello, self.term);
-        let known = match &*told.borrow() {
-            state @ Told::State { table, .. } if state.version(self.term) == hello.held => {
-                table.clone()
-            }
-            _ => None,
+        // What it holds of another Gateway counts for nothing here.
+        let held = hello.held.filter(|held| held.gateway == self.gateway);
+        let hearer = Hearer {
+            name: &hello.replica,
+            ready: hello.ready,
+            held: held.map(|held| held.version),
         };
+        let (number, told) = self.server.join(&self.gateway, &hearer, self.term);
+        let newest = told.borrow().version(self.term);
+        let settled = hearer.held.filter(|held| newest == Some(*held));
+        let acknowledged = settled.and_then(|version| Some((version, told.borrow().table()?)));
         let session = Session {
-            settled: known.as_ref().and(hello.held),
-            acknowledged: known.and_then(|table| Some((hello.held?, table))),
+            settled,
+            acknowledged,
             replica: hello.replica,
             number,
             told,

@@ -45,7 +45,7 @@ async fn a_proxy_serves_each_table_and_the_controller_knows() {
 async fn a_table_of_ten_mebibytes_is_delivered_and_its_change_is_small() {
     let cluster = Cluster::new();
     let controller = cluster.instance(Leader::Here { term: 1 }).await;
-    let big = table(70_000, "first");
+    let big = table(100_000, "first");
     let written = serde_json::to_vec(&*big).unwrap().len();
     assert!(written > 10 << 20, "{written}");
     let proxy = cluster.proxy("a", controller.address);

@@ -1,0 +1,156 @@
+//! The written form of tables. Proxies of one release read tables of another only when it says the same, so
+//! a change of the golden file takes a new `wire::FORMAT`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use adapter_table_stream::Version;
+use adapter_table_stream::wire::{FORMAT, Table, ToProxy};
+use domain::gateway::{
+    EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch, Protocol,
+    QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
+};
+use domain::names::{Hostname, ObjectKey, Timestamp};
+use domain::route_table::{
+    BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
+    UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+};
+
+const GOLDEN: &str = include_str!("route-table.json");
+
+/// A table with everything that a table can have.
+fn everything() -> RouteTable {
+    let carts = UpstreamKey {
+        service: ObjectKey::new("shop", "carts"),
+        port: 80,
+        protocol: UpstreamProtocol::Http1,
+    };
+    let prices = UpstreamKey {
+        service: ObjectKey::new("shop", "prices"),
+        port: 9090,
+        protocol: UpstreamProtocol::H2c,
+    };
+    let endpoint = |host, port| UpstreamEndpoint { host, port };
+    let address = |text: &str| EndpointHost::Address(text.parse().unwrap());
+    RouteTable {
+        gateway: ObjectKey::new("infra", "web"),
+        listeners: vec![TableListener {
+            name: "https".to_owned(),
+            port: 443,
+            protocol: Protocol::Https,
+            hostname: Some(Hostname::parse("*.example.com").unwrap()),
+            routes: vec![TableRoute {
+                key: ObjectKey::new("shop", "store"),
+                kind: RouteKind::Http,
+                created: Timestamp(1_800_000_000),
+                hostnames: vec![Hostname::parse("app.example.com").unwrap()],
+                rules: vec![rule(&carts), answered()],
+            }],
+        }],
+        upstreams: BTreeMap::from([
+            (
+                carts,
+                Upstream {
+                    endpoints: vec![
+                        endpoint(address("10.0.0.1"), 8080),
+                        endpoint(address("2001:db8::1"), 8080),
+                    ],
+                },
+            ),
+            (
+                prices,
+                Upstream {
+                    endpoints: vec![endpoint(EndpointHost::Name("prices.internal".into()), 9090)],
+                },
+            ),
+        ]),
+    }
+}
+
+fn rule(carts: &UpstreamKey) -> TableRule {
+    let matched = |path| RouteMatch {
+        path,
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    TableRule {
+        matches: vec![
+            matched(PathMatch::Prefix("/".to_owned())),
+            matched(PathMatch::Regex("/v[0-9]+".to_owned())),
+            RouteMatch {
+                path: PathMatch::Exact("/cart".to_owned()),
+                method: Some("GET".to_owned()),
+                headers: vec![HeaderMatch {
+                    name: "x-version".to_owned(),
+                    value: TextMatch::Exact("2".to_owned()),
+                }],
+                query: vec![QueryMatch {
+                    name: "page".to_owned(),
+                    value: TextMatch::Regex("[0-9]+".to_owned()),
+                }],
+            },
+        ],
+        filters: vec![Filter::RequestHeaders(HeaderModifier {
+            set: vec![("x-a".to_owned(), "1".to_owned())],
+            add: vec![("x-b".to_owned(), "2".to_owned())],
+            remove: vec!["x-c".to_owned()],
+        })],
+        backends: vec![
+            TableBackend {
+                weight: 9,
+                target: BackendTarget::Upstream(carts.clone()),
+            },
+            TableBackend {
+                weight: 1,
+                target: BackendTarget::Invalid,
+            },
+        ],
+    }
+}
+
+fn answered() -> TableRule {
+    let redirect = |path| {
+        Filter::Redirect(Redirect {
+            scheme: Some("https".to_owned()),
+            hostname: Some(Hostname::parse("www.example.com").unwrap()),
+            path: Some(path),
+            port: Some(8443),
+            status: 301,
+        })
+    };
+    TableRule {
+        matches: Vec::new(),
+        filters: vec![
+            redirect(HttpPathModifier::Full("/all".to_owned())),
+            redirect(HttpPathModifier::Prefix("/some".to_owned())),
+        ],
+        backends: Vec::new(),
+    }
+}
+
+fn frame() -> ToProxy {
+    ToProxy::Table(Table {
+        format: FORMAT,
+        version: Version {
+            term: 3,
+            counter: 14,
+        },
+        table: Arc::new(everything()),
+    })
+}
+
+#[test]
+fn a_table_is_written_as_this_format_says() {
+    let written = serde_json::to_string_pretty(&frame()).unwrap();
+    assert_eq!(
+        written,
+        GOLDEN.trim_end(),
+        "the written form changed: raise wire::FORMAT, then make this the golden file:\n{written}\n"
+    );
+}
+
+#[test]
+fn a_table_is_read_as_it_was_written() {
+    assert_eq!(serde_json::from_str::<ToProxy>(GOLDEN).unwrap(), frame());
+}

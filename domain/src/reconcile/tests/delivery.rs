@@ -1,0 +1,252 @@
+//! Statuses while tables are on their way to the proxies.
+
+use super::*;
+use crate::ports::Delivery;
+use crate::reconcile::promises::{Deliveries, Written};
+use crate::status::{
+    Condition, ConditionType, GatewayStatus, RouteParentStatus, StatusUpdate, Truth,
+};
+
+use ConditionType::{Accepted, Conflicted, Dns, Programmed, ResolvedRefs};
+use Truth::{False, True, Unknown};
+
+/// Type, truth and generation of a condition.
+type Said = (ConditionType, Truth, i64);
+
+fn conditions(said: &[Said]) -> Vec<Condition> {
+    let conditions = said.iter().map(|(kind, truth, generation)| Condition {
+        kind: *kind,
+        truth: *truth,
+        reason: Reason::Accepted,
+        message: format!("generation {generation}"),
+        generation: *generation,
+    });
+    conditions.collect()
+}
+
+fn said(conditions: &[Condition]) -> Vec<Said> {
+    let said = conditions.iter().map(|c| (c.kind, c.truth, c.generation));
+    said.collect()
+}
+
+fn of_gateway(said: &[Said]) -> StatusUpdate {
+    StatusUpdate::Gateway {
+        key: key("gw"),
+        status: GatewayStatus {
+            conditions: conditions(said),
+            ..GatewayStatus::default()
+        },
+    }
+}
+
+/// Status of a route with these parents.
+fn of_route(parents: &[(&str, &[Said])]) -> StatusUpdate {
+    let parents = parents.iter().map(|(gateway, said)| RouteParentStatus {
+        parent: route("r", gateway, 1, &[]).parents[0].clone(),
+        conditions: conditions(said),
+    });
+    StatusUpdate::Route {
+        kind: RouteKind::Http,
+        key: key("r"),
+        parents: parents.collect(),
+    }
+}
+
+fn all_said(update: &StatusUpdate) -> Vec<Said> {
+    match update {
+        StatusUpdate::Class { conditions, .. } => said(conditions),
+        StatusUpdate::Gateway { status, .. } => said(&status.conditions),
+        StatusUpdate::Route { parents, .. } => {
+            let parents = parents.iter().flat_map(|parent| said(&parent.conditions));
+            parents.collect()
+        }
+    }
+}
+
+/// What is written of `now` after `before`, with `gw` delivered so far.
+fn written(
+    before: Option<StatusUpdate>,
+    delivery: Delivery,
+    now: StatusUpdate,
+) -> Option<StatusUpdate> {
+    let mut written = Written::default();
+    written.remember(written.due(before.into_iter().collect(), &Deliveries::new()));
+    let deliveries = Deliveries::from([(key("gw"), delivery)]);
+    written.due(vec![now], &deliveries).updates.pop()
+}
+
+#[test]
+fn a_status_of_a_gateway_waits_only_for_what_it_newly_promises() {
+    for (given, before, now, then) in [
+        ("a first promise", None, vec![(Programmed, True, 1)], None),
+        (
+            "a promise of an earlier process with bad news",
+            None,
+            vec![(Programmed, True, 1), (Accepted, False, 1)],
+            Some(vec![(Programmed, True, 1), (Accepted, False, 1)]),
+        ),
+        (
+            "no promise",
+            None,
+            vec![(Accepted, True, 1), (Programmed, False, 1)],
+            Some(vec![(Accepted, True, 1), (Programmed, False, 1)]),
+        ),
+        (
+            "a promise that was made before",
+            Some(vec![(Programmed, True, 1), (Dns, False, 1)]),
+            vec![(Programmed, True, 1), (Dns, True, 1)],
+            Some(vec![(Programmed, True, 1), (Dns, True, 1)]),
+        ),
+        (
+            "a promise after none",
+            Some(vec![(Programmed, False, 1)]),
+            vec![(Programmed, True, 1)],
+            Some(vec![(Programmed, False, 1)]),
+        ),
+        (
+            "a promise for a new generation, with bad news",
+            Some(vec![(Programmed, True, 1), (Conflicted, False, 1)]),
+            vec![(Programmed, True, 2), (Conflicted, True, 2)],
+            Some(vec![(Programmed, True, 1), (Conflicted, True, 2)]),
+        ),
+        (
+            "a promise that is taken back",
+            Some(vec![(Programmed, True, 1)]),
+            vec![(Programmed, False, 1)],
+            Some(vec![(Programmed, False, 1)]),
+        ),
+    ] {
+        let before = before.map(|said| of_gateway(&said));
+        let update = of_gateway(&now);
+        let found = written(before.clone(), Delivery::Pending, update.clone());
+        assert_eq!(found.as_ref().map(all_said), then, "{given}");
+        let found = written(before, Delivery::Served, update.clone());
+        assert_eq!(found, Some(update), "{given}, once served");
+    }
+}
+
+#[test]
+fn a_status_of_a_route_waits_for_the_gateways_that_are_behind() {
+    const YES: &[Said] = &[(Accepted, True, 1), (ResolvedRefs, True, 1)];
+    const BROKEN: &[Said] = &[(Accepted, True, 1), (ResolvedRefs, False, 1)];
+    const EDITED: &[Said] = &[(Accepted, True, 2), (ResolvedRefs, True, 2)];
+    const MENDED: &[Said] = &[(Accepted, True, 1), (ResolvedRefs, False, 1)];
+    let gw = |said| of_route(&[("gw", said)]);
+    for (given, before, now, then) in [
+        ("new", None, gw(YES), None),
+        ("new and broken", None, gw(BROKEN), Some(BROKEN.to_vec())),
+        (
+            "broken by a Service that went",
+            Some(gw(YES)),
+            gw(BROKEN),
+            Some(BROKEN.to_vec()),
+        ),
+        ("mended", Some(gw(BROKEN)), gw(YES), Some(MENDED.to_vec())),
+        ("edited", Some(gw(YES)), gw(EDITED), Some(YES.to_vec())),
+        (
+            "of a Gateway that is served",
+            None,
+            of_route(&[("other", YES)]),
+            Some(YES.to_vec()),
+        ),
+        (
+            "with a new parent",
+            Some(of_route(&[("other", YES)])),
+            of_route(&[("gw", YES), ("other", EDITED)]),
+            Some(vec![
+                (Accepted, Unknown, 1),
+                (ResolvedRefs, Unknown, 1),
+                (Accepted, True, 2),
+                (ResolvedRefs, True, 2),
+            ]),
+        ),
+    ] {
+        let found = written(before, Delivery::Pending, now);
+        assert_eq!(found.as_ref().map(all_said), then, "{given}");
+    }
+}
+
+#[test]
+fn laggards_are_named_where_something_new_is_promised() {
+    let late = || Delivery::Late(vec!["web-7".to_owned()]);
+    let message = |update: Option<StatusUpdate>| match update {
+        Some(StatusUpdate::Gateway { status, .. }) => status.conditions[0].message.clone(),
+        Some(StatusUpdate::Route { parents, .. }) => parents[0].conditions[0].message.clone(),
+        other => panic!("{other:?}"),
+    };
+    let programmed = || of_gateway(&[(Programmed, True, 1)]);
+    let accepted = || of_route(&[("gw", &[(Accepted, True, 1)])]);
+    let named = |update| message(update).ends_with("latest routes yet: web-7");
+    assert!(named(written(None, late(), programmed())));
+    assert!(named(written(Some(programmed()), late(), programmed())));
+    assert!(named(written(None, late(), accepted())));
+    let named_before = written(None, late(), accepted());
+    assert!(named(written(named_before.clone(), late(), accepted())));
+    assert!(!named(written(named_before, Delivery::Served, accepted())));
+    assert!(!named(written(Some(accepted()), late(), accepted())));
+    let refused = of_gateway(&[(Programmed, False, 1)]);
+    assert!(!named(written(None, late(), refused)));
+}
+
+/// Of the real rules: Gateway `gw` and its route, and another Gateway's.
+#[tokio::test]
+async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
+    let mut bench = bench(snapshot(
+        vec![gateway("gw"), gateway("other")],
+        vec![route("r", "gw", 1, &[]), route("s", "other", 1, &[])],
+    ));
+    bench.reconciler.rules = |snapshot, _| {
+        let mut resolution = rules(snapshot, "");
+        resolution.routes = snapshot
+            .routes
+            .items()
+            .iter()
+            .map(accepted_by_all)
+            .collect();
+        resolution
+    };
+    let about = |bench: &Bench<FakeEdge>, name: &str| {
+        let last = bench.statuses.last();
+        last.into_iter().find(|update| match update {
+            StatusUpdate::Route { key, .. } => key.name == name,
+            _ => false,
+        })
+    };
+    bench.data_plane.deliver(&key("gw"), Delivery::Pending);
+    let done = bench.reconciler.route_pass().await;
+    assert_eq!(done.waiting, [key("gw")]);
+    assert!(done.settled(), "waiting is not failing");
+    assert_eq!(about(&bench, "r"), None);
+    assert!(about(&bench, "s").is_some());
+
+    bench.data_plane.deliver(&key("gw"), Delivery::Served);
+    let done = bench.reconciler.route_pass().await;
+    assert!(done.waiting.is_empty());
+    assert!(about(&bench, "r").is_some());
+
+    bench.data_plane.deliver(&key("gw"), Delivery::Pending);
+    bench.reconciler.route_pass().await;
+    assert!(about(&bench, "r").is_some(), "promised before");
+    bench.leadership.set(None);
+    bench.reconciler.route_pass().await;
+    bench.leadership.set(Some(2));
+    bench.reconciler.route_pass().await;
+    assert_eq!(about(&bench, "r"), None, "perhaps by another instance");
+}
+
+fn accepted_by_all(route: &Route) -> attachment::RouteResolution {
+    let parents = route
+        .parents
+        .iter()
+        .map(|parent| attachment::ParentResolution {
+            parent: parent.clone(),
+            refusal: None,
+            unresolved: None,
+            listeners: vec!["https".to_owned()],
+            hostnames: Vec::new(),
+        });
+    attachment::RouteResolution {
+        parents: parents.collect(),
+        route: Arc::new(route.clone()),
+    }
+}
