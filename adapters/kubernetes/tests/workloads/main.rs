@@ -87,8 +87,17 @@ impl Stage {
     }
 
     pub(crate) async fn ensure(&self, spec: &WorkloadSpec) -> Result<WorkloadStatus, PortError> {
-        let token = ConnectorToken::new(TOKEN);
-        self.workloads.ensure(&web(), spec, tunnel(1), &token).await
+        self.ensure_in(tunnel(1), TOKEN, spec).await
+    }
+
+    pub(crate) async fn ensure_in(
+        &self,
+        tunnel: TunnelId,
+        token: &str,
+        spec: &WorkloadSpec,
+    ) -> Result<WorkloadStatus, PortError> {
+        let token = ConnectorToken::new(token);
+        self.workloads.ensure(&web(), spec, tunnel, &token).await
     }
 
     /// Runs the proxy of Gateway `shop/web` in its default shape, and forgets the writes.

@@ -57,18 +57,16 @@ async fn a_new_token_is_written_for_the_running_pods_and_a_new_tunnel_replaces_t
     let pods = || stage.object("deployments", "gateway-web")["spec"]["template"].clone();
     let before = pods();
     let spec = WorkloadSpec::default();
-    let other = ConnectorToken::new("other");
-    let made = stage.workloads.ensure(&web(), &spec, tunnel(1), &other);
-    made.await.unwrap();
-    assert_eq!(stage.server.writes(), ["PATCH secrets/gateway-web"]);
+    let write = async |number| {
+        let written = stage.ensure_in(tunnel(number), "other", &spec);
+        written.await.unwrap();
+        stage.server.writes()
+    };
+    assert_eq!(write(1).await, ["PATCH secrets/gateway-web"]);
     assert_eq!(pods(), before);
     stage.authority.send_replace("another authority".to_owned());
-    let made = stage.workloads.ensure(&web(), &spec, tunnel(1), &other);
-    made.await.unwrap();
-    assert_eq!(stage.server.writes(), ["PATCH secrets/gateway-web"]);
-    let made = stage.workloads.ensure(&web(), &spec, tunnel(2), &other);
-    made.await.unwrap();
-    assert_eq!(stage.server.writes(), ["PATCH deployments/gateway-web"]);
+    assert_eq!(write(1).await, ["PATCH secrets/gateway-web"]);
+    assert_eq!(write(2).await, ["PATCH deployments/gateway-web"]);
     assert_ne!(pods(), before);
 }
 
