@@ -52,14 +52,15 @@ fn settings(rendered: &Rendered, files: &Path) -> Result<ControllerSettings, Set
             (Some("metadata.namespace"), _) => "cfgw-system".to_owned(),
             (Some("metadata.name"), _) => "controller-0".to_owned(),
             (None, Some(file)) if file.starts_with('/') => {
-                let is_mounted = |m: &Value| file.starts_with(m["mountPath"].as_str().unwrap());
+                let is_mounted =
+                    |m: &Value| file.starts_with(m["mountPath"].as_str().expect("a path"));
                 assert!(
                     mounts.iter().any(is_mounted),
                     "{name}: {file} is in no mount"
                 );
                 let place = files.join(file.trim_start_matches('/'));
-                std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-                std::fs::write(&place, "content").unwrap();
+                std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+                std::fs::write(&place, "content").expect("a file");
                 place.display().to_string()
             }
             (None, Some(text)) => text.replace("$(POD_IP)", "10.1.2.3"),

@@ -42,16 +42,17 @@ impl ApiServer {
             state: Mutex::default(),
             events: watch::Sender::new(0),
         }));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let uri = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let config = kube::Config::new(uri.parse().unwrap());
-        (server, kube::Client::try_from(config).unwrap())
+        let config = kube::Config::new(uri.parse().expect("a URI"));
+        (server, kube::Client::try_from(config).expect("a client"))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Cluster) -> T) -> T {
-        let mut cluster = self.0.state.lock().unwrap();
+        let mut cluster = self.0.state.lock().expect("a lock");
         let done = act(&mut cluster);
         self.0.events.send_replace(cluster.events.len());
         done
@@ -105,7 +106,12 @@ fn key(resource: &str, name: &str) -> Key {
 }
 
 fn key_of(resource: &str, object: &Value) -> Key {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap().to_owned();
+    let text = |field: &str| {
+        object["metadata"][field]
+            .as_str()
+            .expect("a text")
+            .to_owned()
+    };
     (resource.to_owned(), text("namespace"), text("name"))
 }
 
@@ -131,25 +137,28 @@ impl Cluster {
         Some(gone)
     }
 
-    fn apply(&mut self, key: Key, mut body: Value, force: bool) -> Result<Value, String> {
-        let known = self.objects.get(&key).cloned();
-        let uid = body["metadata"].as_object_mut().unwrap().remove("uid");
+    fn apply(&mut self, key: &Key, mut body: Value, force: bool) -> Result<Value, String> {
+        let known = self.objects.get(key).cloned();
+        let uid = body["metadata"]
+            .as_object_mut()
+            .expect("an object")
+            .remove("uid");
         if let (Some(uid), Some(known)) = (&uid, &known)
             && *uid != known["metadata"]["uid"]
         {
             return Err("the UID differs".to_owned());
         }
-        if !force && known.is_some() && !self.applied.contains_key(&key) {
+        if !force && known.is_some() && !self.applied.contains_key(key) {
             return Err("somebody else manages these fields".to_owned());
         }
         let mut object = known.unwrap_or_else(|| json!({"metadata": {}}));
-        if let Some(before) = self.applied.get(&key) {
+        if let Some(before) = self.applied.get(key) {
             take_away(&mut object, before);
         }
         lay_over(&mut object, &body);
         self.applied.insert(key.clone(), body);
         self.store(key.clone(), object);
-        Ok(self.objects[&key].clone())
+        Ok(self.objects[key].clone())
     }
 }
 
@@ -233,7 +242,7 @@ async fn answer(
             Method::PATCH => {
                 let force = query.get("force").is_some_and(|force| force == "true");
                 assert!(query.contains_key("fieldManager"), "an apply has a manager");
-                match cluster.apply(key, body, force) {
+                match cluster.apply(&key, body, force) {
                     Ok(object) => json_of(StatusCode::OK, &object),
                     Err(message) => failure(StatusCode::CONFLICT, "Conflict", &message),
                 }
@@ -269,7 +278,7 @@ impl Scope {
                 .as_ref()
                 .is_none_or(|namespace| *namespace == key.1)
             && wanted.all(|term| {
-                let (label, value) = term.split_once('=').unwrap();
+                let (label, value) = term.split_once('=').expect("a term");
                 object["metadata"]["labels"][label] == *value
             })
     }
@@ -292,7 +301,14 @@ fn watching(server: ApiServer, scope: Scope, from: &str) -> Response {
     let start = (server, scope, seen, from);
     let lines = stream::unfold(start, async |(server, scope, mut seen, mut at)| {
         loop {
-            let next = server.0.state.lock().unwrap().events.get(at).cloned();
+            let next = server
+                .0
+                .state
+                .lock()
+                .expect("a lock")
+                .events
+                .get(at)
+                .cloned();
             match next {
                 Some((key, kind, object)) => {
                     at += 1;

@@ -102,7 +102,8 @@ impl Stage {
 
     /// Runs the proxy of Gateway `shop/web` in its default shape, and forgets the writes.
     pub(crate) async fn run(&self) {
-        self.ensure(&WorkloadSpec::default()).await.unwrap();
+        let made = self.ensure(&WorkloadSpec::default()).await;
+        made.expect("a proxy that runs");
         self.server.writes();
     }
 

@@ -21,7 +21,7 @@ const OBJECTS: [&str; 4] = [
 
 async fn pod(spec: &WorkloadSpec) -> Value {
     let stage = Stage::set().await;
-    stage.ensure(spec).await.unwrap();
+    stage.ensure(spec).await.expect("a proxy that runs");
     stage.object("deployments", "gateway-web")["spec"]["template"].clone()
 }
 
