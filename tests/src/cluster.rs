@@ -127,11 +127,7 @@ impl Cluster {
 
     /// An object, or a list of them, as JSON; `None` if there is no such object.
     pub async fn get(&self, arguments: &[&str]) -> Option<Value> {
-        let arguments = [
-            &["get", "--output=json", "--ignore-not-found"],
-            arguments,
-        ]
-        .concat();
+        let arguments = [&["get", "--output=json", "--ignore-not-found"], arguments].concat();
         let text = self.kubectl(&arguments).await;
         if text.is_empty() {
             return None;
@@ -148,7 +144,12 @@ impl Cluster {
 
     /// Deletes the objects of manifests and waits until they are gone; those that do not exist are fine.
     pub async fn delete(&self, manifests: &str) {
-        let arguments = ["delete", "--ignore-not-found", "--timeout=120s", "--filename=-"];
+        let arguments = [
+            "delete",
+            "--ignore-not-found",
+            "--timeout=120s",
+            "--filename=-",
+        ];
         self.run("kubectl", &arguments, manifests)
             .await
             .unwrap_or_else(|error| panic!("kubectl delete: {error}"));
@@ -179,9 +180,13 @@ impl Cluster {
     pub async fn stop(&self, component: Component) {
         let name = component.name();
         std::fs::write(self.state.join("stopped").join(name), "").expect("a writable state");
-        let id = std::fs::read_to_string(self.state.join("pids").join(name)).expect("it was started");
+        let id =
+            std::fs::read_to_string(self.state.join("pids").join(name)).expect("it was started");
         let status = Command::new("kill").args(["-KILL", &id]).status().await;
-        assert!(status.is_ok_and(|status| status.success()), "{name} does not run");
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "{name} does not run"
+        );
     }
 
     /// Lets a component that was stopped run again; it needs some seconds.
@@ -274,7 +279,13 @@ impl Namespace {
             &["get", "gateways,httproutes,grpcroutes", "--output=yaml"],
             &["describe", "pods"],
             &["get", "events", "--sort-by=.lastTimestamp"],
-            &["logs", "--all-containers", "--prefix", "--tail=100", "--selector=,"],
+            &[
+                "logs",
+                "--all-containers",
+                "--prefix",
+                "--tail=100",
+                "--selector=,",
+            ],
         ] {
             let output = std::process::Command::new(self.cluster.program("kubectl"))
                 .args(["--namespace", &self.name, "--request-timeout=10s"])

@@ -16,7 +16,10 @@ async fn every_node_is_ready() {
     assert!(!nodes.is_empty());
     for node in nodes {
         let conditions = node["status"]["conditions"].as_array().unwrap();
-        let ready = conditions.iter().find(|one| one["type"] == "Ready").unwrap();
+        let ready = conditions
+            .iter()
+            .find(|one| one["type"] == "Ready")
+            .unwrap();
         assert_eq!(ready["status"], "True", "{node}");
     }
 }
@@ -34,7 +37,9 @@ async fn pods_of_a_deployment_answer_at_the_address_of_their_service() {
     let address = service["spec"]["clusterIP"].as_str().unwrap();
     let url = format!("http://{address}:8080/hello");
     let body = eventually("an answer", PATIENCE, || async {
-        let answer = reqwest::get(&url).await.map_err(|error| error.to_string())?;
+        let answer = reqwest::get(&url)
+            .await
+            .map_err(|error| error.to_string())?;
         answer.text().await.map_err(|error| error.to_string())
     })
     .await;
