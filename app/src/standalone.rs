@@ -45,16 +45,13 @@ impl Standalone {
             ..connector_options(&settings.tunnel)?
         };
         let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
-<<<<<<< HEAD
         let edge = edge::open(
             &settings.edge,
             &settings.cloudflare,
             &settings.installation,
             folder.clone(),
+            folder.clone(),
         )?;
-=======
-        let edge = edge::open(settings, folder.clone(), folder.clone())?;
->>>>>>> certificates
         let reconciler = Arc::new(Reconciler::new(
             Ports {
                 cluster: folder.clone(),

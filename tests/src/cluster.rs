@@ -26,9 +26,13 @@ pub struct Cluster {
 /// A component of Kubernetes that a test can take away.
 #[derive(Debug, Clone, Copy)]
 pub enum Component {
+    /// Nobody can read or write anything while it is away.
     Apiserver,
+    /// No Deployment makes pods, no EndpointSlice changes while it is away.
     ControllerManager,
+    /// Pods run on unwatched while it is away.
     Kubelet,
+    /// No new pod gets a node while it is away.
     Scheduler,
 }
 
@@ -72,10 +76,15 @@ pub struct AuditUser {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AuditObject {
+    /// Empty for the core group.
     pub api_group: String,
+    /// In the plural, as in RBAC.
     pub resource: String,
+    /// `status`, `log`; empty for the object itself.
     pub subresource: String,
+    /// Empty for all namespaces and for objects that are in none.
     pub namespace: String,
+    /// Empty where many objects were meant.
     pub name: String,
 }
 
@@ -83,6 +92,7 @@ pub struct AuditObject {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct AuditStatus {
+    /// HTTP status.
     pub code: u16,
 }
 
@@ -231,6 +241,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// Its name, unlike that of any other test.
     pub fn name(&self) -> &str {
         &self.name
     }

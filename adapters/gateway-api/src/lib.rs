@@ -13,11 +13,8 @@ mod fields;
 mod metadata;
 mod object;
 mod secret;
-<<<<<<< HEAD
 pub mod status;
-=======
 mod tls;
->>>>>>> certificates
 mod types;
 
 pub use object::{Object, ReadError, read};
