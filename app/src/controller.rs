@@ -12,6 +12,8 @@ use adapter_kubernetes::{
 use adapter_table_stream::{Leader, ServerOptions, TableServer};
 use anyhow::Context;
 use config::{ControllerSettings, ENV_PREFIX};
+use domain::attachment::GatewayDefaults;
+use domain::edge::DnsPolicy;
 use domain::gateway::CONTROLLER_NAME;
 use domain::ports::{ClusterSource, Leadership};
 use domain::reconcile::{Ports, Reconciler};
@@ -46,6 +48,7 @@ impl Controller {
         let authority = kept_authority(settings, &client, &stop).await?;
         let statuses = Arc::new(Notify::new());
         let tables = serve_tables(settings, &client, &lease, &authority, &statuses, &stop).await?;
+        let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));
         let ports = Ports {
             cluster: cluster.clone(),
             statuses: Arc::new(Statuses::new(client.clone(), cluster.clone())),
@@ -60,10 +63,12 @@ impl Controller {
                 &settings.edge,
                 &settings.cloudflare,
                 &settings.installation,
-                Arc::new(SecretCredentials::new(client, cluster.clone())),
+                secrets.clone(),
+                secrets,
             )?,
         };
-        let reconciler = Arc::new(Reconciler::new(ports, CONTROLLER_NAME));
+        let reconciler = Reconciler::new(ports, CONTROLLER_NAME);
+        let reconciler = Arc::new(reconciler.with_defaults(defaults(settings)));
         let passes = Passes::new(
             reconciler,
             cluster.clone(),
@@ -179,6 +184,17 @@ fn workload_options(
         drain: settings.tunnel.grace_period.get(),
         changed: changed.clone(),
     })
+}
+
+/// What holds for Gateways whose parameters do not say otherwise.
+fn defaults(settings: &ControllerSettings) -> GatewayDefaults {
+    GatewayDefaults {
+        dns: match settings.defaults.dns.is_on() {
+            true => DnsPolicy::All,
+            false => DnsPolicy::Off,
+        },
+        upload_certificates: settings.defaults.upload_certificates.is_on(),
+    }
 }
 
 /// What proxies are told of the tunnel and the log: what the controller was told. The edge's roots are a file,

@@ -1,4 +1,4 @@
-//! Cloudflare credentials from Secrets, each read when it is asked for and kept nowhere.
+//! Cloudflare credentials and certificates from Secrets, each read when it is asked for and kept nowhere.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use domain::attachment::credentials_reference;
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
-use domain::ports::Credentials;
-use domain::secret::CloudflareCredentials;
+use domain::ports::{Certificates, Credentials};
+use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::snapshot::ClusterSnapshot;
 use domain::{AccountId, ObjectKey, ObjectRef};
 use kube::Client;
@@ -46,10 +46,7 @@ impl SecretCredentials {
         })
     }
 
-    async fn credentials(
-        &self,
-        reference: &ObjectRef,
-    ) -> Result<CloudflareCredentials, EdgeError> {
+    async fn credentials(&self, reference: &ObjectRef) -> Result<CloudflareCredentials, EdgeError> {
         let missing = || {
             unusable(format!(
                 "{reference} does not exist; make a Secret of that name with the keys \
@@ -82,7 +79,9 @@ impl SecretCredentials {
         };
         match adapter_gateway_api::read(object) {
             Ok(Object::Secret(secret)) => Ok(Some(secret)),
-            Ok(_) => Err(unread("the API server answered with another kind".to_owned())),
+            Ok(_) => Err(unread(
+                "the API server answered with another kind".to_owned(),
+            )),
             Err(error) => Err(unread(error.to_string())),
         }
     }
@@ -112,6 +111,25 @@ impl Credentials for SecretCredentials {
             }
         }
         Ok(all)
+    }
+}
+
+#[async_trait]
+impl Certificates for SecretCredentials {
+    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError> {
+        let reference = ObjectRef {
+            group: String::new(),
+            kind: "Secret".to_owned(),
+            key: secret.clone(),
+        };
+        let not_found = |problem: &str| {
+            EdgeError::new(EdgeErrorKind::NotFound, format!("{reference}: {problem}"))
+        };
+        let found = self.secret(&reference).await?;
+        let found = found.ok_or_else(|| not_found("it does not exist"))?;
+        found
+            .certificate_pair()
+            .map_err(|problem| not_found(&problem))
     }
 }
 

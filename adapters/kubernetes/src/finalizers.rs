@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use domain::ObjectKey;
 use domain::ports::{Hold, PortError};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
+use kube::api::{
+    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -71,14 +73,19 @@ impl Finalizers {
                 "finalizers": finalizers,
             }});
             let params = PatchParams::default();
-            match api.patch_metadata(&key.name, &params, &Patch::Merge(&patch)).await {
+            match api
+                .patch_metadata(&key.name, &params, &Patch::Merge(&patch))
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(error) if is_absent(&error) => return if_gone,
                 Err(error) if is_conflict(&error) => {}
                 Err(error) => return Err(port_error(&doing, &error)),
             }
         }
-        Err(PortError(format!("{doing}: others keep writing the object")))
+        Err(PortError(format!(
+            "{doing}: others keep writing the object"
+        )))
     }
 }
 

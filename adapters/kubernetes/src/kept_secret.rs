@@ -82,14 +82,23 @@ impl KeptSecret {
     /// # Errors
     /// [`KeptSecretErrorKind::Conflict`] where somebody else made or changed it since it was read.
     pub async fn write(&self, values: BTreeMap<String, Vec<u8>>) -> Result<(), KeptSecretError> {
-        let version = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let version = self
+            .version
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 resource_version: version.clone(),
                 ..ObjectMeta::default()
             },
-            data: Some(values.into_iter().map(|(key, value)| (key, ByteString(value))).collect()),
+            data: Some(
+                values
+                    .into_iter()
+                    .map(|(key, value)| (key, ByteString(value)))
+                    .collect(),
+            ),
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };

@@ -101,7 +101,9 @@ impl TokenReviews {
         };
         let answer = api.create(&PostParams::default(), &review).await;
         let answer = answer.map_err(|error| port_error("reviewing a proxy's token", &error))?;
-        Ok(answer.status.and_then(|status| account(&status, &self.audience)))
+        Ok(answer
+            .status
+            .and_then(|status| account(&status, &self.audience)))
     }
 
     /// The Gateway that the ServiceAccount was made for.
@@ -110,9 +112,10 @@ impl TokenReviews {
         account: &ObjectKey,
     ) -> Result<Option<ObjectKey>, PortError> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &account.namespace);
-        let found = api.get_opt(&account.name).await.map_err(|error| {
-            port_error(format!("reading ServiceAccount {account}"), &error)
-        })?;
+        let found = api
+            .get_opt(&account.name)
+            .await
+            .map_err(|error| port_error(format!("reading ServiceAccount {account}"), &error))?;
         Ok(found.and_then(|found| owner(&found, &account.namespace)))
     }
 }

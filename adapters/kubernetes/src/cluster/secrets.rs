@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use adapter_gateway_api::Object;
 use domain::ObjectRef;
 use domain::snapshot::{Reading, SecretFacts};
 use serde_json::Value;
@@ -118,15 +119,27 @@ fn collection(reference: &ObjectRef) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// What is kept of one.
+/// What is kept of one: never a value.
 fn seen(object: &Value) -> (Reading<SecretFacts>, String) {
-    let maps = ["data", "binaryData"].map(|field| object[field].as_object());
-    let keys = maps.into_iter().flatten().flat_map(|map| map.keys().cloned());
-    let facts = SecretFacts {
-        keys: keys.collect(),
-    };
     let version = object["metadata"]["resourceVersion"].as_str().unwrap_or("");
+    let facts = match adapter_gateway_api::read(object.clone()) {
+        Ok(Object::Secret(secret)) => secret.facts(),
+        // A ConfigMap, or a Secret whose values are no base64, which the API server would not have taken.
+        _ => SecretFacts {
+            keys: keys(object),
+            ..SecretFacts::default()
+        },
+    };
     (Reading::Known(facts), version.to_owned())
+}
+
+fn keys(object: &Value) -> Vec<String> {
+    let maps = ["data", "binaryData"].map(|field| object[field].as_object());
+    let keys = maps
+        .into_iter()
+        .flatten()
+        .flat_map(|map| map.keys().cloned());
+    keys.collect()
 }
 
 impl Cluster {

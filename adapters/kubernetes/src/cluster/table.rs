@@ -128,7 +128,12 @@ impl Table {
     fn replace(&mut self, objects: Vec<Value>) -> bool {
         let mut changed = !matches!(self.state, State::Known);
         self.state = State::Known;
-        let mut gone: Vec<_> = self.objects.keys().chain(self.malformed.keys()).cloned().collect();
+        let mut gone: Vec<_> = self
+            .objects
+            .keys()
+            .chain(self.malformed.keys())
+            .cloned()
+            .collect();
         gone.sort();
         for object in objects {
             if let Ok(at) = gone.binary_search(&key(&object)) {

@@ -189,7 +189,9 @@ impl Lease {
         loop {
             match events.next().await {
                 Some(Ok(WatchEvent::Bookmark(_))) => {}
-                Some(Ok(WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_))) => {
+                Some(Ok(
+                    WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_),
+                )) => {
                     return;
                 }
                 Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => return sleep(pause / 4).await,
@@ -211,7 +213,10 @@ impl Lease {
     async fn lead(&self, mut lease: Object, mut renewed: Instant) {
         let term = record::term(&lease);
         tracing::info!(term, "this instance leads");
-        self.note(Some((term, renewed + self.options.trusted())), Some(self.options.holder()));
+        self.note(
+            Some((term, renewed + self.options.trusted())),
+            Some(self.options.holder()),
+        );
         loop {
             let until = renewed + self.options.trusted();
             tokio::select! {

@@ -124,7 +124,8 @@ fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
             false => "True",
         };
         let is_good = truth == good;
-        let is_news = !was.is_empty() || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
+        let is_news =
+            !was.is_empty() || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
         if truth == was || truth == "Unknown" || !is_news {
             continue;
         }
@@ -166,17 +167,33 @@ mod tests {
     fn a_condition_is_told_of_when_it_flips() {
         let nothing = Value::Null;
         for (earlier, now, told) in [
-            (&nothing, status("Accepted", "True"), Some(("Accepted=True: so it is", true))),
-            (&status("Accepted", "True"), status("Accepted", "True"), None),
+            (
+                &nothing,
+                status("Accepted", "True"),
+                Some(("Accepted=True: so it is", true)),
+            ),
+            (
+                &status("Accepted", "True"),
+                status("Accepted", "True"),
+                None,
+            ),
             (
                 &status("Accepted", "True"),
                 status("Accepted", "False"),
                 Some(("Accepted=False: so it is", false)),
             ),
             (&nothing, status("Conflicted", "False"), None),
-            (&nothing, status("Conflicted", "True"), Some(("Conflicted=True: so it is", false))),
+            (
+                &nothing,
+                status("Conflicted", "True"),
+                Some(("Conflicted=True: so it is", false)),
+            ),
             (&nothing, status("ResolvedRefs", "True"), None),
-            (&status("Programmed", "True"), status("Programmed", "Unknown"), None),
+            (
+                &status("Programmed", "True"),
+                status("Programmed", "Unknown"),
+                None,
+            ),
         ] {
             let flips = flips(earlier, &now);
             let flips: Vec<_> = flips.iter().map(|f| (f.note.as_str(), f.is_good)).collect();

@@ -21,16 +21,19 @@ pub(super) fn parents(earlier: &Value, ours: &Value) -> Option<Value> {
             continue;
         }
         // One that is not among ours any more is stale.
-        let at = left.iter().position(|own| own["parentRef"] == entry["parentRef"]);
+        let at = left
+            .iter()
+            .position(|own| own["parentRef"] == entry["parentRef"]);
         if let Some(at) = at {
             merged.push(left.remove(at).clone());
         }
     }
     merged.extend(left.into_iter().cloned());
     let differs = merged.len() != there.len()
-        || merged.iter().zip(there).any(|(new, old)| {
-            new["controllerName"] == CONTROLLER_NAME && part_differs(new, old)
-        });
+        || merged
+            .iter()
+            .zip(there)
+            .any(|(new, old)| new["controllerName"] == CONTROLLER_NAME && part_differs(new, old));
     differs.then(|| json!({ "parents": merged }))
 }
 

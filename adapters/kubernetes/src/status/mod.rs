@@ -86,7 +86,8 @@ impl Statuses {
             };
             match self.put(&about, &present, next).await {
                 Ok(after) => {
-                    self.events.of_flips(&about, &present.uid, &earlier, &after.status());
+                    self.events
+                        .of_flips(&about, &present.uid, &earlier, &after.status());
                     self.remember(about, present, after);
                     return Ok(());
                 }
@@ -144,7 +145,8 @@ impl Statuses {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
             };
-            api.patch_status(name, &params, &Patch::Merge(&patch)).await?
+            api.patch_status(name, &params, &Patch::Merge(&patch))
+                .await?
         } else {
             let object = json!({
                 "apiVersion": API_VERSION,
@@ -153,7 +155,8 @@ impl Statuses {
                 "status": status,
             });
             let params = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch_status(name, &params, &Patch::Apply(&object)).await?
+            api.patch_status(name, &params, &Patch::Apply(&object))
+                .await?
         };
         Ok(written_of(&written))
     }
@@ -188,7 +191,9 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     match update {
         StatusUpdate::Route { .. } => merge::parents(earlier, &ours),
         StatusUpdate::Class { .. } => {
-            let features = SUPPORTED_FEATURES.iter().map(|name| json!({ "name": name }));
+            let features = SUPPORTED_FEATURES
+                .iter()
+                .map(|name| json!({ "name": name }));
             ours["supportedFeatures"] = features.collect();
             merge::differs(&ours, earlier).then_some(ours)
         }
@@ -224,7 +229,10 @@ fn failed(about: &Subject, error: &kube::Error) -> PortError {
 impl StatusSink for Statuses {
     /// One failure does not stop the others.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
-        let writes: Vec<_> = updates.iter().map(|update| self.write_one(update)).collect();
+        let writes: Vec<_> = updates
+            .iter()
+            .map(|update| self.write_one(update))
+            .collect();
         let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let written: Vec<_> = writes.collect().await;
         let failures: Vec<String> = written
