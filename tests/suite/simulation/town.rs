@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use domain::gateway::{
     AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind, Endpoint,
-    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener, ParentRef,
-    PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service, ServicePort,
+    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener,
+    ParentRef, PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service, ServicePort,
 };
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::{Hostname, ObjectKey, ObjectRef, Timestamp};
