@@ -86,16 +86,7 @@ impl Reconciler {
                 self.serve(&view, intent, resync, &mut done).await;
             }
         }
-        let outdated = self.state().outdated_proxies(&view);
-        for (gateway, status) in outdated {
-            if self.ports.leadership.term() != Some(term) {
-                done.settled = false;
-                return done;
-            }
-            let runs = self.run_proxy(&view, &gateway, &status, false, &mut done);
-            let runs = runs.await;
-            self.with(&gateway, |at_edge| at_edge.settled = runs);
-        }
+        self.reshape_proxies(term, &view, &tried, &mut done).await;
         for gateway in self.to_remove(&view) {
             if self.ports.leadership.term() != Some(term) {
                 done.settled = false;
@@ -107,6 +98,26 @@ impl Reconciler {
             self.sweep(term, &view, &mut done).await;
         }
         done
+    }
+
+    /// Makes proxies run as they should now where that is all that changed, or where an earlier call left
+    /// something to do. The edge is not asked, but for the token.
+    async fn reshape_proxies(
+        &self,
+        term: u64,
+        view: &View,
+        tried: &BTreeSet<ObjectKey>,
+        done: &mut EdgePassReport,
+    ) {
+        let outdated = self.state().outdated_proxies(view).into_iter();
+        for (gateway, status) in outdated.filter(|(gateway, _)| !tried.contains(gateway)) {
+            if self.ports.leadership.term() != Some(term) {
+                done.settled = false;
+                return;
+            }
+            let runs = self.run_proxy(view, &gateway, &status, false, done).await;
+            self.with(&gateway, |at_edge| at_edge.settled = runs);
+        }
     }
 
     /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each

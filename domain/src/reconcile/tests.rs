@@ -396,6 +396,19 @@ async fn a_proxy_is_made_to_run_anew_when_only_its_shape_changes() {
     );
 }
 
+#[tokio::test]
+async fn a_proxy_that_is_unfinished_is_seen_to_again_without_asking_the_edge() {
+    let bench = bench(quickstart());
+    bench.workloads.leave_unfinished(true);
+    let done = bench.pass().await;
+    assert!(!done.settled && done.problems.is_empty(), "{done:?}");
+    let stated = bench.edge.stated().len();
+    bench.workloads.leave_unfinished(false);
+    assert!(bench.pass().await.settled);
+    assert_eq!(bench.workloads.ensured(), 2);
+    assert_eq!(bench.edge.stated().len(), stated);
+}
+
 #[test]
 fn passes_can_be_spawned() {
     fn is_send<T: Send>(_: T) {}

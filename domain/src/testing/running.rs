@@ -20,6 +20,7 @@ struct Proxies {
     running: BTreeMap<ObjectKey, (TunnelId, ConnectorToken)>,
     specs: BTreeMap<ObjectKey, WorkloadSpec>,
     ensured: usize,
+    unfinished: bool,
     refusal: Option<PortError>,
 }
 
@@ -27,6 +28,11 @@ impl FakeWorkloads {
     /// Fails every later call with this error, or no longer.
     pub fn fail(&self, refusal: Option<PortError>) {
         self.0.lock().expect("lock").refusal = refusal;
+    }
+
+    /// Leaves something to do in every later call, or no longer.
+    pub fn leave_unfinished(&self, unfinished: bool) {
+        self.0.lock().expect("lock").unfinished = unfinished;
     }
 
     /// Tunnel and token of a proxy that runs.
@@ -74,7 +80,10 @@ impl Workloads for FakeWorkloads {
         proxies.specs.insert(gateway.clone(), spec.clone());
         let proxy = (tunnel, token.clone());
         proxies.running.insert(gateway.clone(), proxy);
-        Ok(ready())
+        Ok(WorkloadStatus {
+            unfinished: proxies.unfinished,
+            ..ready()
+        })
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
