@@ -222,11 +222,11 @@ impl Cluster {
             .wait_with_output()
             .await
             .map_err(|error| error.to_string())?;
-        printed(output)
+        printed(&output)
     }
 }
 
-fn printed(output: Output) -> Result<String, String> {
+fn printed(output: &Output) -> Result<String, String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

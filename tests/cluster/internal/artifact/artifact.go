@@ -28,7 +28,7 @@ type Artifact struct {
 var (
 	Kube        = Artifact{Name: "kube", Module: "tests/cluster/kube", Package: ".", LinkerFlags: kubernetesVersion()}
 	CoreDNS     = Artifact{Name: "coredns", Module: "tests/cluster/coredns", Package: "."}
-	Helm        = Artifact{Name: "helm", Module: "tests/cluster/helm", Package: "helm.sh/helm/v3/cmd/helm"}
+	Helm        = Artifact{Name: "helm", Module: "tests/cluster/helm", Package: "helm.sh/helm/v3/cmd/helm", LinkerFlags: helmVersion()}
 	Pause       = Artifact{Name: "pause", Module: "tests/cluster", Package: "./pause"}
 	Conformance = Artifact{Name: "conformance.test", Module: "tests/conformance", Package: ".", Test: true}
 	EchoBasic   = Artifact{Name: "echo-basic", Module: "tests/conformance", Package: "sigs.k8s.io/gateway-api/conformance/echo-basic"}

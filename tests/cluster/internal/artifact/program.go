@@ -30,6 +30,17 @@ func kubernetesVersion() []string {
 	return flags
 }
 
+// helmVersion lists the settings without which helm believes in a Kubernetes of long ago when it renders a chart.
+func helmVersion() []string {
+	var flags []string
+	minor := strings.Split(Version, ".")[1]
+	for _, name := range []string{"chartutil", "lint/rules"} {
+		name = "helm.sh/helm/v3/pkg/" + name
+		flags = append(flags, "-X="+name+".k8sVersionMajor=1", "-X="+name+".k8sVersionMinor="+minor)
+	}
+	return flags
+}
+
 // Path of the built program in the cache.
 func (a Artifact) Path() (string, error) {
 	cache, err := Cache()
