@@ -37,7 +37,8 @@ pub trait ClusterSource: Send + Sync {
 #[async_trait]
 pub trait StatusSink: Send + Sync {
     /// Writes each status that differs from what is there; keeps other controllers' entries and the
-    /// transition time of conditions that did not flip. Objects that are gone are passed over.
+    /// transition time of conditions that did not flip. Objects that are gone are passed over. A call may
+    /// carry some of the statuses only: on an object in the cluster that it leaves out nothing changes.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError>;
 }
 

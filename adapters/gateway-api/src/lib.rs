@@ -13,6 +13,7 @@ mod fields;
 mod metadata;
 mod object;
 mod secret;
+pub mod status;
 mod types;
 
 pub use object::{Object, ReadError, read};

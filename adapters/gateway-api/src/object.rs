@@ -75,6 +75,23 @@ impl Object {
     }
 }
 
+impl Object {
+    /// Whether both say the same, as far as they are read.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::GatewayClass(one), Self::GatewayClass(other)) => one == other,
+            (Self::Gateway(one), Self::Gateway(other)) => one == other,
+            (Self::Route(one), Self::Route(other)) => one == other,
+            (Self::ReferenceGrant(one), Self::ReferenceGrant(other)) => one == other,
+            (Self::Service(one), Self::Service(other)) => one == other,
+            (Self::EndpointSlice(one), Self::EndpointSlice(other)) => one == other,
+            (Self::Namespace(one), Self::Namespace(other)) => one == other,
+            (Self::Secret(one), Self::Secret(other)) => one.is_same(other),
+            _ => false,
+        }
+    }
+}
+
 /// API group of EndpointSlice.
 pub(crate) const DISCOVERY_GROUP: &str = "discovery.k8s.io";
 

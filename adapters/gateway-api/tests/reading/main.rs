@@ -1,5 +1,6 @@
 //! Manifests in, domain values and defects out.
 
+mod drift;
 mod gateways;
 mod objects;
 mod routes;

@@ -1,6 +1,5 @@
 //! Statuses in the state folder: written by the sink, shown to people.
 
-mod json;
 mod show;
 mod sink;
 

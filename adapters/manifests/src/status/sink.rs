@@ -6,13 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use domain::ObjectKey;
-use domain::gateway::{GATEWAY_GROUP, RouteKind};
+use adapter_gateway_api::status;
+use domain::gateway::GATEWAY_GROUP;
 use domain::ports::PortError;
 use domain::status::StatusUpdate;
+use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
-use super::{KINDS, json as shape};
+use super::KINDS;
 use crate::store;
 
 /// The state folder, as far as it holds statuses.
@@ -31,16 +32,20 @@ impl StatusFolder {
         }
     }
 
-    /// Writes what differs from what is there, and removes the files of objects that are not among the
-    /// updates. One failure does not stop the others.
-    pub(crate) fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+    /// Writes what differs from what is there, and removes the files of objects that are neither among the
+    /// updates nor present. One failure does not stop the others.
+    pub(crate) fn write(
+        &self,
+        updates: &[StatusUpdate],
+        present: &BTreeSet<ObjectRef>,
+    ) -> Result<(), PortError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = jiff::Timestamp::now();
         let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
         let mut failures = Vec::new();
-        let mut reported = BTreeSet::new();
+        let mut reported = self.left_out(updates, present);
         for update in updates.iter().filter(|update| !is_empty(update)) {
-            let Some(path) = path(&self.state, update) else {
+            let Some(path) = path_of(&self.state, update) else {
                 failures.push(format!("{} is no name of a file", describe(update)));
                 continue;
             };
@@ -58,6 +63,26 @@ impl StatusFolder {
             true => Ok(()),
             false => Err(PortError(format!("statuses: {}", failures.join("; ")))),
         }
+    }
+}
+
+impl StatusFolder {
+    /// Where the statuses of present objects are that no update is about: nothing changes there.
+    fn left_out(
+        &self,
+        updates: &[StatusUpdate],
+        present: &BTreeSet<ObjectRef>,
+    ) -> BTreeSet<PathBuf> {
+        let about: BTreeSet<_> = updates.iter().map(status::subject).collect();
+        let ours = present
+            .iter()
+            .filter(|object| object.group == GATEWAY_GROUP);
+        ours.filter_map(|object| {
+            let (_, kind) = KINDS.into_iter().find(|(_, kind)| *kind == object.kind)?;
+            let is_left_out = !about.contains(&(kind, object.key.clone()));
+            is_left_out.then(|| path(&self.state, kind, &object.key))?
+        })
+        .collect()
     }
 }
 
@@ -80,7 +105,7 @@ fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
 }
 
 fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
-    let (kind, key) = identity(update);
+    let (kind, key) = status::subject(update);
     let metadata = match key.namespace.is_empty() {
         true => json!({ "name": key.name }),
         false => json!({ "namespace": key.namespace, "name": key.name }),
@@ -89,21 +114,12 @@ fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
         "apiVersion": format!("{GATEWAY_GROUP}/v1"),
         "kind": kind,
         "metadata": metadata,
-        "status": shape::status(update, earlier, now),
+        "status": status::status(update, earlier, now),
     })
 }
 
-/// Kind and key; the key of a class has no namespace.
-fn identity(update: &StatusUpdate) -> (&'static str, ObjectKey) {
-    match update {
-        StatusUpdate::Class { name, .. } => ("GatewayClass", ObjectKey::new("", name)),
-        StatusUpdate::Gateway { key, .. } => ("Gateway", key.clone()),
-        StatusUpdate::Route { kind, key, .. } => (RouteKind::as_str(*kind), key.clone()),
-    }
-}
-
 fn describe(update: &StatusUpdate) -> String {
-    let (kind, key) = identity(update);
+    let (kind, key) = status::subject(update);
     format!("{kind} {:?}", key.to_string())
 }
 
@@ -113,11 +129,15 @@ fn is_empty(update: &StatusUpdate) -> bool {
 }
 
 /// Where the status goes; `None` for a name that is not one plain component of a path.
-fn path(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
-    let (kind, key) = identity(update);
+fn path_of(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
+    let (kind, key) = status::subject(update);
+    path(state, kind, &key)
+}
+
+fn path(state: &Path, kind: &str, key: &ObjectKey) -> Option<PathBuf> {
     let (folder, _) = KINDS.into_iter().find(|(_, known)| *known == kind)?;
     let mut path = state.join(folder);
-    if !matches!(update, StatusUpdate::Class { .. }) {
+    if !key.namespace.is_empty() {
         path.push(Some(&key.namespace).filter(|name| store::is_object_name(name))?);
     }
     let name = Some(&key.name).filter(|name| store::is_object_name(name))?;

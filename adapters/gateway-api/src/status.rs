@@ -1,12 +1,23 @@
 //! Statuses in the Gateway API's own JSON.
 
+use domain::ObjectKey;
 use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP, ParentRef, RouteKind};
 use domain::status::{Condition, GatewayStatus, ListenerStatus, RouteParentStatus, StatusUpdate};
 use serde_json::{Map, Value, json};
 
-/// `status` of an update. Conditions that did not flip keep their `lastTransitionTime` of `earlier`, the
+/// Kind and key of the object that an update is about, of group [`GATEWAY_GROUP`]; the key of a class has no
+/// namespace.
+pub fn subject(update: &StatusUpdate) -> (&'static str, ObjectKey) {
+    match update {
+        StatusUpdate::Class { name, .. } => ("GatewayClass", ObjectKey::new("", name)),
+        StatusUpdate::Gateway { key, .. } => ("Gateway", key.clone()),
+        StatusUpdate::Route { kind, key, .. } => (kind.as_str(), key.clone()),
+    }
+}
+
+/// `status` of an update; of a route, our entries alone. Conditions that did not flip keep their `lastTransitionTime` of `earlier`, the
 /// same object's status as it was written before (null where there is none); others get `now`.
-pub(super) fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
+pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
     match update {
         StatusUpdate::Class { conditions, .. } => {
             json!({ "conditions": conditions_of(conditions, earlier, now) })
@@ -50,7 +61,9 @@ fn route_kind(kind: RouteKind) -> Value {
 
 fn parent(status: &RouteParentStatus, route: &Value, now: &str) -> Value {
     let reference = parent_ref(&status.parent);
-    let earlier = find(&route["parents"], |entry| entry["parentRef"] == reference);
+    let earlier = find(&route["parents"], |entry| {
+        entry["controllerName"] == CONTROLLER_NAME && entry["parentRef"] == reference
+    });
     json!({
         "parentRef": reference,
         "controllerName": CONTROLLER_NAME,

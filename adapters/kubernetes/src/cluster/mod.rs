@@ -1,0 +1,237 @@
+//! The cluster as one complete view, kept by watches.
+//!
+//! - `kind`: what is watched; `watch`: one watch, in JSON; `table`: its objects as domain values;
+//! - `secrets`: Secrets and ConfigMaps, each by its name;
+//! - `view`: from the tables to a snapshot.
+
+mod kind;
+mod secrets;
+mod table;
+mod view;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ports::ClusterSource;
+use domain::snapshot::ClusterSnapshot;
+use domain::{ObjectKey, ObjectRef};
+use kube::Client;
+use tokio::sync::Notify;
+use tokio::sync::watch::Sender;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use kind::Kind;
+use secrets::Secrets;
+use table::Table;
+pub(crate) use table::Written;
+use view::Stale;
+use watch::{News, Watch};
+
+/// How patient the watches are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchTimes {
+    /// Changes within this time make one view.
+    pub debounce: Duration,
+    /// A kind is unknown once reading it has failed for so long; until then its last view stands.
+    pub unknown_after: Duration,
+    /// Pause after the first failure; each further one doubles it.
+    pub first_pause: Duration,
+    /// Longest pause after a failure.
+    pub longest_pause: Duration,
+    /// How often to look for a kind that does not exist here.
+    pub look_again: Duration,
+}
+
+impl Default for WatchTimes {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::from_millis(50),
+            unknown_after: Duration::from_secs(10),
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(5),
+            look_again: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A Kubernetes cluster.
+///
+/// Each kind is listed and watched over all namespaces; Secrets and ConfigMaps are read by name only, those that
+/// are [followed](ClusterSource::follow), and of them only the names of their keys are kept. The first view comes
+/// once every kind was listed, is absent, or cannot be read.
+pub struct Cluster {
+    /// For the tasks of what is followed later on.
+    me: Weak<Self>,
+    client: Client,
+    times: WatchTimes,
+    stop: CancellationToken,
+    inner: Mutex<Inner>,
+    /// Something is stale.
+    news: Notify,
+    /// The present view and its number; none before the first one, which has number 1.
+    view: Sender<(u64, Option<Arc<ClusterSnapshot>>)>,
+    /// Number of the view that was last given away.
+    seen: AtomicU64,
+}
+
+struct Inner {
+    tables: BTreeMap<Kind, Table>,
+    secrets: Secrets,
+    stale: Stale,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Watches the cluster until `stop`. Must be called within a tokio runtime.
+    pub fn start(client: Client, stop: CancellationToken) -> Arc<Self> {
+        Self::start_with(client, WatchTimes::default(), stop)
+    }
+
+    /// As [`start`](Self::start), with other times.
+    pub fn start_with(client: Client, times: WatchTimes, stop: CancellationToken) -> Arc<Self> {
+        let tables = Kind::ALL.map(|kind| (kind, Table::new(kind)));
+        let cluster = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            client,
+            times,
+            stop,
+            inner: Mutex::new(Inner {
+                tables: tables.into(),
+                secrets: Secrets::default(),
+                stale: Stale::all(),
+            }),
+            news: Notify::new(),
+            view: Sender::new((0, None)),
+            seen: AtomicU64::new(0),
+        });
+        for kind in Kind::ALL {
+            let watch = cluster.watch_of(kind);
+            let taker = cluster.clone();
+            cluster.spawn(watch.run(move |news| taker.take(kind, news)));
+        }
+        cluster.spawn(cluster.clone().publish_all());
+        cluster
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    fn watch_of(&self, kind: Kind) -> Watch {
+        Watch {
+            client: self.client.clone(),
+            endpoints: kind.endpoints().collect(),
+            kind: kind.as_str(),
+            field_selector: None,
+            times: self.times,
+        }
+    }
+
+    fn take(&self, kind: Kind, news: News) {
+        let mut inner = self.lock();
+        let Some(table) = inner.tables.get_mut(&kind) else {
+            return;
+        };
+        if table.take(news) {
+            inner.stale.add(kind);
+            drop(inner);
+            self.news.notify_one();
+        }
+    }
+
+    /// Makes a view of what changed, and then of what changed in the meantime.
+    async fn publish_all(self: Arc<Self>) {
+        loop {
+            self.news.notified().await;
+            sleep(self.times.debounce).await;
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let mut inner = self.lock();
+        if !inner.tables.values().all(Table::is_listed) {
+            return;
+        }
+        let earlier = self.view.borrow().1.clone().unwrap_or_default();
+        let stale = std::mem::take(&mut inner.stale);
+        let next = view::renewed(&earlier, &stale, &inner.tables, &inner.secrets);
+        drop(inner);
+        self.view.send_modify(|(number, shown)| {
+            *number += 1;
+            *shown = Some(Arc::new(next));
+        });
+    }
+
+    /// The present view, without counting it as given away. Empty of knowledge before the first one.
+    pub(crate) fn present(&self) -> Option<Arc<ClusterSnapshot>> {
+        self.view.borrow().1.clone()
+    }
+
+    /// An object as it was last seen, for writing its status.
+    pub(crate) fn written(&self, kind: &str, key: &ObjectKey) -> Option<Written> {
+        let inner = self.lock();
+        let mut tables = inner.tables.iter();
+        let (_, table) = tables.find(|(known, _)| known.as_str() == kind)?;
+        table.written(key).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ClusterSource for Cluster {
+    async fn snapshot(&self) -> Arc<ClusterSnapshot> {
+        let mut views = self.view.subscribe();
+        loop {
+            {
+                let view = views.borrow_and_update();
+                if let Some(snapshot) = &view.1 {
+                    self.seen.fetch_max(view.0, Ordering::SeqCst);
+                    return snapshot.clone();
+                }
+            }
+            if views.changed().await.is_err() {
+                // The sender lives as long as `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn changed(&self) {
+        let mut views = self.view.subscribe();
+        let newer = views.wait_for(|(number, _)| *number > self.seen.load(Ordering::SeqCst));
+        // The sender lives as long as `self`.
+        let _ = newer.await.map(|_| ());
+    }
+
+    fn follow(&self, refs: BTreeSet<ObjectRef>) {
+        let mut inner = self.lock();
+        let Inner { secrets, stale, .. } = &mut *inner;
+        let (new, changed) = secrets.follow(refs, &self.stop);
+        stale.secrets |= changed;
+        drop(inner);
+        if changed {
+            self.news.notify_one();
+        }
+        for (reference, stop) in new {
+            self.follow_one(reference, stop);
+        }
+    }
+}

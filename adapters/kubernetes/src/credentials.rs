@@ -1,0 +1,136 @@
+//! Cloudflare credentials from Secrets, each read when it is asked for and kept nowhere.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use adapter_gateway_api::{Object, Secret};
+use async_trait::async_trait;
+use domain::attachment::credentials_reference;
+use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
+use domain::ports::Credentials;
+use domain::secret::CloudflareCredentials;
+use domain::snapshot::ClusterSnapshot;
+use domain::{AccountId, ObjectKey, ObjectRef};
+use kube::Client;
+use kube::core::Request;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::failure::{is_absent, told};
+use crate::object_name::is_possible;
+
+/// Credentials of Gateways, by the references of their GatewayClasses and parameters.
+pub struct SecretCredentials {
+    client: Client,
+    cluster: Arc<Cluster>,
+}
+
+impl std::fmt::Debug for SecretCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretCredentials").finish_non_exhaustive()
+    }
+}
+
+impl SecretCredentials {
+    /// References come from what the cluster shows, Secrets through the client.
+    pub fn new(client: Client, cluster: Arc<Cluster>) -> Self {
+        Self { client, cluster }
+    }
+
+    fn present(&self) -> Result<Arc<ClusterSnapshot>, EdgeError> {
+        self.cluster.present().ok_or_else(|| {
+            let message = "the cluster was not read yet";
+            EdgeError::new(EdgeErrorKind::Unavailable, message.to_owned())
+        })
+    }
+
+    async fn credentials(&self, reference: &ObjectRef) -> Result<CloudflareCredentials, EdgeError> {
+        let missing = || {
+            unusable(format!(
+                "{reference} does not exist; make a Secret of that name with the keys \
+                 {API_TOKEN_KEY} and {ACCOUNT_ID_KEY}"
+            ))
+        };
+        if !is_possible(&reference.key) {
+            return Err(missing());
+        }
+        let secret = self.secret(reference).await?.ok_or_else(missing)?;
+        Ok(CloudflareCredentials {
+            account: AccountId::new(text(&secret, ACCOUNT_ID_KEY)?.expose_secret()),
+            token: text(&secret, API_TOKEN_KEY)?,
+        })
+    }
+
+    async fn secret(&self, reference: &ObjectRef) -> Result<Option<Secret>, EdgeError> {
+        let ObjectKey { namespace, name } = &reference.key;
+        let path = format!("/api/v1/namespaces/{namespace}/secrets");
+        let unread = |why: String| {
+            let message = format!("{reference} could not be read: {why}");
+            EdgeError::new(EdgeErrorKind::Unavailable, message)
+        };
+        let request = Request::new(path).get(name, &kube::api::GetParams::default());
+        let request = request.map_err(|error| unread(error.to_string()))?;
+        let object = match self.client.request::<Value>(request).await {
+            Ok(object) => object,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(unread(told(&error))),
+        };
+        match adapter_gateway_api::read(object) {
+            Ok(Object::Secret(secret)) => Ok(Some(secret)),
+            Ok(_) => Err(unread(
+                "the API server answered with another kind".to_owned(),
+            )),
+            Err(error) => Err(unread(error.to_string())),
+        }
+    }
+}
+
+#[async_trait]
+impl Credentials for SecretCredentials {
+    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
+        let reference = credentials_reference(&*self.present()?, gateway)
+            .map_err(|defect| unusable(format!("Gateway {gateway}: {defect}")))?;
+        self.credentials(&reference).await
+    }
+
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
+        let snapshot = self.present()?;
+        let ours = snapshot.classes.items().iter();
+        let ours = ours.filter(|class| class.controller == CONTROLLER_NAME);
+        let references: BTreeSet<&ObjectRef> =
+            ours.filter_map(|class| class.parameters.as_ref()).collect();
+        let mut all: Vec<CloudflareCredentials> = Vec::new();
+        for reference in references {
+            let found = self.credentials(reference).await?;
+            if !all.iter().any(|known| is_same(known, &found)) {
+                all.push(found);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The text under a key, without the line end that tools put behind it.
+fn text(secret: &Secret, key: &str) -> Result<SecretString, EdgeError> {
+    let problem = |problem: &str| unusable(format!("Secret {}: {problem}", secret.key));
+    let bytes = secret
+        .value(key)
+        .ok_or_else(|| problem(&format!("it has no key {key}; add it")))?;
+    let text = std::str::from_utf8(bytes.expose_secret())
+        .map_err(|_| problem(&format!("the value of key {key} is no text; write it anew")))?
+        .trim();
+    if text.is_empty() {
+        return Err(problem(&format!("key {key} is empty; write its value")));
+    }
+    Ok(SecretString::from(text))
+}
+
+fn is_same(one: &CloudflareCredentials, other: &CloudflareCredentials) -> bool {
+    one.account == other.account && one.token.expose_secret() == other.token.expose_secret()
+}
+
+fn unusable(message: String) -> EdgeError {
+    EdgeError::new(EdgeErrorKind::Credentials, message)
+}

@@ -1,0 +1,134 @@
+//! A Secret that the controller keeps for itself, e.g. its certificate authority.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, ResourceExt};
+
+use crate::FIELD_MANAGER;
+use crate::failure::{is_answered, is_conflict, told};
+
+/// Why a kept Secret was not read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Secret {secret}: {message}")]
+pub struct KeptSecretError {
+    /// What it means.
+    pub kind: KeptSecretErrorKind,
+    /// Namespace and name.
+    pub secret: String,
+    /// What failed. Holds no value.
+    pub message: String,
+}
+
+/// What a [`KeptSecretError`] means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeptSecretErrorKind {
+    /// Somebody else wrote it since it was read. Read it again.
+    Conflict,
+    /// The API server refuses, e.g. for lack of permission.
+    Refused,
+    /// The API server does not answer.
+    Unavailable,
+}
+
+/// One Secret by its name. What is written replaces what was last read, and nothing else.
+pub struct KeptSecret {
+    api: Api<Secret>,
+    secret: String,
+    name: String,
+    /// `metadata.resourceVersion` as last read or written; `None` where there was no Secret.
+    version: Mutex<Option<String>>,
+}
+
+impl std::fmt::Debug for KeptSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptSecret")
+            .field("secret", &self.secret)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeptSecret {
+    /// Of this namespace and name. No call is made.
+    pub fn new(client: Client, namespace: impl AsRef<str>, name: impl Into<String>) -> Self {
+        let (namespace, name) = (namespace.as_ref(), name.into());
+        Self {
+            api: Api::namespaced(client, namespace),
+            secret: format!("{namespace}/{name}"),
+            name,
+            version: Mutex::new(None),
+        }
+    }
+
+    /// Its values by their keys; `None` where there is none.
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
+    pub async fn read(&self) -> Result<Option<BTreeMap<String, Vec<u8>>>, KeptSecretError> {
+        let found = self.api.get_opt(&self.name).await;
+        let found = found.map_err(|error| self.error(&error))?;
+        self.note(found.as_ref());
+        Ok(found.map(|secret| {
+            let data = secret.data.unwrap_or_default().into_iter();
+            data.map(|(key, value)| (key, value.0)).collect()
+        }))
+    }
+
+    /// Makes it, or replaces all of what was last read.
+    ///
+    /// # Errors
+    /// [`KeptSecretErrorKind::Conflict`] where somebody else made or changed it since it was read.
+    pub async fn write(&self, values: BTreeMap<String, Vec<u8>>) -> Result<(), KeptSecretError> {
+        let version = self
+            .version
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                resource_version: version.clone(),
+                ..ObjectMeta::default()
+            },
+            data: Some(
+                values
+                    .into_iter()
+                    .map(|(key, value)| (key, ByteString(value)))
+                    .collect(),
+            ),
+            type_: Some("Opaque".to_owned()),
+            ..Secret::default()
+        };
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let written = match version {
+            None => self.api.create(&params, &secret).await,
+            Some(_) => self.api.replace(&self.name, &params, &secret).await,
+        };
+        let written = written.map_err(|error| self.error(&error))?;
+        self.note(Some(&written));
+        Ok(())
+    }
+
+    fn note(&self, secret: Option<&Secret>) {
+        let version = secret.and_then(ResourceExt::resource_version);
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+    }
+
+    fn error(&self, error: &kube::Error) -> KeptSecretError {
+        KeptSecretError {
+            kind: match error {
+                error if is_conflict(error) => KeptSecretErrorKind::Conflict,
+                error if is_answered(error) => KeptSecretErrorKind::Refused,
+                _ => KeptSecretErrorKind::Unavailable,
+            },
+            secret: self.secret.clone(),
+            message: told(error),
+        }
+    }
+}

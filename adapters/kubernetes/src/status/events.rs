@@ -1,0 +1,210 @@
+//! Events (`events.k8s.io/v1`) for conditions that flip. They are told in passing: one that cannot be written
+//! stops nothing.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use serde_json::Value;
+
+use super::merge::list;
+use super::{API_VERSION, Subject};
+use crate::FIELD_MANAGER;
+use crate::failure::told;
+
+/// Longest note in bytes (Events API).
+const LONGEST_NOTE: usize = 1024;
+
+/// Condition types of which the truth `True` is the bad one.
+const NEGATIVE: [&str; 1] = ["Conflicted"];
+
+/// Writes Events. Equal ones within six minutes become a series of one.
+#[derive(Clone)]
+pub(super) struct Events {
+    recorder: Recorder,
+}
+
+/// A condition that flipped.
+#[derive(Debug, PartialEq, Eq)]
+struct Flip {
+    kind: String,
+    reason: String,
+    note: String,
+    is_good: bool,
+}
+
+impl Events {
+    pub(super) fn new(client: Client) -> Self {
+        let reporter = Reporter {
+            controller: FIELD_MANAGER.to_owned(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
+    }
+
+    /// Tells of what flipped on a Gateway or route, without being waited for.
+    pub(super) fn of_flips(&self, about: &Subject, uid: &str, earlier: &Value, now: &Value) {
+        if about.0 == "GatewayClass" {
+            return;
+        }
+        let flips = flips(earlier, now);
+        if flips.is_empty() {
+            return;
+        }
+        let regarding = ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(about.0.to_owned()),
+            namespace: Some(about.1.namespace.clone()),
+            name: Some(about.1.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        let recorder = self.recorder.clone();
+        tokio::spawn(async move {
+            for flip in flips {
+                if let Err(error) = recorder.publish(&event(flip), &regarding).await {
+                    tracing::debug!(error = %told(&error), "an Event was not written");
+                }
+            }
+        });
+    }
+}
+
+fn event(flip: Flip) -> Event {
+    Event {
+        type_: match flip.is_good {
+            true => EventType::Normal,
+            false => EventType::Warning,
+        },
+        reason: flip.reason,
+        note: Some(flip.note),
+        // The part behind the slash of our own types.
+        action: flip.kind.rsplit('/').next().unwrap_or_default().to_owned(),
+        secondary: None,
+    }
+}
+
+/// Conditions whose truth is another one now. A condition that is new says something only if it is not as it
+/// should be, or if it is the one that says that all is well.
+fn flips(earlier: &Value, now: &Value) -> Vec<Flip> {
+    let mut flips = Vec::new();
+    of_part("", earlier, now, &mut flips);
+    for (field, identity) in [("listeners", "name"), ("parents", "parentRef")] {
+        for part in list(&now[field]) {
+            if field == "parents" && part["controllerName"] != domain::gateway::CONTROLLER_NAME {
+                continue;
+            }
+            let mut before = list(&earlier[field]).iter();
+            let before = before.find(|before| {
+                before[identity] == part[identity]
+                    && before["controllerName"] == part["controllerName"]
+            });
+            let prefix = match (part["name"].as_str(), part["parentRef"]["name"].as_str()) {
+                (Some(listener), _) => format!("listener {listener}: "),
+                (None, Some(gateway)) => format!("on {gateway}: "),
+                (None, None) => String::new(),
+            };
+            of_part(&prefix, before.unwrap_or(&Value::Null), part, &mut flips);
+        }
+    }
+    flips
+}
+
+fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
+    let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or("").to_owned();
+    for condition in list(&now["conditions"]) {
+        let mut before = list(&earlier["conditions"]).iter();
+        let before = before.find(|before| before["type"] == condition["type"]);
+        let kind = text(condition, "type");
+        let truth = text(condition, "status");
+        let was = before.map_or_else(String::new, |before| text(before, "status"));
+        let good = match NEGATIVE.contains(&kind.as_str()) {
+            true => "False",
+            false => "True",
+        };
+        let is_good = truth == good;
+        let is_news =
+            !was.is_empty() || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
+        if truth == was || truth == "Unknown" || !is_news {
+            continue;
+        }
+        let message = text(condition, "message");
+        flips.push(Flip {
+            note: shortened(format!("{prefix}{kind}={truth}: {message}")),
+            reason: text(condition, "reason"),
+            kind,
+            is_good,
+        });
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > LONGEST_NOTE {
+        let mut end = LONGEST_NOTE - '…'.len_utf8();
+        while !note.is_char_boundary(end) {
+            end -= 1;
+        }
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(kind: &str, truth: &str) -> Value {
+        json!({ "conditions": [
+            { "type": kind, "status": truth, "reason": "Because", "message": "so it is" },
+        ]})
+    }
+
+    #[test]
+    fn a_condition_is_told_of_when_it_flips() {
+        let nothing = Value::Null;
+        for (earlier, now, told) in [
+            (
+                &nothing,
+                status("Accepted", "True"),
+                Some(("Accepted=True: so it is", true)),
+            ),
+            (
+                &status("Accepted", "True"),
+                status("Accepted", "True"),
+                None,
+            ),
+            (
+                &status("Accepted", "True"),
+                status("Accepted", "False"),
+                Some(("Accepted=False: so it is", false)),
+            ),
+            (&nothing, status("Conflicted", "False"), None),
+            (
+                &nothing,
+                status("Conflicted", "True"),
+                Some(("Conflicted=True: so it is", false)),
+            ),
+            (&nothing, status("ResolvedRefs", "True"), None),
+            (
+                &status("Programmed", "True"),
+                status("Programmed", "Unknown"),
+                None,
+            ),
+        ] {
+            let flips = flips(earlier, &now);
+            let flips: Vec<_> = flips.iter().map(|f| (f.note.as_str(), f.is_good)).collect();
+            assert_eq!(flips, Vec::from_iter(told), "{earlier} → {now}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_cut_between_characters() {
+        let note = shortened("ü".repeat(LONGEST_NOTE));
+        assert!(note.len() <= LONGEST_NOTE, "{}", note.len());
+        assert!(note.ends_with('…'));
+    }
+}

@@ -1,0 +1,78 @@
+//! What is there and what is to be there.
+
+use domain::gateway::CONTROLLER_NAME;
+use serde_json::{Value, json};
+
+/// Condition types of the Gateway API that are written here. Others on the same object are others'.
+const CONDITIONS: [&str; 4] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted"];
+
+/// Start of the names of our own condition types.
+const OWN_CONDITIONS: &str = "cloudflare-gateway-controller.io/";
+
+/// `status` of a route with our parents in place of the earlier ones of ours; others' stay where they are.
+/// `None` where that changes nothing.
+pub(super) fn parents(earlier: &Value, ours: &Value) -> Option<Value> {
+    let there = list(&earlier["parents"]);
+    let mut left: Vec<&Value> = list(&ours["parents"]).iter().collect();
+    let mut merged = Vec::with_capacity(there.len() + left.len());
+    for entry in there {
+        if entry["controllerName"] != CONTROLLER_NAME {
+            merged.push(entry.clone());
+            continue;
+        }
+        // One that is not among ours any more is stale.
+        let at = left
+            .iter()
+            .position(|own| own["parentRef"] == entry["parentRef"]);
+        if let Some(at) = at {
+            merged.push(left.remove(at).clone());
+        }
+    }
+    merged.extend(left.into_iter().cloned());
+    let differs = merged.len() != there.len()
+        || merged
+            .iter()
+            .zip(there)
+            .any(|(new, old)| new["controllerName"] == CONTROLLER_NAME && part_differs(new, old));
+    differs.then(|| json!({ "parents": merged }))
+}
+
+/// Whether the status of a GatewayClass or Gateway says anything else than ours, where it is ours to say.
+pub(super) fn differs(ours: &Value, there: &Value) -> bool {
+    let listeners = || {
+        let (new, old) = (list(&ours["listeners"]), list(&there["listeners"]));
+        new.len() != old.len()
+            || new.iter().any(|listener| {
+                let old = old.iter().find(|old| old["name"] == listener["name"]);
+                old.is_none_or(|old| part_differs(listener, old))
+            })
+    };
+    let same = |field: &str| list(&ours[field]) == list(&there[field]);
+    conditions_differ(ours, there)
+        || !same("addresses")
+        || (ours["supportedFeatures"].is_array() && !same("supportedFeatures"))
+        || listeners()
+}
+
+/// Whether a listener or a parent differs.
+fn part_differs(new: &Value, old: &Value) -> bool {
+    let fields = new.as_object().into_iter().flatten();
+    let mut others = fields.filter(|(name, _)| *name != "conditions");
+    conditions_differ(new, old) || others.any(|(name, value)| old[name] != *value)
+}
+
+fn conditions_differ(new: &Value, old: &Value) -> bool {
+    let (new, old) = (list(&new["conditions"]), list(&old["conditions"]));
+    let ours: Vec<&Value> = old.iter().filter(|condition| is_ours(condition)).collect();
+    ours.len() != new.len() || new.iter().any(|condition| !ours.contains(&condition))
+}
+
+fn is_ours(condition: &Value) -> bool {
+    let kind = condition["type"].as_str().unwrap_or("");
+    CONDITIONS.contains(&kind) || kind.starts_with(OWN_CONDITIONS)
+}
+
+/// The items; none where there is no list.
+pub(super) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,248 @@
+//! Statuses, written to the objects that they are about.
+//!
+//! - GatewayClass and Gateway by server-side apply: their lists are maps, so each writer owns its entries;
+//! - routes by a patch that holds the version it was made for: `status.parents` is one list for all
+//!   controllers, and server-side apply would take the others' entries away;
+//! - `merge`: what is to be written, and whether anything is; `events`: what flipped, as Events.
+
+mod events;
+mod merge;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adapter_gateway_api::status::{status, subject};
+use async_trait::async_trait;
+use domain::ObjectKey;
+use domain::gateway::GATEWAY_GROUP;
+use domain::ports::{PortError, StatusSink};
+use domain::status::StatusUpdate;
+use futures_util::{StreamExt, stream};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::FIELD_MANAGER;
+use crate::cluster::{Cluster, Written};
+use crate::failure::{is_absent, is_conflict, port_error};
+use events::Events;
+
+/// Features of the Gateway API that GatewayClasses of ours report, in the order of the alphabet: those of which
+/// every conformance test passes.
+pub const SUPPORTED_FEATURES: &[&str] = &["GRPCRoute", "Gateway", "HTTPRoute", "ReferenceGrant"];
+
+/// Statuses written at the same time.
+const AT_ONCE: usize = 8;
+
+/// Attempts while others write the same object.
+const ATTEMPTS: usize = 6;
+
+/// Writes statuses to a cluster, and an Event for each condition that flips.
+pub struct Statuses {
+    client: Client,
+    cluster: Arc<Cluster>,
+    events: Events,
+    /// What was written last, until the watch has brought it.
+    last: Mutex<HashMap<Subject, Last>>,
+}
+
+type Subject = (&'static str, ObjectKey);
+
+struct Last {
+    /// Version that was there before.
+    replaced: String,
+    now: Written,
+}
+
+impl fmt::Debug for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Statuses").finish_non_exhaustive()
+    }
+}
+
+impl Statuses {
+    /// Present statuses are those that the cluster shows, so comparing costs no call.
+    pub fn new(client: Client, cluster: Arc<Cluster>) -> Self {
+        Self {
+            events: Events::new(client.clone()),
+            client,
+            cluster,
+            last: Mutex::default(),
+        }
+    }
+
+    /// Writes one, if it differs.
+    async fn write_one(&self, update: &StatusUpdate) -> Result<(), PortError> {
+        let about = subject(update);
+        let Some(mut present) = self.present(&about) else {
+            // Gone, or so new that the watch has not brought it.
+            return Ok(());
+        };
+        for _ in 0..ATTEMPTS {
+            let earlier = present.status();
+            let Some(next) = next(update, &earlier) else {
+                return Ok(());
+            };
+            match self.put(&about, &present, next).await {
+                Ok(after) => {
+                    self.events
+                        .of_flips(&about, &present.uid, &earlier, &after.status());
+                    self.remember(about, present, after);
+                    return Ok(());
+                }
+                Err(error) if is_absent(&error) => return Ok(()),
+                Err(error) if is_conflict(&error) => match self.read(&about).await {
+                    Ok(Some(read)) => present = read,
+                    Ok(None) => return Ok(()),
+                    Err(error) => return Err(failed(&about, &error)),
+                },
+                Err(error) => return Err(failed(&about, &error)),
+            }
+        }
+        let message = format!("the status of {}: others keep writing it", name(&about));
+        Err(PortError(message))
+    }
+
+    /// The object as it was last seen or written.
+    fn present(&self, about: &Subject) -> Option<Written> {
+        let seen = self.cluster.written(about.0, &about.1)?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.get(about) {
+            Some(last) if last.replaced == seen.version => Some(last.now.clone()),
+            Some(_) => {
+                last.remove(about);
+                Some(seen)
+            }
+            None => Some(seen),
+        }
+    }
+
+    fn remember(&self, about: Subject, before: Written, now: Written) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the watch is several writes behind, it still shows the version before the first of them.
+        let replaced = match self.cluster.written(about.0, &about.1) {
+            Some(seen) if seen.version != now.version => seen.version,
+            _ => before.version,
+        };
+        last.insert(about, Last { replaced, now });
+    }
+
+    async fn put(
+        &self,
+        about: &Subject,
+        present: &Written,
+        status: Value,
+    ) -> Result<Written, kube::Error> {
+        let api = self.api(about);
+        let name = &about.1.name;
+        let written = if is_route(about) {
+            let patch = json!({
+                "metadata": { "resourceVersion": present.version },
+                "status": status,
+            });
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            api.patch_status(name, &params, &Patch::Merge(&patch))
+                .await?
+        } else {
+            let object = json!({
+                "apiVersion": API_VERSION,
+                "kind": about.0,
+                // With the version too: times of transition are those of the status that was read.
+                "metadata": { "name": name, "resourceVersion": present.version },
+                "status": status,
+            });
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch_status(name, &params, &Patch::Apply(&object))
+                .await?
+        };
+        Ok(written_of(&written))
+    }
+
+    async fn read(&self, about: &Subject) -> Result<Option<Written>, kube::Error> {
+        let found = self.api(about).get_opt(&about.1.name).await?;
+        Ok(found.as_ref().map(written_of))
+    }
+
+    fn api(&self, about: &Subject) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk(GATEWAY_GROUP, "v1", about.0);
+        let plural = match about.0 {
+            "GatewayClass" => "gatewayclasses".to_owned(),
+            kind => format!("{}s", kind.to_ascii_lowercase()),
+        };
+        let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
+        match about.1.namespace.as_str() {
+            "" => Api::all_with(self.client.clone(), &resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        }
+    }
+}
+
+/// Version of the Gateway API in which statuses are written.
+const API_VERSION: &str = "gateway.networking.k8s.io/v1";
+
+/// The status to write; `None` where what is there says the same.
+fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
+    let now = jiff::Timestamp::now();
+    let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let mut ours = status(update, earlier, &now.to_string());
+    match update {
+        StatusUpdate::Route { .. } => merge::parents(earlier, &ours),
+        StatusUpdate::Class { .. } => {
+            let features = SUPPORTED_FEATURES
+                .iter()
+                .map(|name| json!({ "name": name }));
+            ours["supportedFeatures"] = features.collect();
+            merge::differs(&ours, earlier).then_some(ours)
+        }
+        StatusUpdate::Gateway { .. } => merge::differs(&ours, earlier).then_some(ours),
+    }
+}
+
+fn is_route(about: &Subject) -> bool {
+    !matches!(about.0, "GatewayClass" | "Gateway")
+}
+
+fn written_of(object: &DynamicObject) -> Written {
+    let metadata = &object.metadata;
+    Written::new(
+        metadata.uid.clone().unwrap_or_default(),
+        metadata.resource_version.clone().unwrap_or_default(),
+        &object.data["status"],
+    )
+}
+
+fn name(about: &Subject) -> String {
+    match about.1.namespace.as_str() {
+        "" => format!("{} {}", about.0, about.1.name),
+        _ => format!("{} {}", about.0, about.1),
+    }
+}
+
+fn failed(about: &Subject, error: &kube::Error) -> PortError {
+    port_error(format!("the status of {}", name(about)), error)
+}
+
+#[async_trait]
+impl StatusSink for Statuses {
+    /// One failure does not stop the others.
+    async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        let writes: Vec<_> = updates
+            .iter()
+            .map(|update| self.write_one(update))
+            .collect();
+        let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
+        let written: Vec<_> = writes.collect().await;
+        let failures: Vec<String> = written
+            .into_iter()
+            .filter_map(|written| written.err().map(|error| error.0))
+            .collect();
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(PortError(failures.join("; "))),
+        }
+    }
+}

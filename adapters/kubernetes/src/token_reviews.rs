@@ -1,0 +1,167 @@
+//! Whose proxy shows a ServiceAccount's token, as the API server vouches for it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ObjectKey;
+use domain::ports::{PortError, ProxyIdentities};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use crate::failure::port_error;
+use crate::object_name::is_possible;
+
+/// How long a token that is a proxy's is taken for one without asking again. A ServiceAccount that is deleted
+/// is refused after this time at the latest.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+/// The same for a token that is not: a proxy whose ServiceAccount was only just made comes again.
+const DOUBTED: Duration = Duration::from_secs(5);
+
+/// Answers that are remembered. Tokens are anybody's to invent.
+const REMEMBERED: usize = 4096;
+
+/// Start of the names of the ServiceAccounts of proxies.
+const NAME_PREFIX: &str = "gateway-";
+
+/// Who made a ServiceAccount of a proxy, as a label.
+const MANAGED_BY: (&str, &str) = (
+    "app.kubernetes.io/managed-by",
+    "cloudflare-gateway-controller",
+);
+
+/// Kind of the owner of a ServiceAccount of a proxy.
+const OWNER: (&str, &str) = ("gateway.networking.k8s.io/", "Gateway");
+
+/// Asks the API server by TokenReview. A token counts if it was issued for the audience to a ServiceAccount that
+/// a Gateway owns and this software made.
+pub struct TokenReviews {
+    client: Client,
+    audience: String,
+    known: Mutex<HashMap<[u8; 32], Known>>,
+}
+
+struct Known {
+    gateway: Option<ObjectKey>,
+    until: Instant,
+}
+
+impl std::fmt::Debug for TokenReviews {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenReviews")
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TokenReviews {
+    /// For tokens of this audience.
+    pub fn new(client: Client, audience: String) -> Self {
+        Self {
+            client,
+            audience,
+            known: Mutex::default(),
+        }
+    }
+
+    fn remembered(&self, token: &[u8; 32]) -> Option<Option<ObjectKey>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = known.get(token)?;
+        (answer.until > Instant::now()).then(|| answer.gateway.clone())
+    }
+
+    fn remember(&self, token: [u8; 32], gateway: Option<ObjectKey>) {
+        let now = Instant::now();
+        let until = now + gateway.as_ref().map_or(DOUBTED, |_| BELIEVED);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.retain(|_, answer| answer.until > now);
+        }
+        if known.len() < REMEMBERED {
+            known.insert(token, Known { gateway, until });
+        }
+    }
+
+    /// The ServiceAccount that the token stands for.
+    async fn account_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError> {
+        let api: Api<TokenReview> = Api::all(self.client.clone());
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                audiences: Some(vec![self.audience.clone()]),
+                token: token.expose_secret().to_owned(),
+            },
+            ..TokenReview::default()
+        };
+        let answer = api.create(&PostParams::default(), &review).await;
+        let answer = answer.map_err(|error| port_error("reviewing a proxy's token", &error))?;
+        Ok(answer
+            .status
+            .and_then(|status| account(&status, &self.audience)))
+    }
+
+    /// The Gateway that the ServiceAccount was made for.
+    async fn gateway_of_account(
+        &self,
+        account: &ObjectKey,
+    ) -> Result<Option<ObjectKey>, PortError> {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &account.namespace);
+        let found = api
+            .get_opt(&account.name)
+            .await
+            .map_err(|error| port_error(format!("reading ServiceAccount {account}"), &error))?;
+        Ok(found.and_then(|found| owner(&found, &account.namespace)))
+    }
+}
+
+#[async_trait]
+impl ProxyIdentities for TokenReviews {
+    async fn gateway_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError> {
+        let hash: [u8; 32] = Sha256::digest(token.expose_secret().as_bytes()).into();
+        if let Some(answer) = self.remembered(&hash) {
+            return Ok(answer);
+        }
+        let gateway = match self.account_of(token).await? {
+            None => None,
+            Some(account) => self.gateway_of_account(&account).await?,
+        };
+        self.remember(hash, gateway.clone());
+        Ok(gateway)
+    }
+}
+
+/// `system:serviceaccount:<namespace>:<name>`, where the answer is for our audience.
+fn account(status: &TokenReviewStatus, audience: &str) -> Option<ObjectKey> {
+    let is_for_us = status.audiences.iter().flatten().any(|a| a == audience);
+    if status.authenticated != Some(true) || !is_for_us {
+        return None;
+    }
+    let name = status.user.as_ref()?.username.as_ref()?;
+    let (namespace, name) = name
+        .strip_prefix("system:serviceaccount:")?
+        .split_once(':')?;
+    let key = ObjectKey::new(namespace, name);
+    (name.starts_with(NAME_PREFIX) && is_possible(&key)).then_some(key)
+}
+
+/// The one Gateway that controls a ServiceAccount of ours. Names are shortened where they are long, so the name
+/// of the ServiceAccount does not tell.
+fn owner(account: &ServiceAccount, namespace: &str) -> Option<ObjectKey> {
+    let labels = account.metadata.labels.as_ref()?;
+    if labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
+        return None;
+    }
+    let mut owners = account.metadata.owner_references.iter().flatten();
+    let gateway = owners.find(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == OWNER.1
+            && owner.api_version.starts_with(OWNER.0)
+    })?;
+    Some(ObjectKey::new(namespace, &gateway.name))
+}
