@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::ApiServer;
 use crate::{class, gateway, route, until, watched};
 
-fn secret(name: &str, keys: Value) -> Value {
+fn secret(name: &str, keys: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": { "name": name, "namespace": "default" }, "data": keys,
@@ -156,8 +156,8 @@ async fn a_kind_that_is_installed_later_is_found() {
 #[tokio::test]
 async fn secrets_are_read_by_name_and_only_those_that_are_followed() {
     let server = ApiServer::start().await;
-    server.put("secrets", secret("tls", json!({ "tls.crt": "YQ==" })));
-    server.put("secrets", secret("other", json!({})));
+    server.put("secrets", secret("tls", &json!({ "tls.crt": "YQ==" })));
+    server.put("secrets", secret("other", &json!({})));
     let cluster = watched(&server);
     assert!(cluster.snapshot().await.secrets.is_empty());
     let [tls, gone, wild] = ["tls", "gone", "../../pods"].map(secret_ref);
@@ -177,10 +177,10 @@ async fn secrets_are_read_by_name_and_only_those_that_are_followed() {
         Reading::Absent,
         "no object has such a name"
     );
-    server.put("secrets", secret("tls", json!({ "tls.crt": "Yg==" })));
+    server.put("secrets", secret("tls", &json!({ "tls.crt": "Yg==" })));
     cluster.changed().await;
     cluster.snapshot().await;
-    server.put("secrets", secret("gone", json!({ "key": "" })));
+    server.put("secrets", secret("gone", &json!({ "key": "" })));
     until("it came", async || {
         cluster.snapshot().await.secrets[&gone].known().is_some()
     })

@@ -36,7 +36,7 @@ pub(crate) fn watched(server: &ApiServer) -> Arc<Cluster> {
     Cluster::start_with(server.client(), times, CancellationToken::new())
 }
 
-pub(crate) fn object(api_version: &str, kind: &str, name: &str, spec: Value) -> Value {
+pub(crate) fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": api_version,
         "kind": kind,
@@ -53,12 +53,12 @@ pub(crate) const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 pub(crate) fn gateway(name: &str) -> Value {
     let listener = json!({ "name": "http", "port": 80, "protocol": "HTTP" });
     let spec = json!({ "gatewayClassName": "cloudflare", "listeners": [listener] });
-    object(GATEWAY_API, "Gateway", name, spec)
+    object(GATEWAY_API, "Gateway", name, &spec)
 }
 
 pub(crate) fn route(name: &str) -> Value {
     let spec = json!({ "parentRefs": [{ "name": "web" }] });
-    object(GATEWAY_API, "HTTPRoute", name, spec)
+    object(GATEWAY_API, "HTTPRoute", name, &spec)
 }
 
 pub(crate) fn class() -> Value {
@@ -66,7 +66,7 @@ pub(crate) fn class() -> Value {
         GATEWAY_API,
         "GatewayClass",
         "cloudflare",
-        json!({
+        &json!({
             "controllerName": "cloudflare-gateway-controller.io/controller",
             "parametersRef": {
                 "group": "", "kind": "Secret", "name": "credentials", "namespace": "default",
