@@ -65,6 +65,11 @@ impl Cluster {
         cluster
     }
 
+    /// Every object in the folder.
+    pub(crate) fn references(&self) -> BTreeSet<ObjectRef> {
+        self.objects.keys().cloned().collect()
+    }
+
     /// A Secret, with its values.
     pub(crate) fn secret(&self, reference: &ObjectRef) -> Option<&Secret> {
         match self.objects.get(reference)?.as_ref() {

@@ -237,12 +237,12 @@ impl ClusterSource for ManifestFolder {
 
 #[async_trait]
 impl StatusSink for ManifestFolder {
-    /// Every call carries all statuses of ours: what is not among them is no longer reported on, and its
-    /// file is removed.
+    /// Files of objects that are gone are removed.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
         let statuses = self.statuses.clone();
         let updates = updates.to_vec();
-        let written = tokio::task::spawn_blocking(move || statuses.write(&updates)).await;
+        let present = self.with_cluster(Cluster::references);
+        let written = tokio::task::spawn_blocking(move || statuses.write(&updates, &present)).await;
         written.map_err(|error| PortError(format!("statuses: {error}")))?
     }
 }

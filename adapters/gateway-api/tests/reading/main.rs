@@ -1,6 +1,7 @@
 //! Manifests in, domain values and defects out.
 
 mod certificates;
+mod drift;
 mod gateways;
 mod objects;
 mod parameters;

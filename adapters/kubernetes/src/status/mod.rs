@@ -151,7 +151,8 @@ impl Statuses {
             let object = json!({
                 "apiVersion": API_VERSION,
                 "kind": about.0,
-                "metadata": { "name": name },
+                // With the version too: times of transition are those of the status that was read.
+                "metadata": { "name": name, "resourceVersion": present.version },
                 "status": status,
             });
             let params = PatchParams::apply(FIELD_MANAGER).force();

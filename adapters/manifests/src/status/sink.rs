@@ -10,6 +10,7 @@ use adapter_gateway_api::status;
 use domain::gateway::GATEWAY_GROUP;
 use domain::ports::PortError;
 use domain::status::StatusUpdate;
+use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
 use super::KINDS;
@@ -31,16 +32,20 @@ impl StatusFolder {
         }
     }
 
-    /// Writes what differs from what is there, and removes the files of objects that are not among the
-    /// updates. One failure does not stop the others.
-    pub(crate) fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+    /// Writes what differs from what is there, and removes the files of objects that are neither among the
+    /// updates nor present. One failure does not stop the others.
+    pub(crate) fn write(
+        &self,
+        updates: &[StatusUpdate],
+        present: &BTreeSet<ObjectRef>,
+    ) -> Result<(), PortError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = jiff::Timestamp::now();
         let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
         let mut failures = Vec::new();
-        let mut reported = BTreeSet::new();
+        let mut reported = self.left_out(updates, present);
         for update in updates.iter().filter(|update| !is_empty(update)) {
-            let Some(path) = path(&self.state, update) else {
+            let Some(path) = path_of(&self.state, update) else {
                 failures.push(format!("{} is no name of a file", describe(update)));
                 continue;
             };
@@ -58,6 +63,26 @@ impl StatusFolder {
             true => Ok(()),
             false => Err(PortError(format!("statuses: {}", failures.join("; ")))),
         }
+    }
+}
+
+impl StatusFolder {
+    /// Where the statuses of present objects are that no update is about: nothing changes there.
+    fn left_out(
+        &self,
+        updates: &[StatusUpdate],
+        present: &BTreeSet<ObjectRef>,
+    ) -> BTreeSet<PathBuf> {
+        let about: BTreeSet<_> = updates.iter().map(status::subject).collect();
+        let ours = present
+            .iter()
+            .filter(|object| object.group == GATEWAY_GROUP);
+        ours.filter_map(|object| {
+            let (_, kind) = KINDS.into_iter().find(|(_, kind)| *kind == object.kind)?;
+            let is_left_out = !about.contains(&(kind, object.key.clone()));
+            is_left_out.then(|| path(&self.state, kind, &object.key))?
+        })
+        .collect()
     }
 }
 
@@ -104,11 +129,15 @@ fn is_empty(update: &StatusUpdate) -> bool {
 }
 
 /// Where the status goes; `None` for a name that is not one plain component of a path.
-fn path(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
+fn path_of(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
     let (kind, key) = status::subject(update);
+    path(state, kind, &key)
+}
+
+fn path(state: &Path, kind: &str, key: &ObjectKey) -> Option<PathBuf> {
     let (folder, _) = KINDS.into_iter().find(|(_, known)| *known == kind)?;
     let mut path = state.join(folder);
-    if !matches!(update, StatusUpdate::Class { .. }) {
+    if !key.namespace.is_empty() {
         path.push(Some(&key.namespace).filter(|name| store::is_object_name(name))?);
     }
     let name = Some(&key.name).filter(|name| store::is_object_name(name))?;

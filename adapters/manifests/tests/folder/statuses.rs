@@ -13,7 +13,7 @@ use domain::status::{
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{World, gateway};
 
 fn condition(truth: Truth, message: &str) -> Condition {
     Condition {
@@ -194,6 +194,17 @@ async fn the_file_of_an_object_that_is_no_longer_reported_is_removed() {
     assert!(world.state_file("gateway/default/b.json").is_some());
     assert!(!world.state().join("httproute/shop").exists());
     assert!(world.state_file("problems.txt").is_some());
+}
+
+#[tokio::test]
+async fn the_file_of_an_object_that_is_there_stays_when_it_is_left_out() {
+    let world = World::with(&[("a.yaml", &gateway("a"))]);
+    let folder = world.open();
+    let updates = [gateway_update("a"), gateway_update("b")];
+    folder.write(&updates).await.unwrap();
+    folder.write(&[]).await.unwrap();
+    assert!(world.state_file("gateway/default/a.json").is_some());
+    assert!(world.state_file("gateway/default/b.json").is_none());
 }
 
 #[tokio::test]

@@ -1,0 +1,201 @@
+//! Watches.
+
+use domain::ports::ClusterSource;
+use domain::snapshot::Reading;
+use domain::{ObjectKey, ObjectRef};
+use serde_json::{Value, json};
+
+use crate::server::ApiServer;
+use crate::{class, gateway, route, until, watched};
+
+fn secret(name: &str, keys: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": name, "namespace": "default" }, "data": keys,
+    })
+}
+
+fn secret_ref(name: &str) -> ObjectRef {
+    ObjectRef {
+        group: String::new(),
+        kind: "Secret".to_owned(),
+        key: ObjectKey::new("default", name),
+    }
+}
+
+#[tokio::test]
+async fn the_first_view_has_every_kind_that_was_there() {
+    let server = ApiServer::start().await;
+    server.put("gatewayclasses", class());
+    server.put("gateways", gateway("web"));
+    server.put("httproutes", route("app"));
+    server.set_absent("grpcroutes", true);
+    let snapshot = watched(&server).snapshot().await;
+    assert_eq!(snapshot.classes.items().len(), 1);
+    assert_eq!(
+        snapshot.gateways.items()[0].key,
+        ObjectKey::new("default", "web")
+    );
+    assert_eq!(
+        snapshot.routes.items().len(),
+        1,
+        "one of two kinds is absent"
+    );
+    assert_eq!(snapshot.services, Reading::Known(Vec::new()));
+    assert_eq!(snapshot.incomplete, None);
+    assert!(!snapshot.external_names);
+}
+
+#[tokio::test]
+async fn a_change_makes_a_new_view_and_a_status_alone_makes_none() {
+    let server = ApiServer::start().await;
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    server.put("gateways", gateway("web"));
+    cluster.changed().await;
+    until("the Gateway is seen", async || {
+        cluster.snapshot().await.gateways.items().len() == 1
+    })
+    .await;
+    let mut with_status = gateway("web");
+    with_status["status"] = json!({ "addresses": [] });
+    server.put("gateways", with_status);
+    server.put("httproutes", route("app"));
+    cluster.changed().await;
+    let seen = cluster.snapshot().await;
+    assert_eq!(
+        seen.routes.items().len(),
+        1,
+        "the next view is that of the route"
+    );
+    server.delete("gateways", "default", "web");
+    until("it is gone", async || {
+        cluster.snapshot().await.gateways.items().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_watch_whose_version_is_too_old_lists_again() {
+    let server = ApiServer::start().await;
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    server.compact();
+    server.put("gateways", gateway("web"));
+    until("the Gateway is seen", async || {
+        cluster.snapshot().await.gateways.items().len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_leaves_the_others_and_the_view_says_so() {
+    let server = ApiServer::start().await;
+    server.put("gateways", gateway("web"));
+    let mut broken = gateway("broken");
+    broken["spec"]["listeners"] = json!("none");
+    server.put("gateways", broken);
+    let cluster = watched(&server);
+    let seen = cluster.snapshot().await;
+    assert_eq!(seen.gateways.items().len(), 1);
+    let incomplete = seen.incomplete.clone().unwrap_or_default();
+    assert!(
+        incomplete.contains("default/broken: spec.listeners"),
+        "{incomplete}"
+    );
+    server.put("gateways", gateway("broken"));
+    until("it is mended", async || {
+        cluster.snapshot().await.incomplete.is_none()
+    })
+    .await;
+    assert_eq!(cluster.snapshot().await.gateways.items().len(), 2);
+}
+
+#[tokio::test]
+async fn a_kind_that_cannot_be_read_is_unknown_until_it_can() {
+    for code in [403, 500] {
+        let server = ApiServer::start().await;
+        server.put("gateways", gateway("web"));
+        server.refuse("services", code);
+        let cluster = watched(&server);
+        let seen = cluster.snapshot().await;
+        assert!(seen.services.is_unknown(), "from the start: {code}");
+        assert_eq!(seen.gateways.items().len(), 1);
+        server.mend();
+        until("it is read", async || {
+            !cluster.snapshot().await.services.is_unknown()
+        })
+        .await;
+        server.refuse("gateways", code);
+        until("it is unknown", async || {
+            cluster.snapshot().await.gateways.is_unknown()
+        })
+        .await;
+        server.mend();
+        until("it is back", async || {
+            cluster.snapshot().await.gateways.items().len() == 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_is_installed_later_is_found() {
+    let server = ApiServer::start().await;
+    server.set_absent("gateways", true);
+    let cluster = watched(&server);
+    assert_eq!(cluster.snapshot().await.gateways, Reading::Absent);
+    server.set_absent("gateways", false);
+    server.put("gateways", gateway("web"));
+    until("it is found", async || {
+        cluster.snapshot().await.gateways.items().len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn secrets_are_read_by_name_and_only_those_that_are_followed() {
+    let server = ApiServer::start().await;
+    server.put("secrets", secret("tls", &json!({ "tls.crt": "YQ==" })));
+    server.put("secrets", secret("other", &json!({})));
+    let cluster = watched(&server);
+    assert!(cluster.snapshot().await.secrets.is_empty());
+    let [tls, gone, wild] = ["tls", "gone", "../../pods"].map(secret_ref);
+    cluster.follow([tls.clone(), gone.clone(), wild.clone()].into());
+    until("all are read", async || {
+        cluster.snapshot().await.secrets.len() == 3
+    })
+    .await;
+    let seen = cluster.snapshot().await;
+    assert_eq!(
+        seen.secrets[&tls].known().expect("it is there").keys,
+        ["tls.crt"]
+    );
+    assert_eq!(seen.secrets[&gone], Reading::Absent);
+    assert_eq!(
+        seen.secrets[&wild],
+        Reading::Absent,
+        "no object has such a name"
+    );
+    server.put("secrets", secret("tls", &json!({ "tls.crt": "Yg==" })));
+    cluster.changed().await;
+    cluster.snapshot().await;
+    server.put("secrets", secret("gone", &json!({ "key": "" })));
+    until("it came", async || {
+        cluster.snapshot().await.secrets[&gone].known().is_some()
+    })
+    .await;
+    cluster.follow([tls.clone()].into());
+    until("only one is left", async || {
+        cluster.snapshot().await.secrets.len() == 1
+    })
+    .await;
+    let calls = server.take_calls();
+    let lists = calls.iter().filter(|call| call.contains("secrets"));
+    for call in lists {
+        assert_eq!(
+            call, "GET /api/v1/namespaces/default/secrets",
+            "one namespace, one name"
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Finalizers, credentials, tokens and kept Secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use adapter_kubernetes::{
+    FINALIZER, Finalizers, KeptSecret, KeptSecretErrorKind, SecretCredentials, TokenReviews,
+};
+use domain::ObjectKey;
+use domain::edge::EdgeErrorKind;
+use domain::ports::{ClusterSource, Credentials, Hold, ProxyIdentities};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::server::ApiServer;
+use crate::{class, gateway, watched};
+
+fn web() -> ObjectKey {
+    ObjectKey::new("default", "web")
+}
+
+fn finalizers(server: &ApiServer) -> Value {
+    let web = server
+        .get("gateways", "default", "web")
+        .expect("the Gateway");
+    web["metadata"]["finalizers"].clone()
+}
+
+#[tokio::test]
+async fn a_held_gateway_has_our_finalizer_beside_others() {
+    let server = ApiServer::start().await;
+    let mut held = gateway("web");
+    held["metadata"]["finalizers"] = json!(["example.com/theirs"]);
+    server.put("gateways", held.clone());
+    server.put("gateways", gateway("free"));
+    let hold = Finalizers::new(server.client());
+    held["metadata"]["finalizers"] = json!(["example.com/theirs", "example.com/late"]);
+    server.meddle("gateways", held);
+    for _ in 0..2 {
+        assert_eq!(hold.hold(&web()).await, Ok(()));
+        let all = json!(["example.com/theirs", "example.com/late", FINALIZER]);
+        assert_eq!(finalizers(&server), all);
+    }
+    assert_eq!(hold.held().await, Ok(BTreeSet::from([web()])));
+    for _ in 0..2 {
+        assert_eq!(hold.release(&web()).await, Ok(()));
+        assert_eq!(
+            finalizers(&server),
+            json!(["example.com/theirs", "example.com/late"])
+        );
+    }
+    let gone = ObjectKey::new("default", "gone");
+    assert_eq!(hold.release(&gone).await, Ok(()));
+    assert!(hold.hold(&gone).await.is_err());
+}
+
+#[tokio::test]
+async fn credentials_come_from_the_secret_of_the_class() {
+    let server = ApiServer::start().await;
+    server.put("gatewayclasses", class());
+    server.put("gateways", gateway("web"));
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    let credentials = SecretCredentials::new(server.client(), cluster);
+    let missing = credentials.of(&web()).await.expect_err("no Secret");
+    assert_eq!(missing.kind, EdgeErrorKind::Credentials);
+    server.put(
+        "secrets",
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": "credentials", "namespace": "default" },
+            "data": { "CLOUDFLARE_API_TOKEN": "dG9rZW4K", "CLOUDFLARE_ACCOUNT_ID": "YWNjb3VudA==" },
+        }),
+    );
+    let found = credentials.of(&web()).await.expect("credentials");
+    assert_eq!(found.account.as_str(), "account");
+    assert_eq!(found.token.expose_secret(), "token", "without its line end");
+    assert_eq!(credentials.all().await.expect("credentials").len(), 1);
+    server.refuse("secrets", 500);
+    let unread = credentials.of(&web()).await.expect_err("no answer");
+    assert_eq!(unread.kind, EdgeErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_token_stands_for_the_gateway_whose_service_account_it_is() {
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {
+            "name": "gateway-web", "namespace": "default",
+            "labels": { "app.kubernetes.io/managed-by": "cloudflare-gateway-controller" },
+            "ownerReferences": [{
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "web",
+                "uid": "1", "controller": true,
+            }],
+        },
+    });
+    let review = |name: &str, audience: &str| {
+        json!({
+            "authenticated": true, "audiences": [audience],
+            "user": { "username": format!("system:serviceaccount:default:{name}") },
+        })
+    };
+    for (answer, gateway) in [
+        (review("gateway-web", "cfgw"), Some(web())),
+        (review("gateway-web", "another"), None),
+        (review("gateway-other", "cfgw"), None),
+        (review("default", "cfgw"), None),
+        (json!({ "authenticated": false }), None),
+    ] {
+        let server = ApiServer::start().await;
+        server.put("serviceaccounts", account.clone());
+        let reviews = TokenReviews::new(server.client(), "cfgw".to_owned());
+        server.review(answer.clone());
+        let token = SecretString::from("token");
+        assert_eq!(
+            reviews.gateway_of(&token).await,
+            Ok(gateway.clone()),
+            "{answer}"
+        );
+        server.take_calls();
+        assert_eq!(reviews.gateway_of(&token).await, Ok(gateway));
+        assert_eq!(
+            server.take_calls(),
+            Vec::<String>::new(),
+            "it is remembered"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kept_secret_replaces_only_what_was_read() {
+    let server = ApiServer::start().await;
+    let values = |text: &str| BTreeMap::from([("key".to_owned(), text.as_bytes().to_vec())]);
+    let [one, other] = [(), ()].map(|()| KeptSecret::new(server.client(), "default", "ca"));
+    assert_eq!(one.read().await, Ok(None));
+    assert_eq!(other.read().await, Ok(None));
+    assert_eq!(one.write(values("1")).await, Ok(()));
+    assert_eq!(one.write(values("2")).await, Ok(()));
+    let error = other.write(values("3")).await.expect_err("it exists");
+    assert_eq!(error.kind, KeptSecretErrorKind::Conflict);
+    assert_eq!(other.read().await, Ok(Some(values("2"))));
+    assert_eq!(other.write(values("3")).await, Ok(()));
+    let error = one.write(values("4")).await.expect_err("it was changed");
+    assert_eq!(error.kind, KeptSecretErrorKind::Conflict);
+    server.refuse("secrets", 403);
+    assert_eq!(
+        one.read().await.expect_err("refused").kind,
+        KeptSecretErrorKind::Refused
+    );
+}

@@ -1,0 +1,193 @@
+//! Statuses.
+
+use adapter_kubernetes::Statuses;
+use domain::gateway::{GATEWAY_GROUP, ParentRef, RouteKind};
+use domain::ports::{ClusterSource, StatusSink};
+use domain::status::{
+    Condition, ConditionType, GatewayStatus, Reason, RouteParentStatus, StatusUpdate, Truth,
+};
+use domain::{ObjectKey, ObjectRef};
+use serde_json::{Value, json};
+
+use crate::server::ApiServer;
+use crate::{class, gateway, route, until, watched};
+
+fn accepted(truth: Truth) -> Vec<Condition> {
+    vec![Condition {
+        kind: ConditionType::Accepted,
+        truth,
+        reason: Reason::Accepted,
+        message: "because".to_owned(),
+        generation: 1,
+    }]
+}
+
+fn of_route(parents: &[&str]) -> StatusUpdate {
+    let parents = parents.iter().map(|name| RouteParentStatus {
+        parent: ParentRef {
+            target: ObjectRef {
+                group: GATEWAY_GROUP.to_owned(),
+                kind: "Gateway".to_owned(),
+                key: ObjectKey::new("default", *name),
+            },
+            namespace_written: false,
+            section: None,
+            port: None,
+        },
+        conditions: accepted(Truth::True),
+    });
+    StatusUpdate::Route {
+        kind: RouteKind::Http,
+        key: ObjectKey::new("default", "app"),
+        parents: parents.collect(),
+    }
+}
+
+fn of_gateway(truth: Truth) -> StatusUpdate {
+    StatusUpdate::Gateway {
+        key: ObjectKey::new("default", "web"),
+        status: GatewayStatus {
+            addresses: vec!["1.cfargotunnel.com".to_owned()],
+            conditions: accepted(truth),
+            listeners: Vec::new(),
+        },
+    }
+}
+
+fn of_others() -> Value {
+    json!({
+        "controllerName": "example.com/other",
+        "parentRef": { "name": "theirs" },
+        "conditions": [],
+    })
+}
+
+fn parents(server: &ApiServer) -> Vec<String> {
+    let route = server
+        .get("httproutes", "default", "app")
+        .expect("the route");
+    let parents = route["status"]["parents"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let name = |parent: &Value| {
+        parent["parentRef"]["name"]
+            .as_str()
+            .unwrap_or("")
+            .to_owned()
+    };
+    parents.iter().map(name).collect()
+}
+
+async fn stage() -> (ApiServer, Statuses) {
+    let server = ApiServer::start().await;
+    let mut app = route("app");
+    app["status"] = json!({ "parents": [of_others()] });
+    server.put("httproutes", app);
+    server.put("gateways", gateway("web"));
+    server.put("gatewayclasses", class());
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    server.take_calls();
+    (server.clone(), Statuses::new(server.client(), cluster))
+}
+
+fn writes(server: &ApiServer) -> Vec<String> {
+    let calls = server.take_calls().into_iter();
+    calls.filter(|call| call.starts_with("PATCH")).collect()
+}
+
+#[tokio::test]
+async fn entries_of_other_controllers_stay_and_stale_ones_of_ours_go() {
+    let (server, statuses) = stage().await;
+    for (wanted, shown) in [
+        (&["web", "second"][..], &["theirs", "web", "second"][..]),
+        (&["second"], &["theirs", "second"]),
+        (&[], &["theirs"]),
+    ] {
+        assert_eq!(statuses.write(&[of_route(wanted)]).await, Ok(()));
+        assert_eq!(parents(&server), shown);
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_written_again() {
+    let (server, statuses) = stage().await;
+    let class = StatusUpdate::Class {
+        name: "cloudflare".to_owned(),
+        conditions: accepted(Truth::True),
+    };
+    let all = [class, of_gateway(Truth::True), of_route(&["web"])];
+    assert_eq!(statuses.write(&all).await, Ok(()));
+    assert_eq!(writes(&server).len(), 3);
+    for _ in 0..3 {
+        assert_eq!(statuses.write(&all).await, Ok(()));
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    assert_eq!(writes(&server), Vec::<String>::new());
+    assert_eq!(statuses.write(&[]).await, Ok(()), "what is left out stays");
+    assert_eq!(parents(&server), ["theirs", "web"]);
+    let class = server
+        .get("gatewayclasses", "", "cloudflare")
+        .expect("the class");
+    assert!(class["status"]["supportedFeatures"].is_array(), "{class}");
+}
+
+#[tokio::test]
+async fn another_writer_is_not_overwritten() {
+    let (server, statuses) = stage().await;
+    let mut app = route("app");
+    let mut second = of_others();
+    second["parentRef"]["name"] = "late".into();
+    app["status"] = json!({ "parents": [of_others(), second] });
+    server.meddle("httproutes", app);
+    assert_eq!(statuses.write(&[of_route(&["web"])]).await, Ok(()));
+    assert_eq!(parents(&server), ["theirs", "late", "web"]);
+}
+
+#[tokio::test]
+async fn a_condition_that_stands_keeps_its_time_and_a_flip_is_an_event() {
+    let (server, statuses) = stage().await;
+    let shown = |server: &ApiServer| {
+        let web = server
+            .get("gateways", "default", "web")
+            .expect("the Gateway");
+        web["status"]["conditions"][0].clone()
+    };
+    let mut web = gateway("web");
+    let long_ago = "2020-01-01T00:00:00Z";
+    web["status"] = json!({ "conditions": [{
+        "type": "Accepted", "status": "True", "reason": "Accepted", "message": "before",
+        "observedGeneration": 0, "lastTransitionTime": long_ago,
+    }]});
+    server.put("gateways", web);
+    until("the status is written", async || {
+        statuses.write(&[of_gateway(Truth::True)]).await.is_ok()
+            && shown(&server)["message"] == "because"
+    })
+    .await;
+    assert_eq!(shown(&server)["lastTransitionTime"], long_ago);
+    assert_eq!(shown(&server)["observedGeneration"], 1);
+    assert_eq!(statuses.write(&[of_gateway(Truth::False)]).await, Ok(()));
+    assert_ne!(shown(&server)["lastTransitionTime"], long_ago);
+    until("an Event tells of it", async || {
+        let events = server.all("events");
+        events
+            .iter()
+            .any(|event| event["type"] == "Warning" && event["regarding"]["uid"] == "uid-web")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_that_is_gone_is_passed_over_and_a_refusal_is_told() {
+    let (server, statuses) = stage().await;
+    server.delete("gateways", "default", "web");
+    assert_eq!(statuses.write(&[of_gateway(Truth::True)]).await, Ok(()));
+    server.refuse("httproutes", 403);
+    let error = statuses
+        .write(&[of_route(&["web"])])
+        .await
+        .expect_err("refused");
+    assert!(error.0.contains("HTTPRoute default/app"), "{error}");
+}
