@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::declaration::settings;
 use crate::error::SettingsError;
-use crate::layers;
+use crate::layers::{self, Program};
 use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, fixed};
 use crate::values::{AccountTag, Address, Label, Moment, Sha256Hash};
 
@@ -77,14 +77,11 @@ impl BrokerSettings {
         env: impl Iterator<Item = (String, String)>,
         flags: impl Serialize,
     ) -> Result<Self, SettingsError> {
-        let figment = layers::all(&Self::default(), file, env, &flags)?;
-        let settings: Self = figment
-            .extract()
-            .map_err(|error| SettingsError::from_figment(error, &figment))?;
-        settings.check(&figment)?;
-        Ok(settings)
+        layers::load(file, env, &flags)
     }
+}
 
+impl Program for BrokerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         let credentials = &self.credentials;
         let why = "the broker needs it";
@@ -105,7 +102,9 @@ impl BrokerSettings {
             ],
         )
     }
+}
 
+impl BrokerSettings {
     /// Two clusters of one name would undo each other's work; of two with one token, one could never be
     /// reached.
     fn check_clusters(&self, figment: &Figment) -> Result<(), SettingsError> {

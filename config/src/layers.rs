@@ -6,6 +6,7 @@ use std::path::Path;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::SettingsError;
 
@@ -137,18 +138,28 @@ fn without_nothing(dict: Dict) -> Dict {
         .collect()
 }
 
-/// All layers of a program, put together: defaults, then the file, then the environment, then the flags.
-pub(crate) fn all(
-    default: &impl Serialize,
+/// All settings of a program.
+pub(crate) trait Program: Default + Serialize + DeserializeOwned {
+    /// What no single value can tell: keys that are needed, and keys that must fit each other.
+    fn check(&self, figment: &Figment) -> Result<(), SettingsError>;
+}
+
+/// The settings of a program: defaults, then the file, then the environment, then the flags.
+pub(crate) fn load<P: Program>(
     path: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
     given: &impl Serialize,
-) -> Result<Figment, SettingsError> {
-    let mut figment = Figment::from(defaults(default));
+) -> Result<P, SettingsError> {
+    let mut figment = Figment::from(defaults(&P::default()));
     if let Some(path) = path {
         figment = figment.merge(file(path)?);
     }
-    Ok(figment.merge(environment(env)).merge(flags(given)?))
+    let figment = figment.merge(environment(env)).merge(flags(given)?);
+    let settings: P = figment
+        .extract()
+        .map_err(|error| SettingsError::from_figment(error, &figment))?;
+    settings.check(&figment)?;
+    Ok(settings)
 }
 
 /// Each of these files must be there, if it is named.

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::broker::BrokerSettings;
+use crate::controller::ControllerSettings;
 use crate::declaration::{Described, Key};
 use crate::layers::ENV_PREFIX;
+use crate::proxy::ProxySettings;
 use crate::standalone::StandaloneSettings;
 
 const INTRODUCTION: &str = "\
@@ -27,6 +29,8 @@ files that settings name.
 /// The page docs/configuration.md.
 pub fn page() -> String {
     let mut text = INTRODUCTION.to_owned();
+    write_program::<ControllerSettings>(&mut text, "controller");
+    write_program::<ProxySettings>(&mut text, "proxy");
     write_program::<StandaloneSettings>(&mut text, "standalone");
     write_program::<BrokerSettings>(&mut text, "broker");
     text

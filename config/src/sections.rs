@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use figment::Figment;
+
 use crate::declaration::settings;
+use crate::error::SettingsError;
+use crate::layers;
 use crate::values::{
     Address, Backend, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers,
     Period, RequestBudget, ServerName, TransportChoice,
@@ -90,6 +94,26 @@ settings! {
         filter: LogFilter = fixed("info"),
         /// `text` for people, `json` for programs.
         format: LogFormat = LogFormat::Text,
+    }
+}
+
+impl EdgeSettings {
+    /// A broker needs a place and a token; its files must be there.
+    pub(crate) fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let broker = &self.broker;
+        if self.backend == Backend::Broker {
+            let why = "the backend `broker` needs it";
+            layers::needed(figment, "edge.broker.url", broker.url.is_some(), why)?;
+            let has_token = broker.token_file.is_some();
+            layers::needed(figment, "edge.broker.token_file", has_token, why)?;
+        }
+        layers::check_files(
+            figment,
+            &[
+                ("edge.broker.ca_file", broker.ca_file.as_deref()),
+                ("edge.broker.token_file", broker.token_file.as_deref()),
+            ],
+        )
     }
 }
 

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::declaration::settings;
 use crate::error::SettingsError;
-use crate::layers;
+use crate::layers::{self, Program};
 use crate::sections::{
     AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, TunnelSettings, fixed,
 };
-use crate::values::{Backend, Label, Period};
+use crate::values::{Label, Period};
 
 settings! {
     /// Settings of `cfgw standalone`, which reads a folder of manifests instead of a cluster.
@@ -49,29 +49,18 @@ impl StandaloneSettings {
         env: impl Iterator<Item = (String, String)>,
         flags: impl Serialize,
     ) -> Result<Self, SettingsError> {
-        let figment = layers::all(&Self::default(), file, env, &flags)?;
-        let settings: Self = figment
-            .extract()
-            .map_err(|error| SettingsError::from_figment(error, &figment))?;
-        settings.check(&figment)?;
-        Ok(settings)
+        layers::load(file, env, &flags)
     }
+}
 
+impl Program for StandaloneSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
-        let broker = &self.edge.broker;
-        if self.edge.backend == Backend::Broker {
-            let why = "the backend `broker` needs it";
-            layers::needed(figment, "edge.broker.url", broker.url.is_some(), why)?;
-            let has_token = broker.token_file.is_some();
-            layers::needed(figment, "edge.broker.token_file", has_token, why)?;
-        }
+        self.edge.check(figment)?;
         layers::check_files(
             figment,
             &[
                 ("cloudflare.ca_file", self.cloudflare.ca_file.as_deref()),
                 ("tunnel.ca_file", self.tunnel.ca_file.as_deref()),
-                ("edge.broker.ca_file", broker.ca_file.as_deref()),
-                ("edge.broker.token_file", broker.token_file.as_deref()),
             ],
         )
     }

@@ -23,6 +23,8 @@ trait Written: FromStr<Err = Unfit> + fmt::Display {
     const EXPECTED: &'static str;
     /// Whether a number without quotes does too.
     const TAKES_NUMBERS: bool = false;
+    /// Whether `true` and `false` without quotes do too.
+    const TAKES_BOOLEANS: bool = false;
     /// Whether a list does too; as text its items stand between commas.
     const TAKES_LISTS: bool = false;
     /// Whether a wrong value may hold a secret, so that no error repeats it.
@@ -46,6 +48,13 @@ impl<'de, T: Written> Visitor<'de> for TextVisitor<T> {
                 E::custom(format_args!("{text:?} is not {}", T::EXPECTED))
             }
         })
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<T, E> {
+        if T::TAKES_BOOLEANS {
+            return self.visit_str(&truth.to_string());
+        }
+        Err(E::invalid_type(de::Unexpected::Bool(truth), &self))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
@@ -96,13 +105,19 @@ macro_rules! written {
 }
 
 mod broker;
+mod cluster;
 pub use broker::{AccountTag, Backend, Moment, Sha256Hash};
+pub use cluster::{HostPort, Image, ObjectName, Switch};
 
 written!(
     AccountTag,
     Backend,
     Moment,
     Sha256Hash,
+    HostPort,
+    Image,
+    ObjectName,
+    Switch,
     Period,
     Label,
     BaseUrl,

@@ -19,8 +19,15 @@ fn the_reference_page_is_up_to_date() {
 #[test]
 fn every_key_is_explained_and_its_default_can_be_set() {
     let page = config::reference::page();
-    let (standalone, broker) = page.split_once("\n## `cfgw broker`\n").unwrap();
-    for (part, least) in [(standalone, 17), (broker, 12)] {
+    let (rest, broker) = page.split_once("\n## `cfgw broker`\n").unwrap();
+    let (rest, standalone) = rest.split_once("\n## `cfgw standalone`\n").unwrap();
+    let (controller, proxy) = rest.split_once("\n## `cfgw proxy`\n").unwrap();
+    for (part, least) in [
+        (controller, 30),
+        (proxy, 14),
+        (standalone, 17),
+        (broker, 12),
+    ] {
         let rows = rows(part);
         assert!(rows.len() >= least, "{part}");
         for [_, _, _, meaning] in &rows {
@@ -34,14 +41,30 @@ fn every_key_is_explained_and_its_default_can_be_set() {
             assert_eq!(loaded, Ok(config::StandaloneSettings::default()), "{key}");
         }
     }
-    // Some of the broker's settings are needed, so that it does not start with its defaults alone.
-    for [key, default, variable, _] in rows(broker) {
+    // Some settings of the others are needed, so that these do not start with their defaults alone.
+    assert_defaults_lack(broker, "credentials.account", |env| {
+        config::BrokerSettings::load(None, env, ()).err()
+    });
+    assert_defaults_lack(controller, "stream.advertise", |env| {
+        config::ControllerSettings::load(None, env, ()).err()
+    });
+    assert_defaults_lack(proxy, "token_file", |env| {
+        config::ProxySettings::load(None, env, ()).err()
+    });
+}
+
+/// With each default given by the environment, all that is wrong is that this key is missing.
+fn assert_defaults_lack(
+    part: &str,
+    missing: &str,
+    load: impl Fn(std::iter::Once<(String, String)>) -> Option<config::SettingsError>,
+) {
+    for [key, default, variable, _] in rows(part) {
         if default != "none" {
-            let env = [(variable.to_owned(), default.to_owned())];
-            let refused = config::BrokerSettings::load(None, env.into_iter(), ());
-            let refused = refused.unwrap_err().to_string();
+            let env = std::iter::once((variable.to_owned(), default.to_owned()));
+            let refused = load(env).expect("a key is missing").to_string();
             assert!(
-                refused.contains("`credentials.account`"),
+                refused.contains(&format!("`{missing}`")),
                 "{key}: {refused}"
             );
         }

@@ -48,7 +48,15 @@ fn what_keeps_pods_from_being_ready_is_said_in_words() {
     let failed = json!({"metadata": {"name": "a"}, "status": {
         "phase": "Failed", "reason": "Evicted",
     }});
-    let table: Vec<(&str, Value, Vec<Value>, u32, &[&str])> = vec![
+    /// Given a Deployment and its pods: how many are ready, and the problems.
+    type Case = (
+        &'static str,
+        Value,
+        Vec<Value>,
+        u32,
+        &'static [&'static str],
+    );
+    let table: Vec<Case> = vec![
         (
             "all ready",
             deployment(2, 2),

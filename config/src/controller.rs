@@ -1,0 +1,133 @@
+//! Settings of `cfgw controller`.
+
+use std::path::Path;
+
+use figment::Figment;
+use serde::Serialize;
+
+use crate::declaration::settings;
+use crate::error::SettingsError;
+use crate::layers::{self, Program};
+use crate::sections::{
+    AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, TunnelSettings, fixed,
+};
+use crate::values::{Address, HostPort, Image, Label, ObjectName, Period, Switch};
+
+settings! {
+    /// Settings of `cfgw controller`, which serves the Gateways of a Kubernetes cluster.
+    pub struct ControllerSettings {
+        /// Name of this installation. It is part of every tunnel name and ownership mark: two
+        /// installations in one account must differ, and a changed name leaves the old tunnels behind.
+        installation: Label = fixed("default"),
+        /// Namespace in which the controller runs and keeps its Lease and its certificate authority.
+        namespace: ObjectName = fixed("cfgw-system"),
+        /// Name of this replica, unique among those that run: the name of its pod.
+        replica: ObjectName = fixed("cfgw-controller"),
+        /// How often everything is compared with Cloudflare when nothing changes.
+        resync_interval: Period = Period::seconds(600),
+        section /// Which replica leads.
+        lease: LeaseSettings,
+        section /// How proxies get their routes.
+        stream: StreamSettings,
+        section /// The proxies that the controller runs for Gateways.
+        proxies: ProxiesSettings,
+        section /// What holds for Gateways whose parameters do not say otherwise.
+        defaults: GatewayDefaults,
+        section /// Who makes tunnels and records.
+        edge: EdgeSettings,
+        section /// How the Cloudflare API is reached; for the backend `direct` only.
+        cloudflare: CloudflareSettings,
+        section /// How the proxies' tunnels connect to Cloudflare's edge.
+        tunnel: TunnelSettings,
+        section /// The program's own HTTP server.
+        admin: AdminSettings,
+        section /// What is logged.
+        log: LogSettings,
+    }
+}
+
+settings! {
+    /// Which replica leads.
+    pub struct LeaseSettings {
+        /// Name of the Lease in the controller's namespace.
+        name: ObjectName = fixed("cfgw-controller"),
+        /// How long a leader that is not heard of is waited for.
+        duration: Period = Period::seconds(15),
+        /// How often the leader renews the Lease. At most a third of `duration`.
+        renew_interval: Period = Period::seconds(4),
+    }
+}
+
+settings! {
+    /// How proxies get their routes.
+    pub struct StreamSettings {
+        /// Where this replica serves proxies.
+        listen: Address = fixed("0.0.0.0:8443"),
+        /// Where proxies reach this very replica: the address of its pod. Needed.
+        advertise: Option<HostPort> = None,
+        /// Where proxies reach any replica: the controller's Service.
+        service: HostPort = fixed("cfgw-controller.cfgw-system.svc:8443"),
+        /// Audience of the tokens that proxies show.
+        audience: HostPort = fixed("cfgw-controller.cfgw-system.svc:8443"),
+        /// Name of the Secret in the controller's namespace that holds its certificate authority. It is
+        /// made where it is missing.
+        authority: ObjectName = fixed("cfgw-controller-authority"),
+    }
+}
+
+settings! {
+    /// The proxies that the controller runs for Gateways.
+    pub struct ProxiesSettings {
+        /// Image of the proxies' pods. Needed.
+        image: Option<Image> = None,
+    }
+}
+
+settings! {
+    /// What holds for Gateways whose parameters do not say otherwise.
+    pub struct GatewayDefaults {
+        /// Whether DNS records are made for the hostnames of routes.
+        dns: Switch = Switch::ON,
+        /// Whether the certificates of HTTPS listeners are uploaded to Cloudflare. Custom certificates need
+        /// a paid plan.
+        upload_certificates: Switch = Switch::OFF,
+    }
+}
+
+impl ControllerSettings {
+    /// Puts the layers together, as
+    /// [`StandaloneSettings::load`](crate::StandaloneSettings::load) does.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        flags: impl Serialize,
+    ) -> Result<Self, SettingsError> {
+        layers::load(file, env, &flags)
+    }
+}
+
+impl Program for ControllerSettings {
+    fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
+        self.edge.check(figment)?;
+        let why = "proxies find the leader by it";
+        let advertise = self.stream.advertise.is_some();
+        layers::needed(figment, "stream.advertise", advertise, why)?;
+        let why = "the proxies run it";
+        layers::needed(figment, "proxies.image", self.proxies.image.is_some(), why)?;
+        if self.lease.renew_interval.get() * 3 > self.lease.duration.get() {
+            let problem = "it is longer than a third of lease.duration, so that one lost answer would cost the lead";
+            return Err(layers::wrong(
+                figment,
+                "lease.renew_interval",
+                problem.to_owned(),
+            ));
+        }
+        layers::check_files(
+            figment,
+            &[
+                ("cloudflare.ca_file", self.cloudflare.ca_file.as_deref()),
+                ("tunnel.ca_file", self.tunnel.ca_file.as_deref()),
+            ],
+        )
+    }
+}

@@ -1,0 +1,101 @@
+//! The program helm, and what it renders.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A version of Kubernetes that the chart takes; helm on its own assumes an old one.
+const KUBERNETES: &str = "v1.34.0";
+
+pub(crate) struct Helm(PathBuf);
+
+impl Helm {
+    /// `None`, and a word about it, where there is no helm. One that `HELM` names must be there.
+    pub(crate) fn find() -> Option<Self> {
+        if let Some(named) = std::env::var_os("HELM") {
+            let named = PathBuf::from(named);
+            assert!(named.is_file(), "HELM: {} is no file", named.display());
+            return Some(Self(named));
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places = std::env::split_paths(&path).map(|folder| folder.join("helm"));
+        let found = places.find(|place| place.is_file());
+        if found.is_none() {
+            println!("NOT RUN: there is no helm; name one in HELM");
+        }
+        found.map(Self)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.0);
+        command.args(arguments).env_remove("KUBECONFIG");
+        command.output().expect("helm runs")
+    }
+
+    /// The chart with these values, as release `cfgw` in `cfgw-system`; else what helm says.
+    pub(crate) fn try_render(&self, values: &[&str]) -> Result<Rendered, String> {
+        let chart = chart();
+        let chart = chart.to_str().expect("a path");
+        let mut arguments = vec!["template", "cfgw", chart, "--namespace", "cfgw-system"];
+        arguments.extend(["--kube-version", KUBERNETES]);
+        for value in values {
+            arguments.extend(["--set", value]);
+        }
+        let output = self.run(&arguments);
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let text = String::from_utf8(output.stdout).expect("text");
+        let documents = text.split("\n---\n").map(|document| {
+            let document = document.trim_start_matches("---\n");
+            serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{e}: {document}"))
+        });
+        Ok(Rendered(documents.collect()))
+    }
+
+    pub(crate) fn render(&self, values: &[&str]) -> Rendered {
+        let rendered = self.try_render(values);
+        rendered.unwrap_or_else(|error| panic!("{values:?}: {error}"))
+    }
+
+    pub(crate) fn lint(&self) {
+        let chart = chart();
+        let output = self.run(&["lint", "--strict", chart.to_str().expect("a path")]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+    }
+}
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cloudflare-gateway-controller")
+}
+
+/// The objects of a release.
+#[derive(Debug)]
+pub(crate) struct Rendered(Vec<Value>);
+
+impl Rendered {
+    pub(crate) fn all(&self, kind: &str) -> Vec<&Value> {
+        let objects = self.0.iter();
+        objects.filter(|object| object["kind"] == kind).collect()
+    }
+
+    pub(crate) fn one(&self, kind: &str) -> Value {
+        let found = self.all(kind);
+        assert_eq!(found.len(), 1, "{kind}");
+        found[0].clone()
+    }
+
+    /// `spec` of the controller's pods.
+    pub(crate) fn pod(&self) -> Value {
+        self.one("Deployment")["spec"]["template"]["spec"].clone()
+    }
+
+    pub(crate) fn controller(&self) -> Value {
+        let pod = self.pod();
+        let containers = pod["containers"].as_array().expect("containers");
+        assert_eq!(containers.len(), 1);
+        containers[0].clone()
+    }
+}

@@ -1,0 +1,219 @@
+//! The Helm chart, rendered by helm: what it sets are settings, what it runs is confined, what it grants is
+//! spelled out. `HELM` names the program; without it, one on the `PATH` is used.
+
+mod helm;
+
+use std::path::Path;
+
+use config::values::Backend;
+use config::{ControllerSettings, SettingsError};
+use helm::{Helm, Rendered};
+use serde_json::{Value, json};
+
+/// Value sets: one as in the readme, one with everything, one with a broker.
+const README: &[&str] = &["installation=my-cluster", "credentials.secretName=creds"];
+const FULL: &[&str] = &[
+    "installation=full",
+    "replicas=3",
+    "image.tag=v2",
+    "credentials.secretName=creds",
+    "credentials.secretNamespace=vault",
+    "cloudflare.apiUrl=https://api.example.com/v4",
+    "cloudflare.ca.configMapName=api-roots",
+    "tunnel.edgeAddresses={192.0.2.1:7844,192.0.2.2:7844}",
+    "tunnel.protocol=http2",
+    "tunnel.gracePeriod=1m",
+    "tunnel.ca.secretName=edge-roots",
+    "defaults.dns=false",
+    "defaults.uploadCertificates=true",
+    "imagePullSecrets={registry}",
+    "nodeSelector.disk=fast",
+    "podAnnotations.note=hello",
+    "priorityClassName=high",
+];
+const BROKER: &[&str] = &[
+    "edge.backend=broker",
+    "edge.broker.url=https://broker.example.com:8443",
+    "edge.broker.tokenSecret.name=broker-token",
+    "edge.broker.ca.secretName=broker-roots",
+];
+
+/// The settings that a rendered controller starts with: its variables as the kubelet would fill them in, and
+/// its files in a folder of the test's.
+fn settings(rendered: &Rendered, files: &Path) -> Result<ControllerSettings, SettingsError> {
+    let container = rendered.controller();
+    let mounts = container["volumeMounts"].as_array().expect("mounts");
+    let mut env = Vec::new();
+    for variable in container["env"].as_array().expect("variables") {
+        let name = variable["name"].as_str().expect("a name").to_owned();
+        let from = variable["valueFrom"]["fieldRef"]["fieldPath"].as_str();
+        let value = match (from, variable["value"].as_str()) {
+            (Some("status.podIP"), _) => "10.1.2.3".to_owned(),
+            (Some("metadata.namespace"), _) => "cfgw-system".to_owned(),
+            (Some("metadata.name"), _) => "controller-0".to_owned(),
+            (None, Some(file)) if file.starts_with('/') => {
+                let is_mounted =
+                    |m: &Value| file.starts_with(m["mountPath"].as_str().expect("a path"));
+                assert!(
+                    mounts.iter().any(is_mounted),
+                    "{name}: {file} is in no mount"
+                );
+                let place = files.join(file.trim_start_matches('/'));
+                std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+                std::fs::write(&place, "content").expect("a file");
+                place.display().to_string()
+            }
+            (None, Some(text)) => text.replace("$(POD_IP)", "10.1.2.3"),
+            other => panic!("{name} has a source that is not served here: {other:?}"),
+        };
+        env.push((name, value));
+    }
+    ControllerSettings::load(None, env.into_iter(), ())
+}
+
+#[test]
+fn what_the_chart_sets_are_settings_of_the_controller() {
+    let Some(helm) = Helm::find() else { return };
+    let files = tempfile::tempdir().unwrap();
+    let load = |values| settings(&helm.render(values), files.path()).expect("settings");
+
+    let readme = load(README);
+    assert_eq!(readme.installation.as_str(), "my-cluster");
+    assert_eq!(readme.namespace.as_str(), "cfgw-system");
+    assert_eq!(readme.stream.advertise.unwrap().as_str(), "10.1.2.3:8443");
+    let service = "cfgw-cloudflare-gateway-controller.cfgw-system.svc:8443";
+    assert_eq!(readme.stream.service.as_str(), service);
+    let image = "ghcr.io/cloudflare-gateway-controller/cfgw:0.1.0";
+    assert_eq!(readme.proxies.image.unwrap().as_str(), image);
+    assert!(readme.defaults.dns.is_on());
+
+    let full = load(FULL);
+    assert!(!full.defaults.dns.is_on() && full.defaults.upload_certificates.is_on());
+    assert_eq!(
+        full.tunnel.edge.to_string(),
+        "192.0.2.1:7844,192.0.2.2:7844"
+    );
+    assert_eq!(full.tunnel.grace_period.to_string(), "1m");
+    assert!(full.tunnel.ca_file.is_some() && full.cloudflare.ca_file.is_some());
+    let url = full.cloudflare.base_url.as_str();
+    assert_eq!(url, "https://api.example.com/v4");
+
+    let broker = load(BROKER).edge;
+    assert_eq!(broker.backend, Backend::Broker);
+    let (token, roots) = (broker.broker.token_file, broker.broker.ca_file);
+    assert!(token.is_some() && roots.is_some());
+}
+
+#[test]
+fn the_controllers_pod_is_confined() {
+    let Some(helm) = Helm::find() else { return };
+    for values in [README, FULL, BROKER] {
+        let rendered = helm.render(values);
+        let pod = rendered.pod();
+        assert_eq!(pod["enableServiceLinks"], false);
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        let profile = &pod["securityContext"]["seccompProfile"];
+        assert_eq!(profile["type"], "RuntimeDefault");
+        let security = &rendered.controller()["securityContext"];
+        let expected = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        });
+        assert_eq!(*security, expected);
+    }
+}
+
+#[test]
+fn nothing_secret_is_an_argument_or_a_variable() {
+    let Some(helm) = Helm::find() else { return };
+    for values in [README, FULL, BROKER] {
+        let container = helm.render(values).controller();
+        assert_eq!(container["args"], json!(["controller"]));
+        for variable in container["env"].as_array().unwrap() {
+            let source = &variable["valueFrom"];
+            assert!(source["secretKeyRef"].is_null(), "{variable}");
+            assert!(source["configMapKeyRef"].is_null(), "{variable}");
+        }
+    }
+}
+
+#[test]
+fn the_class_names_the_secret_only_where_one_is_given() {
+    let Some(helm) = Helm::find() else { return };
+    let reference =
+        |values| helm.render(values).one("GatewayClass")["spec"]["parametersRef"].clone();
+    let named = |namespace: &str| json!({"group": "", "kind": "Secret", "name": "creds", "namespace": namespace});
+    assert_eq!(reference(README), named("cfgw-system"));
+    assert_eq!(reference(FULL), named("vault"));
+    assert_eq!(reference(BROKER), Value::Null);
+    let without = helm.render(&["gatewayClass.create=false"]);
+    assert!(without.all("GatewayClass").is_empty());
+}
+
+#[test]
+fn no_permission_is_a_wildcard_and_an_own_account_gets_none() {
+    let Some(helm) = Helm::find() else { return };
+    let rendered = helm.render(README);
+    for kind in ["ClusterRole", "Role"] {
+        for rule in rendered.one(kind)["rules"].as_array().unwrap() {
+            assert!(!rule.to_string().contains('*'), "{rule}");
+            let verbs = rule["verbs"].as_array().unwrap();
+            assert!(!verbs.is_empty() && !verbs.contains(&json!("deletecollection")));
+            assert!(!rule["resources"].to_string().contains("role"), "{rule}");
+        }
+    }
+    let own = helm.render(&["serviceAccount.name=mine"]);
+    for kind in [
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+    ] {
+        assert!(own.all(kind).is_empty(), "{kind}");
+    }
+    assert_eq!(own.pod()["serviceAccountName"], "mine");
+}
+
+#[test]
+fn a_budget_keeps_one_of_several_replicas_and_nothing_of_one() {
+    let Some(helm) = Helm::find() else { return };
+    let budgets = |values| helm.render(values).all("PodDisruptionBudget").len();
+    assert_eq!(budgets(FULL), 1);
+    assert_eq!(budgets(&["replicas=1"]), 0);
+    assert_eq!(budgets(&["podDisruptionBudget.enabled=false"]), 0);
+}
+
+#[test]
+fn values_that_cannot_be_used_are_refused_by_name() {
+    let Some(helm) = Helm::find() else { return };
+    let table: &[(&[&str], &str)] = &[
+        (&["replica=1"], "replica"),
+        (&["installation=Upper"], "/installation"),
+        (&["edge.backend=guess"], "/edge/backend"),
+        (&["edge.backend=broker"], "edge.broker.url"),
+        (
+            &["edge.backend=broker", "edge.broker.url=https://b"],
+            "edge.broker.tokenSecret.name",
+        ),
+        (&["tunnel.gracePeriod=soon"], "/tunnel/gracePeriod"),
+        (
+            &["tunnel.edgeAddresses={192.0.2.1}"],
+            "/tunnel/edgeAddresses",
+        ),
+        (
+            &["tunnel.ca.secretName=a", "tunnel.ca.configMapName=b"],
+            "/tunnel/ca",
+        ),
+    ];
+    for (values, word) in table {
+        let refused = helm.try_render(values).expect_err("a refusal");
+        assert!(refused.contains(word), "{values:?}: {refused}");
+    }
+}
+
+#[test]
+fn helm_finds_no_fault_in_the_chart() {
+    let Some(helm) = Helm::find() else { return };
+    helm.lint();
+}
