@@ -190,8 +190,14 @@ impl Edge for FakeEdge {
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
         let mut state = self.state(None)?;
         let State { held, records, .. } = &mut *state;
-        let lost = |holder: &ObjectKey| !live.contains(holder) && !held.contains_key(holder);
-        let gone = records.extract_if(.., |_, holder| lost(holder));
-        Ok(gone.map(|(hostname, _)| hostname.to_string()).collect())
+        let mut gone = BTreeSet::new();
+        records.retain(|hostname, holder| {
+            let stays = live.contains(holder) || held.contains_key(holder);
+            if !stays {
+                gone.insert(hostname.to_string());
+            }
+            stays
+        });
+        Ok(gone)
     }
 }

@@ -70,6 +70,13 @@ fn without(key: &str) -> Request {
     saying(changed.to_string())
 }
 
+fn living(gateways: &serde_json::Value) -> Request {
+    Request {
+        body: json!({ "live": gateways }).to_string(),
+        ..to(Method::PUT, "/v1/gateways")
+    }
+}
+
 /// What is wrong, the request, status and last part of the problem's type.
 fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
     let wrong = format!("Bearer {}x", EAST.token);
@@ -161,6 +168,24 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             to(Method::GET, "/v1/gateways/default/one/rotate"),
             405,
             method,
+        ),
+        (
+            "a list of Gateways that is none",
+            to(Method::PUT, "/v1/gateways"),
+            422,
+            bad,
+        ),
+        (
+            "a Gateway with more than a name",
+            living(&json!([{"namespace": "a", "name": "b", "cluster": "west"}])),
+            422,
+            bad,
+        ),
+        (
+            "a Gateway that has no name",
+            living(&json!([{"namespace": "a", "name": "B/../c"}])),
+            422,
+            bad,
         ),
         (
             "DELETE of all",

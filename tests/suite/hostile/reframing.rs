@@ -3,52 +3,7 @@
 //! able to read them in another way, so here every byte that reaches it counts
 //! (docs/decisions/0008-ambiguous-framing.md).
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
-use super::rig::Proxy;
-
-/// An endpoint that keeps every byte of every connection, and answers once it has seen `end`.
-struct RawOrigin {
-    address: SocketAddr,
-    received: Arc<Mutex<Vec<u8>>>,
-}
-
-impl RawOrigin {
-    async fn answering_after(end: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let received: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let notes = received.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let notes = notes.clone();
-                tokio::spawn(async move {
-                    let mut chunk = [0; 4096];
-                    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-                        let whole = {
-                            let mut notes = notes.lock().unwrap();
-                            notes.extend_from_slice(&chunk[..read]);
-                            notes.ends_with(end.as_bytes())
-                        };
-                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-                        if whole && stream.write_all(answer).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, received }
-    }
-
-    fn received(&self) -> String {
-        String::from_utf8(self.received.lock().unwrap().clone()).unwrap()
-    }
-}
+use super::rig::{Proxy, RawOrigin};
 
 /// Lines of a head by name, in lower case.
 fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {

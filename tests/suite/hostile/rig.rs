@@ -79,6 +79,46 @@ async fn note(
     Ok(Response::new(Full::from("ok")))
 }
 
+/// An endpoint that keeps every byte of every connection, and answers once it has seen `end`.
+pub(super) struct RawOrigin {
+    pub(super) address: SocketAddr,
+    received: Arc<Mutex<Vec<u8>>>,
+}
+
+impl RawOrigin {
+    pub(super) async fn answering_after(end: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let received: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let notes = received.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let notes = notes.clone();
+                tokio::spawn(async move {
+                    let mut chunk = [0; 4096];
+                    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+                        let whole = {
+                            let mut notes = notes.lock().unwrap();
+                            notes.extend_from_slice(&chunk[..read]);
+                            notes.ends_with(end.as_bytes())
+                        };
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                        if whole && stream.write_all(answer).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, received }
+    }
+
+    /// All that has come so far.
+    pub(super) fn received(&self) -> String {
+        String::from_utf8(self.received.lock().unwrap().clone()).unwrap()
+    }
+}
+
 /// A socket that answers every connection's first request with these bytes, then closes.
 pub(super) async fn answering(bytes: impl Into<Bytes>) -> SocketAddr {
     let bytes = bytes.into();
