@@ -68,16 +68,15 @@ async fn a_certificate_is_shown_replaced_and_gone_with_its_gateway() {
     let uploaded = world.condition(gateway, CONDITION, |seen| seen.status == "True");
     let message = uploaded.await.message;
     assert!(message.contains("example.com"), "{message}");
-    let [first] = &world.certificates()[..] else {
-        panic!("{:?}", world.certificates());
-    };
+    let before = world.certificates();
+    assert_eq!(before.len(), 1);
     world.write("gateway.yaml", &manifests(&world, true));
     within(
         std::time::Duration::from_secs(20),
         "the new one",
         || async {
             let now = world.certificates();
-            (now.len() == 1 && now[0] != *first).then_some(())
+            (now.len() == 1 && now != before).then_some(())
         },
     )
     .await;
