@@ -91,6 +91,7 @@ impl Object {
             (Self::Service(one), Self::Service(other)) => one == other,
             (Self::EndpointSlice(one), Self::EndpointSlice(other)) => one == other,
             (Self::Namespace(one), Self::Namespace(other)) => one == other,
+            (Self::Parameters(one), Self::Parameters(other)) => one == other,
             (Self::Secret(one), Self::Secret(other)) => one.is_same(other),
             _ => false,
         }

@@ -1,11 +1,10 @@
 //! Cloudflare credentials and certificates from Secrets, each read when it is asked for and kept nowhere.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adapter_gateway_api::{Object, Secret};
 use async_trait::async_trait;
-use domain::attachment::credentials_reference;
+use domain::attachment::{all_credentials_references, credentials_reference};
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
 use domain::ports::{Certificates, Credentials};
@@ -97,14 +96,9 @@ impl Credentials for SecretCredentials {
 
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
         let snapshot = self.present()?;
-        let ours = snapshot.classes.items().iter();
-        let ours = ours.filter(|class| class.controller == CONTROLLER_NAME);
-        let of_classes = ours.filter_map(|class| class.parameters.as_ref());
-        let parameters = snapshot.parameters.items().iter();
-        let of_gateways = parameters.filter_map(|parameters| parameters.credentials.as_ref());
-        let references: BTreeSet<&ObjectRef> = of_classes.chain(of_gateways).collect();
+        let references = all_credentials_references(&snapshot, CONTROLLER_NAME);
         let mut all: Vec<CloudflareCredentials> = Vec::new();
-        for reference in references {
+        for reference in &references {
             let found = self.credentials(reference).await?;
             if !all.iter().any(|known| is_same(known, &found)) {
                 all.push(found);

@@ -97,6 +97,7 @@ impl Reconciler {
         if searched && self.ports.leadership.term() == Some(term) {
             self.sweep(term, &view, &mut done).await;
         }
+        self.state().passed_in = Some(term);
         done
     }
 

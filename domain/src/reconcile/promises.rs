@@ -51,13 +51,25 @@ impl Written {
     /// What of these statuses may be written. New promises of a Gateway whose table is on its way stay as they
     /// were written last; where nothing was, the status waits as a whole, unless it has bad news: then it is
     /// written as it is, because what the cluster has from an earlier process may promise as much already.
-    pub(super) fn due(&self, updates: Vec<StatusUpdate>, deliveries: &Deliveries) -> Due {
+    ///
+    /// Of Gateways whose edge was not asked yet (`unasked`), what an earlier process wrote stays for the moment:
+    /// that nothing is known here is no news.
+    pub(super) fn due(
+        &self,
+        updates: Vec<StatusUpdate>,
+        deliveries: &Deliveries,
+        unasked: &BTreeSet<ObjectKey>,
+    ) -> Due {
         let mut due = Due::default();
         for update in updates {
             let Some(subject) = Subject::of(&update) else {
                 due.updates.push(update);
                 continue;
             };
+            if !self.0.contains_key(&subject) && is_of(&update, unasked) && !has_bad_news(&update) {
+                due.waiting.insert(subject);
+                continue;
+            }
             match judged(update, self.0.get(&subject), deliveries) {
                 Some(update) => due.updates.push(update),
                 None => drop(due.waiting.insert(subject)),
@@ -76,6 +88,31 @@ impl Written {
         let written = due.updates.into_iter();
         let written = written.filter_map(|update| Some((Subject::of(&update)?, update)));
         self.0.extend(written);
+    }
+}
+
+/// Whether a status tells of one of these Gateways.
+fn is_of(update: &StatusUpdate, gateways: &BTreeSet<ObjectKey>) -> bool {
+    match update {
+        StatusUpdate::Class { .. } => false,
+        StatusUpdate::Gateway { key, .. } => gateways.contains(key),
+        StatusUpdate::Route { parents, .. } => parents
+            .iter()
+            .any(|parent| gateways.contains(&parent.parent.target.key)),
+    }
+}
+
+fn has_bad_news(update: &StatusUpdate) -> bool {
+    match update {
+        StatusUpdate::Class { .. } => false,
+        StatusUpdate::Gateway { status, .. } => {
+            let listeners = status.listeners.iter().flat_map(|l| &l.conditions);
+            status.conditions.iter().chain(listeners).any(is_bad_news)
+        }
+        StatusUpdate::Route { parents, .. } => {
+            let mut all = parents.iter().flat_map(|parent| &parent.conditions);
+            all.any(is_bad_news)
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::attachment::{GatewayFacts, Resolution, report};
 use crate::names::ObjectKey;
 use crate::ports::Delivery;
 use crate::route_table::RouteTable;
-use crate::status::StatusUpdate;
 
 /// What a route pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,7 +35,7 @@ impl RoutePassReport {
 }
 
 impl Reconciler {
-    /// Publishes what changed, then writes statuses with what is known of edge and proxies. Where a kind that
+    /// Publishes what changed, then writes statuses with what is known of edge and proxies, if this instance leads. Where a kind that
     /// routes depend on could not be read, tables and the edge stay as they are: half a table would turn away
     /// requests that the whole one serves.
     pub async fn route_pass(&self) -> RoutePassReport {
@@ -56,36 +55,35 @@ impl Reconciler {
             // Only now: an edge pass must not lead requests to a proxy that does not know them yet.
             self.state().view = Some(view.clone());
         }
-        let facts = self.facts(&view.resolution).await;
-        self.write(
-            report(&view.resolution, &facts),
-            &view.resolution,
-            &mut done,
-        )
-        .await;
+        match self.ports.leadership.term() {
+            Some(term) => self.report(&view, term, &mut done).await,
+            // What another instance writes meanwhile is not known here.
+            None => self.state().written = Written::default(),
+        }
         done
     }
 
     /// Writes the statuses that may be written by now.
-    async fn write(
-        &self,
-        updates: Vec<StatusUpdate>,
-        resolution: &Resolution,
-        done: &mut RoutePassReport,
-    ) {
-        let gateways = resolution.gateways.keys();
-        let deliveries: Deliveries = gateways
+    async fn report(&self, view: &View, term: u64, done: &mut RoutePassReport) {
+        let facts = self.facts(&view.resolution).await;
+        let updates = report(&view.resolution, &facts);
+        let deliveries: Deliveries = facts
+            .keys()
             .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
             .collect();
         let pending = deliveries.iter();
         let pending = pending.filter(|(_, delivery)| **delivery == Delivery::Pending);
         done.waiting = pending.map(|(key, _)| key.clone()).collect();
-        let due = self.state().written.due(updates, &deliveries);
+        let due = {
+            let state = self.state();
+            let unasked = match done.withheld {
+                None => state.unasked(view, term),
+                // No edge pass would come to ask.
+                Some(_) => BTreeSet::new(),
+            };
+            state.written.due(updates, &deliveries, &unasked)
+        };
         match self.ports.statuses.write(&due.updates).await {
-            // What another instance wrote meanwhile is not known to whoever begins to lead.
-            Ok(()) if self.ports.leadership.term().is_none() => {
-                self.state().written = Written::default();
-            }
             Ok(()) => self.state().written.remember(due),
             Err(error) => done.problems.push(Problem::new("writing statuses", &error)),
         }

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) written: Written,
     /// The term in which every intent was stated; another term may follow another instance's changes.
     pub(super) stated_in: Option<u64>,
+    /// The term in which an edge pass came to its end.
+    pub(super) passed_in: Option<u64>,
     /// The term in which leftovers were looked for with success.
     pub(super) searched_in: Option<u64>,
 }
@@ -164,6 +166,20 @@ impl State {
             }
         }
         is_new
+    }
+
+    /// Gateways that the first edge pass of the term has not come to yet.
+    pub(super) fn unasked(&self, view: &View, term: u64) -> BTreeSet<ObjectKey> {
+        if self.passed_in == Some(term) {
+            return BTreeSet::new();
+        }
+        let served = view.resolution.gateways.keys();
+        let served = served.filter(|key| view.fate(key) == Fate::Serve);
+        let was_asked = |key: &ObjectKey| {
+            let at_edge = self.at_edge.get(key);
+            at_edge.is_some_and(|at_edge| at_edge.answer.is_some())
+        };
+        served.filter(|key| !was_asked(key)).cloned().collect()
     }
 
     /// Counts a table as no longer served, before it is withdrawn: an edge pass that is under way must not

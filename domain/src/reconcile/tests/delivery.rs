@@ -1,5 +1,7 @@
 //! Statuses while tables are on their way to the proxies.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::ports::Delivery;
 use crate::reconcile::promises::{Deliveries, Written};
@@ -70,9 +72,9 @@ fn written(
     now: StatusUpdate,
 ) -> Option<StatusUpdate> {
     let mut written = Written::default();
-    written.remember(written.due(before.into_iter().collect(), &Deliveries::new()));
+    written.remember(written.due(before.into_iter().collect(), &Deliveries::new(), &BTreeSet::new()));
     let deliveries = Deliveries::from([(key("gw"), delivery)]);
-    written.due(vec![now], &deliveries).updates.pop()
+    written.due(vec![now], &deliveries, &BTreeSet::new()).updates.pop()
 }
 
 #[test]
@@ -195,8 +197,8 @@ async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
         vec![gateway("gw"), gateway("other")],
         vec![route("r", "gw", 1, &[]), route("s", "other", 1, &[])],
     ));
-    bench.reconciler.rules = |snapshot, _| {
-        let mut resolution = rules(snapshot, "");
+    bench.reconciler.rules = |snapshot, _, defaults| {
+        let mut resolution = rules(snapshot, "", defaults);
         resolution.routes = snapshot
             .routes
             .items()
