@@ -32,6 +32,7 @@ impl Running {
             Arc::new(world.reconciler()),
             world.cluster.clone(),
             Arc::new(Notify::new()),
+            Arc::default(),
             RESYNC,
         );
         let loops = AbortOnDropHandle::new(tokio::spawn(passes.run(CancellationToken::new())));

@@ -126,10 +126,14 @@ spec:
 ";
     namespace.apply(&format!("{parameters}---\n{text}")).await;
     product.served(&format!("https://{hostname}/")).await;
-    let accepted = namespace
+    namespace
         .condition("gateway/my-gateway", "Accepted", "True")
         .await;
-    let message = accepted["message"].as_str().unwrap();
+    let own = "cloudflare-gateway-controller.io/Parameters";
+    let told = namespace
+        .condition("gateway/my-gateway", own, "False")
+        .await;
+    let message = told["message"].as_str().unwrap();
     assert!(message.contains("autoscaling"), "{message}");
     let label = "--selector=gateway.networking.k8s.io/gateway-name=my-gateway";
     let deployments = namespace.get(&["deployments", label]).await.unwrap();

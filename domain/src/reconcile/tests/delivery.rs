@@ -215,6 +215,9 @@ async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
         })
     };
     bench.data_plane.deliver(&key("gw"), Delivery::Pending);
+    bench.reconciler.route_pass().await;
+    assert_eq!(about(&bench, "s"), None, "the edge was not asked yet");
+    bench.reconciler.edge_pass(false).await;
     let done = bench.reconciler.route_pass().await;
     assert_eq!(done.waiting, [key("gw")]);
     assert!(done.settled(), "waiting is not failing");
@@ -230,7 +233,9 @@ async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
     bench.reconciler.route_pass().await;
     assert!(about(&bench, "r").is_some(), "promised before");
     bench.leadership.set(None);
+    let written = bench.statuses.count();
     bench.reconciler.route_pass().await;
+    assert_eq!(bench.statuses.count(), written, "only the leader writes");
     bench.leadership.set(Some(2));
     bench.reconciler.route_pass().await;
     assert_eq!(about(&bench, "r"), None, "perhaps by another instance");
