@@ -220,18 +220,17 @@ stringData: {{CLOUDFLARE_API_TOKEN: {token}, CLOUDFLARE_ACCOUNT_ID: \"{ACCOUNT}\
         text
     }
 
-    /// The name of the replica that leads, by the Lease.
-    pub async fn leader(&self) -> String {
+    /// The name of the replica that leads, and its term, by the Lease.
+    pub async fn leader(&self) -> (String, u64) {
         let lease = ["lease", "--namespace", NAMESPACE];
         eventually("a leader", PATIENCE, || async {
             let leases = self.cluster.get(&lease).await.ok_or("no Lease")?;
-            let holder = leases["items"][0]["spec"]["holderIdentity"]
-                .as_str()
-                .unwrap_or("");
+            let spec = &leases["items"][0]["spec"];
+            let holder = spec["holderIdentity"].as_str().unwrap_or("");
             let pod = holder.split('_').next().unwrap_or("");
-            match pod.is_empty() {
-                true => Err(leases.to_string()),
-                false => Ok(pod.to_owned()),
+            match (pod.is_empty(), spec["leaseTransitions"].as_u64()) {
+                (false, Some(term)) => Ok((pod.to_owned(), term)),
+                _ => Err(leases.to_string()),
             }
         })
         .await
