@@ -1,5 +1,6 @@
 //! Certificates of listeners from the Secrets in the folder.
 
+use adapter_gateway_api::Secret;
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::Certificates;
@@ -19,7 +20,7 @@ impl Certificates for ManifestFolder {
         self.with_cluster(|cluster| {
             let found = cluster.secret(&reference);
             let found = found.ok_or_else(|| "it is not in the manifests folder".to_owned());
-            found.and_then(|found| found.certificate_pair())
+            found.and_then(Secret::certificate_pair)
         })
         .map_err(|problem| {
             let message = format!("{reference}: {problem}");

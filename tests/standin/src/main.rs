@@ -181,6 +181,5 @@ fn options(arguments: &Arguments) -> StandinOptions {
             },
         },
         authority: Some(arguments.folder.clone()),
-        ..StandinOptions::default()
     }
 }

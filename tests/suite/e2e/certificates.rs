@@ -64,7 +64,7 @@ async fn a_certificate_is_shown_replaced_and_gone_with_its_gateway() {
     let (world, _origin) = world(Plan::Paid).await;
     world.write("gateway.yaml", &manifests(&world, true));
     let _cfgw = world.cfgw().await;
-    let gateway = "Gateway default/my-gateway";
+    let gateway = "gateway default/my-gateway";
     let uploaded = world.condition(gateway, CONDITION, |seen| seen.status == "True");
     let message = uploaded.await.message;
     assert!(message.contains("example.com"), "{message}");
@@ -97,7 +97,7 @@ async fn an_account_that_pays_for_none_is_told_so_and_served_all_the_same() {
     let (world, _origin) = world(Plan::Free).await;
     world.write("gateway.yaml", &manifests(&world, true));
     let _cfgw = world.cfgw().await;
-    let gateway = "Gateway default/my-gateway";
+    let gateway = "gateway default/my-gateway";
     let refused = world.condition(gateway, CONDITION, |seen| seen.reason == "UploadFailed");
     assert_eq!(refused.await.status, "False");
     let programmed = world.condition(gateway, "Programmed", |seen| seen.status == "True");

@@ -24,8 +24,11 @@ fn secret(chain: &str, key: &str) -> Secret {
 /// A self-signed certificate and its key, in PEM.
 fn pair(names: &[&str], key: &KeyPair) -> (String, String) {
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    let params = CertificateParams::new(names).unwrap();
-    (params.self_signed(key).unwrap().pem(), key.serialize_pem())
+    let params = CertificateParams::new(names).expect("names");
+    (
+        params.self_signed(key).expect("a certificate").pem(),
+        key.serialize_pem(),
+    )
 }
 
 #[test]

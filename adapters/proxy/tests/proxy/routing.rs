@@ -75,7 +75,7 @@ async fn a_grpc_client_is_told_in_its_own_words_too() {
         assert_eq!(response.status(), status, "{path}");
         let told = response.headers().get("grpc-status");
         assert_eq!(
-            told.map(|told| told.as_bytes()),
+            told.map(http::HeaderValue::as_bytes),
             grpc.map(str::as_bytes),
             "{path}"
         );

@@ -317,6 +317,7 @@ mod tests {
                 headers.append(HOST, HeaderValue::from_static(host));
             }
             let found = authority(&target.parse().unwrap(), &headers);
+            let found = found.and_then(|found| require_name(&found).map(|()| found));
             let found = found.map_err(|error| error.page().status().as_u16());
             let found = found
                 .as_ref()

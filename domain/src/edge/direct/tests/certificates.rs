@@ -79,7 +79,11 @@ async fn a_certificate_follows_its_secret_over_restarts_and_goes_with_its_gatewa
     }
     let bench = holding(cloudflare.clone(), "second");
     bench.reconcile(&showing(None)).await;
-    assert_eq!(shown(&bench), [theirs.clone()], "no longer wanted");
+    assert_eq!(
+        shown(&bench),
+        std::slice::from_ref(&theirs),
+        "no longer wanted"
+    );
 
     bench.reconcile(&showing(Some("second"))).await;
     assert_eq!(shown(&bench).len(), 2);
