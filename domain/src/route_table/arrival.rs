@@ -10,7 +10,9 @@ pub struct Arrival {
     pub scheme: Scheme,
     /// Host that the client asked for: lower case, without port or trailing dot.
     pub host: String,
-    /// Port that the client asked for: from the authority, else the scheme's own.
+    /// Port that the client came to: from the authority where Cloudflare serves that port, else the scheme's
+    /// own. Any other port in an authority is no place where a request can come in, only what a client wrote,
+    /// and that takes no part in matching (HTTPRouteSpec.hostnames).
     pub port: u16,
     /// Address of the client as the edge tells it (`CF-Connecting-IP`).
     pub client: Option<IpAddr>,
@@ -24,6 +26,10 @@ impl Arrival {
                 (host, port.parse().ok().filter(|p| *p != 0)?)
             }
             _ => (authority, scheme.default_port()),
+        };
+        let port = match scheme.ports().contains(&port) {
+            true => port,
+            false => scheme.default_port(),
         };
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         is_host(&host).then_some(Self {
@@ -69,6 +75,15 @@ impl Scheme {
         }
     }
 
+    /// Ports on which Cloudflare takes requests of this scheme for proxied names (Cloudflare documentation,
+    /// "Network ports").
+    pub fn ports(self) -> &'static [u16] {
+        match self {
+            Self::Http => &[80, 8080, 8880, 2052, 2082, 2086, 2095],
+            Self::Https => &[443, 2053, 2083, 2087, 2096, 8443],
+        }
+    }
+
     /// 80 or 443.
     pub fn default_port(self) -> u16 {
         match self {
@@ -90,9 +105,12 @@ mod tests {
             ("App.example.com", Some(("app.example.com", 443))),
             ("app.example.com.:8443", Some(("app.example.com", 8443))),
             ("_dmarc.example.com", Some(("_dmarc.example.com", 443))),
-            ("192.0.2.1:80", Some(("192.0.2.1", 80))),
+            ("192.0.2.1:2053", Some(("192.0.2.1", 2053))),
             ("[2001:db8::1]", Some(("[2001:db8::1]", 443))),
-            ("[2001:db8::1]:8080", Some(("[2001:db8::1]", 8080))),
+            ("[2001:db8::1]:2096", Some(("[2001:db8::1]", 2096))),
+            // Nobody comes in by these.
+            ("app.example.com:1234", Some(("app.example.com", 443))),
+            ("app.example.com:80", Some(("app.example.com", 443))),
             ("", None),
             (".", None),
             (":443", None),

@@ -72,9 +72,16 @@ fn written(
     now: StatusUpdate,
 ) -> Option<StatusUpdate> {
     let mut written = Written::default();
-    written.remember(written.due(before.into_iter().collect(), &Deliveries::new(), &BTreeSet::new()));
+    written.remember(written.due(
+        before.into_iter().collect(),
+        &Deliveries::new(),
+        &BTreeSet::new(),
+    ));
     let deliveries = Deliveries::from([(key("gw"), delivery)]);
-    written.due(vec![now], &deliveries, &BTreeSet::new()).updates.pop()
+    written
+        .due(vec![now], &deliveries, &BTreeSet::new())
+        .updates
+        .pop()
 }
 
 #[test]
