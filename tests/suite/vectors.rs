@@ -290,7 +290,7 @@ struct Answers {
 impl Answers {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let kind = request.headers().get(UPGRADE).cloned();
-        match kind.as_ref().map(|kind| kind.as_bytes()) {
+        match kind.as_ref().map(http::HeaderValue::as_bytes) {
             Some(b"control-stream") => {
                 // What the edge answers is not looked at, but must be taken.
                 tokio::spawn(request.into_body().collect());
