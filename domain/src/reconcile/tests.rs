@@ -82,6 +82,10 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
         },
         listeners: Vec::new(),
         certificates: Some(BTreeSet::new()),
+        credentials: gateway
+            .annotations
+            .get("credentials")
+            .and_then(|edition| edition.parse().ok()),
         hostnames,
         parameters: ParametersResolution {
             workload: WorkloadSpec::of(gateway, None),
@@ -297,6 +301,34 @@ async fn an_unchanged_cluster_publishes_and_states_nothing() {
         [key("gw")],
         "a resync states all"
     );
+}
+
+#[tokio::test]
+async fn other_credentials_ask_the_edge_anew_and_take_nothing_away() {
+    let bench = bench(quickstart());
+    let credentials = |edition: &'static str| {
+        bench.cluster.change(move |snapshot| {
+            let annotations = &mut gateways(snapshot)[0].annotations;
+            annotations.insert("credentials".to_owned(), edition.to_owned());
+        });
+    };
+    credentials("1");
+    bench.pass().await;
+    assert!(bench.pass().await.stated.is_empty());
+
+    credentials("2");
+    bench.edge.fail(None, Some(away()));
+    let done = bench.pass().await;
+    assert_eq!((done.stated, done.settled), (vec![key("gw")], false));
+    assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
+    assert!(bench.workloads.proxy(&key("gw")).is_some());
+
+    credentials("3");
+    bench.edge.fail(None, None);
+    assert!(bench.pass().await.settled);
+    // A Secret that cannot be read for a while tells nothing.
+    credentials("unread");
+    assert!(bench.pass().await.stated.is_empty());
 }
 
 #[tokio::test]
