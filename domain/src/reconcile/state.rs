@@ -40,6 +40,7 @@ pub(super) struct State {
 }
 
 /// What a route pass concluded from one snapshot.
+#[derive(PartialEq)]
 pub(super) struct View {
     pub(super) resolution: Resolution,
     /// Whether an object that is not in the snapshot does not exist.

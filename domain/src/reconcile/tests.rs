@@ -292,6 +292,7 @@ async fn an_unchanged_cluster_publishes_and_states_nothing() {
     let bench = bench(quickstart());
     bench.pass().await;
     let (published, stated) = (bench.data_plane.published(), bench.edge.stated().len());
+    assert!(!bench.reconciler.route_pass().await.concluded_anew);
     let done = bench.pass().await;
     assert_eq!(bench.data_plane.published(), published);
     assert_eq!(bench.edge.stated().len(), stated);
@@ -301,6 +302,17 @@ async fn an_unchanged_cluster_publishes_and_states_nothing() {
         [key("gw")],
         "a resync states all"
     );
+}
+
+#[tokio::test]
+async fn whichever_pass_sees_a_change_tells_that_the_edge_may_have_to_follow() {
+    let bench = bench(quickstart());
+    assert!(bench.reconciler.route_pass().await.concluded_anew);
+    bench.cluster.change(|snapshot| {
+        routes(snapshot).push(route("more", "gw", 5, &["more.example.com"]));
+    });
+    assert!(bench.reconciler.route_pass().await.concluded_anew);
+    assert!(!bench.reconciler.route_pass().await.concluded_anew);
 }
 
 #[tokio::test]
