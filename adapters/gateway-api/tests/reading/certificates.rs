@@ -70,3 +70,11 @@ fn a_pair_that_cannot_be_served_says_which_half_is_wrong_and_quotes_nothing() {
         assert_eq!(secret.certificate_pair().unwrap_err(), problem);
     }
 }
+
+#[test]
+fn another_value_is_another_edition() {
+    let first = secret("one", "two").facts().edition;
+    assert_eq!(secret("one", "two").facts().edition, first);
+    assert_ne!(secret("one", "three").facts().edition, first);
+    assert_ne!(secret("two", "one").facts().edition, first);
+}
