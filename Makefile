@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test soak bench conformance cluster-up cluster-down lint fmt docs clean help
+.PHONY: demo test soak bench bench-scale conformance cluster-up cluster-down lint fmt docs clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -15,6 +15,10 @@ soak: ## Many more histories of faults than `make test` runs: SIMULATION_HISTORI
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run
+
+bench-scale: ## A thousand HTTPRoutes in a test cluster: times, memory, writes (ROUTES=1000, GATEWAYS=10; a release build first).
+	@PROFILE=$(or $(PROFILE),release) SCALE_ROUTES=$(or $(ROUTES),1000) SCALE_GATEWAYS=$(or $(GATEWAYS),10) \
+		tests/cluster/test bench_routes --nocapture
 
 conformance: ## The official Gateway API conformance suite in a test cluster. RUN=TestName runs one test.
 	@RUN="$(RUN)" tests/conformance/run

@@ -80,7 +80,8 @@ impl Passes {
                     .map(ToString::to_string)
                     .chain(withheld),
             );
-            if changed {
+            // What woke the pass may not be all that it saw.
+            if changed || report.concluded_anew {
                 intents.notify_one();
             }
             changed = tokio::select! {

@@ -84,4 +84,7 @@ pub struct SecretFacts {
     pub keys: Vec<String>,
     /// What it holds as a TLS Secret.
     pub tls: TlsPair,
+    /// A number that becomes another one when a value does. It tells nothing of the values, and nothing to
+    /// another process.
+    pub edition: u64,
 }

@@ -53,6 +53,8 @@ impl Component {
 pub struct AuditEvent {
     /// `ResponseStarted` for watches, `ResponseComplete`, `Panic`.
     pub stage: String,
+    /// When it came to that stage, by the clock of this machine.
+    pub stage_timestamp: jiff::Timestamp,
     /// As in RBAC: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
     /// Who asked.
@@ -272,6 +274,16 @@ impl Namespace {
             .run("kubectl", &arguments, manifests)
             .await
             .unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifests}"));
+    }
+
+    /// Creates the objects of manifests in this namespace; none may be there yet. Quicker than
+    /// [`apply`](Self::apply) for many.
+    pub async fn create(&self, manifests: &str) {
+        let arguments = ["create", "--namespace", &self.name, "--filename=-"];
+        self.cluster
+            .run("kubectl", &arguments, manifests)
+            .await
+            .unwrap_or_else(|error| panic!("kubectl create: {error}"));
     }
 
     /// Waits until `kubectl wait --for=<condition>` says that it is so.

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod client;
 pub mod cluster;
 pub mod front;
+pub mod grpc;
 pub mod installation;
 pub mod load;
 pub mod manifests;

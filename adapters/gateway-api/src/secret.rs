@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +42,18 @@ impl Secret {
         SecretFacts {
             keys: self.keys().map(str::to_owned).collect(),
             tls: tls::examine(self),
+            edition: self.edition(),
         }
+    }
+
+    /// Keyed at random in each process, so that no value can be guessed from it.
+    fn edition(&self) -> u64 {
+        static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let values = self.values.iter();
+        let values: Vec<_> = values
+            .map(|(key, value)| (key, value.expose_secret()))
+            .collect();
+        KEYED.hash_one(values)
     }
 
     /// The certificate with its key; the problem names the key of the Secret and quotes no value.
@@ -98,7 +111,7 @@ fn texts<'f>(
     fields: &'f Fields,
     field: &'static str,
 ) -> Result<impl Iterator<Item = (&'f String, &'f str)>, ReadError> {
-    static NOTHING: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
     let map = match fields.raw(field) {
         Value::Null => &*NOTHING,
         Value::Object(map) => map,

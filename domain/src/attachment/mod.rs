@@ -161,6 +161,9 @@ pub struct GatewayResolution {
     pub hostnames: BTreeMap<Hostname, Timestamp>,
     /// What its parameters, or their defaults, say.
     pub parameters: ParametersResolution,
+    /// The edition of the Secret with its credentials (see [`crate::snapshot::SecretFacts::edition`]); `None`
+    /// where it names none or that one was not read.
+    pub credentials: Option<u64>,
     /// Certificates that the edge should show; `None` where a Secret with one was not read.
     pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// What its proxies need. Empty of listeners where none is accepted: then there is neither tunnel

@@ -10,13 +10,13 @@ use super::listener::resolve_listeners;
 use super::parameters::{GatewayDefaults, resolve_parameters};
 use super::parent::{Candidate, candidates, is_gateway};
 use super::unread::unread;
-use super::view::{View, classes_of, gateways_of};
+use super::view::{Secret, View, classes_of, gateways_of};
 use super::{
     ClassResolution, GatewayResolution, ParentResolution, Refusal, Resolution, RouteResolution,
     certificate, fault, gateway,
 };
 use crate::gateway::{Gateway, ParentRef, Route};
-use crate::names::{Hostname, ObjectKey, Timestamp};
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::{CompileInput, ListenerInput, RouteInput, RouteTable, compile};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
@@ -67,8 +67,12 @@ fn judged(
 ) -> GatewayResolution {
     let listeners = resolve_listeners(gateway, view);
     let (parameters, unusable) = resolve_parameters(gateway, view, defaults);
+    let class = classes.get(&gateway.class);
+    let of_class = || class.and_then(|class| class.credentials.as_ref());
+    let credentials = parameters.credentials.as_ref().or_else(of_class);
     GatewayResolution {
-        refusal: gateway::refusal(gateway, classes.get(&gateway.class), unusable, &listeners),
+        refusal: gateway::refusal(gateway, class, unusable, &listeners),
+        credentials: credentials.and_then(|secret| edition(secret, view)),
         gateway: gateway.clone(),
         listeners,
         hostnames: BTreeMap::new(),
@@ -79,6 +83,13 @@ fn judged(
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),
         }),
+    }
+}
+
+fn edition(secret: &ObjectRef, view: &View<'_>) -> Option<u64> {
+    match view.secret(&secret.key) {
+        Secret::Present(facts) => Some(facts.edition),
+        Secret::Missing | Secret::Unknown => None,
     }
 }
 

@@ -199,7 +199,9 @@ impl Reconciler {
                 None => true,
                 Some(at_edge) => {
                     let again = !at_edge.settled && !tried.contains(&intent.gateway);
-                    all || again || at_edge.needs(intent)
+                    let found = view.resolution.gateways.get(&intent.gateway);
+                    let differ = found.is_some_and(|found| at_edge.credentials_differ(found));
+                    all || again || differ || at_edge.needs(intent)
                 }
             })
             .collect()

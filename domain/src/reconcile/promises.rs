@@ -66,7 +66,8 @@ impl Written {
                 due.updates.push(update);
                 continue;
             };
-            if !self.0.contains_key(&subject) && is_of(&update, unasked) && !has_bad_news(&update) {
+            let unknown = is_of(&update, unasked) && !conditions(&update).any(is_known_to_be_bad);
+            if !self.0.contains_key(&subject) && unknown {
                 due.waiting.insert(subject);
                 continue;
             }
@@ -102,16 +103,16 @@ fn is_of(update: &StatusUpdate, gateways: &BTreeSet<ObjectKey>) -> bool {
     }
 }
 
-fn has_bad_news(update: &StatusUpdate) -> bool {
+/// All conditions of an object, of its listeners and parents too. Those of classes wait for nothing.
+fn conditions(update: &StatusUpdate) -> Box<dyn Iterator<Item = &Condition> + '_> {
     match update {
-        StatusUpdate::Class { .. } => false,
+        StatusUpdate::Class { .. } => Box::new(std::iter::empty()),
         StatusUpdate::Gateway { status, .. } => {
             let listeners = status.listeners.iter().flat_map(|l| &l.conditions);
-            status.conditions.iter().chain(listeners).any(is_bad_news)
+            Box::new(status.conditions.iter().chain(listeners))
         }
         StatusUpdate::Route { parents, .. } => {
-            let mut all = parents.iter().flat_map(|parent| &parent.conditions);
-            all.any(is_bad_news)
+            Box::new(parents.iter().flat_map(|parent| &parent.conditions))
         }
     }
 }
@@ -243,6 +244,12 @@ fn is_bad_news(condition: &Condition) -> bool {
         ConditionType::Conflicted => condition.truth == Truth::True,
         _ => false,
     }
+}
+
+/// Bad news that does not come from the edge not having been asked: that a tunnel is not made yet is said of every
+/// Gateway for as long as nobody has looked.
+fn is_known_to_be_bad(condition: &Condition) -> bool {
+    is_bad_news(condition) && condition.reason != Reason::Pending
 }
 
 /// A promise is kept already where the same was said of the same generation.

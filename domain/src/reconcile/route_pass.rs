@@ -18,6 +18,9 @@ pub struct RoutePassReport {
     pub published: Vec<ObjectKey>,
     /// Gateways that serve no table any more.
     pub withdrawn: Vec<ObjectKey>,
+    /// Whether other conclusions were drawn than by the pass before, so that the edge may have to change. A pass that
+    /// runs for another reason may be the one that sees a change of the cluster.
+    pub concluded_anew: bool,
     /// Gateways whose table is on its way to their replicas: statuses that newly promise traffic wait for it.
     /// Another pass is due when the data plane tells that this changed.
     pub waiting: Vec<ObjectKey>,
@@ -53,7 +56,8 @@ impl Reconciler {
             self.publish(&view, &mut done).await;
             self.withdraw_gone(&view, &mut done).await;
             // Only now: an edge pass must not lead requests to a proxy that does not know them yet.
-            self.state().view = Some(view.clone());
+            let before = self.state().view.replace(view.clone());
+            done.concluded_anew = before.is_none_or(|before| *before != *view);
         }
         match self.ports.leadership.term() {
             Some(term) => self.report(&view, term, &mut done).await,

@@ -40,6 +40,7 @@ pub(super) struct State {
 }
 
 /// What a route pass concluded from one snapshot.
+#[derive(PartialEq)]
 pub(super) struct View {
     pub(super) resolution: Resolution,
     /// Whether an object that is not in the snapshot does not exist.
@@ -57,6 +58,8 @@ pub(super) struct AtEdge {
     pub(super) records: Option<BTreeSet<Hostname>>,
     /// The intent last stated.
     pub(super) intent: Option<EdgeIntent>,
+    /// The edition of the credentials that it was stated with.
+    pub(super) credentials: Option<u64>,
     /// Whether that intent is true and the proxy runs; if not, it is stated again at the next pass.
     pub(super) settled: bool,
     pub(super) held: bool,
@@ -201,6 +204,7 @@ impl State {
         at_edge.created = found.gateway.created;
         at_edge.asked = asked;
         at_edge.dns = found.parameters.dns.clone();
+        at_edge.credentials = found.credentials;
         at_edge.settled = false;
         if let Some(records) = &mut at_edge.records {
             records.extend(intent.hostnames.iter().cloned());
@@ -291,6 +295,12 @@ impl AtEdge {
             }
         }
         self.answer = Some(answer);
+    }
+
+    /// Whether the credentials are others than the intent was stated with: what they open may be, too. Those
+    /// that cannot be read change nothing.
+    pub(super) fn credentials_differ(&self, found: &GatewayResolution) -> bool {
+        found.credentials.is_some() && self.credentials != found.credentials
     }
 
     /// Whether stating this intent could change anything.

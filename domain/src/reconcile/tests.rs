@@ -82,6 +82,10 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
         },
         listeners: Vec::new(),
         certificates: Some(BTreeSet::new()),
+        credentials: gateway
+            .annotations
+            .get("credentials")
+            .and_then(|edition| edition.parse().ok()),
         hostnames,
         parameters: ParametersResolution {
             workload: WorkloadSpec::of(gateway, None),
@@ -288,6 +292,7 @@ async fn an_unchanged_cluster_publishes_and_states_nothing() {
     let bench = bench(quickstart());
     bench.pass().await;
     let (published, stated) = (bench.data_plane.published(), bench.edge.stated().len());
+    assert!(!bench.reconciler.route_pass().await.concluded_anew);
     let done = bench.pass().await;
     assert_eq!(bench.data_plane.published(), published);
     assert_eq!(bench.edge.stated().len(), stated);
@@ -297,6 +302,45 @@ async fn an_unchanged_cluster_publishes_and_states_nothing() {
         [key("gw")],
         "a resync states all"
     );
+}
+
+#[tokio::test]
+async fn whichever_pass_sees_a_change_tells_that_the_edge_may_have_to_follow() {
+    let bench = bench(quickstart());
+    assert!(bench.reconciler.route_pass().await.concluded_anew);
+    bench.cluster.change(|snapshot| {
+        routes(snapshot).push(route("more", "gw", 5, &["more.example.com"]));
+    });
+    assert!(bench.reconciler.route_pass().await.concluded_anew);
+    assert!(!bench.reconciler.route_pass().await.concluded_anew);
+}
+
+#[tokio::test]
+async fn other_credentials_ask_the_edge_anew_and_take_nothing_away() {
+    let bench = bench(quickstart());
+    let credentials = |edition: &'static str| {
+        bench.cluster.change(move |snapshot| {
+            let annotations = &mut gateways(snapshot)[0].annotations;
+            annotations.insert("credentials".to_owned(), edition.to_owned());
+        });
+    };
+    credentials("1");
+    bench.pass().await;
+    assert!(bench.pass().await.stated.is_empty());
+
+    credentials("2");
+    bench.edge.fail(None, Some(away()));
+    let done = bench.pass().await;
+    assert_eq!((done.stated, done.settled), (vec![key("gw")], false));
+    assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
+    assert!(bench.workloads.proxy(&key("gw")).is_some());
+
+    credentials("3");
+    bench.edge.fail(None, None);
+    assert!(bench.pass().await.settled);
+    // A Secret that cannot be read for a while tells nothing.
+    credentials("unread");
+    assert!(bench.pass().await.stated.is_empty());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tests::cluster::{Namespace, eventually};
+use tests::grpc::Caller;
 use tests::installation::{self, CLASS, Installation, PATIENCE};
 use tests::load::Load;
 
@@ -162,4 +163,74 @@ async fn a_killed_pod_fails_at_most_what_it_was_answering() {
         report.failures.len()
     );
     assert!(report.failures.len() <= tasks, "{:?}", report.failures);
+}
+
+/// Ten pods that speak gRPC, a Gateway and a GRPCRoute to them.
+fn grpc_behind(hostname: &str) -> String {
+    let echo = include_str!("echo.yaml")
+        .replace("replicas: 2", "replicas: 10")
+        .replace(
+            "          env:\n",
+            "          env:\n            - {name: GRPC_ECHO_SERVER, value: \"1\"}\n",
+        )
+        .replace("httpGet: {path: /, port: 3000}", "tcpSocket: {port: 3000}");
+    format!(
+        "{echo}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: my-gateway}}
+spec:
+  gatewayClassName: {CLASS}
+  listeners: [{{name: https, protocol: HTTPS, port: 443}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{name: my-route}}
+spec:
+  parentRefs: [{{name: my-gateway}}]
+  hostnames: [{hostname}]
+  rules:
+    - backendRefs: [{{name: echo, port: 8080}}]
+"
+    )
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn unary_grpc_calls_on_one_client_connection_reach_each_of_ten_pods() {
+    const METHOD: &str = "/gateway_api_conformance.echo_basic.grpcecho.GrpcEcho/Echo";
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("grpc").await;
+    let hostname = format!("{}.example.com", namespace.name());
+    namespace.apply(&grpc_behind(&hostname)).await;
+    namespace
+        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
+        .await;
+    let connect = || Caller::connect(&product.client, &hostname);
+    let mut caller = eventually("a connection", PATIENCE, connect).await;
+    // EchoRequest has no field, so it is an empty message.
+    caller.served(METHOD, &[], PATIENCE).await;
+
+    let pods = namespace.get(&["pods", "--selector=app=echo"]).await;
+    let pods = pods.unwrap()["items"].as_array().unwrap().clone();
+    let pods: Vec<_> = pods
+        .iter()
+        .map(|pod| pod["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(pods.len(), 10);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let mut shares = BTreeMap::new();
+    // The last endpoints may arrive a moment after the first.
+    while shares.len() < pods.len() {
+        assert!(std::time::Instant::now() < deadline, "{shares:?}");
+        shares.clear();
+        for _ in 0..200 {
+            let answer = caller.call(METHOD, &[], &[]).await.expect("status 0");
+            let answer = String::from_utf8_lossy(&answer);
+            let pod = pods.iter().find(|pod| answer.contains(**pod));
+            *shares.entry(*pod.expect("a pod's name")).or_insert(0) += 1;
+        }
+    }
+    println!("200 calls on one connection: {shares:?}");
+    assert!(shares.values().all(|share| *share >= 5), "{shares:?}");
 }

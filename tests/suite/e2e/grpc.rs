@@ -4,29 +4,22 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tests::grpc::{Caller, framed};
 use tests::manifests::{gateway, service_speaking};
 use tests::world::{ACCOUNT, World};
 use tokio::net::TcpListener;
 
 const HOST: &str = "grpc.example.com";
-
-/// One message, not compressed.
-fn framed(message: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(5 + message.len());
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).expect("a short message"));
-    frame.put_slice(message);
-    frame.freeze()
-}
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that answers every method with its name, and status 0 in the trailers.
 async fn server(name: &'static str) -> SocketAddr {
@@ -63,61 +56,14 @@ async fn answer(
     Ok(response.body(body).expect("a response"))
 }
 
-/// A client with one connection.
-struct Caller(SendRequest<Full<Bytes>>);
-
-impl Caller {
-    async fn connect(world: &World) -> Self {
-        let io = world
-            .client
-            .connect(HOST, "h2")
-            .await
-            .expect("a connection");
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(io))
-            .await
-            .expect("HTTP/2");
-        tokio::spawn(connection);
-        Self(sender)
-    }
-
-    /// The name of who answered, or the gRPC status.
-    async fn call(&mut self, method: &str, metadata: &[(&str, &str)]) -> Result<String, String> {
-        let mut request = Request::post(format!("https://{HOST}{method}"))
-            .header("te", "trailers")
-            .header("content-type", "application/grpc");
-        for (name, value) in metadata {
-            request = request.header(*name, *value);
-        }
-        let request = request
-            .body(Full::new(framed(b"hello")))
-            .expect("a request");
-        self.0.ready().await.expect("the connection lasts");
-        let response = self.0.send_request(request).await.expect("a response");
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.expect("a body");
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        let status = trailers
-            .get("grpc-status")
-            .or(head.headers.get("grpc-status"));
-        let status = status
-            .and_then(|status| status.to_str().ok())
-            .unwrap_or("none");
-        match status {
-            "0" => Ok(String::from_utf8_lossy(&body.to_bytes()[5..]).into_owned()),
-            other => Err(other.to_owned()),
-        }
-    }
-
-    /// Calls until somebody answers.
-    async fn served(&mut self, method: &str) {
-        for _ in 0..400 {
-            if self.call(method, &[]).await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        panic!("{method} is not served in time");
-    }
+/// The name of who answered, or the gRPC status.
+async fn name(
+    caller: &mut Caller,
+    method: &str,
+    metadata: &[(&str, &str)],
+) -> Result<String, String> {
+    let message = caller.call(method, metadata, b"hello").await?;
+    Ok(String::from_utf8_lossy(&message).into_owned())
 }
 
 fn route(rules: &str) -> String {
@@ -158,8 +104,8 @@ async fn methods_metadata_and_weights_choose_and_what_nobody_takes_is_unimplemen
     );
     let _cfgw = world.cfgw().await;
     world.answers_to(HOST).await;
-    let mut caller = Caller::connect(&world).await;
-    caller.served("/shop.Cart/Add").await;
+    let mut caller = Caller::connect(&world.client, HOST).await.expect("HTTP/2");
+    caller.served("/shop.Cart/Add", b"hello", PATIENCE).await;
 
     let two: &[(&str, &str)] = &[("version", "two")];
     for (method, metadata, expected) in [
@@ -170,14 +116,13 @@ async fn methods_metadata_and_weights_choose_and_what_nobody_takes_is_unimplemen
         ("/shop.cart/Add", &[], Err("12")),
         ("/other.Service/Add", &[], Err("12")),
     ] {
-        let answer = caller.call(method, metadata).await;
+        let answer = name(&mut caller, method, metadata).await;
         let answer = answer.as_deref().map_err(String::as_str);
         assert_eq!(answer, expected, "{method} {metadata:?}");
     }
     let mut shares: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..300 {
-        let name = caller
-            .call("/split.Half/Toss", &[])
+        let name = name(&mut caller, "/split.Half/Toss", &[])
             .await
             .expect("an answer");
         *shares.entry(name).or_default() += 1;
@@ -203,12 +148,14 @@ async fn unary_calls_on_one_connection_reach_every_endpoint() {
     );
     let _cfgw = world.cfgw().await;
     world.answers_to(HOST).await;
-    let mut caller = Caller::connect(&world).await;
-    caller.served("/shop.Cart/Add").await;
+    let mut caller = Caller::connect(&world.client, HOST).await.expect("HTTP/2");
+    caller.served("/shop.Cart/Add", b"hello", PATIENCE).await;
 
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..200 {
-        let name = caller.call("/shop.Cart/Add", &[]).await.expect("an answer");
+        let name = name(&mut caller, "/shop.Cart/Add", &[])
+            .await
+            .expect("an answer");
         *seen.entry(name).or_default() += 1;
     }
     assert_eq!(seen.len(), NAMES.len(), "{seen:?}");

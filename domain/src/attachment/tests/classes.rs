@@ -1,8 +1,8 @@
 use super::fixtures::*;
 use crate::attachment::{Refusal, credentials_reference};
-use crate::gateway::{API_TOKEN_KEY, DefectKind, GatewayClass};
+use crate::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, DefectKind, GatewayClass};
 use crate::names::{ObjectKey, ObjectRef};
-use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::snapshot::{ClusterSnapshot, Reading, SecretFacts};
 use crate::status::Reason;
 
 fn refusal(cluster: &ClusterSnapshot) -> Option<(Reason, String)> {
@@ -168,5 +168,26 @@ fn credentials_are_where_the_class_of_the_gateway_says() {
             }
             (found, _) => panic!("{given}: {found:?}"),
         }
+    }
+}
+
+#[test]
+fn a_gateway_knows_the_edition_of_the_credentials_that_count_for_it() {
+    let edition = |edition| {
+        Reading::Known(SecretFacts {
+            keys: vec![API_TOKEN_KEY.to_owned(), ACCOUNT_ID_KEY.to_owned()],
+            edition,
+            ..SecretFacts::default()
+        })
+    };
+    let snapshot = with_credentials(secret()).with(gateway(EDGE).listening(https("web")));
+    for (given, expected) in [
+        (edition(7), Some(7)),
+        (Reading::Absent, None),
+        (Reading::Unknown("timeout".to_owned()), None),
+    ] {
+        let snapshot = snapshot.clone().secret_reading("infra/cf", given.clone());
+        let found = resolved(&snapshot).gateways.into_values().next().unwrap();
+        assert_eq!(found.credentials, expected, "{given:?}");
     }
 }

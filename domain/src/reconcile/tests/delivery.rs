@@ -264,3 +264,26 @@ fn accepted_by_all(route: &Route) -> attachment::RouteResolution {
         route: Arc::new(route.clone()),
     }
 }
+
+#[test]
+fn a_new_leader_does_not_call_lost_what_it_has_not_looked_for() {
+    let unasked = BTreeSet::from([key("gw")]);
+    let of = |reason| {
+        let update = of_gateway(&[(Accepted, True, 1), (Programmed, False, 1)]);
+        let StatusUpdate::Gateway { key, mut status } = update else {
+            unreachable!("it is of a Gateway");
+        };
+        status.conditions[1].reason = reason;
+        StatusUpdate::Gateway { key, status }
+    };
+    for (reason, asked, writes) in [
+        (Reason::Pending, false, 0),
+        (Reason::Pending, true, 1),
+        // What is known without the edge is said at once.
+        (Reason::Invalid, false, 1),
+    ] {
+        let unasked = if asked { &BTreeSet::new() } else { &unasked };
+        let due = Written::default().due(vec![of(reason)], &Deliveries::new(), unasked);
+        assert_eq!(due.updates.len(), writes, "{reason:?}, asked: {asked}");
+    }
+}
