@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -23,7 +24,7 @@ pub struct MalformedName {
 /// Rules: Gateway API `Hostname` (RFC 1123 without a port or an address; a wildcard label only as the
 /// whole first label). A wildcard covers one or more labels, never the apex.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Hostname(String);
+pub struct Hostname(Arc<str>);
 
 impl Hostname {
     /// Parses a hostname; upper case is folded.
@@ -53,7 +54,7 @@ impl Hostname {
                 "each label takes a-z, 0-9 and inner `-`, 1 to 63 characters",
             ));
         }
-        Ok(Self(lower))
+        Ok(Self(lower.into()))
     }
 
     /// The text, `*.` included for a wildcard.
@@ -74,7 +75,7 @@ impl Hostname {
     /// Whether an exact host (lower case, without port) is covered.
     pub fn covers_host(&self, host: &str) -> bool {
         match self.wildcard_suffix() {
-            None => self.0 == host,
+            None => *self.0 == *host,
             Some(suffix) => is_subdomain(host, suffix),
         }
     }

@@ -2,6 +2,7 @@
 //! read is [`Reading::Unknown`], and unknown deletes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::gateway::{
     EndpointSlice, Gateway, GatewayClass, Namespace, ReferenceGrant, Route, Service,
@@ -54,8 +55,9 @@ pub struct ClusterSnapshot {
     pub classes: Reading<Vec<GatewayClass>>,
     /// All Gateways.
     pub gateways: Reading<Vec<Gateway>>,
-    /// HTTPRoutes and GRPCRoutes. Unknown when either is.
-    pub routes: Reading<Vec<Route>>,
+    /// HTTPRoutes and GRPCRoutes. Unknown when either is. Shared, because a cluster may have many thousands
+    /// and each of them outlives one view.
+    pub routes: Reading<Vec<Arc<Route>>>,
     /// ReferenceGrants.
     pub grants: Reading<Vec<ReferenceGrant>>,
     /// Services.

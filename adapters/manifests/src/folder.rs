@@ -19,12 +19,15 @@ use crate::file::ManifestFile;
 use crate::journal::Journal;
 use crate::news::News;
 use crate::problem::Problem;
-use crate::status::StatusFolder;
+use crate::status::{StatusFolder, StatusRound};
 use crate::tree::Tree;
 use crate::watch::{self, Look, SETTLED};
 
 /// Longest that a change waits for files that are still being written.
 const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How many statuses are handed to the thread that writes them: their copies are not held all at once.
+const WRITTEN_AT_ONCE: usize = 256;
 
 /// Why the folder cannot be the cluster, or its state cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,8 @@ pub struct ManifestFolder {
     /// Number of the view that was last given away.
     seen: AtomicU64,
     statuses: Arc<StatusFolder>,
+    /// Held while statuses are written: one round at a time.
+    writing: tokio::sync::Mutex<()>,
 }
 
 struct Inner {
@@ -125,6 +130,7 @@ impl ManifestFolder {
             view: Sender::new((0, Arc::default())),
             seen: AtomicU64::new(0),
             statuses: Arc::new(StatusFolder::new(state)),
+            writing: tokio::sync::Mutex::default(),
         });
         opened.look(Look::First);
         tokio::spawn(watch::run(Arc::downgrade(&opened), events));
@@ -240,11 +246,23 @@ impl StatusSink for ManifestFolder {
     /// Every call carries all statuses of ours: what is not among them is no longer reported on, and its
     /// file is removed.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        let _turn = self.writing.lock().await;
+        let mut round = StatusRound::begin();
+        for some in updates.chunks(WRITTEN_AT_ONCE) {
+            let (statuses, some) = (self.statuses.clone(), some.to_vec());
+            round = blocking(move || statuses.write(&some, round)).await?;
+        }
         let statuses = self.statuses.clone();
-        let updates = updates.to_vec();
-        let written = tokio::task::spawn_blocking(move || statuses.write(&updates)).await;
-        written.map_err(|error| PortError(format!("statuses: {error}")))?
+        blocking(move || statuses.finish(round)).await?
     }
+}
+
+/// File work, off the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PortError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| PortError(format!("statuses: {error}")))
 }
 
 /// Nothing holds a file: a Gateway whose document is gone is found at the edge instead.

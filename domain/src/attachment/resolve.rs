@@ -30,7 +30,7 @@ pub fn resolve(snapshot: &ClusterSnapshot, controller: &str) -> Resolution {
     let mut gateways: BTreeMap<ObjectKey, GatewayResolution> = gateways_of(snapshot, controller)
         .map(|gateway| (gateway.key.clone(), judged(gateway, &classes, &view)))
         .collect();
-    let mut routes: Vec<&Route> = snapshot.routes.items().iter().collect();
+    let mut routes: Vec<&Arc<Route>> = snapshot.routes.items().iter().collect();
     routes.sort_by_key(|route| (route.created, &route.key, route.kind));
     let mut assembly = Assembly::new(&gateways, &routes, &view);
     let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
@@ -74,7 +74,7 @@ fn judged(
 struct Assembly<'a> {
     gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
     /// Oldest first.
-    routes: &'a [&'a Route],
+    routes: &'a [&'a Arc<Route>],
     view: &'a View<'a>,
     /// Backends of the routes that have a parent of ours, by position.
     backends: BTreeMap<usize, Backends>,
@@ -85,7 +85,7 @@ struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     fn new(
         gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
-        routes: &'a [&'a Route],
+        routes: &'a [&'a Arc<Route>],
         view: &'a View<'a>,
     ) -> Self {
         let empty = |gateway: &GatewayResolution| {
@@ -124,7 +124,7 @@ impl<'a> Assembly<'a> {
             }));
         }
         RouteResolution {
-            route: Arc::new(route.clone()),
+            route: Arc::clone(route),
             parents,
         }
     }
@@ -212,7 +212,7 @@ fn parent_resolution(
 fn settle(
     gateway: &mut GatewayResolution,
     seats: &[Seats],
-    routes: &[&Route],
+    routes: &[&Arc<Route>],
     backends: &BTreeMap<usize, Backends>,
     view: &View<'_>,
 ) {
@@ -254,7 +254,7 @@ fn settle(
 
 fn input<'a>(
     seat: &Seat,
-    routes: &[&'a Route],
+    routes: &[&'a Arc<Route>],
     backends: &'a BTreeMap<usize, Backends>,
 ) -> RouteInput<'a> {
     let targets = backends.get(&seat.route);

@@ -7,7 +7,7 @@ mod sink;
 use domain::ObjectRef;
 
 pub use show::{ObjectStatus, ShownCondition, read_statuses, render};
-pub(crate) use sink::StatusFolder;
+pub(crate) use sink::{StatusFolder, StatusRound};
 
 /// Subfolders of the state folder with the kind of the objects in them, in the order shown.
 const KINDS: [(&str, &str); 4] = [

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use domain::ObjectKey;
 use domain::gateway::{GATEWAY_GROUP, RouteKind};
@@ -19,44 +18,68 @@ use crate::store;
 #[derive(Debug)]
 pub(crate) struct StatusFolder {
     state: PathBuf,
-    /// One write at a time.
-    turn: Mutex<()>,
+}
+
+/// Writing all statuses once, some after the other.
+#[derive(Debug)]
+pub(crate) struct StatusRound {
+    /// The time of every transition that is found.
+    now: String,
+    /// Files of the objects reported on so far.
+    reported: BTreeSet<PathBuf>,
+    /// What failed so far; one failure does not stop the others.
+    failures: Vec<String>,
+}
+
+impl StatusRound {
+    pub(crate) fn begin() -> Self {
+        let now = jiff::Timestamp::now();
+        let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Self {
+            now: now.to_string(),
+            reported: BTreeSet::new(),
+            failures: Vec::new(),
+        }
+    }
 }
 
 impl StatusFolder {
     pub(crate) fn new(state: PathBuf) -> Self {
-        Self {
-            state,
-            turn: Mutex::new(()),
-        }
+        Self { state }
     }
 
-    /// Writes what differs from what is there, and removes the files of objects that are not among the
-    /// updates. One failure does not stop the others.
-    pub(crate) fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = jiff::Timestamp::now();
-        let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let mut failures = Vec::new();
-        let mut reported = BTreeSet::new();
+    /// Writes what differs from what is there.
+    pub(crate) fn write(&self, updates: &[StatusUpdate], mut round: StatusRound) -> StatusRound {
         for update in updates.iter().filter(|update| !is_empty(update)) {
             let Some(path) = path(&self.state, update) else {
-                failures.push(format!("{} is no name of a file", describe(update)));
+                let failure = format!("{} is no name of a file", describe(update));
+                round.failures.push(failure);
                 continue;
             };
-            if let Err(error) = write_one(&path, update, &now.to_string()) {
-                failures.push(format!("{}: {error}", path.display()));
+            if let Err(error) = write_one(&path, update, &round.now) {
+                round.failures.push(format!("{}: {error}", path.display()));
             }
-            reported.insert(path);
+            round.reported.insert(path);
         }
+        round
+    }
+
+    /// Removes the files of objects that were not among the updates, and tells what failed.
+    pub(crate) fn finish(&self, mut round: StatusRound) -> Result<(), PortError> {
         for (folder, _) in KINDS {
-            if let Err(error) = sweep(&self.state.join(folder), &reported) {
-                failures.push(format!("{}: {error}", self.state.join(folder).display()));
+            let folder = self.state.join(folder);
+            if let Err(error) = sweep(&folder, &round.reported) {
+                round
+                    .failures
+                    .push(format!("{}: {error}", folder.display()));
             }
         }
-        match failures.is_empty() {
+        match round.failures.is_empty() {
             true => Ok(()),
-            false => Err(PortError(format!("statuses: {}", failures.join("; ")))),
+            false => Err(PortError(format!(
+                "statuses: {}",
+                round.failures.join("; ")
+            ))),
         }
     }
 }
