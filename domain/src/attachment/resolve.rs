@@ -112,7 +112,7 @@ impl<'a> Assembly<'a> {
             .filter(|parent| is_gateway(parent))
             .filter_map(|parent| Some((parent, self.gateways.get(&parent.target.key)?)))
             .collect();
-        let mut parents = Vec::new();
+        let mut parents = Vec::with_capacity(ours.len());
         if !ours.is_empty() {
             let fault = fault::refusal(route);
             let backends = resolve_backends(route, self.view);
@@ -196,6 +196,7 @@ fn parent_resolution(
         .collect();
     hostnames.sort();
     hostnames.dedup();
+    hostnames.shrink_to_fit();
     ParentResolution {
         parent: parent.clone(),
         refusal,
