@@ -40,10 +40,13 @@ impl Reconciler {
     /// requests that the whole one serves.
     pub async fn route_pass(&self) -> RoutePassReport {
         let snapshot = self.ports.cluster.snapshot().await;
+        let mut resolution = (self.rules)(&snapshot, &self.controller, &self.defaults);
+        self.share_published(&mut resolution);
         let view = Arc::new(View {
-            resolution: (self.rules)(&snapshot, &self.controller, &self.defaults),
+            resolution,
             complete: is_complete(&snapshot),
         });
+        drop(snapshot);
         let mut done = RoutePassReport {
             withheld: withheld(&view.resolution),
             ..RoutePassReport::default()
@@ -97,6 +100,16 @@ impl Reconciler {
             state.followed = Some(refs.clone());
             drop(state);
             self.ports.cluster.follow(refs);
+        }
+    }
+
+    /// Puts the published table in the place of an equal new one, so that memory holds it once.
+    fn share_published(&self, resolution: &mut Resolution) {
+        let state = self.state();
+        for (key, found) in &mut resolution.gateways {
+            if let Some(published) = state.published.get(key).filter(|p| **p == found.table) {
+                found.table = published.clone();
+            }
         }
     }
 

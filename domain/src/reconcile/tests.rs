@@ -132,8 +132,8 @@ fn gateway(name: &str) -> Gateway {
     }
 }
 
-fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Route {
-    Route {
+fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Route> {
+    Arc::new(Route {
         kind: RouteKind::Http,
         key: key(name),
         generation: 1,
@@ -151,10 +151,10 @@ fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Route {
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         rules: Vec::new(),
         defects: Vec::new(),
-    }
+    })
 }
 
-fn snapshot(gateways: Vec<Gateway>, routes: Vec<Route>) -> ClusterSnapshot {
+fn snapshot(gateways: Vec<Gateway>, routes: Vec<Arc<Route>>) -> ClusterSnapshot {
     ClusterSnapshot {
         gateways: Reading::Known(gateways),
         routes: Reading::Known(routes),
@@ -177,7 +177,7 @@ fn gateways(snapshot: &mut ClusterSnapshot) -> &mut Vec<Gateway> {
     }
 }
 
-fn routes(snapshot: &mut ClusterSnapshot) -> &mut Vec<Route> {
+fn routes(snapshot: &mut ClusterSnapshot) -> &mut Vec<Arc<Route>> {
     match &mut snapshot.routes {
         Reading::Known(routes) => routes,
         other => panic!("{other:?}"),
