@@ -77,9 +77,12 @@ impl Process {
     }
 
     fn begin_route_pass(&mut self) {
+        let actor = self.actor.clone();
         let reconciler = self.reconciler.clone();
         self.route_pass = Some(Box::pin(async move {
             reconciler.route_pass().await;
+            // One that does not lead wrote no statuses.
+            actor.put_in_force();
             None
         }));
     }
