@@ -52,7 +52,7 @@ pub fn resolve(
     }
     Resolution {
         classes,
-        gateways,
+        gateways: Arc::new(gateways),
         routes: resolved,
         unread: unread(snapshot, controller),
     }

@@ -43,15 +43,15 @@ impl Reconciler {
         let mut resolution = (self.rules)(&snapshot, &self.controller, &self.defaults);
         self.share_published(&mut resolution);
         let view = Arc::new(View {
-            resolution,
+            gateways: resolution.gateways.clone(),
             complete: is_complete(&snapshot),
         });
         drop(snapshot);
         let mut done = RoutePassReport {
-            withheld: withheld(&view.resolution),
+            withheld: withheld(&resolution),
             ..RoutePassReport::default()
         };
-        self.follow(&view.resolution);
+        self.follow(&resolution);
         if done.withheld.is_none() {
             self.publish(&view, &mut done).await;
             self.withdraw_gone(&view, &mut done).await;
@@ -59,7 +59,7 @@ impl Reconciler {
             self.state().view = Some(view.clone());
         }
         match self.ports.leadership.term() {
-            Some(term) => self.report(&view, term, &mut done).await,
+            Some(term) => self.report(&view, &resolution, term, &mut done).await,
             // What another instance writes meanwhile is not known here.
             None => self.state().written = Written::default(),
         }
@@ -67,9 +67,15 @@ impl Reconciler {
     }
 
     /// Writes the statuses that may be written by now.
-    async fn report(&self, view: &View, term: u64, done: &mut RoutePassReport) {
-        let facts = self.facts(&view.resolution).await;
-        let updates = report(&view.resolution, &facts);
+    async fn report(
+        &self,
+        view: &View,
+        resolution: &Resolution,
+        term: u64,
+        done: &mut RoutePassReport,
+    ) {
+        let facts = self.facts(view).await;
+        let updates = report(resolution, &facts);
         let deliveries: Deliveries = facts
             .keys()
             .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
@@ -106,7 +112,7 @@ impl Reconciler {
     /// Puts the published table in the place of an equal new one, so that memory holds it once.
     fn share_published(&self, resolution: &mut Resolution) {
         let state = self.state();
-        for (key, found) in &mut resolution.gateways {
+        for (key, found) in Arc::make_mut(&mut resolution.gateways) {
             if let Some(published) = state.published.get(key).filter(|p| **p == found.table) {
                 found.table = published.clone();
             }
@@ -134,7 +140,7 @@ impl Reconciler {
 
     fn changed_tables(&self, view: &View) -> Vec<Arc<RouteTable>> {
         let state = self.state();
-        let served = view.resolution.gateways.iter();
+        let served = view.gateways.iter();
         served
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
             .filter(|(key, found)| {
@@ -174,9 +180,9 @@ impl Reconciler {
         }
     }
 
-    async fn facts(&self, resolution: &Resolution) -> BTreeMap<ObjectKey, GatewayFacts> {
+    async fn facts(&self, view: &View) -> BTreeMap<ObjectKey, GatewayFacts> {
         let mut facts = BTreeMap::new();
-        for key in resolution.gateways.keys() {
+        for key in view.gateways.keys() {
             let workload = self.ports.workloads.status(key).await;
             let known = self.state().facts(key);
             let of_gateway = GatewayFacts { workload, ..known };

@@ -34,7 +34,7 @@ fn rules(snapshot: &ClusterSnapshot, _: &str, defaults: &GatewayDefaults) -> Res
         .filter(|gateway| gateway.class == "ours");
     let gateways = ours.map(|gateway| (gateway.key.clone(), judged(snapshot, gateway)));
     Resolution {
-        gateways: gateways.collect(),
+        gateways: Arc::new(gateways.collect()),
         unread: attachment::resolve(snapshot, "", defaults).unread,
         ..Resolution::default()
     }
