@@ -10,8 +10,10 @@ demo: ## Manifests in, a request through a tunnel out, on this machine only. CHE
 test: ## Every check: format, lints, licences, docs, unit, contract and end-to-end tests, the demo.
 	@tests/run
 
-soak: ## Many more histories of faults than `make test` runs: SIMULATION_HISTORIES of them, a million unless set.
+soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), an outage of five minutes, three conformance runs.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --package tests --test suite simulation -- --nocapture
+	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
+	RUNS=$${RUNS:-3} tests/conformance/run
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run

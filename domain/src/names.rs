@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -28,7 +29,7 @@ pub struct MalformedName {
     derive(serde::Serialize, serde::Deserialize),
     serde(try_from = "String", into = "String")
 )]
-pub struct Hostname(String);
+pub struct Hostname(Arc<str>);
 
 impl Hostname {
     /// Parses a hostname; upper case is folded.
@@ -58,7 +59,7 @@ impl Hostname {
                 "each label takes a-z, 0-9 and inner `-`, 1 to 63 characters",
             ));
         }
-        Ok(Self(lower))
+        Ok(Self(lower.into()))
     }
 
     /// The text, `*.` included for a wildcard.
@@ -79,7 +80,7 @@ impl Hostname {
     /// Whether an exact host (lower case, without port) is covered.
     pub fn covers_host(&self, host: &str) -> bool {
         match self.wildcard_suffix() {
-            None => self.0 == host,
+            None => *self.0 == *host,
             Some(suffix) => is_subdomain(host, suffix),
         }
     }
@@ -150,7 +151,7 @@ impl TryFrom<String> for Hostname {
 
 impl From<Hostname> for String {
     fn from(hostname: Hostname) -> Self {
-        hostname.0
+        hostname.0.as_ref().to_owned()
     }
 }
 

@@ -2,6 +2,7 @@
 //! read is [`Reading::Unknown`], and unknown deletes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::certificate::TlsPair;
 use crate::gateway::{
@@ -58,8 +59,9 @@ pub struct ClusterSnapshot {
     pub gateways: Reading<Vec<Gateway>>,
     /// CloudflareGatewayParameters.
     pub parameters: Reading<Vec<GatewayParameters>>,
-    /// HTTPRoutes and GRPCRoutes. Unknown when either is.
-    pub routes: Reading<Vec<Route>>,
+    /// HTTPRoutes and GRPCRoutes. Unknown when either is. Shared, because a cluster may have many thousands
+    /// and each of them outlives one view.
+    pub routes: Reading<Vec<Arc<Route>>>,
     /// ReferenceGrants.
     pub grants: Reading<Vec<ReferenceGrant>>,
     /// Services.

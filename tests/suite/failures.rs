@@ -116,7 +116,7 @@ impl World {
             let Reading::Known(routes) = &mut snapshot.routes else {
                 return;
             };
-            routes[0].hostnames.push(hostname);
+            Arc::make_mut(&mut routes[0]).hostnames.push(hostname);
         });
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -38,6 +39,8 @@ const FEATURES: &[&str] = &[
 pub(crate) struct Membership {
     pub(crate) credentials: Credentials,
     pub(crate) connector_id: Uuid,
+    /// The same as requests carry it.
+    pub(crate) connector_id_header: HeaderValue,
     pub(crate) options: ConnectorOptions,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) edge_name: ServerName<'static>,
@@ -69,6 +72,8 @@ impl Membership {
         let status = ConnectorStatus::new(connector_id, credentials.tunnel, connections);
         Ok(Self {
             connector_id,
+            connector_id_header: HeaderValue::try_from(connector_id.to_string())
+                .expect("a UUID is hexadecimal digits and hyphens"),
             tls: options.tls()?,
             edge_name: options.edge_name()?,
             quic_tls: Arc::new(options.quic_tls()?),

@@ -13,7 +13,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use uuid::Uuid;
 
 use crate::transport::quic::QuicBody;
 use crate::wire::headers::{
@@ -168,7 +167,7 @@ pub(crate) enum Upgrade {
 /// the request up.
 pub(crate) async fn answer<H: RequestHandler>(
     handler: &H,
-    connector_id: Uuid,
+    connector_id: &HeaderValue,
     upgrade: Upgrade,
     request: Request<RequestBody>,
 ) -> Response<AnswerBody<H::Body>> {
@@ -184,7 +183,7 @@ pub(crate) async fn answer<H: RequestHandler>(
 /// The status of the connector's own answer, where there is none of the handler's.
 pub(crate) async fn handled<H: RequestHandler>(
     handler: &H,
-    connector_id: Uuid,
+    connector_id: &HeaderValue,
     upgrade: Upgrade,
     request: Request<RequestBody>,
 ) -> Result<Response<H::Body>, StatusCode> {
@@ -227,7 +226,7 @@ fn arrival(head: &Parts) -> Option<Arrival> {
 }
 
 /// Makes an edge's request one of a client.
-fn prepare(head: &mut Parts, connector_id: Uuid, upgrade: Upgrade) {
+fn prepare(head: &mut Parts, connector_id: &HeaderValue, upgrade: Upgrade) {
     strip_hop(&mut head.headers);
     if let Some(authority) = head.uri.authority() {
         let host = HeaderValue::try_from(authority.as_str())
@@ -235,9 +234,7 @@ fn prepare(head: &mut Parts, connector_id: Uuid, upgrade: Upgrade) {
         head.headers.insert(header::HOST, host);
     }
     join_cookies(&mut head.headers);
-    let connector_id = HeaderValue::try_from(connector_id.to_string())
-        .expect("a UUID is hexadecimal digits and hyphens");
-    head.headers.insert(CONNECTOR_ID, connector_id);
+    head.headers.insert(CONNECTOR_ID, connector_id.clone());
     if upgrade == Upgrade::WebSocket {
         let upgrade = HeaderValue::from_static("Upgrade");
         head.headers.insert(header::CONNECTION, upgrade);
@@ -337,7 +334,8 @@ mod tests {
                 ("cookie", "b=2"),
             ],
         );
-        prepare(&mut head, Uuid::nil(), Upgrade::WebSocket);
+        let connector_id = HeaderValue::from_static("00000000-0000-0000-0000-000000000000");
+        prepare(&mut head, &connector_id, Upgrade::WebSocket);
         let expected = [
             ("cookie", "a=1; b=2"),
             ("host", "app.example.com"),

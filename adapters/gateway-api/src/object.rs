@@ -1,5 +1,7 @@
 //! One object, whatever its kind.
 
+use std::sync::Arc;
+
 use domain::gateway::{
     EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters, Namespace, OWN_GROUP,
     PARAMETERS_KIND, ReferenceGrant, Route, RouteKind, Service,
@@ -24,7 +26,7 @@ pub enum Object {
     /// CloudflareGatewayParameters.
     Parameters(GatewayParameters),
     /// HTTPRoute or GRPCRoute.
-    Route(Route),
+    Route(Arc<Route>),
     /// ReferenceGrant.
     ReferenceGrant(ReferenceGrant),
     /// Service.
@@ -195,8 +197,12 @@ pub fn read(mut value: Value) -> Result<Object, ReadError> {
         Kind::GatewayClass => Object::GatewayClass(gateway_class::read(&header, &fields)?),
         Kind::Gateway => Object::Gateway(gateway::read(&header, &fields)?),
         Kind::Parameters => Object::Parameters(parameters::read(&header, &fields)?),
-        Kind::Route(RouteKind::Http) => Object::Route(http_route::read(&header, &fields)?),
-        Kind::Route(RouteKind::Grpc) => Object::Route(grpc_route::read(&header, &fields)?),
+        Kind::Route(RouteKind::Http) => {
+            Object::Route(Arc::new(http_route::read(&header, &fields)?))
+        }
+        Kind::Route(RouteKind::Grpc) => {
+            Object::Route(Arc::new(grpc_route::read(&header, &fields)?))
+        }
         Kind::ReferenceGrant => Object::ReferenceGrant(reference_grant::read(&header, &fields)?),
         Kind::Service => Object::Service(kubernetes::service(&header, &fields)?),
         Kind::EndpointSlice => Object::EndpointSlice(kubernetes::endpoint_slice(&header, &fields)?),

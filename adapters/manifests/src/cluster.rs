@@ -19,7 +19,7 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The objects in force. Where one is written twice, the first by path and position stands.
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
-    objects: BTreeMap<ObjectRef, Arc<Object>>,
+    objects: BTreeMap<Arc<ObjectRef>, Arc<Object>>,
     /// Problems of all files, in their order.
     pub(crate) problems: Vec<Problem>,
     incomplete: Option<String>,
@@ -35,22 +35,24 @@ impl Cluster {
             problems: unlisted,
             ..Self::default()
         };
-        let mut places: BTreeMap<ObjectRef, String> = BTreeMap::new();
+        let mut places: BTreeMap<&ObjectRef, (&Path, usize)> = BTreeMap::new();
         for (path, file) in files {
             cluster.problems.extend(file.problems.iter().cloned());
             if file.incomplete {
                 missing.push(shown_path(path));
             }
             for written in &file.objects {
-                match places.entry(written.reference.clone()) {
+                match places.entry(&*written.reference) {
                     Entry::Vacant(place) => {
-                        place.insert(format!("{}:{}", path.display(), written.line));
+                        place.insert((path, written.line));
                         cluster
                             .objects
                             .insert(written.reference.clone(), written.object.clone());
                     }
                     Entry::Occupied(first) => {
-                        cluster.problems.push(duplicate(path, written, first.get()));
+                        cluster
+                            .problems
+                            .push(duplicate(path, written, *first.get()));
                     }
                 }
             }
@@ -66,7 +68,7 @@ impl Cluster {
     }
 
     /// Every object in the folder.
-    pub(crate) fn references(&self) -> BTreeSet<ObjectRef> {
+    pub(crate) fn references(&self) -> BTreeSet<Arc<ObjectRef>> {
         self.objects.keys().cloned().collect()
     }
 
@@ -166,14 +168,15 @@ fn shown_path(path: &Path) -> String {
     }
 }
 
-fn duplicate(path: &Path, written: &Written, first: &str) -> Problem {
+fn duplicate(path: &Path, written: &Written, (first, line): (&Path, usize)) -> Problem {
     let object = crate::status::object_name(&written.reference);
     Problem {
         file: path.to_owned(),
         document: written.document,
         line: Some(written.line),
         message: format!(
-            "{object} is written twice: {first} stands, {}:{} has no effect; remove one of them",
+            "{object} is written twice: {}:{line} stands, {}:{} has no effect; remove one of them",
+            first.display(),
             path.display(),
             written.line
         ),

@@ -30,27 +30,32 @@ pub(crate) struct Written {
     pub(crate) document: usize,
     /// Line, from 1.
     pub(crate) line: usize,
-    pub(crate) reference: ObjectRef,
+    pub(crate) reference: Arc<ObjectRef>,
     pub(crate) object: Arc<Object>,
 }
 
 impl ManifestFile {
     /// The next version of a file after its present text.
     pub(crate) fn read(path: &Path, text: &str, fingerprint: u64, last: Option<&Self>) -> Self {
-        let fingerprint = Some(fingerprint);
-        match yaml::documents(text) {
-            Ok(documents) => Self::of(path, documents, fingerprint, last),
-            Err(malformed) => Self {
-                fingerprint,
-                ..Self::broken(
-                    path,
-                    Some(malformed.line),
-                    &malformed.message,
-                    "mend it",
-                    last,
-                )
-            },
+        let mut file = Self {
+            fingerprint: Some(fingerprint),
+            ..Self::default()
+        };
+        for document in yaml::documents(text) {
+            match document {
+                Ok(document) => file.add(path, document, last),
+                // A file counts as a whole or not at all.
+                Err(malformed) => {
+                    let (line, message) = (Some(malformed.line), malformed.message);
+                    return Self {
+                        fingerprint: file.fingerprint,
+                        ..Self::broken(path, line, &message, "mend it", last)
+                    };
+                }
+            }
         }
+        file.objects.shrink_to_fit();
+        file
     }
 
     /// The next version of a file that is there and cannot be opened.
@@ -86,22 +91,6 @@ impl ManifestFile {
         }
     }
 
-    fn of(
-        path: &Path,
-        documents: Vec<Document>,
-        fingerprint: Option<u64>,
-        last: Option<&Self>,
-    ) -> Self {
-        let mut file = Self {
-            fingerprint,
-            ..Self::default()
-        };
-        for document in documents {
-            file.add(path, document, last);
-        }
-        file
-    }
-
     /// Adds what one document says, or what it said `last` while it cannot be told.
     fn add(&mut self, path: &Path, document: Document, last: Option<&Self>) {
         let Document {
@@ -116,7 +105,7 @@ impl ManifestFile {
             object: Some(object),
             message,
         };
-        let written = |reference: ObjectRef, object| Written {
+        let written = |reference, object| Written {
             document: position,
             line,
             reference,
@@ -136,7 +125,7 @@ impl ManifestFile {
                     .push(problem(format!("{kind} {key}"), message));
             }
             Ok(object) => {
-                let written = written(object.reference(), Arc::new(object));
+                let written = written(Arc::new(object.reference()), Arc::new(object));
                 self.objects.push(written);
             }
             Err(error) => {
@@ -157,7 +146,7 @@ impl ManifestFile {
     fn find(&self, reference: &ObjectRef) -> Option<&Written> {
         self.objects
             .iter()
-            .find(|written| written.reference == *reference)
+            .find(|written| *written.reference == *reference)
     }
 }
 

@@ -26,6 +26,9 @@ use crate::watch::{self, Look, SETTLED};
 /// Longest that a change waits for files that are still being written.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// How many statuses are handed to the thread that writes them: their copies are not held all at once.
+const WRITTEN_AT_ONCE: usize = 256;
+
 /// Why the folder cannot be the cluster, or its state cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -239,12 +242,24 @@ impl ClusterSource for ManifestFolder {
 impl StatusSink for ManifestFolder {
     /// Files of objects that are gone are removed.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
-        let statuses = self.statuses.clone();
-        let updates = updates.to_vec();
+        let turn = self.statuses.turn().await;
         let present = self.with_cluster(Cluster::references);
-        let written = tokio::task::spawn_blocking(move || statuses.write(&updates, &present)).await;
-        written.map_err(|error| PortError(format!("statuses: {error}")))?
+        let mut round = self.statuses.begin(turn, updates, &present);
+        for some in updates.chunks(WRITTEN_AT_ONCE) {
+            let (statuses, some) = (self.statuses.clone(), some.to_vec());
+            round = blocking(move || statuses.write(&some, round)).await?;
+        }
+        let statuses = self.statuses.clone();
+        blocking(move || statuses.finish(round)).await?
     }
+}
+
+/// File work, off the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PortError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| PortError(format!("statuses: {error}")))
 }
 
 /// Nothing holds a file: a Gateway whose document is gone is found at the edge instead.

@@ -22,20 +22,25 @@ pub(crate) struct Malformed {
     pub(crate) message: String,
 }
 
-/// Reads all documents of a file, or none.
-pub(crate) fn documents(text: &str) -> Result<Vec<Document>, Malformed> {
-    let mut documents = Vec::new();
-    for part in parts(text) {
-        let Some(value) = parse(&part, may_hold_secret(text))? else {
-            continue;
-        };
-        documents.push(Document {
-            position: documents.len() + 1,
-            line: part.content_line(),
-            value,
-        });
-    }
-    Ok(documents)
+/// Reads the documents of a file one after the other: a parsed document takes many times the memory of its
+/// text, so a file of thousands is never held as a whole. After an error nothing more comes.
+pub(crate) fn documents(text: &str) -> impl Iterator<Item = Result<Document, Malformed>> {
+    let secret = may_hold_secret(text);
+    let read = parts(text).into_iter().filter_map(move |part| {
+        let line = part.content_line();
+        let value = parse(&part, secret).transpose()?;
+        Some(value.map(|value| (line, value)))
+    });
+    let mut failed = false;
+    read.take_while(move |read| !std::mem::replace(&mut failed, read.is_err()))
+        .zip(1..)
+        .map(|(read, position)| {
+            read.map(|(line, value)| Document {
+                position,
+                line,
+                value,
+            })
+        })
 }
 
 /// The text of one document with its marker.
@@ -143,8 +148,12 @@ mod tests {
 
     use super::*;
 
+    fn all(text: &str) -> Result<Vec<Document>, Malformed> {
+        documents(text).collect()
+    }
+
     fn lines(text: &str) -> Vec<(usize, usize)> {
-        let documents = documents(text).unwrap();
+        let documents = all(text).unwrap();
         documents.iter().map(|d| (d.position, d.line)).collect()
     }
 
@@ -171,16 +180,16 @@ mod tests {
 
     #[test]
     fn an_error_names_the_line_in_the_file() {
-        let error = documents("a: 1\n---\nb: 2\nc: [1, 2\n---\nd: 1\n").unwrap_err();
+        let error = all("a: 1\n---\nb: 2\nc: [1, 2\n---\nd: 1\n").unwrap_err();
         assert!((4..=5).contains(&error.line), "{error:?}");
-        let error = documents("a: 1\n---\nb: 2\nb: 3\n").unwrap_err();
+        let error = all("a: 1\n---\nb: 2\nb: 3\n").unwrap_err();
         assert_eq!(error.line, 4, "{error:?}");
         assert!(error.message.contains('b'), "{error:?}");
     }
 
     #[test]
     fn an_error_beside_a_secret_quotes_nothing() {
-        let error = documents("kind: Secret\nstringData:\n  TOKEN: *canary-value\n").unwrap_err();
+        let error = all("kind: Secret\nstringData:\n  TOKEN: *canary-value\n").unwrap_err();
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
 
@@ -219,13 +228,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_documents_or_malformed_but_never_a_panic(text in "\\PC{0,120}") {
-            let _ = documents(&text);
+            let _ = all(&text);
         }
 
         #[test]
         fn troublesome_text_names_a_line_that_it_has_and_quotes_no_secret(text in troublesome()) {
             let last = text.split('\n').flat_map(|line| line.split('\r')).count() + 1;
-            match documents(&text) {
+            match all(&text) {
                 Ok(documents) => {
                     let positions: Vec<_> = documents.iter().map(|d| d.position).collect();
                     prop_assert_eq!(&positions, &(1..=documents.len()).collect::<Vec<_>>());

@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use domain::gateway::PathMatch;
 use domain::route_table::{
-    Arrival, BackendTarget, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
+    Arrival, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
 };
 use http::header::HeaderValue;
 use http::request::Parts;
@@ -176,9 +176,10 @@ impl Engine {
         let Some(rule) = table.rules.get(selected.rule_index) else {
             return self.unrouted(Refusal::NoRoute);
         };
-        let backend = selected.backend(roll());
+        let backend = selected.backend_index(roll());
+        let backend = backend.and_then(|index| rule.backends.get(index)?.as_deref());
         let matched = &selected.matched.path;
-        let answered = self.follow(&table, rule, matched, backend, asked).await;
+        let answered = self.follow(rule, matched, backend, asked).await;
         let response = answered.unwrap_or_else(|refusal| self.refuse(refusal));
         rule.answers.count(response.status());
         response
@@ -187,21 +188,16 @@ impl Engine {
     /// Runs the rule's filters, then asks the backend.
     async fn follow(
         &self,
-        table: &ReadyTable,
         rule: &ReadyRule,
         matched: &PathMatch,
-        backend: Option<&BackendTarget>,
+        backend: Option<&Upstream>,
         mut asked: Asked,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let answer = filters::run(&rule.filters, matched, &asked.arrival, &mut asked.head);
         if let Some(answer) = answer {
             return Ok(answer);
         }
-        let upstream = match backend {
-            Some(BackendTarget::Upstream(key)) => table.upstreams.get(key),
-            Some(BackendTarget::Invalid) | None => None,
-        };
-        let upstream = upstream.ok_or(Refusal::NoBackend)?;
+        let upstream = backend.ok_or(Refusal::NoBackend)?;
         if asked.upgrade.is_some() {
             self.upgrade(upstream, asked).await
         } else {

@@ -102,8 +102,8 @@ const LISTED: usize = 16;
 pub struct Resolution {
     /// Our classes, by name.
     pub classes: BTreeMap<String, ClassResolution>,
-    /// Gateways of our classes.
-    pub gateways: BTreeMap<ObjectKey, GatewayResolution>,
+    /// Gateways of our classes. Shared, because they outlive the rest.
+    pub gateways: Arc<BTreeMap<ObjectKey, GatewayResolution>>,
     /// All routes, oldest first. One without a parent among our Gateways has no parents here: it may have
     /// had one earlier, and the status of that must go.
     pub routes: Vec<RouteResolution>,

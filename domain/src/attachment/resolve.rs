@@ -39,7 +39,7 @@ pub fn resolve(
             )
         })
         .collect();
-    let mut routes: Vec<&Route> = snapshot.routes.items().iter().collect();
+    let mut routes: Vec<&Arc<Route>> = snapshot.routes.items().iter().collect();
     routes.sort_by_key(|route| (route.created, &route.key, route.kind));
     let mut assembly = Assembly::new(&gateways, &routes, &view);
     let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
@@ -52,7 +52,7 @@ pub fn resolve(
     }
     Resolution {
         classes,
-        gateways,
+        gateways: Arc::new(gateways),
         routes: resolved,
         unread: unread(snapshot, controller),
     }
@@ -97,7 +97,7 @@ fn edition(secret: &ObjectRef, view: &View<'_>) -> Option<u64> {
 struct Assembly<'a> {
     gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
     /// Oldest first.
-    routes: &'a [&'a Route],
+    routes: &'a [&'a Arc<Route>],
     view: &'a View<'a>,
     /// Backends of the routes that have a parent of ours, by position.
     backends: BTreeMap<usize, Backends>,
@@ -108,7 +108,7 @@ struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     fn new(
         gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
-        routes: &'a [&'a Route],
+        routes: &'a [&'a Arc<Route>],
         view: &'a View<'a>,
     ) -> Self {
         let empty = |gateway: &GatewayResolution| {
@@ -135,7 +135,7 @@ impl<'a> Assembly<'a> {
             .filter(|parent| is_gateway(parent))
             .filter_map(|parent| Some((parent, self.gateways.get(&parent.target.key)?)))
             .collect();
-        let mut parents = Vec::new();
+        let mut parents = Vec::with_capacity(ours.len());
         if !ours.is_empty() {
             let fault = fault::refusal(route);
             let backends = resolve_backends(route, self.view);
@@ -147,7 +147,7 @@ impl<'a> Assembly<'a> {
             }));
         }
         RouteResolution {
-            route: Arc::new(route.clone()),
+            route: Arc::clone(route),
             parents,
         }
     }
@@ -219,6 +219,7 @@ fn parent_resolution(
         .collect();
     hostnames.sort();
     hostnames.dedup();
+    hostnames.shrink_to_fit();
     ParentResolution {
         parent: parent.clone(),
         refusal,
@@ -235,7 +236,7 @@ fn parent_resolution(
 fn settle(
     gateway: &mut GatewayResolution,
     seats: &[Seats],
-    routes: &[&Route],
+    routes: &[&Arc<Route>],
     backends: &BTreeMap<usize, Backends>,
     view: &View<'_>,
 ) {
@@ -280,7 +281,7 @@ fn settle(
 
 fn input<'a>(
     seat: &Seat,
-    routes: &[&'a Route],
+    routes: &[&'a Arc<Route>],
     backends: &'a BTreeMap<usize, Backends>,
 ) -> RouteInput<'a> {
     let targets = backends.get(&seat.route);

@@ -171,7 +171,7 @@ impl Reconciler {
     async fn sweep(&self, term: u64, view: &View, done: &mut EdgePassReport) {
         let live: BTreeSet<ObjectKey> = {
             let state = self.state();
-            let shown = view.resolution.gateways.keys();
+            let shown = view.gateways.keys();
             let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
             let unfinished = state.at_edge.keys().chain(&state.leftovers);
             shown.chain(unfinished).cloned().collect()
@@ -199,7 +199,7 @@ impl Reconciler {
                 None => true,
                 Some(at_edge) => {
                     let again = !at_edge.settled && !tried.contains(&intent.gateway);
-                    let found = view.resolution.gateways.get(&intent.gateway);
+                    let found = view.gateways.get(&intent.gateway);
                     let differ = found.is_some_and(|found| at_edge.credentials_differ(found));
                     all || again || differ || at_edge.needs(intent)
                 }
@@ -280,7 +280,7 @@ impl Reconciler {
         let Some(tunnel) = status.tunnels.first().map(|tunnel| tunnel.id) else {
             return true;
         };
-        let Some(found) = view.resolution.gateways.get(gateway) else {
+        let Some(found) = view.gateways.get(gateway) else {
             return true;
         };
         let spec = found.parameters.workload.clone();
@@ -330,7 +330,7 @@ impl Reconciler {
     /// Gateways that something may be left of and that nobody wants.
     fn to_remove(&self, view: &View) -> Vec<ObjectKey> {
         let mut state = self.state();
-        let gateways = &view.resolution.gateways;
+        let gateways = &view.gateways;
         state
             .removed
             .retain(|gateway| gateways.contains_key(gateway));
@@ -368,7 +368,7 @@ impl Reconciler {
                 state.published.remove(gateway);
                 state.unpublished.remove(gateway);
                 state.leftovers.remove(gateway);
-                if view.resolution.gateways.contains_key(gateway) {
+                if view.gateways.contains_key(gateway) {
                     state.removed.insert(gateway.clone());
                 }
                 done.removed.push(gateway.clone());

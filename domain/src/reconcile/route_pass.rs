@@ -43,15 +43,18 @@ impl Reconciler {
     /// requests that the whole one serves.
     pub async fn route_pass(&self) -> RoutePassReport {
         let snapshot = self.ports.cluster.snapshot().await;
+        let mut resolution = (self.rules)(&snapshot, &self.controller, &self.defaults);
+        self.share_published(&mut resolution);
         let view = Arc::new(View {
-            resolution: (self.rules)(&snapshot, &self.controller, &self.defaults),
+            gateways: resolution.gateways.clone(),
             complete: is_complete(&snapshot),
         });
+        drop(snapshot);
         let mut done = RoutePassReport {
-            withheld: withheld(&view.resolution),
+            withheld: withheld(&resolution),
             ..RoutePassReport::default()
         };
-        self.follow(&view.resolution);
+        self.follow(&resolution);
         if done.withheld.is_none() {
             self.publish(&view, &mut done).await;
             self.withdraw_gone(&view, &mut done).await;
@@ -60,7 +63,7 @@ impl Reconciler {
             done.concluded_anew = before.is_none_or(|before| *before != *view);
         }
         match self.ports.leadership.term() {
-            Some(term) => self.report(&view, term, &mut done).await,
+            Some(term) => self.report(&view, &resolution, term, &mut done).await,
             // What another instance writes meanwhile is not known here.
             None => self.state().written = Written::default(),
         }
@@ -68,9 +71,15 @@ impl Reconciler {
     }
 
     /// Writes the statuses that may be written by now.
-    async fn report(&self, view: &View, term: u64, done: &mut RoutePassReport) {
-        let facts = self.facts(&view.resolution).await;
-        let updates = report(&view.resolution, &facts);
+    async fn report(
+        &self,
+        view: &View,
+        resolution: &Resolution,
+        term: u64,
+        done: &mut RoutePassReport,
+    ) {
+        let facts = self.facts(view).await;
+        let updates = report(resolution, &facts);
         let deliveries: Deliveries = facts
             .keys()
             .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
@@ -104,6 +113,16 @@ impl Reconciler {
         }
     }
 
+    /// Puts the published table in the place of an equal new one, so that memory holds it once.
+    fn share_published(&self, resolution: &mut Resolution) {
+        let state = self.state();
+        for (key, found) in Arc::make_mut(&mut resolution.gateways) {
+            if let Some(published) = state.published.get(key).filter(|p| **p == found.table) {
+                found.table = published.clone();
+            }
+        }
+    }
+
     async fn publish(&self, view: &View, done: &mut RoutePassReport) {
         for table in self.changed_tables(view) {
             let gateway = table.gateway.clone();
@@ -125,7 +144,7 @@ impl Reconciler {
 
     fn changed_tables(&self, view: &View) -> Vec<Arc<RouteTable>> {
         let state = self.state();
-        let served = view.resolution.gateways.iter();
+        let served = view.gateways.iter();
         served
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
             .filter(|(key, found)| {
@@ -165,9 +184,9 @@ impl Reconciler {
         }
     }
 
-    async fn facts(&self, resolution: &Resolution) -> BTreeMap<ObjectKey, GatewayFacts> {
+    async fn facts(&self, view: &View) -> BTreeMap<ObjectKey, GatewayFacts> {
         let mut facts = BTreeMap::new();
-        for key in resolution.gateways.keys() {
+        for key in view.gateways.keys() {
             let workload = self.ports.workloads.status(key).await;
             let known = self.state().facts(key);
             let of_gateway = GatewayFacts { workload, ..known };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::promises::Written;
-use crate::attachment::{GatewayFacts, GatewayResolution, Resolution};
+use crate::attachment::{GatewayFacts, GatewayResolution};
 use crate::edge::claims::{self, Claimant};
 use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
@@ -42,7 +42,8 @@ pub(super) struct State {
 /// What a route pass concluded from one snapshot.
 #[derive(PartialEq)]
 pub(super) struct View {
-    pub(super) resolution: Resolution,
+    /// Gateways of our classes. Nothing else is kept: routes are many, and no edge pass asks for them.
+    pub(super) gateways: Arc<BTreeMap<ObjectKey, GatewayResolution>>,
     /// Whether an object that is not in the snapshot does not exist.
     pub(super) complete: bool,
 }
@@ -93,7 +94,7 @@ pub(super) enum Fate {
 
 impl View {
     pub(super) fn fate(&self, gateway: &ObjectKey) -> Fate {
-        match self.resolution.gateways.get(gateway) {
+        match self.gateways.get(gateway) {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
             Some(found) if self.complete && has_no_valid_listener(found) => Fate::Remove,
@@ -121,7 +122,6 @@ impl State {
     /// Each served Gateway's intent, and those of the kept ones, whose claims stand.
     pub(super) fn intents(&self, view: &View) -> BTreeMap<ObjectKey, EdgeIntent> {
         let served = view
-            .resolution
             .gateways
             .iter()
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
@@ -176,7 +176,7 @@ impl State {
         if self.passed_in == Some(term) {
             return BTreeSet::new();
         }
-        let served = view.resolution.gateways.keys();
+        let served = view.gateways.keys();
         let served = served.filter(|key| view.fate(key) == Fate::Serve);
         let was_asked = |key: &ObjectKey| {
             let at_edge = self.at_edge.get(key);
@@ -196,7 +196,7 @@ impl State {
     /// unfinished.
     pub(super) fn begin(&mut self, view: &View, intent: &EdgeIntent) {
         let key = &intent.gateway;
-        let Some(found) = view.resolution.gateways.get(key) else {
+        let Some(found) = view.gateways.get(key) else {
             return;
         };
         let asked = self.claimant(key, found, view.complete).hostnames;
@@ -232,7 +232,7 @@ impl State {
 
     /// Gateways whose proxies run otherwise than they should now, though nothing changes at the edge.
     pub(super) fn outdated_proxies(&self, view: &View) -> Vec<(ObjectKey, EdgeStatus)> {
-        let served = view.resolution.gateways.iter();
+        let served = view.gateways.iter();
         served
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
             .filter_map(|(key, found)| {

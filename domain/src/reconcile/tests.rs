@@ -34,7 +34,7 @@ fn rules(snapshot: &ClusterSnapshot, _: &str, defaults: &GatewayDefaults) -> Res
         .filter(|gateway| gateway.class == "ours");
     let gateways = ours.map(|gateway| (gateway.key.clone(), judged(snapshot, gateway)));
     Resolution {
-        gateways: gateways.collect(),
+        gateways: Arc::new(gateways.collect()),
         unread: attachment::resolve(snapshot, "", defaults).unread,
         ..Resolution::default()
     }
@@ -136,8 +136,8 @@ fn gateway(name: &str) -> Gateway {
     }
 }
 
-fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Route {
-    Route {
+fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Route> {
+    Arc::new(Route {
         kind: RouteKind::Http,
         key: key(name),
         generation: 1,
@@ -155,10 +155,10 @@ fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Route {
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         rules: Vec::new(),
         defects: Vec::new(),
-    }
+    })
 }
 
-fn snapshot(gateways: Vec<Gateway>, routes: Vec<Route>) -> ClusterSnapshot {
+fn snapshot(gateways: Vec<Gateway>, routes: Vec<Arc<Route>>) -> ClusterSnapshot {
     ClusterSnapshot {
         gateways: Reading::Known(gateways),
         routes: Reading::Known(routes),
@@ -181,7 +181,7 @@ fn gateways(snapshot: &mut ClusterSnapshot) -> &mut Vec<Gateway> {
     }
 }
 
-fn routes(snapshot: &mut ClusterSnapshot) -> &mut Vec<Route> {
+fn routes(snapshot: &mut ClusterSnapshot) -> &mut Vec<Arc<Route>> {
     match &mut snapshot.routes {
         Reading::Known(routes) => routes,
         other => panic!("{other:?}"),

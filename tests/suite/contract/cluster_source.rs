@@ -1,6 +1,7 @@
 //! [`ClusterSource`]: the cluster, or a folder of manifests.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::gateway::{Route, RouteKind};
@@ -89,7 +90,7 @@ impl Rig for FakeCluster {
     fn add_route(&self, name: &str) {
         self.change(|snapshot| {
             if let Reading::Known(routes) = &mut snapshot.routes {
-                routes.push(plain_route(name));
+                routes.push(Arc::new(plain_route(name)));
             }
         });
     }
@@ -113,7 +114,12 @@ fn with_routes(names: &[&str]) -> ClusterSnapshot {
         ..SecretFacts::default()
     };
     ClusterSnapshot {
-        routes: Reading::Known(names.iter().map(|name| plain_route(name)).collect()),
+        routes: Reading::Known(
+            names
+                .iter()
+                .map(|name| Arc::new(plain_route(name)))
+                .collect(),
+        ),
         secrets: [(secret("token"), Reading::Known(facts))].into(),
         ..ClusterSnapshot::default()
     }

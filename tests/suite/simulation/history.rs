@@ -77,9 +77,11 @@ impl Process {
     }
 
     fn begin_route_pass(&mut self) {
+        let actor = self.actor.clone();
         let reconciler = self.reconciler.clone();
         self.route_pass = Some(Box::pin(async move {
             reconciler.route_pass().await;
+            actor.put_in_force();
             None
         }));
     }

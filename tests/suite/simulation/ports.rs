@@ -74,6 +74,14 @@ impl Actor {
         self.stage.tell(told);
     }
 
+    /// What was seen last is what passes at the edge act on from now on.
+    pub(crate) fn put_in_force(&self) {
+        let mut notes = self.notes.lock().unwrap();
+        if is_readable(&notes.seen) {
+            notes.in_force = Arc::new(Wishes::of(&notes.seen));
+        }
+    }
+
     /// A call to a port other than Cloudflare.
     async fn port<T>(
         &self,
@@ -115,14 +123,9 @@ impl ClusterSource for Port {
 
 #[async_trait]
 impl StatusSink for Port {
-    /// Statuses are the last step of a route pass: by now its view is the one in force.
+    /// Statuses are the last step of a leader's route pass: by now its view is the one in force.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
-        {
-            let mut notes = self.0.notes.lock().unwrap();
-            if is_readable(&notes.seen) {
-                notes.in_force = Arc::new(Wishes::of(&notes.seen));
-            }
-        }
+        self.0.put_in_force();
         let what = || format!("writes {} statuses", updates.len());
         self.0.port(what, async { Ok(()) }).await
     }

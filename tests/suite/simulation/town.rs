@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use domain::gateway::{
     AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind, Endpoint,
@@ -264,7 +265,7 @@ impl Town {
         let mut snapshot = ClusterSnapshot {
             classes: Reading::Known(self.classes.values().cloned().collect()),
             gateways: Reading::Known(gateways.cloned().collect()),
-            routes: Reading::Known(routes.cloned().collect()),
+            routes: Reading::Known(routes.cloned().map(Arc::new).collect()),
             services: Reading::Known(self.services.iter().map(|name| service(name)).collect()),
             endpoint_slices: Reading::Known(self.services.iter().map(|name| slice(name)).collect()),
             ..ClusterSnapshot::default()

@@ -2,6 +2,7 @@
 //! what the simulation holds the domain to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::gateway::{CONTROLLER_NAME, Gateway, Route};
 use domain::snapshot::ClusterSnapshot;
@@ -107,7 +108,7 @@ impl Wishes {
     }
 }
 
-fn wish(gateway: &Gateway, routes: &[Route]) -> Option<Wish> {
+fn wish(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Wish> {
     if gateway.deleting {
         return Some(Wish::Leaving);
     }

@@ -189,7 +189,7 @@ impl<H: RequestHandler> Streams<H> {
 
     async fn handle(&self, upgrade: Upgrade, request: Request<Incoming>) -> Answer<H> {
         self.membership.options.metrics.requests.inc();
-        let connector_id = self.membership.connector_id;
+        let connector_id = &self.membership.connector_id_header;
         let request = request.map(RequestBody::http2);
         exchange::answer(&*self.handler, connector_id, upgrade, request).await
     }

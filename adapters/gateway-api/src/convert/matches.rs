@@ -32,7 +32,9 @@ pub(crate) fn matches(fields: &Fields, rule: &str, written: &[HTTPRouteMatch]) -
     let one = |(index, written): (usize, &HTTPRouteMatch)| {
         http_match(fields, &format!("{rule}.matches[{index}]"), written)
     };
-    written.iter().enumerate().filter_map(one).collect()
+    let mut matches: Vec<_> = written.iter().enumerate().filter_map(one).collect();
+    matches.shrink_to_fit();
+    matches
 }
 
 fn http_match(fields: &Fields, field: &str, written: &HTTPRouteMatch) -> Option<RouteMatch> {

@@ -60,7 +60,9 @@ pub(crate) fn hostnames(fields: &Fields, written: &[String]) -> Vec<Hostname> {
         fields.required(&*field, written);
         text::hostname(fields, field, Some(written))
     };
-    written.iter().enumerate().filter_map(hostname).collect()
+    let mut hostnames: Vec<_> = written.iter().enumerate().filter_map(hostname).collect();
+    hostnames.shrink_to_fit();
+    hostnames
 }
 
 /// `backendRefs` of a rule.

@@ -48,7 +48,7 @@ pub(crate) fn route(kind: &str, spec: &str) -> Route {
          apps}}\nspec:\n{spec}"
     );
     match object(&yaml) {
-        Object::Route(route) => route,
+        Object::Route(route) => route.as_ref().clone(),
         other => panic!("{other:?}"),
     }
 }

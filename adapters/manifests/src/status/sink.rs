@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use adapter_gateway_api::status;
 use domain::gateway::GATEWAY_GROUP;
@@ -12,6 +12,7 @@ use domain::ports::PortError;
 use domain::status::StatusUpdate;
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::KINDS;
 use crate::store;
@@ -20,58 +21,92 @@ use crate::store;
 #[derive(Debug)]
 pub(crate) struct StatusFolder {
     state: PathBuf,
-    /// One write at a time.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
+}
+
+/// Writing all statuses once, some after the other.
+#[derive(Debug)]
+pub(crate) struct StatusRound {
+    /// One round at a time, also where nobody waits for its end any more.
+    _turn: OwnedMutexGuard<()>,
+    /// The time of every transition that is found.
+    now: String,
+    /// Files of the objects reported on so far, and of those that are left out.
+    kept: BTreeSet<PathBuf>,
+    /// What failed so far; one failure does not stop the others.
+    failures: Vec<String>,
 }
 
 impl StatusFolder {
     pub(crate) fn new(state: PathBuf) -> Self {
         Self {
             state,
-            turn: Mutex::new(()),
+            turn: Arc::default(),
         }
     }
 
-    /// Writes what differs from what is there, and removes the files of objects that are neither among the
-    /// updates nor present. One failure does not stop the others.
-    pub(crate) fn write(
+    /// Waits for the round before to end.
+    pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+
+    /// Begins to write these updates. Objects that are present and not among them keep their files.
+    pub(crate) fn begin(
         &self,
+        turn: OwnedMutexGuard<()>,
         updates: &[StatusUpdate],
-        present: &BTreeSet<ObjectRef>,
-    ) -> Result<(), PortError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        present: &BTreeSet<Arc<ObjectRef>>,
+    ) -> StatusRound {
         let now = jiff::Timestamp::now();
         let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let mut failures = Vec::new();
-        let mut reported = self.left_out(updates, present);
-        for update in updates.iter().filter(|update| !is_empty(update)) {
-            let Some(path) = path_of(&self.state, update) else {
-                failures.push(format!("{} is no name of a file", describe(update)));
-                continue;
-            };
-            if let Err(error) = write_one(&path, update, &now.to_string()) {
-                failures.push(format!("{}: {error}", path.display()));
-            }
-            reported.insert(path);
-        }
-        for (folder, _) in KINDS {
-            if let Err(error) = sweep(&self.state.join(folder), &reported) {
-                failures.push(format!("{}: {error}", self.state.join(folder).display()));
-            }
-        }
-        match failures.is_empty() {
-            true => Ok(()),
-            false => Err(PortError(format!("statuses: {}", failures.join("; ")))),
+        StatusRound {
+            _turn: turn,
+            now: now.to_string(),
+            kept: self.left_out(updates, present),
+            failures: Vec::new(),
         }
     }
-}
 
-impl StatusFolder {
+    /// Writes what differs from what is there.
+    pub(crate) fn write(&self, updates: &[StatusUpdate], mut round: StatusRound) -> StatusRound {
+        for update in updates.iter().filter(|update| !is_empty(update)) {
+            let Some(path) = path_of(&self.state, update) else {
+                let failure = format!("{} is no name of a file", describe(update));
+                round.failures.push(failure);
+                continue;
+            };
+            if let Err(error) = write_one(&path, update, &round.now) {
+                round.failures.push(format!("{}: {error}", path.display()));
+            }
+            round.kept.insert(path);
+        }
+        round
+    }
+
+    /// Removes the files of objects that were neither among the updates nor present, and tells what failed.
+    pub(crate) fn finish(&self, mut round: StatusRound) -> Result<(), PortError> {
+        for (folder, _) in KINDS {
+            let folder = self.state.join(folder);
+            if let Err(error) = sweep(&folder, &round.kept) {
+                round
+                    .failures
+                    .push(format!("{}: {error}", folder.display()));
+            }
+        }
+        match round.failures.is_empty() {
+            true => Ok(()),
+            false => Err(PortError(format!(
+                "statuses: {}",
+                round.failures.join("; ")
+            ))),
+        }
+    }
+
     /// Where the statuses of present objects are that no update is about: nothing changes there.
     fn left_out(
         &self,
         updates: &[StatusUpdate],
-        present: &BTreeSet<ObjectRef>,
+        present: &BTreeSet<Arc<ObjectRef>>,
     ) -> BTreeSet<PathBuf> {
         let about: BTreeSet<_> = updates.iter().map(status::subject).collect();
         let ours = present

@@ -139,7 +139,14 @@ mod tests {
                 "a.example:8080",
                 "http://a.example:8080/x?q=1",
             ),
-            (keep(), Http, "a.example:443", "http://a.example:443/x?q=1"),
+            (
+                keep(),
+                Http,
+                "a.example:2052",
+                "http://a.example:2052/x?q=1",
+            ),
+            // No request of this scheme comes in by that port.
+            (keep(), Http, "a.example:443", "http://a.example/x?q=1"),
             (
                 to(Some("https"), None),
                 Http,
@@ -242,7 +249,7 @@ mod tests {
             cut in 0usize..4,
             replacement in "(/[a-z]{1,4}){0,3}/?",
             https in any::<bool>(),
-            port in 1u16..,
+            port in proptest::sample::select(vec![80u16, 8080, 2095, 443, 2053, 8443]),
         ) {
             let path = format!("/{}", segments.join("/"));
             let kept = segments.len().min(cut);
@@ -252,6 +259,7 @@ mod tests {
             let Ok(uri) = text.parse::<Uri>() else { return Ok(()) };
             let scheme = if https { Scheme::Https } else { Scheme::Http };
             let authority = format!("a.example:{port}");
+            let came_by = if scheme.ports().contains(&port) { port } else { scheme.default_port() };
             let redirect = Redirect {
                 path: Some(HttpPathModifier::Prefix(replacement.clone())),
                 ..keep()
@@ -263,8 +271,8 @@ mod tests {
             prop_assert_eq!(location.scheme_str(), Some(scheme.as_str()));
             prop_assert_eq!(location.query(), uri.query());
             let explicit = location.port_u16();
-            prop_assert_eq!(explicit.is_none(), port == scheme.default_port());
-            prop_assert!(explicit.is_none_or(|p| p == port));
+            prop_assert_eq!(explicit.unwrap_or(scheme.default_port()), came_by);
+            prop_assert_eq!(explicit.is_none(), came_by == scheme.default_port());
             let rest = &path[prefix.trim_end_matches('/').len()..];
             prop_assert!(location.path().ends_with(rest), "{} {}", location, rest);
             prop_assert!(location.path().starts_with(replacement.trim_end_matches('/')));

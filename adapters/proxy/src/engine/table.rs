@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::route_table::{Matcher, RouteTable, UpstreamEndpoint, UpstreamKey, UpstreamProtocol};
+use domain::route_table::{
+    BackendTarget, Matcher, RouteTable, TableBackend, UpstreamEndpoint, UpstreamKey,
+    UpstreamProtocol,
+};
 
 use super::filters::ReadyFilter;
 use crate::limits::Limits;
@@ -17,13 +20,15 @@ pub(super) struct ReadyTable {
     pub(super) matcher: Matcher,
     /// By [`rule_index`](domain::route_table::Selected::rule_index).
     pub(super) rules: Box<[ReadyRule]>,
-    pub(super) upstreams: HashMap<UpstreamKey, Arc<Upstream>>,
 }
 
 /// A rule made ready.
 #[derive(Debug)]
 pub(super) struct ReadyRule {
     pub(super) filters: Box<[ReadyFilter]>,
+    /// In the order of the rule; `None` for one that does not resolve. Found here once instead of by its key
+    /// for each request.
+    pub(super) backends: Box<[Option<Arc<Upstream>>]>,
     pub(super) answers: Arc<Answers>,
 }
 
@@ -61,8 +66,7 @@ impl ReadyTable {
         }
         retire_missing(std::mem::replace(endpoints, kept), endpoints);
         Self {
-            rules: ready_rules(&table, metrics),
-            upstreams,
+            rules: ready_rules(&table, &upstreams, metrics),
             matcher: Matcher::new(table),
         }
     }
@@ -76,7 +80,15 @@ fn retire_missing(before: Endpoints, now: &Endpoints) {
     }
 }
 
-fn ready_rules(table: &RouteTable, metrics: &GatewayMetrics) -> Box<[ReadyRule]> {
+fn ready_rules(
+    table: &RouteTable,
+    upstreams: &HashMap<UpstreamKey, Arc<Upstream>>,
+    metrics: &GatewayMetrics,
+) -> Box<[ReadyRule]> {
+    let upstream = |backend: &TableBackend| match &backend.target {
+        BackendTarget::Upstream(key) => upstreams.get(key).cloned(),
+        BackendTarget::Invalid => None,
+    };
     let answers = metrics.follow(table);
     let mut rules = Vec::new();
     for route in table.listeners.iter().flat_map(|l| &l.routes) {
@@ -86,6 +98,7 @@ fn ready_rules(table: &RouteTable, metrics: &GatewayMetrics) -> Box<[ReadyRule]>
             .unwrap_or_default();
         rules.extend(route.rules.iter().map(|rule| ReadyRule {
             filters: rule.filters.iter().map(ReadyFilter::new).collect(),
+            backends: rule.backends.iter().map(upstream).collect(),
             answers: Arc::clone(&answers),
         }));
     }

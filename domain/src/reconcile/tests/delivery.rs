@@ -248,7 +248,7 @@ async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
     assert_eq!(about(&bench, "r"), None, "perhaps by another instance");
 }
 
-fn accepted_by_all(route: &Route) -> attachment::RouteResolution {
+fn accepted_by_all(route: &Arc<Route>) -> attachment::RouteResolution {
     let parents = route
         .parents
         .iter()
@@ -261,7 +261,7 @@ fn accepted_by_all(route: &Route) -> attachment::RouteResolution {
         });
     attachment::RouteResolution {
         parents: parents.collect(),
-        route: Arc::new(route.clone()),
+        route: route.clone(),
     }
 }
 

@@ -201,12 +201,14 @@ async fn what_passes_over_the_edge_cost() {
     assert_eq!(cost(), (5, 0), "the same in a new term");
 
     bench.cluster.change(|snapshot| {
-        routes(snapshot)[0].hostnames.push(host("shop.example.com"));
+        Arc::make_mut(&mut routes(snapshot)[0])
+            .hostnames
+            .push(host("shop.example.com"));
     });
     assert!(bench.pass().await.settled);
     assert_eq!(cost(), (0, 2), "one more hostname: document and batch");
     bench.cluster.change(|snapshot| {
-        routes(snapshot)[0].hostnames.pop();
+        Arc::make_mut(&mut routes(snapshot)[0]).hostnames.pop();
     });
     assert!(bench.pass().await.settled);
     assert_eq!(cost(), (1, 2), "one less: its zone is read first");

@@ -134,7 +134,7 @@ impl<H: RequestHandler> Exchange<'_, H> {
             }
         };
         let (request, _unread) = with_body(request, recv, buffer);
-        let connector_id = self.membership.connector_id;
+        let connector_id = &self.membership.connector_id_header;
         match exchange::handled(self.handler, connector_id, self.upgrade, request).await {
             Ok(response) => send(answer, response).await,
             Err(StatusCode::BAD_REQUEST) => {
