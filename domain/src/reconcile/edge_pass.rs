@@ -199,7 +199,7 @@ impl Reconciler {
                 None => true,
                 Some(at_edge) => {
                     let again = !at_edge.settled && !tried.contains(&intent.gateway);
-                    let found = view.resolution.gateways.get(&intent.gateway);
+                    let found = view.gateways.get(&intent.gateway);
                     let differ = found.is_some_and(|found| at_edge.credentials_differ(found));
                     all || again || differ || at_edge.needs(intent)
                 }

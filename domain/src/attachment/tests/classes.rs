@@ -187,7 +187,8 @@ fn a_gateway_knows_the_edition_of_the_credentials_that_count_for_it() {
         (Reading::Unknown("timeout".to_owned()), None),
     ] {
         let snapshot = snapshot.clone().secret_reading("infra/cf", given.clone());
-        let found = resolved(&snapshot).gateways.into_values().next().unwrap();
+        let resolution = resolved(&snapshot);
+        let found = resolution.gateways.values().next().unwrap();
         assert_eq!(found.credentials, expected, "{given:?}");
     }
 }
