@@ -145,8 +145,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // It would also close kept connections that a client is about to use, and a timer for each request
-        // costs more than routing it. Whoever could be slow to send a head waits at the edge.
+        // It would also close kept connections that a client is about to use, and set a timer for each
+        // request. Whoever could be slow to send a head waits at the edge.
         .header_read_timeout(None)
         .max_headers(limits.max_header_count + 1)
         .max_buf_size(head.max(MIN_BUFFER));
