@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tests::cluster::AuditEvent;
-use tests::installation::{self, CLASS, NAMESPACE};
+use tests::installation::{self, CLASS, Installation, NAMESPACE};
+
+use super::user::{gone, manifests};
 
 /// A permission: API group, resource with its subresource, verb.
 type Permission = (String, String, String);
@@ -41,6 +43,30 @@ fn used(event: &AuditEvent, user: &str) -> Vec<Permission> {
     all
 }
 
+/// A Gateway with a route of each kind comes and goes: all that a controller does happens.
+async fn whole_life(product: &Installation) {
+    let namespace = product.cluster.namespace("life").await;
+    let hostname = format!("{}.example.com", namespace.name());
+    let calls = "apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: calls}
+spec:
+  parentRefs: [{name: my-gateway}]
+  hostnames: [calls.example.com]
+  rules: [{backendRefs: [{name: echo, port: 8080}]}]
+";
+    namespace
+        .apply(&format!("{}---\n{calls}", manifests(&hostname)))
+        .await;
+    product.served(&format!("https://{hostname}/")).await;
+    namespace
+        .condition("grpcroute/calls", "Accepted", "True")
+        .await;
+    let gateway = ["delete", "gateway", "my-gateway", "--timeout=120s"];
+    namespace.kubectl(&gateway).await;
+    gone(product, &namespace, &hostname).await;
+}
+
 /// What the chart's roles grant.
 fn granted(roles: &Value) -> BTreeSet<Permission> {
     let texts = |value: &Value| -> Vec<String> {
@@ -63,11 +89,11 @@ fn granted(roles: &Value) -> BTreeSet<Permission> {
     all
 }
 
-/// Run last, by its name: what the other tests made the controller do counts.
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
-async fn z_the_chart_grants_what_the_controller_uses_and_nothing_else() {
+async fn the_chart_grants_what_the_controller_uses_and_nothing_else() {
     let product = installation::alone().await;
+    whole_life(&product).await;
     let user = format!("system:serviceaccount:{NAMESPACE}:cfgw-cloudflare-gateway-controller");
     let audit = product.cluster.audit();
     let mut users: BTreeSet<_> = audit
@@ -110,7 +136,7 @@ async fn proxies_ask_the_api_server_for_nothing() {
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
-async fn z_nothing_secret_is_in_objects_logs_and_events() {
+async fn nothing_secret_is_in_objects_logs_and_events() {
     let product = installation::alone().await;
     let mut canaries = vec![product.token.clone()];
     let tunnels = product.standin.cloud().tunnels();

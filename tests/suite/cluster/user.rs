@@ -5,7 +5,7 @@ use tests::cluster::{Namespace, eventually};
 use tests::installation::{self, CLASS, Installation, PATIENCE};
 
 /// Two pods, the Service `echo`, a Gateway, and a route of this hostname to them.
-fn manifests(hostname: &str) -> String {
+pub(super) fn manifests(hostname: &str) -> String {
     format!(
         "{}---\n{}",
         include_str!("echo.yaml"),
@@ -44,7 +44,7 @@ async fn children(namespace: &Namespace) -> Vec<String> {
     items.iter().map(name).collect()
 }
 
-async fn gone(installation: &Installation, namespace: &Namespace, hostname: &str) {
+pub(super) async fn gone(installation: &Installation, namespace: &Namespace, hostname: &str) {
     eventually("everything of the Gateway is gone", PATIENCE, || async {
         let left = (
             installation.tunnels_of(namespace.name()),
