@@ -41,9 +41,12 @@ pub async fn keep(secret: KeptSecret, stop: CancellationToken) -> anyhow::Result
             }
             match current(&secret).await {
                 Ok(authority) => {
-                    let new = authority.bundle();
-                    bundle.send_if_modified(|old| std::mem::replace(old, new.clone()) != new);
-                    identity.send_replace(Arc::new(authority.issue(SystemClock.now())));
+                    let (now, new) = (SystemClock.now(), authority.bundle());
+                    let is_other =
+                        bundle.send_if_modified(|old| std::mem::replace(old, new.clone()) != new);
+                    if is_other || identity.borrow().renew_at() <= now {
+                        identity.send_replace(Arc::new(authority.issue(now)));
+                    }
                 }
                 Err(error) => tracing::warn!("the certificate authority stays as it is: {error:#}"),
             }

@@ -7,11 +7,12 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::ObjectKey;
 use domain::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
-use domain::secret::CertificatePair;
+use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY};
+use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::snapshot::SecretFacts;
-use secrecy::{ExposeSecret, SecretSlice};
+use domain::{AccountId, ObjectKey};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Map, Value};
 
 use crate::fields::Fields;
@@ -65,6 +66,29 @@ impl Secret {
             TlsPair::Malformed(problem) => Err(problem),
             TlsPair::Absent => Err(format!("it needs {CERTIFICATE_KEY} and {PRIVATE_KEY_KEY}")),
         }
+    }
+
+    /// The Cloudflare credentials in it; the problem names Secret, key and remedy and quotes no value.
+    pub fn credentials(&self) -> Result<CloudflareCredentials, String> {
+        Ok(CloudflareCredentials {
+            account: AccountId::new(self.text(ACCOUNT_ID_KEY)?.expose_secret()),
+            token: self.text(API_TOKEN_KEY)?,
+        })
+    }
+
+    /// The text under a key, without the line end that tools put behind it.
+    fn text(&self, key: &str) -> Result<SecretString, String> {
+        let problem = |problem: String| format!("Secret {}: {problem}", self.key);
+        let bytes = self
+            .value(key)
+            .ok_or_else(|| problem(format!("it has no key {key}; add it under stringData")))?;
+        let text = std::str::from_utf8(bytes.expose_secret())
+            .map_err(|_| problem(format!("the value of key {key} is no text; write it anew")))?
+            .trim();
+        if text.is_empty() {
+            return Err(problem(format!("key {key} is empty; write its value")));
+        }
+        Ok(SecretString::from(text))
     }
 
     /// Whether both hold the same under the same keys.

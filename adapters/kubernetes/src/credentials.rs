@@ -10,10 +10,9 @@ use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
 use domain::ports::{Certificates, Credentials};
 use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::snapshot::ClusterSnapshot;
-use domain::{AccountId, ObjectKey, ObjectRef};
+use domain::{ObjectKey, ObjectRef};
 use kube::Client;
 use kube::core::Request;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -56,10 +55,7 @@ impl SecretCredentials {
             return Err(missing());
         }
         let secret = self.secret(reference).await?.ok_or_else(missing)?;
-        Ok(CloudflareCredentials {
-            account: AccountId::new(text(&secret, ACCOUNT_ID_KEY)?.expose_secret()),
-            token: text(&secret, API_TOKEN_KEY)?,
-        })
+        secret.credentials().map_err(unusable)
     }
 
     async fn secret(&self, reference: &ObjectRef) -> Result<Option<Secret>, EdgeError> {
@@ -100,7 +96,7 @@ impl Credentials for SecretCredentials {
         let mut all: Vec<CloudflareCredentials> = Vec::new();
         for reference in &references {
             let found = self.credentials(reference).await?;
-            if !all.iter().any(|known| is_same(known, &found)) {
+            if !all.iter().any(|known| known.is_same(&found)) {
                 all.push(found);
             }
         }
@@ -125,25 +121,6 @@ impl Certificates for SecretCredentials {
             .certificate_pair()
             .map_err(|problem| not_found(&problem))
     }
-}
-
-/// The text under a key, without the line end that tools put behind it.
-fn text(secret: &Secret, key: &str) -> Result<SecretString, EdgeError> {
-    let problem = |problem: &str| unusable(format!("Secret {}: {problem}", secret.key));
-    let bytes = secret
-        .value(key)
-        .ok_or_else(|| problem(&format!("it has no key {key}; add it")))?;
-    let text = std::str::from_utf8(bytes.expose_secret())
-        .map_err(|_| problem(&format!("the value of key {key} is no text; write it anew")))?
-        .trim();
-    if text.is_empty() {
-        return Err(problem(&format!("key {key} is empty; write its value")));
-    }
-    Ok(SecretString::from(text))
-}
-
-fn is_same(one: &CloudflareCredentials, other: &CloudflareCredentials) -> bool {
-    one.account == other.account && one.token.expose_secret() == other.token.expose_secret()
 }
 
 fn unusable(message: String) -> EdgeError {

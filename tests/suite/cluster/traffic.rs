@@ -9,6 +9,8 @@ use tests::grpc::Caller;
 use tests::installation::{self, CLASS, Installation, PATIENCE};
 use tests::load::Load;
 
+use super::user::manifests;
+
 /// A Gateway and a route to so many echo pods, served; the hostname.
 pub(super) async fn echo_behind(
     product: &Installation,
@@ -16,27 +18,9 @@ pub(super) async fn echo_behind(
     pods: u32,
 ) -> String {
     let hostname = format!("{}.example.com", namespace.name());
-    let echo = include_str!("echo.yaml").replace("replicas: 2", &format!("replicas: {pods}"));
+    let wanted = format!("replicas: {pods}");
     namespace
-        .apply(&format!(
-            "{echo}---
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: my-gateway}}
-spec:
-  gatewayClassName: {CLASS}
-  listeners: [{{name: https, protocol: HTTPS, port: 443}}]
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: my-route}}
-spec:
-  parentRefs: [{{name: my-gateway}}]
-  hostnames: [{hostname}]
-  rules:
-    - backendRefs: [{{name: echo, port: 8080}}]
-"
-        ))
+        .apply(&manifests(&hostname).replace("replicas: 2", &wanted))
         .await;
     namespace
         .wait("condition=Available", "deployment/echo", PATIENCE)

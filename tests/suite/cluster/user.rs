@@ -4,7 +4,7 @@ use serde_json::Value;
 use tests::cluster::{Namespace, eventually};
 use tests::installation::{self, CLASS, Installation, PATIENCE};
 
-/// Two pods, the Service `echo`, a Gateway, and a route of this hostname to them.
+/// Pods behind the Service `echo`, two unless said otherwise, a Gateway, and a route of this hostname to them.
 pub(super) fn manifests(hostname: &str) -> String {
     format!(
         "{}---\n{}",
