@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 /// hostnames is one batch of records.
 const GATHER: Duration = Duration::from_millis(150);
 
-/// First wait after an edge pass that did not settle; doubles up to [`LONGEST_WAIT`].
+/// First wait after an edge or status pass that did not settle; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The two loops of a controller.
+/// The three loops of a controller.
 pub struct Passes {
     reconciler: Arc<Reconciler>,
     source: Arc<dyn ClusterSource>,
@@ -58,14 +58,15 @@ impl Passes {
 
     /// Runs until `stop`; a pass under way is finished.
     pub async fn run(self, stop: CancellationToken) {
-        let intents = Notify::new();
+        let (intents, conclusions) = (Notify::new(), Notify::new());
         tokio::join!(
-            self.route_loop(&intents, &stop),
-            self.edge_loop(&intents, &stop)
+            self.route_loop(&intents, &conclusions, &stop),
+            self.edge_loop(&intents, &stop),
+            self.status_loop(&conclusions, &stop)
         );
     }
 
-    async fn route_loop(&self, intents: &Notify, stop: &CancellationToken) {
+    async fn route_loop(&self, intents: &Notify, conclusions: &Notify, stop: &CancellationToken) {
         let mut problems = Problems::default();
         let mut changed = true;
         loop {
@@ -80,6 +81,7 @@ impl Passes {
                     .map(ToString::to_string)
                     .chain(withheld),
             );
+            conclusions.notify_one();
             // What woke the pass may not be all that it saw.
             if changed || report.concluded_anew {
                 intents.notify_one();
@@ -90,6 +92,29 @@ impl Passes {
                 () = self.statuses.notified() => false,
                 () = stop.cancelled() => return,
             };
+        }
+    }
+
+    /// A pass that is under way writes what it began with; the next one has only the last conclusions to tell of.
+    async fn status_loop(&self, conclusions: &Notify, stop: &CancellationToken) {
+        let mut problems = Problems::default();
+        let mut wait = FIRST_WAIT;
+        // Nothing can be said before the first route pass.
+        conclusions.notified().await;
+        loop {
+            let report = self.reconciler.status_pass().await;
+            problems.tell(report.problems.iter().map(ToString::to_string));
+            let again = !report.problems.is_empty();
+            let due = tokio::time::sleep(wait);
+            wait = match again {
+                true => (wait * 2).min(LONGEST_WAIT),
+                false => FIRST_WAIT,
+            };
+            tokio::select! {
+                () = conclusions.notified() => {}
+                () = due, if again => {}
+                () = stop.cancelled() => return,
+            }
         }
     }
 

@@ -1,24 +1,27 @@
-//! The passes that turn what the cluster says into what runs, in two kinds that go on side by side:
+//! The passes that turn what the cluster says into what runs, in three kinds that go on side by side:
 //!
-//! - a **route pass** reads the snapshot, hands changed route tables to the data plane and writes statuses.
-//!   Those that promise traffic wait until every ready replica serves the table (`promises`).
-//!   It never asks the edge, so a path, weight or pod change is served at once, whatever the edge is doing.
+//! - a **route pass** reads the snapshot and hands changed route tables to the data plane. It waits for nobody
+//!   else, so a path, weight or pod change is served at once, whatever the edge is doing and however many
+//!   statuses there are to write.
 //! - an **edge pass** grants hostnames and makes each Gateway's intent true at the edge, for the Gateways
 //!   whose intent changed. It works on what the last route pass published, so a name leads to a proxy only
-//!   once the proxy knows the name. Statuses show its result from the next route pass on.
+//!   once the proxy knows the name.
+//! - a **status pass** writes what the last route pass concluded and what the edge answered until then. What
+//!   promises traffic waits until every ready replica serves the table (`promises`).
 //!
 //! What happens to a Gateway at the edge is decided in one place, `state::Fate`. In short: a Gateway that is gone,
 //! or has lost its last valid listener, is forgotten; one that is refused for another reason (its credentials,
 //! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
 //!
 //! The passes keep no time. The caller runs a route pass after each change of the cluster and after each edge
-//! pass, an edge pass after a route pass and, with `resync`, every few minutes and after a new term of
-//! leadership. Two passes of one kind must not run at the same time.
+//! pass; after a route pass a status pass and an edge pass; and, with `resync`, an edge pass every few minutes
+//! and after a new term of leadership. Two passes of one kind must not run at the same time.
 
 mod edge_pass;
 mod promises;
 mod route_pass;
 mod state;
+mod status_pass;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +34,7 @@ use crate::snapshot::ClusterSnapshot;
 pub use edge_pass::EdgePassReport;
 pub use route_pass::RoutePassReport;
 use state::State;
+pub use status_pass::StatusPassReport;
 
 /// All that the passes speak to.
 #[derive(Clone)]

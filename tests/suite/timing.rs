@@ -1,10 +1,14 @@
 //! When passes run: the loops of `app`, over fakes, in time that the test moves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app::passes::Passes;
+use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::{PortError, StatusSink};
+use domain::status::StatusUpdate;
 use domain::testing::FakeEdge;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -23,9 +27,24 @@ struct Running {
 
 impl Running {
     async fn start(prepare: impl FnOnce(&FakeEdge)) -> Self {
-        let mut world = World::new().await;
-        let edge = Arc::new(FakeEdge::default());
+        let edge = FakeEdge::default();
         prepare(&edge);
+        Self::over(World::new().await, edge)
+    }
+
+    /// A sink of statuses whose every write takes this long and then fails.
+    async fn with_statuses(took: Duration) -> (Self, Arc<Failing>) {
+        let mut world = World::new().await;
+        let statuses = Arc::new(Failing {
+            took,
+            begun: AtomicUsize::new(0),
+        });
+        world.ports.statuses = statuses.clone();
+        (Self::over(world, FakeEdge::default()), statuses)
+    }
+
+    fn over(mut world: World, edge: FakeEdge) -> Self {
+        let edge = Arc::new(edge);
         world.ports.edge = edge.clone();
         tokio::time::pause();
         let passes = Passes::new(
@@ -47,6 +66,21 @@ impl Running {
     async fn stated(&self, after: Duration) -> usize {
         tokio::time::sleep(after).await;
         self.edge.stated().len()
+    }
+}
+
+/// Writes nothing.
+struct Failing {
+    took: Duration,
+    begun: AtomicUsize,
+}
+
+#[async_trait]
+impl StatusSink for Failing {
+    async fn write(&self, _: &[StatusUpdate]) -> Result<(), PortError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(self.took).await;
+        Err(PortError("as this test wants it".to_owned()))
     }
 }
 
@@ -100,5 +134,29 @@ async fn changes_that_come_together_are_one_edge_pass() {
         running.stated(Duration::from_secs(5)).await,
         before + 1,
         "one Gateway, stated once"
+    );
+}
+
+#[tokio::test]
+async fn statuses_that_are_long_in_writing_hold_up_neither_routes_nor_edge() {
+    let (running, statuses) = Running::with_statuses(Duration::from_secs(3600)).await;
+    let before = running.stated(Duration::from_secs(1)).await;
+    assert_eq!(statuses.begun.load(Ordering::SeqCst), 1);
+    running.world.add_hostname("more");
+    assert_eq!(running.stated(Duration::from_secs(1)).await, before + 1);
+    assert_eq!(statuses.begun.load(Ordering::SeqCst), 1, "still the first");
+}
+
+#[tokio::test]
+async fn statuses_that_cannot_be_written_are_tried_again_after_pauses_that_grow() {
+    let (running, statuses) = Running::with_statuses(Duration::ZERO).await;
+    running.stated(Duration::from_secs(30)).await;
+    let early = statuses.begun.load(Ordering::SeqCst);
+    running.stated(Duration::from_secs(30)).await;
+    let later = statuses.begun.load(Ordering::SeqCst) - early;
+    assert!(early >= 5, "{early} in the first half minute");
+    assert!(
+        later * 2 < early,
+        "{later} in the second, {early} in the first"
     );
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::failure::port_error;
 use crate::object_name::is_possible;
+use crate::workloads::{MANAGED_BY, object_name};
 
 /// How long a token that is a proxy's is taken for one without asking again. A ServiceAccount that is deleted
 /// is refused after this time at the latest.
@@ -27,15 +28,6 @@ const DOUBTED: Duration = Duration::from_secs(5);
 
 /// Answers that are remembered. Tokens are anybody's to invent.
 const REMEMBERED: usize = 4096;
-
-/// Start of the names of the ServiceAccounts of proxies.
-const NAME_PREFIX: &str = "gateway-";
-
-/// Who made a ServiceAccount of a proxy, as a label.
-const MANAGED_BY: (&str, &str) = (
-    "app.kubernetes.io/managed-by",
-    "cloudflare-gateway-controller",
-);
 
 /// Kind of the owner of a ServiceAccount of a proxy.
 const OWNER: (&str, &str) = ("gateway.networking.k8s.io/", "Gateway");
@@ -147,11 +139,11 @@ fn account(status: &TokenReviewStatus, audience: &str) -> Option<ObjectKey> {
         .strip_prefix("system:serviceaccount:")?
         .split_once(':')?;
     let key = ObjectKey::new(namespace, name);
-    (name.starts_with(NAME_PREFIX) && is_possible(&key)).then_some(key)
+    is_possible(&key).then_some(key)
 }
 
-/// The one Gateway that controls a ServiceAccount of ours. Names are shortened where they are long, so the name
-/// of the ServiceAccount does not tell.
+/// The one Gateway that controls a ServiceAccount of ours, and whose name leads to that of the account. The other way
+/// round it does not, because long names are shortened.
 fn owner(account: &ServiceAccount, namespace: &str) -> Option<ObjectKey> {
     let labels = account.metadata.labels.as_ref()?;
     if labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
@@ -163,5 +155,6 @@ fn owner(account: &ServiceAccount, namespace: &str) -> Option<ObjectKey> {
             && owner.kind == OWNER.1
             && owner.api_version.starts_with(OWNER.0)
     })?;
-    Some(ObjectKey::new(namespace, &gateway.name))
+    let is_its_own = account.metadata.name.as_deref() == Some(&*object_name(&gateway.name));
+    is_its_own.then(|| ObjectKey::new(namespace, &gateway.name))
 }

@@ -19,7 +19,11 @@ pub(super) type Deliveries = BTreeMap<ObjectKey, Delivery>;
 
 /// Statuses as this process wrote them last: what is no new promise is known from them.
 #[derive(Debug, Default)]
-pub(super) struct Written(BTreeMap<Subject, StatusUpdate>);
+pub(super) struct Written {
+    updates: BTreeMap<Subject, StatusUpdate>,
+    /// The term of leadership in which they were written.
+    term: Option<u64>,
+}
 
 /// Whose status.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +52,13 @@ pub(super) struct Due {
 }
 
 impl Written {
+    /// Forgets what was written in another term: other instances may have written since.
+    pub(super) fn begin_term(&mut self, term: u64) {
+        if self.term.replace(term) != Some(term) {
+            self.updates.clear();
+        }
+    }
+
     /// What of these statuses may be written. New promises of a Gateway whose table is on its way stay as they
     /// were written last; where nothing was, the status waits as a whole, unless it has bad news: then it is
     /// written as it is, because what the cluster has from an earlier process may promise as much already.
@@ -67,11 +78,11 @@ impl Written {
                 continue;
             };
             let unknown = is_of(&update, unasked) && !conditions(&update).any(is_known_to_be_bad);
-            if !self.0.contains_key(&subject) && unknown {
+            if !self.updates.contains_key(&subject) && unknown {
                 due.waiting.insert(subject);
                 continue;
             }
-            match judged(update, self.0.get(&subject), deliveries) {
+            match judged(update, self.updates.get(&subject), deliveries) {
                 Some(update) => due.updates.push(update),
                 None => drop(due.waiting.insert(subject)),
             }
@@ -81,14 +92,14 @@ impl Written {
 
     /// Those updates were written. Objects that are in none of them and do not wait are forgotten.
     pub(super) fn remember(&mut self, due: Due) {
-        let mut before = std::mem::take(&mut self.0);
+        let mut before = std::mem::take(&mut self.updates);
         let waiting = due.waiting.into_iter();
-        self.0 = waiting
+        self.updates = waiting
             .filter_map(|subject| before.remove_entry(&subject))
             .collect();
         let written = due.updates.into_iter();
         let written = written.filter_map(|update| Some((Subject::of(&update)?, update)));
-        self.0.extend(written);
+        self.updates.extend(written);
     }
 }
 

@@ -1,14 +1,13 @@
-//! From a snapshot to route tables and statuses.
+//! From a snapshot to route tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::promises::{Deliveries, Written};
 use super::state::{Fate, View, is_complete};
+use super::status_pass::Conclusions;
 use super::{Problem, Reconciler};
-use crate::attachment::{GatewayFacts, Resolution, report};
+use crate::attachment::Resolution;
 use crate::names::ObjectKey;
-use crate::ports::Delivery;
 use crate::route_table::RouteTable;
 
 /// What a route pass did.
@@ -21,9 +20,6 @@ pub struct RoutePassReport {
     /// Whether other conclusions were drawn than by the pass before, so that the edge may have to change. A pass that
     /// runs for another reason may be the one that sees a change of the cluster.
     pub concluded_anew: bool,
-    /// Gateways whose table is on its way to their replicas: statuses that newly promise traffic wait for it.
-    /// Another pass is due when the data plane tells that this changed.
-    pub waiting: Vec<ObjectKey>,
     /// Why tables and the edge were left as they were: a kind of object could not be read.
     pub withheld: Option<String>,
     /// What failed; the next pass tries again.
@@ -38,9 +34,9 @@ impl RoutePassReport {
 }
 
 impl Reconciler {
-    /// Publishes what changed, then writes statuses with what is known of edge and proxies, if this instance leads. Where a kind that
-    /// routes depend on could not be read, tables and the edge stay as they are: half a table would turn away
-    /// requests that the whole one serves.
+    /// Publishes what changed, and leaves to the next status pass what is to be said of it. Where a kind that routes
+    /// depend on could not be read, tables and the edge stay as they are: half a table would turn away requests
+    /// that the whole one serves.
     pub async fn route_pass(&self) -> RoutePassReport {
         let snapshot = self.ports.cluster.snapshot().await;
         let mut resolution = (self.rules)(&snapshot, &self.controller, &self.defaults);
@@ -62,44 +58,12 @@ impl Reconciler {
             let before = self.state().view.replace(view.clone());
             done.concluded_anew = before.is_none_or(|before| *before != *view);
         }
-        match self.ports.leadership.term() {
-            Some(term) => self.report(&view, &resolution, term, &mut done).await,
-            // What another instance writes meanwhile is not known here.
-            None => self.state().written = Written::default(),
-        }
+        self.state().unwritten = Some(Arc::new(Conclusions {
+            view,
+            resolution,
+            withheld: done.withheld.is_some(),
+        }));
         done
-    }
-
-    /// Writes the statuses that may be written by now.
-    async fn report(
-        &self,
-        view: &View,
-        resolution: &Resolution,
-        term: u64,
-        done: &mut RoutePassReport,
-    ) {
-        let facts = self.facts(view).await;
-        let updates = report(resolution, &facts);
-        let deliveries: Deliveries = facts
-            .keys()
-            .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
-            .collect();
-        let pending = deliveries.iter();
-        let pending = pending.filter(|(_, delivery)| **delivery == Delivery::Pending);
-        done.waiting = pending.map(|(key, _)| key.clone()).collect();
-        let due = {
-            let state = self.state();
-            let unasked = match done.withheld {
-                None => state.unasked(view, term),
-                // No edge pass would come to ask.
-                Some(_) => BTreeSet::new(),
-            };
-            state.written.due(updates, &deliveries, &unasked)
-        };
-        match self.ports.statuses.write(&due.updates).await {
-            Ok(()) => self.state().written.remember(due),
-            Err(error) => done.problems.push(Problem::new("writing statuses", &error)),
-        }
     }
 
     /// Names the Secrets that the verdicts depend on.
@@ -182,17 +146,6 @@ impl Reconciler {
                 }
             }
         }
-    }
-
-    async fn facts(&self, view: &View) -> BTreeMap<ObjectKey, GatewayFacts> {
-        let mut facts = BTreeMap::new();
-        for key in view.gateways.keys() {
-            let workload = self.ports.workloads.status(key).await;
-            let known = self.state().facts(key);
-            let of_gateway = GatewayFacts { workload, ..known };
-            facts.insert(key.clone(), of_gateway);
-        }
-        facts
     }
 }
 

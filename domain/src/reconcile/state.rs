@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::promises::Written;
+use super::status_pass::Conclusions;
 use crate::attachment::{GatewayFacts, GatewayResolution};
 use crate::edge::claims::{self, Claimant};
 use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
@@ -29,6 +30,8 @@ pub(super) struct State {
     pub(super) leftovers: BTreeSet<ObjectKey>,
     /// Gateways that were removed while their object still stands, so that they are not removed twice.
     pub(super) removed: BTreeSet<ObjectKey>,
+    /// What the last route pass concluded, until its statuses are written.
+    pub(super) unwritten: Option<Arc<Conclusions>>,
     /// Statuses as they were written last.
     pub(super) written: Written,
     /// The term in which every intent was stated; another term may follow another instance's changes.

@@ -239,15 +239,22 @@ fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> 
 }
 
 impl<E> Bench<E> {
-    /// A route pass and an edge pass.
+    /// A route pass, a status pass and an edge pass.
     async fn pass(&self) -> EdgePassReport {
         self.reconciler.route_pass().await;
+        self.reconciler.status_pass().await;
         self.reconciler.edge_pass(false).await
     }
 
     async fn resync(&self) -> EdgePassReport {
         self.reconciler.route_pass().await;
         self.reconciler.edge_pass(true).await
+    }
+
+    /// A route pass and what it has to tell.
+    async fn told(&self) -> StatusPassReport {
+        self.reconciler.route_pass().await;
+        self.reconciler.status_pass().await
     }
 }
 
@@ -459,4 +466,5 @@ fn passes_can_be_spawned() {
     let bench = bench(quickstart());
     is_send(bench.reconciler.route_pass());
     is_send(bench.reconciler.edge_pass(false));
+    is_send(bench.reconciler.status_pass());
 }

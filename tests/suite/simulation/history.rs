@@ -82,6 +82,7 @@ impl Process {
         self.route_pass = Some(Box::pin(async move {
             reconciler.route_pass().await;
             actor.put_in_force();
+            reconciler.status_pass().await;
             None
         }));
     }

@@ -123,9 +123,7 @@ impl ClusterSource for Port {
 
 #[async_trait]
 impl StatusSink for Port {
-    /// Statuses are the last step of a leader's route pass: by now its view is the one in force.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
-        self.0.put_in_force();
         let what = || format!("writes {} statuses", updates.len());
         self.0.port(what, async { Ok(()) }).await
     }

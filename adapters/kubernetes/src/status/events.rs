@@ -85,8 +85,8 @@ fn event(flip: Flip) -> Event {
     }
 }
 
-/// Conditions whose truth is another one now. A condition that is new says something only if it is not as it
-/// should be, or if it is the one that says that all is well.
+/// Conditions whose truth is another one now. A condition that is new, or was unknown until now, says something only
+/// if it is not as it should be, or if it is the one that says that all is well.
 fn flips(earlier: &Value, now: &Value) -> Vec<Flip> {
     let mut flips = Vec::new();
     of_part("", earlier, now, &mut flips);
@@ -124,8 +124,8 @@ fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
             false => "True",
         };
         let is_good = truth == good;
-        let is_news =
-            !was.is_empty() || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
+        let was_known = matches!(was.as_str(), "True" | "False");
+        let is_news = was_known || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
         if truth == was || truth == "Unknown" || !is_news {
             continue;
         }
@@ -189,6 +189,16 @@ mod tests {
                 Some(("Conflicted=True: so it is", false)),
             ),
             (&nothing, status("ResolvedRefs", "True"), None),
+            (
+                &status("ResolvedRefs", "Unknown"),
+                status("ResolvedRefs", "True"),
+                None,
+            ),
+            (
+                &status("Programmed", "Unknown"),
+                status("Programmed", "True"),
+                Some(("Programmed=True: so it is", true)),
+            ),
             (
                 &status("Programmed", "True"),
                 status("Programmed", "Unknown"),

@@ -38,6 +38,7 @@ use self::error::WorkloadError;
 use self::objects::{Blueprint, Kind, Owner};
 use self::view::View;
 
+pub(crate) use self::names::MANAGED_BY;
 pub use self::names::{GATEWAY_NAME_LABEL, object_name};
 
 /// What all proxies have in common.

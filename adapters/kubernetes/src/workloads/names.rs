@@ -19,8 +19,8 @@ pub(super) const REPLICA_LABEL: &str = "cloudflare-gateway-controller.io/replica
 /// Stands for replicas without names. No name of a replica has an upper case letter.
 pub(super) const ALIKE: &str = "Alike";
 
-/// Who made the object.
-const MANAGED_BY: (&str, &str) = (
+/// Who made the object, as a label.
+pub(crate) const MANAGED_BY: (&str, &str) = (
     "app.kubernetes.io/managed-by",
     "cloudflare-gateway-controller",
 );

@@ -82,17 +82,19 @@ async fn credentials_come_from_the_secret_of_the_class() {
 
 #[tokio::test]
 async fn a_token_stands_for_the_gateway_whose_service_account_it_is() {
-    let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": {
-            "name": "gateway-web", "namespace": "default",
-            "labels": { "app.kubernetes.io/managed-by": "cloudflare-gateway-controller" },
-            "ownerReferences": [{
-                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "web",
-                "uid": "1", "controller": true,
-            }],
-        },
-    });
+    let account = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {
+                "name": name, "namespace": "default",
+                "labels": { "app.kubernetes.io/managed-by": "cloudflare-gateway-controller" },
+                "ownerReferences": [{
+                    "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "web",
+                    "uid": "1", "controller": true,
+                }],
+            },
+        })
+    };
     let review = |name: &str, audience: &str| {
         json!({
             "authenticated": true, "audiences": [audience],
@@ -103,11 +105,14 @@ async fn a_token_stands_for_the_gateway_whose_service_account_it_is() {
         (review("gateway-web", "cfgw"), Some(web())),
         (review("gateway-web", "another"), None),
         (review("gateway-other", "cfgw"), None),
+        (review("gateway-gone", "cfgw"), None),
         (review("default", "cfgw"), None),
         (json!({ "authenticated": false }), None),
     ] {
         let server = ApiServer::start().await;
-        server.put("serviceaccounts", account.clone());
+        for name in ["gateway-web", "gateway-other", "default"] {
+            server.put("serviceaccounts", account(name));
+        }
         let reviews = TokenReviews::new(server.client(), "cfgw".to_owned());
         server.review(answer.clone());
         let token = SecretString::from("token");

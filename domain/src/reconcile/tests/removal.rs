@@ -188,6 +188,7 @@ async fn a_kind_that_was_not_read_changes_nothing() {
         bench.cluster.change(change);
         let done = bench.reconciler.route_pass().await;
         assert!(done.withheld.unwrap().starts_with(kind));
+        bench.reconciler.status_pass().await;
         bench.reconciler.edge_pass(true).await;
         assert_eq!(
             (

@@ -1,0 +1,90 @@
+//! From the last route pass to statuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::promises::{Deliveries, Written};
+use super::state::View;
+use super::{Problem, Reconciler};
+use crate::attachment::{GatewayFacts, Resolution, report};
+use crate::names::ObjectKey;
+use crate::ports::Delivery;
+
+/// What a status pass did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusPassReport {
+    /// Gateways whose table is on its way to their replicas: statuses that newly promise traffic wait for it.
+    /// Another pass is due when the data plane tells that this changed.
+    pub waiting: Vec<ObjectKey>,
+    /// What failed; another pass tries again.
+    pub problems: Vec<Problem>,
+}
+
+/// What a route pass concluded, for the statuses.
+pub(super) struct Conclusions {
+    pub(super) view: Arc<View>,
+    pub(super) resolution: Resolution,
+    /// Whether tables and the edge were left as they were.
+    pub(super) withheld: bool,
+}
+
+impl Reconciler {
+    /// Writes what the last route pass concluded, with what is known of edge and proxies by now, if this instance
+    /// leads. Does nothing where all of it is written.
+    pub async fn status_pass(&self) -> StatusPassReport {
+        let mut done = StatusPassReport::default();
+        let Some(conclusions) = self.state().unwritten.clone() else {
+            return done;
+        };
+        match self.ports.leadership.term() {
+            Some(term) => self.report(&conclusions, term, &mut done).await,
+            // What another instance writes meanwhile is not known here.
+            None => self.state().written = Written::default(),
+        }
+        let mut state = self.state();
+        let is_last = |last: &Arc<Conclusions>| Arc::ptr_eq(last, &conclusions);
+        if done.problems.is_empty() && state.unwritten.as_ref().is_some_and(is_last) {
+            state.unwritten = None;
+        }
+        done
+    }
+
+    /// Writes the statuses that may be written by now.
+    async fn report(&self, conclusions: &Conclusions, term: u64, done: &mut StatusPassReport) {
+        let view = &conclusions.view;
+        let facts = self.facts(view).await;
+        let updates = report(&conclusions.resolution, &facts);
+        let deliveries: Deliveries = facts
+            .keys()
+            .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
+            .collect();
+        let pending = deliveries.iter();
+        let pending = pending.filter(|(_, delivery)| **delivery == Delivery::Pending);
+        done.waiting = pending.map(|(key, _)| key.clone()).collect();
+        let due = {
+            let mut state = self.state();
+            let unasked = match conclusions.withheld {
+                false => state.unasked(view, term),
+                // No edge pass would come to ask.
+                true => BTreeSet::new(),
+            };
+            state.written.begin_term(term);
+            state.written.due(updates, &deliveries, &unasked)
+        };
+        match self.ports.statuses.write(&due.updates).await {
+            Ok(()) => self.state().written.remember(due),
+            Err(error) => done.problems.push(Problem::new("writing statuses", &error)),
+        }
+    }
+
+    async fn facts(&self, view: &View) -> BTreeMap<ObjectKey, GatewayFacts> {
+        let mut facts = BTreeMap::new();
+        for key in view.gateways.keys() {
+            let workload = self.ports.workloads.status(key).await;
+            let known = self.state().facts(key);
+            let of_gateway = GatewayFacts { workload, ..known };
+            facts.insert(key.clone(), of_gateway);
+        }
+        facts
+    }
+}
