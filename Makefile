@@ -11,7 +11,7 @@ test: ## Every check: format, lints, licences, docs, unit, contract and end-to-e
 	@tests/run
 
 soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), an outage of five minutes, three conformance runs.
-	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --package tests --test suite simulation -- --nocapture
+	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --workspace --test suite simulation -- --nocapture
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 

@@ -33,7 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("standin", &["tunnel-schema"]),
     ("demo", &["app", "config", "adapter-manifests", "standin"]),
-    ("bench", &["domain", "adapter-proxy"]),
+    (
+        "bench",
+        &["domain", "adapter-proxy", "adapter-table-stream"],
+    ),
 ];
 
 /// All that the domain may use: values, errors, hashes, patterns. Nothing that opens a socket, reads a

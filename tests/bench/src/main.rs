@@ -6,6 +6,7 @@
 //! this process, the stand-in edge is in its own, and neither is counted.
 
 mod alone;
+mod controller;
 mod edge;
 mod http;
 mod instructions;

@@ -1,5 +1,5 @@
-//! From the edge to the origin: `cfgw standalone` beside a genuine cloudflared, alone and with nginx
-//! behind it. All of them hold tunnels of one stand-in edge, over one transport.
+//! From the edge to the origin: `cfgw standalone`, and `cfgw proxy` as it runs in Kubernetes, beside a genuine
+//! cloudflared, alone and with nginx behind it. All of them hold tunnels of one stand-in edge, over one transport.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::controller::Controller;
 use crate::edge::{ACCOUNT, StandIn, TOKEN};
 use crate::load::Load;
 use crate::process::{Process, find, free_address};
 use crate::report;
-use crate::rounds::{self, Subject};
+use crate::rounds::{self, Figures, Subject};
 use crate::routes::Routes;
 use crate::{Plan, origin, servers};
 
@@ -53,9 +54,10 @@ struct Stage<'p> {
 pub(crate) async fn measure(plan: &Plan, transport: Transport) -> anyhow::Result<()> {
     let cfgw = [1, plan.routes].map(|count| Routes::new(count, &format!("cfgw-{count}.example")));
     let nginx = [1, plan.routes].map(|count| Routes::new(count, &format!("nginx-{count}.example")));
+    let proxy = [1, plan.routes].map(|count| Routes::new(count, &format!("proxy-{count}.example")));
     let direct = Routes::new(1, "direct.example");
     let folder = TempDir::with_prefix("cfgw-bench-")?;
-    let all = cfgw.iter().chain(&nginx).chain([&direct]);
+    let all = cfgw.iter().chain(&nginx).chain(&proxy).chain([&direct]);
     let zones: Vec<_> = all.map(|routes| routes.domain.clone()).collect();
     let stage = Stage {
         plan,
@@ -80,25 +82,37 @@ pub(crate) async fn measure(plan: &Plan, transport: Transport) -> anyhow::Result
         }
     }
     for routes in &cfgw {
-        let process = stage.cfgw(routes)?;
-        let name = format!("cfgw → origin, {} routes", routes.count);
+        let process = stage.standalone(routes)?;
+        let name = format!("cfgw standalone → origin, {} routes", routes.count);
+        subjects.push(stage.subject(&name, vec![process], routes));
+    }
+    let mut controllers = Vec::new();
+    for routes in &proxy {
+        let (process, controller) = stage.proxy(routes).await?;
+        controllers.push(controller);
+        let name = format!("cfgw proxy → origin, {} routes", routes.count);
         subjects.push(stage.subject(&name, vec![process], routes));
     }
     let figures = rounds::measure(plan, &subjects).await?;
     let over = transport.title();
     let title = format!("The whole way over {over} (ratios to cloudflared → origin)");
     report::table(&title, &figures);
-    if let (Some(ours), true) = (figures.last(), figures.len() > cfgw.len()) {
-        let ratio = report::cpu_ratio(ours, &figures[0]).median;
-        report::goal(
-            "CPU per request of the whole way, of cloudflared alone",
-            ratio,
-            0.40,
-        );
-        let ratio = report::memory_ratio(ours, &figures[0]);
-        report::goal("RSS after the load, of cloudflared's", ratio, 0.40);
+    let compared = figures.first();
+    if let Some(cloudflared) = compared.filter(|first| first.name.starts_with("cloudflared")) {
+        let ours = figures.iter().filter(|one| one.name.starts_with("cfgw"));
+        ours.for_each(|ours| judge(ours, cloudflared));
     }
     Ok(())
+}
+
+fn judge(ours: &Figures, cloudflared: &Figures) {
+    let name = &ours.name;
+    let cpu = report::cpu_ratio(ours, cloudflared).median;
+    let what = format!("{name}: CPU per request, of cloudflared alone");
+    report::goal(&what, cpu, 0.40);
+    let memory = report::memory_ratio(ours, cloudflared);
+    let what = format!("{name}: RSS after the load, of cloudflared's");
+    report::goal(&what, memory, 0.40);
 }
 
 impl Stage<'_> {
@@ -140,7 +154,7 @@ impl Stage<'_> {
         Process::start(&mut command, self.path(&format!("{}.log", routes.domain)))
     }
 
-    fn cfgw(&self, routes: &Routes) -> anyhow::Result<Process> {
+    fn standalone(&self, routes: &Routes) -> anyhow::Result<Process> {
         let folder = self.path(&routes.domain);
         let manifests = folder.join("manifests");
         std::fs::create_dir_all(&manifests)?;
@@ -153,12 +167,36 @@ impl Stage<'_> {
             .env("CFGW_INSTALLATION", installation)
             .env("CFGW_MANIFESTS", &manifests)
             .env("CFGW_STATE_DIR", folder.join("state"))
-            .env("CFGW_CLOUDFLARE__BASE_URL", &self.standin.api)
+            .env("CFGW_CLOUDFLARE__BASE_URL", &self.standin.api);
+        self.start(&mut command, routes)
+    }
+
+    async fn proxy(&self, routes: &Routes) -> anyhow::Result<(Process, Controller)> {
+        let folder = self.path(&routes.domain);
+        std::fs::create_dir_all(&folder)?;
+        let token = self.standin.tunnel(&routes.domain, self.origin).await?;
+        let token_file = folder.join("tunnel-token");
+        std::fs::write(&token_file, token)?;
+        let controller = Controller::start(&folder, routes.table(self.origin)).await?;
+        let mut command = Command::new(&self.plan.cfgw);
+        command
+            .arg("proxy")
+            .env("CFGW_TOKEN_FILE", &token_file)
+            .env("CFGW_STATE_DIR", folder.join("state"))
+            .env("CFGW_CONTROLLER__ADDRESS", &controller.address)
+            .env("CFGW_CONTROLLER__TOKEN_FILE", &controller.token)
+            .env("CFGW_CONTROLLER__CA_FILE", &controller.authority);
+        Ok((self.start(&mut command, routes)?, controller))
+    }
+
+    /// With what holds for every program of ours.
+    fn start(&self, command: &mut Command, routes: &Routes) -> anyhow::Result<Process> {
+        command
             .env("CFGW_TUNNEL__EDGE", &self.standin.edge)
             .env("CFGW_TUNNEL__PROTOCOL", self.transport.setting())
             .env("CFGW_TUNNEL__CA_FILE", &self.standin.authority)
             .env("CFGW_ADMIN__LISTEN", "127.0.0.1:0");
-        Process::start(&mut command, self.path(&format!("{}.log", routes.domain)))
+        Process::start(command, self.path(&format!("{}.log", routes.domain)))
     }
 }
 
