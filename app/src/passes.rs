@@ -56,7 +56,7 @@ impl Passes {
         self.applied.subscribe()
     }
 
-    /// Runs until `stop`; a pass under way is finished.
+    /// Runs until `stop`; a route or edge pass under way is finished.
     pub async fn run(self, stop: CancellationToken) {
         let (intents, conclusions) = (Notify::new(), Notify::new());
         tokio::join!(
@@ -102,7 +102,11 @@ impl Passes {
         // Nothing can be said before the first route pass.
         conclusions.notified().await;
         loop {
-            let report = self.reconciler.status_pass().await;
+            let report = tokio::select! {
+                report = self.reconciler.status_pass() => report,
+                // What is not written is for the next process to write, and that waits for this one's end.
+                () = stop.cancelled() => return,
+            };
             problems.tell(report.problems.iter().map(ToString::to_string));
             let again = !report.problems.is_empty();
             let due = tokio::time::sleep(wait);
