@@ -46,6 +46,7 @@ pub struct TableListener {
     /// Names that it answers to; `None` for all.
     pub hostname: Option<Hostname>,
     /// Attached routes.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub routes: Vec<TableRoute>,
 }
 
@@ -60,8 +61,10 @@ pub struct TableRoute {
     /// Age; older wins ties.
     pub created: Timestamp,
     /// Effective hostnames: listener ∩ route. Empty means every name of the listener.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub hostnames: Vec<Hostname>,
     /// In the order written.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub rules: Vec<TableRule>,
 }
 
@@ -70,10 +73,13 @@ pub struct TableRoute {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableRule {
     /// Any of them suffices.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub matches: Vec<RouteMatch>,
     /// In the order written.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub filters: Vec<Filter>,
     /// In the order written, with their shares.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub backends: Vec<TableBackend>,
 }
 
