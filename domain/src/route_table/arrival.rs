@@ -48,12 +48,13 @@ fn is_host(text: &str) -> bool {
         Some(address) => address
             .strip_suffix(']')
             .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => {
-            !text.is_empty()
-                && text
+        // No label is empty: of the one dot that may end a name nothing is left here.
+        None => text.split('.').all(|label| {
+            !label.is_empty()
+                && label
                     .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        }
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        }),
     }
 }
 
@@ -113,6 +114,10 @@ mod tests {
             ("app.example.com:80", Some(("app.example.com", 443))),
             ("", None),
             (".", None),
+            ("..", None),
+            ("app..example.com", None),
+            (".example.com", None),
+            ("app.example.com..", None),
             (":443", None),
             ("app.example.com:0", None),
             ("app.example.com:", None),
