@@ -174,7 +174,7 @@ impl State {
         is_new
     }
 
-    /// Gateways that the first edge pass of the term has not come to yet.
+    /// Gateways that the first edge pass of the term has not come to yet, or whose proxy it has not seen to.
     pub(super) fn unasked(&self, view: &View, term: u64) -> BTreeSet<ObjectKey> {
         if self.passed_in == Some(term) {
             return BTreeSet::new();
@@ -183,7 +183,11 @@ impl State {
         let served = served.filter(|key| view.fate(key) == Fate::Serve);
         let was_asked = |key: &ObjectKey| {
             let at_edge = self.at_edge.get(key);
-            at_edge.is_some_and(|at_edge| at_edge.answer.is_some())
+            at_edge.is_some_and(|at_edge| match &at_edge.answer {
+                None => false,
+                Some(Ok(_)) => at_edge.proxy.is_some(),
+                Some(Err(_)) => true,
+            })
         };
         served.filter(|key| !was_asked(key)).cloned().collect()
     }

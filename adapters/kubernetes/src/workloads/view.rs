@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ObjectKey;
 use domain::ports::WorkloadStatus;
@@ -15,9 +16,13 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::names::{is_labelled, selector_of_all};
 use super::status::describe;
+
+/// How long a status waits for the first list of proxies; statuses of everything else are not to wait for ever.
+const LONGEST_LIST: Duration = Duration::from_secs(10);
 
 /// What is seen of the proxies of all Gateways. The watches end when it is dropped.
 pub(super) struct View {
@@ -37,8 +42,17 @@ impl View {
         }
     }
 
-    /// How the proxies of a Gateway are doing.
-    pub(super) fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+    /// How the proxies of a Gateway are doing. Of a process that has only just started this waits for the first list:
+    /// before it, nothing is known, which is not the same as no proxy being ready.
+    pub(super) async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        let listed = async {
+            // An error is a watch that has ended: what was seen last is all there is.
+            let _ = self.deployments.wait_until_ready().await;
+            let _ = self.pods.wait_until_ready().await;
+        };
+        if timeout(LONGEST_LIST, listed).await.is_err() {
+            tracing::debug!("the proxies have not been listed yet");
+        }
         let deployments = of(&self.deployments, gateway);
         let pods = of(&self.pods, gateway);
         describe(

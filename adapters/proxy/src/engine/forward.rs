@@ -19,6 +19,9 @@ use crate::upstream::{
 /// How often a request may reach an endpoint, whole or in part.
 const MAX_SENDS: u32 = 3;
 
+/// How many endpoints a request waits for in vain to be connected to.
+const MAX_TIMEOUTS: u32 = 3;
+
 /// An endpoint's answer, its head only, with the connection that its body comes on.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
@@ -32,7 +35,8 @@ pub(super) struct Answered {
 /// - so does one whose connection ended before an answer, if the endpoint cannot have acted on it, or
 ///   acting twice does no harm: its body was not read at all, or it has none and its method is idempotent
 ///   (RFC 9110 §9.2.2). After a connection that was kept alive the same endpoint gets it on a new one.
-///   [`MAX_SENDS`] bounds how many endpoints a request that breaks them can reach.
+///   [`MAX_SENDS`] bounds how many endpoints a request that breaks them can reach. One that takes no new connection
+///   then was going away by itself, and does not count.
 pub(super) async fn send(
     upstream: &Upstream,
     head: Parts,
@@ -47,6 +51,7 @@ pub(super) async fn send(
         tried: Tried::default(),
         again: None,
         sends: 0,
+        timeouts: 0,
     };
     let mut outcome = Refusal::NoEndpoint;
     while let Some((index, fresh)) = attempts.next_endpoint() {
@@ -73,6 +78,8 @@ struct Attempts<'a> {
     again: Option<usize>,
     /// How often the request has reached an endpoint.
     sends: u32,
+    /// How many endpoints did not answer to a connection in time.
+    timeouts: u32,
 }
 
 enum Attempt {
@@ -97,7 +104,7 @@ impl Attempts<'_> {
             Err(failure) => {
                 self.metrics.connect_failures.fetch_add(1, Relaxed);
                 endpoint.suspect();
-                return self.elsewhere(index, failure.into());
+                return self.after_no_connection(index, fresh, failure);
             }
         };
         let Some(head) = self.head.take() else {
@@ -113,6 +120,23 @@ impl Attempts<'_> {
         match lease.send(Request::from_parts(head, body)).await {
             Ok(response) => Attempt::Answered(Answered { response, lease }),
             Err(failure) => self.after(index, fresh, lease, failure),
+        }
+    }
+
+    fn after_no_connection(
+        &mut self,
+        index: usize,
+        fresh: bool,
+        failure: ConnectFailure,
+    ) -> Attempt {
+        match failure {
+            ConnectFailure::Refused if fresh => self.sends = self.sends.saturating_sub(1),
+            ConnectFailure::Refused => {}
+            ConnectFailure::TimedOut => self.timeouts += 1,
+        }
+        match self.timeouts < MAX_TIMEOUTS {
+            true => self.elsewhere(index, failure.into()),
+            false => Attempt::Failed(failure.into()),
         }
     }
 

@@ -7,8 +7,9 @@ use domain::route_table::UpstreamProtocol;
 use super::Endpoint;
 use super::dice::below;
 
-/// Endpoints tried for one request, at most; then the last failure is the answer.
-pub(crate) const MAX_ENDPOINTS: usize = 3;
+/// Endpoints tried for one request, at most; then the last failure is the answer. Most of a Service may go at once, when
+/// it is scaled down, and those that are gone refuse at once.
+pub(crate) const MAX_ENDPOINTS: usize = 16;
 
 /// What stands behind a Service port, with the endpoints' pools.
 #[derive(Debug)]
@@ -121,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn each_endpoint_is_tried_once_and_three_at_most() {
-        for (endpoints, tries) in [(0, 0), (1, 1), (2, 2), (10, 3)] {
+    fn each_endpoint_is_tried_once_and_sixteen_at_most() {
+        for (endpoints, tries) in [(0, 0), (1, 1), (2, 2), (10, 10), (20, 16)] {
             let upstream = upstream(endpoints);
             let mut tried = Tried::default();
             let mut order = Vec::new();

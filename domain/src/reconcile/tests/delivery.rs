@@ -287,3 +287,18 @@ fn a_new_leader_does_not_call_lost_what_it_has_not_looked_for() {
         assert_eq!(due.updates.len(), writes, "{reason:?}, asked: {asked}");
     }
 }
+
+#[tokio::test]
+async fn a_new_leader_does_not_call_proxies_lost_that_it_has_not_seen_to() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    let unasked = || {
+        let state = bench.reconciler.state();
+        let view = state.view.clone().unwrap();
+        state.unasked(&view, 7)
+    };
+    assert!(unasked().is_empty(), "the edge answered and the proxy runs");
+    let forget = |state: &mut State| state.at_edge.get_mut(&key("gw")).unwrap().proxy = None;
+    forget(&mut bench.reconciler.state());
+    assert_eq!(unasked(), BTreeSet::from([key("gw")]));
+}
