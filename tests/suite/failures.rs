@@ -231,6 +231,7 @@ async fn a_status_that_could_not_be_written_is_written_by_the_next_pass() {
     reconciler.route_pass().await;
     assert_eq!(reconciler.status_pass().await.problems.len(), 1);
     assert!(reconciler.status_pass().await.problems.is_empty());
+    // All is written: the sink takes no third call.
     reconciler.status_pass().await;
 }
 

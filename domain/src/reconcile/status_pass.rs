@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::promises::{Deliveries, Written};
+use super::promises::Deliveries;
 use super::state::View;
 use super::{Problem, Reconciler};
 use crate::attachment::{GatewayFacts, Resolution, report};
@@ -36,10 +36,8 @@ impl Reconciler {
         let Some(conclusions) = self.state().unwritten.clone() else {
             return done;
         };
-        match self.ports.leadership.term() {
-            Some(term) => self.report(&conclusions, term, &mut done).await,
-            // What another instance writes meanwhile is not known here.
-            None => self.state().written = Written::default(),
+        if let Some(term) = self.ports.leadership.term() {
+            self.report(&conclusions, term, &mut done).await;
         }
         let mut state = self.state();
         let is_last = |last: &Arc<Conclusions>| Arc::ptr_eq(last, &conclusions);

@@ -151,7 +151,7 @@ impl Deployments {
         let unfinished = !self.retire(gateway, &wanted).await?;
         Ok(WorkloadStatus {
             unfinished,
-            ..self.view.status(gateway).await
+            ..self.view.status(gateway)
         })
     }
 
@@ -205,7 +205,8 @@ impl Workloads for Deployments {
     }
 
     async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
-        self.view.status(gateway).await
+        self.view.listed().await;
+        self.view.status(gateway)
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {

@@ -16,18 +16,20 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::names::{is_labelled, selector_of_all};
 use super::status::describe;
 
-/// How long a status waits for the first list of proxies; statuses of everything else are not to wait for ever.
+/// How long after the start statuses wait for the first list of proxies; statuses of everything else are not to wait
+/// for ever.
 const LONGEST_LIST: Duration = Duration::from_secs(10);
 
 /// What is seen of the proxies of all Gateways. The watches end when it is dropped.
 pub(super) struct View {
     deployments: Store<Deployment>,
     pods: Store<Pod>,
+    listed_by: Instant,
     _watches: JoinSet<()>,
 }
 
@@ -38,21 +40,26 @@ impl View {
         Self {
             deployments: follow(Api::all(client.clone()), changed.clone(), &mut watches),
             pods: follow(Api::all(client.clone()), changed.clone(), &mut watches),
+            listed_by: Instant::now() + LONGEST_LIST,
             _watches: watches,
         }
     }
 
-    /// How the proxies of a Gateway are doing. Of a process that has only just started this waits for the first list:
-    /// before it, nothing is known, which is not the same as no proxy being ready.
-    pub(super) async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+    /// Waits for the first list, of a process that has only just started: before it nothing is known, which is not the
+    /// same as no proxy being ready.
+    pub(super) async fn listed(&self) {
         let listed = async {
             // An error is a watch that has ended: what was seen last is all there is.
             let _ = self.deployments.wait_until_ready().await;
             let _ = self.pods.wait_until_ready().await;
         };
-        if timeout(LONGEST_LIST, listed).await.is_err() {
+        if timeout_at(self.listed_by, listed).await.is_err() {
             tracing::debug!("the proxies have not been listed yet");
         }
+    }
+
+    /// How the proxies of a Gateway are doing.
+    pub(super) fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
         let deployments = of(&self.deployments, gateway);
         let pods = of(&self.pods, gateway);
         describe(

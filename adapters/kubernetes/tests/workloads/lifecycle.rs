@@ -41,6 +41,18 @@ async fn the_status_follows_the_cluster_and_its_changes_are_told() {
 }
 
 #[tokio::test]
+async fn the_first_status_of_a_process_waits_until_it_has_seen_what_runs() {
+    let stage = Stage::set().await;
+    let labels = pod("")["metadata"]["labels"].clone();
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "gateway-web", "namespace": "shop", "labels": labels},
+        "spec": {"replicas": 2, "selector": {}, "template": {}}});
+    stage.server.put("deployments", deployment);
+    let first = stage.workloads.status(&web()).await;
+    assert_eq!(first.problems, ["0 of 2 pods are there and ready"]);
+}
+
+#[tokio::test]
 async fn what_runs_is_found_by_owner_whatever_its_name() {
     let stage = Stage::set().await;
     assert_eq!(stage.workloads.running().await, Ok(BTreeSet::new()));

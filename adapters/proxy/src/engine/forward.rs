@@ -51,6 +51,7 @@ pub(super) async fn send(
         tried: Tried::default(),
         again: None,
         sends: 0,
+        excusable: false,
         timeouts: 0,
     };
     let mut outcome = Refusal::NoEndpoint;
@@ -78,6 +79,8 @@ struct Attempts<'a> {
     again: Option<usize>,
     /// How often the request has reached an endpoint.
     sends: u32,
+    /// Whether the last send counts only if its endpoint still takes a new connection.
+    excusable: bool,
     /// How many endpoints did not answer to a connection in time.
     timeouts: u32,
 }
@@ -104,7 +107,7 @@ impl Attempts<'_> {
             Err(failure) => {
                 self.metrics.connect_failures.fetch_add(1, Relaxed);
                 endpoint.suspect();
-                return self.after_no_connection(index, fresh, failure);
+                return self.after_no_connection(index, failure);
             }
         };
         let Some(head) = self.head.take() else {
@@ -123,14 +126,10 @@ impl Attempts<'_> {
         }
     }
 
-    fn after_no_connection(
-        &mut self,
-        index: usize,
-        fresh: bool,
-        failure: ConnectFailure,
-    ) -> Attempt {
+    fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> Attempt {
+        let excusable = std::mem::take(&mut self.excusable);
         match failure {
-            ConnectFailure::Refused if fresh => self.sends = self.sends.saturating_sub(1),
+            ConnectFailure::Refused if excusable => self.sends -= 1,
             ConnectFailure::Refused => {}
             ConnectFailure::TimedOut => self.timeouts += 1,
         }
@@ -148,6 +147,8 @@ impl Attempts<'_> {
             Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
             None => {}
         }
+        let kept_alive = lease.reused && !fresh;
+        self.excusable = kept_alive && failure.unsent.is_none();
         if let Some(unsent) = failure.unsent {
             self.head = Some(unsent.into_parts().0);
         } else {
@@ -160,7 +161,6 @@ impl Attempts<'_> {
         if self.head.is_none() {
             return Attempt::Failed(Refusal::BrokenAnswer);
         }
-        let kept_alive = lease.reused && !fresh;
         lease.give_up();
         if kept_alive {
             self.again = Some(index);
