@@ -1,5 +1,8 @@
 //! An HTTP listener for a genuine cloudflared on the same machine.
 
+mod framing;
+mod guarded;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +29,8 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::framing::Ambiguity;
+use self::guarded::{Guarded, Knowledge};
 use crate::engine::{Refusal, requested_upgrade};
 use crate::{BoxError, Engine, Limits, ResponseBody};
 
@@ -112,10 +117,13 @@ async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let builder = builder(engine.limits());
+    let knowledge = Arc::<Knowledge>::default();
+    let stream = Guarded::new(stream, Arc::clone(&knowledge));
     let service = service_fn(|request| {
         let engine = Arc::clone(&engine);
         let tunnels = tunnels.clone();
-        async move { Ok::<_, Infallible>(handle(&engine, request, &tunnels).await) }
+        let knowledge = Arc::clone(&knowledge);
+        async move { Ok::<_, Infallible>(handle(&engine, request, &tunnels, &knowledge).await) }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let connection = pin!(connection);
@@ -131,7 +139,8 @@ async fn connection(
             .downcast_ref::<hyper::Error>()
             .is_some_and(|error| error.is_parse() || error.is_parse_too_large());
         if unreadable {
-            engine.note_refusal("what a client sent is not HTTP");
+            let ambiguity = knowledge.refused().map(Ambiguity::text);
+            engine.note_refusal(ambiguity.unwrap_or("what a client sent is not HTTP"));
         }
         tracing::debug!(%error, "connection of a client ended");
     }
@@ -162,6 +171,7 @@ async fn handle(
     engine: &Engine,
     mut request: Request<Incoming>,
     tunnels: &TaskTracker,
+    knowledge: &Knowledge,
 ) -> Response<ResponseBody> {
     let Some(arrival) = arrival(&request) else {
         return engine.unrouted(Refusal::Malformed);
@@ -176,6 +186,7 @@ async fn handle(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
+    knowledge.upgraded();
     let (head, body) = response.into_parts();
     tunnels.spawn(join(upgrade, give, body));
     Response::from_parts(head, ResponseBody::empty())

@@ -79,7 +79,7 @@ async fn note(
     Ok(Response::new(Full::from("ok")))
 }
 
-/// An endpoint that keeps every byte of every connection, and answers once it has seen `end`.
+/// An endpoint that keeps every byte of every connection, and answers when what has come ends in `end`.
 pub(super) struct RawOrigin {
     pub(super) address: SocketAddr,
     received: Arc<Mutex<Vec<u8>>>,
@@ -87,6 +87,10 @@ pub(super) struct RawOrigin {
 
 impl RawOrigin {
     pub(super) async fn answering_after(end: &'static str) -> Self {
+        Self::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", end).await
+    }
+
+    pub(super) async fn saying(answer: &'static str, end: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -102,8 +106,7 @@ impl RawOrigin {
                             notes.extend_from_slice(&chunk[..read]);
                             notes.ends_with(end.as_bytes())
                         };
-                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-                        if whole && stream.write_all(answer).await.is_err() {
+                        if whole && stream.write_all(answer.as_bytes()).await.is_err() {
                             return;
                         }
                     }

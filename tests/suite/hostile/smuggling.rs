@@ -1,4 +1,5 @@
-//! Messages that two readers could cut in different places (RFC 9112 §11.2).
+//! Messages that two readers could cut in different places (RFC 9112 §11.2;
+//! docs/decisions/0008-ambiguous-framing.md).
 
 use super::rig::{CANARY, Proxy, Recorder};
 
@@ -41,13 +42,31 @@ fn lengths() -> Vec<Row> {
             "a length before a coding",
             "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
             SMUGGLED,
-            Served(""),
+            Refused(400),
         ),
         post(
             "a length after a coding",
             "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n",
             SMUGGLED,
-            Served(""),
+            Refused(400),
+        ),
+        post(
+            "a coding between two lengths",
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\nContent-Length: 99\r\n",
+            SMUGGLED,
+            Refused(400),
+        ),
+        post(
+            "a coding and a length that is no number",
+            "Transfer-Encoding: chunked\r\nContent-Length: x\r\n",
+            SMUGGLED,
+            Refused(400),
+        ),
+        post(
+            "a coding in other letters, and a length",
+            "transfer-ENCODING: Chunked\r\nCONTENT-length: 4\r\n",
+            SMUGGLED,
+            Refused(400),
         ),
         post(
             "two lengths",
@@ -59,7 +78,13 @@ fn lengths() -> Vec<Row> {
             "the same length twice",
             "Content-Length: 5\r\nContent-Length: 5\r\n",
             "hello",
-            Served("hello"),
+            Refused(400),
+        ),
+        post(
+            "the same length in two ways of writing it",
+            "Content-Length: 5\r\nContent-Length: 005\r\n",
+            "hello",
+            Refused(400),
         ),
         post(
             "a list of lengths",
@@ -203,6 +228,12 @@ fn chunks() -> Vec<Row> {
             "5\nhello\r\n0\r\n\r\n",
             Refused(400),
         ),
+        post(
+            "a trailer without CR",
+            CHUNKED,
+            "5\r\nhello\r\n0\r\nX-A: canary\n\r\n",
+            Refused(400),
+        ),
         post("a flood of chunk extensions", CHUNKED, &flood, Refused(400)),
         post(
             "trailers that pretend to be headers",
@@ -315,7 +346,17 @@ fn heads() -> Vec<Row> {
         row(
             "lines that end in LF alone",
             "GET /canary-target HTTP/1.1\nHost: app.example\nConnection: close\n\n",
-            Served(""),
+            Refused(400),
+        ),
+        get(
+            "one line that ends in LF alone",
+            "Host: app.example\nX-A: canary\r\n",
+            Refused(400),
+        ),
+        row(
+            "a head that ends in LF alone",
+            "GET /canary-target HTTP/1.1\r\nHost: app.example\r\n\n",
+            Refused(400),
         ),
         row(
             "a target with another host",
@@ -374,5 +415,25 @@ async fn what_can_be_read_in_two_ways_is_refused_or_read_in_the_safe_one() {
         }
         assert!(!logged.concat().contains(CANARY), "{given}: {logged:?}");
         assert!(proxy.serves().await, "after {given}");
+    }
+}
+
+/// A refusal waits for its turn: what was asked before it on the connection is answered, what comes after is not.
+#[tokio::test]
+async fn a_refused_request_takes_nothing_from_the_one_before_it() {
+    let fine = "GET /fine HTTP/1.1\r\nHost: app.example\r\n\r\n";
+    let rows = [
+        "POST /x HTTP/1.1\r\nHost: app.example\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /x HTTP/1.1\r\nHost: app.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: app.example\n\r\n",
+    ];
+    let app = Recorder::start().await;
+    for bad in rows {
+        let proxy = Proxy::start(&[("/", app.address)]).await;
+        app.take();
+        let statuses = proxy.statuses([fine, bad, fine].concat().as_bytes()).await;
+        assert_eq!(statuses, [200, 400], "{bad}");
+        assert_eq!(app.take().len(), 1, "{bad}");
+        assert_eq!(proxy.logged().len(), 1, "{bad}");
     }
 }

@@ -12,6 +12,7 @@
 //! | `X-Forwarded-Host` | the `Host`, always overwritten |
 //! | every other `X-Forwarded-…`, `Forwarded`, `Cf-Cloudflared-…` | removed: a client can forge them, and backends tend to believe them |
 //! | hop-by-hop headers and those that `Connection` names | removed both ways (RFC 9110 §7.6.1); `TE: trailers` and an upgrade's own pair stay |
+//! | `Content-Length` | without zeros in front: `010` is eight to a reader of octal numbers |
 //! | `Expect: 100-continue` | removed: the body is passed on without waiting |
 //! | `Upgrade` | the first protocol that is not HTTP or TLS, and only where the request announces no body; an answer must agree to that very protocol |
 //! | all others | unchanged |
@@ -108,6 +109,7 @@ pub(super) fn towards_endpoint(
     headers.remove(EXPECT);
     headers.remove(FORWARDED);
     remove_forged(headers);
+    strip_zeros(headers);
     let scheme = match arrival.scheme {
         Scheme::Http => HeaderValue::from_static("http"),
         Scheme::Https => HeaderValue::from_static("https"),
@@ -135,6 +137,21 @@ fn remove_forged(headers: &mut HeaderMap) {
         .collect();
     for name in forged {
         headers.remove(name);
+    }
+}
+
+/// Writes a length in the one way that every reader takes for the same number.
+fn strip_zeros(headers: &mut HeaderMap) {
+    let Some(length) = headers.get_mut(CONTENT_LENGTH) else {
+        return;
+    };
+    let digits = length.as_bytes();
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let spare = zeros.min(digits.len().saturating_sub(1));
+    if spare > 0
+        && let Ok(plain) = HeaderValue::from_bytes(&digits[spare..])
+    {
+        *length = plain;
     }
 }
 
