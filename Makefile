@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test soak bench bench-scale conformance cluster-up cluster-down lint fmt docs clean help
+.PHONY: demo test soak bench bench-scale conformance cluster-up cluster-down lint fmt clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -7,7 +7,7 @@ help: ## Show the commands.
 demo: ## Manifests in, a request through a tunnel out, on this machine only. CHECK=1 makes the requests itself and exits, EDGE=broker goes through a broker.
 	@tests/demo/run $(if $(CHECK),--check) $(if $(EDGE),--edge $(EDGE))
 
-test: ## Every check: format, lints, licences, docs, unit, contract and end-to-end tests, the demo.
+test: ## Every check, those on a true Kubernetes included; tests/run lists the steps and runs single ones.
 	@tests/run
 
 soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), an outage of five minutes, three conformance runs.
@@ -39,5 +39,5 @@ lint: ## Format and lints only.
 fmt: ## Format the code.
 	cargo fmt --all
 
-clean: ## Remove what builds and tests left.
+clean: ## Remove what builds left. What was downloaded for the test cluster stays in ~/.cache/cfgw-cluster.
 	rm -rf target .cache

@@ -34,7 +34,8 @@ pub struct Broker {
 impl Broker {
     /// Wires everything together and starts it. An error names the setting that cannot be used.
     pub async fn start(settings: &BrokerSettings) -> anyhow::Result<Self> {
-        let clusters = clusters(settings)?;
+        let mut registry = Registry::with_prefix("cfgw");
+        let clusters = clusters(settings, &mut registry)?;
         let names: Vec<_> = clusters.iter().map(|c| c.name.to_string()).collect();
         let tls = tls(&settings.tls)?;
         let listen = settings.listen.get();
@@ -43,10 +44,9 @@ impl Broker {
             .with_context(|| format!("listen {listen}; choose a free address of this machine"))?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let registry = Arc::new(Registry::with_prefix("cfgw"));
         let ready: admin::Readiness = Arc::new(|| Box::pin(async { Vec::new() }));
         let admin = settings.admin.listen.get();
-        let admin = admin::serve(admin, registry, ready, stop.clone()).await?;
+        let admin = admin::serve(admin, Arc::new(registry), ready, stop.clone()).await?;
         let api = router(clusters, Arc::new(SystemClock));
         let serving = serve(listener, tls, api, stop.clone());
         let server = tokio::spawn(async move {
@@ -78,8 +78,8 @@ impl Broker {
 }
 
 /// An edge for each cluster, over the same account and so with one rate budget.
-fn clusters(settings: &BrokerSettings) -> anyhow::Result<Vec<Cluster>> {
-    let accounts = Arc::new(cloudflare_client(&settings.cloudflare)?);
+fn clusters(settings: &BrokerSettings, registry: &mut Registry) -> anyhow::Result<Vec<Cluster>> {
+    let accounts = Arc::new(cloudflare_client(&settings.cloudflare, registry)?);
     let credentials = Arc::new(credentials(settings)?);
     let clusters = settings.clusters.iter();
     clusters

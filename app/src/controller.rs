@@ -15,8 +15,9 @@ use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
 use domain::edge::DnsPolicy;
 use domain::gateway::CONTROLLER_NAME;
-use domain::ports::{ClusterSource, Leadership};
+use domain::ports::Leadership;
 use domain::reconcile::{Ports, Reconciler};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -46,12 +47,17 @@ impl Controller {
         let cluster = Cluster::start(client.clone(), stop.clone());
         let lease = Lease::start(client.clone(), lease_options(settings)?, stop.clone());
         let authority = kept_authority(settings, &client, &stop).await?;
+        let mut registry = Registry::with_prefix("cfgw");
         let statuses = Arc::new(Notify::new());
         let tables = serve_tables(settings, &client, &lease, &authority, &statuses, &stop).await?;
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));
         let ports = Ports {
             cluster: cluster.clone(),
-            statuses: Arc::new(Statuses::new(client.clone(), cluster.clone())),
+            statuses: Arc::new(Statuses::new(
+                client.clone(),
+                cluster.clone(),
+                lease.clone(),
+            )),
             hold: Arc::new(Finalizers::new(client.clone())),
             leadership: lease.clone(),
             workloads: Deployments::new(
@@ -65,6 +71,7 @@ impl Controller {
                 &settings.installation,
                 secrets.clone(),
                 secrets,
+                &mut registry,
             )?,
         };
         let reconciler = Reconciler::new(ports, CONTROLLER_NAME);
@@ -73,12 +80,12 @@ impl Controller {
             reconciler,
             cluster.clone(),
             statuses,
-            woken_by(&lease, &stop),
+            woken_by(&lease, leads(&mut registry), &stop),
             settings.resync_interval.get(),
         );
-        let registry = Arc::new(Registry::with_prefix("cfgw"));
         let listen = settings.admin.listen.get();
-        let admin = admin::serve(listen, registry, readiness(cluster), stop.clone()).await?;
+        let admin =
+            admin::serve(listen, Arc::new(registry), readiness(cluster), stop.clone()).await?;
         let passes = tokio::spawn(passes.run(stop.clone()));
         tracing::info!(%admin, replica = %settings.replica, "controller started");
         Ok(Self {
@@ -214,14 +221,28 @@ fn passed_on(settings: &ControllerSettings) -> anyhow::Result<BTreeMap<String, S
     Ok(variables)
 }
 
+/// Shows whether this instance leads.
+fn leads(registry: &mut Registry) -> Gauge {
+    let leads: Gauge = Gauge::default();
+    registry.register(
+        "leads",
+        "1 in the instance that writes, 0 in the others",
+        leads.clone(),
+    );
+    leads
+}
+
 /// Notified whenever this instance begins or ceases to lead.
-fn woken_by(lease: &Arc<Lease>, stop: &CancellationToken) -> Arc<Notify> {
+fn woken_by(lease: &Arc<Lease>, leads: Gauge, stop: &CancellationToken) -> Arc<Notify> {
     let woken = Arc::new(Notify::new());
     let (told, lease, stop) = (woken.clone(), lease.clone(), stop.clone());
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                () = lease.changed() => told.notify_one(),
+                () = lease.changed() => {
+                    leads.set(lease.term().is_some().into());
+                    told.notify_one();
+                }
                 () = stop.cancelled() => return,
             }
         }
@@ -232,13 +253,8 @@ fn woken_by(lease: &Arc<Lease>, stop: &CancellationToken) -> Arc<Notify> {
 /// Ready once the cluster was seen whole: a follower can then take over, and proxies find their tables.
 fn readiness(cluster: Arc<Cluster>) -> admin::Readiness {
     Arc::new(move || {
-        let cluster = cluster.clone();
-        Box::pin(async move {
-            let seen = tokio::time::timeout(Duration::from_millis(100), cluster.snapshot()).await;
-            let missing = seen
-                .is_err()
-                .then(|| "the cluster has not been read yet".to_owned());
-            missing.into_iter().collect()
-        })
+        let unread = !cluster.is_read();
+        let missing = unread.then(|| "the cluster has not been read yet".to_owned());
+        Box::pin(async move { missing.into_iter().collect() })
     })
 }

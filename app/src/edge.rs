@@ -6,30 +6,32 @@ use std::time::Duration;
 
 use adapter_broker::credentials::read_token;
 use adapter_broker::{BrokerEdge, ClientSettings as BrokerClientSettings};
-use adapter_cloudflare::{ClientSettings, CloudflareClient};
+use adapter_cloudflare::{ClientSettings, CloudflareClient, Metrics};
 use anyhow::Context;
 use config::sections::{BrokerAccess, CloudflareSettings, EdgeSettings};
 use config::values::{Backend, Label};
 use domain::InstallationName;
 use domain::edge::direct::DirectEdge;
 use domain::ports::{Certificates, Credentials, Edge};
+use prometheus_client::registry::Registry;
 
 use crate::system::SystemEntropy;
 
 /// Limit for opening a connection to the broker.
 const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The edge that the settings name. Credentials are asked by the direct one only.
+/// The edge that the settings name. Credentials are asked, and calls to Cloudflare counted, by the direct one only.
 pub fn open(
     settings: &EdgeSettings,
     cloudflare: &CloudflareSettings,
     installation: &Label,
     credentials: Arc<dyn Credentials>,
     certificates: Arc<dyn Certificates>,
+    registry: &mut Registry,
 ) -> anyhow::Result<Arc<dyn Edge>> {
     match settings.backend {
         Backend::Direct => {
-            let accounts = Arc::new(cloudflare_client(cloudflare)?);
+            let accounts = Arc::new(cloudflare_client(cloudflare, registry)?);
             let entropy = Arc::new(SystemEntropy::default());
             let installation = InstallationName::parse(installation.as_str())?;
             let edge = DirectEdge::new(accounts, credentials, entropy, installation);
@@ -53,8 +55,11 @@ fn broker_edge(access: &BrokerAccess) -> anyhow::Result<BrokerEdge> {
     Ok(BrokerEdge::new(&settings)?)
 }
 
-/// A client of the Cloudflare API.
-pub(crate) fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result<CloudflareClient> {
+/// A client of the Cloudflare API, whose calls are counted.
+pub(crate) fn cloudflare_client(
+    settings: &CloudflareSettings,
+    registry: &mut Registry,
+) -> anyhow::Result<CloudflareClient> {
     let settings = ClientSettings {
         base_url: settings.base_url.as_str().to_owned(),
         request_timeout: settings.request_timeout.get(),
@@ -62,7 +67,8 @@ pub(crate) fn cloudflare_client(settings: &CloudflareSettings) -> anyhow::Result
         extra_roots: roots(settings.ca_file.as_deref())?,
         ..ClientSettings::default()
     };
-    Ok(CloudflareClient::new(&settings)?)
+    let metrics = Metrics::register(registry);
+    Ok(CloudflareClient::new(&settings)?.on_call(move |call| metrics.count(call)))
 }
 
 fn roots(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {

@@ -51,6 +51,7 @@ impl Standalone {
             &settings.installation,
             folder.clone(),
             folder.clone(),
+            &mut registry,
         )?;
         let reconciler = Arc::new(Reconciler::new(
             Ports {

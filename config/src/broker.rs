@@ -39,9 +39,9 @@ settings! {
 settings! {
     /// TLS of the broker's server.
     pub struct TlsSettings {
-        /// PEM file with the certificate and its chain.
+        /// PEM file with the certificate and its chain. Read at the start: restart after replacing it.
         cert_file: Option<PathBuf> = None,
-        /// PEM file with the private key.
+        /// PEM file with the private key. Read at the start: restart after replacing it.
         key_file: Option<PathBuf> = None,
     }
 }

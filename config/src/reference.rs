@@ -15,9 +15,9 @@ const INTRODUCTION: &str = "\
 Settings come from four places; a later one wins, key by key:
 
 1. the defaults below,
-2. a YAML file,
+2. a YAML file, which the flag `--config` names,
 3. environment variables: `CFGW_KEY`, `CFGW_SECTION__KEY` (an empty one counts as not set),
-4. flags of the command line.
+4. flags of the command line, as `--help` lists them.
 
 A key that does not exist and a value that a key cannot have stop the program at its start, with a message
 that names key, source and remedy. Lengths of time are written with units: `30s`, `1h30m`, `250ms`. Lists

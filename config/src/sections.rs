@@ -43,7 +43,8 @@ settings! {
         /// Base URL of the broker. Plain `http` is taken for addresses of this machine only. Needed for the
         /// backend `broker`.
         url: Option<BaseUrl> = None,
-        /// File with this cluster's bearer token. Needed for the backend `broker`.
+        /// File with this cluster's bearer token. Read at the start: restart after replacing it. Needed for
+        /// the backend `broker`.
         token_file: Option<PathBuf> = None,
         /// PEM file with root certificates that are trusted besides the system's.
         ca_file: Option<PathBuf> = None,

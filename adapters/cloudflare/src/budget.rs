@@ -30,7 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 const TIMER_SLACK: Duration = Duration::from_millis(5);
 
 /// A token bucket: half of the allowance at once, so that a set of edits is not held up, the rest evenly
-/// over the window, so that no window sees more than the allowance wherever it begins. Requests are admitted in the order in which they ask.
+/// over the window, so that no window sees more than the allowance wherever it begins. Requests are admitted in the
+/// order in which they ask.
 pub struct Budget {
     /// Time in which one request is earned.
     interval: Duration,
@@ -44,6 +45,17 @@ struct State {
     full_at: Instant,
     /// Until when Cloudflare wants no request.
     paused_until: Instant,
+    /// Whether requests have had to wait since half of the burst was last there.
+    slow: bool,
+}
+
+/// How a request came to its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Without a wait, or with one that others had before it: not worth a word.
+    Usual,
+    /// After the first wait since half of the burst was last there: worth one.
+    FirstWait,
 }
 
 /// The budget is used up: come back after this time.
@@ -64,18 +76,19 @@ impl Budget {
             state: Mutex::new(State {
                 full_at: now,
                 paused_until: now,
+                slow: false,
             }),
         }
     }
 
     /// Takes one request from the budget, waiting for it up to [`MAX_WAIT`].
-    pub async fn admit(&self) -> Result<(), Exhausted> {
-        let turn = self.reserve()?;
-        sleep_until(turn).await;
+    pub async fn admit(&self) -> Result<Turn, Exhausted> {
+        let (at, turn) = self.reserve()?;
+        sleep_until(at).await;
         // Cloudflare may have refused another request while this one waited.
         match self.lock().pause_left(Instant::now()) {
             Some(left) => Err(Exhausted(left)),
-            None => Ok(()),
+            None => Ok(turn),
         }
     }
 
@@ -87,7 +100,7 @@ impl Budget {
         pause
     }
 
-    fn reserve(&self) -> Result<Instant, Exhausted> {
+    fn reserve(&self) -> Result<(Instant, Turn), Exhausted> {
         let now = Instant::now();
         let mut state = self.lock();
         if let Some(left) = state.pause_left(now) {
@@ -100,7 +113,7 @@ impl Budget {
             return Err(Exhausted(wait));
         }
         state.full_at = full_at + self.interval;
-        Ok(now + wait)
+        Ok((now + wait, state.turn(ahead, self.tolerance)))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -109,6 +122,15 @@ impl Budget {
 }
 
 impl State {
+    /// Notes whether a request waits that finds the bucket this far from full.
+    fn turn(&mut self, ahead: Duration, tolerance: Duration) -> Turn {
+        let slow = ahead > tolerance || (self.slow && ahead > tolerance / 2);
+        match std::mem::replace(&mut self.slow, slow) {
+            false if slow => Turn::FirstWait,
+            _ => Turn::Usual,
+        }
+    }
+
     fn pause_left(&self, now: Instant) -> Option<Duration> {
         let left = self.paused_until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
@@ -129,7 +151,7 @@ mod tests {
         loop {
             match budget.admit().await {
                 _ if Instant::now() >= end => return admitted,
-                Ok(()) => admitted.push(Instant::now()),
+                Ok(_) => admitted.push(Instant::now()),
                 Err(Exhausted(wait)) => tokio::time::sleep(wait).await,
             }
         }
@@ -169,6 +191,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_first_wait_of_a_busy_time_is_told_and_the_others_are_not() {
+        let budget = Budget::new(DEFAULT_ALLOWANCE);
+        let half = WINDOW / 4;
+        for busy_time in 0..2 {
+            let mut told = 0;
+            for _ in 0..305 {
+                told += usize::from(budget.admit().await == Ok(Turn::FirstWait));
+            }
+            assert_eq!(told, 1, "busy time {busy_time}");
+            // A request earned now and then ends no busy time, half of the burst does.
+            advance(half / 10).await;
+            assert_eq!(budget.admit().await, Ok(Turn::Usual));
+            advance(2 * half).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_long_queue_is_refused_with_the_time_to_come_back() {
         let budget = Budget::new(20);
         for _ in 0..10 {
@@ -195,7 +234,7 @@ mod tests {
             budget.pause(Some(second));
             assert_eq!(budget.admit().await, Err(Exhausted(expected)));
             advance(expected).await;
-            assert_eq!(budget.admit().await, Ok(()));
+            assert_eq!(budget.admit().await, Ok(Turn::Usual));
         }
     }
 

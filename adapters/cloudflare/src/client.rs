@@ -17,7 +17,7 @@ use reqwest::{Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::budget::{Budget, Exhausted};
+use crate::budget::{Budget, Exhausted, Turn};
 use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport};
 use crate::envelope::{self, Answer, Envelope};
 use crate::error::Failure;
@@ -188,11 +188,23 @@ impl AccountClient {
         page: Option<u64>,
     ) -> Result<Answer<T>, Failure> {
         let outcome = match self.budget.admit().await {
-            Ok(()) => self.exchange(call, page).await,
+            Ok(turn) => {
+                if turn == Turn::FirstWait {
+                    self.tell_of_waits();
+                }
+                self.exchange(call, page).await
+            }
             Err(Exhausted(wait)) => Err(Failure::Withheld(wait)),
         };
         self.report(call, outcome.as_ref().err());
         outcome
+    }
+
+    fn tell_of_waits(&self) {
+        tracing::warn!(
+            account = self.account(),
+            "calls to Cloudflare wait for their turn: there are more than cloudflare.request_budget allows"
+        );
     }
 
     fn report(&self, call: &Call, failure: Option<&Failure>) {

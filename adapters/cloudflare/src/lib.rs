@@ -7,7 +7,8 @@
 //! - `envelope`: what Cloudflare wraps around every answer; `error`: what it means when it says no.
 //! - `listing`: pages put together, complete or not at all.
 //! - [`budget`]: how many requests an account may cost.
-//! - `tunnels`, `dns`, `tokens`: the calls themselves; `wire`: their JSON.
+//! - `tunnels`, `dns`, `custom_certificates`, `tokens`: the calls themselves; `wire`: their JSON.
+//! - [`metrics`]: what calls are counted as; `settings`: how a client is made.
 
 pub mod budget;
 pub mod call;
@@ -19,6 +20,7 @@ mod error;
 #[cfg(test)]
 mod fields;
 mod listing;
+pub mod metrics;
 mod settings;
 mod tokens;
 mod tunnels;
@@ -32,6 +34,7 @@ use domain::AccountId;
 use domain::ports::{CloudflareAccounts, CloudflareApi};
 use domain::secret::CloudflareCredentials;
 
+pub use crate::metrics::Metrics;
 pub use crate::settings::{ClientError, ClientSettings, DEFAULT_BASE_URL};
 
 use crate::budget::Budget;

@@ -94,10 +94,13 @@ pub struct Discovery {
     pub nameservers: Vec<SocketAddr>,
 }
 
+/// Cloudflare's own certificate authorities. The first of them end in August 2029.
+const CLOUDFLARE: &[u8] = include_bytes!("cloudflare-roots.pem");
+
 /// Who vouches for the edge's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeRoots {
-    /// The system's certificate authorities.
+    /// The system's certificate authorities and Cloudflare's own, as cloudflared has it.
     System,
     /// These certificates (PEM) and no others.
     Only(Vec<u8>),
@@ -107,24 +110,28 @@ impl EdgeRoots {
     fn load(&self) -> Result<RootCertStore, StartError> {
         let mut store = RootCertStore::empty();
         match self {
-            // A broken certificate among the system's many must not keep the others from being used.
             Self::System => {
+                // A broken certificate among the system's many must not keep the others from being used.
                 store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                add(&mut store, CLOUDFLARE)?;
             }
-            Self::Only(pem) => {
-                for certificate in CertificateDer::pem_slice_iter(pem) {
-                    let certificate = certificate.map_err(|_| StartError::MalformedRoots)?;
-                    store
-                        .add(certificate)
-                        .map_err(|_| StartError::MalformedRoots)?;
-                }
-            }
+            Self::Only(pem) => add(&mut store, pem)?,
         }
         if store.is_empty() {
             return Err(StartError::NoRoots);
         }
         Ok(store)
     }
+}
+
+fn add(store: &mut RootCertStore, pem: &[u8]) -> Result<(), StartError> {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| StartError::MalformedRoots)?;
+        store
+            .add(certificate)
+            .map_err(|_| StartError::MalformedRoots)?;
+    }
+    Ok(())
 }
 
 impl ConnectorOptions {
@@ -180,5 +187,29 @@ mod tests {
         let provider = aws_lc_rs::default_provider();
         let first = provider.kx_groups.first().map(|group| group.name());
         assert_eq!(first, Some(NamedGroup::X25519MLKEM768));
+    }
+
+    #[test]
+    fn the_edge_is_believed_by_cloudflares_own_authorities_unless_others_are_named() {
+        let known = |roots: &EdgeRoots, name: &str| {
+            let subjects = roots.load().map(|store| store.subjects());
+            subjects.is_ok_and(|subjects| {
+                let mut subjects = subjects.iter();
+                subjects.any(|subject| {
+                    let mut windows = subject.as_ref().windows(name.len());
+                    windows.any(|window| window == name.as_bytes())
+                })
+            })
+        };
+        let only = rcgen::generate_simple_self_signed(["edge.example".to_owned()]);
+        let only = EdgeRoots::Only(only.unwrap().cert.pem().into_bytes());
+        for name in [
+            "CloudFlare Origin SSL ECC Certificate Authority",
+            "CloudFlare Origin SSL Certificate Authority",
+            "origin-pull.cloudflare.net",
+        ] {
+            assert!(known(&EdgeRoots::System, name), "{name}");
+            assert!(!known(&only, name), "{name}");
+        }
     }
 }

@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
+
+use crate::cluster::LONGEST_SILENCE;
 
 /// An API server that is there accepts connections well within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An API server that is there begins to answer within this time, to a watch too. One whose machine died without a
+/// word would otherwise be waited for without an end.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +32,43 @@ pub enum ConnectError {
 /// # Errors
 /// No cluster is configured, or its configuration cannot be used.
 pub async fn connect() -> Result<Client, ConnectError> {
-    let mut config = Config::infer().await?;
+    let config = Config::infer().await?;
+    Ok(client(config, ANSWER_TIMEOUT)?)
+}
+
+fn client(mut config: Config, answer_timeout: Duration) -> Result<Client, kube::Error> {
     // Who calls decides when to try again: a renewal of the Lease must not hang in silent retries.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    Ok(Client::try_from(config)?)
+    // Bounds what follows the head of an answer; while a request waits for its head, time counts anew.
+    config.read_timeout = Some(LONGEST_SILENCE);
+    config.reset_reader_on_write = true;
+    let calls = ClientBuilder::try_from(config)?;
+    Ok(calls.with_layer(&TimeoutLayer::new(answer_timeout)).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::Api;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_api_server_that_says_nothing_is_not_waited_for_without_an_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+            }
+        });
+        let config = Config::new(at.parse().unwrap());
+        let client = client(config, Duration::from_millis(100)).unwrap();
+        let asked = Api::<Namespace>::all(client).get("shop");
+        let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        assert!(answer.expect("the call ended by itself").is_err());
+    }
 }

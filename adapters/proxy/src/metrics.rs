@@ -149,7 +149,7 @@ impl Collector for Metrics {
         }
         let help = "Requests being served, upgraded ones included";
         let mut family =
-            encoder.encode_descriptor("cfgw_proxy_in_flight", help, None, MetricType::Gauge)?;
+            encoder.encode_descriptor("proxy_in_flight", help, None, MetricType::Gauge)?;
         for (gateway, metrics) in &gateways {
             let in_flight = i64::try_from(metrics.in_flight()).unwrap_or(i64::MAX);
             family
@@ -164,12 +164,12 @@ type Total = (&'static str, &'static str, fn(&GatewayMetrics) -> u64);
 
 const TOTALS: [Total; 2] = [
     (
-        "cfgw_proxy_upstream_connect_failures",
+        "proxy_upstream_connect_failures",
         "Connections that an endpoint refused or did not accept in time",
         GatewayMetrics::connect_failures,
     ),
     (
-        "cfgw_proxy_upstream_retries",
+        "proxy_upstream_retries",
         "Requests sent once more after a failure",
         GatewayMetrics::retries,
     ),
@@ -181,7 +181,7 @@ fn encode_requests(
 ) -> fmt::Result {
     let help = "Requests answered, by route (empty where none took it) and class of status";
     let mut family =
-        encoder.encode_descriptor("cfgw_proxy_requests", help, None, MetricType::Counter)?;
+        encoder.encode_descriptor("proxy_requests", help, None, MetricType::Counter)?;
     let mut encode = |gateway: &str, kind: &str, route: &str, answers: &Answers| {
         for (class, count) in answers.counted() {
             let labels = [
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn answers_are_shown_by_route_and_class_until_the_route_goes() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("cfgw");
         let metrics = Metrics::register(&mut registry);
         let gateway = metrics.gateway(&ObjectKey::new("infra", "web"));
         let shown = || {

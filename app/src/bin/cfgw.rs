@@ -1,4 +1,4 @@
-//! `cfgw`: every program of the product that is not the operator's command line.
+//! `cfgw`: the one program of the product; its first argument says what it is.
 
 use std::process::ExitCode;
 

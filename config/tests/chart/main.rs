@@ -193,10 +193,36 @@ fn values_that_cannot_be_used_are_refused_by_name() {
         (&["edge.backend=guess"], "/edge/backend"),
         (&["edge.backend=broker"], "edge.broker.url"),
         (
+            &[
+                "edge.backend=broker",
+                "edge.broker.url=http://broker.example.com",
+            ],
+            "/edge/broker/url",
+        ),
+        (
             &["edge.backend=broker", "edge.broker.url=https://b"],
             "edge.broker.tokenSecret.name",
         ),
         (&["tunnel.gracePeriod=soon"], "/tunnel/gracePeriod"),
+        (&["tunnel.gracePeriod=0s"], "/tunnel/gracePeriod"),
+        (&["resyncInterval=0h0m"], "/resyncInterval"),
+        (&["cloudflare.requestBudget=9"], "/cloudflare/requestBudget"),
+        (
+            &["cloudflare.requestBudget=1201"],
+            "/cloudflare/requestBudget",
+        ),
+        (
+            &["cloudflare.apiUrl=http://api.example.com"],
+            "/cloudflare/apiUrl",
+        ),
+        (
+            &["cloudflare.apiUrl=https://user@api.example.com"],
+            "/cloudflare/apiUrl",
+        ),
+        (
+            &["tunnel.edgeAddresses={edge.example.com:7844}"],
+            "/tunnel/edgeAddresses",
+        ),
         (
             &["tunnel.edgeAddresses={192.0.2.1}"],
             "/tunnel/edgeAddresses",

@@ -50,6 +50,12 @@ impl Reconciler {
     /// Writes the statuses that may be written by now.
     async fn report(&self, conclusions: &Conclusions, term: u64, done: &mut StatusPassReport) {
         let view = &conclusions.view;
+        // Before the facts: an edge pass that ends while they are gathered must not make them look known.
+        let unasked = match conclusions.withheld {
+            false => self.state().unasked(view, term),
+            // No edge pass would come to ask.
+            true => BTreeSet::new(),
+        };
         let facts = self.facts(view).await;
         let updates = report(&conclusions.resolution, &facts);
         let deliveries: Deliveries = facts
@@ -61,11 +67,6 @@ impl Reconciler {
         done.waiting = pending.map(|(key, _)| key.clone()).collect();
         let due = {
             let mut state = self.state();
-            let unasked = match conclusions.withheld {
-                false => state.unasked(view, term),
-                // No edge pass would come to ask.
-                true => BTreeSet::new(),
-            };
             state.written.begin_term(term);
             state.written.due(updates, &deliveries, &unasked)
         };

@@ -31,6 +31,7 @@ use secrets::Secrets;
 use table::Table;
 pub(crate) use table::Written;
 use view::Stale;
+pub(crate) use watch::LONGEST_SILENCE;
 use watch::{News, Watch};
 
 /// How patient the watches are.
@@ -177,7 +178,12 @@ impl Cluster {
         });
     }
 
-    /// The present view, without counting it as given away. Empty of knowledge before the first one.
+    /// Whether there is a first view. Asking counts none as given away.
+    pub fn is_read(&self) -> bool {
+        self.present().is_some()
+    }
+
+    /// The present view, without counting it as given away. None before the first one.
     pub(crate) fn present(&self) -> Option<Arc<ClusterSnapshot>> {
         self.view.borrow().1.clone()
     }

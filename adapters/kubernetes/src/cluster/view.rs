@@ -92,9 +92,16 @@ fn joined<T, const N: usize>(parts: [Reading<Vec<T>>; N]) -> Reading<Vec<T>> {
     all.map_or(Reading::Absent, Reading::Known)
 }
 
+/// Kinds that say where a request goes, and not which hostnames there are: without one of these objects nothing is
+/// removed that would stay with it.
+const OF_BACKENDS: [Kind; 2] = [Kind::Service, Kind::EndpointSlice];
+
 /// Why objects may be missing although their kinds were read.
 fn incomplete(tables: &BTreeMap<Kind, Table>) -> Option<String> {
-    let malformed: Vec<&String> = tables.values().flat_map(Table::malformed).collect();
+    let decisive = tables
+        .iter()
+        .filter(|(kind, _)| !OF_BACKENDS.contains(kind));
+    let malformed: Vec<&String> = decisive.flat_map(|(_, table)| table.malformed()).collect();
     if malformed.is_empty() {
         return None;
     }

@@ -25,6 +25,10 @@ const WATCH_SECONDS: u32 = 240;
 /// How much longer than [`WATCH_SECONDS`] a silent connection is waited for.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// The longest time in which nothing comes of an answer that goes on: that of a watch in which nothing happens.
+pub(crate) const LONGEST_SILENCE: Duration =
+    Duration::from_secs(WATCH_SECONDS as u64 + GRACE.as_secs());
+
 /// What a watch has to say.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -179,7 +183,7 @@ impl Watch {
         let mut events = std::pin::pin!(events);
         *trouble = Trouble::new(self.times);
         tell(News::Alive);
-        let until = Instant::now() + Duration::from_secs(WATCH_SECONDS.into()) + GRACE;
+        let until = Instant::now() + LONGEST_SILENCE;
         while let Ok(Some(event)) = timeout(until - Instant::now(), events.next()).await {
             let news = match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {

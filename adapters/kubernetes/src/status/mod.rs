@@ -16,7 +16,7 @@ use adapter_gateway_api::status::{status, subject};
 use async_trait::async_trait;
 use domain::ObjectKey;
 use domain::gateway::GATEWAY_GROUP;
-use domain::ports::{PortError, StatusSink};
+use domain::ports::{Leadership, PortError, StatusSink};
 use domain::status::StatusUpdate;
 use futures_util::{StreamExt, stream};
 use kube::Client;
@@ -42,6 +42,7 @@ const ATTEMPTS: usize = 6;
 pub struct Statuses {
     client: Client,
     cluster: Arc<Cluster>,
+    leadership: Arc<dyn Leadership>,
     events: Events,
     /// What was written last, until the watch has brought it.
     last: Mutex<HashMap<Subject, Last>>,
@@ -62,18 +63,21 @@ impl fmt::Debug for Statuses {
 }
 
 impl Statuses {
-    /// Present statuses are those that the cluster shows, so comparing costs no call.
-    pub fn new(client: Client, cluster: Arc<Cluster>) -> Self {
+    /// Present statuses are those that the cluster shows, so comparing costs no call. What was begun in one term of
+    /// `leadership` is not gone on with in another: a process that stood still for a while must not put its old
+    /// conclusions over those of whoever leads since.
+    pub fn new(client: Client, cluster: Arc<Cluster>, leadership: Arc<dyn Leadership>) -> Self {
         Self {
             events: Events::new(client.clone()),
             client,
             cluster,
+            leadership,
             last: Mutex::default(),
         }
     }
 
     /// Writes one, if it differs.
-    async fn write_one(&self, update: &StatusUpdate) -> Result<(), PortError> {
+    async fn write_one(&self, update: &StatusUpdate, term: Option<u64>) -> Result<(), PortError> {
         let about = subject(update);
         let Some(mut present) = self.present(&about) else {
             // Gone, or so new that the watch has not brought it.
@@ -84,6 +88,10 @@ impl Statuses {
             let Some(next) = next(update, &earlier) else {
                 return Ok(());
             };
+            if self.leadership.term() != term {
+                let message = format!("the status of {}: the lead was lost", name(&about));
+                return Err(PortError(message));
+            }
             match self.put(&about, &present, next).await {
                 Ok(after) => {
                     self.events
@@ -230,9 +238,10 @@ fn failed(about: &Subject, error: &kube::Error) -> PortError {
 impl StatusSink for Statuses {
     /// One failure does not stop the others.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        let term = self.leadership.term();
         let writes: Vec<_> = updates
             .iter()
-            .map(|update| self.write_one(update))
+            .map(|update| self.write_one(update, term))
             .collect();
         let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let written: Vec<_> = writes.collect().await;

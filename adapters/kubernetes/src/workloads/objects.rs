@@ -111,7 +111,6 @@ impl Blueprint<'_> {
                 "name": self.gateway(),
                 "uid": self.owner.uid,
                 "controller": true,
-                "blockOwnerDeletion": true,
             }],
         });
         Desired { kind, name, object }

@@ -1,5 +1,7 @@
 //! Watches.
 
+use std::time::Duration;
+
 use domain::ports::ClusterSource;
 use domain::snapshot::Reading;
 use domain::{ObjectKey, ObjectRef};
@@ -7,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::server::ApiServer;
 use crate::{class, gateway, route, until, watched};
+
+const SOON: Duration = Duration::from_millis(50);
 
 fn secret(name: &str, keys: &Value) -> Value {
     json!({
@@ -73,6 +77,37 @@ async fn a_change_makes_a_new_view_and_a_status_alone_makes_none() {
         cluster.snapshot().await.gateways.items().is_empty()
     })
     .await;
+}
+
+/// A probe asks every two seconds; what it finds is nobody's news.
+#[tokio::test]
+async fn asking_whether_the_cluster_was_read_takes_no_change_from_whoever_waits_for_one() {
+    let server = ApiServer::start().await;
+    let cluster = watched(&server);
+    assert!(!cluster.is_read(), "nothing can have been read yet");
+    cluster.snapshot().await;
+    server.put("gateways", gateway("web"));
+    until("the view is there", async || {
+        cluster.is_read() && tokio::time::timeout(SOON, cluster.changed()).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_backend_that_cannot_be_read_makes_nobody_doubt_the_rest() {
+    let server = ApiServer::start().await;
+    server.put("gateways", gateway("web"));
+    // The API server of Kubernetes 1.36 takes such a port.
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": { "name": "odd", "namespace": "default" },
+        "addressType": "IPv4", "endpoints": [], "ports": [{ "port": 70000 }],
+    });
+    server.put("endpointslices", slice);
+    let seen = watched(&server).snapshot().await;
+    assert_eq!(seen.gateways.items().len(), 1);
+    assert!(seen.endpoint_slices.items().is_empty());
+    assert_eq!(seen.incomplete, None);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! Statuses.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use adapter_kubernetes::Statuses;
 use domain::gateway::{GATEWAY_GROUP, ParentRef, RouteKind};
-use domain::ports::{ClusterSource, StatusSink};
+use domain::ports::{ClusterSource, Leadership, StatusSink};
 use domain::status::{
     Condition, ConditionType, GatewayStatus, Reason, RouteParentStatus, StatusUpdate, Truth,
 };
@@ -89,7 +92,11 @@ async fn stage() -> (ApiServer, Statuses) {
     let cluster = watched(&server);
     cluster.snapshot().await;
     server.take_calls();
-    (server.clone(), Statuses::new(server.client(), cluster))
+    let leads = Arc::new(FixedLeadership::of(1));
+    (
+        server.clone(),
+        Statuses::new(server.client(), cluster, leads),
+    )
 }
 
 fn writes(server: &ApiServer) -> Vec<String> {
@@ -143,6 +150,40 @@ async fn another_writer_is_not_overwritten() {
     server.meddle("httproutes", app);
     assert_eq!(statuses.write(&[of_route(&["web"])]).await, Ok(()));
     assert_eq!(parents(&server), ["theirs", "late", "web"]);
+}
+
+/// Leads for as many questions.
+struct LeadsFor(AtomicUsize);
+
+impl Leadership for LeadsFor {
+    fn term(&self) -> Option<u64> {
+        let left = self
+            .0
+            .fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(1)));
+        (left != Ok(0)).then_some(1)
+    }
+}
+
+#[tokio::test]
+async fn whoever_loses_the_lead_writes_nothing_more() {
+    let (server, _) = stage().await;
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    // Somebody else wrote in between, so that the first attempt fails; before the second one the lead is lost.
+    let mut app = route("app");
+    app["status"] = json!({ "parents": [of_others()] });
+    server.meddle("httproutes", app);
+    let statuses = Statuses::new(
+        server.client(),
+        cluster,
+        Arc::new(LeadsFor(AtomicUsize::new(2))),
+    );
+    let written = statuses.write(&[of_route(&["web"])]).await;
+    assert!(
+        written.is_err_and(|error| error.0.contains("the lead was lost")),
+        "the write is to be tried again by whoever leads"
+    );
+    assert_eq!(parents(&server), ["theirs"]);
 }
 
 #[tokio::test]

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
+use tokio::sync::{Notify, Semaphore};
+
 use super::*;
-use crate::ports::Delivery;
+use crate::names::TunnelId;
+use crate::ports::{Delivery, PortError, WorkloadStatus, Workloads};
 use crate::reconcile::promises::{Deliveries, Written};
+use crate::secret::ConnectorToken;
 use crate::status::{
     Condition, ConditionType, GatewayStatus, RouteParentStatus, StatusUpdate, Truth,
 };
+use crate::workload::WorkloadSpec;
 
 use ConditionType::{Accepted, Conflicted, Dns, Programmed, ResolvedRefs};
 use Truth::{False, True, Unknown};
@@ -301,4 +307,69 @@ async fn a_new_leader_does_not_call_proxies_lost_that_it_has_not_seen_to() {
     let forget = |state: &mut State| state.at_edge.get_mut(&key("gw")).unwrap().proxy = None;
     forget(&mut bench.reconciler.state());
     assert_eq!(unasked(), BTreeSet::from([key("gw")]));
+}
+
+/// Proxies that take their time to tell how they are.
+struct Slow {
+    proxies: FakeWorkloads,
+    /// The answer is known.
+    asked: Notify,
+    /// It may be given.
+    go_on: Semaphore,
+}
+
+#[async_trait]
+impl Workloads for Slow {
+    async fn ensure(
+        &self,
+        gateway: &ObjectKey,
+        spec: &WorkloadSpec,
+        tunnel: TunnelId,
+        token: &ConnectorToken,
+    ) -> Result<WorkloadStatus, PortError> {
+        self.proxies.ensure(gateway, spec, tunnel, token).await
+    }
+
+    async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.proxies.stop(gateway).await
+    }
+
+    async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        let status = self.proxies.status(gateway).await;
+        self.asked.notify_one();
+        let _ = self.go_on.acquire().await;
+        status
+    }
+
+    async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        self.proxies.running().await
+    }
+}
+
+#[tokio::test]
+async fn an_edge_pass_that_ends_while_facts_are_gathered_makes_old_facts_no_news() {
+    let slow = Arc::new(Slow {
+        proxies: FakeWorkloads::default(),
+        asked: Notify::new(),
+        go_on: Semaphore::new(0),
+    });
+    let bench = bench(quickstart());
+    let mut ports = bench.reconciler.ports;
+    ports.workloads = slow.clone();
+    let reconciler = Reconciler::new(ports, "test");
+    reconciler.route_pass().await;
+    let edge = async {
+        slow.asked.notified().await;
+        slow.go_on.add_permits(1);
+        reconciler.edge_pass(false).await;
+    };
+    tokio::join!(reconciler.status_pass(), edge);
+    let written = bench.statuses.last();
+    let written: Vec<_> = written.iter().flat_map(all_said).collect();
+    assert!(
+        !written
+            .iter()
+            .any(|(kind, truth, _)| *kind == Programmed && *truth == False),
+        "the proxy was not ready when it was asked, and nobody had asked the edge: {written:?}"
+    );
 }
