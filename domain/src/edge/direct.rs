@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::plan::{Observed, Plan};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, TunnelStatus, plan};
-use crate::names::{InstallationName, ObjectKey, TunnelId, ZoneId};
+use crate::names::{AccountId, InstallationName, ObjectKey, TunnelId, ZoneId};
 use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
@@ -76,6 +76,9 @@ struct GatewayMemory {
     tunnel: TunnelId,
     /// Zones in which something of it may be; `None` until all zones were listed once.
     zones: Option<BTreeSet<ZoneId>>,
+    /// Zones in which something of it was seen or written, in this account and in those that it moved away
+    /// from. Where one of them cannot be read, something may be left.
+    written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
 }
 
 /// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
@@ -257,16 +260,29 @@ impl DirectEdge {
         }
     }
 
-    fn remember(&self, gateway: &ObjectKey, now: GatewayMemory) {
+    fn remember(&self, gateway: &ObjectKey, mut now: GatewayMemory) {
         let mut memory = self.memory();
         let account = now.credentials.account.clone();
-        let before = memory.gateways.insert(gateway.clone(), now);
+        let before = memory.gateways.remove(gateway);
+        for (account, zones) in before.iter().flat_map(|before| &before.written) {
+            let written = now.written.entry(account.clone()).or_default();
+            written.extend(zones.iter().cloned());
+        }
+        memory.gateways.insert(gateway.clone(), now);
         let moved = before.filter(|before| before.credentials.account != account);
         if let Some(former) = moved.map(|before| before.credentials)
             && !memory.former.iter().any(|known| known.is_same(&former))
         {
             memory.former.push(former);
         }
+    }
+
+    /// Zones of an account in which this process knows that something of the Gateway was.
+    fn zones_written(&self, gateway: &ObjectKey, account: &AccountId) -> BTreeSet<ZoneId> {
+        let memory = self.memory();
+        let of_gateway = memory.gateways.get(gateway);
+        let zones = of_gateway.and_then(|of| of.written.get(account));
+        zones.cloned().unwrap_or_default()
     }
 
     fn zones_to_read(
@@ -303,9 +319,11 @@ impl Edge for DirectEdge {
             (none, known) => *none = none.take().or(known),
         }
         let tunnel = applied.tunnel;
+        let written = observe::zones_written(&observed, &plan, work.mark);
         self.remember(
             gateway,
             GatewayMemory {
+                written: [(credentials.account.clone(), written)].into(),
                 credentials,
                 tunnel,
                 zones,

@@ -8,7 +8,7 @@ use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
 use crate::edge::plan::records::own_records;
 use crate::edge::{EdgeError, EdgeErrorKind};
-use crate::names::{ObjectKey, RecordId};
+use crate::names::{ObjectKey, RecordId, ZoneId};
 use crate::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::secret::CloudflareCredentials;
 
@@ -35,7 +35,8 @@ impl DirectEdge {
                 Ok(tunnels) => {
                     found |= !tunnels.is_empty();
                     if candidate.own || !tunnels.is_empty() {
-                        clear_account(&api, mark, &tunnels).await?;
+                        let written = self.zones_written(gateway, &candidate.credentials.account);
+                        clear_account(&api, mark, &tunnels, &written).await?;
                     }
                 }
             }
@@ -96,19 +97,28 @@ async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel
 }
 
 /// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the rest.
+///
+/// A zone that the token sees and may not read could not have been written to with it, so it is passed over,
+/// unless it is one of those that were `written` to: the permission was there and went.
 pub(super) async fn clear_account(
     api: &dyn CloudflareApi,
     mark: RecordMark,
     tunnels: &[Tunnel],
+    written: &BTreeSet<ZoneId>,
 ) -> Result<(), EdgeError> {
     let mut failed = None;
-    for zone in api.zones().await? {
+    let zones = match api.zones().await {
+        Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
+        zones => zones?,
+    };
+    for zone in zones {
         let cleared = match api.records(&zone.id).await {
             Ok(records) => {
                 let own = own_records(&records, mark);
                 let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
                 delete_records(api, &zone.id, &ids).await
             }
+            Err(error) if is_closed(&error) && !written.contains(&zone.id) => Ok(()),
             Err(error) => Err(error),
         };
         failed = failed.or(cleared.err());
@@ -124,9 +134,13 @@ pub(super) async fn clear_account(
     Ok(())
 }
 
+fn is_closed(error: &EdgeError) -> bool {
+    error.kind == EdgeErrorKind::Forbidden
+}
+
 pub(super) async fn delete_records(
     api: &dyn CloudflareApi,
-    zone: &crate::names::ZoneId,
+    zone: &ZoneId,
     ids: &[RecordId],
 ) -> Result<(), EdgeError> {
     for part in ids.chunks(BATCH_LIMIT) {

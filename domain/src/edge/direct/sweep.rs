@@ -87,7 +87,9 @@ impl DirectEdge {
         let moved = self.moved_away(&credentials.account, live).await;
         let mut left = Left::Nothing;
         for gateway in &moved {
-            left = left.max(self.clear_former_account(&look, gateway).await?);
+            let written = self.zones_written(gateway, &credentials.account);
+            let cleared = self.clear_former_account(&look, gateway, &written);
+            left = left.max(cleared.await?);
         }
         let at_home = live.difference(&moved);
         let marks = at_home.map(|gateway| RecordMark::of(&self.installation, gateway));
@@ -144,6 +146,7 @@ impl DirectEdge {
         &self,
         look: &Look,
         gateway: &ObjectKey,
+        written: &BTreeSet<ZoneId>,
     ) -> Result<Left, EdgeError> {
         let tunnels = self.own_tunnels(look).await?.into_iter();
         let left: Vec<Tunnel> = tunnels
@@ -163,7 +166,8 @@ impl DirectEdge {
             return Ok(Left::Nothing);
         }
         look.forget_all();
-        forget::clear_account(look, RecordMark::of(&self.installation, gateway), &left).await?;
+        let mark = RecordMark::of(&self.installation, gateway);
+        forget::clear_account(look, mark, &left, written).await?;
         Ok(Left::Nothing)
     }
 

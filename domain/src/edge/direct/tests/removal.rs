@@ -90,6 +90,69 @@ async fn a_zone_that_cannot_be_read_keeps_the_tunnel() {
 }
 
 #[tokio::test]
+async fn a_zone_that_was_never_open_does_not_keep_a_gateway_from_going() {
+    let closed = ZoneId::new("zone-closed.example");
+    let names = ["a.example.com", "b.closed.example"];
+    for (given, wanted, restarted) in [
+        ("a zone of others", &names[..1], false),
+        ("a zone of others, after a restart", &names[..1], true),
+        ("a zone that was asked for in vain", &names[..], false),
+    ] {
+        let mut bench = bench(&["example.com", "closed.example"]);
+        let refusal = error(EdgeErrorKind::Forbidden);
+        bench
+            .cloudflare
+            .fail_every(ApiCall::Records, Some(&closed), refusal);
+        bench.reconcile(&intent("gw", wanted)).await;
+        if restarted {
+            bench = over(bench.cloudflare);
+        }
+        assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()), "{given}");
+        assert_eq!(bench.cloudflare.tunnels(), [], "{given}");
+        assert_eq!(bench.cloudflare.records(), [], "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
+    let bench = bench(&["example.com"]);
+    let refusal = error(EdgeErrorKind::Forbidden);
+    bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
+    let wanted = EdgeIntent {
+        dns: DnsPolicy::Off,
+        ..intent("gw", &["a.example.com"])
+    };
+    bench.reconcile(&wanted).await;
+    assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()));
+    assert_eq!(bench.cloudflare.tunnels(), []);
+}
+
+#[tokio::test]
+async fn a_zone_that_was_written_to_and_is_closed_since_keeps_the_tunnel() {
+    let com = ZoneId::new("zone-example.com");
+    for (call, zone) in [(ApiCall::Records, Some(&com)), (ApiCall::Zones, None)] {
+        let bench = bench(&["example.com", "example.org"]);
+        let wanted = intent("gw", &["a.example.com"]);
+        bench.reconcile(&wanted).await;
+        // Nothing of it is written any more: that it once was counts.
+        bench.reconcile(&wanted).await;
+        let refusal = error(EdgeErrorKind::Forbidden);
+        bench.cloudflare.fail_every(call, zone, refusal.clone());
+        assert_eq!(
+            bench.edge.forget(&key("gw")).await,
+            Err(refusal),
+            "{call:?}"
+        );
+        assert_eq!(bench.cloudflare.tunnels().len(), 1, "{call:?}");
+        bench.record("a.example.com");
+
+        bench.cloudflare.heal();
+        assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()), "{call:?}");
+        assert_eq!(bench.cloudflare.records(), [], "{call:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_whose_credentials_are_gone_too_is_still_removed() {
     // In this process: what it was last reconciled with serves once more.
     let bench = bench(&["example.com"]);
