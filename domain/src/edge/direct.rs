@@ -32,7 +32,7 @@ use async_trait::async_trait;
 
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::plan::{Observed, Plan};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, TunnelStatus, plan};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
 use crate::names::{AccountId, InstallationName, ObjectKey, TunnelId, ZoneId};
 use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
@@ -235,6 +235,14 @@ impl DirectEdge {
         }
     }
 
+    /// Every set of credentials that can be had, and why there are more.
+    async fn all_credentials(&self) -> (Vec<CloudflareCredentials>, Option<EdgeError>) {
+        match self.credentials.all().await {
+            Ok(all) => (all, None),
+            Err(Partial { found, error }) => (found, Some(error)),
+        }
+    }
+
     async fn api_of(&self, gateway: &ObjectKey) -> Result<Arc<dyn CloudflareApi>, EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
         Ok(self.accounts.open(&credentials))
@@ -349,20 +357,38 @@ impl Edge for DirectEdge {
     }
 
     /// Found by the names of tunnels: [`Edge::forget`] removes the tunnel last, so a Gateway that holds
-    /// anything still has one. Exceptions are for [`Edge::sweep`].
-    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {
+    /// anything still has one. Exceptions are for [`Edge::sweep`]. An account is seen whole with any token
+    /// that may list its tunnels, and one that cannot be seen does not hide the others.
+    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
         let prefix = mark::tunnel_prefix(&self.installation);
-        let mut owned = BTreeSet::new();
-        for credentials in forget::one_for_each_account(self.credentials.all().await?) {
+        let (all, missing) = self.all_credentials().await;
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut unseen = BTreeMap::new();
+        for credentials in all {
+            if seen.contains(&credentials.account) {
+                continue;
+            }
             let look = self.look(&credentials);
             look.forget_tunnels();
-            let tunnels = look.tunnels(&prefix).await?;
-            let gateways = tunnels
-                .iter()
-                .filter_map(|tunnel| mark::gateway_of_tunnel(&self.installation, &tunnel.name));
-            owned.extend(gateways);
+            match look.tunnels(&prefix).await {
+                Ok(tunnels) => {
+                    let names = tunnels.iter().map(|tunnel| &tunnel.name);
+                    let gateways =
+                        names.filter_map(|name| mark::gateway_of_tunnel(&self.installation, name));
+                    found.extend(gateways);
+                    unseen.remove(&credentials.account);
+                    seen.insert(credentials.account);
+                }
+                Err(error) => {
+                    unseen.insert(credentials.account, error);
+                }
+            }
         }
-        Ok(owned)
+        match missing.or(unseen.into_values().next()) {
+            None => Ok(found),
+            Some(error) => Err(Partial { found, error }),
+        }
     }
 
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {

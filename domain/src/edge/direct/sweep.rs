@@ -34,15 +34,14 @@ enum Left {
 
 impl DirectEdge {
     /// Sweeps every account that credentials are there for. Each zone is read with the first token that
-    /// shows it. One that fails does not stop the others.
+    /// shows it. One that fails, or whose credentials cannot be had, does not stop the others.
     pub(super) async fn sweep_everywhere(
         &self,
         live: &BTreeSet<ObjectKey>,
     ) -> Result<BTreeSet<String>, EdgeError> {
         let mut swept = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        let mut failed = None;
-        let all = self.credentials.all().await?;
+        let (all, mut failed) = self.all_credentials().await;
         for credentials in each_once(&all) {
             let account = self.sweep_account(credentials, live, &mut seen, &mut swept);
             failed = failed.or(account.await.err());
