@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
+use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::plan::{Observed, Plan};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
@@ -66,6 +67,8 @@ struct Memory {
     sights: Vec<(CloudflareCredentials, Arc<Mutex<Sight>>)>,
     /// Credentials that a Gateway had before it moved to another account.
     former: Vec<CloudflareCredentials>,
+    /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
+    unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,
 }
 
 /// What is remembered of one Gateway.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DirectEdge, certificates};
+use super::DirectEdge;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
 use crate::edge::plan::records::own_records;
@@ -80,7 +80,7 @@ impl DirectEdge {
             };
             if candidate.own || !tunnels.is_empty() {
                 let written = self.zones_written(gateway, account);
-                clear_account(&api, mark, &tunnels, &written).await?;
+                self.clear_account(&api, mark, &tunnels, &written).await?;
             }
             search.found |= !tunnels.is_empty();
             search.own_read |= candidate.own;
@@ -88,6 +88,46 @@ impl DirectEdge {
             search.read.insert(account.clone());
         }
         search.outcome(missing)
+    }
+
+    /// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the
+    /// rest.
+    ///
+    /// A zone that the token sees and may not read could not have been written to with it, so it is passed
+    /// over, unless it is one of those that were `written` to: the permission was there and went.
+    pub(super) async fn clear_account(
+        &self,
+        api: &dyn CloudflareApi,
+        mark: RecordMark,
+        tunnels: &[Tunnel],
+        written: &BTreeSet<ZoneId>,
+    ) -> Result<(), EdgeError> {
+        let mut failed = None;
+        let zones = match api.zones().await {
+            Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
+            zones => zones?,
+        };
+        for zone in zones {
+            let cleared = match api.records(&zone.id).await {
+                Ok(records) => {
+                    let own = own_records(&records, mark);
+                    let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
+                    delete_records(api, &zone.id, &ids).await
+                }
+                Err(error) if is_closed(&error) && !written.contains(&zone.id) => Ok(()),
+                Err(error) => Err(error),
+            };
+            failed = failed.or(cleared.err());
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for tunnel in tunnels {
+            self.clear_certificates(api, tunnel.id).await?;
+            gone_is_fine(api.disconnect(tunnel.id).await)?;
+            gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
+        }
+        Ok(())
     }
 
     /// The Gateway's own credentials if they can be had, those it was last reconciled with, and all others:
@@ -133,44 +173,6 @@ async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel
     let mut tunnels = api.tunnels(name).await?;
     tunnels.retain(|tunnel| tunnel.name == name);
     Ok(tunnels)
-}
-
-/// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the rest.
-///
-/// A zone that the token sees and may not read could not have been written to with it, so it is passed over,
-/// unless it is one of those that were `written` to: the permission was there and went.
-pub(super) async fn clear_account(
-    api: &dyn CloudflareApi,
-    mark: RecordMark,
-    tunnels: &[Tunnel],
-    written: &BTreeSet<ZoneId>,
-) -> Result<(), EdgeError> {
-    let mut failed = None;
-    let zones = match api.zones().await {
-        Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
-        zones => zones?,
-    };
-    for zone in zones {
-        let cleared = match api.records(&zone.id).await {
-            Ok(records) => {
-                let own = own_records(&records, mark);
-                let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
-                delete_records(api, &zone.id, &ids).await
-            }
-            Err(error) if is_closed(&error) && !written.contains(&zone.id) => Ok(()),
-            Err(error) => Err(error),
-        };
-        failed = failed.or(cleared.err());
-    }
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    for tunnel in tunnels {
-        certificates::clear(api, tunnel.id).await?;
-        gone_is_fine(api.disconnect(tunnel.id).await)?;
-        gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
-    }
-    Ok(())
 }
 
 fn is_closed(error: &EdgeError) -> bool {

@@ -166,7 +166,7 @@ impl DirectEdge {
         }
         look.forget_all();
         let mark = RecordMark::of(&self.installation, gateway);
-        forget::clear_account(look, mark, &left, written).await?;
+        self.clear_account(look, mark, &left, written).await?;
         Ok(Left::Nothing)
     }
 
