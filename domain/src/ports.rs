@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
 };
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
+use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
 use crate::names::{CertificateId, ObjectKey, ObjectRef, Timestamp, TunnelId, ZoneId};
 use crate::route_table::RouteTable;
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
@@ -146,8 +146,9 @@ pub trait Edge: Send + Sync {
     /// Makes the intent true as far as possible; independent parts do not stop each other.
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError>;
 
-    /// Gateways of this installation that hold anything at the edge. An error means unknown.
-    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError>;
+    /// Gateways of this installation that hold anything at the edge. An error means that there may be more
+    /// than were found.
+    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
 
     /// The token that lets connectors join the Gateway's tunnel.
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
@@ -180,8 +181,9 @@ pub trait Credentials: Send + Sync {
     /// [`EdgeErrorKind::Credentials`](crate::edge::EdgeErrorKind) that names both.
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError>;
 
-    /// Every set of credentials of this installation, for finding what Gateways left behind.
-    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError>;
+    /// Every set of credentials of this installation, for finding what Gateways left behind. One that cannot
+    /// be had hides no other: see [`CredentialSets`](crate::secret::CredentialSets).
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>>;
 }
 
 /// Certificates of listeners with their keys, by reference. Asked by the direct edge only, and only where

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, TunnelStatus};
+use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus};
 use domain::gateway::CONTROLLER_NAME;
 use domain::ports::{ClusterSource, Edge, Hold, PortError, StatusSink, WorkloadStatus, Workloads};
 use domain::reconcile::{Ports, Reconciler};
@@ -29,7 +29,7 @@ mock! {
     #[async_trait]
     impl Edge for Edge {
         async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError>;
-        async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError>;
+        async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
         async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
         async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
         async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
@@ -261,6 +261,32 @@ async fn an_edge_that_fails_for_one_gateway_serves_the_other() {
     // The other one is settled: only the failed one is stated again.
     let again = reconciler.edge_pass(false).await;
     assert_eq!(again.stated, [gateway("one")]);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_gateway_goes_although_another_account_cannot_be_looked_at() {
+    let mut world = World::new().await;
+    let mut edge = MockEdge::new();
+    edge.expect_owned().returning(|| {
+        Err(Partial {
+            found: BTreeSet::from([gateway("gone"), gateway("one")]),
+            error: EdgeError::new(EdgeErrorKind::Unauthenticated, "the token was revoked"),
+        })
+    });
+    edge.expect_connector_token()
+        .returning(|gateway| Ok(ConnectorToken::new(gateway.to_string())));
+    edge.expect_reconcile().returning(|intent| Ok(done(intent)));
+    edge.expect_forget()
+        .times(1)
+        .withf(|left| *left == gateway("gone"))
+        .returning(|_| Ok(()));
+    edge.expect_sweep().never();
+    world.ports.edge = Arc::new(edge);
+    let reconciler = world.reconciler();
+    reconciler.route_pass().await;
+    let pass = reconciler.edge_pass(false).await;
+    assert_eq!(pass.removed, [gateway("gone")]);
+    assert!(!pass.settled, "there may be more: {pass:?}");
 }
 
 #[tokio::test]

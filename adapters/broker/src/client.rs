@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use domain::ObjectKey;
 use domain::edge::certificates::CertificateOutcome;
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus};
+use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial};
 use domain::ports::Edge;
 use domain::secret::ConnectorToken;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -229,8 +229,9 @@ impl Edge for BrokerEdge {
         Ok(status)
     }
 
-    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {
-        self.ask(Method::GET, &[], None, OwnedDocument::read).await
+    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
+        let owned = self.ask(Method::GET, &[], None, OwnedDocument::read);
+        Ok(owned.await?)
     }
 
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::edge::EdgeError;
+use domain::edge::{EdgeError, Partial};
 use domain::ports::Credentials;
 use domain::secret::CloudflareCredentials;
 use domain::{AccountId, ObjectKey};
@@ -80,7 +80,7 @@ impl Credentials for FileCredentials {
         Ok(self.now())
     }
 
-    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
         Ok(vec![self.now()])
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use adapter_gateway_api::{Object, Secret};
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::edge::{EdgeError, EdgeErrorKind, Partial};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
 use domain::ports::{Certificates, Credentials};
-use domain::secret::{CertificatePair, CloudflareCredentials};
+use domain::secret::{CertificatePair, CloudflareCredentials, CredentialSets};
 use domain::snapshot::ClusterSnapshot;
 use domain::{ObjectKey, ObjectRef};
 use kube::Client;
@@ -90,17 +90,14 @@ impl Credentials for SecretCredentials {
         self.credentials(&reference).await
     }
 
-    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
         let snapshot = self.present()?;
         let references = all_credentials_references(&snapshot, CONTROLLER_NAME);
-        let mut all: Vec<CloudflareCredentials> = Vec::new();
+        let mut sets = CredentialSets::default();
         for reference in &references {
-            let found = self.credentials(reference).await?;
-            if !all.iter().any(|known| known.is_same(&found)) {
-                all.push(found);
-            }
+            sets.add(self.credentials(reference).await);
         }
-        Ok(all)
+        sets.all()
     }
 }
 

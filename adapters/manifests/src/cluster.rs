@@ -26,8 +26,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Puts files together. `unlisted` are the problems of folders that could not be listed: whatever
-    /// is in them may be missing.
+    /// Puts files together. `unlisted` are the problems of places that could not be looked at:
+    /// whatever is in them may be missing.
     pub(crate) fn of(files: &BTreeMap<PathBuf, ManifestFile>, unlisted: Vec<Problem>) -> Self {
         let folders = unlisted.iter().map(|problem| shown_path(&problem.file));
         let mut missing: Vec<String> = folders.collect();

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::edge::{EdgeError, EdgeErrorKind, Partial};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
 use domain::ports::Credentials;
-use domain::secret::CloudflareCredentials;
+use domain::secret::{CloudflareCredentials, CredentialSets};
 use domain::{ObjectKey, ObjectRef};
 
 use crate::cluster::Cluster;
@@ -19,17 +19,14 @@ impl Credentials for ManifestFolder {
         self.with_cluster(|cluster| credentials(cluster, &reference))
     }
 
-    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
         let snapshot = self.present();
         let references = all_credentials_references(&snapshot, CONTROLLER_NAME);
-        let mut all: Vec<CloudflareCredentials> = Vec::new();
+        let mut sets = CredentialSets::default();
         for reference in &references {
-            let found = self.with_cluster(|cluster| credentials(cluster, reference))?;
-            if !all.iter().any(|known| known.is_same(&found)) {
-                all.push(found);
-            }
+            sets.add(self.with_cluster(|cluster| credentials(cluster, reference)));
         }
-        Ok(all)
+        sets.all()
     }
 }
 

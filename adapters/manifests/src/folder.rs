@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::news::News;
 use crate::problem::Problem;
 use crate::status::StatusFolder;
-use crate::tree::Tree;
+use crate::tree::{Tree, Unlisted};
 use crate::watch::{self, Look, SETTLED};
 
 /// Longest that a change waits for files that are still being written.
@@ -202,14 +202,11 @@ impl ManifestFolder {
     }
 }
 
-/// Folders that could not be listed, as problems.
+/// Places that could not be looked at, as problems.
 fn unlisted(tree: &Tree) -> Vec<Problem> {
-    let problem = |(path, error): &(PathBuf, std::io::Error)| {
-        let message = format!(
-            "the folder cannot be listed: {error}; make it readable or remove it; what was read from \
-             it before stays in force"
-        );
-        Problem::of_file(path, None, message)
+    let problem = |place: &Unlisted| {
+        let message = format!("{}; what was read from it before stays in force", place.why);
+        Problem::of_file(&place.path, None, message)
     };
     tree.unlisted.iter().map(problem).collect()
 }

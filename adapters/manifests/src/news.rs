@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::file::ManifestFile;
-use crate::tree::Tree;
+use crate::tree::{Tree, is_gone};
 use crate::watch::SETTLED;
 
 /// Changes that are read and not yet in force.
@@ -35,8 +35,8 @@ struct Text {
 }
 
 impl News {
-    /// Compares the files that are there with those in force. Files below a folder that could not be
-    /// listed are neither gone nor new.
+    /// Compares the files that are there with those in force. Files below what could not be looked at are
+    /// neither gone nor new.
     pub(crate) fn of(root: &Path, tree: &Tree, files: &BTreeMap<PathBuf, ManifestFile>) -> Self {
         let mut news = Self::default();
         for path in &tree.files {
@@ -55,7 +55,7 @@ impl News {
                     }
                 }
                 // Gone since the folder was listed; a link to nothing is still there.
-                Err(_) if fs::symlink_metadata(&full).is_err() => {
+                Err(_) if is_gone(&full) => {
                     if files.contains_key(path) {
                         news.gone.push(path.clone());
                     }
@@ -63,14 +63,17 @@ impl News {
                 Err(error) => news.unreadable.push((path.clone(), error)),
             }
         }
-        let is_unlisted = |path: &Path| {
-            let mut folders = tree.unlisted.iter();
-            folders.any(|(folder, _)| path.starts_with(folder))
-        };
-        let gone = files
+        // What cannot be read may have been a folder before, whatever its name.
+        let unreadable = news.unreadable.iter().map(|(path, _)| path);
+        let unlisted = tree.unlisted.iter().map(|place| &place.path);
+        let unseen: Vec<&PathBuf> = unlisted.chain(unreadable).collect();
+        let gone: Vec<PathBuf> = files
             .keys()
-            .filter(|path| !tree.files.contains(*path) && !is_unlisted(path));
-        news.gone.extend(gone.cloned());
+            .filter(|path| !tree.files.contains(*path))
+            .filter(|path| !unseen.iter().any(|place| path.starts_with(place)))
+            .cloned()
+            .collect();
+        news.gone.extend(gone);
         news
     }
 
@@ -117,4 +120,35 @@ fn read(path: &Path) -> io::Result<(SecretString, Duration)> {
 fn fingerprint(text: &str) -> u64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     KEYS.hash_one(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_is_surely_not_there_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        for (given, path, gone) in [
+            ("no such name", "apps/a.yaml", true),
+            ("its folder cannot be searched", "file/a.yaml", false),
+        ] {
+            let path = PathBuf::from(path);
+            let tree = Tree {
+                files: [path.clone()].into(),
+                ..Tree::default()
+            };
+            let known = BTreeMap::from([(path.clone(), ManifestFile::default())]);
+            let news = News::of(root.path(), &tree, &known);
+            let unreadable: Vec<_> = news.unreadable.iter().map(|(path, _)| path).collect();
+            match gone {
+                true => assert_eq!(news.gone, [path], "{given}"),
+                false => {
+                    assert_eq!(unreadable, [&path], "{given}");
+                    assert!(news.gone.is_empty(), "{given}");
+                }
+            }
+        }
+    }
 }

@@ -30,10 +30,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
+use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::plan::{Observed, Plan};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, TunnelStatus, plan};
-use crate::names::{InstallationName, ObjectKey, TunnelId, ZoneId};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
+use crate::names::{AccountId, InstallationName, ObjectKey, TunnelId, ZoneId};
 use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
@@ -66,6 +67,8 @@ struct Memory {
     sights: Vec<(CloudflareCredentials, Arc<Mutex<Sight>>)>,
     /// Credentials that a Gateway had before it moved to another account.
     former: Vec<CloudflareCredentials>,
+    /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
+    unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,
 }
 
 /// What is remembered of one Gateway.
@@ -76,6 +79,9 @@ struct GatewayMemory {
     tunnel: TunnelId,
     /// Zones in which something of it may be; `None` until all zones were listed once.
     zones: Option<BTreeSet<ZoneId>>,
+    /// Zones in which something of it was seen or written, in this account and in those that it moved away
+    /// from. Where one of them cannot be read, something may be left.
+    written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
 }
 
 /// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
@@ -232,6 +238,14 @@ impl DirectEdge {
         }
     }
 
+    /// Every set of credentials that can be had, and why there are more.
+    async fn all_credentials(&self) -> (Vec<CloudflareCredentials>, Option<EdgeError>) {
+        match self.credentials.all().await {
+            Ok(all) => (all, None),
+            Err(Partial { found, error }) => (found, Some(error)),
+        }
+    }
+
     async fn api_of(&self, gateway: &ObjectKey) -> Result<Arc<dyn CloudflareApi>, EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
         Ok(self.accounts.open(&credentials))
@@ -257,16 +271,29 @@ impl DirectEdge {
         }
     }
 
-    fn remember(&self, gateway: &ObjectKey, now: GatewayMemory) {
+    fn remember(&self, gateway: &ObjectKey, mut now: GatewayMemory) {
         let mut memory = self.memory();
         let account = now.credentials.account.clone();
-        let before = memory.gateways.insert(gateway.clone(), now);
+        let before = memory.gateways.remove(gateway);
+        for (account, zones) in before.iter().flat_map(|before| &before.written) {
+            let written = now.written.entry(account.clone()).or_default();
+            written.extend(zones.iter().cloned());
+        }
+        memory.gateways.insert(gateway.clone(), now);
         let moved = before.filter(|before| before.credentials.account != account);
         if let Some(former) = moved.map(|before| before.credentials)
             && !memory.former.iter().any(|known| known.is_same(&former))
         {
             memory.former.push(former);
         }
+    }
+
+    /// Zones of an account in which this process knows that something of the Gateway was.
+    fn zones_written(&self, gateway: &ObjectKey, account: &AccountId) -> BTreeSet<ZoneId> {
+        let memory = self.memory();
+        let of_gateway = memory.gateways.get(gateway);
+        let zones = of_gateway.and_then(|of| of.written.get(account));
+        zones.cloned().unwrap_or_default()
     }
 
     fn zones_to_read(
@@ -303,9 +330,11 @@ impl Edge for DirectEdge {
             (none, known) => *none = none.take().or(known),
         }
         let tunnel = applied.tunnel;
+        let written = observe::zones_written(&observed, &plan, work.mark);
         self.remember(
             gateway,
             GatewayMemory {
+                written: [(credentials.account.clone(), written)].into(),
                 credentials,
                 tunnel,
                 zones,
@@ -331,20 +360,38 @@ impl Edge for DirectEdge {
     }
 
     /// Found by the names of tunnels: [`Edge::forget`] removes the tunnel last, so a Gateway that holds
-    /// anything still has one. Exceptions are for [`Edge::sweep`].
-    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {
+    /// anything still has one. Exceptions are for [`Edge::sweep`]. An account is seen whole with any token
+    /// that may list its tunnels, and one that cannot be seen does not hide the others.
+    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
         let prefix = mark::tunnel_prefix(&self.installation);
-        let mut owned = BTreeSet::new();
-        for credentials in forget::one_for_each_account(self.credentials.all().await?) {
+        let (all, missing) = self.all_credentials().await;
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut unseen = BTreeMap::new();
+        for credentials in all {
+            if seen.contains(&credentials.account) {
+                continue;
+            }
             let look = self.look(&credentials);
             look.forget_tunnels();
-            let tunnels = look.tunnels(&prefix).await?;
-            let gateways = tunnels
-                .iter()
-                .filter_map(|tunnel| mark::gateway_of_tunnel(&self.installation, &tunnel.name));
-            owned.extend(gateways);
+            match look.tunnels(&prefix).await {
+                Ok(tunnels) => {
+                    let names = tunnels.iter().map(|tunnel| &tunnel.name);
+                    let gateways =
+                        names.filter_map(|name| mark::gateway_of_tunnel(&self.installation, name));
+                    found.extend(gateways);
+                    unseen.remove(&credentials.account);
+                    seen.insert(credentials.account);
+                }
+                Err(error) => {
+                    unseen.insert(credentials.account, error);
+                }
+            }
         }
-        Ok(owned)
+        match missing.or(unseen.into_values().next()) {
+            None => Ok(found),
+            Some(error) => Err(Partial { found, error }),
+        }
     }
 
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {

@@ -188,6 +188,24 @@ impl EdgeErrorKind {
     }
 }
 
+/// What was found although not everything could be looked at. All of it is there; what is missing from it is
+/// unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partial<T> {
+    /// As far as could be seen.
+    pub found: T,
+    /// The first failure.
+    pub error: EdgeError,
+}
+
+impl<T: Default> From<EdgeError> for Partial<T> {
+    /// Nothing was found.
+    fn from(error: EdgeError) -> Self {
+        let found = T::default();
+        Self { found, error }
+    }
+}
+
 impl EdgeError {
     /// An error without a time to come back.
     pub fn new(kind: EdgeErrorKind, message: impl Into<String>) -> Self {

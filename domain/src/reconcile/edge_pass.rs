@@ -138,9 +138,11 @@ impl Reconciler {
         let mut all_seen = true;
         match self.ports.edge.owned().await {
             Ok(owned) => found.extend(owned),
-            Err(error) => {
+            Err(partial) => {
                 all_seen = false;
-                done.edge_problem("looking for what is left at the edge".to_owned(), &error);
+                found.extend(partial.found);
+                let subject = "looking for what is left at the edge".to_owned();
+                done.edge_problem(subject, &partial.error);
             }
         }
         match self.ports.workloads.running().await {

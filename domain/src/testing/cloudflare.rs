@@ -5,9 +5,11 @@ mod api;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use crate::certificate::Fingerprint;
-use crate::edge::EdgeError;
 use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordData, Tunnel};
+use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 
 pub use api::FakeCloudflareApi;
@@ -117,6 +119,8 @@ enum Trigger {
     Nth(usize),
     /// Every call of a kind, in one zone if given.
     Every(ApiCall, Option<ZoneId>),
+    /// Every call with this token.
+    Token(String),
 }
 
 impl FakeCloudflare {
@@ -303,6 +307,16 @@ impl FakeCloudflare {
         });
     }
 
+    /// Refuses every call with this token from now on, as one that was revoked.
+    pub fn revoke(&self, token: &str) {
+        let message = "the token is not accepted";
+        self.world().script.push(Failure {
+            trigger: Trigger::Token(token.to_owned()),
+            moment: Moment::Before,
+            error: EdgeError::new(EdgeErrorKind::Unauthenticated, message),
+        });
+    }
+
     /// Takes back all failures to come.
     pub fn heal(&self) {
         self.world().script.clear();
@@ -341,7 +355,7 @@ impl FakeCloudflare {
         world.calls.clear();
         world
             .script
-            .retain(|f| matches!(f.trigger, Trigger::Every(..)));
+            .retain(|f| !matches!(f.trigger, Trigger::Nth(_)));
     }
 }
 
@@ -383,7 +397,12 @@ impl World {
         self.past.front().unwrap_or(&self.accounts).get(account)
     }
 
-    fn failure(&mut self, call: ApiCall, zone: Option<&ZoneId>) -> Option<(Moment, EdgeError)> {
+    fn failure(
+        &mut self,
+        token: &SecretString,
+        call: ApiCall,
+        zone: Option<&ZoneId>,
+    ) -> Option<(Moment, EdgeError)> {
         self.remember();
         let number = self.calls.len();
         self.calls.push(call);
@@ -392,6 +411,7 @@ impl World {
             Trigger::Every(kind, in_zone) => {
                 *kind == call && (in_zone.is_none() || in_zone.as_ref() == zone)
             }
+            Trigger::Token(revoked) => revoked == token.expose_secret(),
         });
         due.map(|failure| (failure.moment, failure.error.clone()))
     }

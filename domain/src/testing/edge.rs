@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, TunnelStatus,
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, TunnelStatus,
 };
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::ports::Edge;
@@ -157,7 +157,7 @@ impl Edge for FakeEdge {
         Ok(state.apply(intent))
     }
 
-    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, EdgeError> {
+    async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
         Ok(self.state(None)?.held.keys().cloned().collect())
     }
 

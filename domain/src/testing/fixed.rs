@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::edge::{EdgeError, EdgeErrorKind, Partial};
 use crate::names::{AccountId, ObjectKey, Timestamp};
 use crate::ports::{Clock, Credentials, Entropy, Leadership};
-use crate::secret::CloudflareCredentials;
+use crate::secret::{CloudflareCredentials, CredentialSets};
 
 /// A clock that stands still until it is set.
 #[derive(Debug, Default)]
@@ -71,7 +71,8 @@ impl Leadership for FixedLeadership {
 /// none of its own.
 #[derive(Debug, Default)]
 pub struct StaticCredentials {
-    of: Mutex<BTreeMap<Option<ObjectKey>, CloudflareCredentials>>,
+    /// `None` for a Gateway that refers to credentials which are not there.
+    of: Mutex<BTreeMap<Option<ObjectKey>, Option<CloudflareCredentials>>>,
 }
 
 impl StaticCredentials {
@@ -84,18 +85,33 @@ impl StaticCredentials {
 
     /// Gives a Gateway (or all others) the credentials of an account, or takes them away.
     pub fn set(&self, gateway: Option<ObjectKey>, account: Option<&str>) {
-        let mut of = self.of.lock().expect("lock");
         match account {
-            None => of.remove(&gateway),
-            Some(account) => {
-                let credentials = CloudflareCredentials {
-                    account: AccountId::new(account),
-                    token: SecretString::from(format!("token of {account}")),
-                };
-                of.insert(gateway, credentials)
+            None => {
+                self.of.lock().expect("lock").remove(&gateway);
             }
-        };
+            Some(account) => self.set_token(gateway, account, &format!("token of {account}")),
+        }
     }
+
+    /// Gives a Gateway (or all others) this token for an account.
+    pub fn set_token(&self, gateway: Option<ObjectKey>, account: &str, token: &str) {
+        let credentials = CloudflareCredentials {
+            account: AccountId::new(account),
+            token: SecretString::from(token),
+        };
+        let mut of = self.of.lock().expect("lock");
+        of.insert(gateway, Some(credentials));
+    }
+
+    /// Lets a Gateway refer to credentials that are not there.
+    pub fn lose(&self, gateway: ObjectKey) {
+        self.of.lock().expect("lock").insert(Some(gateway), None);
+    }
+}
+
+fn none_for(gateway: &ObjectKey) -> EdgeError {
+    let message = format!("Gateway {gateway} has no credentials");
+    EdgeError::new(EdgeErrorKind::Credentials, message)
 }
 
 #[async_trait]
@@ -103,20 +119,16 @@ impl Credentials for StaticCredentials {
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
         let of = self.of.lock().expect("lock");
         let own = of.get(&Some(gateway.clone()));
-        own.or_else(|| of.get(&None)).cloned().ok_or_else(|| {
-            EdgeError::new(
-                EdgeErrorKind::Credentials,
-                format!("Gateway {gateway} has no credentials"),
-            )
-        })
+        let found = own.or_else(|| of.get(&None)).cloned().flatten();
+        found.ok_or_else(|| none_for(gateway))
     }
 
-    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
-        let of = self.of.lock().expect("lock");
-        let by_account: BTreeMap<_, _> = of
-            .values()
-            .map(|credentials| (&credentials.account, credentials))
-            .collect();
-        Ok(by_account.into_values().cloned().collect())
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
+        let mut sets = CredentialSets::default();
+        for (gateway, credentials) in &*self.of.lock().expect("lock") {
+            let missing = || none_for(gateway.as_ref().expect("only a Gateway loses them"));
+            sets.add(credentials.clone().ok_or_else(missing));
+        }
+        sets.all()
     }
 }

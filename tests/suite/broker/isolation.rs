@@ -112,7 +112,7 @@ async fn a_cluster_whose_token_has_expired_is_told_so() {
     let world = World::start().await;
     let broker = Broker::start(&world).await;
     let gone = broker.client(GONE);
-    let refused = gone.owned().await.unwrap_err();
+    let refused = gone.owned().await.unwrap_err().error;
     assert_eq!(refused.kind, EdgeErrorKind::Unauthenticated);
     assert!(refused.message.contains("expired"), "{refused}");
     let refused = gone.reconcile(&intent("one", "app.example.com")).await;

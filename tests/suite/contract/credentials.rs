@@ -17,6 +17,7 @@ contract! {
         a_gateway_without_credentials_is_told_so,
         a_gateway_that_is_not_there_has_none,
         every_set_is_listed_once,
+        a_set_that_cannot_be_had_hides_no_other,
         no_credentials_at_all_are_an_empty_list,
         credentials_are_never_shown,
     ]
@@ -92,7 +93,10 @@ impl Rig for InMemory {
     fn with(&self, gateways: &[(&str, Option<&str>)]) -> StaticCredentials {
         let credentials = StaticCredentials::default();
         for (name, account) in gateways {
-            credentials.set(Some(gateway(name)), *account);
+            match account {
+                Some(account) => credentials.set(Some(gateway(name)), Some(account)),
+                None => credentials.lose(gateway(name)),
+            }
         }
         credentials
     }
@@ -142,6 +146,18 @@ async fn every_set_is_listed_once(rig: impl Rig) {
     let accounts: BTreeSet<_> = all.iter().map(|found| found.account.as_str()).collect();
     assert_eq!(accounts, BTreeSet::from(["acme", "umbrella"]));
     assert_eq!(all.len(), 2, "{all:?}");
+}
+
+async fn a_set_that_cannot_be_had_hides_no_other(rig: impl Rig) {
+    let world = rig.with(&[
+        ("late", Some("umbrella")),
+        ("early", Some("acme")),
+        ("lost", None),
+    ]);
+    let partial = world.credentials().all().await.unwrap_err();
+    let found = partial.found.iter().map(|found| found.account.as_str());
+    assert_eq!(found.collect::<BTreeSet<_>>(), ["acme", "umbrella"].into());
+    assert_eq!(partial.error.kind, EdgeErrorKind::Credentials);
 }
 
 async fn no_credentials_at_all_are_an_empty_list(rig: impl Rig) {

@@ -405,7 +405,7 @@ async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl
     let stated = edge.reconcile(&intent("one", &[SHOP])).await;
     for (call, kind) in [
         ("reconcile", stated.unwrap_err().kind),
-        ("owned", edge.owned().await.unwrap_err().kind),
+        ("owned", edge.owned().await.unwrap_err().error.kind),
         ("token", edge.connector_token(&one).await.unwrap_err().kind),
         ("rotate", edge.rotate(&one).await.unwrap_err().kind),
         ("forget", edge.forget(&one).await.unwrap_err().kind),

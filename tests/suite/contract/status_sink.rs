@@ -24,7 +24,7 @@ contract! {
         nothing_to_write_is_fine,
         an_object_that_is_gone_is_passed_over,
     ]
-    manifest_folder => Folder::with(&[]),
+    manifest_folder => Folder::with(&[("none.yaml", String::new())]),
     in_memory => RecordingStatusSink::default(),
 }
 

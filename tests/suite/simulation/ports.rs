@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
 };
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::edge::{EdgeError, EdgeErrorKind, Partial};
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Hold, PortError,
     StatusSink, WorkloadStatus, Workloads,
@@ -214,7 +214,7 @@ impl Credentials for Port {
         Err(EdgeError::new(EdgeErrorKind::Credentials, message))
     }
 
-    async fn all(&self) -> Result<Vec<CloudflareCredentials>, EdgeError> {
+    async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
         StaticCredentials::for_all("acme").all().await
     }
 }

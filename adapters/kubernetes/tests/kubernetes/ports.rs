@@ -81,6 +81,31 @@ async fn credentials_come_from_the_secret_of_the_class() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_missing_hides_no_other_credentials() {
+    let server = ApiServer::start().await;
+    server.put("gatewayclasses", class());
+    let mut early = class();
+    early["metadata"]["name"] = json!("a-class-whose-secret-comes-first");
+    early["spec"]["parametersRef"]["name"] = json!("a-missing-one");
+    server.put("gatewayclasses", early);
+    server.put(
+        "secrets",
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": "credentials", "namespace": "default" },
+            "data": { "CLOUDFLARE_API_TOKEN": "dG9rZW4K", "CLOUDFLARE_ACCOUNT_ID": "YWNjb3VudA==" },
+        }),
+    );
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    let credentials = SecretCredentials::new(server.client(), cluster);
+    let partial = credentials.all().await.expect_err("one is missing");
+    assert_eq!(partial.found.len(), 1);
+    assert_eq!(partial.error.kind, EdgeErrorKind::Credentials);
+    assert!(partial.error.message.contains("a-missing-one"));
+}
+
+#[tokio::test]
 async fn a_token_stands_for_the_gateway_whose_service_account_it_is() {
     let account = |name: &str| {
         json!({

@@ -65,7 +65,7 @@ async fn unusable_credentials_name_secret_key_and_remedy() {
             vec![TOKEN, "empty", "write"],
         ),
     ] {
-        let error = world(&secrets).open().all().await.unwrap_err();
+        let error = world(&secrets).open().all().await.unwrap_err().error;
         assert_eq!(error.kind, EdgeErrorKind::Credentials);
         for part in parts {
             assert!(error.message.contains(part), "{part}: {error}");

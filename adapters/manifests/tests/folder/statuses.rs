@@ -274,7 +274,7 @@ async fn people_get_a_table() {
 
 #[tokio::test]
 async fn a_state_folder_that_is_not_there_or_broken_is_named() {
-    let world = World::new();
+    let world = World::with(&[("none.yaml", "")]);
     let error = read_statuses(&world.state()).unwrap_err().to_string();
     assert!(error.contains("state"), "{error}");
     world.open();

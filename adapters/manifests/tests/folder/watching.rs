@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::ports::ClusterSource;
 
-use crate::support::{World, backend, problems, route, route_to, routes, until};
+use crate::support::{World, backend, problems, route, route_to, routes, until, until_problems};
 
 async fn is_unchanged(folder: &adapter_manifests::ManifestFolder, time: Duration) -> bool {
     tokio::time::timeout(time, folder.changed()).await.is_err()
@@ -23,12 +23,87 @@ async fn a_file_renamed_over_another_replaces_it() {
 
 #[tokio::test]
 async fn a_file_that_is_deleted_takes_its_objects_with_it() {
-    let world = World::with(&[("a.yaml", &route("a")), ("deep/b.yaml", &route("b"))]);
+    let world = World::with(&[
+        ("a.yaml", &route("a")),
+        ("deep/b.yaml", &route("b")),
+        ("none.yaml", ""),
+    ]);
     let folder = world.open();
     fs::remove_file(world.path("a.yaml")).unwrap();
     until(&folder, "a is gone", |s| routes(s) == ["default/b"]).await;
     fs::remove_dir_all(world.path("deep")).unwrap();
     until(&folder, "b is gone", |s| routes(s).is_empty()).await;
+    assert_eq!(folder.snapshot().await.incomplete, None);
+}
+
+#[tokio::test]
+async fn the_last_manifest_goes_only_where_the_folder_says_so() {
+    let world = World::with(&[("a.yaml", &route("a"))]);
+    let folder = world.open();
+    fs::remove_file(world.path("a.yaml")).unwrap();
+    let told = until_problems(&folder, "told", |p| p.contains("no manifest")).await;
+    assert!(
+        told.contains("none.yaml") && told.contains("stays in force"),
+        "{told}"
+    );
+    let snapshot = folder.snapshot().await;
+    assert_eq!(routes(&snapshot), ["default/a"]);
+    assert!(snapshot.incomplete.is_some());
+
+    world.write("none.yaml", "# nothing any more\n");
+    let snapshot = until(&folder, "a is gone", |s| routes(s).is_empty()).await;
+    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(problems(&folder), "");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_empty_from_the_start_proves_nothing() {
+    let world = World::new();
+    let folder = world.open();
+    assert!(folder.snapshot().await.incomplete.is_some());
+    world.write("a.yaml", &route("a"));
+    until(&folder, "a is there", |s| {
+        routes(s) == ["default/a"] && s.incomplete.is_none()
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_lies_behind_a_link_that_breaks_stays_in_force() {
+    use std::os::unix::fs::symlink;
+    for (given, broken) in [
+        ("its volume is not mounted", "away"),
+        ("it leads in a circle", "apps"),
+        ("it leads through a file", "manifests/b.yaml/x"),
+    ] {
+        let world = World::with(&[("b.yaml", &route("b"))]);
+        let beside = |name: &str| world.manifests().with_file_name(name);
+        fs::create_dir(beside("volume")).unwrap();
+        fs::write(beside("volume").join("a.yaml"), route("a")).unwrap();
+        symlink(beside("volume"), world.path("apps")).unwrap();
+        let folder = world.open();
+        assert_eq!(routes(&*folder.snapshot().await).len(), 2, "{given}");
+
+        let target = match broken {
+            "apps" => world.path("apps"),
+            _ => beside(broken),
+        };
+        symlink(target, world.path(".new")).unwrap();
+        fs::rename(world.path(".new"), world.path("apps")).unwrap();
+        let told = until_problems(&folder, given, |p| p.starts_with("apps")).await;
+        assert!(told.contains("stays in force"), "{given}: {told}");
+        let snapshot = folder.snapshot().await;
+        let there = ["default/a", "default/b"];
+        assert_eq!(routes(&snapshot), there, "{given}");
+        assert!(snapshot.incomplete.is_some(), "{given}");
+
+        fs::remove_file(world.path("apps")).unwrap();
+        until(&folder, given, |s| {
+            routes(s) == ["default/b"] && s.incomplete.is_none()
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -134,7 +209,7 @@ async fn a_folder_that_vanishes_deletes_nothing() {
     let world = World::with(&[("a.yaml", &route("a"))]);
     let folder = world.open();
     fs::rename(world.manifests(), world.manifests().with_extension("away")).unwrap();
-    crate::support::until_problems(&folder, "told", |p| p.contains("cannot be listed")).await;
+    until_problems(&folder, "told", |p| p.contains("cannot be listed")).await;
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/a"]);
     assert!(snapshot.incomplete.is_some());

@@ -1,5 +1,10 @@
 //! Carrying certificates to the edge. Each change is noted in the tunnel's ingress document at once, so that
 //! no later one is needed to know what is ours.
+//!
+//! A certificate has its id only once it is uploaded, so the note comes second and may fail. Then what was
+//! just uploaded is removed again: whether the note was written or not, the next reconcile finds either
+//! nothing or a note of nothing. What cannot be removed either, or took the place of one that requests are
+//! answered with, stays and is remembered until it is noted; nothing else is uploaded before that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +33,10 @@ struct Carrier<'a> {
     intent: &'a EdgeIntent,
     tunnel: TunnelId,
     document: IngressDocument,
+    /// What is ours, noted or not.
     notes: BTreeSet<Note>,
+    /// What the document surely notes.
+    noted: BTreeSet<Note>,
     zones: BTreeMap<ObjectKey, Vec<String>>,
     problems: BTreeMap<ObjectKey, String>,
     failures: Vec<EdgeError>,
@@ -61,30 +69,88 @@ impl DirectEdge {
             Some(Err(_)) => false,
             None => false,
         };
-        if wanted.is_empty() && !has_notes {
+        let unnoted = self.unnoted(tunnel);
+        if wanted.is_empty() && !has_notes && unnoted.is_empty() {
             return Shown::default();
         }
         // The plan that was just carried out may have put another document.
-        match (api.configuration(tunnel).await, observed.zones.clone()) {
-            (Ok(document), Ok(zones)) => {
-                let carrier = Carrier {
-                    api,
-                    pairs,
-                    intent,
-                    tunnel,
-                    notes: Note::all(document.as_ref()),
-                    document: document.unwrap_or_default(),
-                    zones: BTreeMap::new(),
-                    problems: BTreeMap::new(),
-                    failures: Vec::new(),
-                };
-                carrier
-                    .run(wanted, zones.iter().map(|zone| &zone.zone))
-                    .await
-            }
-            (Err(error), _) | (_, Err(error)) => all_failed(wanted, &error),
-        }
+        let (document, zones) = match (readable(api, tunnel).await, &observed.zones) {
+            (Ok(document), Ok(zones)) => (document, zones),
+            (Err(error), _) => return all_failed(wanted, &error),
+            (_, Err(error)) => return all_failed(wanted, error),
+        };
+        let noted = Note::all(Some(&document));
+        let mut carrier = Carrier {
+            api,
+            pairs,
+            intent,
+            tunnel,
+            notes: with_unnoted(&noted, &unnoted),
+            noted,
+            document,
+            zones: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            failures: Vec::new(),
+        };
+        let shown = carrier
+            .run(wanted, zones.iter().map(|zone| &zone.zone))
+            .await;
+        self.remember_unnoted(tunnel, &carrier.notes - &carrier.noted);
+        shown
     }
+
+    /// Certificates of a tunnel's Gateway that its document does not note, as far as this process knows.
+    fn unnoted(&self, tunnel: TunnelId) -> BTreeSet<Note> {
+        let memory = self.memory();
+        memory.unnoted.get(&tunnel).cloned().unwrap_or_default()
+    }
+
+    fn remember_unnoted(&self, tunnel: TunnelId, notes: BTreeSet<Note>) {
+        let mut memory = self.memory();
+        match notes.is_empty() {
+            true => memory.unnoted.remove(&tunnel),
+            false => memory.unnoted.insert(tunnel, notes),
+        };
+    }
+
+    /// Removes every certificate that a tunnel's document notes, and those that it should.
+    pub(super) async fn clear_certificates(
+        &self,
+        api: &dyn CloudflareApi,
+        tunnel: TunnelId,
+    ) -> Result<(), EdgeError> {
+        let document = match api.configuration(tunnel).await {
+            Err(error) if error.kind == EdgeErrorKind::NotFound => None,
+            answer => answer?,
+        };
+        let noted = Note::all(document.as_ref());
+        for note in &noted | &self.unnoted(tunnel) {
+            gone_is_fine(api.delete_certificate(&note.zone, &note.id).await)?;
+        }
+        self.remember_unnoted(tunnel, BTreeSet::new());
+        Ok(())
+    }
+}
+
+/// What the document notes, and what it should: a certificate that was replaced under its own id is what it
+/// is now.
+fn with_unnoted(noted: &BTreeSet<Note>, unnoted: &BTreeSet<Note>) -> BTreeSet<Note> {
+    let is_newer = |old: &Note| {
+        let mut newer = unnoted.iter();
+        newer.any(|new| (&new.zone, &new.id) == (&old.zone, &old.id))
+    };
+    let old = noted.iter().filter(|old| !is_newer(old)).cloned();
+    old.chain(unnoted.iter().cloned()).collect()
+}
+
+/// The document that takes the notes. Where there is none, the plan's own was refused: a note would stand in
+/// a document without anything else.
+async fn readable(api: &dyn CloudflareApi, tunnel: TunnelId) -> Result<IngressDocument, EdgeError> {
+    api.configuration(tunnel).await?.ok_or_else(|| {
+        let message = "the tunnel has no ingress document yet, which notes what was uploaded; certificates \
+                       follow once it is there";
+        EdgeError::new(EdgeErrorKind::Unavailable, message)
+    })
 }
 
 fn all_failed(wanted: &BTreeSet<CertificateIntent>, error: &EdgeError) -> Shown {
@@ -106,10 +172,15 @@ fn all_failed(wanted: &BTreeSet<CertificateIntent>, error: &EdgeError) -> Shown 
 
 impl Carrier<'_> {
     async fn run<'z>(
-        mut self,
+        &mut self,
         wanted: &BTreeSet<CertificateIntent>,
         zones: impl Iterator<Item = &'z Zone>,
     ) -> Shown {
+        if self.notes != self.noted
+            && let Err(error) = self.put_notes().await
+        {
+            return all_failed(wanted, &error);
+        }
         let zones = certificates::zones_of(self.intent, wanted, zones, &self.notes);
         for zone in zones.into_values() {
             self.zone(wanted, zone).await;
@@ -131,7 +202,7 @@ impl Carrier<'_> {
                 .iter()
                 .map(|one| (one.secret.clone(), outcome(one)))
                 .collect(),
-            failures: self.failures,
+            failures: std::mem::take(&mut self.failures),
         }
     }
 
@@ -170,10 +241,10 @@ impl Carrier<'_> {
         change: &CertificateChange<'_>,
     ) -> Result<(), EdgeError> {
         match change {
-            CertificateChange::Forget(note) => self.noted(Some(note), None).await,
+            CertificateChange::Forget(note) => self.note(Some(note), None).await,
             CertificateChange::Delete(note) => {
                 gone_is_fine(self.api.delete_certificate(&zone.id, &note.id).await)?;
-                self.noted(Some(note), None).await
+                self.note(Some(note), None).await
             }
             CertificateChange::Upload(one) => self.put(zone, None, one).await,
             CertificateChange::Replace(note, one) => self.put(zone, Some(note), one).await,
@@ -200,19 +271,31 @@ impl Carrier<'_> {
             // What was uploaded, which may be newer than what the intent was made from.
             fingerprint: pair.fingerprint.clone(),
         };
-        self.noted(before, Some(note)).await
+        let noted = self.note(before, Some(note.clone())).await;
+        if noted.is_err() && before.is_none() {
+            let removed = self.api.delete_certificate(&zone.id, &note.id).await;
+            if gone_is_fine(removed).is_ok() {
+                self.notes.remove(&note);
+            }
+        }
+        noted
     }
 
-    /// Keeps the notes as the document has them.
-    async fn noted(&mut self, gone: Option<&Note>, new: Option<Note>) -> Result<(), EdgeError> {
+    async fn note(&mut self, gone: Option<&Note>, new: Option<Note>) -> Result<(), EdgeError> {
         if let Some(gone) = gone {
             self.notes.remove(gone);
         }
         self.notes.extend(new);
+        self.put_notes().await
+    }
+
+    async fn put_notes(&mut self) -> Result<(), EdgeError> {
         let rules = &mut self.document.rules;
         rules.retain(|rule| Note::read(rule).is_none());
         rules.extend(self.notes.iter().filter_map(Note::rule));
-        self.api.configure(self.tunnel, &self.document).await
+        self.api.configure(self.tunnel, &self.document).await?;
+        self.noted = self.notes.clone();
+        Ok(())
     }
 
     fn fail(&mut self, one: &CertificateIntent, zone: &Zone, error: &EdgeError) {
@@ -228,21 +311,29 @@ impl Carrier<'_> {
     }
 }
 
-/// Removes every certificate that these tunnels' documents note.
-pub(super) async fn clear(api: &dyn CloudflareApi, tunnel: TunnelId) -> Result<(), EdgeError> {
-    let document = match api.configuration(tunnel).await {
-        Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
-        answer => answer?,
-    };
-    for note in Note::all(document.as_ref()) {
-        gone_is_fine(api.delete_certificate(&note.zone, &note.id).await)?;
-    }
-    Ok(())
-}
-
 fn gone_is_fine(result: Result<(), EdgeError>) -> Result<(), EdgeError> {
     match result {
         Err(error) if error.kind == EdgeErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Fingerprint;
+    use crate::names::{CertificateId, ZoneId};
+
+    #[test]
+    fn a_certificate_that_was_replaced_under_its_own_id_is_not_also_what_it_was() {
+        let note = |id: &str, chain: &str| Note {
+            zone: ZoneId::new("zone"),
+            id: CertificateId::new(id),
+            fingerprint: Fingerprint::of(chain.as_bytes()),
+        };
+        let noted = [note("a", "old"), note("b", "other")].into();
+        let all = with_unnoted(&noted, &[note("a", "new"), note("c", "third")].into());
+        let expected = [note("a", "new"), note("b", "other"), note("c", "third")];
+        assert_eq!(all, expected.into());
     }
 }

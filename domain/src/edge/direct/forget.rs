@@ -1,14 +1,14 @@
 //! Removing what a Gateway holds at the edge: its records, then its tunnel. The tunnel goes last, because it
 //! is what the Gateway is found by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DirectEdge, certificates};
+use super::DirectEdge;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
 use crate::edge::plan::records::own_records;
 use crate::edge::{EdgeError, EdgeErrorKind};
-use crate::names::{ObjectKey, RecordId};
+use crate::names::{AccountId, ObjectKey, RecordId, ZoneId};
 use crate::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::secret::CloudflareCredentials;
 
@@ -19,74 +19,154 @@ struct Candidate {
     own: bool,
 }
 
+/// What the search for a Gateway has come to.
+#[derive(Default)]
+struct Search {
+    /// Whether its tunnel was seen.
+    found: bool,
+    /// Whether an account was read that is its own for sure.
+    own_read: bool,
+    /// Why an account of its own was not.
+    own_unread: Option<EdgeError>,
+    read: BTreeSet<AccountId>,
+    /// Why others were not.
+    unread: BTreeMap<AccountId, EdgeError>,
+}
+
+impl Search {
+    fn failed(&mut self, candidate: Candidate, error: EdgeError) {
+        match candidate.own {
+            true => self.own_unread = self.own_unread.take().or(Some(error)),
+            false => {
+                self.unread.insert(candidate.credentials.account, error);
+            }
+        }
+    }
+
+    /// Where the Gateway's own account was read, what others hide does not matter: should something of it be
+    /// there after all, [`Edge::owned`](crate::ports::Edge::owned) finds it once they can be read. `missing`:
+    /// why there are credentials that could not even be tried.
+    fn outcome(self, missing: Option<EdgeError>) -> Result<(), EdgeError> {
+        let elsewhere = self.unread.into_values().next().or(missing);
+        let elsewhere = elsewhere.filter(|_| !self.own_read);
+        match self.own_unread.or(elsewhere) {
+            Some(error) if !self.found => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl DirectEdge {
-    /// Removes the Gateway from every account in which its tunnel is found, and from its own. An account
-    /// that cannot be read is an error unless the tunnel was found elsewhere.
+    /// Removes the Gateway from every account in which its tunnel is found, and from its own. Its own account
+    /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
     pub(super) async fn forget_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let name = mark::tunnel_name(&self.installation, gateway);
         let mark = RecordMark::of(&self.installation, gateway);
-        let mut found = false;
-        let mut unread = None;
-        for candidate in self.candidates(gateway).await? {
+        let (candidates, missing) = self.candidates(gateway).await?;
+        let mut search = Search::default();
+        for candidate in candidates {
+            let account = &candidate.credentials.account;
+            if search.read.contains(account) {
+                continue;
+            }
             let api = self.look(&candidate.credentials);
             api.forget_all();
-            match tunnels_named(&api, &name).await {
-                Err(error) => unread = Some(error),
-                Ok(tunnels) => {
-                    found |= !tunnels.is_empty();
-                    if candidate.own || !tunnels.is_empty() {
-                        clear_account(&api, mark, &tunnels).await?;
-                    }
+            let tunnels = match tunnels_named(&api, &name).await {
+                Ok(tunnels) => tunnels,
+                Err(error) => {
+                    search.failed(candidate, error);
+                    continue;
                 }
+            };
+            if candidate.own || !tunnels.is_empty() {
+                let written = self.zones_written(gateway, account);
+                self.clear_account(&api, mark, &tunnels, &written).await?;
             }
+            search.found |= !tunnels.is_empty();
+            search.own_read |= candidate.own;
+            search.unread.remove(account);
+            search.read.insert(account.clone());
         }
-        match unread {
-            Some(error) if !found => Err(error),
-            _ => Ok(()),
+        search.outcome(missing)
+    }
+
+    /// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the
+    /// rest.
+    ///
+    /// A zone that the token sees and may not read could not have been written to with it, so it is passed
+    /// over, unless it is one of those that were `written` to: the permission was there and went.
+    pub(super) async fn clear_account(
+        &self,
+        api: &dyn CloudflareApi,
+        mark: RecordMark,
+        tunnels: &[Tunnel],
+        written: &BTreeSet<ZoneId>,
+    ) -> Result<(), EdgeError> {
+        let mut failed = None;
+        let zones = match api.zones().await {
+            Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
+            zones => zones?,
+        };
+        for zone in zones {
+            let cleared = match api.records(&zone.id).await {
+                Ok(records) => {
+                    let own = own_records(&records, mark);
+                    let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
+                    delete_records(api, &zone.id, &ids).await
+                }
+                Err(error) if is_closed(&error) && !written.contains(&zone.id) => Ok(()),
+                Err(error) => Err(error),
+            };
+            failed = failed.or(cleared.err());
         }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for tunnel in tunnels {
+            self.clear_certificates(api, tunnel.id).await?;
+            gone_is_fine(api.disconnect(tunnel.id).await)?;
+            gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
+        }
+        Ok(())
     }
 
     /// The Gateway's own credentials if they can be had, those it was last reconciled with, and all others:
     /// a Gateway that is gone refers to none, and one whose credentials were changed may have left something
-    /// in another account.
-    async fn candidates(&self, gateway: &ObjectKey) -> Result<Vec<Candidate>, EdgeError> {
+    /// in another account. In an account of its own no other token is tried, which may see fewer zones.
+    /// Besides, why there may be more.
+    async fn candidates(
+        &self,
+        gateway: &ObjectKey,
+    ) -> Result<(Vec<Candidate>, Option<EdgeError>), EdgeError> {
         let own = self.credentials.of(gateway).await;
-        let all = self.credentials.all().await;
+        let (all, missing) = self.all_credentials().await;
         let remembered = {
             let memory = self.memory();
             let of_gateway = memory.gateways.get(gateway);
             of_gateway.map(|memory| memory.credentials.clone())
         };
-        let refusal = own.as_ref().err().or(all.as_ref().err()).cloned();
-        let sure = own.into_iter().chain(remembered);
-        let sure = sure.map(|credentials| Candidate {
-            credentials,
-            own: true,
-        });
-        let others = all.into_iter().flatten().map(|credentials| Candidate {
+        let refusal = own.as_ref().err().or(missing.as_ref()).cloned();
+        let mut own_accounts = BTreeSet::new();
+        let mut candidates: Vec<_> = own
+            .into_iter()
+            .chain(remembered)
+            .filter(|credentials| own_accounts.insert(credentials.account.clone()))
+            .map(|credentials| Candidate {
+                credentials,
+                own: true,
+            })
+            .collect();
+        let others = all.into_iter();
+        let others = others.filter(|other| !own_accounts.contains(&other.account));
+        candidates.extend(others.map(|credentials| Candidate {
             credentials,
             own: false,
-        });
-        let mut seen = BTreeSet::new();
-        let candidates: Vec<_> = sure
-            .chain(others)
-            .filter(|candidate| seen.insert(candidate.credentials.account.clone()))
-            .collect();
+        }));
         match refusal {
             Some(error) if candidates.is_empty() => Err(error),
-            _ => Ok(candidates),
+            _ => Ok((candidates, missing)),
         }
     }
-}
-
-/// The first credentials of each account.
-pub(super) fn one_for_each_account(
-    credentials: Vec<CloudflareCredentials>,
-) -> impl Iterator<Item = CloudflareCredentials> {
-    let mut seen = BTreeSet::new();
-    credentials
-        .into_iter()
-        .filter(move |credentials| seen.insert(credentials.account.clone()))
 }
 
 async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel>, EdgeError> {
@@ -95,38 +175,13 @@ async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel
     Ok(tunnels)
 }
 
-/// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the rest.
-pub(super) async fn clear_account(
-    api: &dyn CloudflareApi,
-    mark: RecordMark,
-    tunnels: &[Tunnel],
-) -> Result<(), EdgeError> {
-    let mut failed = None;
-    for zone in api.zones().await? {
-        let cleared = match api.records(&zone.id).await {
-            Ok(records) => {
-                let own = own_records(&records, mark);
-                let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
-                delete_records(api, &zone.id, &ids).await
-            }
-            Err(error) => Err(error),
-        };
-        failed = failed.or(cleared.err());
-    }
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    for tunnel in tunnels {
-        certificates::clear(api, tunnel.id).await?;
-        gone_is_fine(api.disconnect(tunnel.id).await)?;
-        gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
-    }
-    Ok(())
+fn is_closed(error: &EdgeError) -> bool {
+    error.kind == EdgeErrorKind::Forbidden
 }
 
 pub(super) async fn delete_records(
     api: &dyn CloudflareApi,
-    zone: &crate::names::ZoneId,
+    zone: &ZoneId,
     ids: &[RecordId],
 ) -> Result<(), EdgeError> {
     for part in ids.chunks(BATCH_LIMIT) {

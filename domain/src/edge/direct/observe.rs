@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::edge::mark::RecordMark;
 use crate::edge::objects::{Tunnel, Zone};
 use crate::edge::plan::records::own_records;
-use crate::edge::plan::{Observed, ObservedTunnel, ObservedZone, ZoneRecords, zone_of};
+use crate::edge::plan::{
+    Change, Observed, ObservedTunnel, ObservedZone, Plan, ZoneRecords, zone_of,
+};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
 use crate::names::ZoneId;
 use crate::ports::CloudflareApi;
@@ -93,6 +95,25 @@ pub(super) fn zones_with_something(
     });
     keep.extend(with_something.map(|zone| zone.zone.id.clone()));
     Some(keep)
+}
+
+/// Zones in which something of the Gateway was seen, or is once the plan is carried out.
+pub(super) fn zones_written(
+    observed: &Observed,
+    plan: &Plan,
+    mark: RecordMark,
+) -> BTreeSet<ZoneId> {
+    let seen = observed.zones.iter().flatten().filter_map(|zone| {
+        let ZoneRecords::Read(records) = &zone.records else {
+            return None;
+        };
+        (!own_records(records, mark).is_empty()).then(|| zone.zone.id.clone())
+    });
+    let planned = plan.changes.iter().filter_map(|change| match change {
+        Change::Records(zone) => Some(zone.zone.clone()),
+        _ => None,
+    });
+    seen.chain(planned).collect()
 }
 
 /// Reads that failed and that the intent needs. A zone that the token may not read and that no name lies in

@@ -34,15 +34,14 @@ enum Left {
 
 impl DirectEdge {
     /// Sweeps every account that credentials are there for. Each zone is read with the first token that
-    /// shows it. One that fails does not stop the others.
+    /// shows it. One that fails, or whose credentials cannot be had, does not stop the others.
     pub(super) async fn sweep_everywhere(
         &self,
         live: &BTreeSet<ObjectKey>,
     ) -> Result<BTreeSet<String>, EdgeError> {
         let mut swept = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        let mut failed = None;
-        let all = self.credentials.all().await?;
+        let (all, mut failed) = self.all_credentials().await;
         for credentials in each_once(&all) {
             let account = self.sweep_account(credentials, live, &mut seen, &mut swept);
             failed = failed.or(account.await.err());
@@ -87,7 +86,9 @@ impl DirectEdge {
         let moved = self.moved_away(&credentials.account, live).await;
         let mut left = Left::Nothing;
         for gateway in &moved {
-            left = left.max(self.clear_former_account(&look, gateway).await?);
+            let written = self.zones_written(gateway, &credentials.account);
+            let cleared = self.clear_former_account(&look, gateway, &written);
+            left = left.max(cleared.await?);
         }
         let at_home = live.difference(&moved);
         let marks = at_home.map(|gateway| RecordMark::of(&self.installation, gateway));
@@ -144,6 +145,7 @@ impl DirectEdge {
         &self,
         look: &Look,
         gateway: &ObjectKey,
+        written: &BTreeSet<ZoneId>,
     ) -> Result<Left, EdgeError> {
         let tunnels = self.own_tunnels(look).await?.into_iter();
         let left: Vec<Tunnel> = tunnels
@@ -163,7 +165,8 @@ impl DirectEdge {
             return Ok(Left::Nothing);
         }
         look.forget_all();
-        forget::clear_account(look, RecordMark::of(&self.installation, gateway), &left).await?;
+        let mark = RecordMark::of(&self.installation, gateway);
+        self.clear_account(look, mark, &left, written).await?;
         Ok(Left::Nothing)
     }
 

@@ -23,6 +23,9 @@ struct Bench {
     edge: DirectEdge,
 }
 
+/// Spoils something, beside what a test is about.
+type Spoil = fn(&Bench);
+
 fn bench(zones: &[&str]) -> Bench {
     over(FakeCloudflare::with_zones(zones))
 }

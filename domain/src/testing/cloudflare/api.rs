@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
 use crate::edge::objects::{
@@ -18,6 +19,7 @@ impl CloudflareAccounts for FakeCloudflare {
         Arc::new(FakeCloudflareApi {
             cloudflare: self.clone(),
             account: credentials.account.clone(),
+            token: credentials.token.clone(),
         })
     }
 }
@@ -27,6 +29,7 @@ impl CloudflareAccounts for FakeCloudflare {
 pub struct FakeCloudflareApi {
     cloudflare: FakeCloudflare,
     account: AccountId,
+    token: SecretString,
 }
 
 fn refuse<T>(kind: EdgeErrorKind, message: &str) -> Result<T, EdgeError> {
@@ -42,7 +45,7 @@ impl FakeCloudflareApi {
         act: impl FnOnce(&mut World) -> Result<T, EdgeError>,
     ) -> Result<T, EdgeError> {
         let mut world = self.cloudflare.world();
-        match world.failure(call, zone) {
+        match world.failure(&self.token, call, zone) {
             Some((Moment::Before, error)) => Err(error),
             Some((Moment::After, error)) => act(&mut world).and(Err(error)),
             None => act(&mut world),

@@ -135,3 +135,139 @@ async fn an_edge_without_a_way_to_the_secret_says_so() {
     let outcome = &status.certificates[&key("cert")];
     assert_eq!(*outcome, CertificateOutcome::NotAvailable);
 }
+
+/// A Gateway that is served, and whose certificate is still to come.
+async fn before_upload() -> Bench {
+    let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
+    bench.reconcile(&showing(None)).await;
+    bench.cloudflare.forget_calls();
+    bench
+}
+
+/// One certificate is there, and known for ours by whoever comes next.
+async fn is_shown_and_ours(bench: &Bench, chain: &'static str, given: &str) {
+    let next = holding(bench.cloudflare.clone(), chain);
+    let status = next.reconcile(&showing(Some(chain))).await;
+    assert_eq!(status.certificates[&key("cert")], uploaded(), "{given}");
+    assert_eq!(shown(bench), [Fingerprint::of(chain.as_bytes())], "{given}");
+    next.edge.forget(&key("gw")).await.unwrap();
+    assert!(shown(bench).is_empty(), "{given}");
+}
+
+#[tokio::test]
+async fn an_upload_that_could_not_be_noted_is_taken_back() {
+    let wanted = showing(Some("chain"));
+    for kind in [
+        EdgeErrorKind::RateLimited,
+        EdgeErrorKind::Forbidden,
+        EdgeErrorKind::Unavailable,
+    ] {
+        let bench = before_upload().await;
+        let given = format!("{kind:?}");
+        bench
+            .cloudflare
+            .fail_every(ApiCall::Configure, None, error(kind));
+        for _ in 0..3 {
+            let status = bench.reconcile(&wanted).await;
+            assert_ne!(status.certificates[&key("cert")], uploaded(), "{given}");
+            assert_eq!(status.failures.is_empty(), !kind.is_transient(), "{given}");
+            assert!(shown(&bench).is_empty(), "{given}");
+        }
+        bench.cloudflare.heal();
+        let status = bench.reconcile(&wanted).await;
+        assert_eq!(status.certificates[&key("cert")], uploaded(), "{given}");
+        is_shown_and_ours(&bench, "chain", &given).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_could_be_neither_noted_nor_taken_back_is_not_repeated() {
+    let wanted = showing(Some("chain"));
+    for then in ["noted later", "forgotten"] {
+        let bench = before_upload().await;
+        for call in [ApiCall::Configure, ApiCall::DeleteCertificate] {
+            let refusal = error(EdgeErrorKind::RateLimited);
+            bench.cloudflare.fail_every(call, None, refusal);
+        }
+        for _ in 0..3 {
+            let status = bench.reconcile(&wanted).await;
+            assert!(!status.failures.is_empty(), "{then}");
+            assert_eq!(shown(&bench).len(), 1, "{then}");
+        }
+        assert_eq!(bench.cloudflare.calls()[&ApiCall::UploadCertificate], 1);
+        bench.cloudflare.heal();
+        if then == "forgotten" {
+            bench.edge.forget(&key("gw")).await.unwrap();
+            assert!(shown(&bench).is_empty());
+            continue;
+        }
+        let status = bench.reconcile(&wanted).await;
+        assert_eq!(status.certificates[&key("cert")], uploaded());
+        assert_eq!(bench.cloudflare.calls()[&ApiCall::UploadCertificate], 1);
+        is_shown_and_ours(&bench, "chain", then).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_took_anothers_place_serves_on_until_it_is_noted() {
+    let first = before_upload().await;
+    first.reconcile(&showing(Some("chain"))).await;
+    let bench = holding(first.cloudflare, "new");
+    let refusal = error(EdgeErrorKind::RateLimited);
+    bench
+        .cloudflare
+        .fail_every(ApiCall::Configure, None, refusal);
+    for _ in 0..3 {
+        let status = bench.reconcile(&showing(Some("new"))).await;
+        assert!(!status.failures.is_empty());
+        assert_eq!(shown(&bench), [Fingerprint::of(b"new")]);
+    }
+    bench.cloudflare.heal();
+    bench.reconcile(&showing(Some("new"))).await;
+    is_shown_and_ours(&bench, "new", "replaced").await;
+}
+
+#[tokio::test]
+async fn a_failure_at_any_call_of_an_upload_heals_to_one_certificate() {
+    for moment in [Moment::Before, Moment::After] {
+        for nth in 0..9 {
+            let bench = before_upload().await;
+            bench.cloudflare.fail_nth(nth, moment, lost());
+            for _ in 0..3 {
+                let _ = bench.edge.reconcile(&showing(Some("chain"))).await;
+            }
+            let uploads = bench.cloudflare.calls()[&ApiCall::UploadCertificate];
+            // An upload whose answer is lost has no id that anybody knows.
+            let unknown = usize::from(moment == Moment::After && uploads == 2);
+            let given = format!("{moment:?} call {nth}");
+            assert!(shown(&bench).len() <= 1 + unknown, "{given}");
+            bench.edge.forget(&key("gw")).await.unwrap();
+            assert!(shown(&bench).len() <= unknown, "{given}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_uploaded_while_the_tunnel_has_no_document() {
+    let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
+    // The tunnel is made, its document is refused.
+    bench
+        .cloudflare
+        .fail_nth(4, Moment::Before, error(EdgeErrorKind::RateLimited));
+    let status = bench.reconcile(&showing(Some("chain"))).await;
+    let tunnel = status.tunnels[0].id;
+    let calls = bench.cloudflare.calls();
+    assert_eq!(calls[&ApiCall::Configure], 1, "{calls:?}");
+    assert_eq!(bench.cloudflare.configuration(tunnel), None);
+    assert!(shown(&bench).is_empty());
+    assert!(!status.failures.is_empty());
+    let outcome = &status.certificates[&key("cert")];
+    assert!(
+        matches!(outcome, CertificateOutcome::Failed { .. }),
+        "{outcome:?}"
+    );
+    let status = bench.reconcile(&showing(Some("chain"))).await;
+    assert_eq!(status.certificates[&key("cert")], uploaded());
+    let document = bench.cloudflare.configuration(tunnel).unwrap();
+    assert!(!document.catch_all.is_empty());
+}

@@ -17,7 +17,8 @@ async fn owned_gateways_are_found_by_their_tunnels_of_this_installation() {
         Ok(BTreeSet::from([key("a"), key("b")]))
     );
     bench.cloudflare.fail_every(ApiCall::Tunnels, None, lost());
-    assert_eq!(bench.edge.owned().await, Err(lost()), "unknown, not none");
+    let unknown = Err(Partial::from(lost()));
+    assert_eq!(bench.edge.owned().await, unknown, "unknown, not none");
 }
 
 #[tokio::test]
@@ -90,6 +91,69 @@ async fn a_zone_that_cannot_be_read_keeps_the_tunnel() {
 }
 
 #[tokio::test]
+async fn a_zone_that_was_never_open_does_not_keep_a_gateway_from_going() {
+    let closed = ZoneId::new("zone-closed.example");
+    let names = ["a.example.com", "b.closed.example"];
+    for (given, wanted, restarted) in [
+        ("a zone of others", &names[..1], false),
+        ("a zone of others, after a restart", &names[..1], true),
+        ("a zone that was asked for in vain", &names[..], false),
+    ] {
+        let mut bench = bench(&["example.com", "closed.example"]);
+        let refusal = error(EdgeErrorKind::Forbidden);
+        bench
+            .cloudflare
+            .fail_every(ApiCall::Records, Some(&closed), refusal);
+        bench.reconcile(&intent("gw", wanted)).await;
+        if restarted {
+            bench = over(bench.cloudflare);
+        }
+        assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()), "{given}");
+        assert_eq!(bench.cloudflare.tunnels(), [], "{given}");
+        assert_eq!(bench.cloudflare.records(), [], "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
+    let bench = bench(&["example.com"]);
+    let refusal = error(EdgeErrorKind::Forbidden);
+    bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
+    let wanted = EdgeIntent {
+        dns: DnsPolicy::Off,
+        ..intent("gw", &["a.example.com"])
+    };
+    bench.reconcile(&wanted).await;
+    assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()));
+    assert_eq!(bench.cloudflare.tunnels(), []);
+}
+
+#[tokio::test]
+async fn a_zone_that_was_written_to_and_is_closed_since_keeps_the_tunnel() {
+    let com = ZoneId::new("zone-example.com");
+    for (call, zone) in [(ApiCall::Records, Some(&com)), (ApiCall::Zones, None)] {
+        let bench = bench(&["example.com", "example.org"]);
+        let wanted = intent("gw", &["a.example.com"]);
+        bench.reconcile(&wanted).await;
+        // Nothing of it is written any more: that it once was counts.
+        bench.reconcile(&wanted).await;
+        let refusal = error(EdgeErrorKind::Forbidden);
+        bench.cloudflare.fail_every(call, zone, refusal.clone());
+        assert_eq!(
+            bench.edge.forget(&key("gw")).await,
+            Err(refusal),
+            "{call:?}"
+        );
+        assert_eq!(bench.cloudflare.tunnels().len(), 1, "{call:?}");
+        bench.record("a.example.com");
+
+        bench.cloudflare.heal();
+        assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()), "{call:?}");
+        assert_eq!(bench.cloudflare.records(), [], "{call:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_whose_credentials_are_gone_too_is_still_removed() {
     // In this process: what it was last reconciled with serves once more.
     let bench = bench(&["example.com"]);
@@ -112,4 +176,93 @@ async fn a_gateway_whose_credentials_are_gone_too_is_still_removed() {
     second.credentials.set(Some(key("other")), None);
     let refused = second.edge.forget(&key("gw")).await.unwrap_err();
     assert_eq!(refused.kind, EdgeErrorKind::Credentials);
+}
+
+/// Gateway `a` is in account `acme`, and a tenant's credentials `bad` come first and are of no use.
+fn beside_bad_credentials(cloudflare: FakeCloudflare, spoil: Spoil) -> Bench {
+    let bench = over(cloudflare);
+    bench.credentials.set(None, None);
+    bench.credentials.set(Some(key("a")), Some("acme"));
+    spoil(&bench);
+    bench
+}
+
+/// What one tenant can break, with what others need none of it for.
+const SPOILT: [(&str, Spoil); 3] = [
+    ("no Secret", |bench| {
+        bench.credentials.lose(key("Bad"));
+        bench.credentials.lose(key("bad"));
+    }),
+    ("a revoked token of another account", |bench| {
+        bench.credentials.set_token(Some(key("Bad")), "aaa", "bad");
+        bench.credentials.set_token(Some(key("bad")), "zzz", "bad");
+        bench.cloudflare.revoke("bad");
+    }),
+    ("a revoked token of the same account", |bench| {
+        bench.credentials.set_token(Some(key("Bad")), "acme", "bad");
+        bench.cloudflare.revoke("bad");
+    }),
+];
+
+#[tokio::test]
+async fn bad_credentials_of_one_tenant_hide_nothing_of_others() {
+    for (given, spoil) in SPOILT {
+        let first = bench(&["example.com"]);
+        first.reconcile(&intent("a", &["a.example.com"])).await;
+        first.reconcile(&intent("gone", &["b.example.com"])).await;
+        let bench = beside_bad_credentials(first.cloudflare, spoil);
+        let both = BTreeSet::from([key("a"), key("gone")]);
+        match bench.edge.owned().await {
+            Ok(owned) => {
+                assert!(
+                    given.ends_with("same account"),
+                    "{given}: there may be more"
+                );
+                assert_eq!(owned, both, "{given}");
+            }
+            Err(partial) => assert_eq!(partial.found, both, "{given}"),
+        }
+        bench.edge.forget(&key("gone")).await.unwrap();
+        assert_eq!(bench.cloudflare.tunnels().len(), 1, "{given}");
+        assert_eq!(bench.cloudflare.records().len(), 1, "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_whose_own_account_was_read_goes_whatever_others_hide() {
+    for (given, spoil) in SPOILT {
+        let bench = beside_bad_credentials(FakeCloudflare::with_zones(&["example.com"]), spoil);
+        let never_made = bench.edge.forget(&key("a")).await;
+        assert_eq!(never_made, Ok(()), "{given}: held, and never got a tunnel");
+        bench.reconcile(&intent("a", &["a.example.com"])).await;
+        for round in ["forgotten", "forgotten again, after a restart"] {
+            let again = beside_bad_credentials(bench.cloudflare.clone(), spoil);
+            assert_eq!(
+                again.edge.forget(&key("a")).await,
+                Ok(()),
+                "{given}: {round}"
+            );
+            assert_eq!(again.cloudflare.tunnels(), [], "{given}: {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_without_an_account_of_its_own_may_be_where_nobody_can_look() {
+    for (given, spoil) in SPOILT {
+        let bench = beside_bad_credentials(FakeCloudflare::with_zones(&["example.com"]), spoil);
+        let searched = bench.edge.forget(&key("gone")).await;
+        let all_seen = given.ends_with("same account");
+        assert_eq!(searched.is_ok(), all_seen, "{given}: {searched:?}");
+    }
+    // Its own account cannot be read: another one proves nothing.
+    let first = bench(&["example.com"]);
+    first.reconcile(&intent("a", &["a.example.com"])).await;
+    let bench = over(first.cloudflare);
+    bench.credentials.set(None, None);
+    bench.credentials.set_token(Some(key("a")), "acme", "bad");
+    bench.credentials.set(Some(key("b")), Some("other"));
+    bench.cloudflare.revoke("bad");
+    assert!(bench.edge.forget(&key("a")).await.is_err());
+    assert_eq!(bench.cloudflare.tunnels().len(), 1);
 }

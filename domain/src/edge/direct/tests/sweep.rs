@@ -99,6 +99,24 @@ async fn nothing_is_swept_while_anything_is_uncertain() {
 }
 
 #[tokio::test]
+async fn bad_credentials_of_one_tenant_keep_no_other_account_from_being_swept() {
+    let spoilt: [(&str, Spoil); 2] = [
+        ("no Secret", |bench| bench.credentials.lose(key("bad"))),
+        ("a revoked token", |bench| {
+            bench.credentials.set_token(Some(key("bad")), "aaa", "bad");
+            bench.cloudflare.revoke("bad");
+        }),
+    ];
+    for (given, spoil) in spoilt {
+        let bench = with_lost_records().await;
+        spoil(&bench);
+        let swept = bench.edge.sweep(&live(&["here"])).await;
+        assert!(swept.is_err(), "{given}: there may be more");
+        assert_eq!(bench.all_names(), names(&["c.example.com"]), "{given}");
+    }
+}
+
+#[tokio::test]
 async fn a_failure_at_any_call_of_a_sweep_heals() {
     for moment in [Moment::Before, Moment::After] {
         for nth in 0..8 {
