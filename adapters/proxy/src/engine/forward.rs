@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use domain::route_table::UpstreamProtocol;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
@@ -47,7 +47,7 @@ pub(super) async fn send(
         upstream,
         upload,
         metrics,
-        head: Some(fitting(head, upstream.protocol)),
+        head: Some(fitting(head, upstream.protocol, upload)),
         tried: Tried::default(),
         again: None,
         sends: 0,
@@ -201,9 +201,18 @@ impl From<ConnectFailure> for Refusal {
 }
 
 /// Gives a head the form that its protocol wants. Path and query stay as they came, byte by byte.
-fn fitting(mut head: Parts, protocol: UpstreamProtocol) -> Parts {
+fn fitting(mut head: Parts, protocol: UpstreamProtocol, upload: Option<&UploadHandle>) -> Parts {
     head.extensions.clear();
     head.version = Version::HTTP_11;
+    if protocol == UpstreamProtocol::Http1
+        && let Some(upload) = upload
+        && !head.headers.contains_key(CONTENT_LENGTH)
+        && !upload.has_known_length()
+    {
+        // Without a word on it hyper takes a GET or HEAD for one without a body and drops what the client sent.
+        let chunked = HeaderValue::from_static("chunked");
+        head.headers.insert(TRANSFER_ENCODING, chunked);
+    }
     match protocol {
         UpstreamProtocol::Http1 if head.uri.authority().is_none() => {}
         UpstreamProtocol::Http1 => {

@@ -129,6 +129,11 @@ impl UploadHandle {
         }
     }
 
+    /// Whether it is known beforehand how many bytes it has.
+    pub(crate) fn has_known_length(&self) -> bool {
+        lock(&self.state).size_hint().exact().is_some()
+    }
+
     /// What the client did wrong, if anything.
     pub(crate) fn fault(&self) -> Option<UploadFault> {
         lock(&self.state).fault
@@ -212,6 +217,14 @@ impl State {
         }
     }
 
+    fn size_hint(&self) -> SizeHint {
+        match &self.phase {
+            Phase::Flowing(body) => body.size_hint(),
+            Phase::Done => SizeHint::with_exact(0),
+            Phase::Cut => SizeHint::default(),
+        }
+    }
+
     fn fail(&mut self, error: UploadError) -> UploadError {
         self.phase = Phase::Cut;
         self.fault = Some(match error {
@@ -256,11 +269,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Upload(upload) => match &lock(&upload.state).phase {
-                Phase::Flowing(body) => body.size_hint(),
-                Phase::Done => SizeHint::with_exact(0),
-                Phase::Cut => SizeHint::default(),
-            },
+            Self::Upload(upload) => lock(&upload.state).size_hint(),
         }
     }
 }

@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 
 use crate::endpoint::Endpoint;
-use crate::rig::{Sketch, arrival, bare, data, engine, fed, get, invalid, read, share};
+use crate::rig::{Sketch, arrival, bare, data, engine, fed, get, in_time, invalid, read, share};
 
 #[tokio::test]
 async fn each_way_of_not_being_served_has_its_status() {
@@ -214,9 +214,13 @@ async fn a_body_arrives_whole_with_and_without_an_announced_length() {
         let app = Endpoint::start("app").await;
         let engine = engine();
         engine.load(Sketch::simple(protocol, &[app.at]));
-        for announced in [true, false] {
+        for (method, announced) in ["POST", "GET", "DELETE", "OPTIONS"]
+            .into_iter()
+            .flat_map(|method| [(method, true), (method, false)])
+        {
             let (feed, body) = fed();
-            let mut request = Request::post("/count").header("host", "app.example");
+            let mut request = Request::builder().method(method).uri("/count");
+            request = request.header("host", "app.example");
             if announced {
                 request = request.header("content-length", "6");
             }
@@ -225,8 +229,9 @@ async fn a_body_arrives_whole_with_and_without_an_announced_length() {
                 feed.send(data("abc")).await.unwrap();
                 feed.send(data("def")).await.unwrap();
             });
-            let answer = read(engine.serve(arrival(), request).await).await;
-            assert_eq!(answer, (200, "6".into()), "{protocol:?} {announced}");
+            let answer = read(in_time(engine.serve(arrival(), request)).await).await;
+            let given = format!("{protocol:?} {method} announced {announced}");
+            assert_eq!(answer, (200, "6".into()), "{given}");
         }
     }
 }
