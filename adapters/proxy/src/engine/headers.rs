@@ -212,10 +212,14 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Removes hop-by-hop headers and those that `Connection` names, except what is not the client's to take
-/// away; `TE` shrinks to `trailers`.
+/// away; `TE` shrinks to `trailers`. A length beside a transfer coding is not the body's and goes with it (RFC 9112
+/// §6.3): an endpoint may send both, and the next hop would be told of that length alone.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     for name in named_by_connection(headers) {
         headers.remove(name);
@@ -392,6 +396,40 @@ mod tests {
 
         let http2 = arrived("https://App.example/x", &[], None);
         assert_eq!(all(&http2, "host"), "App.example");
+    }
+
+    #[test]
+    fn a_length_is_passed_on_unless_a_transfer_coding_makes_it_untrue() {
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Pairs<'_>, Option<&str>); 4] = [
+            (&[("content-length", "2")], Some("2")),
+            (
+                &[("connection", "close"), ("content-length", "2")],
+                Some("2"),
+            ),
+            (
+                &[("transfer-encoding", "chunked"), ("content-length", "2")],
+                None,
+            ),
+            (
+                &[
+                    ("connection", "transfer-encoding"),
+                    ("content-length", "2"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                None,
+            ),
+        ];
+        for (sent, length) in cases {
+            let mut answer = headers(sent);
+            towards_client(&mut answer, false);
+            let left = answer.get("content-length");
+            assert_eq!(
+                left.map(HeaderValue::as_bytes),
+                length.map(str::as_bytes),
+                "{sent:?}"
+            );
+        }
     }
 
     #[test]
