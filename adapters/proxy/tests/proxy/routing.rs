@@ -48,6 +48,37 @@ async fn each_way_of_not_being_served_has_its_status() {
 }
 
 #[tokio::test]
+async fn a_head_that_the_proxy_answers_itself_gets_what_a_get_would_without_the_text() {
+    let redirect = Filter::Redirect(Redirect {
+        scheme: None,
+        hostname: Hostname::parse("new.example").ok(),
+        path: None,
+        port: None,
+        status: 301,
+    });
+    let table = Sketch::default()
+        .rule("/none", vec![], vec![])
+        .rule("/moved", vec![redirect], vec![])
+        .table();
+    for (given, table) in [("no table", None), ("a table", Some(table))] {
+        let engine = engine();
+        if let Some(table) = table {
+            engine.load(table);
+        }
+        for path in ["/none", "/moved", "/elsewhere", "/a/../b"] {
+            let (status, text) = read(get(&engine, path).await).await;
+
+            let head = engine.serve(arrival(), bare("HEAD", path)).await;
+
+            let length = head.headers()["content-length"].to_str().unwrap();
+            assert_eq!(length, text.len().to_string(), "{given}: {path}");
+            assert!(http_body::Body::is_end_stream(head.body()), "{path}");
+            assert_eq!(read(head).await, (status, String::new()), "{given}: {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_grpc_client_is_told_in_its_own_words_too() {
     let app = Endpoint::start("app").await;
     let engine = engine();
