@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use adapter_connector::{Connector, ConnectorOptions, RequestBody, RequestHandler};
+use adapter_connector::{
+    Connector, ConnectorOptions, ConnectorStatus, RequestBody, RequestHandler,
+};
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
 use domain::gateway::RouteKind;
@@ -13,8 +15,9 @@ use domain::ports::{PortError, WorkloadStatus, Workloads};
 use domain::route_table::Arrival;
 use domain::secret::ConnectorToken;
 use domain::workload::WorkloadSpec;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 /// Hands the requests of a tunnel to the engine of its Gateway.
 struct ToEngine(Arc<Engine>);
@@ -35,11 +38,25 @@ impl RequestHandler for ToEngine {
 pub struct InProcess {
     engines: Arc<Engines>,
     options: ConnectorOptions,
-    running: Mutex<BTreeMap<ObjectKey, Running>>,
+    running: Mutex<BTreeMap<ObjectKey, Proxy>>,
     /// Notified when a connection comes or goes, because statuses tell of it.
     changed: Arc<Notify>,
 }
 
+/// The proxy of one Gateway.
+struct Proxy {
+    current: Running,
+    /// What the current connector tells of itself. Those that it replaced wait for its connections; they wait no
+    /// longer when this is dropped.
+    told: watch::Sender<Told>,
+    /// Those that were replaced, until they have left.
+    replaced: TaskTracker,
+}
+
+/// Where to hear how a connector is.
+type Told = watch::Receiver<ConnectorStatus>;
+
+/// A connector with its token.
 struct Running {
     token: ConnectorToken,
     connector: Arc<Connector>,
@@ -64,26 +81,25 @@ impl InProcess {
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
         let mut running = self.running.lock().await;
-        if let Some(current) = running.get(gateway)
-            && current.token.is_same(token)
-        {
+        let Some(proxy) = running.get_mut(gateway) else {
+            let proxy = Proxy::new(self.start(gateway, token)?);
+            let status = proxy.current.status();
+            running.insert(gateway.clone(), proxy);
+            return Ok(status);
+        };
+        if proxy.current.token.is_same(token) {
             let needed = self.needs_trailers(gateway);
-            current.connector.set_trailers_needed(needed);
-            return Ok(current.status());
+            proxy.current.connector.set_trailers_needed(needed);
+        } else {
+            proxy.replace(self.start(gateway, token)?);
         }
-        // The new connections come before the old ones go.
-        let started = self.start(gateway, token)?;
-        let status = started.status();
-        if let Some(replaced) = running.insert(gateway.clone(), started) {
-            tokio::spawn(replaced.stop());
-        }
-        Ok(status)
+        Ok(proxy.current.status())
     }
 
     /// Leaves every tunnel: unregisters, finishes what is in flight, closes.
     pub async fn shutdown(&self) {
         let running = std::mem::take(&mut *self.running.lock().await);
-        let leaving = running.into_values().map(Running::stop);
+        let leaving = running.into_values().map(Proxy::stop);
         futures_util::future::join_all(leaving).await;
     }
 
@@ -92,7 +108,7 @@ impl InProcess {
         let running = self.running.lock().await;
         let without = running
             .iter()
-            .filter(|(_, proxy)| proxy.status().ready == 0);
+            .filter(|(_, proxy)| proxy.current.status().ready == 0);
         without
             .map(|(gateway, _)| format!("Gateway {gateway} has no connection to the edge"))
             .collect()
@@ -126,6 +142,56 @@ impl InProcess {
             connector: Arc::new(connector),
             watcher,
         })
+    }
+}
+
+impl Proxy {
+    fn new(current: Running) -> Self {
+        Self {
+            told: watch::Sender::new(current.connector.status()),
+            current,
+            replaced: TaskTracker::new(),
+        }
+    }
+
+    /// Makes another connector the current one. The connections of the one before go when the new ones are there:
+    /// the edge may refuse the new token. One that has no connection itself is not worth waiting with.
+    fn replace(&mut self, new: Running) {
+        self.told.send_replace(new.connector.status());
+        let old = std::mem::replace(&mut self.current, new);
+        let serves = old.status().ready > 0;
+        let told = self.told.subscribe();
+        self.replaced.spawn(async move {
+            if serves {
+                connected(told).await;
+            }
+            old.stop().await;
+        });
+    }
+
+    /// Returns when the current connector and all before it have left.
+    async fn stop(self) {
+        drop(self.told);
+        self.replaced.close();
+        tokio::join!(self.current.stop(), self.replaced.wait());
+    }
+}
+
+/// Returns when the connector of which is told has a connection, whichever that is by then, or when nothing will
+/// be told any more.
+async fn connected(mut told: watch::Receiver<Told>) {
+    loop {
+        let mut status = told.borrow_and_update().clone();
+        let registered = async {
+            // A connector that is gone gets no connection; another one may be told of.
+            if status.wait_for(|now| now.registered() > 0).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = registered => return,
+            changed = told.changed() => if changed.is_err() { return },
+        }
     }
 }
 
@@ -171,7 +237,7 @@ impl Workloads for InProcess {
             .lock()
             .await
             .get(gateway)
-            .map_or_else(WorkloadStatus::default, Running::status)
+            .map_or_else(WorkloadStatus::default, |proxy| proxy.current.status())
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {

@@ -116,7 +116,11 @@ impl Engine {
         B::Error: Into<BoxError>,
     {
         let is_grpc = respond::is_grpc(request.headers());
+        let is_head = request.method() == Method::HEAD;
         let mut response = self.admit(arrival, request).await;
+        if is_head {
+            respond::answer_head(&mut response);
+        }
         if is_grpc {
             respond::tell_grpc(&mut response);
         }
@@ -252,8 +256,17 @@ impl Engine {
         Ok(answer(response, |_| ResponseBody::tunnel(tunnel)))
     }
 
+    /// Answers a request that does not tell which host it is for.
+    pub(crate) fn refuse_hostless(&self, method: &Method) -> Response<ResponseBody> {
+        let mut response = self.unrouted(Refusal::Malformed);
+        if method == Method::HEAD {
+            respond::answer_head(&mut response);
+        }
+        response
+    }
+
     /// An answer to a request that no rule is asked about.
-    pub(crate) fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
+    fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
         let response = self.refuse(refusal);
         self.metrics.unrouted.count(response.status());
         response

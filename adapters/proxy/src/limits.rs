@@ -51,7 +51,16 @@ impl Default for Limits {
     }
 }
 
+/// How long an endpoint that refused a connection is avoided at least, where there is another.
+const MIN_SUSPICION: Duration = Duration::from_secs(2);
+
 impl Limits {
+    /// How long an endpoint that could not be connected to is avoided, where there is another. Longer than the
+    /// attempt takes that finds it out, else requests would wait for such an endpoint again and again.
+    pub(crate) fn suspicion(&self) -> Duration {
+        MIN_SUSPICION.max(self.connect_timeout.saturating_mul(2))
+    }
+
     /// Checks a request's head: its sizes, and that its framing and its host are told in one way only
     /// (RFC 9112 §3.2 and §6.3: a message that could be read in two ways is an attack or a fault).
     pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), Refusal> {

@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use self::framing::Ambiguity;
 use self::guarded::{Guarded, Knowledge};
-use crate::engine::{Refusal, requested_upgrade};
+use crate::engine::requested_upgrade;
 use crate::{BoxError, Engine, Limits, ResponseBody};
 
 /// Bytes read from an upgraded client at a time.
@@ -174,7 +174,7 @@ async fn handle(
     knowledge: &Knowledge,
 ) -> Response<ResponseBody> {
     let Some(arrival) = arrival(&request) else {
-        return engine.unrouted(Refusal::Malformed);
+        return engine.refuse_hostless(request.method());
     };
     if requested_upgrade(request.headers()).is_none() {
         return engine.serve(arrival, request).await;

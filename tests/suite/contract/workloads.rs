@@ -255,3 +255,66 @@ async fn gateways_do_not_disturb_each_other(rig: impl Rig) {
     assert_eq!(rig.joined(other), joined);
     assert_eq!(rig.workloads().status(&gateway("other")).await.ready, 1);
 }
+
+/// Replaces a Gateway's token by one that the edge refuses, and waits until it did.
+async fn run_in_vain(rig: &AtEdge, name: &str, tunnel: TunnelId) {
+    let refused = rig.rotate(tunnel);
+    rig.rotate(tunnel);
+    let (key, spec) = (gateway(name), WorkloadSpec::default());
+    let made = rig.workloads.ensure(&key, &spec, tunnel, &refused).await;
+    assert_eq!(made.unwrap().ready, 0, "the new proxy is not there yet");
+    until("the edge refuses the new token", async || {
+        !rig.workloads.status(&key).await.problems.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_replaced_serves_until_another_one_is_connected() {
+    let rig = AtEdge::start().await;
+    let (tunnel, _) = run(&rig, "one").await;
+    let joined = rig.joined(tunnel);
+    for _ in 0..2 {
+        run_in_vain(&rig, "one", tunnel).await;
+        assert_eq!(rig.joined(tunnel), joined);
+    }
+    let token = rig.rotate(tunnel);
+    ensure(&rig, "one", tunnel, &token).await;
+    until("the new proxy alone", async || {
+        let now = rig.joined(tunnel);
+        now.len() == 1 && now.is_disjoint(&joined)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_was_replaced_leaves_with_the_one_in_its_place() {
+    for by in ["stop", "shutdown"] {
+        for when in ["at once", "after a refusal", "after a connection"] {
+            let rig = AtEdge::start().await;
+            let (tunnel, _) = run(&rig, "one").await;
+            let (key, spec) = (gateway("one"), WorkloadSpec::default());
+            if when == "after a refusal" {
+                run_in_vain(&rig, "one", tunnel).await;
+            } else {
+                let token = rig.rotate(tunnel);
+                let made = rig.workloads.ensure(&key, &spec, tunnel, &token).await;
+                assert_eq!(made.unwrap().ready, 0);
+                if when == "after a connection" {
+                    ensure(&rig, "one", tunnel, &token).await;
+                }
+            }
+            let leaving = async {
+                match by {
+                    "stop" => rig.workloads.stop(&key).await.unwrap(),
+                    _ => rig.workloads.shutdown().await,
+                }
+            };
+            let left = tokio::time::timeout(Duration::from_secs(20), leaving).await;
+            assert!(left.is_ok(), "{by} {when} waits for a connection");
+            // No wait: a program that ends next would break off what is in flight.
+            let joined = rig.joined(tunnel);
+            assert!(joined.is_empty(), "{by} {when}: {joined:?}");
+        }
+    }
+}

@@ -67,6 +67,42 @@ async fn what_an_endpoint_sends_after_its_answer_reaches_nobody() {
     }
 }
 
+/// The coding is the one that counts (RFC 9112 §6.3); a length beside it would cut the answer, or wait for more.
+#[tokio::test]
+async fn an_answer_with_a_length_and_a_coding_arrives_whole() {
+    let rows = [
+        (
+            "a length too short",
+            "Content-Length: 2\r\nTransfer-Encoding: chunked",
+        ),
+        (
+            "a length too long",
+            "Transfer-Encoding: chunked\r\nContent-Length: 600",
+        ),
+        (
+            "a coding that Connection names",
+            "Connection: transfer-encoding\r\nContent-Length: 2\r\nTransfer-Encoding: chunked",
+        ),
+    ];
+    for (given, framing) in rows {
+        let answer = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        let proxy = Proxy::start(&[("/", answering(answer).await)]).await;
+        let request = b"GET / HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n";
+
+        let answer = proxy.exchange(request).await;
+
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{given}: {answer}");
+        assert!(
+            answer.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+            "{given}: {answer}"
+        );
+        assert!(
+            !answer.to_ascii_lowercase().contains("content-length"),
+            "{given}: {answer}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn encoded_line_ends_stay_encoded() {
     let app = Recorder::start().await;

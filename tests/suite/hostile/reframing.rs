@@ -98,3 +98,23 @@ async fn an_endpoint_sees_one_framing_and_it_is_ours() {
         assert_eq!(body, row.body, "{given}");
     }
 }
+
+/// HTTP/1.1 has a body wherever the framing says so (RFC 9112 §6), and an endpoint must not take the rest for the whole.
+#[tokio::test]
+async fn a_body_of_unknown_length_is_passed_on_whatever_the_method() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        let body = "5\r\nhello\r\n0\r\n\r\n";
+        let origin = RawOrigin::answering_after(body).await;
+        let proxy = Proxy::start(&[("/", origin.address)]).await;
+
+        let lines = "Host: app.example\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let request = [method, " /one HTTP/1.1\r\n", lines, body].concat();
+        let statuses = proxy.statuses(request.as_bytes()).await;
+
+        assert_eq!(statuses, [200], "{method}");
+        let received = origin.received();
+        let (head, received) = received.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(values(head, "transfer-encoding"), ["chunked"], "{method}");
+        assert_eq!(received, body, "{method}");
+    }
+}

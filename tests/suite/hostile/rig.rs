@@ -219,9 +219,19 @@ impl Proxy {
 
     /// Sends bytes on a new connection and reads what comes until the other side closes, or falls silent.
     pub(super) async fn exchange(&self, bytes: &[u8]) -> String {
+        self.exchange_parts(&[bytes]).await
+    }
+
+    /// The same with bytes that the other side reads in parts.
+    async fn exchange_parts(&self, parts: &[&[u8]]) -> String {
         let mut stream = self.connect().await;
-        // The other side may refuse and close before it has read all.
-        stream.write_all(bytes).await.ok();
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // The other side may refuse and close before it has read all.
+            stream.write_all(part).await.ok();
+        }
         let mut answer = Vec::new();
         let mut patience = Duration::from_secs(10);
         loop {
@@ -248,7 +258,12 @@ impl Proxy {
 
     /// The statuses in an answer of one or several responses.
     pub(super) async fn statuses(&self, bytes: &[u8]) -> Vec<u16> {
-        let answer = self.exchange(bytes).await;
+        self.statuses_of_parts(&[bytes]).await
+    }
+
+    /// The same with bytes that the other side reads in parts.
+    pub(super) async fn statuses_of_parts(&self, parts: &[&[u8]]) -> Vec<u16> {
+        let answer = self.exchange_parts(parts).await;
         let lines = answer.split("HTTP/1.1 ").skip(1);
         lines
             .map(|rest| {

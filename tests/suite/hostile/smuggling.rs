@@ -437,3 +437,63 @@ async fn a_refused_request_takes_nothing_from_the_one_before_it() {
         assert_eq!(proxy.logged().len(), 1, "{bad}");
     }
 }
+
+/// What the parser has read of a line it cannot unread: whatever state that left it in, the rest is refused.
+#[tokio::test]
+async fn a_line_of_which_a_part_was_read_before_is_refused() {
+    let rows = [
+        (
+            "a request line",
+            "GET /x HTTP/1.1",
+            "\nHost: app.example\r\n\r\n",
+        ),
+        ("a target", "GET /x", "\nHost: app.example\r\n\r\n"),
+        ("a name", "GET /x HTTP/1.1\r\nHo", "\n\r\n"),
+        ("a value", "GET /x HTTP/1.1\r\nHost: app.example", "\n\r\n"),
+        ("an empty value", "GET /x HTTP/1.1\r\nHost:", "\n\r\n"),
+        (
+            "a value with CR",
+            "GET /x HTTP/1.1\r\nHost: app.example\r",
+            "a\n\r\n",
+        ),
+        (
+            "a head's end",
+            "GET /x HTTP/1.1\r\nHost: app.example\r\n\r",
+            "a\n",
+        ),
+    ];
+    let chunks = [
+        ("a chunk's size", "5\r\nhello\r\n0", "\n\r\n"),
+        ("a chunk's size with CR", "5\r\nhello\r\n0\r", "a\n\r\n"),
+        ("space behind a size", "5\r\nhello\r\n0 ", "\n\r\n"),
+        ("an extension", "5\r\nhello\r\n0;a", "\n\r\n"),
+        ("an extension of a chunk", "5;a", "\nhello\r\n0\r\n\r\n"),
+        ("an extension with CR", "5\r\nhello\r\n0;a\r", "b\n\r\n"),
+        ("a chunk's data", "5\r\nhello", "\n0\r\n\r\n"),
+        ("a chunk's end", "5\r\nhello\r", "a\n0\r\n\r\n"),
+        ("a trailer", "5\r\nhello\r\n0\r\nX-A: b", "\n\r\n"),
+        (
+            "a trailer with CR",
+            "5\r\nhello\r\n0\r\nX-A: b\r",
+            "c\n\r\n",
+        ),
+        ("the trailers' beginning", "5\r\nhello\r\n0\r\n", "\n"),
+        ("the trailers' end", "5\r\nhello\r\n0\r\n\r", "a\n"),
+    ];
+    let head = "POST /x HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let bodies = chunks.map(|(given, first, rest)| (given, [head, first].concat(), rest));
+    let heads = rows.map(|(given, first, rest)| (given, first.to_owned(), rest));
+    let app = Recorder::start().await;
+    for (given, first, rest) in heads.into_iter().chain(bodies) {
+        let proxy = Proxy::start(&[("/", app.address)]).await;
+
+        let statuses = proxy
+            .statuses_of_parts(&[first.as_bytes(), rest.as_bytes()])
+            .await;
+
+        assert_eq!(statuses, [400], "{given}");
+        let reached = app.take();
+        assert!(reached.is_empty(), "{given}: {reached:?}");
+        assert_eq!(proxy.logged().len(), 1, "{given}");
+    }
+}

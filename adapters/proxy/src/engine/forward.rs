@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use domain::route_table::UpstreamProtocol;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use super::respond::Refusal;
 use crate::metrics::GatewayMetrics;
 use crate::upstream::{
-    ConnectFailure, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault, UploadHandle,
-    Upstream,
+    ConnectFailure, Delivered, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault,
+    UploadHandle, Upstream,
 };
 
 /// How often a request may reach an endpoint, whole or in part.
@@ -33,8 +33,8 @@ pub(super) struct Answered {
 /// - one that cannot be connected to is passed over, whatever the request;
 /// - a request of which no byte was sent goes out again;
 /// - so does one whose connection ended before an answer, if the endpoint cannot have acted on it, or
-///   acting twice does no harm: its body was not read at all, or it has none and its method is idempotent
-///   (RFC 9110 §9.2.2). After a connection that was kept alive the same endpoint gets it on a new one.
+///   acting twice does no harm: its body was not read at all, or it has none, or an empty one, and its method is
+///   idempotent (RFC 9110 §9.2.2). After a connection that was kept alive the same endpoint gets it on a new one.
 ///   [`MAX_SENDS`] bounds how many endpoints a request that breaks them can reach. One that takes no new connection
 ///   then was going away by itself, and does not count.
 pub(super) async fn send(
@@ -47,7 +47,7 @@ pub(super) async fn send(
         upstream,
         upload,
         metrics,
-        head: Some(fitting(head, upstream.protocol)),
+        head: Some(fitting(head, upstream.protocol, upload)),
         tried: Tried::default(),
         again: None,
         sends: 0,
@@ -153,8 +153,7 @@ impl Attempts<'_> {
             self.head = Some(unsent.into_parts().0);
         } else {
             self.sends += 1;
-            let touched = self.upload.is_some_and(UploadHandle::is_touched);
-            if touched || failure.error.is_parse() || self.sends == MAX_SENDS {
+            if failure.error.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
                 self.head = None;
             }
         }
@@ -167,6 +166,19 @@ impl Attempts<'_> {
             Attempt::Again(Refusal::BrokenAnswer)
         } else {
             self.elsewhere(index, Refusal::BrokenAnswer)
+        }
+    }
+
+    /// Whether the request that has just failed may go out again. Its body is taken back for that.
+    fn is_repeatable(&self) -> bool {
+        match self.upload.map(UploadHandle::take_back) {
+            // Without a body, the head was kept for a repetition only where the method allows one.
+            None | Some(Delivered::Nothing) => true,
+            Some(Delivered::Some) => false,
+            Some(Delivered::EmptyWhole) => {
+                let head = self.head.as_ref();
+                head.is_some_and(|head| head.method.is_idempotent())
+            }
         }
     }
 
@@ -189,9 +201,18 @@ impl From<ConnectFailure> for Refusal {
 }
 
 /// Gives a head the form that its protocol wants. Path and query stay as they came, byte by byte.
-fn fitting(mut head: Parts, protocol: UpstreamProtocol) -> Parts {
+fn fitting(mut head: Parts, protocol: UpstreamProtocol, upload: Option<&UploadHandle>) -> Parts {
     head.extensions.clear();
     head.version = Version::HTTP_11;
+    if protocol == UpstreamProtocol::Http1
+        && let Some(upload) = upload
+        && !head.headers.contains_key(CONTENT_LENGTH)
+        && !upload.has_known_length()
+    {
+        // Without a word on it hyper takes a GET or HEAD for one without a body and drops what the client sent.
+        let chunked = HeaderValue::from_static("chunked");
+        head.headers.insert(TRANSFER_ENCODING, chunked);
+    }
     match protocol {
         UpstreamProtocol::Http1 if head.uri.authority().is_none() => {}
         UpstreamProtocol::Http1 => {

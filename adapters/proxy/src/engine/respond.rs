@@ -1,7 +1,7 @@
 //! Answers that the engine gives itself.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::ResponseBody;
@@ -128,6 +128,15 @@ impl Refusal {
             _ => {}
         }
         response
+    }
+}
+
+/// Makes an answer of our own one to HEAD: its text goes, its length stays (RFC 9110 §9.3.2). Over HTTP/2 nobody
+/// after us would take the text away, and an answer with it is malformed (RFC 9113 §8.1.1).
+pub(super) fn answer_head(response: &mut Response<ResponseBody>) {
+    if let Some(length) = response.body_mut().take_text() {
+        let length = HeaderValue::from(length);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{Ambiguity, Framing};
 
-/// What the parser reads in place of a refused line and all that follows. A NUL is allowed nowhere in a head, a
-/// chunk's size or a trailer, so it answers 400, in its turn behind the answers that are still due; the line ends
+/// What the parser reads in place of a refused line, or of what is left of one, and all that follows. A CR with
+/// something else than LF behind it is an error wherever a line can be cut off, in a chunk's extension too, where the
+/// parser takes a NUL by itself. So it answers 400, in its turn behind the answers that are still due; the line ends
 /// make it judge at once.
-const UNREADABLE: &[u8] = b"\0\r\n\r\n";
+const UNREADABLE: &[u8] = b"\r\0\r\n\r\n";
 
 /// What is known of a connection on either side of the parser.
 #[derive(Debug, Default)]

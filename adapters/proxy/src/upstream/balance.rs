@@ -45,9 +45,14 @@ impl Tried {
 impl Upstream {
     /// The better of two endpoints drawn at random: one that did not just refuse a connection, then the
     /// one with fewer requests in flight ("power of two choices"). `None` where all were tried.
+    ///
+    /// The two are never the same one: whoever answers nothing any more has ever more requests in flight and
+    /// loses each comparison, but would win those with itself.
     pub(crate) fn pick(&self, tried: &Tried) -> Option<usize> {
-        let one = self.draw(tried)?;
-        let other = self.draw(tried)?;
+        let one = self.draw(tried, None)?;
+        let Some(other) = self.draw(tried, Some(one)) else {
+            return Some(one);
+        };
         let burden = |index: usize| {
             let endpoint = &self.endpoints[index];
             (endpoint.is_suspect(), endpoint.in_flight())
@@ -59,16 +64,24 @@ impl Upstream {
         })
     }
 
-    /// An untried endpoint at random.
-    fn draw(&self, tried: &Tried) -> Option<usize> {
+    /// An untried endpoint at random, other than `drawn`.
+    fn draw(&self, tried: &Tried, drawn: Option<usize>) -> Option<usize> {
         let len = self.endpoints.len();
-        if len <= tried.count {
+        let out = tried.count + usize::from(drawn.is_some());
+        if len <= out {
             return None;
         }
-        let start = below(len);
+        let start = match drawn {
+            None => below(len),
+            // A number among the others, which are one fewer.
+            Some(drawn) => match below(len - 1) {
+                before if before < drawn => before,
+                after => after + 1,
+            },
+        };
         (start..len)
             .chain(0..start)
-            .find(|index| !tried.contains(*index))
+            .find(|index| drawn != Some(*index) && !tried.contains(*index))
     }
 }
 
@@ -78,6 +91,7 @@ mod tests {
     use crate::Limits;
     use domain::gateway::EndpointHost;
     use domain::route_table::UpstreamEndpoint;
+    use std::time::Duration;
 
     fn upstream(count: u16) -> Upstream {
         let protocol = UpstreamProtocol::Http1;
@@ -140,12 +154,42 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_refused_is_avoided_while_there_is_another() {
-        let upstream = upstream(2);
-        upstream.endpoints[0].suspect();
-        let first = (0..1_000)
-            .filter(|_| upstream.pick(&Tried::default()) == Some(0))
-            .count();
-        // Only where both draws fall on it.
-        assert!((150..350).contains(&first), "{first}");
+        for count in [2, 3, 10] {
+            let upstream = upstream(count);
+            upstream.endpoints[0].suspect();
+            let first = (0..1_000)
+                .filter(|_| upstream.pick(&Tried::default()) == Some(0))
+                .count();
+            assert_eq!(first, 0, "of {count}");
+        }
+        let alone = upstream(1);
+        alone.endpoints[0].suspect();
+        assert_eq!(alone.pick(&Tried::default()), Some(0));
+    }
+
+    #[test]
+    fn an_endpoint_that_answers_nothing_keeps_no_more_requests_than_the_others() {
+        for count in [2, 3, 10] {
+            let upstream = upstream(count);
+            let mut hung = Vec::new();
+            for _ in 0..1_000 {
+                // The others answer at once.
+                if upstream.pick(&Tried::default()) == Some(0) {
+                    hung.push(Endpoint::claim(&upstream.endpoints[0]));
+                }
+            }
+            assert_eq!(hung.len(), 1, "of {count}");
+        }
+    }
+
+    #[test]
+    fn what_refused_or_did_not_accept_is_avoided_for_longer_than_an_attempt_to_connect() {
+        for (connect_timeout, avoided) in [(5, 10), (0, 2), (60, 120)] {
+            let limits = Limits {
+                connect_timeout: Duration::from_secs(connect_timeout),
+                ..Limits::default()
+            };
+            assert_eq!(limits.suspicion(), Duration::from_secs(avoided));
+        }
     }
 }

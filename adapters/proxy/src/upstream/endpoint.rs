@@ -14,9 +14,6 @@ use super::http2::{Http2Pool, StreamSlot};
 use super::{ConnectFailure, RequestBody, dial};
 use crate::Limits;
 
-/// How long an endpoint that refused a connection is avoided, where there is another.
-const SUSPICION: Duration = Duration::from_secs(2);
-
 /// An endpoint with its connections. It outlives the table that named it for as long as requests use it.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -73,12 +70,12 @@ impl Endpoint {
 
     /// Has it avoided for a moment.
     pub(crate) fn suspect(&self) {
-        let until = self.age() + SUSPICION.as_millis() as u64;
-        self.suspect_until.store(until, Relaxed);
+        let until = self.born.elapsed().saturating_add(self.limits.suspicion());
+        self.suspect_until.store(millis(until), Relaxed);
     }
 
     fn age(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.born.elapsed())
     }
 
     /// Closes what is idle, and everything else as soon as its requests are done.
@@ -158,6 +155,10 @@ impl Endpoint {
             }
         });
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One request's claim on an endpoint; dropping it counts the request out.

@@ -12,4 +12,4 @@ pub(crate) use balance::{Tried, Upstream};
 pub(crate) use dial::ConnectFailure;
 pub(crate) use dice::roll;
 pub(crate) use endpoint::{Endpoint, Lease, SendFailure};
-pub(crate) use upload::{ClientBody, RequestBody, UploadFault, UploadHandle};
+pub(crate) use upload::{ClientBody, Delivered, RequestBody, UploadFault, UploadHandle};

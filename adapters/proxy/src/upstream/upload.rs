@@ -2,7 +2,7 @@
 //!
 //! The body moves into the endpoint's connection, but the request stays in charge of it: it can cut the
 //! upload off when the client went away, and take the body back for another endpoint as long as nothing
-//! was read from it.
+//! was read from it: neither data nor, where there is none, its end.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -46,6 +46,17 @@ pub(crate) enum UploadFault {
     Broken,
     /// It has more bytes than allowed.
     TooLarge,
+}
+
+/// What an endpoint may have of a body that was taken back from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// Nothing, not even that it has ended.
+    Nothing,
+    /// All of it, for it turned out to be empty: the endpoint may have the request whole.
+    EmptyWhole,
+    /// Some of it, so that nobody else can get the whole.
+    Some,
 }
 
 struct State {
@@ -104,9 +115,23 @@ impl UploadHandle {
         }
     }
 
-    /// Whether anything was read from it.
-    pub(crate) fn is_touched(&self) -> bool {
-        lock(&self.state).touched
+    /// Takes the body back: its reader reads nothing any more. Tells what the reader may have passed on before;
+    /// both at once, because over HTTP/2 the reader is a task that may still run when its request has failed.
+    pub(crate) fn take_back(&self) -> Delivered {
+        let mut state = lock(&self.state);
+        state.turn += 1;
+        match &state.phase {
+            _ if state.touched => Delivered::Some,
+            // Where the end is known before anything is read, a connection sends the whole request unasked.
+            Phase::Flowing(body) if !body.is_end_stream() => Delivered::Nothing,
+            Phase::Flowing(_) | Phase::Done => Delivered::EmptyWhole,
+            Phase::Cut => Delivered::Some,
+        }
+    }
+
+    /// Whether it is known beforehand how many bytes it has.
+    pub(crate) fn has_known_length(&self) -> bool {
+        lock(&self.state).size_hint().exact().is_some()
     }
 
     /// What the client did wrong, if anything.
@@ -192,6 +217,14 @@ impl State {
         }
     }
 
+    fn size_hint(&self) -> SizeHint {
+        match &self.phase {
+            Phase::Flowing(body) => body.size_hint(),
+            Phase::Done => SizeHint::with_exact(0),
+            Phase::Cut => SizeHint::default(),
+        }
+    }
+
     fn fail(&mut self, error: UploadError) -> UploadError {
         self.phase = Phase::Cut;
         self.fault = Some(match error {
@@ -236,10 +269,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Upload(upload) => match &lock(&upload.state).phase {
-                Phase::Flowing(body) => body.size_hint(),
-                Phase::Done | Phase::Cut => SizeHint::default(),
-            },
+            Self::Upload(upload) => lock(&upload.state).size_hint(),
         }
     }
 }
@@ -261,11 +291,38 @@ mod tests {
     async fn an_untouched_body_can_be_given_to_another_endpoint() {
         let handle = UploadHandle::new(chunks(&["a", "b"]), None);
         let mut first = RequestBody::Upload(handle.body());
-        let second = RequestBody::Upload(handle.body());
+        assert_eq!(handle.take_back(), Delivered::Nothing);
         assert!(first.frame().await.unwrap().is_err());
-        assert!(!handle.is_touched());
+        let second = RequestBody::Upload(handle.body());
         assert_eq!(second.collect().await.unwrap().to_bytes(), "ab");
-        assert!(handle.is_touched());
+        assert_eq!(handle.take_back(), Delivered::Some);
+    }
+
+    #[tokio::test]
+    async fn what_was_delivered_of_a_body_is_known_when_it_is_taken_back() {
+        let known_to_be_empty = || -> ClientBody {
+            Box::pin(http_body_util::Empty::new().map_err(|never| match never {}))
+        };
+        for (given, body, frames_read, delivered) in [
+            ("nothing read", chunks(&["a"]), 0, Delivered::Nothing),
+            ("a part read", chunks(&["a", "b"]), 1, Delivered::Some),
+            ("all read", chunks(&["a"]), 2, Delivered::Some),
+            ("an empty one unread", chunks(&[]), 0, Delivered::Nothing),
+            ("an empty one read", chunks(&[]), 1, Delivered::EmptyWhole),
+            (
+                "its end known beforehand",
+                known_to_be_empty(),
+                0,
+                Delivered::EmptyWhole,
+            ),
+        ] {
+            let handle = UploadHandle::new(body, None);
+            let mut reader = RequestBody::Upload(handle.body());
+            for _ in 0..frames_read {
+                reader.frame().await;
+            }
+            assert_eq!(handle.take_back(), delivered, "{given}");
+        }
     }
 
     #[tokio::test]

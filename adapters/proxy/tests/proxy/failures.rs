@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::endpoint::{self, Endpoint, addresses, read_head, refusing};
-use crate::rig::{Sketch, arrival, bare, engine, engine_with, get, in_time, read};
+use crate::rig::{Sketch, arrival, bare, engine, engine_with, fed, get, in_time, read};
 
 #[tokio::test]
 async fn an_endpoint_that_refuses_is_passed_over() {
@@ -120,6 +120,27 @@ async fn a_request_that_every_connection_breaks_off_on_is_not_repeated_for_ever(
             let seen = count() - before;
             assert!((1..=taken).contains(&seen), "{protocol:?} {method}: {seen}");
             assert_eq!(read(get(&engine, "/").await).await.0, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_body_turned_out_empty_is_repeated_only_where_that_is_safe() {
+    for protocol in [Http1, H2c] {
+        for (method, taken) in [("POST", 1), ("PATCH", 1), ("PUT", 3), ("DELETE", 3)] {
+            let pods = Endpoint::start_many(3).await;
+            let engine = engine();
+            engine.load(Sketch::simple(protocol, &addresses(&pods)));
+            let (feed, body) = fed();
+            drop(feed);
+            let request = Request::builder().method(method).uri("/break-off");
+            let request = request.header("host", "app.example").body(body).unwrap();
+
+            let response = in_time(engine.serve(arrival(), request)).await;
+
+            assert_eq!(response.status(), 502, "{protocol:?} {method}");
+            let seen: usize = pods.iter().map(|pod| pod.seen.requests()).sum();
+            assert_eq!(seen, taken, "{protocol:?} {method}");
         }
     }
 }

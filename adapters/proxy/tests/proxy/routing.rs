@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 
 use crate::endpoint::Endpoint;
-use crate::rig::{Sketch, arrival, bare, data, engine, fed, get, invalid, read, share};
+use crate::rig::{Sketch, arrival, bare, data, engine, fed, get, in_time, invalid, read, share};
 
 #[tokio::test]
 async fn each_way_of_not_being_served_has_its_status() {
@@ -45,6 +45,37 @@ async fn each_way_of_not_being_served_has_its_status() {
     engine.clear();
     assert_eq!(get(&engine, "/app").await.status(), 503);
     assert_eq!(engine.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_head_that_the_proxy_answers_itself_gets_what_a_get_would_without_the_text() {
+    let redirect = Filter::Redirect(Redirect {
+        scheme: None,
+        hostname: Hostname::parse("new.example").ok(),
+        path: None,
+        port: None,
+        status: 301,
+    });
+    let table = Sketch::default()
+        .rule("/none", vec![], vec![])
+        .rule("/moved", vec![redirect], vec![])
+        .table();
+    for (given, table) in [("no table", None), ("a table", Some(table))] {
+        let engine = engine();
+        if let Some(table) = table {
+            engine.load(table);
+        }
+        for path in ["/none", "/moved", "/elsewhere", "/a/../b"] {
+            let (status, text) = read(get(&engine, path).await).await;
+
+            let head = engine.serve(arrival(), bare("HEAD", path)).await;
+
+            let length = head.headers()["content-length"].to_str().unwrap();
+            assert_eq!(length, text.len().to_string(), "{given}: {path}");
+            assert!(http_body::Body::is_end_stream(head.body()), "{path}");
+            assert_eq!(read(head).await, (status, String::new()), "{given}: {path}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -214,9 +245,13 @@ async fn a_body_arrives_whole_with_and_without_an_announced_length() {
         let app = Endpoint::start("app").await;
         let engine = engine();
         engine.load(Sketch::simple(protocol, &[app.at]));
-        for announced in [true, false] {
+        for (method, announced) in ["POST", "GET", "DELETE", "OPTIONS"]
+            .into_iter()
+            .flat_map(|method| [(method, true), (method, false)])
+        {
             let (feed, body) = fed();
-            let mut request = Request::post("/count").header("host", "app.example");
+            let mut request = Request::builder().method(method).uri("/count");
+            request = request.header("host", "app.example");
             if announced {
                 request = request.header("content-length", "6");
             }
@@ -225,8 +260,9 @@ async fn a_body_arrives_whole_with_and_without_an_announced_length() {
                 feed.send(data("abc")).await.unwrap();
                 feed.send(data("def")).await.unwrap();
             });
-            let answer = read(engine.serve(arrival(), request).await).await;
-            assert_eq!(answer, (200, "6".into()), "{protocol:?} {announced}");
+            let answer = read(in_time(engine.serve(arrival(), request)).await).await;
+            let given = format!("{protocol:?} {method} announced {announced}");
+            assert_eq!(answer, (200, "6".into()), "{given}");
         }
     }
 }
