@@ -164,7 +164,7 @@ impl<T: Transport> Connection<T> {
             }
             Ended::Lost(error) => {
                 self.note_blocked(&attempt, &error).await;
-                (self.lost(&attempt), error.to_string())
+                (self.lost(&attempt, &error), error.to_string())
             }
             Ended::Refused(refusal) => (
                 self.refused(&attempt, &refusal),
@@ -194,7 +194,7 @@ impl<T: Transport> Connection<T> {
             .borrow()
             .registered_over(TransportKind::Http2)
             > 0;
-        if attempt.over == TransportKind::Http2 && error.tcp_is_blocked() && !works {
+        if attempt.over == TransportKind::Http2 && error.is_unanswered() && !works {
             let known = membership.addresses.known().await;
             membership.chooser.tcp_failed(attempt.edge, &known);
         }
@@ -208,7 +208,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Counts a connection that broke or never came to be.
-    fn lost(&mut self, attempt: &Attempt) -> Wait {
+    fn lost(&mut self, attempt: &Attempt, error: &ConnectionError) -> Wait {
         let served = attempt.served();
         if served.is_some_and(|served| served >= LASTING) {
             self.failures = 0;
@@ -220,7 +220,11 @@ impl<T: Transport> Connection<T> {
                 return Wait::AsTold(Duration::ZERO);
             }
         }
-        self.failed_addresses.count(attempt.edge);
+        if error.is_unanswered() {
+            self.failed_addresses.count_unanswered(attempt.edge);
+        } else {
+            self.failed_addresses.count(attempt.edge);
+        }
         Wait::ForTheEdge(backoff(self.failures, dice()))
     }
 
