@@ -1,8 +1,9 @@
 //! From the head that the edge sends over QUIC to an HTTP request.
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 
+use crate::exchange::MAX_HEADERS;
 use crate::wire::connect::{ConnectRequest, Kind};
 
 /// Whether a request has a body: over QUIC its headers say so, not the stream.
@@ -34,12 +35,28 @@ pub(crate) enum HeadError {
     /// Lengths that are none, or more than one.
     #[error("the request has no clear length")]
     Length,
+    /// More headers than a request may have.
+    #[error("the request has too many headers")]
+    TooMany,
+}
+
+impl HeadError {
+    /// The status that tells the client.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// The request that a head stands for, with what is to be expected for its body.
 pub(crate) fn read(head: &ConnectRequest) -> Result<Request<Expected>, HeadError> {
     let method = head.method.as_deref().ok_or(HeadError::Method)?;
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
+    if head.headers.len() > MAX_HEADERS {
+        return Err(HeadError::TooMany);
+    }
+    let mut headers = HeaderMap::new();
     for (name, value) in &head.headers {
         let name = HeaderName::from_bytes(name).map_err(|_| HeadError::Header)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::Header)?;
@@ -187,6 +204,24 @@ mod tests {
                 assert!(!(kept && *request.body() == Expected::UntilEnd));
             }
             assert_eq!(read.map(Request::into_body), then, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_only_so_many_headers() {
+        // More than 24,576 names do not even fit into a map of headers.
+        for (count, then) in [
+            (MAX_HEADERS, Ok(MAX_HEADERS)),
+            (MAX_HEADERS + 1, Err(HeadError::TooMany)),
+            (24_576, Err(HeadError::TooMany)),
+            (24_577, Err(HeadError::TooMany)),
+            (40_000, Err(HeadError::TooMany)),
+        ] {
+            let mut head = head(Kind::Http, "https://app.example.com/", None);
+            let names = (0..count).map(|n| format!("a-{n}").into_bytes());
+            head.headers = names.map(|name| (name, Vec::new())).collect();
+            let held = read(&head).map(|request| request.headers().len());
+            assert_eq!(held, then, "{count} headers");
         }
     }
 

@@ -127,10 +127,10 @@ impl<H: RequestHandler> Exchange<'_, H> {
         }
         let request = match request::read(head) {
             Ok(request) => request,
-            Err(error) => {
-                let error = error.to_string();
+            Err(refused) => {
+                let error = refused.to_string();
                 tracing::warn!(error, "a request of the edge was refused");
-                return refuse(answer, &error, StatusCode::BAD_REQUEST).await;
+                return refuse(answer, &error, refused.status()).await;
             }
         };
         let (request, _unread) = with_body(request, recv, buffer);
