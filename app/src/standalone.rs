@@ -6,9 +6,13 @@ use std::sync::Arc;
 use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
 use adapter_manifests::ManifestFolder;
 use adapter_proxy::{Engines, Limits, Metrics};
+use async_trait::async_trait;
 use config::StandaloneSettings;
 use domain::gateway::CONTROLLER_NAME;
+use domain::names::ObjectKey;
+use domain::ports::{DataPlane, PortError};
 use domain::reconcile::{Ports, Reconciler};
+use domain::route_table::RouteTable;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -60,7 +64,10 @@ impl Standalone {
                 hold: folder.clone(),
                 leadership: Arc::new(AlwaysLeader),
                 workloads: workloads.clone(),
-                data_plane: engines,
+                data_plane: Arc::new(Served {
+                    engines,
+                    workloads: workloads.clone(),
+                }),
                 edge,
             },
             CONTROLLER_NAME,
@@ -106,6 +113,27 @@ impl Standalone {
     }
 }
 
+/// Hands tables to the engines, and has the Gateway's connector hear of it: a route of another kind may
+/// need another transport, long before the proxy itself is looked at again.
+struct Served {
+    engines: Arc<Engines>,
+    workloads: Arc<InProcess>,
+}
+
+#[async_trait]
+impl DataPlane for Served {
+    async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
+        let gateway = table.gateway.clone();
+        self.engines.publish(table).await?;
+        self.workloads.table_changed(&gateway).await;
+        Ok(())
+    }
+
+    async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.engines.withdraw(gateway).await
+    }
+}
+
 /// Ready once the edge was asked and every proxy has a connection to it.
 fn readiness(applied: watch::Receiver<bool>, workloads: Arc<InProcess>) -> admin::Readiness {
     Arc::new(move || {
@@ -118,4 +146,98 @@ fn readiness(applied: watch::Receiver<bool>, workloads: Arc<InProcess>) -> admin
             missing
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use adapter_connector::{EdgeAddresses, EdgeRoots, TransportChoice};
+    use adapter_table_stream::Authority;
+    use domain::gateway::{Protocol, RouteKind};
+    use domain::names::Timestamp;
+    use domain::ports::{Clock, Workloads};
+    use domain::route_table::{TableListener, TableRoute};
+    use domain::secret::ConnectorToken;
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::system::SystemClock;
+
+    /// Of account `account`, with `secret`.
+    const TOKEN: &str = "eyJhIjoiYWNjb3VudCIsInMiOiJjMlZqY21WMCIsInQiOiI2ZmY0MmFlMi03NjVkLTRhZGYtODExMi0zMWM1NWMxNTUxZWYifQ==";
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn table(gateway: &ObjectKey, kind: RouteKind) -> Arc<RouteTable> {
+        let route = TableRoute {
+            key: ObjectKey::new("default", "route"),
+            kind,
+            created: Timestamp(0),
+            hostnames: Vec::new(),
+            rules: Vec::new(),
+        };
+        let listener = TableListener {
+            name: "https".to_owned(),
+            port: 443,
+            protocol: Protocol::Https,
+            hostname: None,
+            routes: vec![route],
+        };
+        Arc::new(RouteTable {
+            gateway: gateway.clone(),
+            listeners: vec![listener],
+            upstreams: BTreeMap::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_connector_hears_at_once_whether_the_routes_need_trailers() {
+        // Takes a port and refuses connections to it, so that QUIC is in question.
+        let refusing = TcpSocket::new_v4().unwrap();
+        refusing.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let options = ConnectorOptions {
+            edge: EdgeAddresses::Given(vec![refusing.local_addr().unwrap()]),
+            roots: EdgeRoots::Only(Authority::new(SystemClock.now()).bundle().into_bytes()),
+            transport: TransportChoice::Auto {
+                trailers_needed: false,
+            },
+            connections: 1,
+            ..ConnectorOptions::default()
+        };
+        let metrics = Metrics::register(&mut Registry::default());
+        let engines = Arc::new(Engines::new(Limits::default(), metrics));
+        let workloads = InProcess::new(engines.clone(), options, Arc::default());
+        let workloads = Arc::new(workloads);
+        let served = Served {
+            engines,
+            workloads: workloads.clone(),
+        };
+        let gateway = ObjectKey::new("default", "gateway");
+        let token = ConnectorToken::new(TOKEN);
+        workloads.run(&gateway, &token).await.unwrap();
+
+        for (kind, withheld) in [
+            (RouteKind::Grpc, true),
+            (RouteKind::Http, false),
+            (RouteKind::Grpc, true),
+        ] {
+            served.publish(table(&gateway, kind)).await.unwrap();
+
+            let told = async {
+                let is_told = async || {
+                    let problems = workloads.status(&gateway).await.problems;
+                    problems.iter().any(|problem| problem.contains("trailers"))
+                };
+                while is_told().await != withheld {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let told = tokio::time::timeout(LIMIT, told).await;
+            assert!(told.is_ok(), "QUIC withheld for {kind:?}: not {withheld}");
+        }
+    }
 }

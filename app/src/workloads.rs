@@ -96,6 +96,14 @@ impl InProcess {
         Ok(proxy.current.status())
     }
 
+    /// Tells the connector of a Gateway what the table that is served now needs of it.
+    pub async fn table_changed(&self, gateway: &ObjectKey) {
+        if let Some(current) = self.running.lock().await.get(gateway) {
+            let needed = self.needs_trailers(gateway);
+            current.connector.set_trailers_needed(needed);
+        }
+    }
+
     /// Leaves every tunnel: unregisters, finishes what is in flight, closes.
     pub async fn shutdown(&self) {
         let running = std::mem::take(&mut *self.running.lock().await);

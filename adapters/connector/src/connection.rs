@@ -203,11 +203,13 @@ pub(crate) enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// Whether it looks as if TCP did not get through to the edge. A wrong certificate got through.
-    pub(crate) fn tcp_is_blocked(&self) -> bool {
+    /// Whether it looks as if nothing got through to the edge. A wrong certificate got through.
+    pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::Dial { .. } | Self::DialTimeout(_) => true,
+            Self::Socket(_) | Self::QuicStart { .. } => true,
             Self::Tls { source, .. } => source.kind() != io::ErrorKind::InvalidData,
+            Self::QuicHandshake { source, .. } => *source == quinn::ConnectionError::TimedOut,
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Finding the edge by DNS.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
@@ -118,8 +118,7 @@ async fn look_up(resolver: &TokioResolver, name: &str) -> Result<Vec<SocketAddr>
             Ok(found) => {
                 let address = |ip| SocketAddr::new(ip, target.port);
                 let mut region: Vec<_> = found.iter().map(address).collect();
-                // Not every host that has IPv6 addresses has a way out for them.
-                region.sort_by_key(SocketAddr::is_ipv6);
+                region.sort_by_cached_key(|address| usefulness(*address, has_route(*address)));
                 regions.push(region);
             }
             // The other region will do until the next look-up.
@@ -136,6 +135,21 @@ async fn look_up(resolver: &TokioResolver, name: &str) -> Result<Vec<SocketAddr>
         return Err(error);
     }
     Ok(addresses)
+}
+
+/// Sorts addresses: those that there is a way to before those that the machine has none to, and IPv4
+/// before IPv6, because not every machine that has IPv6 addresses has a way out for them.
+fn usefulness(address: SocketAddr, has_route: bool) -> impl Ord {
+    (!has_route, address.is_ipv6())
+}
+
+/// Whether the machine knows a way to an address. No packet is sent.
+fn has_route(address: SocketAddr) -> bool {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    UdpSocket::bind(any).is_ok_and(|socket| socket.connect(address).is_ok())
 }
 
 /// One address of each region in turn, so that neighbouring connections are in different regions.
@@ -178,6 +192,26 @@ mod tests {
             let regions: Vec<_> = given.iter().map(|r: &Vec<u8>| addresses(r)).collect();
             assert_eq!(alternate(&regions), addresses(&then), "{given:?}");
         }
+    }
+
+    #[test]
+    fn addresses_without_a_way_to_them_come_last_and_ipv4_first_among_the_others() {
+        let (v4, v6) = ("192.0.2.1:7844", "[2001:db8::1]:7844");
+        for (routed, then) in [
+            (&[v4, v6][..], [v4, v6]),
+            (&[v4], [v4, v6]),
+            (&[v6], [v6, v4]),
+            (&[], [v4, v6]),
+        ] {
+            let mut region = [v6, v4];
+            region.sort_by_key(|a| usefulness(a.parse().unwrap(), routed.contains(a)));
+            assert_eq!(region, then, "{routed:?} can be reached");
+        }
+    }
+
+    #[test]
+    fn there_is_a_way_to_oneself() {
+        assert!(has_route(SocketAddr::from((Ipv4Addr::LOCALHOST, 7844))));
     }
 
     /// A name server that knows the edge's two regions.

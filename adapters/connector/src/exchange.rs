@@ -154,6 +154,10 @@ where
     }
 }
 
+/// Headers of a request at most. Half as many again can be held, so that there is room for those that are
+/// added on the way: to add one beyond what can be held is a panic.
+pub(crate) const MAX_HEADERS: usize = 16 << 10;
+
 /// Whether a request is one to upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Upgrade {
@@ -188,6 +192,10 @@ pub(crate) async fn handled<H: RequestHandler>(
     request: Request<RequestBody>,
 ) -> Result<Response<H::Body>, StatusCode> {
     let (mut head, body) = request.into_parts();
+    if head.headers.len() > MAX_HEADERS {
+        tracing::info!("request refused: it has too many headers");
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     let Some(arrival) = arrival(&head) else {
         tracing::info!("request refused: it has no usable host");
         return Err(StatusCode::BAD_REQUEST);

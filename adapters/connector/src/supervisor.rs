@@ -39,7 +39,7 @@ pub(crate) fn start<T: Transport>(membership: &Arc<Membership>, transport: T) {
             membership: Arc::clone(membership),
             transport: Arc::clone(&transport),
             index,
-            failures: 0,
+            ends: Ends::default(),
             failed_addresses: Failures::default(),
             over: membership.chooser.kind(),
             turn: None,
@@ -73,8 +73,7 @@ struct Connection<T> {
     membership: Arc<Membership>,
     transport: Arc<T>,
     index: u8,
-    /// Ends in a row, since it last served for a while.
-    failures: u32,
+    ends: Ends,
     failed_addresses: Failures,
     /// The transport of the last attempt.
     over: TransportKind,
@@ -85,10 +84,51 @@ struct Connection<T> {
 /// What to do before the next attempt.
 #[derive(Debug, PartialEq, Eq)]
 enum Wait {
-    /// For a while; less where another connection shows that the edge can be reached.
+    /// For a while; less where another connection shows that the edge can be reached, or where another
+    /// transport is chosen.
     ForTheEdge(Duration),
+    /// For a while, whatever becomes of other connections; less where another transport is chosen.
+    Alone(Duration),
     /// For this long.
     AsTold(Duration),
+}
+
+/// How often a connection ended in a row, since it last served for a while.
+#[derive(Debug, Default)]
+struct Ends {
+    /// In any way.
+    all: u32,
+    /// After the edge had accepted it.
+    accepted: u32,
+}
+
+impl Ends {
+    /// Counts a connection that broke after it had served for a while, or that never came to be. `dice`
+    /// is between 0 and 1.
+    ///
+    /// One that had been accepted is made again at once, so that a restart of the edge costs little, but
+    /// only the first time. Where connections are accepted and lost again and again, another's success says
+    /// nothing: each would keep the others from ever waiting.
+    fn lost(&mut self, served: Option<Duration>, dice: f64) -> Wait {
+        if served.is_some_and(|served| served >= LASTING) {
+            *self = Self::default();
+        }
+        self.all = self.all.saturating_add(1);
+        if served.is_none() {
+            return Wait::ForTheEdge(backoff(self.all, dice));
+        }
+        self.accepted = self.accepted.saturating_add(1);
+        match self.accepted {
+            1 => Wait::AsTold(Duration::ZERO),
+            again => Wait::Alone(backoff(again, dice)),
+        }
+    }
+
+    /// Counts a connection that the edge did not want.
+    fn refused(&mut self, refusal: &Refusal, dice: f64) -> Wait {
+        self.all = self.all.saturating_add(1);
+        Wait::AsTold(after_refusal(refusal, backoff(self.all, dice)))
+    }
 }
 
 impl<T: Transport> Connection<T> {
@@ -135,12 +175,11 @@ impl<T: Transport> Connection<T> {
         let lease = match taken {
             Ok(lease) => lease,
             Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                let wait = Wait::ForTheEdge(backoff(self.failures, dice()));
+                let wait = self.ends.lost(None, dice());
                 return self.back_off(&wait, error.to_string()).await;
             }
         };
-        let previous = u8::try_from(self.failures).unwrap_or(u8::MAX);
+        let previous = u8::try_from(self.ends.all).unwrap_or(u8::MAX);
         let attempt = Arc::new(Attempt::new(
             Arc::clone(&self.membership),
             self.index,
@@ -164,7 +203,7 @@ impl<T: Transport> Connection<T> {
             }
             Ended::Lost(error) => {
                 self.note_blocked(&attempt, &error).await;
-                (self.lost(&attempt), error.to_string())
+                (self.lost(&attempt, &error), error.to_string())
             }
             Ended::Refused(refusal) => (
                 self.refused(&attempt, &refusal),
@@ -180,7 +219,7 @@ impl<T: Transport> Connection<T> {
         let over = self.membership.chooser.kind();
         if over != self.over {
             self.over = over;
-            self.failures = 0;
+            self.ends = Ends::default();
             self.failed_addresses.forget();
         }
     }
@@ -194,7 +233,7 @@ impl<T: Transport> Connection<T> {
             .borrow()
             .registered_over(TransportKind::Http2)
             > 0;
-        if attempt.over == TransportKind::Http2 && error.tcp_is_blocked() && !works {
+        if attempt.over == TransportKind::Http2 && error.is_unanswered() && !works {
             let known = membership.addresses.known().await;
             membership.chooser.tcp_failed(attempt.edge, &known);
         }
@@ -207,28 +246,25 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Counts a connection that broke or never came to be.
-    fn lost(&mut self, attempt: &Attempt) -> Wait {
+    /// Notes a connection that broke or never came to be.
+    fn lost(&mut self, attempt: &Attempt, error: &ConnectionError) -> Wait {
         let served = attempt.served();
-        if served.is_some_and(|served| served >= LASTING) {
-            self.failures = 0;
-        }
-        self.failures = self.failures.saturating_add(1);
+        let wait = self.ends.lost(served, dice());
         if served.is_some() {
             self.failed_addresses.forget();
-            if self.failures == 1 {
-                return Wait::AsTold(Duration::ZERO);
-            }
         }
-        self.failed_addresses.count(attempt.edge);
-        Wait::ForTheEdge(backoff(self.failures, dice()))
+        if error.is_unanswered() {
+            self.failed_addresses.count_unanswered(attempt.edge);
+        } else if wait != Wait::AsTold(Duration::ZERO) {
+            self.failed_addresses.count(attempt.edge);
+        }
+        wait
     }
 
-    /// Counts a connection that the edge did not want.
+    /// Notes a connection that the edge did not want.
     fn refused(&mut self, attempt: &Attempt, refusal: &Refusal) -> Wait {
-        self.failures = self.failures.saturating_add(1);
         self.failed_addresses.count(attempt.edge);
-        Wait::AsTold(after_refusal(refusal, backoff(self.failures, dice())))
+        self.ends.refused(refusal, dice())
     }
 
     async fn back_off(&self, wait: &Wait, error: String) {
@@ -242,6 +278,10 @@ impl<T: Transport> Connection<T> {
                 Wait::ForTheEdge(wait) => tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = self.another_reached_the_edge() => {}
+                    () = self.membership.chooser.other_than(self.over) => {}
+                },
+                Wait::Alone(wait) => tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
                     () = self.membership.chooser.other_than(self.over) => {}
                 },
             }
@@ -306,6 +346,47 @@ mod tests {
         ] {
             assert_eq!(backoff(failures, 1.0).as_millis(), milliseconds);
             assert_eq!(backoff(failures, 0.0), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_waits_for_the_edge_only_where_the_edge_had_not_accepted_it() {
+        let seconds = Duration::from_secs;
+        let (lasted, accepted) = (Some(LASTING), Some(seconds(1)));
+        let at_once = || Wait::AsTold(seconds(0));
+        let edge = |ends| Wait::ForTheEdge(backoff(ends, 1.0));
+        let alone = |ends| Wait::Alone(backoff(ends, 1.0));
+        // How the connection ended, time after time: what it had served, and the wait that follows.
+        for (given, ends) in [
+            ("it never got there", vec![(None, edge(1)), (None, edge(2))]),
+            (
+                "it lasted, each time",
+                vec![(lasted, at_once()), (lasted, at_once())],
+            ),
+            (
+                "it is accepted and lost, time after time",
+                vec![
+                    (accepted, at_once()),
+                    (accepted, alone(2)),
+                    (accepted, alone(3)),
+                    (lasted, at_once()),
+                ],
+            ),
+            (
+                "the edge is away, comes back, and goes again",
+                vec![
+                    (None, edge(1)),
+                    (None, edge(2)),
+                    (accepted, at_once()),
+                    (None, edge(4)),
+                    (accepted, alone(2)),
+                ],
+            ),
+        ] {
+            let mut counted = Ends::default();
+            for (served, then) in ends {
+                assert_eq!(counted.lost(served, 1.0), then, "{given}");
+            }
         }
     }
 

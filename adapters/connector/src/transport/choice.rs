@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::addresses::Family;
+
 /// What carries a connection to the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TransportKind {
@@ -53,7 +55,8 @@ pub enum TransportChoice {
 
 /// Attempts that must have failed before TCP counts as blocked.
 const SEVERAL: u32 = 3;
-/// Addresses that must have failed: all of them, or so many where there are more.
+/// Addresses that must have failed: all of them, or so many where there are more. Where the edge has
+/// addresses of both families each has half of these: what fails in one may work in the other.
 const ENOUGH_ADDRESSES: usize = 8;
 
 /// What is chosen at a moment.
@@ -94,11 +97,23 @@ impl Evidence {
     fn tcp_failed(&mut self, address: SocketAddr, known: &[SocketAddr]) {
         self.failures = self.failures.saturating_add(1);
         self.failed.insert(address);
-        let failed = known.iter().filter(|known| self.failed.contains(known));
-        let enough = known.len().min(ENOUGH_ADDRESSES);
-        if self.failures >= SEVERAL && failed.count() >= enough {
+        if self.failures >= SEVERAL && self.failed_in_every_family(known) {
             self.blocked = true;
         }
+    }
+
+    fn failed_in_every_family(&self, known: &[SocketAddr]) -> bool {
+        let families: BTreeSet<_> = known.iter().copied().map(Family::of).collect();
+        let share = ENOUGH_ADDRESSES / families.len().max(1);
+        families.into_iter().all(|family| {
+            let mut enough = 0;
+            let mut failed = 0;
+            for address in known.iter().filter(|a| Family::of(**a) == family) {
+                enough = share.min(enough + 1);
+                failed += usize::from(self.failed.contains(address));
+            }
+            failed >= enough
+        })
     }
 
     fn tcp_reached(&mut self) {
@@ -246,6 +261,30 @@ mod tests {
             }
             let then = Chosen { kind, withheld };
             assert_eq!(*chooser.watch().borrow(), then, "{choice:?} {failed:?}");
+        }
+    }
+
+    #[test]
+    fn tcp_counts_as_blocked_only_where_it_failed_in_every_family_of_the_edge() {
+        let v6 = |n: u8| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)], 7844));
+        // Known addresses of IPv4 and IPv6, those that failed, what is chosen.
+        for (known, failed, then) in [
+            ((20, 20), (20, 0), TransportKind::Http2),
+            ((20, 20), (20, 3), TransportKind::Http2),
+            ((20, 20), (0, 20), TransportKind::Http2),
+            ((20, 20), (4, 4), TransportKind::Quic),
+            ((20, 1), (8, 0), TransportKind::Http2),
+            ((20, 1), (4, 1), TransportKind::Quic),
+            ((0, 20), (0, 8), TransportKind::Quic),
+        ] {
+            let of_both = |(of_v4, of_v6)| -> Vec<_> {
+                (0..of_v4).map(address).chain((0..of_v6).map(v6)).collect()
+            };
+            let chooser = Chooser::new(AUTO);
+            for failed in of_both(failed) {
+                chooser.tcp_failed(failed, &of_both(known));
+            }
+            assert_eq!(chooser.kind(), then, "{known:?} known, {failed:?} failed");
         }
     }
 

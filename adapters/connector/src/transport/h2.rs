@@ -62,6 +62,7 @@ impl<H: RequestHandler> Transport for Http2<H> {
             Ok(stream) => stream,
             Err(error) => return Ended::Lost(error),
         };
+        attempt.membership.addresses.answered(attempt.edge);
         attempt.membership.chooser.tcp_reached();
         let (opened, control) = oneshot::channel();
         let streams = Arc::new(Streams {

@@ -1,5 +1,6 @@
 //! Finds out whether the edge can be reached over TCP again while connections are over QUIC.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,8 @@ async fn probe(membership: &Membership) {
                 () = chooser.other_than(TransportKind::Quic) => break,
                 () = due(membership, wait) => {}
             }
-            if reached(membership).await {
+            if let Some(address) = reached(membership).await {
+                membership.addresses.answered(address);
                 chooser.tcp_reached();
                 break;
             }
@@ -75,20 +77,18 @@ async fn due(membership: &Membership, wait: Duration) {
     }
 }
 
-/// Whether any address of the edge proves over TCP and TLS who it is.
-async fn reached(membership: &Membership) -> bool {
+/// The first address of the edge that proves over TCP and TLS who it is, where one does.
+async fn reached(membership: &Membership) -> Option<SocketAddr> {
     let addresses = membership.addresses.known().await;
-    let mut dials: FuturesUnordered<_> = addresses
-        .into_iter()
-        .map(|address| h2::dial(membership, address))
-        .collect();
-    while let Some(dialled) = dials.next().await {
+    let dial = |address| async move { (address, h2::dial(membership, address).await) };
+    let mut dials: FuturesUnordered<_> = addresses.into_iter().map(dial).collect();
+    while let Some((address, dialled)) = dials.next().await {
         match dialled {
-            Ok(_) => return true,
+            Ok(_) => return Some(address),
             Err(error) => tracing::debug!(%error, "TCP to the edge is still blocked"),
         }
     }
-    false
+    None
 }
 
 fn wait(interval: Duration, waits: u32) -> Duration {

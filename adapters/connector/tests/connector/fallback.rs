@@ -1,11 +1,13 @@
 //! QUIC in the place of HTTP/2, while TCP to the edge fails.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_connector::{
     Connector, ConnectorOptions, EdgeAddresses, TransportChoice, TransportKind,
 };
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::edge::Edge;
 use crate::rig::{Echo, get, options, token, within};
@@ -103,4 +105,49 @@ async fn quic_is_not_used_where_trailers_are_needed_and_the_status_says_so() {
 
     registered_over(&connector, TransportKind::Quic).await;
     assert!(!status.borrow().quic_withheld);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_ipv4_does_not_get_through_connections_are_made_over_ipv6_at_once() {
+    for transport in [
+        TransportChoice::Http2,
+        TransportChoice::Auto {
+            trailers_needed: false,
+        },
+    ] {
+        let mut edge = Edge::silent();
+        // As many as the edge has; these refuse connections.
+        let refusing: Vec<_> = (0..20).map(|_| TcpSocket::new_v4().unwrap()).collect();
+        for tcp in &refusing {
+            tcp.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+            edge.addresses.push(tcp.local_addr().unwrap());
+        }
+        for _ in 0..20 {
+            let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else {
+                return eprintln!("not tried: this machine has no IPv6");
+            };
+            edge.addresses.push(listener.local_addr().unwrap());
+            edge.listen(listener);
+        }
+        let options = ConnectorOptions {
+            transport,
+            ..options(&edge, 4)
+        };
+        let connector = Connector::start(&token(), options, Arc::new(Echo::default())).unwrap();
+        let status = connector.status();
+        let registered = || (status.borrow().registered() == 4).then_some(());
+        within(Duration::from_secs(5), "all are registered", registered).await;
+        let before = edge.connections();
+
+        for connection in edge.registered() {
+            connection.kill();
+        }
+
+        let again = || {
+            let live = edge.registered();
+            (live.len() == 4 && edge.connections() >= before + 4).then_some(live)
+        };
+        let live = within(Duration::from_secs(5), "all are there again", again).await;
+        assert!(live.iter().all(|c| c.address.is_ipv6()));
+    }
 }

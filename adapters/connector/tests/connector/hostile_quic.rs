@@ -164,6 +164,59 @@ async fn forged_metadata_is_refused_and_told_once() {
     }
 }
 
+/// The head of a request with so many headers, all of one name: their entries share its text, so that more
+/// of them than anybody could hold are in a message of a permitted length.
+fn crowded(headers: usize) -> Vec<u8> {
+    let entries = headers + 2;
+    // A struct of one data word and two pointers; the second is a list of structs of two pointers.
+    let list = 1 | 7 << 32 | (2 * entries) << 35;
+    let mut words = vec![1 << 32 | 2 << 48, 0, 0, list, entries << 2 | 2 << 48];
+    let pointers = words.len();
+    words.resize(pointers + 2 * entries, 0);
+    let mut text = |text: &str, from: &mut dyn Iterator<Item = usize>| {
+        let at = words.len();
+        for pointer in from {
+            words[pointer] = 1 | (at - pointer - 1) << 2 | 2 << 32 | (text.len() + 1) << 35;
+        }
+        for chunk in format!("{text}\0").as_bytes().chunks(8) {
+            let byte = |(n, byte): (usize, &u8)| usize::from(*byte) << (8 * n);
+            words.push(chunk.iter().enumerate().map(byte).sum());
+        }
+    };
+    text("https://app.example.com/", &mut [2].into_iter());
+    for (n, entry) in ["HttpMethod", "GET", "HttpHost", "app.example.com"]
+        .into_iter()
+        .enumerate()
+    {
+        text(entry, &mut [pointers + n].into_iter());
+    }
+    let names = (2..entries).map(|entry| pointers + 2 * entry);
+    text("HttpHeader:a", &mut { names });
+    segment(
+        &words
+            .into_iter()
+            .map(|word| word as u64)
+            .collect::<Vec<_>>(),
+    )
+}
+
+#[tokio::test]
+async fn headers_in_great_number_are_refused_and_told_once() {
+    let log = Log::capture();
+    let rig = Rig::start(1).await;
+    log.take();
+    for (headers, then) in [(16_000, "201"), (17_000, "431"), (60_000, "431")] {
+        let (_send, recv) = rig.link().open(&crowded(headers)).await;
+        let answer = tokio::time::timeout(LIMIT, Answered::read(recv)).await;
+        let what = format!("{headers} headers");
+        assert_eq!(answer.unwrap().status, then, "{what}");
+        if then != "201" {
+            logged_once(&log, &what);
+        }
+        serves(&rig.link(), &what).await;
+    }
+}
+
 #[tokio::test]
 async fn headers_that_a_visitor_forges_are_not_believed() {
     let rig = Rig::start(1).await;

@@ -106,6 +106,48 @@ async fn a_body_counts_only_where_the_headers_announce_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_edge_is_not_told_to_stop_what_it_has_sent_to_its_last_byte() {
+    let rig = Rig::start(1).await;
+    for (sent, headers) in [
+        ("", &[][..]),
+        ("body", &[("Content-Length", "4")]),
+        ("body", &[("Transfer-Encoding", "chunked")]),
+    ] {
+        let link = rig.link();
+        let kind = ConnectionType::Http;
+        let (mut send, recv) = link.request(kind, "POST", "/", headers).await;
+        send.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Answered::read(recv).await;
+        let mut echoed = 0;
+        while echoed < sent.len() {
+            echoed += answer.next().await.unwrap().unwrap().len();
+        }
+        // The answer is there, the end of the request is not.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+
+        send.finish().unwrap();
+
+        let stopped = tokio::time::timeout(LIMIT, send.stopped()).await;
+        assert_eq!(stopped.unwrap().unwrap(), None, "{headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_ends_is_over_soon_after_its_answer() {
+    let rig = Rig::start(1).await;
+    let headers = [("Content-Length", "4")];
+    let kind = ConnectionType::Http;
+    let (mut send, recv) = rig.link().request(kind, "POST", "/", &headers).await;
+    send.write_all(b"body").await.unwrap();
+    let answer = Answered::read(recv).await;
+    assert_eq!(answer.body().await.unwrap(), "body");
+
+    let stopped = tokio::time::timeout(LIMIT, send.stopped()).await;
+
+    assert_eq!(stopped.unwrap().unwrap(), Some(0_u32.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_is_accepted_with_101_and_is_two_byte_streams() {
     let rig = Rig::start(1).await;
     let link = rig.link();

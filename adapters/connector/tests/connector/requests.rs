@@ -152,3 +152,17 @@ async fn a_request_that_the_client_gives_up_is_given_up_by_the_handler() {
     let given_up = || (rig.handler.given_up.load(Ordering::SeqCst) == 1).then_some(());
     within(limit, "the handler is dropped", given_up).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_in_great_number_are_refused() {
+    let rig = Rig::start(1).await;
+    for (headers, then) in [(16_000, 201), (17_000, 431)] {
+        let mut request = get("/");
+        for _ in 0..headers {
+            let value = http::HeaderValue::from_static("b");
+            request.headers_mut().append("a", value);
+        }
+        let answer = rig.connection().send(request).await.unwrap();
+        assert_eq!(answer.status(), then, "{headers} headers");
+    }
+}

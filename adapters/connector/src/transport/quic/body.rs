@@ -3,19 +3,57 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use quinn::RecvStream;
+use tokio::sync::oneshot;
 
 /// Bytes of a body that are handed on at once, at most.
 const CHUNK: usize = 64 << 10;
 
+/// Time for the edge to end its half of a stream when nothing more is wanted of it.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// The bytes of a stream.
+pub(crate) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + Sync>>;
+
 /// The bytes of a body as they arrive. One whose length is known has exactly that many: what is beyond
 /// could be taken for another request further on.
 pub(crate) struct QuicBody {
-    chunks: Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + Sync>>,
+    /// With where they go once the body is whole; nowhere after that.
+    chunks: Option<(Chunks, oneshot::Sender<Chunks>)>,
     remaining: Option<u64>,
+}
+
+/// The edge's half of a stream behind a request's body. It is to be kept until the answer is sent and
+/// [`Unread::end`] to be awaited then: dropping it sooner would tell the edge to stop, though it may have
+/// done nothing but not said yet that it has ended.
+pub(crate) enum Unread {
+    /// There is no body.
+    Everything(RecvStream),
+    /// It comes once the body is whole.
+    BehindBody(oneshot::Receiver<Chunks>),
+}
+
+impl Unread {
+    /// Waits for the end of the edge's half, but not for long. Where the body was given up before it was
+    /// whole, there is nothing to wait for. Whatever comes before the end is not wanted.
+    pub(crate) async fn end(self) {
+        let ended = async {
+            match self {
+                Self::Everything(mut recv) => drop(recv.read_chunk(CHUNK, true).await),
+                Self::BehindBody(mut whole) => {
+                    if let Ok(mut chunks) = whole.try_recv() {
+                        chunks.next().await;
+                    }
+                }
+            }
+        };
+        // Where it does not end, it is told to stop.
+        let _ = tokio::time::timeout(END_WITHIN, ended).await;
+    }
 }
 
 /// Why a body broke off.
@@ -35,23 +73,35 @@ pub(crate) enum BodyError {
 impl QuicBody {
     /// What was read of the stream along with the head, then the rest. `length` in bytes where it is
     /// known.
-    pub(crate) fn new(read: Bytes, recv: RecvStream, length: Option<u64>) -> Self {
+    pub(crate) fn new(read: Bytes, recv: RecvStream, length: Option<u64>) -> (Self, Unread) {
         let begun = (!read.is_empty()).then_some(Ok(read));
         let rest = stream::unfold(recv, |mut recv| async move {
             let chunk = recv.read_chunk(CHUNK, true).await.transpose()?;
             Some((chunk.map(|chunk| chunk.bytes).map_err(Into::into), recv))
         });
-        let chunks = stream::iter(begun);
-        Self::of(futures_util::StreamExt::chain(chunks, rest), length)
+        Self::of(stream::iter(begun).chain(rest), length)
     }
 
     fn of(
         chunks: impl Stream<Item = Result<Bytes, BodyError>> + Send + Sync + 'static,
         length: Option<u64>,
-    ) -> Self {
-        Self {
-            chunks: Box::pin(chunks),
+    ) -> (Self, Unread) {
+        let (whole, unread) = oneshot::channel();
+        let mut body = Self {
+            chunks: Some((Box::pin(chunks), whole)),
             remaining: length,
+        };
+        body.note_whole();
+        (body, Unread::BehindBody(unread))
+    }
+
+    /// Hands the stream on where nothing more of it is the body's.
+    fn note_whole(&mut self) {
+        if self.remaining == Some(0)
+            && let Some((chunks, whole)) = self.chunks.take()
+        {
+            // An error says that the answer is there already, and nobody waits for an end.
+            let _ = whole.send(chunks);
         }
     }
 
@@ -64,16 +114,17 @@ impl QuicBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if self.remaining == Some(0) {
+        let Some((chunks, _)) = &mut self.chunks else {
             return Poll::Ready(None);
-        }
-        let chunk = ready!(self.chunks.as_mut().poll_next(cx));
+        };
+        let chunk = ready!(chunks.as_mut().poll_next(cx));
         Poll::Ready(match (chunk, &mut self.remaining) {
             (Some(Ok(chunk)), Some(remaining)) => {
                 let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
                 match remaining.checked_sub(length) {
                     Some(left) => {
                         *remaining = left;
+                        self.note_whole();
                         Some(Ok(chunk))
                     }
                     None => Some(Err(BodyError::Long)),
@@ -103,7 +154,7 @@ mod tests {
             .iter()
             .map(|c| Ok(Bytes::from_static(c.as_bytes())))
             .collect();
-        let mut body = QuicBody::of(stream::iter(chunks), length);
+        let (mut body, _) = QuicBody::of(stream::iter(chunks), length);
         let mut seen = String::new();
         loop {
             match std::future::poll_fn(|cx| body.poll_data(cx)).await {

@@ -61,6 +61,7 @@ impl<H: RequestHandler> Transport for Quic<H> {
             Ok(link) => link,
             Err(error) => return Ended::Lost(error),
         };
+        attempt.membership.addresses.answered(attempt.edge);
         let streams = Streams {
             handler: Arc::clone(&self.handler),
             membership: Arc::clone(&attempt.membership),

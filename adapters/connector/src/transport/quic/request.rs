@@ -1,8 +1,11 @@
 //! From the head that the edge sends over QUIC to an HTTP request.
 
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use std::borrow::Cow;
 
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+
+use crate::exchange::MAX_HEADERS;
 use crate::wire::connect::{ConnectRequest, Kind};
 
 /// Whether a request has a body: over QUIC its headers say so, not the stream.
@@ -34,12 +37,28 @@ pub(crate) enum HeadError {
     /// Lengths that are none, or more than one.
     #[error("the request has no clear length")]
     Length,
+    /// More headers than a request may have.
+    #[error("the request has too many headers")]
+    TooMany,
+}
+
+impl HeadError {
+    /// The status that tells the client.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// The request that a head stands for, with what is to be expected for its body.
 pub(crate) fn read(head: &ConnectRequest) -> Result<Request<Expected>, HeadError> {
     let method = head.method.as_deref().ok_or(HeadError::Method)?;
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
+    if head.headers.len() > MAX_HEADERS {
+        return Err(HeadError::TooMany);
+    }
+    let mut headers = HeaderMap::new();
     for (name, value) in &head.headers {
         let name = HeaderName::from_bytes(name).map_err(|_| HeadError::Header)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::Header)?;
@@ -57,7 +76,8 @@ pub(crate) fn read(head: &ConnectRequest) -> Result<Request<Expected>, HeadError
 /// Path and query are those of the destination; the host has an entry of its own, and the destination's
 /// stands in for it.
 fn uri(head: &ConnectRequest) -> Result<Uri, HeadError> {
-    let destination = Uri::try_from(&head.destination[..]).map_err(|_| HeadError::Path)?;
+    let destination = percent_encoded(&head.destination);
+    let destination = Uri::try_from(&*destination).map_err(|_| HeadError::Path)?;
     let mut parts = destination.into_parts();
     if let Some(host) = head.host.as_deref().filter(|host| !host.is_empty()) {
         parts.authority = Some(Authority::try_from(host).map_err(|_| HeadError::Host)?);
@@ -70,6 +90,52 @@ fn uri(head: &ConnectRequest) -> Result<Uri, HeadError> {
         .path_and_query
         .get_or_insert_with(|| PathAndQuery::from_static("/"));
     Uri::from_parts(parts).map_err(|_| HeadError::Path)
+}
+
+/// The destination with those bytes of its path and query percent-encoded that clients should encode, often
+/// do not, and that [`Uri`] refuses. To rules and endpoints they are the same either way.
+fn percent_encoded(destination: &[u8]) -> Cow<'_, [u8]> {
+    let is_fine = |byte: &u8| byte.is_ascii() && !b"<>\"`".contains(byte);
+    if destination.iter().all(is_fine) {
+        return Cow::Borrowed(destination);
+    }
+    let (origin, rest) = destination.split_at(origin_length(destination));
+    let mut encoded = origin.to_vec();
+    let mut in_query = false;
+    for chunk in rest.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            in_query |= byte == b'?';
+            match byte {
+                b'<' | b'>' => push_encoded(&mut encoded, byte),
+                b'"' if in_query => push_encoded(&mut encoded, byte),
+                b'`' if !in_query => push_encoded(&mut encoded, byte),
+                _ => encoded.push(byte),
+            }
+        }
+        for byte in chunk.invalid() {
+            push_encoded(&mut encoded, *byte);
+        }
+    }
+    Cow::Owned(encoded)
+}
+
+/// Bytes of scheme and host in front of a URL's path.
+fn origin_length(url: &[u8]) -> usize {
+    let is_one_of = |bytes: &'static [u8]| move |byte: &u8| bytes.contains(byte);
+    let first = url.iter().position(is_one_of(b":/?#"));
+    let host = match first {
+        Some(at) if url[at..].starts_with(b"://") => at + 3,
+        _ => 0,
+    };
+    let path = url[host..].iter().position(is_one_of(b"/?#"));
+    path.map_or(url.len(), |path| host + path)
+}
+
+fn push_encoded(text: &mut Vec<u8>, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    text.push(b'%');
+    text.push(DIGITS[usize::from(byte >> 4)]);
+    text.push(DIGITS[usize::from(byte & 15)]);
 }
 
 /// Only a request with a length above nought or a chunked one has a body (as in cloudflared). How it
@@ -150,6 +216,33 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_clients_should_encode_and_do_not_are_encoded_and_no_others() {
+        for (destination, then) in [
+            (&br#"/_search?q={"a":1}"#[..], r#"/_search?q={%22a%22:1}"#),
+            (br#"/{"a":1}"#, r#"/{"a":1}"#),
+            (b"/a<b>c?d<e>f", "/a%3Cb%3Ec?d%3Ce%3Ef"),
+            (b"/a`b?c`d", "/a%60b?c`d"),
+            (b"/caf\xe9?q=\xe9", "/caf%E9?q=%E9"),
+            ("/café?q=é".as_bytes(), "/café?q=é"),
+            (b"/%3c?a=%22\"", "/%3c?a=%22%22"),
+            (b"/a?b=http://c/<", "/a?b=http://c/%3C"),
+            (b"https://edge/<", "/%3C"),
+            (b"https://edge?<", "/?%3C"),
+            (b"https://edge", "/"),
+        ] {
+            let mut head = head(Kind::Http, "", Some("app.example.com"));
+            head.destination = destination.to_vec();
+            let uri = read(&head).unwrap().uri().to_string();
+            let then = format!("https://app.example.com{then}");
+            assert_eq!(uri, then, "{}", destination.escape_ascii());
+        }
+        for refused in ["https://ed<ge/a", "https://edge<", "<", "/a b", "/a\u{7f}"] {
+            let head = head(Kind::Http, refused, Some("app.example.com"));
+            assert_eq!(read(&head).unwrap_err(), HeadError::Path, "{refused}");
+        }
+    }
+
+    #[test]
     fn a_body_is_expected_where_the_headers_say_so() {
         let (length, encoding) = ("Content-Length", "Transfer-Encoding");
         for (kind, headers, then) in [
@@ -187,6 +280,24 @@ mod tests {
                 assert!(!(kept && *request.body() == Expected::UntilEnd));
             }
             assert_eq!(read.map(Request::into_body), then, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_only_so_many_headers() {
+        // More than 24,576 names do not even fit into a map of headers.
+        for (count, then) in [
+            (MAX_HEADERS, Ok(MAX_HEADERS)),
+            (MAX_HEADERS + 1, Err(HeadError::TooMany)),
+            (24_576, Err(HeadError::TooMany)),
+            (24_577, Err(HeadError::TooMany)),
+            (40_000, Err(HeadError::TooMany)),
+        ] {
+            let mut head = head(Kind::Http, "https://app.example.com/", None);
+            let names = (0..count).map(|n| format!("a-{n}").into_bytes());
+            head.headers = names.map(|name| (name, Vec::new())).collect();
+            let held = read(&head).map(|request| request.headers().len());
+            assert_eq!(held, then, "{count} headers");
         }
     }
 

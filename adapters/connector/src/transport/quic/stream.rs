@@ -9,7 +9,7 @@ use quinn::{RecvStream, SendStream};
 use serde::de::IgnoredAny;
 
 use super::NO_ERROR;
-use super::body::QuicBody;
+use super::body::{QuicBody, Unread};
 use super::request::{self, Expected};
 use crate::connection::Membership;
 use crate::exchange::{self, RequestBody, Upgrade};
@@ -56,7 +56,12 @@ pub(super) async fn serve<H: RequestHandler>(
     };
     tokio::select! {
         answered = exchange.run(&head, &mut answer, recv, buffer) => match answered {
-            Ok(()) => answer.finish().await,
+            Ok(unread) => {
+                answer.finish().await;
+                if let Some(unread) = unread {
+                    unread.end().await;
+                }
+            }
             Err(error) => tracing::debug!(error, "an answer broke off"),
         },
         _ = given_up => tracing::debug!("the edge gave a request up"),
@@ -112,58 +117,61 @@ struct Exchange<'a, H> {
 
 impl<H: RequestHandler> Exchange<'_, H> {
     /// Has the request answered and sends the answer. Where the handler has none, the edge is told why.
-    /// An error is one after which the stream is to be reset.
+    /// What is left of the edge's half is to be kept until all is sent. An error is one after which the
+    /// stream is to be reset.
     async fn run(
         &self,
         head: &ConnectRequest,
         answer: &mut Answer,
         recv: RecvStream,
         buffer: BytesMut,
-    ) -> Result<(), BoxError> {
+    ) -> Result<Option<Unread>, BoxError> {
         if head.kind == Kind::Tcp {
             let error = "TCP streams are not served";
             tracing::warn!(error, "a stream of the edge was refused");
-            return refuse(answer, error, StatusCode::BAD_GATEWAY).await;
+            refuse(answer, error, StatusCode::BAD_GATEWAY).await?;
+            return Ok(None);
         }
         let request = match request::read(head) {
             Ok(request) => request,
-            Err(error) => {
-                let error = error.to_string();
+            Err(refused) => {
+                let error = refused.to_string();
                 tracing::warn!(error, "a request of the edge was refused");
-                return refuse(answer, &error, StatusCode::BAD_REQUEST).await;
+                refuse(answer, &error, refused.status()).await?;
+                return Ok(None);
             }
         };
-        let (request, _unread) = with_body(request, recv, buffer);
+        let (request, unread) = with_body(request, recv, buffer);
         let connector_id = &self.membership.connector_id_header;
         match exchange::handled(self.handler, connector_id, self.upgrade, request).await {
-            Ok(response) => send(answer, response).await,
+            Ok(response) => send(answer, response).await?,
             Err(StatusCode::BAD_REQUEST) => {
                 let error = "the request has no usable host";
-                refuse(answer, error, StatusCode::BAD_REQUEST).await
+                refuse(answer, error, StatusCode::BAD_REQUEST).await?;
             }
-            Err(status) => refuse(answer, "the request could not be answered", status).await,
+            Err(status) => refuse(answer, "the request could not be answered", status).await?,
         }
+        Ok(Some(unread))
     }
 }
 
-/// Gives a request the body that is to be expected. Where there is none, the stream is to be kept until
-/// the answer is sent: dropping it would tell the edge to stop.
+/// Gives a request the body that is to be expected, and tells what is behind it on the stream.
 fn with_body(
     request: Request<Expected>,
     recv: RecvStream,
     buffer: BytesMut,
-) -> (Request<RequestBody>, Option<RecvStream>) {
+) -> (Request<RequestBody>, Unread) {
     let (head, expected) = request.into_parts();
     let length = match expected {
         Expected::Nothing => {
             let request = Request::from_parts(head, RequestBody::none());
-            return (request, Some(recv));
+            return (request, Unread::Everything(recv));
         }
         Expected::Length(length) => Some(length),
         Expected::UntilEnd => None,
     };
-    let body = RequestBody::quic(QuicBody::new(buffer.freeze(), recv, length));
-    (Request::from_parts(head, body), None)
+    let (body, unread) = QuicBody::new(buffer.freeze(), recv, length);
+    (Request::from_parts(head, RequestBody::quic(body)), unread)
 }
 
 async fn refuse(answer: &mut Answer, error: &str, status: StatusCode) -> Result<(), BoxError> {
