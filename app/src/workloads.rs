@@ -98,9 +98,9 @@ impl InProcess {
 
     /// Tells the connector of a Gateway what the table that is served now needs of it.
     pub async fn table_changed(&self, gateway: &ObjectKey) {
-        if let Some(current) = self.running.lock().await.get(gateway) {
+        if let Some(proxy) = self.running.lock().await.get(gateway) {
             let needed = self.needs_trailers(gateway);
-            current.connector.set_trailers_needed(needed);
+            proxy.current.connector.set_trailers_needed(needed);
         }
     }
 
