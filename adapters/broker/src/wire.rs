@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::edge::{
-    DnsPolicy, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
+    DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
 };
 use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
@@ -216,8 +216,11 @@ impl StatusDocument {
                 address: tunnel.address,
             })
         });
+        let failures = self.failures.into_iter().map(FailureDocument::read);
+        let failures: Vec<EdgeError> = failures.collect();
         let hostnames = self.hostnames.into_iter();
-        let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
+        let hostnames =
+            hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read(&failures)?)));
         Ok(EdgeStatus {
             tunnels: tunnels.collect::<Result<_, Malformed>>()?,
             hostnames: hostnames.collect::<Result<_, Malformed>>()?,
@@ -227,11 +230,7 @@ impl StatusDocument {
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
             certificates: BTreeMap::new(),
-            failures: self
-                .failures
-                .into_iter()
-                .map(FailureDocument::read)
-                .collect(),
+            failures,
         })
     }
 }
@@ -249,11 +248,19 @@ impl OutcomeDocument {
             HostnameOutcome::NoZone => Self::NoZone,
             HostnameOutcome::Forbidden { message } => Self::Forbidden { message },
             HostnameOutcome::NotManaged => Self::NotManaged,
-            HostnameOutcome::Unknown { message } => Self::Unknown { message },
+            // The first clients know no other word; which of them it is the failures tell.
+            HostnameOutcome::Refused { message } | HostnameOutcome::Unknown { message } => {
+                Self::Unknown { message }
+            }
         }
     }
 
-    fn read(self) -> Result<HostnameOutcome, Malformed> {
+    /// The outcome. What is unknown is refused where a failure that stays says so in the same words.
+    fn read(self, failures: &[EdgeError]) -> Result<HostnameOutcome, Malformed> {
+        let stays = |message: &str| {
+            let mut failures = failures.iter().filter(|error| !error.kind.is_transient());
+            failures.any(|error| error.message == message)
+        };
         Ok(match self {
             Self::Applied => HostnameOutcome::Applied,
             Self::Conflict { found } => HostnameOutcome::Conflict { found },
@@ -261,6 +268,7 @@ impl OutcomeDocument {
             Self::NoZone => HostnameOutcome::NoZone,
             Self::Forbidden { message } => HostnameOutcome::Forbidden { message },
             Self::NotManaged => HostnameOutcome::NotManaged,
+            Self::Unknown { message } if stays(&message) => HostnameOutcome::Refused { message },
             Self::Unknown { message } => HostnameOutcome::Unknown { message },
         })
     }
@@ -364,5 +372,43 @@ impl TokenDocument {
             return Err(Malformed("the token is empty".to_owned()));
         }
         Ok(ConnectorToken::new(self.token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::edge::EdgeErrorKind;
+
+    #[test]
+    fn a_refused_name_is_told_from_an_unknown_one_by_the_failures() {
+        let cases = [
+            (EdgeErrorKind::Invalid, "quota"),
+            (EdgeErrorKind::Unavailable, "timeout"),
+        ];
+        let status = EdgeStatus {
+            hostnames: BTreeMap::from([
+                (
+                    hostname("a.example.com").unwrap(),
+                    HostnameOutcome::Refused {
+                        message: "quota".to_owned(),
+                    },
+                ),
+                (
+                    hostname("b.example.com").unwrap(),
+                    HostnameOutcome::Unknown {
+                        message: "timeout".to_owned(),
+                    },
+                ),
+            ]),
+            failures: cases
+                .map(|(kind, words)| EdgeError::new(kind, words))
+                .into(),
+            ..EdgeStatus::default()
+        };
+        let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
+        assert!(!written.contains("refused"), "{written}");
+        let document: StatusDocument = serde_json::from_str(&written).unwrap();
+        assert_eq!(document.read(), Ok(status));
     }
 }

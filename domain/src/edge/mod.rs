@@ -116,9 +116,14 @@ pub enum HostnameOutcome {
         /// The edge's words, with the permission that is missing.
         message: String,
     },
+    /// The edge refuses the record (a quota is reached, a name breaks a rule), and will until somebody acts.
+    Refused {
+        /// The edge's words.
+        message: String,
+    },
     /// DNS is not managed for the name.
     NotManaged,
-    /// Not known whether the record is there: a read or a write failed.
+    /// Not known whether the record is there: a read or a write failed for a reason that may pass.
     Unknown {
         /// What failed.
         message: String,

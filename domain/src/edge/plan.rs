@@ -190,6 +190,7 @@ pub(crate) fn outcome_of(error: &EdgeError) -> HostnameOutcome {
         EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated => {
             HostnameOutcome::Forbidden { message }
         }
-        _ => HostnameOutcome::Unknown { message },
+        kind if kind.is_transient() => HostnameOutcome::Unknown { message },
+        _ => HostnameOutcome::Refused { message },
     }
 }

@@ -14,6 +14,10 @@ use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 use crate::workload::WorkloadSpec;
 
+/// Resyncs until a removal waits no longer for a name to be taken over. They come by the clock, however often
+/// the cluster changes, so between this number and one less of their intervals pass.
+const RESYNCS_TO_WAIT: u32 = 2;
+
 #[derive(Default)]
 pub(super) struct State {
     /// Objects that the source was last asked to read.
@@ -30,6 +34,8 @@ pub(super) struct State {
     pub(super) leftovers: BTreeSet<ObjectKey>,
     /// Gateways that were removed while their object still stands, so that they are not removed twice.
     pub(super) removed: BTreeSet<ObjectKey>,
+    /// Removals that wait until other Gateways have taken names over: how many resyncs have come meanwhile.
+    pub(super) held_up: BTreeMap<ObjectKey, u32>,
     /// What the last route pass concluded, until its statuses are written.
     pub(super) unwritten: Option<Arc<Conclusions>>,
     /// Statuses as they were written last.
@@ -220,21 +226,51 @@ impl State {
         self.removed.remove(key);
     }
 
-    /// Whether the record of a name that this intent asks for was not made or taken over yet, for a reason
+    /// Names whose records were not made or taken over yet by the Gateways that are to have them, for a reason
     /// that may pass.
-    pub(super) fn is_waiting(&self, intent: &EdgeIntent, hostname: &Hostname) -> bool {
-        let Some(at_edge) = self.at_edge.get(&intent.gateway) else {
-            return true;
-        };
-        at_edge.needs(intent)
-            || match &at_edge.answer {
-                None => true,
-                Some(Err(error)) => error.kind.is_transient(),
-                Some(Ok(status)) => matches!(
-                    status.hostnames.get(hostname),
-                    Some(HostnameOutcome::Unknown { .. })
-                ),
+    pub(super) fn awaited(&self, view: &View) -> BTreeSet<Hostname> {
+        let mut awaited = BTreeSet::new();
+        for intent in self.intents(view).into_values() {
+            if view.fate(&intent.gateway) != Fate::Serve {
+                continue;
             }
+            let at_edge = self.at_edge.get(&intent.gateway);
+            let all = at_edge.is_none_or(|at_edge| at_edge.is_undecided(&intent));
+            let is_awaited = |name: &Hostname| {
+                intent.dns.manages(name) && (all || at_edge.is_some_and(|a| a.may_still_get(name)))
+            };
+            awaited.extend(intent.hostnames.into_iter().filter(is_awaited));
+        }
+        awaited
+    }
+
+    /// Whether a removal has to wait, because another Gateway may still take over one of the names: removing
+    /// the record first would make the name vanish for a while. Where nobody knows which names it has (an
+    /// earlier process made them), it may have any.
+    ///
+    /// That never goes on for good: a name may be kept from its new holder by anything (the Gateway cannot be
+    /// held, its account is blocked), and a user who deletes a Gateway wants it gone.
+    pub(super) fn waits(
+        &mut self,
+        gateway: &ObjectKey,
+        awaited: &BTreeSet<Hostname>,
+        resync: bool,
+    ) -> bool {
+        let at_edge = self.at_edge.get(gateway);
+        let has_awaited =
+            match at_edge.and_then(|at_edge| Some((at_edge, at_edge.records.as_ref()?))) {
+                None => !awaited.is_empty(),
+                Some((at_edge, records)) => {
+                    let mut known = records.iter().chain(at_edge.asked.keys());
+                    known.any(|name| awaited.contains(name))
+                }
+            };
+        if !has_awaited {
+            return false;
+        }
+        let resyncs = self.held_up.entry(gateway.clone()).or_default();
+        *resyncs += u32::from(resync);
+        *resyncs < RESYNCS_TO_WAIT
     }
 
     /// Gateways whose proxies run otherwise than they should now, though nothing changes at the edge.
@@ -308,6 +344,25 @@ impl AtEdge {
     /// that cannot be read change nothing.
     pub(super) fn credentials_differ(&self, found: &GatewayResolution) -> bool {
         found.credentials.is_some() && self.credentials != found.credentials
+    }
+
+    /// Whether nothing is known of what this intent asks for, and asking again may tell.
+    fn is_undecided(&self, intent: &EdgeIntent) -> bool {
+        self.needs(intent)
+            || match &self.answer {
+                None => true,
+                Some(Err(error)) => error.kind.is_transient(),
+                Some(Ok(_)) => false,
+            }
+    }
+
+    /// Whether the last answer left open what becomes of a name.
+    fn may_still_get(&self, name: &Hostname) -> bool {
+        let Some(Ok(status)) = &self.answer else {
+            return false;
+        };
+        let outcome = status.hostnames.get(name);
+        matches!(outcome, Some(HostnameOutcome::Unknown { .. }))
     }
 
     /// Whether stating this intent could change anything.

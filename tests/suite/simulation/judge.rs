@@ -88,6 +88,15 @@ impl Actor {
         let vanishes = alone && wishes.holder(&host(name)).is_some();
         // Whoever was to have it may be gone by now, and its credentials with it.
         let vanishes = vanishes && self.now_wished().holder(&host(name)).is_some();
+        // A removal does not wait for good.
+        let waited = self
+            .notes
+            .lock()
+            .unwrap()
+            .unwanted_for
+            .get(gateway)
+            .copied();
+        let vanishes = vanishes && waited.is_none_or(|resyncs| resyncs < 2);
         self.stage.require(!vanishes, || {
             format!("the record {name} of {gateway} is deleted, though another is to have the name")
         });

@@ -260,3 +260,99 @@ async fn a_record_whose_gateway_and_tunnel_are_gone_is_found_at_a_start_and_at_a
         assert_eq!(cloudflare.records().len(), 1, "{case}");
     }
 }
+
+/// `with` has a name that does not come, whatever the edge says of it, and `other` never had that name.
+fn a_name_that_does_not_come() -> ClusterSnapshot {
+    snapshot(
+        vec![gateway("other"), gateway("with")],
+        vec![
+            route("r", "with", 1, &["app.example.com"]),
+            route("s", "other", 1, &["other.example.com"]),
+        ],
+    )
+}
+
+#[tokio::test]
+async fn a_name_that_is_refused_for_good_holds_up_no_removal() {
+    for kind in [EdgeErrorKind::Invalid, EdgeErrorKind::NotFound] {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        let mut start = a_name_that_does_not_come();
+        routes(&mut start).pop();
+        let bench = whole(start, &cloudflare);
+        let quota = EdgeError::new(kind, "81045: record quota exceeded");
+        cloudflare.fail_every(ApiCall::ChangeRecords, None, quota);
+        bench.pass().await;
+        bench.cluster.change(|snapshot| {
+            gateways(snapshot)[0].deleting = true;
+        });
+        assert_eq!(bench.pass().await.removed, [key("other")], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_a_name_to_be_taken_over_until_the_second_resync() {
+    type Trouble = fn(&Bench<FakeEdge>);
+    let troubles: [(&str, Trouble); 2] = [
+        ("the edge fails for it", |bench| {
+            bench.edge.fail(Some(key("with")), Some(away()));
+        }),
+        ("the name stays unknown", |bench| {
+            let message = "timeout".to_owned();
+            let unknown = HostnameOutcome::Unknown { message };
+            bench
+                .edge
+                .stand_in_the_way(host("app.example.com"), Some(unknown));
+        }),
+    ];
+    for (case, trouble) in troubles {
+        let bench = bench(a_name_that_does_not_come());
+        trouble(&bench);
+        bench.pass().await;
+        bench.cluster.change(|snapshot| {
+            gateways(snapshot)[0].deleting = true;
+            routes(snapshot).push(route("t", "other", 2, &["app.example.com"]));
+        });
+        for _ in 0..20 {
+            let done = bench.pass().await;
+            assert!(done.removed.is_empty() && !done.settled, "{case}");
+        }
+        assert!(bench.resync().await.removed.is_empty(), "{case}");
+        assert!(bench.pass().await.removed.is_empty(), "{case}");
+        assert_eq!(bench.resync().await.removed, [key("other")], "{case}");
+    }
+}
+
+/// Holds all but one.
+struct Closed(Arc<FakeHold>, ObjectKey);
+
+#[async_trait::async_trait]
+impl Hold for Closed {
+    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        match *gateway == self.1 {
+            true => Err(PortError("forbidden".to_owned())),
+            false => self.0.hold(gateway).await,
+        }
+    }
+
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.release(gateway).await
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_held_does_not_hold_up_the_removal_of_another_for_good() {
+    let mut bench = bench(snapshot(vec![gateway("other")], vec![]));
+    bench.reconciler.ports.hold = Arc::new(Closed(bench.hold.clone(), key("with")));
+    bench.pass().await;
+    bench.leadership.set(Some(2));
+    bench.cluster.change(|snapshot| {
+        *snapshot = a_name_that_does_not_come();
+        gateways(snapshot)[0].deleting = true;
+    });
+    assert!(
+        bench.pass().await.removed.is_empty(),
+        "the name may be one that it had before this term"
+    );
+    bench.resync().await;
+    assert_eq!(bench.resync().await.removed, [key("other")]);
+}
