@@ -171,6 +171,9 @@ impl Reconciler {
         }
         let mut state = self.state();
         state.leftovers.extend(found);
+        if all_seen {
+            state.saw_all_in = Some(term);
+        }
         // It is searched for again until all of it went well.
         state.searched_in = None;
         all_seen

@@ -44,7 +44,9 @@ pub(super) struct State {
     pub(super) stated_in: Option<u64>,
     /// The term in which an edge pass came to its end.
     pub(super) passed_in: Option<u64>,
-    /// The term in which leftovers were looked for with success.
+    /// The term in which all places were seen where Gateways leave something.
+    pub(super) saw_all_in: Option<u64>,
+    /// The term in which leftovers were looked for with success, and records that nothing leads to removed.
     pub(super) searched_in: Option<u64>,
 }
 
@@ -125,6 +127,8 @@ pub(super) fn is_complete(snapshot: &ClusterSnapshot) -> bool {
         && snapshot.classes.known().is_some()
         && snapshot.gateways.known().is_some()
         && snapshot.routes.known().is_some()
+        // A Gateway whose parameters were not read is kept as it is, and nobody knows which names it may have.
+        && !snapshot.parameters.is_unknown()
 }
 
 impl State {
@@ -135,13 +139,28 @@ impl State {
             .iter()
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
             .map(|(key, found)| self.claimant(key, found, view.complete));
+        let was_stated = |key: &ObjectKey| self.at_edge.get(key).is_some_and(AtEdge::was_stated);
         let kept = self
             .at_edge
             .iter()
-            .filter(|(key, _)| view.fate(key) == Fate::Keep)
+            .filter(|(key, at_edge)| view.fate(key) == Fate::Keep && at_edge.was_stated())
             .map(|(key, at_edge)| at_edge.claimant(key));
-        let claimants: Vec<_> = served.chain(kept).collect();
+        let kept_since_before = view
+            .gateways
+            .iter()
+            .filter(|(key, _)| view.fate(key) == Fate::Keep && !was_stated(key))
+            .filter(|(key, _)| self.may_have_something(view, key))
+            .map(|(key, found)| self.claimant(key, found, false));
+        let claimants: Vec<_> = served.chain(kept).chain(kept_since_before).collect();
         claims::grant(&claimants)
+    }
+
+    /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
+    /// the view is incomplete no record changes hands, so then it counts only if something was found.
+    fn may_have_something(&self, view: &View, gateway: &ObjectKey) -> bool {
+        self.at_edge.contains_key(gateway)
+            || self.leftovers.contains(gateway)
+            || (view.complete && self.saw_all_in != self.stated_in)
     }
 
     fn claimant(&self, key: &ObjectKey, found: &GatewayResolution, complete: bool) -> Claimant {
@@ -300,6 +319,10 @@ impl State {
 }
 
 impl AtEdge {
+    fn was_stated(&self) -> bool {
+        self.intent.is_some() || !self.asked.is_empty()
+    }
+
     /// The claim that still stands of a Gateway that is kept as it is.
     fn claimant(&self, key: &ObjectKey) -> Claimant {
         Claimant {

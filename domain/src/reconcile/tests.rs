@@ -3,6 +3,7 @@
 
 mod delivery;
 mod handover;
+mod kept;
 mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};

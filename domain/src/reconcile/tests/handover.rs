@@ -29,7 +29,7 @@ async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_forgotten
 }
 
 /// The whole way: passes over the direct edge over Cloudflare in memory.
-fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<DirectEdge> {
+pub(super) fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<DirectEdge> {
     let edge = DirectEdge::new(
         Arc::new(cloudflare.clone()),
         Arc::new(StaticCredentials::for_all("acme")),
@@ -40,7 +40,7 @@ fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<Direct
     over(snapshot, Arc::new(edge))
 }
 
-fn record_ids(cloudflare: &FakeCloudflare, name: &str) -> Vec<String> {
+pub(super) fn record_ids(cloudflare: &FakeCloudflare, name: &str) -> Vec<String> {
     let records = cloudflare.records_named(name).into_iter();
     records.map(|record| record.id.to_string()).collect()
 }
