@@ -1,5 +1,6 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
-//! acts on half of what the other meant. There is no field for credentials, and no answer but
+//! acts on half of what the other meant. Fields that came later are absent where they say nothing: a broker
+//! serves older clients, and answers with such a field only who asked with one. There is no field for credentials, and no answer but
 //! [`TokenDocument`] holds a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,8 @@ pub struct IntentDocument {
     yielded: Vec<YieldedDocument>,
     dns: DnsDocument,
     prune: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    spare: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,7 @@ impl IntentDocument {
                 }
             },
             prune: intent.prune,
+            spare: intent.spare,
         }
     }
 
@@ -134,6 +138,7 @@ impl IntentDocument {
             gateway,
             hostnames,
             yielded,
+            spare: self.spare,
             dns,
             certificates: None,
             prune: self.prune,
@@ -153,6 +158,8 @@ pub struct StatusDocument {
     hostnames: BTreeMap<String, OutcomeDocument>,
     ingress: IngressDocument,
     failures: Vec<FailureDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spared: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +212,9 @@ impl StatusDocument {
                 IngressOutcome::Unknown { message } => IngressDocument::Unknown { message },
             },
             failures: status.failures.iter().map(FailureDocument::of).collect(),
+            spared: status
+                .spared
+                .map(|spared| spared.iter().map(ToString::to_string).collect()),
         }
     }
 
@@ -228,6 +238,15 @@ impl StatusDocument {
                 IngressDocument::Complete => IngressOutcome::Complete,
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
+            },
+            spared: match self.spared {
+                None => None,
+                Some(spared) => Some(
+                    spared
+                        .iter()
+                        .map(|name| hostname(name))
+                        .collect::<Result<_, _>>()?,
+                ),
             },
             certificates: BTreeMap::new(),
             failures,
@@ -410,5 +429,36 @@ mod tests {
         assert!(!written.contains("refused"), "{written}");
         let document: StatusDocument = serde_json::from_str(&written).unwrap();
         assert_eq!(document.read(), Ok(status));
+    }
+
+    #[test]
+    fn what_older_brokers_and_clients_do_not_know_is_written_only_where_it_says_something() {
+        let gateway = ObjectKey::new("default", "one");
+        let intent = |spare| EdgeIntent {
+            gateway: gateway.clone(),
+            hostnames: BTreeSet::new(),
+            yielded: BTreeMap::new(),
+            spare,
+            dns: DnsPolicy::All,
+            certificates: None,
+            prune: true,
+        };
+        for spare in [false, true] {
+            let written = serde_json::to_string(&IntentDocument::of(&intent(spare))).unwrap();
+            assert_eq!(written.contains("spare"), spare, "{written}");
+            let document: IntentDocument = serde_json::from_str(&written).unwrap();
+            assert_eq!(document.read(gateway.clone()), Ok(intent(spare)));
+        }
+        let name = hostname("a.example.com").unwrap();
+        for spared in [None, Some(BTreeSet::new()), Some(BTreeSet::from([name]))] {
+            let status = EdgeStatus {
+                spared: spared.clone(),
+                ..EdgeStatus::default()
+            };
+            let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
+            assert_eq!(written.contains("spared"), spared.is_some(), "{written}");
+            let document: StatusDocument = serde_json::from_str(&written).unwrap();
+            assert_eq!(document.read(), Ok(status));
+        }
     }
 }

@@ -50,7 +50,8 @@ impl EdgePassReport {
     }
 }
 
-/// Granting again after the first answers is enough: only a name found to have no zone changes a grant.
+/// Granting again after the first answers is enough: only a name found to have no zone changes a grant, and only
+/// what a Gateway is found to have, which all first answers tell, changes what it yields.
 const ROUNDS: usize = 2;
 
 impl Reconciler {

@@ -351,13 +351,28 @@ impl AtEdge {
 
     /// Takes the edge's answer to the intent last stated.
     pub(super) fn answered(&mut self, answer: Result<EdgeStatus, EdgeError>) {
-        if let Ok(status) = &answer
-            && status.failures.is_empty()
-        {
-            self.last_known = Some(status.clone());
+        if let Ok(status) = &answer {
+            let all_done = status.failures.is_empty();
+            if all_done {
+                self.last_known = Some(status.clone());
+            }
             if let Some(intent) = self.intent.as_ref().filter(|intent| intent.prune) {
-                let yielded = intent.yielded.keys();
-                self.records = Some(intent.hostnames.iter().chain(yielded).cloned().collect());
+                let before = self.records.as_ref();
+                let besides: Option<BTreeSet<Hostname>> = match before {
+                    None => status.spared.clone(),
+                    // Yielded names that it had may still be its own: their holders take them over later.
+                    Some(before) => all_done.then(|| {
+                        let yielded = intent.yielded.keys();
+                        yielded
+                            .filter(|name| before.contains(*name))
+                            .cloned()
+                            .collect()
+                    }),
+                };
+                if let Some(mut records) = besides {
+                    records.extend(intent.hostnames.iter().cloned());
+                    self.records = Some(records);
+                }
             }
         }
         self.answer = Some(answer);
@@ -388,6 +403,14 @@ impl AtEdge {
         matches!(outcome, Some(HostnameOutcome::Unknown { .. }))
     }
 
+    fn has_spared(&self) -> bool {
+        let spared = self
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.as_ref().ok()?.spared.as_ref());
+        spared.is_some_and(|spared| !spared.is_empty())
+    }
+
     /// Whether stating this intent could change anything.
     pub(super) fn needs(&self, intent: &EdgeIntent) -> bool {
         let stated = self.intent.as_ref();
@@ -395,6 +418,8 @@ impl AtEdge {
             let mut same = intent.clone();
             // What was pruned by a complete view need not be stated anew by an incomplete one.
             same.prune |= stated.prune;
+            // What it has is known by now; where that is nothing but what it wants, there is nothing to spare.
+            same.spare |= stated.spare && !self.has_spared();
             same == *stated
         })
     }

@@ -305,12 +305,15 @@ async fn a_removal_waits_for_a_name_to_be_taken_over_until_the_second_resync() {
         }),
     ];
     for (case, trouble) in troubles {
-        let bench = bench(a_name_that_does_not_come());
-        trouble(&bench);
+        let bench = bench(snapshot(
+            vec![gateway("other"), gateway("with")],
+            vec![route("r", "other", 1, &["app.example.com"])],
+        ));
         bench.pass().await;
+        trouble(&bench);
         bench.cluster.change(|snapshot| {
             gateways(snapshot)[0].deleting = true;
-            routes(snapshot).push(route("t", "other", 2, &["app.example.com"]));
+            *routes(snapshot) = vec![route("r", "with", 1, &["app.example.com"])];
         });
         for _ in 0..20 {
             let done = bench.pass().await;
@@ -355,4 +358,77 @@ async fn a_gateway_that_cannot_be_held_does_not_hold_up_the_removal_of_another_f
     );
     bench.resync().await;
     assert_eq!(bench.resync().await.removed, [key("other")]);
+}
+
+#[tokio::test]
+async fn a_name_that_moved_between_two_processes_stays_until_its_new_holder_has_it() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    // Whichever of the two is stated first.
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        let start = snapshot(
+            vec![gateway("a"), gateway("b")],
+            vec![route(
+                "r",
+                from,
+                1,
+                &["app.example.com", "gone.example.com"],
+            )],
+        );
+        whole(start, &cloudflare).pass().await;
+        let before = cloudflare.records_named("app.example.com");
+
+        let moved = snapshot(
+            vec![gateway("a"), gateway("b")],
+            vec![route("r", to, 1, &["app.example.com"])],
+        );
+        let bench = whole(moved, &cloudflare);
+        cloudflare.fail_every(ApiCall::ChangeRecords, None, away());
+        bench.pass().await;
+        bench.pass().await;
+        assert_eq!(cloudflare.records_named("app.example.com"), before);
+
+        cloudflare.heal();
+        assert!(bench.pass().await.settled);
+        assert_eq!(
+            record_ids(&cloudflare, "app.example.com"),
+            [before[0].id.to_string()],
+            "taken over in place"
+        );
+        let (tunnel, _) = bench.workloads.proxy(&key(to)).unwrap();
+        let record = &cloudflare.records_named("app.example.com")[0];
+        assert_eq!(record.data.content, tunnel.address());
+        assert!(record_ids(&cloudflare, "gone.example.com").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_times_gateways() {
+    let names = |gateway: usize| -> Vec<String> {
+        let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
+        names.collect()
+    };
+    let many = || {
+        let routes = (0..100).map(|index| {
+            let names = names(index);
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            route(&format!("r{index}"), &format!("g{index}"), 1, &names)
+        });
+        let gateways = (0..100).map(|index| gateway(&format!("g{index}")));
+        snapshot(gateways.collect(), routes.collect())
+    };
+    let first = bench(many());
+    first.pass().await;
+    let second = over(many(), first.edge.clone());
+    second.pass().await;
+    for intent in first.edge.stated() {
+        assert_eq!(intent.hostnames.len() + intent.yielded.len(), 100);
+    }
+    let stated = first.edge.stated().len();
+    assert_eq!(stated, 200, "once by each process");
+    let state = second.reconciler.state();
+    let remembered = state.at_edge.values().map(|at_edge| {
+        let status = at_edge.last_known.as_ref().unwrap();
+        status.hostnames.len() + at_edge.records.as_ref().unwrap().len()
+    });
+    assert_eq!(remembered.sum::<usize>(), 2 * 100 * 100);
 }
