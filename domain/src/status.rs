@@ -122,6 +122,8 @@ spelled! {
         NoZone = "NoZone",
         /// DNS, Programmed: the API token lacks a permission.
         Forbidden = "Forbidden",
+        /// DNS: the edge refuses the record, as at a quota, until somebody acts.
+        Refused = "Refused",
         /// DNS, Programmed: the edge did not answer; what was there stays.
         EdgeUnavailable = "EdgeUnavailable",
         /// The broker did not answer; what was there stays.

@@ -1,11 +1,12 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
-//! acts on half of what the other meant. There is no field for credentials, and no answer but
+//! acts on half of what the other meant. Fields that came later are absent where they say nothing: a broker
+//! serves older clients, and answers with such a field only who asked with one. There is no field for credentials, and no answer but
 //! [`TokenDocument`] holds a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::edge::{
-    DnsPolicy, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
+    DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
 };
 use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
@@ -65,6 +66,8 @@ pub struct IntentDocument {
     yielded: Vec<YieldedDocument>,
     dns: DnsDocument,
     prune: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    spare: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,7 @@ impl IntentDocument {
                 }
             },
             prune: intent.prune,
+            spare: intent.spare,
         }
     }
 
@@ -134,6 +138,7 @@ impl IntentDocument {
             gateway,
             hostnames,
             yielded,
+            spare: self.spare,
             dns,
             certificates: None,
             prune: self.prune,
@@ -153,6 +158,8 @@ pub struct StatusDocument {
     hostnames: BTreeMap<String, OutcomeDocument>,
     ingress: IngressDocument,
     failures: Vec<FailureDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spared: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +212,9 @@ impl StatusDocument {
                 IngressOutcome::Unknown { message } => IngressDocument::Unknown { message },
             },
             failures: status.failures.iter().map(FailureDocument::of).collect(),
+            spared: status
+                .spared
+                .map(|spared| spared.iter().map(ToString::to_string).collect()),
         }
     }
 
@@ -216,8 +226,11 @@ impl StatusDocument {
                 address: tunnel.address,
             })
         });
+        let failures = self.failures.into_iter().map(FailureDocument::read);
+        let failures: Vec<EdgeError> = failures.collect();
         let hostnames = self.hostnames.into_iter();
-        let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
+        let hostnames =
+            hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read(&failures)?)));
         Ok(EdgeStatus {
             tunnels: tunnels.collect::<Result<_, Malformed>>()?,
             hostnames: hostnames.collect::<Result<_, Malformed>>()?,
@@ -226,12 +239,17 @@ impl StatusDocument {
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
+            spared: match self.spared {
+                None => None,
+                Some(spared) => Some(
+                    spared
+                        .iter()
+                        .map(|name| hostname(name))
+                        .collect::<Result<_, _>>()?,
+                ),
+            },
             certificates: BTreeMap::new(),
-            failures: self
-                .failures
-                .into_iter()
-                .map(FailureDocument::read)
-                .collect(),
+            failures,
         })
     }
 }
@@ -249,11 +267,19 @@ impl OutcomeDocument {
             HostnameOutcome::NoZone => Self::NoZone,
             HostnameOutcome::Forbidden { message } => Self::Forbidden { message },
             HostnameOutcome::NotManaged => Self::NotManaged,
-            HostnameOutcome::Unknown { message } => Self::Unknown { message },
+            // The first clients know no other word; which of them it is the failures tell.
+            HostnameOutcome::Refused { message } | HostnameOutcome::Unknown { message } => {
+                Self::Unknown { message }
+            }
         }
     }
 
-    fn read(self) -> Result<HostnameOutcome, Malformed> {
+    /// The outcome. What is unknown is refused where a failure that stays says so in the same words.
+    fn read(self, failures: &[EdgeError]) -> Result<HostnameOutcome, Malformed> {
+        let stays = |message: &str| {
+            let mut failures = failures.iter().filter(|error| !error.kind.is_transient());
+            failures.any(|error| error.message == message)
+        };
         Ok(match self {
             Self::Applied => HostnameOutcome::Applied,
             Self::Conflict { found } => HostnameOutcome::Conflict { found },
@@ -261,6 +287,7 @@ impl OutcomeDocument {
             Self::NoZone => HostnameOutcome::NoZone,
             Self::Forbidden { message } => HostnameOutcome::Forbidden { message },
             Self::NotManaged => HostnameOutcome::NotManaged,
+            Self::Unknown { message } if stays(&message) => HostnameOutcome::Refused { message },
             Self::Unknown { message } => HostnameOutcome::Unknown { message },
         })
     }
@@ -364,5 +391,74 @@ impl TokenDocument {
             return Err(Malformed("the token is empty".to_owned()));
         }
         Ok(ConnectorToken::new(self.token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::edge::EdgeErrorKind;
+
+    #[test]
+    fn a_refused_name_is_told_from_an_unknown_one_by_the_failures() {
+        let cases = [
+            (EdgeErrorKind::Invalid, "quota"),
+            (EdgeErrorKind::Unavailable, "timeout"),
+        ];
+        let status = EdgeStatus {
+            hostnames: BTreeMap::from([
+                (
+                    hostname("a.example.com").unwrap(),
+                    HostnameOutcome::Refused {
+                        message: "quota".to_owned(),
+                    },
+                ),
+                (
+                    hostname("b.example.com").unwrap(),
+                    HostnameOutcome::Unknown {
+                        message: "timeout".to_owned(),
+                    },
+                ),
+            ]),
+            failures: cases
+                .map(|(kind, words)| EdgeError::new(kind, words))
+                .into(),
+            ..EdgeStatus::default()
+        };
+        let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
+        assert!(!written.contains("refused"), "{written}");
+        let document: StatusDocument = serde_json::from_str(&written).unwrap();
+        assert_eq!(document.read(), Ok(status));
+    }
+
+    #[test]
+    fn what_older_brokers_and_clients_do_not_know_is_written_only_where_it_says_something() {
+        let gateway = ObjectKey::new("default", "one");
+        let intent = |spare| EdgeIntent {
+            gateway: gateway.clone(),
+            hostnames: BTreeSet::new(),
+            yielded: BTreeMap::new(),
+            spare,
+            dns: DnsPolicy::All,
+            certificates: None,
+            prune: true,
+        };
+        for spare in [false, true] {
+            let written = serde_json::to_string(&IntentDocument::of(&intent(spare))).unwrap();
+            assert_eq!(written.contains("spare"), spare, "{written}");
+            let document: IntentDocument = serde_json::from_str(&written).unwrap();
+            assert_eq!(document.read(gateway.clone()), Ok(intent(spare)));
+        }
+        let name = hostname("a.example.com").unwrap();
+        for spared in [None, Some(BTreeSet::new()), Some(BTreeSet::from([name]))] {
+            let status = EdgeStatus {
+                spared: spared.clone(),
+                ..EdgeStatus::default()
+            };
+            let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
+            assert_eq!(written.contains("spared"), spared.is_some(), "{written}");
+            let document: StatusDocument = serde_json::from_str(&written).unwrap();
+            assert_eq!(document.read(), Ok(status));
+        }
     }
 }

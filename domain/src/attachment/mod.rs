@@ -157,7 +157,7 @@ pub struct GatewayResolution {
     /// In the order written.
     pub listeners: Vec<ListenerResolution>,
     /// Effective hostnames of accepted routes on listeners that serve, with the age of the oldest route
-    /// that asks for each.
+    /// that asks for each. Of a Gateway that is not served for now, those on its accepted listeners.
     pub hostnames: BTreeMap<Hostname, Timestamp>,
     /// What its parameters, or their defaults, say.
     pub parameters: ParametersResolution,

@@ -12,8 +12,8 @@ use super::parent::{Candidate, candidates, is_gateway};
 use super::unread::unread;
 use super::view::{Secret, View, classes_of, gateways_of};
 use super::{
-    ClassResolution, GatewayResolution, ParentResolution, Refusal, Resolution, RouteResolution,
-    certificate, fault, gateway,
+    ClassResolution, GatewayResolution, ListenerResolution, ParentResolution, Refusal, Resolution,
+    RouteResolution, certificate, fault, gateway,
 };
 use crate::gateway::{Gateway, ParentRef, Route};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
@@ -243,22 +243,13 @@ fn settle(
     for (listener, seats) in gateway.listeners.iter_mut().zip(seats) {
         listener.attached_routes = u32::try_from(seats.taken().len()).unwrap_or(u32::MAX);
     }
+    gateway.hostnames = hostnames(gateway, seats, routes);
     if gateway.refusal.is_some() {
         return;
     }
-    let served = || {
-        let listeners = gateway.listeners.iter().zip(seats);
-        listeners.filter(|(listener, _)| listener.is_served())
-    };
-    let mut hostnames: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
-    for seat in served().flat_map(|(_, seats)| seats.taken()) {
-        let created = routes[seat.route].created;
-        for hostname in &seat.hostnames {
-            let oldest = hostnames.entry(hostname.clone()).or_insert(created);
-            *oldest = created.min(*oldest);
-        }
-    }
-    let listeners = served()
+    let listeners = gateway.listeners.iter().zip(seats);
+    let listeners = listeners
+        .filter(|(listener, _)| listener.is_served())
         .map(|(listener, seats)| ListenerInput {
             listener: &listener.listener,
             routes: seats
@@ -276,7 +267,32 @@ fn settle(
         gateway.certificates = certificate::wanted(gateway, view);
     }
     gateway.table = Arc::new(compile(table, &view.backends));
-    gateway.hostnames = hostnames;
+}
+
+/// The names of a Gateway, with the age of the oldest route that asks for each. Where it cannot be served for
+/// now, those that it would have: it keeps its records meanwhile, so its claims on them must stand.
+fn hostnames(
+    gateway: &GatewayResolution,
+    seats: &[Seats],
+    routes: &[&Arc<Route>],
+) -> BTreeMap<Hostname, Timestamp> {
+    let mut listeners = gateway.listeners.iter();
+    let serves = gateway.refusal.is_none() && listeners.any(ListenerResolution::is_served);
+    let counts = |listener: &ListenerResolution| match serves {
+        true => listener.is_served(),
+        false => listener.refusal.is_none(),
+    };
+    let listeners = gateway.listeners.iter().zip(seats);
+    let listeners = listeners.filter(|(listener, _)| counts(listener));
+    let mut hostnames: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
+    for seat in listeners.flat_map(|(_, seats)| seats.taken()) {
+        let created = routes[seat.route].created;
+        for hostname in &seat.hostnames {
+            let oldest = hostnames.entry(hostname.clone()).or_insert(created);
+            *oldest = created.min(*oldest);
+        }
+    }
+    hostnames
 }
 
 fn input<'a>(

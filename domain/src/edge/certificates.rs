@@ -228,6 +228,7 @@ mod tests {
             gateway: ObjectKey::new("shop", "edge"),
             hostnames: BTreeSet::new(),
             yielded: BTreeMap::new(),
+            spare: false,
             dns: DnsPolicy::Off,
             certificates: None,
             prune,

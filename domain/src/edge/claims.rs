@@ -26,7 +26,8 @@ pub struct Claimant {
     /// that cannot be had here is not kept from another; they stay in the intent, so that a zone that
     /// appears is noticed.
     pub without_zone: BTreeSet<Hostname>,
-    /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows.
+    /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows. Then
+    /// all of its records are spared ([`EdgeIntent::spare`]) until it is known.
     pub held: Option<BTreeSet<Hostname>>,
     /// Becomes [`EdgeIntent::certificates`].
     pub certificates: Option<BTreeSet<CertificateIntent>>,
@@ -49,7 +50,7 @@ impl Claimant {
             self.claims(hostname)
         } else {
             let held = self.held.as_ref();
-            held.is_none_or(|held| held.contains(hostname))
+            held.is_some_and(|held| held.contains(hostname))
         }
     }
 }
@@ -58,6 +59,8 @@ impl Claimant {
 ///
 /// A Gateway yields the names it asks for and does not get, and those it may still have a record for and
 /// that another now holds: the holder takes that record over in place, so its old owner must not delete it.
+/// Other Gateways' names are not its business, so that all intents together grow with the names, not with
+/// the product of names and Gateways.
 pub fn grant(claimants: &[Claimant]) -> BTreeMap<ObjectKey, EdgeIntent> {
     let holders = holders(claimants);
     claimants
@@ -84,10 +87,15 @@ fn holders(claimants: &[Claimant]) -> BTreeMap<&Hostname, &ObjectKey> {
 }
 
 fn intent(claimant: &Claimant, holders: &BTreeMap<&Hostname, &ObjectKey>) -> EdgeIntent {
-    let yielded: BTreeMap<_, _> = holders
-        .iter()
-        .filter(|(hostname, holder)| **holder != &claimant.gateway && claimant.yields(hostname))
-        .map(|(hostname, holder)| ((*hostname).clone(), (*holder).clone()))
+    let held = claimant.held.iter().flatten();
+    let yielded: BTreeMap<_, _> = claimant
+        .hostnames
+        .keys()
+        .chain(held)
+        .filter(|hostname| claimant.yields(hostname))
+        .filter_map(|hostname| Some((hostname, *holders.get(hostname)?)))
+        .filter(|(_, holder)| **holder != claimant.gateway)
+        .map(|(hostname, holder)| (hostname.clone(), holder.clone()))
         .collect();
     EdgeIntent {
         gateway: claimant.gateway.clone(),
@@ -98,6 +106,7 @@ fn intent(claimant: &Claimant, holders: &BTreeMap<&Hostname, &ObjectKey>) -> Edg
             .cloned()
             .collect(),
         yielded,
+        spare: claimant.prune && claimant.held.is_none(),
         dns: claimant.dns.clone(),
         certificates: claimant.certificates.clone(),
         prune: claimant.prune,
@@ -193,16 +202,44 @@ mod tests {
         let name = "app.example.com";
         let cases = [
             ("known to be held", Some(BTreeSet::from([host(name)])), true),
-            ("not known what is held", None, true),
+            ("not known what is held: all is spared", None, false),
             ("never held", Some(BTreeSet::new()), false),
         ];
         for (case, held, yields) in cases {
             let mut a = claimant("a", 1, &[]);
             a.held = held;
+            let spares = a.held.is_none();
             let b = claimant("b", 2, &[(name, 2)]);
-            let (holders, yielders) = parties(&[a, b], name);
+            let (holders, yielders) = parties(&[a.clone(), b.clone()], name);
             assert_eq!(holders, ["b"], "{case}");
             assert_eq!(!yielders.is_empty(), yields, "{case}");
+            assert_eq!(grant(&[a.clone(), b])[&a.gateway].spare, spares, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_stated_grows_with_the_names_and_not_with_names_times_gateways() {
+        for held in [None, Some(BTreeSet::new())] {
+            let claimants: Vec<_> = (0..100)
+                .map(|gateway| {
+                    let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
+                    let names: Vec<_> = names.chain(["all.example.com".to_owned()]).collect();
+                    let names: Vec<_> = names.iter().map(|name| (name.as_str(), gateway)).collect();
+                    let claimant = claimant(&format!("g{gateway}"), gateway, &names);
+                    Claimant {
+                        held: held.clone(),
+                        ..claimant
+                    }
+                })
+                .collect();
+            let intents = grant(&claimants);
+            let stated = |intent: &EdgeIntent| intent.hostnames.len() + intent.yielded.len();
+            let stated: usize = intents.values().map(stated).sum();
+            assert_eq!(
+                stated,
+                100 * 101,
+                "each name once for each that asks for it"
+            );
         }
     }
 

@@ -354,6 +354,7 @@ impl Edge for DirectEdge {
             }],
             hostnames,
             ingress: applied.ingress.unwrap_or(plan.ingress),
+            spared: plan.spared,
             certificates: shown.outcomes,
             failures,
         })

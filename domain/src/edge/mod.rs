@@ -29,9 +29,13 @@ pub struct EdgeIntent {
     pub gateway: ObjectKey,
     /// Hostnames that this Gateway serves and may have a record for.
     pub hostnames: BTreeSet<Hostname>,
-    /// Hostnames that an older claim of another Gateway holds, with that Gateway. This Gateway's plan
-    /// leaves their records alone: the new holder takes them over in place.
+    /// Hostnames that an older claim of another Gateway holds, with that Gateway: those that this one asks for,
+    /// and those that it is known to have a record for. Its plan leaves their records alone: the new holder
+    /// takes them over in place.
     pub yielded: BTreeMap<Hostname, ObjectKey>,
+    /// Set where nobody knows for which names this Gateway has records. Then all of them stay, as any may be one
+    /// that another Gateway is to take over, and [`EdgeStatus::spared`] names them.
+    pub spare: bool,
     /// For which of the hostnames DNS is managed.
     pub dns: DnsPolicy,
     /// Certificates that the edge should show in place of its own; `None` where they are not known, and what
@@ -77,6 +81,9 @@ pub struct EdgeStatus {
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
     /// What the dashboard shows of the hostnames.
     pub ingress: IngressOutcome,
+    /// Names of the Gateway's records that it does not want and that stay because of [`EdgeIntent::spare`];
+    /// `None` without it, and where they are not all known because something could not be read.
+    pub spared: Option<BTreeSet<Hostname>>,
     /// An outcome for each certificate of the intent, by its Secret.
     pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Calls that failed, also those that no hostname of the intent tells of (the removal of a record, for
@@ -116,9 +123,14 @@ pub enum HostnameOutcome {
         /// The edge's words, with the permission that is missing.
         message: String,
     },
+    /// The edge refuses the record (a quota is reached, a name breaks a rule), and will until somebody acts.
+    Refused {
+        /// The edge's words.
+        message: String,
+    },
     /// DNS is not managed for the name.
     NotManaged,
-    /// Not known whether the record is there: a read or a write failed.
+    /// Not known whether the record is there: a read or a write failed for a reason that may pass.
     Unknown {
         /// What failed.
         message: String,

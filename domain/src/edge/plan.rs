@@ -13,14 +13,15 @@
 //! - What is not ours is not touched by any change, and planning again from any prefix leads to the same end.
 //!
 //! Nothing is deleted on a guess: a zone that was not read whole loses no record, and an intent that was
-//! made from an incomplete view ([`EdgeIntent::prune`]) takes nothing away.
+//! made from an incomplete view ([`EdgeIntent::prune`]) takes nothing away, nor does one of a Gateway of which
+//! nobody knows what it has ([`EdgeIntent::spare`]).
 
 mod ingress;
 pub(crate) mod records;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::edge::mark::RecordMark;
 use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, RecordData, Zone};
@@ -74,6 +75,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// For every hostname of the intent, and every yielded one.
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
+    /// Becomes [`EdgeStatus::spared`](crate::edge::EdgeStatus::spared).
+    pub spared: Option<BTreeSet<Hostname>>,
     /// What the ingress document shows.
     pub ingress: IngressOutcome,
 }
@@ -172,6 +175,7 @@ pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installatio
     Plan {
         changes,
         hostnames: records.hostnames,
+        spared: records.spared,
         ingress: ingress.outcome,
     }
 }
@@ -190,6 +194,7 @@ pub(crate) fn outcome_of(error: &EdgeError) -> HostnameOutcome {
         EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated => {
             HostnameOutcome::Forbidden { message }
         }
-        _ => HostnameOutcome::Unknown { message },
+        kind if kind.is_transient() => HostnameOutcome::Unknown { message },
+        _ => HostnameOutcome::Refused { message },
     }
 }

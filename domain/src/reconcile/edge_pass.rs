@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::state::{Fate, Proxy, View};
 use super::{Problem, Reconciler};
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
-use crate::names::{Hostname, ObjectKey};
+use crate::names::ObjectKey;
 
 /// What an edge pass did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,8 @@ impl EdgePassReport {
     }
 }
 
-/// Granting again after the first answers is enough: only a name found to have no zone changes a grant.
+/// Granting again after the first answers is enough: only a name found to have no zone changes a grant, and only
+/// what a Gateway is found to have, which all first answers tell, changes what it yields.
 const ROUNDS: usize = 2;
 
 impl Reconciler {
@@ -72,6 +73,7 @@ impl Reconciler {
         } else if resync {
             self.ports.edge.begin_resync();
         }
+        let by_the_clock = resync;
         let resync = resync || new_term;
         let searched = self.search_leftovers(term, resync, &view, &mut done).await;
         let mut tried = BTreeSet::new();
@@ -87,10 +89,19 @@ impl Reconciler {
             }
         }
         self.reshape_proxies(term, &view, &tried, &mut done).await;
-        for gateway in self.to_remove(&view) {
+        let removals = self.to_remove(&view);
+        let awaited = match removals.is_empty() {
+            true => BTreeSet::new(),
+            false => self.state().awaited(&view),
+        };
+        for gateway in removals {
             if self.ports.leadership.term() != Some(term) {
                 done.settled = false;
                 return done;
+            }
+            if self.state().waits(&gateway, &awaited, by_the_clock) {
+                done.settled = false;
+                continue;
             }
             self.remove(&view, &gateway, &mut done).await;
         }
@@ -163,6 +174,9 @@ impl Reconciler {
         }
         let mut state = self.state();
         state.leftovers.extend(found);
+        if all_seen {
+            state.saw_all_in = Some(term);
+        }
         // It is searched for again until all of it went well.
         state.searched_in = None;
         all_seen
@@ -339,6 +353,9 @@ impl Reconciler {
         state
             .leftovers
             .retain(|gateway| view.fate(gateway) != Fate::Serve);
+        state
+            .held_up
+            .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
         let deleting = gateways
             .values()
             .filter(|found| found.gateway.deleting)
@@ -357,10 +374,6 @@ impl Reconciler {
     /// Proxy, edge, table, hold, in this order: what resolves keeps being answered until it does not resolve,
     /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
     async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
-        if self.is_being_taken_over(view, gateway) {
-            done.settled = false;
-            return;
-        }
         match self.remove_all(gateway).await {
             Err(Failed::Port(problem)) => done.problem(problem),
             Err(Failed::Edge(subject, error)) => done.edge_problem(subject, &error),
@@ -370,34 +383,13 @@ impl Reconciler {
                 state.published.remove(gateway);
                 state.unpublished.remove(gateway);
                 state.leftovers.remove(gateway);
+                state.held_up.remove(gateway);
                 if view.gateways.contains_key(gateway) {
                     state.removed.insert(gateway.clone());
                 }
                 done.removed.push(gateway.clone());
             }
         }
-    }
-
-    /// Whether another Gateway that has not yet taken over one of its names may still do so: removing the
-    /// record first would make the name vanish for a while. Where nobody knows which names it has (an earlier
-    /// process made them), it may have any.
-    fn is_being_taken_over(&self, view: &View, gateway: &ObjectKey) -> bool {
-        let state = self.state();
-        let known: Option<BTreeSet<&Hostname>> = state.at_edge.get(gateway).and_then(|at_edge| {
-            let records = at_edge.records.as_ref()?;
-            Some(records.iter().chain(at_edge.asked.keys()).collect())
-        });
-        let may_have = |name: &Hostname| known.as_ref().is_none_or(|known| known.contains(name));
-        let intents = state.intents(view);
-        let mut others = intents.values().filter(|intent| {
-            intent.gateway != *gateway && view.fate(&intent.gateway) == Fate::Serve
-        });
-        others.any(|intent| {
-            let managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));
-            managed
-                .filter(|name| may_have(name))
-                .any(|name| state.is_waiting(intent, name))
-        })
     }
 
     async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), Failed> {

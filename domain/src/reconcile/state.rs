@@ -14,6 +14,10 @@ use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 use crate::workload::WorkloadSpec;
 
+/// Resyncs until a removal waits no longer for a name to be taken over. They come by the clock, however often
+/// the cluster changes, so between this number and one less of their intervals pass.
+const RESYNCS_TO_WAIT: u32 = 2;
+
 #[derive(Default)]
 pub(super) struct State {
     /// Objects that the source was last asked to read.
@@ -30,6 +34,8 @@ pub(super) struct State {
     pub(super) leftovers: BTreeSet<ObjectKey>,
     /// Gateways that were removed while their object still stands, so that they are not removed twice.
     pub(super) removed: BTreeSet<ObjectKey>,
+    /// Removals that wait until other Gateways have taken names over: how many resyncs have come meanwhile.
+    pub(super) held_up: BTreeMap<ObjectKey, u32>,
     /// What the last route pass concluded, until its statuses are written.
     pub(super) unwritten: Option<Arc<Conclusions>>,
     /// Statuses as they were written last.
@@ -38,7 +44,9 @@ pub(super) struct State {
     pub(super) stated_in: Option<u64>,
     /// The term in which an edge pass came to its end.
     pub(super) passed_in: Option<u64>,
-    /// The term in which leftovers were looked for with success.
+    /// The term in which all places were seen where Gateways leave something.
+    pub(super) saw_all_in: Option<u64>,
+    /// The term in which leftovers were looked for with success, and records that nothing leads to removed.
     pub(super) searched_in: Option<u64>,
 }
 
@@ -119,6 +127,8 @@ pub(super) fn is_complete(snapshot: &ClusterSnapshot) -> bool {
         && snapshot.classes.known().is_some()
         && snapshot.gateways.known().is_some()
         && snapshot.routes.known().is_some()
+        // A Gateway whose parameters were not read is kept as it is, and nobody knows which names it may have.
+        && !snapshot.parameters.is_unknown()
 }
 
 impl State {
@@ -129,13 +139,28 @@ impl State {
             .iter()
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
             .map(|(key, found)| self.claimant(key, found, view.complete));
+        let was_stated = |key: &ObjectKey| self.at_edge.get(key).is_some_and(AtEdge::was_stated);
         let kept = self
             .at_edge
             .iter()
-            .filter(|(key, _)| view.fate(key) == Fate::Keep)
+            .filter(|(key, at_edge)| view.fate(key) == Fate::Keep && at_edge.was_stated())
             .map(|(key, at_edge)| at_edge.claimant(key));
-        let claimants: Vec<_> = served.chain(kept).collect();
+        let kept_since_before = view
+            .gateways
+            .iter()
+            .filter(|(key, _)| view.fate(key) == Fate::Keep && !was_stated(key))
+            .filter(|(key, _)| self.may_have_something(view, key))
+            .map(|(key, found)| self.claimant(key, found, false));
+        let claimants: Vec<_> = served.chain(kept).chain(kept_since_before).collect();
         claims::grant(&claimants)
+    }
+
+    /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
+    /// the view is incomplete no record changes hands, so then it counts only if something was found.
+    fn may_have_something(&self, view: &View, gateway: &ObjectKey) -> bool {
+        self.at_edge.contains_key(gateway)
+            || self.leftovers.contains(gateway)
+            || (view.complete && self.saw_all_in != self.stated_in)
     }
 
     fn claimant(&self, key: &ObjectKey, found: &GatewayResolution, complete: bool) -> Claimant {
@@ -220,21 +245,51 @@ impl State {
         self.removed.remove(key);
     }
 
-    /// Whether the record of a name that this intent asks for was not made or taken over yet, for a reason
+    /// Names whose records were not made or taken over yet by the Gateways that are to have them, for a reason
     /// that may pass.
-    pub(super) fn is_waiting(&self, intent: &EdgeIntent, hostname: &Hostname) -> bool {
-        let Some(at_edge) = self.at_edge.get(&intent.gateway) else {
-            return true;
-        };
-        at_edge.needs(intent)
-            || match &at_edge.answer {
-                None => true,
-                Some(Err(error)) => error.kind.is_transient(),
-                Some(Ok(status)) => matches!(
-                    status.hostnames.get(hostname),
-                    Some(HostnameOutcome::Unknown { .. })
-                ),
+    pub(super) fn awaited(&self, view: &View) -> BTreeSet<Hostname> {
+        let mut awaited = BTreeSet::new();
+        for intent in self.intents(view).into_values() {
+            if view.fate(&intent.gateway) != Fate::Serve {
+                continue;
             }
+            let at_edge = self.at_edge.get(&intent.gateway);
+            let all = at_edge.is_none_or(|at_edge| at_edge.is_undecided(&intent));
+            let is_awaited = |name: &Hostname| {
+                intent.dns.manages(name) && (all || at_edge.is_some_and(|a| a.may_still_get(name)))
+            };
+            awaited.extend(intent.hostnames.into_iter().filter(is_awaited));
+        }
+        awaited
+    }
+
+    /// Whether a removal has to wait, because another Gateway may still take over one of the names: removing
+    /// the record first would make the name vanish for a while. Where nobody knows which names it has (an
+    /// earlier process made them), it may have any.
+    ///
+    /// That never goes on for good: a name may be kept from its new holder by anything (the Gateway cannot be
+    /// held, its account is blocked), and a user who deletes a Gateway wants it gone.
+    pub(super) fn waits(
+        &mut self,
+        gateway: &ObjectKey,
+        awaited: &BTreeSet<Hostname>,
+        resync: bool,
+    ) -> bool {
+        let at_edge = self.at_edge.get(gateway);
+        let has_awaited =
+            match at_edge.and_then(|at_edge| Some((at_edge, at_edge.records.as_ref()?))) {
+                None => !awaited.is_empty(),
+                Some((at_edge, records)) => {
+                    let mut known = records.iter().chain(at_edge.asked.keys());
+                    known.any(|name| awaited.contains(name))
+                }
+            };
+        if !has_awaited {
+            return false;
+        }
+        let resyncs = self.held_up.entry(gateway.clone()).or_default();
+        *resyncs += u32::from(resync);
+        *resyncs < RESYNCS_TO_WAIT
     }
 
     /// Gateways whose proxies run otherwise than they should now, though nothing changes at the edge.
@@ -264,6 +319,10 @@ impl State {
 }
 
 impl AtEdge {
+    fn was_stated(&self) -> bool {
+        self.intent.is_some() || !self.asked.is_empty()
+    }
+
     /// The claim that still stands of a Gateway that is kept as it is.
     fn claimant(&self, key: &ObjectKey) -> Claimant {
         Claimant {
@@ -292,13 +351,28 @@ impl AtEdge {
 
     /// Takes the edge's answer to the intent last stated.
     pub(super) fn answered(&mut self, answer: Result<EdgeStatus, EdgeError>) {
-        if let Ok(status) = &answer
-            && status.failures.is_empty()
-        {
-            self.last_known = Some(status.clone());
+        if let Ok(status) = &answer {
+            let all_done = status.failures.is_empty();
+            if all_done {
+                self.last_known = Some(status.clone());
+            }
             if let Some(intent) = self.intent.as_ref().filter(|intent| intent.prune) {
-                let yielded = intent.yielded.keys();
-                self.records = Some(intent.hostnames.iter().chain(yielded).cloned().collect());
+                let before = self.records.as_ref();
+                let besides: Option<BTreeSet<Hostname>> = match before {
+                    None => status.spared.clone(),
+                    // Yielded names that it had may still be its own: their holders take them over later.
+                    Some(before) => all_done.then(|| {
+                        let yielded = intent.yielded.keys();
+                        yielded
+                            .filter(|name| before.contains(*name))
+                            .cloned()
+                            .collect()
+                    }),
+                };
+                if let Some(mut records) = besides {
+                    records.extend(intent.hostnames.iter().cloned());
+                    self.records = Some(records);
+                }
             }
         }
         self.answer = Some(answer);
@@ -310,6 +384,33 @@ impl AtEdge {
         found.credentials.is_some() && self.credentials != found.credentials
     }
 
+    /// Whether nothing is known of what this intent asks for, and asking again may tell.
+    fn is_undecided(&self, intent: &EdgeIntent) -> bool {
+        self.needs(intent)
+            || match &self.answer {
+                None => true,
+                Some(Err(error)) => error.kind.is_transient(),
+                Some(Ok(_)) => false,
+            }
+    }
+
+    /// Whether the last answer left open what becomes of a name.
+    fn may_still_get(&self, name: &Hostname) -> bool {
+        let Some(Ok(status)) = &self.answer else {
+            return false;
+        };
+        let outcome = status.hostnames.get(name);
+        matches!(outcome, Some(HostnameOutcome::Unknown { .. }))
+    }
+
+    fn has_spared(&self) -> bool {
+        let spared = self
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.as_ref().ok()?.spared.as_ref());
+        spared.is_some_and(|spared| !spared.is_empty())
+    }
+
     /// Whether stating this intent could change anything.
     pub(super) fn needs(&self, intent: &EdgeIntent) -> bool {
         let stated = self.intent.as_ref();
@@ -317,6 +418,8 @@ impl AtEdge {
             let mut same = intent.clone();
             // What was pruned by a complete view need not be stated anew by an incomplete one.
             same.prune |= stated.prune;
+            // What it has is known by now; where that is nothing but what it wants, there is nothing to spare.
+            same.spare |= stated.spare && !self.has_spared();
             same == *stated
         })
     }

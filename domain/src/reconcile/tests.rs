@@ -3,6 +3,7 @@
 
 mod delivery;
 mod handover;
+mod kept;
 mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::attachment::{GatewayResolution, ParametersResolution, Refusal};
 use crate::edge::direct::DirectEdge;
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome};
 use crate::gateway::{
     AllowedNamespaces, GATEWAY_GROUP, Gateway, Infrastructure, Listener, ParentRef, Protocol,
     Route, RouteKind,
@@ -21,8 +22,8 @@ use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
 use crate::testing::{
-    FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedEntropy,
-    FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
+    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads,
+    FixedEntropy, FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
 };
 use crate::workload::WorkloadSpec;
 

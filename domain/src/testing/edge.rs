@@ -116,10 +116,18 @@ impl State {
             }
             hostnames.insert(hostname.clone(), outcome);
         }
-        if intent.prune {
+        let is_unwanted = |hostname: &Hostname, holder: &ObjectKey| {
+            let wanted = intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
+            holder == gateway && !wanted
+        };
+        let spared = intent.spare.then(|| {
+            let records = self.records.iter();
+            let unwanted = records.filter(|(hostname, holder)| is_unwanted(hostname, holder));
+            unwanted.map(|(hostname, _)| hostname.clone()).collect()
+        });
+        if intent.prune && !intent.spare {
             self.records.retain(|hostname, holder| {
-                let wanted = intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
-                holder != gateway || wanted || intent.yielded.contains_key(hostname)
+                !is_unwanted(hostname, holder) || intent.yielded.contains_key(hostname)
             });
         }
         self.held.insert(gateway.clone(), intent.clone());
@@ -127,6 +135,7 @@ impl State {
         EdgeStatus {
             tunnels: vec![TunnelStatus { id, address }],
             hostnames,
+            spared,
             ..EdgeStatus::default()
         }
     }

@@ -17,6 +17,7 @@ fn intent(name: &str, hostname: &str) -> EdgeIntent {
         gateway: gateway(name),
         hostnames: BTreeSet::from([Hostname::parse(hostname).unwrap()]),
         yielded: BTreeMap::new(),
+        spare: false,
         dns: DnsPolicy::All,
         certificates: None,
         prune: true,

@@ -26,6 +26,7 @@ contract! {
         a_name_comes_as_soon_as_the_foreign_record_has_gone,
         a_yielded_name_is_its_holders_and_left_alone,
         a_name_changes_hands_without_a_gap,
+        what_an_earlier_process_left_can_be_named_instead_of_taken_away,
         a_partial_view_lets_no_name_change_hands,
         every_gateway_has_a_tunnel_of_its_own,
         what_is_stated_is_owned_until_it_is_forgotten,
@@ -55,6 +56,7 @@ fn intent(name: &str, hostnames: &[&str]) -> EdgeIntent {
         gateway: gateway(name),
         hostnames: hostnames.iter().map(|name| hostname(name)).collect(),
         yielded: BTreeMap::new(),
+        spare: false,
         dns: DnsPolicy::All,
         certificates: None,
         prune: true,
@@ -216,6 +218,28 @@ async fn a_name_changes_hands_without_a_gap(rig: impl Rig) {
     assert_eq!(rig.names().await, expected, "it is no longer the first's");
     assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
     assert_eq!(rig.names().await, expected, "the first is forgotten");
+}
+
+async fn what_an_earlier_process_left_can_be_named_instead_of_taken_away(rig: impl Rig) {
+    let before = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    applied(rig.edge(), &intent("other", &[WILD])).await;
+    let names = rig.names().await;
+    let edge = rig.new_process();
+    let sparing = EdgeIntent {
+        spare: true,
+        ..intent("one", &[SHOP])
+    };
+    let status = applied(&*edge, &sparing).await;
+    assert_eq!(status.spared, Some(BTreeSet::from([hostname(APP)])));
+    assert_eq!(rig.names().await, names);
+
+    let status = applied(&*edge, &intent("one", &[SHOP])).await;
+    assert_eq!(status.spared, None);
+    let mut left = rig.names().await;
+    left.remove(WILD);
+    assert_eq!(left, leading(&[SHOP], &address(&before)));
+    let status = applied(&*edge, &sparing).await;
+    assert_eq!(status.spared, Some(BTreeSet::new()));
 }
 
 async fn a_partial_view_lets_no_name_change_hands(rig: impl Rig) {

@@ -62,6 +62,12 @@ impl Actor {
             };
             self.judge_deletion(zone, &record.data);
         }
+        for (id, data) in &batch.puts {
+            let before = there.iter().find(|record| record.id == *id);
+            if let Some(before) = before.and_then(|record| owner(&record.data)) {
+                self.judge_take_over(before, data);
+            }
+        }
         let puts = batch.puts.iter().map(|(_, data)| data);
         for data in puts.chain(&batch.posts) {
             let gateway = owner(data);
@@ -70,6 +76,19 @@ impl Actor {
                 format!("{} resolves before a proxy knows it", data.name)
             });
         }
+    }
+
+    /// What a Gateway has that is refused for now goes to none with a younger claim.
+    fn judge_take_over(&self, before: &ObjectKey, data: &RecordData) {
+        let name = &data.name;
+        let takes = owner(data).filter(|gateway| *gateway != before);
+        let alone = self.stage.trouble.is_alone_and_sees();
+        let stolen = takes.is_some_and(|gateway| {
+            alone && self.acting_on().keeps_from(before, gateway, &host(name))
+        });
+        self.stage.require(!stolen, || {
+            format!("{name} of {before}, which is kept as it is, goes to a younger claim")
+        });
     }
 
     fn judge_deletion(&self, zone: &ZoneId, data: &RecordData) {
@@ -88,6 +107,15 @@ impl Actor {
         let vanishes = alone && wishes.holder(&host(name)).is_some();
         // Whoever was to have it may be gone by now, and its credentials with it.
         let vanishes = vanishes && self.now_wished().holder(&host(name)).is_some();
+        // A removal does not wait for good.
+        let waited = self
+            .notes
+            .lock()
+            .unwrap()
+            .unwanted_for
+            .get(gateway)
+            .copied();
+        let vanishes = vanishes && waited.is_none_or(|resyncs| resyncs < 2);
         self.stage.require(!vanishes, || {
             format!("the record {name} of {gateway} is deleted, though another is to have the name")
         });

@@ -1,7 +1,7 @@
 //! The ports of one process. Every call is a step: the process pauses before it, and what happens then is
 //! drawn by the history. Calls that may take something away are judged on the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -46,6 +46,8 @@ pub(crate) struct Notes {
     pub(crate) in_force: Arc<Wishes>,
     /// The same at the start of the edge pass under way.
     pub(crate) acting_on: Arc<Wishes>,
+    /// For how many resyncs in a row each Gateway was known to be unwanted.
+    pub(crate) unwanted_for: BTreeMap<ObjectKey, usize>,
     /// Zones whose last read failed.
     pub(crate) unread: BTreeSet<ZoneId>,
 }
@@ -70,6 +72,13 @@ impl Actor {
     pub(crate) fn begin_edge_pass(&self, resync: bool) {
         let mut notes = self.notes.lock().unwrap();
         notes.acting_on = notes.in_force.clone();
+        for gateway in GATEWAYS.map(key) {
+            if !notes.acting_on.releases(&gateway) {
+                notes.unwanted_for.remove(&gateway);
+            } else if resync {
+                *notes.unwanted_for.entry(gateway).or_default() += 1;
+            }
+        }
         let told = || format!(" {}: edge pass, resync {resync}", self.name);
         self.stage.tell(told);
     }

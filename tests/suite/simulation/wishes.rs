@@ -18,8 +18,11 @@ pub(crate) enum Wish {
         created: Timestamp,
         names: BTreeMap<Hostname, Timestamp>,
     },
-    /// It is refused for now and keeps what it has.
-    Kept,
+    /// It is refused for now and keeps what it has; these names it would have.
+    Kept {
+        created: Timestamp,
+        names: BTreeMap<Hostname, Timestamp>,
+    },
     /// It is being deleted.
     Leaving,
 }
@@ -68,8 +71,23 @@ impl Wishes {
     ) -> impl Iterator<Item = (&ObjectKey, Timestamp, &BTreeMap<Hostname, Timestamp>)> {
         self.gateways.iter().filter_map(|(key, wish)| match wish {
             Wish::Served { created, names } => Some((key, *created, names)),
-            Wish::Kept | Wish::Leaving => None,
+            Wish::Kept { .. } | Wish::Leaving => None,
         })
+    }
+
+    /// Whether a Gateway that is kept as it is has the older claim to a name.
+    pub(crate) fn keeps_from(&self, kept: &ObjectKey, other: &ObjectKey, name: &Hostname) -> bool {
+        let rank = |key| match self.gateways.get(key)? {
+            Wish::Served { created, names } | Wish::Kept { created, names } => {
+                Some((names.get(name)?, created, key))
+            }
+            Wish::Leaving => None,
+        };
+        let is_kept = matches!(self.gateways.get(kept), Some(Wish::Kept { .. }));
+        match (rank(kept), rank(other)) {
+            (Some(kept), Some(other)) => is_kept && kept < other,
+            _ => false,
+        }
     }
 
     /// Who is to have a name: the oldest route that asks, then the oldest Gateway, then the first by key.
@@ -94,7 +112,7 @@ impl Wishes {
     pub(crate) fn releases(&self, gateway: &ObjectKey) -> bool {
         match self.gateways.get(gateway) {
             Some(Wish::Leaving) => true,
-            Some(Wish::Served { .. } | Wish::Kept) => false,
+            Some(Wish::Served { .. } | Wish::Kept { .. }) => false,
             None => self.complete,
         }
     }
@@ -112,9 +130,6 @@ fn wish(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Wish> {
     if gateway.deleting {
         return Some(Wish::Leaving);
     }
-    if !gateway.defects.is_empty() {
-        return Some(Wish::Kept);
-    }
     let listener = gateway.listeners.first()?;
     let mut names: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
     for route in routes.iter().filter(|route| names_parent(route, gateway)) {
@@ -124,7 +139,10 @@ fn wish(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Wish> {
         }
     }
     let created = gateway.created;
-    Some(Wish::Served { created, names })
+    Some(match gateway.defects.is_empty() {
+        true => Wish::Served { created, names },
+        false => Wish::Kept { created, names },
+    })
 }
 
 fn names_parent(route: &Route, gateway: &Gateway) -> bool {

@@ -41,10 +41,11 @@ pub(super) fn verdict<'h>(
 
 /// What the user must mend comes first, then what is not known, then what is fine.
 fn rank(reason: Reason) -> usize {
-    const ORDER: [Reason; 10] = [
+    const ORDER: [Reason; 11] = [
         Reason::RecordConflict,
         Reason::ClaimedByOther,
         Reason::Forbidden,
+        Reason::Refused,
         Reason::InvalidParameters,
         Reason::NoZone,
         Reason::BrokerUnavailable,
@@ -107,6 +108,10 @@ fn of_outcome(hostname: &Hostname, outcome: &HostnameOutcome, gateway: &ObjectKe
         HostnameOutcome::Forbidden { message } => {
             let text = format!("{hostname}: {message}; give the API token this permission");
             (Truth::False, Reason::Forbidden, text)
+        }
+        HostnameOutcome::Refused { message } => {
+            let text = format!("{hostname}: {message}");
+            (Truth::False, Reason::Refused, text)
         }
         HostnameOutcome::NotManaged => (
             Truth::Unknown,

@@ -171,16 +171,24 @@ fn hostnames_are_those_of_accepted_routes_on_listeners_that_serve_with_their_old
 }
 
 #[test]
-fn a_refused_gateway_claims_no_hostname_and_has_an_empty_table() {
-    let edge = good().flawed("spec.addresses", DefectKind::Unsupported);
-    let resolution = resolved(
-        &cluster()
-            .with(edge)
-            .with(http_route("shop/store").to(EDGE).named("app.example.com")),
-    );
-    let edge = resolution.gateway(EDGE);
-    assert!(edge.hostnames.is_empty());
-    assert!(edge.table.listeners.is_empty());
-    assert_eq!(edge.listeners[0].attached_routes, 1);
-    assert!(resolution.parents("shop/store")[0].hostnames.is_empty());
+fn a_gateway_that_is_not_served_keeps_its_names_and_has_an_empty_table() {
+    let refused = good().flawed("spec.addresses", DefectKind::Unsupported);
+    let without_certificate =
+        gateway(EDGE).listening(https("web").certificate(object("", "ConfigMap", "shop/none")));
+    for edge in [refused, without_certificate] {
+        let resolution = resolved(
+            &cluster().with(edge).with(
+                http_route("shop/store")
+                    .to(EDGE)
+                    .named("app.example.com")
+                    .born(7),
+            ),
+        );
+        let edge = resolution.gateway(EDGE);
+        let names: Vec<_> = edge.hostnames.iter().collect();
+        assert_eq!(names, [(&host("app.example.com"), &Timestamp(7))]);
+        assert!(edge.table.listeners.is_empty() && !edge.is_served());
+        assert_eq!(edge.listeners[0].attached_routes, 1);
+        assert!(resolution.parents("shop/store")[0].hostnames.is_empty());
+    }
 }

@@ -86,10 +86,10 @@ async fn change_records(
     let mut refusal = None;
     while let Some(part) = pending.pop() {
         if calls_left == 0 {
-            let error = refusal
-                .clone()
+            let refusal: &EdgeError = refusal
+                .as_ref()
                 .expect("calls run out only after a refusal took the batch apart");
-            applied.fail(&part, error);
+            applied.fail(&part, not_tried(refusal));
             continue;
         }
         calls_left -= 1;
@@ -108,6 +108,15 @@ async fn change_records(
             _ => applied.fail(&part, error),
         }
     }
+}
+
+/// For operations that nobody has refused yet: it is our own limit that they did not get a turn.
+fn not_tried(refusal: &EdgeError) -> EdgeError {
+    let message = format!(
+        "not tried, because too many others of the same zone were refused: {}",
+        refusal.message
+    );
+    EdgeError::new(EdgeErrorKind::RateLimited, message)
 }
 
 fn blames_an_operation(kind: EdgeErrorKind) -> bool {

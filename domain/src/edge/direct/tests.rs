@@ -63,6 +63,7 @@ fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
         gateway: key(gateway),
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         yielded: BTreeMap::new(),
+        spare: false,
         dns: DnsPolicy::All,
         certificates: None,
         prune: true,

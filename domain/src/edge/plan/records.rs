@@ -8,12 +8,13 @@ use super::{
 };
 use crate::edge::mark::RecordMark;
 use crate::edge::objects::{DnsRecord, Zone};
-use crate::edge::{EdgeIntent, HostnameOutcome};
+use crate::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use crate::names::{Hostname, TunnelId, ZoneId};
 
 pub(super) struct RecordsPlan {
     pub(super) changes: Vec<ZoneChanges>,
     pub(super) hostnames: BTreeMap<Hostname, HostnameOutcome>,
+    pub(super) spared: Option<BTreeSet<Hostname>>,
 }
 
 pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -> RecordsPlan {
@@ -31,8 +32,12 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
     hostnames.extend(unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged)));
 
     let mut changes = Vec::new();
+    let mut spared = intent.spare.then(BTreeSet::new);
     match &observed.zones {
-        Err(error) => hostnames.extend(managed(intent).map(|h| (h.clone(), outcome_of(error)))),
+        Err(error) => {
+            hostnames.extend(managed(intent).map(|h| (h.clone(), outcome_of(error))));
+            spared = None;
+        }
         Ok(zones) => {
             let homes = Homes::of(intent, zones);
             let outside = homes.outside.iter();
@@ -49,6 +54,12 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
                 let (zone_changes, outcomes) = planner.plan();
                 hostnames.extend(outcomes);
                 changes.extend(zone_changes);
+                spared = spared
+                    .zip(planner.unwanted_names())
+                    .map(|(mut all, names)| {
+                        all.extend(names);
+                        all
+                    });
             }
         }
     }
@@ -58,7 +69,11 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
             .iter()
             .all(|change| change.hostname().is_none())
     });
-    RecordsPlan { changes, hostnames }
+    RecordsPlan {
+        changes,
+        hostnames,
+        spared,
+    }
 }
 
 fn managed(intent: &EdgeIntent) -> impl Iterator<Item = &Hostname> {
@@ -192,21 +207,47 @@ impl ZonePlanner<'_> {
 
     /// Records of this Gateway whose name is neither wanted here nor granted to another.
     fn leftovers(&self, by_name: &BTreeMap<String, Vec<&DnsRecord>>) -> Vec<RecordChange> {
-        if !self.intent.prune {
+        if !self.intent.prune || self.intent.spare {
             return Vec::new();
         }
-        let wanted = self.wanted.iter().copied();
-        let keep: BTreeSet<&str> = wanted
-            .chain(self.intent.yielded.keys())
-            .map(Hostname::as_str)
-            .collect();
-        let gone = by_name
-            .iter()
-            .filter(|(name, _)| !keep.contains(name.as_str()));
-        gone.flat_map(|(_, records)| records)
-            .filter(|record| self.is_own(record))
-            .map(|record| RecordChange::Delete(record.id.clone()))
+        let yielded = self.intent.yielded.keys();
+        let yielded: BTreeSet<&str> = yielded.map(Hostname::as_str).collect();
+        let unwanted = self.unwanted(by_name);
+        unwanted
+            .filter(|(name, _)| !yielded.contains(name))
+            .map(|(_, record)| RecordChange::Delete(record.id.clone()))
             .collect()
+    }
+
+    /// Records of this Gateway whose name is not wanted here.
+    fn unwanted<'r>(
+        &self,
+        by_name: &'r BTreeMap<String, Vec<&'r DnsRecord>>,
+    ) -> impl Iterator<Item = (&'r str, &'r DnsRecord)> {
+        let wanted: BTreeSet<&str> = self.wanted.iter().map(|name| name.as_str()).collect();
+        by_name
+            .iter()
+            .filter(move |(name, _)| !wanted.contains(name.as_str()))
+            .flat_map(|(name, records)| records.iter().map(|record| (name.as_str(), *record)))
+            .filter(|(_, record)| self.is_own(record))
+    }
+
+    /// Names of these; `None` where the zone was not read. A zone that the token may not read is as good as
+    /// empty: nothing was made in it with this token, and nothing can be removed.
+    fn unwanted_names(&self) -> Option<BTreeSet<Hostname>> {
+        match &self.zone.records {
+            ZoneRecords::Read(records) => {
+                let by_name = occupied(&self.zone.zone, records);
+                let names = self.unwanted(&by_name).map(|(name, _)| name);
+                Some(
+                    names
+                        .filter_map(|name| Hostname::parse(name).ok())
+                        .collect(),
+                )
+            }
+            ZoneRecords::Failed(error) if error.kind != EdgeErrorKind::Forbidden => None,
+            ZoneRecords::Failed(_) | ZoneRecords::Skipped => Some(BTreeSet::new()),
+        }
     }
 
     fn is_ours(&self, record: &DnsRecord) -> bool {

@@ -39,6 +39,7 @@ fn intent(hostnames: &[&str]) -> EdgeIntent {
         gateway: gateway(),
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         yielded: BTreeMap::new(),
+        spare: false,
         dns: DnsPolicy::All,
         certificates: None,
         prune: true,

@@ -29,7 +29,7 @@ async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_forgotten
 }
 
 /// The whole way: passes over the direct edge over Cloudflare in memory.
-fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<DirectEdge> {
+pub(super) fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<DirectEdge> {
     let edge = DirectEdge::new(
         Arc::new(cloudflare.clone()),
         Arc::new(StaticCredentials::for_all("acme")),
@@ -40,7 +40,7 @@ fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> Bench<Direct
     over(snapshot, Arc::new(edge))
 }
 
-fn record_ids(cloudflare: &FakeCloudflare, name: &str) -> Vec<String> {
+pub(super) fn record_ids(cloudflare: &FakeCloudflare, name: &str) -> Vec<String> {
     let records = cloudflare.records_named(name).into_iter();
     records.map(|record| record.id.to_string()).collect()
 }
@@ -259,4 +259,176 @@ async fn a_record_whose_gateway_and_tunnel_are_gone_is_found_at_a_start_and_at_a
         assert!(done.settled, "{case}");
         assert_eq!(cloudflare.records().len(), 1, "{case}");
     }
+}
+
+/// `with` has a name that does not come, whatever the edge says of it, and `other` never had that name.
+fn a_name_that_does_not_come() -> ClusterSnapshot {
+    snapshot(
+        vec![gateway("other"), gateway("with")],
+        vec![
+            route("r", "with", 1, &["app.example.com"]),
+            route("s", "other", 1, &["other.example.com"]),
+        ],
+    )
+}
+
+#[tokio::test]
+async fn a_name_that_is_refused_for_good_holds_up_no_removal() {
+    for kind in [EdgeErrorKind::Invalid, EdgeErrorKind::NotFound] {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        let mut start = a_name_that_does_not_come();
+        routes(&mut start).pop();
+        let bench = whole(start, &cloudflare);
+        let quota = EdgeError::new(kind, "81045: record quota exceeded");
+        cloudflare.fail_every(ApiCall::ChangeRecords, None, quota);
+        bench.pass().await;
+        bench.cluster.change(|snapshot| {
+            gateways(snapshot)[0].deleting = true;
+        });
+        assert_eq!(bench.pass().await.removed, [key("other")], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_a_name_to_be_taken_over_until_the_second_resync() {
+    type Trouble = fn(&Bench<FakeEdge>);
+    let troubles: [(&str, Trouble); 2] = [
+        ("the edge fails for it", |bench| {
+            bench.edge.fail(Some(key("with")), Some(away()));
+        }),
+        ("the name stays unknown", |bench| {
+            let message = "timeout".to_owned();
+            let unknown = HostnameOutcome::Unknown { message };
+            bench
+                .edge
+                .stand_in_the_way(host("app.example.com"), Some(unknown));
+        }),
+    ];
+    for (case, trouble) in troubles {
+        let bench = bench(snapshot(
+            vec![gateway("other"), gateway("with")],
+            vec![route("r", "other", 1, &["app.example.com"])],
+        ));
+        bench.pass().await;
+        trouble(&bench);
+        bench.cluster.change(|snapshot| {
+            gateways(snapshot)[0].deleting = true;
+            *routes(snapshot) = vec![route("r", "with", 1, &["app.example.com"])];
+        });
+        for _ in 0..20 {
+            let done = bench.pass().await;
+            assert!(done.removed.is_empty() && !done.settled, "{case}");
+        }
+        assert!(bench.resync().await.removed.is_empty(), "{case}");
+        assert!(bench.pass().await.removed.is_empty(), "{case}");
+        assert_eq!(bench.resync().await.removed, [key("other")], "{case}");
+    }
+}
+
+/// Holds all but one.
+struct Closed(Arc<FakeHold>, ObjectKey);
+
+#[async_trait::async_trait]
+impl Hold for Closed {
+    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        match *gateway == self.1 {
+            true => Err(PortError("forbidden".to_owned())),
+            false => self.0.hold(gateway).await,
+        }
+    }
+
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.release(gateway).await
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_held_does_not_hold_up_the_removal_of_another_for_good() {
+    let mut bench = bench(snapshot(vec![gateway("other")], vec![]));
+    bench.reconciler.ports.hold = Arc::new(Closed(bench.hold.clone(), key("with")));
+    bench.pass().await;
+    bench.leadership.set(Some(2));
+    bench.cluster.change(|snapshot| {
+        *snapshot = a_name_that_does_not_come();
+        gateways(snapshot)[0].deleting = true;
+    });
+    assert!(
+        bench.pass().await.removed.is_empty(),
+        "the name may be one that it had before this term"
+    );
+    bench.resync().await;
+    assert_eq!(bench.resync().await.removed, [key("other")]);
+}
+
+#[tokio::test]
+async fn a_name_that_moved_between_two_processes_stays_until_its_new_holder_has_it() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    // Whichever of the two is stated first.
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        let start = snapshot(
+            vec![gateway("a"), gateway("b")],
+            vec![route(
+                "r",
+                from,
+                1,
+                &["app.example.com", "gone.example.com"],
+            )],
+        );
+        whole(start, &cloudflare).pass().await;
+        let before = cloudflare.records_named("app.example.com");
+
+        let moved = snapshot(
+            vec![gateway("a"), gateway("b")],
+            vec![route("r", to, 1, &["app.example.com"])],
+        );
+        let bench = whole(moved, &cloudflare);
+        cloudflare.fail_every(ApiCall::ChangeRecords, None, away());
+        bench.pass().await;
+        bench.pass().await;
+        assert_eq!(cloudflare.records_named("app.example.com"), before);
+
+        cloudflare.heal();
+        assert!(bench.pass().await.settled);
+        assert_eq!(
+            record_ids(&cloudflare, "app.example.com"),
+            [before[0].id.to_string()],
+            "taken over in place"
+        );
+        let (tunnel, _) = bench.workloads.proxy(&key(to)).unwrap();
+        let record = &cloudflare.records_named("app.example.com")[0];
+        assert_eq!(record.data.content, tunnel.address());
+        assert!(record_ids(&cloudflare, "gone.example.com").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_times_gateways() {
+    let names = |gateway: usize| -> Vec<String> {
+        let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
+        names.collect()
+    };
+    let many = || {
+        let routes = (0..100).map(|index| {
+            let names = names(index);
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            route(&format!("r{index}"), &format!("g{index}"), 1, &names)
+        });
+        let gateways = (0..100).map(|index| gateway(&format!("g{index}")));
+        snapshot(gateways.collect(), routes.collect())
+    };
+    let first = bench(many());
+    first.pass().await;
+    let second = over(many(), first.edge.clone());
+    second.pass().await;
+    for intent in first.edge.stated() {
+        assert_eq!(intent.hostnames.len() + intent.yielded.len(), 100);
+    }
+    let stated = first.edge.stated().len();
+    assert_eq!(stated, 200, "once by each process");
+    let state = second.reconciler.state();
+    let remembered = state.at_edge.values().map(|at_edge| {
+        let status = at_edge.last_known.as_ref().unwrap();
+        status.hostnames.len() + at_edge.records.as_ref().unwrap().len()
+    });
+    assert_eq!(remembered.sum::<usize>(), 2 * 100 * 100);
 }

@@ -181,6 +181,7 @@ async fn a_kind_that_was_not_read_changes_nothing() {
     for (kind, change) in cases {
         let bench = bench(quickstart());
         bench.pass().await;
+        bench.resync().await;
         let before = (
             bench.data_plane.table(&key("gw")),
             bench.edge.held(&key("gw")),

@@ -110,3 +110,33 @@ fn an_incomplete_view_adds_but_takes_nothing_and_hands_nothing_over() {
     let outcome = &plan.hostnames[&host("sibling.example.com")];
     assert!(matches!(outcome, HostnameOutcome::Unknown { .. }));
 }
+
+#[test]
+fn where_nobody_knows_what_a_gateway_has_all_of_it_stays_and_is_named() {
+    let forbidden = EdgeError::new(EdgeErrorKind::Forbidden, "closed");
+    let cases = [
+        (
+            ZoneRecords::Read(vec![right("s", "b.example.org")]),
+            Some(&["a.example.com", "b.example.org"][..]),
+        ),
+        (ZoneRecords::Skipped, Some(&["a.example.com"][..])),
+        (ZoneRecords::Failed(forbidden), Some(&["a.example.com"][..])),
+        (ZoneRecords::Failed(unavailable()), None),
+    ];
+    let spared = |spare: bool, second: &ZoneRecords| {
+        let mut intent = intent(&["app.example.com"]);
+        intent.spare = spare;
+        let there = vec![right("r", "a.example.com"), right("t", "app.example.com")];
+        let mut observed = observed(&["app.example.com"], there);
+        if let Ok(zones) = &mut observed.zones {
+            zones.push(zone("example.org", second.clone()));
+        }
+        let plan = plan(&intent, &observed, &installation());
+        (plan.changes.is_empty(), plan.spared)
+    };
+    for (second, expected) in cases {
+        let expected = expected.map(|names| names.iter().map(|name| host(name)).collect());
+        assert_eq!(spared(true, &second), (true, expected), "{second:?}");
+        assert_eq!(spared(false, &second), (false, None), "{second:?}");
+    }
+}

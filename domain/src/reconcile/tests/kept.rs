@@ -1,0 +1,101 @@
+//! Gateways that are refused for now: what they have is nobody else's, whichever process looks.
+
+use super::handover::{record_ids, whole};
+use super::*;
+
+/// Both ask for the name; `old` has the older claim.
+fn two() -> ClusterSnapshot {
+    snapshot(
+        vec![gateway("old"), gateway("young")],
+        vec![
+            route("ro", "old", 1, &["app.example.com"]),
+            route("ry", "young", 2, &["app.example.com"]),
+        ],
+    )
+}
+
+fn refused(mut snapshot: ClusterSnapshot) -> ClusterSnapshot {
+    let annotations = &mut gateways(&mut snapshot)[0].annotations;
+    annotations.insert("without-credentials".to_owned(), String::new());
+    snapshot
+}
+
+fn unread_parameters(mut snapshot: ClusterSnapshot) -> ClusterSnapshot {
+    snapshot.parameters = Reading::Unknown("timeout".to_owned());
+    refused(snapshot)
+}
+
+fn target(cloudflare: &FakeCloudflare) -> String {
+    let record = &cloudflare.records_named("app.example.com")[0];
+    record.data.content.clone()
+}
+
+#[tokio::test]
+async fn a_name_of_a_refused_gateway_goes_to_no_younger_claim_after_a_restart_either() {
+    type Seen = fn(ClusterSnapshot) -> ClusterSnapshot;
+    type Trouble = fn(&FakeCloudflare);
+    let cases: [(&str, Seen, Trouble); 3] = [
+        ("all is seen", refused, |_| {}),
+        ("nobody knows what is there", refused, |cloudflare| {
+            cloudflare.fail_nth(0, Moment::Before, away());
+        }),
+        ("its parameters were not read", unread_parameters, |_| {}),
+    ];
+    for (case, seen, trouble) in cases {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        let first = whole(two(), &cloudflare);
+        first.pass().await;
+        let before = (
+            record_ids(&cloudflare, "app.example.com"),
+            target(&cloudflare),
+        );
+        let now = || {
+            (
+                record_ids(&cloudflare, "app.example.com"),
+                target(&cloudflare),
+            )
+        };
+
+        let second = whole(seen(two()), &cloudflare);
+        trouble(&cloudflare);
+        for _ in 0..2 {
+            second.pass().await;
+            assert_eq!(now(), before, "{case}");
+        }
+        first.cluster.show(seen(two()));
+        first.leadership.set(Some(9));
+        first.pass().await;
+        assert_eq!(now(), before, "{case}: in the process that made it");
+
+        second.cluster.show(two());
+        assert!(second.pass().await.settled, "{case}");
+        assert_eq!(now(), before, "{case}: mended");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_refused_from_the_start_keeps_no_name_from_others() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let bench = whole(refused(two()), &cloudflare);
+    assert!(bench.pass().await.settled);
+    let (young, _) = bench.workloads.proxy(&key("young")).unwrap();
+    assert_eq!(target(&cloudflare), young.address());
+}
+
+#[tokio::test]
+async fn parameters_that_were_not_read_take_nothing_away() {
+    let bench = bench(two());
+    bench.pass().await;
+    bench.cluster.change(|snapshot| {
+        gateways(snapshot).pop();
+        routes(snapshot).clear();
+        snapshot.parameters = Reading::Unknown("timeout".to_owned());
+    });
+    assert!(bench.resync().await.removed.is_empty());
+    assert_eq!(bench.hostnames("old").unwrap(), ["app.example.com"]);
+    bench
+        .cluster
+        .change(|snapshot| snapshot.parameters = Reading::Absent);
+    assert_eq!(bench.resync().await.removed, [key("young")]);
+    assert!(bench.hostnames("old").unwrap().is_empty());
+}
