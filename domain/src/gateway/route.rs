@@ -1,7 +1,7 @@
 //! Routes: HTTPRoute and GRPCRoute in one shape. A GRPCRoute is converted at the border to the HTTP
 //! matches that it stands for (path `/service/method`; gRPC always POSTs, so no method is asked for).
 
-use super::Defect;
+use super::{Defect, Pattern};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
 /// Kinds of route that we serve.
@@ -99,8 +99,8 @@ pub enum PathMatch {
     Exact(String),
     /// Whole leading segments; `/` matches all, a trailing `/` is ignored.
     Prefix(String),
-    /// A regular expression (RE2 syntax) for the whole path.
-    Regex(String),
+    /// A regular expression for the whole path.
+    Regex(Pattern),
 }
 
 /// One of `match.headers`.
@@ -134,7 +134,7 @@ pub enum TextMatch {
     /// Equal, byte by byte.
     Exact(String),
     /// A regular expression for the whole text.
-    Regex(String),
+    Regex(Pattern),
 }
 
 /// One of `filters` that we serve; any other is a defect of the route.

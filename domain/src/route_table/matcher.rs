@@ -103,7 +103,8 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Indexes a table. A pattern that does not compile never matches; attachment has reported it.
+    /// Indexes a table. A pattern that does not compile here, though it did where the table was made, never
+    /// matches.
     pub fn new(table: Arc<RouteTable>) -> Self {
         let mut patterns = Patterns::default();
         let mut listeners = Vec::with_capacity(table.listeners.len());

@@ -4,7 +4,7 @@
 use domain::ObjectKey;
 use domain::gateway::{PathMatch, Route, RouteKind, RouteMatch, Rule};
 
-use super::{filters, matches, references};
+use super::{filters, matches, references, text};
 use crate::fields::Fields;
 use crate::metadata::Header;
 use crate::object::ReadError;
@@ -79,7 +79,8 @@ fn method_path(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Optio
             let open = || ANY.to_owned();
             let service = service.unwrap_or_else(open);
             let method = method.unwrap_or_else(open);
-            Some(PathMatch::Regex(format!("/(?:{service})/(?:{method})")))
+            let path = format!("/(?:{service})/(?:{method})");
+            text::pattern(fields, field.to_owned(), &path).map(PathMatch::Regex)
         }
         other => {
             fields.invalid(
@@ -109,13 +110,14 @@ fn exact_path(
             return None;
         }
     }
-    Some(match (service, method) {
-        (Some(service), Some(method)) => PathMatch::Exact(format!("/{service}/{method}")),
-        (Some(service), None) => PathMatch::Prefix(format!("/{service}")),
+    match (service, method) {
+        (Some(service), Some(method)) => Some(PathMatch::Exact(format!("/{service}/{method}"))),
+        (Some(service), None) => Some(PathMatch::Prefix(format!("/{service}"))),
         (None, method) => {
             // Of what a name may hold, only the dot means something in a pattern.
             let method = method.unwrap_or_default().replace('.', "\\.");
-            PathMatch::Regex(format!("/{ANY}/{method}"))
+            let path = format!("/{ANY}/{method}");
+            text::pattern(fields, field.to_owned(), &path).map(PathMatch::Regex)
         }
-    })
+    }
 }

@@ -38,10 +38,10 @@ struct Entry<'t> {
 
 impl ListenerIndex {
     /// Indexes a listener whose first rule has index `first_rule`.
-    pub(super) fn new(
-        listener: &TableListener,
+    pub(super) fn new<'t>(
+        listener: &'t TableListener,
         first_rule: usize,
-        patterns: &mut Patterns,
+        patterns: &mut Patterns<'t>,
     ) -> Self {
         let mut entries = entries(listener, first_rule, patterns);
         entries.sort_by_key(precedence_after_path);
@@ -82,7 +82,7 @@ impl ListenerIndex {
 fn entries<'t>(
     listener: &'t TableListener,
     first_rule: usize,
-    patterns: &mut Patterns,
+    patterns: &mut Patterns<'t>,
 ) -> Vec<Entry<'t>> {
     let mut rule_index = first_rule;
     let mut entries = Vec::new();
@@ -113,7 +113,7 @@ fn entries<'t>(
     entries
 }
 
-fn path_key<'t>(path: &'t PathMatch, patterns: &mut Patterns) -> Option<PathKey<'t>> {
+fn path_key<'t>(path: &'t PathMatch, patterns: &mut Patterns<'t>) -> Option<PathKey<'t>> {
     Some(match path {
         PathMatch::Exact(path) => PathKey::Exact(path),
         PathMatch::Prefix(prefix) => PathKey::Prefix(prefix),

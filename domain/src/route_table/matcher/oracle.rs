@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use regex::Regex;
 
-use super::tests::{Headers, table};
+use super::tests::{Headers, pattern, table};
 use super::{HeaderLookup, Matcher, RequestHead};
 use crate::gateway::{
     HeaderMatch, PathMatch, Protocol, QueryMatch, RouteKind, RouteMatch, TextMatch,
@@ -92,7 +92,7 @@ fn specificity(hostname: Option<&Hostname>) -> (bool, usize) {
 fn holds<H: HeaderLookup>(written: &RouteMatch, head: &RequestHead<'_, H>) -> bool {
     let path = match &written.path {
         PathMatch::Exact(path) => path == head.path,
-        PathMatch::Regex(pattern) => whole(pattern, head.path),
+        PathMatch::Regex(pattern) => whole(pattern.as_str(), head.path),
         PathMatch::Prefix(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
             head.path == prefix || head.path.starts_with(&format!("{prefix}/"))
@@ -114,7 +114,7 @@ fn holds<H: HeaderLookup>(written: &RouteMatch, head: &RequestHead<'_, H>) -> bo
 fn text(wanted: &TextMatch, value: &str) -> bool {
     match wanted {
         TextMatch::Exact(text) => text == value,
-        TextMatch::Regex(pattern) => whole(pattern, value),
+        TextMatch::Regex(pattern) => whole(pattern.as_str(), value),
     }
 }
 
@@ -157,7 +157,7 @@ const HOSTS: [&str; 7] = [
 const PATHS: [&str; 12] = [
     "/", "/a", "/a/", "/a/b", "/a/b/", "/ab", "/b", "//", "/a//b", "/a/b/a", "/b/a", "/%61",
 ];
-const PATTERNS: [&str; 6] = ["/a.*", "/(a|b)", "/a|/a/b", "[", "/[ab]/.*", ".*"];
+const PATTERNS: [&str; 5] = ["/a.*", "/(a|b)", "/a|/a/b", "/[ab]/.*", ".*"];
 
 fn hostnames() -> impl Strategy<Value = Option<Hostname>> {
     prop::option::weighted(0.8, select(&HOSTNAMES[..]).prop_map(|h| h.parse().unwrap()))
@@ -168,14 +168,14 @@ fn paths() -> impl Strategy<Value = PathMatch> {
     prop_oneof![
         2 => text().prop_map(PathMatch::Exact),
         4 => text().prop_map(PathMatch::Prefix),
-        1 => select(&PATTERNS[..]).prop_map(|p| PathMatch::Regex(p.to_owned())),
+        1 => select(&PATTERNS[..]).prop_map(|p| PathMatch::Regex(pattern(p))),
     ]
 }
 
 fn texts() -> impl Strategy<Value = TextMatch> {
     prop_oneof![
         4 => select(&["1", "2", "1,2", "a b", ""][..]).prop_map(|t| TextMatch::Exact(t.to_owned())),
-        1 => select(&["[12]", "1.*", "(", "a b|2"][..]).prop_map(|t| TextMatch::Regex(t.to_owned())),
+        1 => select(&["[12]", "1.*", "a b|2"][..]).prop_map(|t| TextMatch::Regex(pattern(t))),
     ]
 }
 
