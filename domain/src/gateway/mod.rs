@@ -24,8 +24,8 @@ pub use parameters::{GatewayParameters, Infrastructure};
 pub(crate) use pattern::COMPILATIONS;
 pub use pattern::{Pattern, UnusablePattern};
 pub use route::{
-    BackendRef, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef, PathMatch,
-    QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
+    BackendRef, CallMatch, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef,
+    PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
 };
 
 /// API group of Gateway, HTTPRoute and their kin.

@@ -1,5 +1,6 @@
-//! Routes: HTTPRoute and GRPCRoute in one shape. A GRPCRoute is converted at the border to the HTTP
-//! matches that it stands for (path `/service/method`; gRPC always POSTs, so no method is asked for).
+//! Routes: HTTPRoute and GRPCRoute in one shape. A gRPC call is a request for `/service/method`, so what a
+//! GRPCRoute asks of a call stands where an HTTPRoute has its path; gRPC always POSTs, so no method is asked
+//! for.
 
 use super::{Defect, Pattern};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
@@ -77,7 +78,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RouteMatch {
-    /// How the path must look.
+    /// How the path must look: in a GRPCRoute always a [`PathMatch::Call`], in an HTTPRoute never, because the
+    /// two kinds rank differently.
     pub path: PathMatch,
     /// Upper-case method.
     pub method: Option<String>,
@@ -101,6 +103,19 @@ pub enum PathMatch {
     Prefix(String),
     /// A regular expression for the whole path.
     Regex(Pattern),
+    /// `match.method` of a GRPCRoute. Apart, because few paths are of this size.
+    Call(Box<CallMatch>),
+}
+
+/// Service and method of a gRPC call: what is before and after the last slash of its path. Where neither is
+/// asked for, every path holds, whether it is a call's or not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct CallMatch {
+    /// How the service must look; `None` for any.
+    pub service: Option<TextMatch>,
+    /// How the method must look; `None` for any.
+    pub method: Option<TextMatch>,
 }
 
 /// One of `match.headers`.

@@ -1,7 +1,7 @@
 use adapter_gateway_api::{Object, read};
 use domain::gateway::{
-    DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch, Pattern,
-    QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
+    CallMatch, DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
+    Pattern, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
 use serde_json::Value;
 
@@ -394,7 +394,7 @@ fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_lef
         (
             "GRPCRoute",
             "method: {type: RegularExpression, service: '('}".to_owned(),
-            "method",
+            "method.service",
             "unclosed",
         ),
     ];
@@ -410,7 +410,7 @@ fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_lef
 }
 
 #[test]
-fn a_grpc_route_becomes_matches_of_paths() {
+fn a_grpc_route_becomes_matches_of_calls() {
     let route = route(
         "GRPCRoute",
         "
@@ -426,17 +426,21 @@ fn a_grpc_route_becomes_matches_of_paths() {
 ",
     );
     assert_eq!((route.kind, route.defects.len()), (RouteKind::Grpc, 0));
+    let call = |service, method| PathMatch::Call(Box::new(CallMatch { service, method }));
+    let is = |name: &str| Some(TextMatch::Exact(name.to_owned()));
+    let like = |text: &str| Some(TextMatch::Regex(Pattern::parse(text).unwrap()));
     let paths: Vec<&PathMatch> = route.rules[0].matches.iter().map(|m| &m.path).collect();
     let expected = [
-        PathMatch::Exact("/pkg.Greeter/Hello".to_owned()),
-        PathMatch::Prefix("/pkg.Greeter".to_owned()),
-        PathMatch::Regex(Pattern::parse("/[^/]+/Hello").unwrap()),
-        PathMatch::Regex(Pattern::parse("/(?:pkg\\..*)/(?:[^/]+)").unwrap()),
-        PathMatch::Prefix("/".to_owned()),
+        call(is("pkg.Greeter"), is("Hello")),
+        call(is("pkg.Greeter"), None),
+        call(None, is("Hello")),
+        call(like("pkg\\..*"), None),
+        call(None, None),
     ];
     assert_eq!(paths, expected.iter().collect::<Vec<_>>());
     assert_eq!(route.rules[0].matches[4].headers[0].name, "color");
     assert_eq!(route.rules[1].matches.len(), 1);
+    assert_eq!(route.rules[1].matches[0].path, call(None, None));
 }
 
 #[test]

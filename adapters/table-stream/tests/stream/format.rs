@@ -8,8 +8,8 @@ use std::sync::Arc;
 use adapter_table_stream::Version;
 use adapter_table_stream::wire::{FORMAT, Table, ToProxy};
 use domain::gateway::{
-    EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch, Pattern,
-    Protocol, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
+    CallMatch, EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
+    Pattern, Protocol, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
 use domain::names::{Hostname, ObjectKey, Timestamp};
 use domain::route_table::{
@@ -41,13 +41,22 @@ fn everything() -> RouteTable {
             port: 443,
             protocol: Protocol::Https,
             hostname: Some(Hostname::parse("*.example.com").unwrap()),
-            routes: vec![TableRoute {
-                key: ObjectKey::new("shop", "store"),
-                kind: RouteKind::Http,
-                created: Timestamp(1_800_000_000),
-                hostnames: vec![Hostname::parse("app.example.com").unwrap()],
-                rules: vec![rule(&carts), answered()],
-            }],
+            routes: vec![
+                TableRoute {
+                    key: ObjectKey::new("shop", "store"),
+                    kind: RouteKind::Http,
+                    created: Timestamp(1_800_000_000),
+                    hostnames: vec![Hostname::parse("app.example.com").unwrap()],
+                    rules: vec![rule(&carts), answered()],
+                },
+                TableRoute {
+                    key: ObjectKey::new("shop", "prices"),
+                    kind: RouteKind::Grpc,
+                    created: Timestamp(1_800_000_001),
+                    hostnames: vec![Hostname::parse("prices.example.com").unwrap()],
+                    rules: vec![called(&prices)],
+                },
+            ],
         }],
         upstreams: BTreeMap::from([
             (
@@ -108,6 +117,27 @@ fn rule(carts: &UpstreamKey) -> TableRule {
                 target: BackendTarget::Invalid,
             },
         ],
+    }
+}
+
+fn called(prices: &UpstreamKey) -> TableRule {
+    let matched = |service, method| RouteMatch {
+        path: PathMatch::Call(Box::new(CallMatch { service, method })),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    let like = TextMatch::Regex(Pattern::parse("Get|List").unwrap());
+    TableRule {
+        matches: vec![
+            matched(Some(TextMatch::Exact("shop.Prices".to_owned())), Some(like)),
+            matched(None, None),
+        ],
+        filters: Vec::new(),
+        backends: vec![TableBackend {
+            weight: 1,
+            target: BackendTarget::Upstream(prices.clone()),
+        }],
     }
 }
 
