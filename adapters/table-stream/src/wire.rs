@@ -19,7 +19,7 @@ pub const PROTOCOL: u32 = 1;
 
 /// Version of the written form of tables and differences. A proxy refuses any other, because half understood
 /// routes would send requests where nobody meant them to go.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Each side says something at least this often.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -248,14 +248,14 @@ mod tests {
                 Err(Some(stamp(9))),
             ),
             (
-                format!(r#"{{"delta":{{"format":1,{stamped},"changes":"x"}}}}"#),
-                Err(Some(stamp(1))),
+                format!(r#"{{"delta":{{"format":{FORMAT},{stamped},"changes":"x"}}}}"#),
+                Err(Some(stamp(FORMAT))),
             ),
             (
                 format!(
-                    r#"{{"table":{{"format":2,{stamped},"table":{{"gateway":{{"namespace":"a","name":"b"}},"listeners":[],"upstreams":[]}}}}}}"#
+                    r#"{{"table":{{"format":8,{stamped},"table":{{"gateway":{{"namespace":"a","name":"b"}},"listeners":[],"upstreams":[]}}}}}}"#
                 ),
-                Err(Some(stamp(2))),
+                Err(Some(stamp(8))),
             ),
             ("{\"unheard_of\":1}".to_owned(), Err(None)),
             ("no JSON".to_owned(), Err(None)),

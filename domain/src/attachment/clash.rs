@@ -1,10 +1,18 @@
 //! HTTPRoute and GRPCRoute on one hostname of one listener.
 
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::iter;
+
 use crate::gateway::RouteKind;
 use crate::names::Hostname;
 
 /// A route on a listener.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Seat {
     /// Position among the routes.
     pub(super) route: usize,
@@ -17,35 +25,34 @@ pub(super) struct Seat {
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     taken: Vec<Seat>,
-    http: usize,
-    grpc: usize,
+    /// Made when the second kind comes: most listeners only ever have one, and nothing is in its way.
+    both: Option<Both>,
+}
+
+/// What is taken by each of two kinds.
+#[derive(Debug, Default)]
+struct Both {
+    http: Names,
+    grpc: Names,
 }
 
 impl Seats {
-    /// Seats a route, unless one of the other kind is there with a hostname in common; then that one's
-    /// position. Routes must come oldest first: of two such routes exactly one is accepted, the older,
+    /// Seats a route, unless one of the other kind is there with a hostname in common; then the position of
+    /// the first such. Routes must come oldest first: of two such routes exactly one is accepted, the older,
     /// then the first by namespace and name (Gateway API, `GRPCRoute`).
     pub(super) fn take(&mut self, seat: Seat) -> Result<(), usize> {
-        if self
-            .taken
-            .last()
-            .is_some_and(|last| last.route == seat.route)
-        {
+        let Some(last) = self.taken.last() else {
+            self.taken.push(seat);
+            return Ok(());
+        };
+        if last.route == seat.route {
             return Ok(());
         }
-        let others = match seat.kind {
-            RouteKind::Http => self.grpc,
-            RouteKind::Grpc => self.http,
-        };
-        if others > 0 {
-            let in_the_way = |other: &&Seat| other.kind != seat.kind && overlap(other, &seat);
-            if let Some(other) = self.taken.iter().find(in_the_way) {
-                return Err(other.route);
-            }
+        if self.both.is_none() && last.kind != seat.kind {
+            self.both = Some(Both::of(&self.taken));
         }
-        match seat.kind {
-            RouteKind::Http => self.http += 1,
-            RouteKind::Grpc => self.grpc += 1,
+        if let Some(both) = &mut self.both {
+            both.take(&seat)?;
         }
         self.taken.push(seat);
         Ok(())
@@ -56,11 +63,148 @@ impl Seats {
     }
 }
 
-fn overlap(one: &Seat, other: &Seat) -> bool {
-    one.hostnames.is_empty()
-        || other.hostnames.is_empty()
-        || one
-            .hostnames
-            .iter()
-            .any(|a| other.hostnames.iter().any(|b| a.intersection(b).is_some()))
+impl Both {
+    fn of(seats: &[Seat]) -> Self {
+        let mut both = Self::default();
+        for seat in seats {
+            let (own, _) = both.sides(seat.kind);
+            own.take(seat.route, &seat.hostnames);
+        }
+        both
+    }
+
+    fn take(&mut self, seat: &Seat) -> Result<(), usize> {
+        let (own, other) = self.sides(seat.kind);
+        match other.first_meeting(&seat.hostnames) {
+            Some(route) => Err(route),
+            None => {
+                own.take(seat.route, &seat.hostnames);
+                Ok(())
+            }
+        }
+    }
+
+    /// The names of a kind, and those of the other.
+    fn sides(&mut self, kind: RouteKind) -> (&mut Names, &mut Names) {
+        match kind {
+            RouteKind::Http => (&mut self.http, &mut self.grpc),
+            RouteKind::Grpc => (&mut self.grpc, &mut self.http),
+        }
+    }
 }
+
+/// Hostnames taken by routes of one kind, so that a listener with thousands of both costs each of them a few
+/// lookups and not a comparison with every other. Each entry is the first route that took it.
+#[derive(Debug, Default)]
+struct Names {
+    /// With whatever hostnames.
+    any: Option<usize>,
+    /// With every name.
+    every: Option<usize>,
+    exact: HashMap<Suffix, usize>,
+    /// By what follows `*.`.
+    wildcard: HashMap<Suffix, usize>,
+    /// By every name that an exact name or a wildcard's suffix is below: what a wildcard meets.
+    below: HashMap<Suffix, usize>,
+}
+
+impl Names {
+    fn take(&mut self, route: usize, hostnames: &[Hostname]) {
+        self.any.get_or_insert(route);
+        if hostnames.is_empty() {
+            self.every.get_or_insert(route);
+        }
+        for hostname in hostnames {
+            let name = Suffix::new(hostname);
+            let own = if hostname.is_wildcard() {
+                &mut self.wildcard
+            } else {
+                &mut self.exact
+            };
+            own.entry(name.clone()).or_insert(route);
+            for parent in name.parents() {
+                self.below.entry(parent).or_insert(route);
+            }
+        }
+    }
+
+    /// The first route that has a hostname in common with these.
+    fn first_meeting(&self, hostnames: &[Hostname]) -> Option<usize> {
+        if hostnames.is_empty() {
+            return self.any;
+        }
+        let meeting = hostnames.iter().filter_map(|name| self.first_of(name));
+        meeting.chain(self.every).min()
+    }
+
+    /// The first route with a hostname that intersects this one (see [`Hostname::intersection`]): the same,
+    /// a wildcard that covers it, or one that it covers.
+    fn first_of(&self, hostname: &Hostname) -> Option<usize> {
+        let (name, same, covered) = match hostname.wildcard_suffix() {
+            Some(suffix) => (suffix, self.wildcard.get(suffix), self.below.get(suffix)),
+            None => (hostname.as_str(), self.exact.get(hostname.as_str()), None),
+        };
+        let covering = parents(name).filter_map(|parent| self.wildcard.get(parent));
+        covering.chain(same).chain(covered).min().copied()
+    }
+}
+
+/// The names that a name is below, the longest first.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    iter::successors(parent(name), |name| parent(name))
+}
+
+fn parent(name: &str) -> Option<&str> {
+    name.split_once('.').map(|(_, parent)| parent)
+}
+
+/// The end of a hostname, as a key. It shares the hostname's text: a hostname may have more than a hundred
+/// parents, and as texts of their own they would take many times the room of the route.
+#[derive(Debug, Clone)]
+struct Suffix {
+    hostname: Hostname,
+    start: usize,
+}
+
+impl Suffix {
+    /// A hostname without the `*.` of a wildcard.
+    fn new(hostname: &Hostname) -> Self {
+        let name = hostname.wildcard_suffix().unwrap_or(hostname.as_str());
+        Self {
+            start: hostname.as_str().len() - name.len(),
+            hostname: hostname.clone(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        &self.hostname.as_str()[self.start..]
+    }
+
+    fn parents(&self) -> impl Iterator<Item = Self> {
+        let whole = self.hostname.as_str().len();
+        parents(self.as_str()).map(move |parent| Self {
+            start: whole - parent.len(),
+            hostname: self.hostname.clone(),
+        })
+    }
+}
+
+impl Borrow<str> for Suffix {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Hash for Suffix {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialEq for Suffix {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Suffix {}

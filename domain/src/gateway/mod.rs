@@ -8,6 +8,7 @@ mod endpoints;
 mod grant;
 mod listener;
 mod parameters;
+mod pattern;
 mod route;
 
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass};
@@ -19,9 +20,12 @@ pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
 pub use parameters::{GatewayParameters, Infrastructure};
+#[cfg(test)]
+pub(crate) use pattern::COMPILATIONS;
+pub use pattern::{Pattern, UnusablePattern};
 pub use route::{
-    BackendRef, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef, PathMatch,
-    QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
+    BackendRef, CallMatch, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef,
+    PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
 };
 
 /// API group of Gateway, HTTPRoute and their kin.

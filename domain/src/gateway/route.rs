@@ -1,7 +1,8 @@
-//! Routes: HTTPRoute and GRPCRoute in one shape. A GRPCRoute is converted at the border to the HTTP
-//! matches that it stands for (path `/service/method`; gRPC always POSTs, so no method is asked for).
+//! Routes: HTTPRoute and GRPCRoute in one shape. A gRPC call is a request for `/service/method`, so what a
+//! GRPCRoute asks of a call stands where an HTTPRoute has its path; gRPC always POSTs, so no method is asked
+//! for.
 
-use super::Defect;
+use super::{Defect, Pattern};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
 /// Kinds of route that we serve.
@@ -77,7 +78,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RouteMatch {
-    /// How the path must look.
+    /// How the path must look: in a GRPCRoute always a [`PathMatch::Call`], in an HTTPRoute never, because the
+    /// two kinds rank differently.
     pub path: PathMatch,
     /// Upper-case method.
     pub method: Option<String>,
@@ -99,8 +101,21 @@ pub enum PathMatch {
     Exact(String),
     /// Whole leading segments; `/` matches all, a trailing `/` is ignored.
     Prefix(String),
-    /// A regular expression (RE2 syntax) for the whole path.
-    Regex(String),
+    /// A regular expression for the whole path.
+    Regex(Pattern),
+    /// `match.method` of a GRPCRoute. Apart, because few paths are of this size.
+    Call(Box<CallMatch>),
+}
+
+/// Service and method of a gRPC call: what is before and after the last slash of its path. Where neither is
+/// asked for, every path holds, whether it is a call's or not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct CallMatch {
+    /// How the service must look; `None` for any.
+    pub service: Option<TextMatch>,
+    /// How the method must look; `None` for any.
+    pub method: Option<TextMatch>,
 }
 
 /// One of `match.headers`.
@@ -134,7 +149,7 @@ pub enum TextMatch {
     /// Equal, byte by byte.
     Exact(String),
     /// A regular expression for the whole text.
-    Regex(String),
+    Regex(Pattern),
 }
 
 /// One of `filters` that we serve; any other is a defect of the route.

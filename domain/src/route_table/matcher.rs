@@ -4,13 +4,16 @@
 //! 1. scheme and port, then the most specific hostname, name one listener; no other is asked afterwards
 //!    (listener isolation);
 //! 2. the effective hostnames of that listener's routes, from the most specific down ([`hosts`]);
-//! 3. the path: exact, then regular expressions, then prefixes from the longest down ([`path`]);
+//! 3. the path: exact, then regular expressions, then prefixes from the longest down ([`path`]); where the
+//!    hostname is a GRPCRoute's, service and method ([`call`]);
 //! 4. the few matches left, in their order of precedence, for method, headers and query ([`predicate`]).
 //!
-//! The precedence is that of `HTTPRouteRule.matches` in the Gateway API. Where no rule of the best
-//! hostname holds, a less specific hostname of the same listener may take the request: the text speaks of
+//! The precedence is that of `HTTPRouteRule.matches` in the Gateway API, or of `GRPCRouteRule.matches`. The
+//! two kinds never meet: a listener has no host for which there are both. Where no rule of the best hostname
+//! holds, a less specific hostname of the same listener may take the request: the text speaks of
 //! precedence, not of exclusion.
 
+mod call;
 mod hosts;
 mod listener;
 #[cfg(test)]
@@ -103,7 +106,8 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Indexes a table. A pattern that does not compile never matches; attachment has reported it.
+    /// Indexes a table. A pattern that does not compile here, though it did where the table was made, never
+    /// matches.
     pub fn new(table: Arc<RouteTable>) -> Self {
         let mut patterns = Patterns::default();
         let mut listeners = Vec::with_capacity(table.listeners.len());

@@ -1,17 +1,14 @@
-//! GRPCRoute, as the HTTP matches that it stands for: gRPC calls are requests for `/service/method`
+//! GRPCRoute. A gRPC call is a request for `/service/method`
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use domain::ObjectKey;
-use domain::gateway::{PathMatch, Route, RouteKind, RouteMatch, Rule};
+use domain::gateway::{CallMatch, PathMatch, Route, RouteKind, RouteMatch, Rule, TextMatch};
 
-use super::{filters, matches, references};
+use super::{filters, matches, references, text};
 use crate::fields::Fields;
 use crate::metadata::Header;
 use crate::object::ReadError;
 use crate::types::{GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule, GRPCRouteSpec};
-
-/// Pattern for one part of the path, where it is left open.
-const ANY: &str = "[^/]+";
 
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError> {
     let spec: GRPCRouteSpec = fields.read("spec")?;
@@ -38,7 +35,7 @@ fn rule(fields: &Fields, field: &str, written: &GRPCRouteRule, own: &ObjectKey) 
         grpc_match(fields, &format!("{field}.matches[{index}]"), written)
     };
     let matches = match written.matches.as_slice() {
-        [] => vec![matches::everything()],
+        [] => vec![taking(CallMatch::default())],
         written => written.iter().enumerate().filter_map(one).collect(),
     };
     Rule {
@@ -49,23 +46,48 @@ fn rule(fields: &Fields, field: &str, written: &GRPCRouteRule, own: &ObjectKey) 
 }
 
 fn grpc_match(fields: &Fields, field: &str, written: &GRPCRouteMatch) -> Option<RouteMatch> {
-    let path = match &written.method {
-        None => Some(matches::everything().path),
-        Some(method) => method_path(fields, &format!("{field}.method"), method),
+    let call = match &written.method {
+        None => Some(CallMatch::default()),
+        Some(method) => call_match(fields, &format!("{field}.method"), method),
     };
     let headers = matches::headers(fields, field, &written.headers);
     Some(RouteMatch {
-        path: path?,
-        method: None,
         headers: headers?,
-        query: Vec::new(),
+        ..taking(call?)
     })
 }
 
-/// The path that stands for a method match; `None` where the match is noted as a defect.
-fn method_path(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Option<PathMatch> {
-    let part = |part: &Option<String>| part.clone().filter(|text| !text.is_empty());
-    let (service, method) = (part(&written.service), part(&written.method));
+fn taking(call: CallMatch) -> RouteMatch {
+    RouteMatch {
+        path: PathMatch::Call(Box::new(call)),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    }
+}
+
+/// `match.method`; `None` where it is noted as a defect.
+fn call_match(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Option<CallMatch> {
+    let read = match written.r#type.as_deref().unwrap_or("Exact") {
+        "Exact" => name,
+        "RegularExpression" => pattern,
+        other => {
+            fields.invalid(
+                format!("{field}.type"),
+                format!("{other:?} is no type; write Exact or RegularExpression"),
+            );
+            return None;
+        }
+    };
+    let part = |part: &'static str, written: &Option<String>| {
+        let text = written.as_deref().filter(|text| !text.is_empty())?;
+        Some(read(fields, field, part, text))
+    };
+    // Both are read before either is left out, so that no defect hides another.
+    let (service, method) = (
+        part("service", &written.service),
+        part("method", &written.method),
+    );
     if service.is_none() && method.is_none() {
         fields.invalid(
             field,
@@ -73,49 +95,25 @@ fn method_path(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Optio
         );
         return None;
     }
-    match written.r#type.as_deref().unwrap_or("Exact") {
-        "Exact" => exact_path(fields, field, service, method),
-        "RegularExpression" => {
-            let open = || ANY.to_owned();
-            let service = service.unwrap_or_else(open);
-            let method = method.unwrap_or_else(open);
-            Some(PathMatch::Regex(format!("/(?:{service})/(?:{method})")))
-        }
-        other => {
-            fields.invalid(
-                format!("{field}.type"),
-                format!("{other:?} is no type; write Exact or RegularExpression"),
-            );
-            None
-        }
-    }
+    let told = |part: &Option<Option<TextMatch>>| !matches!(part, Some(None));
+    (told(&service) && told(&method)).then(|| CallMatch {
+        service: service.flatten(),
+        method: method.flatten(),
+    })
 }
 
-fn exact_path(
-    fields: &Fields,
-    field: &str,
-    service: Option<String>,
-    method: Option<String>,
-) -> Option<PathMatch> {
+fn name(fields: &Fields, field: &str, part: &str, text: &str) -> Option<TextMatch> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-    for (name, text) in [("service", &service), ("method", &method)] {
-        if let Some(text) = text
-            && !text.bytes().all(is_name)
-        {
-            fields.invalid(
-                format!("{field}.{name}"),
-                format!("{text:?} is no {name} name; use letters, digits, `_` and `.`"),
-            );
-            return None;
-        }
+    if !text.bytes().all(is_name) {
+        fields.invalid(
+            format!("{field}.{part}"),
+            format!("{text:?} is no {part} name; use letters, digits, `_` and `.`"),
+        );
+        return None;
     }
-    Some(match (service, method) {
-        (Some(service), Some(method)) => PathMatch::Exact(format!("/{service}/{method}")),
-        (Some(service), None) => PathMatch::Prefix(format!("/{service}")),
-        (None, method) => {
-            // Of what a name may hold, only the dot means something in a pattern.
-            let method = method.unwrap_or_default().replace('.', "\\.");
-            PathMatch::Regex(format!("/{ANY}/{method}"))
-        }
-    })
+    Some(TextMatch::Exact(text.to_owned()))
+}
+
+fn pattern(fields: &Fields, field: &str, part: &str, text: &str) -> Option<TextMatch> {
+    text::pattern(fields, format!("{field}.{part}"), text).map(TextMatch::Regex)
 }

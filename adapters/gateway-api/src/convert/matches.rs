@@ -75,7 +75,7 @@ fn path_match(fields: &Fields, field: &str, written: &HTTPPathMatch) -> Option<P
             text::absolute_path(fields, value_field(), &value);
             Some(PathMatch::Prefix(value))
         }
-        "RegularExpression" => Some(PathMatch::Regex(value)),
+        "RegularExpression" => text::pattern(fields, value_field(), &value).map(PathMatch::Regex),
         other => {
             fields.invalid(
                 format!("{field}.type"),
@@ -128,7 +128,9 @@ fn query(fields: &Fields, field: &str, written: &[HTTPQueryParamMatch]) -> Optio
 fn text_match(fields: &Fields, field: &str, kind: Option<&str>, value: &str) -> Option<TextMatch> {
     match kind.unwrap_or("Exact") {
         "Exact" => Some(TextMatch::Exact(value.to_owned())),
-        "RegularExpression" => Some(TextMatch::Regex(value.to_owned())),
+        "RegularExpression" => {
+            text::pattern(fields, format!("{field}.value"), value).map(TextMatch::Regex)
+        }
         other => {
             fields.invalid(
                 format!("{field}.type"),

@@ -1,6 +1,7 @@
 //! Rules for single texts.
 
 use domain::Hostname;
+use domain::gateway::Pattern;
 
 use crate::fields::Fields;
 
@@ -8,6 +9,14 @@ use crate::fields::Fields;
 pub(crate) fn hostname(fields: &Fields, field: String, text: Option<&str>) -> Option<Hostname> {
     let text = text.filter(|text| !text.is_empty())?;
     Hostname::parse(text)
+        .map_err(|error| fields.invalid(field, error.to_string()))
+        .ok()
+}
+
+/// A regular expression, `None` where it is noted as a defect. Here is where patterns are judged: an object is
+/// read when it changes, and attachment looks at it whenever anything does.
+pub(crate) fn pattern(fields: &Fields, field: String, text: &str) -> Option<Pattern> {
+    Pattern::parse(text)
         .map_err(|error| fields.invalid(field, error.to_string()))
         .ok()
 }

@@ -1,7 +1,7 @@
 use adapter_gateway_api::{Object, read};
 use domain::gateway::{
-    DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch, QueryMatch,
-    Redirect, RouteKind, RouteMatch, TextMatch,
+    CallMatch, DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
+    Pattern, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
 use serde_json::Value;
 
@@ -74,7 +74,7 @@ fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
         .collect();
     assert_eq!(names, ["app.example.com", "*.example.com"]);
     let exact = |text: &str| TextMatch::Exact(text.to_owned());
-    let regex = |text: &str| TextMatch::Regex(text.to_owned());
+    let regex = |text: &str| TextMatch::Regex(Pattern::parse(text).unwrap());
     let header = |name: &str, value| HeaderMatch {
         name: name.to_owned(),
         value,
@@ -99,7 +99,10 @@ fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
         }
     );
     let paths: Vec<&PathMatch> = route.rules[0].matches.iter().map(|m| &m.path).collect();
-    assert_eq!(*paths[1], PathMatch::Regex("/v[0-9]+".to_owned()));
+    assert_eq!(
+        *paths[1],
+        PathMatch::Regex(Pattern::parse("/v[0-9]+").unwrap())
+    );
     assert_eq!(*paths[2], PathMatch::Prefix("/prefix/".to_owned()));
 }
 
@@ -362,7 +365,52 @@ fn maps(value: &Value, pointer: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn a_grpc_route_becomes_matches_of_paths() {
+fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_left_out() {
+    let like = |value: &str| format!("{{name: a, type: RegularExpression, value: '{value}'}}");
+    let path = |value: &str| format!("path: {{type: RegularExpression, value: '{value}'}}");
+    let table = [
+        ("HTTPRoute", path("/v[0-9"), "path.value", "unclosed"),
+        ("HTTPRoute", path("a)(b"), "path.value", "unopened"),
+        ("HTTPRoute", path("a(?=b)"), "path.value", "look-around"),
+        ("HTTPRoute", path("/\\w{300}"), "path.value", "KiB"),
+        (
+            "HTTPRoute",
+            format!("headers: [{}]", like("(")),
+            "headers[0].value",
+            "unclosed",
+        ),
+        (
+            "HTTPRoute",
+            format!("queryParams: [{}]", like("*")),
+            "queryParams[0].value",
+            "repetition",
+        ),
+        (
+            "GRPCRoute",
+            format!("headers: [{}]", like("(")),
+            "headers[0].value",
+            "unclosed",
+        ),
+        (
+            "GRPCRoute",
+            "method: {type: RegularExpression, service: '('}".to_owned(),
+            "method.service",
+            "unclosed",
+        ),
+    ];
+    for (kind, broken, field, word) in table {
+        let matches = format!("  rules: [{{matches: [{{{broken}}}, {{headers: []}}]}}]");
+        let route = route(kind, &matches);
+        let field = format!("invalid spec.rules[0].matches[0].{field}");
+        assert_eq!(summary(&route.defects), [field], "{broken}");
+        let message = &route.defects[0].message;
+        assert!(message.contains(word), "{broken}: {message}");
+        assert_eq!(route.rules[0].matches.len(), 1, "{broken}");
+    }
+}
+
+#[test]
+fn a_grpc_route_becomes_matches_of_calls() {
     let route = route(
         "GRPCRoute",
         "
@@ -378,17 +426,21 @@ fn a_grpc_route_becomes_matches_of_paths() {
 ",
     );
     assert_eq!((route.kind, route.defects.len()), (RouteKind::Grpc, 0));
+    let call = |service, method| PathMatch::Call(Box::new(CallMatch { service, method }));
+    let is = |name: &str| Some(TextMatch::Exact(name.to_owned()));
+    let like = |text: &str| Some(TextMatch::Regex(Pattern::parse(text).unwrap()));
     let paths: Vec<&PathMatch> = route.rules[0].matches.iter().map(|m| &m.path).collect();
     let expected = [
-        PathMatch::Exact("/pkg.Greeter/Hello".to_owned()),
-        PathMatch::Prefix("/pkg.Greeter".to_owned()),
-        PathMatch::Regex("/[^/]+/Hello".to_owned()),
-        PathMatch::Regex("/(?:pkg\\..*)/(?:[^/]+)".to_owned()),
-        PathMatch::Prefix("/".to_owned()),
+        call(is("pkg.Greeter"), is("Hello")),
+        call(is("pkg.Greeter"), None),
+        call(None, is("Hello")),
+        call(like("pkg\\..*"), None),
+        call(None, None),
     ];
     assert_eq!(paths, expected.iter().collect::<Vec<_>>());
     assert_eq!(route.rules[0].matches[4].headers[0].name, "color");
     assert_eq!(route.rules[1].matches.len(), 1);
+    assert_eq!(route.rules[1].matches[0].path, call(None, None));
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn replace_prefix(path: &str, matched: &PathMatch, replacement: &str) -> String 
             let rest = path.strip_prefix(prefix).map(Cow::Borrowed);
             rest.unwrap_or_else(|| compared_rest(path, prefix))
         }
-        PathMatch::Exact(_) | PathMatch::Regex(_) => Cow::Borrowed(""),
+        PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Call(_) => Cow::Borrowed(""),
     };
     let mut result = String::with_capacity(replacement.len() + rest.len() + 1);
     result.push_str(replacement);

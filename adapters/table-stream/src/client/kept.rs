@@ -142,8 +142,11 @@ mod tests {
     async fn a_file_of_another_format_or_none_at_all_is_told_from_a_table() {
         let folder = tempfile::tempdir().unwrap();
         for (given, then) in [
-            (r#"{"format":2,"routes":[]}"#, "another format"),
-            (r#"{"format":1,"routes":[]}"#, "cannot be read"),
+            (r#"{"format":9,"routes":[]}"#, "another format"),
+            (
+                &format!(r#"{{"format":{FORMAT},"routes":[]}}"#),
+                "cannot be read",
+            ),
             ("", "cannot be read"),
         ] {
             fs::write(folder.path().join(FILE), given).unwrap();

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::authority::Authority;
 use crate::frames::{FrameBody, FrameReader};
-use crate::wire::{LARGEST_REPORT, RefusalReason, ToController};
+use crate::wire::{FORMAT, LARGEST_REPORT, RefusalReason, ToController};
 
 const GATEWAY: &str = r#"{"namespace":"infra","name":"web"}"#;
 
@@ -134,36 +134,36 @@ async fn what_cannot_be_taken_is_refused_with_words_and_the_last_table_stays() {
         "listeners": [], "upstreams": []});
     for (given, reason, words) in [
         (
-            table(2, 6),
+            table(9, 6),
             RefusalReason::UnknownFormat,
-            "written in format 2",
+            "written in format 9",
         ),
         (
             json!({"table": {"format": 7, "version": version(6), "routes": {}}}),
             RefusalReason::UnknownFormat,
-            "reads format 1 only",
+            &format!("reads format {FORMAT} only"),
         ),
         (
-            json!({"table": {"format": 1, "version": version(6), "table": 0}}),
+            json!({"table": {"format": FORMAT, "version": version(6), "table": 0}}),
             RefusalReason::Unusable,
             "cannot be read",
         ),
         (
-            delta(2, 6, 5, &nothing),
+            delta(9, 6, 5, &nothing),
             RefusalReason::UnknownFormat,
-            "format 2",
+            "format 9",
         ),
         (
-            delta(1, 6, 4, &nothing),
+            delta(FORMAT, 6, 4, &nothing),
             RefusalReason::BaseMismatch,
             "does not hold version 1.4",
         ),
         (
-            delta(1, 6, 5, &unknown),
+            delta(FORMAT, 6, 5, &unknown),
             RefusalReason::BaseMismatch,
             "does not have",
         ),
-        (table(1, 4), RefusalReason::Older, "holds version 1.5"),
+        (table(FORMAT, 4), RefusalReason::Older, "holds version 1.5"),
         (
             json!({"withdraw": {"version": version(4)}}),
             RefusalReason::Older,
@@ -171,7 +171,7 @@ async fn what_cannot_be_taken_is_refused_with_words_and_the_last_table_stays() {
         ),
     ] {
         let bench = Bench::new();
-        let says = vec![welcome(), table(1, 5), given.clone()];
+        let says = vec![welcome(), table(FORMAT, 5), given.clone()];
         let (heard, client) = bench.answers(says, 2).await;
         let held = Version {
             term: 1,

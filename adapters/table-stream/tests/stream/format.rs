@@ -1,19 +1,21 @@
 //! The written form of tables. Proxies of one release read tables of another only when it says the same, so
 //! a change of the golden file takes a new `wire::FORMAT`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapter_table_stream::Version;
 use adapter_table_stream::wire::{FORMAT, Table, ToProxy};
 use domain::gateway::{
-    EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch, Protocol,
-    QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
+    CallMatch, EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
+    Pattern, Protocol, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
 use domain::names::{Hostname, ObjectKey, Timestamp};
 use domain::route_table::{
-    BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
-    UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+    BackendTarget, HeaderLookup, Matcher, RequestHead, RouteTable, Scheme, TableBackend,
+    TableListener, TableRoute, TableRule, Upstream, UpstreamEndpoint, UpstreamKey,
+    UpstreamProtocol,
 };
 
 const GOLDEN: &str = include_str!("route-table.json");
@@ -39,13 +41,22 @@ fn everything() -> RouteTable {
             port: 443,
             protocol: Protocol::Https,
             hostname: Some(Hostname::parse("*.example.com").unwrap()),
-            routes: vec![TableRoute {
-                key: ObjectKey::new("shop", "store"),
-                kind: RouteKind::Http,
-                created: Timestamp(1_800_000_000),
-                hostnames: vec![Hostname::parse("app.example.com").unwrap()],
-                rules: vec![rule(&carts), answered()],
-            }],
+            routes: vec![
+                TableRoute {
+                    key: ObjectKey::new("shop", "store"),
+                    kind: RouteKind::Http,
+                    created: Timestamp(1_800_000_000),
+                    hostnames: vec![Hostname::parse("app.example.com").unwrap()],
+                    rules: vec![rule(&carts), answered()],
+                },
+                TableRoute {
+                    key: ObjectKey::new("shop", "prices"),
+                    kind: RouteKind::Grpc,
+                    created: Timestamp(1_800_000_001),
+                    hostnames: vec![Hostname::parse("prices.example.com").unwrap()],
+                    rules: vec![called(&prices)],
+                },
+            ],
         }],
         upstreams: BTreeMap::from([
             (
@@ -77,7 +88,7 @@ fn rule(carts: &UpstreamKey) -> TableRule {
     TableRule {
         matches: vec![
             matched(PathMatch::Prefix("/".to_owned())),
-            matched(PathMatch::Regex("/v[0-9]+".to_owned())),
+            matched(PathMatch::Regex(Pattern::parse("/v[0-9]+").unwrap())),
             RouteMatch {
                 path: PathMatch::Exact("/cart".to_owned()),
                 method: Some("GET".to_owned()),
@@ -87,7 +98,7 @@ fn rule(carts: &UpstreamKey) -> TableRule {
                 }],
                 query: vec![QueryMatch {
                     name: "page".to_owned(),
-                    value: TextMatch::Regex("[0-9]+".to_owned()),
+                    value: TextMatch::Regex(Pattern::parse("[0-9]+").unwrap()),
                 }],
             },
         ],
@@ -106,6 +117,27 @@ fn rule(carts: &UpstreamKey) -> TableRule {
                 target: BackendTarget::Invalid,
             },
         ],
+    }
+}
+
+fn called(prices: &UpstreamKey) -> TableRule {
+    let matched = |service, method| RouteMatch {
+        path: PathMatch::Call(Box::new(CallMatch { service, method })),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    let like = TextMatch::Regex(Pattern::parse("Get|List").unwrap());
+    TableRule {
+        matches: vec![
+            matched(Some(TextMatch::Exact("shop.Prices".to_owned())), Some(like)),
+            matched(None, None),
+        ],
+        filters: Vec::new(),
+        backends: vec![TableBackend {
+            weight: 1,
+            target: BackendTarget::Upstream(prices.clone()),
+        }],
     }
 }
 
@@ -153,4 +185,33 @@ fn a_table_is_written_as_this_format_says() {
 #[test]
 fn a_table_is_read_as_it_was_written() {
     assert_eq!(serde_json::from_str::<ToProxy>(GOLDEN).unwrap(), frame());
+}
+
+#[test]
+fn a_pattern_that_only_another_program_understands_takes_no_request() {
+    struct NoHeaders;
+    impl HeaderLookup for NoHeaders {
+        fn joined(&self, _: &str) -> Option<Cow<'_, str>> {
+            None
+        }
+    }
+    for (pattern, taken) in [("/v[0-9]+", true), ("/v[0-9", false), ("/v1)|(/v2", false)] {
+        let written = GOLDEN
+            .replace("\"/v[0-9]+\"", &format!("{pattern:?}"))
+            .replace("\"prefix\": \"/\"", "\"prefix\": \"/other\"");
+        let ToProxy::Table(read) = serde_json::from_str(&written).unwrap() else {
+            panic!("{written}");
+        };
+        let matcher = Matcher::new(read.table);
+        let found = matcher.select(&RequestHead {
+            scheme: Scheme::Https,
+            port: 443,
+            host: "app.example.com",
+            method: "GET",
+            path: "/v1",
+            query: None,
+            headers: &NoHeaders,
+        });
+        assert_eq!(found.is_some(), taken, "{pattern}");
+    }
 }

@@ -1,8 +1,7 @@
 use super::fixtures::*;
 use crate::gateway::{
-    AllowedKind, AllowedNamespaces, DefectKind, Filter, HeaderMatch, HttpPathModifier,
-    LabelSelector, ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule,
-    SelectorRule, TextMatch,
+    AllowedKind, AllowedNamespaces, COMPILATIONS, DefectKind, Filter, HttpPathModifier,
+    LabelSelector, ParentRef, PathMatch, Pattern, Redirect, Route, RouteKind, Rule, SelectorRule,
 };
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
@@ -303,32 +302,13 @@ fn redirecting(path: HttpPathModifier) -> Filter {
     })
 }
 
-fn pattern(header: &str, query: &str) -> RouteMatch {
-    RouteMatch {
-        headers: vec![HeaderMatch {
-            name: "x-team".to_owned(),
-            value: TextMatch::Regex(header.to_owned()),
-        }],
-        query: vec![QueryMatch {
-            name: "page".to_owned(),
-            value: TextMatch::Regex(query.to_owned()),
-        }],
-        ..path_match(PathMatch::Prefix("/".to_owned()))
-    }
-}
-
 #[test]
 fn a_route_with_anything_that_cannot_be_served_is_refused_and_every_field_named() {
     let route = || http_route("shop/store").to(EDGE);
-    let regex = |text: &str| rule(PathMatch::Regex(text.to_owned()));
     let prefix = || PathMatch::Prefix("/a".to_owned());
     let replace = || redirecting(HttpPathModifier::Prefix("/b".to_owned()));
     let both = Rule {
         matches: vec![path_match(prefix()), path_match(prefix())],
-        ..rule(prefix())
-    };
-    let matching = |found: RouteMatch| Rule {
-        matches: vec![found],
         ..rule(prefix())
     };
     let exact = rule(PathMatch::Exact("/a".to_owned()));
@@ -343,39 +323,6 @@ fn a_route_with_anything_that_cannot_be_served_is_refused_and_every_field_named(
                 "spec.rules[1].timeouts",
                 "spec.hostnames[0]",
             ]),
-        ),
-        (
-            "a good pattern",
-            route().rule(regex("/v[0-9]+/.*|/x")),
-            None,
-        ),
-        (
-            "a broken pattern for the path",
-            route().rule(regex("/v[0-9")),
-            Some(&["spec.rules[1].matches[0].path.value", "/v[0-9", "unclosed"]),
-        ),
-        (
-            "a pattern that closes the anchors' group",
-            route().rule(regex("a)(b")),
-            Some(&["spec.rules[1].matches[0].path.value"]),
-        ),
-        (
-            "a pattern with a look-ahead, which RE2 has not",
-            route().rule(regex("a(?=b)")),
-            Some(&["look-around"]),
-        ),
-        (
-            "broken patterns for a header and a parameter",
-            route().rule(matching(pattern("(", "*"))),
-            Some(&[
-                "matches[0].headers[x-team].value",
-                "matches[0].queryParams[page].value",
-            ]),
-        ),
-        (
-            "good patterns",
-            route().rule(matching(pattern("a|b", "[0-9]+"))),
-            None,
         ),
         (
             "a replaced prefix where a prefix is matched",
@@ -410,13 +357,16 @@ fn a_route_with_anything_that_cannot_be_served_is_refused_and_every_field_named(
 }
 
 #[test]
-fn a_broken_pattern_of_a_grpc_route_is_named_as_its_method() {
-    let route = grpc_route("shop/store")
-        .to(EDGE)
-        .rule(rule(PathMatch::Regex("/(".to_owned())));
-    let words: Words = &["GRPCRoute shop/store", "spec.rules[1].matches[0].method"];
-    let refused = resolved(&shop().with(route)).refused("shop/store");
-    assert_verdict("gRPC", refused, Some((Reason::UnsupportedValue, words)));
+fn patterns_are_not_compiled_again_when_routes_are_looked_at() {
+    let like = |text: &str| rule(PathMatch::Regex(Pattern::parse(text).unwrap()));
+    let cluster = (0..20).fold(shop(), |cluster, n| {
+        let route = http_route(&format!("shop/r{n}")).to(EDGE);
+        cluster.with(route.rule(like(&format!("/r{n}/[0-9]+"))))
+    });
+    let before = COMPILATIONS.get();
+    let resolution = resolved(&cluster);
+    assert_eq!(resolution.listener("web").attached_routes, 20);
+    assert_eq!(COMPILATIONS.get() - before, 0);
 }
 
 #[test]

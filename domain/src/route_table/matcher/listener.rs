@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 
+use super::call::{CallIndex, CallKey};
 use super::hosts::HostMap;
 use super::path::{PathIndex, PathKey};
 use super::predicate::{Patterns, Predicate};
 use super::{HeaderLookup, RequestHead};
-use crate::gateway::{PathMatch, RouteMatch};
+use crate::gateway::{PathMatch, RouteMatch, TextMatch};
 use crate::route_table::{TableListener, TableRoute};
 
 /// The matches of one listener, by effective hostname and path.
@@ -15,6 +16,8 @@ pub(super) struct ListenerIndex {
     /// Sorted by everything that is compared after host and path.
     matches: Vec<IndexedMatch>,
     hosts: HostMap<PathIndex>,
+    /// Those of GRPCRoutes, which share no host with the others (attachment refuses one of the two).
+    calls: HostMap<CallIndex>,
 }
 
 /// Where a match stands in the listener, and what it asks for besides host and path.
@@ -32,29 +35,40 @@ pub(super) struct IndexedMatch {
 struct Entry<'t> {
     route: &'t TableRoute,
     written: &'t RouteMatch,
-    path: PathKey<'t>,
+    path: Key<'t>,
     indexed: IndexedMatch,
+}
+
+/// Where in an index a match belongs.
+enum Key<'t> {
+    Path(PathKey<'t>),
+    Call(CallKey<'t>),
 }
 
 impl ListenerIndex {
     /// Indexes a listener whose first rule has index `first_rule`.
-    pub(super) fn new(
-        listener: &TableListener,
+    pub(super) fn new<'t>(
+        listener: &'t TableListener,
         first_rule: usize,
-        patterns: &mut Patterns,
+        patterns: &mut Patterns<'t>,
     ) -> Self {
         let mut entries = entries(listener, first_rule, patterns);
         entries.sort_by_key(precedence_after_path);
         let mut index = Self {
             matches: Vec::with_capacity(entries.len()),
             hosts: HostMap::default(),
+            calls: HostMap::default(),
         };
         for (id, entry) in entries.into_iter().enumerate() {
-            let mut insert = |hostname| {
-                index
-                    .hosts
-                    .get_or_insert_with(hostname, PathIndex::default)
-                    .insert(&entry.path, id);
+            let mut insert = |hostname| match &entry.path {
+                Key::Path(path) => {
+                    let paths = index.hosts.get_or_insert_with(hostname, PathIndex::default);
+                    paths.insert(path, id);
+                }
+                Key::Call(call) => {
+                    let calls = index.calls.get_or_insert_with(hostname, CallIndex::default);
+                    calls.insert(call, id);
+                }
             };
             if entry.route.hostnames.is_empty() {
                 insert(listener.hostname.as_ref());
@@ -70,9 +84,21 @@ impl ListenerIndex {
         &self,
         head: &RequestHead<'_, H>,
     ) -> Option<&IndexedMatch> {
-        self.hosts
-            .covering(head.host)
+        let paths = self.hosts.covering(head.host);
+        paths
             .flat_map(|paths| paths.candidates(head.path))
+            .map(|id| &self.matches[id])
+            .find(|candidate| candidate.predicate.holds(head))
+            .or_else(|| self.select_call(head))
+    }
+
+    fn select_call<H: HeaderLookup + ?Sized>(
+        &self,
+        head: &RequestHead<'_, H>,
+    ) -> Option<&IndexedMatch> {
+        let calls = self.calls.covering(head.host);
+        calls
+            .flat_map(|calls| calls.candidates(head.path))
             .map(|id| &self.matches[id])
             .find(|candidate| candidate.predicate.holds(head))
     }
@@ -82,14 +108,14 @@ impl ListenerIndex {
 fn entries<'t>(
     listener: &'t TableListener,
     first_rule: usize,
-    patterns: &mut Patterns,
+    patterns: &mut Patterns<'t>,
 ) -> Vec<Entry<'t>> {
     let mut rule_index = first_rule;
     let mut entries = Vec::new();
     for (route_position, route) in listener.routes.iter().enumerate() {
         for (rule_position, rule) in route.rules.iter().enumerate() {
             for (position, written) in rule.matches.iter().enumerate() {
-                let path = path_key(&written.path, patterns);
+                let path = key(&written.path, patterns);
                 let predicate = Predicate::new(written, patterns);
                 let (Some(path), Some(predicate)) = (path, predicate) else {
                     continue;
@@ -113,16 +139,18 @@ fn entries<'t>(
     entries
 }
 
-fn path_key<'t>(path: &'t PathMatch, patterns: &mut Patterns) -> Option<PathKey<'t>> {
+fn key<'t>(path: &'t PathMatch, patterns: &mut Patterns<'t>) -> Option<Key<'t>> {
     Some(match path {
-        PathMatch::Exact(path) => PathKey::Exact(path),
-        PathMatch::Prefix(prefix) => PathKey::Prefix(prefix),
-        PathMatch::Regex(pattern) => PathKey::Regex(patterns.compile(pattern)?),
+        PathMatch::Exact(path) => Key::Path(PathKey::Exact(path)),
+        PathMatch::Prefix(prefix) => Key::Path(PathKey::Prefix(prefix)),
+        PathMatch::Regex(pattern) => Key::Path(PathKey::Regex(patterns.compile(pattern)?)),
+        PathMatch::Call(call) => Key::Call(CallKey::new(call, patterns)?),
     })
 }
 
 /// What decides between matches of equal hostname and path: a method, more headers, more query
-/// parameters, the older route, its name, the order written. Less is better.
+/// parameters, the older route, its name, the order written. Between calls the characters of service and
+/// method come first. Less is better.
 fn precedence_after_path<'t>(entry: &Entry<'t>) -> impl Ord + use<'t> {
     let Entry {
         route,
@@ -131,6 +159,7 @@ fn precedence_after_path<'t>(entry: &Entry<'t>) -> impl Ord + use<'t> {
         ..
     } = entry;
     (
+        Reverse(called(&written.path)),
         Reverse((
             written.method.is_some(),
             written.headers.len(),
@@ -139,4 +168,18 @@ fn precedence_after_path<'t>(entry: &Entry<'t>) -> impl Ord + use<'t> {
         (route.created, &route.key, route.kind),
         (indexed.route, indexed.rule, indexed.position),
     )
+}
+
+/// Characters of the service and of the method that a call match asks for, as they are written: what a
+/// pattern holds for has no length of its own.
+fn called(path: &PathMatch) -> (usize, usize) {
+    let characters = |part: &Option<TextMatch>| match part {
+        None => 0,
+        Some(TextMatch::Exact(name)) => name.chars().count(),
+        Some(TextMatch::Regex(pattern)) => pattern.as_str().chars().count(),
+    };
+    match path {
+        PathMatch::Call(call) => (characters(&call.service), characters(&call.method)),
+        PathMatch::Exact(_) | PathMatch::Prefix(_) | PathMatch::Regex(_) => (0, 0),
+    }
 }

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use regex::Regex;
 
-use super::tests::{Headers, table};
+use super::tests::{Headers, pattern, table};
 use super::{HeaderLookup, Matcher, RequestHead};
 use crate::gateway::{
-    HeaderMatch, PathMatch, Protocol, QueryMatch, RouteKind, RouteMatch, TextMatch,
+    CallMatch, HeaderMatch, PathMatch, Protocol, QueryMatch, RouteKind, RouteMatch, TextMatch,
 };
 use crate::names::{Hostname, ObjectKey, Timestamp};
 use crate::route_table::{RouteTable, Scheme, TableListener, TableRoute, TableRule};
@@ -53,15 +53,27 @@ fn oracle<H: HeaderLookup>(table: &RouteTable, head: &RequestHead<'_, H>) -> Opt
 /// "Precedence is given to the largest number of: characters in a matching non-wildcard hostname,
 /// characters in a matching hostname; Exact path, [RegularExpression,] Prefix path with the largest number
 /// of characters; method match; header matches; query param matches. Then the oldest route by creation
-/// timestamp, then alphabetical order of namespace/name."
+/// timestamp, then alphabetical order of namespace/name." Of a GRPCRoute: "characters in a matching
+/// service; characters in a matching method; header matches."
 fn rank(hostname: (bool, usize), route: &TableRoute, written: &RouteMatch) -> impl Ord + use<> {
     let path = match &written.path {
         PathMatch::Exact(_) => (2, 0),
         PathMatch::Regex(_) => (1, 0),
         PathMatch::Prefix(prefix) => (0, prefix.strip_suffix('/').unwrap_or(prefix).len()),
+        PathMatch::Call(_) => (0, 0),
+    };
+    let length = |part: &Option<TextMatch>| match part {
+        Some(TextMatch::Exact(name)) => name.len(),
+        Some(TextMatch::Regex(pattern)) => pattern.as_str().len(),
+        None => 0,
+    };
+    let call = match &written.path {
+        PathMatch::Call(call) => (length(&call.service), length(&call.method)),
+        _ => (0, 0),
     };
     (
         Reverse(hostname),
+        Reverse(call),
         Reverse(path),
         Reverse(written.method.is_some()),
         Reverse(written.headers.len()),
@@ -92,11 +104,12 @@ fn specificity(hostname: Option<&Hostname>) -> (bool, usize) {
 fn holds<H: HeaderLookup>(written: &RouteMatch, head: &RequestHead<'_, H>) -> bool {
     let path = match &written.path {
         PathMatch::Exact(path) => path == head.path,
-        PathMatch::Regex(pattern) => whole(pattern, head.path),
+        PathMatch::Regex(pattern) => whole(pattern.as_str(), head.path),
         PathMatch::Prefix(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
             head.path == prefix || head.path.starts_with(&format!("{prefix}/"))
         }
+        PathMatch::Call(call) => calls(call, head.path),
     };
     path && written.method.as_deref().is_none_or(|m| m == head.method)
         && written.headers.iter().all(|header| {
@@ -111,10 +124,26 @@ fn holds<H: HeaderLookup>(written: &RouteMatch, head: &RequestHead<'_, H>) -> bo
         })
 }
 
+/// "Value of the service (method) to match against. If left empty or omitted, will match any."
+fn calls(wanted: &CallMatch, path: &str) -> bool {
+    if *wanted == CallMatch::default() {
+        return true;
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    let ["", service @ .., method] = segments.as_slice() else {
+        return false;
+    };
+    let service = service.join("/");
+    let part = |wanted: &Option<TextMatch>, value: &str| {
+        !value.is_empty() && wanted.as_ref().is_none_or(|wanted| text(wanted, value))
+    };
+    part(&wanted.service, &service) && part(&wanted.method, method)
+}
+
 fn text(wanted: &TextMatch, value: &str) -> bool {
     match wanted {
         TextMatch::Exact(text) => text == value,
-        TextMatch::Regex(pattern) => whole(pattern, value),
+        TextMatch::Regex(pattern) => whole(pattern.as_str(), value),
     }
 }
 
@@ -145,7 +174,11 @@ const HOSTNAMES: [&str; 6] = [
     "*.b.a.test",
     "other",
 ];
-const HOSTS: [&str; 7] = [
+/// Of GRPCRoutes beside HTTPRoutes: the two kinds share no host of a listener.
+const HOSTNAMES_APART: [&str; 4] = ["a.grpc", "*.grpc", "*.a.grpc", "b.a.grpc"];
+const HOSTS: [&str; 9] = [
+    "a.grpc",
+    "b.a.grpc",
     "a.test",
     "b.a.test",
     "c.b.a.test",
@@ -154,13 +187,40 @@ const HOSTS: [&str; 7] = [
     "other",
     "x.test",
 ];
-const PATHS: [&str; 12] = [
-    "/", "/a", "/a/", "/a/b", "/a/b/", "/ab", "/b", "//", "/a//b", "/a/b/a", "/b/a", "/%61",
+const PATHS: [&str; 14] = [
+    "/a/a", "/ab/a", "/", "/a", "/a/", "/a/b", "/a/b/", "/ab", "/b", "//", "/a//b", "/a/b/a",
+    "/b/a", "/%61",
 ];
-const PATTERNS: [&str; 6] = ["/a.*", "/(a|b)", "/a|/a/b", "[", "/[ab]/.*", ".*"];
+const PATTERNS: [&str; 5] = ["/a.*", "/(a|b)", "/a|/a/b", "/[ab]/.*", ".*"];
 
-fn hostnames() -> impl Strategy<Value = Option<Hostname>> {
+const NAMES: [&str; 5] = ["a", "b", "ab", "b/a", "a/"];
+const NAME_PATTERNS: [&str; 6] = ["a|b", "[ab]+", ".*", "a/?b?", "b", "(a|b)/.?"];
+
+fn hostname() -> impl Strategy<Value = Option<Hostname>> {
     prop::option::weighted(0.8, select(&HOSTNAMES[..]).prop_map(|h| h.parse().unwrap()))
+}
+
+/// Also none.
+fn hostnames() -> impl Strategy<Value = Vec<Hostname>> {
+    prop::collection::vec(hostname(), 0..3).prop_map(|names| names.into_iter().flatten().collect())
+}
+
+fn hostnames_among(names: &'static [&'static str]) -> impl Strategy<Value = Vec<Hostname>> {
+    prop::collection::vec(select(names).prop_map(|h| h.parse().unwrap()), 1..3)
+}
+
+fn calls_asked_for() -> impl Strategy<Value = PathMatch> {
+    let part = || {
+        prop::option::weighted(
+            0.7,
+            prop_oneof![
+                2 => select(&NAMES[..]).prop_map(|name| TextMatch::Exact(name.to_owned())),
+                1 => select(&NAME_PATTERNS[..]).prop_map(|p| TextMatch::Regex(pattern(p))),
+            ],
+        )
+    };
+    (part(), part())
+        .prop_map(|(service, method)| PathMatch::Call(Box::new(CallMatch { service, method })))
 }
 
 fn paths() -> impl Strategy<Value = PathMatch> {
@@ -168,18 +228,22 @@ fn paths() -> impl Strategy<Value = PathMatch> {
     prop_oneof![
         2 => text().prop_map(PathMatch::Exact),
         4 => text().prop_map(PathMatch::Prefix),
-        1 => select(&PATTERNS[..]).prop_map(|p| PathMatch::Regex(p.to_owned())),
+        1 => select(&PATTERNS[..]).prop_map(|p| PathMatch::Regex(pattern(p))),
     ]
 }
 
 fn texts() -> impl Strategy<Value = TextMatch> {
     prop_oneof![
         4 => select(&["1", "2", "1,2", "a b", ""][..]).prop_map(|t| TextMatch::Exact(t.to_owned())),
-        1 => select(&["[12]", "1.*", "(", "a b|2"][..]).prop_map(|t| TextMatch::Regex(t.to_owned())),
+        1 => select(&["[12]", "1.*", "a b|2"][..]).prop_map(|t| TextMatch::Regex(pattern(t))),
     ]
 }
 
-fn matches() -> impl Strategy<Value = RouteMatch> {
+fn matches(kind: RouteKind) -> impl Strategy<Value = RouteMatch> {
+    let paths = match kind {
+        RouteKind::Http => paths().boxed(),
+        RouteKind::Grpc => calls_asked_for().boxed(),
+    };
     let headers = (subsequence(vec!["x", "y"], 0..=2), texts()).prop_map(|(names, value)| {
         let header = |name: &str| HeaderMatch {
             name: name.to_owned(),
@@ -195,7 +259,12 @@ fn matches() -> impl Strategy<Value = RouteMatch> {
         names.into_iter().map(parameter).collect()
     });
     let method = prop::option::weighted(0.3, select(&["GET", "POST"][..]).prop_map(str::to_owned));
-    (paths(), method, headers, query).prop_map(|(path, method, headers, query)| RouteMatch {
+    // A GRPCRoute asks for neither.
+    let (method, query) = match kind {
+        RouteKind::Http => (method.boxed(), query.boxed()),
+        RouteKind::Grpc => (Just(None).boxed(), Just(Vec::new()).boxed()),
+    };
+    (paths, method, headers, query).prop_map(|(path, method, headers, query)| RouteMatch {
         path,
         method,
         headers,
@@ -203,26 +272,46 @@ fn matches() -> impl Strategy<Value = RouteMatch> {
     })
 }
 
-fn routes() -> impl Strategy<Value = TableRoute> {
-    let rule = prop::collection::vec(matches(), 0..4).prop_map(|matches| TableRule {
+fn routes(
+    kind: RouteKind,
+    hostnames: impl Strategy<Value = Vec<Hostname>>,
+) -> impl Strategy<Value = Vec<TableRoute>> {
+    let rule = prop::collection::vec(matches(kind), 0..4).prop_map(|matches| TableRule {
         matches,
         filters: Vec::new(),
         backends: Vec::new(),
     });
-    (
+    let route = (
         select(&["a", "b", "c"][..]),
         select(&["a", "b"][..]),
         0..2_i64,
-        prop::collection::vec(hostnames(), 0..3),
+        hostnames,
         prop::collection::vec(rule, 0..4),
     )
-        .prop_map(|(namespace, name, created, hostnames, rules)| TableRoute {
-            key: ObjectKey::new(namespace, name),
-            kind: RouteKind::Http,
-            created: Timestamp(created),
-            hostnames: hostnames.into_iter().flatten().collect(),
-            rules,
-        })
+        .prop_map(
+            move |(namespace, name, created, hostnames, rules)| TableRoute {
+                key: ObjectKey::new(namespace, name),
+                kind,
+                created: Timestamp(created),
+                hostnames,
+                rules,
+            },
+        );
+    prop::collection::vec(route, 0..5)
+}
+
+/// Routes that can be on one listener.
+fn attached() -> impl Strategy<Value = Vec<TableRoute>> {
+    use RouteKind::{Grpc, Http};
+    let apart = (
+        routes(Http, hostnames_among(&HOSTNAMES)),
+        routes(Grpc, hostnames_among(&HOSTNAMES_APART)),
+    );
+    prop_oneof![
+        2 => routes(Http, hostnames()),
+        2 => routes(Grpc, hostnames()),
+        1 => apart.prop_map(|(http, grpc)| grpc.into_iter().chain(http).collect()),
+    ]
 }
 
 fn tables() -> impl Strategy<Value = RouteTable> {
@@ -234,8 +323,8 @@ fn tables() -> impl Strategy<Value = RouteTable> {
     let listener = (
         select(vec![80_u16, 80, 443]),
         prop::sample::select(protocols.to_vec()),
-        hostnames(),
-        prop::collection::vec(routes(), 0..5),
+        hostname(),
+        attached(),
     )
         .prop_map(|(port, protocol, hostname, routes)| TableListener {
             name: "l".into(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::{HeaderLookup, RequestHead, query};
-use crate::gateway::{RouteMatch, TextMatch};
+use crate::gateway::{Pattern, RouteMatch, TextMatch};
 
 /// Method, headers and query parameters that must all hold.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ enum Text {
 
 impl Predicate {
     /// `None` where a pattern does not compile: such a match never holds.
-    pub(super) fn new(written: &RouteMatch, patterns: &mut Patterns) -> Option<Self> {
-        let mut named = |name: &str, value: &TextMatch| {
+    pub(super) fn new<'t>(written: &'t RouteMatch, patterns: &mut Patterns<'t>) -> Option<Self> {
+        let mut named = |name: &str, value: &'t TextMatch| {
             Some(NamedText {
                 name: name.into(),
                 text: match value {
@@ -91,27 +91,14 @@ impl Text {
     }
 }
 
-/// Patterns by their text, each compiled once for a whole table.
+/// Patterns, each compiled once for a whole table.
 #[derive(Debug, Default)]
-pub(super) struct Patterns(HashMap<String, Option<Arc<Regex>>>);
+pub(super) struct Patterns<'t>(HashMap<&'t Pattern, Option<Arc<Regex>>>);
 
-impl Patterns {
-    /// The pattern for a whole text, `None` where it does not compile.
-    pub(super) fn compile(&mut self, pattern: &str) -> Option<Arc<Regex>> {
-        if let Some(known) = self.0.get(pattern) {
-            return known.clone();
-        }
-        let compiled = whole_text(pattern).map(Arc::new);
-        self.0.insert(pattern.to_owned(), compiled.clone());
-        compiled
+impl<'t> Patterns<'t> {
+    /// What holds for a whole text; `None` where the pattern does not compile.
+    pub(super) fn compile(&mut self, pattern: &'t Pattern) -> Option<Arc<Regex>> {
+        let compile = || pattern.compiled().map(Arc::new);
+        self.0.entry(pattern).or_insert_with(compile).clone()
     }
-}
-
-/// Anchors a pattern at both ends. It must be a pattern by itself (`a)|(b` is none), and may end in a
-/// comment (flag `x`), which only a new line ends.
-fn whole_text(pattern: &str) -> Option<Regex> {
-    Regex::new(pattern).ok()?;
-    Regex::new(&format!(r"\A(?:{pattern})\z"))
-        .or_else(|_| Regex::new(&format!("\\A(?:{pattern}\n)\\z")))
-        .ok()
 }
