@@ -67,7 +67,8 @@ mod tests {
         });
         let config = Config::new(at.parse().unwrap());
         let client = client(config, Duration::from_millis(100)).unwrap();
-        let asked = Api::<Namespace>::all(client).get("shop");
+        let namespaces = Api::<Namespace>::all(client);
+        let asked = namespaces.get("shop");
         let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
         assert!(answer.expect("the call ended by itself").is_err());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::state::{Fate, View, is_complete};
+use super::state::{Fate, View, classless, is_complete};
 use super::status_pass::Conclusions;
 use super::{Problem, Reconciler};
 use crate::attachment::Resolution;
@@ -44,6 +44,7 @@ impl Reconciler {
         let view = Arc::new(View {
             gateways: resolution.gateways.clone(),
             complete: is_complete(&snapshot),
+            classless: classless(&snapshot),
         });
         drop(snapshot);
         let mut done = RoutePassReport {

@@ -57,6 +57,9 @@ pub(super) struct View {
     pub(super) gateways: Arc<BTreeMap<ObjectKey, GatewayResolution>>,
     /// Whether an object that is not in the snapshot does not exist.
     pub(super) complete: bool,
+    /// Gateways whose class does not exist. Whose they are is not known: a class that is replaced, or handed from one
+    /// tool to another, is gone for a moment.
+    pub(super) classless: BTreeSet<ObjectKey>,
 }
 
 /// A Gateway that was stated at the edge, or is about to be.
@@ -96,7 +99,8 @@ pub(super) enum Fate {
     /// Its intent is made true.
     Serve,
     /// What it has stays as it is: it cannot be served for now (its credentials, a certificate or parameters
-    /// are missing, it asks for an address), or the view is incomplete and does not show it.
+    /// are missing, it asks for an address), its class does not exist, or the view is incomplete and does not
+    /// show it.
     Keep,
     /// It is forgotten: it is being deleted, is no longer ours or there, or has no valid listener left. That
     /// last one is an edit like any other, and what nobody can reach should not resolve.
@@ -109,7 +113,7 @@ impl View {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
             Some(found) if self.complete && has_no_valid_listener(found) => Fate::Remove,
-            None if self.complete => Fate::Remove,
+            None if self.complete && !self.classless.contains(gateway) => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
     }
@@ -118,6 +122,17 @@ impl View {
 fn has_no_valid_listener(found: &GatewayResolution) -> bool {
     let refusal = found.refusal.as_ref();
     refusal.is_some_and(|refusal| refusal.reason == Reason::ListenersNotValid)
+}
+
+/// Gateways that name a class that does not exist, those that are being deleted excepted.
+pub(super) fn classless(snapshot: &ClusterSnapshot) -> BTreeSet<ObjectKey> {
+    let classes = snapshot.classes.items().iter();
+    let classes: BTreeSet<&str> = classes.map(|class| class.name.as_str()).collect();
+    let gateways = snapshot.gateways.items().iter();
+    gateways
+        .filter(|gateway| !gateway.deleting && !classes.contains(gateway.class.as_str()))
+        .map(|gateway| gateway.key.clone())
+        .collect()
 }
 
 /// Whether what is not in the snapshot does not exist. A kind that is absent (its CRD is gone) proves no

@@ -13,8 +13,8 @@ use crate::attachment::{GatewayResolution, ParametersResolution, Refusal};
 use crate::edge::direct::DirectEdge;
 use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome};
 use crate::gateway::{
-    AllowedNamespaces, GATEWAY_GROUP, Gateway, Infrastructure, Listener, ParentRef, Protocol,
-    Route, RouteKind,
+    AllowedNamespaces, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener, ParentRef,
+    Protocol, Route, RouteKind,
 };
 use crate::names::{Hostname, InstallationName, ObjectKey, ObjectRef, Timestamp};
 use crate::ports::PortError;
@@ -160,7 +160,15 @@ fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Rou
 }
 
 fn snapshot(gateways: Vec<Gateway>, routes: Vec<Arc<Route>>) -> ClusterSnapshot {
+    let class = |name: &str| GatewayClass {
+        name: name.to_owned(),
+        generation: 1,
+        controller: name.to_owned(),
+        parameters: None,
+        defects: Vec::new(),
+    };
     ClusterSnapshot {
+        classes: Reading::Known(vec![class("ours"), class("theirs")]),
         gateways: Reading::Known(gateways),
         routes: Reading::Known(routes),
         ..ClusterSnapshot::default()

@@ -92,7 +92,7 @@ async fn stage() -> (ApiServer, Statuses) {
     let cluster = watched(&server);
     cluster.snapshot().await;
     server.take_calls();
-    let leads = Arc::new(FixedLeadership::of(1));
+    let leads = Arc::new(LeadsFor(AtomicUsize::new(usize::MAX)));
     (
         server.clone(),
         Statuses::new(server.client(), cluster, leads),

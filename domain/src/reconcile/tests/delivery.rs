@@ -1,6 +1,7 @@
 //! Statuses while tables are on their way to the proxies.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
@@ -356,14 +357,17 @@ async fn an_edge_pass_that_ends_while_facts_are_gathered_makes_old_facts_no_news
     let bench = bench(quickstart());
     let mut ports = bench.reconciler.ports;
     ports.workloads = slow.clone();
-    let reconciler = Reconciler::new(ports, "test");
+    let reconciler = Reconciler::new(ports, "ours");
     reconciler.route_pass().await;
     let edge = async {
         slow.asked.notified().await;
         slow.go_on.add_permits(1);
         reconciler.edge_pass(false).await;
     };
-    tokio::join!(reconciler.status_pass(), edge);
+    let done = tokio::time::timeout(Duration::from_secs(10), async {
+        tokio::join!(reconciler.status_pass(), edge)
+    });
+    assert!(done.await.is_ok(), "the Gateway is ours");
     let written = bench.statuses.last();
     let written: Vec<_> = written.iter().flat_map(all_said).collect();
     assert!(

@@ -34,6 +34,36 @@ async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_forgotten()
     }
 }
 
+/// As when a chart is upgraded with another name for it, or it is handed from one tool to another.
+#[tokio::test]
+async fn a_class_that_is_gone_takes_nothing_from_its_gateways() {
+    let bench = bench(quickstart());
+    bench.pass().await;
+    let table = bench.data_plane.table(&key("gw"));
+    let class_of = |bench: &Bench<FakeEdge>, class: &str| {
+        let class = class.to_owned();
+        bench
+            .cluster
+            .change(move |snapshot| gateways(snapshot)[0].class = class);
+    };
+    class_of(&bench, "gone");
+    let done = bench.resync().await;
+    assert!(done.removed.is_empty() && done.settled, "{done:?}");
+    assert!(bench.hostnames("gw").is_some());
+    assert_eq!(bench.data_plane.table(&key("gw")), table);
+
+    class_of(&bench, "ours");
+    assert!(bench.resync().await.settled);
+    assert!(bench.hostnames("gw").is_some());
+
+    class_of(&bench, "gone");
+    bench.pass().await;
+    bench
+        .cluster
+        .change(|snapshot| gateways(snapshot)[0].deleting = true);
+    assert_eq!(bench.pass().await.removed, [key("gw")], "a user's word");
+}
+
 #[tokio::test]
 async fn a_gateway_without_a_listener_gets_nothing() {
     let bench = bench(quickstart());
