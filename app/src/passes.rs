@@ -147,7 +147,10 @@ impl Passes {
                 wait = FIRST_WAIT;
                 next_resync
             } else {
-                let due = Instant::now() + report.retry_after.unwrap_or(wait);
+                // The time that an edge names holds for one account, and whoever names it is not asked before; others
+                // must not wait for it without an end.
+                let pause = report.retry_after.unwrap_or_default();
+                let due = Instant::now() + pause.clamp(wait, LONGEST_WAIT);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 due
             };

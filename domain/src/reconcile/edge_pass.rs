@@ -324,11 +324,15 @@ impl Reconciler {
                 let finished = !status.unfinished;
                 done.settled &= finished;
                 let proxy = Proxy { finished, ..proxy };
-                self.with(gateway, |at_edge| at_edge.proxy = Some(proxy));
+                self.with(gateway, |at_edge| {
+                    at_edge.proxy = Some(proxy);
+                    at_edge.not_run = None;
+                });
                 true
             }
             Err(error) => {
                 let subject = format!("running the proxy of Gateway {gateway}");
+                self.with(gateway, |at_edge| at_edge.not_run = Some(error.to_string()));
                 done.problem(Problem::new(subject, &error));
                 false
             }

@@ -9,6 +9,7 @@ use crate::attachment::{GatewayFacts, GatewayResolution};
 use crate::edge::claims::{self, Claimant};
 use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
+use crate::ports::WorkloadStatus;
 use crate::route_table::RouteTable;
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
@@ -80,6 +81,8 @@ pub(super) struct AtEdge {
     pub(super) held: bool,
     /// What its proxy was last made to run for.
     pub(super) proxy: Option<Proxy>,
+    /// Why its proxy could not be made to run when that was last tried.
+    pub(super) not_run: Option<String>,
     pub(super) answer: Option<Result<EdgeStatus, EdgeError>>,
     pub(super) last_known: Option<EdgeStatus>,
 }
@@ -322,13 +325,16 @@ impl State {
             .collect()
     }
 
-    /// What the statuses of a Gateway need from here.
-    pub(super) fn facts(&self, gateway: &ObjectKey) -> GatewayFacts {
+    /// What the statuses of a Gateway need from here, whose proxy is doing so.
+    pub(super) fn facts(&self, gateway: &ObjectKey, mut workload: WorkloadStatus) -> GatewayFacts {
         let at_edge = self.at_edge.get(gateway);
+        if let Some(why) = at_edge.and_then(|at_edge| at_edge.not_run.clone()) {
+            workload.problems.insert(0, why);
+        }
         GatewayFacts {
+            workload,
             edge: at_edge.and_then(|at_edge| at_edge.answer.clone()),
             last_known: at_edge.and_then(|at_edge| at_edge.last_known.clone()),
-            ..GatewayFacts::default()
         }
     }
 }

@@ -80,9 +80,7 @@ impl Reconciler {
         let mut facts = BTreeMap::new();
         for key in view.gateways.keys() {
             let workload = self.ports.workloads.status(key).await;
-            let known = self.state().facts(key);
-            let of_gateway = GatewayFacts { workload, ..known };
-            facts.insert(key.clone(), of_gateway);
+            facts.insert(key.clone(), self.state().facts(key, workload));
         }
         facts
     }

@@ -17,7 +17,7 @@ use crate::gateway::{
     Protocol, Route, RouteKind,
 };
 use crate::names::{Hostname, InstallationName, ObjectKey, ObjectRef, Timestamp};
-use crate::ports::PortError;
+use crate::ports::{PortError, WorkloadStatus};
 use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
@@ -421,10 +421,17 @@ async fn a_proxy_that_does_not_start_is_tried_again() {
     bench
         .workloads
         .fail(Some(PortError("no node has room".to_owned())));
+    let told = || {
+        let state = bench.reconciler.state();
+        let facts = state.facts(&key("gw"), WorkloadStatus::default());
+        facts.workload.problems
+    };
     assert!(!bench.pass().await.settled);
+    assert_eq!(told(), ["no node has room"], "the user is to know why");
     bench.workloads.fail(None);
     assert!(bench.pass().await.settled);
     assert!(bench.workloads.proxy(&key("gw")).is_some());
+    assert!(told().is_empty());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::*;
 use crate::names::TunnelId;
-use crate::ports::{Delivery, PortError, WorkloadStatus, Workloads};
+use crate::ports::{Delivery, Workloads};
 use crate::reconcile::promises::{Deliveries, Written};
 use crate::secret::ConnectorToken;
 use crate::status::{
