@@ -70,7 +70,7 @@ pub struct ClusterSnapshot {
     pub endpoint_slices: Reading<Vec<EndpointSlice>>,
     /// Namespaces.
     pub namespaces: Reading<Vec<Namespace>>,
-    /// Whether each Secret that the source was asked to follow is there. Never its content.
+    /// Whether each Secret that the source was asked to follow is there, and what is known of it without a value.
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
     /// Whether a Service may stand for its `externalName`: only without Kubernetes, where the author of
     /// the manifests owns the machine. In a cluster it would open the proxy's network to any tenant.

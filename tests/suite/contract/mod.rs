@@ -1,5 +1,5 @@
 //! Contract suites: what `domain::ports` promises of each port, as one set of sentences that every
-//! implementation is held to, adapters and in-memory fakes alike. A failure names the implementation and
+//! implementation is held to that needs no Kubernetes, adapters and in-memory fakes alike. A failure names the implementation and
 //! the rule that it broke.
 //!
 //! A suite has a rig, which makes the port and arranges its world, and rules, which are functions over

@@ -243,13 +243,13 @@ impl Town {
         if dice.chance(50) && self.classes.remove(CLASSES[0]).is_some() {
             return "our GatewayClass is removed".to_owned();
         }
-        let Self { classes, .. } = Self::new(self.finalizers);
-        self.classes = classes;
+        self.classes = Self::new(self.finalizers).classes;
         "our GatewayClass is there".to_owned()
     }
 
-    /// Every mistake in an object is mended.
+    /// Every mistake in an object is mended, and each class is there.
     pub(crate) fn mend(&mut self) {
+        self.classes = Self::new(self.finalizers).classes;
         for gateway in self.gateways.values_mut() {
             gateway.defects.clear();
         }

@@ -45,11 +45,12 @@ pub(crate) fn is_readable(snapshot: &ClusterSnapshot) -> bool {
 
 impl Wishes {
     pub(crate) fn of(snapshot: &ClusterSnapshot) -> Self {
-        let classes = snapshot.classes.items().iter();
-        let ours: BTreeSet<&str> = classes
+        let classes = || snapshot.classes.items().iter();
+        let ours: BTreeSet<&str> = classes()
             .filter(|class| class.controller == CONTROLLER_NAME)
             .map(|class| class.name.as_str())
             .collect();
+        let exists = |class: &str| classes().any(|known| known.name == class);
         let gateways = snapshot.gateways.items().iter();
         Self {
             complete: snapshot.incomplete.is_none()
@@ -57,9 +58,12 @@ impl Wishes {
                 && snapshot.gateways.known().is_some()
                 && snapshot.routes.known().is_some(),
             gateways: gateways
-                .filter(|gateway| ours.contains(gateway.class.as_str()))
                 .filter_map(|gateway| {
-                    let wish = wish(gateway, snapshot.routes.items())?;
+                    let wish = match gateway.class.as_str() {
+                        class if ours.contains(class) => wish(gateway, snapshot.routes.items())?,
+                        class if exists(class) || gateway.deleting => return None,
+                        _ => kept_without_class(gateway),
+                    };
                     Some((gateway.key.clone(), wish))
                 })
                 .collect(),
@@ -143,6 +147,14 @@ fn wish(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Wish> {
         true => Wish::Served { created, names },
         false => Wish::Kept { created, names },
     })
+}
+
+/// Whose it is nobody knows for the moment.
+fn kept_without_class(gateway: &Gateway) -> Wish {
+    Wish::Kept {
+        created: gateway.created,
+        names: BTreeMap::new(),
+    }
 }
 
 fn names_parent(route: &Route, gateway: &Gateway) -> bool {

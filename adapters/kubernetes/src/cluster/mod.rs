@@ -64,7 +64,7 @@ impl Default for WatchTimes {
 /// A Kubernetes cluster.
 ///
 /// Each kind is listed and watched over all namespaces; Secrets and ConfigMaps are read by name only, those that
-/// are [followed](ClusterSource::follow), and of them only the names of their keys are kept. The first view comes
+/// are [followed](ClusterSource::follow), and no value of theirs is kept. The first view comes
 /// once every kind was listed, is absent, or cannot be read.
 pub struct Cluster {
     /// For the tasks of what is followed later on.

@@ -1,4 +1,5 @@
-//! Secrets and ConfigMaps, each watched by its name. Of what is in them only the names of the keys are kept.
+//! Secrets and ConfigMaps, each watched by its name. No value is kept: only the names of the keys, what a certificate
+//! says of itself, and a keyed number that changes with the values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
