@@ -22,6 +22,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const GROWTH: f64 = 1.25;
 /// The longest wait of all.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// The longest wait after connections that were accepted and lost again and again. Short, because it may be requests
+/// that end them: whoever can send such a one must not keep others away for long.
+const LONGEST_ALONE: Duration = Duration::from_secs(5);
 /// The wait at least after a refusal that another attempt will hardly change.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
 /// The longest wait that the edge may ask for.
@@ -120,7 +123,7 @@ impl Ends {
         self.accepted = self.accepted.saturating_add(1);
         match self.accepted {
             1 => Wait::AsTold(Duration::ZERO),
-            again => Wait::Alone(backoff(again, dice)),
+            again => Wait::Alone(backoff(again, dice).min(LONGEST_ALONE)),
         }
     }
 
@@ -355,7 +358,7 @@ mod tests {
         let (lasted, accepted) = (Some(LASTING), Some(seconds(1)));
         let at_once = || Wait::AsTold(seconds(0));
         let edge = |ends| Wait::ForTheEdge(backoff(ends, 1.0));
-        let alone = |ends| Wait::Alone(backoff(ends, 1.0));
+        let alone = |ends| Wait::Alone(backoff(ends, 1.0).min(LONGEST_ALONE));
         // How the connection ended, time after time: what it had served, and the wait that follows.
         for (given, ends) in [
             ("it never got there", vec![(None, edge(1)), (None, edge(2))]),
