@@ -190,7 +190,8 @@ impl Reconciler {
             let shown = view.gateways.keys();
             let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
             let unfinished = state.at_edge.keys().chain(&state.leftovers);
-            shown.chain(unfinished).cloned().collect()
+            let live = shown.chain(&view.classless).chain(unfinished);
+            live.cloned().collect()
         };
         match self.ports.edge.sweep(&live).await {
             Ok(swept) => {
