@@ -147,8 +147,8 @@ impl Passes {
                 wait = FIRST_WAIT;
                 next_resync
             } else {
-                // The time that an edge names holds for one account, and whoever names it is not asked before; others
-                // must not wait for it without an end.
+                // The time that an edge names is that of one account, whose budget sends nothing before it; the
+                // Gateways of other accounts must not wait for it without an end.
                 let pause = report.retry_after.unwrap_or_default();
                 let due = Instant::now() + pause.clamp(wait, LONGEST_WAIT);
                 wait = (wait * 2).min(LONGEST_WAIT);

@@ -1,7 +1,7 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
 //! acts on half of what the other meant. Fields that came later are absent where they say nothing: a broker
-//! serves older clients, and answers with such a field only who asked with one. There is no field for credentials, and no answer but
-//! [`TokenDocument`] holds a secret.
+//! serves older clients, and answers with such a field only who asked with one. There is no field for
+//! credentials, and no answer but [`TokenDocument`] holds a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 

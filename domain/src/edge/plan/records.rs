@@ -54,12 +54,12 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
                 let (zone_changes, outcomes) = planner.plan();
                 hostnames.extend(outcomes);
                 changes.extend(zone_changes);
-                spared = spared
-                    .zip(planner.unwanted_names())
-                    .map(|(mut all, names)| {
+                if let Some(mut all) = spared.take() {
+                    spared = planner.unwanted_names().map(|names| {
                         all.extend(names);
                         all
                     });
+                }
             }
         }
     }
