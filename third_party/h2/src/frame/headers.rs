@@ -97,6 +97,12 @@ struct HeaderBlock {
     /// Set to true if decoding went over the max header list size.
     is_over_size: bool,
 
+    /// Set to true if the message is malformed.
+    ///
+    /// That is a stream level error, but the hpack state is connection level: all
+    /// of the block must be decoded before the stream is reset.
+    is_malformed: bool,
+
     /// Pseudo headers, these are broken out as they must be sent as part of the
     /// headers frame.
     pseudo: Pseudo,
@@ -125,6 +131,7 @@ impl Headers {
                 field_size: calculate_headermap_size(&fields),
                 fields,
                 is_over_size: false,
+                is_malformed: false,
                 pseudo,
             },
             flags: HeadersFlag::default(),
@@ -142,6 +149,7 @@ impl Headers {
                 field_size: calculate_headermap_size(&fields),
                 fields,
                 is_over_size: false,
+                is_malformed: false,
                 pseudo: Pseudo::default(),
             },
             flags,
@@ -173,15 +181,16 @@ impl Headers {
         }
 
         // Read the stream dependency
+        let mut is_malformed = false;
         let stream_dep = if flags.is_priority() {
             if src.len() < 5 {
                 return Err(Error::MalformedMessage);
             }
             let stream_dep = StreamDependency::load(&src[..5])?;
 
-            if stream_dep.dependency_id() == head.stream_id() {
-                return Err(Error::InvalidDependencyId);
-            }
+            // A stream cannot depend on itself. An endpoint MUST treat this as a
+            // stream error (Section 5.4.2) of type `PROTOCOL_ERROR`.
+            is_malformed = stream_dep.dependency_id() == head.stream_id();
 
             // Drop the next 5 bytes
             src.advance(5);
@@ -207,6 +216,7 @@ impl Headers {
                 fields: HeaderMap::new(),
                 field_size: 0,
                 is_over_size: false,
+                is_malformed,
                 pseudo: Pseudo::default(),
             },
             flags,
@@ -367,6 +377,7 @@ impl PushPromise {
                 field_size: calculate_headermap_size(&fields),
                 fields,
                 is_over_size: false,
+                is_malformed: false,
                 pseudo,
             },
             promised_id,
@@ -458,6 +469,7 @@ impl PushPromise {
                 fields: HeaderMap::new(),
                 field_size: 0,
                 is_over_size: false,
+                is_malformed: false,
                 pseudo: Pseudo::default(),
             },
             promised_id,
@@ -866,7 +878,6 @@ impl HeaderBlock {
         decoder: &mut hpack::Decoder,
     ) -> Result<(), Error> {
         let mut reg = !self.fields.is_empty();
-        let mut malformed = false;
         let mut header_list_way_too_large = false;
         let mut headers_size = self.calculate_header_list_size();
         let max_header_list_abuse_size =
@@ -892,10 +903,10 @@ impl HeaderBlock {
             ($field:ident, $val:expr) => {{
                 if reg {
                     tracing::trace!("load_hpack; header malformed -- pseudo not at head of block");
-                    malformed = true;
+                    self.is_malformed = true;
                 } else if self.pseudo.$field.is_some() {
                     tracing::trace!("load_hpack; header malformed -- repeated pseudo");
-                    malformed = true;
+                    self.is_malformed = true;
                 } else {
                     let __val = $val;
                     headers_size +=
@@ -931,13 +942,13 @@ impl HeaderBlock {
                         || name == "proxy-connection"
                     {
                         tracing::trace!("load_hpack; connection level header");
-                        malformed = true;
+                        self.is_malformed = true;
                     } else if name == header::TE && value != "trailers" {
                         tracing::trace!(
                             "load_hpack; TE header not set to trailers; val={:?}",
                             value
                         );
-                        malformed = true;
+                        self.is_malformed = true;
                     } else {
                         reg = true;
 
@@ -963,6 +974,10 @@ impl HeaderBlock {
                 Path(v) => set_pseudo!(path, v),
                 Protocol(v) => set_pseudo!(protocol, v),
                 Status(v) => set_pseudo!(status, v),
+                Malformed { name, value } => {
+                    tracing::trace!("load_hpack; header malformed -- {:?}: {:?}", name, value);
+                    self.is_malformed = true;
+                }
             }
 
             ControlFlow::Continue(())
@@ -981,7 +996,7 @@ impl HeaderBlock {
             return Err(Error::HeaderListWayTooLarge);
         }
 
-        if malformed {
+        if self.is_malformed {
             tracing::trace!("malformed message");
             return Err(Error::MalformedMessage);
         }
@@ -1044,6 +1059,45 @@ mod test {
     use super::*;
     use crate::frame;
     use crate::hpack::{huffman, Encoder};
+
+    /// Loads a HEADERS frame on stream 1 with these flags and the fields after it.
+    fn load(flags: u8, dependency: &[u8], blocks: &[&[u8]]) -> (Headers, Vec<Result<(), Error>>) {
+        let head = Head::new(Kind::Headers, flags, 1.into());
+        let (mut headers, mut src) = Headers::load(head, dependency.into()).unwrap();
+        let mut decoder = hpack::Decoder::default();
+        let results = blocks
+            .iter()
+            .map(|block| {
+                src.extend_from_slice(block);
+                headers.load_hpack(&mut src, 1 << 20, &mut decoder)
+            })
+            .collect();
+        (headers, results)
+    }
+
+    #[test]
+    fn a_malformed_field_is_not_forgotten_in_the_next_frame() {
+        let space_in_name = b"\x00\x03a b\x01c";
+        let connection = b"\x00\x0aconnection\x05close";
+        for malformed in [&space_in_name[..], connection] {
+            // The second frame ends a literal that the first one began.
+            let (headers, results) = load(0, b"", &[malformed, b"\x00\x01d", b"\x01e"]);
+            assert!(matches!(results[0], Err(Error::MalformedMessage)));
+            assert!(matches!(
+                results[1],
+                Err(Error::Hpack(hpack::DecoderError::NeedMore(_)))
+            ));
+            assert!(matches!(results[2], Err(Error::MalformedMessage)));
+            assert_eq!(headers.fields()["d"], "e");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_depends_on_itself_is_decoded_and_malformed() {
+        let (headers, results) = load(PRIORITY, b"\0\0\0\x01\x10", &[b"\x00\x01d\x01e"]);
+        assert!(matches!(results[0], Err(Error::MalformedMessage)));
+        assert_eq!(headers.fields()["d"], "e");
+    }
 
     #[test]
     fn test_nameless_header_at_resume() {

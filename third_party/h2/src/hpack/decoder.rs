@@ -3,14 +3,12 @@ use crate::frame;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header;
-use http::method::{self, Method};
-use http::status::{self, StatusCode};
-
+use http::method::Method;
+use http::status::StatusCode;
 use std::cmp;
 use std::collections::VecDeque;
 use std::io::Cursor;
 use std::ops::ControlFlow;
-use std::str::Utf8Error;
 
 /// Decodes headers using HPACK
 #[derive(Debug)]
@@ -30,9 +28,6 @@ pub enum DecoderError {
     InvalidIntegerPrefix,
     InvalidTableIndex,
     InvalidHuffmanCode,
-    InvalidUtf8,
-    InvalidStatusCode,
-    InvalidPseudoheader,
     InvalidMaxDynamicSize,
     IntegerOverflow,
     NeedMore(NeedMore),
@@ -301,12 +296,12 @@ impl Decoder {
             // Read the name as a literal
             let name = name_marker.consume(buf);
             let value = value_marker.consume(buf);
-            Header::new(name, value)
+            Ok(Header::new(name, value))
         } else {
             let e = self.table.get(table_idx)?;
             let value = self.decode_string(buf)?;
 
-            e.name().into_entry(value)
+            Ok(e.name().into_entry(value))
         }
     }
 
@@ -582,41 +577,6 @@ impl Table {
 }
 
 // ===== impl DecoderError =====
-
-impl From<Utf8Error> for DecoderError {
-    fn from(_: Utf8Error) -> DecoderError {
-        // TODO: Better error?
-        DecoderError::InvalidUtf8
-    }
-}
-
-impl From<header::InvalidHeaderValue> for DecoderError {
-    fn from(_: header::InvalidHeaderValue) -> DecoderError {
-        // TODO: Better error?
-        DecoderError::InvalidUtf8
-    }
-}
-
-impl From<header::InvalidHeaderName> for DecoderError {
-    fn from(_: header::InvalidHeaderName) -> DecoderError {
-        // TODO: Better error
-        DecoderError::InvalidUtf8
-    }
-}
-
-impl From<method::InvalidMethod> for DecoderError {
-    fn from(_: method::InvalidMethod) -> DecoderError {
-        // TODO: Better error
-        DecoderError::InvalidUtf8
-    }
-}
-
-impl From<status::InvalidStatusCode> for DecoderError {
-    fn from(_: status::InvalidStatusCode) -> DecoderError {
-        // TODO: Better error
-        DecoderError::InvalidUtf8
-    }
-}
 
 impl From<DecoderError> for frame::Error {
     fn from(src: DecoderError) -> Self {
@@ -944,6 +904,54 @@ mod test {
                 assert_eq!(value, "bar");
             }
             _ => panic!(),
+        }
+    }
+
+    #[test]
+    fn a_malformed_field_takes_its_place_in_the_table() {
+        for (name, value, other_value) in [
+            (&b"x-name"[..], &b"\x7f"[..], &b"fine"[..]),
+            (b"x name", b"value", b"value"),
+            (b"X-Name", b"value", b"value"),
+            (b"", b"value", b"value"),
+            (b":path", b"/caf\xe9", b"/cafe"),
+            (b":method", b"GE T", b"GET"),
+            (b":status", b"1", b"200"),
+            (b":unknown", b"value", b"value"),
+        ] {
+            let mut de = Decoder::default();
+            let mut buf = BytesMut::new();
+            // Literal with indexing, twice.
+            for (name, value) in [(name, value), (b"x-last", b"last")] {
+                buf.extend([0b0100_0000, name.len() as u8]);
+                buf.extend(name);
+                buf.extend([value.len() as u8]);
+                buf.extend(value);
+            }
+            // Both by their indexes, then the older one's name with another value.
+            buf.extend([0x80 | 63, 0x80 | 62]);
+            buf.extend([0x40 | 63, other_value.len() as u8]);
+            buf.extend(other_value);
+
+            let mut res = vec![];
+            de.decode(&mut Cursor::new(&mut buf), |h| {
+                res.push(h);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+
+            let malformed = Header::Malformed {
+                name: Bytes::copy_from_slice(name),
+                value: Bytes::copy_from_slice(value),
+            };
+            let last = Header::new("x-last".into(), "last".into());
+            let renewed = Header::new(Bytes::copy_from_slice(name), other_value.into());
+            let size = 32 + name.len() + value.len() + last.len() + renewed.len();
+            assert_eq!(
+                res,
+                [malformed.clone(), last.clone(), malformed, last, renewed]
+            );
+            assert_eq!(de.table.size(), size);
         }
     }
 }

@@ -1,4 +1,3 @@
-use super::{DecoderError, NeedMore};
 use crate::ext::Protocol;
 
 use bytes::Bytes;
@@ -17,6 +16,10 @@ pub enum Header<T = HeaderName> {
     Path(BytesStr),
     Protocol(Protocol),
     Status(StatusCode),
+    /// A field that was decoded, but that no HTTP message may have: its name or
+    /// its value has bytes that are not allowed there, or it is a pseudo header
+    /// that is not known. The message is malformed, the compression is not.
+    Malformed { name: Bytes, value: Bytes },
 }
 
 /// The header field name
@@ -29,6 +32,7 @@ pub enum Name<'a> {
     Path,
     Protocol,
     Status,
+    Malformed(&'a Bytes),
 }
 
 #[doc(hidden)]
@@ -56,50 +60,34 @@ impl Header<Option<HeaderName>> {
             Path(v) => Path(v),
             Protocol(v) => Protocol(v),
             Status(v) => Status(v),
+            Malformed { name, value } => Malformed { name, value },
         })
     }
 }
 
 impl Header {
-    pub fn new(name: Bytes, value: Bytes) -> Result<Header, DecoderError> {
-        if name.is_empty() {
-            return Err(DecoderError::NeedMore(NeedMore::UnexpectedEndOfStream));
-        }
-        if name[0] == b':' {
-            match &name[1..] {
-                b"authority" => {
-                    let value = BytesStr::try_from(value)?;
-                    Ok(Header::Authority(value))
-                }
-                b"method" => {
-                    let method = Method::from_bytes(&value)?;
-                    Ok(Header::Method(method))
-                }
-                b"scheme" => {
-                    let value = BytesStr::try_from(value)?;
-                    Ok(Header::Scheme(value))
-                }
-                b"path" => {
-                    let value = BytesStr::try_from(value)?;
-                    Ok(Header::Path(value))
-                }
-                b"protocol" => {
-                    let value = Protocol::try_from(value)?;
-                    Ok(Header::Protocol(value))
-                }
-                b"status" => {
-                    let status = StatusCode::from_bytes(&value)?;
-                    Ok(Header::Status(status))
-                }
-                _ => Err(DecoderError::InvalidPseudoheader),
-            }
-        } else {
-            // HTTP/2 requires lower case header names
-            let name = HeaderName::from_lowercase(&name)?;
-            let value = HeaderValue::from_bytes(&value)?;
+    /// Creates a header from a decoded field.
+    ///
+    /// What is wrong with a field is no error of the compression, so the field
+    /// keeps its place: it may be in the dynamic table.
+    pub fn new(name: Bytes, value: Bytes) -> Header {
+        Header::parse(&name, &value).unwrap_or(Header::Malformed { name, value })
+    }
 
-            Ok(Header::Field { name, value })
-        }
+    fn parse(name: &[u8], value: &Bytes) -> Option<Header> {
+        Some(match name {
+            b":authority" => Header::Authority(BytesStr::try_from(value.clone()).ok()?),
+            b":method" => Header::Method(Method::from_bytes(value).ok()?),
+            b":scheme" => Header::Scheme(BytesStr::try_from(value.clone()).ok()?),
+            b":path" => Header::Path(BytesStr::try_from(value.clone()).ok()?),
+            b":protocol" => Header::Protocol(Protocol::try_from(value.clone()).ok()?),
+            b":status" => Header::Status(StatusCode::from_bytes(value).ok()?),
+            // HTTP/2 requires lower case header names
+            _ => Header::Field {
+                name: HeaderName::from_lowercase(name).ok()?,
+                value: HeaderValue::from_bytes(value).ok()?,
+            },
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -114,6 +102,10 @@ impl Header {
             Header::Path(ref v) => 32 + 5 + v.len(),
             Header::Protocol(ref v) => 32 + 9 + v.as_str().len(),
             Header::Status(_) => 32 + 7 + 3,
+            Header::Malformed {
+                ref name,
+                ref value,
+            } => 32 + name.len() + value.len(),
         }
     }
 
@@ -127,6 +119,7 @@ impl Header {
             Header::Path(..) => Name::Path,
             Header::Protocol(..) => Name::Protocol,
             Header::Status(..) => Name::Status,
+            Header::Malformed { ref name, .. } => Name::Malformed(name),
         }
     }
 
@@ -139,6 +132,7 @@ impl Header {
             Header::Path(ref v) => v.as_ref(),
             Header::Protocol(ref v) => v.as_ref(),
             Header::Status(ref v) => v.as_str().as_ref(),
+            Header::Malformed { ref value, .. } => value,
         }
     }
 
@@ -173,6 +167,10 @@ impl Header {
             },
             Header::Status(ref a) => match *other {
                 Header::Status(ref b) => a == b,
+                _ => false,
+            },
+            Header::Malformed { value: ref a, .. } => match *other {
+                Header::Malformed { value: ref b, .. } => a == b,
                 _ => false,
             },
         }
@@ -222,30 +220,26 @@ impl From<Header> for Header<Option<HeaderName>> {
             Header::Path(v) => Header::Path(v),
             Header::Protocol(v) => Header::Protocol(v),
             Header::Status(v) => Header::Status(v),
+            Header::Malformed { name, value } => Header::Malformed { name, value },
         }
     }
 }
 
 impl<'a> Name<'a> {
-    pub fn into_entry(self, value: Bytes) -> Result<Header, DecoderError> {
-        match self {
-            Name::Field(name) => Ok(Header::Field {
-                name: name.clone(),
-                value: HeaderValue::from_bytes(&value)?,
-            }),
-            Name::Authority => Ok(Header::Authority(BytesStr::try_from(value)?)),
-            Name::Method => Ok(Header::Method(Method::from_bytes(&value)?)),
-            Name::Scheme => Ok(Header::Scheme(BytesStr::try_from(value)?)),
-            Name::Path => Ok(Header::Path(BytesStr::try_from(value)?)),
-            Name::Protocol => Ok(Header::Protocol(Protocol::try_from(value)?)),
-            Name::Status => {
-                match StatusCode::from_bytes(&value) {
-                    Ok(status) => Ok(Header::Status(status)),
-                    // TODO: better error handling
-                    Err(_) => Err(DecoderError::InvalidStatusCode),
-                }
-            }
-        }
+    pub fn into_entry(self, value: Bytes) -> Header {
+        let header = match self {
+            Name::Field(name) => HeaderValue::from_bytes(&value)
+                .ok()
+                .map(|value| Header::Field {
+                    name: name.clone(),
+                    value,
+                }),
+            _ => Header::parse(self.as_slice(), &value),
+        };
+        header.unwrap_or_else(|| Header::Malformed {
+            name: Bytes::copy_from_slice(self.as_slice()),
+            value,
+        })
     }
 
     pub fn as_slice(&self) -> &[u8] {
@@ -257,6 +251,7 @@ impl<'a> Name<'a> {
             Name::Path => b":path",
             Name::Protocol => b":protocol",
             Name::Status => b":status",
+            Name::Malformed(name) => name,
         }
     }
 }
