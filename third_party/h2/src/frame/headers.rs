@@ -276,6 +276,11 @@ impl Headers {
         self.header_block.pseudo.is_informational()
     }
 
+    /// Whether it can only be the end of a message
+    pub(crate) fn is_trailers(&self) -> bool {
+        self.is_end_stream() && self.header_block.pseudo == Pseudo::default()
+    }
+
     pub fn fields(&self) -> &HeaderMap {
         &self.header_block.fields
     }

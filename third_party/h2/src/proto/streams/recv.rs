@@ -427,6 +427,13 @@ impl Recv {
             return Err(Error::library_reset(stream.id, Reason::PROTOCOL_ERROR));
         }
 
+        // An endpoint that receives additional frames for a stream whose end it
+        // has received MUST respond with a stream error.
+        if stream.state.is_recv_closed() {
+            proto_err!(stream: "recv_trailers: stream is closed; stream={:?};", stream.id);
+            return Err(Error::library_reset(stream.id, Reason::STREAM_CLOSED));
+        }
+
         // Trailers MUST NOT include pseudo-header fields.
         if *frame.pseudo() != frame::Pseudo::default() {
             proto_err!(stream: "recv_trailers: pseudo-header field; stream={:?};", stream.id);
@@ -667,8 +674,13 @@ impl Recv {
         let is_ignoring_frame = stream.state.is_local_error();
 
         if !is_ignoring_frame && !stream.state.is_recv_streaming() {
-            // TODO: There are cases where this can be a stream error of
-            // STREAM_CLOSED instead...
+            // An endpoint that receives additional frames for a stream whose end
+            // it has received MUST respond with a stream error.
+            if stream.state.is_recv_closed() {
+                proto_err!(stream: "recv_data: stream is closed; stream={:?}", stream.id);
+                self.consume_connection_window(sz)?;
+                return Err(Error::library_reset(stream.id, Reason::STREAM_CLOSED));
+            }
 
             // Receiving a DATA frame when not expecting one is a protocol
             // error.

@@ -429,6 +429,11 @@ impl State {
         )
     }
 
+    /// Returns true if the peer must send nothing more on the stream.
+    pub fn is_recv_closed(&self) -> bool {
+        matches!(self.inner, Closed(_) | HalfClosedRemote(..))
+    }
+
     pub fn is_closed(&self) -> bool {
         matches!(self.inner, Closed(_))
     }

@@ -493,9 +493,10 @@ impl Inner {
                 // a RST_STREAM while the response HEADERS were in transit.
                 //
                 // Server: we can't reset a stream before having received
-                // the request headers, so don't allow.
-                if !peer.is_server() {
-                    // This may be response headers for a stream we've already
+                // the request headers, but its trailers may be in transit
+                // then. HEADERS that open a stream are something else.
+                if !peer.is_server() || frame.is_trailers() {
+                    // This may be headers for a stream we've already
                     // forgotten about...
                     if self.actions.may_have_forgotten_stream(peer, id) {
                         tracing::debug!(
@@ -738,6 +739,11 @@ impl Inner {
         let send_buffer = &mut *send_buffer;
 
         if id.is_zero() {
+            if frame.size_increment() == 0 {
+                proto_err!(conn: "recv_window_update: increment is zero");
+                return Err(Error::library_go_away(Reason::PROTOCOL_ERROR));
+            }
+
             self.actions
                 .send
                 .recv_connection_window_update(frame, &mut self.store, &mut self.counts)
@@ -751,17 +757,21 @@ impl Inner {
                     return Err(Error::library_go_away(Reason::PROTOCOL_ERROR));
                 }
 
-                let res = self
-                    .actions
-                    .send
-                    .recv_stream_window_update(
-                        frame.size_increment(),
-                        send_buffer,
-                        &mut stream,
-                        &mut self.counts,
-                        &mut self.actions.task,
-                    )
-                    .map_err(|reason| Error::library_reset(id, reason));
+                let res = if frame.size_increment() == 0 {
+                    proto_err!(stream: "recv_window_update: increment is zero; stream={:?}", id);
+                    Err(Error::library_reset(id, Reason::PROTOCOL_ERROR))
+                } else {
+                    self.actions
+                        .send
+                        .recv_stream_window_update(
+                            frame.size_increment(),
+                            send_buffer,
+                            &mut stream,
+                            &mut self.counts,
+                            &mut self.actions.task,
+                        )
+                        .map_err(|reason| Error::library_reset(id, reason))
+                };
 
                 return self.actions.reset_on_recv_stream_err(
                     send_buffer,
