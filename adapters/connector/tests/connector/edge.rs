@@ -294,9 +294,10 @@ async fn accept(address: SocketAddr, tcp: TcpStream, acceptor: TlsAcceptor, shar
     let Ok(tls) = acceptor.accept(tcp).await else {
         return;
     };
-    let Ok((requests, transport)) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await
-    else {
+    let handshake = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .max_header_list_size(1 << 20)
+        .handshake(TokioIo::new(tls));
+    let Ok((requests, transport)) = handshake.await else {
         return;
     };
     let (interject, interjections) = mpsc::unbounded_channel();

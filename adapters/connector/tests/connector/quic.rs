@@ -9,14 +9,14 @@ use tunnel_schema::quic_metadata_protocol_capnp::ConnectionType;
 
 use crate::edge::Edge;
 use crate::quic_edge::{Answered, Link};
-use crate::rig::{ACCOUNT, Echo, SECRET, options, token, within};
+use crate::rig::{ACCOUNT, Echo, LINES, SECRET, options, token, within};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Rig {
     pub(crate) edge: Edge,
     pub(crate) connector: Connector,
-    handler: Arc<Echo>,
+    pub(crate) handler: Arc<Echo>,
 }
 
 impl Rig {
@@ -24,7 +24,7 @@ impl Rig {
         let (edge, _) = Edge::over_quic(usize::from(connections)).await;
         let options = ConnectorOptions {
             transport: TransportChoice::Quic,
-            heartbeat: Duration::from_secs(3),
+            silence: Duration::from_secs(3),
             ..options(&edge, connections)
         };
         let handler = Arc::new(Echo::default());
@@ -82,6 +82,14 @@ async fn a_request_reaches_the_handler_and_its_answer_the_edge() {
         assert!(answer.header("seen-arrival")[0].contains(part), "{part}");
     }
     assert!(answer.body().await.unwrap() == body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_as_many_header_lines_as_it_likes() {
+    let rig = Rig::start(1).await;
+    let answer = rig.link().send("GET", "/many-lines", "").await;
+    assert_eq!(answer.headers.len(), LINES);
+    assert_eq!(answer.body().await.unwrap(), "many");
 }
 
 #[tokio::test(flavor = "multi_thread")]

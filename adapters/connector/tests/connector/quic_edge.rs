@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, BytesMut};
 use capnp::message::ReaderOptions;
+use capnp::text;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{RpcSystem, twoparty};
 use quinn::crypto::rustls::QuicServerConfig;
@@ -220,9 +221,18 @@ impl Link {
     pub(crate) async fn forged(&self, entries: &[(&str, &str)]) -> (SendStream, RecvStream) {
         let entries = entries
             .iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()));
-        let head = head_of(ConnectionType::Http, "/", &entries.collect::<Vec<_>>());
-        self.open(&head).await
+            .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        self.forged_bytes(b"/", &entries.collect::<Vec<_>>()).await
+    }
+
+    /// The same with a path and entries of any bytes.
+    pub(crate) async fn forged_bytes(
+        &self,
+        path: &[u8],
+        entries: &[(Vec<u8>, Vec<u8>)],
+    ) -> (SendStream, RecvStream) {
+        self.open(&head_of(ConnectionType::Http, path, entries))
+            .await
     }
 
     /// Opens a stream, sends nothing or a little, and gives it up.
@@ -276,25 +286,26 @@ impl Link {
 /// The head of a request to a known host as it goes over the stream.
 fn head(kind: ConnectionType, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut entries = vec![
-        ("HttpMethod".to_owned(), method.to_owned()),
-        ("HttpHost".to_owned(), "app.example.com".to_owned()),
+        (b"HttpMethod".to_vec(), method.into()),
+        (b"HttpHost".to_vec(), b"app.example.com".to_vec()),
     ];
     for (name, value) in headers {
-        entries.push((format!("HttpHeader:{name}"), (*value).to_owned()));
+        entries.push((format!("HttpHeader:{name}").into(), (*value).into()));
     }
-    head_of(kind, path, &entries)
+    head_of(kind, path.as_bytes(), &entries)
 }
 
-fn head_of(kind: ConnectionType, path: &str, entries: &[(String, String)]) -> Vec<u8> {
+fn head_of(kind: ConnectionType, path: &[u8], entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut message = capnp::message::Builder::new_default();
     let mut root = message.init_root::<connect_request::Builder<'_>>();
-    root.set_dest(format!("https://app.example.com{path}").as_str());
+    let destination = [b"https://app.example.com", path].concat();
+    root.set_dest(text::Reader(&destination));
     root.set_type(kind);
     let mut list = root.init_metadata(u32::try_from(entries.len()).unwrap());
     for (at, (key, value)) in (0..).zip(entries) {
         let mut entry = list.reborrow().get(at);
-        entry.set_key(key.as_str());
-        entry.set_val(value.as_str());
+        entry.set_key(text::Reader(key));
+        entry.set_val(text::Reader(value));
     }
     let message = capnp::serialize::write_message_to_words(&message);
     [DATA, &message].concat()

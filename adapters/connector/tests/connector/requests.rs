@@ -10,7 +10,7 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Rig, body, for_client, get, text, within};
+use crate::rig::{LINES, Rig, body, for_client, get, text, within};
 
 const META: &str = "cf-cloudflared-response-meta";
 const KIND: &str = "cf-cloudflared-proxy-connection-upgrade";
@@ -151,6 +151,14 @@ async fn a_request_that_the_client_gives_up_is_given_up_by_the_handler() {
     request.await.unwrap();
     let given_up = || (rig.handler.given_up.load(Ordering::SeqCst) == 1).then_some(());
     within(limit, "the handler is dropped", given_up).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_as_many_header_lines_as_it_likes() {
+    let rig = Rig::start(1).await;
+    let answer = rig.connection().send(get("/many-lines")).await.unwrap();
+    assert_eq!(for_client(&answer).len(), LINES);
+    assert_eq!(body(answer).await, "many");
 }
 
 #[tokio::test(flavor = "multi_thread")]

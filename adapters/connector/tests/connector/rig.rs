@@ -90,6 +90,15 @@ impl RequestHandler for Echo {
                 let frames = futures_util::stream::iter(frames);
                 Response::new(StreamBody::new(frames).boxed_unsync())
             }
+            "/many-lines" => {
+                let mut answer = Response::new(text("many"));
+                for n in 0..LINES {
+                    let name = http::HeaderName::try_from(format!("x-{n}")).unwrap();
+                    let value = "v".repeat(LINE).parse().unwrap();
+                    answer.headers_mut().insert(name, value);
+                }
+                answer
+            }
             "/socket" => Response::builder()
                 .status(101)
                 .header("upgraded-to", head.headers["upgrade"].clone())
@@ -107,6 +116,10 @@ impl RequestHandler for Echo {
         }
     }
 }
+
+/// Header lines of the answer to `/many-lines`, and the length of their values: 128 KiB at least.
+pub(crate) const LINES: usize = 4000;
+const LINE: usize = 32;
 
 fn broken() -> std::io::Error {
     std::io::Error::other("as asked")
@@ -130,7 +143,7 @@ pub(crate) fn options(edge: &Edge, connections: u8) -> ConnectorOptions {
         edge: EdgeAddresses::Given(edge.addresses.clone()),
         roots: EdgeRoots::Only(edge.ca_pem.clone()),
         connections,
-        heartbeat: Duration::from_secs(1),
+        silence: Duration::from_secs(2),
         grace: Duration::from_secs(10),
         ..ConnectorOptions::default()
     }

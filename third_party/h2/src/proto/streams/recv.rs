@@ -3,6 +3,7 @@ use crate::codec::UserError;
 use crate::frame::{PushPromiseHeaderError, Reason, DEFAULT_INITIAL_WINDOW_SIZE};
 use crate::proto;
 
+use bytes::BytesMut;
 use http::{HeaderMap, Request, Response};
 
 use std::cmp::Ordering;
@@ -69,7 +70,8 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct DataEvent {
     pub(super) payload: Bytes,
-    pub(super) is_budgeted: bool,
+    /// The length that was recorded in the budget of DATA frames.
+    pub(super) budgeted_len: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -419,19 +421,19 @@ impl Recv {
         frame: frame::Headers,
         stream: &mut store::Ptr,
     ) -> Result<(), Error> {
+        // An endpoint that receives additional frames for a stream whose end it
+        // has received MUST respond with a stream error.
+        if stream.state.is_recv_closed() {
+            proto_err!(stream: "recv_trailers: stream is closed; stream={:?};", stream.id);
+            return Err(Error::library_reset(stream.id, Reason::STREAM_CLOSED));
+        }
+
         // Transition the state
         stream.state.recv_close()?;
 
         if stream.ensure_content_length_zero().is_err() {
             proto_err!(stream: "recv_trailers: content-length is not zero; stream={:?};",  stream.id);
             return Err(Error::library_reset(stream.id, Reason::PROTOCOL_ERROR));
-        }
-
-        // An endpoint that receives additional frames for a stream whose end it
-        // has received MUST respond with a stream error.
-        if stream.state.is_recv_closed() {
-            proto_err!(stream: "recv_trailers: stream is closed; stream={:?};", stream.id);
-            return Err(Error::library_reset(stream.id, Reason::STREAM_CLOSED));
         }
 
         // Trailers MUST NOT include pseudo-header fields.
@@ -661,7 +663,12 @@ impl Recv {
         stream.pending_recv.is_empty()
     }
 
-    pub fn recv_data(&mut self, frame: frame::Data, stream: &mut store::Ptr) -> Result<(), Error> {
+    pub fn recv_data(
+        &mut self,
+        frame: frame::Data,
+        stream: &mut store::Ptr,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
         // could include padding
         let sz = frame.flow_controlled_len();
 
@@ -717,6 +724,17 @@ impl Recv {
             // stream or connection error. We've opted to send a stream
             // error.
             return Err(Error::library_reset(stream.id, Reason::FLOW_CONTROL_ERROR));
+        }
+
+        // Empty DATA frames carry nothing, so that a stream needs few of them.
+        if frame.payload().is_empty() && !frame.is_end_stream() {
+            stream.num_recv_empty_data_frames += 1;
+            if stream.num_recv_empty_data_frames > MAX_RECV_EMPTY_DATA_FRAMES {
+                proto_err!(stream: "too many empty DATA frames; stream={:?}", stream.id);
+                return Err(Error::library_reset(stream.id, Reason::ENHANCE_YOUR_CALM));
+            }
+        } else {
+            stream.num_recv_empty_data_frames = 0;
         }
 
         // use payload len, padding doesn't count for content-length
@@ -785,10 +803,27 @@ impl Recv {
             return Ok(());
         }
 
+        // A stream can receive at most one final DATA frame, so it cannot
+        // be used to create unbounded framing overhead on that stream.
         let is_budgeted = !frame.is_end_stream();
+        let payload = frame.into_payload();
+
+        if is_budgeted && self.join_data(&payload, stream) {
+            stream.notify_recv();
+            return Ok(());
+        }
+
+        let budgeted_len = is_budgeted.then(|| payload.len());
+        if let Some(len) = budgeted_len {
+            counts.record_data_frame(len).map_err(|_| {
+                tracing::debug!("too many small DATA frames");
+                Error::library_go_away_data(Reason::ENHANCE_YOUR_CALM, "too_many_data_frames")
+            })?;
+        }
+
         let event = Event::Data(DataEvent {
-            payload: frame.into_payload(),
-            is_budgeted,
+            payload,
+            budgeted_len,
         });
 
         // Push the frame onto the recv buffer
@@ -796,6 +831,33 @@ impl Recv {
         stream.notify_recv();
 
         Ok(())
+    }
+
+    /// Joins a small payload with what waits before it. Returns whether it did.
+    ///
+    /// Whoever does not read a stream decides how many frames wait there, and
+    /// each one costs more than a small payload does. Joined, what waits costs
+    /// little more than its bytes, which flow control limits.
+    fn join_data(&mut self, payload: &Bytes, stream: &mut Stream) -> bool {
+        if payload.len() >= DEFAULT_DATA_FRAME_OVERHEAD_THRESHOLD {
+            return false;
+        }
+
+        let last = match stream.pending_recv.back_mut(&mut self.buffer) {
+            Some(Event::Data(last)) => &mut last.payload,
+            _ => return false,
+        };
+
+        let len = last.len() + payload.len();
+        if len > MAX_JOINED_DATA {
+            return false;
+        }
+
+        let mut joined = BytesMut::with_capacity(len);
+        joined.extend_from_slice(last);
+        joined.extend_from_slice(payload);
+        *last = joined.freeze();
+        true
     }
 
     pub fn ignore_data(&mut self, sz: WindowSize) -> Result<(), Error> {
@@ -981,8 +1043,8 @@ impl Recv {
         let mut to_release: WindowSize = 0;
         while let Some(event) = stream.pending_recv.pop_front(&mut self.buffer) {
             if let Event::Data(data) = &event {
-                if data.is_budgeted {
-                    counts.release_data_frame(data.payload.len());
+                if let Some(len) = data.budgeted_len {
+                    counts.release_data_frame(len);
                 }
                 to_release = to_release
                     .saturating_add(data.payload.len() as WindowSize)
@@ -1291,12 +1353,8 @@ impl Recv {
 mod tests {
     use super::*;
 
-    #[test]
-    fn clear_recv_buffer_caps_capacity_before_overflow() {
-        const FRAME_LEN: usize = 1 << 20;
-        const FRAME_COUNT: usize = (u32::MAX as usize / FRAME_LEN) + 1;
-
-        let config = Config {
+    fn config() -> Config {
+        Config {
             initial_max_send_streams: 0,
             local_max_buffer_size: 0,
             local_next_stream_id: 2.into(),
@@ -1309,7 +1367,69 @@ mod tests {
             remote_max_initiated: None,
             local_max_error_reset_streams: None,
             data_frame_budget: DataFrameBudget::Configured(DEFAULT_DATA_FRAME_BUDGET),
-        };
+        }
+    }
+
+    /// Receives DATA frames of these lengths on one stream that nobody reads.
+    /// Returns the lengths of what waits there.
+    fn recv_data(lens: impl Iterator<Item = usize>) -> Result<Vec<usize>, Error> {
+        let id = StreamId::from(1);
+        let mut recv = Recv::new(peer::Dyn::Server, &config());
+        let mut counts = Counts::new(peer::Dyn::Server, &config());
+        let mut store = Store::new();
+        let mut stream = store.insert(id, Stream::new(id, 0, DEFAULT_INITIAL_WINDOW_SIZE));
+        let headers = frame::Headers::new(id, Default::default(), HeaderMap::new());
+        stream.state.recv_open(&headers)?;
+
+        for len in lens {
+            let frame = frame::Data::new(id, Bytes::from(vec![0; len]));
+            recv.recv_data(frame, &mut stream, &mut counts)?;
+        }
+
+        let mut waiting = vec![];
+        while let Some(event) = stream.pending_recv.pop_front(&mut recv.buffer) {
+            match event {
+                Event::Data(data) => waiting.push(data.payload.len()),
+                _ => unreachable!(),
+            }
+        }
+        Ok(waiting)
+    }
+
+    #[test]
+    fn small_data_frames_are_joined() {
+        for (lens, waiting) in [
+            (vec![1; 60_000], {
+                let mut joined = vec![1024; 58];
+                joined.push(608);
+                joined
+            }),
+            (vec![100, 255], vec![355]),
+            (vec![100, 256], vec![100, 256]),
+            (vec![256, 1, 1], vec![258]),
+            (vec![1000, 25, 1], vec![1000, 26]),
+        ] {
+            assert_eq!(recv_data(lens.into_iter()).unwrap(), waiting);
+        }
+    }
+
+    #[test]
+    fn empty_data_frames_reset_their_stream_where_nothing_is_between_them() {
+        let some = || std::iter::repeat(0).take(MAX_RECV_EMPTY_DATA_FRAMES);
+        assert!(recv_data(some()).unwrap().is_empty());
+        assert_eq!(recv_data(some().chain([1]).chain(some())).unwrap(), [1]);
+        assert!(matches!(
+            recv_data(some().chain([0])),
+            Err(Error::Reset(id, Reason::ENHANCE_YOUR_CALM, _)) if id == 1
+        ));
+    }
+
+    #[test]
+    fn clear_recv_buffer_caps_capacity_before_overflow() {
+        const FRAME_LEN: usize = 1 << 20;
+        const FRAME_COUNT: usize = (u32::MAX as usize / FRAME_LEN) + 1;
+
+        let config = config();
         let mut recv = Recv::new(peer::Dyn::Server, &config);
         let mut store = Store::new();
         let mut stream = store.insert(
@@ -1323,7 +1443,7 @@ mod tests {
                 &mut recv.buffer,
                 Event::Data(DataEvent {
                     payload: data.clone(),
-                    is_budgeted: true,
+                    budgeted_len: Some(FRAME_LEN),
                 }),
             );
         }

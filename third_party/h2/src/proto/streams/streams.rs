@@ -651,17 +651,7 @@ impl Inner {
 
         self.counts.transition(stream, |counts, stream| {
             let sz = frame.flow_controlled_len();
-            let is_end_stream = frame.is_end_stream();
-            let payload_len = frame.payload().len();
-            let mut res = actions.recv.recv_data(frame, stream);
-            // A stream can receive at most one final DATA frame, so it cannot
-            // be used to create unbounded framing overhead on that stream.
-            if res.is_ok() && !is_end_stream {
-                res = counts.record_data_frame(payload_len).map_err(|_| {
-                    tracing::debug!("too many small DATA frames");
-                    Error::library_go_away_data(Reason::ENHANCE_YOUR_CALM, "too_many_data_frames")
-                });
-            }
+            let res = actions.recv.recv_data(frame, stream, counts);
 
             // Any stream error after receiving a DATA frame means
             // we won't give the data to the user, and so they can't
@@ -1542,8 +1532,8 @@ impl OpaqueStreamRef {
             .poll_data(cx, &mut stream)
             .map(|result| match result {
                 Some(Ok(data)) => {
-                    if data.is_budgeted {
-                        me.counts.release_data_frame(data.payload.len());
+                    if let Some(len) = data.budgeted_len {
+                        me.counts.release_data_frame(len);
                     }
                     Some(Ok(data.payload))
                 }
