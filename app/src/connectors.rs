@@ -36,7 +36,7 @@ pub(crate) fn connector_options(settings: &TunnelSettings) -> anyhow::Result<Con
         quic_server_name: settings.quic_server_name.as_str().to_owned(),
         server_name: settings.server_name.as_str().to_owned(),
         connections: u8::try_from(settings.connections.get())?,
-        heartbeat: settings.heartbeat_interval.get(),
+        silence: settings.silence_timeout.get(),
         grace: settings.grace_period.get(),
         ..ConnectorOptions::default()
     })

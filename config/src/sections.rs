@@ -72,9 +72,9 @@ settings! {
         ca_file: Option<PathBuf> = None,
         /// Connections of one connector, each to another edge address.
         connections: Connections = Connections::new(4),
-        /// How often a quiet connection over HTTP/2 is asked whether it is alive. One that does not answer
-        /// within the same time again is replaced. One over QUIC is replaced after this time of silence.
-        heartbeat_interval: Period = Period::seconds(4),
+        /// How long a connection to the edge may be silent, though asked whether it is alive, before it is
+        /// replaced.
+        silence_timeout: Period = Period::seconds(3),
         /// How long requests in flight may go on after the order to stop.
         grace_period: Period = Period::seconds(30),
     }

@@ -261,7 +261,6 @@ impl World {
             ("CLOUDFLARE__BASE_URL", self.standin.api_url()),
             ("TUNNEL__EDGE", edge.join(",")),
             ("TUNNEL__CA_FILE", path("ca.pem")),
-            ("TUNNEL__HEARTBEAT_INTERVAL", "2s".to_owned()),
         ]
         .map(|(key, value)| (format!("CFGW_{key}"), value))
         .to_vec()

@@ -32,10 +32,9 @@ pub struct ConnectorOptions {
     pub probe_interval: Duration,
     /// Connections to keep, each to an edge address of its own as far as there are enough; at least 1.
     pub connections: u8,
-    /// HTTP/2: silence after which the edge is asked for a sign of life; it has the same time to give
-    /// it. QUIC: silence after which a connection counts as broken; it is never silent by itself for
-    /// more than a fifth of that.
-    pub heartbeat: Duration,
+    /// Silence after which a connection counts as broken. Over HTTP/2 the edge is asked for a sign of
+    /// life after half of that time; over QUIC both sides show one four times in it.
+    pub silence: Duration,
     /// Time that requests in flight have to finish when the connector is shut down.
     pub grace: Duration,
     /// Time for a TCP connection with its TLS handshake. For QUIC it is five seconds at most.
@@ -58,7 +57,7 @@ impl Default for ConnectorOptions {
             quic_server_name: "quic.cftunnel.com".to_owned(),
             probe_interval: Duration::from_secs(30),
             connections: 4,
-            heartbeat: Duration::from_secs(4),
+            silence: Duration::from_secs(3),
             grace: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(15),
             rpc_timeout: Duration::from_secs(5),

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 fn start(edge: &Edge, trailers_needed: bool) -> (Connector, ConnectorOptions) {
     let options = ConnectorOptions {
         transport: TransportChoice::Auto { trailers_needed },
-        heartbeat: Duration::from_secs(3),
+        silence: Duration::from_secs(3),
         probe_interval: Duration::from_millis(500),
         ..options(edge, 2)
     };

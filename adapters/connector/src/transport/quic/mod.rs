@@ -1,7 +1,7 @@
 //! QUIC: the connector dials, opens the control stream first, and serves the streams that the edge opens.
 
 mod body;
-mod request;
+pub(crate) mod request;
 mod stream;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,10 +31,10 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The round trip that is assumed before one was measured. A handshake that was lost, because the edge was
 /// just away, is sent again after three of these; the library assumes a third of a second.
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
-/// A connection shows at least as often that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// The share of the idle timeout after which it does.
-const KEEP_ALIVE_SHARE: u32 = 5;
+/// The part of the time after which a silent connection counts as broken that passes before it is asked for a
+/// sign of life, at most. The idle timeout has the rest: it begins anew with the first packet that is sent after
+/// the silence has begun (RFC 9000 section 10.1).
+const KEEP_ALIVE_SHARE: u32 = 4;
 /// Time without any stream after which a connection that was unregistered is closed: what the edge had
 /// sent before it heard of that has arrived then.
 const LINGER: Duration = Duration::from_millis(250);
@@ -125,12 +125,13 @@ impl Drop for Link {
 }
 
 fn settings(membership: &Membership) -> ClientConfig {
-    let silence = membership.options.heartbeat;
+    let silence = membership.options.silence;
+    let keep_alive = silence / KEEP_ALIVE_SHARE;
     let mut transport = TransportConfig::default();
     transport
-        .max_idle_timeout(IdleTimeout::try_from(silence).ok())
+        .max_idle_timeout(IdleTimeout::try_from(silence - keep_alive).ok())
         .initial_rtt(FIRST_ROUND_TRIP)
-        .keep_alive_interval(Some((silence / KEEP_ALIVE_SHARE).min(KEEP_ALIVE)))
+        .keep_alive_interval(Some(keep_alive))
         .max_concurrent_bidi_streams(MAX_STREAMS.into())
         .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(STREAM_WINDOW.into())
