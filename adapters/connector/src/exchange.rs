@@ -99,6 +99,13 @@ impl Body for RequestBody {
     }
 }
 
+/// An answer broke off. The transport looks into an error for the code to reset the stream with; one that an endpoint
+/// reset its own stream with says something else to the edge: that all is well, or that the request may be repeated.
+/// So this error tells of no other.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off: {0}")]
+struct Cut(String);
+
 /// The body of an answer to the edge.
 pub(crate) enum AnswerBody<B> {
     /// The handler's; its error resets the stream.
@@ -134,7 +141,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Handler(body) => body.as_mut().poll_frame(cx).map_err(Into::into),
+            Self::Handler(body) => body
+                .as_mut()
+                .poll_frame(cx)
+                .map_err(|error| Cut(error.into().to_string()).into()),
             Self::Connector(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -356,6 +366,20 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(head.headers[name], value, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn how_an_answer_broke_off_is_told_and_not_passed_on() {
+        use http_body_util::BodyExt;
+        let cause = "the endpoint reset its stream".parse::<u8>().unwrap_err();
+        let frames = [Err::<Frame<Bytes>, BoxError>(cause.into())];
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+        let sent = for_edge(Response::new(body));
+
+        let error = sent.into_body().collect().await.unwrap_err();
+
+        assert!(error.to_string().starts_with("the answer broke off: "));
+        assert!(error.source().is_none() && error.is::<Cut>());
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) fn read(head: &ConnectRequest) -> Result<Request<Expected>, HeadError
     let expected = expected(head.kind, &mut headers)?;
     let mut request = Request::new(expected);
     *request.method_mut() = Method::from_bytes(method).map_err(|_| HeadError::Method)?;
-    *request.uri_mut() = uri(head)?;
+    *request.uri_mut() = uri(head, request.method())?;
     *request.headers_mut() = headers;
     *request.version_mut() = http::Version::HTTP_2;
     Ok(request)
@@ -75,8 +75,12 @@ pub(crate) fn read(head: &ConnectRequest) -> Result<Request<Expected>, HeadError
 
 /// Path and query are those of the destination; the host has an entry of its own, and the destination's
 /// stands in for it.
-fn uri(head: &ConnectRequest) -> Result<Uri, HeadError> {
-    let destination = percent_encoded(&head.destination);
+fn uri(head: &ConnectRequest, method: &Method) -> Result<Uri, HeadError> {
+    let server = match *method {
+        Method::OPTIONS => whole_server(&head.destination),
+        _ => None,
+    };
+    let destination = percent_encoded(server.unwrap_or(&head.destination));
     let destination = Uri::try_from(&*destination).map_err(|_| HeadError::Path)?;
     let mut parts = destination.into_parts();
     if let Some(host) = head.host.as_deref().filter(|host| !host.is_empty()) {
@@ -86,10 +90,20 @@ fn uri(head: &ConnectRequest) -> Result<Uri, HeadError> {
         return Err(HeadError::Host);
     }
     parts.scheme = Some(Scheme::HTTPS);
+    if server.is_some() {
+        parts.path_and_query = Some(PathAndQuery::from_static("*"));
+    }
     parts
         .path_and_query
         .get_or_insert_with(|| PathAndQuery::from_static("/"));
     Uri::from_parts(parts).map_err(|_| HeadError::Path)
+}
+
+/// The host of a destination that stands for `OPTIONS *`, which has no path (RFC 9110 section 9.3.7). As a URL it is
+/// its host alone (RFC 9112 section 3.2.4), or that with the asterisk after it.
+fn whole_server(destination: &[u8]) -> Option<&[u8]> {
+    let origin = destination.strip_suffix(b"*").unwrap_or(destination);
+    (!origin.is_empty() && origin_length(origin) == origin.len()).then_some(origin)
 }
 
 /// The destination with those bytes of its path and query percent-encoded that clients should encode, often
@@ -212,6 +226,24 @@ mod tests {
             let read = read(&head(Kind::Http, destination, host));
             let uri = read.map(|request| request.uri().to_string());
             assert_eq!(uri, then.map(str::to_owned), "{destination} {host:?}");
+        }
+    }
+
+    #[test]
+    fn options_for_the_whole_server_has_an_asterisk_for_its_path() {
+        for (method, destination, then) in [
+            ("OPTIONS", "https://app.example.com", "*"),
+            ("OPTIONS", "https://app.example.com*", "*"),
+            ("OPTIONS", "https://app.example.com/", "/"),
+            ("OPTIONS", "https://app.example.com/*", "/*"),
+            ("OPTIONS", "https://app.example.com?a", "/"),
+            ("OPTIONS", "https://app.example.com/a?b*", "/a"),
+            ("GET", "https://app.example.com", "/"),
+        ] {
+            let mut head = head(Kind::Http, destination, Some("app.example.com"));
+            head.method = Some(method.into());
+            let read = read(&head).unwrap();
+            assert_eq!(read.uri().path(), then, "{method} {destination}");
         }
     }
 
