@@ -1,12 +1,24 @@
 //! Doors to the parsers for the fuzz targets, which live outside the workspace. Each panics where a rule of
 //! its parser does not hold.
 
-use bytes::BytesMut;
-use domain::secret::ConnectorToken;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::BytesMut;
+use domain::route_table::Arrival;
+use domain::secret::ConnectorToken;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+
+use crate::connection::Membership;
 use crate::token::Credentials;
+use crate::transport::h2;
+use crate::transport::quic::request;
+use crate::wire::connect::{self, Purpose};
 use crate::wire::{frame, headers, rpc};
+use crate::{ConnectorOptions, RequestBody, RequestHandler};
 
 /// Reads bytes as a control stream that comes in pieces of `piece` bytes (at least one). Returns the number
 /// of messages before the first that is malformed.
@@ -63,11 +75,79 @@ pub fn response_headers(pairs: &[(&[u8], &[u8])]) {
     }
 }
 
+/// Reads bytes as a stream of the edge over QUIC. `true` where they begin with a request.
+pub fn quic_request(bytes: &[u8]) -> bool {
+    let mut unread = bytes;
+    let mut buffer = BytesMut::new();
+    let reading = async {
+        match connect::read_purpose(&mut unread, &mut buffer).await? {
+            Purpose::Data => connect::read_request(&mut unread, &mut buffer)
+                .await
+                .map(Some),
+            Purpose::Calls => Ok(None),
+        }
+    };
+    let read = reading.now_or_never().expect("all bytes are there");
+    let Ok(Some(Ok(request))) = read.map(|head| head.map(|head| request::read(&head))) else {
+        return false;
+    };
+    assert!(is_for_an_endpoint(&request), "{request:?}");
+    assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
+    true
+}
+
+/// Serves bytes as what the edge says on a connection over HTTP/2 after its preface.
+pub fn http2_requests(bytes: &[u8]) {
+    static MEMBERSHIP: OnceLock<Arc<Membership>> = OnceLock::new();
+    let membership = MEMBERSHIP.get_or_init(|| {
+        let token = r#"{"a":"acc","s":"c2VjcmV0","t":"6ff42ae2-765d-4adf-8112-31c55c1551ef"}"#;
+        let token = ConnectorToken::new(STANDARD.encode(token));
+        let credentials = Credentials::read(&token).expect("it is one");
+        let membership = Membership::new(credentials, ConnectorOptions::default());
+        Arc::new(membership.expect("the default options can be used"))
+    });
+    // Timeouts come as soon as there is nothing left to do.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let judge = Arc::new(Judge::default());
+    let serving = h2::serve_bytes(Arc::clone(&judge), Arc::clone(membership), bytes);
+    runtime.block_on(serving);
+    assert!(
+        !judge.refuses.load(Ordering::SeqCst),
+        "no such request may come through"
+    );
+}
+
+/// Answers with the request's body. A panic of it would be caught.
+#[derive(Default)]
+struct Judge {
+    /// There was a request that no endpoint may get.
+    refuses: AtomicBool,
+}
+
+impl RequestHandler for Judge {
+    type Body = RequestBody;
+
+    async fn handle(&self, _: Arrival, request: Request<RequestBody>) -> Response<RequestBody> {
+        if !is_for_an_endpoint(&request) || !request.headers().contains_key(header::HOST) {
+            self.refuses.store(true, Ordering::SeqCst);
+        }
+        Response::new(request.into_body())
+    }
+}
+
+/// A request line of HTTP/1.1 can carry its path.
+fn is_for_an_endpoint<B>(request: &Request<B>) -> bool {
+    let path = request.uri().path_and_query();
+    let path = path.map_or("", |path| path.as_str());
+    path.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+}
+
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-
     use super::*;
 
     /// The seed, and the seed changed, cut and repeated at each of its bytes.
@@ -120,6 +200,43 @@ mod tests {
             for bytes in variants(&seed) {
                 let whole = tunnel_frame(&bytes, usize::MAX);
                 assert_eq!(tunnel_frame(&bytes, 7), whole, "{bytes:?}");
+            }
+        }
+    }
+
+    /// A request with a body and trailers, and another one without.
+    fn requests() -> Vec<u8> {
+        let frame = |kind, flags, stream, payload: &[u8]| {
+            let length = u8::try_from(payload.len()).unwrap();
+            [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+        };
+        // POST and GET, https, `/`, and `a` for the host, which goes into the table and is named from there.
+        let post = b"\x83\x87\x84\x41\x01a\x40\x03x-a\x01b";
+        let get = b"\x82\x87\x84\xbf\xbe";
+        [
+            frame(4, 0, 0, b""),
+            frame(1, 4, 1, post),
+            frame(0, 0, 1, b"body"),
+            frame(1, 5, 1, b"\xbe"),
+            frame(1, 1, 3, &get[..2]),
+            frame(9, 4, 3, &get[2..]),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn whatever_becomes_of_frames_no_request_is_one_that_an_endpoint_may_not_get() {
+        for bytes in variants(&requests()) {
+            http2_requests(&bytes);
+        }
+    }
+
+    #[test]
+    fn whatever_becomes_of_a_head_over_quic_it_is_a_request_or_none() {
+        let preamble = b"\x0A\x36\xCD\x12\xA1\x3E01";
+        for frame in frames() {
+            for bytes in variants(&frame) {
+                quic_request(&[preamble, &bytes[..]].concat());
             }
         }
     }

@@ -27,7 +27,8 @@ use crate::connection::{Attempt, ConnectionError, Ended, Membership};
 use crate::exchange::{self, AnswerBody, RequestBody, Upgrade};
 use crate::wire::headers::StreamKind;
 
-/// Bytes of a request's headers at most. The edge has limits of its own.
+/// Bytes of a request's headers at most; beyond it the request is answered with 431, beyond four times as much
+/// the connection ends. The edge takes 128 KB from a client.
 const MAX_HEADERS: u32 = 1 << 20;
 /// Bytes that a stream may have under way before the handler has taken them.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -64,17 +65,13 @@ impl<H: RequestHandler> Transport for Http2<H> {
         };
         attempt.membership.addresses.answered(attempt.edge);
         attempt.membership.chooser.tcp_reached();
-        let (opened, control) = oneshot::channel();
-        let streams = Arc::new(Streams {
-            handler: Arc::clone(&self.handler),
-            membership: Arc::clone(&attempt.membership),
-            control: Mutex::new(Some(opened)),
-        });
+        let membership = Arc::clone(&attempt.membership);
+        let (streams, control) = Streams::new(Arc::clone(&self.handler), membership);
         let service = hyper::service::service_fn(move |request| {
             let streams = Arc::clone(&streams);
             async move { Ok::<_, Infallible>(streams.answer(request).await) }
         });
-        let connection = builder(attempt.membership.options.heartbeat)
+        let connection = builder(attempt.membership.options.silence)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = Box::pin(connection);
         let ended = tokio::select! {
@@ -115,9 +112,37 @@ pub(crate) async fn dial(
         .map_err(|_| ConnectionError::DialTimeout(edge))?
 }
 
+/// Serves the requests of an edge that says these bytes after its preface, and hears nothing.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn serve_bytes<H: RequestHandler>(
+    handler: Arc<H>,
+    membership: Arc<Membership>,
+    bytes: &[u8],
+) {
+    use tokio::io::AsyncWriteExt;
+    let (edge, ours) = tokio::io::duplex(CONTROL_BUFFER);
+    let (mut heard, mut says) = tokio::io::split(edge);
+    let silence = membership.options.silence;
+    let (streams, _control) = Streams::new(handler, membership);
+    let service = hyper::service::service_fn(move |request| {
+        let streams = Arc::clone(&streams);
+        async move { Ok::<_, Infallible>(streams.answer(request).await) }
+    });
+    let serving = builder(silence).serve_connection(TokioIo::new(ours), service);
+    let saying = async {
+        // An error says that the connection has ended, and with it what there is to see.
+        let _ = says.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        let _ = says.write_all(bytes).await;
+        let _ = says.shutdown().await;
+    };
+    let hearing = async { tokio::io::copy(&mut heard, &mut tokio::io::sink()).await };
+    let _ = tokio::join!(serving, saying, hearing);
+}
+
 /// hyper's defaults protect a server on the open internet from its clients. The one client here is the
-/// edge, which multiplexes the requests of many.
-fn builder(heartbeat: Duration) -> http2::Builder<TokioExecutor> {
+/// edge, which multiplexes the requests of many: a limit on a connection that ends it would let any client end
+/// the requests of all others. So malformed requests may come in any number.
+fn builder(silence: Duration) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -128,8 +153,8 @@ fn builder(heartbeat: Duration) -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(heartbeat)
-        .keep_alive_timeout(heartbeat)
+        .keep_alive_interval(silence / 2)
+        .keep_alive_timeout(silence / 2)
         .auto_date_header(false);
     builder
 }
@@ -173,6 +198,20 @@ struct Streams<H> {
 type Answer<H> = Response<AnswerBody<<H as RequestHandler>::Body>>;
 
 impl<H: RequestHandler> Streams<H> {
+    /// With where the control stream comes once the edge has opened it.
+    fn new(
+        handler: Arc<H>,
+        membership: Arc<Membership>,
+    ) -> (Arc<Self>, oneshot::Receiver<ControlStream>) {
+        let (opened, control) = oneshot::channel();
+        let streams = Self {
+            handler,
+            membership,
+            control: Mutex::new(Some(opened)),
+        };
+        (Arc::new(streams), control)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Answer<H> {
         match StreamKind::of(request.headers()) {
             StreamKind::Control => self.open_control(request.into_body()),
