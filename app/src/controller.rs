@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::authority::{self, KeptAuthority};
+use crate::disowned::Disowned;
 use crate::edge::{self, read_pem};
 use crate::passes::Passes;
 
@@ -49,7 +50,15 @@ impl Controller {
         let authority = kept_authority(settings, &client, &stop).await?;
         let mut registry = Registry::with_prefix("cfgw");
         let statuses = Arc::new(Notify::new());
-        let tables = serve_tables(settings, &client, &lease, &authority, &statuses, &stop).await?;
+        let disowned = Arc::new(Disowned::default());
+        let told = disowned.clone();
+        let options = ServerOptions {
+            late_after: LATE_AFTER,
+            changed: statuses.clone(),
+            disowned: Arc::new(move |gateway| told.tell(gateway)),
+            leader: leader(&lease),
+        };
+        let tables = serve_tables(settings, &client, options, &authority, &stop).await?;
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));
         let ports = Ports {
             cluster: cluster.clone(),
@@ -81,6 +90,7 @@ impl Controller {
             cluster.clone(),
             statuses,
             woken_by(&lease, leads(&mut registry), &stop),
+            disowned,
             settings.resync_interval.get(),
         );
         let listen = settings.admin.listen.get();
@@ -131,27 +141,26 @@ async fn kept_authority(
     kept.with_context(|| format!("the certificate authority in Secret {namespace}/{name}"))
 }
 
+/// Who serves the stream of tables: the holder of the Lease.
+fn leader(lease: &Arc<Lease>) -> Arc<dyn Fn() -> Leader + Send + Sync> {
+    let lease = lease.clone();
+    Arc::new(move || match (lease.term(), lease.leader_address()) {
+        (Some(term), _) => Leader::Here { term },
+        (None, Some(address)) => Leader::At(address),
+        (None, None) => Leader::Nobody,
+    })
+}
+
 /// The data plane: proxies fetch their tables from here.
 async fn serve_tables(
     settings: &ControllerSettings,
     client: &Client,
-    lease: &Arc<Lease>,
+    options: ServerOptions,
     authority: &KeptAuthority,
-    changed: &Arc<Notify>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Arc<TableServer>> {
     let audience = settings.stream.audience.as_str().to_owned();
     let identities = Arc::new(TokenReviews::new(client.clone(), audience));
-    let lease = lease.clone();
-    let options = ServerOptions {
-        late_after: LATE_AFTER,
-        changed: changed.clone(),
-        leader: Arc::new(move || match (lease.term(), lease.leader_address()) {
-            (Some(term), _) => Leader::Here { term },
-            (None, Some(address)) => Leader::At(address),
-            (None, None) => Leader::Nobody,
-        }),
-    };
     let server = TableServer::new(identities, options);
     let listen = settings.stream.listen.get();
     let listener = TcpListener::bind(listen)

@@ -7,6 +7,7 @@
 //! - [`edge`]: the edge that a program is wired with.
 //! - [`authority`]: the controller's certificate authority, kept in a Secret.
 //! - [`passes`]: when a pass over the ports runs.
+//! - [`disowned`]: which passes the edge's refusals wake, and how often.
 //! - [`workloads`]: proxies as parts of this process.
 //! - [`admin`]: health, readiness and metrics over HTTP.
 
@@ -16,6 +17,7 @@ pub mod broker;
 pub mod cli;
 mod connectors;
 pub mod controller;
+pub mod disowned;
 pub mod edge;
 pub mod passes;
 pub mod proxy;

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::names::ObjectKey;
 use domain::ports::ClusterSource;
 use domain::reconcile::Reconciler;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::disowned::Disowned;
 
 /// Changes that arrive within this time of each other become one edge pass, so that a set of new
 /// hostnames is one batch of records.
@@ -26,6 +29,8 @@ pub struct Passes {
     statuses: Arc<Notify>,
     /// Everything is worth another look: this instance leads now.
     woken: Arc<Notify>,
+    /// What the edge says of tunnels.
+    disowned: Arc<Disowned>,
     resync: Duration,
     /// Set once an edge pass has come to its end.
     applied: watch::Sender<bool>,
@@ -33,12 +38,14 @@ pub struct Passes {
 
 impl Passes {
     /// `statuses` is notified by whoever changes what statuses tell of; `resync` is how often the edge is
-    /// compared with the intents though nothing changed here; `woken` is notified when leadership comes.
+    /// compared with the intents though nothing changed here; `woken` is notified when leadership comes; `disowned`
+    /// is told what only an edge pass can mend.
     pub fn new(
         reconciler: Arc<Reconciler>,
         source: Arc<dyn ClusterSource>,
         statuses: Arc<Notify>,
         woken: Arc<Notify>,
+        disowned: Arc<Disowned>,
         resync: Duration,
     ) -> Self {
         Self {
@@ -46,6 +53,7 @@ impl Passes {
             source,
             statuses,
             woken,
+            disowned,
             resync,
             applied: watch::Sender::new(false),
         }
@@ -156,9 +164,17 @@ impl Passes {
             };
             tokio::select! {
                 () = intents.notified() => tokio::time::sleep(GATHER).await,
+                gateways = self.disowned.due() => self.disown(&gateways),
                 () = tokio::time::sleep_until(due) => {}
                 () = stop.cancelled() => return,
             }
+        }
+    }
+
+    fn disown(&self, gateways: &[ObjectKey]) {
+        for gateway in gateways {
+            tracing::warn!(%gateway, "the edge refuses the tunnel or its token; both are looked at anew");
+            self.reconciler.edge_disowned(gateway);
         }
     }
 }

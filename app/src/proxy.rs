@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::connectors::connector_options;
+use crate::disowned::Disowned;
 use crate::workloads::InProcess;
 
 /// How often the token's file is read, in case it was replaced.
@@ -48,7 +49,13 @@ impl Proxy {
             metrics: ConnectorMetrics::register(&mut registry),
             ..connector_options(&settings.tunnel)?
         };
-        let workloads = Arc::new(InProcess::new(engines.clone(), options, changed.clone()));
+        let disowned = Arc::new(Disowned::default());
+        let workloads = Arc::new(InProcess::new(
+            engines.clone(),
+            options,
+            changed.clone(),
+            disowned.clone(),
+        ));
         let tables = Arc::new(TableClient::start(
             client_options(settings)?,
             Arc::new(Announced {
@@ -67,6 +74,7 @@ impl Proxy {
             changed,
         };
         let stop = CancellationToken::new();
+        tokio::spawn(tell_disowned(disowned, tables.clone(), stop.clone()));
         let ready = readiness(tables.clone(), workloads.clone());
         let listen = settings.admin.listen.get();
         let admin = admin::serve(listen, Arc::new(registry), ready, stop.clone()).await?;
@@ -157,6 +165,13 @@ impl Membership {
         let status = self.workloads.run(&gateway, &token).await?;
         self.tables.set_ready(status.ready > 0);
         Ok(())
+    }
+}
+
+/// Passes on to the controller what the edge says of the tunnel.
+async fn tell_disowned(disowned: Arc<Disowned>, tables: Arc<TableClient>, stop: CancellationToken) {
+    while stop.run_until_cancelled(disowned.due()).await.is_some() {
+        tables.tell_disowned();
     }
 }
 

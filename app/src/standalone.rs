@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::connectors::connector_options;
+use crate::disowned::Disowned;
 use crate::edge;
 use crate::passes::Passes;
 use crate::system::AlwaysLeader;
@@ -48,7 +49,13 @@ impl Standalone {
             metrics: ConnectorMetrics::register(&mut registry),
             ..connector_options(&settings.tunnel)?
         };
-        let workloads = Arc::new(InProcess::new(engines.clone(), options, statuses.clone()));
+        let disowned = Arc::new(Disowned::default());
+        let workloads = Arc::new(InProcess::new(
+            engines.clone(),
+            options,
+            statuses.clone(),
+            disowned.clone(),
+        ));
         let edge = edge::open(
             &settings.edge,
             &settings.cloudflare,
@@ -78,6 +85,7 @@ impl Standalone {
             folder,
             statuses,
             Arc::default(),
+            disowned,
             settings.resync_interval.get(),
         );
         let ready = readiness(passes.applied(), workloads.clone());
@@ -210,7 +218,7 @@ mod tests {
         };
         let metrics = Metrics::register(&mut Registry::default());
         let engines = Arc::new(Engines::new(Limits::default(), metrics));
-        let workloads = InProcess::new(engines.clone(), options, Arc::default());
+        let workloads = InProcess::new(engines.clone(), options, Arc::default(), Arc::default());
         let workloads = Arc::new(workloads);
         let served = Served {
             engines,

@@ -19,6 +19,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
+use crate::disowned::Disowned;
+
 /// Hands the requests of a tunnel to the engine of its Gateway.
 struct ToEngine(Arc<Engine>);
 
@@ -41,6 +43,8 @@ pub struct InProcess {
     running: Mutex<BTreeMap<ObjectKey, Proxy>>,
     /// Notified when a connection comes or goes, because statuses tell of it.
     changed: Arc<Notify>,
+    /// Told when the edge knows a tunnel no more.
+    disowned: Arc<Disowned>,
 }
 
 /// The proxy of one Gateway.
@@ -65,12 +69,18 @@ struct Running {
 
 impl InProcess {
     /// No proxy runs yet.
-    pub fn new(engines: Arc<Engines>, options: ConnectorOptions, changed: Arc<Notify>) -> Self {
+    pub fn new(
+        engines: Arc<Engines>,
+        options: ConnectorOptions,
+        changed: Arc<Notify>,
+        disowned: Arc<Disowned>,
+    ) -> Self {
         Self {
             engines,
             options,
             running: Mutex::default(),
             changed,
+            disowned,
         }
     }
 
@@ -139,10 +149,14 @@ impl InProcess {
         })?;
         connector.set_trailers_needed(self.needs_trailers(gateway));
         let mut status = connector.status();
-        let changed = self.changed.clone();
+        let (changed, disowned) = (self.changed.clone(), self.disowned.clone());
+        let gateway = gateway.clone();
         let watcher = tokio::spawn(async move {
             while status.changed().await.is_ok() {
                 changed.notify_one();
+                if status.borrow_and_update().is_disowned() {
+                    disowned.tell(&gateway);
+                }
             }
         });
         Ok(Running {

@@ -28,6 +28,7 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::attachment::{self, GatewayDefaults, Resolution};
+use crate::names::ObjectKey;
 use crate::ports::{ClusterSource, DataPlane, Edge, Hold, Leadership, StatusSink, Workloads};
 use crate::snapshot::ClusterSnapshot;
 
@@ -85,6 +86,12 @@ impl Reconciler {
     pub fn with_defaults(mut self, defaults: GatewayDefaults) -> Self {
         self.defaults = defaults;
         self
+    }
+
+    /// The edge says of a Gateway's tunnel that there is none, or that the token is not its. The next edge pass
+    /// reads and states that Gateway anew, and no other. Not to be called while an edge pass runs.
+    pub fn edge_disowned(&self, gateway: &ObjectKey) {
+        self.state().disown(gateway);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -54,6 +54,8 @@ pub enum ConnectionState {
     BackingOff {
         /// Why, in one sentence.
         error: String,
+        /// Whether the edge does not know the tunnel (any more), or refuses its token.
+        disowned: bool,
     },
     /// The connector is shutting down.
     Stopped,
@@ -85,6 +87,15 @@ impl ConnectorStatus {
         self.connections.iter().filter(registered).count()
     }
 
+    /// Whether the edge says of any connection that there is no such tunnel, or that the token is not its: nothing
+    /// that the connector does can mend that.
+    pub fn is_disowned(&self) -> bool {
+        let disowned = |c: &ConnectionStatus| {
+            matches!(c.state, ConnectionState::BackingOff { disowned: true, .. })
+        };
+        self.connections.iter().any(disowned)
+    }
+
     /// Why connections are missing: each reason once, in a stable order, and last whether QUIC was not
     /// tried.
     pub fn problems(&self) -> Vec<String> {
@@ -92,7 +103,7 @@ impl ConnectorStatus {
             .connections
             .iter()
             .filter_map(|connection| match &connection.state {
-                ConnectionState::BackingOff { error } => Some(error),
+                ConnectionState::BackingOff { error, .. } => Some(error),
                 _ => None,
             })
             .collect();
@@ -145,6 +156,7 @@ mod tests {
         let (board, watcher) = watch::channel(status);
         let backing_off = |error: &str| ConnectionState::BackingOff {
             error: error.to_owned(),
+            disowned: false,
         };
         let edge = SocketAddr::from(([127, 0, 0, 1], 7844));
         let location = "lab".to_owned();
@@ -165,5 +177,10 @@ mod tests {
         }
         ConnectorStatus::set_quic_withheld(&board, true);
         assert_eq!(watcher.borrow().problems(), ["refused", QUIC_WITHHELD]);
+        assert!(!watcher.borrow().is_disowned());
+        let error = "Unauthorized: Tunnel not found".to_owned();
+        let disowned = true;
+        ConnectorStatus::set(&board, 2, ConnectionState::BackingOff { error, disowned });
+        assert!(watcher.borrow().is_disowned());
     }
 }

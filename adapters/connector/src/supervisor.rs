@@ -179,7 +179,7 @@ impl<T: Transport> Connection<T> {
             Ok(lease) => lease,
             Err(error) => {
                 let wait = self.ends.lost(None, dice());
-                return self.back_off(&wait, error.to_string()).await;
+                return self.back_off(&wait, error.to_string(), false).await;
             }
         };
         let previous = u8::try_from(self.ends.all).unwrap_or(u8::MAX);
@@ -198,7 +198,7 @@ impl<T: Transport> Connection<T> {
         };
         drop(lease);
         self.turn = attempt.take_turn();
-        let (wait, error) = match ended {
+        let (wait, error, disowned) = match ended {
             Ended::Left => return,
             Ended::Moved(turn) => {
                 self.turn = Some(turn);
@@ -206,15 +206,16 @@ impl<T: Transport> Connection<T> {
             }
             Ended::Lost(error) => {
                 self.note_blocked(&attempt, &error).await;
-                (self.lost(&attempt, &error), error.to_string())
+                (self.lost(&attempt, &error), error.to_string(), false)
             }
             Ended::Refused(refusal) => (
                 self.refused(&attempt, &refusal),
                 format!("the edge refused the connection: {}", refusal.cause),
+                refusal.disowns(),
             ),
         };
         self.membership.options.metrics.reconnects.inc();
-        self.back_off(&wait, error).await;
+        self.back_off(&wait, error, disowned).await;
     }
 
     /// What failed over one transport says nothing about another.
@@ -270,10 +271,10 @@ impl<T: Transport> Connection<T> {
         self.ends.refused(refusal, dice())
     }
 
-    async fn back_off(&self, wait: &Wait, error: String) {
+    async fn back_off(&self, wait: &Wait, error: String, disowned: bool) {
         tracing::warn!(index = self.index, error, ?wait, "connection ended");
         if *wait != Wait::AsTold(Duration::ZERO) {
-            self.tell(ConnectionState::BackingOff { error });
+            self.tell(ConnectionState::BackingOff { error, disowned });
         }
         let waited = async {
             match *wait {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use domain::names::ObjectKey;
 use domain::ports::DataPlane;
 use domain::route_table::RouteTable;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,8 @@ struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
+    /// The controller is to be told that the edge has disowned the tunnel.
+    disowned: Notify,
     /// What the next run should find.
     to_keep: watch::Sender<Option<Kept>>,
     stop: CancellationToken,
@@ -93,6 +95,7 @@ impl TableClient {
             options,
             sink,
             ready: watch::Sender::new(false),
+            disowned: Notify::new(),
             to_keep: watch::Sender::new(None),
             stop: CancellationToken::new(),
             state: Mutex::default(),
@@ -127,6 +130,12 @@ impl TableClient {
             *was = ready;
             changed
         });
+    }
+
+    /// Tells the controller that the edge knows no such tunnel, or refuses its token. Where there is no stream it is
+    /// told once there is one.
+    pub fn tell_disowned(&self) {
+        self.shared.disowned.notify_one();
     }
 
     /// Whether the stream is open.

@@ -41,6 +41,9 @@ pub struct ServerOptions {
     pub late_after: Duration,
     /// Told whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
     pub changed: Arc<Notify>,
+    /// Told when the edge has said to a proxy of this Gateway that there is no such tunnel, or that the token is not
+    /// its. Must be cheap: a proxy may say it at any rate.
+    pub disowned: Arc<dyn Fn(&ObjectKey) + Send + Sync>,
     /// Who leads. Asked often; must be cheap.
     pub leader: Arc<dyn Fn() -> Leader + Send + Sync>,
 }

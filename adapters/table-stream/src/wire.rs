@@ -128,6 +128,8 @@ pub enum ToController {
     Refuse(Refuse),
     /// Whether the replica takes traffic: it has a table and a connection to the edge.
     Ready(bool),
+    /// The edge has told the replica that there is no such tunnel, or that the token is not its.
+    Disowned,
     /// Nothing new; still here.
     Heartbeat,
     /// The replica is about to stop: nothing waits for it any more.

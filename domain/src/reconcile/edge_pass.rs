@@ -68,9 +68,10 @@ impl Reconciler {
         };
         // A new term may follow what another instance did: everything is stated once.
         let new_term = self.state().begin_term(term);
+        let disowned = std::mem::take(&mut self.state().disowned);
         if new_term {
             self.ports.edge.begin_term();
-        } else if resync {
+        } else if resync || disowned {
             self.ports.edge.begin_resync();
         }
         let by_the_clock = resync;

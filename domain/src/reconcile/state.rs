@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) written: Written,
     /// The term in which every intent was stated; another term may follow another instance's changes.
     pub(super) stated_in: Option<u64>,
+    /// Whether the edge has said of any tunnel, since the last edge pass began, that it is not as remembered.
+    pub(super) disowned: bool,
     /// The term in which an edge pass came to its end.
     pub(super) passed_in: Option<u64>,
     /// The term in which all places were seen where Gateways leave something.
@@ -215,6 +217,15 @@ impl State {
             }
         }
         is_new
+    }
+
+    /// Counts nothing that is remembered of a Gateway's tunnel and its proxy: the edge says that it is not so.
+    pub(super) fn disown(&mut self, gateway: &ObjectKey) {
+        if let Some(at_edge) = self.at_edge.get_mut(gateway) {
+            at_edge.settled = false;
+            at_edge.proxy = None;
+            self.disowned = true;
+        }
     }
 
     /// Gateways that the first edge pass of the term has not come to yet, or whose proxy it has not seen to.

@@ -435,6 +435,27 @@ async fn a_proxy_that_does_not_start_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_the_edge_disowns_is_stated_and_run_anew_and_no_other_is() {
+    let mut two = quickstart();
+    gateways(&mut two).push(gateway("other"));
+    routes(&mut two).push(route("r2", "other", 1, &["other.example.com"]));
+    let bench = bench(two);
+    bench.pass().await;
+    assert!(bench.pass().await.stated.is_empty());
+    bench.edge.lose_tunnel(&key("gw"));
+    bench.reconciler.edge_disowned(&key("gw"));
+    bench.reconciler.edge_disowned(&key("nobody"));
+    let ran = bench.workloads.ensured();
+
+    let done = bench.pass().await;
+
+    assert_eq!(done.stated, [key("gw")]);
+    assert!(bench.edge.held(&key("gw")).is_some());
+    assert_eq!(bench.workloads.ensured(), ran + 1);
+    assert!(bench.pass().await.stated.is_empty(), "once");
+}
+
+#[tokio::test]
 async fn a_proxy_is_made_to_run_anew_when_only_its_shape_changes() {
     let bench = bench(quickstart());
     bench.pass().await;

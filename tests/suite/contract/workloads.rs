@@ -76,7 +76,8 @@ impl AtEdge {
             ..ConnectorOptions::default()
         };
         let engines = Arc::new(Engines::new(Limits::default(), Metrics::default()));
-        let workloads = InProcess::new(engines, options, Arc::new(Notify::new()));
+        let changed = Arc::new(Notify::new());
+        let workloads = InProcess::new(engines, options, changed, Arc::default());
         Self { standin, workloads }
     }
 }

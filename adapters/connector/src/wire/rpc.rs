@@ -87,6 +87,14 @@ pub(crate) struct Refusal {
     pub(crate) should_retry: bool,
 }
 
+impl Refusal {
+    /// Whether it says that there is no such tunnel, or that the token is not its. A tunnel that was made a moment
+    /// ago may be refused so as well.
+    pub(crate) fn disowns(&self) -> bool {
+        self.cause.contains("Unauthorized") || self.cause.contains("Tunnel not found")
+    }
+}
+
 /// The RPC client on a control stream.
 pub(crate) struct Client<S> {
     stream: S,

@@ -70,11 +70,11 @@ impl Session {
     }
 
     async fn until_end(&mut self) -> End {
-        let stop = self.shared.stop.clone();
+        let shared = self.shared.clone();
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             let ended = tokio::select! {
-                () = stop.cancelled() => Some(End::Stopped),
+                () = shared.stop.cancelled() => Some(End::Stopped),
                 read = self.stream.reader.next() => match read {
                     Ok(Some(json)) => self.hear(&json).await,
                     Ok(None) => Some(End::Broken("the controller ended it".to_owned())),
@@ -83,6 +83,10 @@ impl Session {
                 changed = self.ready.changed() => {
                     let ready = *self.ready.borrow_and_update();
                     let said = changed.is_ok() && self.say(&ToController::Ready(ready)).await;
+                    (!said).then(gone)
+                }
+                () = shared.disowned.notified() => {
+                    let said = self.say(&ToController::Disowned).await;
                     (!said).then(gone)
                 }
                 _ = looks.tick() => self.look(),

@@ -241,6 +241,10 @@ impl Session {
                 let (name, number) = (self.replica.clone(), self.number);
                 self.note(|audience, _| audience.ready(&name, number, ready));
             }
+            // Whose proxy it is the token has shown, so it speaks for no other Gateway.
+            Ok(ToController::Disowned) => {
+                (self.stream.server.options.disowned)(&self.stream.gateway)
+            }
             Ok(ToController::Heartbeat) => {}
             Ok(ToController::Goodbye) => return Some(End::Goodbye),
             Ok(ToController::Hello(_)) => return Some(End::Broken("a second hello".to_owned())),

@@ -31,6 +31,20 @@ async fn a_token_is_good_for_the_table_of_its_own_gateway() {
 }
 
 #[tokio::test]
+async fn a_proxy_tells_of_its_own_gateway_that_the_edge_has_disowned_it() {
+    let cluster = Cluster::new();
+    let controller = cluster.instance(Leader::Here { term: 1 }).await;
+    let told = || controller.disowned.lock().unwrap().clone();
+    let proxy = cluster.proxy("a", controller.address);
+    // It may come before there is a stream, and more than once.
+    proxy.client.tell_disowned();
+    eventually("it is told", || told() == [web()]).await;
+    proxy.client.tell_disowned();
+    eventually("it is told again", || told() == [web(), web()]).await;
+    assert!(proxy.client.connected());
+}
+
+#[tokio::test]
 async fn a_token_that_is_no_proxys_gets_nothing_until_it_is_replaced() {
     let cluster = Cluster::new();
     let controller = cluster.instance(Leader::Here { term: 1 }).await;

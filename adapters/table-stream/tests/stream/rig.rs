@@ -134,9 +134,12 @@ impl Cluster {
         let leader = Arc::new(Mutex::new(leader));
         let asked = leader.clone();
         let changed = Arc::new(Notify::new());
+        let disowned: Arc<Mutex<Vec<ObjectKey>>> = Arc::default();
+        let told = disowned.clone();
         let options = ServerOptions {
             late_after: Duration::from_secs(5),
             changed: changed.clone(),
+            disowned: Arc::new(move |gateway| told.lock().unwrap().push(gateway.clone())),
             leader: Arc::new(move || asked.lock().unwrap().clone()),
         };
         let server = TableServer::new(self.tokens.clone(), options);
@@ -150,6 +153,7 @@ impl Cluster {
             server,
             leader,
             changed,
+            disowned,
             address,
             stop,
             task,
@@ -199,6 +203,8 @@ pub(crate) struct Instance {
     pub(crate) server: Arc<TableServer>,
     pub(crate) leader: Arc<Mutex<Leader>>,
     pub(crate) changed: Arc<Notify>,
+    /// Gateways that were said to be disowned by the edge.
+    pub(crate) disowned: Arc<Mutex<Vec<ObjectKey>>>,
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
