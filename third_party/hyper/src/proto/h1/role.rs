@@ -1,3 +1,5 @@
+#[cfg(feature = "client")]
+use std::cmp;
 use std::mem::MaybeUninit;
 
 #[cfg(feature = "client")]
@@ -1027,6 +1029,17 @@ trait HeaderNameWriter {
     fn write_header_name(&mut self, dst: &mut Vec<u8>, name: &HeaderName);
 }
 
+/// Room for a number of headers, on the stack if it is the default.
+#[cfg(feature = "client")]
+#[inline]
+fn header_slots<T: Copy>(room: usize) -> SmallVec<[MaybeUninit<T>; DEFAULT_MAX_HEADERS]> {
+    if room == DEFAULT_MAX_HEADERS {
+        smallvec_inline![MaybeUninit::uninit(); DEFAULT_MAX_HEADERS]
+    } else {
+        smallvec![MaybeUninit::uninit(); room]
+    }
+}
+
 #[cfg(feature = "client")]
 impl Http1Transaction for Client {
     type Incoming = StatusCode;
@@ -1039,18 +1052,14 @@ impl Http1Transaction for Client {
 
         // Loop to skip information status code headers (100 Continue, etc).
         loop {
-            let mut headers_indices: SmallVec<[MaybeUninit<HeaderIndices>; DEFAULT_MAX_HEADERS]> =
-                match ctx.h1_max_headers {
-                    Some(cap) => smallvec![MaybeUninit::uninit(); cap],
-                    None => smallvec_inline![MaybeUninit::uninit(); DEFAULT_MAX_HEADERS],
-                };
-            let (len, status, reason, version, headers_len) = {
-                let mut headers: SmallVec<
-                    [MaybeUninit<httparse::Header<'_>>; DEFAULT_MAX_HEADERS],
-                > = match ctx.h1_max_headers {
-                    Some(cap) => smallvec![MaybeUninit::uninit(); cap],
-                    None => smallvec_inline![MaybeUninit::uninit(); DEFAULT_MAX_HEADERS],
-                };
+            let max_headers = ctx.h1_max_headers.unwrap_or(DEFAULT_MAX_HEADERS);
+            // Few responses have more headers than fit on the stack. More room
+            // is only made for one that has, so that a high maximum costs
+            // nothing for the others.
+            let mut room = cmp::min(max_headers, DEFAULT_MAX_HEADERS);
+            let mut headers_indices = header_slots::<HeaderIndices>(room);
+            let (len, status, reason, version, headers_len) = loop {
+                let mut headers = header_slots::<httparse::Header<'_>>(room);
                 trace!(bytes = buf.len(), "Response.parse");
                 let mut res = httparse::Response::new(&mut []);
                 let bytes = buf.as_ref();
@@ -1085,13 +1094,17 @@ impl Http1Transaction for Client {
                         };
                         record_header_indices(bytes, res.headers, &mut headers_indices)?;
                         let headers_len = res.headers.len();
-                        (len, status, reason, version, headers_len)
+                        break (len, status, reason, version, headers_len);
                     }
                     Ok(httparse::Status::Partial) => return Ok(None),
+                    Err(httparse::Error::TooManyHeaders) if room < max_headers => {
+                        room = cmp::min(room.saturating_mul(8), max_headers);
+                        headers_indices = header_slots(room);
+                    }
                     Err(httparse::Error::Version) if ctx.h09_responses => {
                         trace!("Response.parse accepted HTTP/0.9 response");
 
-                        (0, StatusCode::OK, None, Version::HTTP_09, 0)
+                        break (0, StatusCode::OK, None, Version::HTTP_09, 0);
                     }
                     Err(e) => return Err(e.into()),
                 }
@@ -3274,6 +3287,11 @@ mod tests {
         parse(Some(200), 1, true);
         parse(Some(200), 100, true);
         parse(Some(200), 200, true);
+        //
+        // - a high maximum, of which more than the default is used
+        //
+        parse(Some(10_000), 9_999, true);
+        parse(Some(10_000), 10_000, true);
         //
         // - more than 200, rejected
         //
