@@ -19,6 +19,7 @@ pub mod controller;
 pub mod edge;
 pub mod passes;
 pub mod proxy;
+mod requests;
 pub mod standalone;
 pub mod system;
 pub mod telemetry;
