@@ -14,6 +14,7 @@ soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million),
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --workspace --test suite simulation -- --nocapture
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
+	PATCHED_TESTS=1 tests/run patches
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run

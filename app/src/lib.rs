@@ -21,6 +21,7 @@ pub mod disowned;
 pub mod edge;
 pub mod passes;
 pub mod proxy;
+mod requests;
 pub mod standalone;
 pub mod system;
 pub mod telemetry;

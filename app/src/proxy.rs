@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
-use adapter_proxy::{Engines, Limits, Metrics};
+use adapter_proxy::{Engines, Metrics};
 use adapter_table_stream::{ClientOptions, TableClient};
 use anyhow::Context;
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::connectors::connector_options;
 use crate::disowned::Disowned;
+use crate::requests::limits;
 use crate::workloads::InProcess;
 
 /// How often the token's file is read, in case it was replaced.
@@ -42,7 +43,7 @@ impl Proxy {
         let mut registry = Registry::with_prefix("cfgw");
         let changed = Arc::new(Notify::new());
         let engines = Arc::new(Engines::new(
-            Limits::default(),
+            limits(&settings.requests),
             Metrics::register(&mut registry),
         ));
         let options = ConnectorOptions {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
 use adapter_manifests::ManifestFolder;
-use adapter_proxy::{Engines, Limits, Metrics};
+use adapter_proxy::{Engines, Metrics};
 use async_trait::async_trait;
 use config::StandaloneSettings;
+use domain::attachment::GatewayDefaults;
 use domain::gateway::CONTROLLER_NAME;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError};
@@ -23,6 +24,7 @@ use crate::connectors::connector_options;
 use crate::disowned::Disowned;
 use crate::edge;
 use crate::passes::Passes;
+use crate::requests::{limits, underscored_headers};
 use crate::system::AlwaysLeader;
 use crate::workloads::InProcess;
 
@@ -42,7 +44,7 @@ impl Standalone {
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let statuses = Arc::new(Notify::new());
         let engines = Arc::new(Engines::new(
-            Limits::default(),
+            limits(&settings.requests),
             Metrics::register(&mut registry),
         ));
         let options = ConnectorOptions {
@@ -64,7 +66,7 @@ impl Standalone {
             folder.clone(),
             &mut registry,
         )?;
-        let reconciler = Arc::new(Reconciler::new(
+        let reconciler = Reconciler::new(
             Ports {
                 cluster: folder.clone(),
                 statuses: folder.clone(),
@@ -78,7 +80,11 @@ impl Standalone {
                 edge,
             },
             CONTROLLER_NAME,
-        ));
+        );
+        let reconciler = Arc::new(reconciler.with_defaults(GatewayDefaults {
+            underscored_headers: underscored_headers(&settings.requests),
+            ..GatewayDefaults::default()
+        }));
         let stop = CancellationToken::new();
         let passes = Passes::new(
             reconciler,
@@ -165,6 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use adapter_connector::{EdgeAddresses, EdgeRoots, TransportChoice};
+    use adapter_proxy::Limits;
     use adapter_table_stream::Authority;
     use domain::gateway::{Protocol, RouteKind};
     use domain::names::Timestamp;

@@ -9,7 +9,7 @@ use crate::error::SettingsError;
 use crate::layers;
 use crate::values::{
     Address, Backend, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers,
-    Period, RequestBudget, ServerName, TransportChoice,
+    Period, RequestBudget, ServerName, TransportChoice, UnderscoredHeaders,
 };
 
 settings! {
@@ -77,6 +77,16 @@ settings! {
         silence_timeout: Period = Period::seconds(3),
         /// How long requests in flight may go on after the order to stop.
         grace_period: Period = Period::seconds(30),
+    }
+}
+
+settings! {
+    /// What is taken from requests.
+    pub struct RequestSettings {
+        /// What becomes of headers whose names hold `_`, or another mark than `-`: `drop` or `allow`. Many
+        /// applications cannot tell `X_User` from `X-User`, so that a visitor could write either. Second spellings
+        /// of names that the edge or the proxy writes (`X_Forwarded_For`) are removed whatever is set here.
+        headers_with_underscores: UnderscoredHeaders = UnderscoredHeaders::Drop,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 mod words;
 
-pub use words::{LogFormat, TransportChoice};
+pub use words::{LogFormat, TransportChoice, UnderscoredHeaders};
 
 /// The text is not what the setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +129,7 @@ written!(
     LogFilter,
     LogFormat,
     TransportChoice,
+    UnderscoredHeaders,
     Connections,
     RequestBudget,
 );

@@ -61,6 +61,8 @@ spelled! {
         /// Gateway, our own: every field of its CloudflareGatewayParameters has its effect. Only on Gateways
         /// that name some.
         Parameters = "cloudflare-gateway-controller.io/Parameters",
+        /// Route parent, our own: requests can have every header that the route names. Only where that is False.
+        Headers = "cloudflare-gateway-controller.io/Headers",
     }
 }
 

@@ -11,5 +11,6 @@ pub mod load;
 pub mod manifests;
 pub mod origin;
 pub mod process;
+pub mod raw_answers;
 pub mod recorder;
 pub mod world;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::engine::TunnelBody;
+use crate::engine::{TunnelBody, endpoint_frame};
 use crate::metrics::InFlight;
 use crate::upstream::{Lease, UploadHandle};
 
@@ -34,6 +34,9 @@ pub enum BodyError {
     /// The endpoint broke off.
     #[error("the endpoint's answer broke off")]
     Endpoint(#[from] hyper::Error),
+    /// The endpoint sent less than it announced.
+    #[error("the endpoint's answer is shorter than announced")]
+    Short,
     /// An upgraded connection to the endpoint broke.
     #[error("the endpoint's connection broke")]
     Tunnel(#[from] io::Error),
@@ -42,11 +45,22 @@ pub enum BodyError {
     Client,
 }
 
+/// Where an answer's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyEnd {
+    /// Where the endpoint's connection finds it.
+    OfConnection,
+    /// After so many bytes, while the connection would wait until the endpoint closes it.
+    AfterBytes(u64),
+}
+
 /// An endpoint's answer with all that belongs to its request.
 #[derive(Debug)]
 pub(crate) struct Download {
     /// What the endpoint sends; `None` after its end.
     incoming: Option<Incoming>,
+    /// Bytes that are still to come, where the connection does not count them.
+    left: Option<u64>,
     /// The connection it comes on.
     lease: Option<Lease>,
     /// The client's body, which may still flow.
@@ -65,16 +79,35 @@ impl Download {
     ) -> Self {
         Self {
             incoming: Some(incoming),
+            left: None,
             lease: Some(lease),
             upload,
             _in_flight: in_flight,
         }
     }
 
+    /// Sets where the body ends. One that has ended already, as that of an answer to HEAD, has no other end.
+    pub(crate) fn ending(mut self, end: BodyEnd) -> Self {
+        self.left = match end {
+            BodyEnd::AfterBytes(bytes) if !self.is_end_stream() => Some(bytes),
+            BodyEnd::AfterBytes(_) | BodyEnd::OfConnection => None,
+        };
+        self
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0) || self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.left == Some(0) {
+            // The connection waits for its own end, so it takes no other request.
+            self.incoming = None;
+            self.lease = None;
+        }
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
         };
@@ -82,7 +115,27 @@ impl Download {
         if frame.is_none() {
             self.settle();
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Endpoint)))
+        let frame = frame.map(|frame| frame.map(endpoint_frame).map_err(BodyError::Endpoint));
+        Poll::Ready(match self.left {
+            None => frame,
+            Some(left) => self.counted(frame, left),
+        })
+    }
+
+    /// A frame, as far as it belongs to the body.
+    fn counted(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, BodyError>>,
+        left: u64,
+    ) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let mut data = match frame {
+            None => return Some(Err(BodyError::Short)),
+            Some(Err(error)) => return Some(Err(error)),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        data.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.left = Some(left - data.len() as u64);
+        Some(Ok(Frame::data(data)))
     }
 
     /// Once the answer is complete the connection is kept and the upload may go on; before, dropping
@@ -156,7 +209,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Text(text) => text.is_empty(),
-            Kind::Endpoint(download) => download.incoming.as_ref().is_none_or(Body::is_end_stream),
+            Kind::Endpoint(download) => download.is_end_stream(),
             Kind::Tunnel(_) => false,
         }
     }
@@ -164,9 +217,10 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Kind::Endpoint(download) => match &download.incoming {
-                Some(incoming) => incoming.size_hint(),
-                None => SizeHint::with_exact(0),
+            Kind::Endpoint(download) => match (download.left, &download.incoming) {
+                (Some(left), _) => SizeHint::with_exact(left),
+                (None, Some(incoming)) => incoming.size_hint(),
+                (None, None) => SizeHint::with_exact(0),
             },
             Kind::Tunnel(_) => SizeHint::default(),
         }

@@ -2,11 +2,13 @@
 
 mod filters;
 mod forward;
+mod framing;
 mod headers;
 mod redirect;
 mod refusal_log;
 mod respond;
 mod table;
+mod trailers;
 mod upgrade;
 
 use std::sync::{Arc, Mutex};
@@ -23,7 +25,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use crate::body::{Download, ResponseBody};
+use crate::body::{BodyEnd, Download, ResponseBody};
+use crate::limits::check_answer;
 use crate::metrics::{GatewayMetrics, InFlight};
 use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
 use crate::{BoxError, Limits, lock};
@@ -33,6 +36,7 @@ use table::{Endpoints, ReadyRule, ReadyTable};
 
 pub(crate) use headers::requested_upgrade;
 pub(crate) use respond::Refusal;
+pub(crate) use trailers::from_endpoint as endpoint_frame;
 pub(crate) use upgrade::TunnelBody;
 
 /// Serves the requests of one Gateway from one route table.
@@ -137,7 +141,9 @@ impl Engine {
         let body: Option<ClientBody> = if body.is_end_stream() {
             None
         } else {
-            Some(Box::pin(body.map_err(Into::into)))
+            let underscored = self.limits.underscored_headers;
+            let filter = move |frame| trailers::from_client(frame, underscored);
+            Some(Box::pin(body.map_err(Into::into).map_frame(filter)))
         };
         let Some(in_flight) = self.metrics.admit(self.limits.max_in_flight) else {
             return self.unrouted(Refusal::Busy);
@@ -166,8 +172,12 @@ impl Engine {
         let Some(table) = self.table.load_full() else {
             return self.unrouted(Refusal::NoTable);
         };
-        let fit =
-            headers::towards_endpoint(&mut asked.head, &asked.arrival, asked.upgrade.as_ref());
+        let fit = headers::towards_endpoint(
+            &mut asked.head,
+            &asked.arrival,
+            asked.upgrade.as_ref(),
+            self.limits.underscored_headers,
+        );
         if !fit {
             return self.unrouted(Refusal::Malformed);
         }
@@ -223,9 +233,10 @@ impl Engine {
             // Nobody asked for it.
             return Err(Refusal::BrokenAnswer);
         }
-        Ok(answer(response, |incoming| {
-            ResponseBody::endpoint(Download::new(incoming, lease, upload, asked.in_flight))
-        }))
+        answer(response, |incoming, end| {
+            let download = Download::new(incoming, lease, upload, asked.in_flight);
+            ResponseBody::endpoint(download.ending(end))
+        })
     }
 
     /// A request to upgrade. The client's bytes wait until the endpoint has agreed.
@@ -245,15 +256,16 @@ impl Engine {
             lease,
         } = forward::send(upstream, asked.head, None, &self.metrics).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(answer(response, |incoming| {
-                ResponseBody::endpoint(Download::new(incoming, lease, None, asked.in_flight))
-            }));
+            return answer(response, |incoming, end| {
+                let download = Download::new(incoming, lease, None, asked.in_flight);
+                ResponseBody::endpoint(download.ending(end))
+            });
         }
         if !headers::agrees_to(response.headers(), &asked_for) {
             return Err(Refusal::BrokenAnswer);
         }
         let tunnel = upgrade::open(&mut response, asked.body, lease, asked.in_flight).await?;
-        Ok(answer(response, |_| ResponseBody::tunnel(tunnel)))
+        answer(response, |_, _| ResponseBody::tunnel(tunnel))
     }
 
     /// Answers a request that does not tell which host it is for.
@@ -302,11 +314,13 @@ fn select<'t>(table: &'t ReadyTable, asked: &Asked, path: &str) -> Option<Select
 /// An endpoint's answer as the client gets it.
 fn answer<T>(
     response: Response<T>,
-    body: impl FnOnce(T) -> ResponseBody,
-) -> Response<ResponseBody> {
+    body: impl FnOnce(T, BodyEnd) -> ResponseBody,
+) -> Result<Response<ResponseBody>, Refusal> {
     let (mut head, endpoint) = response.into_parts();
+    check_answer(&head.headers)?;
+    let end = framing::of_answer(&mut head).map_err(|_| Refusal::BrokenAnswer)?;
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
     headers::towards_client(&mut head.headers, upgraded);
     head.extensions.clear();
-    Response::from_parts(head, body(endpoint))
+    Ok(Response::from_parts(head, body(endpoint, end)))
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use domain::gateway::UnderscoredHeaders;
+use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 
 use crate::engine::Refusal;
@@ -17,6 +18,8 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Header lines; above it 431. Default 256.
     pub max_header_count: usize,
+    /// What becomes of headers with underscores in their names. Default: dropped.
+    pub underscored_headers: UnderscoredHeaders,
     /// Bytes of a request body; above it 413, whether announced or found out on the way. Default: none,
     /// because bodies are streamed and the edge has a limit of its own.
     pub max_body_bytes: Option<u64>,
@@ -41,6 +44,7 @@ impl Default for Limits {
             max_uri_bytes: 16 * 1024,
             max_header_bytes: 128 * 1024,
             max_header_count: 256,
+            underscored_headers: UnderscoredHeaders::Drop,
             max_body_bytes: None,
             max_in_flight: 20_000,
             connect_timeout: Duration::from_secs(5),
@@ -49,6 +53,28 @@ impl Default for Limits {
             max_streams_per_connection: 100,
         }
     }
+}
+
+/// Bytes of all header names and values of an answer, as many as Cloudflare's edge takes (Cloudflare documentation,
+/// "Connection limits"); above it 502.
+pub const MAX_ANSWER_HEADERS: usize = 128 * 1024;
+
+/// Header lines of an answer, nearly as many as a header map has room for; above it 502.
+pub(crate) const MAX_ANSWER_LINES: usize = 24_000;
+
+/// Checks the sizes of an answer's head that was small enough to be read.
+pub(crate) fn check_answer(headers: &HeaderMap) -> Result<(), Refusal> {
+    match size(headers) > MAX_ANSWER_HEADERS {
+        true => Err(Refusal::AnswerTooLarge),
+        false => Ok(()),
+    }
+}
+
+fn size(headers: &HeaderMap) -> usize {
+    let lines = headers.iter();
+    lines
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 /// How long an endpoint that refused a connection is avoided at least, where there is another.
@@ -71,12 +97,8 @@ impl Limits {
         if uri > self.max_uri_bytes {
             return Err(Refusal::UriTooLong);
         }
-        let bytes: usize = head
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        if bytes > self.max_header_bytes || head.headers.len() > self.max_header_count {
+        if size(&head.headers) > self.max_header_bytes || head.headers.len() > self.max_header_count
+        {
             return Err(Refusal::HeadersTooLarge);
         }
         if head.headers.get_all(HOST).iter().count() > 1 || !is_plainly_coded(head) {

@@ -76,3 +76,37 @@ impl fmt::Display for TransportChoice {
         })
     }
 }
+
+/// What becomes of a request's headers with underscores in their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderscoredHeaders {
+    /// They are removed.
+    Drop,
+    /// They pass.
+    Allow,
+}
+
+impl Written for UnderscoredHeaders {
+    const EXPECTED: &'static str = "`drop` or `allow`";
+}
+
+impl FromStr for UnderscoredHeaders {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        match text {
+            "drop" => Ok(Self::Drop),
+            "allow" => Ok(Self::Allow),
+            _ => Err(Unfit),
+        }
+    }
+}
+
+impl fmt::Display for UnderscoredHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drop => "drop",
+            Self::Allow => "allow",
+        })
+    }
+}

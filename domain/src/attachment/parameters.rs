@@ -4,7 +4,9 @@ use super::credentials::incomplete;
 use super::view::View;
 use super::{Refusal, listed};
 use crate::edge::DnsPolicy;
-use crate::gateway::{Defect, DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND};
+use crate::gateway::{
+    Defect, DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, UnderscoredHeaders,
+};
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
@@ -19,6 +21,8 @@ pub struct GatewayDefaults {
     pub dns: DnsPolicy,
     /// Whether certificates of listeners are uploaded, which needs a paid plan at Cloudflare.
     pub upload_certificates: bool,
+    /// What becomes of headers with underscores.
+    pub underscored_headers: UnderscoredHeaders,
 }
 
 /// What follows from the parameters of a Gateway, or from their absence.
@@ -34,6 +38,8 @@ pub struct ParametersResolution {
     pub dns: DnsPolicy,
     /// Whether certificates of listeners are uploaded.
     pub upload_certificates: bool,
+    /// What becomes of headers with underscores.
+    pub underscored_headers: UnderscoredHeaders,
     /// How the proxies are to run.
     pub workload: WorkloadSpec,
 }
@@ -60,6 +66,7 @@ pub(super) fn resolve_parameters(
         upload_certificates: parameters
             .and_then(|p| p.upload_certificates)
             .unwrap_or(defaults.upload_certificates),
+        underscored_headers: defaults.underscored_headers,
         workload: WorkloadSpec::of(gateway, parameters),
     };
     (resolution, refusal)

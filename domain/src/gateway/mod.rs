@@ -6,6 +6,7 @@
 mod class;
 mod endpoints;
 mod grant;
+pub mod header_names;
 mod listener;
 mod parameters;
 mod pattern;
@@ -16,6 +17,7 @@ pub use endpoints::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
 };
 pub use grant::{GrantFrom, GrantTo, ReferenceGrant};
+pub use header_names::UnderscoredHeaders;
 pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };

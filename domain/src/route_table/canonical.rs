@@ -14,6 +14,7 @@ pub struct AmbiguousPath;
 ///
 /// - percent-encoded printable ASCII is decoded, `%25` excepted, because what is encoded twice is data;
 ///   of what stays encoded the digits are upper case, and a `%` that encodes nothing is `%25`;
+/// - bytes of no printable ASCII are encoded, as they are in most requests;
 /// - `\` is `/`, and several slashes are one.
 ///
 /// Requests are passed on as they came; this form is for comparing only. Parameters of segments (`;a=b`) are
@@ -41,7 +42,8 @@ pub fn canonical_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
                 }
             }
             (b'%', None) => canonical.extend(b"%25"),
-            _ => push(&mut canonical, *first),
+            _ if first.is_ascii_graphic() => push(&mut canonical, *first),
+            _ => canonical.extend(format!("%{first:02X}").bytes()),
         }
     }
     let canonical = String::from_utf8(canonical).map_err(|_| AmbiguousPath)?;
@@ -57,6 +59,7 @@ fn is_plain(path: &str) -> bool {
     path.bytes().all(|byte| {
         let plain = match byte {
             b'%' | b'\\' => false,
+            _ if !byte.is_ascii_graphic() => false,
             b'/' | b'.' => before != b'/',
             _ => true,
         };
@@ -112,6 +115,16 @@ mod tests {
             ("/\\admin", Ok("/admin")),
             ("/%5cadmin", Ok("/admin")),
             ("/caf%c3%a9", Ok("/caf%C3%A9")),
+            ("/caf\u{e9}", Ok("/caf%C3%A9")),
+            ("/a b\u{7f}", Ok("/a%20b%7F")),
+            ("/a%20b%7f", Ok("/a%20b%7F")),
+            ("/%7Bid%7d|^", Ok("/{id}|^")),
+            ("/a%3Bb%3Dc", Ok("/a;b=c")),
+            ("/a/;x/b", Ok("/a/;x/b")),
+            ("/a%2F%2F%5c/b", Ok("/a/b")),
+            ("/x/%2e;v=1/admin", Err(AmbiguousPath)),
+            ("/x/..%3b/admin", Err(AmbiguousPath)),
+            ("/x%5c..%5Cadmin", Err(AmbiguousPath)),
             ("/%2561dmin", Ok("/%2561dmin")),
             ("/100%", Ok("/100%25")),
             ("/%zz/%4", Ok("/%25zz/%254")),

@@ -53,7 +53,7 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_forges_neither_routes_nor_reaches_an_endpoint() {
     let (world, cfgw, [_app, forged]) = world().await;
-    let rows: [&[(&str, &str)]; 9] = [
+    let rows: [&[(&str, &str)]; 11] = [
         &[
             ("x-forwarded-host", "internal"),
             ("x-forwarded-proto", "http"),
@@ -67,6 +67,18 @@ async fn what_a_client_forges_neither_routes_nor_reaches_an_endpoint() {
             ("x-forwarded-client-cert", "canary"),
         ],
         &[("forwarded", "for=10.0.0.1")],
+        &[
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x_forwarded_proto", "http"),
+            ("x-forwarded_host", "canary"),
+            ("x.forwarded.for", "10.0.0.1"),
+            ("cf_connecting_ip", "10.0.0.1"),
+        ],
+        &[
+            ("x_canary", "canary"),
+            ("transfer_encoding", "canary"),
+            ("content_length", "9"),
+        ],
         &[
             ("cf-connecting-ip", "10.0.0.1"),
             ("cf-ray", "canary"),
@@ -126,7 +138,7 @@ async fn a_connection_header_takes_nothing_away_that_the_edge_wrote() {
         .unwrap();
     let request = "GET /x HTTP/1.1\r\nHost: app.example.com\r\nX-Own: canary\r\n\
         Connection: close, host, x-forwarded-for, x-forwarded-proto, cf-connecting-ip, content-length, x-own\r\n\r\n";
-    let answer = tests_io(&mut stream, request).await;
+    let answer = exchange(&mut stream, request).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     for kept in [
         "host",
@@ -140,7 +152,8 @@ async fn a_connection_header_takes_nothing_away_that_the_edge_wrote() {
     world.answers("https://other.example.com/").await;
 }
 
-async fn tests_io(
+/// Sends a request and reads until the other side closes.
+pub(super) async fn exchange(
     stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin),
     request: &str,
 ) -> String {

@@ -68,7 +68,7 @@ impl HeaderEdits {
         let pairs = |pairs: &[(String, String)]| {
             pairs
                 .iter()
-                .filter_map(|(name, value)| Some((editable(name)?, value.parse().ok()?)))
+                .filter_map(|(name, value)| Some((editable(name)?, header_value(value)?)))
                 .collect()
         };
         Self {
@@ -92,6 +92,11 @@ impl HeaderEdits {
             headers.remove(name);
         }
     }
+}
+
+/// UTF-8 is as good as ASCII in a value (RFC 9110 §5.5, `obs-text`).
+fn header_value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(text.as_bytes()).ok()
 }
 
 fn editable(name: &str) -> Option<HeaderName> {
@@ -120,7 +125,7 @@ mod tests {
     fn header_modifiers_set_then_add_then_remove() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         type Pairs<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(HeaderModifier, Pairs<'_>, Pairs<'_>); 7] = [
+        let cases: [(HeaderModifier, Pairs<'_>, Pairs<'_>); 8] = [
             (
                 HeaderModifier {
                     set: vec![pair("a", "new")],
@@ -173,6 +178,14 @@ mod tests {
             ),
             (
                 HeaderModifier {
+                    set: vec![pair("a", "S\u{e3}o")],
+                    ..Default::default()
+                },
+                &[],
+                &[("a", "S\u{e3}o")],
+            ),
+            (
+                HeaderModifier {
                     set: vec![pair("bad name", "x"), pair("a", "line\nbreak")],
                     ..Default::default()
                 },
@@ -190,7 +203,7 @@ mod tests {
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(*name, HeaderValue::from_static(value));
+            headers.append(*name, header_value(value).unwrap());
         }
         headers
     }

@@ -9,6 +9,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
+use super::headers::name_te;
 use super::respond::Refusal;
 use crate::metrics::GatewayMetrics;
 use crate::upstream::{
@@ -153,6 +154,9 @@ impl Attempts<'_> {
             self.head = Some(unsent.into_parts().0);
         } else {
             self.sends += 1;
+            if failure.error.is_parse_too_large() {
+                return Attempt::Failed(Refusal::AnswerTooLarge);
+            }
             if failure.error.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
                 self.head = None;
             }
@@ -212,6 +216,9 @@ fn fitting(mut head: Parts, protocol: UpstreamProtocol, upload: Option<&UploadHa
         // Without a word on it hyper takes a GET or HEAD for one without a body and drops what the client sent.
         let chunked = HeaderValue::from_static("chunked");
         head.headers.insert(TRANSFER_ENCODING, chunked);
+    }
+    if protocol == UpstreamProtocol::Http1 {
+        name_te(&mut head.headers);
     }
     match protocol {
         UpstreamProtocol::Http1 if head.uri.authority().is_none() => {}

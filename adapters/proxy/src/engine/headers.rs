@@ -11,8 +11,10 @@
 //! | `X-Forwarded-Proto` | the scheme of the arrival, always overwritten |
 //! | `X-Forwarded-Host` | the `Host`, always overwritten |
 //! | every other `X-Forwarded-…`, `Forwarded`, `Cf-Cloudflared-…` | removed: a client can forge them, and backends tend to believe them |
+//! | names with `_` or another mark than `-` | second spellings of the names here are removed, all others by [`UnderscoredHeaders`] |
 //! | hop-by-hop headers and those that `Connection` names | removed both ways (RFC 9110 §7.6.1); `TE: trailers` and an upgrade's own pair stay |
-//! | `Content-Length` | without zeros in front: `010` is eight to a reader of octal numbers |
+//! | `Content-Length` | once, without zeros in front ([`framing`]) |
+//! | `Cookie` on several lines, as HTTP/2 has it | one line, parted by `; ` (RFC 9113 §8.2.3) |
 //! | `Expect: 100-continue` | removed: the body is passed on without waiting |
 //! | `Upgrade` | the first protocol that is not HTTP or TLS, and only where the request announces no body; an answer must agree to that very protocol |
 //! | all others | unchanged |
@@ -24,12 +26,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use domain::gateway::UnderscoredHeaders;
 use domain::route_table::{Arrival, HeaderLookup, Scheme};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
+
+use super::framing;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -38,20 +43,21 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers as the matcher asks for them.
+/// Headers as the matcher asks for them. Bytes that are no UTF-8 (`obs-text` of RFC 9110 §5.5, Latin-1 for one) become
+/// U+FFFD, so that a pattern still sees the rest of the value.
 pub(super) struct Lookup<'a>(pub(super) &'a HeaderMap);
 
 impl HeaderLookup for Lookup<'_> {
     fn joined(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut values = self.0.get_all(name).iter();
-        let first = values.next()?.to_str().ok()?;
+        let first = String::from_utf8_lossy(values.next()?.as_bytes());
         let Some(second) = values.next() else {
-            return Some(Cow::Borrowed(first));
+            return Some(first);
         };
-        let mut joined = first.to_owned();
+        let mut joined = first.into_owned();
         for value in std::iter::once(second).chain(values) {
             joined.push(',');
-            joined.push_str(value.to_str().ok()?);
+            joined.push_str(&String::from_utf8_lossy(value.as_bytes()));
         }
         Some(Cow::Owned(joined))
     }
@@ -96,6 +102,7 @@ pub(super) fn towards_endpoint(
     head: &mut Parts,
     arrival: &Arrival,
     upgrade: Option<&HeaderValue>,
+    underscored: UnderscoredHeaders,
 ) -> bool {
     let Some(host) = host(head, arrival) else {
         return false;
@@ -108,8 +115,10 @@ pub(super) fn towards_endpoint(
     }
     headers.remove(EXPECT);
     headers.remove(FORWARDED);
-    remove_forged(headers);
-    strip_zeros(headers);
+    remove_forged(headers, underscored);
+    join_cookies(headers);
+    // What is no length was refused before.
+    let _ = framing::plain_length(headers);
     let scheme = match arrival.scheme {
         Scheme::Http => HeaderValue::from_static("http"),
         Scheme::Https => HeaderValue::from_static("https"),
@@ -123,13 +132,14 @@ pub(super) fn towards_endpoint(
     true
 }
 
-/// Removes what only a proxy may say of a request and we do not say.
-fn remove_forged(headers: &mut HeaderMap) {
+/// Removes what only a proxy may say of a request and we do not say, and second spellings of names.
+fn remove_forged(headers: &mut HeaderMap, underscored: UnderscoredHeaders) {
     let forged: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
             let text = name.as_str();
-            text.starts_with("cf-cloudflared-")
+            underscored.removes(text)
+                || text.starts_with("cf-cloudflared-")
                 || (text.starts_with("x-forwarded-")
                     && ![X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].contains(name))
         })
@@ -140,18 +150,26 @@ fn remove_forged(headers: &mut HeaderMap) {
     }
 }
 
-/// Writes a length in the one way that every reader takes for the same number.
-fn strip_zeros(headers: &mut HeaderMap) {
-    let Some(length) = headers.get_mut(CONTENT_LENGTH) else {
+/// HTTP/1.1 knows one `Cookie` only, and HTTP/2 allows several, which compress better.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.len() == headers.keys_len() || headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
-    };
-    let digits = length.as_bytes();
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    let spare = zeros.min(digits.len().saturating_sub(1));
-    if spare > 0
-        && let Ok(plain) = HeaderValue::from_bytes(&digits[spare..])
-    {
-        *length = plain;
+    }
+    let cookies = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let joined = cookies.collect::<Vec<_>>().join(&b"; "[..]);
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Says that `TE` is for the next hop only, as HTTP/1.1 wants it (RFC 9110 §10.1.4).
+pub(super) fn name_te(headers: &mut HeaderMap) {
+    if headers.contains_key(TE) {
+        let named = match headers.contains_key(CONNECTION) {
+            true => "upgrade, te",
+            false => "te",
+        };
+        headers.insert(CONNECTION, HeaderValue::from_static(named));
     }
 }
 
@@ -212,14 +230,10 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Removes hop-by-hop headers and those that `Connection` names, except what is not the client's to take
-/// away; `TE` shrinks to `trailers`. A length beside a transfer coding is not the body's and goes with it (RFC 9112
-/// §6.3): an endpoint may send both, and the next hop would be told of that length alone.
+/// away; `TE` shrinks to `trailers`.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
-    }
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
     }
     for name in named_by_connection(headers) {
         headers.remove(name);
@@ -267,7 +281,8 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+/// The items of a comma list.
+pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value
         .as_bytes()
         .split(|byte| *byte == b',')

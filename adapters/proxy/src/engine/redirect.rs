@@ -10,7 +10,8 @@ use http::Uri;
 ///
 /// Scheme: the filter's, else the one that the client used towards the edge. Port: the filter's; else the
 /// well-known one of the filter's scheme, if it names one; else the port that the client asked for. A port
-/// that is the scheme's own is left out. The query stays.
+/// that is the scheme's own is left out. The query stays, but where the filter's whole path brings one of its own, as
+/// with Envoy. Bytes that no URI may hold are encoded (RFC 3986 §2.1).
 pub(super) fn location(
     redirect: &Redirect,
     matched: &PathMatch,
@@ -32,6 +33,8 @@ pub(super) fn location(
             Cow::Owned(replace_prefix(uri.path(), matched, replacement))
         }
     };
+    let (path, fragment) = split(&path, '#');
+    let (path, query) = split(path, '?');
 
     let mut location = String::with_capacity(
         scheme.len() + host.len() + path.len() + uri.query().map_or(0, str::len) + 12,
@@ -46,12 +49,32 @@ pub(super) fn location(
     if !path.starts_with('/') {
         location.push('/');
     }
-    location.push_str(&path);
-    if let Some(query) = uri.query() {
-        location.push('?');
-        location.push_str(query);
+    push_encoded(&mut location, path);
+    for (mark, part) in [('?', query.or(uri.query())), ('#', fragment)] {
+        if let Some(part) = part {
+            location.push(mark);
+            push_encoded(&mut location, part);
+        }
     }
     location
+}
+
+/// What is before and after a mark.
+fn split(text: &str, mark: char) -> (&str, Option<&str>) {
+    match text.split_once(mark) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
+fn push_encoded(location: &mut String, text: &str) {
+    for byte in text.bytes() {
+        let fits = byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte);
+        match fits {
+            true => location.push(char::from(byte)),
+            false => location.push_str(&format!("%{byte:02X}")),
+        }
+    }
 }
 
 /// The port to be written, `None` where the scheme says it.
@@ -73,6 +96,8 @@ fn explicit_port(redirect: &Redirect, scheme: &str, arrival: &Arrival) -> Option
 /// the result starts with `/`. A rule matched otherwise than by prefix has nothing to replace, so the
 /// replacement becomes the whole path.
 fn replace_prefix(path: &str, matched: &PathMatch, replacement: &str) -> String {
+    // A prefix is no place for a query: its marks are data.
+    let replacement = replacement.replace('?', "%3F").replace('#', "%23");
     let replacement = replacement.trim_end_matches('/');
     let rest = match matched {
         PathMatch::Prefix(prefix) => {
@@ -226,6 +251,22 @@ mod tests {
             ("/any/thing", "/", full("/whole"), "/whole"),
             ("/any/thing", "/", full(""), "/"),
             ("/a%2Fb//c/../d", "/", None, "/a%2Fb//c/../d"),
+            ("/x?q=1", "/", full("/whole"), "/whole?q=1"),
+            ("/x?q=1", "/", full("/whole?own=2"), "/whole?own=2"),
+            ("/x", "/", full("/whole?own=2"), "/whole?own=2"),
+            ("/x?q=1", "/", full("/whole?"), "/whole?"),
+            ("/x?q=1", "/", full("/whole#part"), "/whole?q=1#part"),
+            ("/x?q=1", "/", full("/a?b#c?d"), "/a?b#c?d"),
+            ("/x/y?q=1", "/x", prefix("/a?b"), "/a%3Fb/y?q=1"),
+            ("/x/y?q=1", "/x", prefix("/a#b"), "/a%23b/y?q=1"),
+            (
+                "/x",
+                "/",
+                full("/caf\u{e9} au lait"),
+                "/caf%C3%A9%20au%20lait",
+            ),
+            ("/x", "/", full("/100%"), "/100%"),
+            ("/x?q={a}", "/", None, "/x?q=%7Ba%7D"),
         ];
         for (path, matched, modifier, expected) in cases {
             let redirect = Redirect {

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     ConnectTimeout,
     /// The endpoint broke off, or spoke something else than HTTP, before it answered.
     BrokenAnswer,
+    /// The head of the answer is above [`MAX_ANSWER_HEADERS`](crate::limits::MAX_ANSWER_HEADERS).
+    AnswerTooLarge,
     /// The client's body broke off before an answer was there.
     BrokenRequest,
     /// Framing that could be read in two ways, or no authority.
@@ -51,7 +53,9 @@ impl Refusal {
             Self::NoTable | Self::NoEndpoint | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoBackend => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unreachable | Self::BrokenAnswer => StatusCode::BAD_GATEWAY,
+            Self::Unreachable | Self::BrokenAnswer | Self::AnswerTooLarge => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BrokenRequest | Self::Malformed | Self::AmbiguousPath => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
@@ -71,6 +75,9 @@ impl Refusal {
             Self::Unreachable => "the backend cannot be reached\n",
             Self::ConnectTimeout => "the backend did not accept the connection in time\n",
             Self::BrokenAnswer => "the backend did not answer properly\n",
+            Self::AnswerTooLarge => {
+                "the headers of the backend's answer are above 128 KiB or 24,000 lines\n"
+            }
             Self::BrokenRequest => "the request body broke off\n",
             Self::Malformed => "malformed request\n",
             Self::AmbiguousPath => "the path has dot segments or an encoded NUL\n",
@@ -94,6 +101,7 @@ impl Refusal {
             | Self::ConnectTimeout
             | Self::Busy => false,
             Self::BrokenAnswer
+            | Self::AnswerTooLarge
             | Self::BrokenRequest
             | Self::Malformed
             | Self::AmbiguousPath

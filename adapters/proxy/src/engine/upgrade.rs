@@ -13,14 +13,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
 use super::respond::Refusal;
 use crate::body::BodyError;
 use crate::metrics::InFlight;
-use crate::upstream::{ClientBody, Lease};
+use crate::upstream::{ClientBody, Lease, Paced};
 
 /// Bytes read from an endpoint at a time. The room is taken when something is there to be read, so that
 /// a silent connection holds none.
@@ -63,9 +62,9 @@ pub(super) async fn open(
         .await
         .map_err(|_| Refusal::BrokenAnswer)?;
     let Parts { io, read_buf, .. } = upgraded
-        .downcast::<TokioIo<TcpStream>>()
+        .downcast::<TokioIo<Paced>>()
         .map_err(|_| Refusal::BrokenAnswer)?;
-    let (read, write) = io.into_inner().into_split();
+    let (read, write) = io.into_inner().into_inner().into_split();
     let claims = Arc::new(Claims {
         _lease: lease,
         _in_flight: in_flight,

@@ -1,5 +1,7 @@
 //! HTTP/1.1 connections of one endpoint: one request at a time, kept alive in between.
 
+mod paced;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,14 +11,19 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{ConnectFailure, RequestBody};
+use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 use crate::lock;
+
+pub(crate) use paced::Paced;
 
 /// A connection's sending side.
 pub(super) type Sender = SendRequest<RequestBody>;
 
-/// Most bytes that a connection reads ahead of whoever takes the answer. It also bounds the head of an
-/// answer.
-const READ_BUFFER: usize = 64 * 1024;
+/// Bytes of an answer's head as it comes, line ends included. It leaves room for 8,192 lines beside as many bytes of
+/// names and values as there may be.
+const MAX_HEAD: usize = MAX_ANSWER_HEADERS + 32 * 1024;
+/// A head that is too large must be told from one that is not there yet.
+const BUFFER: usize = MAX_HEAD + 8 * 1024;
 
 /// Unused connections, the last used one on top: what is not needed grows old at the bottom.
 #[derive(Debug, Default)]
@@ -69,8 +76,10 @@ impl Http1Pool {
 /// Speaks HTTP/1.1 on a new connection.
 pub(super) async fn start(stream: TcpStream) -> Result<Sender, ConnectFailure> {
     let (sender, connection) = Builder::new()
-        .max_buf_size(READ_BUFFER)
-        .handshake(TokioIo::new(stream))
+        .max_buf_size(BUFFER)
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_ANSWER_LINES)
+        .handshake(TokioIo::new(Paced::new(stream)))
         .await
         .map_err(|_| ConnectFailure::Refused)?;
     tokio::spawn(async move {

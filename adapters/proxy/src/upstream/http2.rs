@@ -12,12 +12,13 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{ConnectFailure, RequestBody};
+use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 use crate::lock;
 
 /// Bytes that one answer may be ahead of whoever takes it.
 const STREAM_WINDOW: u32 = 128 * 1024;
-/// Bytes of an answer's head.
-const MAX_HEAD: u32 = 64 * 1024;
+/// Size of an answer's head as HTTP/2 counts it, which adds 32 bytes to each line (RFC 9113 §6.5.2).
+const MAX_HEAD: u32 = (MAX_ANSWER_HEADERS + 32 * MAX_ANSWER_LINES) as u32;
 /// How often a connection with requests on it is asked whether it still lives, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);

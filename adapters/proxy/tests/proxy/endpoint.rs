@@ -136,7 +136,7 @@ async fn app(request: Request<Incoming>, seen: Arc<Seen>) -> Response<Body> {
         return response;
     }
     match request.uri().path() {
-        "/echo" => text(describe(&request)),
+        "/echo" | "*" => text(describe(&request)),
         "/count" => count(request, seen).await,
         "/wait" => {
             let mut care = Care(Arc::clone(&seen), false);
@@ -254,10 +254,10 @@ fn broken() -> Response<Body> {
     response
 }
 
-/// Sends back the request's body and, among its own, the request's trailers.
+/// Sends back the request's body and, among its own, a trailer of the request, and the names of all.
 fn trailers(request: Request<Incoming>) -> Response<Body> {
     let (feed, mut response) = streamed();
-    let names = "grpc-status, x-sent".parse().unwrap();
+    let names = "grpc-status, x-sent, x-got".parse().unwrap();
     response.headers_mut().insert("trailer", names);
     tokio::spawn(async move {
         let body = request.into_body().collect().await.unwrap();
@@ -266,6 +266,9 @@ fn trailers(request: Request<Incoming>) -> Response<Body> {
         if let Some(sent) = body.trailers().and_then(|t| t.get("x-sent")) {
             trailers.insert("x-sent", sent.clone());
         }
+        let got = body.trailers().cloned().unwrap_or_default();
+        let got: Vec<&str> = got.keys().map(http::HeaderName::as_str).collect();
+        trailers.insert("x-got", got.join(" ").parse().unwrap());
         feed.send(data(body.to_bytes())).await.unwrap();
         feed.send(Ok(Frame::trailers(trailers))).await.unwrap();
     });

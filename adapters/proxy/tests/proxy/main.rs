@@ -4,10 +4,12 @@
     reason = "the whole program is a test; clippy knows only its #[test] functions as such"
 )]
 
+mod answers;
 mod balancing;
 mod endpoint;
 mod failures;
 mod limits;
+mod names;
 mod reload;
 mod rig;
 mod routing;

@@ -96,6 +96,13 @@ impl Sketch {
         self
     }
 
+    /// Has the last rule ask for this instead.
+    pub(crate) fn matching(mut self, wanted: RouteMatch) -> Self {
+        let rule = self.rules.last_mut().expect("a rule");
+        rule.matches = vec![wanted];
+        self
+    }
+
     pub(crate) fn upstream(
         self,
         name: &str,

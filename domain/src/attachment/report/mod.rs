@@ -4,6 +4,7 @@ mod certificates;
 mod dns;
 mod edge_view;
 mod gateway;
+mod headers;
 mod route;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edge_view::Known;
-use super::{Context, Verdict, dns};
+use super::{Context, Verdict, dns, headers};
 use crate::attachment::{
     GatewayResolution, ObjectKind, ParentResolution, Refusal, RouteResolution, listed,
 };
@@ -66,6 +66,9 @@ fn conditions(
     {
         let dns = hostnames_resolve(parent, gateway, context);
         conditions.push(dns.condition(ConditionType::Dns, generation));
+        let underscored = gateway.parameters.underscored_headers;
+        let headers = headers::verdict(&route.route, underscored);
+        conditions.extend(headers.map(|v| v.condition(ConditionType::Headers, generation)));
     }
     conditions
 }

@@ -1,7 +1,10 @@
 use super::fixtures::*;
-use crate::attachment::{GatewayFacts, report};
+use crate::attachment::{GatewayDefaults, GatewayFacts, report, resolve};
 use crate::edge::{EdgeErrorKind, HostnameOutcome};
-use crate::gateway::DefectKind;
+use crate::gateway::{
+    CONTROLLER_NAME, DefectKind, Filter, HeaderMatch, HeaderModifier, Route, TextMatch,
+    UnderscoredHeaders,
+};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::{Condition, ConditionType, Reason, RouteParentStatus, StatusUpdate, Truth};
 
@@ -366,6 +369,106 @@ fn a_route_is_refused_only_when_other_gateways_hold_every_hostname() {
             }
             let dns = verdict(&conditions, ConditionType::Dns);
             assert_eq!(dns, refused, "{given}");
+        }
+    }
+}
+
+fn matching_header(name: &str) -> Route {
+    let mut route = http_route("shop/store").to(EDGE).named("app.example.com");
+    route.rules[0].matches[0].headers.push(HeaderMatch {
+        name: name.to_owned(),
+        value: TextMatch::Exact("x".to_owned()),
+    });
+    route
+}
+
+fn with_modifier(modifier: HeaderModifier) -> Route {
+    let route = http_route("shop/store").to(EDGE).named("app.example.com");
+    route.filter(Filter::RequestHeaders(modifier))
+}
+
+#[test]
+fn a_route_that_names_a_header_which_no_request_has_is_told_so() {
+    use UnderscoredHeaders::{Allow, Drop};
+    let pair = |name: &str| vec![(name.to_owned(), "x".to_owned())];
+    let set = |name: &str| {
+        with_modifier(HeaderModifier {
+            set: pair(name),
+            ..HeaderModifier::default()
+        })
+    };
+    let remove = with_modifier(HeaderModifier {
+        remove: vec!["x_user".to_owned()],
+        ..HeaderModifier::default()
+    });
+    type Words<'a> = Option<&'a [&'a str]>;
+    let never: Words<'_> = Some(&[
+        "HTTPRoute shop/store: spec.rules[0].matches[0].headers: x_user: it is removed",
+        "never holds; use x-user, or set requests.headers_with_underscores",
+    ]);
+    let rows: [(&str, Route, UnderscoredHeaders, Words<'_>); 9] = [
+        (
+            "a match with hyphens",
+            matching_header("x-user"),
+            Drop,
+            None,
+        ),
+        ("a match", matching_header("x_user"), Drop, never),
+        ("a match, allowed", matching_header("x_user"), Allow, None),
+        (
+            "a match of a reserved name, allowed",
+            matching_header("x_forwarded_for"),
+            Allow,
+            Some(&["never holds; use x-forwarded-for"]),
+        ),
+        (
+            "a match with a dot",
+            matching_header("x.user"),
+            Drop,
+            Some(&["x.user", "use x-user"]),
+        ),
+        ("a header set, with hyphens", set("x-user"), Drop, None),
+        (
+            "a header set",
+            set("x_user"),
+            Drop,
+            Some(&[
+                "requestHeaderModifier.set: x_user",
+                "only the value of the route",
+            ]),
+        ),
+        ("a header set, allowed", set("x_user"), Allow, None),
+        (
+            "a header removed",
+            remove,
+            Drop,
+            Some(&["requestHeaderModifier.remove: x_user", "none to remove"]),
+        ),
+    ];
+    for (given, route, underscored_headers, expected) in rows {
+        let defaults = GatewayDefaults {
+            underscored_headers,
+            ..GatewayDefaults::default()
+        };
+        let resolution = resolve(&shop().with(route), CONTROLLER_NAME, &defaults);
+        let updates = report(&resolution, &facts(serving(&[])));
+        let conditions = updates.into_iter().find_map(|update| match update {
+            StatusUpdate::Route { mut parents, .. } => Some(parents.remove(0).conditions),
+            _ => None,
+        });
+        let conditions = conditions.expect("a status of the route");
+        let accepted = condition(&conditions, ConditionType::Accepted);
+        assert_eq!(accepted.truth, Truth::True, "{given}");
+        let found = conditions.iter().find(|c| c.kind == ConditionType::Headers);
+        let found = found.map(|c| (c.truth, c.reason, c.message.as_str()));
+        match (found, expected) {
+            (None, None) => {}
+            (Some((Truth::False, Reason::UnsupportedValue, message)), Some(words)) => {
+                for word in words {
+                    assert!(message.contains(word), "{given}: {message}");
+                }
+            }
+            other => panic!("{given}: {other:?}"),
         }
     }
 }

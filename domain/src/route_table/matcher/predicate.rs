@@ -1,6 +1,5 @@
 //! What a match asks for besides host and path.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -84,9 +83,7 @@ impl Text {
     fn is_whole_decoded(&self, raw: &str) -> bool {
         match self {
             Self::Exact(text) => query::decodes_to(raw, text),
-            Self::Pattern(regex) => {
-                query::decode(raw).is_some_and(|value: Cow<'_, str>| regex.is_match(&value))
-            }
+            Self::Pattern(regex) => regex.is_match(&query::decode(raw)),
         }
     }
 }

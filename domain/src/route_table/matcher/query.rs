@@ -22,14 +22,13 @@ pub(super) fn decodes_to(raw: &str, text: &str) -> bool {
     decoded_bytes(raw).eq(text.bytes())
 }
 
-/// The decoded text, `None` where it is not UTF-8. Allocates only where something is encoded.
-pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
+/// The decoded text; bytes that are no UTF-8 become U+FFFD. Allocates only where something is encoded.
+pub(super) fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains(['%', '+']) {
-        return Some(Cow::Borrowed(raw));
+        return Cow::Borrowed(raw);
     }
-    String::from_utf8(decoded_bytes(raw).collect())
-        .ok()
-        .map(Cow::Owned)
+    let bytes: Vec<u8> = decoded_bytes(raw).collect();
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn decoded_bytes(raw: &str) -> impl Iterator<Item = u8> {

@@ -456,6 +456,7 @@ fn query_parameters_are_decoded_and_the_first_of_a_name_counts() {
                 vec![prefix("/b").query("animal", like("w.+e"))],
                 vec![prefix("/c").query("é", is(""))],
                 vec![prefix("/d").query("p", is("100%"))],
+                vec![prefix("/e").query("animal", like(".*whale"))],
             ],
         )],
         &[
@@ -474,6 +475,8 @@ fn query_parameters_are_decoded_and_the_first_of_a_name_counts() {
             ("GET a.test/c?%c3%a9=", "r#2"),
             ("GET a.test/d?p=100%", "r#3"),
             ("GET a.test/d?p=100%25", "r#3"),
+            ("GET a.test/e?animal=%c3%a9whale", "r#4"),
+            ("GET a.test/e?animal=%ffwhale", "r#4"),
         ],
     );
 }
