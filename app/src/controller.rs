@@ -9,7 +9,7 @@ use adapter_kubernetes::{
     Client, Cluster, Finalizers, KeptSecret, Lease, LeaseOptions, SecretCredentials, Statuses,
     TokenReviews,
 };
-use adapter_table_stream::{Leader, ServerOptions, TableServer};
+use adapter_table_stream::{LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
 use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
@@ -151,6 +151,7 @@ async fn serve_tables(
             (None, Some(address)) => Leader::At(address),
             (None, None) => Leader::Nobody,
         }),
+        limits: LIMITS,
     };
     let server = TableServer::new(identities, options);
     let listen = settings.stream.listen.get();
