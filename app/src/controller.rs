@@ -9,7 +9,7 @@ use adapter_kubernetes::{
     Client, Cluster, Finalizers, KeptSecret, Lease, LeaseOptions, SecretCredentials, Statuses,
     TokenReviews,
 };
-use adapter_table_stream::{Leader, ServerOptions, TableServer};
+use adapter_table_stream::{LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
 use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
@@ -58,6 +58,7 @@ impl Controller {
             changed: statuses.clone(),
             disowned: Arc::new(move |gateway| told.tell(gateway)),
             leader: leader(&lease),
+            limits: LIMITS,
         };
         let tables = serve_tables(settings, &client, options, &authority, &stop).await?;
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));

@@ -186,7 +186,7 @@ impl BrokerEdge {
                     Refusal::MissingToken | Refusal::UnknownToken | Refusal::ExpiredToken => {
                         EdgeErrorKind::Unauthenticated
                     }
-                    Refusal::TooSlow => EdgeErrorKind::Unavailable,
+                    Refusal::TooSlow | Refusal::TooManyRequests => EdgeErrorKind::Unavailable,
                     _ => EdgeErrorKind::Invalid,
                 };
                 let message = format!("the broker {} refused: {detail}", self.base);

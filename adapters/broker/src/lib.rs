@@ -5,7 +5,7 @@
 //! - [`client`]: [`BrokerEdge`], the `Edge` of a cluster that has no Cloudflare credentials.
 //! - [`auth`]: which cluster a bearer token stands for.
 //! - [`server`]: the HTTP API over one `Edge` for each cluster.
-//! - [`serve`](mod@serve): the server on a listener, with or without TLS.
+//! - [`serve`](mod@serve): the server on a listener, with or without TLS, and its bounds.
 //! - [`credentials`]: the broker's own Cloudflare credentials, from a file.
 //!
 //! A cluster is known by its token alone. Its name is the installation name of its own `Edge`, so the marks
@@ -14,6 +14,8 @@
 pub mod auth;
 pub mod client;
 pub mod credentials;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod outage;
 mod path;
 pub mod problem;
@@ -24,5 +26,5 @@ pub mod wire;
 pub use auth::{Cluster, TokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};
 pub use credentials::FileCredentials;
-pub use serve::{TlsError, serve, tls_config};
+pub use serve::{LIMITS, TlsError, serve, tls_config};
 pub use server::router;

@@ -33,13 +33,15 @@ pub enum Refusal {
     TooLarge,
     /// The body did not come in time.
     TooSlow,
+    /// The cluster has too many requests under way.
+    TooManyRequests,
     /// Not the document that belongs there.
     MalformedDocument,
 }
 
 impl Refusal {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MissingToken,
         Self::UnknownToken,
         Self::ExpiredToken,
@@ -48,6 +50,7 @@ impl Refusal {
         Self::UnsupportedBody,
         Self::TooLarge,
         Self::TooSlow,
+        Self::TooManyRequests,
         Self::MalformedDocument,
     ];
 
@@ -62,6 +65,7 @@ impl Refusal {
             Self::UnsupportedBody => (415, "unsupported-body", "The body cannot be taken"),
             Self::TooLarge => (413, "too-large", "The document is too large"),
             Self::TooSlow => (408, "too-slow", "The document did not come in time"),
+            Self::TooManyRequests => (429, "too-many-requests", "Too many requests at a time"),
             Self::MalformedDocument => (422, "malformed-document", "The document is malformed"),
         }
     }

@@ -1,25 +1,31 @@
 //! The server on a listener, with TLS or, on this machine only, without.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_listener::{Limits, Security, Server, Versions};
 use axum::Router;
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take for its handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long accepting pauses after the system could not give a connection (no file descriptors, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The bounds of the server.
+pub const LIMITS: Limits = Limits {
+    connections: 1024,
+    strangers: 256,
+    ipv6_prefix: 64,
+    first_request: Duration::from_secs(10),
+    // Longer than clients keep a connection that they do not use, so that none asks on one that is being closed.
+    idle: Duration::from_secs(120),
+    // Once a cluster's request is served, it has this time to take the answer.
+    request: Duration::from_secs(30),
+    // It waits for those before it of the same Gateway, and for Cloudflare.
+    known_request: Some(Duration::from_secs(300)),
+    grace: Duration::from_secs(10),
+};
 
 /// Why certificate and key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,82 +65,18 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
+    limits: Limits,
     stop: CancellationToken,
-) -> io::Result<()> {
-    let stopped = stop.clone().cancelled_owned();
-    match tls {
-        None => {
-            let server = axum::serve(listener, router);
-            server.with_graceful_shutdown(stopped).await
-        }
-        Some(tls) => {
-            let server = axum::serve(Handshaken::start(listener, tls, stop)?, router);
-            server.with_graceful_shutdown(stopped).await
-        }
-    }
-}
-
-/// Connections whose handshake is done. Handshakes run beside each other: a slow one holds up nobody.
-struct Handshaken {
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
-}
-
-impl Handshaken {
-    fn start(
-        listener: TcpListener,
-        tls: Arc<ServerConfig>,
-        stop: CancellationToken,
-    ) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let (done, ready) = mpsc::channel(1);
-        tokio::spawn(async move {
-            let accepting = accept_all(listener, TlsAcceptor::from(tls), done);
-            stop.run_until_cancelled(accepting).await;
-        });
-        Ok(Self { ready, address })
-    }
-}
-
-async fn accept_all(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "no connection could be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (tls, done) = (tls.clone(), done.clone());
-        tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                // The receiver is gone only when the server is.
-                Ok(Ok(stream)) => drop(done.send((stream, peer)).await),
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
-                Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
-            }
-        });
-    }
-}
-
-impl axum::serve::Listener for Handshaken {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(accepted) => accepted,
-            // Nothing comes any more; the server is about to stop.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
-    }
+    let server = Server {
+        name: "broker",
+        security: match tls {
+            None => Security::Plain,
+            Some(tls) => Security::Tls(Arc::new(move || Some(tls.clone()))),
+        },
+        versions: Versions::Both,
+        limits,
+    };
+    let service = TowerToHyperService::new(router);
+    adapter_listener::serve(listener, server, service, stop).await;
 }

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapter_listener::{Client, Known};
 use axum::body::{Body, HttpBody};
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -29,7 +30,10 @@ use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::{Clock, Edge};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{
+    OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock,
+    Semaphore,
+};
 
 use crate::auth::{Cluster, authenticate};
 use crate::path::gateway_key;
@@ -42,6 +46,12 @@ use crate::wire::{
 /// How long a document may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Requests of one cluster that are under way at a time, those included whose client has gone.
+pub const REQUESTS_OF_CLUSTER: usize = 16;
+
+/// When a cluster with too many requests should ask again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What every request is served with.
 struct Broker {
     clusters: Vec<Arc<Served>>,
@@ -52,6 +62,17 @@ struct Broker {
 struct Served {
     cluster: Cluster,
     turns: Turns,
+    /// [`REQUESTS_OF_CLUSTER`].
+    requests: Arc<Semaphore>,
+}
+
+/// A request of a cluster.
+#[derive(Clone)]
+struct Asked {
+    by: Arc<Served>,
+    /// Kept until all work for the request is done.
+    counted: Arc<OwnedSemaphorePermit>,
+    _known: Arc<Option<Known>>,
 }
 
 /// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
@@ -93,6 +114,7 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         Arc::new(Served {
             cluster,
             turns: Turns::default(),
+            requests: Arc::new(Semaphore::new(REQUESTS_OF_CLUSTER)),
         })
     });
     let broker = Arc::new(Broker {
@@ -117,19 +139,38 @@ async fn admit(State(broker): State<Arc<Broker>>, mut request: Request, next: Ne
     let asking = authenticate(clusters, request.headers(), broker.clock.now());
     let admitted = asking.and_then(|place| {
         refuse_form(request.method(), request.uri(), request.body())?;
-        Ok(broker.clusters[place].clone())
+        let known = request.extensions().get().map(Client::known);
+        counted(&broker.clusters[place], known)
     });
     let (cluster, response) = match admitted {
         Err(problem) => (None, problem.into_response()),
-        Ok(served) => {
-            let name = served.cluster.name.to_string();
-            request.extensions_mut().insert(served);
+        Ok(asked) => {
+            let name = asked.by.cluster.name.to_string();
+            request.extensions_mut().insert(asked);
             (Some(name), next.run(request).await)
         }
     };
     let status = response.status().as_u16();
     tracing::debug!(cluster, %method, path, status, "answered");
     uncached(response)
+}
+
+/// One request more of this cluster, if it may have one.
+fn counted(served: &Arc<Served>, known: Option<Known>) -> Result<Asked, Problem> {
+    let counted = served.requests.clone().try_acquire_owned().map_err(|_| {
+        let detail = format!(
+            "{REQUESTS_OF_CLUSTER} requests of this cluster are under way, which is the most that is taken at a time; try again later"
+        );
+        Problem {
+            retry_after_ms: u64::try_from(AGAIN.as_millis()).ok(),
+            ..Problem::refused(Refusal::TooManyRequests, detail)
+        }
+    })?;
+    Ok(Asked {
+        by: served.clone(),
+        counted: Arc::new(counted),
+        _known: Arc::new(known),
+    })
 }
 
 fn refuse_form(method: &Method, uri: &Uri, body: &Body) -> Result<(), Problem> {
@@ -170,29 +211,33 @@ fn not_a_method(method: &Method) -> Problem {
     Problem::refused(Refusal::MethodNotAllowed, detail)
 }
 
-async fn owned(Extension(served): Extension<Arc<Served>>) -> Result<Json<OwnedDocument>, Problem> {
+async fn owned(Extension(asked): Extension<Asked>) -> Result<Json<OwnedDocument>, Problem> {
     // The broker has one account: there is nothing that was found beside a failure.
-    let gateways = served.cluster.edge.owned().await;
+    let gateways = asked.by.cluster.edge.owned().await;
     let gateways = gateways.map_err(|partial| failed(partial.error))?;
     Ok(Json(OwnedDocument::of(&gateways)))
 }
 
 /// Each cluster's edge knows its own installation's marks alone, so a cluster sweeps nothing but its own.
 async fn sweep(
-    Extension(served): Extension<Arc<Served>>,
+    Extension(asked): Extension<Asked>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SweptDocument>, Problem> {
     let document: LiveDocument = read_document(&headers, body).await?;
     let live = document.read().map_err(malformed)?;
-    let turn = served.turns.wait_for_all().await;
-    let edge = served.cluster.edge.clone();
-    let swept = finished(turn, async move { edge.sweep(&live).await }).await?;
+    let turn = asked.by.turns.wait_for_all().await;
+    let edge = asked.by.cluster.edge.clone();
+    let swept = finished(
+        (turn, asked.counted),
+        async move { edge.sweep(&live).await },
+    )
+    .await?;
     Ok(Json(SweptDocument { swept }))
 }
 
 async fn reconcile(
-    Extension(served): Extension<Arc<Served>>,
+    Extension(asked): Extension<Asked>,
     Path(names): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -201,37 +246,37 @@ async fn reconcile(
     let document: IntentDocument = read_document(&headers, body).await?;
     let intent = document.read(gateway.clone()).map_err(malformed)?;
     let work = move |edge: Arc<dyn Edge>, _| async move { edge.reconcile(&intent).await };
-    let status = in_turn(&served, gateway, work).await?;
+    let status = in_turn(asked, gateway, work).await?;
     Ok(Json(StatusDocument::of(status)))
 }
 
 async fn token(
-    Extension(served): Extension<Arc<Served>>,
+    Extension(asked): Extension<Asked>,
     Path(names): Path<(String, String)>,
 ) -> Result<Json<TokenDocument>, Problem> {
     let gateway = gateway_of(&names)?;
-    let token = served.cluster.edge.connector_token(&gateway).await;
+    let token = asked.by.cluster.edge.connector_token(&gateway).await;
     Ok(Json(TokenDocument::of(&token.map_err(failed)?)))
 }
 
 async fn rotate(
-    Extension(served): Extension<Arc<Served>>,
+    Extension(asked): Extension<Asked>,
     Path(names): Path<(String, String)>,
 ) -> Result<Json<TokenDocument>, Problem> {
     let gateway = gateway_of(&names)?;
     let work = |edge: Arc<dyn Edge>, gateway| async move { edge.rotate(&gateway).await };
-    let token = in_turn(&served, gateway, work).await?;
+    let token = in_turn(asked, gateway, work).await?;
     Ok(Json(TokenDocument::of(&token)))
 }
 
 async fn forget(
-    Extension(served): Extension<Arc<Served>>,
+    Extension(asked): Extension<Asked>,
     Path(names): Path<(String, String)>,
 ) -> Result<Json<ForgottenDocument>, Problem> {
     let gateway = gateway_of(&names)?;
     let forgotten = GatewayDocument::of(&gateway);
     let work = |edge: Arc<dyn Edge>, gateway| async move { edge.forget(&gateway).await };
-    in_turn(&served, gateway, work).await?;
+    in_turn(asked, gateway, work).await?;
     Ok(Json(ForgottenDocument { forgotten }))
 }
 
@@ -242,7 +287,7 @@ fn gateway_of((namespace, name): &(String, String)) -> Result<ObjectKey, Problem
 
 /// Waits for the Gateway's turn, as long as the client does.
 async fn in_turn<T, F>(
-    served: &Served,
+    asked: Asked,
     gateway: ObjectKey,
     work: impl FnOnce(Arc<dyn Edge>, ObjectKey) -> F,
 ) -> Result<T, Problem>
@@ -250,20 +295,20 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, EdgeError>> + Send + 'static,
 {
-    let turn = served.turns.wait(&gateway).await;
-    let work = work(served.cluster.edge.clone(), gateway);
-    finished(turn, work).await
+    let turn = asked.by.turns.wait(&gateway).await;
+    let work = work(asked.by.cluster.edge.clone(), gateway);
+    finished((turn, asked.counted), work).await
 }
 
 /// Work that was begun is finished even if the client has gone by then: its next request waits for it and
-/// finds everything done.
+/// finds everything done. `kept` is let go of after it.
 async fn finished<T: Send + 'static>(
-    turn: impl Send + 'static,
+    kept: impl Send + 'static,
     work: impl Future<Output = Result<T, EdgeError>> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::spawn(async move {
         let answer = work.await;
-        drop(turn);
+        drop(kept);
         answer
     });
     let answer = done.await.unwrap_or_else(|error| {

@@ -1,9 +1,5 @@
 //! Whose proxy shows a ServiceAccount's token, as the API server vouches for it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::ObjectKey;
 use domain::ports::{PortError, ProxyIdentities};
@@ -12,37 +8,19 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
 use crate::failure::port_error;
 use crate::object_name::is_possible;
 use crate::workloads::{MANAGED_BY, object_name};
 
-/// How long a token that is a proxy's is taken for one without asking again. A ServiceAccount that is deleted
-/// is refused after this time at the latest.
-const BELIEVED: Duration = Duration::from_secs(60);
-
-/// The same for a token that is not: a proxy whose ServiceAccount was only just made comes again.
-const DOUBTED: Duration = Duration::from_secs(5);
-
-/// Answers that are remembered. Tokens are anybody's to invent.
-const REMEMBERED: usize = 4096;
-
 /// Kind of the owner of a ServiceAccount of a proxy.
 const OWNER: (&str, &str) = ("gateway.networking.k8s.io/", "Gateway");
 
-/// Asks the API server by TokenReview. A token counts if it was issued for the audience to a ServiceAccount that
+/// Asks the API server by TokenReview, each time: whoever asks has to remember and to bound. A token counts if it was issued for the audience to a ServiceAccount that
 /// a Gateway owns and this software made.
 pub struct TokenReviews {
     client: Client,
     audience: String,
-    known: Mutex<HashMap<[u8; 32], Known>>,
-}
-
-struct Known {
-    gateway: Option<ObjectKey>,
-    until: Instant,
 }
 
 impl std::fmt::Debug for TokenReviews {
@@ -56,29 +34,7 @@ impl std::fmt::Debug for TokenReviews {
 impl TokenReviews {
     /// For tokens of this audience.
     pub fn new(client: Client, audience: String) -> Self {
-        Self {
-            client,
-            audience,
-            known: Mutex::default(),
-        }
-    }
-
-    fn remembered(&self, token: &[u8; 32]) -> Option<Option<ObjectKey>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = known.get(token)?;
-        (answer.until > Instant::now()).then(|| answer.gateway.clone())
-    }
-
-    fn remember(&self, token: [u8; 32], gateway: Option<ObjectKey>) {
-        let now = Instant::now();
-        let until = now + gateway.as_ref().map_or(DOUBTED, |_| BELIEVED);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.retain(|_, answer| answer.until > now);
-        }
-        if known.len() < REMEMBERED {
-            known.insert(token, Known { gateway, until });
-        }
+        Self { client, audience }
     }
 
     /// The ServiceAccount that the token stands for.
@@ -115,16 +71,10 @@ impl TokenReviews {
 #[async_trait]
 impl ProxyIdentities for TokenReviews {
     async fn gateway_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError> {
-        let hash: [u8; 32] = Sha256::digest(token.expose_secret().as_bytes()).into();
-        if let Some(answer) = self.remembered(&hash) {
-            return Ok(answer);
+        match self.account_of(token).await? {
+            None => Ok(None),
+            Some(account) => self.gateway_of_account(&account).await,
         }
-        let gateway = match self.account_of(token).await? {
-            None => None,
-            Some(account) => self.gateway_of_account(&account).await?,
-        };
-        self.remember(hash, gateway.clone());
-        Ok(gateway)
     }
 }
 

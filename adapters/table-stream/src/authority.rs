@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::names::Timestamp;
@@ -164,6 +164,7 @@ impl Authority {
             certificate: certificate.der().clone(),
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             renew_at: Timestamp(now.0 + (end - now.0) / 2),
+            tls: OnceLock::new(),
         }
     }
 
@@ -194,6 +195,7 @@ pub struct ServerIdentity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
     renew_at: Timestamp,
+    tls: OnceLock<Result<Arc<rustls::ServerConfig>, rustls::Error>>,
 }
 
 impl ServerIdentity {
@@ -202,8 +204,12 @@ impl ServerIdentity {
         self.renew_at
     }
 
-    /// TLS for a listener that speaks HTTP/2 alone.
+    /// TLS for a listener that speaks HTTP/2 alone, made once.
     pub(crate) fn tls_config(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+        self.tls.get_or_init(|| self.new_tls_config()).clone()
+    }
+
+    fn new_tls_config(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -126,7 +126,12 @@ pub(crate) struct FrameSender(mpsc::Sender<Bytes>);
 impl FrameSender {
     /// Queues a frame; waits while the other side reads nothing. `false` where the stream is gone.
     pub(crate) async fn send(&self, frame: &impl Serialize) -> bool {
-        self.0.send(encode(frame)).await.is_ok()
+        self.send_encoded(encode(frame)).await
+    }
+
+    /// The same with a frame that was written before.
+    pub(crate) async fn send_encoded(&self, frame: Bytes) -> bool {
+        self.0.send(frame).await.is_ok()
     }
 
     /// Queues a frame unless older ones still wait: whoever does not read needs no sign of life.
@@ -153,27 +158,11 @@ impl Body for FrameBody {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use super::*;
-
-    struct Chunks(VecDeque<Bytes>);
-
-    impl Body for Chunks {
-        type Data = Bytes;
-        type Error = hyper::Error;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
-        }
-    }
+    use crate::fuzzing::Chunks;
 
     async fn read(bytes: &[u8], chunk: usize, limit: usize) -> Result<Vec<Bytes>, FrameError> {
-        let chunks = bytes.chunks(chunk).map(Bytes::copy_from_slice).collect();
-        let mut reader = FrameReader::new(Chunks(chunks), limit);
+        let mut reader = FrameReader::new(Chunks::of(bytes, chunk), limit);
         let mut frames = Vec::new();
         while let Some(frame) = reader.next().await? {
             frames.push(frame);

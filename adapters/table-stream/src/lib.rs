@@ -16,12 +16,14 @@ pub mod authority;
 pub mod client;
 mod delta;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod server;
 pub mod wire;
 
 pub use authority::{Authority, AuthorityError, SERVER_NAME, ServerIdentity};
 pub use client::{ClientOptions, TableClient};
-pub use server::{Leader, ReplicaStatus, ServerOptions, TableServer};
+pub use server::{LIMITS, Leader, ReplicaStatus, ServerOptions, TableServer};
 pub use wire::Version;
 
 use std::sync::{Mutex, MutexGuard};

@@ -1,6 +1,8 @@
 //! The controller's side: a `DataPlane` whose tables go to the proxies that ask for them.
 
 mod audience;
+mod encoded;
+mod reviews;
 mod serve;
 mod stream;
 
@@ -9,6 +11,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use adapter_listener::{Client, Known, Limits};
 use async_trait::async_trait;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, Delivery, PortError, ProxyIdentities};
@@ -16,10 +19,16 @@ use domain::route_table::RouteTable;
 use tokio::sync::{Notify, watch};
 
 pub use self::audience::ReplicaStatus;
-use self::audience::{Audience, Hearer};
+use self::audience::{Audience, Full, Hearer};
+use self::encoded::Encoded;
+use self::reviews::Reviews;
 pub(crate) use self::serve::FRAMES;
+pub use self::serve::LIMITS;
 use crate::lock;
 use crate::wire::Version;
+
+/// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
+pub const STREAMS_OF_GATEWAY: usize = 256;
 
 /// Which instance serves the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +55,8 @@ pub struct ServerOptions {
     pub disowned: Arc<dyn Fn(&ObjectKey) + Send + Sync>,
     /// Who leads. Asked often; must be cheap.
     pub leader: Arc<dyn Fn() -> Leader + Send + Sync>,
+    /// Bounds of the server: [`LIMITS`].
+    pub limits: Limits,
 }
 
 /// Serves route tables to proxies.
@@ -53,7 +64,7 @@ pub struct ServerOptions {
 /// Tables may be published to any instance, but only the leader hands them out: two instances that see the
 /// cluster at different moments would otherwise take turns in overwriting each other's tables.
 pub struct TableServer {
-    identities: Arc<dyn ProxyIdentities>,
+    reviews: Reviews,
     options: ServerOptions,
     /// Where the counters of this process begin.
     first_counter: u64,
@@ -64,13 +75,25 @@ pub struct TableServer {
 struct State {
     /// The term in which this instance leads, and since when.
     term: Option<(u64, Instant)>,
+    /// Numbers streams.
     streams: u64,
     gateways: HashMap<ObjectKey, Served>,
+    /// How many streams each Gateway has, those before their hello included.
+    open: HashMap<ObjectKey, usize>,
+}
+
+/// A stream of a Gateway's proxy; no longer counted when dropped.
+struct OpenStream {
+    server: Arc<TableServer>,
+    gateway: ObjectKey,
+    _known: Known,
 }
 
 /// What one Gateway is told, and who hears it.
 struct Served {
     told: watch::Sender<Told>,
+    /// The whole table as a frame, made once for all who need it.
+    encoded: Arc<Encoded>,
     audience: Audience,
     /// Delivery as it was last seen, to tell when it changes.
     delivery: Delivery,
@@ -115,7 +138,7 @@ impl TableServer {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let micros = since_epoch.unwrap_or_default().as_micros();
         Arc::new(Self {
-            identities,
+            reviews: Reviews::new(identities),
             options,
             // A process that restarts within its term goes on above what it counted before.
             first_counter: u64::try_from(micros).unwrap_or_default(),
@@ -138,7 +161,8 @@ impl TableServer {
             Told::State { counter, .. } => *counter,
         };
         served.told.send_replace(Told::State {
-            counter: counter.saturating_add(1),
+            // Nobody but this process moves it.
+            counter: counter + 1,
             table,
         });
         served.audience.published(Instant::now());
@@ -171,28 +195,50 @@ impl TableServer {
         }
     }
 
-    /// A replica has said hello. Gives what it is to be told and a number for its stream.
+    /// One stream more for a Gateway, if it may have one.
+    fn open(self: &Arc<Self>, gateway: &ObjectKey, client: &Client) -> Option<OpenStream> {
+        let mut state = lock(&self.state);
+        let open = state.open.entry(gateway.clone()).or_default();
+        if *open >= STREAMS_OF_GATEWAY {
+            return None;
+        }
+        *open += 1;
+        drop(state);
+        Some(OpenStream {
+            server: self.clone(),
+            gateway: gateway.clone(),
+            _known: client.known(),
+        })
+    }
+
+    /// A replica has said hello. Gives what it is to be told.
     fn join(
         &self,
         gateway: &ObjectKey,
-        replica: &Hearer<'_>,
+        mut replica: Hearer<'_>,
         term: u64,
-    ) -> (u64, watch::Receiver<Told>) {
+    ) -> Result<Joined, Full> {
         let mut state = lock(&self.state);
         state.streams += 1;
         let stream = state.streams;
+        let first = self.first_counter;
         let served = state.gateways.entry(gateway.clone()).or_default();
-        if let Some(held) = replica.held.filter(|held| held.term == term) {
-            served.count_on_from(held.counter);
-        }
         let newest = served.told.borrow().version(term);
+        replica.held = replica
+            .held
+            .filter(|held| newest.is_some_and(|newest| was_published(*held, first, newest)));
         served
             .audience
-            .join(replica, stream, newest, Instant::now());
-        let told = served.told.subscribe();
+            .join(&replica, stream, newest, Instant::now())?;
+        let joined = Joined {
+            stream,
+            held: replica.held,
+            told: served.told.subscribe(),
+            encoded: served.encoded.clone(),
+        };
         drop(state);
         self.observe();
-        (stream, told)
+        Ok(joined)
     }
 
     /// Something happened to a replica.
@@ -219,10 +265,39 @@ impl TableServer {
     }
 }
 
+/// What a stream gets when its replica has said hello.
+struct Joined {
+    /// Its number.
+    stream: u64,
+    /// What the replica serves of what this process published.
+    held: Option<Version>,
+    told: watch::Receiver<Told>,
+    encoded: Arc<Encoded>,
+}
+
+/// Whether this process published a version of its term. Nothing else is believed: what an earlier process published
+/// is older, and what nobody published was made up.
+fn was_published(version: Version, first_counter: u64, newest: Version) -> bool {
+    version.term == newest.term && (first_counter..=newest.counter).contains(&version.counter)
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut state = lock(&self.server.state);
+        if let Some(open) = state.open.get_mut(&self.gateway) {
+            *open -= 1;
+            if *open == 0 {
+                state.open.remove(&self.gateway);
+            }
+        }
+    }
+}
+
 impl Default for Served {
     fn default() -> Self {
         Self {
             told: watch::Sender::default(),
+            encoded: Arc::default(),
             audience: Audience::default(),
             delivery: Delivery::Served,
         }
@@ -230,18 +305,6 @@ impl Default for Served {
 }
 
 impl Served {
-    /// Makes the present state newer than one that a replica holds of this very term: only an earlier run of
-    /// this instance can have published it.
-    fn count_on_from(&self, held: u64) {
-        self.told.send_if_modified(|told| match told {
-            Told::State { counter, .. } if *counter < held => {
-                *counter = held.saturating_add(1);
-                true
-            }
-            _ => false,
-        });
-    }
-
     /// Who does not lead waits for nobody. Who leads since a moment ago gives replicas the time to come.
     fn delivery(
         &self,

@@ -28,7 +28,10 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5);
 pub const SILENCE: Duration = Duration::from_secs(16);
 
 /// Largest frame from a proxy, in bytes.
-pub(crate) const LARGEST_REPORT: usize = 64 << 10;
+pub(crate) const LARGEST_REPORT: usize = 8 << 10;
+
+/// Characters of a refusal's message that a proxy sends: whatever they are, they fit [`LARGEST_REPORT`].
+pub(crate) const LONGEST_MESSAGE: usize = 1000;
 
 /// Largest frame from the controller, in bytes: a bound for memory, far above any table that fits etcd.
 pub(crate) const LARGEST_TABLE: usize = 1 << 30;

@@ -185,6 +185,30 @@ fn a_budget_keeps_one_of_several_replicas_and_nothing_of_one() {
 }
 
 #[test]
+fn a_network_policy_lets_proxies_to_the_stream_and_everybody_to_the_probes() {
+    let Some(helm) = Helm::find() else { return };
+    let policies = |values| helm.render(values).all("NetworkPolicy").len();
+    assert_eq!((policies(README), policies(FULL)), (0, 0));
+    let rendered = helm.render(&["networkPolicy.enabled=true"]);
+    let spec = rendered.one("NetworkPolicy")["spec"].clone();
+    let labels = &rendered.one("Deployment")["spec"]["selector"];
+    assert_eq!(spec["podSelector"], *labels);
+    assert_eq!(spec["policyTypes"], json!(["Ingress"]));
+    let container = rendered.controller();
+    let ports = container["ports"].as_array().unwrap();
+    let of_rules = spec["ingress"].as_array().unwrap();
+    for (rule, name) in of_rules.iter().zip(["stream", "admin"]) {
+        assert_eq!(rule["ports"][0]["port"], name);
+        assert!(ports.iter().any(|port| port["name"] == name));
+    }
+    let proxies = &of_rules[0]["from"][0];
+    assert_eq!(proxies["namespaceSelector"], json!({}));
+    let component = &proxies["podSelector"]["matchLabels"]["app.kubernetes.io/component"];
+    assert_eq!(component, "proxy");
+    assert!(of_rules[1]["from"].is_null());
+}
+
+#[test]
 fn values_that_cannot_be_used_are_refused_by_name() {
     let Some(helm) = Helm::find() else { return };
     let table: &[(&[&str], &str)] = &[

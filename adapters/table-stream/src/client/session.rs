@@ -12,8 +12,8 @@ use super::kept::Kept;
 use super::{FAREWELL, Held, Shared};
 use crate::lock;
 use crate::wire::{
-    Delta, FORMAT, HEARTBEAT, Hello, PROTOCOL, RefusalReason, Refuse, SILENCE, Stamp, Table,
-    ToController, ToProxy, Version, Welcome, read_to_proxy,
+    Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse, SILENCE,
+    Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
 };
 
 /// How often signs of life are looked at.
@@ -225,7 +225,7 @@ impl Session {
         let refuse = Refuse {
             version,
             reason,
-            message,
+            message: message.chars().take(LONGEST_MESSAGE).collect(),
         };
         let said = self.say(&ToController::Refuse(refuse)).await;
         (!said).then(gone)

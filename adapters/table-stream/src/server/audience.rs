@@ -5,7 +5,19 @@ use std::time::{Duration, Instant};
 
 use domain::ports::Delivery;
 
+use super::STREAMS_OF_GATEWAY;
 use crate::wire::Version;
+
+/// Laggards that statuses name.
+const NAMED: usize = 8;
+
+/// Characters of a refusal that are told.
+const LONGEST_REFUSAL: usize = 256;
+
+/// The Gateway has as many replicas as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the Gateway has {} replicas, which is the most", STREAMS_OF_GATEWAY)]
+pub(super) struct Full;
 
 /// The replicas of one Gateway by name.
 #[derive(Debug, Default)]
@@ -52,14 +64,17 @@ pub struct ReplicaStatus {
 }
 
 impl Audience {
-    /// A stream speaks for a replica from now on.
+    /// A stream speaks for a replica from now on. Where there are too many replicas, one whose stream broke makes room.
     pub(super) fn join(
         &mut self,
         replica: &Hearer<'_>,
         stream: u64,
         newest: Option<Version>,
         now: Instant,
-    ) {
+    ) -> Result<(), Full> {
+        if !self.replicas.contains_key(replica.name) && self.replicas.len() >= STREAMS_OF_GATEWAY {
+            self.forget_longest_lost()?;
+        }
         let joined = Replica {
             stream,
             ready: replica.ready,
@@ -69,6 +84,16 @@ impl Audience {
             lost: None,
         };
         self.replicas.insert(replica.name.to_owned(), joined);
+        Ok(())
+    }
+
+    fn forget_longest_lost(&mut self) -> Result<(), Full> {
+        let replicas = self.replicas.iter();
+        let lost = replicas.filter_map(|(name, replica)| Some((replica.lost?, name)));
+        let (_, name) = lost.min().ok_or(Full)?;
+        let name = name.clone();
+        self.replicas.remove(&name);
+        Ok(())
     }
 
     /// Whether this stream still speaks for the replica.
@@ -106,8 +131,10 @@ impl Audience {
     }
 
     /// It does not take this version.
-    pub(super) fn refuses(&mut self, name: &str, stream: u64, version: Version, why: String) {
+    pub(super) fn refuses(&mut self, name: &str, stream: u64, version: Version, why: &str) {
         if let Some(replica) = self.of(name, stream) {
+            let why = why.chars().filter(|c| !c.is_control());
+            let why = why.take(LONGEST_REFUSAL).collect();
             replica.refused = Some((version, why));
         }
     }
@@ -165,11 +192,14 @@ impl Audience {
         {
             return Delivery::Pending;
         }
-        let named = behind.iter().map(|(name, replica)| match refusal(replica) {
+        let named = behind.iter().take(NAMED);
+        let named = named.map(|(name, replica)| match refusal(replica) {
             Some(why) => format!("{name} ({why})"),
             None => (*name).clone(),
         });
-        Delivery::Late(named.collect())
+        let more = behind.len().saturating_sub(NAMED);
+        let more = (more > 0).then(|| format!("{more} more"));
+        Delivery::Late(named.chain(more).collect())
     }
 
     pub(super) fn statuses(&self) -> Vec<ReplicaStatus> {
@@ -207,7 +237,8 @@ mod tests {
     /// Replica `a` holds version 1, which is the newest.
     fn settled(start: Instant) -> Audience {
         let mut audience = Audience::default();
-        audience.join(&hearer("a", true, None), 1, Some(version(1)), start);
+        let joined = audience.join(&hearer("a", true, None), 1, Some(version(1)), start);
+        assert_eq!(joined, Ok(()));
         audience.holds("a", 1, version(1), Some(version(1)));
         audience
     }
@@ -220,7 +251,8 @@ mod tests {
             let now = start + Duration::from_secs(seconds);
             audience.delivery(version(2), LATE, now)
         };
-        audience.join(&hearer("b", false, None), 2, Some(version(1)), start);
+        let joined = audience.join(&hearer("b", false, None), 2, Some(version(1)), start);
+        assert_eq!(joined, Ok(()));
         audience.published(start + Duration::from_secs(10));
         assert_eq!(at(&audience, 14), Delivery::Pending, "b is not waited for");
         assert_eq!(at(&audience, 15), late(&["a"]));
@@ -235,7 +267,7 @@ mod tests {
         let start = Instant::now();
         let mut audience = settled(start);
         audience.published(start);
-        audience.refuses("a", 1, version(2), "unknown format".to_owned());
+        audience.refuses("a", 1, version(2), "unknown\n format");
         let found = audience.delivery(version(2), LATE, start);
         assert_eq!(found, late(&["a (unknown format)"]));
         audience.published(start);
@@ -272,16 +304,46 @@ mod tests {
     fn only_the_latest_stream_speaks_for_a_replica() {
         let start = Instant::now();
         let mut audience = settled(start);
-        audience.join(
-            &hearer("a", true, Some(version(1))),
-            2,
-            Some(version(2)),
-            start,
-        );
+        let again = hearer("a", true, Some(version(1)));
+        let joined = audience.join(&again, 2, Some(version(2)), start);
+        assert_eq!(joined, Ok(()));
         audience.holds("a", 1, version(2), Some(version(2)));
         audience.leave("a", 1, true, start);
         assert!(audience.is_of("a", 2) && !audience.is_of("a", 1));
         let found = audience.delivery(version(2), LATE, start);
         assert_eq!(found, Delivery::Pending);
+    }
+
+    #[test]
+    fn names_of_replicas_and_their_refusals_are_bounded() {
+        let start = Instant::now();
+        let mut audience = Audience::default();
+        let newest = Some(version(1));
+        let names: Vec<_> = (0..=STREAMS_OF_GATEWAY)
+            .map(|n| format!("r{n:03}"))
+            .collect();
+        let (more, names) = names.split_last().unwrap();
+        for (stream, name) in (0..).zip(names) {
+            let joined = audience.join(&hearer(name, true, None), stream, newest, start);
+            assert_eq!(joined, Ok(()));
+        }
+        let mut join = |name: &str| audience.join(&hearer(name, true, None), 999, newest, start);
+        assert_eq!(join(more), Err(Full));
+        assert_eq!(join("r007"), Ok(()), "it is one of them");
+        audience.leave("r005", 5, false, start);
+        let joined = audience.join(&hearer(more, true, None), 999, newest, start);
+        assert_eq!(joined, Ok(()));
+        assert!(!audience.is_of("r005", 5), "it made room");
+
+        audience.refuses("r000", 0, version(1), &"long".repeat(100));
+        let Delivery::Late(laggards) = audience.delivery(version(1), LATE, start + LATE) else {
+            panic!("nobody holds it");
+        };
+        assert_eq!(laggards.len(), NAMED + 1);
+        assert_eq!(
+            laggards[NAMED],
+            format!("{} more", STREAMS_OF_GATEWAY - NAMED)
+        );
+        assert_eq!(laggards[0].len(), LONGEST_REFUSAL + "r000 ()".len());
     }
 }

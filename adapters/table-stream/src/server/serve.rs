@@ -1,48 +1,55 @@
-//! The server on a listener: TLS, HTTP/2, and who may have a stream.
+//! The server on a listener: its bounds, and who may have a stream.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_listener::{Client, Limits, Security, Server, Versions};
 use bytes::Bytes;
 use domain::names::ObjectKey;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::reviews::Verdict;
 use super::stream::Stream;
-use super::{Leader, TableServer};
+use super::{Leader, OpenStream, STREAMS_OF_GATEWAY, TableServer};
 use crate::authority::ServerIdentity;
 use crate::frames::FrameBody;
 use crate::wire::{Denial, PATH};
 
-/// How long a proxy may take for its handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the cluster may take to vouch for a token.
-const IDENTITY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long accepting pauses after the system could not give a connection (no file descriptors, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The bounds of the server. Streams have their own ([`STREAMS_OF_GATEWAY`]).
+pub const LIMITS: Limits = Limits {
+    connections: 4096,
+    strangers: 512,
+    ipv6_prefix: 128,
+    first_request: Duration::from_secs(10),
+    idle: Duration::from_secs(10),
+    // A token is reviewed meanwhile.
+    request: Duration::from_secs(15),
+    // Streams end by themselves.
+    known_request: None,
+    grace: Duration::from_secs(5),
+};
 
 /// How often what only time brings is looked at.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 
-/// After what silence HTTP/2 asks whether the other end is there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long streams may take to end, once their connections have.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long streams may take to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// All that is told of a token that is no proxy's.
+const REFUSED: &str = "the token was not accepted";
+
+/// All that is told where it is not known what a token is.
+const LATER: &str = "try again later";
 
 /// Type of a body of frames.
 pub(crate) const FRAMES: &str = "application/vnd.cloudflare-gateway-controller.frames+json";
@@ -59,13 +66,28 @@ impl TableServer {
         stop: CancellationToken,
     ) {
         let tasks = TaskTracker::new();
-        let serving = self.accept_all(&listener, &identity, &tasks, &stop);
+        let server = Server {
+            name: "route tables",
+            security: Security::Tls(Arc::new(move || {
+                let config = identity.borrow().tls_config();
+                config
+                    .inspect_err(
+                        |error| tracing::error!(%error, "the server's certificate cannot be used"),
+                    )
+                    .ok()
+            })),
+            versions: Versions::Http2,
+            limits: self.options.limits,
+        };
+        let (asked, streams, stopped) = (self.clone(), tasks.clone(), stop.clone());
+        let service = service_fn(move |request| {
+            let (server, tasks, stop) = (asked.clone(), streams.clone(), stopped.clone());
+            async move { Ok::<_, Infallible>(server.answer(request, &tasks, stop).await) }
+        });
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = serving => {}
+            () = adapter_listener::serve(listener, server, service, stop) => {}
             () = self.observe_always() => {}
         }
-        drop(listener);
         tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, tasks.wait())
             .await
@@ -83,74 +105,6 @@ impl TableServer {
         }
     }
 
-    async fn accept_all(
-        self: &Arc<Self>,
-        listener: &TcpListener,
-        identity: &watch::Receiver<Arc<ServerIdentity>>,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) {
-        loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "no connection of a proxy could be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            let config = identity.borrow().tls_config();
-            let acceptor = match config {
-                Ok(config) => TlsAcceptor::from(config),
-                Err(error) => {
-                    tracing::error!(%error, "the server's certificate cannot be used");
-                    continue;
-                }
-            };
-            let (server, connections, stop) = (self.clone(), tasks.clone(), stop.clone());
-            tasks
-                .spawn(async move { server.connection(stream, acceptor, connections, stop).await });
-        }
-    }
-
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        acceptor: TlsAcceptor,
-        tasks: TaskTracker,
-        stop: CancellationToken,
-    ) {
-        // Acknowledgements are small and awaited. A socket that refuses this works all the same.
-        drop(stream.set_nodelay(true));
-        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-        let stream = match handshake.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, "no TLS handshake with a proxy"),
-            Err(_) => return tracing::debug!("no TLS handshake with a proxy in time"),
-        };
-        let stopped = stop.clone();
-        let service = service_fn(move |request| {
-            let (server, tasks, stop) = (self.clone(), tasks.clone(), stop.clone());
-            async move { Ok::<_, Infallible>(server.answer(request, &tasks, stop).await) }
-        });
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE)
-            .max_concurrent_streams(4)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopped.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "the connection of a proxy broke");
-        }
-    }
-
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -159,9 +113,9 @@ impl TableServer {
     ) -> Answer {
         match self.admit(&request).await {
             Err(denied) => denied,
-            Ok((gateway, term)) => {
+            Ok((open, term)) => {
                 let (sender, body) = FrameBody::channel();
-                let stream = Stream::new(self, gateway, term, request.into_body(), sender);
+                let stream = Stream::new(open, term, request.into_body(), sender);
                 tasks.spawn(stream.run(stop));
                 let mut answer = Response::new(Either::Left(body));
                 let kind = http::HeaderValue::from_static(FRAMES);
@@ -171,9 +125,12 @@ impl TableServer {
         }
     }
 
-    /// Whose proxy asks, and the term in which it is served; or the answer that turns it away. Who does not
+    /// A stream for whoever asks, and the term in which it is served; or the answer that turns it away. Who does not
     /// lead tells only who does, and needs no token for it.
-    async fn admit(&self, request: &Request<Incoming>) -> Result<(ObjectKey, u64), Answer> {
+    async fn admit(
+        self: &Arc<Self>,
+        request: &Request<Incoming>,
+    ) -> Result<(OpenStream, u64), Answer> {
         if request.uri().path() != PATH {
             return Err(denied(StatusCode::NOT_FOUND, &format!("ask for {PATH}")));
         }
@@ -188,31 +145,38 @@ impl TableServer {
                 return Err(with(answer, LOCATION, &format!("https://{leader}{PATH}")));
             }
             Leader::Nobody => {
-                let words = "no instance leads at the moment; try again soon";
-                let answer = denied(StatusCode::SERVICE_UNAVAILABLE, words);
-                return Err(with(answer, RETRY_AFTER, "1"));
+                return Err(later("no instance leads at the moment; try again soon"));
             }
         };
+        let (gateway, client) = self.gateway_of(request).await?;
+        match self.open(&gateway, client) {
+            Some(open) => Ok((open, term)),
+            None => {
+                let words = format!(
+                    "Gateway {gateway} has {STREAMS_OF_GATEWAY} streams, which is the most at a time"
+                );
+                Err(later(&words))
+            }
+        }
+    }
+
+    /// The Gateway whose proxy asks. Strangers learn nothing but whether their token was accepted.
+    async fn gateway_of<'r>(
+        &self,
+        request: &'r Request<Incoming>,
+    ) -> Result<(ObjectKey, &'r Client), Answer> {
         let Some(token) = bearer(request.headers()) else {
             let words = "send the proxy's ServiceAccount token as bearer token";
             let answer = denied(StatusCode::UNAUTHORIZED, words);
             return Err(with(answer, WWW_AUTHENTICATE, "Bearer"));
         };
-        let asked = tokio::time::timeout(IDENTITY_TIMEOUT, self.identities.gateway_of(&token));
-        match asked.await {
-            Ok(Ok(Some(gateway))) => Ok((gateway, term)),
-            Ok(Ok(None)) => {
-                let words = "the token is valid for no proxy of this controller: it must be a projected token of a proxy's ServiceAccount, not expired, for this controller's audience";
-                Err(denied(StatusCode::FORBIDDEN, words))
-            }
-            Ok(Err(error)) => {
-                let words = format!("whose token it is could not be asked: {error}");
-                Err(denied(StatusCode::SERVICE_UNAVAILABLE, &words))
-            }
-            Err(_) => {
-                let words = "whose token it is could not be asked in time";
-                Err(denied(StatusCode::SERVICE_UNAVAILABLE, words))
-            }
+        let Some(client) = request.extensions().get::<Client>() else {
+            return Err(later(LATER));
+        };
+        match self.reviews.of(&token, client.peer()).await {
+            Verdict::Proxy(gateway) => Ok((gateway, client)),
+            Verdict::Refused => Err(denied(StatusCode::FORBIDDEN, REFUSED)),
+            Verdict::Later => Err(later(LATER)),
         }
     }
 }
@@ -222,6 +186,11 @@ fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.into())
+}
+
+fn later(message: &str) -> Answer {
+    let answer = denied(StatusCode::SERVICE_UNAVAILABLE, message);
+    with(answer, RETRY_AFTER, "1")
 }
 
 fn denied(status: StatusCode, message: &str) -> Answer {

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::names::ObjectKey;
+use bytes::Bytes;
 use domain::route_table::RouteTable;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::audience::Hearer;
-use super::{Leader, TableServer, Told};
+use super::encoded::Encoded;
+use super::{Joined, Leader, OpenStream, Told};
 use crate::delta::TableDelta;
-use crate::frames::{FrameReader, FrameSender};
+use crate::frames::{FrameReader, FrameSender, encode};
 use crate::wire::{
     Delta, Denial, FORMAT, HEARTBEAT, Hello, LARGEST_REPORT, Leave, PROTOCOL, RefusalReason,
-    Refuse, SILENCE, Table, ToController, ToProxy, Version, Welcome, Withdraw,
+    Refuse, SILENCE, ToController, ToProxy, Version, Welcome, Withdraw,
 };
 
 /// How long a proxy may take to say hello.
@@ -27,26 +28,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// After this a proxy has to come again with a fresh token: one that was taken away opens no new stream.
 const LONGEST_STREAM: Duration = Duration::from_secs(30 * 60);
 
+/// How long a replica may take to serve a table or to refuse it. Until then the table is kept for it.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Frames that a proxy may send within [`COUNTED_FOR`].
+const MOST_FRAMES: u32 = 1000;
+
+/// See [`MOST_FRAMES`].
+const COUNTED_FOR: Duration = Duration::from_secs(10);
+
 /// A stream before hello.
 pub(super) struct Stream {
-    server: Arc<TableServer>,
-    gateway: ObjectKey,
+    open: OpenStream,
     term: u64,
     reader: FrameReader,
     sender: FrameSender,
 }
 
 impl Stream {
-    pub(super) fn new(
-        server: Arc<TableServer>,
-        gateway: ObjectKey,
-        term: u64,
-        body: Incoming,
-        sender: FrameSender,
-    ) -> Self {
+    pub(super) fn new(open: OpenStream, term: u64, body: Incoming, sender: FrameSender) -> Self {
         Self {
-            server,
-            gateway,
+            open,
             term,
             reader: FrameReader::new(body, LARGEST_REPORT),
             sender,
@@ -55,45 +57,30 @@ impl Stream {
 
     /// Runs until either side ends it.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        let gateway = self.open.gateway.clone();
         let hello = match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
             Ok(Ok(hello)) => hello,
-            Ok(Err(message)) => {
-                tracing::info!(gateway = %self.gateway, message, "a proxy was turned away");
-                self.sender.send(&ToProxy::Denied(Denial { message })).await;
-                return;
-            }
-            Err(_) => return tracing::debug!(gateway = %self.gateway, "a proxy said no hello"),
+            Ok(Err(message)) => return self.deny(message).await,
+            Err(_) => return tracing::debug!(%gateway, "a proxy said no hello"),
         };
-        let welcome = Welcome {
-            protocol: PROTOCOL,
-            gateway: self.gateway.clone(),
-        };
-        if !self.sender.send(&ToProxy::Welcome(welcome)).await {
-            return;
-        }
         // What it holds of another Gateway counts for nothing here.
-        let held = hello.held.filter(|held| held.gateway == self.gateway);
+        let held = hello.held.filter(|held| held.gateway == gateway);
         let hearer = Hearer {
             name: &hello.replica,
             ready: hello.ready,
             held: held.map(|held| held.version),
         };
-        let (number, told) = self.server.join(&self.gateway, &hearer, self.term);
-        let newest = told.borrow().version(self.term);
-        let settled = hearer.held.filter(|held| newest == Some(*held));
-        let acknowledged = settled.and_then(|version| Some((version, told.borrow().table()?)));
-        let session = Session {
-            settled,
-            acknowledged,
-            replica: hello.replica,
-            number,
-            told,
-            in_flight: None,
-            opened: Instant::now(),
-            spoke: Instant::now(),
-            stream: self,
+        let joined = match self.open.server.join(&gateway, hearer, self.term) {
+            Ok(joined) => joined,
+            Err(full) => return self.deny(full.to_string()).await,
         };
-        session.run(stop).await;
+        Session::new(self, hello.replica, joined).run(stop).await;
+    }
+
+    async fn deny(self, message: String) {
+        let gateway = &self.open.gateway;
+        tracing::info!(%gateway, message, "a proxy was turned away");
+        self.sender.send(&ToProxy::Denied(Denial { message })).await;
     }
 
     async fn hello(&mut self) -> Result<Hello, String> {
@@ -132,13 +119,24 @@ struct Session {
     replica: String,
     number: u64,
     told: watch::Receiver<Told>,
+    encoded: Arc<Encoded>,
     /// What the replica is known to serve: what differences are made to.
     acknowledged: Option<(Version, Arc<RouteTable>)>,
-    in_flight: Option<(Version, Option<Arc<RouteTable>>)>,
+    in_flight: Option<InFlight>,
     /// The last version that was acknowledged or refused for good.
     settled: Option<Version>,
     opened: Instant,
     spoke: Instant,
+    /// Frames since a moment.
+    heard: (u32, Instant),
+}
+
+/// What was sent and neither acknowledged nor refused yet.
+struct InFlight {
+    version: Version,
+    /// `None` for a withdrawal.
+    table: Option<Arc<RouteTable>>,
+    sent: Instant,
 }
 
 /// Why a session ends.
@@ -152,8 +150,32 @@ enum End {
 }
 
 impl Session {
+    fn new(stream: Stream, replica: String, joined: Joined) -> Self {
+        let now = Instant::now();
+        let told = joined.told.borrow().clone();
+        let newest = told.version(stream.term);
+        let settled = joined.held.filter(|held| newest == Some(*held));
+        let table = told.table();
+        Self {
+            stream,
+            replica,
+            number: joined.stream,
+            acknowledged: settled.and_then(|version| Some((version, table?))),
+            told: joined.told,
+            encoded: joined.encoded,
+            in_flight: None,
+            settled,
+            opened: now,
+            spoke: now,
+            heard: (0, now),
+        }
+    }
+
     async fn run(mut self, stop: CancellationToken) {
-        let end = self.until_end(&stop).await;
+        let end = match self.welcome().await {
+            true => self.until_end(&stop).await,
+            false => End::Broken("the proxy reads nothing".to_owned()),
+        };
         if let End::Leave(leader) = &end {
             let leader = leader.clone();
             let frame = ToProxy::Leave(Leave { leader });
@@ -162,16 +184,20 @@ impl Session {
             drop(tokio::time::timeout(LOOK_EVERY, sent).await);
         }
         if let End::Broken(why) = &end {
-            let (gateway, replica) = (&self.stream.gateway, &self.replica);
+            let (gateway, replica) = (&self.stream.open.gateway, &self.replica);
             tracing::info!(%gateway, replica, why, "the stream of a replica broke");
         }
         let goodbye = matches!(end, End::Goodbye);
-        let (name, number) = (self.replica, self.number);
-        self.stream
-            .server
-            .note(&self.stream.gateway, self.stream.term, |audience, _| {
-                audience.leave(&name, number, goodbye, Instant::now());
-            });
+        let (name, number) = (self.replica.clone(), self.number);
+        self.note(|audience, _| audience.leave(&name, number, goodbye, Instant::now()));
+    }
+
+    async fn welcome(&self) -> bool {
+        let welcome = Welcome {
+            protocol: PROTOCOL,
+            gateway: self.stream.open.gateway.clone(),
+        };
+        self.stream.sender.send(&ToProxy::Welcome(welcome)).await
     }
 
     async fn until_end(&mut self, stop: &CancellationToken) -> End {
@@ -180,7 +206,7 @@ impl Session {
             if self.in_flight.is_none()
                 && let Some(frame) = self.news()
             {
-                if !self.stream.sender.send(&frame).await {
+                if !self.stream.sender.send_encoded(frame).await {
                     return End::Broken("the proxy reads no more".to_owned());
                 }
                 self.spoke = Instant::now();
@@ -207,7 +233,7 @@ impl Session {
     }
 
     /// The frame that brings the replica to the newest state; `None` where it is there.
-    fn news(&mut self) -> Option<ToProxy> {
+    fn news(&mut self) -> Option<Bytes> {
         let told = self.told.borrow_and_update().clone();
         let version = told.version(self.stream.term)?;
         let Told::State { table, .. } = told else {
@@ -216,24 +242,27 @@ impl Session {
         if self.settled == Some(version) {
             return None;
         }
-        self.in_flight = Some((version, table.clone()));
+        self.in_flight = Some(InFlight {
+            version,
+            table: table.clone(),
+            sent: Instant::now(),
+        });
         Some(match (table, &self.acknowledged) {
-            (None, _) => ToProxy::Withdraw(Withdraw { version }),
-            (Some(table), Some((base, old))) => ToProxy::Delta(Delta {
+            (None, _) => encode(&ToProxy::Withdraw(Withdraw { version })),
+            (Some(table), Some((base, old))) => encode(&ToProxy::Delta(Delta {
                 format: FORMAT,
                 version,
                 base: *base,
                 changes: TableDelta::between(old, &table),
-            }),
-            (Some(table), None) => ToProxy::Table(Table {
-                format: FORMAT,
-                version,
-                table,
-            }),
+            })),
+            (Some(table), None) => self.encoded.of(version, &table),
         })
     }
 
     fn hear(&mut self, json: &[u8]) -> Option<End> {
+        if self.is_flooded() {
+            return Some(End::Broken("the proxy says too much".to_owned()));
+        }
         match serde_json::from_slice(json) {
             Ok(ToController::Acknowledge(version)) => self.acknowledge(version),
             Ok(ToController::Refuse(refuse)) => return self.refused(refuse),
@@ -253,14 +282,29 @@ impl Session {
         None
     }
 
+    /// Whether more frames come than any proxy has reason to send.
+    fn is_flooded(&mut self) -> bool {
+        let (count, since) = &mut self.heard;
+        if since.elapsed() >= COUNTED_FOR {
+            (*count, *since) = (0, Instant::now());
+        }
+        *count += 1;
+        *count > MOST_FRAMES
+    }
+
+    fn landed(&mut self, version: Version) -> Option<InFlight> {
+        self.in_flight.take_if(|sent| sent.version == version)
+    }
+
+    /// Counts only for what was sent to this very replica.
     fn acknowledge(&mut self, version: Version) {
-        let Some((sent, table)) = self.in_flight.take_if(|(sent, _)| *sent == version) else {
+        let Some(InFlight { table, .. }) = self.landed(version) else {
             return;
         };
-        self.settled = Some(sent);
-        self.acknowledged = table.map(|table| (sent, table));
+        self.settled = Some(version);
+        self.acknowledged = table.map(|table| (version, table));
         let (name, number) = (self.replica.clone(), self.number);
-        self.note(|audience, newest| audience.holds(&name, number, sent, newest));
+        self.note(|audience, newest| audience.holds(&name, number, version, newest));
     }
 
     fn refused(&mut self, refuse: Refuse) -> Option<End> {
@@ -269,8 +313,8 @@ impl Session {
             reason,
             message,
         } = refuse;
-        self.in_flight.take_if(|(sent, _)| *sent == version)?;
-        let (gateway, replica) = (&self.stream.gateway, &self.replica);
+        self.landed(version)?;
+        let (gateway, replica) = (&self.stream.open.gateway, &self.replica);
         if reason == RefusalReason::BaseMismatch {
             tracing::debug!(%gateway, replica, %version, message, "a whole table is needed");
             self.acknowledged = None;
@@ -279,24 +323,30 @@ impl Session {
         tracing::warn!(%gateway, replica, %version, message, "a replica refuses a route table");
         self.settled = Some(version);
         let (name, number) = (self.replica.clone(), self.number);
-        self.note(|audience, _| audience.refuses(&name, number, version, message));
+        self.note(|audience, _| audience.refuses(&name, number, version, &message));
         let older = reason == RefusalReason::Older;
         older.then(|| End::Broken("the replica holds a newer table".to_owned()))
     }
 
     /// What has to be looked at from time to time.
     fn look(&mut self) -> Option<End> {
-        let server = &self.stream.server;
+        let OpenStream {
+            server, gateway, ..
+        } = &self.stream.open;
         match (server.options.leader)() {
             Leader::Here { term } if term == self.stream.term => {}
             Leader::Here { .. } | Leader::Nobody => return Some(End::Leave(None)),
             Leader::At(leader) => return Some(End::Leave(Some(leader))),
         }
-        if !server.is_current(&self.stream.gateway, &self.replica, self.number) {
+        if !server.is_current(gateway, &self.replica, self.number) {
             return Some(End::Broken("the replica came again".to_owned()));
         }
         if self.stream.reader.silence() > SILENCE {
             return Some(End::Broken("the proxy is silent".to_owned()));
+        }
+        let sent = self.in_flight.as_ref().map(|sent| sent.sent.elapsed());
+        if sent.is_some_and(|ago| ago > ACKNOWLEDGE_TIMEOUT) {
+            return Some(End::Broken("the proxy acknowledges nothing".to_owned()));
         }
         if self.opened.elapsed() > LONGEST_STREAM {
             return Some(End::Leave(None));
@@ -309,8 +359,10 @@ impl Session {
     }
 
     fn note(&self, act: impl FnOnce(&mut super::Audience, Option<Version>)) {
-        let stream = &self.stream;
-        stream.server.note(&stream.gateway, stream.term, act);
+        let OpenStream {
+            server, gateway, ..
+        } = &self.stream.open;
+        server.note(gateway, self.stream.term, act);
     }
 }
 

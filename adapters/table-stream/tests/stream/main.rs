@@ -7,6 +7,8 @@ mod following;
 mod format;
 mod identity;
 mod leadership;
+mod raw;
 mod restart;
 mod rig;
 mod slow;
+mod strangers;

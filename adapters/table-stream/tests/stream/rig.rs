@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use adapter_listener::Limits;
 use adapter_table_stream::{
-    Authority, ClientOptions, Leader, ReplicaStatus, ServerIdentity, ServerOptions, TableClient,
-    TableServer,
+    Authority, ClientOptions, LIMITS, Leader, ReplicaStatus, ServerIdentity, ServerOptions,
+    TableClient, TableServer,
 };
 use async_trait::async_trait;
 use domain::gateway::{EndpointHost, Protocol, RouteKind};
@@ -131,6 +132,16 @@ impl Cluster {
 
     /// An instance of the controller on a port of its own.
     pub(crate) async fn instance(&self, leader: Leader) -> Instance {
+        self.instance_with(leader, LIMITS, self.tokens.clone())
+            .await
+    }
+
+    pub(crate) async fn instance_with(
+        &self,
+        leader: Leader,
+        limits: Limits,
+        identities: Arc<dyn ProxyIdentities>,
+    ) -> Instance {
         let leader = Arc::new(Mutex::new(leader));
         let asked = leader.clone();
         let changed = Arc::new(Notify::new());
@@ -141,8 +152,9 @@ impl Cluster {
             changed: changed.clone(),
             disowned: Arc::new(move |gateway| told.lock().unwrap().push(gateway.clone())),
             leader: Arc::new(move || asked.lock().unwrap().clone()),
+            limits,
         };
-        let server = TableServer::new(self.tokens.clone(), options);
+        let server = TableServer::new(identities, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -100,6 +100,7 @@ pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
         listener,
         None,
         api,
+        adapter_broker::LIMITS,
         CancellationToken::new(),
     ));
     let edge = BrokerEdge::new(&ClientSettings {

@@ -1,0 +1,120 @@
+//! Doors to the parsers for the fuzz targets, which live outside the workspace. Each panics where a rule of
+//! its parser does not hold.
+
+use domain::ObjectKey;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::path::gateway_key;
+use crate::problem::Problem;
+use crate::wire::{
+    ForgottenDocument, IntentDocument, LiveDocument, OwnedDocument, StatusDocument, SweptDocument,
+};
+
+/// Reads what a cluster sends. An intent and a list of Gateways are the same after writing them.
+pub fn request(json: &[u8]) {
+    if let Ok(document) = serde_json::from_slice::<IntentDocument>(json) {
+        let gateway = ObjectKey::new("default", "one");
+        if let Ok(intent) = document.read(gateway.clone()) {
+            let again = through_json(&IntentDocument::of(&intent));
+            assert_eq!(again.read(gateway), Ok(intent));
+        }
+    }
+    if let Ok(document) = serde_json::from_slice::<LiveDocument>(json)
+        && let Ok(live) = document.read()
+    {
+        assert_eq!(through_json(&LiveDocument::of(&live)).read(), Ok(live));
+    }
+}
+
+/// Reads what a broker answers.
+pub fn answer(json: &[u8]) {
+    if let Ok(document) = serde_json::from_slice::<StatusDocument>(json)
+        && let Ok(status) = document.read()
+    {
+        let again = through_json(&StatusDocument::of(status)).read();
+        assert!(again.is_ok(), "what was read can be told: {again:?}");
+    }
+    if let Ok(document) = serde_json::from_slice::<OwnedDocument>(json)
+        && let Ok(owned) = document.read()
+    {
+        assert_eq!(through_json(&OwnedDocument::of(&owned)).read(), Ok(owned));
+    }
+    if let Ok(document) = serde_json::from_slice::<SweptDocument>(json) {
+        assert_eq!(through_json(&document), document);
+    }
+    if let Ok(document) = serde_json::from_slice::<ForgottenDocument>(json) {
+        assert_eq!(through_json(&document), document);
+    }
+    if let Ok(problem) = serde_json::from_slice::<Problem>(json) {
+        assert_eq!(through_json(&problem), problem);
+        problem.meaning();
+    }
+}
+
+/// Reads the two names of a path. `true` where they are a Gateway's; then they need no encoding and lead nowhere else.
+pub fn path(namespace: &str, name: &str) -> bool {
+    let Ok(key) = gateway_key(namespace, name) else {
+        return false;
+    };
+    assert_eq!((&*key.namespace, &*key.name), (namespace, name));
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+    for text in [namespace, name] {
+        assert!(text.bytes().all(is_plain) && !text.contains("..") && text != ".");
+    }
+    true
+}
+
+fn through_json<D: Serialize + DeserializeOwned>(document: &D) -> D {
+    let written = serde_json::to_vec(document).expect("documents can be written");
+    serde_json::from_slice(&written).expect("what was written can be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seed, and the seed changed and cut at each of its bytes.
+    fn variants(seed: &[u8]) -> Vec<Vec<u8>> {
+        let mut variants = vec![seed.to_vec()];
+        for at in 0..seed.len() {
+            for byte in [seed[at] ^ 1, seed[at] ^ 0x80, b'"', b'.', b'-'] {
+                let mut changed = seed.to_vec();
+                changed[at] = byte;
+                variants.push(changed);
+            }
+            variants.push(seed[..at].to_vec());
+            variants.push([&seed[..at], &seed[at / 2..]].concat());
+        }
+        variants
+    }
+
+    #[test]
+    fn whatever_becomes_of_a_document_what_is_read_is_what_was_written() {
+        for seed in [
+            r#"{"hostnames":["app.example.com","*.b"],"yielded":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"below":["example.com"]},"prune":true}"#,
+            r#"{"live":[{"namespace":"a","name":"b.c"}]}"#,
+        ] {
+            for json in variants(seed.as_bytes()) {
+                request(&json);
+            }
+        }
+        for seed in [
+            r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","address":"a"}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}]}"#,
+            r#"{"gateways":[{"namespace":"a","name":"b"}]}"#,
+            r#"{"type":"https://cloudflare-gateway-controller.io/problems/too-slow","title":"t","status":408,"detail":"d","retry_after_ms":5}"#,
+        ] {
+            for json in variants(seed.as_bytes()) {
+                answer(&json);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_becomes_of_a_path_it_leads_to_its_gateway_or_nowhere() {
+        assert!(path("shop", "web.eu-1"));
+        for name in variants(b"web.eu-1") {
+            path("shop", &String::from_utf8_lossy(&name));
+        }
+    }
+}
