@@ -14,6 +14,7 @@
 pub mod auth;
 pub mod client;
 pub mod credentials;
+mod limits;
 mod outage;
 mod path;
 pub mod problem;
@@ -24,5 +25,6 @@ pub mod wire;
 pub use auth::{Cluster, TokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};
 pub use credentials::FileCredentials;
+pub use limits::Limits;
 pub use serve::{TlsError, serve, tls_config};
 pub use server::router;

@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::auth::{Cluster, authenticate};
+use crate::limits::Places;
 use crate::path::gateway_key;
 use crate::problem::{self, Problem, Refusal};
 use crate::wire::{
@@ -52,6 +53,7 @@ struct Broker {
 struct Served {
     cluster: Cluster,
     turns: Turns,
+    places: Arc<Places>,
 }
 
 /// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
@@ -91,6 +93,7 @@ impl Turns {
 pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
     let served = clusters.into_iter().map(|cluster| {
         Arc::new(Served {
+            places: Arc::new(Places::new(&cluster.limits)),
             cluster,
             turns: Turns::default(),
         })
@@ -199,9 +202,12 @@ async fn reconcile(
 ) -> Result<Json<StatusDocument>, Problem> {
     let gateway = gateway_of(&names)?;
     let document: IntentDocument = read_document(&headers, body).await?;
-    let intent = document.read(gateway.clone()).map_err(malformed)?;
-    let work = move |edge: Arc<dyn Edge>, _| async move { edge.reconcile(&intent).await };
-    let status = in_turn(&served, gateway, work).await?;
+    let mut intent = document.read(gateway.clone()).map_err(malformed)?;
+    let withheld = served.cluster.limits.withhold(&mut intent);
+    let places = served.places.clone();
+    let work = move |edge: Arc<dyn Edge>, _| async move { places.reconcile(&edge, &intent).await };
+    let mut status = in_turn(&served, gateway, work).await?;
+    status.hostnames.extend(withheld);
     Ok(Json(StatusDocument::of(status)))
 }
 
@@ -230,7 +236,12 @@ async fn forget(
 ) -> Result<Json<ForgottenDocument>, Problem> {
     let gateway = gateway_of(&names)?;
     let forgotten = GatewayDocument::of(&gateway);
-    let work = |edge: Arc<dyn Edge>, gateway| async move { edge.forget(&gateway).await };
+    let places = served.places.clone();
+    let work = |edge: Arc<dyn Edge>, gateway| async move {
+        edge.forget(&gateway).await?;
+        places.free(&gateway);
+        Ok(())
+    };
     in_turn(&served, gateway, work).await?;
     Ok(Json(ForgottenDocument { forgotten }))
 }

@@ -89,7 +89,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             .and_then(|edition| edition.parse().ok()),
         hostnames,
         parameters: ParametersResolution {
-            workload: WorkloadSpec::of(gateway, None),
+            workload: WorkloadSpec::of(gateway.infrastructure.clone(), None, None),
             ..ParametersResolution::default()
         },
         table: Arc::new(RouteTable {
