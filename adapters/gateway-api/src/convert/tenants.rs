@@ -1,7 +1,7 @@
 //! `spec.tenants` of CloudflareGatewayParameters. The rules of its CRD are checked again here: a folder of manifests
 //! has no API server in front of it.
 
-use domain::gateway::{AllowedKeys, KeyPattern, LabelSelector, Tenant};
+use domain::gateway::{AllowedKeys, KeyPattern, Tenant};
 use domain::{AllowedHostnames, Hostname};
 
 use super::gateway::label_selector;
@@ -42,7 +42,7 @@ fn tenant(fields: &Fields, field: &str, written: &ParametersTenant) -> Tenant {
     Tenant {
         namespaces: selector
             .and_then(|it| label_selector(fields, &format!("{field}.namespaceSelector"), it))
-            .unwrap_or_else(LabelSelector::default),
+            .unwrap_or_default(),
         hostnames: match written.hostnames.as_deref() {
             None => AllowedHostnames::Any,
             Some(written) => hostnames(fields, &format!("{field}.hostnames"), written),
