@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adapter_broker::{Cluster, FileCredentials, LIMITS, TokenHash, router, serve, tls_config};
+use adapter_broker::{
+    Cluster, FileCredentials, LIMITS, Limits, TokenHash, router, serve, tls_config,
+};
 use adapter_cloudflare::CloudflareClient;
 use anyhow::Context;
 use config::BrokerSettings;
 use config::broker::{ClusterSettings, TlsSettings};
 use domain::edge::direct::DirectEdge;
-use domain::{AccountId, InstallationName, Timestamp};
+use domain::names::MalformedName;
+use domain::{AccountId, AllowedHostnames, Hostname, InstallationName, Timestamp};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -93,7 +96,23 @@ fn cluster_of(
         name,
         token: settings.token_sha256.as_str().parse::<TokenHash>()?,
         expires: settings.expires.map(|at| Timestamp(at.unix_seconds())),
+        limits: limits(settings)?,
         edge: Arc::new(edge),
+    })
+}
+
+fn limits(settings: &ClusterSettings) -> anyhow::Result<Limits> {
+    let hostnames = match &settings.hostnames {
+        None => AllowedHostnames::Any,
+        Some(patterns) => {
+            let patterns = patterns.iter().map(|it| Hostname::parse(it.as_str()));
+            let patterns: Vec<Hostname> = patterns.collect::<Result<_, MalformedName>>()?;
+            AllowedHostnames::listed(patterns)
+        }
+    };
+    Ok(Limits {
+        hostnames,
+        max_gateways: settings.max_gateways,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers::{self, Program};
 use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, fixed};
-use crate::values::{AccountTag, Address, Label, Moment, Sha256Hash};
+use crate::values::{AccountTag, Address, HostnamePattern, Label, Moment, Sha256Hash};
 
 settings! {
     /// Settings of `cfgw broker`, which holds Cloudflare credentials for many clusters.
@@ -21,7 +21,9 @@ settings! {
         /// The clusters; in the file only. A list of `name` (which becomes a part of tunnel names and
         /// ownership marks, as `installation` does without a broker), `token_sha256` (what
         /// `printf %s "$token" | sha256sum` prints) and, if the token is to expire, `expires`
-        /// (2027-01-31T12:00:00Z).
+        /// (2027-01-31T12:00:00Z). What the cluster may have is limited by `hostnames` (a list of exact names and
+        /// of wildcards: `*.example.com` is the wildcard and every name below; absent: any name, empty: none)
+        /// and `max_gateways` (as many tunnels; absent: no limit).
         clusters: Vec<ClusterSettings> = Vec::new(),
         section /// TLS of the server.
         tls: TlsSettings,
@@ -67,6 +69,12 @@ pub struct ClusterSettings {
     /// When the token stops being accepted; never where it is not set.
     #[serde(default)]
     pub expires: Option<Moment>,
+    /// Hostnames that it may have; any where it is not set.
+    #[serde(default)]
+    pub hostnames: Option<Vec<HostnamePattern>>,
+    /// How many Gateways it may have; no limit where it is not set.
+    #[serde(default)]
+    pub max_gateways: Option<u32>,
 }
 
 impl BrokerSettings {

@@ -106,12 +106,13 @@ macro_rules! written {
 
 mod broker;
 mod cluster;
-pub use broker::{AccountTag, Backend, Moment, Sha256Hash};
+pub use broker::{AccountTag, Backend, HostnamePattern, Moment, Sha256Hash};
 pub use cluster::{HostPort, Image, Names, ObjectName, Switch};
 
 written!(
     AccountTag,
     Backend,
+    HostnamePattern,
     Moment,
     Sha256Hash,
     HostPort,

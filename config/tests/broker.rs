@@ -32,7 +32,8 @@ fn a_broker_needs_credentials_and_clusters_only() {
     let settings = load(&format!(
         "{}clusters:
 - {{name: one, token_sha256: HASH}}
-- {{name: other, token_sha256: OTHER, expires: '2027-01-31T13:00:00+01:00'}}
+- {{name: other, token_sha256: OTHER, expires: '2027-01-31T13:00:00+01:00', hostnames: ['*.Other.example.com'],
+   max_gateways: 5}}
 ",
         credentials()
     ));
@@ -40,6 +41,11 @@ fn a_broker_needs_credentials_and_clusters_only() {
     assert_eq!(settings.clusters[0].expires, None);
     let expires = settings.clusters[1].expires.unwrap();
     assert_eq!(expires.to_string(), "2027-01-31T12:00:00Z");
+    let (one, other) = (&settings.clusters[0], &settings.clusters[1]);
+    assert_eq!((&one.hostnames, one.max_gateways), (&None, None));
+    let patterns = other.hostnames.as_deref().unwrap();
+    assert_eq!(patterns[0].as_str(), "*.other.example.com");
+    assert_eq!(other.max_gateways, Some(5));
 }
 
 #[test]
@@ -55,6 +61,18 @@ fn what_cannot_be_is_refused_with_the_key_that_is_wrong() {
         (
             with("clusters: [{name: one, token_sha256: HASH, expires: soon}]"),
             "expires",
+        ),
+        (
+            with("clusters: [{name: one, token_sha256: HASH, hostnames: ['*']}]"),
+            "*.example.com for every name",
+        ),
+        (
+            with("clusters: [{name: one, token_sha256: HASH, hostnames: [a.example.com.]}]"),
+            "a.example.com.",
+        ),
+        (
+            with("clusters: [{name: one, token_sha256: HASH, max_gateways: -1}]"),
+            "max_gateways",
         ),
         (
             with("clusters: [{name: one, token_sha256: HASH}, {name: one, token_sha256: OTHER}]"),

@@ -68,97 +68,9 @@ pub enum TlsPair {
     Malformed(String),
 }
 
-/// Whether a certificate with this name shows itself for some host of a zone that a listener takes. `None`
-/// is a listener that takes every host.
-pub fn is_for(name: &Hostname, listener: Option<&Hostname>, zone: &str) -> bool {
-    let taken = |host: &str| listener.is_none_or(|listener| listener.covers_host(host));
-    let Some(parent) = name.wildcard_suffix() else {
-        return name.is_within(zone) && taken(name.as_str());
-    };
-    let has_label_more = |host: &str| host.split_once('.').is_some_and(|(_, rest)| rest == parent);
-    if has_label_more(zone) && taken(zone) {
-        return true;
-    }
-    // Any `x.parent` is in the zone, so the listener decides.
-    let below = name.is_within(zone);
-    below
-        && match listener {
-            None => true,
-            Some(listener) => match listener.wildcard_suffix() {
-                None => has_label_more(listener.as_str()),
-                Some(suffix) => {
-                    listener.is_within(parent) && suffix == parent || name.is_within(suffix)
-                }
-            },
-        }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_certificate_is_for_a_zone_where_one_of_its_names_can_be_asked_for_there() {
-        let cases = [
-            ("app.example.com", None, "example.com", true),
-            (
-                "app.example.com",
-                Some("app.example.com"),
-                "example.com",
-                true,
-            ),
-            (
-                "app.example.com",
-                Some("*.example.com"),
-                "example.com",
-                true,
-            ),
-            (
-                "app.example.com",
-                Some("web.example.com"),
-                "example.com",
-                false,
-            ),
-            ("app.example.com", None, "example.org", false),
-            ("example.com", None, "example.com", true),
-            ("*.example.com", None, "example.com", true),
-            (
-                "*.example.com",
-                Some("app.example.com"),
-                "example.com",
-                true,
-            ),
-            (
-                "*.example.com",
-                Some("a.b.example.com"),
-                "example.com",
-                false,
-            ),
-            ("*.example.com", Some("*.example.com"), "example.com", true),
-            (
-                "*.example.com",
-                Some("*.app.example.com"),
-                "example.com",
-                false,
-            ),
-            (
-                "*.app.example.com",
-                Some("*.example.com"),
-                "example.com",
-                true,
-            ),
-            ("*.example.com", None, "app.example.com", true),
-            ("*.example.com", None, "b.app.example.com", false),
-            ("*.org", None, "example.org", true),
-            ("*.org", Some("second-example.org"), "example.org", false),
-            ("*.org", Some("example.org"), "example.org", true),
-        ];
-        for (name, listener, zone, expected) in cases {
-            let host = |text: &str| Hostname::parse(text).unwrap();
-            let found = is_for(&host(name), listener.map(host).as_ref(), zone);
-            assert_eq!(found, expected, "{name} {listener:?} {zone}");
-        }
-    }
 
     #[test]
     fn a_fingerprint_is_read_as_it_is_written() {

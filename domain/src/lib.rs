@@ -28,6 +28,6 @@ pub mod testing;
 pub mod workload;
 
 pub use names::{
-    AccountId, CertificateId, Hostname, InstallationName, ObjectKey, ObjectRef, RecordId,
-    Timestamp, TunnelId, ZoneId,
+    AccountId, AllowedHostnames, CertificateId, Hostname, InstallationName, ObjectKey, ObjectRef,
+    RecordId, Timestamp, TunnelId, ZoneId,
 };

@@ -1,10 +1,15 @@
 //! Names and identifiers, parsed once. A value of one of these types is well formed.
 
+mod allowed;
+
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+pub use allowed::{AllowedHostnames, HostnamePatterns};
 
 /// Why a text is not the name it should be. The message names the problem and the remedy, not the field:
 /// whoever read the text knows the field.
@@ -127,6 +132,13 @@ fn is_label(label: &str) -> bool {
 fn is_subdomain(host: &str, suffix: &str) -> bool {
     host.strip_suffix(suffix)
         .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
+}
+
+/// A hostname has the order of its text, so that sets of hostnames can be asked for a text.
+impl Borrow<str> for Hostname {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for Hostname {

@@ -52,14 +52,16 @@ spelled! {
         ResolvedRefs = "ResolvedRefs",
         /// Listener: clashes with another.
         Conflicted = "Conflicted",
+        /// Route parent: True where a part of the route is left out, though it is accepted.
+        PartiallyInvalid = "PartiallyInvalid",
         /// Gateway, route parent, our own: the hostnames resolve to the tunnel.
         Dns = "cloudflare-gateway-controller.io/DNS",
         /// Gateway, our own: the edge shows the listeners' certificates.
         Certificates = "cloudflare-gateway-controller.io/Certificates",
         /// Gateway, our own: the ingress document that the dashboard shows is complete.
         Ingress = "cloudflare-gateway-controller.io/Ingress",
-        /// Gateway, our own: every field of its CloudflareGatewayParameters has its effect. Only on Gateways
-        /// that name some.
+        /// Gateway, our own: every field of its CloudflareGatewayParameters and of `spec.infrastructure` has its
+        /// effect. Only on Gateways that name some, or of which something is left out.
         Parameters = "cloudflare-gateway-controller.io/Parameters",
         /// Route parent, our own: requests can have every header that the route names. Only where that is False.
         Headers = "cloudflare-gateway-controller.io/Headers",
@@ -87,6 +89,13 @@ spelled! {
         ListenersNotValid = "ListenersNotValid",
         /// Gateway: `spec.addresses` cannot be served.
         UnsupportedAddress = "UnsupportedAddress",
+        /// Gateway, route: the GatewayClass permits nothing to its namespace.
+        NamespaceNotPermitted = "NamespaceNotPermitted",
+        /// Gateway: its namespace may have no more, or the broker takes no more of the cluster.
+        TooManyGateways = "TooManyGateways",
+        /// Listener, route: the GatewayClass does not permit the hostname to its namespace. DNS: the broker does
+        /// not permit it to the cluster.
+        HostnameNotPermitted = "HostnameNotPermitted",
         /// Listener: protocol not served.
         UnsupportedProtocol = "UnsupportedProtocol",
         /// Listener: HTTP and HTTPS on one port.

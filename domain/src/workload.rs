@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::gateway::{Gateway, GatewayParameters, Infrastructure};
+use crate::gateway::{GatewayParameters, Infrastructure};
 
 /// Replicas of a Gateway whose parameters name none: one may go while the other serves.
 pub const DEFAULT_REPLICAS: u32 = 2;
@@ -80,17 +80,22 @@ impl Default for Resources {
 }
 
 impl WorkloadSpec {
-    /// What a Gateway asks for: its parameters where it names some, else the defaults.
-    pub fn of(gateway: &Gateway, parameters: Option<&GatewayParameters>) -> Self {
-        let named = parameters.and_then(|p| p.replicas.clone());
-        let resources = parameters.and_then(|p| p.resources.clone());
+    /// What a Gateway asks for: what its own parameters say, else those of its class, else the defaults.
+    pub fn of(
+        infrastructure: Infrastructure,
+        own: Option<&GatewayParameters>,
+        of_class: Option<&GatewayParameters>,
+    ) -> Self {
+        let layers = || own.into_iter().chain(of_class);
+        let named = layers().find_map(|p| p.replicas.clone());
+        let resources = layers().find_map(|p| p.resources.clone());
         Self {
             replicas: named.map_or_else(Replicas::default, Replicas::Named),
             resources: resources.unwrap_or_default(),
-            min_ready_seconds: parameters
-                .and_then(|p| p.min_ready_seconds)
+            min_ready_seconds: layers()
+                .find_map(|p| p.min_ready_seconds)
                 .unwrap_or_default(),
-            infrastructure: gateway.infrastructure.clone(),
+            infrastructure,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod client;
 pub mod credentials;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod limits;
 mod outage;
 mod path;
 pub mod problem;
@@ -26,5 +27,6 @@ pub mod wire;
 pub use auth::{Cluster, TokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};
 pub use credentials::FileCredentials;
+pub use limits::Limits;
 pub use serve::{LIMITS, TlsError, serve, tls_config};
 pub use server::router;

@@ -172,10 +172,11 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// Names of the kinds on the wire, with the status code of an answer that is such a failure. What only the
 /// broker's owner can mend is the broker's bad gateway, not the cluster's bad request.
-const KINDS: [(EdgeErrorKind, &str, u16); 9] = [
+const KINDS: [(EdgeErrorKind, &str, u16); 10] = [
     (EdgeErrorKind::Credentials, "credentials", 502),
     (EdgeErrorKind::Unauthenticated, "unauthenticated", 502),
     (EdgeErrorKind::Forbidden, "forbidden", 502),
+    (EdgeErrorKind::TooManyGateways, "too-many-gateways", 403),
     (EdgeErrorKind::NotFound, "not-found", 404),
     (EdgeErrorKind::Conflict, "conflict", 409),
     (EdgeErrorKind::Invalid, "invalid", 422),
@@ -220,6 +221,7 @@ mod tests {
             Credentials,
             Unauthenticated,
             Forbidden,
+            TooManyGateways,
             NotFound,
             Conflict,
             Invalid,

@@ -36,6 +36,7 @@ use tokio::sync::{
 };
 
 use crate::auth::{Cluster, authenticate};
+use crate::limits::Places;
 use crate::path::gateway_key;
 use crate::problem::{self, Problem, Refusal};
 use crate::wire::{
@@ -64,6 +65,7 @@ struct Served {
     turns: Turns,
     /// [`REQUESTS_OF_CLUSTER`].
     requests: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// A request of a cluster.
@@ -112,6 +114,7 @@ impl Turns {
 pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
     let served = clusters.into_iter().map(|cluster| {
         Arc::new(Served {
+            places: Arc::new(Places::new(&cluster.limits)),
             cluster,
             turns: Turns::default(),
             requests: Arc::new(Semaphore::new(REQUESTS_OF_CLUSTER)),
@@ -244,9 +247,12 @@ async fn reconcile(
 ) -> Result<Json<StatusDocument>, Problem> {
     let gateway = gateway_of(&names)?;
     let document: IntentDocument = read_document(&headers, body).await?;
-    let intent = document.read(gateway.clone()).map_err(malformed)?;
-    let work = move |edge: Arc<dyn Edge>, _| async move { edge.reconcile(&intent).await };
-    let status = in_turn(asked, gateway, work).await?;
+    let mut intent = document.read(gateway.clone()).map_err(malformed)?;
+    let withheld = asked.by.cluster.limits.withhold(&mut intent);
+    let places = asked.by.places.clone();
+    let work = move |edge: Arc<dyn Edge>, _| async move { places.reconcile(&edge, &intent).await };
+    let mut status = in_turn(asked, gateway, work).await?;
+    status.hostnames.extend(withheld);
     Ok(Json(StatusDocument::of(status)))
 }
 
@@ -275,7 +281,12 @@ async fn forget(
 ) -> Result<Json<ForgottenDocument>, Problem> {
     let gateway = gateway_of(&names)?;
     let forgotten = GatewayDocument::of(&gateway);
-    let work = |edge: Arc<dyn Edge>, gateway| async move { edge.forget(&gateway).await };
+    let places = asked.by.places.clone();
+    let work = |edge: Arc<dyn Edge>, gateway| async move {
+        edge.forget(&gateway).await?;
+        places.free(&gateway);
+        Ok(())
+    };
     in_turn(asked, gateway, work).await?;
     Ok(Json(ForgottenDocument { forgotten }))
 }

@@ -178,6 +178,7 @@ enum OutcomeDocument {
     NoZone,
     Forbidden { message: String },
     NotManaged,
+    NotPermitted { message: String },
     Unknown { message: String },
 }
 
@@ -267,6 +268,7 @@ impl OutcomeDocument {
             HostnameOutcome::NoZone => Self::NoZone,
             HostnameOutcome::Forbidden { message } => Self::Forbidden { message },
             HostnameOutcome::NotManaged => Self::NotManaged,
+            HostnameOutcome::NotPermitted { message } => Self::NotPermitted { message },
             // The first clients know no other word; which of them it is the failures tell.
             HostnameOutcome::Refused { message } | HostnameOutcome::Unknown { message } => {
                 Self::Unknown { message }
@@ -287,6 +289,7 @@ impl OutcomeDocument {
             Self::NoZone => HostnameOutcome::NoZone,
             Self::Forbidden { message } => HostnameOutcome::Forbidden { message },
             Self::NotManaged => HostnameOutcome::NotManaged,
+            Self::NotPermitted { message } => HostnameOutcome::NotPermitted { message },
             Self::Unknown { message } if stays(&message) => HostnameOutcome::Refused { message },
             Self::Unknown { message } => HostnameOutcome::Unknown { message },
         })

@@ -15,8 +15,10 @@ use crate::wire::{NewCertificate, WireCertificate, WireCertificateId};
 /// The most that the API takes.
 const CERTIFICATES_PER_PAGE: &str = "50";
 
-/// `bundle_method`: the chain is served as it was uploaded.
-const AS_UPLOADED: &str = "force";
+/// `bundle_method`, as the API has it by default: Cloudflare completes the chain and refuses a certificate that
+/// browsers do not trust. With `force` it would take a self-signed one, and every visitor of its names would get
+/// a TLS error.
+const TRUSTED_CHAIN: &str = "ubiquitous";
 
 impl AccountClient {
     pub(crate) async fn list_certificates(
@@ -70,7 +72,7 @@ impl AccountClient {
             .json(&NewCertificate {
                 certificate: &pair.chain,
                 private_key: key,
-                bundle_method: AS_UPLOADED,
+                bundle_method: TRUSTED_CHAIN,
             })
             .hiding(key);
         let made: WireCertificateId = self.fetch(&call).await?;

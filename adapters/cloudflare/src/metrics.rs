@@ -39,7 +39,7 @@ fn outcome(outcome: CallOutcome) -> &'static str {
         CallOutcome::Failed(kind) => match kind {
             EdgeErrorKind::Credentials => "credentials",
             EdgeErrorKind::Unauthenticated => "unauthenticated",
-            EdgeErrorKind::Forbidden => "forbidden",
+            EdgeErrorKind::Forbidden | EdgeErrorKind::TooManyGateways => "forbidden",
             EdgeErrorKind::NotFound => "not found",
             EdgeErrorKind::Conflict => "conflict",
             EdgeErrorKind::Invalid => "invalid",

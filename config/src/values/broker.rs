@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Unfit, Written};
+use super::{ServerName, Unfit, Written};
 
 /// What stands between this program and Cloudflare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,42 @@ impl FromStr for Sha256Hash {
 }
 
 impl fmt::Display for Sha256Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A hostname, or a wildcard that stands for itself and for every name below it; in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostnamePattern(String);
+
+impl HostnamePattern {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Written for HostnamePattern {
+    const EXPECTED: &'static str =
+        "a hostname such as app.example.com, or *.example.com for every name below example.com";
+}
+
+impl FromStr for HostnamePattern {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let text = text.to_ascii_lowercase();
+        let name = text.strip_prefix("*.").unwrap_or(&text);
+        name.parse::<ServerName>()?;
+        match text.len() <= 253 {
+            true => Ok(Self(text)),
+            false => Err(Unfit),
+        }
+    }
+}
+
+impl fmt::Display for HostnamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

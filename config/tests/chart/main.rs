@@ -147,8 +147,41 @@ fn the_class_names_the_secret_only_where_one_is_given() {
     assert_eq!(reference(README), named("cfgw-system"));
     assert_eq!(reference(FULL), named("vault"));
     assert_eq!(reference(BROKER), Value::Null);
+    let of_class = helm.render(README).all("CloudflareGatewayParameters").len();
+    assert_eq!(of_class, 0);
     let without = helm.render(&["gatewayClass.create=false"]);
     assert!(without.all("GatewayClass").is_empty());
+}
+
+#[test]
+fn tenants_are_in_parameters_that_the_class_names() {
+    let Some(helm) = Helm::find() else { return };
+    let rendered = helm.render(&[
+        "credentials.secretName=creds",
+        "credentials.secretNamespace=vault",
+        "tenants[0].namespaceSelector.matchLabels.team=shop",
+        "tenants[0].hostnames={shop.example.com,*.shop.example.com}",
+        "tenants[0].maxGateways=5",
+    ]);
+    let reference = rendered.one("GatewayClass")["spec"]["parametersRef"].clone();
+    let named = json!({
+        "group": "cloudflare-gateway-controller.io",
+        "kind": "CloudflareGatewayParameters",
+        "name": "cloudflare",
+        "namespace": "vault",
+    });
+    assert_eq!(reference, named);
+    let parameters = rendered.one("CloudflareGatewayParameters");
+    assert_eq!(parameters["metadata"]["namespace"], "vault");
+    let spec = json!({
+        "secretRef": {"name": "creds"},
+        "tenants": [{
+            "namespaceSelector": {"matchLabels": {"team": "shop"}},
+            "hostnames": ["shop.example.com", "*.shop.example.com"],
+            "maxGateways": 5,
+        }],
+    });
+    assert_eq!(parameters["spec"], spec);
 }
 
 #[test]
@@ -254,6 +287,12 @@ fn values_that_cannot_be_used_are_refused_by_name() {
         (
             &["tunnel.ca.secretName=a", "tunnel.ca.configMapName=b"],
             "/tunnel/ca",
+        ),
+        (&["tenants[0].hostname={a.example.com}"], "hostname"),
+        (&["tenants[0].hostnames={*}"], "/tenants/0/hostnames/0"),
+        (
+            &["tenants[0].maxGateways=1", "gatewayClass.create=false"],
+            "gatewayClass.create=true",
         ),
     ];
     for (values, word) in table {

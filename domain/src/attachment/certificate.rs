@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::GatewayResolution;
+use super::clash::Seats;
 use super::view::{Secret, View};
+use super::{GatewayResolution, ListenerResolution};
 use crate::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
 use crate::edge::certificates::CertificateIntent;
 use crate::gateway::Protocol;
-use crate::names::{ObjectKey, ObjectRef};
+use crate::names::{Hostname, ObjectKey, ObjectRef};
 
 /// Why a listener cannot use a Secret. One that was not read yet refuses nothing.
 pub(super) fn problem(secret: &ObjectRef, view: &View<'_>) -> Option<String> {
@@ -28,12 +29,13 @@ pub(super) fn problem(secret: &ObjectRef, view: &View<'_>) -> Option<String> {
 /// the edge is thought to be unwanted.
 pub(super) fn wanted(
     gateway: &GatewayResolution,
+    seats: &[Seats],
     view: &View<'_>,
 ) -> Option<BTreeSet<CertificateIntent>> {
     let mut wanted: BTreeMap<&ObjectKey, CertificateIntent> = BTreeMap::new();
-    let listeners = gateway.listeners.iter();
-    let serving = listeners.filter(|found| found.listener.protocol == Protocol::Https);
-    for found in serving {
+    let listeners = gateway.listeners.iter().zip(seats);
+    let https = listeners.filter(|(found, _)| found.listener.protocol == Protocol::Https);
+    for (found, seats) in https {
         for secret in &found.certificates {
             let facts = match view.secret(&secret.key) {
                 Secret::Unknown => return None,
@@ -49,10 +51,19 @@ pub(super) fn wanted(
                     secret: secret.key.clone(),
                     fingerprint: certificate.fingerprint.clone(),
                     names: certificate.names.clone(),
-                    listeners: BTreeSet::new(),
+                    hosts: BTreeSet::new(),
                 });
-            intent.listeners.insert(found.listener.hostname.clone());
+            intent.hosts.extend(hosts(found, seats));
         }
     }
     Some(wanted.into_values().collect())
+}
+
+/// The hostnames that a listener's certificate may be shown for: those of its routes. A wildcard counts only
+/// where the listener is limited to a hostname, as the wildcard is then within it.
+fn hosts(found: &ListenerResolution, seats: &Seats) -> Vec<Hostname> {
+    let has_hostname = found.listener.hostname.is_some();
+    let hostnames = seats.taken().iter().flat_map(|seat| &seat.hostnames);
+    let counting = hostnames.filter(|hostname| has_hostname || !hostname.is_wildcard());
+    counting.cloned().collect()
 }

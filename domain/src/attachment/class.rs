@@ -1,32 +1,79 @@
 //! GatewayClasses.
 
-use super::credentials::{CLASS_FIELD, incomplete, of_class};
+use super::credentials::{CLASS_FIELD, ClassParameters, incomplete, of_class};
 use super::view::View;
 use super::{ClassResolution, Refusal, listed};
-use crate::gateway::GatewayClass;
+use crate::gateway::{DefectKind, GatewayClass, GatewayParameters, PARAMETERS_KIND};
 use crate::status::Reason;
+
+/// A class, with the parameters that hold for its Gateways.
+pub(super) struct JudgedClass<'s> {
+    pub(super) resolution: ClassResolution,
+    /// The object that it names; `None` where it names a Secret or nothing, and where the object cannot be used:
+    /// then the class is refused, and what its Gateways have stays as it is.
+    pub(super) parameters: Option<&'s GatewayParameters>,
+}
 
 /// Judges a class. `parametersRef` may be absent: then the credentials come from elsewhere. A Secret that
 /// was not read yet refuses nothing.
-pub(super) fn resolve_class(class: &GatewayClass, view: &View<'_>) -> ClassResolution {
-    let refuse = |problem: String| {
+pub(super) fn resolve_class<'s>(class: &GatewayClass, view: &View<'s>) -> JudgedClass<'s> {
+    let refuse = |reason: Reason, problem: String| {
         let message = format!("GatewayClass {}: {problem}", class.name);
-        Refusal::new(Reason::InvalidParameters, message)
+        Refusal::new(reason, message)
+    };
+    let invalid = |problem: String| refuse(Reason::InvalidParameters, problem);
+    let refused = |refusal: Refusal| JudgedClass {
+        resolution: ClassResolution {
+            generation: class.generation,
+            credentials: None,
+            without_effect: Vec::new(),
+            refusal: Some(refusal),
+        },
+        parameters: None,
     };
     let defects = listed(class.defects.iter().map(ToString::to_string));
-    let (credentials, refusal) = match of_class(class) {
-        _ if !defects.is_empty() => (None, Some(refuse(defects))),
-        Err(defect) => (None, Some(refuse(defect.to_string()))),
-        Ok(None) => (None, None),
-        Ok(Some(secret)) => {
-            let refusal = incomplete(&secret, view)
-                .map(|problem| refuse(format!("{CLASS_FIELD}: {problem}")));
-            (Some(secret), refusal)
-        }
-    };
-    ClassResolution {
-        generation: class.generation,
-        credentials,
-        refusal,
+    if !defects.is_empty() {
+        return refused(invalid(defects));
     }
+    let (credentials, parameters) = match of_class(class, view.snapshot) {
+        Err(refusal) => return refused(refuse(refusal.reason, refusal.message)),
+        Ok(ClassParameters::None) => (None, None),
+        Ok(ClassParameters::Secret(secret)) => (Some(secret), None),
+        Ok(ClassParameters::Object(object)) => (object.credentials.clone(), Some(object)),
+    };
+    if let Some(problems) = parameters.and_then(faults) {
+        return refused(invalid(problems));
+    }
+    let lacking = credentials.as_ref().and_then(|it| incomplete(it, view));
+    let field = match parameters {
+        None => CLASS_FIELD.to_owned(),
+        Some(object) => format!("{PARAMETERS_KIND} {}: spec.secretRef", object.key),
+    };
+    let refusal = lacking.map(|problem| invalid(format!("{field}: {problem}")));
+    JudgedClass {
+        resolution: ClassResolution {
+            generation: class.generation,
+            credentials,
+            without_effect: parameters.map_or_else(Vec::new, without_effect),
+            refusal,
+        },
+        parameters,
+    }
+}
+
+/// What is wrong in the object of a class. A field of `spec.tenants` that is not known counts too: without it an
+/// entry may permit more than its author meant.
+fn faults(object: &GatewayParameters) -> Option<String> {
+    let defects = object.defects.iter();
+    let wrong = defects.filter(|defect| {
+        defect.kind == DefectKind::Invalid || defect.field.starts_with("spec.tenants")
+    });
+    let problems = listed(wrong.map(ToString::to_string));
+    (!problems.is_empty()).then(|| format!("{PARAMETERS_KIND} {}: {problems}", object.key))
+}
+
+fn without_effect(object: &GatewayParameters) -> Vec<String> {
+    let defects = object.defects.iter();
+    let unsupported = defects.filter(|defect| defect.kind == DefectKind::Unsupported);
+    unsupported.map(ToString::to_string).collect()
 }

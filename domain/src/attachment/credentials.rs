@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::parameters;
 use super::view::{Secret, View, classes_of, gateways_of, is_core, kind_text, secret_ref};
-use crate::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Defect, DefectKind, GatewayClass};
+use super::{Refusal, parameters};
+use crate::gateway::{
+    ACCOUNT_ID_KEY, API_TOKEN_KEY, Defect, DefectKind, GatewayClass, GatewayParameters, OWN_GROUP,
+    PARAMETERS_KIND,
+};
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::ClusterSnapshot;
+use crate::status::Reason;
 
 /// Where a class names its Secret.
 pub(super) const CLASS_FIELD: &str = "spec.parametersRef";
@@ -16,8 +20,9 @@ const GATEWAY_FIELD: &str = "spec.infrastructure.parametersRef";
 /// The Secret that holds a Gateway's Cloudflare credentials, or why there is none. Whether the Secret is
 /// there is another question.
 ///
-/// It is the one that the Gateway's parameters name, else that of its GatewayClass. A class is cluster-scoped and written by whoever runs the
-/// cluster, so it needs no ReferenceGrant to name a Secret in any namespace.
+/// It is the one that the Gateway's parameters name, else that of its GatewayClass or of the class's parameters. A
+/// class is cluster-scoped and written by whoever runs the cluster, so it needs no ReferenceGrant to name an
+/// object in any namespace.
 pub fn credentials_reference(
     snapshot: &ClusterSnapshot,
     gateway: &ObjectKey,
@@ -41,33 +46,60 @@ pub fn credentials_reference(
             );
             invalid("spec.gatewayClassName", problem)
         })?;
-    let told = |defect: Defect| Defect {
-        message: format!("of GatewayClass {}: {}", class.name, defect.message),
-        ..defect
+    let told = |problem: String| {
+        let message = format!("of GatewayClass {}: {problem}", class.name);
+        invalid(CLASS_FIELD, message)
     };
-    of_class(class).map_err(told)?.ok_or_else(|| {
-        let problem = "is not set; name the Secret with the Cloudflare credentials".to_owned();
-        told(invalid(CLASS_FIELD, problem))
-    })
+    match of_class(class, snapshot).map_err(|refusal| told(refusal.message))? {
+        ClassParameters::Secret(secret) => Ok(secret),
+        ClassParameters::Object(object) => object.credentials.clone().ok_or_else(|| {
+            told(format!(
+                "{PARAMETERS_KIND} {}: spec.secretRef is not set; name the Secret with the Cloudflare credentials",
+                object.key
+            ))
+        }),
+        ClassParameters::None => Err(told(
+            "is not set; name the Secret with the Cloudflare credentials".to_owned(),
+        )),
+    }
 }
 
-/// The Secret that a class names; `None` where it names none.
-pub(super) fn of_class(class: &GatewayClass) -> Result<Option<ObjectRef>, Defect> {
+/// What a class names in `parametersRef`.
+pub(super) enum ClassParameters<'s> {
+    None,
+    Secret(ObjectRef),
+    Object(&'s GatewayParameters),
+}
+
+/// What a class names, as far as it is there.
+pub(super) fn of_class<'s>(
+    class: &GatewayClass,
+    snapshot: &'s ClusterSnapshot,
+) -> Result<ClassParameters<'s>, Refusal> {
     let Some(target) = &class.parameters else {
-        return Ok(None);
+        return Ok(ClassParameters::None);
     };
-    if !is_core(target, "Secret") {
-        let problem = format!(
-            "{} is not served; name a Secret of the core group",
-            kind_text(target)
-        );
-        return Err(invalid(CLASS_FIELD, problem));
-    }
+    let refuse = |problem: String| Refusal::new(Reason::InvalidParameters, problem);
     if target.key.namespace.is_empty() {
-        let problem = format!("name the namespace of Secret {}", target.key.name);
-        return Err(invalid("spec.parametersRef.namespace", problem));
+        let problem = format!("{CLASS_FIELD}.namespace: name the namespace of {target}");
+        return Err(refuse(problem));
     }
-    Ok(Some(secret_ref(target.key.clone())))
+    if is_core(target, "Secret") {
+        return Ok(ClassParameters::Secret(secret_ref(target.key.clone())));
+    }
+    if parameters::is_ours(target) {
+        let found = parameters::find(snapshot, target);
+        let told = |refusal: Refusal| Refusal {
+            message: format!("{CLASS_FIELD}: {}", refusal.message),
+            ..refusal
+        };
+        return found.map(ClassParameters::Object).map_err(told);
+    }
+    let problem = format!(
+        "{CLASS_FIELD}: {} is not served; name a Secret of the core group or a {OWN_GROUP}/{PARAMETERS_KIND}",
+        kind_text(target)
+    );
+    Err(refuse(problem))
 }
 
 /// Every Secret with credentials that a class of this controller, or the parameters of one of its Gateways,
@@ -76,8 +108,13 @@ pub fn all_credentials_references(
     snapshot: &ClusterSnapshot,
     controller: &str,
 ) -> BTreeSet<ObjectRef> {
-    let of_classes =
-        classes_of(snapshot, controller).filter_map(|class| of_class(class).ok().flatten());
+    let of_classes = classes_of(snapshot, controller).filter_map(|class| {
+        match of_class(class, snapshot).ok()? {
+            ClassParameters::None => None,
+            ClassParameters::Secret(secret) => Some(secret),
+            ClassParameters::Object(object) => object.credentials.clone(),
+        }
+    });
     let of_gateways = gateways_of(snapshot, controller).filter_map(|gateway| {
         let parameters = parameters::of_gateway(snapshot, gateway).ok()??;
         parameters.credentials.clone()

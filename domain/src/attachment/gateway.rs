@@ -12,6 +12,7 @@ const PARAMETERS_FIELD: &str = "spec.infrastructure.parametersRef";
 pub(super) fn refusal(
     gateway: &Gateway,
     class: Option<&ClassResolution>,
+    not_permitted: Option<Refusal>,
     parameters: Option<Refusal>,
     listeners: &[ListenerResolution],
 ) -> Option<Refusal> {
@@ -19,6 +20,7 @@ pub(super) fn refusal(
         .and_then(|class| class.refusal.as_ref())
         .map(|refusal| class_refused(gateway, refusal));
     refused
+        .or(not_permitted)
         .or_else(|| unserved_fields(gateway))
         .or(parameters)
         .or_else(|| no_listener(gateway, listeners))

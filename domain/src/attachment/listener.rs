@@ -1,5 +1,6 @@
 //! Listeners of one Gateway.
 
+use super::tenancy::Tenancy;
 use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref};
 use super::{ListenerResolution, Refusal, certificate};
 use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
@@ -7,7 +8,11 @@ use crate::names::ObjectRef;
 use crate::status::Reason;
 
 /// Judges every listener of a Gateway, in the order written. Routes are counted later.
-pub(super) fn resolve_listeners(gateway: &Gateway, view: &View<'_>) -> Vec<ListenerResolution> {
+pub(super) fn resolve_listeners(
+    gateway: &Gateway,
+    tenancy: &Tenancy<'_>,
+    view: &View<'_>,
+) -> Vec<ListenerResolution> {
     let listeners = gateway.listeners.iter().enumerate();
     listeners
         .map(|(index, listener)| {
@@ -22,7 +27,10 @@ pub(super) fn resolve_listeners(gateway: &Gateway, view: &View<'_>) -> Vec<Liste
             unresolved.extend(unknown_kinds);
             ListenerResolution {
                 listener: listener.clone(),
-                refusal: place.refusal().or_else(|| conflict.clone()),
+                refusal: place
+                    .refusal()
+                    .or_else(|| place.not_permitted(tenancy))
+                    .or_else(|| conflict.clone()),
                 conflict,
                 unresolved: Refusal::first_of(unresolved, &RESOLVED_REFS_ORDER),
                 supported_kinds,
@@ -92,6 +100,12 @@ impl Place<'_> {
             Reason::UnsupportedValue,
         ];
         Refusal::first_of(refusals, &order)
+    }
+
+    /// Why the Gateway's namespace may not have the listener's hostname.
+    fn not_permitted(&self, tenancy: &Tenancy<'_>) -> Option<Refusal> {
+        let problem = tenancy.forbids(self.listener.hostname.as_ref()?)?;
+        Some(self.refuse(Reason::HostnameNotPermitted, ".hostname", &problem))
     }
 
     /// Listeners that cannot be told apart are all refused, there is no winner

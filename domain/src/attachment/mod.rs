@@ -6,6 +6,7 @@
 //! - `certificate`: what listeners may refer to, and what of it the edge should show.
 //! - `class`, `listener`, `gateway`: what of our classes, listeners and Gateways is accepted.
 //! - `parameters`, `credentials`: what a Gateway says of itself beyond the API, and whose account it uses.
+//! - `tenancy`: what the operator lets each namespace have.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
 //! - `clash`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
@@ -24,6 +25,7 @@ mod parameters;
 mod parent;
 mod report;
 mod resolve;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -141,8 +143,10 @@ impl Resolution {
 pub struct ClassResolution {
     /// Generation judged.
     pub generation: i64,
-    /// The Secret with the credentials of its Gateways, where it names one.
+    /// The Secret with the credentials of its Gateways, where it or its parameters name one.
     pub credentials: Option<ObjectRef>,
+    /// Fields of its parameters that are accepted and have no effect, as sentences.
+    pub without_effect: Vec<String>,
     /// Why it is not accepted.
     pub refusal: Option<Refusal>,
 }
@@ -225,6 +229,8 @@ pub struct ParentResolution {
     pub parent: ParentRef,
     /// Why it is not accepted.
     pub refusal: Option<Refusal>,
+    /// Why some of its hostnames are left out, though it is accepted.
+    pub partly_refused: Option<Refusal>,
     /// Why ResolvedRefs is False.
     pub unresolved: Option<Refusal>,
     /// Names of the listeners it is attached to, in the order of the Gateway; empty where it is refused.

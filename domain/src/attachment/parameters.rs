@@ -1,16 +1,18 @@
 //! The CloudflareGatewayParameters of a Gateway.
 
 use super::credentials::incomplete;
+use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed};
 use crate::edge::DnsPolicy;
 use crate::gateway::{
-    Defect, DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, UnderscoredHeaders,
+    Defect, DefectKind, Gateway, GatewayParameters, Infrastructure, OWN_GROUP, PARAMETERS_KIND,
+    Tenant, UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
-use crate::workload::WorkloadSpec;
+use crate::workload::{Replicas, WorkloadSpec};
 
 const FIELD: &str = "spec.infrastructure.parametersRef";
 
@@ -32,8 +34,10 @@ pub struct ParametersResolution {
     pub named: Option<ObjectKey>,
     /// The Secret with the credentials that it names.
     pub credentials: Option<ObjectRef>,
-    /// Fields that are accepted and have no effect.
+    /// Fields of the parameters that are accepted and have no effect.
     pub without_effect: Vec<Defect>,
+    /// Fields of the Gateway that are left out, because its class does not permit them to its namespace.
+    pub withheld: Vec<Defect>,
     /// For which hostnames records are made.
     pub dns: DnsPolicy,
     /// Whether certificates of listeners are uploaded.
@@ -44,32 +48,157 @@ pub struct ParametersResolution {
     pub workload: WorkloadSpec,
 }
 
-/// Reads the parameters that a Gateway names. A Gateway that names another kind is refused elsewhere.
+/// What decides about a Gateway besides itself.
+pub(super) struct Circumstances<'s> {
+    /// The parameters that its class names.
+    pub(super) of_class: Option<&'s GatewayParameters>,
+    /// What its namespace may have.
+    pub(super) tenancy: Tenancy<'s>,
+}
+
+/// Reads the parameters that a Gateway names. What they do not say is taken from those of its class, and else from
+/// the defaults. A Gateway that names another kind is refused elsewhere.
 pub(super) fn resolve_parameters(
     gateway: &Gateway,
+    circumstances: &Circumstances<'_>,
     view: &View<'_>,
     defaults: &GatewayDefaults,
 ) -> (ParametersResolution, Option<Refusal>) {
-    let (parameters, refusal) = match of_gateway(view.snapshot, gateway) {
+    let (own, refusal) = match of_gateway(view.snapshot, gateway) {
         Ok(parameters) => (parameters, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let refusal = refusal.or_else(|| faults(gateway, parameters?, view));
+    let refusal = refusal.or_else(|| faults(gateway, own?, view));
+    let of_class = circumstances.of_class;
+    let tenant = circumstances.tenancy.tenant();
     let named = gateway.parameters.as_ref().filter(|p| is_ours(p));
+    let mut without_effect = own.map_or_else(Vec::new, without_effect);
+    without_effect.extend(own.and_then(|own| tenants_of_a_gateway(own, of_class)));
+    let (upload_certificates, not_uploaded) = uploads(own, circumstances, defaults);
+    without_effect.extend(not_uploaded);
+    let (infrastructure, withheld) = infrastructure(gateway, tenant);
+    let mut workload = WorkloadSpec::of(infrastructure, own, of_class);
+    let own_replicas = own.is_some_and(|own| own.replicas.is_some());
+    if own_replicas && tenant.is_some_and(|tenant| !tenant.may_select_nodes) {
+        without_effect.extend(ignore_node_selectors(&mut workload));
+    }
     let resolution = ParametersResolution {
         named: named.map(|target| target.key.clone()),
-        credentials: parameters.and_then(|p| p.credentials.clone()),
-        without_effect: parameters.map_or_else(Vec::new, without_effect),
-        dns: parameters
-            .and_then(|p| p.dns.clone())
-            .unwrap_or_else(|| defaults.dns.clone()),
-        upload_certificates: parameters
-            .and_then(|p| p.upload_certificates)
-            .unwrap_or(defaults.upload_certificates),
+        credentials: own.and_then(|p| p.credentials.clone()),
+        without_effect,
+        withheld,
+        dns: said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone()),
+        upload_certificates,
         underscored_headers: defaults.underscored_headers,
-        workload: WorkloadSpec::of(gateway, parameters),
+        workload,
     };
     (resolution, refusal)
+}
+
+/// What a Gateway's own parameters say, or else those of its class.
+fn said<T>(
+    own: Option<&GatewayParameters>,
+    of_class: Option<&GatewayParameters>,
+    what: impl Fn(&GatewayParameters) -> Option<T>,
+) -> Option<T> {
+    own.and_then(&what).or_else(|| of_class.and_then(&what))
+}
+
+/// `spec.tenants` of an object that no class of the Gateway names.
+fn tenants_of_a_gateway(
+    own: &GatewayParameters,
+    of_class: Option<&GatewayParameters>,
+) -> Option<Defect> {
+    let is_of_the_class = of_class.is_some_and(|of_class| of_class.key == own.key);
+    let message = "it has an effect only in the object that a GatewayClass names in spec.parametersRef; remove it here";
+    (own.tenants.is_some() && !is_of_the_class).then(|| no_effect("spec.tenants", message))
+}
+
+/// Whether certificates are uploaded, and why not where the Gateway asks for it. A certificate is shown to the
+/// visitors of a zone, so whoever owns the account decides: the operator, by an entry for the namespace or by the
+/// default; or the Gateway itself, where nothing is restricted and the credentials are its own.
+fn uploads(
+    own: Option<&GatewayParameters>,
+    circumstances: &Circumstances<'_>,
+    defaults: &GatewayDefaults,
+) -> (bool, Option<Defect>) {
+    let of_class = circumstances.of_class;
+    let by_default = of_class
+        .and_then(|p| p.upload_certificates)
+        .unwrap_or(defaults.upload_certificates);
+    let has_own_account = own.is_some_and(|p| p.credentials.is_some());
+    let asked = own.and_then(|p| p.upload_certificates);
+    let (is_permitted, remedy) = match circumstances.tenancy.tenant() {
+        Some(tenant) => (
+            tenant.may_upload_certificates,
+            "ask whoever runs the cluster to allow it in spec.tenants[].certificates.upload of the GatewayClass's parameters",
+        ),
+        None => (
+            has_own_account || by_default,
+            "ask whoever runs the cluster to set certificates.upload in the GatewayClass's parameters or the controller's defaults, or name credentials of your own in spec.secretRef",
+        ),
+    };
+    let refused = (asked == Some(true) && !is_permitted).then(|| {
+        let message = format!("Forbidden: the GatewayClass does not permit it; {remedy}");
+        no_effect("spec.certificates.upload", message)
+    });
+    (asked.unwrap_or(by_default) && is_permitted, refused)
+}
+
+/// The labels and annotations of a Gateway that may reach what is made for it, and the others.
+fn infrastructure(gateway: &Gateway, tenant: Option<&Tenant>) -> (Infrastructure, Vec<Defect>) {
+    let mut permitted = gateway.infrastructure.clone();
+    let mut withheld = Vec::new();
+    let Some(tenant) = tenant else {
+        return (permitted, withheld);
+    };
+    for (field, keys, allowed) in [
+        ("labels", &mut permitted.labels, &tenant.labels),
+        (
+            "annotations",
+            &mut permitted.annotations,
+            &tenant.annotations,
+        ),
+    ] {
+        keys.retain(|key, _| {
+            let is_allowed = allowed.allows(key);
+            if !is_allowed {
+                let message = format!(
+                    "Forbidden: {key}: the GatewayClass does not permit this key, so it is left out; remove it, or ask whoever runs the cluster to add it to spec.tenants[].infrastructure.{field} of the GatewayClass's parameters"
+                );
+                withheld.push(no_effect(
+                    &format!("spec.infrastructure.{field}"),
+                    message,
+                ));
+            }
+            is_allowed
+        });
+    }
+    (permitted, withheld)
+}
+
+fn ignore_node_selectors(workload: &mut WorkloadSpec) -> Vec<Defect> {
+    let Replicas::Named(replicas) = &mut workload.replicas else {
+        return Vec::new();
+    };
+    let replicas = replicas.iter_mut().enumerate();
+    let selecting = replicas.filter(|(_, replica)| !replica.node_selector.is_empty());
+    selecting
+        .map(|(index, replica)| {
+            replica.node_selector.clear();
+            let field = format!("spec.tunnel.replicas[{index}].nodeSelector");
+            let message = "Forbidden: the GatewayClass does not permit it, so the replica runs on any node; remove it, or ask whoever runs the cluster to allow it in spec.tenants[].infrastructure.nodeSelector of the GatewayClass's parameters";
+            no_effect(&field, message)
+        })
+        .collect()
+}
+
+fn no_effect(field: &str, message: impl Into<String>) -> Defect {
+    Defect {
+        field: field.to_owned(),
+        kind: DefectKind::Unsupported,
+        message: message.into(),
+    }
 }
 
 /// The parameters of a Gateway; `None` where it names none of our kind.
@@ -80,11 +209,21 @@ pub(super) fn of_gateway<'s>(
     let Some(target) = gateway.parameters.as_ref().filter(|p| is_ours(p)) else {
         return Ok(None);
     };
+    find(snapshot, target).map(Some).map_err(|refusal| Refusal {
+        message: format!("Gateway {}: {FIELD}: {}", gateway.key, refusal.message),
+        ..refusal
+    })
+}
+
+/// The object that a reference of our kind names.
+pub(super) fn find<'s>(
+    snapshot: &'s ClusterSnapshot,
+    target: &ObjectRef,
+) -> Result<&'s GatewayParameters, Refusal> {
     let mut known = snapshot.parameters.items().iter();
     if let Some(found) = known.find(|parameters| parameters.key == target.key) {
-        return Ok(Some(found));
+        return Ok(found);
     }
-    let because = |problem: String| format!("Gateway {}: {FIELD}: {problem}", gateway.key);
     let (reason, problem) = match (&snapshot.parameters, &snapshot.incomplete) {
         (Reading::Unknown(why), _) | (Reading::Known(_), Some(why)) => (
             Reason::Pending,
@@ -99,10 +238,10 @@ pub(super) fn of_gateway<'s>(
             format!("{target} does not exist; create it, or remove the reference"),
         ),
     };
-    Err(Refusal::new(reason, because(problem)))
+    Err(Refusal::new(reason, problem))
 }
 
-fn is_ours(target: &ObjectRef) -> bool {
+pub(super) fn is_ours(target: &ObjectRef) -> bool {
     target.group == OWN_GROUP && target.kind == PARAMETERS_KIND
 }
 

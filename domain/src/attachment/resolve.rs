@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use super::backend::{Backends, resolve_backends};
 use super::clash::{Seat, Seats};
-use super::class::resolve_class;
+use super::class::{JudgedClass, resolve_class};
 use super::listener::resolve_listeners;
-use super::parameters::{GatewayDefaults, resolve_parameters};
+use super::parameters::{Circumstances, GatewayDefaults, resolve_parameters};
 use super::parent::{Candidate, candidates, is_gateway};
+use super::tenancy::{Tenancies, Tenancy};
 use super::unread::unread;
 use super::view::{Secret, View, classes_of, gateways_of};
 use super::{
-    ClassResolution, GatewayResolution, ListenerResolution, ParentResolution, Refusal, Resolution,
-    RouteResolution, certificate, fault, gateway,
+    GatewayResolution, ListenerResolution, ParentResolution, Refusal, Resolution, RouteResolution,
+    certificate, fault, gateway,
 };
 use crate::gateway::{Gateway, ParentRef, Route};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
@@ -28,20 +29,22 @@ pub fn resolve(
     defaults: &GatewayDefaults,
 ) -> Resolution {
     let view = View::new(snapshot);
-    let classes: BTreeMap<String, ClassResolution> = classes_of(snapshot, controller)
-        .map(|class| (class.name.clone(), resolve_class(class, &view)))
+    let classes: BTreeMap<&str, JudgedClass<'_>> = classes_of(snapshot, controller)
+        .map(|class| (class.name.as_str(), resolve_class(class, &view)))
         .collect();
-    let mut gateways: BTreeMap<ObjectKey, GatewayResolution> = gateways_of(snapshot, controller)
-        .map(|gateway| {
-            (
-                gateway.key.clone(),
-                judged(gateway, &classes, &view, defaults),
-            )
-        })
-        .collect();
+    let mut tenancies = Tenancies::new(&view, &classes);
+    let mut over_limit = tenancies.over_limit(gateways_of(snapshot, controller));
+    let mut gateways: BTreeMap<ObjectKey, GatewayResolution> = BTreeMap::new();
+    for gateway in gateways_of(snapshot, controller) {
+        let class = classes.get(gateway.class.as_str());
+        let tenancy = tenancies.of(&gateway.class, &gateway.key.namespace);
+        let over_limit = over_limit.remove(&gateway.key);
+        let judged = judged(gateway, class, tenancy, over_limit, &view, defaults);
+        gateways.insert(gateway.key.clone(), judged);
+    }
     let mut routes: Vec<&Arc<Route>> = snapshot.routes.items().iter().collect();
     routes.sort_by_key(|route| (route.created, &route.key, route.kind));
-    let mut assembly = Assembly::new(&gateways, &routes, &view);
+    let mut assembly = Assembly::new(&gateways, &routes, tenancies, &view);
     let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
     let Assembly {
         backends, seats, ..
@@ -50,8 +53,11 @@ pub fn resolve(
         let seats = seats.get(key).map_or(&[][..], Vec::as_slice);
         settle(gateway, seats, &routes, &backends, &view);
     }
+    let classes = classes.into_iter();
     Resolution {
-        classes,
+        classes: classes
+            .map(|(name, class)| (name.to_owned(), class.resolution))
+            .collect(),
         gateways: Arc::new(gateways),
         routes: resolved,
         unread: unread(snapshot, controller),
@@ -61,17 +67,31 @@ pub fn resolve(
 /// A Gateway before any route.
 fn judged(
     gateway: &Gateway,
-    classes: &BTreeMap<String, ClassResolution>,
+    class: Option<&JudgedClass<'_>>,
+    tenancy: Tenancy<'_>,
+    over_limit: Option<Refusal>,
     view: &View<'_>,
     defaults: &GatewayDefaults,
 ) -> GatewayResolution {
-    let listeners = resolve_listeners(gateway, view);
-    let (parameters, unusable) = resolve_parameters(gateway, view, defaults);
-    let class = classes.get(&gateway.class);
+    let listeners = resolve_listeners(gateway, &tenancy, view);
+    let circumstances = Circumstances {
+        of_class: class.and_then(|class| class.parameters),
+        tenancy,
+    };
+    let (parameters, unusable) = resolve_parameters(gateway, &circumstances, view, defaults);
+    let class = class.map(|class| &class.resolution);
+    let object = format!("Gateway {}", gateway.key);
+    let not_permitted = tenancy.refusal(&object, &gateway.key.namespace);
     let of_class = || class.and_then(|class| class.credentials.as_ref());
     let credentials = parameters.credentials.as_ref().or_else(of_class);
     GatewayResolution {
-        refusal: gateway::refusal(gateway, class, unusable, &listeners),
+        refusal: gateway::refusal(
+            gateway,
+            class,
+            not_permitted.or(over_limit),
+            unusable,
+            &listeners,
+        ),
         credentials: credentials.and_then(|secret| edition(secret, view)),
         gateway: gateway.clone(),
         listeners,
@@ -98,6 +118,7 @@ struct Assembly<'a> {
     gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
     /// Oldest first.
     routes: &'a [&'a Arc<Route>],
+    tenancies: Tenancies<'a>,
     view: &'a View<'a>,
     /// Backends of the routes that have a parent of ours, by position.
     backends: BTreeMap<usize, Backends>,
@@ -109,6 +130,7 @@ impl<'a> Assembly<'a> {
     fn new(
         gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
         routes: &'a [&'a Arc<Route>],
+        tenancies: Tenancies<'a>,
         view: &'a View<'a>,
     ) -> Self {
         let empty = |gateway: &GatewayResolution| {
@@ -117,6 +139,7 @@ impl<'a> Assembly<'a> {
         Self {
             gateways,
             routes,
+            tenancies,
             view,
             backends: BTreeMap::new(),
             seats: gateways
@@ -158,18 +181,24 @@ impl<'a> Assembly<'a> {
         parent: &ParentRef,
         gateway: &'a GatewayResolution,
         fault: Option<&Refusal>,
-    ) -> Result<Vec<Candidate>, Refusal> {
+    ) -> Result<Seated, Refusal> {
         let route = self.routes[position];
         let listeners = &gateway.listeners;
         let found = candidates(route, parent, &gateway.gateway, listeners, self.view)?;
         if let Some(fault) = fault {
             return Err(fault.clone());
         }
-        let Some(seats) = self.seats.get_mut(&gateway.gateway.key) else {
-            return Ok(Vec::new());
-        };
+        let class = gateway.gateway.class.as_str();
+        let tenancy = self.tenancies.of(class, &route.key.namespace);
+        let (found, partly_refused) = tenancy.restrict(route, &gateway.gateway, found)?;
         let mut in_the_way = None;
-        let mut seated = Vec::new();
+        let mut seated = Seated {
+            candidates: Vec::new(),
+            partly_refused,
+        };
+        let Some(seats) = self.seats.get_mut(&gateway.gateway.key) else {
+            return Ok(seated);
+        };
         for candidate in found {
             let seat = Seat {
                 route: position,
@@ -177,15 +206,23 @@ impl<'a> Assembly<'a> {
                 hostnames: candidate.hostnames.clone(),
             };
             match seats[candidate.listener].take(seat) {
-                Ok(()) => seated.push(candidate),
+                Ok(()) => seated.candidates.push(candidate),
                 Err(other) => in_the_way = Some(self.routes[other]),
             }
         }
         match in_the_way {
-            Some(other) if seated.is_empty() => Err(clashes(route, gateway, other)),
+            Some(other) if seated.candidates.is_empty() => Err(clashes(route, gateway, other)),
             _ => Ok(seated),
         }
     }
+}
+
+/// What a route has on the listeners of one Gateway.
+#[derive(Default)]
+struct Seated {
+    candidates: Vec<Candidate>,
+    /// Why some of its hostnames are left out.
+    partly_refused: Option<Refusal>,
 }
 
 fn clashes(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal {
@@ -203,13 +240,17 @@ fn clashes(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal
 fn parent_resolution(
     parent: &ParentRef,
     gateway: &GatewayResolution,
-    seated: Result<Vec<Candidate>, Refusal>,
+    seated: Result<Seated, Refusal>,
     unresolved: Option<Refusal>,
 ) -> ParentResolution {
     let (seated, refusal) = match seated {
         Ok(seated) => (seated, None),
-        Err(refusal) => (Vec::new(), Some(refusal)),
+        Err(refusal) => (Seated::default(), Some(refusal)),
     };
+    let Seated {
+        candidates: seated,
+        partly_refused,
+    } = seated;
     let served =
         |listener: usize| gateway.refusal.is_none() && gateway.listeners[listener].is_served();
     let mut hostnames: Vec<Hostname> = seated
@@ -223,6 +264,7 @@ fn parent_resolution(
     ParentResolution {
         parent: parent.clone(),
         refusal,
+        partly_refused,
         unresolved,
         listeners: seated
             .iter()
@@ -264,7 +306,7 @@ fn settle(
         listeners,
     };
     if gateway.parameters.upload_certificates {
-        gateway.certificates = certificate::wanted(gateway, view);
+        gateway.certificates = certificate::wanted(gateway, seats, view);
     }
     gateway.table = Arc::new(compile(table, &view.backends));
 }

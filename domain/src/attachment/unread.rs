@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::credentials::{ClassParameters, of_class};
 use super::view;
-use crate::gateway::AllowedNamespaces;
+use crate::gateway::{AllowedNamespaces, GatewayClass};
 use crate::snapshot::{ClusterSnapshot, Reading};
 
 /// Kinds of object that verdicts depend on.
@@ -21,7 +22,7 @@ pub enum ObjectKind {
     Service,
     /// EndpointSlices.
     EndpointSlice,
-    /// Namespaces; they count only where a listener selects by their labels.
+    /// Namespaces; they count only where a listener, or an entry of a class's tenants, selects by their labels.
     Namespace,
 }
 
@@ -72,4 +73,13 @@ fn selects_namespaces(snapshot: &ClusterSnapshot, controller: &str) -> bool {
     view::gateways_of(snapshot, controller)
         .flat_map(|gateway| &gateway.listeners)
         .any(|listener| matches!(listener.namespaces, AllowedNamespaces::Selector(_)))
+        || view::classes_of(snapshot, controller).any(|class| selects_tenants(class, snapshot))
+}
+
+fn selects_tenants(class: &GatewayClass, snapshot: &ClusterSnapshot) -> bool {
+    let Ok(ClassParameters::Object(object)) = of_class(class, snapshot) else {
+        return false;
+    };
+    let mut tenants = object.tenants.iter().flatten();
+    tenants.any(|tenant| !tenant.namespaces.rules.is_empty())
 }

@@ -52,6 +52,14 @@ impl<'s> View<'s> {
         self.namespaces.get(namespace).copied()
     }
 
+    /// Why a namespace without known labels may have some all the same.
+    pub(super) fn namespaces_unread(&self) -> Option<&'s str> {
+        match &self.snapshot.namespaces {
+            Reading::Unknown(why) => Some(why),
+            Reading::Known(_) | Reading::Absent => self.snapshot.incomplete.as_deref(),
+        }
+    }
+
     /// A reference within a namespace needs no grant, one across namespaces needs one in the namespace
     /// referred to (Gateway API, ReferenceGrant).
     pub(super) fn permission(&self, from: Referrer<'_>, target: &ObjectRef) -> Permission {

@@ -8,10 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::EdgeIntent;
 use super::objects::{IngressDocument, IngressRule, Zone};
-use crate::certificate::{Fingerprint, is_for};
-use crate::edge::DnsPolicy;
+use crate::certificate::Fingerprint;
 use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
 
 /// Where the notes' hostnames lie.
@@ -29,24 +27,38 @@ pub struct CertificateIntent {
     pub fingerprint: Fingerprint,
     /// DNS names of the certificate.
     pub names: BTreeSet<Hostname>,
-    /// Hostnames of the listeners that name it; `None` stands for every host.
-    pub listeners: BTreeSet<Option<Hostname>>,
+    /// Hostnames for which the Gateway wants it shown: those of the routes on the listeners that name it.
+    pub hosts: BTreeSet<Hostname>,
 }
 
 impl CertificateIntent {
-    /// Whether it is to be uploaded to a zone: the zone is managed, and for some host in it a listener takes
-    /// requests and the certificate is valid.
-    pub fn is_for(&self, zone: &Zone, dns: &DnsPolicy) -> bool {
-        let managed = match dns {
-            // Whoever makes records elsewhere still shows their own certificates.
-            DnsPolicy::All | DnsPolicy::Off => true,
-            DnsPolicy::Below(names) => names.iter().any(|name| name.is_within(&zone.name)),
-        };
-        managed
-            && self.names.iter().any(|name| {
-                let mut listeners = self.listeners.iter();
-                listeners.any(|listener| is_for(name, listener.as_ref(), &zone.name))
-            })
+    /// The same, for those hostnames alone that the Gateway has the record of.
+    pub fn held(&self, held: &BTreeSet<Hostname>) -> Self {
+        Self {
+            hosts: self.hosts.intersection(held).cloned().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is to be uploaded to a zone: it has names there, and the Gateway has each of them. Cloudflare
+    /// shows a certificate to the visitors of all of its names, whoever serves them.
+    pub fn is_for(&self, zone: &Zone) -> bool {
+        self.names_in(zone).next().is_some() && self.not_held(zone).next().is_none()
+    }
+
+    /// Names that it has in a zone, and that the Gateway does not have.
+    pub fn not_held<'a>(&'a self, zone: &'a Zone) -> impl Iterator<Item = &'a Hostname> {
+        let names = self.names_in(zone);
+        names.filter(|name| !self.hosts.contains(*name))
+    }
+
+    /// Names that some host of a zone has: those in it, and a wildcard that covers its apex.
+    fn names_in<'a>(&'a self, zone: &'a Zone) -> impl Iterator<Item = &'a Hostname> {
+        let above = zone.name.split_once('.').map(|(_, above)| above);
+        self.names.iter().filter(move |name| {
+            let covers_apex = above.is_some() && name.wildcard_suffix() == above;
+            covers_apex || name.is_within(&zone.name)
+        })
     }
 }
 
@@ -58,8 +70,13 @@ pub enum CertificateOutcome {
         /// Names of the zones.
         zones: Vec<String>,
     },
-    /// No managed zone has a host for which a listener takes requests and the certificate is valid.
+    /// No zone has a host that the certificate is for.
     NoZone,
+    /// It is for names that the Gateway has no record of, so it is not shown where they are.
+    NotHeld {
+        /// Those names.
+        names: BTreeSet<Hostname>,
+    },
     /// It could not be uploaded, or not everywhere.
     Failed {
         /// What failed, and what would help.
@@ -140,14 +157,12 @@ pub struct ZonePlan<'a> {
 
 /// The zones that matter: those that get a certificate, and those in which one of ours is.
 pub fn zones_of<'z>(
-    intent: &EdgeIntent,
     wanted: &BTreeSet<CertificateIntent>,
     zones: impl Iterator<Item = &'z Zone>,
     notes: &BTreeSet<Note>,
 ) -> BTreeMap<ZoneId, &'z Zone> {
     let matters = |zone: &&Zone| {
-        notes.iter().any(|note| note.zone == zone.id)
-            || wanted.iter().any(|one| one.is_for(zone, &intent.dns))
+        notes.iter().any(|note| note.zone == zone.id) || wanted.iter().any(|one| one.is_for(zone))
     };
     zones
         .filter(matters)
@@ -155,18 +170,15 @@ pub fn zones_of<'z>(
         .collect()
 }
 
-/// Plans for one zone, in which these certificates are, ours and others'.
+/// Plans for one zone, in which these certificates are, ours and others'. Without `prune` nothing is removed.
 pub fn plan<'a>(
-    intent: &EdgeIntent,
+    prune: bool,
     wanted: &'a BTreeSet<CertificateIntent>,
     zone: &Zone,
     notes: &BTreeSet<Note>,
     present: &BTreeSet<CertificateId>,
 ) -> ZonePlan<'a> {
-    let wanted: Vec<_> = wanted
-        .iter()
-        .filter(|one| one.is_for(zone, &intent.dns))
-        .collect();
+    let wanted: Vec<_> = wanted.iter().filter(|one| one.is_for(zone)).collect();
     let ours = notes.iter().filter(|note| note.zone == zone.id);
     let (there, gone): (Vec<_>, Vec<_>) = ours.partition(|note| present.contains(&note.id));
     let mut changes: Vec<_> = gone
@@ -177,7 +189,7 @@ pub fn plan<'a>(
     let is_wanted = |note: &Note| wanted.iter().any(|one| one.fingerprint == note.fingerprint);
     let (current, stale): (Vec<&Note>, Vec<&Note>) =
         there.into_iter().partition(|note| is_wanted(note));
-    let mut stale = stale.into_iter().filter(|_| intent.prune).cloned();
+    let mut stale = stale.into_iter().filter(|_| prune).cloned();
     let mut served: BTreeSet<&Fingerprint> = current.iter().map(|note| &note.fingerprint).collect();
     for one in &wanted {
         if served.insert(&one.fingerprint) {
@@ -203,8 +215,8 @@ mod tests {
         CertificateIntent {
             secret: ObjectKey::new("shop", secret),
             fingerprint: Fingerprint::of(chain.as_bytes()),
-            names: [host("*.example.com")].into(),
-            listeners: [None].into(),
+            names: [host("app.example.com")].into(),
+            hosts: [host("app.example.com")].into(),
         }
     }
 
@@ -223,18 +235,6 @@ mod tests {
         }
     }
 
-    fn intent(prune: bool) -> EdgeIntent {
-        EdgeIntent {
-            gateway: ObjectKey::new("shop", "edge"),
-            hostnames: BTreeSet::new(),
-            yielded: BTreeMap::new(),
-            spare: false,
-            dns: DnsPolicy::Off,
-            certificates: None,
-            prune,
-        }
-    }
-
     #[test]
     fn a_note_is_read_as_it_is_written_and_other_rules_are_none() {
         let written = note("2458ce5a-0c35-4c7f-82c7-8e9487d3ff60", "chain");
@@ -250,6 +250,114 @@ mod tests {
                 service: String::new(),
             };
             assert_eq!(Note::read(&rule), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_goes_to_a_zone_where_the_gateway_has_every_name_of_it() {
+        let app = "app.example.com";
+        let table: [(&str, &[&str], &[&str], &str, bool); 16] = [
+            ("its name", &[app], &[app], "example.com", true),
+            (
+                "one of two names",
+                &[app, "web.example.com"],
+                &[app],
+                "example.com",
+                false,
+            ),
+            (
+                "both",
+                &[app, "web.example.com"],
+                &[app, "web.example.com"],
+                "example.com",
+                true,
+            ),
+            ("no name", &[app], &[], "example.com", false),
+            (
+                "another name",
+                &[app],
+                &["web.example.com"],
+                "example.com",
+                false,
+            ),
+            (
+                "the wildcard",
+                &["*.example.com"],
+                &["*.example.com"],
+                "example.com",
+                true,
+            ),
+            (
+                "a name below the wildcard",
+                &["*.example.com"],
+                &[app],
+                "example.com",
+                false,
+            ),
+            (
+                "the wildcard above its name",
+                &[app],
+                &["*.example.com"],
+                "example.com",
+                false,
+            ),
+            (
+                "a wildcard of more labels",
+                &["*.example.com"],
+                &["*.app.example.com"],
+                "example.com",
+                false,
+            ),
+            (
+                "not the apex",
+                &["example.com", "*.example.com"],
+                &["*.example.com"],
+                "example.com",
+                false,
+            ),
+            (
+                "the apex",
+                &["example.com"],
+                &["example.com"],
+                "example.com",
+                true,
+            ),
+            ("another zone", &[app], &[app], "example.org", false),
+            ("a zone that ends alike", &[app], &[app], "e.com", false),
+            (
+                "a name of another zone counts not",
+                &[app, "a.example.org"],
+                &[app],
+                "example.com",
+                true,
+            ),
+            (
+                "a wildcard that covers the apex",
+                &[app, "*.com"],
+                &[app],
+                "example.com",
+                false,
+            ),
+            (
+                "a wildcard above the zone",
+                &["*.com"],
+                &["example.com"],
+                "example.com",
+                false,
+            ),
+        ];
+        for (given, names, hosts, zone, expected) in table {
+            let set = |names: &[&str]| names.iter().map(|name| host(name)).collect();
+            let one = CertificateIntent {
+                names: set(names),
+                hosts: set(hosts),
+                ..certificate("one", "chain")
+            };
+            let zone = Zone {
+                id: ZoneId::new("z"),
+                name: zone.to_owned(),
+            };
+            assert_eq!(one.is_for(&zone), expected, "the Gateway has {given}");
         }
     }
 
@@ -330,7 +438,7 @@ mod tests {
         ];
         for (case, wanted, notes, present, prune, expected) in cases {
             let notes = notes.into_iter().collect();
-            let planned = plan(&intent(prune), wanted, &zone(), &notes, &present);
+            let planned = plan(prune, wanted, &zone(), &notes, &present);
             assert_eq!(planned.changes, expected, "{case}");
         }
     }

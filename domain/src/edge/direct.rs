@@ -340,13 +340,13 @@ impl Edge for DirectEdge {
                 zones,
             },
         );
-        let shown = self.show_certificates(&look, intent, &observed, tunnel);
+        let mut hostnames = plan.hostnames;
+        hostnames.extend(applied.hostnames);
+        let shown = self.show_certificates(&look, intent, &observed, tunnel, &hostnames);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
         failures.extend(applied.failures);
         failures.extend(shown.failures);
-        let mut hostnames = plan.hostnames;
-        hostnames.extend(applied.hostnames);
         Ok(EdgeStatus {
             tunnels: vec![TunnelStatus {
                 id: tunnel,

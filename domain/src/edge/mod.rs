@@ -128,6 +128,11 @@ pub enum HostnameOutcome {
         /// The edge's words.
         message: String,
     },
+    /// The cluster may not have the name, as the broker's owner decided. Nothing was done for it.
+    NotPermitted {
+        /// Who decides, and what helps.
+        message: String,
+    },
     /// DNS is not managed for the name.
     NotManaged,
     /// Not known whether the record is there: a read or a write failed for a reason that may pass.
@@ -176,6 +181,8 @@ pub enum EdgeErrorKind {
     Unauthenticated,
     /// The token lacks a permission.
     Forbidden,
+    /// The cluster has as many Gateways as the broker takes of it.
+    TooManyGateways,
     /// It is not there.
     NotFound,
     /// It is there already, or in use.

@@ -20,8 +20,8 @@ pub struct GatewayClass {
     pub generation: i64,
     /// Which controller serves it. Classes of other controllers are kept out of everything.
     pub controller: String,
-    /// `spec.parametersRef`: where the default Cloudflare credentials are. The namespace is the one
-    /// written; an absent one is a defect.
+    /// `spec.parametersRef`: a Secret with the Cloudflare credentials of its Gateways, or the
+    /// CloudflareGatewayParameters that hold for them. The namespace is the one written; an absent one is a defect.
     pub parameters: Option<ObjectRef>,
     /// What cannot be acted upon.
     pub defects: Vec<Defect>,

@@ -11,6 +11,7 @@ mod listener;
 mod parameters;
 mod pattern;
 mod route;
+mod tenant;
 
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass};
 pub use endpoints::{
@@ -29,6 +30,7 @@ pub use route::{
     BackendRef, CallMatch, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef,
     PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
 };
+pub use tenant::{AllowedKeys, KeyPattern, Tenant};
 
 /// API group of Gateway, HTTPRoute and their kin.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
@@ -39,7 +41,8 @@ pub const CONTROLLER_NAME: &str = "cloudflare-gateway-controller.io/controller";
 /// API group of our own kinds.
 pub const OWN_GROUP: &str = "cloudflare-gateway-controller.io";
 
-/// Kind that `Gateway.spec.infrastructure.parametersRef` may name, in group [`OWN_GROUP`].
+/// Kind that `Gateway.spec.infrastructure.parametersRef` and `GatewayClass.spec.parametersRef` may name, in group
+/// [`OWN_GROUP`].
 pub const PARAMETERS_KIND: &str = "CloudflareGatewayParameters";
 
 /// Something in an object that cannot be acted upon.

@@ -1,16 +1,18 @@
-//! CloudflareGatewayParameters: what a Gateway may say about itself beyond the Gateway API.
+//! CloudflareGatewayParameters: what a Gateway may say about itself beyond the Gateway API, and what a
+//! GatewayClass says for all of its Gateways.
 
 use std::collections::BTreeMap;
 
-use super::Defect;
+use super::{Defect, Tenant};
 use crate::edge::DnsPolicy;
 use crate::names::{ObjectKey, ObjectRef};
 use crate::workload::{Replica, Resources};
 
-/// A CloudflareGatewayParameters object. What is absent in it takes the controller's default.
+/// A CloudflareGatewayParameters object. What is absent in that of a Gateway is taken from that of its
+/// GatewayClass, and else from the controller's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayParameters {
-    /// Namespace and name. Only Gateways of its namespace can name it.
+    /// Namespace and name. Gateways of its namespace can name it, and any GatewayClass.
     pub key: ObjectKey,
     /// `spec.secretRef`: the Secret with the Cloudflare credentials, in the same namespace.
     pub credentials: Option<ObjectRef>,
@@ -24,6 +26,9 @@ pub struct GatewayParameters {
     pub resources: Option<Resources>,
     /// `spec.tunnel.minReadySeconds`.
     pub min_ready_seconds: Option<u32>,
+    /// `spec.tenants`: what which namespaces may have; `None` where nothing is restricted. It counts only in the
+    /// object that a GatewayClass names.
+    pub tenants: Option<Vec<Tenant>>,
     /// What is wrong, or right and not acted upon. The former refuses the Gateway, the latter is reported.
     pub defects: Vec<Defect>,
 }

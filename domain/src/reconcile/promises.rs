@@ -252,7 +252,9 @@ fn is_bad_news(condition: &Condition) -> bool {
         ConditionType::Accepted | ConditionType::Programmed | ConditionType::ResolvedRefs => {
             condition.truth == Truth::False
         }
-        ConditionType::Conflicted => condition.truth == Truth::True,
+        ConditionType::Conflicted | ConditionType::PartiallyInvalid => {
+            condition.truth == Truth::True
+        }
         _ => false,
     }
 }

@@ -107,8 +107,9 @@ pub(super) enum Fate {
     /// are missing, it asks for an address), its class does not exist, or the view is incomplete and does not
     /// show it.
     Keep,
-    /// It is forgotten: it is being deleted, is no longer ours or there, or has no valid listener left. That
-    /// last one is an edit like any other, and what nobody can reach should not resolve.
+    /// It is forgotten: it is being deleted, is no longer ours or there, has no valid listener left, or its class
+    /// permits nothing to its namespace. The last two are edits like any other, and what nobody can reach should
+    /// not resolve.
     Remove,
 }
 
@@ -117,16 +118,21 @@ impl View {
         match self.gateways.get(gateway) {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
-            Some(found) if self.complete && has_no_valid_listener(found) => Fate::Remove,
+            Some(found) if self.complete && may_have_nothing(found) => Fate::Remove,
             None if self.complete && !self.classless.contains(gateway) => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
     }
 }
 
-fn has_no_valid_listener(found: &GatewayResolution) -> bool {
+fn may_have_nothing(found: &GatewayResolution) -> bool {
     let refusal = found.refusal.as_ref();
-    refusal.is_some_and(|refusal| refusal.reason == Reason::ListenersNotValid)
+    refusal.is_some_and(|refusal| {
+        matches!(
+            refusal.reason,
+            Reason::ListenersNotValid | Reason::NamespaceNotPermitted
+        )
+    })
 }
 
 /// Gateways that name a class that does not exist, those that are being deleted excepted.

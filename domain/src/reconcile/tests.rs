@@ -73,13 +73,15 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
         message: "refused".to_owned(),
     };
     let without_credentials = gateway.annotations.contains_key("without-credentials");
+    let not_permitted = gateway.annotations.contains_key("not-permitted");
     let without_listener = gateway.listeners.is_empty();
     GatewayResolution {
         gateway: gateway.clone(),
-        refusal: match (without_credentials, without_listener) {
-            (true, _) => Some(refusal(Reason::InvalidParameters)),
-            (false, true) => Some(refusal(Reason::ListenersNotValid)),
-            (false, false) => None,
+        refusal: match (without_credentials, not_permitted, without_listener) {
+            (true, _, _) => Some(refusal(Reason::InvalidParameters)),
+            (false, true, _) => Some(refusal(Reason::NamespaceNotPermitted)),
+            (false, false, true) => Some(refusal(Reason::ListenersNotValid)),
+            (false, false, false) => None,
         },
         listeners: Vec::new(),
         certificates: Some(BTreeSet::new()),
@@ -89,7 +91,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             .and_then(|edition| edition.parse().ok()),
         hostnames,
         parameters: ParametersResolution {
-            workload: WorkloadSpec::of(gateway, None),
+            workload: WorkloadSpec::of(gateway.infrastructure.clone(), None, None),
             ..ParametersResolution::default()
         },
         table: Arc::new(RouteTable {

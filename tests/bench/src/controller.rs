@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adapter_table_stream::{Authority, Leader, ServerOptions, TableServer};
+use adapter_table_stream::{Authority, LIMITS, Leader, ServerOptions, TableServer};
 use async_trait::async_trait;
 use domain::names::{ObjectKey, Timestamp};
 use domain::ports::{DataPlane, PortError, ProxyIdentities};
@@ -46,6 +46,7 @@ impl Controller {
             changed: Arc::default(),
             disowned: Arc::new(|_| {}),
             leader: Arc::new(|| Leader::Here { term: 1 }),
+            limits: LIMITS,
         };
         let server = TableServer::new(Arc::new(Anybody(table.gateway.clone())), options);
         server.publish(table).await?;

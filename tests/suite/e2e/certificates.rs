@@ -29,6 +29,7 @@ apiVersion: cloudflare-gateway-controller.io/v1
 kind: CloudflareGatewayParameters
 metadata: {{name: parameters, namespace: default}}
 spec:
+  secretRef: {{name: cloudflare-creds}}
   certificates: {{upload: {upload}}}
 ---
 apiVersion: gateway.networking.k8s.io/v1

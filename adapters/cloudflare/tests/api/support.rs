@@ -42,7 +42,7 @@ fn uploaded() -> Value {
     json!({
         "certificate": "the chain",
         "private_key": "the key",
-        "bundle_method": "force",
+        "bundle_method": "ubiquitous",
     })
 }
 

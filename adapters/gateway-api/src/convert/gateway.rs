@@ -189,7 +189,7 @@ fn namespaces(
     }
 }
 
-fn label_selector(
+pub(super) fn label_selector(
     fields: &Fields,
     field: &str,
     written: &types::LabelSelector,

@@ -11,4 +11,5 @@ pub(crate) mod reference_grant;
 mod filters;
 mod matches;
 mod references;
+mod tenants;
 mod text;

@@ -9,6 +9,7 @@ use domain::workload::{Replica, Resources};
 use domain::{Hostname, ObjectKey, ObjectRef};
 use serde_json::Value;
 
+use super::tenants;
 use crate::fields::Fields;
 use crate::metadata::Header;
 use crate::object::ReadError;
@@ -45,6 +46,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         min_ready_seconds: tunnel
             .min_ready_seconds
             .and_then(|seconds| min_ready_seconds(fields, seconds)),
+        tenants: spec
+            .tenants
+            .as_deref()
+            .map(|written| tenants::read(fields, written)),
         defects: fields.defects(),
         key,
     })

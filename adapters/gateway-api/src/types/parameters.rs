@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::api_type;
+use super::{LabelSelector, api_type};
 
 api_type! {
     /// `CloudflareGatewayParameters.spec`.
@@ -11,6 +11,34 @@ api_type! {
         dns: Option<ParametersDns>,
         certificates: Option<ParametersCertificates>,
         tunnel: Option<ParametersTunnel>,
+        tenants: Option<Vec<ParametersTenant>>,
+    }
+}
+
+api_type! {
+    /// One of `spec.tenants`.
+    ParametersTenant {
+        namespace_selector: Option<LabelSelector>,
+        hostnames: Option<Vec<String>>,
+        certificates: Option<TenantCertificates>,
+        max_gateways: Option<i64>,
+        infrastructure: Option<TenantInfrastructure>,
+    }
+}
+
+api_type! {
+    /// `spec.tenants[].certificates`.
+    TenantCertificates {
+        upload: Option<String>,
+    }
+}
+
+api_type! {
+    /// `spec.tenants[].infrastructure`.
+    TenantInfrastructure {
+        labels: Option<Vec<String>>,
+        annotations: Option<Vec<String>>,
+        node_selector: Option<String>,
     }
 }
 

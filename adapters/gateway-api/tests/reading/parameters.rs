@@ -1,8 +1,8 @@
 use super::*;
-use domain::Hostname;
 use domain::edge::DnsPolicy;
-use domain::gateway::GatewayParameters;
+use domain::gateway::{AllowedKeys, GatewayParameters, KeyPattern};
 use domain::workload::Replica;
+use domain::{AllowedHostnames, Hostname};
 
 fn parameters(spec: &str) -> GatewayParameters {
     let yaml = format!(
@@ -154,4 +154,88 @@ fn labels_and_annotations_for_what_is_made_are_read() {
     assert_eq!(read.infrastructure.labels["team"], "shop");
     assert_eq!(read.infrastructure.annotations["note"], "hello");
     assert!(read.defects.is_empty(), "{:?}", read.defects);
+}
+
+#[test]
+fn tenants_are_read_with_what_is_permitted_where_nothing_is_said() {
+    let host = |text: &str| Hostname::parse(text).unwrap();
+    let read = parameters(
+        r"
+  tenants:
+  - namespaceSelector: {matchLabels: {team: shop}}
+    hostnames: [shop.example.com, '*.Shop.example.com']
+    certificates: {upload: Allowed}
+    maxGateways: 5
+    infrastructure: {labels: ['team.example.com/*'], annotations: [], nodeSelector: Denied}
+  - {}
+",
+    );
+    assert_eq!(summary(&read.defects), Vec::<String>::new());
+    let tenants = read.tenants.unwrap();
+    let [shop, everybody] = &tenants[..] else {
+        panic!("{tenants:?}");
+    };
+    assert_eq!(shop.namespaces.rules.len(), 1);
+    let names = [host("shop.example.com"), host("*.shop.example.com")];
+    assert_eq!(shop.hostnames, AllowedHostnames::listed(names));
+    assert!(shop.may_upload_certificates && !shop.may_select_nodes);
+    assert_eq!(shop.max_gateways, Some(5));
+    let keys = vec![KeyPattern::Prefix("team.example.com/".into())];
+    assert_eq!(shop.labels, AllowedKeys::Listed(keys));
+    assert_eq!(shop.annotations, AllowedKeys::Listed(vec![]));
+
+    assert!(everybody.namespaces.rules.is_empty());
+    assert_eq!(everybody.hostnames, AllowedHostnames::Any);
+    assert!(!everybody.may_upload_certificates && everybody.may_select_nodes);
+    assert_eq!(everybody.max_gateways, None);
+    assert_eq!(everybody.annotations, AllowedKeys::Any);
+}
+
+#[test]
+fn what_is_wrong_in_tenants_is_named() {
+    let many = |count: usize, item: &str| vec![item; count].join(", ");
+    let table = [
+        ("[]".to_owned(), "invalid spec.tenants"),
+        (format!("[{}]", many(65, "{}")), "invalid spec.tenants"),
+        (
+            format!("[{{hostnames: [{}]}}]", many(257, "a.example.com")),
+            "invalid spec.tenants[0].hostnames",
+        ),
+        (
+            format!("[{{infrastructure: {{labels: [{}]}}}}]", many(65, "team")),
+            "invalid spec.tenants[0].infrastructure.labels",
+        ),
+        (
+            "[{hostnames: ['*']}]".to_owned(),
+            "invalid spec.tenants[0].hostnames[0]",
+        ),
+        (
+            "[{hostnames: [shop.example.com.]}]".to_owned(),
+            "invalid spec.tenants[0].hostnames[0]",
+        ),
+        (
+            "[{certificates: {upload: maybe}}]".to_owned(),
+            "invalid spec.tenants[0].certificates.upload",
+        ),
+        (
+            "[{maxGateways: -1}]".to_owned(),
+            "invalid spec.tenants[0].maxGateways",
+        ),
+        (
+            "[{infrastructure: {annotations: ['*/role']}}]".to_owned(),
+            "invalid spec.tenants[0].infrastructure.annotations[0]",
+        ),
+        (
+            "[{namespaceSelector: {matchExpressions: [{key: team, operator: Like}]}}]".to_owned(),
+            "invalid spec.tenants[0].namespaceSelector.matchExpressions[0].operator",
+        ),
+        (
+            "[{hostname: [shop.example.com]}]".to_owned(),
+            "unsupported spec.tenants[0].hostname",
+        ),
+    ];
+    for (tenants, defect) in table {
+        let read = parameters(&format!("  tenants: {tenants}"));
+        assert_eq!(summary(&read.defects), [defect], "{tenants}");
+    }
 }

@@ -15,7 +15,7 @@ use crate::failure::told;
 const LONGEST_NOTE: usize = 1024;
 
 /// Condition types of which the truth `True` is the bad one.
-const NEGATIVE: [&str; 1] = ["Conflicted"];
+const NEGATIVE: [&str; 2] = ["Conflicted", "PartiallyInvalid"];
 
 /// Writes Events. Equal ones within six minutes become a series of one.
 #[derive(Clone)]

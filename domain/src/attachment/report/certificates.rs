@@ -48,7 +48,15 @@ fn of_outcome(secret: &ObjectKey, outcome: Option<&CertificateOutcome>) -> Verdi
         Some(CertificateOutcome::NoZone) => (
             Truth::False,
             Reason::NoZone,
-            "no managed zone has a host that a listener takes and the certificate is for, so the edge shows its own".to_owned(),
+            "no zone has a host that the certificate is for, so the edge shows its own".to_owned(),
+        ),
+        Some(CertificateOutcome::NotHeld { names }) => (
+            Truth::False,
+            Reason::HostnameNotPermitted,
+            format!(
+                "its certificate is for {}, of which this Gateway has no record at Cloudflare, and would be shown to their visitors too; attach a route of each name to the listener, or use a certificate for the names of its routes only",
+                listed(names.iter().map(ToString::to_string))
+            ),
         ),
         Some(CertificateOutcome::Failed { message }) => (
             Truth::False,

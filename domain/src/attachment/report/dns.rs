@@ -41,7 +41,8 @@ pub(super) fn verdict<'h>(
 
 /// What the user must mend comes first, then what is not known, then what is fine.
 fn rank(reason: Reason) -> usize {
-    const ORDER: [Reason; 11] = [
+    const ORDER: [Reason; 12] = [
+        Reason::HostnameNotPermitted,
         Reason::RecordConflict,
         Reason::ClaimedByOther,
         Reason::Forbidden,
@@ -112,6 +113,10 @@ fn of_outcome(hostname: &Hostname, outcome: &HostnameOutcome, gateway: &ObjectKe
         HostnameOutcome::Refused { message } => {
             let text = format!("{hostname}: {message}");
             (Truth::False, Reason::Refused, text)
+        }
+        HostnameOutcome::NotPermitted { message } => {
+            let text = format!("{hostname}: {message}");
+            (Truth::False, Reason::HostnameNotPermitted, text)
         }
         HostnameOutcome::NotManaged => (
             Truth::Unknown,

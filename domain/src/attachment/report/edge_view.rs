@@ -111,6 +111,7 @@ pub(super) fn error_reason(kind: EdgeErrorKind) -> Reason {
     match kind {
         EdgeErrorKind::Credentials | EdgeErrorKind::Unauthenticated => Reason::InvalidParameters,
         EdgeErrorKind::Forbidden => Reason::Forbidden,
+        EdgeErrorKind::TooManyGateways => Reason::TooManyGateways,
         EdgeErrorKind::Unavailable | EdgeErrorKind::RateLimited => Reason::EdgeUnavailable,
         EdgeErrorKind::BrokerUnavailable => Reason::BrokerUnavailable,
         EdgeErrorKind::NotFound | EdgeErrorKind::Conflict | EdgeErrorKind::Invalid => {

@@ -135,7 +135,10 @@ fn not_served(gateway: &GatewayResolution) -> Option<Verdict> {
 fn is_for_the_user(kind: EdgeErrorKind) -> bool {
     matches!(
         kind,
-        EdgeErrorKind::Credentials | EdgeErrorKind::Unauthenticated | EdgeErrorKind::Forbidden
+        EdgeErrorKind::Credentials
+            | EdgeErrorKind::Unauthenticated
+            | EdgeErrorKind::Forbidden
+            | EdgeErrorKind::TooManyGateways
     )
 }
 
@@ -170,27 +173,42 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
     }
 }
 
-/// Whether everything that the parameters say has its effect. What is wrong with them is told by Accepted.
+/// Whether everything that the parameters say has its effect, and everything that the Gateway says of what is made
+/// for it. What is wrong with the parameters is told by Accepted.
 fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
     let parameters = &gateway.parameters;
-    let key = parameters.named.as_ref()?;
+    let named = parameters.named.as_ref();
+    match &gateway.refusal {
+        Some(refusal)
+            if named.is_some()
+                && matches!(refusal.reason, Reason::InvalidParameters | Reason::Pending) =>
+        {
+            return Some(Verdict::refused(refusal));
+        }
+        _ => {}
+    }
     let without_effect = parameters.without_effect.iter().map(ToString::to_string);
     let without_effect = listed(without_effect);
-    Some(match (&gateway.refusal, without_effect.is_empty()) {
-        (Some(refusal), _) if refusal.reason == Reason::InvalidParameters => {
-            Verdict::refused(refusal)
-        }
-        (Some(refusal), _) if refusal.reason == Reason::Pending => Verdict::refused(refusal),
-        (_, false) => Verdict::new(
+    let withheld = parameters.withheld.iter().map(ToString::to_string);
+    let withheld = listed(withheld);
+    let mut problems = Vec::new();
+    if let (Some(key), false) = (named, without_effect.is_empty()) {
+        problems.push(format!("{PARAMETERS_KIND} {key}: {without_effect}"));
+    }
+    if !withheld.is_empty() {
+        problems.push(format!("Gateway {}: {withheld}", gateway.gateway.key));
+    }
+    if !problems.is_empty() {
+        let message = listed(problems);
+        return Some(Verdict::new(
             Truth::False,
             Reason::UnsupportedValue,
-            format!("{PARAMETERS_KIND} {key}: {without_effect}"),
-        ),
-        (_, true) => Verdict::new(
-            Truth::True,
-            Reason::Accepted,
-            format!("{PARAMETERS_KIND} {key} is in force"),
-        ),
+            message,
+        ));
+    }
+    named.map(|key| {
+        let message = format!("{PARAMETERS_KIND} {key} is in force");
+        Verdict::new(Truth::True, Reason::Accepted, message)
     })
 }
 

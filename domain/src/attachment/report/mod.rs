@@ -10,7 +10,7 @@ mod route;
 use std::collections::BTreeMap;
 
 use self::edge_view::EdgeView;
-use super::{ClassResolution, GatewayFacts, ObjectKind, Refusal, Resolution};
+use super::{ClassResolution, GatewayFacts, ObjectKind, Refusal, Resolution, listed};
 use crate::names::ObjectKey;
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
 
@@ -129,7 +129,13 @@ impl Verdict {
 
 fn class_accepted(name: &str, class: &ClassResolution) -> Condition {
     let accepted = || {
-        let message = format!("GatewayClass {name} is served by this controller");
+        let mut message = format!("GatewayClass {name} is served by this controller");
+        if !class.without_effect.is_empty() {
+            let without_effect = listed(class.without_effect.iter().cloned());
+            message.push_str(&format!(
+                "; without effect in its parameters: {without_effect}"
+            ));
+        }
         Verdict::new(Truth::True, Reason::Accepted, message)
     };
     Verdict::of(class.refusal.as_ref(), accepted)

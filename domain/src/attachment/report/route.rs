@@ -61,6 +61,10 @@ fn conditions(
         accepted.condition(ConditionType::Accepted, generation),
         resolved.condition(ConditionType::ResolvedRefs, generation),
     ];
+    if let Some(partly) = &parent.partly_refused {
+        let verdict = Verdict::new(Truth::True, partly.reason, partly.message.clone());
+        conditions.push(verdict.condition(ConditionType::PartiallyInvalid, generation));
+    }
     if parent.refusal.is_none()
         && let Some(gateway) = gateway
     {

@@ -39,7 +39,6 @@ fn certificates_are_uploaded_where_the_parameters_or_else_the_default_say_so() {
         ("default off", cluster().with(plain()), false, false),
         ("default on", cluster().with(plain()), true, true),
         ("parameters silent", saying(None), true, true),
-        ("parameters on", saying(Some(true)), false, true),
         ("parameters off", saying(Some(false)), true, false),
     ];
     for (given, snapshot, default, uploaded) in table {
@@ -72,6 +71,62 @@ fn only_what_a_serving_listener_may_use_is_wanted_and_nothing_is_known_of_an_unr
 }
 
 #[test]
+fn a_certificate_may_be_shown_for_the_hostnames_of_the_routes_on_its_listener() {
+    let wildcard = "*.example.com";
+    let table: [(&str, Option<&str>, &[&str], &[&str]); 6] = [
+        ("no route", None, &[], &[]),
+        (
+            "an exact name",
+            None,
+            &["app.example.com"],
+            &["app.example.com"],
+        ),
+        (
+            "a wildcard on a listener without a hostname",
+            None,
+            &[wildcard],
+            &[],
+        ),
+        (
+            "a wildcard on its listener",
+            Some(wildcard),
+            &[wildcard],
+            &[wildcard],
+        ),
+        (
+            "an exact name on a wildcard's listener",
+            Some(wildcard),
+            &["app.example.com"],
+            &["app.example.com"],
+        ),
+        (
+            "a wildcard on the listener of an exact name",
+            Some("app.example.com"),
+            &[wildcard],
+            &["app.example.com"],
+        ),
+    ];
+    for (given, listener, route, expected) in table {
+        let listening = match listener {
+            Some(hostname) => with_certificate("web").named(hostname),
+            None => with_certificate("web"),
+        };
+        let mut snapshot = cluster()
+            .with(gateway(EDGE).listening(listening))
+            .certificate("shop/cert", &[wildcard]);
+        if !route.is_empty() {
+            let asking = http_route("shop/r").to(EDGE);
+            let asking = route.iter().fold(asking, |route, name| route.named(name));
+            snapshot = snapshot.with(asking);
+        }
+        let wanted = found(&snapshot, &uploading()).certificates.unwrap();
+        let hosts = &wanted.first().expect("a certificate").hosts;
+        let expected: Vec<_> = expected.iter().map(|name| host(name)).collect();
+        assert!(hosts.iter().eq(expected.iter()), "{given}: {hosts:?}");
+    }
+}
+
+#[test]
 fn a_failed_upload_is_a_condition_of_its_own() {
     let snapshot = cluster()
         .with(gateway(EDGE).listening(with_certificate("web")))
@@ -86,6 +141,13 @@ fn a_failed_upload_is_a_condition_of_its_own() {
             Reason::Applied,
         ),
         (CertificateOutcome::NoZone, Truth::False, Reason::NoZone),
+        (
+            CertificateOutcome::NotHeld {
+                names: [host("login.example.com")].into(),
+            },
+            Truth::False,
+            Reason::HostnameNotPermitted,
+        ),
         (
             CertificateOutcome::Failed { message },
             Truth::False,

@@ -12,4 +12,5 @@ mod parents;
 mod status_of_gateways;
 mod status_of_routes;
 mod tables;
+mod tenants;
 mod unread;

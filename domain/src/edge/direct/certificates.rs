@@ -14,8 +14,8 @@ use crate::edge::certificates::{
 };
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::plan::Observed;
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
-use crate::names::{ObjectKey, TunnelId};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
+use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::ports::{Certificates, CloudflareApi};
 
 /// What came of it.
@@ -30,7 +30,8 @@ pub(super) struct Shown {
 struct Carrier<'a> {
     api: &'a dyn CloudflareApi,
     pairs: &'a dyn Certificates,
-    intent: &'a EdgeIntent,
+    /// Whether what is not wanted goes.
+    prune: bool,
     tunnel: TunnelId,
     document: IngressDocument,
     /// What is ours, noted or not.
@@ -43,17 +44,21 @@ struct Carrier<'a> {
 }
 
 impl DirectEdge {
-    /// Makes the intent's certificates true, after all else: they are not needed for requests to flow.
+    /// Makes the intent's certificates true, after all else: they are not needed for requests to flow, and only
+    /// what became of the records tells which names the Gateway has.
     pub(super) async fn show_certificates(
         &self,
         api: &dyn CloudflareApi,
         intent: &EdgeIntent,
         observed: &Observed,
         tunnel: TunnelId,
+        hostnames: &BTreeMap<Hostname, HostnameOutcome>,
     ) -> Shown {
         let Some(wanted) = &intent.certificates else {
             return Shown::default();
         };
+        let held = held(hostnames);
+        let wanted: &BTreeSet<_> = &wanted.iter().map(|one| one.held(&held)).collect();
         let Some(pairs) = self.certificates.as_deref() else {
             let outcomes = wanted.iter();
             let outcomes =
@@ -83,7 +88,7 @@ impl DirectEdge {
         let mut carrier = Carrier {
             api,
             pairs,
-            intent,
+            prune: intent.prune && are_known(hostnames),
             tunnel,
             notes: with_unnoted(&noted, &unnoted),
             noted,
@@ -130,6 +135,19 @@ impl DirectEdge {
         self.remember_unnoted(tunnel, BTreeSet::new());
         Ok(())
     }
+}
+
+/// Names that the Gateway has the record of.
+fn held(hostnames: &BTreeMap<Hostname, HostnameOutcome>) -> BTreeSet<Hostname> {
+    let applied = hostnames.iter();
+    let applied = applied.filter(|(_, outcome)| **outcome == HostnameOutcome::Applied);
+    applied.map(|(hostname, _)| hostname.clone()).collect()
+}
+
+/// Whether no name may turn out to be the Gateway's after all.
+fn are_known(hostnames: &BTreeMap<Hostname, HostnameOutcome>) -> bool {
+    let mut outcomes = hostnames.values();
+    !outcomes.any(|outcome| matches!(outcome, HostnameOutcome::Unknown { .. }))
 }
 
 /// What the document notes, and what it should: a certificate that was replaced under its own id is what it
@@ -181,22 +199,12 @@ impl Carrier<'_> {
         {
             return all_failed(wanted, &error);
         }
-        let zones = certificates::zones_of(self.intent, wanted, zones, &self.notes);
-        for zone in zones.into_values() {
+        let zones: Vec<&Zone> = zones.collect();
+        let mattering = certificates::zones_of(wanted, zones.iter().copied(), &self.notes);
+        for zone in mattering.into_values() {
             self.zone(wanted, zone).await;
         }
-        let outcome = |one: &CertificateIntent| match (
-            self.problems.get(&one.secret),
-            self.zones.get(&one.secret),
-        ) {
-            (Some(message), _) => CertificateOutcome::Failed {
-                message: message.clone(),
-            },
-            (None, Some(zones)) => CertificateOutcome::Uploaded {
-                zones: zones.clone(),
-            },
-            (None, None) => CertificateOutcome::NoZone,
-        };
+        let outcome = |one: &CertificateIntent| self.outcome(one, &zones);
         Shown {
             outcomes: wanted
                 .iter()
@@ -206,12 +214,27 @@ impl Carrier<'_> {
         }
     }
 
+    fn outcome(&self, one: &CertificateIntent, zones: &[&Zone]) -> CertificateOutcome {
+        if let Some(message) = self.problems.get(&one.secret) {
+            let message = message.clone();
+            return CertificateOutcome::Failed { message };
+        }
+        let not_held = zones.iter().flat_map(|zone| one.not_held(zone));
+        let names: BTreeSet<Hostname> = not_held.cloned().collect();
+        match self.zones.get(&one.secret) {
+            _ if !names.is_empty() => CertificateOutcome::NotHeld { names },
+            Some(zones) => CertificateOutcome::Uploaded {
+                zones: zones.clone(),
+            },
+            None => CertificateOutcome::NoZone,
+        }
+    }
+
     async fn zone(&mut self, wanted: &BTreeSet<CertificateIntent>, zone: &Zone) {
         let present = match self.api.custom_certificates(&zone.id).await {
             Ok(present) => present.into_iter().map(|one| one.id).collect(),
             Err(error) => {
-                let dns = &self.intent.dns;
-                let concerned = wanted.iter().filter(|one| one.is_for(zone, dns));
+                let concerned = wanted.iter().filter(|one| one.is_for(zone));
                 for one in concerned {
                     self.fail(one, zone, &error);
                 }
@@ -219,7 +242,7 @@ impl Carrier<'_> {
             }
         };
         let notes = self.notes.clone();
-        let plan = certificates::plan(self.intent, wanted, zone, &notes, &present);
+        let plan = certificates::plan(self.prune, wanted, zone, &notes, &present);
         for one in &plan.wanted {
             let zones = self.zones.entry(one.secret.clone()).or_default();
             zones.push(zone.name.clone());

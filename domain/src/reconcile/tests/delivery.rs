@@ -261,6 +261,7 @@ fn accepted_by_all(route: &Arc<Route>) -> attachment::RouteResolution {
         .iter()
         .map(|parent| attachment::ParentResolution {
             parent: parent.clone(),
+            partly_refused: None,
             refusal: None,
             unresolved: None,
             listeners: vec!["https".to_owned()],

@@ -6,11 +6,15 @@ type Edit<T> = fn(&mut T);
 
 #[tokio::test]
 async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_forgotten() {
-    let cases: [(&str, Edit<Vec<Gateway>>); 4] = [
+    let cases: [(&str, Edit<Vec<Gateway>>); 5] = [
         ("gone", |gateways| gateways.clear()),
         ("being deleted", |gateways| gateways[0].deleting = true),
         ("without a listener", |gateways| {
             gateways[0].listeners.clear();
+        }),
+        ("of a namespace that may have nothing", |gateways| {
+            let annotations = &mut gateways[0].annotations;
+            annotations.insert("not-permitted".to_owned(), String::new());
         }),
         ("of another class", |gateways| {
             gateways[0].class = "theirs".to_owned();

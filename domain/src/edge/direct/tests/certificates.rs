@@ -32,8 +32,8 @@ fn showing(chain: Option<&str>) -> EdgeIntent {
     let wanted = chain.map(|chain| CertificateIntent {
         secret: key("cert"),
         fingerprint: Fingerprint::of(chain.as_bytes()),
-        names: [host("*.example.com")].into(),
-        listeners: [None].into(),
+        names: [host("app.example.com")].into(),
+        hosts: [host("app.example.com")].into(),
     });
     EdgeIntent {
         certificates: Some(wanted.into_iter().collect()),
@@ -106,6 +106,63 @@ async fn what_was_uploaded_stays_while_the_secret_is_unread_or_records_change() 
         shown(&bench).is_empty(),
         "the note outlived the new document"
     );
+}
+
+#[tokio::test]
+async fn a_certificate_for_a_name_that_is_not_the_gateways_is_shown_to_nobody() {
+    let app = "app.example.com";
+    let login = "login.example.com";
+    let for_both = |hosts: &[&str]| {
+        let intended = showing(Some("chain"));
+        let wanted = intended.certificates.iter().flatten();
+        let wanted = wanted.map(|one| CertificateIntent {
+            names: [host(app), host(login)].into(),
+            hosts: hosts.iter().map(|name| host(name)).collect(),
+            ..one.clone()
+        });
+        EdgeIntent {
+            certificates: Some(wanted.collect()),
+            ..intent("gw", &[app, login])
+        }
+    };
+    for (given, hosts) in [
+        ("no listener of its takes the name", &[app][..]),
+        ("somebody else has the record", &[app, login]),
+    ] {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        if hosts.contains(&login) {
+            let zone = ZoneId::new("zone-example.com");
+            cloudflare.add_record(&zone, foreign(login));
+        }
+        let bench = holding(cloudflare, "chain");
+        let status = bench.reconcile(&for_both(hosts)).await;
+        let names = [host(login)].into();
+        assert_eq!(
+            status.certificates[&key("cert")],
+            CertificateOutcome::NotHeld { names },
+            "{given}"
+        );
+        assert!(shown(&bench).is_empty(), "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_stays_while_it_is_not_known_whose_its_name_is() {
+    let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
+    bench.reconcile(&showing(Some("chain"))).await;
+    let failure = error(EdgeErrorKind::Unavailable);
+    bench.cloudflare.fail_every(ApiCall::Records, None, failure);
+    bench.edge.begin_resync();
+    let status = bench.reconcile(&showing(Some("chain"))).await;
+    let outcome = &status.hostnames[&host("app.example.com")];
+    assert!(
+        matches!(outcome, HostnameOutcome::Unknown { .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(shown(&bench), [Fingerprint::of(b"chain")]);
+    bench.cloudflare.heal();
+    let status = bench.reconcile(&showing(Some("chain"))).await;
+    assert_eq!(status.certificates[&key("cert")], uploaded());
 }
 
 #[tokio::test]
