@@ -272,7 +272,8 @@ impl Session {
             }
             // Whose proxy it is the token has shown, so it speaks for no other Gateway.
             Ok(ToController::Disowned) => {
-                (self.stream.server.options.disowned)(&self.stream.gateway)
+                let open = &self.stream.open;
+                (open.server.options.disowned)(&open.gateway);
             }
             Ok(ToController::Heartbeat) => {}
             Ok(ToController::Goodbye) => return Some(End::Goodbye),
