@@ -243,7 +243,7 @@ impl Session {
             }
             // Whose proxy it is the token has shown, so it speaks for no other Gateway.
             Ok(ToController::Disowned) => {
-                (self.stream.server.options.disowned)(&self.stream.gateway)
+                (self.stream.server.options.disowned)(&self.stream.gateway);
             }
             Ok(ToController::Heartbeat) => {}
             Ok(ToController::Goodbye) => return Some(End::Goodbye),
