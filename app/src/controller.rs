@@ -15,6 +15,7 @@ use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
 use domain::edge::DnsPolicy;
 use domain::gateway::CONTROLLER_NAME;
+use domain::names::ObjectKey;
 use domain::ports::Leadership;
 use domain::reconcile::{Ports, Reconciler};
 use prometheus_client::metrics::gauge::Gauge;
@@ -56,7 +57,7 @@ impl Controller {
         let options = ServerOptions {
             late_after: LATE_AFTER,
             changed: statuses.clone(),
-            disowned: Arc::new(move |gateway| told.tell(gateway)),
+            disowned: Arc::new(move |gateway: &ObjectKey| told.tell(gateway)),
             leader: leader(&lease),
             limits: LIMITS,
         };

@@ -60,10 +60,10 @@ impl Disowned {
         loop {
             self.due.notified().await;
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = told
-                .iter_mut()
-                .filter(|(_, told)| std::mem::take(&mut told.is_due));
-            let due: Vec<_> = due.map(|(gateway, _)| gateway.clone()).collect();
+            let due = told.iter_mut().filter_map(|(gateway, told)| {
+                std::mem::take(&mut told.is_due).then(|| gateway.clone())
+            });
+            let due: Vec<_> = due.collect();
             if !due.is_empty() {
                 return due;
             }

@@ -44,7 +44,7 @@ impl Controller {
         let options = ServerOptions {
             late_after: Duration::from_secs(60),
             changed: Arc::default(),
-            disowned: Arc::new(|_| {}),
+            disowned: Arc::new(|_: &ObjectKey| {}),
             leader: Arc::new(|| Leader::Here { term: 1 }),
             limits: LIMITS,
         };

@@ -150,7 +150,9 @@ impl Cluster {
         let options = ServerOptions {
             late_after: Duration::from_secs(5),
             changed: changed.clone(),
-            disowned: Arc::new(move |gateway| told.lock().unwrap().push(gateway.clone())),
+            disowned: Arc::new(move |gateway: &ObjectKey| {
+                told.lock().unwrap().push(gateway.clone())
+            }),
             leader: Arc::new(move || asked.lock().unwrap().clone()),
             limits,
         };
