@@ -4,12 +4,15 @@
 /// An answer, and what becomes of it.
 #[derive(Debug, Clone, Copy)]
 pub struct RawAnswer {
+    /// What is odd about it.
     pub given: &'static str,
+    /// Method of the request that it answers.
     pub method: &'static str,
     /// From the status line on.
     pub answer: &'static str,
     /// Whether the endpoint closes its connection afterwards, or keeps it open.
     pub closes: bool,
+    /// What the client gets.
     pub then: Then,
 }
 
