@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_broker::{
-    Cluster, FileCredentials, LIMITS, Limits, TokenHash, router, serve, tls_config,
+    Cluster, ClusterLimits, FileCredentials, LIMITS, TokenHash, router, serve, tls_config,
 };
 use adapter_cloudflare::CloudflareClient;
 use anyhow::Context;
@@ -101,7 +101,7 @@ fn cluster_of(
     })
 }
 
-fn limits(settings: &ClusterSettings) -> anyhow::Result<Limits> {
+fn limits(settings: &ClusterSettings) -> anyhow::Result<ClusterLimits> {
     let hostnames = match &settings.hostnames {
         None => AllowedHostnames::Any,
         Some(patterns) => {
@@ -110,7 +110,7 @@ fn limits(settings: &ClusterSettings) -> anyhow::Result<Limits> {
             AllowedHostnames::listed(patterns)
         }
     };
-    Ok(Limits {
+    Ok(ClusterLimits {
         hostnames,
         max_gateways: settings.max_gateways,
     })

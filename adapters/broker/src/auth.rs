@@ -9,7 +9,7 @@ use domain::ports::Edge;
 use domain::{InstallationName, Timestamp};
 use sha2::{Digest, Sha256};
 
-use crate::limits::Limits;
+use crate::limits::ClusterLimits;
 use crate::problem::{Problem, Refusal};
 
 /// SHA-256 of a bearer token: what the broker keeps instead of the token. Tokens are long and random, so a
@@ -61,7 +61,7 @@ pub struct Cluster {
     /// When the token stops being accepted; `None` for never.
     pub expires: Option<Timestamp>,
     /// What it may have.
-    pub limits: Limits,
+    pub limits: ClusterLimits,
     /// The edge that holds this cluster's Gateways and no others.
     pub edge: Arc<dyn Edge>,
 }

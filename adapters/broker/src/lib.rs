@@ -27,6 +27,6 @@ pub mod wire;
 pub use auth::{Cluster, TokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};
 pub use credentials::FileCredentials;
-pub use limits::Limits;
+pub use limits::ClusterLimits;
 pub use serve::{LIMITS, TlsError, serve, tls_config};
 pub use server::router;

@@ -9,14 +9,14 @@ use domain::{AllowedHostnames, Hostname, ObjectKey};
 
 /// Limits of a cluster. Without any it may have everything that the account has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Limits {
+pub struct ClusterLimits {
     /// Hostnames that it may have.
     pub hostnames: AllowedHostnames,
     /// How many Gateways, and so tunnels, it may have.
     pub max_gateways: Option<u32>,
 }
 
-impl Limits {
+impl ClusterLimits {
     /// Takes the names out of an intent that the cluster may not have, and says so of each.
     pub(crate) fn withhold(&self, intent: &mut EdgeIntent) -> BTreeMap<Hostname, HostnameOutcome> {
         let asked = std::mem::take(&mut intent.hostnames).into_iter();
@@ -51,7 +51,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &ClusterLimits) -> Self {
         Self {
             limit: limits.max_gateways,
             taken: Mutex::default(),

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_broker::{BrokerEdge, ClientSettings, Cluster, Limits, TokenHash, router, serve};
+use adapter_broker::{
+    BrokerEdge, ClientSettings, Cluster, ClusterLimits, LIMITS, TokenHash, router, serve,
+};
 use domain::edge::{DnsPolicy, EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use domain::ports::Edge;
 use domain::testing::{FakeEdge, FixedClock};
@@ -40,7 +42,7 @@ fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
 }
 
 /// A cluster's client of a broker with these limits, and the edge behind it.
-async fn cluster(limits: Limits, edge: Arc<FakeEdge>) -> BrokerEdge {
+async fn cluster(limits: ClusterLimits, edge: Arc<FakeEdge>) -> BrokerEdge {
     let cluster = Cluster {
         name: InstallationName::parse("east").unwrap(),
         token: TokenHash::of(TOKEN),
@@ -51,7 +53,7 @@ async fn cluster(limits: Limits, edge: Arc<FakeEdge>) -> BrokerEdge {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let api = router(vec![cluster], Arc::new(FixedClock::default()));
-    tokio::spawn(serve(listener, None, api, CancellationToken::new()));
+    tokio::spawn(serve(listener, None, api, LIMITS, CancellationToken::new()));
     let settings = ClientSettings {
         base_url,
         token: SecretString::from(TOKEN),
@@ -62,16 +64,16 @@ async fn cluster(limits: Limits, edge: Arc<FakeEdge>) -> BrokerEdge {
     BrokerEdge::new(&settings).unwrap()
 }
 
-fn at_most(max_gateways: u32) -> Limits {
-    Limits {
+fn at_most(max_gateways: u32) -> ClusterLimits {
+    ClusterLimits {
         max_gateways: Some(max_gateways),
-        ..Limits::default()
+        ..ClusterLimits::default()
     }
 }
 
 #[tokio::test]
 async fn a_hostname_that_the_cluster_may_not_have_is_refused_by_name_and_others_are_served() {
-    let limits = Limits {
+    let limits = ClusterLimits {
         hostnames: AllowedHostnames::listed([host("*.east.example.com")]),
         max_gateways: None,
     };
@@ -102,7 +104,7 @@ async fn a_hostname_that_the_cluster_may_not_have_is_refused_by_name_and_others_
 
 #[tokio::test]
 async fn a_cluster_without_limits_may_have_every_name() {
-    let east = cluster(Limits::default(), Arc::new(FakeEdge::default())).await;
+    let east = cluster(ClusterLimits::default(), Arc::new(FakeEdge::default())).await;
     let status = east
         .reconcile(&intent("edge", &["login.example.com"]))
         .await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::server::REQUESTS_OF_CLUSTER;
-use adapter_broker::{Cluster, LIMITS, TokenHash, router, serve, tls_config};
+use adapter_broker::{Cluster, ClusterLimits, LIMITS, TokenHash, router, serve, tls_config};
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
 use domain::ports::Edge;
@@ -88,6 +88,7 @@ impl Broker {
             name: InstallationName::parse(name).unwrap(),
             token: TokenHash::of(token),
             expires: None,
+            limits: ClusterLimits::default(),
             edge: edge.clone(),
         };
         let clusters = vec![cluster("east", TOKEN), cluster("west", "token-of-west")];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_broker::{BrokerEdge, ClientSettings, Cluster, Limits, TokenHash};
+use adapter_broker::{BrokerEdge, ClientSettings, Cluster, ClusterLimits, TokenHash};
 use async_trait::async_trait;
 use domain::edge::direct::DirectEdge;
 use domain::edge::objects::{RecordBatch, RecordData};
@@ -89,7 +89,7 @@ pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
         name: parts.installation.clone(),
         token: TokenHash::of(token),
         expires: None,
-        limits: Limits::default(),
+        limits: ClusterLimits::default(),
         edge: direct(parts),
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
