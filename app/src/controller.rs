@@ -204,13 +204,14 @@ fn defaults(settings: &ControllerSettings) -> GatewayDefaults {
     }
 }
 
-/// What proxies are told of the tunnel and the log: what the controller was told. The edge's roots are a file,
+/// What proxies are told of requests, the tunnel and the log: what the controller was told. The edge's roots are a file,
 /// which they get on another way.
 fn passed_on(settings: &ControllerSettings) -> anyhow::Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();
     let tunnel = serde_json::to_value(&settings.tunnel)?;
+    let requests = serde_json::to_value(&settings.requests)?;
     let log = serde_json::to_value(&settings.log)?;
-    for (section, values) in [("TUNNEL", tunnel), ("LOG", log)] {
+    for (section, values) in [("TUNNEL", tunnel), ("REQUESTS", requests), ("LOG", log)] {
         for (key, value) in values.as_object().into_iter().flatten() {
             if let Some(text) = value.as_str().filter(|_| key != "ca_file") {
                 let name = format!("{ENV_PREFIX}{section}__{}", key.to_ascii_uppercase());

@@ -9,7 +9,8 @@ use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers::{self, Program};
 use crate::sections::{
-    AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, TunnelSettings, fixed,
+    AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, RequestSettings, TunnelSettings,
+    fixed,
 };
 use crate::values::{Address, HostPort, Image, Label, Names, ObjectName, Period, Switch};
 
@@ -39,6 +40,8 @@ settings! {
         cloudflare: CloudflareSettings,
         section /// How the proxies' tunnels connect to Cloudflare's edge.
         tunnel: TunnelSettings,
+        section /// What proxies take of visitors, and how long they wait for them and for endpoints.
+        requests: RequestSettings,
         section /// The program's own HTTP server.
         admin: AdminSettings,
         section /// What is logged.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers::{self, Program};
-use crate::sections::{AdminSettings, LogSettings, TunnelSettings, fixed};
+use crate::sections::{AdminSettings, LogSettings, RequestSettings, TunnelSettings, fixed};
 use crate::values::{HostPort, ObjectName};
 
 settings! {
@@ -26,6 +26,8 @@ settings! {
         controller: ControllerAccess,
         section /// How the tunnel connects to Cloudflare's edge.
         tunnel: TunnelSettings,
+        section /// What is taken of visitors, and how long they and endpoints are waited for.
+        requests: RequestSettings,
         section /// The program's own HTTP server.
         admin: AdminSettings,
         section /// What is logged.

@@ -9,7 +9,8 @@ use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers::{self, Program};
 use crate::sections::{
-    AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, TunnelSettings, fixed,
+    AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, RequestSettings, TunnelSettings,
+    fixed,
 };
 use crate::values::{Label, Period};
 
@@ -31,6 +32,8 @@ settings! {
         cloudflare: CloudflareSettings,
         section /// How the tunnel connects to Cloudflare's edge.
         tunnel: TunnelSettings,
+        section /// What is taken of visitors, and how long they and endpoints are waited for.
+        requests: RequestSettings,
         section /// The program's own HTTP server.
         admin: AdminSettings,
         section /// What is logged.
