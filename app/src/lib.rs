@@ -17,6 +17,7 @@ pub mod cli;
 mod connectors;
 pub mod controller;
 pub mod edge;
+mod engines;
 pub mod passes;
 pub mod proxy;
 pub mod standalone;

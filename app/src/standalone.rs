@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
 use adapter_manifests::ManifestFolder;
-use adapter_proxy::{Engines, Limits, Metrics};
+use adapter_proxy::{Engines, Metrics};
 use async_trait::async_trait;
 use config::StandaloneSettings;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::CONTROLLER_NAME;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::connectors::connector_options;
 use crate::edge;
+use crate::engines;
 use crate::passes::Passes;
 use crate::system::AlwaysLeader;
 use crate::workloads::InProcess;
@@ -40,10 +42,11 @@ impl Standalone {
         let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let statuses = Arc::new(Notify::new());
-        let engines = Arc::new(Engines::new(
-            Limits::default(),
+        let engines = engines::open(
+            &settings.requests,
+            EndpointPolicy::Standalone,
             Metrics::register(&mut registry),
-        ));
+        )?;
         let options = ConnectorOptions {
             metrics: ConnectorMetrics::register(&mut registry),
             ..connector_options(&settings.tunnel)?
@@ -209,7 +212,8 @@ mod tests {
             ..ConnectorOptions::default()
         };
         let metrics = Metrics::register(&mut Registry::default());
-        let engines = Arc::new(Engines::new(Limits::default(), metrics));
+        let settings = config::sections::RequestSettings::default();
+        let engines = engines::open(&settings, EndpointPolicy::Standalone, metrics).unwrap();
         let workloads = InProcess::new(engines.clone(), options, Arc::default());
         let workloads = Arc::new(workloads);
         let served = Served {

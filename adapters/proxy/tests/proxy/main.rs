@@ -7,9 +7,13 @@
 mod balancing;
 mod endpoint;
 mod failures;
+mod http2;
 mod limits;
+mod raw_h2;
+mod refusals;
 mod reload;
 mod rig;
 mod routing;
+mod silence;
 mod streaming;
 mod upgrades;
