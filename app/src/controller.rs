@@ -29,8 +29,8 @@ use crate::admin;
 use crate::authority::{self, KeptAuthority};
 use crate::disowned::Disowned;
 use crate::edge::{self, read_pem};
+use crate::engines::underscored_headers;
 use crate::passes::Passes;
-use crate::requests::underscored_headers;
 
 /// How long replicas may take to acknowledge a table before statuses name them.
 const LATE_AFTER: Duration = Duration::from_secs(5);

@@ -11,6 +11,7 @@ use adapter_table_stream::{ClientOptions, TableClient};
 use anyhow::Context;
 use async_trait::async_trait;
 use config::ProxySettings;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError, Workloads};
 use domain::route_table::RouteTable;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::connectors::connector_options;
 use crate::disowned::Disowned;
-use crate::requests::limits;
+use crate::engines;
 use crate::workloads::InProcess;
 
 /// How often the token's file is read, in case it was replaced.
@@ -42,10 +43,11 @@ impl Proxy {
     pub async fn start(settings: &ProxySettings) -> anyhow::Result<Self> {
         let mut registry = Registry::with_prefix("cfgw");
         let changed = Arc::new(Notify::new());
-        let engines = Arc::new(Engines::new(
-            limits(&settings.requests),
+        let engines = engines::open(
+            &settings.requests,
+            EndpointPolicy::Cluster,
             Metrics::register(&mut registry),
-        ));
+        )?;
         let options = ConnectorOptions {
             metrics: ConnectorMetrics::register(&mut registry),
             ..connector_options(&settings.tunnel)?

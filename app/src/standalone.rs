@@ -9,6 +9,7 @@ use adapter_proxy::{Engines, Metrics};
 use async_trait::async_trait;
 use config::StandaloneSettings;
 use domain::attachment::GatewayDefaults;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::CONTROLLER_NAME;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError};
@@ -23,8 +24,8 @@ use crate::admin;
 use crate::connectors::connector_options;
 use crate::disowned::Disowned;
 use crate::edge;
+use crate::engines::{self, underscored_headers};
 use crate::passes::Passes;
-use crate::requests::{limits, underscored_headers};
 use crate::system::AlwaysLeader;
 use crate::workloads::InProcess;
 
@@ -43,10 +44,11 @@ impl Standalone {
         let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let statuses = Arc::new(Notify::new());
-        let engines = Arc::new(Engines::new(
-            limits(&settings.requests),
+        let engines = engines::open(
+            &settings.requests,
+            EndpointPolicy::Standalone,
             Metrics::register(&mut registry),
-        ));
+        )?;
         let options = ConnectorOptions {
             metrics: ConnectorMetrics::register(&mut registry),
             ..connector_options(&settings.tunnel)?
@@ -171,7 +173,6 @@ mod tests {
     use std::time::Duration;
 
     use adapter_connector::{EdgeAddresses, EdgeRoots, TransportChoice};
-    use adapter_proxy::Limits;
     use adapter_table_stream::Authority;
     use domain::gateway::{Protocol, RouteKind};
     use domain::names::Timestamp;
@@ -224,7 +225,8 @@ mod tests {
             ..ConnectorOptions::default()
         };
         let metrics = Metrics::register(&mut Registry::default());
-        let engines = Arc::new(Engines::new(Limits::default(), metrics));
+        let settings = config::sections::RequestSettings::default();
+        let engines = engines::open(&settings, EndpointPolicy::Standalone, metrics).unwrap();
         let workloads = InProcess::new(engines.clone(), options, Arc::default(), Arc::default());
         let workloads = Arc::new(workloads);
         let served = Served {

@@ -40,7 +40,7 @@ settings! {
         cloudflare: CloudflareSettings,
         section /// How the proxies' tunnels connect to Cloudflare's edge.
         tunnel: TunnelSettings,
-        section /// What is taken from requests.
+        section /// What proxies take of visitors, and how long they wait for them and for endpoints.
         requests: RequestSettings,
         section /// The program's own HTTP server.
         admin: AdminSettings,

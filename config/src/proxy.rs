@@ -26,7 +26,7 @@ settings! {
         controller: ControllerAccess,
         section /// How the tunnel connects to Cloudflare's edge.
         tunnel: TunnelSettings,
-        section /// What is taken from requests.
+        section /// What is taken of visitors, and how long they and endpoints are waited for.
         requests: RequestSettings,
         section /// The program's own HTTP server.
         admin: AdminSettings,

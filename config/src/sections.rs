@@ -8,8 +8,9 @@ use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers;
 use crate::values::{
-    Address, Backend, BaseUrl, Connections, EdgeAddresses, LogFilter, LogFormat, NameServers,
-    Period, RequestBudget, ServerName, TransportChoice, UnderscoredHeaders,
+    Address, Backend, BaseUrl, Connections, EdgeAddresses, InFlight, LogFilter, LogFormat,
+    MemoryLimit, NameServers, Period, RequestBudget, ServerName, TransportChoice,
+    UnderscoredHeaders,
 };
 
 settings! {
@@ -81,8 +82,22 @@ settings! {
 }
 
 settings! {
-    /// What is taken from requests.
+    /// What a proxy takes of visitors, and how long it waits for them and for endpoints.
     pub struct RequestSettings {
+        /// Requests of a Gateway at a time, in each proxy; more are answered with 503.
+        max_in_flight: InFlight = InFlight::new(20_000),
+        /// Memory that the process may take, such as `512Mi`. Requests that would need more are answered with 503.
+        /// `auto` is the limit of its cgroup, which in Kubernetes is that of its container, or the machine's memory.
+        memory: MemoryLimit = MemoryLimit::Auto,
+        /// How long connecting to an endpoint may take, the look-up of its name included.
+        connect_timeout: Period = Period::seconds(5),
+        /// How long an endpoint may be silent before its answer begins, counted from the last byte of the request;
+        /// then 504. Cloudflare's own limit is shorter, except where an Enterprise plan raised it.
+        answer_timeout: Period = Period::seconds(2 * 60),
+        /// How long the sender of a request's or an answer's body may be silent.
+        body_idle_timeout: Period = Period::seconds(15 * 60),
+        /// How long an upgraded connection, such as a WebSocket, may be silent in both directions.
+        upgrade_idle_timeout: Period = Period::seconds(60 * 60),
         /// What becomes of headers whose names hold `_`, or another mark than `-`: `drop` or `allow`. Many
         /// applications cannot tell `X_User` from `X-User`, so that a visitor could write either. Second spellings
         /// of names that the edge or the proxy writes (`X_Forwarded_For`) are removed whatever is set here.

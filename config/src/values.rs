@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
+mod memory;
 mod words;
 
+pub use memory::MemoryLimit;
 pub use words::{LogFormat, TransportChoice, UnderscoredHeaders};
 
 /// The text is not what the setting may be.
@@ -133,6 +135,8 @@ written!(
     UnderscoredHeaders,
     Connections,
     RequestBudget,
+    InFlight,
+    MemoryLimit,
 );
 
 /// A length of time above zero, written with units: `30s`, `1h30m`, `250ms`.
@@ -493,6 +497,12 @@ number!(
     RequestBudget,
     10..=1200,
     "a number from 10 to 1200, such as 600"
+);
+number!(
+    /// Requests at a time: 1 to 1,000,000.
+    InFlight,
+    1..=1_000_000,
+    "a number from 1 to 1000000, such as 20000"
 );
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::engine::{TunnelBody, endpoint_frame};
-use crate::metrics::InFlight;
+use crate::engine::{Admitted, TunnelBody, endpoint_frame};
+use crate::silence::Silence;
+use crate::unsent::Unsent;
 use crate::upstream::{Lease, UploadHandle};
 
 /// The body of an answer: frames of the endpoint's answer as they come, trailers included; after a 101
@@ -37,6 +39,12 @@ pub enum BodyError {
     /// The endpoint sent less than it announced.
     #[error("the endpoint's answer is shorter than announced")]
     Short,
+    /// The endpoint ended the answer's stream before the answer was complete, without calling it an error.
+    #[error("the endpoint's answer has no end")]
+    Cut,
+    /// The endpoint sent nothing for too long.
+    #[error("the endpoint was silent for too long")]
+    Silent,
     /// An upgraded connection to the endpoint broke.
     #[error("the endpoint's connection broke")]
     Tunnel(#[from] io::Error),
@@ -66,23 +74,29 @@ pub(crate) struct Download {
     /// The client's body, which may still flow.
     upload: Option<UploadHandle>,
     /// Counts the request.
-    _in_flight: InFlight,
+    admitted: Option<Admitted>,
+    silence: Silence,
+    unsent: Unsent,
 }
 
 impl Download {
-    /// An answer, the connection it comes on, and the client's body.
+    /// An answer, the connection it comes on, and the client's body. It fails when both bodies are silent for longer
+    /// than `limit`.
     pub(crate) fn new(
         incoming: Incoming,
         lease: Lease,
         upload: Option<UploadHandle>,
-        in_flight: InFlight,
+        admitted: Admitted,
+        limit: Duration,
     ) -> Self {
         Self {
             incoming: Some(incoming),
             left: None,
             lease: Some(lease),
             upload,
-            _in_flight: in_flight,
+            admitted: Some(admitted),
+            silence: Silence::of(limit),
+            unsent: Unsent::default(),
         }
     }
 
@@ -111,15 +125,34 @@ impl Download {
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        let is_short = self.admitted.as_ref().is_some_and(Admitted::is_short);
+        if is_short {
+            ready!(self.unsent.poll_sent(cx));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+            let upload = self.upload.as_ref();
+            let moved = || upload.map(|upload| upload.silence().0);
+            ready!(self.silence.poll_over(cx, moved));
+            return Poll::Ready(Some(Err(BodyError::Silent)));
+        };
+        self.silence.is_broken();
+        let tells_end = self.lease.as_ref().is_some_and(Lease::tells_end);
+        if frame.is_none() && tells_end && !incoming.is_end_stream() {
+            // hyper takes RST_STREAM(NO_ERROR) for an end, which it is only behind END_STREAM (RFC 9113 §8.1).
+            return Poll::Ready(Some(Err(BodyError::Cut)));
+        }
         if frame.is_none() {
             self.settle();
         }
         let frame = frame.map(|frame| frame.map(endpoint_frame).map_err(BodyError::Endpoint));
-        Poll::Ready(match self.left {
+        let frame = match self.left {
             None => frame,
             Some(left) => self.counted(frame, left),
-        })
+        };
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) if is_short => Ok(self.unsent.watch(frame)),
+            frame => frame,
+        }))
     }
 
     /// A frame, as far as it belongs to the body.
@@ -138,16 +171,15 @@ impl Download {
         Some(Ok(Frame::data(data)))
     }
 
-    /// Once the answer is complete the connection is kept and the upload may go on; before, dropping
+    /// Once the answer is complete the connection is kept and a little more of the upload may follow; before, dropping
     /// both gives the request up.
     fn settle(&mut self) {
         // An HTTP/2 connection does not close while its streams are held.
         self.incoming = None;
-        if let Some(lease) = self.lease.take() {
-            lease.release();
-        }
+        let claim = self.lease.take().map(Lease::release);
+        let admitted = self.admitted.take();
         if let Some(upload) = self.upload.take() {
-            upload.detach();
+            upload.finish_after_answer((claim, admitted));
         }
     }
 }

@@ -11,10 +11,12 @@ mod table;
 mod trailers;
 mod upgrade;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::PathMatch;
 use domain::route_table::{
     Arrival, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
@@ -24,12 +26,14 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 
 use crate::body::{BodyEnd, Download, ResponseBody};
 use crate::limits::check_answer;
+use crate::memory::{self, Held};
 use crate::metrics::{GatewayMetrics, InFlight};
-use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
-use crate::{BoxError, Limits, lock};
+use crate::upstream::{ClientBody, Lease, UploadHandle, Upstream, roll};
+use crate::{BoxError, Limits, Memory, lock};
 use forward::Answered;
 use refusal_log::RefusalLog;
 use table::{Endpoints, ReadyRule, ReadyTable};
@@ -47,6 +51,8 @@ pub struct Engine {
     /// the order of the calls.
     endpoints: Mutex<Endpoints>,
     limits: Arc<Limits>,
+    policy: EndpointPolicy,
+    memory: Arc<Memory>,
     metrics: Arc<GatewayMetrics>,
     refusals: RefusalLog,
 }
@@ -57,16 +63,38 @@ struct Asked {
     head: Parts,
     body: Option<ClientBody>,
     upgrade: Option<HeaderValue>,
-    in_flight: InFlight,
+    admitted: Admitted,
+}
+
+/// What a request takes up of the proxy's limits; dropping it makes room.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    _in_flight: InFlight,
+    memory: Held,
+}
+
+impl Admitted {
+    /// Whether the process holds more memory than it should.
+    pub(crate) fn is_short(&self) -> bool {
+        self.memory.is_short()
+    }
 }
 
 impl Engine {
     /// An engine without a table: it answers 503 until one is loaded.
-    pub fn new(limits: Limits, metrics: Arc<GatewayMetrics>) -> Arc<Self> {
+    /// It connects to the endpoints that `policy` permits, and shares `memory` with the other engines of the process.
+    pub fn new(
+        limits: Limits,
+        policy: EndpointPolicy,
+        memory: Arc<Memory>,
+        metrics: Arc<GatewayMetrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             table: ArcSwapOption::empty(),
             endpoints: Mutex::default(),
             limits: Arc::new(limits),
+            policy,
+            memory,
             metrics,
             refusals: RefusalLog::default(),
         })
@@ -77,7 +105,13 @@ impl Engine {
     /// connections are closed, the others when their request is done.
     pub fn load(&self, table: Arc<RouteTable>) {
         let mut endpoints = lock(&self.endpoints);
-        let table = ReadyTable::new(table, &mut endpoints, &self.limits, &self.metrics);
+        let table = ReadyTable::new(
+            table,
+            &mut endpoints,
+            self.policy,
+            &self.limits,
+            &self.metrics,
+        );
         self.table.store(Some(Arc::new(table)));
     }
 
@@ -145,8 +179,12 @@ impl Engine {
             let filter = move |frame| trailers::from_client(frame, underscored);
             Some(Box::pin(body.map_err(Into::into).map_frame(filter)))
         };
-        let Some(in_flight) = self.metrics.admit(self.limits.max_in_flight) else {
-            return self.unrouted(Refusal::Busy);
+        let admitted = match self.make_room(&head) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                self.metrics.shed.fetch_add(1, Relaxed);
+                return self.unrouted(refusal);
+            }
         };
         let upgrade = requested_upgrade(&head.headers);
         let has_body = body.is_some() && upgrade.is_none();
@@ -161,9 +199,19 @@ impl Engine {
             head,
             body,
             upgrade,
-            in_flight,
+            admitted,
         };
         self.route(asked).await
+    }
+
+    /// Counts a request in, unless there are too many or they hold too much.
+    fn make_room(&self, head: &Parts) -> Result<Admitted, Refusal> {
+        let in_flight = self.metrics.admit(self.limits.max_in_flight);
+        let memory = self.memory.admit(memory::cost(head));
+        Ok(Admitted {
+            _in_flight: in_flight.ok_or(Refusal::Busy)?,
+            memory: memory.ok_or(Refusal::NoMemory)?,
+        })
     }
 
     /// Finds the rule and counts its answer. The rules see the head that an endpoint would get: nothing that
@@ -225,16 +273,35 @@ impl Engine {
         upstream: &Upstream,
         asked: Asked,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let max_bytes = self.limits.max_body_bytes;
-        let upload = asked.body.map(|body| UploadHandle::new(body, max_bytes));
+        let limits = &*self.limits;
+        let upload = asked
+            .body
+            .map(|body| UploadHandle::new(body, limits.max_body_bytes));
+        if let Some(upload) = &upload
+            && upstream.protocol == UpstreamProtocol::H2c
+        {
+            upload.keep(limits.max_kept_body_bytes, asked.admitted.memory.part());
+        }
         let Answered { response, lease } =
-            forward::send(upstream, asked.head, upload.as_ref(), &self.metrics).await?;
+            forward::send(upstream, asked.head, upload.as_ref(), limits, &self.metrics).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody asked for it.
             return Err(Refusal::BrokenAnswer);
         }
+        self.answer_with(response, lease, upload, asked.admitted)
+    }
+
+    /// An endpoint's answer, with all that belongs to its request.
+    fn answer_with(
+        &self,
+        response: Response<Incoming>,
+        lease: Lease,
+        upload: Option<UploadHandle>,
+        admitted: Admitted,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let limit = self.limits.body_idle_timeout;
         answer(response, |incoming, end| {
-            let download = Download::new(incoming, lease, upload, asked.in_flight);
+            let download = Download::new(incoming, lease, upload, admitted, limit);
             ResponseBody::endpoint(download.ending(end))
         })
     }
@@ -254,17 +321,15 @@ impl Engine {
         let Answered {
             mut response,
             lease,
-        } = forward::send(upstream, asked.head, None, &self.metrics).await?;
+        } = forward::send(upstream, asked.head, None, &self.limits, &self.metrics).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return answer(response, |incoming, end| {
-                let download = Download::new(incoming, lease, None, asked.in_flight);
-                ResponseBody::endpoint(download.ending(end))
-            });
+            return self.answer_with(response, lease, None, asked.admitted);
         }
         if !headers::agrees_to(response.headers(), &asked_for) {
             return Err(Refusal::BrokenAnswer);
         }
-        let tunnel = upgrade::open(&mut response, asked.body, lease, asked.in_flight).await?;
+        let limit = self.limits.upgrade_idle_timeout;
+        let tunnel = upgrade::open(&mut response, asked.body, lease, asked.admitted, limit).await?;
         answer(response, |_, _| ResponseBody::tunnel(tunnel))
     }
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError};
 use domain::route_table::RouteTable;
 
-use crate::{Engine, Limits, Metrics, lock};
+use crate::{Engine, Limits, Memory, Metrics, lock};
 
 /// The engines of a process, by Gateway: the in-process data plane.
 ///
@@ -17,15 +18,24 @@ use crate::{Engine, Limits, Metrics, lock};
 pub struct Engines {
     engines: Mutex<HashMap<ObjectKey, Arc<Engine>>>,
     limits: Limits,
+    policy: EndpointPolicy,
+    memory: Arc<Memory>,
     metrics: Metrics,
 }
 
 impl Engines {
-    /// No engine yet; each gets these limits.
-    pub fn new(limits: Limits, metrics: Metrics) -> Self {
+    /// No engine yet; each gets these limits, connects to the endpoints that `policy` permits, and shares `memory`.
+    pub fn new(
+        limits: Limits,
+        policy: EndpointPolicy,
+        memory: Arc<Memory>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             engines: Mutex::default(),
             limits,
+            policy,
+            memory,
             metrics,
         }
     }
@@ -37,7 +47,12 @@ impl Engines {
             return Arc::clone(engine);
         }
         let metrics = self.metrics.gateway(gateway);
-        let engine = Engine::new(self.limits.clone(), metrics);
+        let engine = Engine::new(
+            self.limits.clone(),
+            self.policy,
+            Arc::clone(&self.memory),
+            metrics,
+        );
         engines.insert(gateway.clone(), Arc::clone(&engine));
         engine
     }
@@ -89,7 +104,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_is_the_same_from_before_its_first_table_until_nobody_holds_it() {
-        let engines = Engines::new(Limits::default(), Metrics::default());
+        let engines = Engines::new(
+            Limits::default(),
+            EndpointPolicy::Standalone,
+            Memory::unlimited(),
+            Metrics::default(),
+        );
         let web = ObjectKey::new("infra", "web");
 
         let held = engines.get(&web);

@@ -6,7 +6,7 @@
 //! per Gateway and is the in-process [`DataPlane`](domain::ports::DataPlane).
 //!
 //! The way of a request, in the order of the modules it passes:
-//! 1. [`limits`]: too long, too many, too big: refused before anything else looks at it;
+//! 1. [`limits`], [`memory`]: too long, too many, too big: refused before anything else looks at it;
 //! 2. [`engine`]: the table's matcher names a rule, the rule's filters run, the dice name a backend;
 //! 3. `upstream`: an endpoint is chosen, a connection taken from its pool or opened, the request sent,
 //!    on another endpoint if that is safe;
@@ -20,7 +20,10 @@ pub mod engine;
 pub mod engines;
 pub mod limits;
 pub mod loopback;
+pub mod memory;
 pub mod metrics;
+mod silence;
+mod unsent;
 mod upstream;
 
 pub use body::{BodyError, ResponseBody};
@@ -28,6 +31,7 @@ pub use engine::Engine;
 pub use engines::Engines;
 pub use limits::Limits;
 pub use loopback::{LoopbackError, LoopbackListener};
+pub use memory::Memory;
 pub use metrics::{GatewayMetrics, Metrics};
 
 /// Any error of a request body that somebody else made.

@@ -29,6 +29,18 @@ pub struct Limits {
     /// Time to connect to one endpoint, name resolution included; an endpoint that needs longer is
     /// passed over, and when none is left the answer is 504. Default 5 s.
     pub connect_timeout: Duration,
+    /// How long an endpoint that took a request may be silent before its answer begins, the time in which it still takes
+    /// the request's body left out; then 504. Default 2 min: Cloudflare gives up before, by default.
+    pub answer_timeout: Duration,
+    /// How long the body of a request or an answer may make no progress because its sender is silent; then the request
+    /// ends. Default 15 min, as Cloudflare's own limit for idle connections.
+    pub body_idle_timeout: Duration,
+    /// How long nothing may move on an upgraded connection, in either direction; then it is closed. Default 1 h.
+    pub upgrade_idle_timeout: Duration,
+    /// Bytes of a request's body that are kept until its answer begins, for the case that an HTTP/2 endpoint refuses the
+    /// request after it was sent a part of it. Default 128 KiB: more than an endpoint with usual windows is sent
+    /// before it says a word.
+    pub max_kept_body_bytes: usize,
     /// How long an unused connection is kept. Default 60 s.
     pub idle_timeout: Duration,
     /// Unused HTTP/1.1 connections kept per endpoint. Default 128.
@@ -48,6 +60,10 @@ impl Default for Limits {
             max_body_bytes: None,
             max_in_flight: 20_000,
             connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(2 * 60),
+            body_idle_timeout: Duration::from_secs(15 * 60),
+            upgrade_idle_timeout: Duration::from_secs(60 * 60),
+            max_kept_body_bytes: 128 * 1024,
             idle_timeout: Duration::from_secs(60),
             max_idle_per_endpoint: 128,
             max_streams_per_connection: 100,

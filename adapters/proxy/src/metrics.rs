@@ -57,6 +57,10 @@ pub struct GatewayMetrics {
     pub(crate) unrouted: Answers,
     pub(crate) connect_failures: AtomicU64,
     pub(crate) retries: AtomicU64,
+    /// Requests refused because there were too many, or too little memory.
+    pub(crate) shed: AtomicU64,
+    /// Requests whose endpoint did not answer in time.
+    pub(crate) answer_timeouts: AtomicU64,
     routes: Mutex<BTreeMap<RouteName, Arc<Answers>>>,
 }
 
@@ -74,6 +78,16 @@ impl GatewayMetrics {
     /// Requests sent once more after a failure.
     pub fn retries(&self) -> u64 {
         self.retries.load(Relaxed)
+    }
+
+    /// Requests refused because there were too many, or too little memory.
+    pub fn shed(&self) -> u64 {
+        self.shed.load(Relaxed)
+    }
+
+    /// Requests whose endpoint did not answer in time.
+    pub fn answer_timeouts(&self) -> u64 {
+        self.answer_timeouts.load(Relaxed)
     }
 
     /// Counters of every route of a table; those of routes that are gone are dropped.
@@ -162,7 +176,17 @@ impl Collector for Metrics {
 
 type Total = (&'static str, &'static str, fn(&GatewayMetrics) -> u64);
 
-const TOTALS: [Total; 2] = [
+const TOTALS: [Total; 4] = [
+    (
+        "proxy_shed_requests",
+        "Requests refused because there were too many at once or too little memory",
+        GatewayMetrics::shed,
+    ),
+    (
+        "proxy_upstream_answer_timeouts",
+        "Requests whose endpoint did not answer in time",
+        GatewayMetrics::answer_timeouts,
+    ),
     (
         "proxy_upstream_connect_failures",
         "Connections that an endpoint refused or did not accept in time",

@@ -124,3 +124,31 @@ fn each_type_takes_its_texts_and_no_others() {
     yes(fits::<LogFilter>(&["info", "info,hyper=warn"]));
     no(fits::<LogFilter>(&[""]));
 }
+
+#[test]
+fn memory_is_an_amount_with_a_unit_or_found_by_the_program() {
+    for (text, expected) in [
+        ("auto", Some((MemoryLimit::Auto, "auto"))),
+        ("512Mi", Some((MemoryLimit::Bytes(512 << 20), "512Mi"))),
+        ("1Gi", Some((MemoryLimit::Bytes(1 << 30), "1Gi"))),
+        ("1024Mi", Some((MemoryLimit::Bytes(1 << 30), "1Gi"))),
+        ("65536Ki", Some((MemoryLimit::Bytes(64 << 20), "64Mi"))),
+        ("500M", Some((MemoryLimit::Bytes(500_000_000), "500M"))),
+        ("2G", Some((MemoryLimit::Bytes(2_000_000_000), "2G"))),
+        ("536870912", Some((MemoryLimit::Bytes(512 << 20), "512Mi"))),
+        ("31Mi", None),
+        ("0", None),
+        ("", None),
+        ("Mi", None),
+        ("512 Mi", None),
+        ("512mi", None),
+        ("-1Gi", None),
+        ("1.5Gi", None),
+        ("17179869184Gi", None),
+    ] {
+        let found: Option<MemoryLimit> = text.parse().ok();
+        let written = found.map(|limit| (limit, limit.to_string()));
+        let expected = expected.map(|(limit, text)| (limit, text.to_owned()));
+        assert_eq!(written, expected, "{text}");
+    }
+}

@@ -4,7 +4,8 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener};
+use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
+use domain::endpoint_policy::EndpointPolicy;
 use tokio_util::sync::CancellationToken;
 
 use crate::routes::Routes;
@@ -19,7 +20,12 @@ pub(crate) async fn serve(
     routes: usize,
     origin: SocketAddr,
 ) -> anyhow::Result<()> {
-    let engine = Engine::new(Limits::default(), Arc::new(GatewayMetrics::default()));
+    let engine = Engine::new(
+        Limits::default(),
+        EndpointPolicy::Standalone,
+        Memory::unlimited(),
+        Arc::new(GatewayMetrics::default()),
+    );
     engine.load(Routes::new(routes, DOMAIN).table(origin));
     let listener = LoopbackListener::bind(listen, engine).await?;
     let stop = CancellationToken::new();

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_proxy::{Engines, Limits, Metrics};
+use adapter_proxy::{Engines, Limits, Memory, Metrics};
 use domain::ObjectKey;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::Protocol;
 use domain::ports::DataPlane;
 use domain::route_table::{RouteTable, TableListener};
@@ -22,7 +23,12 @@ contract! {
         withdrawing_what_is_not_served_is_fine,
         gateways_do_not_disturb_each_other,
     ]
-    engines => Engines::new(Limits::default(), Metrics::default()),
+    engines => Engines::new(
+            Limits::default(),
+            EndpointPolicy::Standalone,
+            Memory::unlimited(),
+            Metrics::default(),
+        ),
     in_memory => FakeDataPlane::default(),
 }
 

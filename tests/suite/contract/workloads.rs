@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots};
-use adapter_proxy::{Engines, Limits, Metrics};
+use adapter_proxy::{Engines, Limits, Memory, Metrics};
 use app::workloads::InProcess;
 use async_trait::async_trait;
 use domain::TunnelId;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::ports::{WorkloadStatus, Workloads};
 use domain::secret::ConnectorToken;
 use domain::testing::FakeWorkloads;
@@ -75,7 +76,12 @@ impl AtEdge {
             grace: Duration::from_secs(1),
             ..ConnectorOptions::default()
         };
-        let engines = Arc::new(Engines::new(Limits::default(), Metrics::default()));
+        let engines = Arc::new(Engines::new(
+            Limits::default(),
+            EndpointPolicy::Standalone,
+            Memory::unlimited(),
+            Metrics::default(),
+        ));
         let changed = Arc::new(Notify::new());
         let workloads = InProcess::new(engines, options, changed, Arc::default());
         Self { standin, workloads }

@@ -5,8 +5,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener};
+use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
 use domain::ObjectKey;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::{EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
 use domain::names::{Hostname, Timestamp};
 use domain::route_table::{
@@ -122,7 +123,12 @@ fn tunnel(world: &World, service: &str) -> String {
 
 /// Our proxy on loopback. Gives its URL.
 async fn proxy(origins: &Origins, stop: CancellationToken) -> String {
-    let engine = Engine::new(Limits::default(), Arc::new(GatewayMetrics::default()));
+    let engine = Engine::new(
+        Limits::default(),
+        EndpointPolicy::Standalone,
+        Memory::unlimited(),
+        Arc::new(GatewayMetrics::default()),
+    );
     engine.load(table(origins));
     let any_port = ([127, 0, 0, 1], 0).into();
     let listener = LoopbackListener::bind(any_port, engine).await;

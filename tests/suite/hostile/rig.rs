@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener};
+use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
 use bytes::Bytes;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::{EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
 use domain::names::{ObjectKey, Timestamp};
 use domain::route_table::{
@@ -199,7 +200,12 @@ pub(super) struct Proxy {
 impl Proxy {
     pub(super) async fn start(rules: &[(&str, SocketAddr)]) -> Self {
         let log = Log::capture();
-        let engine = Engine::new(Limits::default(), Arc::new(GatewayMetrics::default()));
+        let engine = Engine::new(
+            Limits::default(),
+            EndpointPolicy::Standalone,
+            Memory::unlimited(),
+            Arc::new(GatewayMetrics::default()),
+        );
         engine.load(table(rules));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = LoopbackListener::bind(any, engine).await.unwrap();

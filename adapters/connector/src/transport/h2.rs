@@ -34,8 +34,8 @@ const MAX_HEADERS: u32 = 1 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The same for a whole connection, which carries a good part of all traffic.
 const CONNECTION_WINDOW: u32 = 32 << 20;
-/// Bytes of an answer that may wait to be sent.
-const SEND_BUFFER: usize = 1 << 20;
+/// Bytes of an answer that may wait to be sent. There are as many of these as visitors that do not read.
+const SEND_BUFFER: usize = 64 << 10;
 /// Streams that the edge may open and reset before we have looked at them. Beyond it the connection ends with
 /// ENHANCE_YOUR_CALM, which costs every request on it, so one client that gives up thousands of requests at
 /// once must stay below it; each is a few hundred bytes.

@@ -1,5 +1,7 @@
 //! Sending a request to an endpoint, and to another one where that is safe.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 
 use domain::route_table::UpstreamProtocol;
@@ -8,12 +10,14 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until};
 
 use super::headers::name_te;
 use super::respond::Refusal;
+use crate::Limits;
 use crate::metrics::GatewayMetrics;
 use crate::upstream::{
-    ConnectFailure, Delivered, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault,
+    Choice, ConnectFailure, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault,
     UploadHandle, Upstream,
 };
 
@@ -23,30 +27,40 @@ const MAX_SENDS: u32 = 3;
 /// How many endpoints a request waits for in vain to be connected to.
 const MAX_TIMEOUTS: u32 = 3;
 
+/// How often endpoints may say that they did nothing with a request; and after how often of one endpoint another one is
+/// asked, where there is one. A connection that is used up refuses all of the requests that were sent on it too late.
+const MAX_REFUSALS: u32 = 8;
+const MAX_REFUSALS_IN_A_ROW: u32 = 4;
+
 /// An endpoint's answer, its head only, with the connection that its body comes on.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     pub(super) lease: Lease,
 }
 
-/// Sends a request to one endpoint after the other until one answers:
+/// Sends a request to one endpoint after the other until one answers. What an endpoint may have acted upon is not sent
+/// again, unless acting twice does no harm:
 ///
 /// - one that cannot be connected to is passed over, whatever the request;
 /// - a request of which no byte was sent goes out again;
-/// - so does one whose connection ended before an answer, if the endpoint cannot have acted on it, or
-///   acting twice does no harm: its body was not read at all, or it has none, or an empty one, and its method is
-///   idempotent (RFC 9110 §9.2.2). After a connection that was kept alive the same endpoint gets it on a new one.
-///   [`MAX_SENDS`] bounds how many endpoints a request that breaks them can reach. One that takes no new connection
-///   then was going away by itself, and does not count.
+/// - so does one that the endpoint says it did nothing with ([`SendFailure::is_refused`]), if all of its body that was
+///   sent is still kept. The same endpoint gets it on another connection, at last on one of its own. [`MAX_REFUSALS`]
+///   bounds that;
+/// - so does one whose connection ended before an answer, if its method is idempotent (RFC 9110 §9.2.2) and nothing of its
+///   body is missing. After a connection that was kept alive the same endpoint gets it on a new one. [`MAX_SENDS`] bounds
+///   how many endpoints a request that breaks them can reach. One that takes no new connection then was going away by
+///   itself, and does not count.
 pub(super) async fn send(
     upstream: &Upstream,
     head: Parts,
     upload: Option<&UploadHandle>,
+    limits: &Limits,
     metrics: &GatewayMetrics,
 ) -> Result<Answered, Refusal> {
     let mut attempts = Attempts {
         upstream,
         upload,
+        limits,
         metrics,
         head: Some(fitting(head, upstream.protocol, upload)),
         tried: Tried::default(),
@@ -54,13 +68,14 @@ pub(super) async fn send(
         sends: 0,
         excusable: false,
         timeouts: 0,
+        refusals: 0,
     };
     let mut outcome = Refusal::NoEndpoint;
-    while let Some((index, fresh)) = attempts.next_endpoint() {
+    while let Some((index, choice)) = attempts.next_endpoint() {
         if outcome != Refusal::NoEndpoint {
             metrics.retries.fetch_add(1, Relaxed);
         }
-        match attempts.attempt(index, fresh).await {
+        match attempts.attempt(index, choice).await {
             Attempt::Answered(answered) => return Ok(answered),
             Attempt::Again(refusal) => outcome = refusal,
             Attempt::Failed(refusal) => return Err(refusal),
@@ -72,18 +87,21 @@ pub(super) async fn send(
 struct Attempts<'a> {
     upstream: &'a Upstream,
     upload: Option<&'a UploadHandle>,
+    limits: &'a Limits,
     metrics: &'a GatewayMetrics,
-    /// The head, while it is not under way.
+    /// The head, while it is not under way; a copy of it, where the request may go out again.
     head: Option<Parts>,
     tried: Tried,
-    /// The endpoint to be tried once more, on a new connection.
-    again: Option<usize>,
+    /// The endpoint to be tried once more, and on which connection.
+    again: Option<(usize, Choice)>,
     /// How often the request has reached an endpoint.
     sends: u32,
     /// Whether the last send counts only if its endpoint still takes a new connection.
     excusable: bool,
     /// How many endpoints did not answer to a connection in time.
     timeouts: u32,
+    /// How often an HTTP/2 endpoint did nothing with the request.
+    refusals: u32,
 }
 
 enum Attempt {
@@ -94,16 +112,16 @@ enum Attempt {
 }
 
 impl Attempts<'_> {
-    fn next_endpoint(&mut self) -> Option<(usize, bool)> {
+    fn next_endpoint(&mut self) -> Option<(usize, Choice)> {
         match self.again.take() {
-            Some(index) => Some((index, true)),
-            None => Some((self.upstream.pick(&self.tried)?, false)),
+            Some(again) => Some(again),
+            None => Some((self.upstream.pick(&self.tried)?, Choice::Any)),
         }
     }
 
-    async fn attempt(&mut self, index: usize, fresh: bool) -> Attempt {
+    async fn attempt(&mut self, index: usize, choice: Choice) -> Attempt {
         let endpoint = &self.upstream.endpoints[index];
-        let mut lease = match Endpoint::claim(endpoint).connect(fresh).await {
+        let mut lease = match Endpoint::claim(endpoint).connect(choice).await {
             Ok(lease) => lease,
             Err(failure) => {
                 self.metrics.connect_failures.fetch_add(1, Relaxed);
@@ -114,16 +132,55 @@ impl Attempts<'_> {
         let Some(head) = self.head.take() else {
             return Attempt::Failed(Refusal::BrokenAnswer);
         };
-        if self.upload.is_some() || head.method.is_idempotent() {
+        if self.upstream.protocol == UpstreamProtocol::H2c || head.method.is_idempotent() {
             self.head = Some(head.clone());
         }
         let body = match self.upload {
             Some(upload) => RequestBody::Upload(upload.body()),
             None => RequestBody::Empty,
         };
-        match lease.send(Request::from_parts(head, body)).await {
-            Ok(response) => Attempt::Answered(Answered { response, lease }),
-            Err(failure) => self.after(index, fresh, lease, failure),
+        let answer = lease.send(Request::from_parts(head, body));
+        match self.in_time(answer).await {
+            Ok(Ok(response)) => {
+                if let Some(upload) = self.upload {
+                    upload.answered();
+                }
+                Attempt::Answered(Answered { response, lease })
+            }
+            Ok(Err(failure)) => self.after(index, choice, lease, failure),
+            Err(refusal) => Attempt::Failed(refusal),
+        }
+    }
+
+    /// Waits for an answer, for as long as something of the request moves and for a while after.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Refusal> {
+        let limits = self.limits;
+        let sent = Instant::now();
+        let mut answer = pin!(answer);
+        let mut timer = pin!(sleep_until(sent + limits.answer_timeout));
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Ok(answer),
+                () = &mut timer => {}
+            }
+            let now = Instant::now();
+            let (moved, awaits_client) = self.upload.map_or((sent, false), UploadHandle::silence);
+            let since = moved.max(sent);
+            if awaits_client && since + limits.body_idle_timeout <= now {
+                return Err(Refusal::SlowRequest);
+            }
+            if !awaits_client && since + limits.answer_timeout <= now {
+                self.metrics.answer_timeouts.fetch_add(1, Relaxed);
+                return Err(Refusal::AnswerTimeout);
+            }
+            // What the client is waited for may come at any moment, and then the endpoint is waited for.
+            let next = if awaits_client {
+                (since + limits.body_idle_timeout).min(now + limits.answer_timeout)
+            } else {
+                since + limits.answer_timeout
+            };
+            timer.as_mut().reset(next);
         }
     }
 
@@ -131,7 +188,7 @@ impl Attempts<'_> {
         let excusable = std::mem::take(&mut self.excusable);
         match failure {
             ConnectFailure::Refused if excusable => self.sends -= 1,
-            ConnectFailure::Refused => {}
+            ConnectFailure::Refused | ConnectFailure::Forbidden => {}
             ConnectFailure::TimedOut => self.timeouts += 1,
         }
         match self.timeouts < MAX_TIMEOUTS {
@@ -141,49 +198,78 @@ impl Attempts<'_> {
     }
 
     /// What to do after a connection ended without an answer.
-    fn after(&mut self, index: usize, fresh: bool, lease: Lease, failure: SendFailure) -> Attempt {
+    fn after(
+        &mut self,
+        index: usize,
+        choice: Choice,
+        lease: Lease,
+        failure: SendFailure,
+    ) -> Attempt {
         tracing::debug!(error = %failure.error, lease.reused, "no answer from an endpoint");
         match self.upload.and_then(UploadHandle::fault) {
             Some(UploadFault::TooLarge) => return Attempt::Failed(Refusal::BodyTooLarge),
             Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
             None => {}
         }
-        let kept_alive = lease.reused && !fresh;
-        self.excusable = kept_alive && failure.unsent.is_none();
+        let kept_alive = lease.reused && choice == Choice::Any;
+        let is_refused = failure.is_refused();
+        lease.give_up();
         if let Some(unsent) = failure.unsent {
+            self.excusable = false;
             self.head = Some(unsent.into_parts().0);
+            if self.upstream.protocol == UpstreamProtocol::H2c {
+                // The connection's last request overtook it, even on a connection that it opened itself.
+                return self.after_refusal(index);
+            }
+        } else if is_refused {
+            return self.after_refusal(index);
         } else {
+            self.excusable = kept_alive;
             self.sends += 1;
             if failure.error.is_parse_too_large() {
                 return Attempt::Failed(Refusal::AnswerTooLarge);
             }
             if failure.error.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
-                self.head = None;
+                return Attempt::Failed(Refusal::BrokenAnswer);
             }
         }
-        if self.head.is_none() {
-            return Attempt::Failed(Refusal::BrokenAnswer);
-        }
-        lease.give_up();
         if kept_alive {
-            self.again = Some(index);
+            self.again = Some((index, Choice::New));
             Attempt::Again(Refusal::BrokenAnswer)
         } else {
             self.elsewhere(index, Refusal::BrokenAnswer)
         }
     }
 
-    /// Whether the request that has just failed may go out again. Its body is taken back for that.
-    fn is_repeatable(&self) -> bool {
-        match self.upload.map(UploadHandle::take_back) {
-            // Without a body, the head was kept for a repetition only where the method allows one.
-            None | Some(Delivered::Nothing) => true,
-            Some(Delivered::Some) => false,
-            Some(Delivered::EmptyWhole) => {
-                let head = self.head.as_ref();
-                head.is_some_and(|head| head.method.is_idempotent())
-            }
+    /// What to do after an HTTP/2 endpoint said that it did nothing with the request, or ended the connection before it
+    /// was sent.
+    fn after_refusal(&mut self, index: usize) -> Attempt {
+        self.excusable = false;
+        self.refusals += 1;
+        if !self.upload.is_none_or(UploadHandle::rewind) {
+            return Attempt::Failed(Refusal::NotKept);
         }
+        if self.refusals == MAX_REFUSALS {
+            return Attempt::Failed(Refusal::BrokenAnswer);
+        }
+        if self.refusals == MAX_REFUSALS_IN_A_ROW && self.upstream.endpoints.len() > 1 {
+            return self.elsewhere(index, Refusal::BrokenAnswer);
+        }
+        // On a connection that others use too they may use up what it still takes, again and again.
+        let choice = match self.refusals % MAX_REFUSALS_IN_A_ROW {
+            1 => Choice::Any,
+            _ => Choice::Own,
+        };
+        self.again = Some((index, choice));
+        Attempt::Again(Refusal::BrokenAnswer)
+    }
+
+    /// Whether the request that has just failed may go out again although its endpoint may have acted upon it. Its body
+    /// is taken back for that.
+    fn is_repeatable(&self) -> bool {
+        let head = self.head.as_ref();
+        head.is_some_and(|head| head.method.is_idempotent())
+            && self.upload.is_none_or(UploadHandle::rewind)
     }
 
     fn elsewhere(&mut self, index: usize, refusal: Refusal) -> Attempt {
@@ -200,6 +286,7 @@ impl From<ConnectFailure> for Refusal {
         match failure {
             ConnectFailure::Refused => Self::Unreachable,
             ConnectFailure::TimedOut => Self::ConnectTimeout,
+            ConnectFailure::Forbidden => Self::ForbiddenAddress,
         }
     }
 }

@@ -23,6 +23,14 @@ pub(crate) enum Refusal {
     Unreachable,
     /// The last endpoint tried did not accept in time.
     ConnectTimeout,
+    /// The last endpoint tried has no address that the proxy connects to.
+    ForbiddenAddress,
+    /// The endpoint took the request and was silent.
+    AnswerTimeout,
+    /// The endpoint refused the request, and too much of its body was sent already.
+    NotKept,
+    /// The client did not send the rest of its body.
+    SlowRequest,
     /// The endpoint broke off, or spoke something else than HTTP, before it answered.
     BrokenAnswer,
     /// The head of the answer is above [`MAX_ANSWER_HEADERS`](crate::limits::MAX_ANSWER_HEADERS).
@@ -39,6 +47,8 @@ pub(crate) enum Refusal {
     Upgrade,
     /// Above [`Limits::max_in_flight`](crate::Limits::max_in_flight).
     Busy,
+    /// Above what the requests of this process may hold ([`crate::memory`]).
+    NoMemory,
     /// Above [`Limits::max_uri_bytes`](crate::Limits::max_uri_bytes).
     UriTooLong,
     /// Above the header limits.
@@ -50,13 +60,18 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
-            Self::NoTable | Self::NoEndpoint | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoTable | Self::NoEndpoint | Self::Busy | Self::NoMemory => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoBackend => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unreachable | Self::BrokenAnswer | Self::AnswerTooLarge => {
-                StatusCode::BAD_GATEWAY
-            }
-            Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable
+            | Self::ForbiddenAddress
+            | Self::BrokenAnswer
+            | Self::AnswerTooLarge
+            | Self::NotKept => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::AnswerTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenRequest | Self::Malformed | Self::AmbiguousPath => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upgrade => StatusCode::NOT_IMPLEMENTED,
@@ -74,6 +89,12 @@ impl Refusal {
             Self::NoEndpoint => "no endpoint is available\n",
             Self::Unreachable => "the backend cannot be reached\n",
             Self::ConnectTimeout => "the backend did not accept the connection in time\n",
+            Self::ForbiddenAddress => "the backend has an address that is not permitted\n",
+            Self::AnswerTimeout => "the backend did not answer in time\n",
+            Self::NotKept => {
+                "the backend refused the request, whose body is too long to be sent once more\n"
+            }
+            Self::SlowRequest => "the request body did not come in time\n",
             Self::BrokenAnswer => "the backend did not answer properly\n",
             Self::AnswerTooLarge => {
                 "the headers of the backend's answer are above 128 KiB or 24,000 lines\n"
@@ -84,6 +105,7 @@ impl Refusal {
             Self::Connect => "CONNECT is not served\n",
             Self::Upgrade => "the backend cannot upgrade the connection\n",
             Self::Busy => "too many requests at once\n",
+            Self::NoMemory => "the proxy is short of memory\n",
             Self::UriTooLong => "the path and query are too long\n",
             Self::HeadersTooLarge => "the headers are too large\n",
             Self::BodyTooLarge => "the request body is too large\n",
@@ -99,8 +121,13 @@ impl Refusal {
             | Self::NoEndpoint
             | Self::Unreachable
             | Self::ConnectTimeout
-            | Self::Busy => false,
-            Self::BrokenAnswer
+            | Self::Busy
+            | Self::NoMemory => false,
+            Self::ForbiddenAddress
+            | Self::AnswerTimeout
+            | Self::NotKept
+            | Self::SlowRequest
+            | Self::BrokenAnswer
             | Self::AnswerTooLarge
             | Self::BrokenRequest
             | Self::Malformed
@@ -126,7 +153,7 @@ impl Refusal {
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
         match self {
-            Self::Busy | Self::NoTable => {
+            Self::Busy | Self::NoMemory | Self::NoTable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Connect => {
@@ -174,6 +201,7 @@ fn grpc_status(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "13",
         StatusCode::NOT_FOUND => "12",
+        StatusCode::REQUEST_TIMEOUT => "4",
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
             "14"
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::endpoint_policy::EndpointPolicy;
 use domain::route_table::{
     BackendTarget, Matcher, RouteTable, TableBackend, UpstreamEndpoint, UpstreamKey,
     UpstreamProtocol,
@@ -41,6 +42,7 @@ impl ReadyTable {
     pub(super) fn new(
         table: Arc<RouteTable>,
         endpoints: &mut Endpoints,
+        policy: EndpointPolicy,
         limits: &Arc<Limits>,
         metrics: &GatewayMetrics,
     ) -> Self {
@@ -52,7 +54,8 @@ impl ReadyTable {
                 let at = (at.clone(), protocol);
                 let endpoint = kept.get(&at).or_else(|| endpoints.get(&at)).cloned();
                 let endpoint = endpoint.unwrap_or_else(|| {
-                    Arc::new(Endpoint::new(at.0.clone(), protocol, Arc::clone(limits)))
+                    let limits = Arc::clone(limits);
+                    Arc::new(Endpoint::new(at.0.clone(), protocol, policy, limits))
                 });
                 kept.insert(at, Arc::clone(&endpoint));
                 endpoint

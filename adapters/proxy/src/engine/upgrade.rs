@@ -3,8 +3,9 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
@@ -15,20 +16,25 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::Admitted;
 use super::respond::Refusal;
 use crate::body::BodyError;
-use crate::metrics::InFlight;
+use crate::lock;
+use crate::silence::Silence;
 use crate::upstream::{ClientBody, Lease, Paced};
 
 /// Bytes read from an endpoint at a time. The room is taken when something is there to be read, so that
 /// a silent connection holds none.
 const CHUNK: usize = 16 * 1024;
 
-/// What an open tunnel keeps counted.
-struct Claims {
+/// What both directions of an open tunnel share.
+struct Shared {
     _lease: Lease,
-    _in_flight: InFlight,
+    _admitted: Admitted,
+    /// When the client last sent something.
+    last_upload: Mutex<Instant>,
 }
 
 /// An endpoint's byte stream. Dropping it before its end closes the connection in both directions; after
@@ -42,21 +48,24 @@ pub(crate) struct TunnelBody {
     upload: JoinHandle<Result<(), BodyError>>,
     uploaded: bool,
     ended: bool,
-    _claims: Arc<Claims>,
+    shared: Arc<Shared>,
+    silence: Silence,
 }
 
-impl std::fmt::Debug for Claims {
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Claims")
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
-/// Joins the two byte streams after an endpoint's 101.
+/// Joins the two byte streams after an endpoint's 101. They end when nothing moves in either direction for longer than
+/// `limit`.
 pub(super) async fn open(
     answer: &mut Response<Incoming>,
     client: Option<ClientBody>,
     lease: Lease,
-    in_flight: InFlight,
+    admitted: Admitted,
+    limit: Duration,
 ) -> Result<TunnelBody, Refusal> {
     let upgraded = hyper::upgrade::on(answer)
         .await
@@ -65,18 +74,20 @@ pub(super) async fn open(
         .downcast::<TokioIo<Paced>>()
         .map_err(|_| Refusal::BrokenAnswer)?;
     let (read, write) = io.into_inner().into_inner().into_split();
-    let claims = Arc::new(Claims {
+    let shared = Arc::new(Shared {
         _lease: lease,
-        _in_flight: in_flight,
+        _admitted: admitted,
+        last_upload: Mutex::new(Instant::now()),
     });
     Ok(TunnelBody {
         early: read_buf,
         read,
         buffer: BytesMut::new(),
-        upload: tokio::spawn(upload(client, write, Arc::clone(&claims))),
+        upload: tokio::spawn(upload(client, write, Arc::clone(&shared))),
         uploaded: false,
         ended: false,
-        _claims: claims,
+        shared,
+        silence: Silence::of(limit),
     })
 }
 
@@ -84,11 +95,12 @@ pub(super) async fn open(
 async fn upload(
     client: Option<ClientBody>,
     mut write: OwnedWriteHalf,
-    _claims: Arc<Claims>,
+    shared: Arc<Shared>,
 ) -> Result<(), BodyError> {
     if let Some(mut client) = client {
         while let Some(frame) = poll_fn(|cx| client.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|_| BodyError::Client)?;
+            *lock(&shared.last_upload) = Instant::now();
             if let Ok(data) = frame.into_data()
                 && write.write_all(&data).await.is_err()
             {
@@ -115,7 +127,11 @@ impl TunnelBody {
         if self.ended {
             return Poll::Ready(None);
         }
-        match self.poll_read(cx) {
+        let read = self.poll_read(cx);
+        if read.is_ready() {
+            self.silence.is_broken();
+        }
+        match read {
             Poll::Ready(Ok(0)) => {
                 self.ended = true;
                 return Poll::Ready(None);
@@ -135,7 +151,10 @@ impl TunnelBody {
                 return Poll::Ready(Some(Err(error)));
             }
         }
-        Poll::Pending
+        let shared = &self.shared;
+        let moved = || Some(*lock(&shared.last_upload));
+        ready!(self.silence.poll_over(cx, moved));
+        Poll::Ready(Some(Err(BodyError::Silent)))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

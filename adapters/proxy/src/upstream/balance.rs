@@ -89,6 +89,7 @@ impl Upstream {
 mod tests {
     use super::*;
     use crate::Limits;
+    use domain::endpoint_policy::EndpointPolicy;
     use domain::gateway::EndpointHost;
     use domain::route_table::UpstreamEndpoint;
     use std::time::Duration;
@@ -101,7 +102,8 @@ mod tests {
                 host: EndpointHost::Name("pod".into()),
                 port,
             };
-            Arc::new(Endpoint::new(at, protocol, Arc::clone(&limits)))
+            let policy = EndpointPolicy::Standalone;
+            Arc::new(Endpoint::new(at, protocol, policy, Arc::clone(&limits)))
         };
         Upstream {
             protocol,

@@ -1,19 +1,21 @@
 //! Opening connections to endpoints.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use domain::endpoint_policy::{EndpointPolicy, refusal};
 use domain::gateway::EndpointHost;
 use domain::route_table::UpstreamEndpoint;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::Limits;
 
 /// For how long an endpoint may be silent before it is asked whether it is still there, how often it is asked, and
-/// how many questions in a row may go without an answer. One whose node lost power says no word of it, and HTTP/1.1
-/// has no question of its own as HTTP/2 has.
+/// how many questions in a row may go without an answer. One whose node lost power says no word of it. HTTP/2 has
+/// questions of its own, which gRPC servers punish.
 const SILENCE: Duration = Duration::from_secs(10);
 const QUESTION_INTERVAL: Duration = Duration::from_secs(5);
 const QUESTIONS: u32 = 3;
@@ -32,6 +34,8 @@ pub(crate) enum ConnectFailure {
     Refused,
     /// It took longer than [`Limits::connect_timeout`].
     TimedOut,
+    /// The proxy does not connect to any address of it ([`domain::endpoint_policy`]).
+    Forbidden,
 }
 
 /// Opens a connection. A name is resolved anew each time, by the system's resolver; its addresses are
@@ -39,30 +43,74 @@ pub(crate) enum ConnectFailure {
 pub(super) async fn dial(
     at: &UpstreamEndpoint,
     limits: &Limits,
+    policy: EndpointPolicy,
 ) -> Result<TcpStream, ConnectFailure> {
-    let connect = async {
-        match &at.host {
-            EndpointHost::Address(address) => TcpStream::connect((*address, at.port)).await,
-            EndpointHost::Name(name) => TcpStream::connect((name.as_str(), at.port)).await,
-        }
+    let connected = timeout(limits.connect_timeout, connect(at, policy)).await;
+    let Ok(connected) = connected else {
+        tracing::debug!(?at, "endpoint did not accept the connection in time");
+        return Err(ConnectFailure::TimedOut);
     };
-    match timeout(limits.connect_timeout, connect).await {
-        Ok(Ok(stream)) => {
-            // Small writes must not wait for an acknowledgement. Where it fails, they do.
-            let _ = stream.set_nodelay(true);
-            if let Err(error) = notice_silence(&stream) {
-                tracing::debug!(?at, %error, "it will not be noticed when the endpoint falls silent");
+    let stream = connected?;
+    // Small writes must not wait for an acknowledgement. Where it fails, they do.
+    let _ = stream.set_nodelay(true);
+    if let Err(error) = notice_silence(&stream) {
+        tracing::debug!(?at, %error, "it will not be noticed when the endpoint falls silent");
+    }
+    Ok(stream)
+}
+
+async fn connect(
+    at: &UpstreamEndpoint,
+    policy: EndpointPolicy,
+) -> Result<TcpStream, ConnectFailure> {
+    match &at.host {
+        EndpointHost::Address(address) => {
+            connect_to(SocketAddr::new(*address, at.port), policy).await
+        }
+        EndpointHost::Name(name) => {
+            let addresses = lookup_host((name.as_str(), at.port)).await;
+            let addresses = addresses.map_err(|error| {
+                tracing::debug!(?at, %error, "the endpoint's name does not resolve");
+                ConnectFailure::Refused
+            })?;
+            let mut failure = ConnectFailure::Refused;
+            for address in addresses {
+                match connect_to(address, policy).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(reason) => failure = reason,
+                }
             }
-            Ok(stream)
+            Err(failure)
         }
-        Ok(Err(error)) => {
-            tracing::debug!(?at, %error, "endpoint refused the connection");
-            Err(ConnectFailure::Refused)
-        }
-        Err(_) => {
-            tracing::debug!(?at, "endpoint did not accept the connection in time");
-            Err(ConnectFailure::TimedOut)
-        }
+    }
+}
+
+/// Connects to the very address that was judged.
+async fn connect_to(
+    address: SocketAddr,
+    policy: EndpointPolicy,
+) -> Result<TcpStream, ConnectFailure> {
+    if let Some(reason) = refusal(address.ip(), policy) {
+        tracing::debug!(%address, reason, "the proxy does not connect to this address");
+        return Err(ConnectFailure::Forbidden);
+    }
+    let stream = TcpStream::connect(address).await.map_err(|error| {
+        tracing::debug!(%address, %error, "endpoint refused the connection");
+        ConnectFailure::Refused
+    })?;
+    if policy == EndpointPolicy::Cluster && leads_to_ourselves(&stream) {
+        tracing::debug!(%address, "the proxy does not connect to itself");
+        return Err(ConnectFailure::Forbidden);
+    }
+    Ok(stream)
+}
+
+/// Whether the other end has our own address: in a cluster that is the proxy's own pod, with its ports for metrics and
+/// probes. The kernel gives a connection to an own address that same address on this side.
+fn leads_to_ourselves(stream: &TcpStream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => local.ip() == peer.ip(),
+        _ => false,
     }
 }
 
@@ -83,6 +131,7 @@ fn notice_silence(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -95,7 +144,9 @@ mod tests {
                 host,
                 port: address.port(),
             };
-            let stream = dial(&at, &Limits::default()).await.unwrap();
+            let limits = Limits::default();
+            let stream = dial(&at, &limits, EndpointPolicy::Standalone);
+            let stream = stream.await.unwrap();
             let socket = SockRef::from(&stream);
             assert!(socket.keepalive().unwrap(), "{at:?}");
             let idle = socket.tcp_keepalive_time().unwrap();
@@ -108,6 +159,44 @@ mod tests {
                 Some(Duration::from_secs(60)),
                 "{at:?}"
             );
+        }
+    }
+    /// Where this machine is reached by others, as a pod is by its own address.
+    async fn own_address() -> Option<IpAddr> {
+        // Nothing is sent: connecting a UDP socket only chooses the address.
+        let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await.ok()?;
+        socket.connect("192.0.2.1:9").await.ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
+
+    #[tokio::test]
+    async fn what_is_no_pod_is_not_connected_to() {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let name = |name: &str| EndpointHost::Name(name.into());
+        let address = |address: &str| EndpointHost::Address(address.parse().unwrap());
+        let mut cases = vec![
+            (address("127.0.0.1"), true),
+            (address("::ffff:127.0.0.1"), true),
+            (address("169.254.169.254"), false),
+            (address("0.0.0.0"), false),
+            // Names that are addresses, and a name that leads to one.
+            (name("127.0.0.1"), true),
+            (name("localhost"), true),
+            (name("169.254.169.254"), false),
+            (name("0.0.0.0"), false),
+        ];
+        if let Some(own) = own_address().await {
+            cases.push((EndpointHost::Address(own), true));
+        }
+        let limits = Limits::default();
+        for (host, for_the_owner) in cases {
+            let at = UpstreamEndpoint { host, port };
+            let in_cluster = dial(&at, &limits, EndpointPolicy::Cluster).await;
+            let failure = in_cluster.err();
+            assert_eq!(failure, Some(ConnectFailure::Forbidden), "{at:?}");
+            let standalone = dial(&at, &limits, EndpointPolicy::Standalone).await;
+            assert_eq!(standalone.is_ok(), for_the_owner, "{at:?}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use domain::endpoint_policy::EndpointPolicy;
 use domain::route_table::{UpstreamEndpoint, UpstreamProtocol};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -18,6 +19,7 @@ use crate::Limits;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     at: UpstreamEndpoint,
+    policy: EndpointPolicy,
     limits: Arc<Limits>,
     in_flight: AtomicUsize,
     /// No table names it any more: connections are closed as they fall idle.
@@ -40,10 +42,12 @@ impl Endpoint {
     pub(crate) fn new(
         at: UpstreamEndpoint,
         protocol: UpstreamProtocol,
+        policy: EndpointPolicy,
         limits: Arc<Limits>,
     ) -> Self {
         Self {
             at,
+            policy,
             limits,
             in_flight: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
@@ -161,6 +165,17 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Which connection of an endpoint a request goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Any that is open and free; else a new one.
+    Any,
+    /// HTTP/1.1: a new one. HTTP/2: as `Any`, because one that failed a request takes no more.
+    New,
+    /// A new one that takes no other request meanwhile.
+    Own,
+}
+
 /// One request's claim on an endpoint; dropping it counts the request out.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -198,24 +213,44 @@ pub(crate) struct SendFailure {
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
 
+impl SendFailure {
+    /// Whether the endpoint says that it did nothing with the request: an HTTP/2 GOAWAY that leaves its stream out, or
+    /// a stream reset with REFUSED_STREAM (RFC 9113 §6.8, §8.7). h2 gives the first error to streams above the last
+    /// one that the endpoint processed, and to no other.
+    pub(crate) fn is_refused(&self) -> bool {
+        let mut source = std::error::Error::source(&self.error);
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<h2::Error>() {
+                let refused =
+                    error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+                return error.is_remote() && (error.is_go_away() || refused);
+            }
+            source = error.source();
+        }
+        false
+    }
+}
+
 impl Claim {
-    /// Takes a connection from the pool, or opens one; `fresh` asks for a new one.
-    pub(crate) async fn connect(self, fresh: bool) -> Result<Lease, ConnectFailure> {
+    /// Takes a connection from the pool, or opens one.
+    pub(crate) async fn connect(self, choice: Choice) -> Result<Lease, ConnectFailure> {
         let endpoint = &self.endpoint;
         let limits = &endpoint.limits;
+        let open = || dial::dial(&endpoint.at, limits, endpoint.policy);
         let (carrier, reused) = match &endpoint.connections {
             Connections::Http1(pool) => {
-                let kept = if fresh {
-                    None
-                } else {
-                    pool.take(limits.idle_timeout)
+                let kept = match choice {
+                    Choice::Any => pool.take(limits.idle_timeout),
+                    Choice::New | Choice::Own => None,
                 };
                 if let Some(sender) = kept {
                     (Carrier::Http1(sender), true)
                 } else {
-                    let stream = dial::dial(&endpoint.at, limits).await?;
-                    (Carrier::Http1(http1::start(stream).await?), false)
+                    (Carrier::Http1(http1::start(open().await?).await?), false)
                 }
+            }
+            Connections::Http2(pool) if choice == Choice::Own => {
+                (Carrier::Http2(pool.own_slot(open().await?).await?), false)
             }
             Connections::Http2(pool) => {
                 // One that gave up on a request takes no more, so what the pool has is fresh enough.
@@ -223,7 +258,7 @@ impl Claim {
                     .slot(
                         limits.max_streams_per_connection,
                         || endpoint.is_retired(),
-                        || dial::dial(&endpoint.at, limits),
+                        open,
                     )
                     .await?;
                 endpoint.sweep_later();
@@ -254,11 +289,18 @@ impl Lease {
         })
     }
 
-    /// The answer has ended well: its connection may take the next request.
-    pub(crate) fn release(self) {
+    /// The answer has ended well: its connection may take the next request. The claim is left to the caller, because
+    /// the rest of the request's body may still be on its way.
+    pub(crate) fn release(self) -> Claim {
         if let Carrier::Http1(sender) = self.carrier {
             self.claim.endpoint.check_in(sender);
         }
+        self.claim
+    }
+
+    /// Whether answers on this connection say where they end, so that one without an end was cut.
+    pub(crate) fn tells_end(&self) -> bool {
+        matches!(self.carrier, Carrier::Http2(_))
     }
 
     /// The connection has failed a request: it takes no further one.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -19,9 +19,6 @@ use crate::lock;
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// Size of an answer's head as HTTP/2 counts it, which adds 32 bytes to each line (RFC 9113 §6.5.2).
 const MAX_HEAD: u32 = (MAX_ANSWER_HEADERS + 32 * MAX_ANSWER_LINES) as u32;
-/// How often a connection with requests on it is asked whether it still lives, and how long it may take.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connections of an endpoint.
 #[derive(Debug, Default)]
@@ -120,6 +117,14 @@ impl Http2Pool {
         }
     }
 
+    /// A place on a new connection that takes no other request. No other request can use up what its endpoint
+    /// allows on one connection.
+    pub(super) async fn own_slot(&self, stream: TcpStream) -> Result<StreamSlot, ConnectFailure> {
+        let connection = start(stream, 1).await?;
+        connection.spent.store(true, Relaxed);
+        Ok(StreamSlot(connection))
+    }
+
     /// A place on the first connection with room, so that those opened in a rush fall idle later.
     fn free_slot(&self, limit: usize) -> Option<StreamSlot> {
         let mut connections = lock(&self.connections);
@@ -151,6 +156,9 @@ impl Http2Pool {
 }
 
 /// Speaks HTTP/2 on a new connection, whose first stream the caller has.
+///
+/// It sends no pings: gRPC servers end a connection that pings more often than every five minutes. Whether the endpoint
+/// is still there the kernel finds out (see `dial`).
 async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, ConnectFailure> {
     // Room for every stream to fill its window: one slow reader must not stop the others.
     let connection_window = u32::try_from(limit)
@@ -158,13 +166,10 @@ async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, Conne
         .saturating_mul(STREAM_WINDOW)
         .min(i32::MAX.unsigned_abs());
     let (sender, connection) = Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window)
         .max_send_buf_size(STREAM_WINDOW as usize)
         .max_header_list_size(MAX_HEAD)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
         .handshake::<_, RequestBody>(TokioIo::new(stream))
         .await
         .map_err(|_| ConnectFailure::Refused)?;

@@ -11,6 +11,6 @@ mod upload;
 pub(crate) use balance::{Tried, Upstream};
 pub(crate) use dial::ConnectFailure;
 pub(crate) use dice::roll;
-pub(crate) use endpoint::{Endpoint, Lease, SendFailure};
+pub(crate) use endpoint::{Choice, Endpoint, Lease, SendFailure};
 pub(crate) use http1::Paced;
-pub(crate) use upload::{ClientBody, Delivered, RequestBody, UploadFault, UploadHandle};
+pub(crate) use upload::{ClientBody, RequestBody, UploadFault, UploadHandle};

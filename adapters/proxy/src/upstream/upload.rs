@@ -1,17 +1,29 @@
 //! A request's body on its way to an endpoint.
 //!
-//! The body moves into the endpoint's connection, but the request stays in charge of it: it can cut the
-//! upload off when the client went away, and take the body back for another endpoint as long as nothing
-//! was read from it: neither data nor, where there is none, its end.
+//! The body moves into the endpoint's connection, but the request stays in charge of it: it can cut the upload off when
+//! the client went away, and take the body back for another attempt: while nothing was read from it, neither data nor,
+//! where there is none, its end; or, towards HTTP/2, while all that was read is still kept ([`kept`]).
+
+mod kept;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use kept::Kept;
+
+use crate::memory::Held;
 use crate::{BoxError, lock};
+
+/// How much of a body an endpoint may take after it has answered in full, and for how long.
+const AFTER_ANSWER_BYTES: u64 = 1024 * 1024;
+const AFTER_ANSWER: Duration = Duration::from_secs(5);
 
 /// A body as a client sends it.
 pub(crate) type ClientBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
@@ -48,27 +60,26 @@ pub(crate) enum UploadFault {
     TooLarge,
 }
 
-/// What an endpoint may have of a body that was taken back from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivered {
-    /// Nothing, not even that it has ended.
-    Nothing,
-    /// All of it, for it turned out to be empty: the endpoint may have the request whole.
-    EmptyWhole,
-    /// Some of it, so that nobody else can get the whole.
-    Some,
-}
-
 struct State {
     phase: Phase,
     /// Counts the endpoints that the body was given to; only the last one may read it.
     turn: u32,
+    /// Whether an endpoint's connection has the body.
+    is_read: bool,
     /// Whether any frame was read.
     touched: bool,
+    /// What was read, for one more endpoint.
+    kept: Kept,
     /// Bytes that may still come.
     remaining: Option<u64>,
     fault: Option<UploadFault>,
     reader: Option<Waker>,
+    /// When the last frame came.
+    last_frame: Instant,
+    /// Whether the reader has asked for a frame that the client has not sent.
+    is_awaited: bool,
+    /// Dropped when nothing of the body will be read any more.
+    ended: Option<oneshot::Sender<()>>,
 }
 
 enum Phase {
@@ -80,7 +91,6 @@ enum Phase {
 /// The request's side of an upload. Dropping it cuts the upload off.
 pub(crate) struct UploadHandle {
     state: Arc<Mutex<State>>,
-    in_charge: bool,
 }
 
 /// The connection's side of an upload.
@@ -96,37 +106,57 @@ impl UploadHandle {
             state: Arc::new(Mutex::new(State {
                 phase: Phase::Flowing(body),
                 turn: 0,
+                is_read: false,
                 touched: false,
+                kept: Kept::nothing(),
                 remaining: max_bytes,
                 fault: None,
                 reader: None,
+                last_frame: Instant::now(),
+                is_awaited: false,
+                ended: None,
             })),
-            in_charge: true,
         }
+    }
+
+    /// Keeps what is read, up to a limit, until [`answered`](Self::answered): an endpoint may refuse the request after
+    /// a part of its body was sent.
+    pub(crate) fn keep(&self, limit: usize, memory: Held) {
+        lock(&self.state).kept = Kept::up_to(limit, memory);
+    }
+
+    /// The endpoint has answered: nobody else will get the body.
+    pub(crate) fn answered(&self) {
+        lock(&self.state).kept = Kept::nothing();
     }
 
     /// The body for one more endpoint; an earlier one reads nothing any more.
     pub(crate) fn body(&self) -> Upload {
         let mut state = lock(&self.state);
         state.turn += 1;
+        state.is_read = true;
         Upload {
             state: Arc::clone(&self.state),
             turn: state.turn,
         }
     }
 
-    /// Takes the body back: its reader reads nothing any more. Tells what the reader may have passed on before;
-    /// both at once, because over HTTP/2 the reader is a task that may still run when its request has failed.
-    pub(crate) fn take_back(&self) -> Delivered {
+    /// Takes the body back: its reader reads nothing any more. `false` where nobody else can get the whole. Both at
+    /// once, because over HTTP/2 the reader is a task that may still run when its request has failed.
+    pub(crate) fn rewind(&self) -> bool {
         let mut state = lock(&self.state);
         state.turn += 1;
-        match &state.phase {
-            _ if state.touched => Delivered::Some,
-            // Where the end is known before anything is read, a connection sends the whole request unasked.
-            Phase::Flowing(body) if !body.is_end_stream() => Delivered::Nothing,
-            Phase::Flowing(_) | Phase::Done => Delivered::EmptyWhole,
-            Phase::Cut => Delivered::Some,
-        }
+        state.is_read = false;
+        state.kept.rewind();
+        let is_whole = !state.touched || state.kept.is_whole();
+        is_whole && !matches!(state.phase, Phase::Cut)
+    }
+
+    /// Since when nothing of it has moved, and whether it is the client that is waited for.
+    pub(crate) fn silence(&self) -> (Instant, bool) {
+        let state = lock(&self.state);
+        let flows = matches!(state.phase, Phase::Flowing(_)) && state.is_read;
+        (state.last_frame, flows && state.is_awaited)
     }
 
     /// Whether it is known beforehand how many bytes it has.
@@ -139,27 +169,56 @@ impl UploadHandle {
         lock(&self.state).fault
     }
 
-    /// The answer is complete: the endpoint may take the rest of the body or leave it.
-    pub(crate) fn detach(mut self) {
-        self.in_charge = false;
+    /// The answer is complete: the endpoint may take a little more of the body. `claims` are held until it is done with
+    /// that.
+    pub(crate) fn finish_after_answer(self, claims: impl Send + 'static) {
+        let (ended, end) = oneshot::channel();
+        let mut state = lock(&self.state);
+        let flows = matches!(&state.phase, Phase::Flowing(body) if !body.is_end_stream());
+        let Some(runtime) = tokio::runtime::Handle::try_current()
+            .ok()
+            .filter(|_| flows && state.is_read)
+        else {
+            drop(state);
+            return;
+        };
+        let left = state.remaining.unwrap_or(u64::MAX);
+        state.remaining = Some(left.min(AFTER_ANSWER_BYTES));
+        state.ended = Some(ended);
+        drop(state);
+        runtime.spawn(async move {
+            // Ends early when nothing is read any more.
+            let _ = tokio::time::timeout(AFTER_ANSWER, end).await;
+            drop(self);
+            drop(claims);
+        });
     }
 }
 
 impl Drop for UploadHandle {
     fn drop(&mut self) {
-        if !self.in_charge {
-            return;
-        }
         let mut state = lock(&self.state);
         if let Phase::Done = state.phase {
             return;
         }
         let body = std::mem::replace(&mut state.phase, Phase::Cut);
+        state.kept = Kept::nothing();
+        state.ended = None;
         let reader = state.reader.take();
         drop(state);
         drop(body);
         if let Some(reader) = reader {
             reader.wake();
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        if state.turn == self.turn {
+            state.is_read = false;
+            state.ended = None;
         }
     }
 }
@@ -181,52 +240,76 @@ impl State {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        if let Some(frame) = self.kept.next() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let body = match &mut self.phase {
             Phase::Flowing(body) => body,
             Phase::Done => return Poll::Ready(None),
             Phase::Cut => return Poll::Ready(Some(Err(UploadError::Cut))),
         };
-        match body.as_mut().poll_frame(cx) {
-            Poll::Pending => {
-                match &mut self.reader {
-                    Some(reader) => reader.clone_from(cx.waker()),
-                    reader => *reader = Some(cx.waker().clone()),
-                }
-                Poll::Pending
+        let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+            self.is_awaited = true;
+            match &mut self.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                reader => *reader = Some(cx.waker().clone()),
             }
-            Poll::Ready(None) => {
+            return Poll::Pending;
+        };
+        self.is_awaited = false;
+        self.last_frame = Instant::now();
+        Poll::Ready(match frame {
+            None => {
                 self.phase = Phase::Done;
-                Poll::Ready(None)
+                self.ended = None;
+                None
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Some(Ok(frame)) => Some(self.account(frame)),
+            Some(Err(error)) => {
                 self.touched = true;
-                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match self.remaining.as_mut().map(|left| left.checked_sub(size)) {
-                    Some(None) => Poll::Ready(Some(Err(self.fail(UploadError::TooLarge)))),
-                    Some(Some(left)) => {
-                        self.remaining = Some(left);
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    None => Poll::Ready(Some(Ok(frame))),
-                }
+                Some(Err(self.fail(UploadError::Client(error))))
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.touched = true;
-                Poll::Ready(Some(Err(self.fail(UploadError::Client(error)))))
+        })
+    }
+
+    /// Counts a frame that was read.
+    fn account(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
+        self.touched = true;
+        let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+        if let Some(remaining) = &mut self.remaining {
+            match remaining.checked_sub(size) {
+                Some(left) => *remaining = left,
+                None => return Err(self.fail(UploadError::TooLarge)),
             }
         }
+        self.kept.add(&frame);
+        Ok(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.kept.is_given()
+            && match &self.phase {
+                Phase::Flowing(body) => body.is_end_stream(),
+                Phase::Done => true,
+                Phase::Cut => false,
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.phase {
+        let coming = match &self.phase {
             Phase::Flowing(body) => body.size_hint(),
             Phase::Done => SizeHint::with_exact(0),
             Phase::Cut => SizeHint::default(),
+        };
+        match coming.exact() {
+            Some(bytes) => SizeHint::with_exact(bytes + self.kept.left()),
+            None => SizeHint::default(),
         }
     }
 
     fn fail(&mut self, error: UploadError) -> UploadError {
         self.phase = Phase::Cut;
+        self.ended = None;
         self.fault = Some(match error {
             UploadError::TooLarge => UploadFault::TooLarge,
             UploadError::Client(_) | UploadError::Cut => UploadFault::Broken,
@@ -258,11 +341,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Upload(upload) => match &lock(&upload.state).phase {
-                Phase::Flowing(body) => body.is_end_stream(),
-                Phase::Done => true,
-                Phase::Cut => false,
-            },
+            Self::Upload(upload) => lock(&upload.state).is_end_stream(),
         }
     }
 
@@ -275,99 +354,4 @@ impl Body for RequestBody {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::{BodyExt, Full, StreamBody};
-
-    fn chunks(chunks: &[&'static str]) -> ClientBody {
-        let frames: Vec<_> = chunks
-            .iter()
-            .map(|c| Ok::<_, BoxError>(Frame::data(Bytes::from_static(c.as_bytes()))))
-            .collect();
-        Box::pin(StreamBody::new(futures_util::stream::iter(frames)))
-    }
-
-    #[tokio::test]
-    async fn an_untouched_body_can_be_given_to_another_endpoint() {
-        let handle = UploadHandle::new(chunks(&["a", "b"]), None);
-        let mut first = RequestBody::Upload(handle.body());
-        assert_eq!(handle.take_back(), Delivered::Nothing);
-        assert!(first.frame().await.unwrap().is_err());
-        let second = RequestBody::Upload(handle.body());
-        assert_eq!(second.collect().await.unwrap().to_bytes(), "ab");
-        assert_eq!(handle.take_back(), Delivered::Some);
-    }
-
-    #[tokio::test]
-    async fn what_was_delivered_of_a_body_is_known_when_it_is_taken_back() {
-        let known_to_be_empty = || -> ClientBody {
-            Box::pin(http_body_util::Empty::new().map_err(|never| match never {}))
-        };
-        for (given, body, frames_read, delivered) in [
-            ("nothing read", chunks(&["a"]), 0, Delivered::Nothing),
-            ("a part read", chunks(&["a", "b"]), 1, Delivered::Some),
-            ("all read", chunks(&["a"]), 2, Delivered::Some),
-            ("an empty one unread", chunks(&[]), 0, Delivered::Nothing),
-            ("an empty one read", chunks(&[]), 1, Delivered::EmptyWhole),
-            (
-                "its end known beforehand",
-                known_to_be_empty(),
-                0,
-                Delivered::EmptyWhole,
-            ),
-        ] {
-            let handle = UploadHandle::new(body, None);
-            let mut reader = RequestBody::Upload(handle.body());
-            for _ in 0..frames_read {
-                reader.frame().await;
-            }
-            assert_eq!(handle.take_back(), delivered, "{given}");
-        }
-    }
-
-    #[tokio::test]
-    async fn dropping_the_handle_cuts_the_upload_off_and_wakes_its_reader() {
-        let waiting: ClientBody = Box::pin(StreamBody::new(futures_util::stream::pending::<
-            Result<Frame<Bytes>, BoxError>,
-        >()));
-        let handle = UploadHandle::new(waiting, None);
-        let mut body = RequestBody::Upload(handle.body());
-        let reader = tokio::spawn(async move { body.frame().await });
-        tokio::task::yield_now().await;
-        drop(handle);
-        let frame = reader.await.unwrap();
-        assert!(matches!(frame, Some(Err(UploadError::Cut))));
-    }
-
-    #[tokio::test]
-    async fn a_detached_upload_goes_on() {
-        let handle = UploadHandle::new(chunks(&["a", "b"]), None);
-        let body = RequestBody::Upload(handle.body());
-        handle.detach();
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "ab");
-    }
-
-    #[tokio::test]
-    async fn a_body_above_the_limit_fails_and_says_so() {
-        for (limit, fault) in [
-            (4, None),
-            (3, Some(UploadFault::TooLarge)),
-            (0, Some(UploadFault::TooLarge)),
-        ] {
-            let handle = UploadHandle::new(chunks(&["ab", "cd"]), Some(limit));
-            let collected = RequestBody::Upload(handle.body()).collect().await;
-            assert_eq!(collected.is_err(), fault.is_some(), "{limit}");
-            assert_eq!(handle.fault(), fault, "{limit}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_those_of_the_clients_body() {
-        let full: ClientBody = Box::pin(Full::new(Bytes::from("abc")).map_err(|e| match e {}));
-        let handle = UploadHandle::new(full, None);
-        let body = RequestBody::Upload(handle.body());
-        assert_eq!(body.size_hint().exact(), Some(3));
-        assert!(!body.is_end_stream());
-        assert!(RequestBody::Empty.is_end_stream());
-    }
-}
+mod tests;

@@ -146,6 +146,7 @@ async fn app(request: Request<Incoming>, seen: Arc<Seen>) -> Response<Body> {
         }
         "/events" => events(seen),
         "/early" => early(request),
+        "/unread" => unread(request),
         "/endless" => endless(seen),
         "/broken" => broken(),
         "/trailers" => trailers(request),
@@ -230,6 +231,14 @@ fn early(request: Request<Incoming>) -> Response<Body> {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         feed.send(data(body.len().to_string())).await.unwrap();
     });
+    response
+}
+
+/// Refuses before the body has come, and reads it nevertheless.
+fn unread(request: Request<Incoming>) -> Response<Body> {
+    tokio::spawn(request.into_body().collect());
+    let mut response = text("unread".into());
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
     response
 }
 

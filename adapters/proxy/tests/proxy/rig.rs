@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_proxy::{BoxError, Engine, GatewayMetrics, Limits, ResponseBody};
+use adapter_proxy::{BoxError, Engine, GatewayMetrics, Limits, Memory, ResponseBody};
 use bytes::Bytes;
+use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::{EndpointHost, Filter, PathMatch, Protocol, RouteKind, RouteMatch};
 use domain::names::{ObjectKey, Timestamp};
 use domain::route_table::{
@@ -28,8 +29,18 @@ pub(crate) fn engine() -> Arc<Engine> {
 
 /// An engine and its metrics.
 pub(crate) fn engine_with(limits: Limits) -> (Arc<Engine>, Arc<GatewayMetrics>) {
+    engine_within(limits, Memory::unlimited())
+}
+
+/// An engine with this much memory.
+pub(crate) fn engine_within(
+    limits: Limits,
+    memory: Arc<Memory>,
+) -> (Arc<Engine>, Arc<GatewayMetrics>) {
     let metrics = Arc::new(GatewayMetrics::default());
-    (Engine::new(limits, Arc::clone(&metrics)), metrics)
+    let policy = EndpointPolicy::Standalone;
+    let engine = Engine::new(limits, policy, memory, Arc::clone(&metrics));
+    (engine, metrics)
 }
 
 /// A table in the making: rules of one route for every host, on ports 80 and 443.

@@ -1,0 +1,92 @@
+//! One frame at a time, while memory is short.
+//!
+//! A visitor that does not read has frames waiting in the connection to the edge. How many does not matter until memory
+//! is short; from then on the next frame is read from the endpoint when the one before has been sent. Visitors that read
+//! get on, so that their requests end and make room.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http_body::Frame;
+
+/// The frame of one body that waits to be sent, if it is watched.
+#[derive(Debug, Default)]
+pub(crate) struct Unsent(Option<Arc<Watched>>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    waits: AtomicBool,
+    reader: AtomicWaker,
+}
+
+/// Data that says when nobody needs it any more.
+struct Telling {
+    data: Bytes,
+    watched: Arc<Watched>,
+}
+
+impl Unsent {
+    /// Ready when the watched frame has been sent.
+    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(watched) = &self.0 else {
+            return Poll::Ready(());
+        };
+        watched.reader.register(cx.waker());
+        if watched.waits.load(SeqCst) {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Watches this frame. Trailers end a body and need no watching.
+    pub(crate) fn watch(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let watched = self.0.get_or_insert_default();
+        frame.map_data(|data| {
+            watched.waits.store(true, SeqCst);
+            Bytes::from_owner(Telling {
+                data,
+                watched: Arc::clone(watched),
+            })
+        })
+    }
+}
+
+impl AsRef<[u8]> for Telling {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.watched.waits.store(false, SeqCst);
+        self.watched.reader.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn the_next_frame_waits_for_the_one_before() {
+        let mut unsent = Unsent::default();
+        poll_fn(|cx| unsent.poll_sent(cx)).await;
+
+        let frame = unsent.watch(Frame::data(Bytes::from_static(b"abc")));
+        let data = frame.into_data().unwrap();
+        assert_eq!(data, "abc");
+        let part = data.slice(1..);
+        drop(data);
+
+        let waiting = tokio::spawn(async move { poll_fn(|cx| unsent.poll_sent(cx)).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "a part of it is still there");
+        drop(part);
+        waiting.await.unwrap();
+    }
+}
