@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn a_certificate_goes_to_a_zone_where_the_gateway_has_every_name_of_it() {
         let app = "app.example.com";
-        let table: [(&str, &[&str], &[&str], &str, bool); 16] = [
+        type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a str, bool);
+        let table: [Case<'_>; 16] = [
             ("its name", &[app], &[app], "example.com", true),
             (
                 "one of two names",

@@ -73,7 +73,8 @@ fn only_what_a_serving_listener_may_use_is_wanted_and_nothing_is_known_of_an_unr
 #[test]
 fn a_certificate_may_be_shown_for_the_hostnames_of_the_routes_on_its_listener() {
     let wildcard = "*.example.com";
-    let table: [(&str, Option<&str>, &[&str], &[&str]); 6] = [
+    type Case<'a> = (&'a str, Option<&'a str>, &'a [&'a str], &'a [&'a str]);
+    let table: [Case<'_>; 6] = [
         ("no route", None, &[], &[]),
         (
             "an exact name",
