@@ -52,6 +52,7 @@ impl Running {
             world.cluster.clone(),
             Arc::new(Notify::new()),
             Arc::default(),
+            Arc::default(),
             RESYNC,
         );
         let loops = AbortOnDropHandle::new(tokio::spawn(passes.run(CancellationToken::new())));

@@ -140,7 +140,7 @@ impl Cluster {
             late_after: Duration::from_secs(5),
             changed: changed.clone(),
             disowned: Arc::new(move |gateway: &ObjectKey| {
-                told.lock().unwrap().push(gateway.clone())
+                told.lock().unwrap().push(gateway.clone());
             }),
             leader: Arc::new(move || asked.lock().unwrap().clone()),
         };
