@@ -930,7 +930,7 @@ mod test {
             }
             // Both by their indexes, then the older one's name with another value.
             buf.extend([0x80 | 63, 0x80 | 62]);
-            buf.extend([0x40 | 63, other_value.len() as u8]);
+            buf.extend([0x40 | 63, 0, other_value.len() as u8]);
             buf.extend(other_value);
 
             let mut res = vec![];
