@@ -94,6 +94,14 @@ fn listed(sentences: impl IntoIterator<Item = String>) -> String {
     }
 }
 
+/// Why a hostname cannot be published, if it is a reserved one.
+fn reserved(hostname: &Hostname) -> Option<String> {
+    let name = hostname.reserved()?;
+    Some(format!(
+        "Invalid value: {hostname}: must not be {name} or lie below it, because that name is reserved; use a hostname of a zone in your Cloudflare account"
+    ))
+}
+
 /// How many sentences a message lists.
 const LISTED: usize = 16;
 

@@ -76,12 +76,38 @@ struct GatewayMemory {
     /// What it was last reconciled with: a Gateway and its Secret are often deleted together, and what is
     /// at the edge can still be removed then.
     credentials: CloudflareCredentials,
+    /// Those before, the newest first: what was noted with them is still known.
+    former_credentials: Vec<CloudflareCredentials>,
     tunnel: TunnelId,
     /// Zones in which something of it may be; `None` until all zones were listed once.
     zones: Option<BTreeSet<ZoneId>>,
     /// Zones in which something of it was seen or written, in this account and in those that it moved away
     /// from. Where one of them cannot be read, something may be left.
     written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
+}
+
+/// Former credentials of one Gateway that are remembered. A token is replaced now and then, not all the time.
+const FORMER_CREDENTIALS: usize = 4;
+
+impl GatewayMemory {
+    /// Every set of credentials that it is known to have had.
+    fn tokens(&self) -> impl Iterator<Item = &CloudflareCredentials> {
+        [&self.credentials]
+            .into_iter()
+            .chain(&self.former_credentials)
+    }
+
+    /// Takes over what is still true of what was remembered before.
+    fn follow(&mut self, before: &Self) {
+        for (account, zones) in &before.written {
+            let written = self.written.entry(account.clone()).or_default();
+            written.extend(zones.iter().cloned());
+        }
+        let former = before
+            .tokens()
+            .filter(|former| !former.is_same(&self.credentials));
+        self.former_credentials = former.take(FORMER_CREDENTIALS).cloned().collect();
+    }
 }
 
 /// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
@@ -275,9 +301,8 @@ impl DirectEdge {
         let mut memory = self.memory();
         let account = now.credentials.account.clone();
         let before = memory.gateways.remove(gateway);
-        for (account, zones) in before.iter().flat_map(|before| &before.written) {
-            let written = now.written.entry(account.clone()).or_default();
-            written.extend(zones.iter().cloned());
+        if let Some(before) = &before {
+            now.follow(before);
         }
         memory.gateways.insert(gateway.clone(), now);
         let moved = before.filter(|before| before.credentials.account != account);
@@ -335,12 +360,14 @@ impl Edge for DirectEdge {
             gateway,
             GatewayMemory {
                 written: [(credentials.account.clone(), written)].into(),
-                credentials,
+                credentials: credentials.clone(),
+                former_credentials: Vec::new(),
                 tunnel,
                 zones,
             },
         );
-        let shown = self.show_certificates(&look, intent, &observed, tunnel);
+        let keys = self.note_keys(gateway, &credentials, tunnel);
+        let shown = self.show_certificates(&look, intent, &observed, tunnel, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
         failures.extend(applied.failures);

@@ -61,7 +61,6 @@ impl DirectEdge {
     /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
     pub(super) async fn forget_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let name = mark::tunnel_name(&self.installation, gateway);
-        let mark = RecordMark::of(&self.installation, gateway);
         let (candidates, missing) = self.candidates(gateway).await?;
         let mut search = Search::default();
         for candidate in candidates {
@@ -80,7 +79,9 @@ impl DirectEdge {
             };
             if candidate.own || !tunnels.is_empty() {
                 let written = self.zones_written(gateway, account);
-                self.clear_account(&api, mark, &tunnels, &written).await?;
+                let credentials = &candidate.credentials;
+                self.clear_account(&api, credentials, gateway, &tunnels, &written)
+                    .await?;
             }
             search.found |= !tunnels.is_empty();
             search.own_read |= candidate.own;
@@ -98,10 +99,12 @@ impl DirectEdge {
     pub(super) async fn clear_account(
         &self,
         api: &dyn CloudflareApi,
-        mark: RecordMark,
+        credentials: &CloudflareCredentials,
+        gateway: &ObjectKey,
         tunnels: &[Tunnel],
         written: &BTreeSet<ZoneId>,
     ) -> Result<(), EdgeError> {
+        let mark = RecordMark::of(&self.installation, gateway);
         let mut failed = None;
         let zones = match api.zones().await {
             Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
@@ -123,7 +126,8 @@ impl DirectEdge {
             return Err(error);
         }
         for tunnel in tunnels {
-            self.clear_certificates(api, tunnel.id).await?;
+            let keys = self.note_keys(gateway, credentials, tunnel.id);
+            self.clear_certificates(api, tunnel.id, &keys).await?;
             gone_is_fine(api.disconnect(tunnel.id).await)?;
             gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
         }
