@@ -172,6 +172,8 @@ pub struct GatewayResolution {
     /// The edition of the Secret with its credentials (see [`crate::snapshot::SecretFacts::edition`]); `None`
     /// where it names none or that one was not read.
     pub credentials: Option<u64>,
+    /// The namespace of that Secret; `None` where it names none.
+    pub credentials_namespace: Option<String>,
     /// Certificates that the edge should show; `None` where a Secret with one was not read.
     pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// What its proxies need. Empty of listeners where none is accepted: then there is neither tunnel

@@ -73,6 +73,7 @@ fn judged(
     GatewayResolution {
         refusal: gateway::refusal(gateway, class, unusable, &listeners),
         credentials: credentials.and_then(|secret| edition(secret, view)),
+        credentials_namespace: credentials.map(|secret| secret.key.namespace.clone()),
         gateway: gateway.clone(),
         listeners,
         hostnames: BTreeMap::new(),

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use futures_util::lock;
 
 use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
@@ -61,7 +62,9 @@ struct Memory {
     gateways: BTreeMap<ObjectKey, GatewayMemory>,
     /// Gateways that a call is at work on.
     busy: BTreeSet<ObjectKey>,
-    /// Whether a sweep is at work, which is on all of them.
+    /// Accounts that a call is at work in, or waits for.
+    accounts: BTreeMap<AccountId, Arc<lock::Mutex<()>>>,
+    /// Whether a sweep is at work.
     sweeping: bool,
     /// What was read with each token.
     sights: Vec<(CloudflareCredentials, Arc<Mutex<Sight>>)>,
@@ -122,10 +125,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The right to work on every Gateway at once.
-struct TurnOfAll<'a>(&'a DirectEdge);
+/// The right to sweep.
+struct TurnToSweep<'a>(&'a DirectEdge);
 
-impl Drop for TurnOfAll<'_> {
+impl Drop for TurnToSweep<'_> {
     fn drop(&mut self) {
         self.0.memory().sweeping = false;
     }
@@ -180,8 +183,7 @@ impl DirectEdge {
     }
 
     fn turn(&self, gateway: &ObjectKey) -> Result<Turn<'_>, EdgeError> {
-        let mut memory = self.memory();
-        if !memory.sweeping && memory.busy.insert(gateway.clone()) {
+        if self.memory().busy.insert(gateway.clone()) {
             let gateway = gateway.clone();
             return Ok(Turn {
                 edge: self,
@@ -194,15 +196,26 @@ impl DirectEdge {
         ))
     }
 
-    /// The right to work on all Gateways: none may gain a record that the sweep has not heard of.
-    fn turn_of_all(&self) -> Result<TurnOfAll<'_>, EdgeError> {
-        let mut memory = self.memory();
-        if memory.sweeping || !memory.busy.is_empty() {
-            let message = "a Gateway is being worked on at the edge already; try again";
+    fn turn_to_sweep(&self) -> Result<TurnToSweep<'_>, EdgeError> {
+        if std::mem::replace(&mut self.memory().sweeping, true) {
+            let message = "records are being swept at the edge already; try again";
             return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
         }
-        memory.sweeping = true;
-        Ok(TurnOfAll(self))
+        Ok(TurnToSweep(self))
+    }
+
+    /// The right to work in an account, for as long as it is kept. What is read in it stays true meanwhile, as far as
+    /// it is up to this process: two calls at a time could each remove what the other has just made its own.
+    ///
+    /// Only for credentials that the account let in: anybody may write the id of another's account into a Secret.
+    async fn enter(&self, account: &AccountId) -> lock::OwnedMutexGuard<()> {
+        let turn = {
+            let accounts = &mut self.memory().accounts;
+            // Nobody is in these or waits for them.
+            accounts.retain(|_, turn| Arc::strong_count(turn) > 1);
+            accounts.entry(account.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
     }
 
     fn look(&self, credentials: &CloudflareCredentials) -> Look {
@@ -340,6 +353,10 @@ impl Edge for DirectEdge {
         let _turn = self.turn(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
         let look = self.look(&credentials);
+        // An account that does not know the token ends it here, before anybody has to wait for it.
+        look.tunnels(&mark::tunnel_prefix(&self.installation))
+            .await?;
+        let _in_account = self.enter(&credentials.account).await;
         let work = Work {
             intent,
             name: mark::tunnel_name(&self.installation, gateway),
@@ -444,7 +461,7 @@ impl Edge for DirectEdge {
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
-        let _turn = self.turn_of_all()?;
+        let _turn = self.turn_to_sweep()?;
         self.sweep_everywhere(live).await
     }
 

@@ -58,10 +58,12 @@ pub(crate) struct Port(pub(crate) Arc<Actor>);
 /// Lets the history decide who is next.
 async fn pause() {
     let mut paused = false;
-    poll_fn(|_| {
+    poll_fn(|context| {
         if std::mem::replace(&mut paused, true) {
             Poll::Ready(())
         } else {
+            // Passes of several queues only go on where they were woken.
+            context.waker().wake_by_ref();
             Poll::Pending
         }
     })

@@ -78,6 +78,7 @@ impl DirectEdge {
                 }
             };
             if candidate.own || !tunnels.is_empty() {
+                let _in_account = self.enter(account).await;
                 let written = self.zones_written(gateway, account);
                 let credentials = &candidate.credentials;
                 self.clear_account(&api, credentials, gateway, &tunnels, &written)

@@ -36,6 +36,8 @@ pub(super) struct Look {
     sight: Arc<Mutex<Sight>>,
     /// Zones that this call has read itself.
     read_now: Mutex<BTreeSet<ZoneId>>,
+    /// Whether it has listed the tunnels itself.
+    listed_now: Mutex<bool>,
     /// Whether any answer came from memory.
     remembered: Mutex<bool>,
 }
@@ -52,6 +54,7 @@ impl Look {
             api,
             sight,
             read_now: Mutex::default(),
+            listed_now: Mutex::default(),
             remembered: Mutex::default(),
         }
     }
@@ -85,12 +88,14 @@ impl Look {
     pub(super) fn forget_all(&self) {
         *lock(&self.sight) = Sight::default();
         lock(&self.read_now).clear();
+        *lock(&self.listed_now) = false;
         *lock(&self.remembered) = false;
     }
 
     /// Lists tunnels anew at the next call.
     pub(super) fn forget_tunnels(&self) {
         lock(&self.sight).tunnels.clear();
+        *lock(&self.listed_now) = false;
     }
 
     /// Records of a zone, read by this very call to the edge.
@@ -179,10 +184,15 @@ impl Sight {
 #[async_trait]
 impl CloudflareApi for Look {
     async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
-        if let Some(tunnels) = self.recall(|sight| sight.tunnels(name_prefix)) {
+        let known = match *lock(&self.listed_now) {
+            true => lock(&self.sight).tunnels(name_prefix),
+            false => self.recall(|sight| sight.tunnels(name_prefix)),
+        };
+        if let Some(tunnels) = known {
             return Ok(tunnels);
         }
         let tunnels = self.api.tunnels(name_prefix).await?;
+        *lock(&self.listed_now) = true;
         let mut sight = lock(&self.sight);
         sight
             .tunnels

@@ -83,6 +83,9 @@ impl DirectEdge {
         swept: &mut BTreeSet<String>,
     ) -> Result<Left, EdgeError> {
         let look = self.look(credentials);
+        look.tunnels(&mark::tunnel_prefix(&self.installation))
+            .await?;
+        let _in_account = self.enter(&credentials.account).await;
         let moved = self.moved_away(&credentials.account, live).await;
         let mut left = Left::Nothing;
         for gateway in &moved {
