@@ -39,7 +39,7 @@ use crate::names::{AccountId, InstallationName, ObjectKey, TunnelId, ZoneId};
 use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
-use look::{Look, Sight};
+use look::{Look, SharedSight};
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -67,7 +67,7 @@ struct Memory {
     /// Whether a sweep is at work.
     sweeping: bool,
     /// What was read with each token.
-    sights: Vec<(CloudflareCredentials, Arc<Mutex<Sight>>)>,
+    sights: Vec<(CloudflareCredentials, Arc<SharedSight>)>,
     /// Credentials that a Gateway had before it moved to another account.
     former: Vec<CloudflareCredentials>,
     /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.

@@ -181,7 +181,11 @@ impl Workloads for Port {
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        let made = self.0.around.workloads.stop(gateway);
+        let made = async {
+            let stopped = self.0.around.workloads.stop(gateway).await;
+            self.0.stage.close_connections(gateway);
+            stopped
+        };
         let what = || format!("stops the proxy of {gateway}");
         self.0.port(what, made).await
     }
