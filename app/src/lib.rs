@@ -6,7 +6,8 @@
 //! - [`broker`]: edge intents of many clusters in, Cloudflare credentials of its own.
 //! - [`edge`]: the edge that a program is wired with.
 //! - [`authority`]: the controller's certificate authority, kept in a Secret.
-//! - [`passes`]: when a pass over the ports runs.
+//! - [`passes`]: when a pass over the ports runs; `schedule`: when what failed is tried again; `problems`: what the log
+//!   tells of it.
 //! - [`disowned`]: which passes the edge's refusals wake, and how often.
 //! - [`workloads`]: proxies as parts of this process.
 //! - [`admin`]: health, readiness and metrics over HTTP.
@@ -21,7 +22,9 @@ pub mod disowned;
 pub mod edge;
 mod engines;
 pub mod passes;
+mod problems;
 pub mod proxy;
+mod schedule;
 pub mod standalone;
 pub mod system;
 pub mod telemetry;

@@ -6,20 +6,26 @@ use std::time::Duration;
 
 use domain::names::ObjectKey;
 use domain::ports::ClusterSource;
-use domain::reconcile::Reconciler;
+use domain::reconcile::{EdgePassReport, Queue, Reconciler};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::disowned::Disowned;
+use crate::problems::{EdgeProblems, Problems};
+use crate::schedule::Schedule;
 
 /// Changes that arrive within this time of each other become one edge pass, so that a set of new
 /// hostnames is one batch of records.
 const GATHER: Duration = Duration::from_millis(150);
 
-/// First wait after an edge or status pass that did not settle; doubles up to [`LONGEST_WAIT`].
+/// First wait after a status pass that did not settle; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Queues of the edge that are worked on at a time. One that waits for its account costs nothing but its place.
+const QUEUES_AT_A_TIME: usize = 32;
 
 /// The three loops of a controller.
 pub struct Passes {
@@ -130,44 +136,65 @@ impl Passes {
         }
     }
 
+    /// Each queue has a task of its own, so that none waits for another's account.
     async fn edge_loop(&self, intents: &Notify, stop: &CancellationToken) {
-        let mut problems = Problems::default();
+        let mut problems = EdgeProblems::default();
+        let mut schedule = Schedule::default();
+        let mut running: JoinSet<(Queue, EdgePassReport)> = JoinSet::new();
+        let mut busy: BTreeSet<Queue> = BTreeSet::new();
         let mut next_resync = Instant::now() + self.resync;
-        let mut wait = FIRST_WAIT;
         // Nothing can be said before the first route pass.
         intents.notified().await;
         loop {
-            let resync = Instant::now() >= next_resync;
-            if resync {
+            if Instant::now() >= next_resync {
                 next_resync = Instant::now() + self.resync;
+                self.reconciler.begin_resync();
             }
-            let report = self.reconciler.edge_pass(resync).await;
-            problems.tell(report.problems.iter().map(ToString::to_string));
-            for name in &report.swept {
-                tracing::info!(
-                    name,
-                    "removed a record that no Gateway and no tunnel led to"
-                );
+            self.start_passes(&schedule, &mut busy, &mut running);
+            if running.is_empty() {
+                self.applied.send_replace(true);
             }
-            self.applied.send_replace(true);
-            self.statuses.notify_one();
-            let due = if report.settled {
-                wait = FIRST_WAIT;
-                next_resync
-            } else {
-                // The time that an edge names is that of one account, whose budget sends nothing before it; the
-                // Gateways of other accounts must not wait for it without an end.
-                let pause = report.retry_after.unwrap_or_default();
-                let due = Instant::now() + pause.clamp(wait, LONGEST_WAIT);
-                wait = (wait * 2).min(LONGEST_WAIT);
-                due
-            };
+            let due = schedule.next(Instant::now()).unwrap_or(next_resync);
             tokio::select! {
+                Some(ended) = running.join_next() => {
+                    let (queue, report) = ended.expect("a pass does not panic and is not aborted");
+                    busy.remove(&queue);
+                    tell_swept(&report);
+                    problems.tell(&queue, &report);
+                    schedule.ended(&queue, &report, Instant::now());
+                    self.statuses.notify_one();
+                }
                 () = intents.notified() => tokio::time::sleep(GATHER).await,
                 gateways = self.disowned.due() => self.disown(&gateways),
-                () = tokio::time::sleep_until(due) => {}
-                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(due.min(next_resync)) => {}
+                () = stop.cancelled() => break,
             }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    fn start_passes(
+        &self,
+        schedule: &Schedule,
+        busy: &mut BTreeSet<Queue>,
+        running: &mut JoinSet<(Queue, EdgePassReport)>,
+    ) {
+        let now = Instant::now();
+        let resting = schedule.resting(now);
+        let mut queues: Vec<_> = self.reconciler.edge_queues(&resting).into_iter().collect();
+        queues.retain(|queue| !busy.contains(queue) && !schedule.rests(queue, now));
+        // Whoever waited longest comes first, so that many queues of one owner keep no other waiting for good.
+        queues.sort_by_key(|queue| schedule.last_end(queue));
+        for queue in queues {
+            if busy.len() >= QUEUES_AT_A_TIME {
+                return;
+            }
+            busy.insert(queue.clone());
+            let (reconciler, resting) = (self.reconciler.clone(), resting.clone());
+            running.spawn(async move {
+                let report = reconciler.edge_pass_of(&queue, &resting).await;
+                (queue, report)
+            });
         }
     }
 
@@ -179,19 +206,11 @@ impl Passes {
     }
 }
 
-/// Says each problem once when it comes, and once when all are gone.
-#[derive(Default)]
-struct Problems(BTreeSet<String>);
-
-impl Problems {
-    fn tell(&mut self, now: impl Iterator<Item = String>) {
-        let now: BTreeSet<_> = now.collect();
-        for problem in now.difference(&self.0) {
-            tracing::warn!("{problem}");
-        }
-        if now.is_empty() && !self.0.is_empty() {
-            tracing::info!("all earlier problems are mended");
-        }
-        self.0 = now;
+fn tell_swept(report: &EdgePassReport) {
+    for name in &report.swept {
+        tracing::info!(
+            name,
+            "removed a record that no Gateway and no tunnel led to"
+        );
     }
 }

@@ -22,8 +22,8 @@ settings! {
         ca_file: Option<PathBuf> = None,
         /// How long one request may take, its whole answer included.
         request_timeout: Period = Period::seconds(30),
-        /// Requests in five minutes for one account, at most. Cloudflare allows 1200 for all programs of
-        /// a user together and refuses all of them for up to five minutes when there are more.
+        /// Requests in five minutes with one API token for one account, at most. Cloudflare allows 1200 for all
+        /// programs of a user together and refuses all of them for up to five minutes when there are more.
         request_budget: RequestBudget = RequestBudget::new(600),
     }
 }

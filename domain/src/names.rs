@@ -112,12 +112,23 @@ impl Hostname {
         (!self.is_wildcard(), self.0.len())
     }
 
+    /// The reserved name that this one is or lies below: nothing can be published there. `.invalid` and
+    /// `.localhost` mean something else to every resolver (RFC 6761), and what lies below `cfargotunnel.com` are the
+    /// addresses of tunnels. `.test` and `.example` are reserved for people to use, so they are not among these.
+    pub fn reserved(&self) -> Option<&'static str> {
+        let mut reserved = RESERVED.into_iter();
+        reserved.find(|name| self.is_within(name))
+    }
+
     /// Whether the name is the zone's apex, below it, or a wildcard directly or further below it.
     pub fn is_within(&self, zone: &str) -> bool {
         let name = self.wildcard_suffix().unwrap_or(&self.0);
         name == zone || is_subdomain(name, zone)
     }
 }
+
+/// See [`Hostname::reserved`].
+const RESERVED: [&str; 3] = ["cfargotunnel.com", "invalid", "localhost"];
 
 fn is_label(label: &str) -> bool {
     let bytes = label.as_bytes();
@@ -344,3 +355,28 @@ impl fmt::Display for InstallationName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub i64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_published_at_or_below_a_reserved_name() {
+        for (hostname, reserved) in [
+            ("invalid", Some("invalid")),
+            ("a.b.certificates.invalid", Some("invalid")),
+            ("*.Invalid", Some("invalid")),
+            ("app.localhost", Some("localhost")),
+            ("*.cfargotunnel.com", Some("cfargotunnel.com")),
+            ("invalid.example.com", None),
+            ("notinvalid", None),
+            ("xcfargotunnel.com", None),
+            ("*.com", None),
+            ("app.example", None),
+            ("app.test", None),
+        ] {
+            let parsed = Hostname::parse(hostname).unwrap();
+            assert_eq!(parsed.reserved(), reserved, "{hostname}");
+        }
+    }
+}

@@ -4,8 +4,8 @@
 //!   else, so a path, weight or pod change is served at once, whatever the edge is doing and however many
 //!   statuses there are to write.
 //! - an **edge pass** grants hostnames and makes each Gateway's intent true at the edge, for the Gateways
-//!   whose intent changed. It works on what the last route pass published, so a name leads to a proxy only
-//!   once the proxy knows the name.
+//!   of one [`Queue`] whose intent changed. It works on what the last route pass published, so a name leads to a
+//!   proxy only once the proxy knows the name.
 //! - a **status pass** writes what the last route pass concluded and what the edge answered until then. What
 //!   promises traffic waits until every ready replica serves the table (`promises`).
 //!
@@ -14,11 +14,14 @@
 //! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
 //!
 //! The passes keep no time. The caller runs a route pass after each change of the cluster and after each edge
-//! pass; after a route pass a status pass and an edge pass; and, with `resync`, an edge pass every few minutes
-//! and after a new term of leadership. Two passes of one kind must not run at the same time.
+//! pass; after a route pass a status pass, and an edge pass for each queue that has something to do
+//! ([`Reconciler::edge_queues`]); and calls [`Reconciler::begin_resync`] every few minutes. Two passes of one kind
+//! must not run at the same time, but for edge passes of different queues: they go on side by side, so that an
+//! account that is slow or blocked holds up its own queue alone.
 
 mod edge_pass;
 mod promises;
+mod queue;
 mod route_pass;
 mod state;
 mod status_pass;
@@ -33,6 +36,7 @@ use crate::ports::{ClusterSource, DataPlane, Edge, Hold, Leadership, StatusSink,
 use crate::snapshot::ClusterSnapshot;
 
 pub use edge_pass::EdgePassReport;
+pub use queue::Queue;
 pub use route_pass::RoutePassReport;
 use state::State;
 pub use status_pass::StatusPassReport;
@@ -89,8 +93,9 @@ impl Reconciler {
     }
 
     /// The edge says of a Gateway's tunnel that there is none, or that the token is not its. The next edge pass
-    /// reads and states that Gateway anew, and no other. Not to be called while an edge pass runs.
+    /// reads and states that Gateway anew, and no other.
     pub fn edge_disowned(&self, gateway: &ObjectKey) {
+        self.ports.edge.begin_resync();
         self.state().disown(gateway);
     }
 
@@ -105,6 +110,8 @@ impl Reconciler {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject}: {message}")]
 pub struct Problem {
+    /// The Gateway that it is about, if it is about one.
+    pub gateway: Option<ObjectKey>,
     /// What was being done and for whom, e.g. `running the proxy of Gateway default/my-gateway`.
     pub subject: String,
     /// What failed.
@@ -114,8 +121,16 @@ pub struct Problem {
 impl Problem {
     fn new(subject: impl Into<String>, failure: &impl ToString) -> Self {
         Self {
+            gateway: None,
             subject: subject.into(),
             message: failure.to_string(),
+        }
+    }
+
+    fn of(gateway: &ObjectKey, subject: impl Into<String>, failure: &impl ToString) -> Self {
+        Self {
+            gateway: Some(gateway.clone()),
+            ..Self::new(subject, failure)
         }
     }
 }

@@ -187,6 +187,23 @@ impl World {
         cfgw
     }
 
+    /// Starts one on a folder of its own, as another cluster: only the name of the installation is the same. It
+    /// compares everything with the edge every two seconds.
+    pub async fn namesake(&self, name: &str, manifests: &[(&str, String)]) -> Cfgw {
+        let folder = self.dir.path().join(format!("{name}-manifests"));
+        std::fs::create_dir(&folder).expect("a new folder");
+        for (file, text) in manifests {
+            std::fs::write(folder.join(file), text).expect("a new file");
+        }
+        let mut settings = self.settings(name);
+        settings.retain(|(key, _)| key != "CFGW_MANIFESTS");
+        settings.push(("CFGW_MANIFESTS".to_owned(), folder.display().to_string()));
+        settings.push(("CFGW_RESYNC_INTERVAL".to_owned(), "2s".to_owned()));
+        let cfgw = Cfgw::standalone(&settings, self.log(name));
+        cfgw.ready(Duration::from_secs(20)).await;
+        cfgw
+    }
+
     /// Where an instance logs, by its state directory.
     fn log(&self, state: &str) -> PathBuf {
         self.dir.path().join(format!("{state}.log"))

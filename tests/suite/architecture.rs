@@ -41,11 +41,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// All that the domain may use: values, errors, hashes, patterns. Nothing that opens a socket, reads a
+/// All that the domain may use: values, errors, hashes, patterns, combinators of futures. Nothing that opens a socket, reads a
 /// clock or starts a thread.
 const DOMAIN_MAY_USE: &[&str] = &[
     "async-trait",
     "futures-core",
+    // Work side by side and locks that wait without a thread; none of it runs by itself.
+    "futures-util",
     "hmac",
     "regex",
     "secrecy",

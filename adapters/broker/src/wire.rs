@@ -114,14 +114,14 @@ impl IntentDocument {
         let twice = |hostname: &Hostname| Malformed(format!("{hostname} stands there twice"));
         let mut hostnames = BTreeSet::new();
         for text in &self.hostnames {
-            let hostname = hostname(text)?;
+            let hostname = published(text)?;
             if !hostnames.insert(hostname.clone()) {
                 return Err(twice(&hostname));
             }
         }
         let mut yielded = BTreeMap::new();
         for entry in self.yielded {
-            let hostname = hostname(&entry.hostname)?;
+            let hostname = published(&entry.hostname)?;
             if yielded.insert(hostname.clone(), entry.to.read()?).is_some() {
                 return Err(twice(&hostname));
             }
@@ -143,6 +143,17 @@ impl IntentDocument {
             certificates: None,
             prune: self.prune,
         })
+    }
+}
+
+/// A hostname that may be published. A controller asks for no other, so whoever does is none.
+fn published(text: &str) -> Result<Hostname, Malformed> {
+    let hostname = hostname(text)?;
+    match hostname.reserved() {
+        None => Ok(hostname),
+        Some(name) => Err(Malformed(format!(
+            "{hostname} must not be {name} or lie below it, because that name is reserved"
+        ))),
     }
 }
 

@@ -1,9 +1,12 @@
-//! How many requests an account may cost.
+//! How many requests a set of credentials may cost.
 //!
 //! Cloudflare allows 1,200 requests in five minutes for one user or token and then refuses all of them
 //! for up to five minutes, those of the dashboard and of other programs too
 //! (developers.cloudflare.com/fundamentals/api/reference/limits). So we stay at half of that, and a
-//! refusal stops all of our requests until the time that Cloudflare named.
+//! refusal stops all requests with these credentials until the time that Cloudflare named.
+//!
+//! A token that is not accepted is not asked with again and again either: each refusal stops its requests for twice as
+//! long as the one before.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +29,11 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 /// No answer, however wrong, stops an account for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
+/// How long requests stop after the first refusal of the token itself; doubles with each further one, up to
+/// [`LONGEST_PAUSE_OF_TOKEN`].
+const FIRST_PAUSE_OF_TOKEN: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE_OF_TOKEN: Duration = Duration::from_secs(600);
+
 /// Timers fire up to a millisecond late, which would push the requests of a window together.
 const TIMER_SLACK: Duration = Duration::from_millis(5);
 
@@ -45,8 +53,17 @@ struct State {
     full_at: Instant,
     /// Until when Cloudflare wants no request.
     paused_until: Instant,
+    /// Set while the token is not accepted.
+    refused: Option<RefusedToken>,
     /// Whether requests have had to wait since half of the burst was last there.
     slow: bool,
+}
+
+/// A token that Cloudflare does not accept.
+#[derive(Clone, Copy)]
+struct RefusedToken {
+    pause: Duration,
+    until: Instant,
 }
 
 /// How a request came to its turn.
@@ -58,9 +75,14 @@ pub enum Turn {
     FirstWait,
 }
 
-/// The budget is used up: come back after this time.
+/// Why a request is not to be sent: come back after this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exhausted(pub Duration);
+pub enum NotAdmitted {
+    /// The budget is used up.
+    Exhausted(Duration),
+    /// The token was refused a short time ago.
+    TokenRefused(Duration),
+}
 
 impl Budget {
     /// A full budget with this many requests in any [`WINDOW`]; at least one.
@@ -76,20 +98,19 @@ impl Budget {
             state: Mutex::new(State {
                 full_at: now,
                 paused_until: now,
+                refused: None,
                 slow: false,
             }),
         }
     }
 
     /// Takes one request from the budget, waiting for it up to [`MAX_WAIT`].
-    pub async fn admit(&self) -> Result<Turn, Exhausted> {
+    pub async fn admit(&self) -> Result<Turn, NotAdmitted> {
         let (at, turn) = self.reserve()?;
         sleep_until(at).await;
         // Cloudflare may have refused another request while this one waited.
-        match self.lock().pause_left(Instant::now()) {
-            Some(left) => Err(Exhausted(left)),
-            None => Ok(turn),
-        }
+        self.lock().may_send(Instant::now())?;
+        Ok(turn)
     }
 
     /// Stops all requests for the time that a refusal named, and returns that time.
@@ -100,17 +121,43 @@ impl Budget {
         pause
     }
 
-    fn reserve(&self) -> Result<(Instant, Turn), Exhausted> {
+    /// The token was not accepted. Returns how long it is not asked with again.
+    ///
+    /// Requests that were under way together count as one refusal.
+    pub fn token_refused(&self) -> Duration {
         let now = Instant::now();
         let mut state = self.lock();
-        if let Some(left) = state.pause_left(now) {
-            return Err(Exhausted(left));
-        }
+        let pause = match state.refused {
+            Some(before) if before.until > now => return before.until - now,
+            Some(before) => (before.pause * 2).min(LONGEST_PAUSE_OF_TOKEN),
+            None => FIRST_PAUSE_OF_TOKEN,
+        };
+        let until = now + pause;
+        state.refused = Some(RefusedToken { pause, until });
+        pause
+    }
+
+    /// The token was accepted.
+    pub fn token_accepted(&self) {
+        self.lock().refused = None;
+    }
+
+    /// Whether nothing would be lost if it were forgotten and made anew.
+    pub(crate) fn is_idle(&self) -> bool {
+        let now = Instant::now();
+        let state = self.lock();
+        state.full_at <= now && state.may_send(now).is_ok()
+    }
+
+    fn reserve(&self) -> Result<(Instant, Turn), NotAdmitted> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.may_send(now)?;
         let full_at = state.full_at.max(now);
         let ahead = full_at.duration_since(now);
         let wait = ahead.saturating_sub(self.tolerance);
         if wait > MAX_WAIT {
-            return Err(Exhausted(wait));
+            return Err(NotAdmitted::Exhausted(wait));
         }
         state.full_at = full_at + self.interval;
         Ok((now + wait, state.turn(ahead, self.tolerance)))
@@ -131,9 +178,18 @@ impl State {
         }
     }
 
-    fn pause_left(&self, now: Instant) -> Option<Duration> {
-        let left = self.paused_until.saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
+    fn may_send(&self, now: Instant) -> Result<(), NotAdmitted> {
+        let left = |until: Instant| {
+            let left = until.saturating_duration_since(now);
+            (!left.is_zero()).then_some(left)
+        };
+        if let Some(left) = self.refused.and_then(|refused| left(refused.until)) {
+            return Err(NotAdmitted::TokenRefused(left));
+        }
+        match left(self.paused_until) {
+            Some(left) => Err(NotAdmitted::Exhausted(left)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -152,7 +208,9 @@ mod tests {
             match budget.admit().await {
                 _ if Instant::now() >= end => return admitted,
                 Ok(_) => admitted.push(Instant::now()),
-                Err(Exhausted(wait)) => tokio::time::sleep(wait).await,
+                Err(NotAdmitted::Exhausted(wait) | NotAdmitted::TokenRefused(wait)) => {
+                    tokio::time::sleep(wait).await;
+                }
             }
         }
     }
@@ -213,7 +271,7 @@ mod tests {
         for _ in 0..10 {
             budget.admit().await.unwrap();
         }
-        let Err(Exhausted(wait)) = budget.admit().await else {
+        let Err(NotAdmitted::Exhausted(wait)) = budget.admit().await else {
             panic!("the next request has to wait for more than {MAX_WAIT:?}");
         };
         assert!(wait > MAX_WAIT && wait < WINDOW, "{wait:?}");
@@ -232,7 +290,7 @@ mod tests {
             let budget = Budget::new(DEFAULT_ALLOWANCE);
             assert_eq!(budget.pause(named), expected);
             budget.pause(Some(second));
-            assert_eq!(budget.admit().await, Err(Exhausted(expected)));
+            assert_eq!(budget.admit().await, Err(NotAdmitted::Exhausted(expected)));
             advance(expected).await;
             assert_eq!(budget.admit().await, Ok(Turn::Usual));
         }
@@ -251,7 +309,39 @@ mod tests {
         tokio::task::yield_now().await;
         budget.pause(Some(Duration::from_secs(100)));
         assert!(
-            matches!(waiting.await.unwrap(), Err(Exhausted(left)) if left > 90 * Duration::from_secs(1))
+            matches!(waiting.await.unwrap(), Err(NotAdmitted::Exhausted(left)) if left > 90 * Duration::from_secs(1))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_refused_is_tried_less_and_less() {
+        let budget = Budget::new(DEFAULT_ALLOWANCE);
+        let mut calls = 0;
+        let end = Instant::now() + Duration::from_secs(3600);
+        while Instant::now() < end {
+            match budget.admit().await {
+                Ok(_) => {
+                    calls += 1;
+                    let pause = budget.token_refused();
+                    assert_eq!(budget.admit().await, Err(NotAdmitted::TokenRefused(pause)));
+                }
+                Err(NotAdmitted::TokenRefused(left) | NotAdmitted::Exhausted(left)) => {
+                    advance(left).await;
+                }
+            }
+        }
+        assert!((8..=14).contains(&calls), "{calls} in an hour");
+        budget.token_accepted();
+        assert_eq!(budget.admit().await, Ok(Turn::Usual));
+        assert_eq!(
+            budget.token_refused(),
+            FIRST_PAUSE_OF_TOKEN,
+            "from the start"
+        );
+        assert_eq!(
+            budget.token_refused(),
+            FIRST_PAUSE_OF_TOKEN,
+            "under way together"
         );
     }
 

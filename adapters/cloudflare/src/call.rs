@@ -38,7 +38,7 @@ pub enum CallOutcome {
     Succeeded,
     /// It was sent and failed.
     Failed(EdgeErrorKind),
-    /// It was not sent: the account's budget is used up.
+    /// It was not sent: the budget of the credentials is used up, or their token was refused.
     Withheld,
 }
 

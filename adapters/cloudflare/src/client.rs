@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::edge::EdgeError;
 use domain::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
 };
+use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::CloudflareApi;
 use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 use domain::{CertificateId, TunnelId, ZoneId};
@@ -17,8 +17,8 @@ use reqwest::{Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::budget::{Budget, Exhausted, Turn};
-use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport};
+use crate::budget::{Budget, NotAdmitted, Turn};
+use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport, Permission};
 use crate::envelope::{self, Answer, Envelope};
 use crate::error::Failure;
 use crate::listing::{Identified, Listing, Progress};
@@ -192,12 +192,28 @@ impl AccountClient {
                 if turn == Turn::FirstWait {
                     self.tell_of_waits();
                 }
-                self.exchange(call, page).await
+                let outcome = self.exchange(call, page).await;
+                self.learn_of_token(call, outcome.as_ref().err());
+                outcome
             }
-            Err(Exhausted(wait)) => Err(Failure::Withheld(wait)),
+            Err(NotAdmitted::Exhausted(wait)) => Err(Failure::Withheld(wait)),
+            Err(NotAdmitted::TokenRefused(wait)) => Err(Failure::TokenRefused(wait)),
         };
         self.report(call, outcome.as_ref().err());
         outcome
+    }
+
+    /// Whether the token is accepted at all, which only an answer of Cloudflare's tells.
+    fn learn_of_token(&self, call: &Call, failure: Option<&Failure>) {
+        match failure {
+            None => self.budget.token_accepted(),
+            // A token of an account is unknown where those of users are verified.
+            Some(_) if call.permission == Permission::Own => {}
+            Some(failure) if failure.kind(call.permission) == EdgeErrorKind::Unauthenticated => {
+                self.budget.token_refused();
+            }
+            Some(_) => {}
+        }
     }
 
     fn tell_of_waits(&self) {

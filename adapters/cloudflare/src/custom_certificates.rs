@@ -59,7 +59,9 @@ impl AccountClient {
     ) -> Result<(), EdgeError> {
         let name = "delete custom certificate";
         let call = certificates_call(name, Method::DELETE, zone, Some(certificate));
-        self.command(call).await
+        self.command(call).await?;
+        tracing::info!(%zone, %certificate, "deleted a certificate at Cloudflare");
+        Ok(())
     }
 
     async fn send_pair(

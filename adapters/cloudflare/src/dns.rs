@@ -51,6 +51,10 @@ impl AccountClient {
             );
             return Err(self.explain(Failure::Broken(EdgeErrorKind::Invalid, reason), &call));
         }
-        self.command(call.json(&WireBatch::from(batch))).await
+        self.command(call.json(&WireBatch::from(batch))).await?;
+        for record in &batch.deletes {
+            tracing::info!(%zone, %record, "deleted a DNS record at Cloudflare");
+        }
+        Ok(())
     }
 }

@@ -17,6 +17,8 @@ const LONGEST_MESSAGE: usize = 300;
 pub(crate) enum Failure {
     /// Not sent: the budget is used up.
     Withheld(Duration),
+    /// Not sent: the token was refused a short time ago.
+    TokenRefused(Duration),
     /// Not sent: no header can carry the token.
     UnusableToken,
     /// No answer within the time.
@@ -42,6 +44,7 @@ impl Failure {
     pub(crate) fn kind(&self, permission: Permission) -> EdgeErrorKind {
         match self {
             Self::Withheld(_) => EdgeErrorKind::RateLimited,
+            Self::TokenRefused(_) => EdgeErrorKind::Unauthenticated,
             Self::UnusableToken => EdgeErrorKind::Credentials,
             Self::TimedOut | Self::Connection(_) | Self::Incomplete(_) => {
                 EdgeErrorKind::Unavailable
@@ -60,7 +63,7 @@ impl Failure {
 
     pub(crate) fn outcome(&self, permission: Permission) -> CallOutcome {
         match self {
-            Self::Withheld(_) => CallOutcome::Withheld,
+            Self::Withheld(_) | Self::TokenRefused(_) => CallOutcome::Withheld,
             _ => CallOutcome::Failed(self.kind(permission)),
         }
     }
@@ -69,7 +72,7 @@ impl Failure {
     pub(crate) fn describe(self, call: &Call, token: &SecretString) -> EdgeError {
         let kind = self.kind(call.permission);
         let retry_after = match &self {
-            Self::Withheld(wait) => Some(*wait),
+            Self::Withheld(wait) | Self::TokenRefused(wait) => Some(*wait),
             Self::Refused { pause, .. } => *pause,
             _ => None,
         };
@@ -93,7 +96,10 @@ impl Failure {
     fn what_happened(&self) -> String {
         match self {
             Self::Withheld(_) => {
-                "not sent, the request budget of the account is used up".to_owned()
+                "not sent, the request budget of the API token is used up".to_owned()
+            }
+            Self::TokenRefused(_) => {
+                "not sent, Cloudflare has just refused the API token".to_owned()
             }
             Self::UnusableToken => {
                 "the API token holds a character that none has, e.g. a line break".to_owned()
@@ -128,7 +134,7 @@ impl Failure {
                 format!("The API token needs the permission {}", call.permission)
             }
             EdgeErrorKind::RateLimited => {
-                "Requests for this account go on after the pause".to_owned()
+                "Requests with this API token go on after the pause".to_owned()
             }
             EdgeErrorKind::Credentials => "Write the token again, without anything else".to_owned(),
             EdgeErrorKind::Unavailable if call.kind() == CallKind::Write => {

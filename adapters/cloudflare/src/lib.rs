@@ -6,11 +6,12 @@
 //! - [`call`](mod@call): what one call asks for; `client`: how it is sent.
 //! - `envelope`: what Cloudflare wraps around every answer; `error`: what it means when it says no.
 //! - `listing`: pages put together, complete or not at all.
-//! - [`budget`]: how many requests an account may cost.
+//! - [`budget`]: how many requests a set of credentials may cost; `budgets`: which budget is whose.
 //! - `tunnels`, `dns`, `custom_certificates`, `tokens`: the calls themselves; `wire`: their JSON.
 //! - [`metrics`]: what calls are counted as; `settings`: how a client is made.
 
 pub mod budget;
+mod budgets;
 pub mod call;
 mod client;
 mod custom_certificates;
@@ -26,30 +27,24 @@ mod tokens;
 mod tunnels;
 mod wire;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use domain::AccountId;
 use domain::ports::{CloudflareAccounts, CloudflareApi};
 use domain::secret::CloudflareCredentials;
 
 pub use crate::metrics::Metrics;
 pub use crate::settings::{ClientError, ClientSettings, DEFAULT_BASE_URL};
 
-use crate::budget::Budget;
+use crate::budgets::Budgets;
 use crate::call::{CallHook, CallReport};
 use crate::client::{AccountClient, Transport};
 
-/// Opens the Cloudflare API for sets of credentials.
-///
-/// Cloudflare counts requests per user or token (developers.cloudflare.com/fundamentals/api/reference/limits).
-/// The tokens of one account mostly belong to one user, so all clients opened for an account share one
-/// budget, however many tokens they use.
+/// Opens the Cloudflare API for sets of credentials. Clients that are opened with the same token for the same account
+/// share one budget.
 pub struct CloudflareClient {
     transport: Transport,
-    requests_per_window: u32,
-    budgets: Mutex<HashMap<AccountId, Arc<Budget>>>,
+    budgets: Budgets,
     on_call: Option<CallHook>,
 }
 
@@ -58,8 +53,7 @@ impl CloudflareClient {
     pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
         Ok(Self {
             transport: Transport::new(settings)?,
-            requests_per_window: settings.requests_per_window,
-            budgets: Mutex::default(),
+            budgets: Budgets::new(settings.requests_per_window),
             on_call: None,
         })
     }
@@ -71,14 +65,6 @@ impl CloudflareClient {
         self.on_call = Some(Arc::new(hook));
         self
     }
-
-    fn budget_of(&self, account: &AccountId) -> Arc<Budget> {
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets
-            .entry(account.clone())
-            .or_insert_with(|| Arc::new(Budget::new(self.requests_per_window)));
-        Arc::clone(budget)
-    }
 }
 
 impl CloudflareAccounts for CloudflareClient {
@@ -86,7 +72,7 @@ impl CloudflareAccounts for CloudflareClient {
         Arc::new(AccountClient::new(
             self.transport.clone(),
             credentials.clone(),
-            self.budget_of(&credentials.account),
+            self.budgets.of(credentials),
             self.on_call.clone(),
         ))
     }
@@ -96,7 +82,7 @@ impl fmt::Debug for CloudflareClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudflareClient")
             .field("transport", &self.transport)
-            .field("requests_per_window", &self.requests_per_window)
+            .field("requests_per_window", &self.budgets.requests_per_window())
             .finish_non_exhaustive()
     }
 }

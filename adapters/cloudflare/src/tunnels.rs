@@ -56,7 +56,9 @@ impl AccountClient {
 
     pub(crate) async fn remove_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let call = self.tunnel_call("delete tunnel", Method::DELETE, tunnel, &[]);
-        self.command(call).await
+        self.command(call).await?;
+        tracing::info!(account = self.account(), %tunnel, "deleted a tunnel at Cloudflare");
+        Ok(())
     }
 
     pub(crate) async fn list_connectors(

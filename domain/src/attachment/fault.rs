@@ -1,12 +1,19 @@
 //! What in a route cannot be served.
 
-use super::{Refusal, listed};
+use super::{Refusal, listed, reserved};
 use crate::gateway::{Defect, DefectKind, Filter, HttpPathModifier, PathMatch, Route, Rule};
 use crate::status::Reason;
 
 /// Why a route is refused at every parent: all fields that cannot be served, so that none is ignored.
 pub(super) fn refusal(route: &Route) -> Option<Refusal> {
     let mut faults = route.defects.clone();
+    faults.extend(route.hostnames.iter().filter_map(|hostname| {
+        Some(Defect {
+            field: "spec.hostnames".to_owned(),
+            kind: DefectKind::Unsupported,
+            message: reserved(hostname)?,
+        })
+    }));
     for (i, rule) in route.rules.iter().enumerate() {
         faults.extend(prefix_without_match(rule, i));
     }

@@ -2,9 +2,9 @@
 
 use super::tenancy::Tenancy;
 use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref};
-use super::{ListenerResolution, Refusal, certificate};
+use super::{ListenerResolution, Refusal, certificate, reserved};
 use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
-use crate::names::ObjectRef;
+use crate::names::{Hostname, ObjectRef};
 use crate::status::Reason;
 
 /// Judges every listener of a Gateway, in the order written. Routes are counted later.
@@ -85,6 +85,9 @@ impl Place<'_> {
                 refusals.push(self.refuse(Reason::UnsupportedValue, ".tls.mode", problem));
             }
             _ => {}
+        }
+        if let Some(problem) = self.listener.hostname.as_ref().and_then(reserved) {
+            refusals.push(self.refuse(Reason::UnsupportedValue, ".hostname", &problem));
         }
         refusals.extend(self.listener.defects.iter().map(|defect| {
             let reason = match defect.kind {
@@ -228,7 +231,9 @@ impl Place<'_> {
 /// A listener with a protocol or a hostname that is not served opens nothing, so it takes nothing from
 /// others.
 fn takes_part_in_conflicts(listener: &Listener) -> bool {
+    let reserved = listener.hostname.as_ref().and_then(Hostname::reserved);
     !matches!(listener.protocol, Protocol::Other(_))
+        && reserved.is_none()
         && !listener
             .defects
             .iter()

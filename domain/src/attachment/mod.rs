@@ -96,6 +96,14 @@ fn listed(sentences: impl IntoIterator<Item = String>) -> String {
     }
 }
 
+/// Why a hostname cannot be published, if it is a reserved one.
+fn reserved(hostname: &Hostname) -> Option<String> {
+    let name = hostname.reserved()?;
+    Some(format!(
+        "Invalid value: {hostname}: must not be {name} or lie below it, because that name is reserved; use a hostname of a zone in your Cloudflare account"
+    ))
+}
+
 /// How many sentences a message lists.
 const LISTED: usize = 16;
 
@@ -168,6 +176,8 @@ pub struct GatewayResolution {
     /// The edition of the Secret with its credentials (see [`crate::snapshot::SecretFacts::edition`]); `None`
     /// where it names none or that one was not read.
     pub credentials: Option<u64>,
+    /// The namespace of that Secret; `None` where it names none.
+    pub credentials_namespace: Option<String>,
     /// Certificates that the edge should show; `None` where a Secret with one was not read.
     pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// What its proxies need. Empty of listeners where none is accepted: then there is neither tunnel

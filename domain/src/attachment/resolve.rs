@@ -93,6 +93,7 @@ fn judged(
             &listeners,
         ),
         credentials: credentials.and_then(|secret| edition(secret, view)),
+        credentials_namespace: credentials.map(|secret| secret.key.namespace.clone()),
         gateway: gateway.clone(),
         listeners,
         hostnames: BTreeMap::new(),

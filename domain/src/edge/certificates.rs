@@ -3,14 +3,22 @@
 //! Cloudflare's custom certificates have no comment and no name, and no field tells whose they are. So what
 //! a Gateway uploaded is noted in its own tunnel's ingress document: one rule for each certificate, with a
 //! hostname under `certificates.invalid` (RFC 6761, section 6.4: it never resolves) made of the
-//! fingerprint, the certificate's id and the zone's. The note outlives this process and goes with the
+//! fingerprint, a tag, the certificate's id and the zone's. The note outlives this process and goes with the
 //! tunnel. A certificate without a note is somebody else's and is never changed or removed.
+//!
+//! The tag is a keyed hash, because others can write into the document too, and a note makes us remove what it names.
+//! Its key comes from the API token ([`NoteKey`]). A rule without a right tag is no note.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hmac::{Hmac, Mac};
+use secrecy::ExposeSecret;
+use sha2::Sha256;
+
 use super::objects::{IngressDocument, IngressRule, Zone};
 use crate::certificate::Fingerprint;
-use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
+use crate::names::{CertificateId, Hostname, ObjectKey, TunnelId, ZoneId};
+use crate::secret::CloudflareCredentials;
 
 /// Where the notes' hostnames lie.
 const NOTES: &str = "certificates.invalid";
@@ -97,9 +105,46 @@ pub struct Note {
     pub fingerprint: Fingerprint,
 }
 
+/// What the tags of one tunnel's notes are made with.
+///
+/// It is derived from the API token. Whoever has that token may remove certificates without us; whoever only may write
+/// the ingress document (another token of the account, a connector that reports its own rules) cannot make a note. The
+/// tunnel's secret would not do: each proxy has it, and who may read Secrets in the proxy's namespace.
+pub struct NoteKey(Hmac<Sha256>);
+
+impl NoteKey {
+    /// The key for the notes of a tunnel.
+    pub fn of(credentials: &CloudflareCredentials, tunnel: TunnelId) -> Self {
+        let token = credentials.token.expose_secret();
+        let mut key = Hmac::<Sha256>::new_from_slice(token.as_bytes())
+            .expect("HMAC takes a key of any length");
+        key.update(b"cfgw certificate note ");
+        key.update(tunnel.as_bytes());
+        Self(key)
+    }
+
+    /// 128 bits in hexadecimal: short enough for a DNS label.
+    fn tag(&self, note: &Note) -> String {
+        let mut hmac = self.0.clone();
+        for part in [
+            &note.fingerprint.to_string(),
+            note.id.as_str(),
+            note.zone.as_str(),
+        ] {
+            hmac.update(part.as_bytes());
+            hmac.update(b" ");
+        }
+        let digest = hmac.finalize().into_bytes();
+        digest[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
 impl Note {
-    /// The note that a rule of the ingress document is, if it is one.
-    pub fn read(rule: &IngressRule) -> Option<Self> {
+    /// The note that a rule of the ingress document is, if it is one: it says what we would have written.
+    pub fn read(rule: &IngressRule, key: &NoteKey) -> Option<Self> {
         let labels = rule
             .hostname
             .as_str()
@@ -107,25 +152,36 @@ impl Note {
             .strip_suffix('.')?;
         let mut labels = labels.split('.');
         let fingerprint = Fingerprint::parse(labels.next()?)?;
+        let _tag = labels.next()?;
         let id = CertificateId::new(labels.next()?);
         // The ids of a test's zones hold dots.
         let zone: Vec<&str> = labels.collect();
-        (!zone.is_empty()).then(|| Self {
+        let note = Self {
             zone: ZoneId::new(zone.join(".")),
             id,
             fingerprint,
-        })
+        };
+        (note.rule(key).as_ref() == Some(rule)).then_some(note)
     }
 
-    /// All notes of a document.
-    pub fn all(document: Option<&IngressDocument>) -> BTreeSet<Self> {
-        let rules = document.into_iter().flat_map(|document| &document.rules);
-        rules.filter_map(Self::read).collect()
+    /// All notes of a document whose tags were made with one of these keys.
+    pub fn all<'k>(
+        document: Option<&IngressDocument>,
+        keys: impl IntoIterator<Item = &'k NoteKey>,
+    ) -> BTreeSet<Self> {
+        let rules = document.map_or(&[][..], |document| &document.rules);
+        let keys = keys.into_iter();
+        keys.flat_map(|key| rules.iter().filter_map(|rule| Self::read(rule, key)))
+            .collect()
     }
 
     /// The rule that keeps it; `None` for ids that fit into no hostname.
-    pub fn rule(&self) -> Option<IngressRule> {
-        let text = format!("{}.{}.{}.{NOTES}", self.fingerprint, self.id, self.zone);
+    pub fn rule(&self, key: &NoteKey) -> Option<IngressRule> {
+        let tag = key.tag(self);
+        let text = format!(
+            "{}.{tag}.{}.{}.{NOTES}",
+            self.fingerprint, self.id, self.zone
+        );
         Some(IngressRule {
             hostname: Hostname::parse(&text).ok()?,
             service: SERVICE.to_owned(),
@@ -206,6 +262,7 @@ pub fn plan<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::AccountId;
 
     fn host(text: &str) -> Hostname {
         Hostname::parse(text).unwrap()
@@ -235,21 +292,61 @@ mod tests {
         }
     }
 
+    fn key_of(token: &str, tunnel: u8) -> NoteKey {
+        let credentials = CloudflareCredentials {
+            account: AccountId::new("acme"),
+            token: token.to_owned().into(),
+        };
+        NoteKey::of(&credentials, TunnelId::from_bytes([tunnel; 16]))
+    }
+
     #[test]
     fn a_note_is_read_as_it_is_written_and_other_rules_are_none() {
+        let key = key_of("token", 1);
         let written = note("2458ce5a-0c35-4c7f-82c7-8e9487d3ff60", "chain");
-        let rule = written.rule().unwrap();
-        assert_eq!(Note::read(&rule), Some(written));
-        for other in [
-            "app.example.com",
-            "certificates.invalid",
-            "a.b.certificates.invalid",
+        let rule = written.rule(&key).unwrap();
+        assert_eq!(Note::read(&rule, &key).as_ref(), Some(&written));
+
+        let own_service = |hostname: &str| IngressRule {
+            hostname: host(hostname),
+            service: SERVICE.to_owned(),
+        };
+        let Note {
+            fingerprint,
+            id,
+            zone,
+        } = &written;
+        let text = rule.hostname.as_str();
+        let tag = text.split('.').nth(1).unwrap();
+        let of_other = |other: &NoteKey| written.rule(other).unwrap();
+        for (given, other) in [
+            ("a name of a user", own_service("app.example.com")),
+            ("too few labels", own_service("certificates.invalid")),
+            (
+                "a wrong fingerprint",
+                own_service("a.b.c.certificates.invalid"),
+            ),
+            (
+                "no tag",
+                own_service(&format!("{fingerprint}.{id}.{zone}.certificates.invalid")),
+            ),
+            (
+                "a tag of another certificate",
+                own_service(&format!(
+                    "{fingerprint}.{tag}.other.{zone}.certificates.invalid"
+                )),
+            ),
+            ("a tag of another tunnel", of_other(&key_of("token", 2))),
+            ("a tag of another API token", of_other(&key_of("other", 1))),
+            (
+                "another service",
+                IngressRule {
+                    service: "http://edge.shop".to_owned(),
+                    ..rule.clone()
+                },
+            ),
         ] {
-            let rule = IngressRule {
-                hostname: host(other),
-                service: String::new(),
-            };
-            assert_eq!(Note::read(&rule), None, "{other}");
+            assert_eq!(Note::read(&other, &key), None, "{given}");
         }
     }
 

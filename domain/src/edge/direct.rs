@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use futures_util::lock;
 
 use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
@@ -38,7 +39,7 @@ use crate::names::{AccountId, InstallationName, ObjectKey, TunnelId, ZoneId};
 use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
-use look::{Look, Sight};
+use look::{Look, SharedSight};
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -61,10 +62,12 @@ struct Memory {
     gateways: BTreeMap<ObjectKey, GatewayMemory>,
     /// Gateways that a call is at work on.
     busy: BTreeSet<ObjectKey>,
-    /// Whether a sweep is at work, which is on all of them.
+    /// Accounts that a call is at work in, or waits for.
+    accounts: BTreeMap<AccountId, Arc<lock::Mutex<()>>>,
+    /// Whether a sweep is at work.
     sweeping: bool,
     /// What was read with each token.
-    sights: Vec<(CloudflareCredentials, Arc<Mutex<Sight>>)>,
+    sights: Vec<(CloudflareCredentials, Arc<SharedSight>)>,
     /// Credentials that a Gateway had before it moved to another account.
     former: Vec<CloudflareCredentials>,
     /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
@@ -76,12 +79,38 @@ struct GatewayMemory {
     /// What it was last reconciled with: a Gateway and its Secret are often deleted together, and what is
     /// at the edge can still be removed then.
     credentials: CloudflareCredentials,
+    /// Those before, the newest first: what was noted with them is still known.
+    former_credentials: Vec<CloudflareCredentials>,
     tunnel: TunnelId,
     /// Zones in which something of it may be; `None` until all zones were listed once.
     zones: Option<BTreeSet<ZoneId>>,
     /// Zones in which something of it was seen or written, in this account and in those that it moved away
     /// from. Where one of them cannot be read, something may be left.
     written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
+}
+
+/// Former credentials of one Gateway that are remembered. A token is replaced now and then, not all the time.
+const FORMER_CREDENTIALS: usize = 4;
+
+impl GatewayMemory {
+    /// Every set of credentials that it is known to have had.
+    fn tokens(&self) -> impl Iterator<Item = &CloudflareCredentials> {
+        [&self.credentials]
+            .into_iter()
+            .chain(&self.former_credentials)
+    }
+
+    /// Takes over what is still true of what was remembered before.
+    fn follow(&mut self, before: &Self) {
+        for (account, zones) in &before.written {
+            let written = self.written.entry(account.clone()).or_default();
+            written.extend(zones.iter().cloned());
+        }
+        let former = before
+            .tokens()
+            .filter(|former| !former.is_same(&self.credentials));
+        self.former_credentials = former.take(FORMER_CREDENTIALS).cloned().collect();
+    }
 }
 
 /// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
@@ -96,10 +125,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The right to work on every Gateway at once.
-struct TurnOfAll<'a>(&'a DirectEdge);
+/// The right to sweep.
+struct TurnToSweep<'a>(&'a DirectEdge);
 
-impl Drop for TurnOfAll<'_> {
+impl Drop for TurnToSweep<'_> {
     fn drop(&mut self) {
         self.0.memory().sweeping = false;
     }
@@ -154,8 +183,7 @@ impl DirectEdge {
     }
 
     fn turn(&self, gateway: &ObjectKey) -> Result<Turn<'_>, EdgeError> {
-        let mut memory = self.memory();
-        if !memory.sweeping && memory.busy.insert(gateway.clone()) {
+        if self.memory().busy.insert(gateway.clone()) {
             let gateway = gateway.clone();
             return Ok(Turn {
                 edge: self,
@@ -168,15 +196,26 @@ impl DirectEdge {
         ))
     }
 
-    /// The right to work on all Gateways: none may gain a record that the sweep has not heard of.
-    fn turn_of_all(&self) -> Result<TurnOfAll<'_>, EdgeError> {
-        let mut memory = self.memory();
-        if memory.sweeping || !memory.busy.is_empty() {
-            let message = "a Gateway is being worked on at the edge already; try again";
+    fn turn_to_sweep(&self) -> Result<TurnToSweep<'_>, EdgeError> {
+        if std::mem::replace(&mut self.memory().sweeping, true) {
+            let message = "records are being swept at the edge already; try again";
             return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
         }
-        memory.sweeping = true;
-        Ok(TurnOfAll(self))
+        Ok(TurnToSweep(self))
+    }
+
+    /// The right to work in an account, for as long as it is kept. What is read in it stays true meanwhile, as far as
+    /// it is up to this process: two calls at a time could each remove what the other has just made its own.
+    ///
+    /// Only for credentials that the account let in: anybody may write the id of another's account into a Secret.
+    async fn enter(&self, account: &AccountId) -> lock::OwnedMutexGuard<()> {
+        let turn = {
+            let accounts = &mut self.memory().accounts;
+            // Nobody is in these or waits for them.
+            accounts.retain(|_, turn| Arc::strong_count(turn) > 1);
+            accounts.entry(account.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
     }
 
     fn look(&self, credentials: &CloudflareCredentials) -> Look {
@@ -275,9 +314,8 @@ impl DirectEdge {
         let mut memory = self.memory();
         let account = now.credentials.account.clone();
         let before = memory.gateways.remove(gateway);
-        for (account, zones) in before.iter().flat_map(|before| &before.written) {
-            let written = now.written.entry(account.clone()).or_default();
-            written.extend(zones.iter().cloned());
+        if let Some(before) = &before {
+            now.follow(before);
         }
         memory.gateways.insert(gateway.clone(), now);
         let moved = before.filter(|before| before.credentials.account != account);
@@ -315,6 +353,10 @@ impl Edge for DirectEdge {
         let _turn = self.turn(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
         let look = self.look(&credentials);
+        // An account that does not know the token ends it here, before anybody has to wait for it.
+        look.tunnels(&mark::tunnel_prefix(&self.installation))
+            .await?;
+        let _in_account = self.enter(&credentials.account).await;
         let work = Work {
             intent,
             name: mark::tunnel_name(&self.installation, gateway),
@@ -335,14 +377,16 @@ impl Edge for DirectEdge {
             gateway,
             GatewayMemory {
                 written: [(credentials.account.clone(), written)].into(),
-                credentials,
+                credentials: credentials.clone(),
+                former_credentials: Vec::new(),
                 tunnel,
                 zones,
             },
         );
         let mut hostnames = plan.hostnames;
         hostnames.extend(applied.hostnames);
-        let shown = self.show_certificates(&look, intent, &observed, tunnel, &hostnames);
+        let keys = self.note_keys(gateway, &credentials, tunnel);
+        let shown = self.show_certificates(&look, intent, &observed, tunnel, &hostnames, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
         failures.extend(applied.failures);
@@ -417,7 +461,7 @@ impl Edge for DirectEdge {
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
-        let _turn = self.turn_of_all()?;
+        let _turn = self.turn_to_sweep()?;
         self.sweep_everywhere(live).await
     }
 

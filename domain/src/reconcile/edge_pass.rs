@@ -1,13 +1,24 @@
 //! From the last route pass to the edge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
+
 use super::state::{Fate, Proxy, View};
-use super::{Problem, Reconciler};
+use super::{Problem, Queue, Reconciler};
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
 use crate::names::ObjectKey;
+use crate::ports::PortError;
+
+/// What a pass works on.
+struct Pass<'a> {
+    term: u64,
+    view: Arc<View>,
+    queue: &'a Queue,
+    resting: &'a BTreeSet<ObjectKey>,
+}
 
 /// What an edge pass did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +26,8 @@ pub struct EdgePassReport {
     /// Whether nothing is left to do until something changes. Otherwise another pass is worth while, after a
     /// pause that grows with each.
     pub settled: bool,
-    /// The longest time for which the edge asked to be left alone.
-    pub retry_after: Option<Duration>,
+    /// Gateways for which something is left, each with the time for which the edge asked to be left alone.
+    pub again: BTreeMap<ObjectKey, Option<Duration>>,
     /// Gateways whose intent was stated.
     pub stated: Vec<ObjectKey>,
     /// Gateways of which nothing is left.
@@ -31,7 +42,7 @@ impl EdgePassReport {
     fn nothing_to_do() -> Self {
         Self {
             settled: true,
-            retry_after: None,
+            again: BTreeMap::new(),
             stated: Vec::new(),
             removed: Vec::new(),
             swept: BTreeSet::new(),
@@ -39,14 +50,38 @@ impl EdgePassReport {
         }
     }
 
-    fn problem(&mut self, problem: Problem) {
-        self.settled = false;
-        self.problems.push(problem);
+    fn unfinished() -> Self {
+        Self {
+            settled: false,
+            ..Self::nothing_to_do()
+        }
     }
 
-    fn edge_problem(&mut self, subject: String, error: &EdgeError) {
-        self.retry_after = self.retry_after.max(error.retry_after);
-        self.problem(Problem::new(subject, error));
+    /// Takes in what another pass did.
+    fn add(&mut self, other: Self) {
+        self.settled &= other.settled;
+        for (gateway, retry_after) in other.again {
+            self.again(&gateway, retry_after);
+        }
+        self.stated.extend(other.stated);
+        self.removed.extend(other.removed);
+        self.swept.extend(other.swept);
+        self.problems.extend(other.problems);
+    }
+
+    fn again(&mut self, gateway: &ObjectKey, retry_after: Option<Duration>) {
+        self.settled = false;
+        let known = self.again.entry(gateway.clone()).or_default();
+        *known = retry_after.max(*known);
+    }
+
+    /// Something is left to do for the Gateway that the problem is about, or for none.
+    fn problem(&mut self, problem: Problem, retry_after: Option<Duration>) {
+        self.settled = false;
+        if let Some(gateway) = &problem.gateway {
+            self.again(gateway, retry_after);
+        }
+        self.problems.push(problem);
     }
 }
 
@@ -54,140 +89,223 @@ impl EdgePassReport {
 /// what a Gateway is found to have, which all first answers tell, changes what it yields.
 const ROUNDS: usize = 2;
 
+/// Queues that [`Reconciler::edge_pass`] works on at a time.
+const QUEUES_AT_A_TIME: usize = 8;
+
 impl Reconciler {
-    /// States the intents that changed (all of them with `resync`), then removes what nobody wants. One
-    /// Gateway's failure does not stop another. Does nothing without leadership, and stops when it is lost.
+    /// Passes of all queues that have something to do, side by side, in the order that costs the fewest calls: first
+    /// is found what may be left, last is removed what nothing leads to. For whoever cares for no time; a program that
+    /// runs on keeps its queues apart with [`Reconciler::edge_queues`] and [`Reconciler::edge_pass_of`].
     pub async fn edge_pass(&self, resync: bool) -> EdgePassReport {
+        if self.ports.leadership.term().is_none() {
+            return EdgePassReport::nothing_to_do();
+        }
+        if resync {
+            self.begin_resync();
+        }
+        let Some((term, view)) = self.begin() else {
+            return EdgePassReport::unfinished();
+        };
         let mut done = EdgePassReport::nothing_to_do();
-        let Some(term) = self.ports.leadership.term() else {
+        self.search_leftovers(term, &view, &mut done).await;
+        // What one queue was told may change what another is to do.
+        for _ in 0..ROUNDS {
+            let resting = &done.again.keys().cloned().collect();
+            let mut queues = self.state().due_queues(&view, resting);
+            queues.remove(&Queue::Leftovers);
+            let passes = queues.into_iter().map(|queue| {
+                let view = view.clone();
+                async move { self.work(term, view, &queue, resting).await }
+            });
+            let passes = stream::iter(passes).buffer_unordered(QUEUES_AT_A_TIME);
+            let reports: Vec<_> = passes.collect().await;
+            reports.into_iter().for_each(|report| done.add(report));
+        }
+        let resting = &done.again.keys().cloned().collect();
+        let last = self.work(term, view, &Queue::Leftovers, resting);
+        done.add(last.await);
+        done
+    }
+
+    /// States the intents of one queue that changed, then removes what nobody wants. One Gateway's failure does not
+    /// stop another. Gateways that `rest` are left alone as [`Reconciler::edge_queues`] says. Does nothing without
+    /// leadership, and stops when it is lost.
+    pub async fn edge_pass_of(
+        &self,
+        queue: &Queue,
+        resting: &BTreeSet<ObjectKey>,
+    ) -> EdgePassReport {
+        let mut done = EdgePassReport::nothing_to_do();
+        let Some((term, view)) = self.begin() else {
             return done;
         };
-        let Some(view) = self.state().view.clone() else {
+        if *queue == Queue::Leftovers {
+            self.search_leftovers(term, &view, &mut done).await;
+        }
+        done.add(self.work(term, view, queue, resting).await);
+        done
+    }
+
+    async fn work(
+        &self,
+        term: u64,
+        view: Arc<View>,
+        queue: &Queue,
+        resting: &BTreeSet<ObjectKey>,
+    ) -> EdgePassReport {
+        let mut done = EdgePassReport::nothing_to_do();
+        let pass = Pass {
+            term,
+            view,
+            queue,
+            resting,
+        };
+        let went_on =
+            self.serve_all(&pass, &mut done).await && self.remove_unwanted(&pass, &mut done).await;
+        if !went_on {
             done.settled = false;
             return done;
-        };
-        // A new term may follow what another instance did: everything is stated once.
-        let new_term = self.state().begin_term(term);
-        let disowned = std::mem::take(&mut self.state().disowned);
-        if new_term {
-            self.ports.edge.begin_term();
-        } else if resync || disowned {
-            self.ports.edge.begin_resync();
         }
-        let by_the_clock = resync;
-        let resync = resync || new_term;
-        let searched = self.search_leftovers(term, resync, &view, &mut done).await;
+        if *queue == Queue::Leftovers {
+            self.sweep(&pass, &mut done).await;
+        }
+        self.state().passed.insert(queue.clone());
+        done
+    }
+
+    /// The term and the view to work in; `None` without leadership, and before the first route pass. A new term may
+    /// follow what another instance did: everything is stated once.
+    pub(super) fn begin(&self) -> Option<(u64, Arc<View>)> {
+        let term = self.ports.leadership.term()?;
+        let view = self.state().view.clone()?;
+        if self.state().begin_term(term) {
+            self.ports.edge.begin_term();
+        }
+        Some((term, view))
+    }
+
+    fn leads_in(&self, term: u64) -> bool {
+        self.ports.leadership.term() == Some(term)
+    }
+
+    /// Whether all was gone through, and the leadership kept.
+    async fn serve_all(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
         let mut tried = BTreeSet::new();
-        for round in 0..ROUNDS {
-            let due = self.due(&view, resync && round == 0, &tried);
+        for _ in 0..ROUNDS {
+            let due = {
+                let state = self.state();
+                let mut due = state.due(&pass.view, pass.resting, &tried);
+                due.retain(|intent| state.queue_of(&pass.view, &intent.gateway) == *pass.queue);
+                due
+            };
             for intent in due {
-                if self.ports.leadership.term() != Some(term) {
-                    done.settled = false;
-                    return done;
+                if !self.leads_in(pass.term) {
+                    return false;
                 }
                 tried.insert(intent.gateway.clone());
-                self.serve(&view, intent, resync, &mut done).await;
+                self.serve(&pass.view, intent, done).await;
             }
         }
-        self.reshape_proxies(term, &view, &tried, &mut done).await;
-        let removals = self.to_remove(&view);
-        let awaited = match removals.is_empty() {
-            true => BTreeSet::new(),
-            false => self.state().awaited(&view),
-        };
-        for gateway in removals {
-            if self.ports.leadership.term() != Some(term) {
-                done.settled = false;
-                return done;
-            }
-            if self.state().waits(&gateway, &awaited, by_the_clock) {
-                done.settled = false;
-                continue;
-            }
-            self.remove(&view, &gateway, &mut done).await;
-        }
-        if searched && self.ports.leadership.term() == Some(term) {
-            self.sweep(term, &view, &mut done).await;
-        }
-        self.state().passed_in = Some(term);
-        done
+        self.reshape_proxies(pass, &tried, done).await
     }
 
     /// Makes proxies run as they should now where that is all that changed, or where an earlier call left
     /// something to do. The edge is not asked, but for the token.
     async fn reshape_proxies(
         &self,
-        term: u64,
-        view: &View,
+        pass: &Pass<'_>,
         tried: &BTreeSet<ObjectKey>,
         done: &mut EdgePassReport,
-    ) {
-        let outdated = self.state().outdated_proxies(view).into_iter();
-        for (gateway, status) in outdated.filter(|(gateway, _)| !tried.contains(gateway)) {
-            if self.ports.leadership.term() != Some(term) {
-                done.settled = false;
-                return;
+    ) -> bool {
+        let outdated = {
+            let state = self.state();
+            let mut outdated = state.outdated_proxies(&pass.view);
+            outdated.retain(|(gateway, _)| {
+                let left_alone = tried.contains(gateway) || pass.resting.contains(gateway);
+                !left_alone && state.queue_of(&pass.view, gateway) == *pass.queue
+            });
+            outdated
+        };
+        for (gateway, status) in outdated {
+            if !self.leads_in(pass.term) {
+                return false;
             }
-            let runs = self.run_proxy(view, &gateway, &status, false, done).await;
+            let runs = self
+                .run_proxy(&pass.view, &gateway, &status, false, done)
+                .await;
             self.with(&gateway, |at_edge| at_edge.settled = runs);
+            if !runs {
+                self.state().note_failure(&pass.view, &gateway);
+            }
         }
+        true
+    }
+
+    async fn remove_unwanted(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
+        let removals = {
+            let mut state = self.state();
+            let mut removals = state.removals(&pass.view, pass.resting);
+            let here = |gateway: &ObjectKey| state.queue_of(&pass.view, gateway) == *pass.queue;
+            removals.due.retain(here);
+            removals
+        };
+        done.settled &= !removals.waiting;
+        for gateway in removals.due {
+            if !self.leads_in(pass.term) {
+                return false;
+            }
+            self.remove(&pass.view, &gateway, done).await;
+        }
+        self.leads_in(pass.term)
     }
 
     /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
-    /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for. Whether all was seen.
-    async fn search_leftovers(
-        &self,
-        term: u64,
-        resync: bool,
-        view: &View,
-        done: &mut EdgePassReport,
-    ) -> bool {
-        let searched = self.state().searched_in == Some(term);
-        if !view.complete || (searched && !resync) {
-            return false;
+    /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for.
+    async fn search_leftovers(&self, term: u64, view: &View, done: &mut EdgePassReport) {
+        if !view.complete || !self.state().search_due {
+            return;
         }
+        let begun = self.state().resyncs;
         let mut found = BTreeSet::new();
         let mut all_seen = true;
+        let mut failed = |subject: &str, error: &dyn std::fmt::Display| {
+            all_seen = false;
+            done.problem(Problem::new(subject, &error), None);
+        };
         match self.ports.edge.owned().await {
             Ok(owned) => found.extend(owned),
             Err(partial) => {
-                all_seen = false;
                 found.extend(partial.found);
-                let subject = "looking for what is left at the edge".to_owned();
-                done.edge_problem(subject, &partial.error);
+                failed("looking for what is left at the edge", &partial.error);
             }
         }
         match self.ports.workloads.running().await {
             Ok(running) => found.extend(running),
-            Err(error) => {
-                all_seen = false;
-                let subject = "looking for proxies that are left";
-                done.problem(Problem::new(subject, &error));
-            }
+            Err(error) => failed("looking for proxies that are left", &error),
         }
         match self.ports.hold.held().await {
             Ok(held) => found.extend(held),
-            Err(error) => {
-                all_seen = false;
-                let subject = "looking for Gateways that are still held";
-                done.problem(Problem::new(subject, &error));
-            }
+            Err(error) => failed("looking for Gateways that are still held", &error),
         }
         let mut state = self.state();
         state.leftovers.extend(found);
-        if all_seen {
+        // Where not all went well it is searched for again, and so it is if the next resync has begun meanwhile.
+        if all_seen && state.resyncs == begun && state.stated_in == Some(term) {
             state.saw_all_in = Some(term);
+            state.search_due = false;
+            state.sweep_due = Some(begun);
         }
-        // It is searched for again until all of it went well.
-        state.searched_in = None;
-        all_seen
     }
 
     /// Removes records that nothing leads to any more, after everything else: a name that another Gateway is
     /// to have was taken over by then, and a Gateway whose removal is not finished still counts as there.
-    async fn sweep(&self, term: u64, view: &View, done: &mut EdgePassReport) {
+    async fn sweep(&self, pass: &Pass<'_>, done: &mut EdgePassReport) {
+        let view = &pass.view;
         let live: BTreeSet<ObjectKey> = {
             let state = self.state();
+            if state.search_due || !state.may_sweep(view) {
+                return;
+            }
             let shown = view.gateways.keys();
             let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
             let unfinished = state.at_edge.keys().chain(&state.leftovers);
@@ -197,91 +315,79 @@ impl Reconciler {
         match self.ports.edge.sweep(&live).await {
             Ok(swept) => {
                 done.swept = swept;
-                self.state().searched_in = Some(term);
+                self.state().sweep_due = None;
             }
             Err(error) => {
-                let subject = "looking for records of Gateways that are gone".to_owned();
-                done.edge_problem(subject, &error);
+                self.state().search_due = true;
+                let subject = "looking for records of Gateways that are gone";
+                done.problem(Problem::new(subject, &error), None);
             }
         }
     }
 
-    /// Intents worth stating. In the second round those of the first are not tried again, unless their grants
-    /// changed.
-    fn due(&self, view: &View, all: bool, tried: &BTreeSet<ObjectKey>) -> Vec<EdgeIntent> {
-        let state = self.state();
-        let intents = state.intents(view).into_values();
-        intents
-            .filter(|intent| view.fate(&intent.gateway) == Fate::Serve)
-            .filter(|intent| match state.at_edge.get(&intent.gateway) {
-                None => true,
-                Some(at_edge) => {
-                    let again = !at_edge.settled && !tried.contains(&intent.gateway);
-                    let found = view.gateways.get(&intent.gateway);
-                    let differ = found.is_some_and(|found| at_edge.credentials_differ(found));
-                    all || again || differ || at_edge.needs(intent)
-                }
-            })
-            .collect()
-    }
-
-    async fn serve(
-        &self,
-        view: &View,
-        intent: EdgeIntent,
-        resync: bool,
-        done: &mut EdgePassReport,
-    ) {
+    async fn serve(&self, view: &View, intent: EdgeIntent, done: &mut EdgePassReport) {
         let gateway = intent.gateway.clone();
-        if !self.is_published(&gateway) {
+        {
+            let mut state = self.state();
+            let attempt = state.attempt(view, &intent);
+            // Until it is known to have gone well.
+            state.failed.insert(gateway.clone(), attempt);
+        }
+        if !self.state().is_published(&gateway) {
             // The route pass told why; a name must not lead to a proxy that does not know it.
-            done.settled = false;
-            return;
+            return done.again(&gateway, None);
         }
-        if let Err(error) = self.hold(&gateway).await {
-            return done.problem(error);
+        if let Err(problem) = self.hold(view, &gateway).await {
+            return done.problem(problem, None);
         }
-        if !self.is_published(&gateway) {
+        if !self.state().is_published(&gateway) {
             // Withdrawn by a route pass while it was being held.
-            done.settled = false;
-            return;
+            return done.again(&gateway, None);
         }
-        self.state().begin(view, &intent);
+        let compared = {
+            let mut state = self.state();
+            state.begin(view, &intent);
+            state.to_compare.remove(&gateway)
+        };
         let answer = self.ports.edge.reconcile(&intent).await;
         done.stated.push(gateway.clone());
         self.with(&gateway, |at_edge| at_edge.answered(answer.clone()));
-        let subject = || format!("applying Gateway {gateway} at the edge");
+        let problem = |error: &EdgeError| {
+            let subject = format!("applying Gateway {gateway} at the edge");
+            Problem::of(&gateway, subject, error)
+        };
         let status = match answer {
             Ok(status) => status,
-            Err(error) => return done.edge_problem(subject(), &error),
+            Err(error) => return done.problem(problem(&error), error.retry_after),
         };
         for error in &status.failures {
-            done.edge_problem(subject(), error);
+            done.problem(problem(error), error.retry_after);
         }
-        let runs = self.run_proxy(view, &gateway, &status, resync, done).await;
+        let runs = self
+            .run_proxy(view, &gateway, &status, compared, done)
+            .await;
         let settled = runs && status.failures.is_empty();
         self.with(&gateway, |at_edge| at_edge.settled = settled);
-    }
-
-    /// Whether the proxy knows the names of this view or of a later one.
-    fn is_published(&self, gateway: &ObjectKey) -> bool {
-        let state = self.state();
-        state.published.contains_key(gateway) && !state.unpublished.contains(gateway)
+        if settled {
+            self.state().failed.remove(&gateway);
+        }
     }
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), Problem> {
+    async fn hold(&self, view: &View, gateway: &ObjectKey) -> Result<(), Problem> {
         let at_edge = self.state().at_edge.get(gateway).map(|a| a.held);
         if at_edge == Some(true) {
             return Ok(());
         }
         match self.ports.hold.hold(gateway).await {
             Ok(()) => {
-                let mut state = self.state();
-                state.at_edge.entry(gateway.clone()).or_default().held = true;
+                self.state().at_edge_of(view, gateway).held = true;
                 Ok(())
             }
-            Err(error) => Err(Problem::new(format!("holding Gateway {gateway}"), &error)),
+            Err(error) => {
+                let subject = format!("holding Gateway {gateway}");
+                Err(Problem::of(gateway, subject, &error))
+            }
         }
     }
 
@@ -316,7 +422,8 @@ impl Reconciler {
             Ok(token) => token,
             Err(error) => {
                 let subject = format!("getting the connector token of Gateway {gateway}");
-                done.edge_problem(subject, &error);
+                let problem = Problem::of(gateway, subject, &error);
+                done.problem(problem, error.retry_after);
                 return false;
             }
         };
@@ -324,7 +431,9 @@ impl Reconciler {
         match workloads.ensure(gateway, &proxy.spec, tunnel, &token).await {
             Ok(status) => {
                 let finished = !status.unfinished;
-                done.settled &= finished;
+                if !finished {
+                    done.again(gateway, None);
+                }
                 let proxy = Proxy { finished, ..proxy };
                 self.with(gateway, |at_edge| {
                     at_edge.proxy = Some(proxy);
@@ -335,7 +444,7 @@ impl Reconciler {
             Err(error) => {
                 let subject = format!("running the proxy of Gateway {gateway}");
                 self.with(gateway, |at_edge| at_edge.not_run = Some(error.to_string()));
-                done.problem(Problem::new(subject, &error));
+                done.problem(Problem::of(gateway, subject, &error), None);
                 false
             }
         }
@@ -349,40 +458,11 @@ impl Reconciler {
         self.state().at_edge.get_mut(gateway).map(act)
     }
 
-    /// Gateways that something may be left of and that nobody wants.
-    fn to_remove(&self, view: &View) -> Vec<ObjectKey> {
-        let mut state = self.state();
-        let gateways = &view.gateways;
-        state
-            .removed
-            .retain(|gateway| gateways.contains_key(gateway));
-        state
-            .leftovers
-            .retain(|gateway| view.fate(gateway) != Fate::Serve);
-        state
-            .held_up
-            .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
-        let deleting = gateways
-            .values()
-            .filter(|found| found.gateway.deleting)
-            .map(|found| &found.gateway.key);
-        let candidates: BTreeSet<_> = state
-            .at_edge
-            .keys()
-            .chain(&state.leftovers)
-            .chain(deleting.filter(|gateway| !state.removed.contains(*gateway)))
-            .filter(|gateway| view.fate(gateway) == Fate::Remove)
-            .cloned()
-            .collect();
-        candidates.into_iter().collect()
-    }
-
     /// Proxy, edge, table, hold, in this order: what resolves keeps being answered until it does not resolve,
     /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
     async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
         match self.remove_all(gateway).await {
-            Err(Failed::Port(problem)) => done.problem(problem),
-            Err(Failed::Edge(subject, error)) => done.edge_problem(subject, &error),
+            Err(failed) => done.problem(failed.problem, failed.retry_after),
             Ok(()) => {
                 let mut state = self.state();
                 state.at_edge.remove(gateway);
@@ -399,9 +479,12 @@ impl Reconciler {
     }
 
     async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), Failed> {
-        let port = |what: &str, error| {
+        let port = |what: &str, error: PortError| {
             let subject = format!("{what} of Gateway {gateway}");
-            Failed::Port(Problem::new(subject, &error))
+            Failed {
+                problem: Problem::of(gateway, subject, &error),
+                retry_after: None,
+            }
         };
         let ports = &self.ports;
         let stopped = ports.workloads.stop(gateway).await;
@@ -415,7 +498,10 @@ impl Reconciler {
         let forgotten = ports.edge.forget(gateway).await;
         forgotten.map_err(|error| {
             let subject = format!("removing what Gateway {gateway} has at the edge");
-            Failed::Edge(subject, error)
+            Failed {
+                problem: Problem::of(gateway, subject, &error),
+                retry_after: error.retry_after,
+            }
         })?;
         // A removal that stops after this must not leave a table that is thought to be served.
         self.state().retract(gateway);
@@ -424,12 +510,12 @@ impl Reconciler {
         // Let go even if the answer is lost: a Gateway that comes back must be held anew.
         self.with(gateway, |at_edge| at_edge.held = false);
         let released = ports.hold.release(gateway).await;
-        released.map_err(|error: crate::ports::PortError| port("letting go", error))
+        released.map_err(|error| port("letting go", error))
     }
 }
 
 /// Where a removal stopped.
-enum Failed {
-    Port(Problem),
-    Edge(String, EdgeError),
+struct Failed {
+    problem: Problem,
+    retry_after: Option<Duration>,
 }

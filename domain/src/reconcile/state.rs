@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Queue;
 use super::promises::Written;
 use super::status_pass::Conclusions;
 use crate::attachment::{GatewayFacts, GatewayResolution};
@@ -15,8 +16,8 @@ use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 use crate::workload::WorkloadSpec;
 
-/// Resyncs until a removal waits no longer for a name to be taken over. They come by the clock, however often
-/// the cluster changes, so between this number and one less of their intervals pass.
+/// Resyncs until a removal, or a sweep, waits no longer for a name to be taken over. They come by the clock, however
+/// often the cluster changes, so between this number and one less of their intervals pass.
 const RESYNCS_TO_WAIT: u32 = 2;
 
 #[derive(Default)]
@@ -35,7 +36,13 @@ pub(super) struct State {
     pub(super) leftovers: BTreeSet<ObjectKey>,
     /// Gateways that were removed while their object still stands, so that they are not removed twice.
     pub(super) removed: BTreeSet<ObjectKey>,
-    /// Removals that wait until other Gateways have taken names over: how many resyncs have come meanwhile.
+    /// Gateways to be compared with the edge though nothing changed here.
+    pub(super) to_compare: BTreeSet<ObjectKey>,
+    /// Last attempts, of Gateways for which they failed.
+    pub(super) failed: BTreeMap<ObjectKey, Attempt>,
+    /// Resyncs that have begun.
+    pub(super) resyncs: u32,
+    /// Removals that wait until other Gateways have taken names over: how many resyncs had begun before.
     pub(super) held_up: BTreeMap<ObjectKey, u32>,
     /// What the last route pass concluded, until its statuses are written.
     pub(super) unwritten: Option<Arc<Conclusions>>,
@@ -43,14 +50,15 @@ pub(super) struct State {
     pub(super) written: Written,
     /// The term in which every intent was stated; another term may follow another instance's changes.
     pub(super) stated_in: Option<u64>,
-    /// Whether the edge has said of any tunnel, since the last edge pass began, that it is not as remembered.
-    pub(super) disowned: bool,
-    /// The term in which an edge pass came to its end.
-    pub(super) passed_in: Option<u64>,
+    /// Queues of which an edge pass of this term came to its end.
+    pub(super) passed: BTreeSet<Queue>,
     /// The term in which all places were seen where Gateways leave something.
     pub(super) saw_all_in: Option<u64>,
-    /// The term in which leftovers were looked for with success, and records that nothing leads to removed.
-    pub(super) searched_in: Option<u64>,
+    /// Whether leftovers are to be looked for.
+    pub(super) search_due: bool,
+    /// Set where they were, and records that nothing leads to are still to be removed: how many resyncs had begun
+    /// before.
+    pub(super) sweep_due: Option<u32>,
 }
 
 /// What a route pass concluded from one snapshot.
@@ -65,9 +73,18 @@ pub(super) struct View {
     pub(super) classless: BTreeSet<ObjectKey>,
 }
 
+/// What an intent was stated with.
+#[derive(PartialEq)]
+pub(super) struct Attempt {
+    pub(super) intent: EdgeIntent,
+    pub(super) credentials: Option<u64>,
+    pub(super) published: bool,
+}
+
 /// A Gateway that was stated at the edge, or is about to be.
-#[derive(Default)]
 pub(super) struct AtEdge {
+    /// Where it is worked on, also when it is gone.
+    pub(super) queue: Queue,
     pub(super) created: Timestamp,
     /// Names asked for when it was last seen, with their ages.
     pub(super) asked: BTreeMap<Hostname, Timestamp>,
@@ -214,6 +231,9 @@ impl State {
     pub(super) fn begin_term(&mut self, term: u64) -> bool {
         let is_new = self.stated_in.replace(term) != Some(term);
         if is_new {
+            self.compare_all();
+            self.passed.clear();
+            self.failed.clear();
             self.removed.clear();
             for at_edge in self.at_edge.values_mut() {
                 at_edge.records = None;
@@ -230,15 +250,40 @@ impl State {
         if let Some(at_edge) = self.at_edge.get_mut(gateway) {
             at_edge.settled = false;
             at_edge.proxy = None;
-            self.disowned = true;
         }
+        self.failed.remove(gateway);
     }
 
-    /// Gateways that the first edge pass of the term has not come to yet, or whose proxy it has not seen to.
+    /// It is time to see what others did at the edge.
+    pub(super) fn begin_resync(&mut self) {
+        self.resyncs += 1;
+        self.compare_all();
+    }
+
+    fn compare_all(&mut self) {
+        self.search_due = true;
+        self.sweep_due = None;
+        let view = self.view.iter();
+        self.to_compare = view
+            .flat_map(|view| view.gateways.keys())
+            .cloned()
+            .collect();
+    }
+
+    /// Whether records that nothing leads to may be removed now. A name that another Gateway is to have is taken over
+    /// by then.
+    pub(super) fn may_sweep(&self, view: &View) -> bool {
+        self.sweep_due.is_some_and(|since| {
+            self.resyncs >= since + RESYNCS_TO_WAIT || self.awaited(view).is_empty()
+        })
+    }
+
+    /// Gateways that the first edge pass of their queue in the term has not come to yet, or whose proxy it has not
+    /// seen to.
     pub(super) fn unasked(&self, view: &View, term: u64) -> BTreeSet<ObjectKey> {
-        if self.passed_in == Some(term) {
-            return BTreeSet::new();
-        }
+        let has_passed = |key: &ObjectKey| {
+            self.stated_in == Some(term) && self.passed.contains(&self.queue_of(view, key))
+        };
         let served = view.gateways.keys();
         let served = served.filter(|key| view.fate(key) == Fate::Serve);
         let was_asked = |key: &ObjectKey| {
@@ -249,7 +294,8 @@ impl State {
                 Some(Err(_)) => true,
             })
         };
-        served.filter(|key| !was_asked(key)).cloned().collect()
+        let unasked = served.filter(|key| !has_passed(key) && !was_asked(key));
+        unasked.cloned().collect()
     }
 
     /// Counts a table as no longer served, before it is withdrawn: an edge pass that is under way must not
@@ -267,7 +313,7 @@ impl State {
             return;
         };
         let asked = self.claimant(key, found, view.complete).hostnames;
-        let at_edge = self.at_edge.entry(key.clone()).or_default();
+        let at_edge = self.at_edge_of(view, key);
         at_edge.created = found.gateway.created;
         at_edge.asked = asked;
         at_edge.dns = found.parameters.dns.clone();
@@ -278,6 +324,15 @@ impl State {
         }
         at_edge.intent = Some(intent.clone());
         self.removed.remove(key);
+    }
+
+    /// What is remembered of a Gateway, which is worked on in its present queue from now on.
+    pub(super) fn at_edge_of(&mut self, view: &View, gateway: &ObjectKey) -> &mut AtEdge {
+        let queue = self.queue_of(view, gateway);
+        let at_edge = self.at_edge.entry(gateway.clone());
+        let at_edge = at_edge.or_insert_with(|| AtEdge::in_queue(queue.clone()));
+        at_edge.queue = queue;
+        at_edge
     }
 
     /// Names whose records were not made or taken over yet by the Gateways that are to have them, for a reason
@@ -304,12 +359,7 @@ impl State {
     ///
     /// That never goes on for good: a name may be kept from its new holder by anything (the Gateway cannot be
     /// held, its account is blocked), and a user who deletes a Gateway wants it gone.
-    pub(super) fn waits(
-        &mut self,
-        gateway: &ObjectKey,
-        awaited: &BTreeSet<Hostname>,
-        resync: bool,
-    ) -> bool {
+    pub(super) fn waits(&mut self, gateway: &ObjectKey, awaited: &BTreeSet<Hostname>) -> bool {
         let at_edge = self.at_edge.get(gateway);
         let has_awaited =
             match at_edge.and_then(|at_edge| Some((at_edge, at_edge.records.as_ref()?))) {
@@ -322,9 +372,8 @@ impl State {
         if !has_awaited {
             return false;
         }
-        let resyncs = self.held_up.entry(gateway.clone()).or_default();
-        *resyncs += u32::from(resync);
-        *resyncs < RESYNCS_TO_WAIT
+        let since = *self.held_up.entry(gateway.clone()).or_insert(self.resyncs);
+        self.resyncs < since + RESYNCS_TO_WAIT
     }
 
     /// Gateways whose proxies run otherwise than they should now, though nothing changes at the edge.
@@ -357,6 +406,24 @@ impl State {
 }
 
 impl AtEdge {
+    fn in_queue(queue: Queue) -> Self {
+        Self {
+            queue,
+            created: Timestamp::default(),
+            asked: BTreeMap::new(),
+            dns: DnsPolicy::default(),
+            records: None,
+            intent: None,
+            credentials: None,
+            settled: false,
+            held: false,
+            proxy: None,
+            not_run: None,
+            answer: None,
+            last_known: None,
+        }
+    }
+
     fn was_stated(&self) -> bool {
         self.intent.is_some() || !self.asked.is_empty()
     }

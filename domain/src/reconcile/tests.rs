@@ -4,6 +4,7 @@
 mod delivery;
 mod handover;
 mod kept;
+mod queues;
 mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             .annotations
             .get("credentials")
             .and_then(|edition| edition.parse().ok()),
+        credentials_namespace: gateway.annotations.get("credentials-in").cloned(),
         hostnames,
         parameters: ParametersResolution {
             workload: WorkloadSpec::of(gateway.infrastructure.clone(), None, None),
@@ -407,7 +409,8 @@ async fn one_gateway_that_fails_does_not_stop_another() {
     bench.edge.fail(Some(key("a")), Some(busy.clone()));
     let done = bench.pass().await;
     assert!(!done.settled);
-    assert_eq!(done.retry_after, busy.retry_after);
+    let again = BTreeMap::from([(key("a"), busy.retry_after)]);
+    assert_eq!(done.again, again, "only it is to be left alone for a time");
     assert_eq!(done.problems.len(), 1);
     assert!(done.problems[0].subject.contains("default/a"));
     assert!(bench.workloads.proxy(&key("b")).is_some());

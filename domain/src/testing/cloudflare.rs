@@ -255,6 +255,14 @@ impl FakeCloudflare {
         accounts.find_map(|account| account.tunnels.get(&tunnel)?.configuration.clone())
     }
 
+    /// Puts an ingress document, as somebody else would.
+    pub fn put_configuration(&self, tunnel: TunnelId, document: IngressDocument) {
+        let mut world = self.world();
+        let mut accounts = world.accounts.values_mut();
+        let state = accounts.find_map(|account| account.tunnels.get_mut(&tunnel));
+        state.expect("a tunnel of this test").configuration = Some(document);
+    }
+
     /// Fingerprints of the custom certificates of a zone, by id.
     pub fn certificates(&self, zone: &ZoneId) -> BTreeMap<CertificateId, Fingerprint> {
         let world = self.world();

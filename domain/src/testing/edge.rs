@@ -23,6 +23,8 @@ struct State {
     records: BTreeMap<Hostname, ObjectKey>,
     in_the_way: BTreeMap<Hostname, HostnameOutcome>,
     rotations: BTreeMap<ObjectKey, u32>,
+    /// Tunnels that others are connected to.
+    connected: BTreeSet<TunnelId>,
     stated: Vec<EdgeIntent>,
     refusals: BTreeMap<Option<ObjectKey>, EdgeError>,
 }
@@ -50,6 +52,11 @@ impl FakeEdge {
     /// Lets the edge hold something for a Gateway, as an earlier process would have left it.
     pub fn leave(&self, intent: &EdgeIntent) {
         self.0.lock().expect("lock").apply(intent);
+    }
+
+    /// Connects somebody's connector to a tunnel.
+    pub fn connect(&self, tunnel: TunnelId) {
+        self.0.lock().expect("lock").connected.insert(tunnel);
     }
 
     /// Takes a Gateway's tunnel away behind our back; its records stay.
@@ -191,6 +198,10 @@ impl Edge for FakeEdge {
 
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let mut state = self.state(Some(gateway))?;
+        if state.connected.contains(&tunnel_of(gateway)) {
+            let message = "others are connected to the tunnel";
+            return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
+        }
         state.held.remove(gateway);
         state.records.retain(|_, holder| holder != gateway);
         Ok(())

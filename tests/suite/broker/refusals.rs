@@ -264,6 +264,21 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             bad,
         ),
         (
+            "a hostname written like the note of a certificate",
+            with("hostnames", json!(["f.t.id.zone.certificates.invalid"])),
+            422,
+            bad,
+        ),
+        (
+            "the same, yielded",
+            with(
+                "yielded",
+                json!([{"hostname": "f.t.id.zone.certificates.invalid", "to": {"namespace": "a", "name": "b"}}]),
+            ),
+            422,
+            bad,
+        ),
+        (
             "a hostname twice",
             with("hostnames", json!(["a.example.com", "A.example.com"])),
             422,

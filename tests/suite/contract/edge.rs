@@ -33,7 +33,7 @@ contract! {
         a_new_process_finds_what_an_earlier_one_left,
         forgetting_removes_the_names_of_that_gateway_only,
         forgetting_again_or_what_never_was_is_fine,
-        a_gateway_with_connected_proxies_can_be_forgotten,
+        a_gateway_whose_tunnel_others_are_connected_to_is_kept,
         another_installation_is_not_seen_and_not_touched,
         records_whose_gateway_and_tunnel_are_gone_are_swept,
         what_is_live_or_has_a_tunnel_or_is_somebody_elses_is_not_swept,
@@ -314,11 +314,14 @@ async fn forgetting_again_or_what_never_was_is_fine(rig: impl Rig) {
     }
 }
 
-async fn a_gateway_with_connected_proxies_can_be_forgotten(rig: impl Rig) {
+async fn a_gateway_whose_tunnel_others_are_connected_to_is_kept(rig: impl Rig) {
     let status = applied(rig.edge(), &intent("one", &[APP])).await;
     rig.connect(&status);
-    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
-    assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
+    let refused = rig.edge().forget(&gateway("one")).await.unwrap_err();
+    assert_eq!(refused.kind, EdgeErrorKind::Conflict);
+    assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
+    let owned = BTreeSet::from([gateway("one")]);
+    assert_eq!(rig.edge().owned().await, Ok(owned));
 }
 
 async fn another_installation_is_not_seen_and_not_touched(rig: impl Rig) {

@@ -5,5 +5,6 @@ mod certificates;
 mod changes;
 mod connections;
 mod grpc;
+mod namesakes;
 mod quickstart;
 mod streams;

@@ -295,6 +295,9 @@ impl History {
         if !self.stage.in_cluster {
             // Its proxies were a part of it.
             self.around = Surroundings::default();
+            for (gateway, _) in self.stage.our_tunnels() {
+                self.stage.close_connections(&gateway);
+            }
         }
         self.processes[who] = Process::start(&name, &self.stage, &self.around, term);
         self.processes[who].see(&self.town);

@@ -58,10 +58,12 @@ pub(crate) struct Port(pub(crate) Arc<Actor>);
 /// Lets the history decide who is next.
 async fn pause() {
     let mut paused = false;
-    poll_fn(|_| {
+    poll_fn(|context| {
         if std::mem::replace(&mut paused, true) {
             Poll::Ready(())
         } else {
+            // Passes of several queues only go on where they were woken.
+            context.waker().wake_by_ref();
             Poll::Pending
         }
     })
@@ -179,7 +181,11 @@ impl Workloads for Port {
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        let made = self.0.around.workloads.stop(gateway);
+        let made = async {
+            let stopped = self.0.around.workloads.stop(gateway).await;
+            self.0.stage.close_connections(gateway);
+            stopped
+        };
         let what = || format!("stops the proxy of {gateway}");
         self.0.port(what, made).await
     }

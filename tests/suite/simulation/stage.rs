@@ -290,6 +290,15 @@ impl Stage {
             .collect()
     }
 
+    /// As the proxies of a Gateway do when they end.
+    pub(crate) fn close_connections(&self, gateway: &ObjectKey) {
+        for (owner, tunnel) in self.our_tunnels() {
+            if owner == *gateway {
+                self.cloudflare.disconnect_all(tunnel);
+            }
+        }
+    }
+
     /// Whether anything of a Gateway is at the edge.
     pub(crate) fn has(&self, gateway: &ObjectKey) -> bool {
         self.our_tunnels().iter().any(|(owner, _)| owner == gateway)

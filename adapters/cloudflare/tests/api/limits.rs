@@ -9,7 +9,7 @@ use domain::edge::EdgeErrorKind as Kind;
 use domain::ports::CloudflareAccounts;
 use domain::secret::CloudflareCredentials;
 use serde_json::json;
-use wiremock::matchers::any;
+use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer};
 
 use crate::support::*;
@@ -22,7 +22,7 @@ fn of_account(account: &str, token: &str) -> CloudflareCredentials {
 }
 
 #[tokio::test]
-async fn a_refusal_stops_all_clients_of_the_account_for_the_time_it_names() {
+async fn a_refusal_stops_all_clients_with_its_credentials_for_the_time_it_names() {
     let second = Duration::from_secs(1);
     for (header, pause) in [
         (Some("30"), 30 * second),
@@ -51,7 +51,7 @@ async fn a_refusal_stops_all_clients_of_the_account_for_the_time_it_names() {
         );
 
         let withheld = client
-            .open(&of_account("a", "another token"))
+            .open(&of_account("a", "one"))
             .create_tunnel("x")
             .await;
         let error = expect_kind(withheld, Kind::RateLimited, "not sent");
@@ -59,16 +59,13 @@ async fn a_refusal_stops_all_clients_of_the_account_for_the_time_it_names() {
         assert!(left <= pause && left > pause / 2, "{header:?} {left:?}");
         assert_eq!(server.received_requests().await.unwrap().len(), 1);
 
-        client
-            .open(&of_account("b", "one"))
-            .zones()
-            .await
-            .unwrap_err();
-        assert_eq!(
-            server.received_requests().await.unwrap().len(),
-            2,
-            "another account goes on"
-        );
+        for (account, token) in [("a", "another"), ("b", "one")] {
+            let before = server.received_requests().await.unwrap().len();
+            let other = client.open(&of_account(account, token));
+            other.zones().await.unwrap_err();
+            let sent = server.received_requests().await.unwrap().len() - before;
+            assert_eq!(sent, 1, "{token} for {account} goes on");
+        }
     }
 }
 
@@ -120,7 +117,7 @@ async fn a_used_up_budget_is_told_without_a_request() {
 }
 
 #[tokio::test]
-async fn clients_of_one_account_share_a_budget() {
+async fn clients_of_one_token_share_a_budget_that_others_of_its_account_cannot_use_up() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(yes(&json!([])))
@@ -131,17 +128,31 @@ async fn clients_of_one_account_share_a_budget() {
         ..settings(base_url(&server))
     };
     let client = CloudflareClient::new(&settings).unwrap();
-    for token in ["one", "two"] {
-        client.open(&of_account("a", token)).zones().await.unwrap();
+    for _ in 0..2 {
+        client.open(&of_account("a", "one")).zones().await.unwrap();
     }
-    client
-        .open(&of_account("a", "three"))
-        .zones()
-        .await
-        .unwrap_err();
-    client
-        .open(&of_account("b", "three"))
-        .zones()
-        .await
-        .unwrap();
+    let again = client.open(&of_account("a", "one")).zones().await;
+    expect_kind(again, Kind::RateLimited, "the third of a burst of two");
+    client.open(&of_account("a", "two")).zones().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_is_asked_with_once_and_stops_no_other_of_the_account() {
+    let server = MockServer::start().await;
+    Mock::given(header("authorization", "Bearer none"))
+        .respond_with(no(401, 10_000, "Authentication error"))
+        .mount(&server)
+        .await;
+    Mock::given(header("authorization", "Bearer ours"))
+        .respond_with(yes(&json!([])))
+        .mount(&server)
+        .await;
+    let client = client(base_url(&server));
+    for attempt in 0..310 {
+        let refused = client.open(&of_account("a", "none")).zones().await;
+        let error = expect_kind(refused, Kind::Unauthenticated, "refused");
+        assert_eq!(error.retry_after.is_some(), attempt > 0, "{error:?}");
+    }
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
+    client.open(&of_account("a", "ours")).zones().await.unwrap();
 }

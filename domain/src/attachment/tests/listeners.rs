@@ -56,6 +56,19 @@ fn a_listener_is_refused_for_what_the_edge_cannot_do() {
             )),
         ),
         (
+            "a hostname below a reserved name",
+            https("web").named("*.certificates.invalid"),
+            Some((
+                Reason::UnsupportedValue,
+                &[
+                    "spec.listeners[0].hostname",
+                    "Invalid value: *.certificates.invalid",
+                    "reserved",
+                    "use a hostname of a zone",
+                ],
+            )),
+        ),
+        (
             "a field that is not served",
             https("web").flawed("spec.listeners[0].tls.options", DefectKind::Unsupported),
             Some((Reason::UnsupportedValue, &["spec.listeners[0].tls.options"])),
@@ -115,6 +128,14 @@ fn listeners_that_cannot_be_told_apart_are_all_refused() {
         (
             "a protocol that is not served takes nothing from others",
             vec![https("a"), other("b")],
+            vec![None, None],
+        ),
+        (
+            "a reserved hostname takes nothing from others",
+            vec![
+                https("a").named("a.localhost"),
+                https("b").named("a.localhost"),
+            ],
             vec![None, None],
         ),
         (

@@ -325,6 +325,17 @@ fn a_route_with_anything_that_cannot_be_served_is_refused_and_every_field_named(
             ]),
         ),
         (
+            "a hostname below a reserved name beside one that is not",
+            route()
+                .named("app.example.com")
+                .named("note.certificates.invalid"),
+            Some(&[
+                "spec.hostnames: Invalid value: note.certificates.invalid",
+                "reserved",
+                "use a hostname of a zone",
+            ]),
+        ),
+        (
             "a replaced prefix where a prefix is matched",
             route().rule(rule(prefix())).filter(replace()),
             None,

@@ -8,15 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::DirectEdge;
+use super::{DirectEdge, GatewayMemory};
 use crate::edge::certificates::{
-    self, CertificateChange, CertificateIntent, CertificateOutcome, Note,
+    self, CertificateChange, CertificateIntent, CertificateOutcome, Note, NoteKey,
 };
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::plan::Observed;
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::ports::{Certificates, CloudflareApi};
+use crate::secret::CloudflareCredentials;
 
 /// What came of it.
 #[derive(Default)]
@@ -24,6 +25,20 @@ pub(super) struct Shown {
     pub(super) outcomes: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Failures that may pass.
     pub(super) failures: Vec<EdgeError>,
+}
+
+/// Keys of one tunnel's notes.
+pub(super) struct NoteKeys {
+    /// Of the API token in use: new notes are made with it.
+    own: NoteKey,
+    /// Of those that were in use before: their notes are still ours.
+    former: Vec<NoteKey>,
+}
+
+impl NoteKeys {
+    fn all(&self) -> impl Iterator<Item = &NoteKey> {
+        [&self.own].into_iter().chain(&self.former)
+    }
 }
 
 /// One Gateway's certificates on their way.
@@ -34,9 +49,10 @@ struct Carrier<'a> {
     prune: bool,
     tunnel: TunnelId,
     document: IngressDocument,
+    keys: NoteKeys,
     /// What is ours, noted or not.
     notes: BTreeSet<Note>,
-    /// What the document surely notes.
+    /// What the document surely notes, with a tag of today's token.
     noted: BTreeSet<Note>,
     zones: BTreeMap<ObjectKey, Vec<String>>,
     problems: BTreeMap<ObjectKey, String>,
@@ -53,6 +69,7 @@ impl DirectEdge {
         observed: &Observed,
         tunnel: TunnelId,
         hostnames: &BTreeMap<Hostname, HostnameOutcome>,
+        keys: NoteKeys,
     ) -> Shown {
         let Some(wanted) = &intent.certificates else {
             return Shown::default();
@@ -70,9 +87,8 @@ impl DirectEdge {
         };
         let found = observed.tunnel.as_ref().map(|tunnel| &tunnel.ingress);
         let has_notes = match found {
-            Some(Ok(document)) => !Note::all(document.as_ref()).is_empty(),
-            Some(Err(_)) => false,
-            None => false,
+            Some(Ok(document)) => !Note::all(document.as_ref(), keys.all()).is_empty(),
+            Some(Err(_)) | None => false,
         };
         let unnoted = self.unnoted(tunnel);
         if wanted.is_empty() && !has_notes && unnoted.is_empty() {
@@ -84,15 +100,17 @@ impl DirectEdge {
             (Err(error), _) => return all_failed(wanted, &error),
             (_, Err(error)) => return all_failed(wanted, error),
         };
-        let noted = Note::all(Some(&document));
+        let noted = Note::all(Some(&document), [&keys.own]);
+        let ours = Note::all(Some(&document), keys.all());
         let mut carrier = Carrier {
             api,
             pairs,
             prune: intent.prune && are_known(hostnames),
             tunnel,
-            notes: with_unnoted(&noted, &unnoted),
+            notes: with_unnoted(&ours, &unnoted),
             noted,
             document,
+            keys,
             zones: BTreeMap::new(),
             problems: BTreeMap::new(),
             failures: Vec::new(),
@@ -118,17 +136,36 @@ impl DirectEdge {
         };
     }
 
+    /// Keys for the notes of a Gateway's tunnel: of these credentials, and of those that this process knows it had
+    /// before.
+    pub(super) fn note_keys(
+        &self,
+        gateway: &ObjectKey,
+        credentials: &CloudflareCredentials,
+        tunnel: TunnelId,
+    ) -> NoteKeys {
+        let memory = self.memory();
+        let known = memory.gateways.get(gateway);
+        let known = known.into_iter().flat_map(GatewayMemory::tokens);
+        let former = known.filter(|known| !known.is_same(credentials));
+        NoteKeys {
+            own: NoteKey::of(credentials, tunnel),
+            former: former.map(|known| NoteKey::of(known, tunnel)).collect(),
+        }
+    }
+
     /// Removes every certificate that a tunnel's document notes, and those that it should.
     pub(super) async fn clear_certificates(
         &self,
         api: &dyn CloudflareApi,
         tunnel: TunnelId,
+        keys: &NoteKeys,
     ) -> Result<(), EdgeError> {
         let document = match api.configuration(tunnel).await {
             Err(error) if error.kind == EdgeErrorKind::NotFound => None,
             answer => answer?,
         };
-        let noted = Note::all(document.as_ref());
+        let noted = Note::all(document.as_ref(), keys.all());
         for note in &noted | &self.unnoted(tunnel) {
             gone_is_fine(api.delete_certificate(&note.zone, &note.id).await)?;
         }
@@ -314,8 +351,12 @@ impl Carrier<'_> {
 
     async fn put_notes(&mut self) -> Result<(), EdgeError> {
         let rules = &mut self.document.rules;
-        rules.retain(|rule| Note::read(rule).is_none());
-        rules.extend(self.notes.iter().filter_map(Note::rule));
+        rules.retain(|rule| self.keys.all().all(|key| Note::read(rule, key).is_none()));
+        rules.extend(
+            self.notes
+                .iter()
+                .filter_map(|note| note.rule(&self.keys.own)),
+        );
         self.api.configure(self.tunnel, &self.document).await?;
         self.noted = self.notes.clone();
         Ok(())

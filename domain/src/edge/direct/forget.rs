@@ -61,7 +61,6 @@ impl DirectEdge {
     /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
     pub(super) async fn forget_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let name = mark::tunnel_name(&self.installation, gateway);
-        let mark = RecordMark::of(&self.installation, gateway);
         let (candidates, missing) = self.candidates(gateway).await?;
         let mut search = Search::default();
         for candidate in candidates {
@@ -79,8 +78,11 @@ impl DirectEdge {
                 }
             };
             if candidate.own || !tunnels.is_empty() {
+                let _in_account = self.enter(account).await;
                 let written = self.zones_written(gateway, account);
-                self.clear_account(&api, mark, &tunnels, &written).await?;
+                let credentials = &candidate.credentials;
+                self.clear_account(&api, credentials, gateway, &tunnels, &written)
+                    .await?;
             }
             search.found |= !tunnels.is_empty();
             search.own_read |= candidate.own;
@@ -90,7 +92,7 @@ impl DirectEdge {
         search.outcome(missing)
     }
 
-    /// Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the
+    /// Nothing while others are connected to a tunnel. Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the
     /// rest.
     ///
     /// A zone that the token sees and may not read could not have been written to with it, so it is passed
@@ -98,10 +100,15 @@ impl DirectEdge {
     pub(super) async fn clear_account(
         &self,
         api: &dyn CloudflareApi,
-        mark: RecordMark,
+        credentials: &CloudflareCredentials,
+        gateway: &ObjectKey,
         tunnels: &[Tunnel],
         written: &BTreeSet<ZoneId>,
     ) -> Result<(), EdgeError> {
+        for tunnel in tunnels {
+            self.require_unused(api, gateway, tunnel).await?;
+        }
+        let mark = RecordMark::of(&self.installation, gateway);
         let mut failed = None;
         let zones = match api.zones().await {
             Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
@@ -123,11 +130,38 @@ impl DirectEdge {
             return Err(error);
         }
         for tunnel in tunnels {
-            self.clear_certificates(api, tunnel.id).await?;
+            let keys = self.note_keys(gateway, credentials, tunnel.id);
+            self.clear_certificates(api, tunnel.id, &keys).await?;
             gone_is_fine(api.disconnect(tunnel.id).await)?;
             gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
         }
         Ok(())
+    }
+
+    /// Our own proxies were stopped before, and their connections closed. Those that are there all the same are held by
+    /// somebody else: another installation of this name serves through the tunnel. Then nothing of it is removed.
+    async fn require_unused(
+        &self,
+        api: &dyn CloudflareApi,
+        gateway: &ObjectKey,
+        tunnel: &Tunnel,
+    ) -> Result<(), EdgeError> {
+        let connectors = match api.connectors(tunnel.id).await {
+            Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
+            connectors => connectors?,
+        };
+        let connected = connectors.iter().filter(|one| one.connections > 0).count();
+        if connected == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "nothing was removed, because {connected} connectors that are not of this installation's proxies are \
+             connected to tunnel {}. Where another installation is named {} too, give one of them another name; \
+             otherwise Gateway {gateway} is removed once they have left",
+            tunnel.id,
+            self.installation.as_str()
+        );
+        Err(EdgeError::new(EdgeErrorKind::Conflict, message))
     }
 
     /// The Gateway's own credentials if they can be had, those it was last reconciled with, and all others:

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use futures_util::lock as async_lock;
 
 use crate::edge::EdgeError;
 use crate::edge::objects::{
@@ -30,12 +31,22 @@ pub(super) struct Sight {
     records: BTreeMap<ZoneId, Vec<DnsRecord>>,
 }
 
+/// A sight that several calls share.
+#[derive(Default)]
+pub(super) struct SharedSight {
+    sight: Mutex<Sight>,
+    /// Held while tunnels are listed, so that calls that begin together list them once.
+    listing: async_lock::Mutex<()>,
+}
+
 /// The API of one account for the time of one call to the edge.
 pub(super) struct Look {
     api: Arc<dyn CloudflareApi>,
-    sight: Arc<Mutex<Sight>>,
+    shared: Arc<SharedSight>,
     /// Zones that this call has read itself.
     read_now: Mutex<BTreeSet<ZoneId>>,
+    /// Whether it has listed the tunnels itself.
+    listed_now: Mutex<bool>,
     /// Whether any answer came from memory.
     remembered: Mutex<bool>,
 }
@@ -47,11 +58,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Look {
-    pub(super) fn new(api: Arc<dyn CloudflareApi>, sight: Arc<Mutex<Sight>>) -> Self {
+    pub(super) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedSight>) -> Self {
         Self {
             api,
-            sight,
+            shared,
             read_now: Mutex::default(),
+            listed_now: Mutex::default(),
             remembered: Mutex::default(),
         }
     }
@@ -60,7 +72,7 @@ impl Look {
     /// the next look.
     pub(super) fn must_read_again(&self, plan: &Plan) -> bool {
         let read_now = lock(&self.read_now);
-        let mut sight = lock(&self.sight);
+        let mut sight = lock(&self.shared.sight);
         let mut again = false;
         for change in &plan.changes {
             let Change::Records(zone) = change else {
@@ -83,27 +95,29 @@ impl Look {
 
     /// Believes nothing any more but what this call reads from now on.
     pub(super) fn forget_all(&self) {
-        *lock(&self.sight) = Sight::default();
+        *lock(&self.shared.sight) = Sight::default();
         lock(&self.read_now).clear();
+        *lock(&self.listed_now) = false;
         *lock(&self.remembered) = false;
     }
 
     /// Lists tunnels anew at the next call.
     pub(super) fn forget_tunnels(&self) {
-        lock(&self.sight).tunnels.clear();
+        lock(&self.shared.sight).tunnels.clear();
+        *lock(&self.listed_now) = false;
     }
 
     /// Records of a zone, read by this very call to the edge.
     pub(super) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
         if !lock(&self.read_now).contains(zone) {
-            lock(&self.sight).records.remove(zone);
+            lock(&self.shared.sight).records.remove(zone);
         }
         self.records(zone).await
     }
 
     /// Answers from memory.
     fn recall<T>(&self, find: impl FnOnce(&Sight) -> Option<T>) -> Option<T> {
-        let found = find(&lock(&self.sight));
+        let found = find(&lock(&self.shared.sight));
         *lock(&self.remembered) |= found.is_some();
         found
     }
@@ -114,7 +128,7 @@ impl Look {
         answer: Result<T, EdgeError>,
         note: impl FnOnce(&mut Sight, &T),
     ) -> Result<T, EdgeError> {
-        let mut sight = lock(&self.sight);
+        let mut sight = lock(&self.shared.sight);
         match &answer {
             Ok(done) => note(&mut sight, done),
             Err(_) => *sight = Sight::default(),
@@ -179,11 +193,17 @@ impl Sight {
 #[async_trait]
 impl CloudflareApi for Look {
     async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
-        if let Some(tunnels) = self.recall(|sight| sight.tunnels(name_prefix)) {
+        let _listing = self.shared.listing.lock().await;
+        let known = match *lock(&self.listed_now) {
+            true => lock(&self.shared.sight).tunnels(name_prefix),
+            false => self.recall(|sight| sight.tunnels(name_prefix)),
+        };
+        if let Some(tunnels) = known {
             return Ok(tunnels);
         }
         let tunnels = self.api.tunnels(name_prefix).await?;
-        let mut sight = lock(&self.sight);
+        *lock(&self.listed_now) = true;
+        let mut sight = lock(&self.shared.sight);
         sight
             .tunnels
             .insert(name_prefix.to_owned(), tunnels.clone());
@@ -221,7 +241,7 @@ impl CloudflareApi for Look {
             return Ok(document);
         }
         let document = self.api.configuration(tunnel).await?;
-        let mut sight = lock(&self.sight);
+        let mut sight = lock(&self.shared.sight);
         sight.documents.insert(tunnel, document.clone());
         Ok(document)
     }
@@ -240,7 +260,7 @@ impl CloudflareApi for Look {
             return Ok(zones);
         }
         let zones = self.api.zones().await?;
-        lock(&self.sight).zones = Some(zones.clone());
+        lock(&self.shared.sight).zones = Some(zones.clone());
         Ok(zones)
     }
 
@@ -250,7 +270,7 @@ impl CloudflareApi for Look {
         }
         let records = self.api.records(zone).await?;
         lock(&self.read_now).insert(zone.clone());
-        lock(&self.sight)
+        lock(&self.shared.sight)
             .records
             .insert(zone.clone(), records.clone());
         Ok(records)

@@ -83,11 +83,14 @@ impl DirectEdge {
         swept: &mut BTreeSet<String>,
     ) -> Result<Left, EdgeError> {
         let look = self.look(credentials);
+        look.tunnels(&mark::tunnel_prefix(&self.installation))
+            .await?;
+        let _in_account = self.enter(&credentials.account).await;
         let moved = self.moved_away(&credentials.account, live).await;
         let mut left = Left::Nothing;
         for gateway in &moved {
             let written = self.zones_written(gateway, &credentials.account);
-            let cleared = self.clear_former_account(&look, gateway, &written);
+            let cleared = self.clear_former_account(&look, credentials, gateway, &written);
             left = left.max(cleared.await?);
         }
         let at_home = live.difference(&moved);
@@ -144,6 +147,7 @@ impl DirectEdge {
     async fn clear_former_account(
         &self,
         look: &Look,
+        credentials: &CloudflareCredentials,
         gateway: &ObjectKey,
         written: &BTreeSet<ZoneId>,
     ) -> Result<Left, EdgeError> {
@@ -165,8 +169,8 @@ impl DirectEdge {
             return Ok(Left::Nothing);
         }
         look.forget_all();
-        let mark = RecordMark::of(&self.installation, gateway);
-        self.clear_account(look, mark, &left, written).await?;
+        self.clear_account(look, credentials, gateway, &left, written)
+            .await?;
         Ok(Left::Nothing)
     }
 

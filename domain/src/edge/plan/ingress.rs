@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use super::Observed;
-use crate::edge::certificates::Note;
 use crate::edge::objects::{IngressDocument, IngressRule};
 use crate::edge::{EdgeIntent, IngressOutcome};
 use crate::names::Hostname;
@@ -51,7 +50,8 @@ impl IngressPlan {
 }
 
 /// One rule for each hostname, exact names first, then by name, so that a wildcard never hides a name from
-/// its reader; above the limit a single catch-all. Notes of certificates stand last and stay as they are.
+/// its reader; above the limit a single catch-all. What stands below a reserved name (the notes of certificates) is no
+/// Gateway's; it comes last and stays as it is.
 fn document(
     intent: &EdgeIntent,
     present: Option<&IngressDocument>,
@@ -64,12 +64,12 @@ fn document(
     let notes: Vec<IngressRule> = present
         .into_iter()
         .flat_map(|document| &document.rules)
-        .filter(|rule| Note::read(rule).is_some())
+        .filter(|rule| rule.hostname.reserved().is_some())
         .cloned()
         .collect();
     if !intent.prune {
         let kept = present.iter().flat_map(|document| &document.rules);
-        let kept = kept.filter(|rule| Note::read(rule).is_none());
+        let kept = kept.filter(|rule| rule.hostname.reserved().is_none());
         names.extend(kept.map(|rule| sorting_key(&rule.hostname)));
     }
     if names.len() + notes.len() >= RULE_LIMIT {

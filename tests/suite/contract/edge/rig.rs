@@ -22,7 +22,7 @@ pub(super) const APP: &str = "app.example.com";
 pub(super) const SHOP: &str = "shop.example.com";
 pub(super) const WILD: &str = "*.example.com";
 /// A name in no zone of the account.
-pub(super) const OUTSIDE: &str = "app.example.invalid";
+pub(super) const OUTSIDE: &str = "app.example.test";
 
 /// An edge whose one zone is `example.com`, and the ways in which the world around it changes.
 #[async_trait]
@@ -47,7 +47,7 @@ pub(super) trait Rig: Send + Sync {
     /// The foreign record, every field of it.
     async fn foreign_record(&self, name: &str) -> String;
 
-    /// A proxy of the Gateway, whose tunnel this is, joins it.
+    /// Somebody's proxy joins the tunnel.
     fn connect(&self, status: &EdgeStatus);
 
     /// Somebody deletes the tunnel of a Gateway of `home` by hand. Its records stay.
@@ -287,7 +287,9 @@ impl Rig for InMemory {
         format!("{:?}", self.edge.records().get(&hostname(name)))
     }
 
-    fn connect(&self, _status: &EdgeStatus) {}
+    fn connect(&self, status: &EdgeStatus) {
+        self.edge.connect(status.tunnels[0].id);
+    }
 
     async fn lose_tunnel(&self, name: &str) {
         self.edge.lose_tunnel(&gateway(name));

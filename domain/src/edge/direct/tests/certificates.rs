@@ -3,6 +3,7 @@
 use super::*;
 use crate::certificate::Fingerprint;
 use crate::edge::certificates::{CertificateIntent, CertificateOutcome};
+use crate::edge::objects::IngressRule;
 use crate::secret::CertificatePair;
 
 /// Every Secret holds the chain of this text.
@@ -327,4 +328,69 @@ async fn nothing_is_uploaded_while_the_tunnel_has_no_document() {
     assert_eq!(status.certificates[&key("cert")], uploaded());
     let document = bench.cloudflare.configuration(tunnel).unwrap();
     assert!(!document.catch_all.is_empty());
+}
+
+#[tokio::test]
+async fn a_hostname_written_like_a_note_removes_nothing() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let zone = ZoneId::new("zone-example.com");
+    cloudflare.add_certificate(&zone, "theirs", b"theirs");
+    let theirs = Fingerprint::of(b"theirs");
+    let tag = "0123456789abcdef0123456789abcdef";
+    for hostname in [
+        format!("{theirs}.theirs.zone-example.com.certificates.invalid"),
+        format!("{theirs}.{tag}.theirs.zone-example.com.certificates.invalid"),
+    ] {
+        // As one that somebody else put there: attachment and broker let no such name through.
+        let bench = holding(cloudflare.clone(), "chain");
+        let status = bench.reconcile(&showing(None)).await;
+        let tunnel = status.tunnels[0].id;
+        let mut document = cloudflare.configuration(tunnel).unwrap();
+        for service in ["http_status:404", "http://gw.default"] {
+            document.rules.push(IngressRule {
+                hostname: host(&hostname),
+                service: service.to_owned(),
+            });
+            cloudflare.put_configuration(tunnel, document.clone());
+            for wanted in [None, Some("chain"), None] {
+                bench.reconcile(&showing(wanted)).await;
+                assert!(shown(&bench).contains(&theirs), "{hostname}, {wanted:?}");
+            }
+        }
+        for edge in [
+            holding(cloudflare.clone(), "chain"),
+            over(cloudflare.clone()),
+        ] {
+            edge.edge.forget(&key("gw")).await.unwrap();
+            assert_eq!(shown(&bench), std::slice::from_ref(&theirs), "{hostname}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_noted_with_a_former_token_is_still_ours_and_is_noted_anew() {
+    for token in ["second", "third"] {
+        let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
+        bench.reconcile(&showing(Some("chain"))).await;
+        bench.credentials.set_token(None, "acme", "second");
+        if token == "third" {
+            // Nothing can be noted while the second is in use.
+            let refusal = error(EdgeErrorKind::Forbidden);
+            let cloudflare = &bench.cloudflare;
+            cloudflare.fail_every(ApiCall::Configure, None, refusal);
+            bench.reconcile(&showing(Some("chain"))).await;
+            cloudflare.heal();
+            bench.credentials.set_token(None, "acme", "third");
+        }
+        bench.reconcile(&showing(Some("chain"))).await;
+        assert_eq!(shown(&bench).len(), 1, "{token}: not uploaded again");
+
+        let next = holding(bench.cloudflare.clone(), "chain");
+        next.credentials.set_token(None, "acme", token);
+        next.edge.forget(&key("gw")).await.unwrap();
+        assert!(
+            shown(&bench).is_empty(),
+            "{token}: known by the next process"
+        );
+    }
 }

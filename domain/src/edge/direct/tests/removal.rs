@@ -32,11 +32,6 @@ async fn forgetting_removes_what_is_ours_and_nothing_else() {
         .reconcile(&intent("gw", &["a.example.com", "b.example.org"]))
         .await;
     let sibling = bench.reconcile(&intent("other", &["c.example.com"])).await;
-    let tunnel = bench.edge.memory().gateways[&key("gw")].tunnel;
-    bench
-        .cloudflare
-        .connect(tunnel, "a connector that did not stop");
-
     for round in ["once", "twice"] {
         bench.edge.forget(&key("gw")).await.unwrap();
         let names: Vec<_> = bench
@@ -50,6 +45,31 @@ async fn forgetting_removes_what_is_ours_and_nothing_else() {
         assert_eq!(tunnels.len(), 1, "{round}");
         assert_eq!(tunnels[0].id, sibling.tunnels[0].id, "{round}");
     }
+}
+
+/// As where another installation has the same name: its Gateways are unknown here, and it serves them.
+#[tokio::test]
+async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_they_leave() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let theirs = over(cloudflare.clone());
+    let status = theirs.reconcile(&intent("gw", &["a.example.com"])).await;
+    cloudflare.connect(status.tunnels[0].id, "their proxy");
+
+    let ours = over(cloudflare.clone());
+    assert_eq!(ours.edge.owned().await, Ok(BTreeSet::from([key("gw")])));
+    cloudflare.forget_calls();
+    let refused = ours.edge.forget(&key("gw")).await.unwrap_err();
+    assert!(refused.kind.is_transient());
+    for word in ["nothing was removed", "1 connectors", "named home"] {
+        assert!(refused.message.contains(word), "{}", refused.message);
+    }
+    assert_eq!(ours.edge.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
+    assert_eq!(cloudflare.writes(), 0, "{:?}", cloudflare.calls());
+    ours.record("a.example.com");
+
+    cloudflare.disconnect_all(status.tunnels[0].id);
+    ours.edge.forget(&key("gw")).await.unwrap();
+    assert!(cloudflare.records().is_empty() && cloudflare.tunnels().is_empty());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Records that no tunnel leads to, and what is left in an account that a Gateway moved away from.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 fn live(names: &[&str]) -> BTreeSet<ObjectKey> {
@@ -151,21 +153,36 @@ async fn a_token_that_sees_no_zone_finds_nothing_and_does_not_fail() {
 }
 
 #[tokio::test]
-async fn a_sweep_and_a_reconcile_do_not_run_at_once() {
+async fn work_in_one_account_is_done_one_after_another_and_waits_for_no_other_account() {
     let bench = with_lost_records().await;
-    let turn = bench.edge.turn(&key("here")).unwrap();
-    let refused = bench.edge.sweep(&live(&["here"])).await.unwrap_err();
-    assert!(refused.kind.is_transient());
-    drop(turn);
-    let all = bench.edge.turn_of_all().unwrap();
-    let refused = bench
-        .edge
-        .reconcile(&intent("here", &[]))
-        .await
+    bench.cloudflare.add_zone("other", "example.net");
+    bench.credentials.set(Some(key("elsewhere")), Some("other"));
+    bench
+        .credentials
+        .set_token(Some(key("stranger")), "acme", "none");
+    bench.cloudflare.revoke("none");
+    let in_account = bench.edge.enter(&AccountId::new("acme")).await;
+
+    let here = intent("here", &["c.example.com"]);
+    let mut reconcile = Box::pin(bench.edge.reconcile(&here));
+    assert!(reconcile.as_mut().now_or_never().is_none(), "it waits");
+    let elsewhere = intent("elsewhere", &["a.example.net"]);
+    let done = bench.edge.reconcile(&elsewhere).now_or_never();
+    done.expect("another account").unwrap();
+    let stranger = intent("stranger", &[]);
+    let refused = bench.edge.reconcile(&stranger).now_or_never();
+    let refused = refused
+        .expect("whom the account does not let in")
         .unwrap_err();
-    assert!(refused.kind.is_transient());
-    drop(all);
-    bench.reconcile(&intent("here", &["c.example.com"])).await;
+    assert_eq!(refused.kind, EdgeErrorKind::Unauthenticated);
+    bench.credentials.set(Some(key("stranger")), None);
+    let live = live(&["here", "elsewhere"]);
+    let mut sweep = Box::pin(bench.edge.sweep(&live));
+    assert!(sweep.as_mut().now_or_never().is_none(), "it waits");
+
+    drop(in_account);
+    reconcile.await.unwrap();
+    sweep.await.unwrap();
 }
 
 /// Gateway `gw` is served from account `other`, after it was from `acme`.
@@ -214,14 +231,10 @@ async fn a_gateway_that_is_not_served_elsewhere_yet_keeps_its_former_account() {
 #[tokio::test]
 async fn former_credentials_that_are_refused_are_not_tried_again() {
     let (bench, _) = moved().await;
-    bench.cloudflare.fail_every(
-        ApiCall::Tunnels,
-        None,
-        error(EdgeErrorKind::Unauthenticated),
-    );
-    assert_eq!(bench.edge.sweep(&live(&["gw"])).await, Ok(names(&[])));
-    bench.cloudflare.heal();
-    bench.cloudflare.forget_calls();
-    bench.edge.sweep(&live(&["gw"])).await.unwrap();
-    assert!(!bench.cloudflare.calls().contains_key(&ApiCall::Tunnels));
+    bench.cloudflare.revoke("token of acme");
+    for lists in [2, 1] {
+        bench.cloudflare.forget_calls();
+        assert_eq!(bench.edge.sweep(&live(&["gw"])).await, Ok(names(&[])));
+        assert_eq!(bench.cloudflare.calls()[&ApiCall::Tunnels], lists);
+    }
 }

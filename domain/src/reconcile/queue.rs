@@ -1,0 +1,192 @@
+//! What there is to do at the edge, and in which queue.
+
+use std::collections::BTreeSet;
+
+use super::Reconciler;
+use super::state::{AtEdge, Attempt, Fate, State, View};
+use crate::attachment::GatewayResolution;
+use crate::edge::EdgeIntent;
+use crate::names::ObjectKey;
+
+/// Gateways that are worked on one after another.
+///
+/// Whoever may write the Secrets of a namespace decides which accounts and tokens stand in them, so all of them are one
+/// queue: an account that is slow, or a token that is refused, holds up no Gateway of another namespace's Secrets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Queue {
+    /// Gateways that are gone and whose credentials are not known: looked for, and removed.
+    Leftovers,
+    /// Gateways without a Secret of their own or of their class, as behind a broker.
+    WithoutSecret,
+    /// Gateways whose Cloudflare credentials are in Secrets of this namespace.
+    Secrets(String),
+}
+
+impl Queue {
+    /// Of a Gateway that is there.
+    pub(super) fn of(found: &GatewayResolution) -> Self {
+        match &found.credentials_namespace {
+            Some(namespace) => Self::Secrets(namespace.clone()),
+            None => Self::WithoutSecret,
+        }
+    }
+}
+
+impl Reconciler {
+    /// Compares everything with the edge again, in the passes to come.
+    pub fn begin_resync(&self) {
+        self.ports.edge.begin_resync();
+        self.state().begin_resync();
+    }
+
+    /// Queues in which there is something to do now. Gateways that `rest` are left out, as far as an attempt would be
+    /// the same as their last one, which failed. Empty without leadership.
+    pub fn edge_queues(&self, resting: &BTreeSet<ObjectKey>) -> BTreeSet<Queue> {
+        match self.begin() {
+            Some((_, view)) => self.state().due_queues(&view, resting),
+            None => BTreeSet::new(),
+        }
+    }
+}
+
+/// Gateways that nobody wants and that something may be left of.
+#[derive(Default)]
+pub(super) struct Removals {
+    pub(super) due: Vec<ObjectKey>,
+    /// Whether there are more, which have to wait.
+    pub(super) waiting: bool,
+}
+
+impl State {
+    pub(super) fn queue_of(&self, view: &View, gateway: &ObjectKey) -> Queue {
+        let found = view.gateways.get(gateway).map(Queue::of);
+        let remembered = || {
+            self.at_edge
+                .get(gateway)
+                .map(|at_edge| at_edge.queue.clone())
+        };
+        found.or_else(remembered).unwrap_or(Queue::Leftovers)
+    }
+
+    pub(super) fn due_queues(
+        &mut self,
+        view: &View,
+        resting: &BTreeSet<ObjectKey>,
+    ) -> BTreeSet<Queue> {
+        let due = self.due(view, resting, &BTreeSet::new()).into_iter();
+        let mut gateways: BTreeSet<_> = due.map(|intent| intent.gateway).collect();
+        let outdated = self.outdated_proxies(view).into_iter();
+        let outdated = outdated.map(|(gateway, _)| gateway);
+        gateways.extend(outdated.filter(|gateway| !resting.contains(gateway)));
+        gateways.extend(self.removals(view, resting).due);
+        let queues = gateways.iter();
+        let mut queues: BTreeSet<_> = queues.map(|gateway| self.queue_of(view, gateway)).collect();
+        if view.complete && (self.search_due || self.may_sweep(view)) {
+            queues.insert(Queue::Leftovers);
+        }
+        queues
+    }
+
+    /// Intents worth stating. Those that were `tried` in this pass are not tried again, unless their grants changed.
+    pub(super) fn due(
+        &self,
+        view: &View,
+        resting: &BTreeSet<ObjectKey>,
+        tried: &BTreeSet<ObjectKey>,
+    ) -> Vec<EdgeIntent> {
+        let is_due = |intent: &EdgeIntent| {
+            let gateway = &intent.gateway;
+            let rests = resting.contains(gateway)
+                && self.failed.get(gateway) == Some(&self.attempt(view, intent));
+            let was_tried = tried.contains(gateway);
+            !rests
+                && match self.at_edge.get(gateway) {
+                    None => !was_tried,
+                    Some(at_edge) => {
+                        let compare = self.to_compare.contains(gateway) || !at_edge.settled;
+                        (compare && !was_tried)
+                            || differs(at_edge, view, gateway)
+                            || at_edge.needs(intent)
+                    }
+                }
+        };
+        let intents = self.intents(view).into_values();
+        intents
+            .filter(|intent| view.fate(&intent.gateway) == Fate::Serve)
+            .filter(is_due)
+            .collect()
+    }
+
+    /// All that decides how it ends to state an intent now, as far as it is known here.
+    pub(super) fn attempt(&self, view: &View, intent: &EdgeIntent) -> Attempt {
+        let found = view.gateways.get(&intent.gateway);
+        Attempt {
+            intent: intent.clone(),
+            credentials: found.and_then(|found| found.credentials),
+            published: self.is_published(&intent.gateway),
+        }
+    }
+
+    /// Notes that what would be attempted now has failed.
+    pub(super) fn note_failure(&mut self, view: &View, gateway: &ObjectKey) {
+        if let Some(intent) = self.intents(view).get(gateway) {
+            let attempt = self.attempt(view, intent);
+            self.failed.insert(gateway.clone(), attempt);
+        }
+    }
+
+    /// Whether the proxy knows the names of this view or of a later one.
+    pub(super) fn is_published(&self, gateway: &ObjectKey) -> bool {
+        self.published.contains_key(gateway) && !self.unpublished.contains(gateway)
+    }
+
+    /// Gateways that something may be left of and that nobody wants.
+    pub(super) fn removals(&mut self, view: &View, resting: &BTreeSet<ObjectKey>) -> Removals {
+        self.forget_what_is_settled(view);
+        let deleting = view.gateways.values();
+        let deleting = deleting
+            .filter(|found| found.gateway.deleting)
+            .map(|found| &found.gateway.key);
+        let candidates: BTreeSet<_> = self
+            .at_edge
+            .keys()
+            .chain(&self.leftovers)
+            .chain(deleting.filter(|gateway| !self.removed.contains(*gateway)))
+            .filter(|gateway| view.fate(gateway) == Fate::Remove)
+            .cloned()
+            .collect();
+        let mut removals = Removals::default();
+        if candidates.is_empty() {
+            return removals;
+        }
+        let awaited = self.awaited(view);
+        for gateway in candidates {
+            if self.waits(&gateway, &awaited) {
+                removals.waiting = true;
+            } else if !resting.contains(&gateway) {
+                removals.due.push(gateway);
+            }
+        }
+        removals
+    }
+
+    fn forget_what_is_settled(&mut self, view: &View) {
+        let gateways = &view.gateways;
+        self.removed
+            .retain(|gateway| gateways.contains_key(gateway));
+        self.to_compare
+            .retain(|gateway| view.fate(gateway) == Fate::Serve);
+        self.failed
+            .retain(|gateway, _| view.fate(gateway) == Fate::Serve);
+        self.leftovers
+            .retain(|gateway| view.fate(gateway) != Fate::Serve);
+        self.held_up
+            .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
+    }
+}
+
+/// Whether the credentials are others than the intent was stated with.
+fn differs(at_edge: &AtEdge, view: &View, gateway: &ObjectKey) -> bool {
+    let found = view.gateways.get(gateway);
+    found.is_some_and(|found| at_edge.credentials_differ(found))
+}
