@@ -10,11 +10,13 @@
 //! 5. [`workload`]: how the proxies of a Gateway are to run.
 //!    [`certificate`]: what may be known of a listener's certificate.
 //! 6. [`status`]: conditions and reasons as the Gateway API names them.
+//!    [`endpoint_policy`]: which addresses a proxy may connect to.
 //! 7. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
 
 pub mod attachment;
 pub mod certificate;
 pub mod edge;
+pub mod endpoint_policy;
 pub mod gateway;
 pub mod names;
 pub mod ports;
