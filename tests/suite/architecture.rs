@@ -45,7 +45,8 @@ const DOMAIN_MAY_USE: &[&str] = &[
     "async-trait",
     "futures-core",
     "hmac",
-    "regex",
+    "regex-automata",
+    "regex-syntax",
     "secrecy",
     // Only with feature `serde`: the written form of route tables, derived where the values are.
     "serde",

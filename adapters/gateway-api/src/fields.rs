@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use domain::ObjectRef;
-use domain::gateway::{Defect, DefectKind};
+use domain::gateway::{Defect, DefectKind, Pattern, PatternBudget, PatternRoom, UnusablePattern};
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
@@ -18,6 +18,7 @@ pub(crate) struct Fields {
     defects: RefCell<Vec<Defect>>,
     /// Paths of written fields that no type read.
     unread: RefCell<Vec<String>>,
+    patterns: RefCell<PatternBudget>,
 }
 
 impl Fields {
@@ -27,6 +28,7 @@ impl Fields {
             value,
             defects: RefCell::default(),
             unread: RefCell::default(),
+            patterns: RefCell::default(),
         }
     }
 
@@ -110,6 +112,18 @@ impl Fields {
         if text.is_empty() {
             self.invalid(field, "it is missing or empty; write it");
         }
+    }
+
+    /// Judges a regular expression within the budget of the object. `None` once the budget is exhausted: that
+    /// was reported, and the object is refused.
+    pub(crate) fn judge_pattern(&self, text: &str) -> Option<Result<Pattern, UnusablePattern>> {
+        let mut patterns = self.patterns.borrow_mut();
+        (!patterns.is_exhausted()).then(|| patterns.parse(text))
+    }
+
+    /// What the regular expressions of the object take when they are compiled.
+    pub(crate) fn pattern_room(&self) -> PatternRoom {
+        self.patterns.borrow().room()
     }
 
     /// Every defect: those noted, and each written field that nobody read. A field inside one that is

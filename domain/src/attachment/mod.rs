@@ -7,6 +7,7 @@
 //! - `class`, `listener`, `gateway`: what of our classes, listeners and Gateways is accepted.
 //! - `parameters`, `credentials`: what a Gateway says of itself beyond the API, and whose account it uses.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
+//! - `patterns`: what the regular expressions of a Gateway's routes may take.
 //! - `clash`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
@@ -22,6 +23,7 @@ mod gateway;
 mod listener;
 mod parameters;
 mod parent;
+mod patterns;
 mod report;
 mod resolve;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::class::resolve_class;
 use super::listener::resolve_listeners;
 use super::parameters::{GatewayDefaults, resolve_parameters};
 use super::parent::{Candidate, candidates, is_gateway};
+use super::patterns::PatternShares;
 use super::unread::unread;
 use super::view::{Secret, View, classes_of, gateways_of};
 use super::{
@@ -103,6 +104,7 @@ struct Assembly<'a> {
     backends: BTreeMap<usize, Backends>,
     /// For each Gateway, for each of its listeners.
     seats: BTreeMap<ObjectKey, Vec<Seats>>,
+    patterns: BTreeMap<ObjectKey, PatternShares>,
 }
 
 impl<'a> Assembly<'a> {
@@ -123,6 +125,7 @@ impl<'a> Assembly<'a> {
                 .iter()
                 .map(|(key, gateway)| (key.clone(), empty(gateway)))
                 .collect(),
+            patterns: BTreeMap::new(),
         }
     }
 
@@ -165,7 +168,12 @@ impl<'a> Assembly<'a> {
         if let Some(fault) = fault {
             return Err(fault.clone());
         }
-        let Some(seats) = self.seats.get_mut(&gateway.gateway.key) else {
+        let key = &gateway.gateway.key;
+        let patterns = self.patterns.entry(key.clone()).or_default();
+        if let Some(refusal) = patterns.refusal(position, route, key) {
+            return Err(refusal);
+        }
+        let Some(seats) = self.seats.get_mut(key) else {
             return Ok(Vec::new());
         };
         let mut in_the_way = None;
@@ -183,7 +191,10 @@ impl<'a> Assembly<'a> {
         }
         match in_the_way {
             Some(other) if seated.is_empty() => Err(clashes(route, gateway, other)),
-            _ => Ok(seated),
+            _ => {
+                patterns.take(position, route);
+                Ok(seated)
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError>
         parents: references::parents(fields, &spec.parent_refs, &key),
         hostnames: references::hostnames(fields, &spec.hostnames),
         rules: rules.collect(),
+        pattern_room: fields.pattern_room(),
         key,
         defects: fields.defects(),
     })

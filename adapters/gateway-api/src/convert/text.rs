@@ -16,7 +16,8 @@ pub(crate) fn hostname(fields: &Fields, field: String, text: Option<&str>) -> Op
 /// A regular expression, `None` where it is noted as a defect. Here is where patterns are judged: an object is
 /// read when it changes, and attachment looks at it whenever anything does.
 pub(crate) fn pattern(fields: &Fields, field: String, text: &str) -> Option<Pattern> {
-    Pattern::parse(text)
+    fields
+        .judge_pattern(text)?
         .map_err(|error| fields.invalid(field, error.to_string()))
         .ok()
 }
