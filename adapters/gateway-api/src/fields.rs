@@ -9,6 +9,7 @@ use serde_ignored::Path;
 use serde_json::Value;
 
 use crate::object::{ReadError, wrong_type};
+use crate::schema;
 
 /// An object's fields, with the defects found in them so far.
 #[derive(Debug)]
@@ -126,8 +127,8 @@ impl Fields {
         self.patterns.borrow().room()
     }
 
-    /// Every defect: those noted, and each written field that nobody read. A field inside one that is
-    /// reported already is not reported again.
+    /// Every defect: those noted, each written field that nobody read, and what the schema refuses. A field inside
+    /// one that is reported already is not reported again.
     pub(crate) fn defects(&self) -> Vec<Defect> {
         let mut defects = self.defects.borrow().clone();
         let noted: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
@@ -141,6 +142,16 @@ impl Fields {
                               spelling"
                     .to_owned(),
             }
+        }));
+        let told: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
+        let faults = schema::faults(&self.reference.kind, &self.value);
+        let faults = faults
+            .into_iter()
+            .filter(|(field, _)| !told.iter().any(|told| is_within(field, told)));
+        defects.extend(faults.map(|(field, message)| Defect {
+            field,
+            kind: DefectKind::Invalid,
+            message,
         }));
         defects
     }

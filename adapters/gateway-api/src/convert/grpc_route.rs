@@ -14,6 +14,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError>
     let spec: GRPCRouteSpec = fields.read("spec")?;
     let key = header.key();
     let rules = spec.rules.unwrap_or_else(|| vec![GRPCRouteRule::default()]);
+    matches::check_sum(fields, rules.iter().map(|rule| rule.matches.len()));
     let rules = rules
         .iter()
         .enumerate()
