@@ -12,24 +12,78 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::telemetry;
 
 /// Serves Gateway API routes through Cloudflare Tunnels.
+///
+/// A Gateway becomes a Cloudflare Tunnel, each hostname of its routes a DNS record that leads to it, and each request
+/// goes to an endpoint of the Service that the route names. Nothing listens on a public address: the proxies connect
+/// to Cloudflare. In Kubernetes the Helm chart runs `cfgw controller`; without, `cfgw standalone` reads the same
+/// manifests from a folder.
 #[derive(Debug, Parser)]
-#[command(name = "cfgw", version, about, disable_help_subcommand = true)]
+#[command(name = "cfgw", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to run.
     #[command(subcommand)]
     pub program: Program,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  cfgw standalone --manifests ./manifests --state ./state --installation laptop
+  cfgw standalone status --state ./state
+  cfgw broker --config /etc/cfgw/broker.yaml
+  helm install cfgw charts/cloudflare-gateway-controller --set credentials.secretName=cloudflare
+
+`cfgw <command> --help` says more.";
+
+const OF_CONTROLLER: &str = "\
+Example, as the Helm chart runs it (its settings come from the environment):
+  CFGW_STREAM__ADVERTISE=10.1.2.3:8443 CFGW_PROXIES__IMAGE=ghcr.io/cloudflare-gateway-controller/cfgw:0.1.0 \\
+    cfgw controller
+With a file of settings:
+  cfgw controller --config /etc/cfgw/controller.yaml";
+
+const OF_PROXY: &str = "\
+Example, as the controller runs it in the pods of a Gateway:
+  cfgw proxy
+Those pods:
+  kubectl get pods --all-namespaces --selector app.kubernetes.io/name=cfgw-proxy";
+
+const OF_STANDALONE: &str = "\
+Examples:
+  cfgw standalone --manifests ./manifests --state ./state --installation laptop
+  cfgw standalone status --state ./state
+With a file of settings:
+  cfgw standalone --config /etc/cfgw/standalone.yaml";
+
+const OF_BROKER: &str = "\
+Example:
+  cfgw broker --config /etc/cfgw/broker.yaml --listen 0.0.0.0:8444
+The file names the account, the file with its API token, and each cluster with the SHA-256 of its token.";
+
 /// Programs of the one binary.
 #[derive(Debug, Subcommand)]
 pub enum Program {
     /// Serves the Gateways of a Kubernetes cluster.
+    ///
+    /// Watches Gateways, routes and Services, makes tunnels and DNS records at Cloudflare, and runs the proxies of each
+    /// Gateway as a Deployment. Several may run; one leads.
+    #[command(after_help = OF_CONTROLLER)]
     Controller(InCluster),
     /// Carries the traffic of one Gateway; run by the controller.
+    ///
+    /// Holds the tunnel's connections and routes each request to an endpoint. Its routes come from the controller; it
+    /// needs no permission in the cluster.
+    #[command(after_help = OF_PROXY)]
     Proxy(InCluster),
     /// Serves a folder of manifests, without Kubernetes.
+    ///
+    /// Does in one process what controller and proxies do in a cluster, and writes statuses into the state folder.
+    #[command(after_help = OF_STANDALONE)]
     Standalone(Standalone),
     /// Holds Cloudflare credentials and serves the clusters that have none.
+    ///
+    /// A cluster says which hostnames its Gateways need; the broker makes them at Cloudflare, and no API token is in
+    /// the cluster.
+    #[command(after_help = OF_BROKER)]
     Broker(Broker),
 }
 

@@ -18,6 +18,7 @@ use domain::gateway::CONTROLLER_NAME;
 use domain::names::ObjectKey;
 use domain::ports::Leadership;
 use domain::reconcile::{Ports, Reconciler};
+use domain::snapshot::EndpointRules;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -47,7 +48,7 @@ impl Controller {
     pub async fn start(settings: &ControllerSettings) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let client = adapter_kubernetes::connect().await?;
-        let cluster = Cluster::start(client.clone(), stop.clone());
+        let cluster = Cluster::start(client.clone(), endpoint_rules(settings), stop.clone());
         let lease = Lease::start(client.clone(), lease_options(settings)?, stop.clone());
         let authority = kept_authority(settings, &client, &stop).await?;
         let mut registry = Registry::with_prefix("cfgw");
@@ -203,6 +204,14 @@ fn workload_options(
         drain: settings.tunnel.grace_period.get(),
         changed: changed.clone(),
     })
+}
+
+/// Where endpoints may be. The tenants of the cluster write them.
+fn endpoint_rules(settings: &ControllerSettings) -> EndpointRules {
+    EndpointRules {
+        names: settings.endpoints.names.is_on(),
+        ..EndpointRules::default()
+    }
 }
 
 /// What holds for Gateways whose parameters do not say otherwise.

@@ -34,6 +34,8 @@ settings! {
         proxies: ProxiesSettings,
         section /// What holds for Gateways whose parameters do not say otherwise.
         defaults: GatewayDefaults,
+        section /// Where backends may be.
+        endpoints: EndpointSettings,
         section /// Who makes tunnels and records.
         edge: EdgeSettings,
         section /// How the Cloudflare API is reached; for the backend `direct` only.
@@ -97,6 +99,16 @@ settings! {
         /// Whether the certificates of HTTPS listeners are uploaded to Cloudflare. Custom certificates need
         /// a paid plan.
         upload_certificates: Switch = Switch::OFF,
+    }
+}
+
+settings! {
+    /// Where backends may be.
+    pub struct EndpointSettings {
+        /// Whether names are served as endpoints: EndpointSlices of type FQDN and Services of type ExternalName.
+        /// Whoever may write one has the proxies connect to any host that they reach, so it is off where several
+        /// teams share a cluster.
+        names: Switch = Switch::OFF,
     }
 }
 

@@ -16,6 +16,7 @@ const NEEDED: [(&str, &str); 2] = [
 #[test]
 fn a_controller_starts_with_its_own_address_and_an_image() {
     let settings = ControllerSettings::load(None, env(&NEEDED), ()).unwrap();
+    assert!(!settings.endpoints.names.is_on());
     assert!(settings.defaults.dns.is_on());
     assert!(!settings.defaults.upload_certificates.is_on());
     assert_eq!(settings.stream.advertise.unwrap().as_str(), "10.1.2.3:8443");

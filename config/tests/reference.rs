@@ -23,7 +23,7 @@ fn every_key_is_explained_and_its_default_can_be_set() {
     let (rest, standalone) = rest.split_once("\n## `cfgw standalone`\n").unwrap();
     let (controller, proxy) = rest.split_once("\n## `cfgw proxy`\n").unwrap();
     for (part, least) in [
-        (controller, 30),
+        (controller, 31),
         (proxy, 14),
         (standalone, 17),
         (broker, 12),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::certificate::TlsPair;
+use crate::endpoint_policy::EndpointPolicy;
 use crate::gateway::{
     EndpointSlice, Gateway, GatewayClass, GatewayParameters, Namespace, ReferenceGrant, Route,
     Service,
@@ -72,11 +73,37 @@ pub struct ClusterSnapshot {
     pub namespaces: Reading<Vec<Namespace>>,
     /// Whether each Secret that the source was asked to follow is there, and what is known of it without a value.
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
-    /// Whether a Service may stand for its `externalName`: only without Kubernetes, where the author of
-    /// the manifests owns the machine. In a cluster it would open the proxy's network to any tenant.
-    pub external_names: bool,
+    /// Where endpoints may be.
+    pub endpoint_rules: EndpointRules,
     /// Why objects may be missing although each kind was read (a file that cannot be parsed); absence then proves nothing.
     pub incomplete: Option<String>,
+}
+
+/// Where endpoints may be. It depends on who writes them: the proxy's network is not every tenant's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointRules {
+    /// Which addresses are refused.
+    pub policy: EndpointPolicy,
+    /// Whether names may stand for addresses: in EndpointSlices of type FQDN and Services of type ExternalName.
+    /// Whoever writes a name has it resolved by servers of their own choice.
+    pub names: bool,
+}
+
+impl EndpointRules {
+    /// Without Kubernetes, where the author of the manifests owns the machine.
+    pub const STANDALONE: Self = Self {
+        policy: EndpointPolicy::Standalone,
+        names: true,
+    };
+}
+
+impl Default for EndpointRules {
+    fn default() -> Self {
+        Self {
+            policy: EndpointPolicy::Cluster,
+            names: false,
+        }
+    }
 }
 
 /// What the domain may know of a Secret: its keys and what its certificate says, not their values.

@@ -121,6 +121,8 @@ spelled! {
         InvalidKind = "InvalidKind",
         /// Route: backend not there.
         BackendNotFound = "BackendNotFound",
+        /// Route: an endpoint of a backend is where no request may be sent; the API has no word for it.
+        EndpointNotAllowed = "EndpointNotAllowed",
         /// Gateway: the API server or the edge cannot be asked for the moment.
         NoResources = "NoResources",
         /// DNS: every hostname has its record.

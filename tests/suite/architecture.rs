@@ -49,7 +49,8 @@ const DOMAIN_MAY_USE: &[&str] = &[
     // Work side by side and locks that wait without a thread; none of it runs by itself.
     "futures-util",
     "hmac",
-    "regex",
+    "regex-automata",
+    "regex-syntax",
     "secrecy",
     // Only with feature `serde`: the written form of route tables, derived where the values are.
     "serde",

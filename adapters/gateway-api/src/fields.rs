@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 
 use domain::ObjectRef;
-use domain::gateway::{Defect, DefectKind};
+use domain::gateway::{Defect, DefectKind, Pattern, PatternBudget, PatternRoom, UnusablePattern};
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
 
 use crate::object::{ReadError, wrong_type};
+use crate::schema;
 
 /// An object's fields, with the defects found in them so far.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Fields {
     defects: RefCell<Vec<Defect>>,
     /// Paths of written fields that no type read.
     unread: RefCell<Vec<String>>,
+    patterns: RefCell<PatternBudget>,
 }
 
 impl Fields {
@@ -27,6 +29,7 @@ impl Fields {
             value,
             defects: RefCell::default(),
             unread: RefCell::default(),
+            patterns: RefCell::default(),
         }
     }
 
@@ -112,8 +115,20 @@ impl Fields {
         }
     }
 
-    /// Every defect: those noted, and each written field that nobody read. A field inside one that is
-    /// reported already is not reported again.
+    /// Judges a regular expression within the budget of the object. `None` once the budget is exhausted: that
+    /// was reported, and the object is refused.
+    pub(crate) fn judge_pattern(&self, text: &str) -> Option<Result<Pattern, UnusablePattern>> {
+        let mut patterns = self.patterns.borrow_mut();
+        (!patterns.is_exhausted()).then(|| patterns.parse(text))
+    }
+
+    /// What the regular expressions of the object take when they are compiled.
+    pub(crate) fn pattern_room(&self) -> PatternRoom {
+        self.patterns.borrow().room()
+    }
+
+    /// Every defect: those noted, each written field that nobody read, and what the schema refuses. A field inside
+    /// one that is reported already is not reported again.
     pub(crate) fn defects(&self) -> Vec<Defect> {
         let mut defects = self.defects.borrow().clone();
         let noted: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
@@ -127,6 +142,16 @@ impl Fields {
                               spelling"
                     .to_owned(),
             }
+        }));
+        let told: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
+        let faults = schema::faults(&self.reference.kind, &self.value);
+        let faults = faults
+            .into_iter()
+            .filter(|(field, _)| !told.iter().any(|told| is_within(field, told)));
+        defects.extend(faults.map(|(field, message)| Defect {
+            field,
+            kind: DefectKind::Invalid,
+            message,
         }));
         defects
     }

@@ -12,6 +12,7 @@ mod convert;
 mod fields;
 mod metadata;
 mod object;
+mod schema;
 mod secret;
 pub mod status;
 mod tls;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use adapter_gateway_api::{Object, Secret};
 use domain::ObjectRef;
 use domain::gateway::Namespace;
-use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
+use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts};
 
 use crate::file::{ManifestFile, Written};
 use crate::problem::Problem;
@@ -89,7 +89,7 @@ impl Cluster {
         }
         let mut snapshot = ClusterSnapshot {
             namespaces: Reading::Known(self.namespaces()),
-            external_names: true,
+            endpoint_rules: EndpointRules::STANDALONE,
             incomplete: self.incomplete.clone(),
             ..ClusterSnapshot::default()
         };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use adapter_gateway_api::{Object, ReadError, read};
 use domain::ObjectRef;
+use serde_json::Value;
 
+use crate::list::{self, TooDeep};
 use crate::problem::Problem;
 use crate::store::is_object_name;
 use crate::yaml::{self, Document};
@@ -91,13 +93,38 @@ impl ManifestFile {
         }
     }
 
-    /// Adds what one document says, or what it said `last` while it cannot be told.
+    /// Adds what one document says: an object, or a list of them.
     fn add(&mut self, path: &Path, document: Document, last: Option<&Self>) {
         let Document {
             position,
             line,
             value,
         } = document;
+        for object in list::objects(value) {
+            match object {
+                Ok(object) => self.add_object(path, (position, line), object, last),
+                Err(TooDeep) => {
+                    self.incomplete = true;
+                    self.problems.push(Problem {
+                        file: path.to_owned(),
+                        document: position,
+                        line: Some(line),
+                        object: Some("List".to_owned()),
+                        message: TooDeep::message(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Adds what one object says, or what it said `last` while it cannot be told.
+    fn add_object(
+        &mut self,
+        path: &Path,
+        (position, line): (usize, usize),
+        value: Value,
+        last: Option<&Self>,
+    ) {
         let problem = |object: String, message: String| Problem {
             file: path.to_owned(),
             document: position,

@@ -13,6 +13,7 @@ mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod journal;
+mod list;
 mod news;
 mod problem;
 mod status;

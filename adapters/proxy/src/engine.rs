@@ -11,15 +11,16 @@ mod table;
 mod trailers;
 mod upgrade;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::PathMatch;
 use domain::route_table::{
-    Arrival, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
+    Arrival, Matcher, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
 };
 use http::header::HeaderValue;
 use http::request::Parts;
@@ -47,14 +48,21 @@ pub(crate) use upgrade::TunnelBody;
 #[derive(Debug)]
 pub struct Engine {
     table: ArcSwapOption<ReadyTable>,
-    /// Endpoints of the present table; held while a table is made ready, so tables replace each other in
-    /// the order of the calls.
-    endpoints: Mutex<Endpoints>,
+    present: Mutex<Present>,
+    /// Calls that set or clear the table, so far.
+    calls: AtomicU64,
     limits: Arc<Limits>,
     policy: EndpointPolicy,
     memory: Arc<Memory>,
     metrics: Arc<GatewayMetrics>,
     refusals: RefusalLog,
+}
+
+/// What belongs to the present table, and which call it came by.
+#[derive(Debug, Default)]
+struct Present {
+    endpoints: Endpoints,
+    call: u64,
 }
 
 /// A client's request, taken apart.
@@ -91,7 +99,8 @@ impl Engine {
     ) -> Arc<Self> {
         Arc::new(Self {
             table: ArcSwapOption::empty(),
-            endpoints: Mutex::default(),
+            present: Mutex::default(),
+            calls: AtomicU64::new(0),
             limits: Arc::new(limits),
             policy,
             memory,
@@ -103,11 +112,20 @@ impl Engine {
     /// Serves new requests from this table. Requests under way keep the one they started with. Endpoints
     /// in both tables keep their connections; an endpoint that is gone gets no new request, its idle
     /// connections are closed, the others when their request is done.
+    ///
+    /// Compiles the patterns that the table before did not have, so it may take a while: not for a thread
+    /// that serves requests. Of calls that overlap the last one counts.
     pub fn load(&self, table: Arc<RouteTable>) {
-        let mut endpoints = lock(&self.endpoints);
+        let call = self.next_call();
+        let before = self.table.load_full();
+        let before = before.as_deref().map(|before| &before.matcher);
+        let matcher = Matcher::following(before, table);
+        let Some(mut present) = self.enter(call) else {
+            return;
+        };
         let table = ReadyTable::new(
-            table,
-            &mut endpoints,
+            matcher,
+            &mut present.endpoints,
             self.policy,
             &self.limits,
             &self.metrics,
@@ -117,11 +135,27 @@ impl Engine {
 
     /// Serves nothing: 503, as before the first table.
     pub fn clear(&self) {
-        let mut endpoints = lock(&self.endpoints);
+        let Some(mut present) = self.enter(self.next_call()) else {
+            return;
+        };
         self.table.store(None);
-        for (_, endpoint) in endpoints.drain() {
+        for (_, endpoint) in present.endpoints.drain() {
             endpoint.retire();
         }
+    }
+
+    fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Relaxed) + 1
+    }
+
+    /// What a call may change; `None` where a later call was faster.
+    fn enter(&self, call: u64) -> Option<MutexGuard<'_, Present>> {
+        let mut present = lock(&self.present);
+        if present.call > call {
+            return None;
+        }
+        present.call = call;
+        Some(present)
     }
 
     /// The table that new requests are served from.
@@ -388,4 +422,23 @@ fn answer<T>(
     headers::towards_client(&mut head.headers, upgraded);
     head.extensions.clear();
     Ok(Response::from_parts(head, body(endpoint, end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::names::ObjectKey;
+
+    use super::*;
+    use crate::Metrics;
+
+    #[test]
+    fn of_calls_that_overlap_the_last_one_counts() {
+        let metrics = Metrics::default().gateway(&ObjectKey::new("infra", "web"));
+        let (policy, memory) = (EndpointPolicy::Cluster, Memory::unlimited());
+        let engine = Engine::new(Limits::default(), policy, memory, metrics);
+        let slow = engine.next_call();
+        engine.clear();
+        assert!(engine.enter(slow).is_none());
+        assert!(engine.enter(engine.next_call()).is_some());
+    }
 }

@@ -60,9 +60,11 @@ impl Engines {
 
 #[async_trait]
 impl DataPlane for Engines {
+    /// A table with new patterns takes a while, so it is made ready apart from the threads that serve requests.
     async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
-        self.get(&table.gateway).load(table);
-        Ok(())
+        let engine = self.get(&table.gateway);
+        let ready = tokio::task::spawn_blocking(move || engine.load(table));
+        ready.await.map_err(|error| PortError(error.to_string()))
     }
 
     /// Who still holds the engine sees it answer 503. Published again, the Gateway gets the same engine

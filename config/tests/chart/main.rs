@@ -24,6 +24,7 @@ const FULL: &[&str] = &[
     "tunnel.protocol=http2",
     "tunnel.gracePeriod=1m",
     "tunnel.ca.secretName=edge-roots",
+    "endpoints.names=true",
     "defaults.dns=false",
     "defaults.uploadCertificates=true",
     "imagePullSecrets={registry}",

@@ -1,18 +1,19 @@
 //! Where the backends of a route lead.
 
-use super::Refusal;
 use super::view::{Permission, Referrer, View, is_core, kind_text};
+use super::{Refusal, listed};
 use crate::gateway::{AppProtocol, BackendRef, Route, RouteKind, Service};
 use crate::names::ObjectRef;
 use crate::route_table::{BackendTarget, UpstreamKey, UpstreamProtocol};
 use crate::status::Reason;
 
 /// Which reason ResolvedRefs gets when several apply.
-const ORDER: [Reason; 4] = [
+const ORDER: [Reason; 5] = [
     Reason::InvalidKind,
     Reason::RefNotPermitted,
     Reason::BackendNotFound,
     Reason::UnsupportedProtocol,
+    Reason::EndpointNotAllowed,
 ];
 
 /// The backends of one route.
@@ -30,7 +31,14 @@ pub(super) struct Backends {
 pub(super) fn resolve_backends(route: &Route, view: &View<'_>) -> Backends {
     let mut refusals = Vec::new();
     let mut target_of = |backend: &BackendRef| match target(route, backend, view) {
-        Ok(key) => BackendTarget::Upstream(key),
+        Ok(key) => {
+            let refused = view.backends.refused(&key.service);
+            refusals.extend((!refused.is_empty()).then(|| {
+                let text = message(route, backend, &listed(refused));
+                Refusal::new(Reason::EndpointNotAllowed, text)
+            }));
+            BackendTarget::Upstream(key)
+        }
         Err(problem) => {
             if let Problem::Refused(reason, text) = problem {
                 refusals.push(Refusal::new(reason, message(route, backend, &text)));
@@ -128,9 +136,9 @@ fn spoken<'s>(
     port: u16,
     view: &View<'_>,
 ) -> Result<&'s AppProtocol, Problem> {
-    if service.external_name.is_some() && !view.backends.serves_external_names() {
+    if service.external_name.is_some() && !view.backends.serves_names() {
         let problem = format!(
-            "Service {} is of type ExternalName, which is not served in a cluster; use a Service with endpoints",
+            "Service {} is of type ExternalName: names are not served here; use a Service with endpoints, or have the operator set endpoints.names",
             service.key
         );
         return Err(Problem::Refused(Reason::InvalidKind, problem));

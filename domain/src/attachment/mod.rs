@@ -8,6 +8,7 @@
 //! - `parameters`, `credentials`: what a Gateway says of itself beyond the API, and whose account it uses.
 //! - `tenancy`: what the operator lets each namespace have.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
+//! - `patterns`: what the regular expressions of a Gateway's routes may take.
 //! - `clash`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
@@ -23,6 +24,7 @@ mod gateway;
 mod listener;
 mod parameters;
 mod parent;
+mod patterns;
 mod report;
 mod resolve;
 mod tenancy;

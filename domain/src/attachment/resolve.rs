@@ -9,6 +9,7 @@ use super::class::{JudgedClass, resolve_class};
 use super::listener::resolve_listeners;
 use super::parameters::{Circumstances, GatewayDefaults, resolve_parameters};
 use super::parent::{Candidate, candidates, is_gateway};
+use super::patterns::PatternShares;
 use super::tenancy::{Tenancies, Tenancy};
 use super::unread::unread;
 use super::view::{Secret, View, classes_of, gateways_of};
@@ -125,6 +126,7 @@ struct Assembly<'a> {
     backends: BTreeMap<usize, Backends>,
     /// For each Gateway, for each of its listeners.
     seats: BTreeMap<ObjectKey, Vec<Seats>>,
+    patterns: BTreeMap<ObjectKey, PatternShares>,
 }
 
 impl<'a> Assembly<'a> {
@@ -147,6 +149,7 @@ impl<'a> Assembly<'a> {
                 .iter()
                 .map(|(key, gateway)| (key.clone(), empty(gateway)))
                 .collect(),
+            patterns: BTreeMap::new(),
         }
     }
 
@@ -189,15 +192,20 @@ impl<'a> Assembly<'a> {
         if let Some(fault) = fault {
             return Err(fault.clone());
         }
+        let key = &gateway.gateway.key;
         let class = gateway.gateway.class.as_str();
         let tenancy = self.tenancies.of(class, &route.key.namespace);
         let (found, partly_refused) = tenancy.restrict(route, &gateway.gateway, found)?;
+        let patterns = self.patterns.entry(key.clone()).or_default();
+        if let Some(refusal) = patterns.refusal(position, route, key) {
+            return Err(refusal);
+        }
         let mut in_the_way = None;
         let mut seated = Seated {
             candidates: Vec::new(),
             partly_refused,
         };
-        let Some(seats) = self.seats.get_mut(&gateway.gateway.key) else {
+        let Some(seats) = self.seats.get_mut(key) else {
             return Ok(seated);
         };
         for candidate in found {
@@ -213,7 +221,10 @@ impl<'a> Assembly<'a> {
         }
         match in_the_way {
             Some(other) if seated.candidates.is_empty() => Err(clashes(route, gateway, other)),
-            _ => Ok(seated),
+            _ => {
+                patterns.take(position, route);
+                Ok(seated)
+            }
         }
     }
 }

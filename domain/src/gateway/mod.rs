@@ -23,9 +23,10 @@ pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
 pub use parameters::{GatewayParameters, Infrastructure};
+pub(crate) use pattern::Automaton;
 #[cfg(test)]
 pub(crate) use pattern::COMPILATIONS;
-pub use pattern::{Pattern, UnusablePattern};
+pub use pattern::{Pattern, PatternBudget, PatternRoom, UnusablePattern};
 pub use route::{
     BackendRef, CallMatch, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef,
     PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,

@@ -2,7 +2,7 @@
 //! GRPCRoute asks of a call stands where an HTTPRoute has its path; gRPC always POSTs, so no method is asked
 //! for.
 
-use super::{Defect, Pattern};
+use super::{Defect, Pattern, PatternRoom};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
 /// Kinds of route that we serve.
@@ -46,6 +46,8 @@ pub struct Route {
     pub hostnames: Vec<Hostname>,
     /// In the order written.
     pub rules: Vec<Rule>,
+    /// What the regular expressions of all rules take when they are compiled.
+    pub pattern_room: PatternRoom,
     /// What cannot be acted upon, wherever in the route it stands.
     pub defects: Vec<Defect>,
 }

@@ -159,6 +159,7 @@ fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Rou
         }],
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         rules: Vec::new(),
+        pattern_room: crate::gateway::PatternRoom::default(),
         defects: Vec::new(),
     })
 }

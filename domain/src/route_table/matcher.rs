@@ -19,6 +19,7 @@ mod listener;
 #[cfg(test)]
 mod oracle;
 mod path;
+mod patterns;
 mod predicate;
 mod query;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use self::hosts::HostMap;
 use self::listener::ListenerIndex;
-use self::predicate::Patterns;
+use self::patterns::{Compiler, Patterns};
 use super::{BackendTarget, RouteTable, Scheme, TableListener, TableRoute, TableRule};
 use crate::gateway::{Protocol, RouteMatch};
 
@@ -103,13 +104,19 @@ pub struct Matcher {
     listeners: Vec<ListenerIndex>,
     /// Running totals of weights, by rule index.
     shares: Vec<Box<[u64]>>,
+    patterns: Patterns,
 }
 
 impl Matcher {
     /// Indexes a table. A pattern that does not compile here, though it did where the table was made, never
     /// matches.
     pub fn new(table: Arc<RouteTable>) -> Self {
-        let mut patterns = Patterns::default();
+        Self::following(None, table)
+    }
+
+    /// Indexes the table that follows another one. What both have of patterns is not compiled again.
+    pub fn following(earlier: Option<&Self>, table: Arc<RouteTable>) -> Self {
+        let mut patterns = Compiler::new(earlier.map(|earlier| &earlier.patterns));
         let mut listeners = Vec::with_capacity(table.listeners.len());
         let mut entrances: HashMap<_, HostMap<usize>> = HashMap::new();
         let mut shares = Vec::new();
@@ -129,6 +136,7 @@ impl Matcher {
             entrances,
             listeners,
             shares,
+            patterns: patterns.finish(),
         }
     }
 

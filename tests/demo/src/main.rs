@@ -8,6 +8,8 @@ mod broker;
 mod check;
 mod stage;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Manifests in, a request through a tunnel out, on this machine only.
@@ -32,8 +34,17 @@ enum Edge {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let stage = stage::Stage::set(arguments.edge).await?;
     if arguments.check {
         let failed = check::run(&stage).await;

@@ -1,6 +1,5 @@
 //! What the demo plays on: everything that has to run, and what is said about it.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,8 @@ const ACCOUNT: &str = "00000000000000000000000000000da0";
 pub(crate) const TOKEN: &str = "demo-token-that-only-the-stand-in-knows";
 /// Its zone.
 const ZONE: &str = "example.com";
+/// The port of the app in the quickstart; the demo takes a free one, so that several can run at a time.
+const APP_PORT: u16 = 18080;
 /// The hostname of the quickstart.
 pub(crate) const HOSTNAME: &str = "app.example.com";
 
@@ -53,14 +54,16 @@ impl Stage {
             &format!("account with zone {ZONE}, API at {}", standin.api_url()),
         );
 
-        for (version, address) in [("v1", [127, 81, 0, 1]), ("v2", [127, 81, 0, 2])] {
-            let address = SocketAddr::from((address, 18080));
-            app::start(version, address).await?;
-            say("demo app", &format!("{version} at http://{address}"));
+        let app_port = app::start().await?;
+        for (version, address) in app::VERSIONS {
+            say(
+                "demo app",
+                &format!("{version} at http://{address}:{app_port}"),
+            );
         }
 
         let folder = TempDir::with_prefix("cfgw-demo-")?;
-        let manifests = copy_quickstart(folder.path(), edge)?;
+        let manifests = copy_quickstart(folder.path(), edge, app_port)?;
         say("manifests", &format!("{}", manifests.display()));
         std::fs::write(folder.path().join("ca.pem"), standin.ca_pem())?;
         let broker = match edge {
@@ -194,7 +197,7 @@ Ctrl-C ends it.",
     }
 }
 
-fn copy_quickstart(folder: &Path, edge: Edge) -> anyhow::Result<PathBuf> {
+fn copy_quickstart(folder: &Path, edge: Edge, app_port: u16) -> anyhow::Result<PathBuf> {
     let example = match edge {
         Edge::Direct => "quickstart",
         Edge::Broker => "quickstart-broker",
@@ -208,7 +211,8 @@ fn copy_quickstart(folder: &Path, edge: Edge) -> anyhow::Result<PathBuf> {
             .with_context(|| format!("the example {file}"))?;
         let text = text
             .replace("your-api-token", TOKEN)
-            .replace("your-account-id", ACCOUNT);
+            .replace("your-account-id", ACCOUNT)
+            .replace(&format!("port: {APP_PORT}"), &format!("port: {app_port}"));
         std::fs::write(to.join(file), text)?;
     }
     Ok(to)

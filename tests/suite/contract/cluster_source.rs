@@ -134,6 +134,7 @@ fn plain_route(name: &str) -> Route {
         parents: Vec::new(),
         hostnames: Vec::new(),
         rules: Vec::new(),
+        pattern_room: domain::gateway::PatternRoom::default(),
         defects: Vec::new(),
     }
 }

@@ -205,6 +205,7 @@ impl Town {
             parents: parents(dice),
             hostnames: dice.some(&NAMES.map(host), 40),
             rules: vec![rule(dice)],
+            pattern_room: domain::gateway::PatternRoom::default(),
             defects: Vec::new(),
         };
         let told = told(&route, "added");

@@ -14,6 +14,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError>
     let spec: GRPCRouteSpec = fields.read("spec")?;
     let key = header.key();
     let rules = spec.rules.unwrap_or_else(|| vec![GRPCRouteRule::default()]);
+    matches::check_sum(fields, rules.iter().map(|rule| rule.matches.len()));
     let rules = rules
         .iter()
         .enumerate()
@@ -25,6 +26,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError>
         parents: references::parents(fields, &spec.parent_refs, &key),
         hostnames: references::hostnames(fields, &spec.hostnames),
         rules: rules.collect(),
+        pattern_room: fields.pattern_room(),
         key,
         defects: fields.defects(),
     })

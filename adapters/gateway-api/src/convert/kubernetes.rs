@@ -2,6 +2,7 @@
 //! wrong in them is an error that names the field.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use domain::gateway::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
@@ -93,9 +94,13 @@ fn endpoint_host(
         return Err(fields.error(field, message.to_owned()));
     };
     match (address_type, address.parse()) {
-        ("FQDN", _) => Ok(EndpointHost::Name(address.clone())),
-        ("IPv4" | "IPv6", Ok(address)) => Ok(EndpointHost::Address(address)),
-        ("IPv4" | "IPv6", Err(_)) => {
+        // What reads as an address is one, and is judged as one.
+        ("FQDN", Ok(address)) => Ok(EndpointHost::Address(address)),
+        ("FQDN", Err(_)) => Ok(EndpointHost::Name(address.clone())),
+        ("IPv4", Ok(address @ IpAddr::V4(_))) | ("IPv6", Ok(address @ IpAddr::V6(_))) => {
+            Ok(EndpointHost::Address(address))
+        }
+        ("IPv4" | "IPv6", _) => {
             let message = format!("{address:?} is no address of type {address_type}; write one");
             Err(fields.error(field, message))
         }
@@ -111,11 +116,12 @@ fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("TCP" | ""))
 }
 
-/// Names of KEP-3726, and IANA's `http`.
+/// Names of KEP-3726, IANA's `http`, and what operators write for HTTP/2 without TLS. A port that needs TLS has
+/// another name (`https`, `grpcs`).
 fn app_protocol(written: Option<&str>) -> AppProtocol {
     match written {
         None | Some("" | "http") => AppProtocol::Http1,
-        Some("kubernetes.io/h2c") => AppProtocol::H2c,
+        Some("kubernetes.io/h2c" | "h2c" | "http2" | "grpc") => AppProtocol::H2c,
         Some("kubernetes.io/ws") => AppProtocol::WebSocket,
         Some(other) => AppProtocol::Other(other.to_owned()),
     }

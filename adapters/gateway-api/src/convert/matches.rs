@@ -37,6 +37,22 @@ pub(crate) fn matches(fields: &Fields, rule: &str, written: &[HTTPRouteMatch]) -
     matches
 }
 
+/// Matches of all rules of a route (validation rule of `rules` in the Gateway API).
+const MOST_MATCHES: usize = 128;
+
+/// Notes a defect where the rules of a route have too many matches together.
+pub(crate) fn check_sum(fields: &Fields, of_rules: impl Iterator<Item = usize>) {
+    let sum: usize = of_rules.sum();
+    if sum > MOST_MATCHES {
+        fields.invalid(
+            "spec.rules",
+            format!(
+                "Too many: {sum} matches: all rules together may have {MOST_MATCHES}; divide the route"
+            ),
+        );
+    }
+}
+
 fn http_match(fields: &Fields, field: &str, written: &HTTPRouteMatch) -> Option<RouteMatch> {
     let path = match &written.path {
         None => Some(everything().path),

@@ -16,7 +16,8 @@ pub(crate) fn hostname(fields: &Fields, field: String, text: Option<&str>) -> Op
 /// A regular expression, `None` where it is noted as a defect. Here is where patterns are judged: an object is
 /// read when it changes, and attachment looks at it whenever anything does.
 pub(crate) fn pattern(fields: &Fields, field: String, text: &str) -> Option<Pattern> {
-    Pattern::parse(text)
+    fields
+        .judge_pattern(text)?
         .map_err(|error| fields.invalid(field, error.to_string()))
         .ok()
 }
@@ -56,5 +57,25 @@ pub(crate) fn absolute_path(fields: &Fields, field: String, path: &str) {
     let at_the_end = ["/..", "/."].iter().find(|text| path.ends_with(**text));
     if let Some(text) = inside.or(at_the_end) {
         fields.invalid(field, format!("{path:?} must not hold `{text}`"));
+    } else if !is_path(path) {
+        fields.invalid(
+            field,
+            format!(
+                "{path:?} must be written as in a URL: letters, digits and -._~!$&'()*+,;=:@, all else as %XX, such as \
+                 %20 for a space; a query is matched by queryParams"
+            ),
+        );
     }
+}
+
+/// Whether a path holds only what paths of URLs do (RFC 3986, `pchar`).
+fn is_path(path: &str) -> bool {
+    let mut pieces = path.split('%');
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@".contains(&byte))
+    };
+    let escaped =
+        |text: &str| text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    pieces.next().is_none_or(plain) && pieces.all(|piece| escaped(piece) && plain(piece))
 }

@@ -58,7 +58,7 @@ fn is_silent(kind: &str, path: &str, field_type: &str) -> bool {
     !is_covered && format!("{with:?}") == format!("{without:?}")
 }
 
-fn defects(object: &Object) -> Vec<Defect> {
+pub(crate) fn defects(object: &Object) -> Vec<Defect> {
     match object {
         Object::GatewayClass(class) => class.defects.clone(),
         Object::Gateway(gateway) => {
@@ -85,7 +85,7 @@ fn placeholder(path: &str, field_type: &str) -> Value {
 }
 
 /// An object with what its kind requires and the way to a field, and the field itself where it is given.
-fn with(kind: &str, path: &str, field: Option<Value>) -> Value {
+pub(crate) fn with(kind: &str, path: &str, field: Option<Value>) -> Value {
     let spec = match kind {
         "Gateway" => json!({ "gatewayClassName": "cloudflare" }),
         "GatewayClass" => json!({ "controllerName": "example.com/controller" }),

@@ -6,6 +6,7 @@ mod gateways;
 mod objects;
 mod parameters;
 mod routes;
+mod schema;
 
 use adapter_gateway_api::{Object, read};
 use domain::gateway::{Defect, DefectKind, Gateway, GatewayClass, Route};

@@ -46,6 +46,9 @@ spec:
   - {name: h2, port: 81, appProtocol: kubernetes.io/h2c}
   - {name: ws, port: 82, appProtocol: kubernetes.io/ws}
   - {name: odd, port: 83, appProtocol: https}
+  - {name: grpc, port: 84, appProtocol: grpc}
+  - {name: http2, port: 85, appProtocol: http2}
+  - {name: short, port: 86, appProtocol: h2c}
   - {name: dns, port: 53, protocol: UDP}
   externalName: ignored.example.com
 ",
@@ -64,6 +67,9 @@ spec:
             (81, AppProtocol::H2c),
             (82, AppProtocol::WebSocket),
             (83, AppProtocol::Other("https".to_owned())),
+            (84, AppProtocol::H2c),
+            (85, AppProtocol::H2c),
+            (86, AppProtocol::H2c),
         ]
     );
     assert_eq!(service.external_name, None, "its type is not ExternalName");

@@ -150,7 +150,10 @@ fn what_is_wrong_in_the_tunnel_is_named() {
 
 #[test]
 fn labels_and_annotations_for_what_is_made_are_read() {
-    let read = gateway("  infrastructure: {labels: {team: shop}, annotations: {note: hello}}");
+    let read = gateway(
+        "  listeners: [{name: web, port: 80, protocol: HTTP}]
+  infrastructure: {labels: {team: shop}, annotations: {note: hello}}",
+    );
     assert_eq!(read.infrastructure.labels["team"], "shop");
     assert_eq!(read.infrastructure.annotations["note"], "hello");
     assert!(read.defects.is_empty(), "{:?}", read.defects);

@@ -3,7 +3,7 @@ use domain::gateway::{
     CallMatch, DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
     Pattern, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{http_route, reference, route, summary, value};
 
@@ -48,7 +48,7 @@ fn defaults_of_the_api_are_filled_in() {
 fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
     let route = http_route(
         "
-  hostnames: [app.example.com, '*.Example.com']
+  hostnames: [app.example.com, '*.example.com']
   rules:
   - name: named
     matches:
@@ -372,7 +372,7 @@ fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_lef
         ("HTTPRoute", path("/v[0-9"), "path.value", "unclosed"),
         ("HTTPRoute", path("a)(b"), "path.value", "unopened"),
         ("HTTPRoute", path("a(?=b)"), "path.value", "look-around"),
-        ("HTTPRoute", path("/\\w{300}"), "path.value", "KiB"),
+        ("HTTPRoute", path(".*a.{20}b"), "path.value", "KiB"),
         (
             "HTTPRoute",
             format!("headers: [{}]", like("(")),
@@ -407,6 +407,42 @@ fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_lef
         assert!(message.contains(word), "{broken}: {message}");
         assert_eq!(route.rules[0].matches.len(), 1, "{broken}");
     }
+}
+
+/// The largest route that the CRD takes.
+#[test]
+fn of_too_many_patterns_the_first_beyond_the_limit_is_told_and_the_others_cost_nothing() {
+    let mut number = 0;
+    let mut pattern = || {
+        number += 1;
+        json!({ "type": "RegularExpression", "name": format!("n{number}"), "value": format!("\\w{{9}}{number}") })
+    };
+    let mut patterns = |count: usize| (0..count).map(|_| pattern()).collect::<Vec<_>>();
+    let mut one_match = || {
+        let mut path = patterns(1).remove(0);
+        path.as_object_mut().expect("an object").remove("name");
+        json!({ "path": path, "headers": patterns(16), "queryParams": patterns(16) })
+    };
+    let mut rule = || json!({ "matches": (0..8).map(|_| one_match()).collect::<Vec<_>>() });
+    let rules: Vec<_> = (0..16).map(|_| rule()).collect();
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": { "name": "r", "namespace": "apps" },
+        "spec": { "rules": rules },
+    });
+    let Ok(Object::Route(route)) = read(route) else {
+        panic!("a route was expected");
+    };
+    // 33 of each match: the 129th is the 30th of the fourth.
+    let field = "invalid spec.rules[0].matches[3].queryParams[12].value";
+    assert_eq!(summary(&route.defects), [field]);
+    let message = &route.defects[0].message;
+    assert!(
+        message.contains("Too many: a route may hold 128"),
+        "{message}"
+    );
+    assert_eq!(route.pattern_room.0, 128 * 4 * 1024);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ports::ClusterSource;
-use domain::snapshot::ClusterSnapshot;
+use domain::snapshot::{ClusterSnapshot, EndpointRules};
 use domain::{ObjectKey, ObjectRef};
 use kube::Client;
 use tokio::sync::Notify;
@@ -70,6 +70,7 @@ pub struct Cluster {
     /// For the tasks of what is followed later on.
     me: Weak<Self>,
     client: Client,
+    endpoint_rules: EndpointRules,
     times: WatchTimes,
     stop: CancellationToken,
     inner: Mutex<Inner>,
@@ -95,16 +96,26 @@ impl fmt::Debug for Cluster {
 
 impl Cluster {
     /// Watches the cluster until `stop`. Must be called within a tokio runtime.
-    pub fn start(client: Client, stop: CancellationToken) -> Arc<Self> {
-        Self::start_with(client, WatchTimes::default(), stop)
+    pub fn start(
+        client: Client,
+        endpoint_rules: EndpointRules,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Self::start_with(client, endpoint_rules, WatchTimes::default(), stop)
     }
 
     /// As [`start`](Self::start), with other times.
-    pub fn start_with(client: Client, times: WatchTimes, stop: CancellationToken) -> Arc<Self> {
+    pub fn start_with(
+        client: Client,
+        endpoint_rules: EndpointRules,
+        times: WatchTimes,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let tables = Kind::ALL.map(|kind| (kind, Table::new(kind)));
         let cluster = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             client,
+            endpoint_rules,
             times,
             stop,
             inner: Mutex::new(Inner {
@@ -170,7 +181,10 @@ impl Cluster {
         }
         let earlier = self.view.borrow().1.clone().unwrap_or_default();
         let stale = std::mem::take(&mut inner.stale);
-        let next = view::renewed(&earlier, &stale, &inner.tables, &inner.secrets);
+        let next = ClusterSnapshot {
+            endpoint_rules: self.endpoint_rules,
+            ..view::renewed(&earlier, &stale, &inner.tables, &inner.secrets)
+        };
         drop(inner);
         self.view.send_modify(|(number, shown)| {
             *number += 1;

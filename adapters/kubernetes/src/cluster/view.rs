@@ -71,7 +71,7 @@ pub(crate) fn renewed(
             false => earlier.secrets.clone(),
             true => secrets.facts(),
         },
-        external_names: false,
+        endpoint_rules: earlier.endpoint_rules,
         incomplete: incomplete(tables),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::ports::ClusterSource;
-use domain::snapshot::Reading;
+use domain::snapshot::{EndpointRules, Reading};
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ async fn the_first_view_has_every_kind_that_was_there() {
     );
     assert_eq!(snapshot.services, Reading::Known(Vec::new()));
     assert_eq!(snapshot.incomplete, None);
-    assert!(!snapshot.external_names);
+    assert_eq!(snapshot.endpoint_rules, EndpointRules::default());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod statuses;
 use std::time::Duration;
 
 use adapter_kubernetes::{Cluster, WatchTimes};
+use domain::snapshot::EndpointRules;
 use serde_json::{Value, json};
 use server::ApiServer;
 use std::sync::Arc;
@@ -33,7 +34,12 @@ pub(crate) fn watched(server: &ApiServer) -> Arc<Cluster> {
         longest_pause: Duration::from_millis(50),
         look_again: Duration::from_millis(50),
     };
-    Cluster::start_with(server.client(), times, CancellationToken::new())
+    Cluster::start_with(
+        server.client(),
+        EndpointRules::default(),
+        times,
+        CancellationToken::new(),
+    )
 }
 
 pub(crate) fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {

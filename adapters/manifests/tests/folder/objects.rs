@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::gateway::CONTROLLER_NAME;
 use domain::ports::ClusterSource;
-use domain::snapshot::Reading;
+use domain::snapshot::{EndpointRules, Reading};
 use domain::{ObjectKey, ObjectRef};
 
 use crate::support::{World, class, gateway, problems, route, route_to, routes, secret};
@@ -36,7 +36,28 @@ async fn every_document_of_every_file_is_an_object() {
     assert_eq!(routes(&snapshot), ["default/a", "default/b", "default/c"]);
     assert_eq!(snapshot.gateways.items().len(), 1);
     assert_eq!(snapshot.classes.items().len(), 1);
-    assert!(snapshot.external_names);
+    assert_eq!(snapshot.endpoint_rules, EndpointRules::STANDALONE);
+    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(problems(&folder), "");
+}
+
+#[tokio::test]
+async fn what_kubectl_prints_of_several_objects_is_read() {
+    let item = |name: &str| {
+        format!(
+            "{{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {{name: {name}}}, spec: {{}}}}"
+        )
+    };
+    let list = format!(
+        "apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: \"\"}}\nitems:\n- {}\n- {}\n---\n{}",
+        item("a"),
+        item("b"),
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRouteList\nitems: [{metadata: {name: c}, spec: {}}]\n"
+    );
+    let world = World::with(&[("list.yaml", &list)]);
+    let folder = world.open();
+    let snapshot = folder.snapshot().await;
+    assert_eq!(routes(&snapshot), ["default/a", "default/b", "default/c"]);
     assert_eq!(snapshot.incomplete, None);
     assert_eq!(problems(&folder), "");
 }

@@ -40,12 +40,13 @@ impl ReadyTable {
     /// Makes a table ready. Endpoints that it shares with the one before keep their connections; the
     /// others are retired.
     pub(super) fn new(
-        table: Arc<RouteTable>,
+        matcher: Matcher,
         endpoints: &mut Endpoints,
         policy: EndpointPolicy,
         limits: &Arc<Limits>,
         metrics: &GatewayMetrics,
     ) -> Self {
+        let table = matcher.table();
         let mut kept = Endpoints::with_capacity(endpoints.len());
         let mut upstreams = HashMap::with_capacity(table.upstreams.len());
         for (key, upstream) in &table.upstreams {
@@ -69,8 +70,8 @@ impl ReadyTable {
         }
         retire_missing(std::mem::replace(endpoints, kept), endpoints);
         Self {
-            rules: ready_rules(&table, &upstreams, metrics),
-            matcher: Matcher::new(table),
+            rules: ready_rules(table, &upstreams, metrics),
+            matcher,
         }
     }
 }

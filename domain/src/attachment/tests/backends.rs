@@ -1,5 +1,5 @@
 use super::fixtures::*;
-use crate::gateway::{AppProtocol, Route};
+use crate::gateway::{AppProtocol, EndpointSlice, Route};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 
@@ -63,11 +63,12 @@ fn a_backend_that_leads_nowhere_says_why_and_how_to_mend_it() {
                 "Service shop/outside",
                 "ExternalName",
                 "use a Service with endpoints",
+                "endpoints.names",
             ]),
         ),
         (
             "an ExternalName Service without a cluster, with a port that it does not declare",
-            plain().serving_external_names(),
+            plain().standalone(),
             http().backend("shop/outside", 8080),
             None,
         ),
@@ -234,5 +235,68 @@ fn backends_are_judged_also_where_the_route_is_refused() {
             .unresolved("shop/store")
             .map(|(reason, _)| reason);
         assert_eq!(unresolved, expected, "{backend}");
+    }
+}
+
+#[test]
+fn an_endpoint_where_no_request_may_go_is_left_out_and_told() {
+    let of = |address: &str| slice("shop/store", "1").port("", 8080).ready(address);
+    let named = slice("shop/store", "1").port("", 8080).named("db.internal");
+    let mixed = of("10.0.0.1").ready("169.254.169.254").ready("::1");
+    type Case<'a> = (&'a str, EndpointSlice, (usize, Words), (usize, Words));
+    let table: Vec<Case<'_>> = vec![
+        ("a pod", of("10.0.0.1"), (1, &[]), (1, &[])),
+        (
+            "the machine itself",
+            of("127.0.0.1"),
+            (
+                0,
+                &[
+                    "EndpointSlice shop/store-1",
+                    "endpoints[0].addresses[0]",
+                    "loopback",
+                ],
+            ),
+            (1, &[]),
+        ),
+        (
+            "the metadata service beside a pod",
+            mixed,
+            (
+                1,
+                &["endpoints[1]", "169.254.169.254", "endpoints[2]", "::1"],
+            ),
+            (2, &["endpoints[1]", "link-local"]),
+        ),
+        (
+            "the metadata service as IPv6",
+            of("::ffff:169.254.169.254"),
+            (0, &["link-local"]),
+            (0, &["link-local"]),
+        ),
+        (
+            "a name",
+            named,
+            (0, &["\"db.internal\"", "endpoints.names"]),
+            (1, &[]),
+        ),
+    ];
+    for (given, slice, in_cluster, standalone) in table {
+        let cluster = cluster()
+            .with(gateway(EDGE).listening(https("web")))
+            .with(service("shop/store").port(80))
+            .with(http_route("shop/store").to(EDGE).backend("shop/store", 80))
+            .with(slice);
+        for (cluster, (count, words)) in [
+            (cluster.clone(), in_cluster),
+            (cluster.standalone(), standalone),
+        ] {
+            let resolution = resolved(&cluster);
+            let expected = (!words.is_empty()).then_some((Reason::EndpointNotAllowed, words));
+            assert_verdict(given, resolution.unresolved("shop/store"), expected);
+            let upstreams = &resolution.gateway(EDGE).table.upstreams;
+            let endpoints = upstreams.values().map(|upstream| upstream.endpoints.len());
+            assert_eq!(endpoints.sum::<usize>(), count, "{given}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 use super::fixtures::*;
 use crate::gateway::{
     AllowedKind, AllowedNamespaces, COMPILATIONS, DefectKind, Filter, HttpPathModifier,
-    LabelSelector, ParentRef, PathMatch, Pattern, Redirect, Route, RouteKind, Rule, SelectorRule,
+    LabelSelector, ParentRef, PathMatch, Pattern, PatternRoom, Redirect, Route, RouteKind, Rule,
+    SelectorRule,
 };
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
@@ -378,6 +379,71 @@ fn patterns_are_not_compiled_again_when_routes_are_looked_at() {
     let resolution = resolved(&cluster);
     assert_eq!(resolution.listener("web").attached_routes, 20);
     assert_eq!(COMPILATIONS.get() - before, 0);
+}
+
+#[test]
+fn beyond_what_a_gateway_has_room_for_the_older_routes_keep_their_patterns() {
+    let with = |name: &str, kib: usize| {
+        let mut route = http_route(name).to(EDGE).to(EDGE);
+        route.pattern_room = PatternRoom(kib * 1024);
+        route
+    };
+    type Case<'a> = (&'a str, Vec<Route>, &'a [&'a str]);
+    let table: Vec<Case<'_>> = vec![
+        ("one that fills it", vec![with("shop/a", 8 * 1024)], &[]),
+        (
+            "one that is larger",
+            vec![with("shop/a", 8 * 1024 + 1)],
+            &["shop/a"],
+        ),
+        (
+            "the youngest is one too many",
+            vec![
+                with("shop/a", 4 * 1024).born(3),
+                with("shop/b", 4 * 1024).born(2),
+                with("shop/c", 4 * 1024).born(1),
+            ],
+            &["shop/a"],
+        ),
+        (
+            "of one age the last by name, and a smaller one still fits",
+            vec![
+                with("shop/a", 5 * 1024),
+                with("shop/b", 4 * 1024),
+                with("shop/c", 3 * 1024),
+            ],
+            &["shop/b"],
+        ),
+        (
+            "a refused route takes none",
+            vec![
+                with("shop/a", 5 * 1024).flawed("spec.rules[0].retry", DefectKind::Unsupported),
+                with("shop/b", 5 * 1024),
+            ],
+            &["shop/a"],
+        ),
+    ];
+    for (given, routes, refused) in table {
+        let names: Vec<String> = routes.iter().map(|route| route.key.to_string()).collect();
+        let resolution = resolved(&routes.into_iter().fold(shop(), ClusterSnapshot::with));
+        for name in names {
+            let refusal = resolution.refused(&name);
+            assert_eq!(
+                refusal.is_some(),
+                refused.contains(&name.as_str()),
+                "{given}: {name}"
+            );
+        }
+    }
+    let resolution = resolved(&shop().with(with("shop/a", 9 * 1024)));
+    let words: Words = &[
+        "HTTPRoute shop/a: spec.rules: Too many",
+        "8192 KiB",
+        "9216 KiB",
+        "another Gateway",
+    ];
+    let expected = Some((Reason::UnsupportedValue, words));
+    assert_verdict("its words", resolution.refused("shop/a"), expected);
 }
 
 #[test]

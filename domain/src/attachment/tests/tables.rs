@@ -297,7 +297,7 @@ fn an_external_name_stands_for_a_service_without_slices_only_where_that_is_allow
     };
     let key = upstream("shop/out", 3000, UpstreamProtocol::Http1);
     for (given, name, slices, expected) in cases {
-        let allowed = table(&cluster(name, slices).serving_external_names());
+        let allowed = table(&cluster(name, slices).standalone());
         assert_eq!(allowed.upstreams[&key].endpoints, [expected], "{given}");
         let refused = table(&cluster(name, slices));
         assert!(refused.upstreams.is_empty(), "{given}");

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::iter;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::path::MatchId;
-use super::predicate::Patterns;
-use crate::gateway::{CallMatch, TextMatch};
+use super::patterns::Compiler;
+use crate::gateway::{Automaton, CallMatch, TextMatch};
 
 /// What a call match asks for, ready to be indexed.
 #[derive(Debug)]
@@ -21,12 +19,12 @@ pub(super) struct CallKey<'t> {
 enum Part<'t> {
     Open,
     Exact(&'t str),
-    Pattern(Arc<Regex>),
+    Pattern(Arc<Automaton>),
 }
 
 impl<'t> CallKey<'t> {
     /// `None` where a pattern does not compile: such a match never holds.
-    pub(super) fn new(written: &'t CallMatch, patterns: &mut Patterns<'t>) -> Option<Self> {
+    pub(super) fn new(written: &'t CallMatch, patterns: &mut Compiler<'_>) -> Option<Self> {
         let mut part = |written: &'t Option<TextMatch>| {
             Some(match written {
                 None => Part::Open,
@@ -60,8 +58,8 @@ struct Methods {
 #[derive(Debug)]
 struct Candidate {
     id: MatchId,
-    service: Option<Arc<Regex>>,
-    method: Option<Arc<Regex>>,
+    service: Option<Arc<Automaton>>,
+    method: Option<Arc<Automaton>>,
 }
 
 impl CallIndex {
@@ -114,11 +112,12 @@ impl Methods {
 impl Candidate {
     /// Whether what is left to be asked holds. What is no call is taken by a match that asks for nothing.
     fn holds(&self, call: Option<Call<'_>>) -> bool {
-        let part = |wanted: &Option<Arc<Regex>>, part: fn(Call<'_>) -> &str| match (wanted, call) {
-            (None, _) => true,
-            (Some(pattern), Some(call)) => pattern.is_match(part(call)),
-            (Some(_), None) => false,
-        };
+        let part =
+            |wanted: &Option<Arc<Automaton>>, part: fn(Call<'_>) -> &str| match (wanted, call) {
+                (None, _) => true,
+                (Some(pattern), Some(call)) => pattern.holds(part(call).as_bytes()),
+                (Some(_), None) => false,
+            };
         part(&self.service, |call| call.service) && part(&self.method, |call| call.method)
     }
 }

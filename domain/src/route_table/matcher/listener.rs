@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use super::call::{CallIndex, CallKey};
 use super::hosts::HostMap;
 use super::path::{PathIndex, PathKey};
-use super::predicate::{Patterns, Predicate};
+use super::patterns::Compiler;
+use super::predicate::Predicate;
 use super::{HeaderLookup, RequestHead};
 use crate::gateway::{PathMatch, RouteMatch, TextMatch};
 use crate::route_table::{TableListener, TableRoute};
@@ -47,10 +48,10 @@ enum Key<'t> {
 
 impl ListenerIndex {
     /// Indexes a listener whose first rule has index `first_rule`.
-    pub(super) fn new<'t>(
-        listener: &'t TableListener,
+    pub(super) fn new(
+        listener: &TableListener,
         first_rule: usize,
-        patterns: &mut Patterns<'t>,
+        patterns: &mut Compiler<'_>,
     ) -> Self {
         let mut entries = entries(listener, first_rule, patterns);
         entries.sort_by_key(precedence_after_path);
@@ -108,7 +109,7 @@ impl ListenerIndex {
 fn entries<'t>(
     listener: &'t TableListener,
     first_rule: usize,
-    patterns: &mut Patterns<'t>,
+    patterns: &mut Compiler<'_>,
 ) -> Vec<Entry<'t>> {
     let mut rule_index = first_rule;
     let mut entries = Vec::new();
@@ -139,7 +140,7 @@ fn entries<'t>(
     entries
 }
 
-fn key<'t>(path: &'t PathMatch, patterns: &mut Patterns<'t>) -> Option<Key<'t>> {
+fn key<'t>(path: &'t PathMatch, patterns: &mut Compiler<'_>) -> Option<Key<'t>> {
     Some(match path {
         PathMatch::Exact(path) => Key::Path(PathKey::Exact(path)),
         PathMatch::Prefix(prefix) => Key::Path(PathKey::Prefix(prefix)),

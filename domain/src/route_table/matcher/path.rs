@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::hosts::insert_length;
+use crate::gateway::Automaton;
 
 /// Position of a match in its listener's list, which is sorted by what is compared after the path.
 pub(super) type MatchId = usize;
@@ -14,7 +13,7 @@ pub(super) type MatchId = usize;
 #[derive(Debug, Clone)]
 pub(super) enum PathKey<'t> {
     Exact(&'t str),
-    Regex(Arc<Regex>),
+    Regex(Arc<Automaton>),
     Prefix(&'t str),
 }
 
@@ -23,7 +22,7 @@ pub(super) enum PathKey<'t> {
 #[derive(Debug, Default)]
 pub(super) struct PathIndex {
     exact: HashMap<Box<str>, Vec<MatchId>>,
-    regex: Vec<(Arc<Regex>, MatchId)>,
+    regex: Vec<(Arc<Automaton>, MatchId)>,
     /// By prefix without its trailing slash, so that `/` is the empty text.
     prefix: HashMap<Box<str>, Vec<MatchId>>,
     /// Distinct lengths of the keys of `prefix`, longest first. Only these are tried on a path, and only
@@ -50,7 +49,7 @@ impl PathIndex {
         let regex = self
             .regex
             .iter()
-            .filter(|(regex, _)| regex.is_match(path))
+            .filter(|(regex, _)| regex.holds(path.as_bytes()))
             .map(|(_, id)| *id);
         let prefix = self
             .lengths

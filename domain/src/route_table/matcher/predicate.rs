@@ -1,12 +1,10 @@
 //! What a match asks for besides host and path.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex::Regex;
-
+use super::patterns::Compiler;
 use super::{HeaderLookup, RequestHead, query};
-use crate::gateway::{Pattern, RouteMatch, TextMatch};
+use crate::gateway::{Automaton, RouteMatch, TextMatch};
 
 /// Method, headers and query parameters that must all hold.
 #[derive(Debug)]
@@ -25,13 +23,13 @@ struct NamedText {
 #[derive(Debug)]
 enum Text {
     Exact(Box<str>),
-    Pattern(Arc<Regex>),
+    Pattern(Arc<Automaton>),
 }
 
 impl Predicate {
     /// `None` where a pattern does not compile: such a match never holds.
-    pub(super) fn new<'t>(written: &'t RouteMatch, patterns: &mut Patterns<'t>) -> Option<Self> {
-        let mut named = |name: &str, value: &'t TextMatch| {
+    pub(super) fn new(written: &RouteMatch, patterns: &mut Compiler<'_>) -> Option<Self> {
+        let mut named = |name: &str, value: &TextMatch| {
             Some(NamedText {
                 name: name.into(),
                 text: match value {
@@ -76,26 +74,14 @@ impl Text {
     fn is_whole(&self, value: &str) -> bool {
         match self {
             Self::Exact(text) => **text == *value,
-            Self::Pattern(regex) => regex.is_match(value),
+            Self::Pattern(regex) => regex.holds(value.as_bytes()),
         }
     }
 
     fn is_whole_decoded(&self, raw: &str) -> bool {
         match self {
             Self::Exact(text) => query::decodes_to(raw, text),
-            Self::Pattern(regex) => regex.is_match(&query::decode(raw)),
+            Self::Pattern(regex) => regex.holds(query::decode(raw).as_bytes()),
         }
-    }
-}
-
-/// Patterns, each compiled once for a whole table.
-#[derive(Debug, Default)]
-pub(super) struct Patterns<'t>(HashMap<&'t Pattern, Option<Arc<Regex>>>);
-
-impl<'t> Patterns<'t> {
-    /// What holds for a whole text; `None` where the pattern does not compile.
-    pub(super) fn compile(&mut self, pattern: &'t Pattern) -> Option<Arc<Regex>> {
-        let compile = || pattern.compiled().map(Arc::new);
-        self.0.entry(pattern).or_insert_with(compile).clone()
     }
 }

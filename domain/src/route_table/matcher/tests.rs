@@ -258,18 +258,28 @@ fn a_regular_expression_holds_for_the_whole_text_only() {
 }
 
 #[test]
-fn a_pattern_is_compiled_once_for_a_table_however_many_rules_have_it() {
-    let rules = (0..10).map(|_| vec![regex("/a+").header("x", like("b+"))]);
-    let table = Arc::new(table(vec![listener(
-        "",
-        vec![route("r", &[], rules.collect())],
-    )]));
-    let before = COMPILATIONS.get();
-    let matcher = Matcher::new(table);
-    assert_eq!(COMPILATIONS.get() - before, 2);
-    let headers = Headers::from_iter([("x", "bb")]);
-    let found = selected(&matcher, "GET a.test/aa", &headers);
-    assert_eq!(found.as_deref(), Some("r#0"));
+fn a_pattern_is_compiled_once_however_many_rules_and_later_tables_have_it() {
+    let of = |path: &str| {
+        let rules = (0..10).map(|_| vec![regex(path).header("x", like("b+"))]);
+        let routes = vec![route("r", &[], rules.collect())];
+        Arc::new(table(vec![listener("", routes)]))
+    };
+    let mut matcher = None;
+    for (given, path, expected) in [
+        ("the first table", "/a+", 2),
+        ("the same again", "/a+", 0),
+        ("one with another path", "/a*/?a", 1),
+        ("the first one, which is forgotten", "/a+", 1),
+    ] {
+        let table = of(path);
+        let before = COMPILATIONS.get();
+        let next = Matcher::following(matcher.as_ref(), table);
+        assert_eq!(COMPILATIONS.get() - before, expected, "{given}");
+        let headers = Headers::from_iter([("x", "bb")]);
+        let found = selected(&next, "GET a.test/aa", &headers);
+        assert_eq!(found.as_deref(), Some("r#0"), "{given}");
+        matcher = Some(next);
+    }
 }
 
 #[test]
