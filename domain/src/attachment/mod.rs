@@ -10,7 +10,7 @@
 //! - `clash`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
-//! - `view`: what all of them look up; `unread`: what could not be read.
+//! - `view`: what all of them look up; `unread`: what could not be read; `spared`: which Gateways lose nothing by it.
 
 mod backend;
 mod certificate;
@@ -24,6 +24,7 @@ mod parameters;
 mod parent;
 mod report;
 mod resolve;
+mod spared;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -44,6 +45,7 @@ pub use credentials::{all_credentials_references, credentials_reference};
 pub use parameters::{GatewayDefaults, ParametersResolution};
 pub use report::report;
 pub use resolve::resolve;
+pub use spared::{Spared, spared, unread_claims};
 pub use unread::ObjectKind;
 
 /// A negative verdict: the condition's reason and its message. With [`Reason::Pending`] it is not decided

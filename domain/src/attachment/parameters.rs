@@ -28,6 +28,8 @@ pub struct ParametersResolution {
     pub named: Option<ObjectKey>,
     /// The Secret with the credentials that it names.
     pub credentials: Option<ObjectRef>,
+    /// Why it cannot be read any more; then what was last read of it is in force.
+    pub unreadable: Option<String>,
     /// Fields that are accepted and have no effect.
     pub without_effect: Vec<Defect>,
     /// For which hostnames records are made.
@@ -53,6 +55,10 @@ pub(super) fn resolve_parameters(
     let resolution = ParametersResolution {
         named: named.map(|target| target.key.clone()),
         credentials: parameters.and_then(|p| p.credentials.clone()),
+        unreadable: named.and_then(|target| {
+            let found = view.snapshot.unreadable.objects.get(target)?;
+            Some(found.why.clone())
+        }),
         without_effect: parameters.map_or_else(Vec::new, without_effect),
         dns: parameters
             .and_then(|p| p.dns.clone())
@@ -78,16 +84,21 @@ pub(super) fn of_gateway<'s>(
         return Ok(Some(found));
     }
     let because = |problem: String| format!("Gateway {}: {FIELD}: {problem}", gateway.key);
-    let (reason, problem) = match (&snapshot.parameters, &snapshot.incomplete) {
-        (Reading::Unknown(why), _) | (Reading::Known(_), Some(why)) => (
+    let unread = match &snapshot.parameters {
+        Reading::Unknown(why) => Some(why.as_str()),
+        Reading::Known(_) => snapshot.unreadable.why(target),
+        Reading::Absent => None,
+    };
+    let (reason, problem) = match (unread, &snapshot.parameters) {
+        (Some(why), _) => (
             Reason::Pending,
             format!("{target} could not be read: {why}"),
         ),
-        (Reading::Absent, _) => (
+        (None, Reading::Absent) => (
             Reason::InvalidParameters,
             format!("the cluster does not know {OWN_GROUP}/{PARAMETERS_KIND}; install its CRD"),
         ),
-        (Reading::Known(_), None) => (
+        (None, _) => (
             Reason::InvalidParameters,
             format!("{target} does not exist; create it, or remove the reference"),
         ),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::state::{Fate, Proxy, View};
 use super::{Problem, Reconciler};
+use crate::attachment::Spared;
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
 use crate::names::ObjectKey;
 
@@ -133,7 +134,7 @@ impl Reconciler {
     }
 
     /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
-    /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for. Whether all was seen.
+    /// resync. Where all are spared none is proved gone, so then nobody is looked for. Whether all was seen.
     async fn search_leftovers(
         &self,
         term: u64,
@@ -142,7 +143,7 @@ impl Reconciler {
         done: &mut EdgePassReport,
     ) -> bool {
         let searched = self.state().searched_in == Some(term);
-        if !view.complete || (searched && !resync) {
+        if view.spared == Spared::All || (searched && !resync) {
             return false;
         }
         let mut found = BTreeSet::new();
@@ -190,7 +191,8 @@ impl Reconciler {
             let shown = view.gateways.keys();
             let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
             let unfinished = state.at_edge.keys().chain(&state.leftovers);
-            let live = shown.chain(&view.classless).chain(unfinished);
+            let live = shown.chain(&view.classless).chain(view.spared.named());
+            let live = live.chain(unfinished);
             live.cloned().collect()
         };
         match self.ports.edge.sweep(&live).await {

@@ -37,7 +37,7 @@ async fn every_document_of_every_file_is_an_object() {
     assert_eq!(snapshot.gateways.items().len(), 1);
     assert_eq!(snapshot.classes.items().len(), 1);
     assert!(snapshot.external_names);
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     assert_eq!(problems(&folder), "");
 }
 

@@ -176,11 +176,20 @@ fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
     let key = parameters.named.as_ref()?;
     let without_effect = parameters.without_effect.iter().map(ToString::to_string);
     let without_effect = listed(without_effect);
+    let unreadable = parameters.unreadable.as_ref();
     Some(match (&gateway.refusal, without_effect.is_empty()) {
         (Some(refusal), _) if refusal.reason == Reason::InvalidParameters => {
             Verdict::refused(refusal)
         }
         (Some(refusal), _) if refusal.reason == Reason::Pending => Verdict::refused(refusal),
+        _ if unreadable.is_some() => Verdict::new(
+            Truth::Unknown,
+            Reason::Pending,
+            format!(
+                "{PARAMETERS_KIND} {key} cannot be read ({}); what was last read of it is in force",
+                unreadable.map_or("", String::as_str)
+            ),
+        ),
         (_, false) => Verdict::new(
             Truth::False,
             Reason::UnsupportedValue,
