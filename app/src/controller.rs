@@ -1,13 +1,13 @@
 //! `cfgw controller`: a Kubernetes cluster in; route tables, tunnels, records and proxies out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
 use adapter_kubernetes::{
-    Client, Cluster, Finalizers, KeptSecret, Lease, LeaseOptions, SecretCredentials, Statuses,
-    TokenReviews,
+    Client, Clients, Cluster, ClusterOptions, Finalizers, KeptSecret, Lease, LeaseOptions,
+    SecretCredentials, Statuses, TokenReviews, WatchTimes,
 };
 use adapter_table_stream::{LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
@@ -47,9 +47,13 @@ impl Controller {
     /// Wires everything together and starts it. An error names the setting that cannot be used.
     pub async fn start(settings: &ControllerSettings) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
-        let client = adapter_kubernetes::connect().await?;
-        let cluster = Cluster::start(client.clone(), endpoint_rules(settings), stop.clone());
-        let lease = Lease::start(client.clone(), lease_options(settings)?, stop.clone());
+        let Clients {
+            calls: client,
+            lease,
+            reviews,
+        } = adapter_kubernetes::connect().await?;
+        let cluster = Cluster::start(client.clone(), cluster_options(settings), stop.clone());
+        let lease = Lease::start(lease, lease_options(settings)?, stop.clone());
         let authority = kept_authority(settings, &client, &stop).await?;
         let mut registry = Registry::with_prefix("cfgw");
         let statuses = Arc::new(Notify::new());
@@ -62,7 +66,7 @@ impl Controller {
             leader: leader(&lease),
             limits: LIMITS,
         };
-        let tables = serve_tables(settings, &client, options, &authority, &stop).await?;
+        let tables = serve_tables(settings, reviews, options, &authority, &stop).await?;
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));
         let ports = Ports {
             cluster: cluster.clone(),
@@ -119,6 +123,15 @@ impl Controller {
     }
 }
 
+fn cluster_options(settings: &ControllerSettings) -> ClusterOptions {
+    let namespaces: BTreeSet<String> = settings.secrets.namespaces.names().into_iter().collect();
+    ClusterOptions {
+        times: WatchTimes::default(),
+        secret_namespaces: (!namespaces.is_empty()).then_some(namespaces),
+        endpoint_rules: endpoint_rules(settings),
+    }
+}
+
 fn lease_options(settings: &ControllerSettings) -> anyhow::Result<LeaseOptions> {
     let advertise = settings.stream.advertise.as_ref();
     Ok(LeaseOptions {
@@ -158,13 +171,13 @@ fn leader(lease: &Arc<Lease>) -> Arc<dyn Fn() -> Leader + Send + Sync> {
 /// The data plane: proxies fetch their tables from here.
 async fn serve_tables(
     settings: &ControllerSettings,
-    client: &Client,
+    reviews: Client,
     options: ServerOptions,
     authority: &KeptAuthority,
     stop: &CancellationToken,
 ) -> anyhow::Result<Arc<TableServer>> {
     let audience = settings.stream.audience.as_str().to_owned();
-    let identities = Arc::new(TokenReviews::new(client.clone(), audience));
+    let identities = Arc::new(TokenReviews::new(reviews, audience));
     let server = TableServer::new(identities, options);
     let listen = settings.stream.listen.get();
     let listener = TcpListener::bind(listen)

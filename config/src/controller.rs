@@ -32,6 +32,8 @@ settings! {
         stream: StreamSettings,
         section /// The proxies that the controller runs for Gateways.
         proxies: ProxiesSettings,
+        section /// Which Secrets are read.
+        secrets: SecretsSettings,
         section /// What holds for Gateways whose parameters do not say otherwise.
         defaults: GatewayDefaults,
         section /// Where backends may be.
@@ -92,6 +94,19 @@ settings! {
 }
 
 settings! {
+    /// Which Secrets are read.
+    pub struct SecretsSettings {
+        /// Namespaces whose Secrets may be read, at most 16, with commas between them; all where none is named.
+        /// They must include those of all Gateways and of the credentials. A Secret elsewhere is refused where
+        /// somebody names it.
+        namespaces: Names = Names::default(),
+    }
+}
+
+/// Namespaces that may be named in `secrets.namespaces`: each is watched over a connection of its own.
+pub(crate) const MAX_SECRET_NAMESPACES: usize = 16;
+
+settings! {
     /// What holds for Gateways whose parameters do not say otherwise.
     pub struct GatewayDefaults {
         /// Whether DNS records are made for the hostnames of routes.
@@ -132,6 +147,13 @@ impl Program for ControllerSettings {
         layers::needed(figment, "stream.advertise", advertise, why)?;
         let why = "the proxies run it";
         layers::needed(figment, "proxies.image", self.proxies.image.is_some(), why)?;
+        let namespaces = self.secrets.namespaces.names().len();
+        if namespaces > MAX_SECRET_NAMESPACES {
+            let problem = format!(
+                "{namespaces} namespaces are more than {MAX_SECRET_NAMESPACES}; name none, so that all are read"
+            );
+            return Err(layers::wrong(figment, "secrets.namespaces", problem));
+        }
         if self.lease.renew_interval.get() * 3 > self.lease.duration.get() {
             let problem = "it is longer than a third of lease.duration, so that one lost answer would cost the lead";
             return Err(layers::wrong(

@@ -44,6 +44,11 @@ fn what_a_controller_cannot_use_is_named_with_the_remedy() {
             "a third of lease.duration",
         ),
         ("CFGW_EDGE__BACKEND", "broker", "edge.broker.url"),
+        (
+            "CFGW_SECRETS__NAMESPACES",
+            "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q",
+            "17 namespaces are more than 16",
+        ),
     ];
     for (name, value, expected) in table {
         let given = NEEDED

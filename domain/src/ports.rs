@@ -33,7 +33,7 @@ pub trait ClusterSource: Send + Sync {
     /// Returns once a view newer than the last returned one may be there. Cancel safe.
     async fn changed(&self);
 
-    /// Names the Secrets and ConfigMaps to read from now on; all others stay unread.
+    /// Names the Secrets to read from now on; all others stay unread.
     fn follow(&self, refs: BTreeSet<ObjectRef>);
 }
 

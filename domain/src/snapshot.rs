@@ -1,7 +1,7 @@
 //! One complete view of the cluster. A source never yields a partly filled one: a kind that could not be
 //! read is [`Reading::Unknown`], and unknown deletes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::certificate::TlsPair;
@@ -10,7 +10,7 @@ use crate::gateway::{
     EndpointSlice, Gateway, GatewayClass, GatewayParameters, Namespace, ReferenceGrant, Route,
     Service,
 };
-use crate::names::ObjectRef;
+use crate::names::{ObjectKey, ObjectRef};
 
 /// What reading one kind of object gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +75,49 @@ pub struct ClusterSnapshot {
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
     /// Where endpoints may be.
     pub endpoint_rules: EndpointRules,
-    /// Why objects may be missing although each kind was read (a file that cannot be parsed); absence then proves nothing.
-    pub incomplete: Option<String>,
+    /// Namespaces whose Secrets may be read; `None` where all may.
+    pub secret_namespaces: Option<BTreeSet<String>>,
+    /// What is there and could not be read although its kind was.
+    pub unreadable: Unreadable,
+}
+
+/// Objects that are there and could not be read. Where one was read earlier, the snapshot shows it as it was then.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unreadable {
+    /// Those that are known by name.
+    pub objects: BTreeMap<ObjectRef, UnreadableObject>,
+    /// Why there may be others, of which nothing is known (a file that cannot be parsed); then nothing follows
+    /// from the absence of any object.
+    pub nameless: Option<String>,
+}
+
+/// An object that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnreadableObject {
+    /// Why, in a sentence that repeats nothing of the object.
+    pub why: String,
+    /// The Gateways that a route names as its parents, where that much could be read.
+    pub parents: Option<BTreeSet<ObjectKey>>,
+}
+
+impl Unreadable {
+    /// Why an object may be there although the snapshot does not show it, or shows it as it was.
+    pub fn why(&self, object: &ObjectRef) -> Option<&str> {
+        let of_object = self.objects.get(object).map(|found| found.why.as_str());
+        of_object.or(self.nameless.as_deref())
+    }
+
+    /// Unreadable objects of one kind.
+    pub fn of_kind<'u>(
+        &'u self,
+        group: &'u str,
+        kind: &'u str,
+    ) -> impl Iterator<Item = (&'u ObjectKey, &'u UnreadableObject)> {
+        let objects = self.objects.iter();
+        objects
+            .filter(move |(object, _)| object.group == group && object.kind == kind)
+            .map(|(object, found)| (&object.key, found))
+    }
 }
 
 /// Where endpoints may be. It depends on who writes them: the proxy's network is not every tenant's.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_gateway_api::{Object, Secret};
+use adapter_gateway_api::Secret;
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
 use domain::edge::{EdgeError, EdgeErrorKind, Partial};
@@ -12,11 +12,8 @@ use domain::secret::{CertificatePair, CloudflareCredentials, CredentialSets};
 use domain::snapshot::ClusterSnapshot;
 use domain::{ObjectKey, ObjectRef};
 use kube::Client;
-use kube::core::Request;
-use serde_json::Value;
 
-use crate::cluster::Cluster;
-use crate::failure::{is_absent, told};
+use crate::cluster::{Cluster, secret};
 use crate::object_name::is_possible;
 
 /// Credentials of Gateways, by the references of their GatewayClasses and parameters.
@@ -59,26 +56,11 @@ impl SecretCredentials {
     }
 
     async fn secret(&self, reference: &ObjectRef) -> Result<Option<Secret>, EdgeError> {
-        let ObjectKey { namespace, name } = &reference.key;
-        let path = format!("/api/v1/namespaces/{namespace}/secrets");
-        let unread = |why: String| {
+        let found = secret(&self.client, &reference.key).await;
+        found.map_err(|why| {
             let message = format!("{reference} could not be read: {why}");
             EdgeError::new(EdgeErrorKind::Unavailable, message)
-        };
-        let request = Request::new(path).get(name, &kube::api::GetParams::default());
-        let request = request.map_err(|error| unread(error.to_string()))?;
-        let object = match self.client.request::<Value>(request).await {
-            Ok(object) => object,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(unread(told(&error))),
-        };
-        match adapter_gateway_api::read(object) {
-            Ok(Object::Secret(secret)) => Ok(Some(secret)),
-            Ok(_) => Err(unread(
-                "the API server answered with another kind".to_owned(),
-            )),
-            Err(error) => Err(unread(error.to_string())),
-        }
+        })
     }
 }
 

@@ -31,24 +31,34 @@ pub(crate) fn is_answered(error: &Error) -> bool {
     code(error).is_some_and(|code| (400..500).contains(&code) && code != 429)
 }
 
-/// The failure as a sentence that says what was not done. Answers of the API server hold no values of Secrets.
+/// Longest text of a failure that is told, in characters.
+const LONGEST: usize = 512;
+
+/// The failure as a sentence that says what was not done. Repeats nothing of an answer but the message of a failure.
 pub(crate) fn told(error: &Error) -> String {
-    match error {
+    let text = match error {
         Error::Api(status) => status.message.clone(),
-        // Its sources say which part of the connection failed.
-        error => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(deeper) = source {
-                let more = deeper.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                source = deeper.source();
-            }
-            text
+        // Their own words quote what was read.
+        Error::SerdeError(_) | Error::FromUtf8(_) => {
+            "the API server's answer cannot be read".to_owned()
         }
+        // Its sources say which part of the connection failed.
+        error => with_sources(error),
+    };
+    text.chars().take(LONGEST).collect()
+}
+
+fn with_sources(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(deeper) = source {
+        let more = deeper.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = deeper.source();
     }
+    text
 }
 
 /// A port's error about something that was being done, e.g. `reading Gateway default/web`.

@@ -1,8 +1,8 @@
 //! Kubernetes as the cluster: watches, statuses, finalizers, leadership, credentials, identities, and the
 //! [`workloads`] that proxies are.
 //!
-//! Everything is read as JSON and converted by `adapter-gateway-api`, so an object that is not as its kind should
-//! be never stops a watch.
+//! Lists and events are cut into objects before any of them is read, so an object that is not as its kind should be
+//! concerns nobody else; `adapter-gateway-api` converts it.
 
 mod client;
 mod cluster;
@@ -16,12 +16,12 @@ mod status;
 mod token_reviews;
 pub mod workloads;
 
-pub use client::{ConnectError, connect};
-pub use cluster::{Cluster, WatchTimes};
+pub use client::{Clients, ConnectError, connect, connect_to};
+pub use cluster::{Cluster, ClusterOptions, WatchTimes};
 pub use credentials::SecretCredentials;
 pub use finalizers::{FINALIZER, Finalizers};
 pub use kept_secret::{KeptSecret, KeptSecretError, KeptSecretErrorKind};
-pub use kube::Client;
+pub use kube::{Client, Config};
 pub use lease::{Lease, LeaseOptions};
 pub use status::{SUPPORTED_FEATURES, Statuses};
 pub use token_reviews::TokenReviews;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use adapter_gateway_api::{Object, Secret};
 use domain::ObjectRef;
 use domain::gateway::Namespace;
-use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts};
+use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts, Unreadable};
 
 use crate::file::{ManifestFile, Written};
 use crate::problem::Problem;
@@ -90,7 +90,10 @@ impl Cluster {
         let mut snapshot = ClusterSnapshot {
             namespaces: Reading::Known(self.namespaces()),
             endpoint_rules: EndpointRules::STANDALONE,
-            incomplete: self.incomplete.clone(),
+            unreadable: Unreadable {
+                nameless: self.incomplete.clone(),
+                ..Unreadable::default()
+            },
             ..ClusterSnapshot::default()
         };
         for object in self.objects.values() {

@@ -34,6 +34,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "%s.%s.svc:8443" (include "cfgw.name" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* Namespaces whose Secrets are read, with commas between them; empty for all. */}}
+{{- define "cfgw.secretNamespaces" -}}
+{{- with .Values.secrets.namespaces -}}
+{{- $all := append . $.Release.Namespace -}}
+{{- with $.Values.credentials.secretNamespace -}}
+{{- $all = append $all . -}}
+{{- end -}}
+{{- $all | uniq | sortAlpha | join "," -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whether a group of PEM roots is given. */}}
 {{- define "cfgw.hasRoots" -}}
 {{- if or .secretName .configMapName }}true{{ end -}}

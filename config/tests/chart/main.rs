@@ -210,6 +210,37 @@ fn no_permission_is_a_wildcard_and_an_own_account_gets_none() {
 }
 
 #[test]
+fn secrets_are_read_in_the_namespaces_that_are_listed() {
+    let Some(helm) = Helm::find() else { return };
+    let files = tempfile::tempdir().unwrap();
+    let of_secrets = |role: &Value| {
+        let rules = role["rules"].as_array().unwrap().iter();
+        let mut of_secrets = rules.filter(|rule| rule["resources"] == json!(["secrets"]));
+        of_secrets.any(|rule| rule["verbs"].as_array().unwrap().contains(&json!("list")))
+    };
+    let roles = |rendered: &Rendered| -> Vec<String> {
+        let roles = rendered.all("Role").into_iter();
+        let roles = roles.filter(|role| of_secrets(role));
+        let namespace = |role: &Value| role["metadata"]["namespace"].as_str().unwrap().to_owned();
+        roles.map(namespace).collect()
+    };
+    let everywhere = helm.render(FULL);
+    assert!(of_secrets(&everywhere.one("ClusterRole")));
+    assert!(roles(&everywhere).is_empty());
+
+    let listed: Vec<&str> = FULL
+        .iter()
+        .copied()
+        .chain(["secrets.namespaces={shop,apps}"])
+        .collect();
+    let listed = helm.render(&listed);
+    assert!(!of_secrets(&listed.one("ClusterRole")));
+    assert_eq!(roles(&listed), ["apps", "cfgw-system", "shop", "vault"]);
+    let settings = settings(&listed, files.path()).expect("settings");
+    assert_eq!(settings.secrets.namespaces.names(), roles(&listed));
+}
+
+#[test]
 fn a_budget_keeps_one_of_several_replicas_and_nothing_of_one() {
     let Some(helm) = Helm::find() else { return };
     let budgets = |values| helm.render(values).all("PodDisruptionBudget").len();

@@ -1,6 +1,6 @@
 //! Where the backends of a route lead.
 
-use super::view::{Permission, Referrer, View, is_core, kind_text};
+use super::view::{Permission, Referrer, View, is_core, kind_text, unreadable_grant};
 use super::{Refusal, listed};
 use crate::gateway::{AppProtocol, BackendRef, Route, RouteKind, Service};
 use crate::names::ObjectRef;
@@ -86,10 +86,8 @@ fn target(route: &Route, backend: &BackendRef, view: &View<'_>) -> Result<Upstre
     }
     let not_found = |problem: String| Problem::Refused(Reason::BackendNotFound, problem);
     let key = &backend.target.key;
-    let service = view.backends.service(key).ok_or_else(|| {
-        let problem = format!("Service {key} does not exist; create it or correct the name");
-        not_found(problem)
-    })?;
+    let missing = || not_found(missing(&backend.target, view));
+    let service = view.backends.service(key).ok_or_else(missing)?;
     let port = backend
         .port
         .ok_or_else(|| not_found(format!("a port of Service {key} is needed; set `port`")))?;
@@ -102,6 +100,18 @@ fn target(route: &Route, backend: &BackendRef, view: &View<'_>) -> Result<Upstre
         port,
         protocol,
     })
+}
+
+/// Why there is no Service of that name.
+fn missing(target: &ObjectRef, view: &View<'_>) -> String {
+    let service = ObjectRef {
+        group: String::new(),
+        ..target.clone()
+    };
+    match view.snapshot.unreadable.objects.get(&service) {
+        Some(found) => format!("{service} cannot be read: {}", found.why),
+        None => format!("{service} does not exist; create it or correct the name"),
+    }
 }
 
 /// The message is the same whether the Service is there or not: a reference that is not permitted must
@@ -118,6 +128,10 @@ fn permitted(route: &Route, target: &ObjectRef, view: &View<'_>) -> Result<(), P
     match view.permission(from, &service) {
         Permission::Granted => Ok(()),
         Permission::Undecided => Err(Problem::Undecided),
+        Permission::Unreadable(grant) => {
+            let problem = unreadable_grant(&service, grant);
+            Err(Problem::Refused(Reason::RefNotPermitted, problem))
+        }
         Permission::Denied => {
             let problem = format!(
                 "{service} may not be referred to; add a ReferenceGrant in namespace {} from {} in namespace {} to Service",

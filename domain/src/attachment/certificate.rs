@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clash::Seats;
-use super::view::{Secret, View};
+use super::view::{Secret, View, out_of_reach};
 use super::{GatewayResolution, ListenerResolution};
 use crate::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
 use crate::edge::certificates::CertificateIntent;
@@ -14,6 +14,7 @@ use crate::names::{Hostname, ObjectKey, ObjectRef};
 pub(super) fn problem(secret: &ObjectRef, view: &View<'_>) -> Option<String> {
     match view.secret(&secret.key) {
         Secret::Unknown => None,
+        Secret::OutOfReach => Some(out_of_reach(secret)),
         Secret::Missing => Some(format!("{secret} does not exist; create it")),
         Secret::Present(facts) => match &facts.tls {
             TlsPair::Usable(_) => None,
@@ -39,7 +40,7 @@ pub(super) fn wanted(
         for secret in &found.certificates {
             let facts = match view.secret(&secret.key) {
                 Secret::Unknown => return None,
-                Secret::Missing => continue,
+                Secret::Missing | Secret::OutOfReach => continue,
                 Secret::Present(facts) => facts,
             };
             let (true, TlsPair::Usable(certificate)) = (found.is_served(), &facts.tls) else {

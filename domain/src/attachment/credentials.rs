@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::view::{Secret, View, classes_of, gateways_of, is_core, kind_text, secret_ref};
+use super::view::{
+    Secret, View, classes_of, gateways_of, is_core, kind_text, out_of_reach, secret_ref,
+};
 use super::{Refusal, parameters};
 use crate::gateway::{
     ACCOUNT_ID_KEY, API_TOKEN_KEY, Defect, DefectKind, GatewayClass, GatewayParameters, OWN_GROUP,
@@ -126,6 +128,7 @@ pub fn all_credentials_references(
 pub(super) fn incomplete(secret: &ObjectRef, view: &View<'_>) -> Option<String> {
     Some(match view.secret(&secret.key) {
         Secret::Unknown => return None,
+        Secret::OutOfReach => out_of_reach(secret),
         Secret::Missing => format!(
             "{secret} does not exist; create it with the keys {API_TOKEN_KEY} and {ACCOUNT_ID_KEY}"
         ),

@@ -1,11 +1,16 @@
 //! Listeners of one Gateway.
 
+use std::collections::BTreeSet;
+
 use super::tenancy::Tenancy;
-use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref};
+use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref, unreadable_grant};
 use super::{ListenerResolution, Refusal, certificate, reserved};
 use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
-use crate::names::{Hostname, ObjectRef};
+use crate::names::{Hostname, ObjectKey, ObjectRef};
 use crate::status::Reason;
+
+/// How many Secrets the listeners of one Gateway may name together. Each is read, and read again when it changes.
+pub(super) const CERTIFICATES: usize = 64;
 
 /// Judges every listener of a Gateway, in the order written. Routes are counted later.
 pub(super) fn resolve_listeners(
@@ -14,6 +19,7 @@ pub(super) fn resolve_listeners(
     view: &View<'_>,
 ) -> Vec<ListenerResolution> {
     let listeners = gateway.listeners.iter().enumerate();
+    let mut named = BTreeSet::new();
     listeners
         .map(|(index, listener)| {
             let place = Place {
@@ -23,7 +29,7 @@ pub(super) fn resolve_listeners(
             };
             let conflict = place.conflict();
             let (supported_kinds, unknown_kinds) = place.kinds();
-            let (certificates, mut unresolved) = place.certificates(view);
+            let (certificates, mut unresolved) = place.certificates(&mut named, view);
             unresolved.extend(unknown_kinds);
             ListenerResolution {
                 listener: listener.clone(),
@@ -177,15 +183,25 @@ impl Place<'_> {
         (supported, refusal)
     }
 
-    /// Certificates that the listener may refer to, and what is wrong with any.
-    fn certificates(&self, view: &View<'_>) -> (Vec<ObjectRef>, Vec<Refusal>) {
+    /// Certificates that the listener may refer to, and what is wrong with any. `named` are those of the Gateway so
+    /// far.
+    fn certificates(
+        &self,
+        named: &mut BTreeSet<ObjectKey>,
+        view: &View<'_>,
+    ) -> (Vec<ObjectRef>, Vec<Refusal>) {
         let written = self.listener.tls.iter().flat_map(|tls| &tls.certificates);
         let mut permitted = Vec::new();
         let mut refusals = Vec::new();
         for (i, target) in written.enumerate() {
             let field = format!(".tls.certificateRefs[{i}]");
             match self.certificate(target, view) {
+                Ok(secret) if named.len() == CERTIFICATES && !named.contains(&secret.key) => {
+                    refusals.push(self.too_many_certificates(&field, &secret));
+                    break;
+                }
                 Ok(secret) => {
+                    named.insert(secret.key.clone());
                     if let Some(problem) = certificate::problem(&secret, view) {
                         let reason = Reason::InvalidCertificateRef;
                         refusals.push(self.refuse(reason, &field, &problem));
@@ -196,6 +212,14 @@ impl Place<'_> {
             }
         }
         (permitted, refusals)
+    }
+
+    fn too_many_certificates(&self, field: &str, secret: &ObjectRef) -> Refusal {
+        let problem = format!(
+            "Invalid value: {}: must not be named, because a Gateway may name {CERTIFICATES} Secrets and this would be one more; name fewer, or move listeners to another Gateway",
+            secret.key
+        );
+        self.refuse(Reason::InvalidCertificateRef, field, &problem)
     }
 
     fn certificate(
@@ -217,6 +241,9 @@ impl Place<'_> {
         };
         match view.permission(from, &secret) {
             Permission::Granted | Permission::Undecided => Ok(secret),
+            Permission::Unreadable(grant) => {
+                Err((Reason::RefNotPermitted, unreadable_grant(&secret, grant)))
+            }
             Permission::Denied => {
                 let problem = format!(
                     "{secret} may not be referred to; add a ReferenceGrant in namespace {} from Gateway in namespace {} to Secret",

@@ -12,7 +12,7 @@
 //! - `clash`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
-//! - `view`: what all of them look up; `unread`: what could not be read.
+//! - `view`: what all of them look up; `unread`: what could not be read; `spared`: which Gateways lose nothing by it.
 
 mod backend;
 mod certificate;
@@ -27,6 +27,7 @@ mod parent;
 mod patterns;
 mod report;
 mod resolve;
+mod spared;
 mod tenancy;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use credentials::{all_credentials_references, credentials_reference};
 pub use parameters::{GatewayDefaults, ParametersResolution};
 pub use report::report;
 pub use resolve::resolve;
+pub use spared::{Spared, spared, unread_claims};
 pub use unread::ObjectKind;
 
 /// A negative verdict: the condition's reason and its message. With [`Reason::Pending`] it is not decided

@@ -34,6 +34,8 @@ pub struct ParametersResolution {
     pub named: Option<ObjectKey>,
     /// The Secret with the credentials that it names.
     pub credentials: Option<ObjectRef>,
+    /// Why it cannot be read any more; then what was last read of it is in force.
+    pub unreadable: Option<String>,
     /// Fields of the parameters that are accepted and have no effect.
     pub without_effect: Vec<Defect>,
     /// Fields of the Gateway that are left out, because its class does not permit them to its namespace.
@@ -85,6 +87,10 @@ pub(super) fn resolve_parameters(
     let resolution = ParametersResolution {
         named: named.map(|target| target.key.clone()),
         credentials: own.and_then(|p| p.credentials.clone()),
+        unreadable: named.and_then(|target| {
+            let found = view.snapshot.unreadable.objects.get(target)?;
+            Some(found.why.clone())
+        }),
         without_effect,
         withheld,
         dns: said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone()),
@@ -224,16 +230,21 @@ pub(super) fn find<'s>(
     if let Some(found) = known.find(|parameters| parameters.key == target.key) {
         return Ok(found);
     }
-    let (reason, problem) = match (&snapshot.parameters, &snapshot.incomplete) {
-        (Reading::Unknown(why), _) | (Reading::Known(_), Some(why)) => (
+    let unread = match &snapshot.parameters {
+        Reading::Unknown(why) => Some(why.as_str()),
+        Reading::Known(_) => snapshot.unreadable.why(target),
+        Reading::Absent => None,
+    };
+    let (reason, problem) = match (unread, &snapshot.parameters) {
+        (Some(why), _) => (
             Reason::Pending,
             format!("{target} could not be read: {why}"),
         ),
-        (Reading::Absent, _) => (
+        (None, Reading::Absent) => (
             Reason::InvalidParameters,
             format!("the cluster does not know {OWN_GROUP}/{PARAMETERS_KIND}; install its CRD"),
         ),
-        (Reading::Known(_), None) => (
+        (None, _) => (
             Reason::InvalidParameters,
             format!("{target} does not exist; create it, or remove the reference"),
         ),

@@ -1,10 +1,10 @@
 //! Which listeners a parentRef names, and whether they take the route.
 
-use super::view::View;
+use super::view::{View, namespace_ref};
 use super::{ListenerResolution, Refusal, listed};
 use crate::gateway::{AllowedNamespaces, GATEWAY_GROUP, Gateway, ParentRef, Route};
 use crate::names::Hostname;
-use crate::snapshot::Reading;
+use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
 
 /// A listener that takes a route.
@@ -176,7 +176,7 @@ impl Attempt<'_> {
                 Some(_) => Entry::Closed(format!(
                     "does not select namespace {namespace}; add the labels that its allowedRoutes.namespaces.selector asks for"
                 )),
-                None => unlabelled(namespace, &view.snapshot.namespaces),
+                None => unlabelled(namespace, view.snapshot),
             },
         }
     }
@@ -202,12 +202,21 @@ impl Attempt<'_> {
     }
 }
 
-fn unlabelled<T>(namespace: &str, namespaces: &Reading<T>) -> Entry {
-    match namespaces {
-        Reading::Unknown(why) => Entry::Undecided(format!(
-            "selects namespaces by labels, and whether it selects {namespace} is unknown: Namespaces could not be read: {why}"
-        )),
-        Reading::Known(_) | Reading::Absent => Entry::Closed(format!(
+/// What follows from labels that are not known.
+fn unlabelled(namespace: &str, snapshot: &ClusterSnapshot) -> Entry {
+    let undecided = |why: String| {
+        Entry::Undecided(format!(
+            "selects namespaces by labels, and whether it selects {namespace} is unknown: {why}"
+        ))
+    };
+    let object = namespace_ref(namespace);
+    match (
+        &snapshot.namespaces,
+        snapshot.unreadable.objects.get(&object),
+    ) {
+        (Reading::Unknown(why), _) => undecided(format!("Namespaces could not be read: {why}")),
+        (_, Some(found)) => undecided(format!("it cannot be read: {}", found.why)),
+        _ => Entry::Closed(format!(
             "selects namespaces by labels, and there is no Namespace {namespace}"
         )),
     }

@@ -111,7 +111,7 @@ fn judged(
 fn edition(secret: &ObjectRef, view: &View<'_>) -> Option<u64> {
     match view.secret(&secret.key) {
         Secret::Present(facts) => Some(facts.edition),
-        Secret::Missing | Secret::Unknown => None,
+        Secret::Missing | Secret::OutOfReach | Secret::Unknown => None,
     }
 }
 

@@ -102,7 +102,7 @@ fn tenancy<'a>(
         let selected = match (tenant.namespaces.rules.is_empty(), labels) {
             (true, _) => true,
             (false, Some(labels)) => tenant.namespaces.selects(labels),
-            (false, None) => match view.namespaces_unread() {
+            (false, None) => match view.unread_namespace(namespace) {
                 Some(why) => return Tenancy::Undecided { class, why },
                 None => false,
             },

@@ -12,6 +12,8 @@ pub(super) struct View<'s> {
     pub(super) snapshot: &'s ClusterSnapshot,
     pub(super) backends: BackendIndex<'s>,
     grants: HashMap<&'s str, Vec<&'s ReferenceGrant>>,
+    /// For a namespace, a grant in it that could not be read.
+    unreadable_grants: HashMap<&'s str, &'s ObjectKey>,
     namespaces: HashMap<&'s str, &'s BTreeMap<String, String>>,
 }
 
@@ -24,9 +26,11 @@ pub(super) struct Referrer<'a> {
 
 /// Whether a reference is permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Permission {
+pub(super) enum Permission<'s> {
     Granted,
     Denied,
+    /// This ReferenceGrant could not be read; no other grants it.
+    Unreadable(&'s ObjectKey),
     /// ReferenceGrants could not be read.
     Undecided,
 }
@@ -43,6 +47,11 @@ impl<'s> View<'s> {
             snapshot,
             backends: BackendIndex::new(snapshot),
             grants,
+            unreadable_grants: snapshot
+                .unreadable
+                .of_kind(GATEWAY_GROUP, "ReferenceGrant")
+                .map(|(grant, _)| (grant.namespace.as_str(), grant))
+                .collect(),
             namespaces: namespaces.map(|n| (n.name.as_str(), &n.labels)).collect(),
         }
     }
@@ -53,16 +62,17 @@ impl<'s> View<'s> {
     }
 
     /// Why a namespace without known labels may have some all the same.
-    pub(super) fn namespaces_unread(&self) -> Option<&'s str> {
+    pub(super) fn unread_namespace(&self, namespace: &str) -> Option<&'s str> {
+        let unreadable = &self.snapshot.unreadable;
         match &self.snapshot.namespaces {
             Reading::Unknown(why) => Some(why),
-            Reading::Known(_) | Reading::Absent => self.snapshot.incomplete.as_deref(),
+            Reading::Known(_) | Reading::Absent => unreadable.why(&namespace_ref(namespace)),
         }
     }
 
     /// A reference within a namespace needs no grant, one across namespaces needs one in the namespace
     /// referred to (Gateway API, ReferenceGrant).
-    pub(super) fn permission(&self, from: Referrer<'_>, target: &ObjectRef) -> Permission {
+    pub(super) fn permission(&self, from: Referrer<'_>, target: &ObjectRef) -> Permission<'s> {
         if from.namespace == target.key.namespace {
             return Permission::Granted;
         }
@@ -74,15 +84,19 @@ impl<'s> View<'s> {
             .into_iter()
             .flatten()
             .any(|grant| grant.permits(GATEWAY_GROUP, from.kind, from.namespace, target));
-        if permitted {
-            Permission::Granted
-        } else {
-            Permission::Denied
+        let unreadable = || self.unreadable_grants.get(target.key.namespace.as_str());
+        match permitted {
+            true => Permission::Granted,
+            false => unreadable().map_or(Permission::Denied, |grant| Permission::Unreadable(grant)),
         }
     }
 
     /// What is known of a Secret.
     pub(super) fn secret(&self, key: &ObjectKey) -> Secret<'s> {
+        let namespaces = self.snapshot.secret_namespaces.as_ref();
+        if namespaces.is_some_and(|namespaces| !namespaces.contains(&key.namespace)) {
+            return Secret::OutOfReach;
+        }
         match self.snapshot.secrets.get(&secret_ref(key.clone())) {
             Some(Reading::Known(facts)) => Secret::Present(facts),
             Some(Reading::Absent) => Secret::Missing,
@@ -95,7 +109,24 @@ impl<'s> View<'s> {
 pub(super) enum Secret<'s> {
     Present(&'s SecretFacts),
     Missing,
+    /// Secrets of its namespace may not be read.
+    OutOfReach,
     Unknown,
+}
+
+/// Why a reference counts as not permitted.
+pub(super) fn unreadable_grant(target: &ObjectRef, grant: &ObjectKey) -> String {
+    format!(
+        "whether {target} may be referred to is not known, because ReferenceGrant {grant} cannot be read; write it anew"
+    )
+}
+
+/// Why a Secret cannot be used whose namespace may not be read.
+pub(super) fn out_of_reach(secret: &ObjectRef) -> String {
+    format!(
+        "{secret}: Secrets of namespace {} are not read; add it to the setting secrets.namespaces, or keep the Secret in a namespace that is listed there",
+        secret.key.namespace
+    )
 }
 
 /// Whether a reference is to this kind of the core group, which may be written as nothing or as `core`.
@@ -109,6 +140,14 @@ pub(super) fn secret_ref(key: ObjectKey) -> ObjectRef {
         group: String::new(),
         kind: "Secret".to_owned(),
         key,
+    }
+}
+
+pub(super) fn namespace_ref(name: &str) -> ObjectRef {
+    ObjectRef {
+        group: String::new(),
+        kind: "Namespace".to_owned(),
+        key: ObjectKey::new("", name),
     }
 }
 

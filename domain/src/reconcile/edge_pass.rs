@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 
 use super::state::{Fate, Proxy, View};
 use super::{Problem, Queue, Reconciler};
+use crate::attachment::Spared;
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
 use crate::names::ObjectKey;
 use crate::ports::PortError;
@@ -260,9 +261,9 @@ impl Reconciler {
     }
 
     /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
-    /// resync. An incomplete view proves no Gateway gone, so then nobody is looked for.
+    /// resync. Where all are spared none is proved gone, so then nobody is looked for.
     async fn search_leftovers(&self, term: u64, view: &View, done: &mut EdgePassReport) {
-        if !view.complete || !self.state().search_due {
+        if view.spared == Spared::All || !self.state().search_due {
             return;
         }
         let begun = self.state().resyncs;
@@ -309,7 +310,8 @@ impl Reconciler {
             let shown = view.gateways.keys();
             let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
             let unfinished = state.at_edge.keys().chain(&state.leftovers);
-            let live = shown.chain(&view.classless).chain(unfinished);
+            let live = shown.chain(&view.classless).chain(view.spared.named());
+            let live = live.chain(unfinished);
             live.cloned().collect()
         };
         match self.ports.edge.sweep(&live).await {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Reconciler;
 use super::state::{AtEdge, Attempt, Fate, State, View};
-use crate::attachment::GatewayResolution;
+use crate::attachment::{GatewayResolution, Spared};
 use crate::edge::EdgeIntent;
 use crate::names::ObjectKey;
 
@@ -81,7 +81,7 @@ impl State {
         gateways.extend(self.removals(view, resting).due);
         let queues = gateways.iter();
         let mut queues: BTreeSet<_> = queues.map(|gateway| self.queue_of(view, gateway)).collect();
-        if view.complete && (self.search_due || self.may_sweep(view)) {
+        if view.spared != Spared::All && (self.search_due || self.may_sweep(view)) {
             queues.insert(Queue::Leftovers);
         }
         queues

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::state::{Fate, View, classless, is_complete};
+use super::state::{Fate, View, classless};
 use super::status_pass::Conclusions;
 use super::{Problem, Reconciler};
-use crate::attachment::Resolution;
+use crate::attachment::{Resolution, spared, unread_claims};
 use crate::names::ObjectKey;
 use crate::route_table::RouteTable;
 
@@ -43,7 +43,8 @@ impl Reconciler {
         self.share_published(&mut resolution);
         let view = Arc::new(View {
             gateways: resolution.gateways.clone(),
-            complete: is_complete(&snapshot),
+            spared: spared(&snapshot),
+            unread_claims: unread_claims(&snapshot),
             classless: classless(&snapshot),
         });
         drop(snapshot);

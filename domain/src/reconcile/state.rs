@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Queue;
 use super::promises::Written;
 use super::status_pass::Conclusions;
-use crate::attachment::{GatewayFacts, GatewayResolution};
+use crate::attachment::{GatewayFacts, GatewayResolution, Spared};
 use crate::edge::claims::{self, Claimant};
 use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
@@ -66,8 +66,10 @@ pub(super) struct State {
 pub(super) struct View {
     /// Gateways of our classes. Nothing else is kept: routes are many, and no edge pass asks for them.
     pub(super) gateways: Arc<BTreeMap<ObjectKey, GatewayResolution>>,
-    /// Whether an object that is not in the snapshot does not exist.
-    pub(super) complete: bool,
+    /// Gateways that lose nothing, because not all is known that may be theirs.
+    pub(super) spared: Spared,
+    /// What routes ask of Gateways that were never read.
+    pub(super) unread_claims: BTreeMap<ObjectKey, BTreeMap<Hostname, Timestamp>>,
     /// Gateways whose class does not exist. Whose they are is not known: a class that is replaced, or handed from one
     /// tool to another, is gone for a moment.
     pub(super) classless: BTreeSet<ObjectKey>,
@@ -121,7 +123,7 @@ pub(super) enum Fate {
     /// Its intent is made true.
     Serve,
     /// What it has stays as it is: it cannot be served for now (its credentials, a certificate or parameters
-    /// are missing, it asks for an address), its class does not exist, or the view is incomplete and does not
+    /// are missing, it asks for an address), its class does not exist, or it is spared and the view does not
     /// show it.
     Keep,
     /// It is forgotten: it is being deleted, is no longer ours or there, has no valid listener left, or its class
@@ -132,11 +134,12 @@ pub(super) enum Fate {
 
 impl View {
     pub(super) fn fate(&self, gateway: &ObjectKey) -> Fate {
+        let is_spared = self.spared.contains(gateway);
         match self.gateways.get(gateway) {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
-            Some(found) if self.complete && may_have_nothing(found) => Fate::Remove,
-            None if self.complete && !self.classless.contains(gateway) => Fate::Remove,
+            Some(found) if !is_spared && may_have_nothing(found) => Fate::Remove,
+            None if !is_spared && !self.classless.contains(gateway) => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
     }
@@ -163,15 +166,18 @@ pub(super) fn classless(snapshot: &ClusterSnapshot) -> BTreeSet<ObjectKey> {
         .collect()
 }
 
-/// Whether what is not in the snapshot does not exist. A kind that is absent (its CRD is gone) proves no
-/// more than one that was not read: whoever reinstalls the CRDs wants the Gateways back.
-pub(super) fn is_complete(snapshot: &ClusterSnapshot) -> bool {
-    snapshot.incomplete.is_none()
-        && snapshot.classes.known().is_some()
-        && snapshot.gateways.known().is_some()
-        && snapshot.routes.known().is_some()
-        // A Gateway whose parameters were not read is kept as it is, and nobody knows which names it may have.
-        && !snapshot.parameters.is_unknown()
+/// The claim of a Gateway of which only that much is known.
+fn unread_claimant(key: &ObjectKey, hostnames: &BTreeMap<Hostname, Timestamp>) -> Claimant {
+    Claimant {
+        gateway: key.clone(),
+        created: Timestamp::default(),
+        hostnames: hostnames.clone(),
+        dns: DnsPolicy::All,
+        without_zone: BTreeSet::new(),
+        held: None,
+        certificates: None,
+        prune: false,
+    }
 }
 
 impl State {
@@ -181,7 +187,7 @@ impl State {
             .gateways
             .iter()
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
-            .map(|(key, found)| self.claimant(key, found, view.complete));
+            .map(|(key, found)| self.claimant(key, found, !view.spared.contains(key)));
         let was_stated = |key: &ObjectKey| self.at_edge.get(key).is_some_and(AtEdge::was_stated);
         let kept = self
             .at_edge
@@ -194,22 +200,31 @@ impl State {
             .filter(|(key, _)| view.fate(key) == Fate::Keep && !was_stated(key))
             .filter(|(key, _)| self.may_have_something(view, key))
             .map(|(key, found)| self.claimant(key, found, false));
-        let claimants: Vec<_> = served.chain(kept).chain(kept_since_before).collect();
+        let unread = view
+            .unread_claims
+            .iter()
+            .filter(|(key, _)| !was_stated(key) && self.may_have_something(view, key))
+            .map(|(key, hostnames)| unread_claimant(key, hostnames));
+        let claimants: Vec<_> = served
+            .chain(kept)
+            .chain(kept_since_before)
+            .chain(unread)
+            .collect();
         claims::grant(&claimants)
     }
 
     /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
-    /// the view is incomplete no record changes hands, so then it counts only if something was found.
+    /// all are spared no record changes hands, so then it counts only if something was found.
     fn may_have_something(&self, view: &View, gateway: &ObjectKey) -> bool {
         self.at_edge.contains_key(gateway)
             || self.leftovers.contains(gateway)
-            || (view.complete && self.saw_all_in != self.stated_in)
+            || (view.spared != Spared::All && self.saw_all_in != self.stated_in)
     }
 
-    fn claimant(&self, key: &ObjectKey, found: &GatewayResolution, complete: bool) -> Claimant {
+    fn claimant(&self, key: &ObjectKey, found: &GatewayResolution, prune: bool) -> Claimant {
         let at_edge = self.at_edge.get(key);
         let mut hostnames = found.hostnames.clone();
-        if let (false, Some(at_edge)) = (complete, at_edge) {
+        if let (false, Some(at_edge)) = (prune, at_edge) {
             for (hostname, age) in &at_edge.asked {
                 hostnames.entry(hostname.clone()).or_insert(*age);
             }
@@ -222,7 +237,7 @@ impl State {
             without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
             held: at_edge.and_then(|at_edge| at_edge.records.clone()),
             certificates: found.certificates.clone(),
-            prune: complete,
+            prune,
         }
     }
 
@@ -312,7 +327,8 @@ impl State {
         let Some(found) = view.gateways.get(key) else {
             return;
         };
-        let asked = self.claimant(key, found, view.complete).hostnames;
+        let is_spared = view.spared.contains(key);
+        let asked = self.claimant(key, found, !is_spared).hostnames;
         let at_edge = self.at_edge_of(view, key);
         at_edge.created = found.gateway.created;
         at_edge.asked = asked;
@@ -521,7 +537,7 @@ impl AtEdge {
         let stated = self.intent.as_ref();
         !stated.is_some_and(|stated| {
             let mut same = intent.clone();
-            // What was pruned by a complete view need not be stated anew by an incomplete one.
+            // What was pruned once need not be stated anew because the Gateway is spared.
             same.prune |= stated.prune;
             // What it has is known by now; where that is nothing but what it wants, there is nothing to spare.
             same.spare |= stated.spare && !self.has_spared();

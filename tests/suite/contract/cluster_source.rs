@@ -104,7 +104,7 @@ impl Rig for FakeCluster {
     }
 
     fn spoil(&self) {
-        self.change(|snapshot| snapshot.incomplete = Some("a file is spoiled".to_owned()));
+        self.change(|snapshot| snapshot.unreadable.nameless = Some("a file is spoiled".to_owned()));
     }
 }
 
@@ -171,7 +171,7 @@ async fn until(source: &dyn ClusterSource, what: &str, is_so: impl Fn(&ClusterSn
 async fn the_first_view_is_complete(rig: impl Rig) {
     let view = rig.source().snapshot().await;
     assert_eq!(routes(&view), BTreeSet::from(["early"]));
-    assert_eq!(view.incomplete, None);
+    assert_eq!(view.unreadable.nameless, None);
     for known in [
         view.classes.known().is_some(),
         view.gateways.known().is_some(),
@@ -242,7 +242,10 @@ async fn a_view_that_was_taken_does_not_change(rig: impl Rig) {
 async fn what_could_not_be_read_is_told(rig: impl Rig) {
     rig.source().snapshot().await;
     rig.spoil();
-    until(rig.source(), "told", |view| view.incomplete.is_some()).await;
+    until(rig.source(), "told", |view| {
+        view.unreadable.nameless.is_some()
+    })
+    .await;
     let view = rig.source().snapshot().await;
     assert_eq!(routes(&view), BTreeSet::from(["early"]), "the rest stays");
 }

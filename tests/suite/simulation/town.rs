@@ -273,7 +273,9 @@ impl Town {
         };
         match sight {
             Sight::Whole => {}
-            Sight::Without(_) => snapshot.incomplete = Some("a file is not YAML".to_owned()),
+            Sight::Without(_) => {
+                snapshot.unreadable.nameless = Some("a file is not YAML".to_owned());
+            }
             Sight::Unread(kind) => kind.hide(&mut snapshot, true),
             Sight::NoSuchKind(kind) => kind.hide(&mut snapshot, false),
         }

@@ -53,7 +53,7 @@ impl Wishes {
         let exists = |class: &str| classes().any(|known| known.name == class);
         let gateways = snapshot.gateways.items().iter();
         Self {
-            complete: snapshot.incomplete.is_none()
+            complete: snapshot.unreadable.nameless.is_none()
                 && snapshot.classes.known().is_some()
                 && snapshot.gateways.known().is_some()
                 && snapshot.routes.known().is_some(),

@@ -41,6 +41,17 @@ impl Kind {
         self.names().1
     }
 
+    /// API group; empty for the core group.
+    pub(crate) fn group(self) -> &'static str {
+        let (group, _) = self.api_version().split_once('/').unwrap_or_default();
+        group
+    }
+
+    /// The best version.
+    pub(crate) fn api_version(self) -> &'static str {
+        self.names().2.first().copied().unwrap_or_default()
+    }
+
     /// Plural in paths, kind, and the versions in which it may be served, best first.
     fn names(self) -> (&'static str, &'static str, &'static [&'static str]) {
         const GATEWAY_API: &[&str] = &["gateway.networking.k8s.io/v1"];

@@ -1,10 +1,12 @@
 //! The cluster as one complete view, kept by watches.
 //!
-//! - `kind`: what is watched; `watch`: one watch, in JSON; `table`: its objects as domain values;
-//! - `secrets`: Secrets and ConfigMaps, each by its name;
+//! - `kind`: what is watched; `raw`: objects that are not read yet; `watch`: one watch;
+//! - `table`: the objects of a kind as domain values;
+//! - `secrets`: Secrets that somebody refers to;
 //! - `view`: from the tables to a snapshot.
 
 mod kind;
+mod raw;
 mod secrets;
 mod table;
 mod view;
@@ -13,7 +15,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use kind::Kind;
 use secrets::Secrets;
-use table::Table;
-pub(crate) use table::Written;
+pub(crate) use secrets::secret;
+use table::{Seen, Table};
+pub(crate) use table::{UnreadObject, Written};
 use view::Stale;
 pub(crate) use watch::LONGEST_SILENCE;
 use watch::{News, Watch};
@@ -47,6 +50,19 @@ pub struct WatchTimes {
     pub longest_pause: Duration,
     /// How often to look for a kind that does not exist here.
     pub look_again: Duration,
+    /// A watch that has gone on for so long, or has brought something, works.
+    pub works_after: Duration,
+}
+
+/// What is watched, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// How patient the watches are.
+    pub times: WatchTimes,
+    /// Namespaces whose Secrets may be read, each watched over a connection of its own; `None` for all.
+    pub secret_namespaces: Option<BTreeSet<String>>,
+    /// Where endpoints may be.
+    pub endpoint_rules: EndpointRules,
 }
 
 impl Default for WatchTimes {
@@ -57,18 +73,17 @@ impl Default for WatchTimes {
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(5),
             look_again: Duration::from_secs(10),
+            works_after: Duration::from_secs(1),
         }
     }
 }
 
 /// A Kubernetes cluster.
 ///
-/// Each kind is listed and watched over all namespaces; Secrets and ConfigMaps are read by name only, those that
-/// are [followed](ClusterSource::follow), and no value of theirs is kept. The first view comes
+/// Each kind is listed and watched over all namespaces; of Secrets the metadata alone. Those that are
+/// [followed](ClusterSource::follow) are read by name, and no value of theirs is kept. The first view comes
 /// once every kind was listed, is absent, or cannot be read.
 pub struct Cluster {
-    /// For the tasks of what is followed later on.
-    me: Weak<Self>,
     client: Client,
     endpoint_rules: EndpointRules,
     times: WatchTimes,
@@ -76,6 +91,10 @@ pub struct Cluster {
     inner: Mutex<Inner>,
     /// Something is stale.
     news: Notify,
+    /// Secrets wait to be read.
+    unread_secrets: Notify,
+    /// As in the options.
+    secret_namespaces: Option<BTreeSet<String>>,
     /// The present view and its number; none before the first one, which has number 1.
     view: Sender<(u64, Option<Arc<ClusterSnapshot>>)>,
     /// Number of the view that was last given away.
@@ -96,34 +115,26 @@ impl fmt::Debug for Cluster {
 
 impl Cluster {
     /// Watches the cluster until `stop`. Must be called within a tokio runtime.
-    pub fn start(
-        client: Client,
-        endpoint_rules: EndpointRules,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
-        Self::start_with(client, endpoint_rules, WatchTimes::default(), stop)
-    }
-
-    /// As [`start`](Self::start), with other times.
-    pub fn start_with(
-        client: Client,
-        endpoint_rules: EndpointRules,
-        times: WatchTimes,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
+    pub fn start(client: Client, options: ClusterOptions, stop: CancellationToken) -> Arc<Self> {
         let tables = Kind::ALL.map(|kind| (kind, Table::new(kind)));
-        let cluster = Arc::new_cyclic(|me| Self {
-            me: me.clone(),
+        let ClusterOptions {
+            times,
+            secret_namespaces,
+            endpoint_rules,
+        } = options;
+        let cluster = Arc::new(Self {
             client,
             endpoint_rules,
             times,
             stop,
             inner: Mutex::new(Inner {
                 tables: tables.into(),
-                secrets: Secrets::default(),
+                secrets: Secrets::new(secret_namespaces.as_ref()),
                 stale: Stale::all(),
             }),
             news: Notify::new(),
+            unread_secrets: Notify::new(),
+            secret_namespaces,
             view: Sender::new((0, None)),
             seen: AtomicU64::new(0),
         });
@@ -132,6 +143,7 @@ impl Cluster {
             let taker = cluster.clone();
             cluster.spawn(watch.run(move |news| taker.take(kind, news)));
         }
+        cluster.start_secrets();
         cluster.spawn(cluster.clone().publish_all());
         cluster
     }
@@ -143,17 +155,18 @@ impl Cluster {
         });
     }
 
-    fn watch_of(&self, kind: Kind) -> Watch {
+    fn watch_of(&self, kind: Kind) -> Watch<Seen> {
         Watch {
             client: self.client.clone(),
             endpoints: kind.endpoints().collect(),
-            kind: kind.as_str(),
-            field_selector: None,
+            name: kind.as_str().to_owned(),
+            metadata_only: false,
+            reader: Arc::new(move |endpoint, object| Seen::of(kind, endpoint, object)),
             times: self.times,
         }
     }
 
-    fn take(&self, kind: Kind, news: News) {
+    fn take(&self, kind: Kind, news: News<Seen>) {
         let mut inner = self.lock();
         let Some(table) = inner.tables.get_mut(&kind) else {
             return;
@@ -181,11 +194,10 @@ impl Cluster {
         }
         let earlier = self.view.borrow().1.clone().unwrap_or_default();
         let stale = std::mem::take(&mut inner.stale);
-        let next = ClusterSnapshot {
-            endpoint_rules: self.endpoint_rules,
-            ..view::renewed(&earlier, &stale, &inner.tables, &inner.secrets)
-        };
+        let mut next = view::renewed(&earlier, &stale, &inner.tables, &inner.secrets);
         drop(inner);
+        next.secret_namespaces.clone_from(&self.secret_namespaces);
+        next.endpoint_rules = self.endpoint_rules;
         self.view.send_modify(|(number, shown)| {
             *number += 1;
             *shown = Some(Arc::new(next));
@@ -208,6 +220,25 @@ impl Cluster {
         let mut tables = inner.tables.iter();
         let (_, table) = tables.find(|(known, _)| known.as_str() == kind)?;
         table.written(key).cloned()
+    }
+
+    /// Objects that cannot be read.
+    pub(crate) fn unread(&self) -> Vec<UnreadObject> {
+        let inner = self.lock();
+        inner.tables.values().flat_map(Table::unread).collect()
+    }
+
+    /// Lets those know who wait for a change of Secrets.
+    fn secrets_changed(&self, mut inner: MutexGuard<'_, Inner>, changed: bool) {
+        inner.stale.secrets |= changed;
+        let unread = inner.secrets.has_next();
+        drop(inner);
+        if changed {
+            self.news.notify_one();
+        }
+        if unread {
+            self.unread_secrets.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -243,15 +274,7 @@ impl ClusterSource for Cluster {
 
     fn follow(&self, refs: BTreeSet<ObjectRef>) {
         let mut inner = self.lock();
-        let Inner { secrets, stale, .. } = &mut *inner;
-        let (new, changed) = secrets.follow(refs, &self.stop);
-        stale.secrets |= changed;
-        drop(inner);
-        if changed {
-            self.news.notify_one();
-        }
-        for (reference, stop) in new {
-            self.follow_one(reference, stop);
-        }
+        let changed = inner.secrets.follow(refs);
+        self.secrets_changed(inner, changed);
     }
 }

@@ -1,14 +1,20 @@
 //! The objects of one kind, as far as its watch has brought them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_gateway_api::{Object, ReadError, read};
 use domain::ObjectKey;
-use domain::snapshot::Reading;
+use domain::gateway::GATEWAY_GROUP;
+use domain::snapshot::{Reading, UnreadableObject};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::kind::Kind;
+use super::kind::{Endpoint, Kind};
+use super::raw::{Head, RawObject};
 use super::watch::News;
+
+/// Longest path of a field that is told: it may have names in it that users choose.
+const LONGEST_FIELD: usize = 128;
 
 /// Of an object, what writing its status needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +28,17 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    pub(crate) fn of(object: &Value) -> Self {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
-        Self::new(text("uid"), text("resourceVersion"), &object["status"])
+    fn of(object: &RawObject<'_>) -> Self {
+        let Head {
+            uid,
+            resource_version,
+            ..
+        } = object.head.clone();
+        Self {
+            uid,
+            version: resource_version,
+            status: object.status().into(),
+        }
     }
 
     pub(crate) fn new(uid: String, version: String, status: &Value) -> Self {
@@ -38,6 +52,87 @@ impl Written {
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.status).unwrap_or_default()
     }
+}
+
+/// What was read of one object.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    key: ObjectKey,
+    /// Of kinds that get a status of ours.
+    written: Option<Written>,
+    read: Result<Object, Unread>,
+}
+
+/// An object that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unread {
+    uid: String,
+    found: UnreadableObject,
+}
+
+/// The same, for telling of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnreadObject {
+    pub(crate) api_version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) key: ObjectKey,
+    pub(crate) uid: String,
+    pub(crate) why: String,
+}
+
+impl Seen {
+    /// Reads an object of a kind.
+    pub(crate) fn of(kind: Kind, endpoint: &Endpoint, object: &RawObject<'_>) -> Self {
+        let value = object.value(endpoint.api_version, kind.as_str());
+        let value = value.map_err(|problem| problem.to_string());
+        Self {
+            key: object.head.key(),
+            written: kind.has_status_of_ours().then(|| Written::of(object)),
+            read: value
+                .and_then(|value| read(value).map_err(|error| why(&error)))
+                .map_err(|why| Unread {
+                    uid: object.head.uid.clone(),
+                    found: UnreadableObject {
+                        why,
+                        parents: parents(kind, object),
+                    },
+                }),
+        }
+    }
+}
+
+/// The message of an error may repeat what the object says, so only the field is told.
+fn why(error: &ReadError) -> String {
+    let field: String = error.field.chars().take(LONGEST_FIELD).collect();
+    format!("{field}: it has no value that this field can have; correct it")
+}
+
+/// The Gateways that a route names, if that much of it can be read.
+fn parents(kind: Kind, object: &RawObject<'_>) -> Option<BTreeSet<ObjectKey>> {
+    #[derive(Deserialize)]
+    struct Parent {
+        group: Option<String>,
+        kind: Option<String>,
+        namespace: Option<String>,
+        name: String,
+    }
+    if !matches!(kind, Kind::HttpRoute | Kind::GrpcRoute) {
+        return None;
+    }
+    let parents: Vec<Parent> = object.of_spec("parentRefs")?;
+    let is_gateway = |parent: &Parent| {
+        parent.group.as_deref().unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP
+            && parent.kind.as_deref().unwrap_or("Gateway") == "Gateway"
+    };
+    let gateways = parents.into_iter().filter(is_gateway);
+    Some(
+        gateways
+            .map(|parent| {
+                let own = || object.head.namespace.clone();
+                ObjectKey::new(parent.namespace.unwrap_or_else(own), parent.name)
+            })
+            .collect(),
+    )
 }
 
 #[derive(Debug)]
@@ -55,8 +150,8 @@ pub(crate) struct Table {
     kind: Kind,
     state: State,
     objects: BTreeMap<ObjectKey, Object>,
-    /// Objects that cannot be told, and why.
-    malformed: BTreeMap<ObjectKey, String>,
+    /// Objects that cannot be read any more, or never could. What was last read of them stays in `objects`.
+    unread: BTreeMap<ObjectKey, Unread>,
     written: BTreeMap<ObjectKey, Written>,
 }
 
@@ -66,17 +161,17 @@ impl Table {
             kind,
             state: State::Listing,
             objects: BTreeMap::new(),
-            malformed: BTreeMap::new(),
+            unread: BTreeMap::new(),
             written: BTreeMap::new(),
         }
     }
 
     /// Takes news in. Whether a view of the kind differs now.
-    pub(crate) fn take(&mut self, news: News) -> bool {
+    pub(crate) fn take(&mut self, news: News<Seen>) -> bool {
         match news {
             News::Listed(objects) => self.replace(objects),
             News::Put(object) => self.put(object),
-            News::Gone(object) => self.remove(&key(&object)),
+            News::Gone(key) => self.remove(&key),
             News::Alive => self.revive(),
             News::Absent => {
                 let is_new = !matches!(self.state, State::Absent);
@@ -101,9 +196,20 @@ impl Table {
         self.written.get(key)
     }
 
-    /// Why objects of the kind may be missing although it was read.
-    pub(crate) fn malformed(&self) -> impl Iterator<Item = &String> {
-        self.malformed.values()
+    /// Objects that cannot be read.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&ObjectKey, &UnreadableObject)> {
+        self.unread.iter().map(|(key, unread)| (key, &unread.found))
+    }
+
+    /// The same, for telling of it.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = UnreadObject> {
+        self.unread.iter().map(|(key, unread)| UnreadObject {
+            api_version: self.kind.api_version(),
+            kind: self.kind.as_str(),
+            key: key.clone(),
+            uid: unread.uid.clone(),
+            why: unread.found.why.clone(),
+        })
     }
 
     /// The objects, as values of their kind.
@@ -125,20 +231,13 @@ impl Table {
         was_unknown
     }
 
-    fn replace(&mut self, objects: Vec<Value>) -> bool {
+    fn replace(&mut self, objects: Vec<Seen>) -> bool {
         let mut changed = !matches!(self.state, State::Known);
         self.state = State::Known;
-        let mut gone: Vec<_> = self
-            .objects
-            .keys()
-            .chain(self.malformed.keys())
-            .cloned()
-            .collect();
-        gone.sort();
+        let known = self.objects.keys().chain(self.unread.keys());
+        let mut gone: BTreeSet<ObjectKey> = known.cloned().collect();
         for object in objects {
-            if let Ok(at) = gone.binary_search(&key(&object)) {
-                gone.remove(at);
-            }
+            gone.remove(&object.key);
             changed |= self.put(object);
         }
         for key in gone {
@@ -147,21 +246,21 @@ impl Table {
         changed
     }
 
-    fn put(&mut self, object: Value) -> bool {
+    fn put(&mut self, seen: Seen) -> bool {
         let revived = self.revive();
-        let key = key(&object);
-        if self.kind.has_status_of_ours() {
-            self.written.insert(key.clone(), Written::of(&object));
+        let Seen { key, written, read } = seen;
+        if let Some(written) = written {
+            self.written.insert(key.clone(), written);
         }
-        let changed = match read(object) {
+        let changed = match read {
             Ok(object) => self.put_read(key, object),
-            Err(error) => self.put_malformed(key, &error),
+            Err(unread) => self.put_unread(key, unread),
         };
         changed || revived
     }
 
     fn put_read(&mut self, key: ObjectKey, object: Object) -> bool {
-        let mended = self.malformed.remove(&key).is_some();
+        let mended = self.unread.remove(&key).is_some();
         let before = self.objects.get(&key);
         if before.is_some_and(|before| before.is_same(&object)) {
             return mended;
@@ -170,22 +269,19 @@ impl Table {
         true
     }
 
-    fn put_malformed(&mut self, key: ObjectKey, error: &ReadError) -> bool {
-        tracing::warn!(%error, "an object cannot be read");
-        let gone = self.objects.remove(&key).is_some();
-        let told = self.malformed.insert(key, error.to_string());
-        gone || told.as_deref() != Some(error.to_string().as_str())
+    fn put_unread(&mut self, key: ObjectKey, unread: Unread) -> bool {
+        if self.unread.get(&key) == Some(&unread) {
+            return false;
+        }
+        let object = format!("{} {key}", self.kind.as_str());
+        tracing::warn!(object, why = unread.found.why, "an object cannot be read");
+        self.unread.insert(key, unread);
+        true
     }
 
     fn remove(&mut self, key: &ObjectKey) -> bool {
         self.written.remove(key);
-        let was_malformed = self.malformed.remove(key).is_some();
-        self.objects.remove(key).is_some() || was_malformed
+        let was_unread = self.unread.remove(key).is_some();
+        self.objects.remove(key).is_some() || was_unread
     }
-}
-
-/// Namespace and name as they are written, so that whatever else is wrong, an object replaces itself.
-fn key(object: &Value) -> ObjectKey {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("");
-    ObjectKey::new(text("namespace"), text("name"))
 }

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_gateway_api::Object;
-use domain::snapshot::{ClusterSnapshot, Reading};
+use domain::ObjectRef;
+use domain::snapshot::{ClusterSnapshot, Reading, Unreadable};
 
 use super::kind::Kind;
 use super::secrets::Secrets;
 use super::table::Table;
-
-/// Malformed objects that are named; the others are counted.
-const NAMED: usize = 5;
 
 /// What a view no longer shows as it is.
 #[derive(Debug, Default)]
@@ -72,7 +70,8 @@ pub(crate) fn renewed(
             true => secrets.facts(),
         },
         endpoint_rules: earlier.endpoint_rules,
-        incomplete: incomplete(tables),
+        secret_namespaces: None,
+        unreadable: unreadable(tables),
     }
 }
 
@@ -92,26 +91,21 @@ fn joined<T, const N: usize>(parts: [Reading<Vec<T>>; N]) -> Reading<Vec<T>> {
     all.map_or(Reading::Absent, Reading::Known)
 }
 
-/// Kinds that say where a request goes, and not which hostnames there are: without one of these objects nothing is
-/// removed that would stay with it.
-const OF_BACKENDS: [Kind; 2] = [Kind::Service, Kind::EndpointSlice];
-
-/// Why objects may be missing although their kinds were read.
-fn incomplete(tables: &BTreeMap<Kind, Table>) -> Option<String> {
-    let decisive = tables
-        .iter()
-        .filter(|(kind, _)| !OF_BACKENDS.contains(kind));
-    let malformed: Vec<&String> = decisive.flat_map(|(_, table)| table.malformed()).collect();
-    if malformed.is_empty() {
-        return None;
-    }
-    let named: Vec<_> = malformed.iter().take(NAMED).map(|s| s.as_str()).collect();
-    let more = match malformed.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
+fn unreadable(tables: &BTreeMap<Kind, Table>) -> Unreadable {
+    let of_kind = |(kind, table): (&Kind, &Table)| {
+        let (group, kind) = (kind.group(), kind.as_str());
+        let objects = table.unreadable().map(|(key, found)| {
+            let object = ObjectRef {
+                group: group.to_owned(),
+                kind: kind.to_owned(),
+                key: key.clone(),
+            };
+            (object, found.clone())
+        });
+        objects.collect::<Vec<_>>()
     };
-    Some(format!(
-        "objects cannot be read: {}{more}",
-        named.join("; ")
-    ))
+    Unreadable {
+        objects: tables.iter().flat_map(of_kind).collect(),
+        nameless: None,
+    }
 }

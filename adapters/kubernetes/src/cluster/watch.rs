@@ -1,20 +1,26 @@
 //! One watch: a complete list, then its changes, for as long as the process runs.
 //!
-//! Objects come as JSON: whatever is in them, the list and the watch go on.
+//! - `wire`: what lists and events look like; `trouble`: how failures are counted.
 
-use std::time::Duration;
+mod trouble;
+mod wire;
 
-use futures_util::StreamExt;
+use std::sync::Arc;
+
+use domain::ObjectKey;
 use kube::Client;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, WatchParams};
 use kube::core::Request;
-use serde::Deserialize;
-use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::task::spawn_blocking;
+use tokio::time::{Duration, Instant, sleep, timeout_at};
+use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::WatchTimes;
 use super::kind::Endpoint;
-use crate::failure::{is_absent, is_expired, told};
+use super::raw::RawObject;
+use trouble::{Failure, Stage, Trouble};
+use wire::{Event, Page};
 
 /// Objects in one page of a list: bounds the memory that reading takes.
 const PAGE: u32 = 500;
@@ -29,15 +35,15 @@ const GRACE: Duration = Duration::from_secs(15);
 pub(crate) const LONGEST_SILENCE: Duration =
     Duration::from_secs(WATCH_SECONDS as u64 + GRACE.as_secs());
 
-/// What a watch has to say.
+/// What a watch has to say. `T` is what is read of an object.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum News<T> {
     /// All objects there are; others are gone.
-    Listed(Vec<Value>),
+    Listed(Vec<T>),
     /// One is new or changed.
-    Put(Value),
+    Put(T),
     /// One is gone.
-    Gone(Value),
+    Gone(ObjectKey),
     /// What was said before still holds.
     Alive,
     /// The kind does not exist here.
@@ -46,225 +52,227 @@ pub(crate) enum News {
     Failing(String),
 }
 
+/// Reads one object that was found at an endpoint. Runs on threads where it may take its time.
+pub(crate) type Reader<T> = Arc<dyn Fn(&Endpoint, &RawObject<'_>) -> T + Send + Sync>;
+
 /// What to watch.
-pub(crate) struct Watch {
+pub(crate) struct Watch<T> {
     pub(crate) client: Client,
     /// Where the kind may be, best first.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// `kind` of the objects: items of a list do not carry it.
-    pub(crate) kind: &'static str,
-    /// Restricts it to some objects.
-    pub(crate) field_selector: Option<String>,
+    /// What is watched, for messages.
+    pub(crate) name: String,
+    /// Only `metadata` is asked for.
+    pub(crate) metadata_only: bool,
+    pub(crate) reader: Reader<T>,
     pub(crate) times: WatchTimes,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    metadata: PageMeta,
-    #[serde(default)]
-    items: Option<Vec<Value>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PageMeta {
-    resource_version: String,
-    r#continue: String,
-}
-
 /// A list, and where to go on from.
-struct Listing {
+struct Listing<T> {
     endpoint: Endpoint,
-    objects: Vec<Value>,
+    objects: Vec<T>,
     version: String,
 }
 
-/// Why a watch ended without a failure of the connection.
-enum Ended {
-    /// At its time: it goes on from the last version.
-    InTime,
-    /// The last version is too old: list again.
-    Expired,
+/// A watch that runs.
+struct Run<T, F> {
+    watch: Watch<T>,
+    tell: F,
+    trouble: Trouble,
+    /// A list that is told once the watch is known to work.
+    held: Option<Vec<T>>,
 }
 
-impl Watch {
+impl<T: Send + 'static> Watch<T> {
     /// Tells of everything, forever. `tell` must not block.
-    pub(crate) async fn run(self, mut tell: impl FnMut(News) + Send) {
-        let mut trouble = Trouble::new(self.times);
-        let mut was_there = false;
-        loop {
-            let listing = match self.list().await {
-                Ok(listing) => listing,
-                // What was there does not count as gone at the first word of it.
-                Err(error) if is_absent(&error) && (!was_there || trouble.lasts()) => {
-                    was_there = false;
-                    trouble = Trouble::new(self.times);
-                    tell(News::Absent);
-                    sleep(self.times.look_again).await;
-                    continue;
-                }
-                Err(error) => {
-                    trouble.met(&error, &mut tell).await;
-                    continue;
-                }
-            };
-            trouble = Trouble::new(self.times);
-            was_there = true;
-            tell(News::Listed(listing.objects));
-            self.follow(&listing.endpoint, listing.version, &mut trouble, &mut tell)
-                .await;
-        }
+    pub(crate) async fn run(self, tell: impl FnMut(News<T>) + Send) {
+        let run = Run {
+            trouble: Trouble::new(self.name.clone(), self.times),
+            watch: self,
+            tell,
+            held: None,
+        };
+        run.go_on().await;
     }
 
-    /// Watches from a version on, again and again, until it is time to list anew.
-    async fn follow(
-        &self,
-        endpoint: &Endpoint,
-        mut version: String,
-        trouble: &mut Trouble,
-        tell: &mut (impl FnMut(News) + Send),
-    ) {
-        loop {
-            let ended = self.watch(endpoint, &mut version, trouble, tell).await;
-            match ended {
-                Ok(Ended::InTime) => {}
-                Ok(Ended::Expired) => return,
-                Err(error) if is_expired(&error) || is_absent(&error) => return,
-                Err(error) => trouble.met(&error, tell).await,
-            }
-        }
-    }
-
-    async fn list(&self) -> Result<Listing, kube::Error> {
+    async fn list(&self) -> Result<Listing<T>, Failure> {
         let mut endpoints = self.endpoints.iter().peekable();
         loop {
             let endpoint = endpoints.next().expect("a kind is somewhere");
             match self.list_at(endpoint).await {
-                Err(error) if is_absent(&error) && endpoints.peek().is_some() => {}
+                Err(failure) if failure.is_absent() && endpoints.peek().is_some() => {}
                 answer => return answer,
             }
         }
     }
 
-    async fn list_at(&self, endpoint: &Endpoint) -> Result<Listing, kube::Error> {
+    async fn list_at(&self, endpoint: &Endpoint) -> Result<Listing<T>, Failure> {
         let mut params = ListParams::default().limit(PAGE);
-        params.field_selector.clone_from(&self.field_selector);
         let mut objects = Vec::new();
         loop {
-            let request = Request::new(&endpoint.path).list(&params);
+            let request = Request::new(&endpoint.path);
+            let request = match self.metadata_only {
+                true => request.list_metadata(&params),
+                false => request.list(&params),
+            };
             let request = request.map_err(kube::Error::BuildRequest)?;
-            let page = self.client.request::<Page>(request).await?;
-            let items = page.items.unwrap_or_default().into_iter();
-            objects.extend(items.map(|item| self.completed(endpoint, item)));
-            if page.metadata.r#continue.is_empty() {
+            let text = self.client.request_text(request).await?;
+            let page = self.read(endpoint, move |reader| Page::read(&text, reader));
+            let page = page.await?;
+            objects.extend(page.items);
+            if page.token.is_empty() {
                 return Ok(Listing {
                     endpoint: endpoint.clone(),
                     objects,
-                    version: page.metadata.resource_version,
+                    version: page.version,
                 });
             }
-            params = params.continue_token(&page.metadata.r#continue);
+            params = params.continue_token(&page.token);
         }
     }
 
-    async fn watch(
+    /// Reads an answer beside the threads that wait for input: what users write may take a while to be judged.
+    async fn read<R: Send + 'static>(
         &self,
         endpoint: &Endpoint,
-        version: &mut String,
-        trouble: &mut Trouble,
-        tell: &mut (impl FnMut(News) + Send),
-    ) -> Result<Ended, kube::Error> {
-        let mut params = WatchParams::default().timeout(WATCH_SECONDS);
-        params.field_selector.clone_from(&self.field_selector);
-        let request = Request::new(&endpoint.path).watch(&params, version);
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        let events = self.client.request_events::<Value>(request).await?;
-        let mut events = std::pin::pin!(events);
-        *trouble = Trouble::new(self.times);
-        tell(News::Alive);
-        let until = Instant::now() + LONGEST_SILENCE;
-        while let Ok(Some(event)) = timeout(until - Instant::now(), events.next()).await {
-            let news = match event? {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    note(version, &object);
-                    News::Put(self.completed(endpoint, object))
-                }
-                WatchEvent::Deleted(object) => {
-                    note(version, &object);
-                    News::Gone(self.completed(endpoint, object))
-                }
-                WatchEvent::Bookmark(bookmark) => {
-                    *version = bookmark.metadata.resource_version;
-                    continue;
-                }
-                WatchEvent::Error(status) if status.code == 410 => return Ok(Ended::Expired),
-                WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
-            };
-            tell(news);
-        }
-        Ok(Ended::InTime)
+        read: impl FnOnce(&dyn Fn(&RawObject<'_>) -> T) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let (reader, endpoint) = (self.reader.clone(), endpoint.clone());
+        let done = spawn_blocking(move || read(&|object| reader(&endpoint, object))).await;
+        done.unwrap_or(Err(Failure::Answer("reading it was stopped")))
     }
 
-    /// An item of a list with the kind and version that the list alone carries, and without what only the API
-    /// server needs.
-    fn completed(&self, endpoint: &Endpoint, mut object: Value) -> Value {
-        if let Value::Object(fields) = &mut object {
-            let mut put = |name: &str, text: &str| {
-                fields.entry(name).or_insert_with(|| text.into());
-            };
-            put("apiVersion", endpoint.api_version);
-            put("kind", self.kind);
-            if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-                metadata.remove("managedFields");
+    /// Begins to watch.
+    async fn begin(
+        &self,
+        endpoint: &Endpoint,
+        version: &str,
+    ) -> Result<impl AsyncBufRead + Send + use<T>, Failure> {
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        let request = Request::new(&endpoint.path);
+        let request = match self.metadata_only {
+            true => request.watch_metadata(&params, version),
+            false => request.watch(&params, version),
+        };
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let answer = self.client.request_stream(request).await?;
+        Ok(Box::pin(answer.compat()))
+    }
+}
+
+impl<T: Send + 'static, F: FnMut(News<T>) + Send> Run<T, F> {
+    async fn go_on(mut self) {
+        let mut was_there = false;
+        loop {
+            match self.watch.list().await {
+                Ok(listing) => {
+                    was_there = true;
+                    self.held = Some(listing.objects);
+                    self.passed(Stage::List);
+                    self.follow(&listing.endpoint, listing.version).await;
+                }
+                // What was there does not count as gone at the first word of it.
+                Err(failure) if failure.is_absent() && (!was_there || self.trouble.lasts()) => {
+                    was_there = false;
+                    self.trouble.end();
+                    (self.tell)(News::Absent);
+                    sleep(self.watch.times.look_again).await;
+                }
+                Err(failure) => self.failed(Stage::List, &failure).await,
             }
         }
-        object
     }
-}
 
-fn note(version: &mut String, object: &Value) {
-    if let Some(seen) = object["metadata"]["resourceVersion"].as_str() {
-        seen.clone_into(version);
-    }
-}
-
-/// Failures since reading last went well.
-struct Trouble {
-    times: WatchTimes,
-    since: Option<Instant>,
-    pause: Duration,
-}
-
-impl Trouble {
-    fn new(times: WatchTimes) -> Self {
-        Self {
-            times,
-            since: None,
-            pause: times.first_pause,
+    /// Watches from a version on, again and again, until it is time to list anew.
+    async fn follow(&mut self, endpoint: &Endpoint, mut version: String) {
+        loop {
+            let stream = match self.watch.begin(endpoint, &version).await {
+                Ok(stream) => stream,
+                Err(failure) => {
+                    self.failed(Stage::Begin, &failure).await;
+                    if failure.needs_list() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            self.passed(Stage::Begin);
+            if let Err(failure) = self.read_events(endpoint, stream, &mut version).await {
+                self.failed(Stage::Events, &failure).await;
+                if failure.needs_list() {
+                    return;
+                }
+            }
         }
     }
 
-    /// Whether it has gone on for long enough to be told.
-    fn lasts(&self) -> bool {
-        self.since
-            .is_some_and(|since| since.elapsed() >= self.times.unknown_after)
+    /// Takes events until the watch ends. One that ends at once and brings nothing has failed.
+    async fn read_events(
+        &mut self,
+        endpoint: &Endpoint,
+        mut stream: impl AsyncBufRead + Unpin + Send,
+        version: &mut String,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        let mut works = false;
+        let mut line = Vec::new();
+        loop {
+            let patience = match works {
+                true => LONGEST_SILENCE,
+                false => self.watch.times.works_after,
+            };
+            // Cut short, it leaves in `line` what was read so far.
+            let read = timeout_at(began + patience, stream.read_until(b'\n', &mut line)).await;
+            match read {
+                Err(_) if works => return Ok(()),
+                Err(_) => {
+                    works = true;
+                    self.passed(Stage::Events);
+                    continue;
+                }
+                Ok(read) => read.map_err(kube::Error::ReadEvents)?,
+            };
+            if line.last() != Some(&b'\n') {
+                let at_once = Failure::Answer("the API server ends the watch at once");
+                return works.then_some(()).ok_or(at_once);
+            }
+            let text = std::mem::take(&mut line);
+            let read = self
+                .watch
+                .read(endpoint, move |reader| Event::read(&text, reader));
+            let Event {
+                version: seen,
+                news,
+            } = read.await?;
+            *version = seen;
+            works = true;
+            self.passed(Stage::Events);
+            if let Some(news) = news {
+                (self.tell)(news);
+            }
+        }
     }
 
-    /// Tells of it once it has gone on for long enough, and waits before the next attempt.
-    async fn met(&mut self, error: &kube::Error, tell: &mut (impl FnMut(News) + Send)) {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let left = (since + self.times.unknown_after).saturating_duration_since(Instant::now());
-        tracing::debug!(error = %told(error), "a watch failed");
-        if left.is_zero() {
-            tell(News::Failing(told(error)));
+    /// A stage went well.
+    fn passed(&mut self, stage: Stage) {
+        let was_told = self.trouble.passed(stage);
+        if self.trouble.is_told() {
+            return;
         }
-        let pause = self.pause;
-        self.pause = (pause * 2).min(self.times.longest_pause);
-        match left.is_zero() || left > pause {
-            true => sleep(pause).await,
-            // Not to be late with the news.
-            false => sleep(left).await,
+        match self.held.take() {
+            Some(objects) => (self.tell)(News::Listed(objects)),
+            None if was_told => (self.tell)(News::Alive),
+            None => {}
         }
+    }
+
+    /// Tells of a failure once there have been failures for long enough, and waits before the next attempt.
+    async fn failed(&mut self, stage: Stage, failure: &Failure) {
+        let pause = self.trouble.met(stage, failure);
+        if self.trouble.is_told() {
+            (self.tell)(News::Failing(failure.to_string()));
+        }
+        sleep(pause).await;
     }
 }

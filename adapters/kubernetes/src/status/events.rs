@@ -1,14 +1,16 @@
-//! Events (`events.k8s.io/v1`) for conditions that flip. They are told in passing: one that cannot be written
-//! stops nothing.
+//! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are told in passing:
+//! one that cannot be written stops nothing.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::merge::list;
 use super::{API_VERSION, Subject};
 use crate::FIELD_MANAGER;
+use crate::cluster::UnreadObject;
 use crate::failure::told;
 
 /// Longest note in bytes (Events API).
@@ -17,10 +19,13 @@ const LONGEST_NOTE: usize = 1024;
 /// Condition types of which the truth `True` is the bad one.
 const NEGATIVE: [&str; 2] = ["Conflicted", "PartiallyInvalid"];
 
-/// Writes Events. Equal ones within six minutes become a series of one.
-#[derive(Clone)]
+/// Events that wait to be written, at most. Those that come while so many wait are left out: the conditions say the
+/// same.
+const WAITING: usize = 256;
+
+/// Writes Events, one after the other. Equal ones within six minutes become a series of one.
 pub(super) struct Events {
-    recorder: Recorder,
+    waiting: mpsc::Sender<(Event, ObjectReference)>,
 }
 
 /// A condition that flipped.
@@ -33,14 +38,22 @@ struct Flip {
 }
 
 impl Events {
+    /// Must be called within a tokio runtime.
     pub(super) fn new(client: Client) -> Self {
         let reporter = Reporter {
             controller: FIELD_MANAGER.to_owned(),
             instance: None,
         };
-        Self {
-            recorder: Recorder::new(client, reporter),
-        }
+        let recorder = Recorder::new(client, reporter);
+        let (waiting, mut next) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            while let Some((event, regarding)) = next.recv().await {
+                if let Err(error) = recorder.publish(&event, &regarding).await {
+                    tracing::debug!(error = %told(&error), "an Event was not written");
+                }
+            }
+        });
+        Self { waiting }
     }
 
     /// Tells of what flipped on a Gateway or route, without being waited for.
@@ -48,26 +61,45 @@ impl Events {
         if about.0 == "GatewayClass" {
             return;
         }
-        let flips = flips(earlier, now);
-        if flips.is_empty() {
-            return;
+        for flip in flips(earlier, now) {
+            let regarding = ObjectReference {
+                api_version: Some(API_VERSION.to_owned()),
+                kind: Some(about.0.to_owned()),
+                namespace: Some(about.1.namespace.clone()),
+                name: Some(about.1.name.clone()),
+                uid: Some(uid.to_owned()),
+                ..ObjectReference::default()
+            };
+            self.tell(event(flip), regarding);
         }
+    }
+
+    /// Tells of an object that cannot be read. Whether there was room for it.
+    pub(super) fn of_unread(&self, object: &UnreadObject) -> bool {
+        let namespace = Some(object.key.namespace.clone());
         let regarding = ObjectReference {
-            api_version: Some(API_VERSION.to_owned()),
-            kind: Some(about.0.to_owned()),
-            namespace: Some(about.1.namespace.clone()),
-            name: Some(about.1.name.clone()),
-            uid: Some(uid.to_owned()),
+            api_version: Some(object.api_version.to_owned()),
+            kind: Some(object.kind.to_owned()),
+            namespace: namespace.filter(|namespace| !namespace.is_empty()),
+            name: Some(object.key.name.clone()),
+            uid: Some(object.uid.clone()),
             ..ObjectReference::default()
         };
-        let recorder = self.recorder.clone();
-        tokio::spawn(async move {
-            for flip in flips {
-                if let Err(error) = recorder.publish(&event(flip), &regarding).await {
-                    tracing::debug!(error = %told(&error), "an Event was not written");
-                }
-            }
-        });
+        let event = Event {
+            type_: EventType::Warning,
+            reason: "Unreadable".to_owned(),
+            note: Some(shortened(format!(
+                "{}; until then what was last read of it stays in force",
+                object.why
+            ))),
+            action: "Read".to_owned(),
+            secondary: None,
+        };
+        self.tell(event, regarding)
+    }
+
+    fn tell(&self, event: Event, regarding: ObjectReference) -> bool {
+        self.waiting.try_send((event, regarding)).is_ok()
     }
 }
 

@@ -8,7 +8,7 @@
 mod events;
 mod merge;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,7 +24,7 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchP
 use serde_json::{Value, json};
 
 use crate::FIELD_MANAGER;
-use crate::cluster::{Cluster, Written};
+use crate::cluster::{Cluster, UnreadObject, Written};
 use crate::failure::{is_absent, is_conflict, port_error};
 use events::Events;
 
@@ -46,6 +46,8 @@ pub struct Statuses {
     events: Events,
     /// What was written last, until the watch has brought it.
     last: Mutex<HashMap<Subject, Last>>,
+    /// Unreadable objects that Events were written about.
+    told: Mutex<BTreeSet<UnreadObject>>,
 }
 
 type Subject = (&'static str, ObjectKey);
@@ -73,6 +75,19 @@ impl Statuses {
             cluster,
             leadership,
             last: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Tells of objects that cannot be read, once of each: most of them have no status of ours.
+    fn tell_of_unread(&self) {
+        let unread: BTreeSet<UnreadObject> = self.cluster.unread().into_iter().collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|object| unread.contains(object));
+        for object in unread {
+            if !told.contains(&object) && self.events.of_unread(&object) {
+                told.insert(object);
+            }
         }
     }
 
@@ -239,6 +254,9 @@ impl StatusSink for Statuses {
     /// One failure does not stop the others.
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
         let term = self.leadership.term();
+        if term.is_some() {
+            self.tell_of_unread();
+        }
         let writes: Vec<_> = updates
             .iter()
             .map(|update| self.write_one(update, term))

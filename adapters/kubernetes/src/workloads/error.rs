@@ -2,6 +2,8 @@
 
 use domain::ports::PortError;
 
+use crate::failure::told;
+
 /// Why a proxy could not be made to run or to stop. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WorkloadError {
@@ -33,13 +35,9 @@ pub(super) enum WorkloadError {
 impl WorkloadError {
     /// A call that failed.
     pub(super) fn api(doing: &str, what: &str, error: &kube::Error) -> Self {
-        let problem = match error {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        };
         Self::Api {
             doing: format!("{doing} {what}"),
-            problem,
+            problem: told(error),
         }
     }
 }

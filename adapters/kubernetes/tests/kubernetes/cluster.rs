@@ -2,30 +2,15 @@
 
 use std::time::Duration;
 
+use domain::ObjectKey;
 use domain::ports::ClusterSource;
-use domain::snapshot::{EndpointRules, Reading};
-use domain::{ObjectKey, ObjectRef};
-use serde_json::{Value, json};
+use domain::snapshot::{EndpointRules, Reading, Unreadable};
+use serde_json::json;
 
 use crate::server::ApiServer;
 use crate::{class, gateway, route, until, watched};
 
 const SOON: Duration = Duration::from_millis(50);
-
-fn secret(name: &str, keys: &Value) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": name, "namespace": "default" }, "data": keys,
-    })
-}
-
-fn secret_ref(name: &str) -> ObjectRef {
-    ObjectRef {
-        group: String::new(),
-        kind: "Secret".to_owned(),
-        key: ObjectKey::new("default", name),
-    }
-}
 
 #[tokio::test]
 async fn the_first_view_has_every_kind_that_was_there() {
@@ -46,7 +31,7 @@ async fn the_first_view_has_every_kind_that_was_there() {
         "one of two kinds is absent"
     );
     assert_eq!(snapshot.services, Reading::Known(Vec::new()));
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable, Unreadable::default());
     assert_eq!(snapshot.endpoint_rules, EndpointRules::default());
 }
 
@@ -94,23 +79,6 @@ async fn asking_whether_the_cluster_was_read_takes_no_change_from_whoever_waits_
 }
 
 #[tokio::test]
-async fn a_backend_that_cannot_be_read_makes_nobody_doubt_the_rest() {
-    let server = ApiServer::start().await;
-    server.put("gateways", gateway("web"));
-    // The API server of Kubernetes 1.36 takes such a port.
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": { "name": "odd", "namespace": "default" },
-        "addressType": "IPv4", "endpoints": [], "ports": [{ "port": 70000 }],
-    });
-    server.put("endpointslices", slice);
-    let seen = watched(&server).snapshot().await;
-    assert_eq!(seen.gateways.items().len(), 1);
-    assert!(seen.endpoint_slices.items().is_empty());
-    assert_eq!(seen.incomplete, None);
-}
-
-#[tokio::test]
 async fn a_watch_whose_version_is_too_old_lists_again() {
     let server = ApiServer::start().await;
     let cluster = watched(&server);
@@ -121,29 +89,6 @@ async fn a_watch_whose_version_is_too_old_lists_again() {
         cluster.snapshot().await.gateways.items().len() == 1
     })
     .await;
-}
-
-#[tokio::test]
-async fn an_object_that_cannot_be_read_leaves_the_others_and_the_view_says_so() {
-    let server = ApiServer::start().await;
-    server.put("gateways", gateway("web"));
-    let mut broken = gateway("broken");
-    broken["spec"]["listeners"] = json!("none");
-    server.put("gateways", broken);
-    let cluster = watched(&server);
-    let seen = cluster.snapshot().await;
-    assert_eq!(seen.gateways.items().len(), 1);
-    let incomplete = seen.incomplete.clone().unwrap_or_default();
-    assert!(
-        incomplete.contains("default/broken: spec.listeners"),
-        "{incomplete}"
-    );
-    server.put("gateways", gateway("broken"));
-    until("it is mended", async || {
-        cluster.snapshot().await.incomplete.is_none()
-    })
-    .await;
-    assert_eq!(cluster.snapshot().await.gateways.items().len(), 2);
 }
 
 #[tokio::test]
@@ -186,51 +131,4 @@ async fn a_kind_that_is_installed_later_is_found() {
         cluster.snapshot().await.gateways.items().len() == 1
     })
     .await;
-}
-
-#[tokio::test]
-async fn secrets_are_read_by_name_and_only_those_that_are_followed() {
-    let server = ApiServer::start().await;
-    server.put("secrets", secret("tls", &json!({ "tls.crt": "YQ==" })));
-    server.put("secrets", secret("other", &json!({})));
-    let cluster = watched(&server);
-    assert!(cluster.snapshot().await.secrets.is_empty());
-    let [tls, gone, wild] = ["tls", "gone", "../../pods"].map(secret_ref);
-    cluster.follow([tls.clone(), gone.clone(), wild.clone()].into());
-    until("all are read", async || {
-        cluster.snapshot().await.secrets.len() == 3
-    })
-    .await;
-    let seen = cluster.snapshot().await;
-    assert_eq!(
-        seen.secrets[&tls].known().expect("it is there").keys,
-        ["tls.crt"]
-    );
-    assert_eq!(seen.secrets[&gone], Reading::Absent);
-    assert_eq!(
-        seen.secrets[&wild],
-        Reading::Absent,
-        "no object has such a name"
-    );
-    server.put("secrets", secret("tls", &json!({ "tls.crt": "Yg==" })));
-    cluster.changed().await;
-    cluster.snapshot().await;
-    server.put("secrets", secret("gone", &json!({ "key": "" })));
-    until("it came", async || {
-        cluster.snapshot().await.secrets[&gone].known().is_some()
-    })
-    .await;
-    cluster.follow([tls.clone()].into());
-    until("only one is left", async || {
-        cluster.snapshot().await.secrets.len() == 1
-    })
-    .await;
-    let calls = server.take_calls();
-    let lists = calls.iter().filter(|call| call.contains("secrets"));
-    for call in lists {
-        assert_eq!(
-            call, "GET /api/v1/namespaces/default/secrets",
-            "one namespace, one name"
-        );
-    }
 }

@@ -3,12 +3,14 @@
 mod cluster;
 mod leadership;
 mod ports;
+mod secrets;
 mod server;
 mod statuses;
+mod unreadable;
 
 use std::time::Duration;
 
-use adapter_kubernetes::{Cluster, WatchTimes};
+use adapter_kubernetes::{Cluster, ClusterOptions, WatchTimes};
 use domain::snapshot::EndpointRules;
 use serde_json::{Value, json};
 use server::ApiServer;
@@ -27,19 +29,26 @@ pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 }
 
 pub(crate) fn watched(server: &ApiServer) -> Arc<Cluster> {
+    watched_in(server, None)
+}
+
+/// Reads Secrets in these namespaces only.
+pub(crate) fn watched_in(server: &ApiServer, secret_namespaces: Option<&[&str]>) -> Arc<Cluster> {
     let times = WatchTimes {
         debounce: Duration::from_millis(5),
         unknown_after: Duration::from_millis(100),
         first_pause: Duration::from_millis(10),
         longest_pause: Duration::from_millis(50),
         look_again: Duration::from_millis(50),
+        works_after: Duration::from_millis(50),
     };
-    Cluster::start_with(
-        server.client(),
-        EndpointRules::default(),
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let options = ClusterOptions {
         times,
-        CancellationToken::new(),
-    )
+        endpoint_rules: EndpointRules::default(),
+        secret_namespaces: secret_namespaces.map(named),
+    };
+    Cluster::start(server.client(), options, CancellationToken::new())
 }
 
 pub(crate) fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {

@@ -11,7 +11,7 @@ use domain::ports::{ClusterSource, Credentials, Hold, ProxyIdentities};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::server::ApiServer;
+use crate::server::{ApiServer, nested};
 use crate::{class, gateway, watched};
 
 fn web() -> ObjectKey {
@@ -31,7 +31,9 @@ async fn a_held_gateway_has_our_finalizer_beside_others() {
     let mut held = gateway("web");
     held["metadata"]["finalizers"] = json!(["example.com/theirs"]);
     server.put("gateways", held.clone());
-    server.put("gateways", gateway("free"));
+    let mut free = gateway("free");
+    free["metadata"]["managedFields"] = json!([{ "fieldsV1": nested(9_000) }]);
+    server.put("gateways", free);
     let hold = Finalizers::new(server.client());
     held["metadata"]["finalizers"] = json!(["example.com/theirs", "example.com/late"]);
     server.meddle("gateways", held);

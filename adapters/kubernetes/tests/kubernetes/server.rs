@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -12,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Plural, namespace (empty for none) and name.
@@ -23,6 +26,26 @@ pub(crate) struct ApiServer {
     /// Number of entries in the journal.
     journal: watch::Sender<usize>,
     url: String,
+    /// Connections that were ever accepted.
+    connections: Arc<AtomicUsize>,
+}
+
+/// Counts connections.
+struct Counting(TcpListener, Arc<AtomicUsize>);
+
+impl axum::serve::Listener for Counting {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let accepted = axum::serve::Listener::accept(&mut self.0).await;
+        self.1.fetch_add(1, SeqCst);
+        accepted
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
 }
 
 #[derive(Default)]
@@ -35,6 +58,8 @@ struct Inner {
     absent: BTreeSet<String>,
     /// Plural and code of the answer to every call about it.
     refused: BTreeMap<String, u16>,
+    /// Plural and text of the answer to every watch of it.
+    spoiled: BTreeMap<String, String>,
     /// `METHOD path`, watches excepted.
     calls: Vec<String>,
     /// Happens before the next write of this plural.
@@ -52,16 +77,22 @@ impl ApiServer {
             inner: Arc::default(),
             journal: watch::Sender::new(0),
             url,
+            connections: Arc::default(),
         };
         let router = Router::new().fallback(answer).with_state(server.clone());
+        let listener = Counting(listener, server.connections.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         server
     }
 
     pub(crate) fn client(&self) -> Client {
-        let mut config = Config::new(self.url.parse().expect("a URL"));
-        config.default_retry = false;
-        Client::try_from(config).expect("a client")
+        let config = Config::new(self.url.parse().expect("a URL"));
+        let clients = adapter_kubernetes::connect_to(&config);
+        clients.expect("a client").calls
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -110,7 +141,16 @@ impl ApiServer {
     }
 
     pub(crate) fn mend(&self) {
-        self.lock().refused.clear();
+        let mut inner = self.lock();
+        inner.refused.clear();
+        inner.spoiled.clear();
+    }
+
+    /// Every watch of a kind begins well, says this and ends.
+    pub(crate) fn spoil_watches(&self, plural: &str, text: &str) {
+        self.change(|inner| {
+            inner.spoiled.insert(plural.to_owned(), text.to_owned());
+        });
     }
 
     /// Forgets what happened before now: watches that go on from there get 410.
@@ -169,6 +209,7 @@ struct Asked {
     namespace: String,
     name: Option<String>,
     subresource: Option<String>,
+    metadata_only: bool,
     query: BTreeMap<String, String>,
 }
 
@@ -198,6 +239,10 @@ fn asked(request: &Request) -> Asked {
         namespace,
         name,
         subresource: parts.next(),
+        metadata_only: request.headers().get("accept").is_some_and(|accept| {
+            let accept = accept.to_str().expect("text");
+            accept.contains("as=PartialObjectMetadata")
+        }),
         query: query
             .map(|(name, value)| (name.to_owned(), value.replace("%3D", "=")))
             .collect(),
@@ -239,7 +284,7 @@ async fn answer(State(server): State<ApiServer>, request: Request) -> Response {
     server.change(|inner| match (asked.method.as_str(), &asked.name) {
         ("GET", None) => list(inner, &asked),
         ("GET", Some(_)) => match inner.objects.get(&key(&asked)) {
-            Some(object) => object.to_string().into_response(),
+            Some(object) => asked.shown(object).into_response(),
             None => refusal(404, "not found"),
         },
         _ => write(inner, &asked, body),
@@ -251,7 +296,42 @@ fn key(asked: &Asked) -> Key {
     (asked.plural.clone(), asked.namespace.clone(), name)
 }
 
+/// What stands for a value that is nested so deep: no `Value` can hold it.
+pub(crate) fn nested(levels: usize) -> Value {
+    format!("@nested {levels}@").into()
+}
+
+/// The text of an object, with what is nested in it.
+fn text(object: &Value) -> String {
+    let text = object.to_string();
+    let mut parts = text.split("\"@nested ");
+    let mut written = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (levels, rest) = part.split_once("@\"").expect("an end");
+        let levels: usize = levels.parse().expect("a number");
+        written.push_str(&"[".repeat(levels));
+        written.push_str(&"]".repeat(levels));
+        written.push_str(rest);
+    }
+    written
+}
+
 impl Asked {
+    /// The object as it is answered.
+    fn part(&self, object: &Value) -> Value {
+        match self.metadata_only {
+            true => json!({
+                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                "metadata": object["metadata"],
+            }),
+            false => object.clone(),
+        }
+    }
+
+    fn shown(&self, object: &Value) -> String {
+        text(&self.part(object))
+    }
+
     fn concerns(&self, key: &Key) -> bool {
         let selector = self.query.get("fieldSelector");
         let name = selector.and_then(|selector| selector.strip_prefix("metadata.name="));
@@ -264,7 +344,7 @@ impl Asked {
 fn list(inner: &Inner, asked: &Asked) -> Response {
     let items = inner.objects.iter().filter(|(key, _)| asked.concerns(key));
     let items = items.map(|(_, object)| {
-        let mut item = object.clone();
+        let mut item = asked.part(object);
         // As the real one: items do not carry their kind.
         let fields = item.as_object_mut().expect("an object");
         fields.remove("kind");
@@ -276,7 +356,7 @@ fn list(inner: &Inner, asked: &Asked) -> Response {
         "metadata": { "resourceVersion": inner.version.to_string() },
         "items": items.collect::<Vec<_>>(),
     });
-    list.to_string().into_response()
+    text(&list).into_response()
 }
 
 fn write(inner: &mut Inner, asked: &Asked, body: Value) -> Response {
@@ -311,7 +391,7 @@ fn write(inner: &mut Inner, asked: &Asked, body: Value) -> Response {
             .clone_into(&mut key.2);
         return match inner.objects.contains_key(&key) {
             true => refusal(409, "it exists already"),
-            false => inner.store(&asked.plural, next).to_string().into_response(),
+            false => text(&inner.store(&asked.plural, next)).into_response(),
         };
     }
     let Some(there) = inner.objects.get(&key).cloned() else {
@@ -327,13 +407,14 @@ fn write(inner: &mut Inner, asked: &Asked, body: Value) -> Response {
         ("PATCH", _) => stored["metadata"]["finalizers"] = next["metadata"]["finalizers"].clone(),
         _ => stored = next,
     }
-    inner
-        .store(&asked.plural, stored)
-        .to_string()
-        .into_response()
+    let stored = inner.store(&asked.plural, stored);
+    asked.shown(&stored).into_response()
 }
 
 fn watch(server: ApiServer, asked: Asked) -> Response {
+    if let Some(spoiled) = server.lock().spoiled.get(&asked.plural) {
+        return spoiled.clone().into_response();
+    }
     let from: u64 = asked.query["resourceVersion"].parse().expect("a version");
     let at = {
         let inner = server.lock();
@@ -347,7 +428,8 @@ fn watch(server: ApiServer, asked: Asked) -> Response {
             loop {
                 {
                     let inner = server.lock();
-                    if inner.refused.contains_key(&asked.plural) {
+                    let spoiled = inner.spoiled.contains_key(&asked.plural);
+                    if spoiled || inner.refused.contains_key(&asked.plural) {
                         return None;
                     }
                     if inner.oldest > from {
@@ -361,7 +443,7 @@ fn watch(server: ApiServer, asked: Asked) -> Response {
                     while let Some((_, key, kind, object)) = inner.journal.get(at) {
                         at += 1;
                         if asked.concerns(key) {
-                            let event = json!({ "type": kind, "object": object });
+                            let event = json!({ "type": kind, "object": asked.part(object) });
                             return Some((line(&event), (at, from, journal)));
                         }
                     }
@@ -374,5 +456,5 @@ fn watch(server: ApiServer, asked: Asked) -> Response {
 }
 
 fn line(event: &Value) -> Result<Bytes, Infallible> {
-    Ok(format!("{event}\n").into())
+    Ok(format!("{}\n", text(event)).into())
 }

@@ -12,7 +12,7 @@ use domain::status::{
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
-use crate::server::ApiServer;
+use crate::server::{ApiServer, nested};
 use crate::{class, gateway, route, until, watched};
 
 fn accepted(truth: Truth) -> Vec<Condition> {
@@ -231,4 +231,35 @@ async fn an_object_that_is_gone_is_passed_over_and_a_refusal_is_told() {
         .await
         .expect_err("refused");
     assert!(error.0.contains("HTTPRoute default/app"), "{error}");
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_gets_one_event() {
+    let (server, statuses) = stage().await;
+    let mut deep = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "deep", "namespace": "shop" },
+    });
+    deep["spec"] = nested(9_000);
+    server.put("services", deep);
+    let events = || -> Vec<Value> {
+        let events = server.all("events").into_iter();
+        events
+            .filter(|event| event["reason"] == "Unreadable")
+            .collect()
+    };
+    until("an Event tells of it", async || {
+        assert_eq!(statuses.write(&[]).await, Ok(()));
+        !events().is_empty()
+    })
+    .await;
+    assert_eq!(statuses.write(&[]).await, Ok(()));
+    let [event] = &events()[..] else {
+        panic!("{:?}", events());
+    };
+    let regarding = &event["regarding"];
+    assert_eq!(regarding["kind"], "Service");
+    assert_eq!(regarding["namespace"], "shop");
+    assert_eq!(regarding["uid"], "uid-deep");
+    let note = event["note"].as_str().unwrap_or_default();
+    assert!(note.starts_with("spec: it is nested"), "{note}");
 }

@@ -37,7 +37,7 @@ async fn every_document_of_every_file_is_an_object() {
     assert_eq!(snapshot.gateways.items().len(), 1);
     assert_eq!(snapshot.classes.items().len(), 1);
     assert_eq!(snapshot.endpoint_rules, EndpointRules::STANDALONE);
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     assert_eq!(problems(&folder), "");
 }
 
@@ -58,7 +58,7 @@ async fn what_kubectl_prints_of_several_objects_is_read() {
     let folder = world.open();
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/a", "default/b", "default/c"]);
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     assert_eq!(problems(&folder), "");
 }
 

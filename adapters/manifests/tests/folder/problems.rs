@@ -22,7 +22,7 @@ async fn a_file_that_breaks_keeps_its_objects_and_mends() {
     assert!(told.contains("stays in force"), "{told}");
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/a", "default/b"]);
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     assert_eq!(world.state_file("problems.txt").unwrap(), told);
 
     world.write("a.yaml", &route("mended"));
@@ -38,11 +38,18 @@ async fn a_file_that_is_broken_from_the_start_makes_the_snapshot_incomplete() {
     let folder = world.open();
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/b"]);
-    assert!(snapshot.incomplete.as_ref().unwrap().contains("a.yaml"));
+    assert!(
+        snapshot
+            .unreadable
+            .nameless
+            .as_ref()
+            .unwrap()
+            .contains("a.yaml")
+    );
 
     fs::remove_file(world.path("a.yaml")).unwrap();
     until(&folder, "complete without the file", |s| {
-        s.incomplete.is_none()
+        s.unreadable.nameless.is_none()
     })
     .await;
 }
@@ -56,7 +63,7 @@ async fn a_file_that_is_broken_twice_stays_incomplete() {
         !p.contains("a.yaml:1")
     })
     .await;
-    assert!(folder.snapshot().await.incomplete.is_some());
+    assert!(folder.snapshot().await.unreadable.nameless.is_some());
 }
 
 #[tokio::test]
@@ -65,7 +72,7 @@ async fn a_file_that_is_no_text_is_a_problem() {
     fs::write(world.path("a.yaml"), [0xff, 0xfe, 0x00]).unwrap();
     let folder = world.open();
     assert!(problems(&folder).contains("a.yaml: it cannot be read"));
-    assert!(folder.snapshot().await.incomplete.is_some());
+    assert!(folder.snapshot().await.unreadable.nameless.is_some());
 }
 
 #[tokio::test]
@@ -75,7 +82,7 @@ async fn an_unknown_kind_is_named_and_its_siblings_are_read() {
     let folder = world.open();
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/a"]);
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     let told = problems(&folder);
     for part in [
         "a.yaml:1 (document 1)",
@@ -108,7 +115,7 @@ async fn a_bad_document_is_a_problem_and_its_siblings_are_read() {
         let folder = world.open();
         let snapshot = folder.snapshot().await;
         assert_eq!(routes(&snapshot), ["default/a"], "{bad}");
-        assert!(snapshot.incomplete.is_some(), "{bad}");
+        assert!(snapshot.unreadable.nameless.is_some(), "{bad}");
         assert!(
             problems(&folder).contains(part),
             "{bad}: {}",
@@ -125,7 +132,7 @@ async fn a_document_that_turns_bad_keeps_what_it_said() {
     world.write("a.yaml", &format!("{}---\n{bad}", route("b")));
     let snapshot = until(&folder, "b is read", |s| routes(s).len() == 2).await;
     assert!(backend(&snapshot, "a").contains("first"));
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     let told = problems(&folder);
     assert!(
         told.contains("HTTPRoute default/a") && told.contains("stays in force"),

@@ -33,7 +33,7 @@ async fn a_file_that_is_deleted_takes_its_objects_with_it() {
     until(&folder, "a is gone", |s| routes(s) == ["default/b"]).await;
     fs::remove_dir_all(world.path("deep")).unwrap();
     until(&folder, "b is gone", |s| routes(s).is_empty()).await;
-    assert_eq!(folder.snapshot().await.incomplete, None);
+    assert_eq!(folder.snapshot().await.unreadable.nameless, None);
 }
 
 #[tokio::test]
@@ -48,11 +48,11 @@ async fn the_last_manifest_goes_only_where_the_folder_says_so() {
     );
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/a"]);
-    assert!(snapshot.incomplete.is_some());
+    assert!(snapshot.unreadable.nameless.is_some());
 
     world.write("none.yaml", "# nothing any more\n");
     let snapshot = until(&folder, "a is gone", |s| routes(s).is_empty()).await;
-    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(snapshot.unreadable.nameless, None);
     assert_eq!(problems(&folder), "");
 }
 
@@ -60,10 +60,10 @@ async fn the_last_manifest_goes_only_where_the_folder_says_so() {
 async fn a_folder_that_is_empty_from_the_start_proves_nothing() {
     let world = World::new();
     let folder = world.open();
-    assert!(folder.snapshot().await.incomplete.is_some());
+    assert!(folder.snapshot().await.unreadable.nameless.is_some());
     world.write("a.yaml", &route("a"));
     until(&folder, "a is there", |s| {
-        routes(s) == ["default/a"] && s.incomplete.is_none()
+        routes(s) == ["default/a"] && s.unreadable.nameless.is_none()
     })
     .await;
 }
@@ -96,11 +96,11 @@ async fn what_lies_behind_a_link_that_breaks_stays_in_force() {
         let snapshot = folder.snapshot().await;
         let there = ["default/a", "default/b"];
         assert_eq!(routes(&snapshot), there, "{given}");
-        assert!(snapshot.incomplete.is_some(), "{given}");
+        assert!(snapshot.unreadable.nameless.is_some(), "{given}");
 
         fs::remove_file(world.path("apps")).unwrap();
         until(&folder, given, |s| {
-            routes(s) == ["default/b"] && s.incomplete.is_none()
+            routes(s) == ["default/b"] && s.unreadable.nameless.is_none()
         })
         .await;
     }
@@ -212,7 +212,10 @@ async fn a_folder_that_vanishes_deletes_nothing() {
     until_problems(&folder, "told", |p| p.contains("cannot be listed")).await;
     let snapshot = folder.snapshot().await;
     assert_eq!(routes(&snapshot), ["default/a"]);
-    assert!(snapshot.incomplete.is_some());
+    assert!(snapshot.unreadable.nameless.is_some());
     fs::rename(world.manifests().with_extension("away"), world.manifests()).unwrap();
-    until(&folder, "complete again", |s| s.incomplete.is_none()).await;
+    until(&folder, "complete again", |s| {
+        s.unreadable.nameless.is_none()
+    })
+    .await;
 }

@@ -189,6 +189,12 @@ fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
     }
     let without_effect = parameters.without_effect.iter().map(ToString::to_string);
     let without_effect = listed(without_effect);
+    if let (Some(key), Some(why)) = (named, &parameters.unreadable) {
+        let message = format!(
+            "{PARAMETERS_KIND} {key} cannot be read ({why}); what was last read of it is in force"
+        );
+        return Some(Verdict::new(Truth::Unknown, Reason::Pending, message));
+    }
     let withheld = parameters.withheld.iter().map(ToString::to_string);
     let withheld = listed(withheld);
     let mut problems = Vec::new();

@@ -9,6 +9,7 @@ mod listeners;
 mod order;
 mod parameters;
 mod parents;
+mod spared;
 mod status_of_gateways;
 mod status_of_routes;
 mod tables;

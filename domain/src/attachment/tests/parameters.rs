@@ -46,7 +46,7 @@ fn parameters_refuse_a_gateway_only_where_they_are_missing_or_wrong() {
     let mut unknown_kind = cluster().with(naming());
     unknown_kind.parameters = Reading::Absent;
     let mut in_part = cluster().with(naming());
-    in_part.incomplete = Some("a.yaml is malformed".into());
+    in_part.unreadable.nameless = Some("a.yaml is malformed".into());
     let invalid = |words: Words| Some((Reason::InvalidParameters, words));
     let table: Vec<(&str, ClusterSnapshot, Expected)> = vec![
         ("they say nothing", with(parameters()), None),

@@ -149,10 +149,8 @@ fn a_class_whose_parameters_cannot_be_used_is_refused_and_so_are_its_gateways() 
         parameters: Reading::Absent,
         ..missing.clone()
     };
-    let in_part = ClusterSnapshot {
-        incomplete: Some("a.yaml is malformed".into()),
-        ..missing.clone()
-    };
+    let mut in_part = missing.clone();
+    in_part.unreadable.nameless = Some("a.yaml is malformed".into());
     let of_another_namespace = missing.clone().with(parameters());
     let without_secret = with_parameters(GatewayParameters {
         credentials: secret,
@@ -390,7 +388,7 @@ fn without_labels_an_entry_selects_nothing_and_unread_labels_decide_nothing() {
 
     let mut in_part = restricted(shop_and_evil()).with(shared_gateway());
     in_part.namespaces = Reading::Known(vec![]);
-    in_part.incomplete = Some("Namespace shop is malformed".into());
+    in_part.unreadable.nameless = Some("Namespace shop is malformed".into());
     let pending = Some((Reason::Pending, &["malformed"][..]));
     assert_verdict("in part", refusal(&resolved(&in_part), EDGE), pending);
 

@@ -241,14 +241,16 @@ async fn a_record_whose_gateway_and_tunnel_are_gone_is_found_at_a_start_and_at_a
         }
 
         bench.cluster.change(|snapshot| {
-            snapshot.incomplete = Some("a file cannot be read".to_owned());
+            snapshot.unreadable.nameless = Some("a file cannot be read".to_owned());
         });
         let done = bench.resync().await;
         assert!(
             done.swept.is_empty(),
             "{case}: it may be of a Gateway that is not seen"
         );
-        bench.cluster.change(|snapshot| snapshot.incomplete = None);
+        bench
+            .cluster
+            .change(|snapshot| snapshot.unreadable.nameless = None);
         bench.reconciler.route_pass().await;
         let done = bench.reconciler.edge_pass(resync).await;
         assert_eq!(

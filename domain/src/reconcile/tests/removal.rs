@@ -153,7 +153,7 @@ async fn an_incomplete_view_takes_nothing_away() {
             9,
             &["lost.example.com", "new.example.com"],
         ));
-        snapshot.incomplete = Some("shop.yaml, line 3: not YAML".to_owned());
+        snapshot.unreadable.nameless = Some("shop.yaml, line 3: not YAML".to_owned());
     });
     for round in ["at once", "at a resync"] {
         let done = bench.resync().await;
@@ -181,11 +181,65 @@ async fn an_incomplete_view_takes_nothing_away() {
 }
 
 #[tokio::test]
+async fn an_unreadable_object_keeps_its_own_gateway_and_no_other() {
+    let two = snapshot(
+        vec![gateway("gw"), gateway("lost")],
+        vec![
+            route("r", "gw", 1, &["app.example.com"]),
+            route("s", "gw", 2, &["shop.example.com"]),
+            route("t", "lost", 3, &["lost.example.com"]),
+        ],
+    );
+    let lost = crate::names::ObjectRef {
+        group: crate::gateway::GATEWAY_GROUP.to_owned(),
+        kind: "Gateway".to_owned(),
+        key: key("lost"),
+    };
+    let unreadable = |snapshot: &mut ClusterSnapshot| {
+        gateways(snapshot).pop();
+        routes(snapshot).remove(1);
+        routes(snapshot).push(route("late", "gw", 9, &["lost.example.com"]));
+        let objects = &mut snapshot.unreadable.objects;
+        objects.insert(lost.clone(), crate::snapshot::UnreadableObject::default());
+    };
+    let first = bench(two.clone());
+    first.pass().await;
+    for (case, bench) in [
+        ("while it runs", first),
+        ("after a restart", {
+            let first = self::bench(two.clone());
+            first.pass().await;
+            over(two, first.edge.clone())
+        }),
+    ] {
+        bench.cluster.change(unreadable);
+        for _ in 0..2 {
+            let done = bench.resync().await;
+            assert!(done.removed.is_empty(), "{case}: {done:?}");
+        }
+        assert_eq!(
+            bench.hostnames("gw").unwrap(),
+            ["app.example.com"],
+            "{case}"
+        );
+        assert_eq!(
+            bench.hostnames("lost").unwrap(),
+            ["lost.example.com"],
+            "{case}"
+        );
+        bench
+            .cluster
+            .change(|snapshot| snapshot.unreadable.objects.clear());
+        assert_eq!(bench.resync().await.removed, [key("lost")], "{case}");
+    }
+}
+
+#[tokio::test]
 async fn a_start_with_an_incomplete_view_removes_nobody_and_states_each_intent_once() {
     let first = bench(quickstart());
     first.pass().await;
     let mut partial = snapshot(vec![gateway("other")], vec![]);
-    partial.incomplete = Some("gw.yaml cannot be read".to_owned());
+    partial.unreadable.nameless = Some("gw.yaml cannot be read".to_owned());
     let second = over(partial, first.edge.clone());
     assert_eq!(second.pass().await.stated, [key("other")]);
     let done = second.pass().await;

@@ -1,4 +1,10 @@
-//! The connection to the API server.
+//! The connections to the API server.
+//!
+//! - `managed_fields`: what no answer needs is taken out of it;
+//! - `limit`: how many calls are under way, and so how many connections are open.
+
+mod limit;
+mod managed_fields;
 
 use std::time::Duration;
 
@@ -7,6 +13,7 @@ use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 
 use crate::cluster::LONGEST_SILENCE;
+use limit::AnswerLayer;
 
 /// An API server that is there accepts connections well within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,6 +21,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An API server that is there begins to answer within this time, to a watch too. One whose machine died without a
 /// word would otherwise be waited for without an end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Calls under way at the same time, watches not counted: whatever users write, no more connections are open than
+/// these and one for each watch.
+const CALLS: usize = 12;
+
+/// The same for the Lease: a renewal and a read.
+const LEASE_CALLS: usize = 2;
+
+/// The same for reviews of tokens.
+const REVIEW_CALLS: usize = 4;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -26,25 +43,59 @@ pub enum ConnectError {
     Unusable(#[from] kube::Error),
 }
 
-/// A client for the cluster that KUBECONFIG names, or else for the one that this pod runs in. No call is
+/// Clients with connections of their own, so that one kind of call waits for no other.
+#[derive(Clone)]
+pub struct Clients {
+    /// For everything else.
+    pub calls: Client,
+    /// For the Lease: whoever cannot renew it in time does not lead any more.
+    pub lease: Client,
+    /// For reviews of the tokens that strangers show.
+    pub reviews: Client,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+/// Clients for the cluster that KUBECONFIG names, or else for the one that this pod runs in. No call is
 /// made yet.
 ///
 /// # Errors
 /// No cluster is configured, or its configuration cannot be used.
-pub async fn connect() -> Result<Client, ConnectError> {
-    let config = Config::infer().await?;
-    Ok(client(config, ANSWER_TIMEOUT)?)
+pub async fn connect() -> Result<Clients, ConnectError> {
+    connect_to(&Config::infer().await?)
 }
 
-fn client(mut config: Config, answer_timeout: Duration) -> Result<Client, kube::Error> {
+/// Clients for the cluster of this configuration. No call is made yet.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn connect_to(config: &Config) -> Result<Clients, ConnectError> {
+    let client = |calls| client(config.clone(), ANSWER_TIMEOUT, calls);
+    Ok(Clients {
+        calls: client(CALLS)?,
+        lease: client(LEASE_CALLS)?,
+        reviews: client(REVIEW_CALLS)?,
+    })
+}
+
+fn client(
+    mut config: Config,
+    answer_timeout: Duration,
+    calls: usize,
+) -> Result<Client, kube::Error> {
     // Who calls decides when to try again: a renewal of the Lease must not hang in silent retries.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     // Bounds what follows the head of an answer; while a request waits for its head, time counts anew.
     config.read_timeout = Some(LONGEST_SILENCE);
     config.reset_reader_on_write = true;
-    let calls = ClientBuilder::try_from(config)?;
-    Ok(calls.with_layer(&TimeoutLayer::new(answer_timeout)).build())
+    let service = ClientBuilder::try_from(config)?;
+    let service = service.with_layer(&TimeoutLayer::new(answer_timeout));
+    Ok(service.with_layer(&AnswerLayer::new(calls)).build())
 }
 
 #[cfg(test)]
@@ -66,7 +117,7 @@ mod tests {
             }
         });
         let config = Config::new(at.parse().unwrap());
-        let client = client(config, Duration::from_millis(100)).unwrap();
+        let client = client(config, Duration::from_millis(100), 1).unwrap();
         let namespaces = Api::<Namespace>::all(client);
         let asked = namespaces.get("shop");
         let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;

@@ -1,0 +1,184 @@
+//! Which Gateways lose nothing for now, because an object that could not be read may be theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::parent::is_gateway;
+use crate::gateway::{
+    AllowedNamespaces, GATEWAY_GROUP, Gateway, OWN_GROUP, PARAMETERS_KIND, Route, RouteKind,
+};
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
+use crate::snapshot::{ClusterSnapshot, UnreadableObject};
+
+/// Gateways that nothing may be taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spared {
+    /// All of them: a kind was not read, or there are objects of which nothing is known.
+    All,
+    /// These, which the snapshot may not show.
+    Only(BTreeSet<ObjectKey>),
+}
+
+impl Default for Spared {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
+impl Spared {
+    /// Whether nothing may be taken from this Gateway.
+    pub fn contains(&self, gateway: &ObjectKey) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(gateways) => gateways.contains(gateway),
+        }
+    }
+
+    /// The Gateways that are named.
+    pub fn named(&self) -> impl Iterator<Item = &ObjectKey> {
+        match self {
+            Self::All => None,
+            Self::Only(gateways) => Some(gateways),
+        }
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// Which Gateways an unreadable object could concern. A kind that is absent (its CRD is gone) proves no more than one
+/// that was not read: whoever reinstalls the CRDs wants the Gateways back.
+pub fn spared(snapshot: &ClusterSnapshot) -> Spared {
+    let is_complete = snapshot.unreadable.nameless.is_none()
+        && snapshot.classes.known().is_some()
+        && snapshot.gateways.known().is_some()
+        && snapshot.routes.known().is_some()
+        // A Gateway whose parameters were not read is kept as it is, and nobody knows which names it may have.
+        && !snapshot.parameters.is_unknown();
+    if !is_complete {
+        return Spared::All;
+    }
+    let objects = snapshot.unreadable.objects.iter();
+    Spared::Only(
+        objects
+            .flat_map(|(object, found)| concerned(snapshot, object, found))
+            .collect(),
+    )
+}
+
+/// The Gateways that one unreadable object could concern. Services and EndpointSlices say where requests go and not
+/// what a Gateway has, and a Gateway whose class is not there loses nothing anyway.
+fn concerned(
+    snapshot: &ClusterSnapshot,
+    object: &ObjectRef,
+    found: &UnreadableObject,
+) -> BTreeSet<ObjectKey> {
+    let namespace = object.key.namespace.as_str();
+    match (object.group.as_str(), object.kind.as_str()) {
+        (GATEWAY_GROUP, "Gateway") => [object.key.clone()].into(),
+        (GATEWAY_GROUP, "HTTPRoute") => of_route(snapshot, RouteKind::Http, &object.key, found),
+        (GATEWAY_GROUP, "GRPCRoute") => of_route(snapshot, RouteKind::Grpc, &object.key, found),
+        (GATEWAY_GROUP, "ReferenceGrant") => those(snapshot, |gateway| {
+            gateway.key.namespace != namespace && names_secret_in(gateway, namespace)
+        }),
+        (OWN_GROUP, PARAMETERS_KIND) => those(snapshot, |gateway| {
+            gateway.parameters.as_ref() == Some(object) || class_names(snapshot, gateway, object)
+        }),
+        ("", "Namespace") => those(snapshot, selects_namespaces),
+        _ => BTreeSet::new(),
+    }
+}
+
+fn those(snapshot: &ClusterSnapshot, is_one: impl Fn(&Gateway) -> bool) -> BTreeSet<ObjectKey> {
+    let gateways = snapshot.gateways.items().iter();
+    gateways
+        .filter(|gateway| is_one(gateway))
+        .map(|gateway| gateway.key.clone())
+        .collect()
+}
+
+fn names_secret_in(gateway: &Gateway, namespace: &str) -> bool {
+    let tls = gateway.listeners.iter().flat_map(|listener| &listener.tls);
+    tls.flat_map(|tls| &tls.certificates)
+        .any(|secret| secret.key.namespace == namespace)
+}
+
+fn class_names(snapshot: &ClusterSnapshot, gateway: &Gateway, object: &ObjectRef) -> bool {
+    let mut classes = snapshot.classes.items().iter();
+    classes.any(|class| class.name == gateway.class && class.parameters.as_ref() == Some(object))
+}
+
+fn selects_namespaces(gateway: &Gateway) -> bool {
+    let mut listeners = gateway.listeners.iter();
+    listeners.any(|listener| matches!(listener.namespaces, AllowedNamespaces::Selector(_)))
+}
+
+/// The Gateways that a route named when it was last read, and those that it names now; where that is not known, all
+/// that take routes of its namespace.
+fn of_route(
+    snapshot: &ClusterSnapshot,
+    kind: RouteKind,
+    key: &ObjectKey,
+    found: &UnreadableObject,
+) -> BTreeSet<ObjectKey> {
+    let mut routes = snapshot.routes.items().iter();
+    let earlier = routes.find(|route| route.kind == kind && route.key == *key);
+    let mut parents: BTreeSet<ObjectKey> = earlier.map(|route| parents(route)).unwrap_or_default();
+    match &found.parents {
+        Some(named) => parents.extend(named.iter().cloned()),
+        None => parents.extend(those(snapshot, |gateway| {
+            takes_routes_of(snapshot, gateway, &key.namespace)
+        })),
+    }
+    parents
+}
+
+fn parents(route: &Route) -> BTreeSet<ObjectKey> {
+    let parents = route.parents.iter().filter(|parent| is_gateway(parent));
+    parents.map(|parent| parent.target.key.clone()).collect()
+}
+
+fn takes_routes_of(snapshot: &ClusterSnapshot, gateway: &Gateway, namespace: &str) -> bool {
+    let is_own = gateway.key.namespace == namespace;
+    let mut namespaces = snapshot.namespaces.items().iter();
+    let labels = namespaces
+        .find(|known| known.name == namespace)
+        .map(|known| &known.labels);
+    let mut listeners = gateway.listeners.iter();
+    is_own
+        || listeners.any(|listener| match &listener.namespaces {
+            AllowedNamespaces::All => true,
+            AllowedNamespaces::Same | AllowedNamespaces::None => false,
+            // Of a namespace that was not read nobody knows.
+            AllowedNamespaces::Selector(selector) => {
+                labels.is_none_or(|labels| selector.selects(labels))
+            }
+        })
+}
+
+/// The hostnames that routes ask of Gateways which were never read, with the age of the oldest route that asks: while
+/// nobody knows what such a Gateway has, its names go to no other.
+pub fn unread_claims(
+    snapshot: &ClusterSnapshot,
+) -> BTreeMap<ObjectKey, BTreeMap<Hostname, Timestamp>> {
+    let unreadable = snapshot.unreadable.of_kind(GATEWAY_GROUP, "Gateway");
+    let mut claims: BTreeMap<_, BTreeMap<Hostname, Timestamp>> = unreadable
+        .map(|(gateway, _)| (gateway.clone(), BTreeMap::new()))
+        .collect();
+    for shown in snapshot.gateways.items() {
+        claims.remove(&shown.key);
+    }
+    if claims.is_empty() {
+        return claims;
+    }
+    for route in snapshot.routes.items() {
+        for parent in parents(route) {
+            let Some(names) = claims.get_mut(&parent) else {
+                continue;
+            };
+            for hostname in &route.hostnames {
+                let oldest = names.entry(hostname.clone()).or_insert(route.created);
+                *oldest = route.created.min(*oldest);
+            }
+        }
+    }
+    claims
+}
