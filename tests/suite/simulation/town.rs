@@ -273,7 +273,7 @@ impl Town {
         match sight {
             Sight::Whole => {}
             Sight::Without(_) => {
-                snapshot.unreadable.nameless = Some("a file is not YAML".to_owned())
+                snapshot.unreadable.nameless = Some("a file is not YAML".to_owned());
             }
             Sight::Unread(kind) => kind.hide(&mut snapshot, true),
             Sight::NoSuchKind(kind) => kind.hide(&mut snapshot, false),

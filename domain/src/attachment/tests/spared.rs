@@ -180,15 +180,15 @@ fn all_gateways_are_spared_where_nobody_knows_what_is_missing() {
     type Change = fn(&mut ClusterSnapshot);
     let changes: [(&str, Change); 5] = [
         ("a file", |c| {
-            c.unreadable.nameless = Some("a.yaml".to_owned())
+            c.unreadable.nameless = Some("a.yaml".to_owned());
         }),
         ("Gateways", |c| {
-            c.gateways = Reading::Unknown(WHY.to_owned())
+            c.gateways = Reading::Unknown(WHY.to_owned());
         }),
         ("routes", |c| c.routes = Reading::Absent),
         ("classes", |c| c.classes = Reading::Absent),
         ("parameters", |c| {
-            c.parameters = Reading::Unknown(WHY.to_owned())
+            c.parameters = Reading::Unknown(WHY.to_owned());
         }),
     ];
     for (missing, change) in changes {
@@ -270,10 +270,7 @@ fn who_needs_an_unreadable_object_is_told_why() {
     ];
     for (given, snapshot, (kind, truth, reason)) in table {
         let conditions = conditions(&snapshot);
-        let found = conditions
-            .iter()
-            .filter(|found| found.kind == kind)
-            .next_back();
+        let found = conditions.iter().rfind(|found| found.kind == kind);
         let found = found.expect("a condition");
         assert_eq!((found.truth, found.reason), (truth, reason), "{given}");
         let named = found.message.contains("read");

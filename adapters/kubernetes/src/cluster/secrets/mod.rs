@@ -97,7 +97,7 @@ impl Secrets {
 
     /// Follows these and no others. Whether a view of all changes by it.
     pub(crate) fn follow(&mut self, refs: BTreeSet<ObjectRef>) -> bool {
-        let secrets = refs.into_iter().filter(|reference| is_secret(reference));
+        let secrets = refs.into_iter().filter(is_secret);
         let keys: BTreeSet<ObjectKey> = secrets.map(|reference| reference.key).collect();
         let before = self.followed.len();
         self.followed.retain(|key, _| keys.contains(key));
