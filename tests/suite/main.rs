@@ -10,6 +10,7 @@ mod e2e;
 mod failures;
 mod genuine;
 mod hostile;
+mod peers;
 mod simulation;
 mod timing;
 mod vectors;
