@@ -154,6 +154,13 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifests}"));
     }
 
+    /// Sends an object to a path of the API server as it is. kubectl reads no manifest that is nested deep, and the API
+    /// server does.
+    pub async fn post(&self, path: &str, object: &str) -> Result<String, String> {
+        let arguments = ["create", "--raw", path, "--filename=-"];
+        self.run("kubectl", &arguments, object).await
+    }
+
     /// Deletes the objects of manifests and waits until they are gone; those that do not exist are fine.
     pub async fn delete(&self, manifests: &str) {
         let arguments = [

@@ -10,6 +10,7 @@ pub mod installation;
 pub mod load;
 pub mod manifests;
 pub mod origin;
+pub mod pods;
 pub mod process;
 pub mod raw_answers;
 pub mod recorder;

@@ -2,6 +2,7 @@
 
 mod bystander;
 mod edits;
+mod hostile;
 mod node;
 mod outage;
 mod permissions;

@@ -81,7 +81,10 @@ fn kinds() -> Vec<Watched> {
         "addressType": "IPv4", "endpoints": [], "ports": [],
     });
     let grpc_spec = json!({ "parentRefs": [{ "name": "web" }] });
-    let grant_spec = json!({ "from": [], "to": [] });
+    let grant_spec = json!({
+        "from": [{ "group": GATEWAY_GROUP, "kind": "HTTPRoute", "namespace": "a" }],
+        "to": [{ "group": "", "kind": "Service" }],
+    });
     vec![
         of(
             "gatewayclasses",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tests::cluster::AuditEvent;
 use tests::installation::Installation;
+use tests::pods::{Memory, processes_of};
 
 use super::is_write;
 
@@ -62,36 +63,8 @@ pub(super) fn cloudflare(product: &Installation, since: usize) -> Counts {
     counts
 }
 
-/// Memory of a process, in MiB.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Memory {
-    /// Resident now.
-    pub(super) now: f64,
-    /// Most that was resident since its start.
-    pub(super) peak: f64,
-}
-
-/// The program's memory in a pod. The node's processes are seen from inside the cluster; the host name of those of a
-/// pod is its name.
+/// The program's memory in a pod.
 pub(super) fn memory(pod: &str) -> Memory {
-    let hostname = format!("HOSTNAME={pod}");
-    let entries = std::fs::read_dir("/proc").expect("processes").flatten();
-    for entry in entries {
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        let mut variables = environment.split(|byte| *byte == 0);
-        if !variables.any(|variable| variable == hostname.as_bytes()) {
-            continue;
-        }
-        let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name))?;
-            let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-            Some(kib / 1024.0)
-        };
-        return Memory {
-            now: field("VmRSS:").unwrap_or_default(),
-            peak: field("VmHWM:").unwrap_or_default(),
-        };
-    }
-    Memory::default()
+    let found = processes_of(pod).into_iter().next();
+    found.map(|process| process.memory()).unwrap_or_default()
 }
