@@ -114,7 +114,7 @@ async fn a_set_of_new_hostnames_is_one_batch_and_one_document() {
     world.settled().await;
     let before = world.calls().len();
 
-    let hosts: Vec<String> = (0..20).map(|n| format!("h{n}.example.com")).collect();
+    let hosts: Vec<String> = (0..16).map(|n| format!("h{n}.example.com")).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let rules = "    - backendRefs: [{name: two, port: 80}]\n";
     world.write(
