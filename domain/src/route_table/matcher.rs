@@ -37,9 +37,8 @@ use crate::gateway::{Protocol, RouteMatch};
 
 /// Headers of a request, however they are kept.
 pub trait HeaderLookup {
-    /// All values of a header (lower-case name) joined by `,` (RFC 9110 §5.3); `None` where there is none. Bytes that
-    /// are no UTF-8 are U+FFFD.
-    fn joined(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// All values of a header (lower-case name) joined by `,` (RFC 9110 §5.3); `None` where there is none.
+    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }
 
 /// What routing looks at.

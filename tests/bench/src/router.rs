@@ -16,7 +16,7 @@ const VARIETY: usize = 1024;
 struct NoHeaders;
 
 impl HeaderLookup for NoHeaders {
-    fn joined(&self, _name: &str) -> Option<Cow<'_, str>> {
+    fn joined(&self, _name: &str) -> Option<Cow<'_, [u8]>> {
         None
     }
 }

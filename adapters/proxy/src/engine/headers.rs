@@ -43,21 +43,20 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers as the matcher asks for them. Bytes that are no UTF-8 (`obs-text` of RFC 9110 §5.5, Latin-1 for one) become
-/// U+FFFD, so that a pattern still sees the rest of the value.
+/// Headers as the matcher asks for them.
 pub(super) struct Lookup<'a>(pub(super) &'a HeaderMap);
 
 impl HeaderLookup for Lookup<'_> {
-    fn joined(&self, name: &str) -> Option<Cow<'_, str>> {
+    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let mut values = self.0.get_all(name).iter();
-        let first = String::from_utf8_lossy(values.next()?.as_bytes());
+        let first = values.next()?.as_bytes();
         let Some(second) = values.next() else {
-            return Some(first);
+            return Some(Cow::Borrowed(first));
         };
-        let mut joined = first.into_owned();
+        let mut joined = first.to_vec();
         for value in std::iter::once(second).chain(values) {
-            joined.push(',');
-            joined.push_str(&String::from_utf8_lossy(value.as_bytes()));
+            joined.push(b',');
+            joined.extend_from_slice(value.as_bytes());
         }
         Some(Cow::Owned(joined))
     }

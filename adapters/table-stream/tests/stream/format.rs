@@ -191,7 +191,7 @@ fn a_table_is_read_as_it_was_written() {
 fn a_pattern_that_only_another_program_understands_takes_no_request() {
     struct NoHeaders;
     impl HeaderLookup for NoHeaders {
-        fn joined(&self, _: &str) -> Option<Cow<'_, str>> {
+        fn joined(&self, _: &str) -> Option<Cow<'_, [u8]>> {
             None
         }
     }

@@ -114,7 +114,7 @@ fn holds<H: HeaderLookup>(written: &RouteMatch, head: &RequestHead<'_, H>) -> bo
     path && written.method.as_deref().is_none_or(|m| m == head.method)
         && written.headers.iter().all(|header| {
             let value = head.headers.joined(&header.name);
-            value.is_some_and(|value| text(&header.value, &value))
+            value.is_some_and(|value| text(&header.value, &String::from_utf8_lossy(&value)))
         })
         && written.query.iter().all(|wanted| {
             parameters(head.query.unwrap_or(""))

@@ -71,10 +71,10 @@ impl Predicate {
 }
 
 impl Text {
-    fn is_whole(&self, value: &str) -> bool {
+    fn is_whole(&self, value: &[u8]) -> bool {
         match self {
-            Self::Exact(text) => **text == *value,
-            Self::Pattern(regex) => regex.holds(value.as_bytes()),
+            Self::Exact(text) => text.as_bytes() == value,
+            Self::Pattern(regex) => regex.holds(value),
         }
     }
 

@@ -27,14 +27,14 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Headers {
 }
 
 impl HeaderLookup for Headers {
-    fn joined(&self, name: &str) -> Option<Cow<'_, str>> {
+    fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let values: Vec<&str> = self
             .0
             .iter()
             .filter(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
             .collect();
-        (!values.is_empty()).then(|| Cow::Owned(values.join(",")))
+        (!values.is_empty()).then(|| Cow::Owned(values.join(",").into_bytes()))
     }
 }
 
