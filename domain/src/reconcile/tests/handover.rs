@@ -405,17 +405,19 @@ async fn a_name_that_moved_between_two_processes_stays_until_its_new_holder_has_
 
 #[tokio::test]
 async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_times_gateways() {
+    const GATEWAYS: usize = 50;
+    const NAMES: usize = 40;
     let names = |gateway: usize| -> Vec<String> {
-        let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
+        let names = (0..NAMES).map(|name| format!("n{name}.g{gateway}.example.com"));
         names.collect()
     };
     let many = || {
-        let routes = (0..100).map(|index| {
+        let routes = (0..GATEWAYS).map(|index| {
             let names = names(index);
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             route(&format!("r{index}"), &format!("g{index}"), 1, &names)
         });
-        let gateways = (0..100).map(|index| gateway(&format!("g{index}")));
+        let gateways = (0..GATEWAYS).map(|index| gateway(&format!("g{index}")));
         snapshot(gateways.collect(), routes.collect())
     };
     let first = bench(many());
@@ -423,14 +425,14 @@ async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_t
     let second = over(many(), first.edge.clone());
     second.pass().await;
     for intent in first.edge.stated() {
-        assert_eq!(intent.hostnames.len() + intent.yielded.len(), 100);
+        assert_eq!(intent.hostnames.len() + intent.yielded.len(), NAMES);
     }
     let stated = first.edge.stated().len();
-    assert_eq!(stated, 200, "once by each process");
+    assert_eq!(stated, 2 * GATEWAYS, "once by each process");
     let state = second.reconciler.state();
     let remembered = state.at_edge.values().map(|at_edge| {
         let status = at_edge.last_known.as_ref().unwrap();
         status.hostnames.len() + at_edge.records.as_ref().unwrap().len()
     });
-    assert_eq!(remembered.sum::<usize>(), 2 * 100 * 100);
+    assert_eq!(remembered.sum::<usize>(), 2 * GATEWAYS * NAMES);
 }
