@@ -7,7 +7,7 @@
 //!   read.
 //!
 //! While memory is short, bodies of answers under way get on more slowly: each has one frame at a time on its way to the
-//! visitor ([`unsent`](crate::unsent)).
+//! visitor (`unsent.rs`).
 //!
 //! The allocator may keep what was freed, so the second measure alone could refuse for ever. While the requests under
 //! way are counted to hold next to nothing, it does not count.
