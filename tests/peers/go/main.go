@@ -51,8 +51,8 @@ type text []byte
 
 type codec struct{}
 
-func (codec) Name() string                      { return "bytes" }
-func (codec) Marshal(v any) ([]byte, error)     { return *v.(*text), nil }
+func (codec) Name() string                       { return "bytes" }
+func (codec) Marshal(v any) ([]byte, error)      { return *v.(*text), nil }
 func (codec) Unmarshal(data []byte, v any) error { *v.(*text) = append(text{}, data...); return nil }
 
 // serveGRPC answers peer.Silent/Unary and peer.Silent/Stream after as many seconds as the message says.
