@@ -49,23 +49,27 @@ impl CertificateIntent {
     }
 
     /// Whether it is to be uploaded to a zone: it has names there, and the Gateway has each of them. Cloudflare
-    /// shows a certificate to the visitors of all of its names, whoever serves them.
+    /// shows a certificate to the visitors of all of its names in the zone, whoever serves them.
     pub fn is_for(&self, zone: &Zone) -> bool {
         self.names_in(zone).next().is_some() && self.not_held(zone).next().is_none()
     }
 
     /// Names that it has in a zone, and that the Gateway does not have.
-    pub fn not_held<'a>(&'a self, zone: &'a Zone) -> impl Iterator<Item = &'a Hostname> {
+    pub fn not_held(&self, zone: &Zone) -> impl Iterator<Item = Hostname> {
         let names = self.names_in(zone);
-        names.filter(|name| !self.hosts.contains(*name))
+        names.filter(|name| !self.hosts.contains(name))
     }
 
-    /// Names that some host of a zone has: those in it, and a wildcard that covers its apex.
-    fn names_in<'a>(&'a self, zone: &'a Zone) -> impl Iterator<Item = &'a Hostname> {
+    /// Names that it has in a zone. Of a wildcard above the zone that is the zone's apex alone, as a wildcard is for
+    /// one label.
+    fn names_in(&self, zone: &Zone) -> impl Iterator<Item = Hostname> {
         let above = zone.name.split_once('.').map(|(_, above)| above);
-        self.names.iter().filter(move |name| {
-            let covers_apex = above.is_some() && name.wildcard_suffix() == above;
-            covers_apex || name.is_within(&zone.name)
+        self.names.iter().filter_map(move |name| {
+            if above.is_some() && name.wildcard_suffix() == above {
+                Hostname::parse(&zone.name).ok()
+            } else {
+                name.is_within(&zone.name).then(|| name.clone())
+            }
         })
     }
 }
@@ -354,7 +358,7 @@ mod tests {
     fn a_certificate_goes_to_a_zone_where_the_gateway_has_every_name_of_it() {
         let app = "app.example.com";
         type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a str, bool);
-        let table: [Case<'_>; 16] = [
+        let table: [Case<'_>; 17] = [
             ("its name", &[app], &[app], "example.com", true),
             (
                 "one of two names",
@@ -437,9 +441,16 @@ mod tests {
                 false,
             ),
             (
-                "a wildcard above the zone",
+                "the apex, which a wildcard above the zone covers",
                 &["*.com"],
                 &["example.com"],
+                "example.com",
+                true,
+            ),
+            (
+                "a name below the apex, and the wildcard is above the zone",
+                &["*.com"],
+                &[app],
                 "example.com",
                 false,
             ),

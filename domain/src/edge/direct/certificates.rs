@@ -256,8 +256,8 @@ impl Carrier<'_> {
             let message = message.clone();
             return CertificateOutcome::Failed { message };
         }
-        let not_held = zones.iter().flat_map(|zone| one.not_held(zone));
-        let names: BTreeSet<Hostname> = not_held.cloned().collect();
+        let names: BTreeSet<Hostname> =
+            (zones.iter()).flat_map(|zone| one.not_held(zone)).collect();
         match self.zones.get(&one.secret) {
             _ if !names.is_empty() => CertificateOutcome::NotHeld { names },
             Some(zones) => CertificateOutcome::Uploaded {
