@@ -2,6 +2,7 @@
 //! once, nothing of it is lost, and the controllers stay small and keep the lead. docs/security.md lists the attacks.
 
 mod objects;
+mod tenants;
 
 use std::time::{Duration, Instant};
 
