@@ -14,7 +14,7 @@ use super::raw::{Head, RawObject};
 use super::watch::News;
 
 /// Longest path of a field that is told: it may have names in it that users choose.
-const LONGEST_FIELD: usize = 128;
+pub(super) const LONGEST_FIELD: usize = 128;
 
 /// Of an object, what writing its status needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +194,12 @@ impl Table {
 
     pub(crate) fn written(&self, key: &ObjectKey) -> Option<&Written> {
         self.written.get(key)
+    }
+
+    /// Whether an object is there, read or not.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn knows(&self, key: &ObjectKey) -> bool {
+        self.objects.contains_key(key) || self.unread.contains_key(key)
     }
 
     /// Objects that cannot be read.
