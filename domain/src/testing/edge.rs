@@ -6,11 +6,30 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, TunnelStatus,
+    DnsPolicy, EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial,
+    TunnelStatus,
 };
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::ports::Edge;
 use crate::secret::ConnectorToken;
+
+/// An intent for these names, as it is where all of the cluster was seen and no other Gateway asks for one of them.
+///
+/// # Panics
+/// A name is none.
+pub fn intent(gateway: ObjectKey, hostnames: &[&str]) -> EdgeIntent {
+    let hostnames = hostnames.iter();
+    let hostnames = hostnames.map(|name| Hostname::parse(name).expect("a hostname"));
+    EdgeIntent {
+        gateway,
+        hostnames: hostnames.collect(),
+        yielded: BTreeMap::new(),
+        spare: false,
+        dns: DnsPolicy::All,
+        certificates: None,
+        prune: true,
+    }
+}
 
 /// [`Edge`] that makes every intent true at once, as far as nothing stands in the way, and keeps them.
 #[derive(Debug, Default)]
