@@ -193,12 +193,9 @@ impl Reconciler {
     async fn serve_all(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
         let mut tried = BTreeSet::new();
         for _ in 0..ROUNDS {
-            let due = {
-                let state = self.state();
-                let mut due = state.due(&pass.view, pass.resting, &tried);
-                due.retain(|intent| state.queue_of(&pass.view, &intent.gateway) == *pass.queue);
-                due
-            };
+            let due = self
+                .state()
+                .due(&pass.view, Some(pass.queue), pass.resting, &tried);
             for intent in due {
                 if !self.leads_in(pass.term) {
                     return false;
