@@ -106,7 +106,7 @@ impl State {
                 && self.failed.get(gateway) == Some(&self.attempt(view, intent));
             let was_tried = tried.contains(gateway);
             !rests
-                && match self.at_edge.get(gateway) {
+                && match self.at_edge.get(gateway).filter(|at| at.was_begun()) {
                     None => !was_tried,
                     Some(at_edge) => {
                         let compare = self.to_compare.contains(gateway) || !at_edge.settled;
@@ -180,6 +180,8 @@ impl State {
 
     fn forget_what_is_settled(&mut self, view: &View) {
         let gateways = &view.gateways;
+        self.at_edge
+            .retain(|gateway, at_edge| at_edge.was_begun() || view.fate(gateway) != Fate::Remove);
         self.removed
             .retain(|gateway| gateways.contains_key(gateway));
         self.to_compare

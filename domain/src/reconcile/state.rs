@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) published: BTreeMap<ObjectKey, Arc<RouteTable>>,
     /// Gateways whose last table the data plane did not take.
     pub(super) unpublished: BTreeSet<ObjectKey>,
-    /// Gateways that may have something at the edge.
+    /// Gateways that may have something at the edge, and those that it did not let in.
     pub(super) at_edge: BTreeMap<ObjectKey, AtEdge>,
     /// Gateways found at the edge or among the proxies that nobody wants any more.
     pub(super) leftovers: BTreeSet<ObjectKey>,
@@ -225,9 +225,14 @@ impl State {
     /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
     /// all are spared no record changes hands, so then it counts only if something was found.
     fn may_have_something(&self, view: &View, gateway: &ObjectKey) -> bool {
-        self.at_edge.contains_key(gateway)
+        self.was_begun(gateway)
             || self.leftovers.contains(gateway)
             || (view.spared != Spared::All && self.saw_all_in != self.stated_in)
+    }
+
+    /// Whether this process has begun to make something at the edge for a Gateway.
+    pub(super) fn was_begun(&self, gateway: &ObjectKey) -> bool {
+        self.at_edge.get(gateway).is_some_and(AtEdge::was_begun)
     }
 
     fn claimant<'a>(
@@ -452,6 +457,11 @@ impl AtEdge {
             answer: None,
             last_known: None,
         }
+    }
+
+    /// Whether it was let in: it is held from then on.
+    pub(super) fn was_begun(&self) -> bool {
+        self.held || self.was_stated()
     }
 
     fn was_stated(&self) -> bool {

@@ -143,8 +143,8 @@ impl State {
             hostnames.insert(hostname.clone(), outcome);
         }
         let is_unwanted = |hostname: &Hostname, holder: &ObjectKey| {
-            let wanted = intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
-            holder == gateway && !wanted
+            let is_wanted = || intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
+            holder == gateway && !is_wanted()
         };
         let spared = intent.spare.then(|| {
             let records = self.records.iter();
@@ -186,6 +186,15 @@ impl State {
 
 #[async_trait]
 impl Edge for FakeEdge {
+    /// Refuses nobody but those whose calls fail for their credentials.
+    async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        let refusal = self.state(Some(gateway)).err();
+        match refusal {
+            Some(refusal) if refusal.kind == EdgeErrorKind::Unauthenticated => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
         self.0.lock().expect("lock").stated.push(intent.clone());
         let mut state = self.state(Some(&intent.gateway))?;
