@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_broker::{
-    Cluster, ClusterLimits, FileCredentials, LIMITS, TokenHash, router, serve, tls_config,
+    Cluster, ClusterLimits, FileCredentials, LISTENER_LIMITS, TokenHash, router, serve, tls_config,
 };
 use adapter_cloudflare::CloudflareClient;
 use anyhow::Context;
@@ -46,7 +46,7 @@ impl Broker {
         let admin = settings.admin.listen.get();
         let admin = admin::serve(admin, Arc::new(registry), ready, stop.clone()).await?;
         let api = router(clusters, Arc::new(SystemClock));
-        let server = tokio::spawn(serve(listener, tls, api, LIMITS, stop.clone()));
+        let server = tokio::spawn(serve(listener, tls, api, LISTENER_LIMITS, stop.clone()));
         tracing::info!(%address, %admin, clusters = names.join(","), "broker started");
         Ok(Self {
             address,

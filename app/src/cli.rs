@@ -30,7 +30,8 @@ Examples:
   cfgw standalone --manifests ./manifests --state ./state --installation laptop
   cfgw standalone status --state ./state
   cfgw broker --config /etc/cfgw/broker.yaml
-  helm install cfgw charts/cloudflare-gateway-controller --set credentials.secretName=cloudflare
+  helm install cfgw charts/cloudflare-gateway-controller --namespace cfgw-system \\
+    --set installation=my-cluster --set credentials.secretName=cloudflare-credentials
 
 `cfgw <command> --help` says more.";
 
@@ -91,7 +92,7 @@ pub enum Program {
 #[derive(Debug, Args)]
 pub struct InCluster {
     /// Settings file (YAML). Environment (CFGW_…) wins over it.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -99,7 +100,7 @@ pub struct InCluster {
 #[derive(Debug, Args)]
 pub struct Broker {
     /// Settings file (YAML). Environment (CFGW_…) and flags win over it.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Settings given as flags.
     #[command(flatten)]
@@ -109,7 +110,7 @@ pub struct Broker {
 /// Flags that stand for settings of the broker.
 #[derive(Debug, Default, Args, Serialize)]
 pub struct BrokerFlags {
-    /// Address where clusters are served.
+    /// Address where clusters are served, such as 0.0.0.0:8444.
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
@@ -125,7 +126,7 @@ pub struct Standalone {
     #[command(subcommand)]
     pub action: Option<StandaloneAction>,
     /// Settings file (YAML). Environment (CFGW_…) and flags win over it.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Settings given as flags.
     #[command(flatten)]
@@ -135,7 +136,7 @@ pub struct Standalone {
 /// What `cfgw standalone` does instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum StandaloneAction {
-    /// Shows the conditions of every object, from the state directory.
+    /// Shows the conditions of every object, from the state folder.
     Status,
 }
 
@@ -151,7 +152,7 @@ pub struct StandaloneFlags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
     /// Name of this installation, unique in the Cloudflare account.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub installation: Option<String>,
     /// Settings of the program's own HTTP server.
@@ -162,7 +163,7 @@ pub struct StandaloneFlags {
 /// Flags of the program's own HTTP server.
 #[derive(Debug, Default, Args, Serialize)]
 pub struct AdminFlags {
-    /// Address for health, readiness and metrics.
+    /// Address for health, readiness and metrics, such as 127.0.0.1:8081.
     #[arg(id = "admin", long = "admin", global = true, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
@@ -176,7 +177,8 @@ pub async fn standalone(arguments: Standalone) -> anyhow::Result<()> {
         &arguments.flags,
     )?;
     if let Some(StandaloneAction::Status) = arguments.action {
-        let statuses = adapter_manifests::read_statuses(&settings.state_dir)?;
+        let statuses = adapter_manifests::read_statuses(&settings.state_dir)
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
         print!("{}", adapter_manifests::render(&statuses));
         return Ok(());
     }

@@ -9,7 +9,7 @@ use adapter_kubernetes::{
     Client, Clients, Cluster, ClusterOptions, Finalizers, KeptSecret, Lease, LeaseOptions,
     SecretCredentials, Statuses, TokenReviews, WatchTimes,
 };
-use adapter_table_stream::{LIMITS, Leader, ServerOptions, TableServer};
+use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
 use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
@@ -64,7 +64,7 @@ impl Controller {
             changed: statuses.clone(),
             disowned: Arc::new(move |gateway: &ObjectKey| told.tell(gateway)),
             leader: leader(&lease),
-            limits: LIMITS,
+            limits: LISTENER_LIMITS,
         };
         let tables = serve_tables(settings, reviews, options, &authority, &stop).await?;
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));

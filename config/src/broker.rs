@@ -94,12 +94,17 @@ impl Program for BrokerSettings {
         let credentials = &self.credentials;
         let why = "the broker needs it";
         let (account, token_file) = (&credentials.account, &credentials.token_file);
-        layers::needed(figment, "credentials.account", account.is_some(), why)?;
-        layers::needed(figment, "credentials.token_file", token_file.is_some(), why)?;
-        let why = "name at least one cluster in the file";
-        layers::needed(figment, "clusters", !self.clusters.is_empty(), why)?;
+        layers::needed("credentials.account", account.is_some(), why)?;
+        layers::needed("credentials.token_file", token_file.is_some(), why)?;
+        if self.clusters.is_empty() {
+            return Err(SettingsError::Missing {
+                key: "clusters".to_owned(),
+                why: "the broker serves them and nobody else".to_owned(),
+                remedy: "name at least one in the settings file".to_owned(),
+            });
+        }
         self.check_clusters(figment)?;
-        self.check_tls(figment)?;
+        self.check_tls()?;
         layers::check_files(
             figment,
             &[
@@ -131,19 +136,15 @@ impl BrokerSettings {
         Ok(())
     }
 
-    fn check_tls(&self, figment: &Figment) -> Result<(), SettingsError> {
+    fn check_tls(&self) -> Result<(), SettingsError> {
         match (&self.tls.cert_file, &self.tls.key_file) {
             (Some(_), Some(_)) => Ok(()),
-            (Some(_), None) => {
-                layers::needed(figment, "tls.key_file", false, "tls.cert_file needs it")
-            }
-            (None, Some(_)) => {
-                layers::needed(figment, "tls.cert_file", false, "tls.key_file needs it")
-            }
+            (Some(_), None) => layers::needed("tls.key_file", false, "tls.cert_file needs it"),
+            (None, Some(_)) => layers::needed("tls.cert_file", false, "tls.key_file needs it"),
             (None, None) if self.listen.get().ip().is_loopback() => Ok(()),
             (None, None) => {
                 let why = "only an address of this machine can be served without TLS";
-                layers::needed(figment, "tls.cert_file", false, why)
+                layers::needed("tls.cert_file", false, why)
             }
         }
     }

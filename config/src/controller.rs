@@ -144,9 +144,9 @@ impl Program for ControllerSettings {
         self.edge.check(figment)?;
         let why = "proxies find the leader by it";
         let advertise = self.stream.advertise.is_some();
-        layers::needed(figment, "stream.advertise", advertise, why)?;
+        layers::needed("stream.advertise", advertise, why)?;
         let why = "the proxies run it";
-        layers::needed(figment, "proxies.image", self.proxies.image.is_some(), why)?;
+        layers::needed("proxies.image", self.proxies.image.is_some(), why)?;
         let namespaces = self.secrets.namespaces.names().len();
         if namespaces > MAX_SECRET_NAMESPACES {
             let problem = format!(

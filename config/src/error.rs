@@ -39,6 +39,16 @@ pub enum SettingsError {
         /// Keys of that section.
         known: Vec<String>,
     },
+    /// A key that needs a value and has none.
+    #[error("setting `{key}` is not set: {why}; {remedy}")]
+    Missing {
+        /// The key with its section.
+        key: String,
+        /// Why it is needed.
+        why: String,
+        /// Where to set it.
+        remedy: String,
+    },
     /// A value that a key cannot have.
     #[error("setting `{key}` (from {origin}): {problem}")]
     WrongValue {

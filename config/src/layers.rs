@@ -177,16 +177,21 @@ pub(crate) fn check_files(
 }
 
 /// A key that has no value of its own must have one here.
-pub(crate) fn needed(
-    figment: &Figment,
-    key: &str,
-    is_set: bool,
-    why: &str,
-) -> Result<(), SettingsError> {
+pub(crate) fn needed(key: &str, is_set: bool, why: &str) -> Result<(), SettingsError> {
     match is_set {
         true => Ok(()),
-        false => Err(wrong(figment, key, format!("is not set; {why}"))),
+        false => Err(SettingsError::Missing {
+            key: key.to_owned(),
+            why: why.to_owned(),
+            remedy: format!("set it in the settings file, or as {}", variable(key)),
+        }),
     }
+}
+
+/// The environment variable of a key.
+pub(crate) fn variable(key: &str) -> String {
+    let name = key.to_ascii_uppercase().replace('.', ENV_SEPARATOR);
+    format!("{ENV_PREFIX}{name}")
 }
 
 /// A value that does not fit what else is set.

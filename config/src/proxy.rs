@@ -68,7 +68,7 @@ impl Program for ProxySettings {
             ("controller.token_file", &controller.token_file),
             ("controller.ca_file", &controller.ca_file),
         ] {
-            layers::needed(figment, key, file.is_some(), why)?;
+            layers::needed(key, file.is_some(), why)?;
         }
         layers::check_files(
             figment,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::broker::BrokerSettings;
 use crate::controller::ControllerSettings;
 use crate::declaration::{Described, Key};
-use crate::layers::ENV_PREFIX;
+use crate::layers::variable;
 use crate::proxy::ProxySettings;
 use crate::standalone::StandaloneSettings;
 
@@ -63,11 +63,11 @@ fn write_row(text: &mut String, key: &Key) {
         "" => "none".to_owned(),
         default => format!("`{default}`"),
     };
-    let variable = key.path.replace('.', "__").to_ascii_uppercase();
+    let variable = variable(&key.path);
     let doc = key.doc.replace('|', "\\|");
     let _ = writeln!(
         text,
-        "| `{}` | {default} | `{ENV_PREFIX}{variable}` | {doc} |",
+        "| `{}` | {default} | `{variable}` | {doc} |",
         key.path
     );
 }

@@ -129,9 +129,9 @@ impl EdgeSettings {
         let broker = &self.broker;
         if self.backend == Backend::Broker {
             let why = "the backend `broker` needs it";
-            layers::needed(figment, "edge.broker.url", broker.url.is_some(), why)?;
+            layers::needed("edge.broker.url", broker.url.is_some(), why)?;
             let has_token = broker.token_file.is_some();
-            layers::needed(figment, "edge.broker.token_file", has_token, why)?;
+            layers::needed("edge.broker.token_file", has_token, why)?;
         }
         layers::check_files(
             figment,

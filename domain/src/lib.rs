@@ -17,6 +17,8 @@ pub mod attachment;
 pub mod certificate;
 pub mod edge;
 pub mod endpoint_policy;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod names;
 pub mod ports;

@@ -144,6 +144,12 @@ pub trait ProxyIdentities: Send + Sync {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait Edge: Send + Sync {
+    /// Whether the edge lets the Gateway in: its credentials are there and work. Writes nothing, and is asked before a
+    /// Gateway is held ([`Hold`]). Whoever sends intents on to somebody with credentials of its own has none to ask for.
+    async fn admit(&self, _gateway: &ObjectKey) -> Result<(), EdgeError> {
+        Ok(())
+    }
+
     /// Makes the intent true as far as possible; independent parts do not stop each other.
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError>;
 

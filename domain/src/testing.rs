@@ -9,6 +9,6 @@ mod running;
 
 pub use cloudflare::{ApiCall, FakeCloudflare, FakeCloudflareApi, Moment};
 pub use cluster::{FakeCluster, FakeHold, RecordingStatusSink};
-pub use edge::FakeEdge;
+pub use edge::{FakeEdge, intent};
 pub use fixed::{FixedClock, FixedEntropy, FixedLeadership, StaticCredentials};
 pub use running::{FakeDataPlane, FakeWorkloads};

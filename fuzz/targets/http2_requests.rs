@@ -1,5 +1,4 @@
+//! What the edge says on a connection over HTTP/2, after its preface.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| adapter_connector::fuzzing::http2_requests(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| adapter_connector::fuzzing::http2_requests(input));

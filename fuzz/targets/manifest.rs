@@ -1,6 +1,4 @@
 //! Files of manifests.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| {
-    adapter_manifests::fuzzing::manifest(text);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| adapter_manifests::fuzzing::manifest(input));

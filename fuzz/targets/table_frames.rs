@@ -2,14 +2,4 @@
 //! rest comes.
 #![no_main]
 
-use adapter_table_stream::fuzzing;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    if let [piece, bytes @ ..] = input {
-        let frames = fuzzing::frames(bytes, usize::from(*piece));
-        assert_eq!(frames, fuzzing::frames(bytes, usize::MAX));
-        for frame in frames {
-            fuzzing::to_controller(&frame);
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| adapter_table_stream::fuzzing::table_frames(input));

@@ -2,8 +2,4 @@
 //! pieces the rest comes.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    if let [piece, bytes @ ..] = input {
-        adapter_connector::fuzzing::tunnel_frame(bytes, usize::from(*piece));
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| adapter_connector::fuzzing::tunnel_frame(input));

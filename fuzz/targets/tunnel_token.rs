@@ -1,6 +1,4 @@
 //! Connector tokens.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| {
-    adapter_connector::fuzzing::tunnel_token(text);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| adapter_connector::fuzzing::tunnel_token(input));

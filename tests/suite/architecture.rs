@@ -124,3 +124,17 @@ fn nothing_that_ships_links_the_stand_in() {
         );
     }
 }
+
+/// A crate's own test runs the inputs; see `fuzz/corpus.rs`.
+#[test]
+fn every_fuzz_target_has_inputs() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let names = |folder: std::path::PathBuf| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect()
+    };
+    assert_eq!(names(folder.join("targets")), names(folder.join("corpus")));
+}

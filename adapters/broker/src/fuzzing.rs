@@ -11,8 +11,22 @@ use crate::wire::{
     ForgottenDocument, IntentDocument, LiveDocument, OwnedDocument, StatusDocument, SweptDocument,
 };
 
+/// Reads a document between a cluster and the broker.
+pub fn broker_document(json: &[u8]) {
+    request(json);
+    answer(json);
+}
+
+/// Reads namespace and name in a path of the broker, in two lines.
+pub fn broker_path(input: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(input) {
+        let (namespace, name) = text.split_once('\n').unwrap_or((text, ""));
+        path(namespace, name);
+    }
+}
+
 /// Reads what a cluster sends. An intent and a list of Gateways are the same after writing them.
-pub fn request(json: &[u8]) {
+fn request(json: &[u8]) {
     if let Ok(document) = serde_json::from_slice::<IntentDocument>(json) {
         let gateway = ObjectKey::new("default", "one");
         if let Ok(intent) = document.read(gateway.clone()) {
@@ -28,7 +42,7 @@ pub fn request(json: &[u8]) {
 }
 
 /// Reads what a broker answers.
-pub fn answer(json: &[u8]) {
+fn answer(json: &[u8]) {
     if let Ok(document) = serde_json::from_slice::<StatusDocument>(json)
         && let Ok(status) = document.read()
     {
@@ -53,7 +67,7 @@ pub fn answer(json: &[u8]) {
 }
 
 /// Reads the two names of a path. `true` where they are a Gateway's; then they need no encoding and lead nowhere else.
-pub fn path(namespace: &str, name: &str) -> bool {
+fn path(namespace: &str, name: &str) -> bool {
     let Ok(key) = gateway_key(namespace, name) else {
         return false;
     };
@@ -69,6 +83,10 @@ fn through_json<D: Serialize + DeserializeOwned>(document: &D) -> D {
     let written = serde_json::to_vec(document).expect("documents can be written");
     serde_json::from_slice(&written).expect("what was written can be read")
 }
+
+#[cfg(test)]
+#[path = "../../../fuzz/corpus.rs"]
+mod corpus;
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +105,14 @@ mod tests {
             variants.push([&seed[..at], &seed[at / 2..]].concat());
         }
         variants
+    }
+
+    #[test]
+    fn no_input_of_the_corpus_breaks_a_rule() {
+        corpus::run(&[
+            ("broker_document", broker_document),
+            ("broker_path", broker_path),
+        ]);
     }
 
     #[test]

@@ -28,5 +28,5 @@ pub use auth::{Cluster, TokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};
 pub use credentials::FileCredentials;
 pub use limits::ClusterLimits;
-pub use serve::{LIMITS, TlsError, serve, tls_config};
+pub use serve::{LISTENER_LIMITS, TlsError, serve, tls_config};
 pub use server::router;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The bounds of the server.
-pub const LIMITS: Limits = Limits {
+pub const LISTENER_LIMITS: Limits = Limits {
     connections: 1024,
     strangers: 256,
     ipv6_prefix: 64,

@@ -449,13 +449,8 @@ mod tests {
     fn what_older_brokers_and_clients_do_not_know_is_written_only_where_it_says_something() {
         let gateway = ObjectKey::new("default", "one");
         let intent = |spare| EdgeIntent {
-            gateway: gateway.clone(),
-            hostnames: BTreeSet::new(),
-            yielded: BTreeMap::new(),
             spare,
-            dns: DnsPolicy::All,
-            certificates: None,
-            prune: true,
+            ..domain::testing::intent(gateway.clone(), &[])
         };
         for spare in [false, true] {
             let written = serde_json::to_string(&IntentDocument::of(&intent(spare))).unwrap();

@@ -5,14 +5,14 @@
     reason = "what a test cannot go on without may panic"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::{
-    BrokerEdge, ClientSettings, Cluster, ClusterLimits, LIMITS, TokenHash, router, serve,
+    BrokerEdge, ClientSettings, Cluster, ClusterLimits, LISTENER_LIMITS, TokenHash, router, serve,
 };
-use domain::edge::{DnsPolicy, EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
+use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use domain::ports::Edge;
 use domain::testing::{FakeEdge, FixedClock};
 use domain::{AllowedHostnames, Hostname, InstallationName, ObjectKey};
@@ -30,15 +30,7 @@ fn key(name: &str) -> ObjectKey {
 }
 
 fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
-    EdgeIntent {
-        gateway: key(gateway),
-        hostnames: hostnames.iter().map(|name| host(name)).collect(),
-        yielded: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
-    }
+    domain::testing::intent(key(gateway), hostnames)
 }
 
 /// A cluster's client of a broker with these limits, and the edge behind it.
@@ -53,7 +45,13 @@ async fn cluster(limits: ClusterLimits, edge: Arc<FakeEdge>) -> BrokerEdge {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let api = router(vec![cluster], Arc::new(FixedClock::default()));
-    tokio::spawn(serve(listener, None, api, LIMITS, CancellationToken::new()));
+    tokio::spawn(serve(
+        listener,
+        None,
+        api,
+        LISTENER_LIMITS,
+        CancellationToken::new(),
+    ));
     let settings = ClientSettings {
         base_url,
         token: SecretString::from(TOKEN),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::server::REQUESTS_OF_CLUSTER;
-use adapter_broker::{Cluster, ClusterLimits, LIMITS, TokenHash, router, serve, tls_config};
+use adapter_broker::{
+    Cluster, ClusterLimits, LISTENER_LIMITS, TokenHash, router, serve, tls_config,
+};
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
 use domain::ports::Edge;
@@ -147,7 +149,7 @@ async fn connections_without_a_request_are_closed_while_a_cluster_is_served() {
         connections: 64,
         strangers: 16,
         first_request: Duration::from_millis(700),
-        ..LIMITS
+        ..LISTENER_LIMITS
     };
     let broker = Broker::start(limits).await;
     let mut flood = JoinSet::new();
@@ -169,7 +171,7 @@ async fn connections_without_a_request_are_closed_while_a_cluster_is_served() {
 
 #[tokio::test]
 async fn the_body_of_a_stranger_is_not_waited_for() {
-    let broker = Broker::start(LIMITS).await;
+    let broker = Broker::start(LISTENER_LIMITS).await;
     for head in ["authorization: Bearer invented\r\n", ""] {
         let mut stream = broker.handshake([127, 0, 0, 1]).await;
         let request = format!(
@@ -182,7 +184,7 @@ async fn the_body_of_a_stranger_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_cluster_has_so_many_requests_at_a_time_also_when_it_goes_away_meanwhile() {
-    let broker = Broker::start(LIMITS).await;
+    let broker = Broker::start(LISTENER_LIMITS).await;
     let mut asking = Vec::new();
     for number in 0..REQUESTS_OF_CLUSTER {
         let mut stream = broker.handshake([127, 0, 0, 1]).await;

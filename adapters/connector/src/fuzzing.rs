@@ -20,9 +20,17 @@ use crate::wire::connect::{self, Purpose};
 use crate::wire::{frame, headers, rpc};
 use crate::{ConnectorOptions, RequestBody, RequestHandler};
 
+/// Reads a control stream. The first byte says in which pieces the rest comes.
+pub fn tunnel_frame(input: &[u8]) {
+    if let [piece, bytes @ ..] = input {
+        let whole = messages(bytes, usize::MAX);
+        assert_eq!(messages(bytes, usize::from(*piece)), whole, "{bytes:?}");
+    }
+}
+
 /// Reads bytes as a control stream that comes in pieces of `piece` bytes (at least one). Returns the number
 /// of messages before the first that is malformed.
-pub fn tunnel_frame(bytes: &[u8], piece: usize) -> usize {
+fn messages(bytes: &[u8], piece: usize) -> usize {
     let mut buffer = BytesMut::new();
     let mut messages = 0;
     for piece in bytes.chunks(piece.max(1)) {
@@ -39,22 +47,32 @@ pub fn tunnel_frame(bytes: &[u8], piece: usize) -> usize {
     messages
 }
 
-/// Reads a text as a connector token. `true` where it is one.
-pub fn tunnel_token(text: &str) -> bool {
-    match Credentials::read(&ConnectorToken::new(text)) {
-        Ok(_) => true,
-        Err(error) => {
-            assert!(
-                error.to_string().len() < 100,
-                "an error tells nothing of the text"
-            );
-            false
-        }
+/// Reads a text as a connector token.
+pub fn tunnel_token(input: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(input)
+        && let Err(error) = Credentials::read(&ConnectorToken::new(text))
+    {
+        assert!(
+            error.to_string().len() < 100,
+            "an error tells nothing of the text"
+        );
     }
 }
 
+/// Headers in lines of `name:value`, of any bytes, on their way to the edge and back.
+pub fn response_headers(input: &[u8]) {
+    let lines = input.split(|byte| *byte == b'\n');
+    let pairs: Vec<_> = lines
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((&line[..colon], &line[colon + 1..]))
+        })
+        .collect();
+    write_and_read(&pairs);
+}
+
 /// Writes headers as the edge expects them and reads them back. What is no header is left out.
-pub fn response_headers(pairs: &[(&[u8], &[u8])]) {
+fn write_and_read(pairs: &[(&[u8], &[u8])]) {
     let mut given = HeaderMap::new();
     for (name, value) in pairs {
         let name = HeaderName::from_bytes(name);
@@ -75,8 +93,15 @@ pub fn response_headers(pairs: &[(&[u8], &[u8])]) {
     }
 }
 
-/// Reads bytes as a stream of the edge over QUIC. `true` where they begin with a request.
-pub fn quic_request(bytes: &[u8]) -> bool {
+/// Reads bytes as a stream of the edge over QUIC, and as the head of a request on one: most streams carry a request, and
+/// nothing else begins like one.
+pub fn quic_request(input: &[u8]) {
+    let preamble = b"\x0A\x36\xCD\x12\xA1\x3E01";
+    quic_stream(&[preamble, input].concat());
+    quic_stream(input);
+}
+
+fn quic_stream(bytes: &[u8]) {
     let mut unread = bytes;
     let mut buffer = BytesMut::new();
     let reading = async {
@@ -89,11 +114,10 @@ pub fn quic_request(bytes: &[u8]) -> bool {
     };
     let read = reading.now_or_never().expect("all bytes are there");
     let Ok(Some(Ok(request))) = read.map(|head| head.map(|head| request::read(&head))) else {
-        return false;
+        return;
     };
     assert!(is_for_an_endpoint(&request), "{request:?}");
     assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
-    true
 }
 
 /// Serves bytes as what the edge says on a connection over HTTP/2 after its preface.
@@ -147,6 +171,10 @@ fn is_for_an_endpoint<B>(request: &Request<B>) -> bool {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -195,11 +223,21 @@ mod tests {
     }
 
     #[test]
+    fn no_input_of_the_corpus_breaks_a_rule() {
+        corpus::run(&[
+            ("tunnel_frame", tunnel_frame),
+            ("tunnel_token", tunnel_token),
+            ("response_headers", response_headers),
+            ("quic_request", quic_request),
+            ("http2_requests", http2_requests),
+        ]);
+    }
+
+    #[test]
     fn whatever_becomes_of_a_frame_its_pieces_make_no_difference() {
         for seed in frames() {
             for bytes in variants(&seed) {
-                let whole = tunnel_frame(&bytes, usize::MAX);
-                assert_eq!(tunnel_frame(&bytes, 7), whole, "{bytes:?}");
+                tunnel_frame(&[b"\x07", &bytes[..]].concat());
             }
         }
     }
@@ -233,10 +271,9 @@ mod tests {
 
     #[test]
     fn whatever_becomes_of_a_head_over_quic_it_is_a_request_or_none() {
-        let preamble = b"\x0A\x36\xCD\x12\xA1\x3E01";
         for frame in frames() {
             for bytes in variants(&frame) {
-                quic_request(&[preamble, &bytes[..]].concat());
+                quic_request(&bytes);
             }
         }
     }
@@ -245,10 +282,10 @@ mod tests {
     fn whatever_becomes_of_a_token_no_error_tells_it() {
         let json = r#"{"a":"acc","s":"c2VjcmV0","t":"6ff42ae2-765d-4adf-8112-31c55c1551ef"}"#;
         for text in variants(json.as_bytes()) {
-            tunnel_token(&STANDARD.encode(text));
+            tunnel_token(STANDARD.encode(text).as_bytes());
         }
         for text in variants(STANDARD.encode(json).as_bytes()) {
-            tunnel_token(&String::from_utf8_lossy(&text));
+            tunnel_token(&text);
         }
     }
 
@@ -256,7 +293,7 @@ mod tests {
     fn whatever_becomes_of_headers_what_is_read_is_what_was_written() {
         for value in variants(b"a=1; Path=/, \"b\" \t\xc3\xa4") {
             for name in variants(b"set-cookie") {
-                response_headers(&[(&name, &value), (b"set-cookie", &value)]);
+                write_and_read(&[(&name, &value), (b"set-cookie", &value)]);
             }
         }
     }

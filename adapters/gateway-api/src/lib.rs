@@ -12,6 +12,7 @@ mod convert;
 mod fields;
 mod metadata;
 mod object;
+mod parent_refs;
 mod schema;
 mod secret;
 pub mod status;
@@ -19,4 +20,5 @@ mod tls;
 mod types;
 
 pub use object::{Object, ReadError, read};
+pub use parent_refs::ParentRefs;
 pub use secret::Secret;

@@ -9,6 +9,8 @@ mod cluster;
 mod credentials;
 mod failure;
 mod finalizers;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod kept_secret;
 mod lease;
 mod object_name;

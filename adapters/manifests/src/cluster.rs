@@ -8,7 +8,9 @@ use std::sync::Arc;
 use adapter_gateway_api::{Object, Secret};
 use domain::ObjectRef;
 use domain::gateway::Namespace;
-use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts, Unreadable};
+use domain::snapshot::{
+    ClusterSnapshot, EndpointRules, Reading, SecretFacts, Unreadable, UnreadableObject,
+};
 
 use crate::file::{ManifestFile, Written};
 use crate::problem::Problem;
@@ -22,6 +24,9 @@ pub(crate) struct Cluster {
     objects: BTreeMap<Arc<ObjectRef>, Arc<Object>>,
     /// Problems of all files, in their order.
     pub(crate) problems: Vec<Problem>,
+    /// Objects that cannot be read.
+    unread: BTreeMap<ObjectRef, UnreadableObject>,
+    /// Why there may be others, whose names are not known.
     incomplete: Option<String>,
 }
 
@@ -38,6 +43,7 @@ impl Cluster {
         let mut places: BTreeMap<&ObjectRef, (&Path, usize)> = BTreeMap::new();
         for (path, file) in files {
             cluster.problems.extend(file.problems.iter().cloned());
+            cluster.unread.extend(file.unread.clone());
             if file.incomplete {
                 missing.push(shown_path(path));
             }
@@ -91,8 +97,8 @@ impl Cluster {
             namespaces: Reading::Known(self.namespaces()),
             endpoint_rules: EndpointRules::STANDALONE,
             unreadable: Unreadable {
+                objects: self.unread.clone(),
                 nameless: self.incomplete.clone(),
-                ..Unreadable::default()
             },
             ..ClusterSnapshot::default()
         };
@@ -136,7 +142,8 @@ impl Cluster {
     }
 
     fn facts(&self, reference: &ObjectRef) -> Reading<SecretFacts> {
-        match (self.secret(reference), &self.incomplete) {
+        let unread = self.unread.get(reference).map(|found| &found.why);
+        match (self.secret(reference), unread.or(self.incomplete.as_ref())) {
             (Some(secret), _) => Reading::Known(secret.facts()),
             (None, Some(reason)) => Reading::Unknown(reason.clone()),
             (None, None) => Reading::Absent,

@@ -1,10 +1,13 @@
 //! What one file says, and what stays in force of it while it says nothing that can be read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use adapter_gateway_api::{Object, ReadError, read};
+use adapter_gateway_api::{Object, ParentRefs, ReadError, read};
 use domain::ObjectRef;
+use domain::snapshot::UnreadableObject;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::list::{self, TooDeep};
@@ -21,7 +24,9 @@ pub(crate) struct ManifestFile {
     pub(crate) objects: Vec<Written>,
     /// What is wrong with it.
     pub(crate) problems: Vec<Problem>,
-    /// Whether it holds objects that were never read.
+    /// Objects in it that cannot be read. What was read of them before stands in `objects`.
+    pub(crate) unread: BTreeMap<ObjectRef, UnreadableObject>,
+    /// Whether it may hold objects that were never read and whose names are not known.
     pub(crate) incomplete: bool,
 }
 
@@ -73,13 +78,11 @@ impl ManifestFile {
         remedy: &str,
         last: Option<&Self>,
     ) -> Self {
-        let (meanwhile, objects, incomplete) = match last {
-            // What was never read before is not there to stand in.
-            Some(last) if !(last.incomplete && last.objects.is_empty()) => {
-                let meanwhile = "what it said before stays in force";
-                (meanwhile, last.objects.clone(), last.incomplete)
-            }
-            _ => ("nothing of it is in force", Vec::new(), true),
+        // What was never read before is not there to stand in.
+        let last = last.filter(|last| !(last.incomplete && last.objects.is_empty()));
+        let meanwhile = match last {
+            Some(_) => "what it said before stays in force",
+            None => "nothing of it is in force",
         };
         let message = match line {
             Some(_) => format!("not valid YAML: {message}; {remedy}; {meanwhile}"),
@@ -87,9 +90,10 @@ impl ManifestFile {
         };
         Self {
             fingerprint: None,
-            objects,
+            objects: last.map(|last| last.objects.clone()).unwrap_or_default(),
             problems: vec![Problem::of_file(path, line, message)],
-            incomplete,
+            unread: last.map(|last| last.unread.clone()).unwrap_or_default(),
+            incomplete: last.is_none_or(|last| last.incomplete),
         }
     }
 
@@ -138,6 +142,7 @@ impl ManifestFile {
             reference,
             object,
         };
+        let parents = ParentRefs::deserialize(&value["spec"]["parentRefs"]).ok();
         match read(value).map_err(Box::new).and_then(well_named) {
             Ok(Object::Unknown {
                 api_version,
@@ -157,9 +162,12 @@ impl ManifestFile {
             }
             Err(error) => {
                 let told = format!("{}: {}", error.field, error.message);
+                match &error.reference {
+                    Some(reference) => self.add_unread(reference, &error, parents),
+                    None => self.incomplete = true,
+                }
                 let earlier = error.reference.as_ref().and_then(|r| last?.find(r));
                 let Some(earlier) = earlier else {
-                    self.incomplete = true;
                     return self.problems.push(problem(error.object, told));
                 };
                 let message = format!("{told}; what it said before stays in force");
@@ -168,6 +176,22 @@ impl ManifestFile {
                 self.objects.push(written);
             }
         }
+    }
+
+    /// Notes which object cannot be read. The problem alone says what is written in it.
+    fn add_unread(
+        &mut self,
+        reference: &ObjectRef,
+        error: &ReadError,
+        parents: Option<ParentRefs>,
+    ) {
+        let why = format!(
+            "{}: it cannot be read; see the problems of the manifests folder",
+            error.field
+        );
+        let parents = parents.map(|parents| parents.gateways(&reference.key.namespace));
+        let found = UnreadableObject { why, parents };
+        self.unread.insert(reference.clone(), found);
     }
 
     fn find(&self, reference: &ObjectRef) -> Option<&Written> {

@@ -37,9 +37,30 @@ impl Body for Chunks {
     }
 }
 
+/// Reads the body that a proxy sends to the controller: frames and what they say. The first byte says in which pieces the
+/// rest comes.
+pub fn table_frames(input: &[u8]) {
+    if let [piece, bytes @ ..] = input {
+        let whole = frames(bytes, usize::MAX);
+        assert_eq!(frames(bytes, usize::from(*piece)), whole);
+        for frame in whole {
+            to_controller(&frame);
+        }
+    }
+}
+
+/// Reads what the controller says to a proxy: a frame, and from the second line on a table to which it is applied.
+pub fn table_delta(input: &[u8]) {
+    let mut parts = input.splitn(2, |byte| *byte == b'\n');
+    let (frame, table) = (parts.next().unwrap_or_default(), parts.next());
+    if let Ok(table) = serde_json::from_slice(table.unwrap_or_default()) {
+        to_proxy(frame, &table);
+    }
+}
+
 /// Reads bytes as the body of a proxy's request that comes in pieces of `piece` bytes. Returns the frames before the
 /// first that is malformed.
-pub fn frames(bytes: &[u8], piece: usize) -> Vec<Bytes> {
+fn frames(bytes: &[u8], piece: usize) -> Vec<Bytes> {
     let mut reader = FrameReader::new(Chunks::of(bytes, piece), LARGEST_REPORT);
     let mut frames = Vec::new();
     while let Poll::Ready(Ok(Some(frame))) =
@@ -52,7 +73,7 @@ pub fn frames(bytes: &[u8], piece: usize) -> Vec<Bytes> {
 }
 
 /// Reads what a proxy says. `true` where it is a frame; then it is the same after writing it.
-pub fn to_controller(json: &[u8]) -> bool {
+fn to_controller(json: &[u8]) -> bool {
     let Ok(frame) = serde_json::from_slice::<ToController>(json) else {
         return false;
     };
@@ -66,7 +87,7 @@ pub fn to_controller(json: &[u8]) -> bool {
 
 /// Reads what the controller says, and applies it to `table` where it is a difference. `true` where it is a frame;
 /// then it is the same after writing it.
-pub fn to_proxy(json: &[u8], table: &RouteTable) -> bool {
+fn to_proxy(json: &[u8], table: &RouteTable) -> bool {
     let Ok(frame) = read_to_proxy(json) else {
         return false;
     };
@@ -95,6 +116,10 @@ pub fn difference(old: &RouteTable, new: &RouteTable) {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -121,6 +146,11 @@ mod tests {
         let golden = include_bytes!("../tests/stream/route-table.json");
         let golden: serde_json::Value = serde_json::from_slice(golden).expect("JSON");
         serde_json::from_value(golden["table"]["table"].clone()).expect("a table")
+    }
+
+    #[test]
+    fn no_input_of_the_corpus_breaks_a_rule() {
+        corpus::run(&[("table_frames", table_frames), ("table_delta", table_delta)]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub mod wire;
 
 pub use authority::{Authority, AuthorityError, SERVER_NAME, ServerIdentity};
 pub use client::{ClientOptions, TableClient};
-pub use server::{LIMITS, Leader, ReplicaStatus, ServerOptions, TableServer};
+pub use server::{LISTENER_LIMITS, Leader, ReplicaStatus, ServerOptions, TableServer};
 pub use wire::Version;
 
 use std::sync::{Mutex, MutexGuard};

@@ -23,7 +23,7 @@ use self::audience::{Audience, Full, Hearer};
 use self::encoded::Encoded;
 use self::reviews::Reviews;
 pub(crate) use self::serve::FRAMES;
-pub use self::serve::LIMITS;
+pub use self::serve::LISTENER_LIMITS;
 use crate::lock;
 use crate::wire::Version;
 
@@ -55,7 +55,7 @@ pub struct ServerOptions {
     pub disowned: Arc<dyn Fn(&ObjectKey) + Send + Sync>,
     /// Who leads. Asked often; must be cheap.
     pub leader: Arc<dyn Fn() -> Leader + Send + Sync>,
-    /// Bounds of the server: [`LIMITS`].
+    /// Bounds of the server: [`LISTENER_LIMITS`].
     pub limits: Limits,
 }
 

@@ -5,7 +5,8 @@
 //! conflicts: by creation time first, then by name. All Gateways are judged in one pass, so the result does
 //! not depend on the order in which they were seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::edge::certificates::CertificateIntent;
 use crate::edge::{DnsPolicy, EdgeIntent};
@@ -13,13 +14,13 @@ use crate::names::{Hostname, ObjectKey, Timestamp};
 
 /// A Gateway that asks for hostnames.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimant {
+pub struct Claimant<'a> {
     /// Which.
     pub gateway: ObjectKey,
     /// Its age.
     pub created: Timestamp,
     /// The names it serves, with the age of the oldest route that asks for each.
-    pub hostnames: BTreeMap<Hostname, Timestamp>,
+    pub hostnames: Cow<'a, BTreeMap<Hostname, Timestamp>>,
     /// For which of them DNS is managed. Where it is not, there is no record to own, so no claim.
     pub dns: DnsPolicy,
     /// Names that its credentials were last found to have no zone for. They give no claim, so that a name
@@ -28,20 +29,25 @@ pub struct Claimant {
     pub without_zone: BTreeSet<Hostname>,
     /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows. Then
     /// all of its records are spared ([`EdgeIntent::spare`]) until it is known.
-    pub held: Option<BTreeSet<Hostname>>,
+    pub held: Option<Cow<'a, BTreeSet<Hostname>>>,
     /// Becomes [`EdgeIntent::certificates`].
     pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// Becomes [`EdgeIntent::prune`].
     pub prune: bool,
 }
 
-impl Claimant {
+impl Claimant<'_> {
     fn asks_for_record(&self, hostname: &Hostname) -> bool {
         self.hostnames.contains_key(hostname) && self.dns.manages(hostname)
     }
 
     fn claims(&self, hostname: &Hostname) -> bool {
-        self.asks_for_record(hostname) && !self.without_zone.contains(hostname)
+        self.asks_for_record(hostname) && self.may_claim(hostname)
+    }
+
+    /// The same of a hostname that it asks for.
+    fn may_claim(&self, hostname: &Hostname) -> bool {
+        self.dns.manages(hostname) && !self.without_zone.contains(hostname)
     }
 
     /// Whether it gives way to another Gateway that holds the name.
@@ -55,45 +61,48 @@ impl Claimant {
     }
 }
 
-/// Grants every claim and states each Gateway's intent.
+/// Grants every claim and states the intents of the Gateways that are `wanted`.
 ///
 /// A Gateway yields the names it asks for and does not get, and those it may still have a record for and
 /// that another now holds: the holder takes that record over in place, so its old owner must not delete it.
 /// Other Gateways' names are not its business, so that all intents together grow with the names, not with
 /// the product of names and Gateways.
-pub fn grant(claimants: &[Claimant]) -> BTreeMap<ObjectKey, EdgeIntent> {
+pub fn grant(
+    claimants: &[Claimant<'_>],
+    wanted: impl Fn(&ObjectKey) -> bool,
+) -> BTreeMap<ObjectKey, EdgeIntent> {
     let holders = holders(claimants);
     claimants
         .iter()
+        .filter(|claimant| wanted(&claimant.gateway))
         .map(|claimant| (claimant.gateway.clone(), intent(claimant, &holders)))
         .collect()
 }
 
-fn holders(claimants: &[Claimant]) -> BTreeMap<&Hostname, &ObjectKey> {
-    let mut best = BTreeMap::new();
+/// What decides between two claims: the smaller one wins. The last part is the Gateway.
+type Rank<'c> = (&'c Timestamp, Timestamp, &'c ObjectKey);
+
+fn holders<'c>(claimants: &'c [Claimant<'_>]) -> HashMap<&'c Hostname, Rank<'c>> {
+    let mut best = HashMap::new();
     for claimant in claimants {
-        for (hostname, age) in &claimant.hostnames {
-            if !claimant.claims(hostname) {
-                continue;
-            }
+        let asked = claimant.hostnames.iter();
+        for (hostname, age) in asked.filter(|(hostname, _)| claimant.may_claim(hostname)) {
             let rank = (age, claimant.created, &claimant.gateway);
             let held = best.entry(hostname).or_insert(rank);
             *held = rank.min(*held);
         }
     }
-    best.into_iter()
-        .map(|(hostname, (_, _, gateway))| (hostname, gateway))
-        .collect()
+    best
 }
 
-fn intent(claimant: &Claimant, holders: &BTreeMap<&Hostname, &ObjectKey>) -> EdgeIntent {
-    let held = claimant.held.iter().flatten();
+fn intent(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> EdgeIntent {
+    let held = claimant.held.iter().flat_map(|held| held.iter());
     let yielded: BTreeMap<_, _> = claimant
         .hostnames
         .keys()
         .chain(held)
         .filter(|hostname| claimant.yields(hostname))
-        .filter_map(|hostname| Some((hostname, *holders.get(hostname)?)))
+        .filter_map(|hostname| Some((hostname, holders.get(hostname)?.2)))
         .filter(|(_, holder)| **holder != claimant.gateway)
         .map(|(hostname, holder)| (hostname.clone(), holder.clone()))
         .collect();
@@ -122,25 +131,28 @@ mod tests {
         Hostname::parse(name).unwrap()
     }
 
-    fn claimant(gateway: &str, created: i64, hostnames: &[(&str, i64)]) -> Claimant {
+    fn granted(claimants: &[Claimant<'_>]) -> BTreeMap<ObjectKey, EdgeIntent> {
+        grant(claimants, |_| true)
+    }
+
+    fn claimant(gateway: &str, created: i64, hostnames: &[(&str, i64)]) -> Claimant<'static> {
+        let hostnames = hostnames.iter();
+        let hostnames = hostnames.map(|(name, age)| (host(name), Timestamp(*age)));
         Claimant {
             gateway: ObjectKey::new("default", gateway),
             created: Timestamp(created),
-            hostnames: hostnames
-                .iter()
-                .map(|(name, age)| (host(name), Timestamp(*age)))
-                .collect(),
+            hostnames: Cow::Owned(hostnames.collect()),
             dns: DnsPolicy::All,
             without_zone: BTreeSet::new(),
-            held: Some(BTreeSet::new()),
+            held: Some(Cow::default()),
             certificates: None,
             prune: true,
         }
     }
 
     /// Who has the name in `hostnames`, and who yields it.
-    fn parties(claimants: &[Claimant], name: &str) -> (Vec<String>, Vec<String>) {
-        let intents = grant(claimants);
+    fn parties(claimants: &[Claimant<'_>], name: &str) -> (Vec<String>, Vec<String>) {
+        let intents = granted(claimants);
         let named = |has: &dyn Fn(&EdgeIntent) -> bool| {
             let those = intents.values().filter(|intent| has(intent));
             those.map(|intent| intent.gateway.name.clone()).collect()
@@ -207,19 +219,19 @@ mod tests {
         ];
         for (case, held, yields) in cases {
             let mut a = claimant("a", 1, &[]);
-            a.held = held;
+            a.held = held.map(Cow::Owned);
             let spares = a.held.is_none();
             let b = claimant("b", 2, &[(name, 2)]);
             let (holders, yielders) = parties(&[a.clone(), b.clone()], name);
             assert_eq!(holders, ["b"], "{case}");
             assert_eq!(!yielders.is_empty(), yields, "{case}");
-            assert_eq!(grant(&[a.clone(), b])[&a.gateway].spare, spares, "{case}");
+            assert_eq!(granted(&[a.clone(), b])[&a.gateway].spare, spares, "{case}");
         }
     }
 
     #[test]
     fn what_is_stated_grows_with_the_names_and_not_with_names_times_gateways() {
-        for held in [None, Some(BTreeSet::new())] {
+        for held in [None, Some(Cow::default())] {
             let claimants: Vec<_> = (0..100)
                 .map(|gateway| {
                     let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
@@ -232,7 +244,7 @@ mod tests {
                     }
                 })
                 .collect();
-            let intents = grant(&claimants);
+            let intents = granted(&claimants);
             let stated = |intent: &EdgeIntent| intent.hostnames.len() + intent.yielded.len();
             let stated: usize = intents.values().map(stated).sum();
             assert_eq!(
@@ -263,12 +275,12 @@ mod tests {
                     claimant(&format!("gw-{index}"), *created, &asked)
                 })
                 .collect();
-            let granted = grant(&claimants);
+            let before = granted(&claimants);
             claimants.reverse();
-            prop_assert_eq!(&granted, &grant(&claimants));
+            prop_assert_eq!(&before, &granted(&claimants));
             let turn = turn.min(claimants.len());
             claimants.rotate_left(turn);
-            prop_assert_eq!(&granted, &grant(&claimants));
+            prop_assert_eq!(&before, &granted(&claimants));
             for name in names {
                 let (holders, _) = parties(&claimants, name);
                 prop_assert!(holders.len() <= 1);

@@ -348,6 +348,14 @@ impl DirectEdge {
 
 #[async_trait]
 impl Edge for DirectEdge {
+    /// The list of tunnels, which a reconcile begins with too.
+    async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        let credentials = self.credentials.of(gateway).await?;
+        let prefix = mark::tunnel_prefix(&self.installation);
+        self.look(&credentials).tunnels(&prefix).await?;
+        Ok(())
+    }
+
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
         let gateway = &intent.gateway;
         let _turn = self.turn(gateway)?;

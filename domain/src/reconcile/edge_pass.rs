@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::state::{Fate, Proxy, View};
+use super::state::{AtEdge, Fate, Proxy, View};
 use super::{Problem, Queue, Reconciler};
 use crate::attachment::Spared;
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
@@ -193,12 +193,9 @@ impl Reconciler {
     async fn serve_all(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
         let mut tried = BTreeSet::new();
         for _ in 0..ROUNDS {
-            let due = {
-                let state = self.state();
-                let mut due = state.due(&pass.view, pass.resting, &tried);
-                due.retain(|intent| state.queue_of(&pass.view, &intent.gateway) == *pass.queue);
-                due
-            };
+            let due = self
+                .state()
+                .due(&pass.view, Some(pass.queue), pass.resting, &tried);
             for intent in due {
                 if !self.leads_in(pass.term) {
                     return false;
@@ -339,6 +336,13 @@ impl Reconciler {
             // The route pass told why; a name must not lead to a proxy that does not know it.
             return done.again(&gateway, None);
         }
+        let problem = |error: &EdgeError| {
+            let subject = format!("applying Gateway {gateway} at the edge");
+            Problem::of(&gateway, subject, error)
+        };
+        if let Err(error) = self.admit(view, &gateway).await {
+            return done.problem(problem(&error), error.retry_after);
+        }
         if let Err(problem) = self.hold(view, &gateway).await {
             return done.problem(problem, None);
         }
@@ -354,10 +358,6 @@ impl Reconciler {
         let answer = self.ports.edge.reconcile(&intent).await;
         done.stated.push(gateway.clone());
         self.with(&gateway, |at_edge| at_edge.answered(answer.clone()));
-        let problem = |error: &EdgeError| {
-            let subject = format!("applying Gateway {gateway} at the edge");
-            Problem::of(&gateway, subject, error)
-        };
         let status = match answer {
             Ok(status) => status,
             Err(error) => return done.problem(problem(&error), error.retry_after),
@@ -373,6 +373,21 @@ impl Reconciler {
         if settled {
             self.state().failed.remove(&gateway);
         }
+    }
+
+    /// Before the Gateway is held: one whose credentials never worked has nothing at the edge, and its object must not
+    /// wait for credentials that do.
+    async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        let is_held = |at_edge: &AtEdge| at_edge.held;
+        if self.state().at_edge.get(gateway).is_some_and(is_held) {
+            return Ok(());
+        }
+        let admitted = self.ports.edge.admit(gateway).await;
+        if let Err(error) = &admitted {
+            let mut state = self.state();
+            state.at_edge_of(view, gateway).answered(Err(error.clone()));
+        }
+        admitted
     }
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.

@@ -73,7 +73,7 @@ impl State {
         view: &View,
         resting: &BTreeSet<ObjectKey>,
     ) -> BTreeSet<Queue> {
-        let due = self.due(view, resting, &BTreeSet::new()).into_iter();
+        let due = self.due(view, None, resting, &BTreeSet::new()).into_iter();
         let mut gateways: BTreeSet<_> = due.map(|intent| intent.gateway).collect();
         let outdated = self.outdated_proxies(view).into_iter();
         let outdated = outdated.map(|(gateway, _)| gateway);
@@ -87,20 +87,26 @@ impl State {
         queues
     }
 
-    /// Intents worth stating. Those that were `tried` in this pass are not tried again, unless their grants changed.
+    /// Intents worth stating, of one queue or of all. Those that were `tried` in this pass are not tried again, unless
+    /// their grants changed.
     pub(super) fn due(
         &self,
         view: &View,
+        queue: Option<&Queue>,
         resting: &BTreeSet<ObjectKey>,
         tried: &BTreeSet<ObjectKey>,
     ) -> Vec<EdgeIntent> {
+        // What is there is in another queue.
+        if queue == Some(&Queue::Leftovers) {
+            return Vec::new();
+        }
         let is_due = |intent: &EdgeIntent| {
             let gateway = &intent.gateway;
             let rests = resting.contains(gateway)
                 && self.failed.get(gateway) == Some(&self.attempt(view, intent));
             let was_tried = tried.contains(gateway);
             !rests
-                && match self.at_edge.get(gateway) {
+                && match self.at_edge.get(gateway).filter(|at| at.was_begun()) {
                     None => !was_tried,
                     Some(at_edge) => {
                         let compare = self.to_compare.contains(gateway) || !at_edge.settled;
@@ -110,11 +116,12 @@ impl State {
                     }
                 }
         };
-        let intents = self.intents(view).into_values();
-        intents
-            .filter(|intent| view.fate(&intent.gateway) == Fate::Serve)
-            .filter(is_due)
-            .collect()
+        let is_here = |gateway: &ObjectKey| {
+            view.fate(gateway) == Fate::Serve
+                && queue.is_none_or(|queue| self.queue_of(view, gateway) == *queue)
+        };
+        let intents = self.intents(view, is_here).into_values();
+        intents.filter(is_due).collect()
     }
 
     /// All that decides how it ends to state an intent now, as far as it is known here.
@@ -129,7 +136,8 @@ impl State {
 
     /// Notes that what would be attempted now has failed.
     pub(super) fn note_failure(&mut self, view: &View, gateway: &ObjectKey) {
-        if let Some(intent) = self.intents(view).get(gateway) {
+        let intents = self.intents(view, |wanted| wanted == gateway);
+        if let Some(intent) = intents.get(gateway) {
             let attempt = self.attempt(view, intent);
             self.failed.insert(gateway.clone(), attempt);
         }
@@ -172,6 +180,8 @@ impl State {
 
     fn forget_what_is_settled(&mut self, view: &View) {
         let gateways = &view.gateways;
+        self.at_edge
+            .retain(|gateway, at_edge| at_edge.was_begun() || view.fate(gateway) != Fate::Remove);
         self.removed
             .retain(|gateway| gateways.contains_key(gateway));
         self.to_compare

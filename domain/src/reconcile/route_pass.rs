@@ -132,7 +132,7 @@ impl Reconciler {
         for gateway in served {
             {
                 let mut state = self.state();
-                if view.fate(&gateway) != Fate::Remove || state.at_edge.contains_key(&gateway) {
+                if view.fate(&gateway) != Fate::Remove || state.was_begun(&gateway) {
                     continue;
                 }
                 state.retract(&gateway);

@@ -1,5 +1,6 @@
 //! What the passes remember, and the decisions that follow from it alone.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub(super) struct State {
     pub(super) published: BTreeMap<ObjectKey, Arc<RouteTable>>,
     /// Gateways whose last table the data plane did not take.
     pub(super) unpublished: BTreeSet<ObjectKey>,
-    /// Gateways that may have something at the edge.
+    /// Gateways that may have something at the edge, and those that it did not let in.
     pub(super) at_edge: BTreeMap<ObjectKey, AtEdge>,
     /// Gateways found at the edge or among the proxies that nobody wants any more.
     pub(super) leftovers: BTreeSet<ObjectKey>,
@@ -167,11 +168,14 @@ pub(super) fn classless(snapshot: &ClusterSnapshot) -> BTreeSet<ObjectKey> {
 }
 
 /// The claim of a Gateway of which only that much is known.
-fn unread_claimant(key: &ObjectKey, hostnames: &BTreeMap<Hostname, Timestamp>) -> Claimant {
+fn unread_claimant<'a>(
+    key: &ObjectKey,
+    hostnames: &'a BTreeMap<Hostname, Timestamp>,
+) -> Claimant<'a> {
     Claimant {
         gateway: key.clone(),
         created: Timestamp::default(),
-        hostnames: hostnames.clone(),
+        hostnames: Cow::Borrowed(hostnames),
         dns: DnsPolicy::All,
         without_zone: BTreeSet::new(),
         held: None,
@@ -181,8 +185,13 @@ fn unread_claimant(key: &ObjectKey, hostnames: &BTreeMap<Hostname, Timestamp>) -
 }
 
 impl State {
-    /// Each served Gateway's intent, and those of the kept ones, whose claims stand.
-    pub(super) fn intents(&self, view: &View) -> BTreeMap<ObjectKey, EdgeIntent> {
+    /// Intents of the Gateways that are `wanted`, of those that are served or kept. The claims of all count, and to
+    /// grant them means to go through every name once: not to be called for one Gateway after another.
+    pub(super) fn intents(
+        &self,
+        view: &View,
+        wanted: impl Fn(&ObjectKey) -> bool,
+    ) -> BTreeMap<ObjectKey, EdgeIntent> {
         let served = view
             .gateways
             .iter()
@@ -210,22 +219,33 @@ impl State {
             .chain(kept_since_before)
             .chain(unread)
             .collect();
-        claims::grant(&claimants)
+        claims::grant(&claimants, wanted)
     }
 
     /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
     /// all are spared no record changes hands, so then it counts only if something was found.
     fn may_have_something(&self, view: &View, gateway: &ObjectKey) -> bool {
-        self.at_edge.contains_key(gateway)
+        self.was_begun(gateway)
             || self.leftovers.contains(gateway)
             || (view.spared != Spared::All && self.saw_all_in != self.stated_in)
     }
 
-    fn claimant(&self, key: &ObjectKey, found: &GatewayResolution, prune: bool) -> Claimant {
+    /// Whether this process has begun to make something at the edge for a Gateway.
+    pub(super) fn was_begun(&self, gateway: &ObjectKey) -> bool {
+        self.at_edge.get(gateway).is_some_and(AtEdge::was_begun)
+    }
+
+    fn claimant<'a>(
+        &'a self,
+        key: &ObjectKey,
+        found: &'a GatewayResolution,
+        prune: bool,
+    ) -> Claimant<'a> {
         let at_edge = self.at_edge.get(key);
-        let mut hostnames = found.hostnames.clone();
+        let mut hostnames = Cow::Borrowed(&found.hostnames);
         if let (false, Some(at_edge)) = (prune, at_edge) {
             for (hostname, age) in &at_edge.asked {
+                let hostnames = hostnames.to_mut();
                 hostnames.entry(hostname.clone()).or_insert(*age);
             }
         }
@@ -235,7 +255,7 @@ impl State {
             hostnames,
             dns: found.parameters.dns.clone(),
             without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
-            held: at_edge.and_then(|at_edge| at_edge.records.clone()),
+            held: at_edge.and_then(AtEdge::held_records),
             certificates: found.certificates.clone(),
             prune,
         }
@@ -329,6 +349,7 @@ impl State {
         };
         let is_spared = view.spared.contains(key);
         let asked = self.claimant(key, found, !is_spared).hostnames;
+        let asked = asked.into_owned();
         let at_edge = self.at_edge_of(view, key);
         at_edge.created = found.gateway.created;
         at_edge.asked = asked;
@@ -355,10 +376,8 @@ impl State {
     /// that may pass.
     pub(super) fn awaited(&self, view: &View) -> BTreeSet<Hostname> {
         let mut awaited = BTreeSet::new();
-        for intent in self.intents(view).into_values() {
-            if view.fate(&intent.gateway) != Fate::Serve {
-                continue;
-            }
+        let is_served = |gateway: &ObjectKey| view.fate(gateway) == Fate::Serve;
+        for intent in self.intents(view, is_served).into_values() {
             let at_edge = self.at_edge.get(&intent.gateway);
             let all = at_edge.is_none_or(|at_edge| at_edge.is_undecided(&intent));
             let is_awaited = |name: &Hostname| {
@@ -440,22 +459,31 @@ impl AtEdge {
         }
     }
 
+    /// Whether it was let in: it is held from then on.
+    pub(super) fn was_begun(&self) -> bool {
+        self.held || self.was_stated()
+    }
+
     fn was_stated(&self) -> bool {
         self.intent.is_some() || !self.asked.is_empty()
     }
 
     /// The claim that still stands of a Gateway that is kept as it is.
-    fn claimant(&self, key: &ObjectKey) -> Claimant {
+    fn claimant(&self, key: &ObjectKey) -> Claimant<'_> {
         Claimant {
             gateway: key.clone(),
             created: self.created,
-            hostnames: self.asked.clone(),
+            hostnames: Cow::Borrowed(&self.asked),
             dns: self.dns.clone(),
             without_zone: self.without_zone(),
-            held: self.records.clone(),
+            held: self.held_records(),
             certificates: None,
             prune: false,
         }
+    }
+
+    fn held_records(&self) -> Option<Cow<'_, BTreeSet<Hostname>>> {
+        self.records.as_ref().map(Cow::Borrowed)
     }
 
     fn without_zone(&self) -> BTreeSet<Hostname> {
@@ -534,14 +562,26 @@ impl AtEdge {
 
     /// Whether stating this intent could change anything.
     pub(super) fn needs(&self, intent: &EdgeIntent) -> bool {
-        let stated = self.intent.as_ref();
-        !stated.is_some_and(|stated| {
-            let mut same = intent.clone();
+        let EdgeIntent {
+            gateway,
+            hostnames,
+            yielded,
+            spare,
+            dns,
+            certificates,
+            prune,
+        } = intent;
+        !self.intent.as_ref().is_some_and(|stated| {
             // What was pruned once need not be stated anew because the Gateway is spared.
-            same.prune |= stated.prune;
+            let prune = *prune || stated.prune;
             // What it has is known by now; where that is nothing but what it wants, there is nothing to spare.
-            same.spare |= stated.spare && !self.has_spared();
-            same == *stated
+            let spare = *spare || (stated.spare && !self.has_spared());
+            (prune, spare) == (stated.prune, stated.spare)
+                && *gateway == stated.gateway
+                && *dns == stated.dns
+                && *certificates == stated.certificates
+                && *hostnames == stated.hostnames
+                && *yielded == stated.yielded
         })
     }
 }

@@ -6,11 +6,30 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, TunnelStatus,
+    DnsPolicy, EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial,
+    TunnelStatus,
 };
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::ports::Edge;
 use crate::secret::ConnectorToken;
+
+/// An intent for these names, as it is where all of the cluster was seen and no other Gateway asks for one of them.
+///
+/// # Panics
+/// A name is none.
+pub fn intent(gateway: ObjectKey, hostnames: &[&str]) -> EdgeIntent {
+    let hostnames = hostnames.iter();
+    let hostnames = hostnames.map(|name| Hostname::parse(name).expect("a hostname"));
+    EdgeIntent {
+        gateway,
+        hostnames: hostnames.collect(),
+        yielded: BTreeMap::new(),
+        spare: false,
+        dns: DnsPolicy::All,
+        certificates: None,
+        prune: true,
+    }
+}
 
 /// [`Edge`] that makes every intent true at once, as far as nothing stands in the way, and keeps them.
 #[derive(Debug, Default)]
@@ -124,8 +143,8 @@ impl State {
             hostnames.insert(hostname.clone(), outcome);
         }
         let is_unwanted = |hostname: &Hostname, holder: &ObjectKey| {
-            let wanted = intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
-            holder == gateway && !wanted
+            let is_wanted = || intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
+            holder == gateway && !is_wanted()
         };
         let spared = intent.spare.then(|| {
             let records = self.records.iter();
@@ -167,6 +186,15 @@ impl State {
 
 #[async_trait]
 impl Edge for FakeEdge {
+    /// Refuses nobody but those whose calls fail for their credentials.
+    async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        let refusal = self.state(Some(gateway)).err();
+        match refusal {
+            Some(refusal) if refusal.kind == EdgeErrorKind::Unauthenticated => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
         self.0.lock().expect("lock").stated.push(intent.clone());
         let mut state = self.state(Some(&intent.gateway))?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adapter_table_stream::{Authority, LIMITS, Leader, ServerOptions, TableServer};
+use adapter_table_stream::{Authority, LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use async_trait::async_trait;
 use domain::names::{ObjectKey, Timestamp};
 use domain::ports::{DataPlane, PortError, ProxyIdentities};
@@ -46,7 +46,7 @@ impl Controller {
             changed: Arc::default(),
             disowned: Arc::new(|_: &ObjectKey| {}),
             leader: Arc::new(|| Leader::Here { term: 1 }),
-            limits: LIMITS,
+            limits: LISTENER_LIMITS,
         };
         let server = TableServer::new(Arc::new(Anybody(table.gateway.clone())), options);
         server.publish(table).await?;

@@ -52,7 +52,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         anyhow::ensure!(failed == 0, "{failed} checks failed");
         return Ok(());
     }
-    stage.introduce();
+    stage.introduce()?;
     tokio::signal::ctrl_c().await?;
     stage.strike().await;
     Ok(())

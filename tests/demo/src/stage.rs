@@ -166,7 +166,8 @@ impl Stage {
     }
 
     /// Says what to do in another terminal.
-    pub(crate) fn introduce(&self) {
+    pub(crate) fn introduce(&self) -> anyhow::Result<()> {
+        let cfgw = std::env::current_exe()?.with_file_name("cfgw");
         let https = self.standin.edge().public_https();
         println!(
             "
@@ -175,16 +176,18 @@ https://{HOSTNAME} is served through the tunnel. In another terminal:
   curl --cacert {ca} --connect-to {HOSTNAME}:443:{https} https://{HOSTNAME}/hello
 
   The records and calls at the API:  {api}
-  The statuses:                      cargo run -qp app -- standalone status --state {state}
+  The statuses:                      {cfgw} standalone status --state {state}
   Something to change:               {manifests}/quickstart.yaml
       (name my-service-v2 instead of my-service, save, and ask again)
 
 Ctrl-C ends it.",
+            cfgw = cfgw.display(),
             ca = self.ca_file().display(),
             api = self.standin.operator_url(),
             state = self.state().display(),
             manifests = self.manifests().display(),
         );
+        Ok(())
     }
 
     /// Ends everything.

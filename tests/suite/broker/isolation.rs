@@ -1,8 +1,8 @@
 //! One cluster never sees, changes or finds another's Gateways.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use domain::edge::{DnsPolicy, EdgeErrorKind, EdgeIntent, HostnameOutcome};
+use domain::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use domain::ports::Edge;
 use domain::{Hostname, ObjectKey};
 use tests::broker::{Broker, EAST, GONE, WEST};
@@ -13,15 +13,7 @@ fn gateway(name: &str) -> ObjectKey {
 }
 
 fn intent(name: &str, hostname: &str) -> EdgeIntent {
-    EdgeIntent {
-        gateway: gateway(name),
-        hostnames: BTreeSet::from([Hostname::parse(hostname).unwrap()]),
-        yielded: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
-    }
+    domain::testing::intent(gateway(name), &[hostname])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,15 +52,7 @@ contract! {
 }
 
 fn intent(name: &str, hostnames: &[&str]) -> EdgeIntent {
-    EdgeIntent {
-        gateway: gateway(name),
-        hostnames: hostnames.iter().map(|name| hostname(name)).collect(),
-        yielded: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
-    }
+    domain::testing::intent(gateway(name), hostnames)
 }
 
 /// States an intent and expects an answer.

@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{BoxError, Layer, Service};
 
-use super::managed_fields::Remover;
+use super::Remover;
 
 /// For the calls of one client. A call is under way until its answer was read or dropped. Watches are not counted,
 /// because they last: their number is bounded by what is watched.

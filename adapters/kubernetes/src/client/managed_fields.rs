@@ -14,7 +14,7 @@ const NOTHING: &[u8] = b"null";
 
 /// Reads JSON piece by piece. Text that is no JSON passes as it is.
 #[derive(Debug, Default)]
-pub(super) struct Remover {
+pub(crate) struct Remover {
     /// What is open, outermost first.
     open: Vec<Container>,
     text: Option<Text>,
@@ -84,7 +84,7 @@ impl Skipped {
 
 impl Remover {
     /// The next piece, without what is taken out.
-    pub(super) fn pass(&mut self, piece: &[u8]) -> Vec<u8> {
+    pub(crate) fn pass(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(piece.len());
         for byte in piece {
             if let Some(skipped) = &mut self.skipped {

@@ -14,6 +14,7 @@ use tower::timeout::TimeoutLayer;
 
 use crate::cluster::LONGEST_SILENCE;
 use limit::AnswerLayer;
+pub(crate) use managed_fields::Remover;
 
 /// An API server that is there accepts connections well within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,6 +5,8 @@
 //! - `secrets`: Secrets that somebody refers to;
 //! - `view`: from the tables to a snapshot.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod kind;
 mod raw;
 mod secrets;

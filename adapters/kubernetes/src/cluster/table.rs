@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use adapter_gateway_api::{Object, ReadError, read};
+use adapter_gateway_api::{Object, ParentRefs, ReadError, read};
 use domain::ObjectKey;
-use domain::gateway::GATEWAY_GROUP;
 use domain::snapshot::{Reading, UnreadableObject};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::kind::{Endpoint, Kind};
@@ -14,7 +12,7 @@ use super::raw::{Head, RawObject};
 use super::watch::News;
 
 /// Longest path of a field that is told: it may have names in it that users choose.
-const LONGEST_FIELD: usize = 128;
+pub(super) const LONGEST_FIELD: usize = 128;
 
 /// Of an object, what writing its status needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,30 +107,11 @@ fn why(error: &ReadError) -> String {
 
 /// The Gateways that a route names, if that much of it can be read.
 fn parents(kind: Kind, object: &RawObject<'_>) -> Option<BTreeSet<ObjectKey>> {
-    #[derive(Deserialize)]
-    struct Parent {
-        group: Option<String>,
-        kind: Option<String>,
-        namespace: Option<String>,
-        name: String,
-    }
     if !matches!(kind, Kind::HttpRoute | Kind::GrpcRoute) {
         return None;
     }
-    let parents: Vec<Parent> = object.of_spec("parentRefs")?;
-    let is_gateway = |parent: &Parent| {
-        parent.group.as_deref().unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP
-            && parent.kind.as_deref().unwrap_or("Gateway") == "Gateway"
-    };
-    let gateways = parents.into_iter().filter(is_gateway);
-    Some(
-        gateways
-            .map(|parent| {
-                let own = || object.head.namespace.clone();
-                ObjectKey::new(parent.namespace.unwrap_or_else(own), parent.name)
-            })
-            .collect(),
-    )
+    let parents: ParentRefs = object.of_spec("parentRefs")?;
+    Some(parents.gateways(&object.head.namespace))
 }
 
 #[derive(Debug)]
@@ -194,6 +173,12 @@ impl Table {
 
     pub(crate) fn written(&self, key: &ObjectKey) -> Option<&Written> {
         self.written.get(key)
+    }
+
+    /// Whether an object is there, read or not.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn knows(&self, key: &ObjectKey) -> bool {
+        self.objects.contains_key(key) || self.unread.contains_key(key)
     }
 
     /// Objects that cannot be read.

@@ -20,7 +20,7 @@ use super::WatchTimes;
 use super::kind::Endpoint;
 use super::raw::RawObject;
 use trouble::{Failure, Stage, Trouble};
-use wire::{Event, Page};
+pub(super) use wire::{Event, Page};
 
 /// Objects in one page of a list: bounds the memory that reading takes.
 const PAGE: u32 = 500;

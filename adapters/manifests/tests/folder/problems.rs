@@ -1,9 +1,12 @@
 //! What is wrong in the folder: told, and stopping nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use adapter_manifests::{ManifestFolder, OpenError};
+use domain::gateway::GATEWAY_GROUP;
 use domain::ports::ClusterSource;
+use domain::{ObjectKey, ObjectRef};
 
 use crate::support::{
     CANARY, World, backend, problems, route, route_to, routes, until, until_problems,
@@ -109,7 +112,6 @@ async fn a_bad_document_is_a_problem_and_its_siblings_are_read() {
             &route("x").replace("{name: x}", "{name: x, namespace: a/b}"),
             "metadata.namespace",
         ),
-        (&route("x").replace("[{name: web}]", "7"), "spec.parentRefs"),
     ] {
         let world = World::with(&[("a.yaml", &format!("{bad}---\n{}", route("a")))]);
         let folder = world.open();
@@ -125,6 +127,59 @@ async fn a_bad_document_is_a_problem_and_its_siblings_are_read() {
 }
 
 #[tokio::test]
+async fn an_object_that_cannot_be_read_is_named_and_leaves_the_others_complete() {
+    let secret = ObjectRef {
+        group: String::new(),
+        kind: "Secret".to_owned(),
+        key: ObjectKey::new("default", "s"),
+    };
+    let of_route = |kind: &str| ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: kind.to_owned(),
+        key: ObjectKey::new("default", "x"),
+    };
+    let parents = |name: &str| Some(BTreeSet::from([ObjectKey::new("default", name)]));
+    let cases = [
+        (
+            route("x").replace("[{name: web}]", "7"),
+            of_route("HTTPRoute"),
+            None,
+        ),
+        (
+            route("x").replace("rules:", "rules: 7\n  other:"),
+            of_route("HTTPRoute"),
+            parents("web"),
+        ),
+        (
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: 7\n".to_owned(),
+            secret.clone(),
+            None,
+        ),
+    ];
+    for (bad, named, parents) in cases {
+        let world = World::with(&[("a.yaml", &format!("{bad}---\n{}", route("a")))]);
+        let folder = world.open();
+        folder.follow([secret.clone()].into());
+        let snapshot = folder.snapshot().await;
+        assert_eq!(routes(&snapshot), ["default/a"], "{bad}");
+        let unreadable = &snapshot.unreadable;
+        assert_eq!(unreadable.nameless, None, "{bad}");
+        let found: Vec<_> = unreadable.objects.iter().collect();
+        assert_eq!(found.len(), 1, "{bad}");
+        assert_eq!(
+            (found[0].0, &found[0].1.parents),
+            (&named, &parents),
+            "{bad}"
+        );
+        let is_secret = named == secret;
+        assert_eq!(snapshot.secrets[&secret].is_unknown(), is_secret, "{bad}");
+
+        world.write("a.yaml", &route("a"));
+        until(&folder, "all is read", |s| s.unreadable.objects.is_empty()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_document_that_turns_bad_keeps_what_it_said() {
     let world = World::with(&[("a.yaml", &route_to("a", "first"))]);
     let folder = world.open();
@@ -133,6 +188,7 @@ async fn a_document_that_turns_bad_keeps_what_it_said() {
     let snapshot = until(&folder, "b is read", |s| routes(s).len() == 2).await;
     assert!(backend(&snapshot, "a").contains("first"));
     assert_eq!(snapshot.unreadable.nameless, None);
+    assert_eq!(snapshot.unreadable.objects.len(), 1);
     let told = problems(&folder);
     assert!(
         told.contains("HTTPRoute default/a") && told.contains("stays in force"),

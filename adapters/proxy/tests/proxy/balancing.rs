@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::{Endpoint, addresses};
 use crate::rig::{
-    Sketch, bare, engine, engine_with, eventually, get, in_time, invalid, read, share,
+    Sketch, app_behind, app_behind_with, bare, engine, eventually, get, in_time, invalid, read,
+    share,
 };
 
 #[tokio::test]
@@ -120,9 +121,7 @@ async fn requests_over_http2(engine: &Arc<Engine>, count: usize) {
 #[tokio::test]
 async fn a_kept_connection_carries_one_request_after_the_other() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine) = app_behind(protocol).await;
         for path in ["/", "/nothing", "/echo"].into_iter().cycle().take(300) {
             read(get(&engine, path).await).await;
         }
@@ -136,12 +135,14 @@ async fn a_kept_connection_carries_one_request_after_the_other() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_time() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(Limits {
-            idle_timeout: Duration::from_millis(200),
-            ..Limits::default()
-        });
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine, _) = app_behind_with(
+            protocol,
+            Limits {
+                idle_timeout: Duration::from_millis(200),
+                ..Limits::default()
+            },
+        )
+        .await;
         for _ in 0..2 {
             assert_eq!(read(get(&engine, "/").await).await.0, 200);
             eventually("closed", || app.seen.open.load(SeqCst) == 0).await;
@@ -151,9 +152,7 @@ async fn an_idle_connection_is_closed_in_time() {
 
 #[tokio::test]
 async fn many_requests_at_once_share_few_http2_connections() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(H2c, &[app.at]));
+    let (app, engine) = app_behind(H2c).await;
     app.seen.go_on.add_permits(1_000);
     let answers = join_all((0..1_000).map(|_| async {
         let response = get(&engine, "/wait").await;

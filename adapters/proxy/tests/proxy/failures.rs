@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::endpoint::{self, Endpoint, addresses, read_head, refusing};
-use crate::rig::{Sketch, arrival, bare, engine, engine_with, fed, get, in_time, read};
+use crate::rig::{Sketch, app_behind, arrival, bare, engine, engine_with, fed, get, in_time, read};
 
 #[tokio::test]
 async fn an_endpoint_that_refuses_is_passed_over() {
@@ -187,9 +187,7 @@ async fn endpoints_killed_between_requests_cost_no_request() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error_and_not_an_end() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         let response = get(&engine, "/broken").await;
         assert_eq!(response.status(), 200);
         let collected = in_time(response.into_body().collect()).await;

@@ -9,17 +9,19 @@ use http_body_util::{BodyExt, Empty};
 
 use crate::endpoint::Endpoint;
 use crate::rig::{
-    Sketch, arrival, data, engine_with, engine_within, eventually, fed, get, in_time, read,
+    Sketch, app_behind_with, arrival, data, engine_within, eventually, fed, get, in_time, read,
 };
 
 #[tokio::test]
 async fn requests_above_the_limit_in_flight_are_told_to_come_back() {
-    let app = Endpoint::start("app").await;
-    let (engine, metrics) = engine_with(Limits {
-        max_in_flight: 2,
-        ..Limits::default()
-    });
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (_app, engine, metrics) = app_behind_with(
+        Http1,
+        Limits {
+            max_in_flight: 2,
+            ..Limits::default()
+        },
+    )
+    .await;
 
     let first = get(&engine, "/events").await;
     let second = get(&engine, "/events").await;
@@ -36,14 +38,16 @@ async fn requests_above_the_limit_in_flight_are_told_to_come_back() {
 #[tokio::test]
 async fn heads_and_bodies_above_their_limits_are_refused() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(Limits {
-            max_uri_bytes: 100,
-            max_header_bytes: 1_000,
-            max_body_bytes: Some(10),
-            ..Limits::default()
-        });
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine, _) = app_behind_with(
+            protocol,
+            Limits {
+                max_uri_bytes: 100,
+                max_header_bytes: 1_000,
+                max_body_bytes: Some(10),
+                ..Limits::default()
+            },
+        )
+        .await;
 
         let long = format!("/{}", "x".repeat(100));
         assert_eq!(read(get(&engine, &long).await).await.0, 414);
@@ -99,12 +103,14 @@ async fn requests_that_memory_does_not_reach_for_are_told_to_come_back() {
 async fn an_upload_behind_an_early_answer_counts_until_it_ends() {
     for protocol in [Http1, H2c] {
         // Answers before it has read the body, and reads on.
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(Limits {
-            max_in_flight: 2,
-            ..Limits::default()
-        });
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine, _) = app_behind_with(
+            protocol,
+            Limits {
+                max_in_flight: 2,
+                ..Limits::default()
+            },
+        )
+        .await;
         let mut feeds = Vec::new();
         for _ in 0..2 {
             let (feed, body) = fed();

@@ -8,7 +8,9 @@ use http::{HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Empty};
 
 use crate::endpoint::Endpoint;
-use crate::rig::{Sketch, arrival, bare, data, engine, engine_with, fed, in_time, read, share};
+use crate::rig::{
+    Sketch, app_behind, app_behind_with, arrival, bare, data, engine, fed, in_time, read, share,
+};
 
 fn limits(underscored_headers: UnderscoredHeaders) -> Limits {
     Limits {
@@ -32,9 +34,7 @@ async fn a_second_spelling_of_a_name_reaches_no_endpoint_unless_it_is_allowed_an
     ];
     for protocol in [Http1, H2c] {
         for (setting, passes) in [(Drop, false), (Allow, true)] {
-            let app = Endpoint::start("app").await;
-            let (engine, _) = engine_with(limits(setting));
-            engine.load(Sketch::simple(protocol, &[app.at]));
+            let (_app, engine, _) = app_behind_with(protocol, limits(setting)).await;
             let mut request = Request::get("/echo").header("host", "app.example");
             for name in reserved.iter().chain(&["x_own", "x.own", "x-own"]) {
                 request = request.header(*name, "192.0.2.1");
@@ -63,9 +63,7 @@ async fn a_second_spelling_of_a_name_reaches_no_endpoint_unless_it_is_allowed_an
 #[tokio::test]
 async fn te_is_named_by_connection_towards_http1_only() {
     for (protocol, connection) in [(Http1, true), (H2c, false)] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         for (te, named) in [(None, false), (Some("trailers"), connection)] {
             let mut request = Request::get("/echo").header("host", "app.example");
             if let Some(te) = te {
@@ -85,9 +83,7 @@ async fn options_for_the_whole_server_stay_so() {
         (Http1, "OPTIONS *\n"),
         (H2c, "OPTIONS http://app.example*\n"),
     ] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         let (status, seen) = read(engine.serve(arrival(), bare("OPTIONS", "*")).await).await;
         assert_eq!(status, 200);
         assert!(seen.starts_with(target), "{seen}");
@@ -181,9 +177,7 @@ async fn trailers_of_a_client_reach_an_endpoint_but_those_that_none_may_send() {
             (&[], true),
             (&[], false),
         ] {
-            let app = Endpoint::start("app").await;
-            let engine = engine();
-            engine.load(Sketch::simple(protocol, &[app.at]));
+            let (_app, engine) = app_behind(protocol).await;
             let (feed, body) = fed();
             let mut request = Request::post("/trailers").header("host", "app.example");
             let names = [good, &bad].concat();

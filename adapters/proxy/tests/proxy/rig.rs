@@ -20,6 +20,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::sync::mpsc;
 
+use crate::endpoint::Endpoint;
+
 pub(crate) const HOST: &str = "app.example";
 
 /// An engine with default limits.
@@ -41,6 +43,23 @@ pub(crate) fn engine_within(
     let policy = EndpointPolicy::Standalone;
     let engine = Engine::new(limits, policy, memory, Arc::clone(&metrics));
     (engine, metrics)
+}
+
+/// An endpoint, and an engine with default limits that sends everything to it.
+pub(crate) async fn app_behind(protocol: UpstreamProtocol) -> (Endpoint, Arc<Engine>) {
+    let (app, engine, _) = app_behind_with(protocol, Limits::default()).await;
+    (app, engine)
+}
+
+/// The same with these limits, and the engine's metrics.
+pub(crate) async fn app_behind_with(
+    protocol: UpstreamProtocol,
+    limits: Limits,
+) -> (Endpoint, Arc<Engine>, Arc<GatewayMetrics>) {
+    let app = Endpoint::start("app").await;
+    let (engine, metrics) = engine_with(limits);
+    engine.load(Sketch::simple(protocol, &[app.at]));
+    (app, engine, metrics)
 }
 
 /// A table in the making: rules of one route for every host, on ports 80 and 443.

@@ -7,7 +7,9 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 
 use crate::endpoint::Endpoint;
-use crate::rig::{Sketch, arrival, bare, data, engine, fed, get, in_time, invalid, read, share};
+use crate::rig::{
+    Sketch, app_behind, arrival, bare, data, engine, fed, get, in_time, invalid, read, share,
+};
 
 #[tokio::test]
 async fn each_way_of_not_being_served_has_its_status() {
@@ -116,9 +118,7 @@ async fn a_grpc_client_is_told_in_its_own_words_too() {
 #[tokio::test]
 async fn path_query_host_and_method_reach_the_endpoint_unchanged() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         let request = Request::patch("/echo?a=%2F&b=//..&c=%zz")
             .header("host", "App.Example:8443")
             .header("x-own", "1")
@@ -148,9 +148,7 @@ async fn path_query_host_and_method_reach_the_endpoint_unchanged() {
 
 #[tokio::test]
 async fn a_request_in_http2_form_reaches_an_http1_endpoint_with_its_host() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (_app, engine) = app_behind(Http1).await;
     let request = Request::get("https://app.example/echo?q")
         .version(http::Version::HTTP_2)
         .body(Empty::new())
@@ -228,9 +226,7 @@ async fn answers_without_a_body_have_none_and_keep_their_length() {
 
 #[tokio::test]
 async fn hop_by_hop_headers_of_an_endpoint_end_at_the_proxy() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (_app, engine) = app_behind(Http1).await;
     let response = get(&engine, "/hops").await;
     let headers = response.headers();
     for gone in ["connection", "x-hop", "keep-alive", "transfer-encoding"] {
@@ -242,9 +238,7 @@ async fn hop_by_hop_headers_of_an_endpoint_end_at_the_proxy() {
 #[tokio::test]
 async fn a_body_arrives_whole_with_and_without_an_announced_length() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         for (method, announced) in ["POST", "GET", "DELETE", "OPTIONS"]
             .into_iter()
             .flat_map(|method| [(method, true), (method, false)])
@@ -270,9 +264,7 @@ async fn a_body_arrives_whole_with_and_without_an_announced_length() {
 #[tokio::test]
 async fn trailers_cross_both_ways() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         let (feed, body) = fed();
         let request = Request::post("/trailers")
             .header("host", "app.example")

@@ -9,9 +9,10 @@ use http::Request;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::endpoint::{self, Endpoint, read_head};
+use crate::endpoint::{self, read_head};
 use crate::rig::{
-    Sketch, arrival, data, engine_with, eventually, fed, get, in_time, next_text, read,
+    Sketch, app_behind_with, arrival, data, engine_with, eventually, fed, get, in_time, next_text,
+    read,
 };
 
 /// Short, but not so short that a busy machine needs longer for an answer.
@@ -29,9 +30,7 @@ fn limits() -> Limits {
 #[tokio::test]
 async fn an_endpoint_that_is_silent_gets_a_504() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, metrics) = engine_with(limits());
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine, metrics) = app_behind_with(protocol, limits()).await;
 
         let answer = read(in_time(get(&engine, "/wait")).await).await;
         let text = "the backend did not answer in time\n";
@@ -46,9 +45,7 @@ async fn an_endpoint_that_is_silent_gets_a_504() {
 #[tokio::test]
 async fn an_upload_that_moves_may_take_as_long_as_it_needs() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(limits());
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine, _) = app_behind_with(protocol, limits()).await;
         let (feed, body) = fed();
         let request = Request::post("/count").header("host", "app.example");
         let upload = async move {
@@ -66,9 +63,7 @@ async fn an_upload_that_moves_may_take_as_long_as_it_needs() {
 #[tokio::test]
 async fn a_visitor_that_does_not_send_its_body_gets_a_408() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(limits());
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine, _) = app_behind_with(protocol, limits()).await;
         let (feed, body) = fed();
         feed.send(data("12")).await.unwrap();
         let request = Request::post("/count").header("host", "app.example");
@@ -81,9 +76,7 @@ async fn a_visitor_that_does_not_send_its_body_gets_a_408() {
 #[tokio::test]
 async fn an_answer_that_stops_is_an_error_and_one_that_moves_is_not() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(limits());
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine, _) = app_behind_with(protocol, limits()).await;
         let mut body = get(&engine, "/events").await.into_body();
         next_text(&mut body).await.unwrap();
         for _ in 0..2 {
@@ -99,9 +92,7 @@ async fn an_answer_that_stops_is_an_error_and_one_that_moves_is_not() {
 #[tokio::test]
 async fn a_visitor_that_pauses_gets_the_rest_of_its_answer() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let (engine, _) = engine_with(limits());
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine, _) = app_behind_with(protocol, limits()).await;
         let mut body = get(&engine, "/endless").await.into_body();
         next_text(&mut body).await.unwrap();
         tokio::time::sleep(2 * SHORT).await;

@@ -10,14 +10,14 @@ use http::Request;
 use http_body_util::BodyExt;
 
 use crate::endpoint::{Endpoint, addresses};
-use crate::rig::{Sketch, arrival, data, engine, eventually, fed, get, in_time, next_text, read};
+use crate::rig::{
+    Sketch, app_behind, arrival, data, engine, eventually, fed, get, in_time, next_text, read,
+};
 
 #[tokio::test]
 async fn an_event_arrives_before_the_next_one_is_sent() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine) = app_behind(protocol).await;
         let response = get(&engine, "/events").await;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut body = response.into_body();
@@ -33,9 +33,7 @@ async fn an_event_arrives_before_the_next_one_is_sent() {
 #[tokio::test]
 async fn an_answer_may_begin_while_the_request_still_flows() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
         let (feed, body) = fed();
         let request = Request::post("/early").header("host", "app.example");
         let request = request.body(body).unwrap();
@@ -54,9 +52,7 @@ async fn an_answer_may_begin_while_the_request_still_flows() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_stops_the_endpoint() {
     for (protocol, most) in [(Http1, 32 << 20), (H2c, 4 << 20)] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine) = app_behind(protocol).await;
         let mut body = get(&engine, "/endless").await.into_body();
         next_text(&mut body).await.unwrap();
 
@@ -85,9 +81,7 @@ async fn a_client_that_reads_nothing_stops_the_endpoint() {
 #[tokio::test]
 async fn an_endpoint_that_reads_nothing_stops_the_client() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine) = app_behind(protocol).await;
         let (feed, body) = fed();
         let request = Request::post("/wait").header("host", "app.example");
         let request = request.body(body).unwrap();
@@ -120,9 +114,7 @@ async fn leave_once_seen(app: &Endpoint, serving: impl Future) {
 #[tokio::test]
 async fn a_client_that_goes_away_has_its_request_given_up() {
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (app, engine) = app_behind(protocol).await;
         let given_up = |count| {
             let seen = &app.seen;
             move || seen.given_up.load(SeqCst) == count
@@ -182,9 +174,7 @@ async fn a_thousand_streams_flow_at_once() {
 async fn big_bodies_arrive_whole_both_ways() {
     const SIZE: u64 = 64 << 20;
     for protocol in [Http1, H2c] {
-        let app = Endpoint::start("app").await;
-        let engine = engine();
-        engine.load(Sketch::simple(protocol, &[app.at]));
+        let (_app, engine) = app_behind(protocol).await;
 
         let (feed, body) = fed();
         let request = Request::post("/count").header("host", "app.example");

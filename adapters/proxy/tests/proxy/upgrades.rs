@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::endpoint::Endpoint;
-use crate::rig::{FedBody, Sketch, arrival, data, engine, eventually, fed, in_time, next_text};
+use crate::rig::{
+    FedBody, Sketch, app_behind, arrival, data, engine, eventually, fed, in_time, next_text,
+};
 
 fn asking(path: &str, body: FedBody) -> Request<FedBody> {
     Request::get(path)
@@ -24,9 +25,7 @@ fn asking(path: &str, body: FedBody) -> Request<FedBody> {
 
 #[tokio::test]
 async fn bytes_flow_both_ways_and_each_direction_ends_by_itself() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (app, engine) = app_behind(Http1).await;
     let (feed, body) = fed();
     let response = engine.serve(arrival(), asking("/upgrade", body)).await;
     assert_eq!(response.status(), 101);
@@ -50,9 +49,7 @@ async fn bytes_flow_both_ways_and_each_direction_ends_by_itself() {
 
 #[tokio::test]
 async fn a_client_that_breaks_off_closes_the_endpoints_connection() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (_app, engine) = app_behind(Http1).await;
 
     let (feed, body) = fed();
     let response = engine.serve(arrival(), asking("/upgrade", body)).await;
@@ -70,9 +67,7 @@ async fn a_client_that_breaks_off_closes_the_endpoints_connection() {
 
 #[tokio::test]
 async fn an_endpoint_may_decline_and_an_http2_one_cannot_upgrade() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (app, engine) = app_behind(Http1).await;
     let (_feed, body) = fed();
     let response = engine.serve(arrival(), asking("/", body)).await;
     assert_eq!(response.status(), 200);
@@ -85,9 +80,7 @@ async fn an_endpoint_may_decline_and_an_http2_one_cannot_upgrade() {
 
 #[tokio::test]
 async fn an_upgrade_through_the_loopback_listener_keeps_half_closed_connections() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (_app, engine) = app_behind(Http1).await;
     let (address, shutdown) = listen(&engine).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "GET /upgrade HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\n\
@@ -111,9 +104,7 @@ async fn an_upgrade_through_the_loopback_listener_keeps_half_closed_connections(
 
 #[tokio::test]
 async fn the_loopback_listener_tells_scheme_and_client_from_the_headers() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (_app, engine) = app_behind(Http1).await;
     let (address, _shutdown) = listen(&engine).await;
     let ask = async |headers: &str| -> Result<String, BoxError> {
         let mut stream = TcpStream::connect(address).await?;
@@ -136,9 +127,7 @@ async fn the_loopback_listener_tells_scheme_and_client_from_the_headers() {
 
 #[tokio::test]
 async fn a_client_that_leaves_the_loopback_listener_has_its_request_given_up() {
-    let app = Endpoint::start("app").await;
-    let engine = engine();
-    engine.load(Sketch::simple(Http1, &[app.at]));
+    let (app, engine) = app_behind(Http1).await;
     let (address, _shutdown) = listen(&engine).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "GET /wait HTTP/1.1\r\nHost: app.example\r\n\r\n";

@@ -26,7 +26,7 @@ use crate::frames::FrameBody;
 use crate::wire::{Denial, PATH};
 
 /// The bounds of the server. Streams have their own ([`STREAMS_OF_GATEWAY`]).
-pub const LIMITS: Limits = Limits {
+pub const LISTENER_LIMITS: Limits = Limits {
     connections: 4096,
     strangers: 512,
     ipv6_prefix: 128,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use adapter_listener::Limits;
 use adapter_table_stream::{
-    Authority, ClientOptions, LIMITS, Leader, ReplicaStatus, ServerIdentity, ServerOptions,
-    TableClient, TableServer,
+    Authority, ClientOptions, LISTENER_LIMITS, Leader, ReplicaStatus, ServerIdentity,
+    ServerOptions, TableClient, TableServer,
 };
 use async_trait::async_trait;
 use domain::gateway::{EndpointHost, Protocol, RouteKind};
@@ -132,7 +132,7 @@ impl Cluster {
 
     /// An instance of the controller on a port of its own.
     pub(crate) async fn instance(&self, leader: Leader) -> Instance {
-        self.instance_with(leader, LIMITS, self.tokens.clone())
+        self.instance_with(leader, LISTENER_LIMITS, self.tokens.clone())
             .await
     }
 

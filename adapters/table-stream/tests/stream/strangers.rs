@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use adapter_table_stream::wire::{Holding, ToController, ToProxy};
-use adapter_table_stream::{LIMITS, Leader, Version};
+use adapter_table_stream::{LISTENER_LIMITS, Leader, Version};
 use async_trait::async_trait;
 use domain::names::ObjectKey;
 use domain::ports::{Delivery, PortError, ProxyIdentities};
@@ -24,7 +24,7 @@ async fn connections_without_a_request_are_closed_while_a_proxy_is_served() {
         strangers: 16,
         first_request: Duration::from_millis(700),
         idle: Duration::from_millis(700),
-        ..LIMITS
+        ..LISTENER_LIMITS
     };
     let leader = Leader::Here { term: 1 };
     let controller = cluster
@@ -85,7 +85,9 @@ async fn a_thousand_invented_tokens_cost_few_questions_and_no_proxy_its_table() 
         ..Counted::default()
     });
     let leader = Leader::Here { term: 1 };
-    let controller = cluster.instance_with(leader, LIMITS, counted.clone()).await;
+    let controller = cluster
+        .instance_with(leader, LISTENER_LIMITS, counted.clone())
+        .await;
     let first = table(1, "first");
     controller.publish(&first).await;
     let peers = 10;

@@ -59,15 +59,7 @@ fn host(name: &str) -> Hostname {
 }
 
 fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
-    EdgeIntent {
-        gateway: key(gateway),
-        hostnames: hostnames.iter().map(|name| host(name)).collect(),
-        yielded: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
-    }
+    crate::testing::intent(key(gateway), hostnames)
 }
 
 fn foreign(name: &str) -> RecordData {

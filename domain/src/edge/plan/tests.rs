@@ -3,7 +3,7 @@
 mod properties;
 mod unread;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::edge::DnsPolicy;
@@ -35,15 +35,7 @@ fn tunnel() -> TunnelId {
 }
 
 fn intent(hostnames: &[&str]) -> EdgeIntent {
-    EdgeIntent {
-        gateway: gateway(),
-        hostnames: hostnames.iter().map(|name| host(name)).collect(),
-        yielded: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
-    }
+    crate::testing::intent(gateway(), hostnames)
 }
 
 fn record(id: &str, name: &str, kind: &str, content: &str, comment: &str) -> DnsRecord {

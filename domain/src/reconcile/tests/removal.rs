@@ -114,6 +114,26 @@ async fn a_gateway_removed_while_nothing_ran_is_found_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_the_edge_never_let_in_is_not_held_and_can_be_deleted() {
+    let bench = bench(quickstart());
+    let refused = EdgeError::new(EdgeErrorKind::Unauthenticated, "9109: invalid access token");
+    bench.edge.fail(Some(key("gw")), Some(refused));
+    let done = bench.pass().await;
+    assert_eq!((done.settled, done.problems.len()), (false, 1));
+    assert!(bench.hold.held().is_empty());
+
+    bench.cluster.change(|snapshot| gateways(snapshot).clear());
+    let done = bench.pass().await;
+    assert!(done.settled && done.removed.is_empty(), "{done:?}");
+    assert!(bench.data_plane.table(&key("gw")).is_none());
+
+    bench.cluster.change(|snapshot| *snapshot = quickstart());
+    bench.edge.fail(Some(key("gw")), None);
+    assert!(bench.pass().await.settled);
+    assert_eq!(bench.hold.held(), BTreeSet::from([key("gw")]));
+}
+
+#[tokio::test]
 async fn a_removal_that_fails_is_finished_later() {
     let bench = bench(quickstart());
     bench.pass().await;

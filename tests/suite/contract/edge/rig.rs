@@ -101,7 +101,7 @@ pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
         listener,
         None,
         api,
-        adapter_broker::LIMITS,
+        adapter_broker::LISTENER_LIMITS,
         CancellationToken::new(),
     ));
     let edge = BrokerEdge::new(&ClientSettings {

@@ -16,6 +16,8 @@ use domain::{ObjectKey, ObjectRef};
 use super::raw::Head;
 use super::watch::News;
 use queue::FairQueue;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use read::parsed;
 pub(crate) use read::secret;
 
 /// What one watch covers: a namespace, or all of them.

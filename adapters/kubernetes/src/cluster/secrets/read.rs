@@ -125,7 +125,7 @@ async fn get(client: &Client, key: &ObjectKey) -> Result<Option<String>, kube::E
     }
 }
 
-fn parsed(text: &str) -> Result<Secret, String> {
+pub(crate) fn parsed(text: &str) -> Result<Secret, String> {
     let object = RawObject::of(text).ok_or("the API server's answer is not an object")?;
     let value = object
         .value("v1", "Secret")

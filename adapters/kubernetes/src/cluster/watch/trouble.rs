@@ -9,7 +9,7 @@ use crate::failure::{is_absent, is_expired, told};
 
 /// Why a list or a watch failed. Holds nothing of an object's text.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(in super::super) enum Failure {
     /// A call failed.
     #[error("{}", told(.0))]
     Call(#[from] kube::Error),

@@ -14,11 +14,11 @@ const MALFORMED: Failure = Failure::Answer("the API server's answer is not a lis
 
 /// A page of a list, its objects read.
 #[derive(Debug)]
-pub(super) struct Page<T> {
-    pub(super) items: Vec<T>,
-    pub(super) version: String,
+pub(in super::super) struct Page<T> {
+    pub(in super::super) items: Vec<T>,
+    pub(in super::super) version: String,
     /// Where the next page begins; empty at the end.
-    pub(super) token: String,
+    pub(in super::super) token: String,
 }
 
 #[derive(Deserialize)]
@@ -38,9 +38,9 @@ struct PageHead {
 
 /// An event. There is no news where only the version is another one.
 #[derive(Debug)]
-pub(super) struct Event<T> {
-    pub(super) version: String,
-    pub(super) news: Option<News<T>>,
+pub(in super::super) struct Event<T> {
+    pub(in super::super) version: String,
+    pub(in super::super) news: Option<News<T>>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +58,10 @@ struct Status {
 }
 
 impl<T> Page<T> {
-    pub(super) fn read(text: &str, reader: &dyn Fn(&RawObject<'_>) -> T) -> Result<Self, Failure> {
+    pub(in super::super) fn read(
+        text: &str,
+        reader: &dyn Fn(&RawObject<'_>) -> T,
+    ) -> Result<Self, Failure> {
         let written: WrittenPage<'_> = serde_json::from_str(text).map_err(|_| MALFORMED)?;
         let items = written.items.unwrap_or_default().into_iter();
         let items = items.map(|item| Ok(reader(&RawObject::of(item.get()).ok_or(MALFORMED)?)));
@@ -71,7 +74,10 @@ impl<T> Page<T> {
 }
 
 impl<T> Event<T> {
-    pub(super) fn read(line: &[u8], reader: &dyn Fn(&RawObject<'_>) -> T) -> Result<Self, Failure> {
+    pub(in super::super) fn read(
+        line: &[u8],
+        reader: &dyn Fn(&RawObject<'_>) -> T,
+    ) -> Result<Self, Failure> {
         let line = String::from_utf8_lossy(line);
         let written: WrittenEvent<'_> = serde_json::from_str(&line).map_err(|_| MALFORMED)?;
         if written.r#type == "ERROR" {
