@@ -4,7 +4,6 @@
 //!
 //! An edge that does not keep the tunnel protocol is played in the connector's own tests, beside its parsers.
 
-mod answers;
 mod downgrade;
 mod endpoints;
 mod headers;

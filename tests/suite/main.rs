@@ -14,3 +14,4 @@ mod peers;
 mod simulation;
 mod timing;
 mod vectors;
+mod wire;

@@ -103,16 +103,16 @@ fn messages(mut bytes: &[u8]) -> Vec<String> {
 }
 
 /// A stand-in with one tunnel that has a configuration, and a name that leads there.
-struct Site {
-    standin: Standin,
+pub(super) struct Site {
+    pub(super) standin: Standin,
     authority: CertificateAuthority,
-    tunnel: Tunnel,
+    pub(super) tunnel: Tunnel,
     _folder: tempfile::TempDir,
 }
 
 impl Site {
     /// One whose tunnel answers every request itself.
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::serving("http_status:404").await
     }
 
@@ -171,7 +171,7 @@ impl Site {
     }
 
     /// A visitor.
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let https = self.standin.edge().public_https().port();
         Client::new(self.standin.dns_addr(), https, self.standin.ca_pem())
     }

@@ -27,7 +27,8 @@ pub struct Limits {
     /// Default 20,000.
     pub max_in_flight: usize,
     /// Time to connect to one endpoint, name resolution included; an endpoint that needs longer is
-    /// passed over, and when none is left the answer is 504. Default 5 s.
+    /// passed over, and when none is left the answer is 504. While there are others of which nothing bad is known it
+    /// has a fifth of that. Default 5 s.
     pub connect_timeout: Duration,
     /// How long an endpoint that took a request may be silent before its answer begins, the time in which it still takes
     /// the request's body left out; then 504. Default 2 min: Cloudflare gives up before, by default.
@@ -96,7 +97,16 @@ fn size(headers: &HeaderMap) -> usize {
 /// How long an endpoint that refused a connection is avoided at least, where there is another.
 const MIN_SUSPICION: Duration = Duration::from_secs(2);
 
+/// Which part of the time to connect is waited for an endpoint while there are others. By default that is a second, after
+/// which the kernel asks an endpoint that did not answer once more.
+const PATIENCE: u32 = 5;
+
 impl Limits {
+    /// How long an endpoint is waited for to be connected to while there are others of which nothing bad is known.
+    pub(crate) fn patience(&self) -> Duration {
+        self.connect_timeout / PATIENCE
+    }
+
     /// How long an endpoint that could not be connected to is avoided, where there is another. Longer than the
     /// attempt takes that finds it out, else requests would wait for such an endpoint again and again.
     pub(crate) fn suspicion(&self) -> Duration {

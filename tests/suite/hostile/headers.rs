@@ -153,7 +153,7 @@ async fn a_connection_header_takes_nothing_away_that_the_edge_wrote() {
 }
 
 /// Sends a request and reads until the other side closes.
-pub(super) async fn exchange(
+async fn exchange(
     stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin),
     request: &str,
 ) -> String {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use domain::route_table::UpstreamProtocol;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
@@ -10,7 +11,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::headers::name_te;
 use super::respond::Refusal;
@@ -24,8 +25,12 @@ use crate::upstream::{
 /// How often a request may reach an endpoint, whole or in part.
 const MAX_SENDS: u32 = 3;
 
-/// How many endpoints a request waits for in vain to be connected to.
+/// How many endpoints a request waits for in vain to be connected to, for the whole of the time that they have.
 const MAX_TIMEOUTS: u32 = 3;
+
+/// How long a new connection is looked at before a request that another endpoint broke off on is sent on it. Endpoints
+/// that go away may still be connected to and then close at once: they are passed over, and do not count as reached.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How often endpoints may say that they did nothing with a request; and after how often of one endpoint another one is
 /// asked, where there is one. A connection that is used up refuses all of the requests that were sent on it too late.
@@ -120,12 +125,11 @@ impl Attempts<'_> {
     }
 
     async fn attempt(&mut self, index: usize, choice: Choice) -> Attempt {
-        let endpoint = &self.upstream.endpoints[index];
-        let mut lease = match Endpoint::claim(endpoint).connect(choice).await {
+        let mut lease = match self.connect(index, choice).await {
             Ok(lease) => lease,
             Err(failure) => {
                 self.metrics.connect_failures.fetch_add(1, Relaxed);
-                endpoint.suspect();
+                self.upstream.endpoints[index].suspect();
                 return self.after_no_connection(index, failure);
             }
         };
@@ -150,6 +154,23 @@ impl Attempts<'_> {
             Ok(Err(failure)) => self.after(index, choice, lease, failure),
             Err(refusal) => Attempt::Failed(refusal),
         }
+    }
+
+    async fn connect(&self, index: usize, choice: Choice) -> Result<Lease, ConnectFailure> {
+        let connecting = Endpoint::claim(&self.upstream.endpoints[index]).connect(choice);
+        let lease = if self.upstream.has_other(&self.tried, index) {
+            let connected = timeout(self.limits.patience(), connecting).await;
+            connected.unwrap_or(Err(ConnectFailure::Slow))?
+        } else {
+            connecting.await?
+        };
+        if self.sends > 0 && !lease.reused {
+            sleep(LOOK).await;
+            if lease.is_closed() {
+                return Err(ConnectFailure::Refused);
+            }
+        }
+        Ok(lease)
     }
 
     /// Waits for an answer, for as long as something of the request moves and for a while after.
@@ -185,11 +206,11 @@ impl Attempts<'_> {
     }
 
     fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> Attempt {
-        let excusable = std::mem::take(&mut self.excusable);
-        match failure {
-            ConnectFailure::Refused if excusable => self.sends -= 1,
-            ConnectFailure::Refused | ConnectFailure::Forbidden => {}
-            ConnectFailure::TimedOut => self.timeouts += 1,
+        if std::mem::take(&mut self.excusable) {
+            self.sends -= 1;
+        }
+        if failure == ConnectFailure::TimedOut {
+            self.timeouts += 1;
         }
         match self.timeouts < MAX_TIMEOUTS {
             true => self.elsewhere(index, failure.into()),
@@ -219,10 +240,11 @@ impl Attempts<'_> {
             self.head = Some(unsent.into_parts().0);
             if self.upstream.protocol == UpstreamProtocol::H2c {
                 // The connection's last request overtook it, even on a connection that it opened itself.
-                return self.after_refusal(index);
+                let takes_none = choice == Choice::Own;
+                return self.after_refusal(index, takes_none);
             }
         } else if is_refused {
-            return self.after_refusal(index);
+            return self.after_refusal(index, false);
         } else {
             self.excusable = kept_alive;
             self.sends += 1;
@@ -242,12 +264,17 @@ impl Attempts<'_> {
     }
 
     /// What to do after an HTTP/2 endpoint said that it did nothing with the request, or ended the connection before it
-    /// was sent.
-    fn after_refusal(&mut self, index: usize) -> Attempt {
+    /// was sent. Where it ends even a connection that no other request uses, it takes none: that is no refusal.
+    fn after_refusal(&mut self, index: usize, takes_none: bool) -> Attempt {
         self.excusable = false;
         self.refusals += 1;
         if !self.upload.is_none_or(UploadHandle::rewind) {
             return Attempt::Failed(Refusal::NotKept);
+        }
+        if takes_none && self.upstream.endpoints.len() > 1 {
+            self.refusals = 0;
+            self.upstream.endpoints[index].suspect();
+            return self.elsewhere(index, Refusal::BrokenAnswer);
         }
         if self.refusals == MAX_REFUSALS {
             return Attempt::Failed(Refusal::BrokenAnswer);
@@ -285,7 +312,7 @@ impl From<ConnectFailure> for Refusal {
     fn from(failure: ConnectFailure) -> Self {
         match failure {
             ConnectFailure::Refused => Self::Unreachable,
-            ConnectFailure::TimedOut => Self::ConnectTimeout,
+            ConnectFailure::TimedOut | ConnectFailure::Slow => Self::ConnectTimeout,
             ConnectFailure::Forbidden => Self::ForbiddenAddress,
         }
     }

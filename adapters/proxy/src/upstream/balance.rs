@@ -43,20 +43,32 @@ impl Tried {
 }
 
 impl Upstream {
-    /// The better of two endpoints drawn at random: one that did not just refuse a connection, then the
-    /// one with fewer requests in flight ("power of two choices"). `None` where all were tried.
+    /// The better of two endpoints drawn at random: the one with fewer requests in flight ("power of two choices"). Those
+    /// that could not be connected to a moment ago are drawn only where there is no other. `None` where all were tried.
     ///
     /// The two are never the same one: whoever answers nothing any more has ever more requests in flight and
     /// loses each comparison, but would win those with itself.
     pub(crate) fn pick(&self, tried: &Tried) -> Option<usize> {
-        let one = self.draw(tried, None)?;
-        let Some(other) = self.draw(tried, Some(one)) else {
+        let is_open = |index| !tried.contains(index);
+        let is_good = |index| is_open(index) && !self.endpoints[index].is_suspect();
+        self.better_of_two(is_good)
+            .or_else(|| self.better_of_two(is_open))
+    }
+
+    /// Whether a request that gives this endpoint up has another one, of which nothing bad is known.
+    pub(crate) fn has_other(&self, tried: &Tried, than: usize) -> bool {
+        let mut indices = 0..self.endpoints.len();
+        indices.any(|index| {
+            index != than && !tried.contains(index) && !self.endpoints[index].is_suspect()
+        })
+    }
+
+    fn better_of_two(&self, accepted: impl Fn(usize) -> bool) -> Option<usize> {
+        let one = self.draw(&accepted, None)?;
+        let Some(other) = self.draw(&accepted, Some(one)) else {
             return Some(one);
         };
-        let burden = |index: usize| {
-            let endpoint = &self.endpoints[index];
-            (endpoint.is_suspect(), endpoint.in_flight())
-        };
+        let burden = |index: usize| self.endpoints[index].in_flight();
         Some(if burden(other) < burden(one) {
             other
         } else {
@@ -64,11 +76,10 @@ impl Upstream {
         })
     }
 
-    /// An untried endpoint at random, other than `drawn`.
-    fn draw(&self, tried: &Tried, drawn: Option<usize>) -> Option<usize> {
+    /// An accepted endpoint at random, other than `drawn`.
+    fn draw(&self, accepted: impl Fn(usize) -> bool, drawn: Option<usize>) -> Option<usize> {
         let len = self.endpoints.len();
-        let out = tried.count + usize::from(drawn.is_some());
-        if len <= out {
+        if len <= usize::from(drawn.is_some()) {
             return None;
         }
         let start = match drawn {
@@ -81,7 +92,7 @@ impl Upstream {
         };
         (start..len)
             .chain(0..start)
-            .find(|index| drawn != Some(*index) && !tried.contains(*index))
+            .find(|index| drawn != Some(*index) && accepted(*index))
     }
 }
 
@@ -155,14 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_refused_is_avoided_while_there_is_another() {
-        for count in [2, 3, 10] {
+    fn endpoints_that_refused_are_avoided_while_there_is_another() {
+        for (count, refused) in [(2, 1), (3, 1), (10, 1), (3, 2), (10, 9)] {
             let upstream = upstream(count);
-            upstream.endpoints[0].suspect();
-            let first = (0..1_000)
-                .filter(|_| upstream.pick(&Tried::default()) == Some(0))
-                .count();
-            assert_eq!(first, 0, "of {count}");
+            for endpoint in &upstream.endpoints[..refused] {
+                endpoint.suspect();
+            }
+            let picked = (0..1_000).filter_map(|_| upstream.pick(&Tried::default()));
+            let avoided = picked.filter(|index| *index < refused).count();
+            assert_eq!(avoided, 0, "{refused} of {count}");
         }
         let alone = upstream(1);
         alone.endpoints[0].suspect();

@@ -34,6 +34,8 @@ pub(crate) enum ConnectFailure {
     Refused,
     /// It took longer than [`Limits::connect_timeout`].
     TimedOut,
+    /// It took longer than [`Limits::patience`], and there are others.
+    Slow,
     /// The proxy does not connect to any address of it ([`domain::endpoint_policy`]).
     Forbidden,
 }

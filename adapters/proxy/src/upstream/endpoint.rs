@@ -303,6 +303,14 @@ impl Lease {
         matches!(self.carrier, Carrier::Http2(_))
     }
 
+    /// Whether the endpoint has closed the connection, as far as it is known.
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.carrier {
+            Carrier::Http1(sender) => sender.is_closed(),
+            Carrier::Http2(slot) => slot.sender().is_closed(),
+        }
+    }
+
     /// The connection has failed a request: it takes no further one.
     pub(crate) fn give_up(self) {
         if let Carrier::Http2(slot) = &self.carrier {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod balancing;
+mod departures;
 mod endpoint;
 mod failures;
 mod http2;

@@ -976,7 +976,10 @@ impl HeaderBlock {
                 Authority(v) => set_pseudo!(authority, v),
                 Method(v) => set_pseudo!(method, v),
                 Scheme(v) => set_pseudo!(scheme, v),
-                Path(v) => set_pseudo!(path, v),
+                Path(v) => set_pseudo!(path, BytesStr::of_path(v.into_inner())),
+                Malformed { name, value } if &name[..] == b":path" => {
+                    set_pseudo!(path, BytesStr::of_path(value))
+                }
                 Protocol(v) => set_pseudo!(protocol, v),
                 Status(v) => set_pseudo!(status, v),
                 Malformed { name, value } => {
@@ -1094,6 +1097,22 @@ mod test {
             ));
             assert!(matches!(results[2], Err(Error::MalformedMessage)));
             assert_eq!(headers.fields()["d"], "e");
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_path_that_no_uri_holds_are_percent_encoded() {
+        for (path, then) in [
+            (&b"/a?b"[..], "/a?b"),
+            (b"/a<b>`\"?c<d>`\"", "/a%3Cb%3E%60\"?c%3Cd%3E`%22"),
+            (b"/a#b?c#d", "/a%23b?c%23d"),
+            (b"/caf\xe9?\xe2\x82", "/caf%E9?%E2%82"),
+            ("/caf\u{e9}?\u{e9}".as_bytes(), "/caf\u{e9}?\u{e9}"),
+        ] {
+            let block = [&b"\x00\x05:path"[..], &[path.len() as u8], path].concat();
+            let (headers, results) = load(END_HEADERS, b"", &[&block]);
+            assert!(results[0].is_ok(), "{:?}", results);
+            assert_eq!(headers.pseudo().path.as_ref().unwrap().as_str(), then);
         }
     }
 

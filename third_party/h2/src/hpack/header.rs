@@ -273,6 +273,39 @@ impl BytesStr {
         Ok(BytesStr(bytes))
     }
 
+    /// A path with those bytes percent-encoded that clients should encode,
+    /// often do not, and that `http::Uri` refuses or cuts a path at.
+    pub(crate) fn of_path(path: Bytes) -> Self {
+        let is_fine = |byte: &u8| byte.is_ascii() && !b"<>#\"`".contains(byte);
+        if path.iter().all(is_fine) {
+            return BytesStr(path);
+        }
+        let mut encoded = Vec::with_capacity(path.len() + 16);
+        let encode = |encoded: &mut Vec<u8>, byte: u8| {
+            encoded.extend_from_slice(format!("%{:02X}", byte).as_bytes());
+        };
+        let mut in_query = false;
+        let mut rest = &path[..];
+        while !rest.is_empty() {
+            let valid = std::str::from_utf8(rest).map_or_else(|e| e.valid_up_to(), str::len);
+            for &byte in &rest[..valid] {
+                in_query |= byte == b'?';
+                match byte {
+                    b'<' | b'>' | b'#' => encode(&mut encoded, byte),
+                    b'"' if in_query => encode(&mut encoded, byte),
+                    b'`' if !in_query => encode(&mut encoded, byte),
+                    _ => encoded.push(byte),
+                }
+            }
+            rest = &rest[valid..];
+            if let Some((&byte, after)) = rest.split_first() {
+                encode(&mut encoded, byte);
+                rest = after;
+            }
+        }
+        BytesStr(encoded.into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         // Safety: check valid utf-8 in constructor
         unsafe { std::str::from_utf8_unchecked(self.0.as_ref()) }

@@ -107,9 +107,9 @@ fn whole_server(destination: &[u8]) -> Option<&[u8]> {
 }
 
 /// The destination with those bytes of its path and query percent-encoded that clients should encode, often
-/// do not, and that [`Uri`] refuses. To rules and endpoints they are the same either way.
+/// do not, and that [`Uri`] refuses or, as `#`, cuts a path at. Over HTTP/2 our h2 does the same.
 fn percent_encoded(destination: &[u8]) -> Cow<'_, [u8]> {
-    let is_fine = |byte: &u8| byte.is_ascii() && !b"<>\"`".contains(byte);
+    let is_fine = |byte: &u8| byte.is_ascii() && !b"<>#\"`".contains(byte);
     if destination.iter().all(is_fine) {
         return Cow::Borrowed(destination);
     }
@@ -120,7 +120,7 @@ fn percent_encoded(destination: &[u8]) -> Cow<'_, [u8]> {
         for byte in chunk.valid().bytes() {
             in_query |= byte == b'?';
             match byte {
-                b'<' | b'>' => push_encoded(&mut encoded, byte),
+                b'<' | b'>' | b'#' => push_encoded(&mut encoded, byte),
                 b'"' if in_query => push_encoded(&mut encoded, byte),
                 b'`' if !in_query => push_encoded(&mut encoded, byte),
                 _ => encoded.push(byte),
@@ -254,6 +254,7 @@ mod tests {
             (br#"/{"a":1}"#, r#"/{"a":1}"#),
             (b"/a<b>c?d<e>f", "/a%3Cb%3Ec?d%3Ce%3Ef"),
             (b"/a`b?c`d", "/a%60b?c`d"),
+            (b"/a#b?c#d", "/a%23b?c%23d"),
             (b"/caf\xe9?q=\xe9", "/caf%E9?q=%E9"),
             ("/café?q=é".as_bytes(), "/café?q=é"),
             (b"/%3c?a=%22\"", "/%3c?a=%22%22"),
