@@ -284,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn a_list_with_more_entries_than_bytes_is_refused() {
+        let entries = 2_000_000_u64;
+        let words = [
+            5 << 32,           // one segment, of five words
+            0x0002_0001 << 32, // the root: one word of data, two pointers
+            0,                 // data
+            0,                 // no destination
+            7 << 32 | 1,       // metadata: a list of structs, of no words
+            entries << 2,      // its tag: so many structs without fields
+        ];
+        let words = words.into_iter().flat_map(u64::to_le_bytes);
+        let sent: Vec<u8> = DATA.into_iter().chain(VERSION).chain(words).collect();
+        let (read, _) = read(&mut &sent[..]);
+        assert!(matches!(read, Err(PreambleError::Malformed(_))), "{read:?}");
+    }
+
+    #[test]
     fn an_answer_has_its_status_and_every_value() {
         let headers = [("set-cookie", &b"a=1"[..]), ("set-cookie", b"\xff")];
         let sent = response("", 101, headers.into_iter());

@@ -14,6 +14,10 @@ pub(crate) type Builder = capnp::message::Builder<HeapAllocator>;
 const MAX_MESSAGE: usize = 1 << 20;
 /// Segments of a message at most, as other implementations have it.
 const MAX_SEGMENTS: usize = 512;
+/// How often the words of a message may be read. Pointers may lead to one place many times, and a list of structs without
+/// fields may be as long as it says: without a bound, 64 bytes take the time of two million list entries
+/// (<https://capnproto.org/encoding.html#amplification-attack>).
+const MAX_READS: usize = 8;
 
 /// Takes one whole message off the front of `buffer`. `None` while it is not all there; an error when it
 /// cannot become one, whatever follows.
@@ -45,7 +49,9 @@ pub(crate) fn take_within(buffer: &mut BytesMut, limit: usize) -> capnp::Result<
         buffer.reserve(total - buffer.len());
         return Ok(None);
     }
-    let message = capnp::serialize::read_message(&buffer[..total], ReaderOptions::new())?;
+    let mut options = ReaderOptions::new();
+    options.traversal_limit_in_words(Some(words * MAX_READS));
+    let message = capnp::serialize::read_message(&buffer[..total], options)?;
     buffer.advance(total);
     Ok(Some(message))
 }
