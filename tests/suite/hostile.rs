@@ -7,6 +7,7 @@
 mod answers;
 mod downgrade;
 mod endpoints;
+mod flood;
 mod headers;
 mod paths;
 mod reframing;
