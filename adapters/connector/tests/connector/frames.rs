@@ -73,7 +73,7 @@ fn then(sent: &Sent, live: u32) -> Then {
         _ if sent.length == TOO_LONG => Ends,
         10.. => Serves,
         // h2 makes some of them errors of their stream, which costs nobody else either.
-        PUSH_PROMISE if sent.stream == live => Either,
+        PUSH_PROMISE if !on_connection => Either,
         CONTINUATION | PUSH_PROMISE => Ends,
         WINDOW_UPDATE if sent.length != 4 => Ends,
         WINDOW_UPDATE if on_connection => Ends,
