@@ -192,7 +192,8 @@ mod tests {
             host: EndpointHost::Address(address.ip()),
             port: address.port(),
         };
-        let stream = dial(&at, &Limits::default(), EndpointPolicy::Standalone);
+        let limits = Limits::default();
+        let stream = dial(&at, &limits, EndpointPolicy::Standalone);
         let stream = stream.await.unwrap();
         let socket = SockRef::from(&stream);
         // Linux makes it twice as large, for what it needs besides (socket(7)).
