@@ -10,8 +10,9 @@ demo: ## Manifests in, a request through a tunnel out, on this machine only. CHE
 test: ## Every check, those on a true Kubernetes included; tests/run lists the steps and runs single ones.
 	@tests/run
 
-soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), an outage of five minutes, three conformance runs.
+soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --workspace --test suite simulation -- --nocapture
+	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches

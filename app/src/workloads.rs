@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_connector::{
     Connector, ConnectorOptions, ConnectorStatus, RequestBody, RequestHandler,
@@ -33,6 +34,10 @@ impl RequestHandler for ToEngine {
         request: http::Request<RequestBody>,
     ) -> http::Response<ResponseBody> {
         self.0.serve(arrival, request).await
+    }
+
+    fn patience(&self) -> Duration {
+        self.0.patience()
     }
 }
 

@@ -94,7 +94,8 @@ settings! {
         /// How long an endpoint may be silent before its answer begins, counted from the last byte of the request;
         /// then 504. Cloudflare's own limit is shorter, except where an Enterprise plan raised it.
         answer_timeout: Period = Period::seconds(2 * 60),
-        /// How long the sender of a request's or an answer's body may be silent.
+        /// How long the sender of a request's or an answer's body may be silent, and a visitor may read nothing of an
+        /// answer.
         body_idle_timeout: Period = Period::seconds(15 * 60),
         /// How long an upgraded connection, such as a WebSocket, may be silent in both directions.
         upgrade_idle_timeout: Period = Period::seconds(60 * 60),

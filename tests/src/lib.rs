@@ -9,6 +9,7 @@ pub mod grpc;
 pub mod installation;
 pub mod load;
 pub mod manifests;
+pub mod memory_group;
 pub mod origin;
 pub mod pods;
 pub mod process;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
+use crate::memory_group::MemoryGroup;
+
 /// The built `cfgw`; built on first use.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -52,7 +54,22 @@ impl Cfgw {
     /// Starts `cfgw standalone` with settings in the environment (`CFGW_…`) and nothing else of this
     /// process's own. What it prints is added to the file `log`.
     pub fn standalone(environment: &[(String, String)], log: PathBuf) -> Self {
-        Self::start(&["standalone"], environment, log)
+        let command = Command::new(binary());
+        Self::start(command, &["standalone"], environment, log)
+    }
+
+    /// The same in a cgroup. The program enters it before it starts.
+    pub fn standalone_in(
+        group: &MemoryGroup,
+        environment: &[(String, String)],
+        log: PathBuf,
+    ) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+            .arg(group.entrance())
+            .arg(binary());
+        Self::start(shell, &["standalone"], environment, log)
     }
 
     /// Starts `cfgw broker` with a settings file; it logs beside that.
@@ -61,17 +78,22 @@ impl Cfgw {
         let settings = settings.display().to_string();
         let listen = listen.to_string();
         let arguments = ["broker", "--config", &settings, "--listen", &listen];
-        Self::start(&arguments, &[], log)
+        Self::start(Command::new(binary()), &arguments, &[], log)
     }
 
-    fn start(arguments: &[&str], environment: &[(String, String)], log: PathBuf) -> Self {
+    fn start(
+        mut command: Command,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        log: PathBuf,
+    ) -> Self {
         let admin = free_address();
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(&log)
             .expect("a file for the log");
-        let child = Command::new(binary())
+        let child = command
             .args(arguments)
             .args(["--admin", &admin.to_string()])
             .env_clear()
@@ -83,6 +105,12 @@ impl Cfgw {
             .spawn()
             .expect("cfgw starts");
         Self { child, admin, log }
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("a child can be asked");
+        ended.is_none()
     }
 
     /// Its environment and its command line, as the system shows them.

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::client::{Answer, Client};
+use crate::memory_group::MemoryGroup;
 use crate::process::Cfgw;
 
 /// The one account of a world.
@@ -163,16 +164,27 @@ impl World {
 
     /// The same with settings of its own, by their environment variables.
     pub async fn cfgw_with(&self, settings: &[(&str, String)]) -> Cfgw {
-        let mut all = self.settings("state");
-        all.retain(|(key, _)| !settings.iter().any(|(own, _)| own == key));
-        all.extend(
-            settings
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), value.clone())),
-        );
-        let cfgw = Cfgw::standalone(&all, self.log("state"));
+        let cfgw = Cfgw::standalone(&self.settings_with(settings), self.log("state"));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
+    }
+
+    /// The same in a cgroup.
+    pub async fn cfgw_in(&self, group: &MemoryGroup, settings: &[(&str, String)]) -> Cfgw {
+        let settings = self.settings_with(settings);
+        let cfgw = Cfgw::standalone_in(group, &settings, self.log("state"));
+        cfgw.ready(Duration::from_secs(60)).await;
+        cfgw
+    }
+
+    fn settings_with(&self, own: &[(&str, String)]) -> Vec<(String, String)> {
+        let mut all = self.settings("state");
+        all.retain(|(key, _)| !own.iter().any(|(own, _)| own == key));
+        all.extend(
+            own.iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
+        all
     }
 
     /// Starts it and does not wait.

@@ -6,6 +6,7 @@
 
 mod downgrade;
 mod endpoints;
+mod flood;
 mod headers;
 mod paths;
 mod reframing;

@@ -25,6 +25,7 @@ use crate::status::{ConnectionState, ConnectorStatus};
 use crate::token::Credentials;
 use crate::transport::TransportKind;
 use crate::transport::choice::{Chooser, Turn};
+use crate::wire::connect::HeadRoom;
 use crate::wire::rpc::{Client, Refusal, Registered, Registration, RpcError};
 
 /// What this connector can do, in the edge's words: response headers come serialised, the end of a
@@ -59,6 +60,8 @@ pub(crate) struct Membership {
     pub(crate) abort: CancellationToken,
     /// Everything that runs for this connector.
     pub(crate) tasks: TaskTracker,
+    /// Room for large heads over QUIC that are not all there.
+    pub(crate) heads: HeadRoom,
 }
 
 impl Membership {
@@ -86,6 +89,7 @@ impl Membership {
             leave: CancellationToken::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            heads: HeadRoom::default(),
             credentials,
             options,
         })

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::stalls::Progress;
 use crate::transport::quic::QuicBody;
 use crate::wire::headers::{
     CLIENT_ADDRESS, CLIENT_SCHEME, CONNECTOR_ID, FROM_CONNECTOR, FROM_ORIGIN, RESPONSE_HEADERS,
@@ -24,7 +26,11 @@ use crate::{BoxError, RequestHandler};
 /// The body of a request: frames as the client sends them, trailers included where the transport has
 /// them; with a WebSocket the client's byte stream.
 #[derive(Debug)]
-pub struct RequestBody(Source);
+pub struct RequestBody {
+    source: Source,
+    /// Told when a part of it waits for the handler.
+    progress: Option<Arc<Progress>>,
+}
 
 /// Where a body comes from.
 #[derive(Debug)]
@@ -45,17 +51,42 @@ pub struct RequestBodyError(#[source] BoxError);
 impl RequestBody {
     /// No body.
     pub(crate) fn none() -> Self {
-        Self(Source::Nowhere)
+        Self {
+            source: Source::Nowhere,
+            progress: None,
+        }
     }
 
     /// One that comes over HTTP/2.
     pub(crate) fn http2(incoming: Incoming) -> Self {
-        Self(Source::Http2(incoming))
+        Self::from(Source::Http2(incoming))
     }
 
     /// One that comes over QUIC.
     pub(crate) fn quic(body: QuicBody) -> Self {
-        Self(Source::Quic(body))
+        Self::from(Source::Quic(body))
+    }
+
+    /// It waits until it is first asked for.
+    fn from(source: Source) -> Self {
+        let body = Self {
+            source,
+            progress: Progress::of_this_task(),
+        };
+        body.waits(!body.is_end_stream());
+        body
+    }
+
+    fn waits(&self, waits: bool) {
+        if let Some(progress) = &self.progress {
+            progress.body_waits(waits);
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.waits(false);
     }
 }
 
@@ -67,7 +98,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        match &mut self.0 {
+        let frame = match &mut self.source {
             Source::Nowhere => Poll::Ready(None),
             Source::Http2(incoming) => Pin::new(incoming)
                 .poll_frame(cx)
@@ -76,11 +107,14 @@ impl Body for RequestBody {
                 .poll_data(cx)
                 .map_ok(Frame::data)
                 .map_err(|error| RequestBodyError(error.into())),
-        }
+        };
+        // As long as there is something, the rest waits until it is asked for.
+        self.waits(matches!(frame, Poll::Ready(Some(Ok(_)))) && !self.is_end_stream());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Nowhere => true,
             Source::Http2(incoming) => incoming.is_end_stream(),
             Source::Quic(body) => body.remaining() == Some(0),
@@ -88,7 +122,7 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Nowhere => SizeHint::with_exact(0),
             Source::Http2(incoming) => incoming.size_hint(),
             Source::Quic(body) => body
@@ -108,8 +142,8 @@ struct Cut(String);
 
 /// The body of an answer to the edge.
 pub(crate) enum AnswerBody<B> {
-    /// The handler's; its error resets the stream.
-    Handler(Pin<Box<B>>),
+    /// The handler's; its error resets the stream. With what is told when a part of it waits for the edge.
+    Handler(Pin<Box<B>>, Option<Arc<Progress>>),
     /// The connector's own.
     Connector(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
 }
@@ -141,24 +175,27 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Handler(body) => body
-                .as_mut()
-                .poll_frame(cx)
-                .map_err(|error| Cut(error.into().to_string()).into()),
+            Self::Handler(body, progress) => {
+                let frame = body.as_mut().poll_frame(cx);
+                if let Some(progress) = progress {
+                    progress.answer_waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
+                }
+                frame.map_err(|error| Cut(error.into().to_string()).into())
+            }
             Self::Connector(body) => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Handler(body) => body.is_end_stream(),
+            Self::Handler(body, _) => body.is_end_stream(),
             Self::Connector(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Handler(body) => body.size_hint(),
+            Self::Handler(body, _) => body.size_hint(),
             Self::Connector(body) => body.size_hint(),
         }
     }
@@ -294,7 +331,8 @@ fn for_edge<B>(response: Response<B>) -> Response<AnswerBody<B>> {
     // Those of HTTP/1 connections among them mean nothing to the connection to the edge.
     head.version = http::Version::HTTP_2;
     head.extensions = http::Extensions::new();
-    Response::from_parts(head, AnswerBody::Handler(Box::pin(body)))
+    let body = AnswerBody::Handler(Box::pin(body), Progress::of_this_task());
+    Response::from_parts(head, body)
 }
 
 #[cfg(test)]

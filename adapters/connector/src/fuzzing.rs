@@ -16,7 +16,7 @@ use crate::connection::Membership;
 use crate::token::Credentials;
 use crate::transport::h2;
 use crate::transport::quic::request;
-use crate::wire::connect::{self, Purpose};
+use crate::wire::connect::{self, HeadRoom, Purpose};
 use crate::wire::{frame, headers, rpc};
 use crate::{ConnectorOptions, RequestBody, RequestHandler};
 
@@ -106,9 +106,11 @@ fn quic_stream(bytes: &[u8]) {
     let mut buffer = BytesMut::new();
     let reading = async {
         match connect::read_purpose(&mut unread, &mut buffer).await? {
-            Purpose::Data => connect::read_request(&mut unread, &mut buffer)
-                .await
-                .map(Some),
+            Purpose::Data => {
+                let room = HeadRoom::default();
+                let head = connect::read_request(&mut unread, &mut buffer, &room).await;
+                head.map(Some)
+            }
             Purpose::Calls => Ok(None),
         }
     };

@@ -17,6 +17,7 @@ mod exchange;
 pub mod fuzzing;
 mod metrics;
 mod options;
+mod stalls;
 mod status;
 mod supervisor;
 mod token;
@@ -24,6 +25,7 @@ mod transport;
 mod wire;
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::route_table::Arrival;
@@ -55,4 +57,10 @@ pub trait RequestHandler: Send + Sync + 'static {
         arrival: Arrival,
         request: http::Request<RequestBody>,
     ) -> impl Future<Output = http::Response<Self::Body>> + Send;
+
+    /// How long a client may take nothing of an answer, as things are now; then its request is given up. It is asked
+    /// twice a second.
+    fn patience(&self) -> Duration {
+        Duration::MAX
+    }
 }

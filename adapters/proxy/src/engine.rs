@@ -14,6 +14,7 @@ mod upgrade;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -43,6 +44,9 @@ pub(crate) use headers::requested_upgrade;
 pub(crate) use respond::Refusal;
 pub(crate) use trailers::from_endpoint as endpoint_frame;
 pub(crate) use upgrade::TunnelBody;
+
+/// How long a client may take nothing of an answer while memory is short.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves the requests of one Gateway from one route table.
 #[derive(Debug)]
@@ -164,6 +168,15 @@ impl Engine {
         table
             .as_ref()
             .map(|table| Arc::clone(table.matcher.table()))
+    }
+
+    /// How long a client may take nothing of an answer: as long as other silence may last, but while memory is short
+    /// only 10 s.
+    pub fn patience(&self) -> Duration {
+        match self.memory.is_short() {
+            true => SHORT_PATIENCE.min(self.limits.body_idle_timeout),
+            false => self.limits.body_idle_timeout,
+        }
     }
 
     /// Requests being served, upgraded ones included: a drain is over when it is 0.

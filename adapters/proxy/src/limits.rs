@@ -33,8 +33,8 @@ pub struct Limits {
     /// How long an endpoint that took a request may be silent before its answer begins, the time in which it still takes
     /// the request's body left out; then 504. Default 2 min: Cloudflare gives up before, by default.
     pub answer_timeout: Duration,
-    /// How long the body of a request or an answer may make no progress because its sender is silent; then the request
-    /// ends. Default 15 min, as Cloudflare's own limit for idle connections.
+    /// How long the body of a request or an answer may make no progress because its sender is silent, or an answer because
+    /// its client reads nothing; then the request ends. Default 15 min, as Cloudflare's own limit for idle connections.
     pub body_idle_timeout: Duration,
     /// How long nothing may move on an upgraded connection, in either direction; then it is closed. Default 1 h.
     pub upgrade_idle_timeout: Duration,

@@ -3,7 +3,7 @@
 //! Two measures decide on a new request:
 //! - what the requests under way are **counted** to hold: a fixed cost each, their heads, what is kept of their bodies.
 //!   It is known at once, and bounds how many requests there are;
-//! - what the process **really** holds, read every 100 ms. It knows also what waits to be sent to visitors that do not
+//! - what the process **really** holds, its sockets included where its cgroup counts them, read every 100 ms. It knows also what waits to be sent to visitors that do not
 //!   read.
 //!
 //! While memory is short, bodies of answers under way get on more slowly: each has one frame at a time on its way to the
@@ -24,6 +24,9 @@ pub use limit::limit_of_this_process;
 
 /// What a request holds besides its head: tasks, the connection to its endpoint and that one's buffers.
 const EACH_REQUEST: usize = 16 * 1024;
+
+/// A request that is counted to hold more is a large one. One with a head of 8 KiB is not.
+const LARGE: usize = 40 * 1024;
 
 /// A head is held as it was read, as it was parsed and as it is sent.
 const COPIES_OF_HEAD: usize = 3;
@@ -85,11 +88,14 @@ impl Memory {
         self.held.load(Relaxed)
     }
 
-    /// Counts a request in. `None` where it has no room.
+    /// Counts a request in. `None` where it has no room. The last quarter of it is not for large requests, so that a
+    /// flood of those leaves room for everybody else's.
     pub(crate) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Held> {
         let held = self.held.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        let most = if self.is_short.load(Relaxed) {
+        let most = if self.is_short() {
             self.next_to_nothing()
+        } else if bytes > LARGE {
+            self.budget / 4 * 3
         } else {
             self.budget
         };
@@ -97,6 +103,11 @@ impl Memory {
         // Dropped where it is too much.
         let request = Held { memory, bytes };
         (held <= most).then_some(request)
+    }
+
+    /// Whether the process holds more than it should.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short.load(Relaxed)
     }
 
     /// What may be held whatever the process holds.
@@ -139,8 +150,8 @@ pub(crate) fn cost(head: &Parts) -> usize {
 
 fn watch(memory: &Weak<Memory>) {
     while let Some(memory) = memory.upgrade() {
-        if let Some(resident) = limit::resident() {
-            memory.observe(resident);
+        if let Some(held) = limit::held() {
+            memory.observe(held);
         }
         drop(memory);
         std::thread::sleep(INTERVAL);
@@ -156,7 +167,7 @@ impl Held {
 
     /// Whether the process holds more than it should.
     pub(crate) fn is_short(&self) -> bool {
-        self.memory.is_short.load(Relaxed)
+        self.memory.is_short()
     }
 
     /// A count of its own, for a part of the request that may end sooner.
@@ -193,6 +204,15 @@ mod tests {
         drop((first, third));
         assert_eq!(memory.held(), 0);
         assert!(memory.admit(500).is_some());
+    }
+
+    #[test]
+    fn large_requests_leave_room_for_others() {
+        let memory = Memory::of(8 * LARGE);
+        let large = || memory.admit(LARGE + 1);
+        let flood: Vec<_> = std::iter::from_fn(large).collect();
+        assert_eq!(flood.len(), 2, "three quarters of the half");
+        assert!(memory.admit(LARGE).is_some());
     }
 
     #[test]

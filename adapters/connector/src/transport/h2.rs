@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyDataStream, BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
@@ -25,15 +25,12 @@ use super::Transport;
 use crate::RequestHandler;
 use crate::connection::{Attempt, ConnectionError, Ended, Membership};
 use crate::exchange::{self, AnswerBody, RequestBody, Upgrade};
+use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 use crate::wire::headers::StreamKind;
 
 /// Bytes of a request's headers at most; beyond it the request is answered with 431, beyond four times as much
 /// the connection ends. The edge takes 128 KB from a client.
 const MAX_HEADERS: u32 = 1 << 20;
-/// Bytes that a stream may have under way before the handler has taken them.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for a whole connection, which carries a good part of all traffic.
-const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bytes of an answer that may wait to be sent. There are as many of these as visitors that do not read.
 const SEND_BUFFER: usize = 64 << 10;
 /// Streams that the edge may open and reset before we have looked at them. Beyond it the connection ends with
@@ -71,7 +68,8 @@ impl<H: RequestHandler> Transport for Http2<H> {
             let streams = Arc::clone(&streams);
             async move { Ok::<_, Infallible>(streams.answer(request).await) }
         });
-        let connection = builder(attempt.membership.options.silence)
+        let stalls = Stalls::of(&self.handler);
+        let connection = builder(attempt.membership.options.silence, stalls)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = Box::pin(connection);
         let ended = tokio::select! {
@@ -123,12 +121,13 @@ pub(crate) async fn serve_bytes<H: RequestHandler>(
     let (edge, ours) = tokio::io::duplex(CONTROL_BUFFER);
     let (mut heard, mut says) = tokio::io::split(edge);
     let silence = membership.options.silence;
+    let stalls = Stalls::of(&handler);
     let (streams, _control) = Streams::new(handler, membership);
     let service = hyper::service::service_fn(move |request| {
         let streams = Arc::clone(&streams);
         async move { Ok::<_, Infallible>(streams.answer(request).await) }
     });
-    let serving = builder(silence).serve_connection(TokioIo::new(ours), service);
+    let serving = builder(silence, stalls).serve_connection(TokioIo::new(ours), service);
     let saying = async {
         // An error says that the connection has ended, and with it what there is to see.
         let _ = says.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
@@ -142,8 +141,8 @@ pub(crate) async fn serve_bytes<H: RequestHandler>(
 /// hyper's defaults protect a server on the open internet from its clients. The one client here is the
 /// edge, which multiplexes the requests of many: a limit on a connection that ends it would let any client end
 /// the requests of all others. So malformed requests may come in any number.
-fn builder(silence: Duration) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn builder(silence: Duration, stalls: Arc<Stalls>) -> http2::Builder<Requests> {
+    let mut builder = http2::Builder::new(Requests(stalls));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(u32::MAX)
@@ -157,6 +156,19 @@ fn builder(silence: Duration) -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(silence / 2)
         .auto_date_header(false);
     builder
+}
+
+/// Runs each request in a task, until it is given up.
+#[derive(Clone)]
+struct Requests(Arc<Stalls>);
+
+impl<F> hyper::rt::Executor<F> for Requests
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        tokio::spawn(self.0.run(request));
+    }
 }
 
 /// Waits for the control stream and runs it.

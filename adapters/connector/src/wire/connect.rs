@@ -6,6 +6,7 @@ use std::io;
 use bytes::BytesMut;
 use capnp::{struct_list, text};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tunnel_schema::quic_metadata_protocol_capnp::{
     ConnectionType, connect_request, connect_response, metadata,
 };
@@ -42,6 +43,36 @@ pub(crate) enum PreambleError {
     /// A kind of request that the schema does not have.
     #[error("an unknown kind of request")]
     Kind(#[from] capnp::NotInSchema),
+    /// Too many large heads are on their way.
+    #[error("no room for another large head")]
+    NoRoom,
+}
+
+/// A head is large above that. Smaller ones have room of their own.
+pub(crate) const LARGE_HEAD: usize = 4 << 10;
+/// Bytes of large heads that are not all there, of all connections of a connector together.
+const HEADS_UNDER_WAY: usize = 32 << 20;
+
+/// Room for large heads that are not all there: streams progress side by side, so thousands could be nearly complete.
+#[derive(Debug)]
+pub(crate) struct HeadRoom(Semaphore);
+
+impl Default for HeadRoom {
+    fn default() -> Self {
+        Self(Semaphore::new(HEADS_UNDER_WAY))
+    }
+}
+
+impl HeadRoom {
+    /// Room for the message that `buffer` begins with, unless it is a small one or its length is not known yet.
+    fn take(&self, buffer: &BytesMut) -> Result<Option<SemaphorePermit<'_>>, PreambleError> {
+        let Some(length) = frame::length(buffer)?.filter(|length| *length > LARGE_HEAD) else {
+            return Ok(None);
+        };
+        let length = u32::try_from(length).map_err(|_| PreambleError::NoRoom)?;
+        let room = self.0.try_acquire_many(length);
+        room.map(Some).map_err(|_| PreambleError::NoRoom)
+    }
 }
 
 /// What the edge opened a stream for.
@@ -102,11 +133,16 @@ where
 pub(crate) async fn read_request<R>(
     stream: &mut R,
     buffer: &mut BytesMut,
+    room: &HeadRoom,
 ) -> Result<ConnectRequest, PreambleError>
 where
     R: AsyncRead + Unpin,
 {
+    let mut taken = None;
     loop {
+        if taken.is_none() {
+            taken = room.take(buffer)?;
+        }
         if let Some(message) = frame::take(buffer)? {
             return ConnectRequest::decode(&message);
         }
@@ -222,7 +258,7 @@ mod tests {
         let mut buffer = BytesMut::new();
         let reading = async {
             match read_purpose(bytes, &mut buffer).await? {
-                Purpose::Data => read_request(bytes, &mut buffer).await,
+                Purpose::Data => read_request(bytes, &mut buffer, &HeadRoom::default()).await,
                 Purpose::Calls => Err(PreambleError::Signature),
             }
         };

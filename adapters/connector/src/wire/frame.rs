@@ -25,8 +25,12 @@ pub(crate) fn take(buffer: &mut BytesMut) -> capnp::Result<Option<Message>> {
     take_within(buffer, MAX_MESSAGE)
 }
 
-/// The same for a message of at most `limit` bytes.
-pub(crate) fn take_within(buffer: &mut BytesMut, limit: usize) -> capnp::Result<Option<Message>> {
+/// Bytes of the message that `buffer` begins with, once they are known.
+pub(crate) fn length(buffer: &[u8]) -> capnp::Result<Option<usize>> {
+    length_within(buffer, MAX_MESSAGE)
+}
+
+fn length_within(buffer: &[u8], limit: usize) -> capnp::Result<Option<usize>> {
     let Some(segments) = word(buffer, 0).map(|less_one| less_one.saturating_add(1)) else {
         return Ok(None);
     };
@@ -45,6 +49,14 @@ pub(crate) fn take_within(buffer: &mut BytesMut, limit: usize) -> capnp::Result<
     if total > limit {
         return Err(malformed("a message that is too long"));
     }
+    Ok(Some(total))
+}
+
+/// The same as [`take`] for a message of at most `limit` bytes.
+pub(crate) fn take_within(buffer: &mut BytesMut, limit: usize) -> capnp::Result<Option<Message>> {
+    let Some(total) = length_within(buffer, limit)? else {
+        return Ok(None);
+    };
     if buffer.len() < total {
         buffer.reserve(total - buffer.len());
         return Ok(None);

@@ -6,6 +6,7 @@
 
 mod edge;
 mod fallback;
+mod frames;
 mod hostile;
 mod hostile_quic;
 mod lifecycle;

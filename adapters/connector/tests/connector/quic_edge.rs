@@ -235,6 +235,22 @@ impl Link {
             .await
     }
 
+    /// The head of a request that has nothing wrong with it.
+    pub(crate) fn good_head(&self) -> Vec<u8> {
+        let headers = [("X-A", "1"), ("User-Agent", "a test of the connector")];
+        head(ConnectionType::Http, "GET", "/a?b=c", &headers)
+    }
+
+    /// Whether a stream that consists of these bytes is answered with 201; in any case it ends.
+    pub(crate) async fn is_served(&self, bytes: &[u8]) -> bool {
+        let (mut send, mut recv) = self.open(bytes).await;
+        send.finish().unwrap();
+        let ends = recv.read_to_end(10_000);
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ends).await;
+        let answer = ended.expect("the stream ends").unwrap_or_default();
+        answer.windows(3).any(|status| status == b"201")
+    }
+
     /// Opens a stream, sends nothing or a little, and gives it up.
     pub(crate) async fn open_and_reset(&self, bytes: &[u8]) {
         let (mut send, mut recv) = self.open(bytes).await;

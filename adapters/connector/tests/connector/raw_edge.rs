@@ -19,9 +19,10 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
@@ -174,6 +175,43 @@ impl RawEdge {
                 // A reset may follow an answer that did not need the whole request.
                 DATA | HEADERS if flags & END_STREAM != 0 => {
                     self.ended.entry(of).or_insert(Ended::Answered);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a request is answered now, or the connection has ended.
+    pub(crate) async fn serves(&mut self, what: &str) -> bool {
+        let stream = self.stream();
+        let block = block(As::Literal, &get(b"/"));
+        let flags = END_STREAM | END_HEADERS;
+        let length = u8::try_from(block.len()).unwrap();
+        let head = [
+            &[0, 0, length, HEADERS, flags][..],
+            &stream.to_be_bytes()[..],
+        ]
+        .concat();
+        let bytes = [head, block].concat();
+        if self.stream.write_all(&bytes).await.is_err() || self.stream.flush().await.is_err() {
+            return false;
+        }
+        loop {
+            let read = tokio::time::timeout(LIMIT, self.read()).await;
+            let read = read.unwrap_or_else(|_| panic!("{what}: neither an answer nor an end"));
+            let Ok((kind, flags, of, payload)) = read else {
+                return false;
+            };
+            match kind {
+                // An edge that says goodbye is told so, without an error.
+                GOAWAY if payload[4..8] != [0; 4] => return false,
+                HEADERS if of == stream => return true,
+                // It fails where the connection has ended, which the next read tells.
+                SETTINGS if flags & 1 == 0 => {
+                    let _ = self
+                        .stream
+                        .write_all(&[0, 0, 0, SETTINGS, 1, 0, 0, 0, 0])
+                        .await;
                 }
                 _ => {}
             }

@@ -21,22 +21,31 @@ fn limit(root: &Path) -> Option<usize> {
 
 /// Of one line of `/proc/self/cgroup`: `number:controllers:path`.
 fn limit_of_cgroup(root: &Path, line: &str) -> Option<usize> {
+    let (mounts, path) = hierarchy(line)?;
+    let limit = |group: PathBuf| {
+        let of_version_2 = number(&group.join("memory.max"));
+        of_version_2.or_else(|| number(&group.join("memory.limit_in_bytes")))
+    };
+    let limits = mounts.iter().flat_map(|mount| {
+        let mount = root.join(mount);
+        upwards(path).filter_map(move |group| limit(mount.join(group)))
+    });
+    limits.min()
+}
+
+/// Where the hierarchy that holds memory may be mounted, and the path below; `None` for another one.
+fn hierarchy(line: &str) -> Option<(&'static [&'static str], &str)> {
     let mut fields = line.splitn(3, ':').skip(1);
     let controllers = fields.next()?;
     let path = fields.next()?;
     // Version 2 has one hierarchy, which names no controllers; where both versions are mounted it is `unified`.
-    let (mounts, file): (&[&str], _) = if controllers.is_empty() {
-        (&["sys/fs/cgroup", "sys/fs/cgroup/unified"], "memory.max")
+    if controllers.is_empty() {
+        Some((&["sys/fs/cgroup", "sys/fs/cgroup/unified"], path))
     } else if controllers.split(',').any(|name| name == "memory") {
-        (&["sys/fs/cgroup/memory"], "memory.limit_in_bytes")
+        Some((&["sys/fs/cgroup/memory"], path))
     } else {
-        return None;
-    };
-    let limits = mounts.iter().flat_map(|mount| {
-        let mount = root.join(mount);
-        upwards(path).filter_map(move |group| number(&mount.join(group).join(file)))
-    });
-    limits.min()
+        None
+    }
 }
 
 /// A cgroup and those around it. A container may see its own as the topmost one under another name, so that not every
@@ -57,9 +66,36 @@ fn number(file: &Path) -> Option<usize> {
     read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// Bytes of this process's memory that the kernel cannot take back.
-pub(super) fn resident() -> Option<usize> {
-    meminfo(Path::new("/"), "proc/self/status", "RssAnon:")
+/// Bytes of this process's memory that the kernel cannot take back, with what its cgroup has in sockets. That counts in a
+/// container too.
+pub(super) fn held() -> Option<usize> {
+    let resident = meminfo(Path::new("/"), "proc/self/status", "RssAnon:")?;
+    Some(resident.saturating_add(in_sockets(Path::new("/")).unwrap_or(0)))
+}
+
+/// Bytes in the sockets of this process's cgroup, where it counts them.
+fn in_sockets(root: &Path) -> Option<usize> {
+    let cgroups = read_to_string(root.join("proc/self/cgroup")).ok()?;
+    cgroups
+        .lines()
+        .find_map(|line| in_sockets_of_cgroup(root, line))
+}
+
+/// Of the innermost group that can be seen.
+fn in_sockets_of_cgroup(root: &Path, line: &str) -> Option<usize> {
+    let (mounts, path) = hierarchy(line)?;
+    let groups = mounts.iter().flat_map(|mount| {
+        let mount = root.join(mount);
+        upwards(path).map(move |group| mount.join(group))
+    });
+    let of_group = |group: PathBuf| {
+        number(&group.join("memory.kmem.tcp.usage_in_bytes")).or_else(|| {
+            let stat = read_to_string(group.join("memory.stat")).ok()?;
+            let line = stat.lines().find_map(|line| line.strip_prefix("sock "))?;
+            line.trim().parse().ok()
+        })
+    };
+    groups.into_iter().find_map(of_group)
 }
 
 /// A line `Name:   123 kB`.
@@ -176,10 +212,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_cgroup_has_in_sockets_is_known_where_it_counts_it() {
+        let cases: [(&str, &str, &str, Option<usize>); 4] = [
+            (
+                "0::/pod\n",
+                "sys/fs/cgroup/pod/memory.stat",
+                "anon 5\nsock 7\n",
+                Some(7),
+            ),
+            ("0::/\n", "sys/fs/cgroup/memory.stat", "anon 5\n", None),
+            (
+                "2:memory:/pod\n0::/\n",
+                "sys/fs/cgroup/memory/pod/memory.kmem.tcp.usage_in_bytes",
+                "7\n",
+                Some(7),
+            ),
+            (
+                "2:cpu:/pod\n",
+                "sys/fs/cgroup/memory/memory.stat",
+                "sock 7\n",
+                None,
+            ),
+        ];
+        for (cgroup, file, text, expected) in cases {
+            let root = tempfile::tempdir().unwrap();
+            for (path, text) in [("proc/self/cgroup", cgroup), (file, text)] {
+                let path = root.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            assert_eq!(in_sockets(root.path()), expected, "{cgroup} {file}");
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_holds_something_and_has_a_limit() {
-        assert!(resident().is_some_and(|bytes| bytes > 0));
+        assert!(held().is_some_and(|bytes| bytes > 0));
         assert!(limit_of_this_process().is_some_and(|bytes| bytes > MIB));
     }
 }

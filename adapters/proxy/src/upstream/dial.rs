@@ -27,6 +27,15 @@ const QUESTIONS: u32 = 3;
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
+/// Bytes of a body that the kernel holds for an endpoint that does not take them. It would make room for up to 4 MiB
+/// (`tcp_wmem`), which counts as the container's memory. Does not bound what is on its way.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 << 10;
+
+/// Bytes of an answer that the kernel holds for a client that does not take them, where it would make room for up to
+/// 6 MiB (`tcp_rmem`); it may need twice as much for them. With a millisecond to an endpoint that is 1 Gbit/s.
+const UNREAD: usize = 128 << 10;
+
 /// Why no connection could be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectFailure {
@@ -57,6 +66,9 @@ pub(super) async fn dial(
     let _ = stream.set_nodelay(true);
     if let Err(error) = notice_silence(&stream) {
         tracing::debug!(?at, %error, "it will not be noticed when the endpoint falls silent");
+    }
+    if let Err(error) = bound_buffers(&stream) {
+        tracing::debug!(?at, %error, "the kernel decides how much it holds of bodies");
     }
     Ok(stream)
 }
@@ -130,6 +142,15 @@ fn notice_silence(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the kernel hold little of what nobody takes.
+fn bound_buffers(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_recv_buffer_size(UNREAD)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +184,25 @@ mod tests {
             );
         }
     }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_holds_little_of_what_an_endpoint_or_a_client_does_not_take() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let at = UpstreamEndpoint {
+            host: EndpointHost::Address(address.ip()),
+            port: address.port(),
+        };
+        let limits = Limits::default();
+        let stream = dial(&at, &limits, EndpointPolicy::Standalone);
+        let stream = stream.await.unwrap();
+        let socket = SockRef::from(&stream);
+        // Linux makes it twice as large, for what it needs besides (socket(7)).
+        assert_eq!(socket.recv_buffer_size().unwrap(), 2 * UNREAD);
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
+    }
+
     /// Where this machine is reached by others, as a pod is by its own address.
     async fn own_address() -> Option<IpAddr> {
         // Nothing is sent: connecting a UDP socket only chooses the address.

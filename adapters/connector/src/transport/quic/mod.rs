@@ -14,16 +14,13 @@ use tokio_util::task::TaskTracker;
 use super::Transport;
 use crate::RequestHandler;
 use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 
 pub(crate) use body::QuicBody;
 
 /// Streams that the edge may have open at once. The library keeps an entry for each one that it permits,
 /// so this is no place for a number without meaning.
 const MAX_STREAMS: u32 = 4096;
-/// Bytes that a stream may have under way before the handler has taken them.
-const STREAM_WINDOW: u32 = 6 << 20;
-/// The same for a whole connection, in each direction.
-const CONNECTION_WINDOW: u32 = 30 << 20;
 /// Datagrams carry nothing for this connector, but the edge expects that it could receive them.
 const DATAGRAM_BUFFER: usize = 1 << 20;
 /// Time for the handshake at most. There is no TCP to be waited for.
@@ -65,6 +62,7 @@ impl<H: RequestHandler> Transport for Quic<H> {
         let streams = Streams {
             handler: Arc::clone(&self.handler),
             membership: Arc::clone(&attempt.membership),
+            stalls: Stalls::of(&self.handler),
             open: TaskTracker::new(),
         };
         let ended = tokio::select! {
@@ -175,6 +173,7 @@ fn finish<H: RequestHandler>(link: Link, streams: Streams<H>) {
 struct Streams<H> {
     handler: Arc<H>,
     membership: Arc<Membership>,
+    stalls: Arc<Stalls>,
     /// Those that have not ended.
     open: TaskTracker,
 }
@@ -188,8 +187,8 @@ impl<H: RequestHandler> Streams<H> {
                 Ok((send, recv)) => {
                     let handler = Arc::clone(&self.handler);
                     let membership = Arc::clone(&self.membership);
-                    self.open
-                        .spawn(stream::serve(handler, membership, send, recv));
+                    let serving = stream::serve(handler, membership, send, recv);
+                    self.open.spawn(self.stalls.run(serving));
                 }
                 Err(error) => return error,
             }

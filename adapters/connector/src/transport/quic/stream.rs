@@ -9,17 +9,20 @@ use quinn::{RecvStream, SendStream};
 use serde::de::IgnoredAny;
 
 use super::NO_ERROR;
-use super::body::{QuicBody, Unread};
+use super::body::{CHUNK, END_WITHIN, QuicBody, Unread};
 use super::request::{self, Expected};
 use crate::connection::Membership;
 use crate::exchange::{self, RequestBody, Upgrade};
+use crate::stalls::Progress;
 use crate::wire::calls::{self, Applied};
-use crate::wire::connect::{self, ConnectRequest, Kind, PreambleError, Purpose};
+use crate::wire::connect::{
+    self, ConnectRequest, HeadRoom, Kind, LARGE_HEAD, PreambleError, Purpose,
+};
 use crate::wire::headers::is_of_the_hop;
 use crate::{BoxError, RequestHandler};
 
 /// Room for what a stream begins with; it grows where that is longer.
-const HEAD_ROOM: usize = 4 << 10;
+const HEAD_ROOM: usize = LARGE_HEAD;
 
 /// Serves a stream to its end: until the edge has all of the answer, or gave it up.
 pub(super) async fn serve<H: RequestHandler>(
@@ -31,7 +34,8 @@ pub(super) async fn serve<H: RequestHandler>(
     let mut answer = Answer(Some(send));
     let mut buffer = BytesMut::with_capacity(HEAD_ROOM);
     let limit = membership.options.rpc_timeout;
-    let beginning = tokio::time::timeout(limit, begin(&mut recv, &mut buffer));
+    let beginning = begin(&mut recv, &mut buffer, &membership.heads);
+    let beginning = tokio::time::timeout(limit, beginning);
     let head = match beginning.await {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return calls(&membership, answer, recv, buffer).await,
@@ -39,6 +43,7 @@ pub(super) async fn serve<H: RequestHandler>(
         Ok(Err(error @ PreambleError::Io(_))) => {
             return tracing::debug!(%error, "a stream of the edge did not begin");
         }
+        Ok(Err(PreambleError::NoRoom)) => return turn_away(answer, recv).await,
         Ok(Err(error)) => return tracing::warn!(%error, "a stream of the edge was refused"),
         Err(_) => return tracing::warn!("a stream of the edge was given up: it did not begin"),
     };
@@ -72,10 +77,11 @@ pub(super) async fn serve<H: RequestHandler>(
 async fn begin(
     recv: &mut RecvStream,
     buffer: &mut BytesMut,
+    room: &HeadRoom,
 ) -> Result<Option<ConnectRequest>, PreambleError> {
     match connect::read_purpose(recv, buffer).await? {
         Purpose::Calls => Ok(None),
-        Purpose::Data => connect::read_request(recv, buffer).await.map(Some),
+        Purpose::Data => connect::read_request(recv, buffer, room).await.map(Some),
     }
 }
 
@@ -179,6 +185,22 @@ async fn refuse(answer: &mut Answer, error: &str, status: StatusCode) -> Result<
     Ok(answer.stream()?.write_all(&head).await?)
 }
 
+/// Answers a request whose head there is no room for: the client may come again. The rest of it is read and dropped,
+/// because an edge may not look at an answer before it has sent the whole head.
+async fn turn_away(mut answer: Answer, mut recv: RecvStream) {
+    tracing::debug!("a request was turned away: too many large heads are on their way");
+    let retry = [("retry-after", &b"1"[..])].into_iter();
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let head = connect::response("", status.as_u16(), retry);
+    if let Ok(stream) = answer.stream()
+        && stream.write_all(&head).await.is_ok()
+    {
+        answer.finish().await;
+    }
+    let rest = async { while let Ok(Some(_)) = recv.read_chunk(CHUNK, true).await {} };
+    let _ = tokio::time::timeout(END_WITHIN, rest).await;
+}
+
 /// Sends an answer. There is no place for trailers.
 async fn send<B>(answer: &mut Answer, response: Response<B>) -> Result<(), BoxError>
 where
@@ -195,9 +217,17 @@ where
     let stream = answer.stream()?;
     stream.write_all(&written).await?;
     let mut body = std::pin::pin!(body.map_err(Into::<BoxError>::into));
+    let progress = Progress::of_this_task();
+    let waits = |waits| {
+        if let Some(progress) = &progress {
+            progress.answer_waits(waits);
+        }
+    };
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
+            waits(true);
             stream.write_chunk(data).await?;
+            waits(false);
         }
     }
     Ok(())

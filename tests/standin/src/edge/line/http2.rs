@@ -30,6 +30,10 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
 /// An answer to a configuration is two short fields.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
+/// Bytes of answers on a connection that their visitors have not read yet: no limit, because what some do not read must
+/// not keep others' answers back.
+const UNREAD: u32 = i32::MAX.unsigned_abs();
+
 /// Sends requests down the connection.
 type Sender = SendRequest<Body>;
 
@@ -144,7 +148,7 @@ fn builder(pings: Pings) -> Builder<TokioExecutor> {
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(64 << 20)
+        .initial_connection_window_size(UNREAD)
         .max_frame_size(64 << 10)
         .max_header_list_size(1 << 20)
         .max_send_buf_size(256 << 10)

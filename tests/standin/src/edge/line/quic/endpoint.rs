@@ -104,7 +104,7 @@ fn transport(pings: Pings) -> anyhow::Result<TransportConfig> {
         .max_concurrent_bidi_streams(STREAMS_OF_CONNECTOR.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(1 << 20))
-        .receive_window(VarInt::from_u32(64 << 20))
+        .receive_window(VarInt::MAX)
         .send_window(16 << 20);
     Ok(transport)
 }
