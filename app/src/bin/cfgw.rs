@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use app::cli::{Cli, Program};
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clash::Seats;
 use super::view::{Secret, View, out_of_reach};
-use super::{GatewayResolution, ListenerResolution};
+use super::{GatewayResolution, ListenerResolution, Uploads};
 use crate::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
 use crate::edge::certificates::CertificateIntent;
 use crate::gateway::Protocol;
@@ -53,6 +53,7 @@ pub(super) fn wanted(
                     fingerprint: certificate.fingerprint.clone(),
                     names: certificate.names.clone(),
                     hosts: BTreeSet::new(),
+                    any_name: gateway.parameters.uploads == Uploads::AnyName,
                 });
             intent.hosts.extend(hosts(found, seats));
         }

@@ -46,7 +46,7 @@ use crate::route_table::RouteTable;
 use crate::status::Reason;
 
 pub use credentials::{all_credentials_references, credentials_reference};
-pub use parameters::{GatewayDefaults, ParametersResolution};
+pub use parameters::{GatewayDefaults, ParametersResolution, Uploads};
 pub use report::report;
 pub use resolve::resolve;
 pub use spared::{Spared, spared, unread_claims};

@@ -27,6 +27,18 @@ pub struct GatewayDefaults {
     pub underscored_headers: UnderscoredHeaders,
 }
 
+/// Which certificates of a Gateway's listeners are uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Uploads {
+    /// None.
+    #[default]
+    None,
+    /// Those of whose names the Gateway has every record.
+    NamesHeld,
+    /// All. Who permits uploads makes the records too, and answers for the names.
+    AnyName,
+}
+
 /// What follows from the parameters of a Gateway, or from their absence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParametersResolution {
@@ -42,8 +54,8 @@ pub struct ParametersResolution {
     pub withheld: Vec<Defect>,
     /// For which hostnames records are made.
     pub dns: DnsPolicy,
-    /// Whether certificates of listeners are uploaded.
-    pub upload_certificates: bool,
+    /// Which certificates of listeners are uploaded.
+    pub uploads: Uploads,
     /// What becomes of headers with underscores.
     pub underscored_headers: UnderscoredHeaders,
     /// How the proxies are to run.
@@ -76,7 +88,8 @@ pub(super) fn resolve_parameters(
     let named = gateway.parameters.as_ref().filter(|p| is_ours(p));
     let mut without_effect = own.map_or_else(Vec::new, without_effect);
     without_effect.extend(own.and_then(|own| tenants_of_a_gateway(own, of_class)));
-    let (upload_certificates, not_uploaded) = uploads(own, circumstances, defaults);
+    let dns = said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone());
+    let (uploads, not_uploaded) = uploads(own, circumstances, defaults);
     without_effect.extend(not_uploaded);
     let (infrastructure, withheld) = infrastructure(gateway, tenant);
     let mut workload = WorkloadSpec::of(infrastructure, own, of_class);
@@ -93,8 +106,8 @@ pub(super) fn resolve_parameters(
         }),
         without_effect,
         withheld,
-        dns: said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone()),
-        upload_certificates,
+        dns,
+        uploads,
         underscored_headers: defaults.underscored_headers,
         workload,
     };
@@ -120,14 +133,14 @@ fn tenants_of_a_gateway(
     (own.tenants.is_some() && !is_of_the_class).then(|| no_effect("spec.tenants", message))
 }
 
-/// Whether certificates are uploaded, and why not where the Gateway asks for it. A certificate is shown to the
+/// Which certificates are uploaded, and why none where the Gateway asks for it. A certificate is shown to the
 /// visitors of a zone, so whoever owns the account decides: the operator, by an entry for the namespace or by the
 /// default; or the Gateway itself, where nothing is restricted and the credentials are its own.
 fn uploads(
     own: Option<&GatewayParameters>,
     circumstances: &Circumstances<'_>,
     defaults: &GatewayDefaults,
-) -> (bool, Option<Defect>) {
+) -> (Uploads, Option<Defect>) {
     let of_class = circumstances.of_class;
     let by_default = of_class
         .and_then(|p| p.upload_certificates)
@@ -148,7 +161,16 @@ fn uploads(
         let message = format!("Forbidden: the GatewayClass does not permit it; {remedy}");
         no_effect("spec.certificates.upload", message)
     });
-    (asked.unwrap_or(by_default) && is_permitted, refused)
+    let operators_dns = of_class.and_then(|p| p.dns.as_ref());
+    let makes_no_record = *operators_dns.unwrap_or(&defaults.dns) == DnsPolicy::Off
+        && own.is_none_or(|own| matches!(own.dns, None | Some(DnsPolicy::Off)));
+    let is_answered_for = by_default && circumstances.tenancy.tenant().is_none() && makes_no_record;
+    let uploads = match asked.unwrap_or(by_default) && is_permitted {
+        false => Uploads::None,
+        true if is_answered_for => Uploads::AnyName,
+        true => Uploads::NamesHeld,
+    };
+    (uploads, refused)
 }
 
 /// The labels and annotations of a Gateway that may reach what is made for it, and the others.

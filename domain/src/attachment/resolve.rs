@@ -7,7 +7,7 @@ use super::backend::{Backends, resolve_backends};
 use super::clash::{Seat, Seats};
 use super::class::{JudgedClass, resolve_class};
 use super::listener::resolve_listeners;
-use super::parameters::{Circumstances, GatewayDefaults, resolve_parameters};
+use super::parameters::{Circumstances, GatewayDefaults, Uploads, resolve_parameters};
 use super::parent::{Candidate, candidates, is_gateway};
 use super::patterns::PatternShares;
 use super::tenancy::{Tenancies, Tenancy};
@@ -317,7 +317,7 @@ fn settle(
         gateway: gateway.gateway.key.clone(),
         listeners,
     };
-    if gateway.parameters.upload_certificates {
+    if gateway.parameters.uploads != Uploads::None {
         gateway.certificates = certificate::wanted(gateway, seats, view);
     }
     gateway.table = Arc::new(compile(table, &view.backends));

@@ -37,6 +37,8 @@ pub struct CertificateIntent {
     pub names: BTreeSet<Hostname>,
     /// Hostnames for which the Gateway wants it shown: those of the routes on the listeners that name it.
     pub hosts: BTreeSet<Hostname>,
+    /// Whether it is shown for every name that it has, whoever has the records.
+    pub any_name: bool,
 }
 
 impl CertificateIntent {
@@ -57,7 +59,7 @@ impl CertificateIntent {
     /// Names that it has in a zone, and that the Gateway does not have.
     pub fn not_held(&self, zone: &Zone) -> impl Iterator<Item = Hostname> {
         let names = self.names_in(zone);
-        names.filter(|name| !self.hosts.contains(name))
+        names.filter(|name| !self.any_name && !self.hosts.contains(name))
     }
 
     /// Names that it has in a zone. Of a wildcard above the zone that is the zone's apex alone, as a wildcard is for
@@ -278,6 +280,7 @@ mod tests {
             fingerprint: Fingerprint::of(chain.as_bytes()),
             names: [host("app.example.com")].into(),
             hosts: [host("app.example.com")].into(),
+            any_name: false,
         }
     }
 
@@ -467,6 +470,12 @@ mod tests {
                 name: zone.to_owned(),
             };
             assert_eq!(one.is_for(&zone), expected, "the Gateway has {given}");
+            let for_any = CertificateIntent {
+                any_name: true,
+                ..one
+            };
+            let has_a_name = for_any.names_in(&zone).next().is_some();
+            assert_eq!(for_any.is_for(&zone), has_a_name, "any name, {given}");
         }
     }
 

@@ -23,9 +23,8 @@ use good::Good;
 const MIB: u64 = 1 << 20;
 /// What a proxy's container has unless it is set.
 const LIMIT: u64 = 512 * MIB;
-/// What may be held more than before, some seconds after a flood: what requests may be counted to hold. The allocator
-/// keeps most of that for the next flood (docs/security.md has figures), and a proxy takes requests as before.
-const KEPT: u64 = LIMIT / 2;
+/// What may be held more than before, some seconds after a flood.
+const KEPT: u64 = 64 * MIB;
 /// How long a flood is held once it has arrived.
 const HELD: Duration = Duration::from_secs(4);
 /// Time for memory to be given back, and for the last good visitor. The machine may be busy with other tests.

@@ -15,3 +15,4 @@ mod status_of_routes;
 mod tables;
 mod tenants;
 mod unread;
+mod uploads;

@@ -2,8 +2,7 @@
 
 use super::fixtures::*;
 use crate::attachment::{
-    GatewayDefaults, GatewayFacts, Resolution, all_credentials_references, credentials_reference,
-    report, resolve,
+    GatewayFacts, Resolution, all_credentials_references, credentials_reference, report,
 };
 use crate::edge::DnsPolicy;
 use crate::gateway::{
@@ -19,7 +18,7 @@ fn of_class() -> ObjectRef {
     object(OWN_GROUP, PARAMETERS_KIND, "infra/p")
 }
 
-fn class_parameters() -> GatewayParameters {
+pub(super) fn class_parameters() -> GatewayParameters {
     GatewayParameters {
         key: key("infra/p"),
         ..parameters()
@@ -27,7 +26,7 @@ fn class_parameters() -> GatewayParameters {
 }
 
 /// An entry for the namespaces with `team: <team>`, or for all.
-fn tenant(team: Option<&str>) -> Tenant {
+pub(super) fn tenant(team: Option<&str>) -> Tenant {
     let rule = |team: &str| SelectorRule::In("team".to_owned(), vec![team.to_owned()]);
     Tenant {
         namespaces: LabelSelector {
@@ -57,7 +56,7 @@ fn restricted(tenants: Vec<Tenant>) -> ClusterSnapshot {
     })
 }
 
-fn with_parameters(parameters: GatewayParameters) -> ClusterSnapshot {
+pub(super) fn with_parameters(parameters: GatewayParameters) -> ClusterSnapshot {
     empty_cluster()
         .with(class().credentials(of_class()))
         .with(parameters)
@@ -95,7 +94,7 @@ fn conditions_of_the_route(resolution: &Resolution) -> Vec<Condition> {
 }
 
 /// Gateway `shop/edge` with a listener that takes routes of all namespaces.
-fn shared_gateway() -> Gateway {
+pub(super) fn shared_gateway() -> Gateway {
     gateway(EDGE).listening(https("web").open_to(AllowedNamespaces::All))
 }
 
@@ -536,124 +535,4 @@ fn tenants_in_the_parameters_of_a_gateway_restrict_nobody_and_are_told_of() {
     assert_eq!(resolution.refused("shop/r"), None);
     let without_effect = &resolution.gateway(EDGE).parameters.without_effect;
     assert_eq!(without_effect[0].field, "spec.tenants");
-}
-
-#[test]
-fn certificates_are_uploaded_where_whoever_owns_the_account_permits_it() {
-    struct Case {
-        given: &'static str,
-        asked: Option<bool>,
-        own_account: bool,
-        by_default: bool,
-        tenant: Option<bool>,
-        uploaded: bool,
-    }
-    let case = |given, asked, own_account, by_default, tenant, uploaded| Case {
-        given,
-        asked,
-        own_account,
-        by_default,
-        tenant,
-        uploaded,
-    };
-    let table = [
-        case("nothing said", None, false, false, None, false),
-        case("the default is on", None, false, true, None, true),
-        case("the Gateway says no", Some(false), false, true, None, false),
-        case(
-            "the class's account, asked for",
-            Some(true),
-            false,
-            false,
-            None,
-            false,
-        ),
-        case(
-            "the class's account, permitted",
-            Some(true),
-            false,
-            true,
-            None,
-            true,
-        ),
-        case("its own account", Some(true), true, false, None, true),
-        case(
-            "an entry without a word",
-            Some(true),
-            false,
-            true,
-            Some(false),
-            false,
-        ),
-        case(
-            "its own account, denied",
-            Some(true),
-            true,
-            true,
-            Some(false),
-            false,
-        ),
-        case(
-            "an entry permits it",
-            Some(true),
-            false,
-            false,
-            Some(true),
-            true,
-        ),
-        case(
-            "permitted, not asked for",
-            None,
-            false,
-            false,
-            Some(true),
-            false,
-        ),
-        case(
-            "permitted, and the default",
-            None,
-            false,
-            true,
-            Some(true),
-            true,
-        ),
-    ];
-    for case in table {
-        let tenants = case.tenant.map(|may_upload_certificates| {
-            vec![Tenant {
-                may_upload_certificates,
-                ..tenant(None)
-            }]
-        });
-        let own = GatewayParameters {
-            upload_certificates: case.asked,
-            credentials: case.own_account.then(|| object("", "Secret", "shop/cf")),
-            ..parameters()
-        };
-        let named = shared_gateway().parameters(object(OWN_GROUP, PARAMETERS_KIND, "shop/p"));
-        let cluster = with_parameters(GatewayParameters {
-            tenants,
-            ..class_parameters()
-        })
-        .with(named)
-        .with(own);
-        let defaults = GatewayDefaults {
-            upload_certificates: case.by_default,
-            ..GatewayDefaults::default()
-        };
-        let resolution = resolve(&cluster, CONTROLLER_NAME, &defaults);
-        let found = &resolution.gateway(EDGE).parameters;
-        assert_eq!(found.upload_certificates, case.uploaded, "{}", case.given);
-        let told: Vec<&str> = found
-            .without_effect
-            .iter()
-            .map(|defect| defect.field.as_str())
-            .collect();
-        let refused = case.asked == Some(true) && !case.uploaded;
-        let expected: &[&str] = match refused {
-            true => &["spec.certificates.upload"],
-            false => &[],
-        };
-        assert_eq!(told, expected, "{}", case.given);
-    }
 }

@@ -35,6 +35,7 @@ fn showing(chain: Option<&str>) -> EdgeIntent {
         fingerprint: Fingerprint::of(chain.as_bytes()),
         names: [host("app.example.com")].into(),
         hosts: [host("app.example.com")].into(),
+        any_name: false,
     });
     EdgeIntent {
         certificates: Some(wanted.into_iter().collect()),
