@@ -30,7 +30,7 @@ Examples:
   cfgw standalone --manifests ./manifests --state ./state --installation laptop
   cfgw standalone status --state ./state
   cfgw broker --config /etc/cfgw/broker.yaml
-  helm install cfgw charts/cloudflare-gateway-controller --set credentials.secretName=cloudflare
+  helm install cfgw charts/cloudflare-gateway-controller --set installation=my-cluster --set credentials.secretName=cloudflare
 
 `cfgw <command> --help` says more.";
 

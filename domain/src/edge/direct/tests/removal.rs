@@ -7,7 +7,7 @@ async fn owned_gateways_are_found_by_their_tunnels_of_this_installation() {
     let bench = bench(&["example.com"]);
     bench.reconcile(&intent("a", &[])).await;
     bench.reconcile(&intent("b", &[])).await;
-    let work = InstallationName::parse("work").unwrap();
+    let work = crate::testing::installation("work");
     bench
         .cloudflare
         .add_tunnel("acme", &tunnel_name(&work, &key("c")), true);
@@ -47,7 +47,7 @@ async fn forgetting_removes_what_is_ours_and_nothing_else() {
     }
 }
 
-/// As where another installation has the same name: its Gateways are unknown here, and it serves them.
+/// As where a cluster was cloned with its instance id: the copy's Gateways are unknown here, and it serves them.
 #[tokio::test]
 async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_they_leave() {
     let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
@@ -60,7 +60,7 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_t
     cloudflare.forget_calls();
     let refused = ours.edge.forget(&key("gw")).await.unwrap_err();
     assert!(refused.kind.is_transient());
-    for word in ["nothing was removed", "1 connectors", "named home"] {
+    for word in ["nothing was removed", "1 connectors", "installation home"] {
         assert!(refused.message.contains(word), "{}", refused.message);
     }
     assert_eq!(ours.edge.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
