@@ -8,7 +8,8 @@
 //! until anything fails. Then a new hostname costs two writes (document, batch) and no read, one that goes
 //! or changes hands a read of its zone besides, and a resync reads each list once for all Gateways. An edge
 //! without one, which nobody tells of terms and resyncs, reads [`READS_BESIDE_ZONES`] lists and each zone
-//! that matters every time.
+//! that matters every time. Where a wanted name has a record of
+//! another installation of our name, the tunnels of the account are listed once more, after the records.
 //!
 //! A tunnel is known by its name, so a creation whose answer was lost is found again and never repeated. A
 //! tunnel of that name that somebody made with a local configuration is adopted as it is: its records stay

@@ -72,6 +72,44 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_t
     assert!(cloudflare.records().is_empty() && cloudflare.tunnels().is_empty());
 }
 
+/// A journal that keeps what it is told.
+#[derive(Default)]
+struct Kept(Mutex<Vec<String>>);
+
+impl Journal for Kept {
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_and_removed_is_told_with_its_reason_once_it_is_done() {
+    let mut bench = bench(&["example.com"]);
+    let journal = Arc::new(Kept::default());
+    bench.edge = bench.edge.with_journal(journal.clone());
+    let both = ["a.example.com", "b.example.com"];
+    let tunnel = bench.reconcile(&intent("gw", &both)).await.tunnels[0].id;
+    let record = bench.record("b.example.com").id;
+    bench.reconcile(&intent("gw", &both[..1])).await;
+    let fails = lost();
+    bench
+        .cloudflare
+        .fail_every(ApiCall::DeleteTunnel, None, fails);
+    assert!(bench.edge.forget(&key("gw")).await.is_err());
+
+    let told = journal.0.lock().unwrap().join("\n");
+    let zone = "of zone zone-example.com";
+    for line in [
+        format!("wrote 2 ingress rules of tunnel {tunnel}, as Gateway default/gw asks"),
+        format!("removed record b.example.com ({record} {zone}), as Gateway default/gw asks"),
+        format!("wrote 1 ingress rules of tunnel {tunnel}, as Gateway default/gw asks"),
+    ] {
+        assert!(told.contains(&line), "{line} is not in: {told}");
+    }
+    assert!(told.contains("as Gateway default/gw is gone"), "{told}");
+    assert!(!told.contains("removed tunnel"), "it failed: {told}");
+}
+
 #[tokio::test]
 async fn a_failure_at_any_call_of_forgetting_heals_and_never_loses_the_trail() {
     for moment in [Moment::Before, Moment::After] {
