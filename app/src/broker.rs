@@ -10,7 +10,7 @@ use adapter_cloudflare::CloudflareClient;
 use anyhow::Context;
 use config::BrokerSettings;
 use config::broker::{ClusterSettings, TlsSettings};
-use domain::edge::direct::DirectEdge;
+use domain::edge::direct::DirectEdges;
 use domain::names::MalformedName;
 use domain::{AccountId, AllowedHostnames, Hostname, InstallationName, Timestamp};
 use prometheus_client::registry::Registry;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::edge::{cloudflare_client, read_pem};
-use crate::system::{SystemClock, SystemEntropy};
+use crate::system::{LogJournal, SystemClock, SystemEntropy};
 
 /// A running broker.
 pub struct Broker {
@@ -70,7 +70,7 @@ impl Broker {
     }
 }
 
-/// An edge for each cluster, over the same account and so with one rate budget.
+/// Edges for each cluster, over the same account and so with one rate budget.
 fn clusters(settings: &BrokerSettings, registry: &mut Registry) -> anyhow::Result<Vec<Cluster>> {
     let accounts = Arc::new(cloudflare_client(&settings.cloudflare, registry)?);
     let credentials = Arc::new(credentials(settings)?);
@@ -86,18 +86,21 @@ fn cluster_of(
     credentials: &Arc<FileCredentials>,
 ) -> anyhow::Result<Cluster> {
     let name = InstallationName::parse(settings.name.as_str())?;
-    let edge = DirectEdge::new(
+    let edges = DirectEdges::new(
         accounts.clone(),
         credentials.clone(),
         Arc::new(SystemEntropy::default()),
         name.clone(),
-    );
+    )
+    .with_journal(Arc::new(LogJournal {
+        cluster: Some(name.to_string()),
+    }));
     Ok(Cluster {
         name,
         token: settings.token_sha256.as_str().parse::<TokenHash>()?,
         expires: settings.expires.map(|at| Timestamp(at.unix_seconds())),
         limits: limits(settings)?,
-        edge: Arc::new(edge),
+        edges: Arc::new(edges),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
 use adapter_kubernetes::{
     Client, Clients, Cluster, ClusterOptions, Finalizers, KeptSecret, Lease, LeaseOptions,
-    SecretCredentials, Statuses, TokenReviews, WatchTimes,
+    SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
 };
 use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
@@ -52,6 +52,8 @@ impl Controller {
             lease,
             reviews,
         } = adapter_kubernetes::connect().await?;
+        let instance = instance_id(&client).await?;
+        let installation = edge::installation(settings.installation.as_ref(), instance)?;
         let cluster = Cluster::start(client.clone(), cluster_options(settings), stop.clone());
         let lease = Lease::start(lease, lease_options(settings)?, stop.clone());
         let authority = kept_authority(settings, &client, &stop).await?;
@@ -85,7 +87,7 @@ impl Controller {
             edge: edge::open(
                 &settings.edge,
                 &settings.cloudflare,
-                &settings.installation,
+                installation.clone(),
                 secrets.clone(),
                 secrets,
                 &mut registry,
@@ -105,7 +107,7 @@ impl Controller {
         let admin =
             admin::serve(listen, Arc::new(registry), readiness(cluster), stop.clone()).await?;
         let passes = tokio::spawn(passes.run(stop.clone()));
-        tracing::info!(%admin, replica = %settings.replica, "controller started");
+        tracing::info!(%installation, %admin, replica = %settings.replica, "controller started");
         Ok(Self {
             stop,
             passes,

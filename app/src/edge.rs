@@ -10,12 +10,12 @@ use adapter_cloudflare::{ClientSettings, CloudflareClient, Metrics};
 use anyhow::Context;
 use config::sections::{BrokerAccess, CloudflareSettings, EdgeSettings};
 use config::values::{Backend, Label};
-use domain::InstallationName;
 use domain::edge::direct::DirectEdge;
 use domain::ports::{Certificates, Credentials, Edge};
+use domain::{Installation, InstallationName, InstanceId};
 use prometheus_client::registry::Registry;
 
-use crate::system::SystemEntropy;
+use crate::system::{LogJournal, SystemEntropy};
 
 /// Limit for opening a connection to the broker.
 const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn open(
     settings: &EdgeSettings,
     cloudflare: &CloudflareSettings,
-    installation: &Label,
+    installation: Installation,
     credentials: Arc<dyn Credentials>,
     certificates: Arc<dyn Certificates>,
     registry: &mut Registry,
@@ -33,26 +33,42 @@ pub fn open(
         Backend::Direct => {
             let accounts = Arc::new(cloudflare_client(cloudflare, registry)?);
             let entropy = Arc::new(SystemEntropy::default());
-            let installation = InstallationName::parse(installation.as_str())?;
             let edge = DirectEdge::new(accounts, credentials, entropy, installation);
-            Ok(Arc::new(edge.with_certificates(certificates).remembering()))
+            let edge = edge.with_certificates(certificates).remembering();
+            Ok(Arc::new(edge.with_journal(Arc::new(LogJournal::default()))))
         }
-        Backend::Broker => Ok(Arc::new(broker_edge(&settings.broker)?)),
+        Backend::Broker => Ok(Arc::new(broker_edge(
+            &settings.broker,
+            installation.instance,
+        )?)),
     }
 }
 
-fn broker_edge(access: &BrokerAccess) -> anyhow::Result<BrokerEdge> {
+fn broker_edge(access: &BrokerAccess, instance: InstanceId) -> anyhow::Result<BrokerEdge> {
     let url = access.url.as_ref().context("edge.broker.url is not set")?;
     let token_file = access.token_file.as_deref();
     let token_file = token_file.context("edge.broker.token_file is not set")?;
     let settings = BrokerClientSettings {
         base_url: url.as_str().to_owned(),
         token: read_token(token_file).context("edge.broker.token_file")?,
+        instance,
         extra_roots: roots(access.ca_file.as_deref())?,
         request_timeout: access.request_timeout.get(),
         connect_timeout: BROKER_CONNECT_TIMEOUT,
     };
     Ok(BrokerEdge::new(&settings)?)
+}
+
+/// The installation that the settings name.
+pub(crate) fn installation(
+    name: Option<&Label>,
+    instance: InstanceId,
+) -> anyhow::Result<Installation> {
+    let name = name.context("installation is not set")?;
+    Ok(Installation {
+        name: InstallationName::parse(name.as_str())?,
+        instance,
+    })
 }
 
 /// A client of the Cloudflare API, whose calls are counted.

@@ -12,7 +12,7 @@ use domain::attachment::GatewayDefaults;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::CONTROLLER_NAME;
 use domain::names::ObjectKey;
-use domain::ports::{DataPlane, PortError};
+use domain::ports::{DataPlane, Entropy, PortError};
 use domain::reconcile::{Ports, Reconciler};
 use domain::route_table::RouteTable;
 use prometheus_client::registry::Registry;
@@ -26,7 +26,7 @@ use crate::disowned::Disowned;
 use crate::edge;
 use crate::engines::{self, underscored_headers};
 use crate::passes::Passes;
-use crate::system::AlwaysLeader;
+use crate::system::{AlwaysLeader, SystemEntropy};
 use crate::workloads::InProcess;
 
 /// A running standalone program.
@@ -43,6 +43,9 @@ impl Standalone {
         let mut registry = Registry::with_prefix("cfgw");
         let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
             .map_err(|error| anyhow::anyhow!("{error}"))?;
+        let random = SystemEntropy::default().secret();
+        let instance = adapter_manifests::instance_id(&settings.state_dir, random)?;
+        let installation = edge::installation(settings.installation.as_ref(), instance)?;
         let statuses = Arc::new(Notify::new());
         let engines = engines::open(
             &settings.requests,
@@ -63,7 +66,7 @@ impl Standalone {
         let edge = edge::open(
             &settings.edge,
             &settings.cloudflare,
-            &settings.installation,
+            installation.clone(),
             folder.clone(),
             folder.clone(),
             &mut registry,
@@ -101,6 +104,7 @@ impl Standalone {
         let admin = admin::serve(listen, Arc::new(registry), ready, stop.clone()).await?;
         let passes = tokio::spawn(passes.run(stop.clone()));
         tracing::info!(
+            %installation,
             manifests = %settings.manifests.display(),
             state = %settings.state_dir.display(),
             %admin,

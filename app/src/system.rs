@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::Timestamp;
-use domain::ports::{Clock, Entropy, Leadership};
+use domain::ports::{Clock, Entropy, Journal, Leadership};
 use rustls::crypto::SecureRandom;
 
 /// Random bytes from the cryptography provider.
@@ -39,6 +39,19 @@ impl Clock for SystemClock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = since_epoch.unwrap_or_default().as_secs();
         Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX))
+    }
+}
+
+/// The log, as the journal of what is done at the edge.
+#[derive(Debug, Default)]
+pub struct LogJournal {
+    /// For which cluster, where several are served.
+    pub cluster: Option<String>,
+}
+
+impl Journal for LogJournal {
+    fn note(&self, line: &str) {
+        tracing::info!(cluster = self.cluster, "at Cloudflare: {line}");
     }
 }
 

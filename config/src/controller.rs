@@ -17,9 +17,10 @@ use crate::values::{Address, HostPort, Image, Label, Names, ObjectName, Period, 
 settings! {
     /// Settings of `cfgw controller`, which serves the Gateways of a Kubernetes cluster.
     pub struct ControllerSettings {
-        /// Name of this installation. It is part of every tunnel name and ownership mark: two
-        /// installations in one account must differ, and a changed name leaves the old tunnels behind.
-        installation: Label = fixed("default"),
+        /// Name of this installation: 1 to 63 of a-z, 0-9 and inner `-`. Needed. It is part of every tunnel name and
+        /// ownership mark, so that no two in one account may be alike, and a rebuilt one keeps its own. A changed name
+        /// leaves the old tunnels behind. Behind a broker the cluster's name there counts.
+        installation: Option<Label> = None,
         /// Namespace in which the controller runs and keeps its Lease and its certificate authority.
         namespace: ObjectName = fixed("cfgw-system"),
         /// Name of this replica, unique among those that run: the name of its pod.
@@ -141,6 +142,7 @@ impl ControllerSettings {
 
 impl Program for ControllerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
+        layers::check_installation(self.installation.is_some())?;
         self.edge.check(figment)?;
         let why = "proxies find the leader by it";
         let advertise = self.stream.advertise.is_some();

@@ -194,6 +194,12 @@ pub(crate) fn variable(key: &str) -> String {
     format!("{ENV_PREFIX}{name}")
 }
 
+/// The name of an installation has no default: two with the same one would be told apart by nobody who reads it.
+pub(crate) fn check_installation(is_set: bool) -> Result<(), SettingsError> {
+    let why = "name this installation, such as `my-cluster`, as no other in the Cloudflare account is named";
+    needed("installation", is_set, why)
+}
+
 /// A value that does not fit what else is set.
 pub(crate) fn wrong(figment: &Figment, key: &str, problem: String) -> SettingsError {
     SettingsError::WrongValue {

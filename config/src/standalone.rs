@@ -10,19 +10,20 @@ use crate::error::SettingsError;
 use crate::layers::{self, Program};
 use crate::sections::{
     AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, RequestSettings, TunnelSettings,
-    fixed,
 };
 use crate::values::{Label, Period};
 
 settings! {
     /// Settings of `cfgw standalone`, which reads a folder of manifests instead of a cluster.
     pub struct StandaloneSettings {
-        /// Name of this installation. It is part of every tunnel name and ownership mark: two
-        /// installations in one account must differ, and a changed name leaves the old tunnels behind.
-        installation: Label = fixed("default"),
+        /// Name of this installation: 1 to 63 of a-z, 0-9 and inner `-`. Needed. It is part of every tunnel name and
+        /// ownership mark, so that no two in one account may be alike, and a rebuilt one keeps its own. A changed name
+        /// leaves the old tunnels behind. Behind a broker the cluster's name there counts.
+        installation: Option<Label> = None,
         /// Folder with the manifests, read with its subfolders and watched.
         manifests: PathBuf = PathBuf::from("manifests"),
-        /// Folder in which statuses are written. It is made where it is missing.
+        /// Folder in which statuses are written, and the instance id by which two installations of one name know each
+        /// other. It is made where it is missing; each installation needs its own.
         state_dir: PathBuf = PathBuf::from("cfgw-state"),
         /// How often everything is compared with Cloudflare when nothing changes.
         resync_interval: Period = Period::seconds(600),
@@ -58,6 +59,7 @@ impl StandaloneSettings {
 
 impl Program for StandaloneSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
+        layers::check_installation(self.installation.is_some())?;
         self.edge.check(figment)?;
         layers::check_files(
             figment,

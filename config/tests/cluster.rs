@@ -8,7 +8,8 @@ fn env<'a>(pairs: &'a [(&str, &str)]) -> impl Iterator<Item = (String, String)> 
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
 }
 
-const NEEDED: [(&str, &str); 2] = [
+const NEEDED: [(&str, &str); 3] = [
+    ("CFGW_INSTALLATION", "my-cluster"),
     ("CFGW_STREAM__ADVERTISE", "10.1.2.3:8443"),
     ("CFGW_PROXIES__IMAGE", "example.com/cfgw:1"),
 ];
@@ -25,6 +26,7 @@ fn a_controller_starts_with_its_own_address_and_an_image() {
 #[test]
 fn what_a_controller_cannot_use_is_named_with_the_remedy() {
     let table = [
+        ("CFGW_INSTALLATION", "My_Cluster", "`installation`"),
         (
             "CFGW_STREAM__ADVERTISE",
             "10.1.2.3",

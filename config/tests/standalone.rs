@@ -23,7 +23,20 @@ struct LogFlags {
     format: Option<String>,
 }
 
+/// Loads settings of which the installation is named somewhere.
 fn load(yaml: &str, env: &[(&str, &str)], flags: &Flags) -> Result<StandaloneSettings, String> {
+    let key = "CFGW_INSTALLATION";
+    let is_named = yaml.contains("installation") || env.iter().any(|(name, _)| *name == key);
+    let default = (!is_named && flags.installation.is_none()).then_some((key, "home"));
+    let env: Vec<_> = default.into_iter().chain(env.iter().copied()).collect();
+    load_as_is(yaml, &env, flags)
+}
+
+fn load_as_is(
+    yaml: &str,
+    env: &[(&str, &str)],
+    flags: &Flags,
+) -> Result<StandaloneSettings, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cfgw.yaml");
     std::fs::write(&file, yaml).unwrap();
@@ -39,7 +52,10 @@ fn load(yaml: &str, env: &[(&str, &str)], flags: &Flags) -> Result<StandaloneSet
 
 #[test]
 fn nothing_set_means_the_documented_defaults() {
-    let expected = StandaloneSettings::default();
+    let expected = StandaloneSettings {
+        installation: Some("home".parse().unwrap()),
+        ..StandaloneSettings::default()
+    };
     for yaml in ["", "# a comment\n", "---\n", "{}", "cloudflare: {}\n"] {
         assert_eq!(
             load(yaml, &[], &Flags::default()).as_ref(),
@@ -47,12 +63,6 @@ fn nothing_set_means_the_documented_defaults() {
             "{yaml:?}"
         );
     }
-    assert_eq!(
-        StandaloneSettings::load(None, std::iter::empty(), ()),
-        Ok(expected.clone())
-    );
-
-    assert_eq!(expected.installation.as_str(), "default");
     assert_eq!(expected.manifests, Path::new("manifests"));
     assert_eq!(expected.resync_interval.get().as_secs(), 600);
     assert_eq!(
@@ -65,6 +75,16 @@ fn nothing_set_means_the_documented_defaults() {
     assert_eq!(expected.tunnel.server_name.as_str(), "h2.cftunnel.com");
     assert_eq!(expected.tunnel.grace_period.get().as_secs(), 30);
     assert_eq!(expected.admin.listen.get().to_string(), "127.0.0.1:8081");
+}
+
+#[test]
+fn an_installation_has_no_name_unless_it_is_given_one() {
+    for yaml in ["", "log: {format: json}\n"] {
+        let message = load_as_is(yaml, &[], &Flags::default()).unwrap_err();
+        for word in ["`installation`", "is not set", "such as `my-cluster`"] {
+            assert!(message.contains(word), "{message}");
+        }
+    }
 }
 
 #[test]
@@ -86,7 +106,7 @@ fn a_later_layer_wins_key_by_key() {
         ("", &[][..], flag("from-flag"), "from-flag", "info text"),
     ] {
         let settings = load(yaml, env, &flags).unwrap();
-        assert_eq!(settings.installation.as_str(), installation);
+        assert_eq!(settings.installation.unwrap().as_str(), installation);
         assert_eq!(
             format!("{} {}", settings.log.filter, settings.log.format),
             log
@@ -129,17 +149,15 @@ fn variables_that_are_not_ours_are_passed_over() {
     let env = [
         ("PATH", "/bin"),
         ("CFGWCTL_HOME", "/"),
-        ("CFGW_INSTALLATION", ""),
+        ("CFGW_MANIFESTS", ""),
         ("CFGW_PORT", "tcp://10.0.0.1:80"),
         ("CFGW_SERVICE_HOST", "10.0.0.1"),
         ("CFGW_SERVICE_PORT_HTTP", "80"),
         ("CFGW_PORT_80_TCP_ADDR", "10.0.0.1"),
         ("CFGW_PROXY_PORT_80_TCP", "tcp://10.0.0.1:80"),
     ];
-    assert_eq!(
-        load("", &env, &Flags::default()),
-        Ok(StandaloneSettings::default())
-    );
+    let none = load("", &[], &Flags::default());
+    assert_eq!(load("", &env, &Flags::default()), none);
 }
 
 #[test]

@@ -32,6 +32,6 @@ pub mod testing;
 pub mod workload;
 
 pub use names::{
-    AccountId, AllowedHostnames, CertificateId, Hostname, InstallationName, ObjectKey, ObjectRef,
-    RecordId, Timestamp, TunnelId, ZoneId,
+    AccountId, AllowedHostnames, CertificateId, Hostname, Installation, InstallationName,
+    InstanceId, ObjectKey, ObjectRef, RecordId, Timestamp, TunnelId, ZoneId,
 };

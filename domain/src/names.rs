@@ -244,14 +244,18 @@ impl TunnelId {
 
 impl fmt::Display for TunnelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, byte) in self.0.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        write_uuid(&self.0, f)
     }
+}
+
+fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            f.write_str("-")?;
+        }
+        write!(f, "{byte:02x}")?;
+    }
+    Ok(())
 }
 
 impl FromStr for TunnelId {
@@ -320,7 +324,7 @@ opaque_id! {
 }
 
 /// Name of one installation of this software (one per cluster). Part of every tunnel name and of every
-/// ownership mark: two installations in one account must differ, a rebuilt cluster keeps its own.
+/// ownership mark: two installations in one account should differ, a rebuilt cluster keeps its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstallationName(String);
 
@@ -347,6 +351,52 @@ impl InstallationName {
 impl fmt::Display for InstallationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Which of the installations of one name: a UUID that each has for itself. A cluster's is the uid of its namespace
+/// `kube-system`; a standalone program's is random and kept in its state folder. A rebuilt cluster has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId([u8; 16]);
+
+impl InstanceId {
+    /// From the 16 bytes of the UUID.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Parses a UUID in its canonical form: 32 lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+    pub fn parse(text: &str) -> Result<Self, MalformedName> {
+        let id = text.parse().map(|TunnelId(bytes)| Self(bytes));
+        match id {
+            Ok(id) if id.to_string() == text => Ok(id),
+            _ => Err(MalformedName {
+                what: "instance id",
+                text: text.to_owned(),
+                problem: "a UUID of 32 lower-case hexadecimal digits with hyphens is expected",
+            }),
+        }
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_uuid(&self.0, f)
+    }
+}
+
+/// One installation of this software: what tells its tunnels and records at Cloudflare from everybody else's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Installation {
+    /// As its operator named it.
+    pub name: InstallationName,
+    /// Which of those with that name.
+    pub instance: InstanceId,
+}
+
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (instance {})", self.name, self.instance)
     }
 }
 
@@ -377,6 +427,23 @@ mod tests {
         ] {
             let parsed = Hostname::parse(hostname).unwrap();
             assert_eq!(parsed.reserved(), reserved, "{hostname}");
+        }
+    }
+
+    #[test]
+    fn an_instance_id_is_a_uuid_in_its_canonical_form_and_nothing_else() {
+        let text = "6ff42ae2-765d-4adf-8112-31c55c1551ef";
+        assert_eq!(InstanceId::parse(text).unwrap().to_string(), text);
+        for bad in [
+            String::new(),
+            text.to_uppercase(),
+            text.replace('-', ""),
+            format!("{text}\n"),
+            text[1..].to_owned(),
+            text.replace('6', "g"),
+            text.replacen('-', "", 1) + "-",
+        ] {
+            assert!(InstanceId::parse(&bad).is_err(), "{bad:?}");
         }
     }
 }

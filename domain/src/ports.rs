@@ -12,7 +12,7 @@ use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
 };
 use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
-use crate::names::{CertificateId, ObjectKey, ObjectRef, Timestamp, TunnelId, ZoneId};
+use crate::names::{CertificateId, InstanceId, ObjectKey, ObjectRef, Timestamp, TunnelId, ZoneId};
 use crate::route_table::RouteTable;
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 use crate::snapshot::ClusterSnapshot;
@@ -181,6 +181,34 @@ pub trait Edge: Send + Sync {
     fn begin_resync(&self) {}
 }
 
+/// The edges of all installations of one name, for a broker that serves them.
+#[async_trait]
+pub trait Edges: Send + Sync {
+    /// The edge of one instance. Cheap; no call is made.
+    fn of(&self, instance: InstanceId) -> Arc<dyn Edge>;
+
+    /// Gateways of every instance that have a tunnel.
+    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError>;
+}
+
+/// A Gateway of one of several installations of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldGateway {
+    /// Which of them.
+    pub instance: InstanceId,
+    /// The Gateway.
+    pub gateway: ObjectKey,
+    /// Whether nobody uses its tunnel any more.
+    pub is_down: bool,
+}
+
+/// Is told each removal at the edge, each take-over and each write of ingress rules, once it is done. For a log that people
+/// read: what was done, to what, and why. Holds no secret.
+pub trait Journal: Send + Sync {
+    /// One line.
+    fn note(&self, line: &str);
+}
+
 /// The Cloudflare credentials of a Gateway, by reference. Asked by the direct edge only.
 #[async_trait]
 pub trait Credentials: Send + Sync {
@@ -225,6 +253,14 @@ pub trait CloudflareApi: Send + Sync {
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError>;
     /// Replaces the tunnel's secret with these bytes.
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError>;
+    /// Gives a tunnel another name and another secret, both or neither. A taken name is
+    /// [`Conflict`](crate::edge::EdgeErrorKind).
+    async fn adopt_tunnel(
+        &self,
+        tunnel: TunnelId,
+        name: &str,
+        secret: [u8; 32],
+    ) -> Result<(), EdgeError>;
     /// The ingress document; `None` where none was ever put.
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError>;
     /// Replaces the ingress document.

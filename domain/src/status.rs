@@ -60,6 +60,9 @@ spelled! {
         Certificates = "cloudflare-gateway-controller.io/Certificates",
         /// Gateway, our own: the ingress document that the dashboard shows is complete.
         Ingress = "cloudflare-gateway-controller.io/Ingress",
+        /// Gateway, our own: no other installation in the Cloudflare account has this one's name. Only where that is
+        /// False.
+        Installation = "cloudflare-gateway-controller.io/Installation",
         /// Gateway, our own: every field of its CloudflareGatewayParameters and of `spec.infrastructure` has its
         /// effect. Only on Gateways that name some, or of which something is left out.
         Parameters = "cloudflare-gateway-controller.io/Parameters",
@@ -127,6 +130,8 @@ spelled! {
         NoResources = "NoResources",
         /// DNS: every hostname has its record.
         Applied = "Applied",
+        /// Installation: another installation in the Cloudflare account has the same name.
+        NameNotUnique = "NameNotUnique",
         /// DNS: a record that is not ours has the name.
         RecordConflict = "RecordConflict",
         /// DNS, route Accepted: an older claim of another Gateway has the name, or all of them.

@@ -9,6 +9,8 @@ mod running;
 
 pub use cloudflare::{ApiCall, FakeCloudflare, FakeCloudflareApi, Moment};
 pub use cluster::{FakeCluster, FakeHold, RecordingStatusSink};
-pub use edge::{FakeEdge, intent};
-pub use fixed::{FixedClock, FixedEntropy, FixedLeadership, StaticCredentials};
+pub use edge::{FakeEdge, FakeEdges, intent};
+pub use fixed::{
+    FixedClock, FixedEntropy, FixedLeadership, StaticCredentials, installation, instance_of,
+};
 pub use running::{FakeDataPlane, FakeWorkloads};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use adapter_broker::{BrokerEdge, ClientSettings};
+use domain::InstanceId;
 use secrecy::SecretString;
 use tempfile::TempDir;
 
@@ -112,9 +113,15 @@ clusters:
 
     /// The client of a cluster.
     pub fn client(&self, member: Member) -> BrokerEdge {
+        self.client_of(member, 1)
+    }
+
+    /// The client of one of the clusters that show a cluster's token.
+    pub fn client_of(&self, member: Member, instance: u8) -> BrokerEdge {
         let settings = ClientSettings {
             base_url: self.url(),
             token: SecretString::from(member.token),
+            instance: InstanceId::from_bytes([instance; 16]),
             extra_roots: Vec::new(),
             request_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),

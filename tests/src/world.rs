@@ -192,15 +192,43 @@ impl World {
         Cfgw::standalone(&self.settings("state"), self.log("state"))
     }
 
-    /// Starts another one on the same folder, with a state directory of its own.
+    /// Starts another one on the same folder, as the same instance.
     pub async fn replica(&self, name: &str) -> Cfgw {
+        self.same_instance("state", name);
         let cfgw = Cfgw::standalone(&self.settings(name), self.log(name));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
     }
 
-    /// Starts one on a folder of its own, as another cluster: only the name of the installation is the same. It
-    /// compares everything with the edge every two seconds.
+    /// The instance id of what [`World::cfgw`] starts.
+    pub fn instance(&self) -> String {
+        let text = std::fs::read_to_string(self.state().join("instance-id"));
+        let text = text.expect("an instance id");
+        let (id, _inode) = text.split_once(' ').expect("an id and an inode");
+        id.to_owned()
+    }
+
+    /// Copies a state directory's instance id, as `cp` does.
+    pub fn copy_state(&self, from: &str, to: &str) {
+        let (from, to) = self.instance_files(from, to);
+        std::fs::copy(from, to).expect("an instance id");
+    }
+
+    /// Gives a state directory to come the instance id of another one, as if it were no copy.
+    pub fn same_instance(&self, from: &str, to: &str) {
+        let (from, to) = self.instance_files(from, to);
+        std::fs::hard_link(from, to).expect("an instance id");
+    }
+
+    fn instance_files(&self, from: &str, to: &str) -> (PathBuf, PathBuf) {
+        let path = |state: &str| self.dir.path().join(state);
+        std::fs::create_dir_all(path(to)).expect("a new folder");
+        let file = "instance-id";
+        (path(from).join(file), path(to).join(file))
+    }
+
+    /// Starts one on a folder and a state directory of its own, as another cluster: only the name of the installation
+    /// is the same. It compares everything with the edge every two seconds.
     pub async fn namesake(&self, name: &str, manifests: &[(&str, String)]) -> Cfgw {
         let folder = self.dir.path().join(format!("{name}-manifests"));
         std::fs::create_dir(&folder).expect("a new folder");
@@ -521,9 +549,20 @@ impl World {
         condition: &str,
         wanted: impl Fn(&ConditionSeen) -> bool,
     ) -> ConditionSeen {
+        self.condition_in("state", object, condition, wanted).await
+    }
+
+    /// The same of the instance with this state directory.
+    pub async fn condition_in(
+        &self,
+        state: &str,
+        object: &str,
+        condition: &str,
+        wanted: impl Fn(&ConditionSeen) -> bool,
+    ) -> ConditionSeen {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let seen = self.read_condition(object, condition);
+            let seen = self.read_condition(state, object, condition);
             if let Some(seen) = seen.as_ref().filter(|seen| wanted(seen)) {
                 return seen.clone();
             }
@@ -536,10 +575,10 @@ impl World {
         }
     }
 
-    fn read_condition(&self, object: &str, condition: &str) -> Option<ConditionSeen> {
+    fn read_condition(&self, state: &str, object: &str, condition: &str) -> Option<ConditionSeen> {
         let (kind, name) = object.split_once(' ')?;
-        let text =
-            std::fs::read_to_string(self.state().join(kind).join(format!("{name}.json"))).ok()?;
+        let folder = self.dir.path().join(state).join(kind);
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).ok()?;
         let json: serde_json::Value = serde_json::from_str(&text).ok()?;
         let status = &json["status"];
         let conditions = [&status["conditions"], &status["parents"][0]["conditions"]];

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
-use domain::ports::Edge;
+use domain::ports::Edges;
 use domain::{InstallationName, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -54,7 +54,7 @@ impl FromStr for TokenHash {
 /// A cluster that the broker serves.
 #[derive(Clone)]
 pub struct Cluster {
-    /// Its name; the installation name of its edge.
+    /// Its name; the installation name of its edges.
     pub name: InstallationName,
     /// The hash of its bearer token.
     pub token: TokenHash,
@@ -62,8 +62,8 @@ pub struct Cluster {
     pub expires: Option<Timestamp>,
     /// What it may have.
     pub limits: ClusterLimits,
-    /// The edge that holds this cluster's Gateways and no others.
-    pub edge: Arc<dyn Edge>,
+    /// The edges that hold this cluster's Gateways and no others: one for each cluster that shows this token.
+    pub edges: Arc<dyn Edges>,
 }
 
 impl fmt::Debug for Cluster {

@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::ObjectKey;
 use domain::edge::certificates::CertificateOutcome;
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial};
 use domain::ports::Edge;
 use domain::secret::ConnectorToken;
+use domain::{InstanceId, ObjectKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Method, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -34,6 +34,8 @@ pub struct ClientSettings {
     pub base_url: String,
     /// The cluster's bearer token.
     pub token: SecretString,
+    /// Which of the clusters that show this token it is.
+    pub instance: InstanceId,
     /// Certificates (PEM, any number) that are trusted besides the system's; empty for none.
     pub extra_roots: Vec<u8>,
     /// Limit for one request, its whole answer included. The broker asks Cloudflare meanwhile.
@@ -64,6 +66,7 @@ pub enum ClientError {
 pub struct BrokerEdge {
     http: reqwest::Client,
     base: Url,
+    instance: InstanceId,
     authorization: HeaderValue,
     outage: Outage,
 }
@@ -96,6 +99,7 @@ impl BrokerEdge {
         Ok(Self {
             http,
             base,
+            instance: settings.instance,
             authorization,
             outage: Outage::default(),
         })
@@ -106,7 +110,7 @@ impl BrokerEdge {
         url.path_segments_mut()
             .expect("the base URL is http or https")
             .pop_if_empty()
-            .extend(["v1", "gateways"])
+            .extend(["v1", "instances", &self.instance.to_string(), "gateways"])
             .extend(rest);
         url
     }

@@ -1,11 +1,11 @@
 //! What the broker's owner lets a cluster have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome};
-use domain::ports::Edge;
-use domain::{AllowedHostnames, Hostname, ObjectKey};
+use domain::ports::Edges;
+use domain::{AllowedHostnames, Hostname, InstanceId, ObjectKey};
 
 /// Limits of a cluster. Without any it may have everything that the account has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,14 +41,16 @@ impl ClusterLimits {
     }
 }
 
-/// The places of a cluster's Gateways, where their number is limited.
+/// The places of a cluster's Gateways, where their number is limited. Clusters that show one token share them.
 pub(crate) struct Places {
     limit: Option<u32>,
-    /// Gateways that have something at Cloudflare; `None` where that is not known.
-    taken: Mutex<Option<BTreeSet<ObjectKey>>>,
+    /// Gateways that are known to have one.
+    taken: Mutex<BTreeSet<Place>>,
     /// New Gateways come one after another, so that no two take the last place.
     admission: tokio::sync::Mutex<()>,
 }
+
+type Place = (InstanceId, ObjectKey);
 
 impl Places {
     pub(crate) fn new(limits: &ClusterLimits) -> Self {
@@ -59,57 +61,44 @@ impl Places {
         }
     }
 
-    /// Makes an intent true, if the Gateway has a place or gets one.
+    /// Makes an intent true, if the Gateway has a place or gets one. Cloudflare is asked who has one before each new
+    /// Gateway.
     pub(crate) async fn reconcile(
         &self,
-        edge: &Arc<dyn Edge>,
+        edges: &dyn Edges,
+        instance: InstanceId,
         intent: &EdgeIntent,
     ) -> Result<EdgeStatus, EdgeError> {
-        let gateway = &intent.gateway;
-        let Some(limit) = self.limit.filter(|_| !self.has_place(gateway)) else {
-            return edge.reconcile(intent).await;
+        let place = (instance, intent.gateway.clone());
+        let has_place = self.taken().contains(&place);
+        let Some(limit) = self.limit.filter(|_| !has_place) else {
+            return edges.of(instance).reconcile(intent).await;
         };
         let _admission = self.admission.lock().await;
-        let taken = self.read(edge).await?;
-        if !taken.contains(gateway) && taken.len() >= limit as usize {
+        let mut others = 0;
+        let mut has_place = false;
+        for held in edges.owned().await? {
+            has_place |= (&held.instance, &held.gateway) == (&place.0, &place.1);
+            // What a former instance left of this very Gateway is this Gateway's to take over.
+            let left = held.is_down && held.gateway == intent.gateway;
+            others += usize::from(!left);
+        }
+        if !has_place && others >= limit as usize {
             return Err(too_many(limit));
         }
-        let answer = edge.reconcile(intent).await;
-        let mut taken = self.taken();
-        match (&answer, taken.as_mut()) {
-            (Ok(_), Some(taken)) => {
-                taken.insert(gateway.clone());
-            }
-            // The tunnel may be there or not: Cloudflare is asked before the next new one.
-            _ => *taken = None,
+        let answer = edges.of(instance).reconcile(intent).await;
+        if answer.is_ok() {
+            self.taken().insert(place);
         }
-        drop(taken);
         answer
     }
 
     /// Nothing of a Gateway is left.
-    pub(crate) fn free(&self, gateway: &ObjectKey) {
-        if let Some(taken) = self.taken().as_mut() {
-            taken.remove(gateway);
-        }
+    pub(crate) fn free(&self, instance: InstanceId, gateway: &ObjectKey) {
+        self.taken().remove(&(instance, gateway.clone()));
     }
 
-    fn has_place(&self, gateway: &ObjectKey) -> bool {
-        let taken = self.taken();
-        taken.as_ref().is_some_and(|taken| taken.contains(gateway))
-    }
-
-    /// The Gateways with a place; Cloudflare is asked for them once.
-    async fn read(&self, edge: &Arc<dyn Edge>) -> Result<BTreeSet<ObjectKey>, EdgeError> {
-        if let Some(taken) = self.taken().clone() {
-            return Ok(taken);
-        }
-        let owned = edge.owned().await.map_err(|partial| partial.error)?;
-        *self.taken() = Some(owned.clone());
-        Ok(owned)
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Option<BTreeSet<ObjectKey>>> {
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<Place>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

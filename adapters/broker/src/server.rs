@@ -2,12 +2,15 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /v1/gateways` | [`OwnedDocument`] |
-//! | `PUT /v1/gateways` with a [`LiveDocument`] | [`SweptDocument`] |
-//! | `PUT /v1/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
-//! | `GET /v1/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
-//! | `POST /v1/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
-//! | `DELETE /v1/gateways/{namespace}/{name}` | [`ForgottenDocument`] |
+//! | `GET /v1/instances/{instance}/gateways` | [`OwnedDocument`] |
+//! | `PUT /v1/instances/{instance}/gateways` with a [`LiveDocument`] | [`SweptDocument`] |
+//! | `PUT /v1/instances/{instance}/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
+//! | `GET /v1/instances/{instance}/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
+//! | `POST /v1/instances/{instance}/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
+//! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}` | [`ForgottenDocument`] |
+//!
+//! `{instance}` is the [`InstanceId`] of the asking cluster: clusters that were given one token are told apart by it, and
+//! each finds nothing but its own.
 //!
 //! All else is a [`Problem`]. Who asks is decided first, so that nobody learns anything without a token; a
 //! refused request reaches no edge.
@@ -25,9 +28,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use domain::ObjectKey;
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::{Clock, Edge};
+use domain::{InstanceId, ObjectKey};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::sync::{
@@ -75,6 +78,12 @@ struct Asked {
     /// Kept until all work for the request is done.
     counted: Arc<OwnedSemaphorePermit>,
     _known: Arc<Option<Known>>,
+}
+
+impl Asked {
+    fn edge(&self, instance: InstanceId) -> Arc<dyn Edge> {
+        self.by.cluster.edges.of(instance)
+    }
 }
 
 /// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
@@ -125,11 +134,23 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         clock,
     });
     Router::new()
-        .route("/v1/gateways", get(owned).put(sweep))
-        .route("/v1/gateways/{namespace}/{name}", delete(forget))
-        .route("/v1/gateways/{namespace}/{name}/intent", put(reconcile))
-        .route("/v1/gateways/{namespace}/{name}/token", get(token))
-        .route("/v1/gateways/{namespace}/{name}/rotate", post(rotate))
+        .route("/v1/instances/{instance}/gateways", get(owned).put(sweep))
+        .route(
+            "/v1/instances/{instance}/gateways/{namespace}/{name}",
+            delete(forget),
+        )
+        .route(
+            "/v1/instances/{instance}/gateways/{namespace}/{name}/intent",
+            put(reconcile),
+        )
+        .route(
+            "/v1/instances/{instance}/gateways/{namespace}/{name}/token",
+            get(token),
+        )
+        .route(
+            "/v1/instances/{instance}/gateways/{namespace}/{name}/rotate",
+            post(rotate),
+        )
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(broker, admit))
@@ -202,7 +223,10 @@ fn uncached(mut response: Response) -> Response {
 }
 
 async fn no_such_path() -> Problem {
-    Problem::refused(Refusal::NoSuchPath, "see the paths under /v1/gateways")
+    Problem::refused(
+        Refusal::NoSuchPath,
+        "see the paths under /v1/instances/{instance}/gateways, where {instance} is the cluster's instance id",
+    )
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
@@ -214,23 +238,28 @@ fn not_a_method(method: &Method) -> Problem {
     Problem::refused(Refusal::MethodNotAllowed, detail)
 }
 
-async fn owned(Extension(asked): Extension<Asked>) -> Result<Json<OwnedDocument>, Problem> {
+async fn owned(
+    Extension(asked): Extension<Asked>,
+    Path(instance): Path<String>,
+) -> Result<Json<OwnedDocument>, Problem> {
+    let edge = asked.edge(instance_of(&instance)?);
     // The broker has one account: there is nothing that was found beside a failure.
-    let gateways = asked.by.cluster.edge.owned().await;
+    let gateways = edge.owned().await;
     let gateways = gateways.map_err(|partial| failed(partial.error))?;
     Ok(Json(OwnedDocument::of(&gateways)))
 }
 
-/// Each cluster's edge knows its own installation's marks alone, so a cluster sweeps nothing but its own.
+/// Each edge knows its own instance's marks alone, so a cluster sweeps nothing but its own.
 async fn sweep(
     Extension(asked): Extension<Asked>,
+    Path(instance): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SweptDocument>, Problem> {
+    let edge = asked.edge(instance_of(&instance)?);
     let document: LiveDocument = read_document(&headers, body).await?;
     let live = document.read().map_err(malformed)?;
     let turn = asked.by.turns.wait_for_all().await;
-    let edge = asked.by.cluster.edge.clone();
     let swept = finished(
         (turn, asked.counted),
         async move { edge.sweep(&live).await },
@@ -241,16 +270,19 @@ async fn sweep(
 
 async fn reconcile(
     Extension(asked): Extension<Asked>,
-    Path(names): Path<(String, String)>,
+    Path(names): Path<Names>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<StatusDocument>, Problem> {
-    let gateway = gateway_of(&names)?;
+    let (instance, gateway) = gateway_of(&names)?;
     let document: IntentDocument = read_document(&headers, body).await?;
     let mut intent = document.read(gateway.clone()).map_err(malformed)?;
     let withheld = asked.by.cluster.limits.withhold(&mut intent);
-    let places = asked.by.places.clone();
-    let work = move |edge: Arc<dyn Edge>, _| async move { places.reconcile(&edge, &intent).await };
+    let served = asked.by.clone();
+    let work = async move {
+        let edges = &*served.cluster.edges;
+        served.places.reconcile(edges, instance, &intent).await
+    };
     let mut status = in_turn(asked, gateway, work).await?;
     status.hostnames.extend(withheld);
     Ok(Json(StatusDocument::of(status)))
@@ -258,56 +290,62 @@ async fn reconcile(
 
 async fn token(
     Extension(asked): Extension<Asked>,
-    Path(names): Path<(String, String)>,
+    Path(names): Path<Names>,
 ) -> Result<Json<TokenDocument>, Problem> {
-    let gateway = gateway_of(&names)?;
-    let token = asked.by.cluster.edge.connector_token(&gateway).await;
+    let (instance, gateway) = gateway_of(&names)?;
+    let token = asked.edge(instance).connector_token(&gateway).await;
     Ok(Json(TokenDocument::of(&token.map_err(failed)?)))
 }
 
 async fn rotate(
     Extension(asked): Extension<Asked>,
-    Path(names): Path<(String, String)>,
+    Path(names): Path<Names>,
 ) -> Result<Json<TokenDocument>, Problem> {
-    let gateway = gateway_of(&names)?;
-    let work = |edge: Arc<dyn Edge>, gateway| async move { edge.rotate(&gateway).await };
+    let (instance, gateway) = gateway_of(&names)?;
+    let (edge, key) = (asked.edge(instance), gateway.clone());
+    let work = async move { edge.rotate(&key).await };
     let token = in_turn(asked, gateway, work).await?;
     Ok(Json(TokenDocument::of(&token)))
 }
 
 async fn forget(
     Extension(asked): Extension<Asked>,
-    Path(names): Path<(String, String)>,
+    Path(names): Path<Names>,
 ) -> Result<Json<ForgottenDocument>, Problem> {
-    let gateway = gateway_of(&names)?;
+    let (instance, gateway) = gateway_of(&names)?;
     let forgotten = GatewayDocument::of(&gateway);
-    let places = asked.by.places.clone();
-    let work = |edge: Arc<dyn Edge>, gateway| async move {
-        edge.forget(&gateway).await?;
-        places.free(&gateway);
+    let (served, edge, key) = (asked.by.clone(), asked.edge(instance), gateway.clone());
+    let work = async move {
+        edge.forget(&key).await?;
+        served.places.free(instance, &key);
         Ok(())
     };
     in_turn(asked, gateway, work).await?;
     Ok(Json(ForgottenDocument { forgotten }))
 }
 
-fn gateway_of((namespace, name): &(String, String)) -> Result<ObjectKey, Problem> {
-    gateway_key(namespace, name)
+/// Instance, namespace and name, as they stand in a path.
+type Names = (String, String, String);
+
+fn gateway_of((instance, namespace, name): &Names) -> Result<(InstanceId, ObjectKey), Problem> {
+    let instance = instance_of(instance)?;
+    let gateway = gateway_key(namespace, name)
+        .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))?;
+    Ok((instance, gateway))
+}
+
+fn instance_of(text: &str) -> Result<InstanceId, Problem> {
+    InstanceId::parse(text)
         .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))
 }
 
 /// Waits for the Gateway's turn, as long as the client does.
-async fn in_turn<T, F>(
+async fn in_turn<T: Send + 'static>(
     asked: Asked,
     gateway: ObjectKey,
-    work: impl FnOnce(Arc<dyn Edge>, ObjectKey) -> F,
-) -> Result<T, Problem>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, EdgeError>> + Send + 'static,
-{
+    work: impl Future<Output = Result<T, EdgeError>> + Send + 'static,
+) -> Result<T, Problem> {
     let turn = asked.by.turns.wait(&gateway).await;
-    let work = work(asked.by.cluster.edge.clone(), gateway);
     finished((turn, asked.counted), work).await
 }
 

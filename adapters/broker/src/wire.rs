@@ -10,7 +10,7 @@ use domain::edge::{
 };
 use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
-use domain::{Hostname, ObjectKey, TunnelId};
+use domain::{Hostname, Installation, InstallationName, InstanceId, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
 
 use crate::path;
@@ -171,6 +171,31 @@ pub struct StatusDocument {
     failures: Vec<FailureDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spared: Option<BTreeSet<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    namesakes: Vec<InstallationDocument>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InstallationDocument {
+    name: String,
+    instance: String,
+}
+
+impl InstallationDocument {
+    fn of(installation: &Installation) -> Self {
+        Self {
+            name: installation.name.to_string(),
+            instance: installation.instance.to_string(),
+        }
+    }
+
+    fn read(&self) -> Result<Installation, MalformedName> {
+        Ok(Installation {
+            name: InstallationName::parse(&self.name)?,
+            instance: InstanceId::parse(&self.instance)?,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +210,7 @@ struct TunnelDocument {
 enum OutcomeDocument {
     Applied,
     Conflict { found: String },
+    Namesake { tunnel: String },
     Claimed { by: GatewayDocument },
     NoZone,
     Forbidden { message: String },
@@ -227,6 +253,11 @@ impl StatusDocument {
             spared: status
                 .spared
                 .map(|spared| spared.iter().map(ToString::to_string).collect()),
+            namesakes: status
+                .namesakes
+                .iter()
+                .map(InstallationDocument::of)
+                .collect(),
         }
     }
 
@@ -260,6 +291,11 @@ impl StatusDocument {
                         .collect::<Result<_, _>>()?,
                 ),
             },
+            namesakes: self
+                .namesakes
+                .iter()
+                .map(InstallationDocument::read)
+                .collect::<Result<_, _>>()?,
             certificates: BTreeMap::new(),
             failures,
         })
@@ -273,6 +309,7 @@ impl OutcomeDocument {
             HostnameOutcome::Conflict { found } => Self::Conflict {
                 found: without_tunnel(&found),
             },
+            HostnameOutcome::Namesake { tunnel } => Self::Namesake { tunnel },
             HostnameOutcome::Claimed { by } => Self::Claimed {
                 by: GatewayDocument::of(&by),
             },
@@ -296,6 +333,7 @@ impl OutcomeDocument {
         Ok(match self {
             Self::Applied => HostnameOutcome::Applied,
             Self::Conflict { found } => HostnameOutcome::Conflict { found },
+            Self::Namesake { tunnel } => HostnameOutcome::Namesake { tunnel },
             Self::Claimed { by } => HostnameOutcome::Claimed { by: by.read()? },
             Self::NoZone => HostnameOutcome::NoZone,
             Self::Forbidden { message } => HostnameOutcome::Forbidden { message },
@@ -315,7 +353,7 @@ fn without_tunnel(found: &str) -> String {
     }
 }
 
-/// Answer to `GET /v1/gateways`: the Gateways of the asking cluster that hold anything at the edge.
+/// Answer to `GET …/gateways`: the Gateways of the asking cluster that hold anything at the edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnedDocument {
@@ -339,7 +377,7 @@ impl OwnedDocument {
     }
 }
 
-/// Body of `PUT /v1/gateways`: every Gateway of the asking cluster that may have something at the edge. What
+/// Body of `PUT …/gateways`: every Gateway of the asking cluster that may have something at the edge. What
 /// is left of others is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -361,7 +399,7 @@ impl LiveDocument {
     }
 }
 
-/// Answer to `PUT /v1/gateways`: names of the records that were removed.
+/// Answer to `PUT …/gateways`: names of the records that were removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweptDocument {

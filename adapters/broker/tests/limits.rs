@@ -14,7 +14,7 @@ use adapter_broker::{
 };
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use domain::ports::Edge;
-use domain::testing::{FakeEdge, FixedClock};
+use domain::testing::{FakeEdge, FakeEdges, FixedClock, instance_of};
 use domain::{AllowedHostnames, Hostname, InstallationName, ObjectKey};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -35,12 +35,17 @@ fn intent(gateway: &str, hostnames: &[&str]) -> EdgeIntent {
 
 /// A cluster's client of a broker with these limits, and the edge behind it.
 async fn cluster(limits: ClusterLimits, edge: Arc<FakeEdge>) -> BrokerEdge {
+    cluster_of(limits, Arc::new(FakeEdges::with_first(edge)), 1).await
+}
+
+/// One of the clusters that show the token, of a broker of its own over these edges.
+async fn cluster_of(limits: ClusterLimits, edges: Arc<FakeEdges>, instance: u8) -> BrokerEdge {
     let cluster = Cluster {
         name: InstallationName::parse("east").unwrap(),
         token: TokenHash::of(TOKEN),
         expires: None,
         limits,
-        edge,
+        edges,
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -55,6 +60,7 @@ async fn cluster(limits: ClusterLimits, edge: Arc<FakeEdge>) -> BrokerEdge {
     let settings = ClientSettings {
         base_url,
         token: SecretString::from(TOKEN),
+        instance: instance_of("east", instance).instance,
         extra_roots: Vec::new(),
         request_timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(10),
@@ -155,6 +161,23 @@ async fn of_gateways_that_come_at_the_same_time_no_more_than_the_limit_get_a_pla
     }
     assert_eq!(served, 3);
     assert_eq!(edge.owned().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn clusters_that_show_one_token_share_its_limit() {
+    let edges = Arc::new(FakeEdges::default());
+    let first = cluster_of(at_most(2), edges.clone(), 1).await;
+    let second = cluster_of(at_most(2), edges.clone(), 2).await;
+    let both = [intent("one", &[]), intent("two", &[])];
+    assert!(first.reconcile(&both[0]).await.is_ok());
+    assert!(second.reconcile(&both[0]).await.is_ok());
+    for cluster in [&first, &second] {
+        let refused = cluster.reconcile(&both[1]).await.unwrap_err();
+        assert_eq!(refused.kind, EdgeErrorKind::TooManyGateways);
+        let owned = BTreeSet::from([key("one")]);
+        assert_eq!(cluster.owned().await, Ok(owned), "and only its own");
+        assert!(cluster.reconcile(&both[0]).await.is_ok());
+    }
 }
 
 #[tokio::test]

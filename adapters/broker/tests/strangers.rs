@@ -13,10 +13,10 @@ use adapter_broker::{
 };
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
-use domain::ports::Edge;
+use domain::ports::{Edge, Edges, HeldGateway};
 use domain::secret::ConnectorToken;
 use domain::testing::FixedClock;
-use domain::{InstallationName, ObjectKey};
+use domain::{InstallationName, InstanceId, ObjectKey};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -63,6 +63,23 @@ impl Edge for Waiting {
     }
 }
 
+/// The same edge for every instance.
+struct Same(Arc<Waiting>);
+
+#[async_trait]
+impl Edges for Same {
+    fn of(&self, _: InstanceId) -> Arc<dyn Edge> {
+        self.0.clone()
+    }
+
+    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Where the Gateways of an instance are.
+const GATEWAYS: &str = "/v1/instances/01010101-0101-0101-0101-010101010101/gateways";
+
 /// A broker over TLS.
 struct Broker {
     address: SocketAddr,
@@ -91,7 +108,7 @@ impl Broker {
             token: TokenHash::of(token),
             expires: None,
             limits: ClusterLimits::default(),
-            edge: edge.clone(),
+            edges: Arc::new(Same(edge.clone())),
         };
         let clusters = vec![cluster("east", TOKEN), cluster("west", "token-of-west")];
         let api = router(clusters, Arc::new(FixedClock::default()));
@@ -131,7 +148,7 @@ impl Broker {
 
 async fn say(stream: &mut (impl AsyncWrite + Unpin), token: &str, method: &str, rest: &str) {
     let head = format!(
-        "{method} /v1/gateways{rest} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+        "{method} {GATEWAYS}{rest} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
 }
@@ -159,7 +176,7 @@ async fn connections_without_a_request_are_closed_while_a_cluster_is_served() {
     }
     for last in 1..=4 {
         let mut stream = broker.handshake([127, 0, 2, last]).await;
-        let half = format!("GET /v1/gateways HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\n");
+        let half = format!("GET {GATEWAYS} HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\n");
         stream.write_all(half.as_bytes()).await.unwrap();
         flood.spawn(async move { drop(stream.read_to_end(&mut Vec::new()).await) });
     }
@@ -175,7 +192,7 @@ async fn the_body_of_a_stranger_is_not_waited_for() {
     for head in ["authorization: Bearer invented\r\n", ""] {
         let mut stream = broker.handshake([127, 0, 0, 1]).await;
         let request = format!(
-            "PUT /v1/gateways HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n{head}\r\n"
+            "PUT {GATEWAYS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n{head}\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(status(&mut stream).await, "401");

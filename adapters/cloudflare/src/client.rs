@@ -346,7 +346,18 @@ impl CloudflareApi for AccountClient {
     }
 
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
-        self.patch_secret(tunnel, secret).await
+        self.patch_tunnel("replace tunnel secret", tunnel, None, secret)
+            .await
+    }
+
+    async fn adopt_tunnel(
+        &self,
+        tunnel: TunnelId,
+        name: &str,
+        secret: [u8; 32],
+    ) -> Result<(), EdgeError> {
+        self.patch_tunnel("adopt tunnel", tunnel, Some(name), secret)
+            .await
     }
 
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {

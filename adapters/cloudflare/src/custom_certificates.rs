@@ -59,9 +59,7 @@ impl AccountClient {
     ) -> Result<(), EdgeError> {
         let name = "delete custom certificate";
         let call = certificates_call(name, Method::DELETE, zone, Some(certificate));
-        self.command(call).await?;
-        tracing::info!(%zone, %certificate, "deleted a certificate at Cloudflare");
-        Ok(())
+        self.command(call).await
     }
 
     async fn send_pair(

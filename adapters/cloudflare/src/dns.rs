@@ -51,10 +51,6 @@ impl AccountClient {
             );
             return Err(self.explain(Failure::Broken(EdgeErrorKind::Invalid, reason), &call));
         }
-        self.command(call.json(&WireBatch::from(batch))).await?;
-        for record in &batch.deletes {
-            tracing::info!(%zone, %record, "deleted a DNS record at Cloudflare");
-        }
-        Ok(())
+        self.command(call.json(&WireBatch::from(batch))).await
     }
 }

@@ -11,7 +11,7 @@ use reqwest::Method;
 
 use crate::call::{Call, Permission};
 use crate::client::AccountClient;
-use crate::wire::{NewSecret, NewTunnel, REMOTE, WireConfiguration, WireConnector, WireTunnel};
+use crate::wire::{ChangedTunnel, NewTunnel, REMOTE, WireConfiguration, WireConnector, WireTunnel};
 
 /// The most that the API takes.
 const TUNNELS_PER_PAGE: &str = "1000";
@@ -56,9 +56,7 @@ impl AccountClient {
 
     pub(crate) async fn remove_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let call = self.tunnel_call("delete tunnel", Method::DELETE, tunnel, &[]);
-        self.command(call).await?;
-        tracing::info!(account = self.account(), %tunnel, "deleted a tunnel at Cloudflare");
-        Ok(())
+        self.command(call).await
     }
 
     pub(crate) async fn list_connectors(
@@ -88,15 +86,18 @@ impl AccountClient {
         Ok(ConnectorToken::new(self.fetch::<String>(&call).await?))
     }
 
-    pub(crate) async fn patch_secret(
+    pub(crate) async fn patch_tunnel(
         &self,
+        call: &'static str,
         tunnel: TunnelId,
+        name: Option<&str>,
         secret: [u8; 32],
     ) -> Result<(), EdgeError> {
         let text = STANDARD.encode(secret);
         let call = self
-            .tunnel_call("replace tunnel secret", Method::PATCH, tunnel, &[])
-            .json(&NewSecret {
+            .tunnel_call(call, Method::PATCH, tunnel, &[])
+            .json(&ChangedTunnel {
+                name,
                 tunnel_secret: &text,
             })
             .hiding(text);

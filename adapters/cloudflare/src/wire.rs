@@ -4,7 +4,7 @@
 use domain::TunnelId;
 use domain::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, IngressRule, RecordBatch, RecordData,
-    Tunnel, Zone,
+    Tunnel, TunnelHealth, Zone,
 };
 use domain::names::{CertificateId, Hostname, RecordId, ZoneId};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,9 @@ pub(crate) struct NewTunnel<'a> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct NewSecret<'a> {
+pub(crate) struct ChangedTunnel<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'a str>,
     /// Standard base64 of at least 32 bytes.
     pub(crate) tunnel_secret: &'a str,
 }
@@ -71,6 +73,8 @@ pub(crate) struct WireTunnel {
     remote_config: Option<bool>,
     #[serde(default)]
     config_src: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
 }
 
 impl WireTunnel {
@@ -85,7 +89,18 @@ impl WireTunnel {
             id,
             name: self.name,
             remotely_configured,
+            health: health(self.status.as_deref()),
         })
+    }
+}
+
+fn health(status: Option<&str>) -> TunnelHealth {
+    match status {
+        Some("inactive") => TunnelHealth::Inactive,
+        Some("degraded") => TunnelHealth::Degraded,
+        Some("healthy") => TunnelHealth::Healthy,
+        Some("down") => TunnelHealth::Down,
+        _ => TunnelHealth::Unknown,
     }
 }
 

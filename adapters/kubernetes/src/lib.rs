@@ -11,6 +11,7 @@ mod failure;
 mod finalizers;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod instance;
 mod kept_secret;
 mod lease;
 mod object_name;
@@ -22,6 +23,7 @@ pub use client::{Clients, ConnectError, connect, connect_to};
 pub use cluster::{Cluster, ClusterOptions, WatchTimes};
 pub use credentials::SecretCredentials;
 pub use finalizers::{FINALIZER, Finalizers};
+pub use instance::{InstanceError, instance_id};
 pub use kept_secret::{KeptSecret, KeptSecretError, KeptSecretErrorKind};
 pub use kube::{Client, Config};
 pub use lease::{Lease, LeaseOptions};

@@ -12,6 +12,7 @@ mod file;
 mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod instance;
 mod journal;
 mod list;
 mod news;
@@ -23,5 +24,6 @@ mod watch;
 mod yaml;
 
 pub use folder::{ManifestFolder, OpenError};
+pub use instance::{InstanceError, instance_id};
 pub use problem::Problem;
 pub use status::{ObjectStatus, ShownCondition, read_statuses, render};

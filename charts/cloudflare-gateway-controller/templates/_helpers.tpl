@@ -7,6 +7,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Its name at Cloudflare. A default would give every cluster the same. */}}
+{{- define "cfgw.installation" -}}
+{{- required "installation: Required value: name this cluster, such as --set installation=my-cluster, as no other cluster that uses the same Cloudflare account is named" .Values.installation -}}
+{{- end -}}
+
 {{- define "cfgw.selector" -}}
 app.kubernetes.io/name: cfgw-controller
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -39,6 +39,8 @@ impl Helm {
         let chart = chart.to_str().expect("a path");
         let mut arguments = vec!["template", "cfgw", chart, "--namespace", "cfgw-system"];
         arguments.extend(["--kube-version", KUBERNETES]);
+        // Nothing is rendered without; what is set later counts.
+        arguments.extend(["--set", "installation=one"]);
         for value in values {
             arguments.extend(["--set", value]);
         }

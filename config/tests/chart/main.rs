@@ -79,7 +79,7 @@ fn what_the_chart_sets_are_settings_of_the_controller() {
     let load = |values| settings(&helm.render(values), files.path()).expect("settings");
 
     let readme = load(README);
-    assert_eq!(readme.installation.as_str(), "my-cluster");
+    assert_eq!(readme.installation.unwrap().as_str(), "my-cluster");
     assert_eq!(readme.namespace.as_str(), "cfgw-system");
     assert_eq!(readme.stream.advertise.unwrap().as_str(), "10.1.2.3:8443");
     let service = "cfgw-cloudflare-gateway-controller.cfgw-system.svc:8443";
@@ -279,6 +279,10 @@ fn values_that_cannot_be_used_are_refused_by_name() {
     let table: &[(&[&str], &str)] = &[
         (&["replica=1"], "replica"),
         (&["installation=Upper"], "/installation"),
+        (
+            &["installation="],
+            "installation: Required value: name this cluster, such as --set installation=my-cluster",
+        ),
         (&["edge.backend=guess"], "/edge/backend"),
         (&["edge.backend=broker"], "edge.broker.url"),
         (

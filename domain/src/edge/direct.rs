@@ -8,7 +8,8 @@
 //! until anything fails. Then a new hostname costs two writes (document, batch) and no read, one that goes
 //! or changes hands a read of its zone besides, and a resync reads each list once for all Gateways. An edge
 //! without one, which nobody tells of terms and resyncs, reads [`READS_BESIDE_ZONES`] lists and each zone
-//! that matters every time.
+//! that matters every time. Where a wanted name has a record of
+//! another installation of our name, the tunnels of the account are listed once more, after the records.
 //!
 //! A tunnel is known by its name, so a creation whose answer was lost is found again and never repeated. A
 //! tunnel of that name that somebody made with a local configuration is adopted as it is: its records stay
@@ -16,10 +17,13 @@
 //! one. Cloudflare keeps names unique; should it ever list two tunnels of one name, the remotely configured
 //! one with the lowest id is used, and forgetting the Gateway removes both.
 
+mod adopt;
 mod apply;
 mod certificates;
 mod forget;
+mod instances;
 mod look;
+mod notes;
 mod observe;
 mod sweep;
 #[cfg(test)]
@@ -33,13 +37,18 @@ use futures_util::lock;
 
 use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
+use crate::edge::objects::Tunnel;
 use crate::edge::plan::{Observed, Plan};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
-use crate::names::{AccountId, InstallationName, ObjectKey, TunnelId, ZoneId};
-use crate::ports::{Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy};
+use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
+use crate::ports::{
+    Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy, Journal,
+};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
+pub use instances::DirectEdges;
 use look::{Look, SharedSight};
+use notes::Notes;
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -50,8 +59,9 @@ pub struct DirectEdge {
     accounts: Arc<dyn CloudflareAccounts>,
     credentials: Arc<dyn Credentials>,
     entropy: Arc<dyn Entropy>,
-    installation: InstallationName,
+    installation: Installation,
     certificates: Option<Arc<dyn Certificates>>,
+    journal: Option<Arc<dyn Journal>>,
     remembers: bool,
     memory: Mutex<Memory>,
 }
@@ -70,6 +80,8 @@ struct Memory {
     sights: Vec<(CloudflareCredentials, Arc<SharedSight>)>,
     /// Credentials that a Gateway had before it moved to another account.
     former: Vec<CloudflareCredentials>,
+    /// Tunnels that were adopted.
+    adopted: BTreeSet<TunnelId>,
     /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
     unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,
 }
@@ -149,7 +161,7 @@ impl DirectEdge {
         accounts: Arc<dyn CloudflareAccounts>,
         credentials: Arc<dyn Credentials>,
         entropy: Arc<dyn Entropy>,
-        installation: InstallationName,
+        installation: Installation,
     ) -> Self {
         Self {
             accounts,
@@ -157,6 +169,7 @@ impl DirectEdge {
             entropy,
             installation,
             certificates: None,
+            journal: None,
             remembers: false,
             memory: Mutex::default(),
         }
@@ -166,6 +179,12 @@ impl DirectEdge {
     /// not available.
     pub fn with_certificates(mut self, certificates: Arc<dyn Certificates>) -> Self {
         self.certificates = Some(certificates);
+        self
+    }
+
+    /// Tells what is removed and written, and why.
+    pub fn with_journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -218,10 +237,12 @@ impl DirectEdge {
         turn.lock_owned().await
     }
 
-    fn look(&self, credentials: &CloudflareCredentials) -> Look {
+    /// `why` is what the journal says of writes.
+    fn look(&self, credentials: &CloudflareCredentials, why: impl Into<String>) -> Look {
+        let notes = Notes::new(self.journal.clone(), why);
         let api = self.accounts.open(credentials);
         if !self.remembers {
-            return Look::new(api, Arc::default());
+            return Look::new(api, Arc::default(), notes);
         }
         let mut memory = self.memory();
         let sights = &mut memory.sights;
@@ -234,7 +255,7 @@ impl DirectEdge {
                 sight
             }
         };
-        Look::new(api, sight)
+        Look::new(api, sight, notes)
     }
 
     /// Looks and plans until nothing is changed or removed on the word of memory.
@@ -244,8 +265,7 @@ impl DirectEdge {
         work: &Work<'_>,
     ) -> Result<(Observed, Plan), EdgeError> {
         loop {
-            let observed =
-                observe::observe(look, &work.name, work.intent, work.known.as_ref()).await?;
+            let observed = observe::observe(look, work).await?;
             let plan = plan::plan(work.intent, &observed, &self.installation);
             if !look.must_read_again(&plan) {
                 return Ok((observed, plan));
@@ -310,6 +330,20 @@ impl DirectEdge {
         }
     }
 
+    /// Other installations of our name that use one of these tunnels, or are about to.
+    fn namesakes(&self, tunnels: &[Tunnel]) -> BTreeSet<Installation> {
+        let name = &self.installation.name;
+        let used = tunnels.iter().filter(|tunnel| !tunnel.is_down());
+        let instances = used.filter_map(|tunnel| mark::owner_of_tunnel(name, &tunnel.name));
+        let others = instances.filter(|(instance, _)| *instance != self.installation.instance);
+        others
+            .map(|(instance, _)| Installation {
+                name: name.clone(),
+                instance,
+            })
+            .collect()
+    }
+
     fn remember(&self, gateway: &ObjectKey, mut now: GatewayMemory) {
         let mut memory = self.memory();
         let account = now.credentials.account.clone();
@@ -351,8 +385,9 @@ impl Edge for DirectEdge {
     /// The list of tunnels, which a reconcile begins with too.
     async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
-        let prefix = mark::tunnel_prefix(&self.installation);
-        self.look(&credentials).tunnels(&prefix).await?;
+        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let look = self.look(&credentials, format!("Gateway {gateway} asks"));
+        look.tunnels(&prefix).await?;
         Ok(())
     }
 
@@ -360,10 +395,10 @@ impl Edge for DirectEdge {
         let gateway = &intent.gateway;
         let _turn = self.turn(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
-        let look = self.look(&credentials);
+        let look = self.look(&credentials, format!("Gateway {gateway} asks"));
         // An account that does not know the token ends it here, before anybody has to wait for it.
-        look.tunnels(&mark::tunnel_prefix(&self.installation))
-            .await?;
+        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let namesakes = self.namesakes(&look.tunnels(&prefix).await?);
         let _in_account = self.enter(&credentials.account).await;
         let work = Work {
             intent,
@@ -371,6 +406,7 @@ impl Edge for DirectEdge {
             mark: RecordMark::of(&self.installation, gateway),
             known: self.zones_to_read(gateway, &credentials),
         };
+        self.adopt_former(&look, &work).await?;
         let (observed, plan, applied) = self.make_true(&look, &work).await?;
 
         let mut zones = observe::zones_with_something(&observed, intent, work.mark);
@@ -407,6 +443,7 @@ impl Edge for DirectEdge {
             hostnames,
             ingress: applied.ingress.unwrap_or(plan.ingress),
             spared: plan.spared,
+            namesakes,
             certificates: shown.outcomes,
             failures,
         })
@@ -416,7 +453,7 @@ impl Edge for DirectEdge {
     /// anything still has one. Exceptions are for [`Edge::sweep`]. An account is seen whole with any token
     /// that may list its tunnels, and one that cannot be seen does not hide the others.
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
-        let prefix = mark::tunnel_prefix(&self.installation);
+        let prefix = mark::tunnel_prefix(&self.installation.name);
         let (all, missing) = self.all_credentials().await;
         let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -425,7 +462,7 @@ impl Edge for DirectEdge {
             if seen.contains(&credentials.account) {
                 continue;
             }
-            let look = self.look(&credentials);
+            let look = self.look(&credentials, "");
             look.forget_tunnels();
             match look.tunnels(&prefix).await {
                 Ok(tunnels) => {

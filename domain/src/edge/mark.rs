@@ -5,9 +5,12 @@
 //! Cloudflare's Free plan. It therefore holds a hash: owners are told apart without telling a customer's
 //! zone which clusters, namespaces and Gateways exist.
 //!
-//! The hash is keyed with the installation's name and needs no stored key, so that a cluster rebuilt from
-//! nothing but its manifests knows its records again. A mark is no proof: who may write the zone can forge
-//! one. It guards against accidents (two clusters, another tool, a person), not against the zone's owner.
+//! Both name the installation and which instance of it: two clusters that were given one name by accident never take
+//! each other's for their own. A cluster rebuilt from nothing but its manifests is another instance; it sees by the
+//! marks that what is there is of its name, and takes over what nobody uses any more (`plan`).
+//!
+//! The hash is keyed with the installation's name and needs no stored key. A mark is no proof: who may write the zone
+//! can forge one. It guards against accidents (two clusters, another tool, a person), not against the zone's owner.
 
 use std::fmt;
 
@@ -15,68 +18,102 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::gateway::OWN_GROUP;
-use crate::names::{InstallationName, ObjectKey};
+use crate::names::{Installation, InstallationName, InstanceId, ObjectKey};
 
 /// First word of every mark. Another scheme takes another word; a word that we do not know is foreign.
 const VERSION: &str = "cfgw1";
 
 /// Name of a Gateway's tunnel:
-/// `cloudflare-gateway-controller.io/clusters/<installation>/namespaces/<namespace>/gateways/<name>`.
-pub fn tunnel_name(installation: &InstallationName, gateway: &ObjectKey) -> String {
+/// `cloudflare-gateway-controller.io/clusters/<installation>/instances/<instance>/namespaces/<namespace>/gateways/<name>`,
+/// 490 characters at most. Cloudflare's API documents no longest name.
+pub fn tunnel_name(installation: &Installation, gateway: &ObjectKey) -> String {
     let ObjectKey { namespace, name } = gateway;
-    format!("{}{namespace}/gateways/{name}", tunnel_prefix(installation))
+    let Installation { name: of, instance } = installation;
+    let prefix = tunnel_prefix(of);
+    format!("{prefix}{instance}/namespaces/{namespace}/gateways/{name}")
 }
 
-/// What the name of each tunnel of an installation starts with, and no other installation's does.
+/// What the name of each tunnel of the installations of a name starts with, and no other installation's does.
 pub fn tunnel_prefix(installation: &InstallationName) -> String {
-    format!("{OWN_GROUP}/clusters/{installation}/namespaces/")
+    format!("{OWN_GROUP}/clusters/{installation}/instances/")
 }
 
-/// The Gateway of a tunnel name; `None` where the tunnel is not this installation's.
-pub fn gateway_of_tunnel(installation: &InstallationName, name: &str) -> Option<ObjectKey> {
+/// Instance and Gateway of a tunnel name; `None` where the tunnel is of no installation of this name.
+pub fn owner_of_tunnel(
+    installation: &InstallationName,
+    name: &str,
+) -> Option<(InstanceId, ObjectKey)> {
     let rest = name.strip_prefix(&tunnel_prefix(installation))?;
+    let (instance, rest) = rest.split_once("/namespaces/")?;
     let (namespace, gateway) = rest.split_once("/gateways/")?;
     let plain = |part: &str| !part.is_empty() && !part.contains('/');
-    (plain(namespace) && plain(gateway)).then(|| ObjectKey::new(namespace, gateway))
+    let gateway = (plain(namespace) && plain(gateway)).then(|| ObjectKey::new(namespace, gateway));
+    Some((InstanceId::parse(instance).ok()?, gateway?))
 }
 
-/// Whose a record is, as its comment says: `cfgw1 <installation> <gateway>`, 39 characters.
+/// The Gateway of a tunnel name; `None` where the tunnel is not this very installation's.
+pub fn gateway_of_tunnel(installation: &Installation, name: &str) -> Option<ObjectKey> {
+    let (instance, gateway) = owner_of_tunnel(&installation.name, name)?;
+    (instance == installation.instance).then_some(gateway)
+}
+
+/// Whose a record is, as its comment says: `cfgw1 <installation> <gateway> <instance>`, 56 characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordMark {
     installation: u64,
     gateway: u64,
+    instance: u64,
 }
 
 impl RecordMark {
     /// The mark of a Gateway's records.
-    pub fn of(installation: &InstallationName, gateway: &ObjectKey) -> Self {
+    pub fn of(installation: &Installation, gateway: &ObjectKey) -> Self {
         let ObjectKey { namespace, name } = gateway;
+        let hash = |text: &str| keyed_hash(&installation.name, text);
         Self {
-            installation: keyed_hash(installation, "installation"),
-            gateway: keyed_hash(installation, &format!("gateway {namespace}/{name}")),
+            gateway: hash(&format!("gateway {namespace}/{name}")),
+            ..Self::of_installation(installation)
         }
     }
 
     /// A mark that is of the same installation as every mark of its Gateways, and no Gateway's own.
-    pub(crate) fn of_installation(installation: &InstallationName) -> Self {
+    pub(crate) fn of_installation(installation: &Installation) -> Self {
+        let hash = |text: &str| keyed_hash(&installation.name, text);
         Self {
-            installation: keyed_hash(installation, "installation"),
+            installation: hash("installation"),
             gateway: 0,
+            instance: hash(&format!("instance {}", installation.instance)),
         }
     }
 
     /// Reads a comment. Strict: a comment that is anything but a mark makes the record foreign.
     pub fn parse(comment: &str) -> Option<Self> {
         let rest = comment.strip_prefix(VERSION)?.strip_prefix(' ')?;
-        let (installation, gateway) = rest.split_once(' ')?;
+        let (installation, rest) = rest.split_once(' ')?;
+        let (gateway, instance) = rest.split_once(' ')?;
         Some(Self {
             installation: parse_hash(installation)?,
             gateway: parse_hash(gateway)?,
+            instance: parse_hash(instance)?,
         })
     }
 
     /// Whether both marks are of one installation, of whichever Gateways.
     pub fn is_same_installation(self, other: Self) -> bool {
+        self.is_same_name(other) && self.instance == other.instance
+    }
+
+    /// Whether the marks are of two installations of one name, of whichever Gateways.
+    pub fn is_namesake(self, other: Self) -> bool {
+        self.is_same_name(other) && self.instance != other.instance
+    }
+
+    /// Whether both marks are of a Gateway of this namespace and name in installations of one name.
+    pub fn is_same_gateway(self, other: Self) -> bool {
+        self.is_same_name(other) && self.gateway == other.gateway
+    }
+
+    fn is_same_name(self, other: Self) -> bool {
         self.installation == other.installation
     }
 }
@@ -86,8 +123,12 @@ impl fmt::Display for RecordMark {
         let Self {
             installation,
             gateway,
+            instance,
         } = self;
-        write!(f, "{VERSION} {installation:016x} {gateway:016x}")
+        write!(
+            f,
+            "{VERSION} {installation:016x} {gateway:016x} {instance:016x}"
+        )
     }
 }
 
@@ -118,10 +159,9 @@ fn parse_hash(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{installation, instance_of};
 
-    fn installation(name: &str) -> InstallationName {
-        InstallationName::parse(name).unwrap()
-    }
+    const FIRST: &str = "01010101-0101-0101-0101-010101010101";
 
     #[test]
     fn a_tunnel_name_leads_back_to_its_gateway() {
@@ -130,9 +170,26 @@ mod tests {
         let name = tunnel_name(&home, &gateway);
         assert_eq!(
             name,
-            "cloudflare-gateway-controller.io/clusters/home/namespaces/default/gateways/my-gateway"
+            format!(
+                "cloudflare-gateway-controller.io/clusters/home/instances/{FIRST}/namespaces/default/gateways/my-gateway"
+            )
         );
-        assert_eq!(gateway_of_tunnel(&home, &name), Some(gateway));
+        assert_eq!(gateway_of_tunnel(&home, &name), Some(gateway.clone()));
+        let namesake = instance_of("home", 2);
+        let theirs = tunnel_name(&namesake, &gateway);
+        assert_eq!(gateway_of_tunnel(&home, &theirs), None);
+        let owner = (namesake.instance, gateway);
+        assert_eq!(owner_of_tunnel(&home.name, &theirs), Some(owner));
+    }
+
+    #[test]
+    fn the_longest_tunnel_name_is_as_long_as_documented() {
+        let longest = Installation {
+            name: InstallationName::parse(&"i".repeat(63)).unwrap(),
+            ..installation("home")
+        };
+        let gateway = ObjectKey::new("n".repeat(63), "g".repeat(253));
+        assert_eq!(tunnel_name(&longest, &gateway).len(), 490);
     }
 
     #[test]
@@ -140,15 +197,18 @@ mod tests {
         let home = installation("home");
         let base = "cloudflare-gateway-controller.io/clusters";
         for name in [
-            format!("{base}/home-2/namespaces/default/gateways/gw"),
-            format!("{base}/hom/namespaces/default/gateways/gw"),
-            format!("{base}/home/namespaces/default/gateways/"),
-            format!("{base}/home/namespaces//gateways/gw"),
-            format!("{base}/home/namespaces/default/gateways/gw/more"),
-            format!("{base}/home/namespaces/default"),
+            format!("{base}/home-2/instances/{FIRST}/namespaces/default/gateways/gw"),
+            format!("{base}/hom/instances/{FIRST}/namespaces/default/gateways/gw"),
+            format!("{base}/home/instances/{FIRST}/namespaces/default/gateways/"),
+            format!("{base}/home/instances/{FIRST}/namespaces//gateways/gw"),
+            format!("{base}/home/instances/{FIRST}/namespaces/default/gateways/gw/more"),
+            format!("{base}/home/instances/{FIRST}/namespaces/default"),
+            format!("{base}/home/instances/first/namespaces/default/gateways/gw"),
+            format!("{base}/home/instances//namespaces/default/gateways/gw"),
+            format!("{base}/home/namespaces/default/gateways/gw"),
             "home".to_owned(),
         ] {
-            assert_eq!(gateway_of_tunnel(&home, &name), None, "{name}");
+            assert_eq!(owner_of_tunnel(&home.name, &name), None, "{name}");
         }
     }
 
@@ -156,7 +216,7 @@ mod tests {
     fn a_mark_fits_a_comment_names_nobody_and_leads_back() {
         let mark = RecordMark::of(&installation("home"), &ObjectKey::new("team-a", "public"));
         let comment = mark.to_string();
-        assert!(comment.len() <= 100);
+        assert_eq!(comment.len(), 56, "of 100 that a comment may have");
         for word in ["home", "team-a", "public"] {
             assert!(!comment.contains(word), "{comment}");
         }
@@ -164,22 +224,54 @@ mod tests {
     }
 
     #[test]
-    fn marks_tell_installations_and_gateways_apart() {
-        let (home, work) = (installation("home"), installation("work"));
-        let gateway = ObjectKey::new("default", "a");
-        let ours = RecordMark::of(&home, &gateway);
-        let sibling = RecordMark::of(&home, &ObjectKey::new("default", "b"));
-        let stranger = RecordMark::of(&work, &gateway);
-        assert!(ours.is_same_installation(sibling));
-        assert_ne!(ours, sibling);
-        assert!(!ours.is_same_installation(stranger));
+    fn marks_tell_installations_instances_and_gateways_apart() {
+        let (a, b) = (
+            ObjectKey::new("default", "a"),
+            ObjectKey::new("default", "b"),
+        );
+        let ours = RecordMark::of(&installation("home"), &a);
+        // The same installation, a namesake, the same Gateway of a namesake or here.
+        for (case, other, facts) in [
+            ("ours", ours, [true, false, true]),
+            (
+                "a sibling",
+                RecordMark::of(&installation("home"), &b),
+                [true, false, false],
+            ),
+            (
+                "a namesake's",
+                RecordMark::of(&instance_of("home", 2), &a),
+                [false, true, true],
+            ),
+            (
+                "a namesake's sibling",
+                RecordMark::of(&instance_of("home", 2), &b),
+                [false, true, false],
+            ),
+            (
+                "a stranger's",
+                RecordMark::of(&installation("work"), &a),
+                [false, false, false],
+            ),
+        ] {
+            let found = [
+                other.is_same_installation(ours),
+                other.is_namesake(ours),
+                other.is_same_gateway(ours),
+            ];
+            assert_eq!(found, facts, "{case}");
+            assert_eq!(other == ours, case == "ours", "{case}");
+        }
     }
 
     #[test]
     fn a_mark_stays_the_same_from_version_to_version() {
         // Records in customers' zones carry this text: whoever changes the hash orphans them all.
         let mark = RecordMark::of(&installation("home"), &ObjectKey::new("default", "gw"));
-        assert_eq!(mark.to_string(), "cfgw1 6d48ce810a707def eb59a63f7da35fed");
+        assert_eq!(
+            mark.to_string(),
+            "cfgw1 6d48ce810a707def eb59a63f7da35fed 240d821b2f8da4bc"
+        );
     }
 
     #[test]
@@ -195,7 +287,9 @@ mod tests {
             text.replace("cfgw1", "cfgw2"),
             text.replace(' ', "  "),
             text[..text.len() - 1].to_owned(),
+            text[..text.len() - 17].to_owned(),
             format!("{text}0"),
+            format!("{text} {:016x}", 1),
         ] {
             assert_eq!(RecordMark::parse(&comment), None, "{comment:?}");
         }

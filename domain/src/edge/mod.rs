@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod claims;
 pub mod direct;
 pub mod mark;
+pub(crate) mod namesakes;
 pub mod objects;
 pub mod plan;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use certificates::{CertificateIntent, CertificateOutcome};
 
-use crate::names::{Hostname, ObjectKey, TunnelId};
+use crate::names::{Hostname, Installation, ObjectKey, TunnelId};
 
 /// What must be true at the edge for one Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct EdgeStatus {
     /// Names of the Gateway's records that it does not want and that stay because of [`EdgeIntent::spare`];
     /// `None` without it, and where they are not all known because something could not be read.
     pub spared: Option<BTreeSet<Hostname>>,
+    /// Other installations of our name that have a tunnel in the account which is not down.
+    pub namesakes: BTreeSet<Installation>,
     /// An outcome for each certificate of the intent, by its Secret.
     pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Calls that failed, also those that no hostname of the intent tells of (the removal of a record, for
@@ -110,6 +113,11 @@ pub enum HostnameOutcome {
     Conflict {
         /// Type and content of the record.
         found: String,
+    },
+    /// Another installation of our name holds the name, with a tunnel that is there. Its record stays as it is.
+    Namesake {
+        /// The tunnel's name, which tells installation, instance and Gateway.
+        tunnel: String,
     },
     /// Another Gateway holds the name.
     Claimed {

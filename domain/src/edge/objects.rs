@@ -11,6 +11,30 @@ pub struct Tunnel {
     pub name: String,
     /// Whether its ingress document is kept at Cloudflare (`config_src: cloudflare`).
     pub remotely_configured: bool,
+    /// Whether connectors are connected to it, as its `status` says.
+    pub health: TunnelHealth,
+}
+
+/// `status` of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TunnelHealth {
+    /// No connector was ever connected: somebody is making it, or never came to use it.
+    Inactive,
+    /// Connected, with fewer connections than a connector should have.
+    Degraded,
+    /// Connected.
+    Healthy,
+    /// Connectors were connected, and none is any more.
+    Down,
+    /// A word that we do not know. It proves nothing.
+    Unknown,
+}
+
+impl Tunnel {
+    /// Whether somebody used it and does not any more.
+    pub fn is_down(&self) -> bool {
+        self.health == TunnelHealth::Down
+    }
 }
 
 /// Connections of one connector, as `GET …/cfd_tunnel/{id}/connections` lists them.

@@ -12,21 +12,26 @@
 //!   makes all changes or none.
 //! - What is not ours is not touched by any change, and planning again from any prefix leads to the same end.
 //!
+//! A record of another installation of our name ([`RecordMark::is_namesake`]) is judged by the tunnel that it leads to.
+//! A tunnel that is there and not `down` is a namesake's, whose record stays as it is. One that is gone or down was a
+//! former instance's, of a cluster that was rebuilt: its record is taken over in place.
+//!
 //! Nothing is deleted on a guess: a zone that was not read whole loses no record, and an intent that was
 //! made from an incomplete view ([`EdgeIntent::prune`]) takes nothing away, nor does one of a Gateway of which
 //! nobody knows what it has ([`EdgeIntent::spare`]).
 
 mod ingress;
-pub(crate) mod records;
+pub(crate) mod owner;
+mod records;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::edge::mark::RecordMark;
-use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, RecordData, Zone};
+use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, IngressOutcome};
-use crate::names::{Hostname, InstallationName, RecordId, TunnelId, ZoneId};
+use crate::names::{Hostname, Installation, RecordId, TunnelId, ZoneId};
 
 pub use ingress::RULE_LIMIT;
 
@@ -37,6 +42,9 @@ pub struct Observed {
     pub tunnel: Option<ObservedTunnel>,
     /// Every zone that the credentials can see, in any order.
     pub zones: Result<Vec<ObservedZone>, EdgeError>,
+    /// Every tunnel of the account, listed after the records, to tell a former instance's records from those of a
+    /// namesake that is there. `None` where no wanted name has a record of either.
+    pub tunnels: Option<Result<Vec<Tunnel>, EdgeError>>,
 }
 
 /// A tunnel of the Gateway.
@@ -156,9 +164,8 @@ pub fn wanted_record(hostname: &Hostname, tunnel: TunnelId, mark: RecordMark) ->
 }
 
 /// Plans the way from what was observed to the intent.
-pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &InstallationName) -> Plan {
-    let mark = RecordMark::of(installation, &intent.gateway);
-    let records = records::plan(intent, observed, mark);
+pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installation) -> Plan {
+    let records = records::plan(intent, observed, installation);
     let ingress = ingress::plan(intent, observed);
 
     let mut changes = Vec::new();

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use super::state::{AtEdge, Fate, Proxy, View};
 use super::{Problem, Queue, Reconciler};
 use crate::attachment::Spared;
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus};
+use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, namesakes};
 use crate::names::ObjectKey;
 use crate::ports::PortError;
 
@@ -364,6 +364,11 @@ impl Reconciler {
         };
         for error in &status.failures {
             done.problem(problem(error), error.retry_after);
+        }
+        // Nothing is left to do for these; whoever can mend them must hear of them.
+        for told in namesakes::told(&status) {
+            let subject = format!("applying Gateway {gateway} at the edge");
+            done.problems.push(Problem::of(&gateway, subject, &told));
         }
         let runs = self
             .run_proxy(view, &gateway, &status, compared, done)

@@ -17,7 +17,7 @@ use crate::gateway::{
     AllowedNamespaces, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener, ParentRef,
     Protocol, Route, RouteKind,
 };
-use crate::names::{Hostname, InstallationName, ObjectKey, ObjectRef, Timestamp};
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::ports::{PortError, WorkloadStatus};
 use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::certificate::Fingerprint;
-use crate::edge::objects::{Connector, DnsRecord, IngressDocument, RecordData, Tunnel};
+use crate::edge::objects::{
+    Connector, DnsRecord, IngressDocument, RecordData, Tunnel, TunnelHealth,
+};
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 
@@ -28,6 +30,7 @@ pub enum ApiCall {
     Disconnect,
     TunnelToken,
     SetTunnelSecret,
+    AdoptTunnel,
     Configuration,
     Configure,
     Zones,
@@ -49,6 +52,7 @@ impl ApiCall {
                 | Self::DeleteTunnel
                 | Self::Disconnect
                 | Self::SetTunnelSecret
+                | Self::AdoptTunnel
                 | Self::Configure
                 | Self::ChangeRecords
                 | Self::UploadCertificate
@@ -225,18 +229,19 @@ impl FakeCloudflare {
         let mut world = self.world();
         let mut accounts = world.accounts.values_mut();
         let state = accounts.find_map(|account| account.tunnels.get_mut(&tunnel));
-        let connectors = &mut state.expect("a tunnel of this test").connectors;
-        connectors.push(Connector {
+        let state = state.expect("a tunnel of this test");
+        state.connectors.push(Connector {
             id: connector.to_owned(),
             connections: 4,
         });
+        state.tunnel.health = TunnelHealth::Healthy;
     }
 
     /// Ends all connections of a tunnel, as proxies that stop would.
     pub fn disconnect_all(&self, tunnel: TunnelId) {
         for account in self.world().accounts.values_mut() {
             if let Some(state) = account.tunnels.get_mut(&tunnel) {
-                state.connectors.clear();
+                state.disconnect();
             }
         }
     }
@@ -367,6 +372,15 @@ impl FakeCloudflare {
     }
 }
 
+impl TunnelState {
+    fn disconnect(&mut self) {
+        self.connectors.clear();
+        if self.tunnel.health != TunnelHealth::Inactive {
+            self.tunnel.health = TunnelHealth::Down;
+        }
+    }
+}
+
 impl World {
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
@@ -380,6 +394,7 @@ impl World {
             id: TunnelId::from_bytes(bytes),
             name: name.to_owned(),
             remotely_configured,
+            health: TunnelHealth::Inactive,
         };
         TunnelState {
             tunnel,

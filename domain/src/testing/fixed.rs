@@ -8,9 +8,22 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use crate::edge::{EdgeError, EdgeErrorKind, Partial};
-use crate::names::{AccountId, ObjectKey, Timestamp};
+use crate::names::{AccountId, Installation, InstallationName, InstanceId, ObjectKey, Timestamp};
 use crate::ports::{Clock, Credentials, Entropy, Leadership};
 use crate::secret::{CloudflareCredentials, CredentialSets};
+
+/// The installation of a name that a test is about: its first instance.
+pub fn installation(name: &str) -> Installation {
+    instance_of(name, 1)
+}
+
+/// One of several installations of a name.
+pub fn instance_of(name: &str, number: u8) -> Installation {
+    Installation {
+        name: InstallationName::parse(name).expect("a DNS label"),
+        instance: InstanceId::from_bytes([number; 16]),
+    }
+}
 
 /// A clock that stands still until it is set.
 #[derive(Debug, Default)]

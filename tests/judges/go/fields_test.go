@@ -31,6 +31,7 @@ var calls = map[string]any{
 	"list tunnels":                   (*zero_trust.TunnelCloudflaredService).List,
 	"create tunnel":                  (*zero_trust.TunnelCloudflaredService).New,
 	"replace tunnel secret":          (*zero_trust.TunnelCloudflaredService).Edit,
+	"adopt tunnel":                   (*zero_trust.TunnelCloudflaredService).Edit,
 	"get connector token":            (*zero_trust.TunnelCloudflaredTokenService).Get,
 	"list connections":               (*zero_trust.TunnelCloudflaredConnectionService).Get,
 	"get ingress rules":              (*zero_trust.TunnelCloudflaredConfigurationService).Get,

@@ -28,6 +28,7 @@ CALLS = {
     "list tunnels": (TUNNELS.list, zero_trust.tunnels.CloudflaredListParams),
     "create tunnel": (TUNNELS.create, zero_trust.tunnels.CloudflaredCreateParams),
     "replace tunnel secret": (TUNNELS.edit, zero_trust.tunnels.CloudflaredEditParams),
+    "adopt tunnel": (TUNNELS.edit, zero_trust.tunnels.CloudflaredEditParams),
     "get connector token": (TUNNELS.token.get, None),
     "list connections": (TUNNELS.connections.get, None),
     "get ingress rules": (TUNNELS.configurations.get, None),

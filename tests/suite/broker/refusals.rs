@@ -5,7 +5,13 @@ use serde_json::json;
 use tests::broker::{Broker, EAST, GONE};
 use tests::world::World;
 
-const INTENT: &str = "/v1/gateways/default/one/intent";
+const INTENT: &str =
+    "/v1/instances/01010101-0101-0101-0101-010101010101/gateways/default/one/intent";
+
+/// Path of the Gateways of an instance, and of what is below.
+fn gateways(rest: &str) -> String {
+    format!("/v1/instances/01010101-0101-0101-0101-010101010101/gateways{rest}")
+}
 
 /// A request that differs from a right one in what the row says.
 #[derive(Clone)]
@@ -70,10 +76,10 @@ fn without(key: &str) -> Request {
     saying(changed.to_string())
 }
 
-fn living(gateways: &serde_json::Value) -> Request {
+fn living(live: &serde_json::Value) -> Request {
     Request {
-        body: json!({ "live": gateways }).to_string(),
-        ..to(Method::PUT, "/v1/gateways")
+        body: json!({ "live": live }).to_string(),
+        ..to(Method::PUT, &gateways(""))
     }
 }
 
@@ -106,58 +112,65 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             missing,
         ),
         ("another path", to(Method::GET, "/v1/clusters"), 404, path),
+        ("no instance", to(Method::GET, "/v1/gateways"), 404, path),
+        (
+            "an instance that is no UUID",
+            to(Method::GET, "/v1/instances/first/gateways"),
+            404,
+            path,
+        ),
         (
             "another version",
             to(Method::GET, "/v2/gateways"),
             404,
             path,
         ),
-        ("a slash more", to(Method::GET, "/v1/gateways/"), 404, path),
+        ("a slash more", to(Method::GET, &gateways("/")), 404, path),
         (
             "an encoded letter",
-            to(Method::PUT, "/v1/gateways/default/%6fne/intent"),
+            to(Method::PUT, &gateways("/default/%6fne/intent")),
             404,
             path,
         ),
         (
             "an encoded slash",
-            to(Method::PUT, "/v1/gateways/default/a%2Fb/intent"),
+            to(Method::PUT, &gateways("/default/a%2Fb/intent")),
             404,
             path,
         ),
         (
             "encoded dots",
-            to(Method::PUT, "/v1/gateways/default/a%2e%2eb/intent"),
+            to(Method::PUT, &gateways("/default/a%2e%2eb/intent")),
             404,
             path,
         ),
         (
             "an encoded zero",
-            to(Method::DELETE, "/v1/gateways/default/one%00"),
+            to(Method::DELETE, &gateways("/default/one%00")),
             404,
             path,
         ),
         (
             "upper case",
-            to(Method::DELETE, "/v1/gateways/default/One"),
+            to(Method::DELETE, &gateways("/default/One")),
             404,
             path,
         ),
         (
             "an underscore",
-            to(Method::DELETE, "/v1/gateways/de_fault/one"),
+            to(Method::DELETE, &gateways("/de_fault/one")),
             404,
             path,
         ),
         (
             "a dot in a namespace",
-            to(Method::DELETE, "/v1/gateways/de.fault/one"),
+            to(Method::DELETE, &gateways("/de.fault/one")),
             404,
             path,
         ),
         (
             "a query",
-            to(Method::GET, "/v1/gateways?cluster=west"),
+            to(Method::GET, &gateways("?cluster=west")),
             404,
             path,
         ),
@@ -165,13 +178,13 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
         ("GET of an intent", to(Method::GET, INTENT), 405, method),
         (
             "GET of a rotation",
-            to(Method::GET, "/v1/gateways/default/one/rotate"),
+            to(Method::GET, &gateways("/default/one/rotate")),
             405,
             method,
         ),
         (
             "a list of Gateways that is none",
-            to(Method::PUT, "/v1/gateways"),
+            to(Method::PUT, &gateways("")),
             422,
             bad,
         ),
@@ -189,18 +202,18 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
         ),
         (
             "DELETE of all",
-            to(Method::DELETE, "/v1/gateways"),
+            to(Method::DELETE, &gateways("")),
             405,
             method,
         ),
         ("PATCH", to(Method::PATCH, INTENT), 405, method),
-        ("OPTIONS", to(Method::OPTIONS, "/v1/gateways"), 405, method),
-        ("TRACE", to(Method::TRACE, "/v1/gateways"), 405, method),
+        ("OPTIONS", to(Method::OPTIONS, &gateways("")), 405, method),
+        ("TRACE", to(Method::TRACE, &gateways("")), 405, method),
         (
             "a body for DELETE",
             Request {
                 body: "{}".to_owned(),
-                ..to(Method::DELETE, "/v1/gateways/default/one")
+                ..to(Method::DELETE, &gateways("/default/one"))
             },
             415,
             "unsupported-body",
@@ -331,7 +344,7 @@ async fn head_is_refused_where_get_is_not() {
     let world = World::start().await;
     let broker = Broker::start(&world).await;
     let sent = reqwest::Client::new()
-        .head(format!("{}/v1/gateways", broker.url()))
+        .head(format!("{}{}", broker.url(), gateways("")))
         .bearer_auth(EAST.token);
     assert_eq!(sent.send().await.unwrap().status().as_u16(), 405);
     assert_eq!(world.calls().len(), 0);

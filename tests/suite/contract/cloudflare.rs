@@ -44,6 +44,9 @@ pub(super) trait Cloudflare: Send + Sync {
     /// A connector joins with four connections.
     fn connect(&self, tunnel: TunnelId);
 
+    /// All connectors of a tunnel leave.
+    fn disconnect(&self, tunnel: TunnelId);
+
     /// The token loses something that it needs.
     fn restrict(&self, lacking: Lacking);
 
@@ -220,6 +223,12 @@ impl Cloudflare for StandIn {
         }
     }
 
+    fn disconnect(&self, tunnel: TunnelId) {
+        for one in self.cloud.connections(uuid(tunnel)) {
+            self.cloud.disconnected(one.connection);
+        }
+    }
+
     fn restrict(&self, lacking: Lacking) {
         use Permission::{DnsEdit, TunnelEdit, ZoneRead};
         let token = full_token();
@@ -269,7 +278,7 @@ pub(super) fn in_memory_cloudflare() -> FakeCloudflare {
     fake
 }
 
-const TUNNEL_CALLS: [ApiCall; 9] = [
+const TUNNEL_CALLS: [ApiCall; 10] = [
     ApiCall::Tunnels,
     ApiCall::CreateTunnel,
     ApiCall::DeleteTunnel,
@@ -277,6 +286,7 @@ const TUNNEL_CALLS: [ApiCall; 9] = [
     ApiCall::Disconnect,
     ApiCall::TunnelToken,
     ApiCall::SetTunnelSecret,
+    ApiCall::AdoptTunnel,
     ApiCall::Configuration,
     ApiCall::Configure,
 ];
@@ -317,6 +327,10 @@ impl Cloudflare for FakeCloudflare {
 
     fn connect(&self, tunnel: TunnelId) {
         FakeCloudflare::connect(self, tunnel, "connector");
+    }
+
+    fn disconnect(&self, tunnel: TunnelId) {
+        self.disconnect_all(tunnel);
     }
 
     fn restrict(&self, lacking: Lacking) {

@@ -17,6 +17,7 @@ contract! {
         a_tunnel_with_connections_cannot_be_deleted,
         a_tunnel_that_is_not_there_is_not_found,
         a_token_stays_the_same_until_the_secret_is_replaced,
+        a_tunnel_that_is_adopted_has_another_name_and_secret_or_neither,
         no_ingress_document_is_there_until_one_is_put,
         putting_a_document_takes_a_local_tunnel_over,
         only_zones_of_the_account_are_listed,
@@ -160,6 +161,10 @@ async fn a_tunnel_that_is_not_there_is_not_found(cloudflare: impl Cloudflare) {
             kind_of(api.set_tunnel_secret(none, [1; 32])).await,
         ),
         (
+            "adopt",
+            kind_of(api.adopt_tunnel(none, "cfgw-one", [1; 32])).await,
+        ),
+        (
             "configuration",
             api.configuration(none).await.unwrap_err().kind,
         ),
@@ -182,6 +187,26 @@ async fn a_token_stays_the_same_until_the_secret_is_replaced(cloudflare: impl Cl
     let second = api.tunnel_token(tunnel).await.unwrap();
     assert!(!second.is_same(&first));
     assert!(others.is_same(&api.tunnel_token(other).await.unwrap()));
+}
+
+async fn a_tunnel_that_is_adopted_has_another_name_and_secret_or_neither(
+    cloudflare: impl Cloudflare,
+) {
+    let api = api_of(&cloudflare);
+    let tunnel = api.create_tunnel("cfgw-one").await.unwrap().id;
+    api.create_tunnel("cfgw-other").await.unwrap();
+    let before = api.tunnel_token(tunnel).await.unwrap();
+    let taken = api.adopt_tunnel(tunnel, "cfgw-other", [9; 32]).await;
+    assert_eq!(taken.unwrap_err().kind, EdgeErrorKind::Conflict);
+    assert!(before.is_same(&api.tunnel_token(tunnel).await.unwrap()));
+
+    api.adopt_tunnel(tunnel, "cfgw-two", [9; 32]).await.unwrap();
+    assert!(!before.is_same(&api.tunnel_token(tunnel).await.unwrap()));
+    let named = api.tunnels("cfgw-").await.unwrap().into_iter();
+    let mut names: Vec<_> = named.map(|tunnel| (tunnel.name, tunnel.id)).collect();
+    names.sort();
+    assert_eq!(names.len(), 2);
+    assert_eq!(names[1], ("cfgw-two".to_owned(), tunnel));
 }
 
 async fn no_ingress_document_is_there_until_one_is_put(cloudflare: impl Cloudflare) {

@@ -1,5 +1,6 @@
 //! [`Edge`]: Cloudflare for the controller, which states an intent and learns what came of it.
 
+mod namesakes;
 mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -52,7 +52,10 @@ async fn one_tunnel_one_document_and_one_record_are_made() {
     let tunnel = &tunnels[0];
     assert_eq!(
         tunnel.name,
-        "cloudflare-gateway-controller.io/clusters/test/namespaces/default/gateways/my-gateway"
+        format!(
+            "cloudflare-gateway-controller.io/clusters/test/instances/{}/namespaces/default/gateways/my-gateway",
+            world.instance()
+        )
     );
     assert_eq!(tunnel.config_src, "cloudflare");
     assert_eq!(

@@ -329,6 +329,16 @@ impl CloudflareApi for Api {
         self.call(ApiCall::SetTunnelSecret, nothing, made).await
     }
 
+    async fn adopt_tunnel(
+        &self,
+        tunnel: TunnelId,
+        name: &str,
+        secret: [u8; 32],
+    ) -> Result<(), EdgeError> {
+        let made = self.cloudflare.adopt_tunnel(tunnel, name, secret);
+        self.call(ApiCall::AdoptTunnel, nothing, made).await
+    }
+
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
         let made = self.cloudflare.configuration(tunnel);
         self.call(ApiCall::Configuration, nothing, made).await

@@ -8,17 +8,16 @@ use std::time::Duration;
 use domain::edge::mark::{self, RecordMark};
 use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
 use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::testing::{FakeCloudflare, FakeHold, FakeWorkloads, Moment};
-use domain::{InstallationName, ObjectKey, RecordId, TunnelId, ZoneId};
+use domain::testing::{FakeCloudflare, FakeHold, FakeWorkloads, Moment, installation, instance_of};
+use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
 
 use super::dice::Dice;
 use super::town::{GATEWAYS, NAMES, ZONES, host, key};
 use super::wishes::zone_of;
 
-pub(crate) static INSTALLATION: LazyLock<InstallationName> =
-    LazyLock::new(|| InstallationName::parse("home").unwrap());
-static NEIGHBOUR: LazyLock<InstallationName> =
-    LazyLock::new(|| InstallationName::parse("home-2").unwrap());
+pub(crate) static INSTALLATION: LazyLock<Installation> = LazyLock::new(|| installation("home"));
+static NEIGHBOUR: LazyLock<Installation> = LazyLock::new(|| installation("home-2"));
+static NAMESAKE: LazyLock<Installation> = LazyLock::new(|| instance_of("home", 2));
 
 /// Whose record a comment makes it.
 static MARKS: LazyLock<BTreeMap<String, ObjectKey>> = LazyLock::new(|| {
@@ -28,13 +27,14 @@ static MARKS: LazyLock<BTreeMap<String, ObjectKey>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What others write into the comments of their records: nothing, another installation's mark, and what is
-/// nearly ours.
+/// What others write into the comments of their records: nothing, another installation's mark, one of our
+/// name's, and what is nearly ours.
 static FOREIGN_COMMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let own = RecordMark::of(&INSTALLATION, &key(GATEWAYS[0])).to_string();
     vec![
         String::new(),
         RecordMark::of(&NEIGHBOUR, &key(GATEWAYS[0])).to_string(),
+        RecordMark::of(&NAMESAKE, &key(GATEWAYS[0])).to_string(),
         format!("{own} copied"),
     ]
 });
@@ -112,8 +112,10 @@ struct State {
 impl Stage {
     pub(crate) fn new(dice: &mut Dice, telling: bool) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
-        let neighbours = mark::tunnel_name(&NEIGHBOUR, &key(GATEWAYS[0]));
-        cloudflare.add_tunnel("acme", &neighbours, true);
+        for others in [&NEIGHBOUR, &NAMESAKE] {
+            let name = mark::tunnel_name(others, &key(GATEWAYS[0]));
+            cloudflare.add_tunnel("acme", &name, true);
+        }
         cloudflare.add_tunnel("acme", "somebody's", false);
         let state = State {
             dice: dice.split(),

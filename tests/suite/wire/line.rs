@@ -74,7 +74,7 @@ pub(super) struct Line {
 
 enum Carrier {
     Http2 {
-        stream: TlsStream<TcpStream>,
+        stream: Box<TlsStream<TcpStream>>,
         next: u32,
     },
     Quic {
@@ -132,7 +132,7 @@ async fn over_http2(
     let (tcp, _) = listener.accept().await.unwrap();
     tcp.set_nodelay(true).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(server_tls(authority)));
-    let mut stream = acceptor.accept(tcp).await.unwrap();
+    let mut stream = Box::new(acceptor.accept(tcp).await.unwrap());
     stream.write_all(PREFACE).await.unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, b"")).await.unwrap();
     (connector, Carrier::Http2 { stream, next: 1 })

@@ -2,7 +2,7 @@
 
 use adapter_cloudflare::call::{CallKind, CallOutcome, CallReport};
 use domain::edge::EdgeErrorKind;
-use domain::edge::objects::{Connector, DnsRecord, RecordBatch, Tunnel, Zone};
+use domain::edge::objects::{Connector, DnsRecord, RecordBatch, Tunnel, TunnelHealth, Zone};
 use domain::names::RecordId;
 use domain::ports::BATCH_LIMIT;
 use serde_json::{Value, json};
@@ -82,23 +82,31 @@ async fn every_call_is_one_request_of_the_documented_form() {
 #[tokio::test]
 async fn tunnels_come_with_id_name_and_where_their_document_is() {
     let server = answering(&json!([
-        { "id": TUNNEL, "name": "cfgw-default-a", "config_src": "cloudflare", "deleted_at": null },
-        { "id": "11111111-1111-1111-1111-111111111111", "name": "CFGW-other", "remote_config": false },
+        { "id": TUNNEL, "name": "cfgw-default-a", "config_src": "cloudflare", "deleted_at": null, "status": "down" },
+        { "id": "11111111-1111-1111-1111-111111111111", "name": "CFGW-other", "remote_config": false, "status": "inactive" },
         { "id": "22222222-2222-2222-2222-222222222222", "name": "somebody-else" },
     ]))
     .await;
     let found = api(&server).tunnels("cfgw-").await.unwrap();
-    let tunnel = |id: &str, name: &str, remotely_configured| Tunnel {
+    let tunnel = |id: &str, name: &str, remotely_configured, health| Tunnel {
         id: id.parse().unwrap(),
         name: name.to_owned(),
         remotely_configured,
+        health,
     };
     let expected = [
-        tunnel(TUNNEL, "cfgw-default-a", true),
-        tunnel("11111111-1111-1111-1111-111111111111", "CFGW-other", false),
+        tunnel(TUNNEL, "cfgw-default-a", true, TunnelHealth::Down),
+        tunnel(
+            "11111111-1111-1111-1111-111111111111",
+            "CFGW-other",
+            false,
+            TunnelHealth::Inactive,
+        ),
     ];
     assert_eq!(found, expected);
-    assert_eq!(api(&server).tunnels("").await.unwrap().len(), 3);
+    let all = api(&server).tunnels("").await.unwrap();
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[2].health, TunnelHealth::Unknown);
 }
 
 #[tokio::test]

@@ -264,6 +264,22 @@ fn tunnel_calls() -> Vec<EveryCall> {
                 make!(api, api.set_tunnel_secret(tunnel_id(), [7; 32])),
             )
         },
+        EveryCall {
+            body: Some(json!({
+                "name": "cfgw-default-b",
+                "tunnel_secret": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+            })),
+            ..call(
+                "adopt tunnel",
+                "PATCH",
+                &tunnel,
+                &found,
+                make!(
+                    api,
+                    api.adopt_tunnel(tunnel_id(), "cfgw-default-b", [7; 32])
+                ),
+            )
+        },
         call(
             "get ingress rules",
             "GET",

@@ -62,7 +62,7 @@ pub(crate) fn take_within(buffer: &mut BytesMut, limit: usize) -> capnp::Result<
         return Ok(None);
     }
     let mut options = ReaderOptions::new();
-    options.traversal_limit_in_words(Some(words * MAX_READS));
+    options.traversal_limit_in_words(Some(total / 8 * MAX_READS));
     let message = capnp::serialize::read_message(&buffer[..total], options)?;
     buffer.advance(total);
     Ok(Some(message))

@@ -1,6 +1,7 @@
 //! The adapter against an API server of the tests.
 
 mod cluster;
+mod instance;
 mod leadership;
 mod ports;
 mod secrets;

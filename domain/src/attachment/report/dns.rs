@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::edge_view::{EdgeView, Known};
 use crate::attachment::listed;
-use crate::edge::HostnameOutcome;
+use crate::edge::{HostnameOutcome, namesakes};
 use crate::names::{Hostname, ObjectKey};
 use crate::status::{Reason, Truth};
 
@@ -91,6 +91,11 @@ fn of_outcome(hostname: &Hostname, outcome: &HostnameOutcome, gateway: &ObjectKe
             format!(
                 "{hostname}: the zone has {found}, which was not made by this installation and stays as it is; remove that record or use another hostname"
             ),
+        ),
+        HostnameOutcome::Namesake { tunnel } => (
+            Truth::False,
+            Reason::RecordConflict,
+            namesakes::holds(hostname, tunnel),
         ),
         HostnameOutcome::Claimed { by } => (
             Truth::False,

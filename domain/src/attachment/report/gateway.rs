@@ -5,7 +5,7 @@ use super::route::Attached;
 use super::{Context, Verdict, certificates, dns};
 use crate::attachment::gateway::refused_listeners;
 use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind, listed};
-use crate::edge::{EdgeErrorKind, IngressOutcome};
+use crate::edge::{EdgeErrorKind, IngressOutcome, namesakes};
 use crate::gateway::PARAMETERS_KIND;
 use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};
 
@@ -43,6 +43,9 @@ pub(super) fn status(
         let certificates = certificates::verdict(gateway, &edge);
         conditions
             .extend(certificates.map(|v| v.condition(ConditionType::Certificates, generation)));
+        let installation = installation(&edge);
+        conditions
+            .extend(installation.map(|v| v.condition(ConditionType::Installation, generation)));
     }
     conditions
         .extend(parameters(gateway).map(|v| v.condition(ConditionType::Parameters, generation)));
@@ -171,6 +174,12 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
             Verdict::new(Truth::Unknown, Reason::EdgeUnavailable, message)
         }
     }
+}
+
+/// Only where the installation is not alone with its name.
+fn installation(edge: &EdgeView<'_>) -> Option<Verdict> {
+    let message = namesakes::are_there(edge.status()?)?;
+    Some(Verdict::new(Truth::False, Reason::NameNotUnique, message))
 }
 
 /// Whether everything that the parameters say has its effect, and everything that the Gateway says of what is made

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::DirectEdge;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
-use crate::edge::plan::records::own_records;
+use crate::edge::plan::owner::own_records;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, RecordId, ZoneId};
 use crate::ports::{BATCH_LIMIT, CloudflareApi};
@@ -68,7 +68,7 @@ impl DirectEdge {
             if search.read.contains(account) {
                 continue;
             }
-            let api = self.look(&candidate.credentials);
+            let api = self.look(&candidate.credentials, format!("Gateway {gateway} is gone"));
             api.forget_all();
             let tunnels = match tunnels_named(&api, &name).await {
                 Ok(tunnels) => tunnels,
@@ -109,6 +109,7 @@ impl DirectEdge {
             self.require_unused(api, gateway, tunnel).await?;
         }
         let mark = RecordMark::of(&self.installation, gateway);
+        let ids: Vec<_> = tunnels.iter().map(|tunnel| tunnel.id).collect();
         let mut failed = None;
         let zones = match api.zones().await {
             Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
@@ -117,7 +118,7 @@ impl DirectEdge {
         for zone in zones {
             let cleared = match api.records(&zone.id).await {
                 Ok(records) => {
-                    let own = own_records(&records, mark);
+                    let own = own_records(&records, mark, &ids);
                     let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
                     delete_records(api, &zone.id, &ids).await
                 }
@@ -156,10 +157,10 @@ impl DirectEdge {
         }
         let message = format!(
             "nothing was removed, because {connected} connectors that are not of this installation's proxies are \
-             connected to tunnel {}. Where another installation is named {} too, give one of them another name; \
-             otherwise Gateway {gateway} is removed once they have left",
-            tunnel.id,
-            self.installation.as_str()
+             connected to tunnel {}. Where a copy of installation {} runs elsewhere (a cloned cluster or state folder), \
+             stop it, or give it another `installation` name and an instance id of its own; otherwise Gateway {gateway} \
+             is removed once they have left",
+            tunnel.id, self.installation
         );
         Err(EdgeError::new(EdgeErrorKind::Conflict, message))
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use futures_util::lock as async_lock;
 
+use super::notes::Notes;
 use crate::edge::EdgeError;
 use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
@@ -43,6 +44,7 @@ pub(super) struct SharedSight {
 pub(super) struct Look {
     api: Arc<dyn CloudflareApi>,
     shared: Arc<SharedSight>,
+    notes: Notes,
     /// Zones that this call has read itself.
     read_now: Mutex<BTreeSet<ZoneId>>,
     /// Whether it has listed the tunnels itself.
@@ -58,10 +60,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Look {
-    pub(super) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedSight>) -> Self {
+    pub(super) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedSight>, notes: Notes) -> Self {
         Self {
             api,
             shared,
+            notes,
             read_now: Mutex::default(),
             listed_now: Mutex::default(),
             remembered: Mutex::default(),
@@ -105,6 +108,12 @@ impl Look {
     pub(super) fn forget_tunnels(&self) {
         lock(&self.shared.sight).tunnels.clear();
         *lock(&self.listed_now) = false;
+    }
+
+    /// Every tunnel of the account, listed at this very moment.
+    pub(super) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, EdgeError> {
+        self.forget_tunnels();
+        self.tunnels("").await
     }
 
     /// Records of a zone, read by this very call to the edge.
@@ -217,7 +226,9 @@ impl CloudflareApi for Look {
 
     async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let answer = self.api.delete_tunnel(tunnel).await;
-        self.written(answer, |sight, ()| sight.remove_tunnel(tunnel))
+        self.written(answer, |sight, ()| sight.remove_tunnel(tunnel))?;
+        self.notes.done(format_args!("removed tunnel {tunnel}"));
+        Ok(())
     }
 
     async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
@@ -236,6 +247,19 @@ impl CloudflareApi for Look {
         self.api.set_tunnel_secret(tunnel, secret).await
     }
 
+    async fn adopt_tunnel(
+        &self,
+        tunnel: TunnelId,
+        name: &str,
+        secret: [u8; 32],
+    ) -> Result<(), EdgeError> {
+        let answer = self.api.adopt_tunnel(tunnel, name, secret).await;
+        self.written(answer, |sight, ()| sight.tunnels.clear())?;
+        self.notes
+            .done(format_args!("adopted tunnel {tunnel} of a former instance"));
+        Ok(())
+    }
+
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
         if let Some(document) = self.recall(|sight| sight.documents.get(&tunnel).cloned()) {
             return Ok(document);
@@ -252,7 +276,9 @@ impl CloudflareApi for Look {
         document: &IngressDocument,
     ) -> Result<(), EdgeError> {
         let answer = self.api.configure(tunnel, document).await;
-        self.written(answer, |sight, ()| sight.configure(tunnel, document))
+        self.written(answer, |sight, ()| sight.configure(tunnel, document))?;
+        self.notes.configured(tunnel, document.rules.len());
+        Ok(())
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
@@ -277,8 +303,12 @@ impl CloudflareApi for Look {
     }
 
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
+        let before = lock(&self.shared.sight).records.get(zone).cloned();
         let answer = self.api.change_records(zone, batch).await;
-        self.written(answer, |sight, ()| sight.change_records(zone, batch))
+        self.written(answer, |sight, ()| sight.change_records(zone, batch))?;
+        let before = before.unwrap_or_default();
+        self.notes.changed(zone, &before, batch);
+        Ok(())
     }
 
     async fn custom_certificates(
@@ -310,7 +340,11 @@ impl CloudflareApi for Look {
         zone: &ZoneId,
         certificate: &CertificateId,
     ) -> Result<(), EdgeError> {
-        self.api.delete_certificate(zone, certificate).await
+        self.api.delete_certificate(zone, certificate).await?;
+        self.notes.done(format_args!(
+            "removed certificate {certificate} of zone {zone}"
+        ));
+        Ok(())
     }
 
     async fn verify_token(&self) -> Result<(), EdgeError> {

@@ -2,36 +2,57 @@
 
 use std::collections::BTreeSet;
 
+use super::Work;
+use super::look::Look;
 use crate::edge::mark::RecordMark;
-use crate::edge::objects::{Tunnel, Zone};
-use crate::edge::plan::records::own_records;
+use crate::edge::objects::{DnsRecord, Tunnel, Zone};
+use crate::edge::plan::owner::{mark_of, own_records};
 use crate::edge::plan::{
     Change, Observed, ObservedTunnel, ObservedZone, Plan, ZoneRecords, zone_of,
 };
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
-use crate::names::ZoneId;
+use crate::names::{Hostname, ZoneId};
 use crate::ports::CloudflareApi;
 
 /// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
-/// part of what was observed. `known` names the zones in which something may be; `None` reads them all.
-pub(super) async fn observe(
-    api: &dyn CloudflareApi,
-    name: &str,
-    intent: &EdgeIntent,
-    known: Option<&BTreeSet<ZoneId>>,
-) -> Result<Observed, EdgeError> {
-    let tunnel = match tunnel(api, name).await? {
+/// part of what was observed.
+pub(super) async fn observe(look: &Look, work: &Work<'_>) -> Result<Observed, EdgeError> {
+    let intent = work.intent;
+    let tunnel = match tunnel(look, &work.name).await? {
         None => None,
         Some(tunnel) => Some(ObservedTunnel {
             id: tunnel.id,
-            ingress: api.configuration(tunnel.id).await,
+            ingress: look.configuration(tunnel.id).await,
         }),
     };
-    let zones = match api.zones().await {
-        Ok(zones) => Ok(read_zones(api, intent, zones, known).await),
+    let zones = match look.zones().await {
+        Ok(zones) => Ok(read_zones(look, intent, zones, work.known.as_ref()).await),
         Err(error) => Err(error),
     };
-    Ok(Observed { tunnel, zones })
+    let tunnels = match zones.iter().flatten().any(|zone| has_namesake(zone, work)) {
+        true => Some(look.all_tunnels_now().await),
+        false => None,
+    };
+    Ok(Observed {
+        tunnel,
+        zones,
+        tunnels,
+    })
+}
+
+/// Whether a wanted name has a record of another installation of our name.
+fn has_namesake(zone: &ObservedZone, work: &Work<'_>) -> bool {
+    let ZoneRecords::Read(records) = &zone.records else {
+        return false;
+    };
+    let is_wanted = |record: &DnsRecord| {
+        let name = Hostname::parse(&record.data.name);
+        name.is_ok_and(|name| work.intent.hostnames.contains(&name))
+    };
+    let mut marked = records
+        .iter()
+        .filter(|record| mark_of(record).is_some_and(|mark| mark.is_namesake(work.mark)));
+    marked.any(is_wanted)
 }
 
 /// The tunnel of this very name; the API matches prefixes, and one Gateway's name can begin another's.
@@ -80,6 +101,11 @@ where
         .collect()
 }
 
+fn has_own(records: &[DnsRecord], observed: &Observed, mark: RecordMark) -> bool {
+    let tunnel = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
+    !own_records(records, mark, tunnel.as_slice()).is_empty()
+}
+
 /// Zones to read again next time; `None` where the zones could not be listed.
 pub(super) fn zones_with_something(
     observed: &Observed,
@@ -89,7 +115,7 @@ pub(super) fn zones_with_something(
     let zones = observed.zones.as_ref().ok()?;
     let mut keep = wanted_zones(intent, || zones.iter().map(|zone| &zone.zone));
     let with_something = zones.iter().filter(|zone| match &zone.records {
-        ZoneRecords::Read(records) => !own_records(records, mark).is_empty(),
+        ZoneRecords::Read(records) => has_own(records, observed, mark),
         ZoneRecords::Failed(_) => true,
         ZoneRecords::Skipped => false,
     });
@@ -107,7 +133,7 @@ pub(super) fn zones_written(
         let ZoneRecords::Read(records) = &zone.records else {
             return None;
         };
-        (!own_records(records, mark).is_empty()).then(|| zone.zone.id.clone())
+        has_own(records, observed, mark).then(|| zone.zone.id.clone())
     });
     let planned = plan.changes.iter().filter_map(|change| match change {
         Change::Records(zone) => Some(zone.zone.clone()),

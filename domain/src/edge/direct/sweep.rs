@@ -11,7 +11,7 @@ use super::look::Look;
 use super::{DirectEdge, forget};
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{DnsRecord, Tunnel};
-use crate::edge::plan::records::mark_of;
+use crate::edge::plan::owner::mark_of;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::ports::CloudflareApi;
@@ -82,8 +82,8 @@ impl DirectEdge {
         seen: &mut BTreeSet<ZoneId>,
         swept: &mut BTreeSet<String>,
     ) -> Result<Left, EdgeError> {
-        let look = self.look(credentials);
-        look.tunnels(&mark::tunnel_prefix(&self.installation))
+        let look = self.look(credentials, "no Gateway and no tunnel led to it");
+        look.tunnels(&mark::tunnel_prefix(&self.installation.name))
             .await?;
         let _in_account = self.enter(&credentials.account).await;
         let moved = self.moved_away(&credentials.account, live).await;
@@ -169,13 +169,15 @@ impl DirectEdge {
             return Ok(Left::Nothing);
         }
         look.forget_all();
+        let why = format!("Gateway {gateway} has moved to another account");
+        let look = &self.look(credentials, why);
         self.clear_account(look, credentials, gateway, &left, written)
             .await?;
         Ok(Left::Nothing)
     }
 
     async fn own_tunnels(&self, look: &Look) -> Result<Vec<(ObjectKey, Tunnel)>, EdgeError> {
-        let prefix = mark::tunnel_prefix(&self.installation);
+        let prefix = mark::tunnel_prefix(&self.installation.name);
         let tunnels = look.tunnels(&prefix).await?.into_iter();
         Ok(tunnels
             .filter_map(|tunnel| {

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod memory;
+mod namesakes;
 mod records;
 mod removal;
 mod sweep;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::edge::mark::tunnel_name;
-use crate::edge::objects::{DnsRecord, RecordData, Tunnel};
+use crate::edge::objects::{DnsRecord, RecordData, Tunnel, TunnelHealth};
 use crate::edge::{DnsPolicy, HostnameOutcome, IngressOutcome};
 use crate::names::Hostname;
 use crate::ports::MockCloudflareApi;
@@ -46,8 +47,8 @@ fn over(cloudflare: FakeCloudflare) -> Bench {
     }
 }
 
-fn installation() -> InstallationName {
-    InstallationName::parse("home").unwrap()
+fn installation() -> Installation {
+    crate::testing::installation("home")
 }
 
 fn key(name: &str) -> ObjectKey {
@@ -104,7 +105,7 @@ async fn the_quickstart_gets_one_tunnel_one_rule_and_one_proxied_record() {
     assert_eq!(tunnels.len(), 1);
     assert_eq!(
         tunnels[0].name,
-        "cloudflare-gateway-controller.io/clusters/home/namespaces/default/gateways/my-gateway"
+        tunnel_name(&installation(), &key("my-gateway"))
     );
     assert!(tunnels[0].remotely_configured);
     let document = bench.cloudflare.configuration(tunnels[0].id).unwrap();
@@ -231,6 +232,7 @@ async fn a_tunnel_that_appears_between_look_and_creation_is_adopted() {
         id: TunnelId::from_bytes([9; 16]),
         name,
         remotely_configured: true,
+        health: TunnelHealth::Inactive,
     };
     let there = tunnel.clone();
     let mut api = MockCloudflareApi::new();

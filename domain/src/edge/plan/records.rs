@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::owner::{Owner, Owners};
 use super::{
     Observed, ObservedZone, RecordChange, ZoneChanges, ZoneRecords, outcome_of, wanted_record,
     zone_of,
 };
-use crate::edge::mark::RecordMark;
 use crate::edge::objects::{DnsRecord, Zone};
 use crate::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome};
-use crate::names::{Hostname, TunnelId, ZoneId};
+use crate::names::{Hostname, Installation, ZoneId};
 
 pub(super) struct RecordsPlan {
     pub(super) changes: Vec<ZoneChanges>,
@@ -17,7 +17,12 @@ pub(super) struct RecordsPlan {
     pub(super) spared: Option<BTreeSet<Hostname>>,
 }
 
-pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -> RecordsPlan {
+pub(super) fn plan(
+    intent: &EdgeIntent,
+    observed: &Observed,
+    installation: &Installation,
+) -> RecordsPlan {
+    let owners = Owners::of(intent, observed, installation);
     let mut hostnames: BTreeMap<_, _> = intent
         .yielded
         .iter()
@@ -42,13 +47,11 @@ pub(super) fn plan(intent: &EdgeIntent, observed: &Observed, mark: RecordMark) -
             let homes = Homes::of(intent, zones);
             let outside = homes.outside.iter();
             hostnames.extend(outside.map(|h| ((*h).clone(), HostnameOutcome::NoZone)));
-            let tunnel = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
             for zone in in_order(zones) {
                 let planner = ZonePlanner {
                     intent,
                     zone,
-                    mark,
-                    tunnel,
+                    owners: &owners,
                     wanted: homes.in_zone(&zone.zone),
                 };
                 let (zone_changes, outcomes) = planner.plan();
@@ -116,9 +119,7 @@ fn in_order(zones: &[ObservedZone]) -> Vec<&ObservedZone> {
 struct ZonePlanner<'a> {
     intent: &'a EdgeIntent,
     zone: &'a ObservedZone,
-    mark: RecordMark,
-    /// `None` where it is yet to be made: then every record of ours points at the wrong place.
-    tunnel: Option<TunnelId>,
+    owners: &'a Owners<'a>,
     /// Names whose record belongs into this zone.
     wanted: BTreeSet<&'a Hostname>,
 }
@@ -182,27 +183,41 @@ impl ZonePlanner<'_> {
 
     /// A wanted name and the records that occupy it.
     fn judge(&self, hostname: &Hostname, there: &[&DnsRecord]) -> Verdict {
-        let foreign: Vec<_> = there.iter().filter(|r| !self.is_ours(r)).collect();
-        if let Some(first) = foreign.first() {
-            let found = describe(first, foreign.len() - 1);
-            return Verdict::leave(HostnameOutcome::Conflict { found });
+        let owners = there.iter().map(|record| self.owners.owner(record));
+        let owners: Vec<Owner> = owners.collect();
+        let foreign = owners.iter().filter(|owner| **owner == Owner::Foreign);
+        let foreign = foreign.count();
+        for (record, owner) in there.iter().zip(&owners) {
+            let outcome = match owner {
+                Owner::Foreign => HostnameOutcome::Conflict {
+                    found: describe(record, foreign - 1),
+                },
+                Owner::Namesake { tunnel } if foreign == 0 => HostnameOutcome::Namesake {
+                    tunnel: tunnel.clone(),
+                },
+                Owner::Unknown { message } if foreign == 0 => HostnameOutcome::Unknown {
+                    message: message.clone(),
+                },
+                _ => continue,
+            };
+            return Verdict::leave(outcome);
         }
-        let own = there.iter().find(|record| self.is_own(record));
-        match own.or(there.first()) {
-            None => Verdict::apply(RecordChange::Post(hostname.clone())),
-            Some(record) if self.is_right(record, hostname) => {
-                Verdict::leave(HostnameOutcome::Applied)
-            }
-            Some(record) if self.is_own(record) || self.intent.prune => {
-                Verdict::apply(RecordChange::Put(record.id.clone(), hostname.clone()))
-            }
-            Some(_) => Verdict::leave(HostnameOutcome::Unknown {
-                message: format!(
-                    "{hostname} has a record of another Gateway of this installation, and not all \
-                     objects could be read, so it is not known whether that Gateway still wants it"
-                ),
-            }),
+        let own = owners.iter().position(|owner| *owner == Owner::Gateway);
+        let Some(record) = there.get(own.unwrap_or(0)) else {
+            return Verdict::apply(RecordChange::Post(hostname.clone()));
+        };
+        if self.is_right(record, hostname) {
+            return Verdict::leave(HostnameOutcome::Applied);
         }
+        if own.is_some() || self.intent.prune {
+            return Verdict::apply(RecordChange::Put(record.id.clone(), hostname.clone()));
+        }
+        Verdict::leave(HostnameOutcome::Unknown {
+            message: format!(
+                "{hostname} has a record of another Gateway of this installation, and not all \
+                 objects could be read, so it is not known whether that Gateway still wants it"
+            ),
+        })
     }
 
     /// Records of this Gateway whose name is neither wanted here nor granted to another.
@@ -229,7 +244,7 @@ impl ZonePlanner<'_> {
             .iter()
             .filter(move |(name, _)| !wanted.contains(name.as_str()))
             .flat_map(|(name, records)| records.iter().map(|record| (name.as_str(), *record)))
-            .filter(|(_, record)| self.is_own(record))
+            .filter(|(_, record)| self.owners.is_own(record))
     }
 
     /// Names of these; `None` where the zone was not read. A zone that the token may not read is as good as
@@ -250,20 +265,12 @@ impl ZonePlanner<'_> {
         }
     }
 
-    fn is_ours(&self, record: &DnsRecord) -> bool {
-        mark_of(record).is_some_and(|mark| mark.is_same_installation(self.mark))
-    }
-
-    fn is_own(&self, record: &DnsRecord) -> bool {
-        mark_of(record) == Some(self.mark)
-    }
-
     /// Names and targets compare without case, as DNS does (RFC 4343).
     fn is_right(&self, record: &DnsRecord, hostname: &Hostname) -> bool {
-        let Some(tunnel) = self.tunnel else {
+        let Some(tunnel) = self.owners.tunnel else {
             return false;
         };
-        let wanted = wanted_record(hostname, tunnel, self.mark);
+        let wanted = wanted_record(hostname, tunnel, self.owners.mark);
         let data = &record.data;
         data.content.eq_ignore_ascii_case(&wanted.content)
             && (data.proxied, data.ttl) == (wanted.proxied, wanted.ttl)
@@ -294,14 +301,6 @@ fn occupied<'a>(zone: &Zone, records: &'a [DnsRecord]) -> BTreeMap<String, Vec<&
     by_name
 }
 
-/// A mark counts on a CNAME only: whoever made another type of our record made it theirs.
-pub(crate) fn mark_of(record: &DnsRecord) -> Option<RecordMark> {
-    let is_cname = record.data.kind.eq_ignore_ascii_case("CNAME");
-    is_cname
-        .then(|| RecordMark::parse(&record.data.comment))
-        .flatten()
-}
-
 fn describe(record: &DnsRecord, others: usize) -> String {
     let described = format!("{} record {}", record.data.kind, record.data.content);
     if others == 0 {
@@ -309,12 +308,4 @@ fn describe(record: &DnsRecord, others: usize) -> String {
     } else {
         format!("{described} and {others} more")
     }
-}
-
-/// Ids of a Gateway's own records, for removing them all.
-pub(crate) fn own_records(records: &[DnsRecord], mark: RecordMark) -> Vec<&DnsRecord> {
-    let own = records
-        .iter()
-        .filter(|record| mark_of(record) == Some(mark));
-    own.collect()
 }

@@ -1,5 +1,6 @@
 //! Plans, case by case. Properties that hold of all plans are in [`properties`].
 
+mod namesakes;
 mod properties;
 mod unread;
 
@@ -10,8 +11,8 @@ use crate::edge::DnsPolicy;
 use crate::edge::objects::IngressRule;
 use crate::names::ObjectKey;
 
-fn installation() -> InstallationName {
-    InstallationName::parse("home").unwrap()
+fn installation() -> Installation {
+    crate::testing::installation("home")
 }
 
 fn gateway() -> ObjectKey {
@@ -27,7 +28,7 @@ fn mark(gateway: &str) -> RecordMark {
 }
 
 fn stranger() -> RecordMark {
-    RecordMark::of(&InstallationName::parse("work").unwrap(), &gateway())
+    RecordMark::of(&crate::testing::installation("work"), &gateway())
 }
 
 fn tunnel() -> TunnelId {
@@ -83,6 +84,7 @@ fn observed(hostnames: &[&str], records: Vec<DnsRecord>) -> Observed {
             })),
         }),
         zones: Ok(vec![zone("example.com", ZoneRecords::Read(records))]),
+        tunnels: None,
     }
 }
 
@@ -127,6 +129,7 @@ fn a_new_gateway_gets_tunnel_document_and_one_batch_for_each_zone() {
             zone("example.org", ZoneRecords::Read(vec![])),
             zone("example.com", ZoneRecords::Read(vec![])),
         ]),
+        tunnels: None,
     };
     let plan = plan(&wanted, &nothing, &installation());
     let Change::Configure(document) = &plan.changes[1] else {

@@ -34,7 +34,7 @@ pub(super) fn whole(snapshot: ClusterSnapshot, cloudflare: &FakeCloudflare) -> B
         Arc::new(cloudflare.clone()),
         Arc::new(StaticCredentials::for_all("acme")),
         Arc::new(FixedEntropy::default()),
-        InstallationName::parse("home").unwrap(),
+        crate::testing::installation("home"),
     )
     .remembering();
     over(snapshot, Arc::new(edge))

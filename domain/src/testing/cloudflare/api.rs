@@ -149,9 +149,7 @@ impl CloudflareApi for FakeCloudflareApi {
     }
 
     async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        self.in_tunnel(ApiCall::Disconnect, tunnel, |state| {
-            state.connectors.clear();
-        })
+        self.in_tunnel(ApiCall::Disconnect, tunnel, TunnelState::disconnect)
     }
 
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
@@ -163,6 +161,27 @@ impl CloudflareApi for FakeCloudflareApi {
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
         self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| {
             state.secret = secret;
+        })
+    }
+
+    async fn adopt_tunnel(
+        &self,
+        tunnel: TunnelId,
+        name: &str,
+        secret: [u8; 32],
+    ) -> Result<(), EdgeError> {
+        self.in_account(ApiCall::AdoptTunnel, |account| {
+            let mut others = account.tunnels.iter().filter(|(id, _)| **id != tunnel);
+            if others.any(|(_, other)| other.tunnel.name == name) {
+                let message = "You already have a tunnel with this name";
+                return refuse(EdgeErrorKind::Conflict, message);
+            }
+            let Some(state) = account.tunnels.get_mut(&tunnel) else {
+                return refuse(EdgeErrorKind::NotFound, "tunnel not found");
+            };
+            name.clone_into(&mut state.tunnel.name);
+            state.secret = secret;
+            Ok(())
         })
     }
 

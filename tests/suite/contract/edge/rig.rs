@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use adapter_broker::{BrokerEdge, ClientSettings, Cluster, ClusterLimits, TokenHash};
 use async_trait::async_trait;
-use domain::edge::direct::DirectEdge;
+use domain::edge::direct::{DirectEdge, DirectEdges};
 use domain::edge::objects::{RecordBatch, RecordData};
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
 use domain::ports::{CloudflareAccounts, Edge};
-use domain::testing::{FakeEdge, FixedClock, FixedEntropy, StaticCredentials};
-use domain::{InstallationName, ObjectKey};
+use domain::testing::{
+    FakeEdge, FixedClock, FixedEntropy, StaticCredentials, installation, instance_of,
+};
+use domain::{Installation, ObjectKey};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +71,7 @@ pub(super) type Make = fn(Parts) -> Arc<dyn Edge>;
 pub(super) struct Parts {
     accounts: Arc<dyn CloudflareAccounts>,
     credentials: Arc<StaticCredentials>,
-    installation: InstallationName,
+    installation: Installation,
 }
 
 pub(super) fn direct(parts: Parts) -> Arc<dyn Edge> {
@@ -85,12 +87,18 @@ pub(super) fn direct(parts: Parts) -> Arc<dyn Edge> {
 /// A broker that serves one cluster, and that cluster's client.
 pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
     let token = "token of the one cluster";
+    let instance = parts.installation.instance;
     let cluster = Cluster {
-        name: parts.installation.clone(),
+        name: parts.installation.name.clone(),
         token: TokenHash::of(token),
         expires: None,
         limits: ClusterLimits::default(),
-        edge: direct(parts),
+        edges: Arc::new(DirectEdges::new(
+            parts.accounts,
+            parts.credentials,
+            Arc::new(FixedEntropy::default()),
+            parts.installation.name,
+        )),
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("a fresh listener");
@@ -107,6 +115,7 @@ pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
     let edge = BrokerEdge::new(&ClientSettings {
         base_url: format!("http://{address}"),
         token: SecretString::from(token),
+        instance,
         extra_roots: Vec::new(),
         request_timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(10),
@@ -128,7 +137,7 @@ impl<C: Cloudflare> Behind<C> {
         for name in ["one", "other"] {
             credentials.set(Some(gateway(name)), Some(ACCOUNT));
         }
-        let edge = made(&cloudflare, &credentials, make, "home");
+        let edge = made(&cloudflare, &credentials, make, installation("home"));
         Self {
             cloudflare,
             credentials,
@@ -138,16 +147,31 @@ impl<C: Cloudflare> Behind<C> {
     }
 }
 
+impl<C: Cloudflare> Behind<C> {
+    /// The edge of another installation of the same name with the same credentials, or the same token of the broker.
+    pub(super) fn namesake(&self) -> Arc<dyn Edge> {
+        let installation = instance_of("home", 2);
+        made(&self.cloudflare, &self.credentials, self.make, installation)
+    }
+
+    /// The proxies of a tunnel come, and go again.
+    pub(super) fn come_and_go(&self, status: &EdgeStatus) {
+        let tunnel = status.tunnels[0].id;
+        self.cloudflare.connect(tunnel);
+        self.cloudflare.disconnect(tunnel);
+    }
+}
+
 fn made(
     cloudflare: &impl Cloudflare,
     credentials: &Arc<StaticCredentials>,
     make: Make,
-    installation: &str,
+    installation: Installation,
 ) -> Arc<dyn Edge> {
     make(Parts {
         accounts: cloudflare.accounts(),
         credentials: credentials.clone(),
-        installation: InstallationName::parse(installation).expect("a DNS label"),
+        installation,
     })
 }
 
@@ -158,11 +182,21 @@ impl<C: Cloudflare> Rig for Behind<C> {
     }
 
     fn new_process(&self) -> Arc<dyn Edge> {
-        made(&self.cloudflare, &self.credentials, self.make, "home")
+        made(
+            &self.cloudflare,
+            &self.credentials,
+            self.make,
+            installation("home"),
+        )
     }
 
     fn other_installation(&self) -> Arc<dyn Edge> {
-        made(&self.cloudflare, &self.credentials, self.make, "away")
+        made(
+            &self.cloudflare,
+            &self.credentials,
+            self.make,
+            installation("away"),
+        )
     }
 
     async fn names(&self) -> BTreeMap<String, String> {
@@ -210,8 +244,7 @@ impl<C: Cloudflare> Rig for Behind<C> {
     }
 
     async fn lose_tunnel(&self, name: &str) {
-        let home = InstallationName::parse("home").expect("a DNS label");
-        let name = domain::edge::mark::tunnel_name(&home, &gateway(name));
+        let name = domain::edge::mark::tunnel_name(&installation("home"), &gateway(name));
         let api = api_of(&self.cloudflare);
         for tunnel in api.tunnels(&name).await.unwrap() {
             api.delete_tunnel(tunnel.id).await.unwrap();

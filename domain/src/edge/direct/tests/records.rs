@@ -162,16 +162,22 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
     // Somebody takes a name between our look and our call.
     bench.reconcile(&intent("gw", &[])).await;
     let zone = ZoneId::new("zone-example.com");
-    let api = bench.edge.api_of(&key("gw")).await.unwrap();
-    let name = tunnel_name(&installation(), &key("gw"));
-    let observed = observe::observe(&*api, &name, &wanted, None).await.unwrap();
+    let credentials = bench.edge.credentials.of(&key("gw")).await.unwrap();
+    let look = bench.edge.look(&credentials, "");
+    let mark = RecordMark::of(&installation(), &key("gw"));
+    let work = Work {
+        intent: &wanted,
+        name: tunnel_name(&installation(), &key("gw")),
+        mark,
+        known: None,
+    };
+    let observed = observe::observe(&look, &work).await.unwrap();
     let plan = plan::plan(&wanted, &observed, &installation());
     bench
         .cloudflare
         .add_record(&zone, foreign("n7.example.com"));
-    let mark = RecordMark::of(&installation(), &key("gw"));
     let existing = observed.tunnel.map(|tunnel| tunnel.id);
-    let applied = apply::apply(&*api, &name, mark, existing, &plan)
+    let applied = apply::apply(&look, &work.name, mark, existing, &plan)
         .await
         .unwrap();
 

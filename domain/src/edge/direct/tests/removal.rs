@@ -7,7 +7,7 @@ async fn owned_gateways_are_found_by_their_tunnels_of_this_installation() {
     let bench = bench(&["example.com"]);
     bench.reconcile(&intent("a", &[])).await;
     bench.reconcile(&intent("b", &[])).await;
-    let work = InstallationName::parse("work").unwrap();
+    let work = crate::testing::installation("work");
     bench
         .cloudflare
         .add_tunnel("acme", &tunnel_name(&work, &key("c")), true);
@@ -47,7 +47,7 @@ async fn forgetting_removes_what_is_ours_and_nothing_else() {
     }
 }
 
-/// As where another installation has the same name: its Gateways are unknown here, and it serves them.
+/// As where a cluster was cloned with its instance id: the copy's Gateways are unknown here, and it serves them.
 #[tokio::test]
 async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_they_leave() {
     let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
@@ -60,7 +60,7 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_t
     cloudflare.forget_calls();
     let refused = ours.edge.forget(&key("gw")).await.unwrap_err();
     assert!(refused.kind.is_transient());
-    for word in ["nothing was removed", "1 connectors", "named home"] {
+    for word in ["nothing was removed", "1 connectors", "installation home"] {
         assert!(refused.message.contains(word), "{}", refused.message);
     }
     assert_eq!(ours.edge.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
@@ -70,6 +70,44 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_t
     cloudflare.disconnect_all(status.tunnels[0].id);
     ours.edge.forget(&key("gw")).await.unwrap();
     assert!(cloudflare.records().is_empty() && cloudflare.tunnels().is_empty());
+}
+
+/// A journal that keeps what it is told.
+#[derive(Default)]
+struct Kept(Mutex<Vec<String>>);
+
+impl Journal for Kept {
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_and_removed_is_told_with_its_reason_once_it_is_done() {
+    let mut bench = bench(&["example.com"]);
+    let journal = Arc::new(Kept::default());
+    bench.edge = bench.edge.with_journal(journal.clone());
+    let both = ["a.example.com", "b.example.com"];
+    let tunnel = bench.reconcile(&intent("gw", &both)).await.tunnels[0].id;
+    let record = bench.record("b.example.com").id;
+    bench.reconcile(&intent("gw", &both[..1])).await;
+    let fails = lost();
+    bench
+        .cloudflare
+        .fail_every(ApiCall::DeleteTunnel, None, fails);
+    assert!(bench.edge.forget(&key("gw")).await.is_err());
+
+    let told = journal.0.lock().unwrap().join("\n");
+    let zone = "of zone zone-example.com";
+    for line in [
+        format!("wrote 2 ingress rules of tunnel {tunnel}, as Gateway default/gw asks"),
+        format!("removed record b.example.com ({record} {zone}), as Gateway default/gw asks"),
+        format!("wrote 1 ingress rules of tunnel {tunnel}, as Gateway default/gw asks"),
+    ] {
+        assert!(told.contains(&line), "{line} is not in: {told}");
+    }
+    assert!(told.contains("as Gateway default/gw is gone"), "{told}");
+    assert!(!told.contains("removed tunnel"), "it failed: {told}");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn no_mark_but_ours_is_swept() {
     let bench = with_lost_records().await;
     let zone = ZoneId::new("zone-example.com");
     let own = RecordMark::of(&installation(), &key("gone")).to_string();
-    let neighbour = InstallationName::parse("home-2").unwrap();
+    let neighbour = crate::testing::installation("home-2");
     let there = [
         ("CNAME", String::new()),
         ("CNAME", "made by hand".to_owned()),

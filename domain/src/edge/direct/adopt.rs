@@ -1,0 +1,69 @@
+//! Taking over the tunnel that a former instance of the installation made for a Gateway, so that a rebuilt cluster keeps
+//! its addresses.
+//!
+//! One call gives the tunnel our name and another secret: from then on it is found as if we had made it, and what is left
+//! of the former instance's proxies can connect no more. Whatever happens between the steps, a tunnel has one name, and
+//! who has that name goes on with it. Its records are known by the tunnel that they lead to.
+
+use super::look::Look;
+use super::{DirectEdge, Work, observe};
+use crate::edge::mark;
+use crate::edge::objects::Tunnel;
+use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::names::TunnelId;
+use crate::ports::CloudflareApi;
+
+impl DirectEdge {
+    /// Adopts it where the Gateway has no tunnel yet and nobody uses that one. A process adopts each tunnel once: two
+    /// that want the same one do not take it from each other in turns.
+    pub(super) async fn adopt_former(&self, look: &Look, work: &Work<'_>) -> Result<(), EdgeError> {
+        let prefix = mark::tunnel_prefix(&self.installation.name);
+        if self.former(&look.tunnels(&prefix).await?, work).is_none() {
+            return Ok(());
+        }
+        // What was read before may not be true any more.
+        look.forget_tunnels();
+        let Some(tunnel) = self.former(&look.tunnels(&prefix).await?, work) else {
+            return Ok(());
+        };
+        let connectors = match look.connectors(tunnel).await {
+            Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
+            connectors => connectors?,
+        };
+        if connectors.iter().any(|one| one.connections > 0) {
+            return Ok(());
+        }
+        let secret = self.entropy.secret();
+        match look.adopt_tunnel(tunnel, &work.name, secret).await {
+            Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
+            adopted => adopted?,
+        }
+        self.memory().adopted.insert(tunnel);
+        look.forget_tunnels();
+        match observe::tunnel(look, &work.name).await? {
+            Some(found) if found.id == tunnel => Ok(()),
+            _ => Err(EdgeError::new(
+                EdgeErrorKind::Conflict,
+                format!(
+                    "tunnel {tunnel} of a former instance was adopted by another installation of this name at the same time; Gateway {} gets one of its own at the next try",
+                    work.intent.gateway
+                ),
+            )),
+        }
+    }
+
+    /// The tunnel of a former instance, if the Gateway has none of its own.
+    fn former(&self, tunnels: &[Tunnel], work: &Work<'_>) -> Option<TunnelId> {
+        if tunnels.iter().any(|tunnel| tunnel.name == work.name) {
+            return None;
+        }
+        let name = &self.installation.name;
+        let is_former = |tunnel: &&Tunnel| {
+            let owner = mark::owner_of_tunnel(name, &tunnel.name);
+            tunnel.is_down() && owner.is_some_and(|(_, of)| of == work.intent.gateway)
+        };
+        let adopted = &self.memory().adopted;
+        let all = tunnels.iter().filter(is_former).map(|tunnel| tunnel.id);
+        all.filter(|tunnel| !adopted.contains(tunnel)).min()
+    }
+}
