@@ -79,7 +79,7 @@ fn then(sent: &Sent, live: u32) -> Then {
         WINDOW_UPDATE if on_connection => Ends,
         _ if on_connection != of_connection => Ends,
         SETTINGS if sent.flags & END_STREAM == 1 && sent.length > 0 => Ends,
-        SETTINGS if sent.length % 6 != 0 => Ends,
+        SETTINGS if !sent.length.is_multiple_of(6) => Ends,
         PING if sent.length == 8 => Serves,
         PING => Ends,
         GOAWAY if sent.length < 8 => Ends,
@@ -143,7 +143,7 @@ impl Beside {
         Self(edge, streams)
     }
 
-    async fn is_answered(mut self) {
+    async fn all_answered(mut self) {
         self.0.handler.go_on.add_permits(self.1.len());
         for stream in self.1 {
             let ended = self
@@ -181,7 +181,7 @@ async fn a_frame_that_is_wrong_in_any_field_ends_its_connection_at_most() {
     }
     assert!(wrong.is_empty(), "{} of {number}: {wrong:#?}", wrong.len());
     println!("{number} frames, {ended} of them ended their connection");
-    beside.is_answered().await;
+    beside.all_answered().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +194,7 @@ async fn a_setting_out_of_range_ends_its_connection_at_most() {
         let serves = edge.serves(&format!("setting {id} = {value}")).await;
         assert_eq!(serves, then == Serves, "setting {id} = {value}");
     }
-    beside.is_answered().await;
+    beside.all_answered().await;
 }
 
 /// What is put in place of a word of a head: pointers to nowhere, to themselves, of every kind, and lengths without end.
