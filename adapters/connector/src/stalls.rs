@@ -185,7 +185,7 @@ mod tests {
     async fn request(stalls: &Stalls, note: fn(&Progress)) -> JoinHandle<Option<()>> {
         let running = stalls.run(async move {
             note(&Progress::of_this_task().unwrap());
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         let running = tokio::spawn(running);
         tokio::task::yield_now().await;
