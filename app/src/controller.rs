@@ -53,7 +53,7 @@ impl Controller {
             reviews,
         } = adapter_kubernetes::connect().await?;
         let instance = instance_id(&client).await?;
-        let installation = edge::installation(settings.installation.as_ref(), instance)?;
+        let installation = edge::installation(settings.installation_name()?, instance)?;
         let cluster = Cluster::start(client.clone(), cluster_options(settings), stop.clone());
         let lease = Lease::start(lease, lease_options(settings)?, stop.clone());
         let authority = kept_authority(settings, &client, &stop).await?;

@@ -60,11 +60,7 @@ fn broker_edge(access: &BrokerAccess, instance: InstanceId) -> anyhow::Result<Br
 }
 
 /// The installation that the settings name.
-pub(crate) fn installation(
-    name: Option<&Label>,
-    instance: InstanceId,
-) -> anyhow::Result<Installation> {
-    let name = name.context("installation is not set")?;
+pub(crate) fn installation(name: &Label, instance: InstanceId) -> anyhow::Result<Installation> {
     Ok(Installation {
         name: InstallationName::parse(name.as_str())?,
         instance,

@@ -40,12 +40,13 @@ pub struct Standalone {
 impl Standalone {
     /// Wires everything together and starts it. An error names the setting that cannot be used.
     pub async fn start(settings: &StandaloneSettings) -> anyhow::Result<Self> {
+        let name = settings.installation_name()?;
         let mut registry = Registry::with_prefix("cfgw");
         let folder = ManifestFolder::open(settings.manifests.clone(), settings.state_dir.clone())
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let random = SystemEntropy::default().secret();
         let instance = adapter_manifests::instance_id(&settings.state_dir, random)?;
-        let installation = edge::installation(settings.installation.as_ref(), instance)?;
+        let installation = edge::installation(name, instance)?;
         let statuses = Arc::new(Notify::new());
         let engines = engines::open(
             &settings.requests,

@@ -138,11 +138,19 @@ impl ControllerSettings {
     ) -> Result<Self, SettingsError> {
         layers::load(file, env, &flags)
     }
+
+    /// Name of this installation.
+    ///
+    /// # Errors
+    /// It is not set.
+    pub fn installation_name(&self) -> Result<&Label, SettingsError> {
+        layers::installation_name(self.installation.as_ref())
+    }
 }
 
 impl Program for ControllerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
-        layers::check_installation(self.installation.is_some())?;
+        self.installation_name()?;
         self.edge.check(figment)?;
         let why = "proxies find the leader by it";
         let advertise = self.stream.advertise.is_some();

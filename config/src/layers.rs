@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::SettingsError;
+use crate::values::Label;
 
 /// Environment variables that are settings start with it: `CFGW_SECTION__KEY`.
 pub const ENV_PREFIX: &str = "CFGW_";
@@ -180,11 +181,15 @@ pub(crate) fn check_files(
 pub(crate) fn needed(key: &str, is_set: bool, why: &str) -> Result<(), SettingsError> {
     match is_set {
         true => Ok(()),
-        false => Err(SettingsError::Missing {
-            key: key.to_owned(),
-            why: why.to_owned(),
-            remedy: format!("set it in the settings file, or as {}", variable(key)),
-        }),
+        false => Err(missing(key, why)),
+    }
+}
+
+fn missing(key: &str, why: &str) -> SettingsError {
+    SettingsError::Missing {
+        key: key.to_owned(),
+        why: why.to_owned(),
+        remedy: format!("set it in the settings file, or as {}", variable(key)),
     }
 }
 
@@ -195,9 +200,9 @@ pub(crate) fn variable(key: &str) -> String {
 }
 
 /// The name of an installation has no default: two with the same one would be told apart by nobody who reads it.
-pub(crate) fn check_installation(is_set: bool) -> Result<(), SettingsError> {
+pub(crate) fn installation_name(installation: Option<&Label>) -> Result<&Label, SettingsError> {
     let why = "name this installation, such as `my-cluster`, as no other in the Cloudflare account is named";
-    needed("installation", is_set, why)
+    installation.ok_or_else(|| missing("installation", why))
 }
 
 /// A value that does not fit what else is set.

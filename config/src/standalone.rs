@@ -47,7 +47,8 @@ impl StandaloneSettings {
     ///
     /// `env` is the whole environment (`std::env::vars()` in a program); what is not ours in it is passed
     /// over. `flags` is a struct of the same shape as these settings, as far as there are flags; `None`
-    /// in it means that the flag was not given.
+    /// in it means that the flag was not given. Whether the installation has a name is not looked at: who only shows
+    /// statuses needs none.
     pub fn load(
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
@@ -55,11 +56,18 @@ impl StandaloneSettings {
     ) -> Result<Self, SettingsError> {
         layers::load(file, env, &flags)
     }
+
+    /// Name of this installation.
+    ///
+    /// # Errors
+    /// It is not set.
+    pub fn installation_name(&self) -> Result<&Label, SettingsError> {
+        layers::installation_name(self.installation.as_ref())
+    }
 }
 
 impl Program for StandaloneSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
-        layers::check_installation(self.installation.is_some())?;
         self.edge.check(figment)?;
         layers::check_files(
             figment,

@@ -80,7 +80,8 @@ fn nothing_set_means_the_documented_defaults() {
 #[test]
 fn an_installation_has_no_name_unless_it_is_given_one() {
     for yaml in ["", "log: {format: json}\n"] {
-        let message = load_as_is(yaml, &[], &Flags::default()).unwrap_err();
+        let settings = load_as_is(yaml, &[], &Flags::default()).unwrap();
+        let message = settings.installation_name().unwrap_err().to_string();
         for word in ["`installation`", "is not set", "such as `my-cluster`"] {
             assert!(message.contains(word), "{message}");
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// A path that servers read in different ways: a dot segment, plain or encoded, or an encoded NUL. Clients
+/// A path that servers read in different ways: a dot segment, plain or encoded, or a NUL. Clients
 /// remove dot segments before they send a request (RFC 3986 §5.2.4), so who sends one wants a rule to see
 /// another path than its backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ pub struct AmbiguousPath;
 /// part of the segment.
 ///
 /// # Errors
-/// The path has a segment `.` or `..` after that (also with parameters: `..;`), or an encoded NUL.
+/// The path has a segment `.` or `..` after that (also with parameters: `..;`), or a NUL.
 pub fn canonical_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     if is_plain(path) {
         return Ok(Cow::Borrowed(path));
@@ -31,7 +31,7 @@ pub fn canonical_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     while let [first, after @ ..] = rest {
         rest = after;
         match (first, encoded(after)) {
-            (b'%', Some((0, _))) => return Err(AmbiguousPath),
+            (b'%', Some((0, _))) | (0, _) => return Err(AmbiguousPath),
             (b'%', Some((byte, tail))) => {
                 rest = tail;
                 if byte.is_ascii_graphic() && byte != b'%' {
@@ -139,6 +139,7 @@ mod tests {
             ("/..", Err(AmbiguousPath)),
             ("..", Err(AmbiguousPath)),
             ("/admin%00", Err(AmbiguousPath)),
+            ("/admin\0", Err(AmbiguousPath)),
         ] {
             let found = canonical_path(given);
             assert_eq!(found.as_deref(), then.as_deref(), "{given}");
