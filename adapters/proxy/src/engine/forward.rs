@@ -226,7 +226,7 @@ impl Attempts<'_> {
         lease: Lease,
         failure: SendFailure,
     ) -> Attempt {
-        tracing::debug!(error = %failure.error, lease.reused, "no answer from an endpoint");
+        tracing::debug!(error = %failure, lease.reused, "no answer from an endpoint");
         match self.upload.and_then(UploadHandle::fault) {
             Some(UploadFault::TooLarge) => return Attempt::Failed(Refusal::BodyTooLarge),
             Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
@@ -248,10 +248,10 @@ impl Attempts<'_> {
         } else {
             self.excusable = kept_alive;
             self.sends += 1;
-            if failure.error.is_parse_too_large() {
+            if failure.is_parse_too_large() {
                 return Attempt::Failed(Refusal::AnswerTooLarge);
             }
-            if failure.error.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
+            if failure.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
                 return Attempt::Failed(Refusal::BrokenAnswer);
             }
         }

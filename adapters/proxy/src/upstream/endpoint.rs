@@ -200,15 +200,16 @@ pub(crate) struct Lease {
 
 #[derive(Debug)]
 enum Carrier {
-    Http1(http1::Sender),
+    /// `None` once it has ended.
+    Http1(Option<http1::Sender>),
     Http2(StreamSlot),
 }
 
 /// Why a request got no answer on an open connection.
 #[derive(Debug)]
 pub(crate) struct SendFailure {
-    /// What went wrong.
-    pub(crate) error: hyper::Error,
+    /// What went wrong; `None` where the connection had ended before.
+    error: Option<hyper::Error>,
     /// The request, if no byte of it was sent.
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
@@ -218,7 +219,8 @@ impl SendFailure {
     /// a stream reset with REFUSED_STREAM (RFC 9113 §6.8, §8.7). h2 gives the first error to streams above the last
     /// one that the endpoint processed, and to no other.
     pub(crate) fn is_refused(&self) -> bool {
-        let mut source = std::error::Error::source(&self.error);
+        let error = self.error.as_ref();
+        let mut source = error.and_then(|error| std::error::Error::source(error));
         while let Some(error) = source {
             if let Some(error) = error.downcast_ref::<h2::Error>() {
                 let refused =
@@ -228,6 +230,26 @@ impl SendFailure {
             source = error.source();
         }
         false
+    }
+
+    /// Whether the answer's head is none.
+    pub(crate) fn is_parse(&self) -> bool {
+        self.error.as_ref().is_some_and(hyper::Error::is_parse)
+    }
+
+    /// Whether the answer's head is too large.
+    pub(crate) fn is_parse_too_large(&self) -> bool {
+        let error = self.error.as_ref();
+        error.is_some_and(hyper::Error::is_parse_too_large)
+    }
+}
+
+impl std::fmt::Display for SendFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.error {
+            Some(error) => error.fmt(f),
+            None => f.write_str("the connection had ended"),
+        }
     }
 }
 
@@ -244,9 +266,10 @@ impl Claim {
                     Choice::New | Choice::Own => None,
                 };
                 if let Some(sender) = kept {
-                    (Carrier::Http1(sender), true)
+                    (Carrier::Http1(Some(sender)), true)
                 } else {
-                    (Carrier::Http1(http1::start(open().await?).await?), false)
+                    let sender = http1::start(open().await?).await?;
+                    (Carrier::Http1(Some(sender)), false)
                 }
             }
             Connections::Http2(pool) if choice == Choice::Own => {
@@ -279,20 +302,29 @@ impl Lease {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
-        let result = match &mut self.carrier {
-            Carrier::Http1(sender) => sender.try_send_request(request).await,
-            Carrier::Http2(slot) => slot.sender().try_send_request(request).await,
+        let answer = match &mut self.carrier {
+            Carrier::Http1(sender) => http1::send(sender, request).await,
+            Carrier::Http2(slot) => match slot.send(request) {
+                Ok(answer) => Ok(answer.await),
+                Err(request) => Err(request),
+            },
         };
-        result.map_err(|mut failed| SendFailure {
-            unsent: failed.take_message(),
-            error: failed.into_error(),
-        })
+        match answer {
+            Ok(answer) => answer.map_err(|mut failed| SendFailure {
+                unsent: failed.take_message(),
+                error: Some(failed.into_error()),
+            }),
+            Err(unsent) => Err(SendFailure {
+                unsent: Some(*unsent),
+                error: None,
+            }),
+        }
     }
 
     /// The answer has ended well: its connection may take the next request. The claim is left to the caller, because
     /// the rest of the request's body may still be on its way.
     pub(crate) fn release(self) -> Claim {
-        if let Carrier::Http1(sender) = self.carrier {
+        if let Carrier::Http1(Some(sender)) = self.carrier {
             self.claim.endpoint.check_in(sender);
         }
         self.claim
@@ -306,8 +338,8 @@ impl Lease {
     /// Whether the endpoint has closed the connection, as far as it is known.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.carrier {
-            Carrier::Http1(sender) => sender.is_closed(),
-            Carrier::Http2(slot) => slot.sender().is_closed(),
+            Carrier::Http1(sender) => sender.as_ref().is_none_or(http1::Sender::is_closed),
+            Carrier::Http2(slot) => slot.is_closed(),
         }
     }
 

@@ -2,15 +2,17 @@
 
 mod paced;
 
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use http::Request;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{ConnectFailure, RequestBody};
+use super::{Answer, ConnectFailure, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 use crate::lock;
 
@@ -71,6 +73,27 @@ impl Http1Pool {
     pub(super) fn clear(&self) {
         *lock(&self.idle) = Vec::new();
     }
+}
+
+/// Sends a request and waits for the head of the answer. The request comes back where the connection has ended.
+///
+/// The sender is let go of when the connection ends: a request that is given to it at that very moment may stay in hyper's
+/// channel for as long as there is a sender, and then comes back as unsent.
+pub(super) async fn send(
+    kept: &mut Option<Sender>,
+    request: Request<RequestBody>,
+) -> Result<Answer, Box<Request<RequestBody>>> {
+    let Some(sender) = kept else {
+        return Err(Box::new(request));
+    };
+    let mut answer = pin!(sender.try_send_request(request));
+    tokio::select! {
+        biased;
+        answer = &mut answer => return Ok(answer),
+        Err(_ended) = sender.ready() => {}
+    }
+    *kept = None;
+    Ok(answer.await)
 }
 
 /// Speaks HTTP/1.1 on a new connection.

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http::Request;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{ConnectFailure, RequestBody};
+use super::{Answer, ConnectFailure, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 use crate::lock;
 
@@ -32,7 +33,10 @@ pub(super) struct Http2Pool {
 
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<RequestBody>,
+    /// Gone once the connection takes no request any more. Nobody else keeps a clone, above all nobody who waits for an
+    /// answer: a request that is given to the connection just as it ends may stay in hyper's channel until the last
+    /// sender is gone, and then comes back as unsent.
+    sender: Arc<Mutex<Option<SendRequest<RequestBody>>>>,
     streams: AtomicUsize,
     /// Streams that the endpoint allows, as far as it said.
     allowed: Arc<AtomicUsize>,
@@ -46,9 +50,20 @@ struct Connection {
 pub(super) struct StreamSlot(Arc<Connection>);
 
 impl StreamSlot {
-    /// The connection's sending side.
-    pub(super) fn sender(&self) -> SendRequest<RequestBody> {
-        self.0.sender.clone()
+    /// Gives a request to the connection. It comes back where that takes none any more.
+    pub(super) fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<impl Future<Output = Answer> + use<>, Box<Request<RequestBody>>> {
+        match &mut *lock(&self.0.sender) {
+            Some(sender) => Ok(sender.try_send_request(request)),
+            None => Err(Box::new(request)),
+        }
+    }
+
+    /// Whether the connection takes no request any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Keeps further requests off the connection.
@@ -66,8 +81,14 @@ impl Drop for StreamSlot {
 }
 
 impl Connection {
+    fn is_closed(&self) -> bool {
+        lock(&self.sender)
+            .as_ref()
+            .is_none_or(SendRequest::is_closed)
+    }
+
     fn is_usable(&self) -> bool {
-        !self.sender.is_closed() && !self.spent.load(Relaxed)
+        !self.spent.load(Relaxed) && !self.is_closed()
     }
 }
 
@@ -175,6 +196,9 @@ async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, Conne
         .map_err(|_| ConnectFailure::Refused)?;
     let allowed = Arc::new(AtomicUsize::new(limit));
     let told = Arc::clone(&allowed);
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    // The connection ends when the last sender is gone, so its own task must not keep one.
+    let ended = Arc::downgrade(&sender);
     tokio::spawn(async move {
         let mut connection = pin!(connection);
         let end = std::future::poll_fn(|cx| {
@@ -184,7 +208,10 @@ async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, Conne
             }
             poll
         });
-        if let Err(error) = end.await {
+        let end = end.await;
+        let sender = ended.upgrade().and_then(|sender| lock(&sender).take());
+        drop(sender);
+        if let Err(error) = end {
             tracing::debug!(%error, "connection to an endpoint ended");
         }
     });
