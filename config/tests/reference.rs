@@ -36,7 +36,10 @@ fn every_key_is_explained_and_its_default_can_be_set() {
     }
     // Some settings are needed, so that no program starts with its defaults alone.
     assert_defaults_lack(standalone, "installation", |env| {
-        config::StandaloneSettings::load(None, env, ()).err()
+        let settings = config::StandaloneSettings::load(None, env, ());
+        settings
+            .and_then(|settings| settings.installation_name().cloned())
+            .err()
     });
     assert_defaults_lack(broker, "credentials.account", |env| {
         config::BrokerSettings::load(None, env, ()).err()
