@@ -127,7 +127,7 @@ impl Download {
         };
         let is_short = self.admitted.as_ref().is_some_and(Admitted::is_short);
         if is_short {
-            ready!(self.unsent.poll_sent(cx));
+            ready!(self.unsent.poll_sent(cx, 0));
         }
         let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
             let upload = self.upload.as_ref();

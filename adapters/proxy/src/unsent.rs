@@ -1,24 +1,28 @@
-//! One frame at a time, while memory is short.
+//! What of a body was read and waits to be sent.
+//!
+//! What an endpoint does not take of a body is held to a bound of its own ([`crate::upstream`]). Of answers it is one
+//! frame at a time, while memory is short:
 //!
 //! A visitor that does not read has frames waiting in the connection to the edge. How many does not matter until memory
 //! is short; from then on the next frame is read from the endpoint when the one before has been sent. Visitors that read
 //! get on, so that their requests end and make room.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::Frame;
 
-/// The frame of one body that waits to be sent, if it is watched.
+/// Frames of one body that wait to be sent, if any was watched.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent(Option<Arc<Watched>>);
 
 #[derive(Debug, Default)]
 struct Watched {
-    waits: AtomicBool,
+    /// Bytes that wait.
+    waits: AtomicUsize,
     reader: AtomicWaker,
 }
 
@@ -29,13 +33,13 @@ struct Telling {
 }
 
 impl Unsent {
-    /// Ready when the watched frame has been sent.
-    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when no more than so many bytes of watched frames wait to be sent.
+    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         let Some(watched) = &self.0 else {
             return Poll::Ready(());
         };
         watched.reader.register(cx.waker());
-        if watched.waits.load(SeqCst) {
+        if watched.waits.load(SeqCst) > bytes {
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -45,7 +49,7 @@ impl Unsent {
     pub(crate) fn watch(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         let watched = self.0.get_or_insert_default();
         frame.map_data(|data| {
-            watched.waits.store(true, SeqCst);
+            watched.waits.fetch_add(data.len(), SeqCst);
             Bytes::from_owner(Telling {
                 data,
                 watched: Arc::clone(watched),
@@ -62,7 +66,7 @@ impl AsRef<[u8]> for Telling {
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        self.watched.waits.store(false, SeqCst);
+        self.watched.waits.fetch_sub(self.data.len(), SeqCst);
         self.watched.reader.wake();
     }
 }
@@ -75,15 +79,16 @@ mod tests {
     #[tokio::test]
     async fn the_next_frame_waits_for_the_one_before() {
         let mut unsent = Unsent::default();
-        poll_fn(|cx| unsent.poll_sent(cx)).await;
+        poll_fn(|cx| unsent.poll_sent(cx, 0)).await;
 
         let frame = unsent.watch(Frame::data(Bytes::from_static(b"abc")));
         let data = frame.into_data().unwrap();
         assert_eq!(data, "abc");
+        poll_fn(|cx| unsent.poll_sent(cx, 3)).await;
         let part = data.slice(1..);
         drop(data);
 
-        let waiting = tokio::spawn(async move { poll_fn(|cx| unsent.poll_sent(cx)).await });
+        let waiting = tokio::spawn(async move { poll_fn(|cx| unsent.poll_sent(cx, 0)).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "a part of it is still there");
         drop(part);

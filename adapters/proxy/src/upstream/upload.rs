@@ -19,11 +19,18 @@ use tokio::time::Instant;
 use kept::Kept;
 
 use crate::memory::Held;
+use crate::unsent::Unsent;
 use crate::{BoxError, lock};
 
 /// How much of a body an endpoint may take after it has answered in full, and for how long.
 const AFTER_ANSWER_BYTES: u64 = 1024 * 1024;
 const AFTER_ANSWER: Duration = Duration::from_secs(5);
+
+/// Bytes of a body that may wait in an endpoint's connection, beside what the kernel holds. Endpoints that take nothing
+/// would else have as much waiting as the largest head of an answer has, which hyper knows as one limit with this.
+const UNSENT: usize = 32 << 10;
+/// Bytes that come before what waits is counted: most bodies end here.
+const UNCOUNTED: u64 = 16 << 10;
 
 /// A body as a client sends it.
 pub(crate) type ClientBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
@@ -70,6 +77,10 @@ struct State {
     touched: bool,
     /// What was read, for one more endpoint.
     kept: Kept,
+    /// Bytes that have come.
+    read: u64,
+    /// Those that wait to be sent.
+    unsent: Unsent,
     /// Bytes that may still come.
     remaining: Option<u64>,
     fault: Option<UploadFault>,
@@ -109,6 +120,8 @@ impl UploadHandle {
                 is_read: false,
                 touched: false,
                 kept: Kept::nothing(),
+                read: 0,
+                unsent: Unsent::default(),
                 remaining: max_bytes,
                 fault: None,
                 reader: None,
@@ -248,12 +261,14 @@ impl State {
             Phase::Done => return Poll::Ready(None),
             Phase::Cut => return Poll::Ready(Some(Err(UploadError::Cut))),
         };
+        if self.unsent.poll_sent(cx, UNSENT).is_pending() {
+            self.is_awaited = false;
+            self.wake_later(cx);
+            return Poll::Pending;
+        }
         let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
             self.is_awaited = true;
-            match &mut self.reader {
-                Some(reader) => reader.clone_from(cx.waker()),
-                reader => *reader = Some(cx.waker().clone()),
-            }
+            self.wake_later(cx);
             return Poll::Pending;
         };
         self.is_awaited = false;
@@ -272,6 +287,14 @@ impl State {
         })
     }
 
+    /// Whoever cuts the upload off wakes this reader.
+    fn wake_later(&mut self, cx: &Context<'_>) {
+        match &mut self.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            reader => *reader = Some(cx.waker().clone()),
+        }
+    }
+
     /// Counts a frame that was read.
     fn account(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
         self.touched = true;
@@ -283,7 +306,11 @@ impl State {
             }
         }
         self.kept.add(&frame);
-        Ok(frame)
+        self.read += size;
+        Ok(match self.read > UNCOUNTED {
+            true => self.unsent.watch(frame),
+            false => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
