@@ -3,8 +3,8 @@
 //! Two measures decide on a new request:
 //! - what the requests under way are **counted** to hold: a fixed cost each, their heads, what is kept of their bodies.
 //!   It is known at once, and bounds how many requests there are;
-//! - what the process **really** holds, its sockets included where its cgroup counts them, read every 100 ms. It knows also what waits to be sent to visitors that do not
-//!   read.
+//! - what the process **really** holds, its sockets included where its cgroup counts them, read every 100 ms. It knows
+//!   also what waits to be sent to visitors that do not read.
 //!
 //! While memory is short, bodies of answers under way get on more slowly: each has one frame at a time on its way to the
 //! visitor (`unsent.rs`).

@@ -1,11 +1,11 @@
-//! What of a body was read and waits to be sent.
+//! Frames of a body that were read and are not sent yet.
 //!
-//! What an endpoint does not take of a body is held to a bound of its own ([`crate::upstream`]). Of answers it is one
-//! frame at a time, while memory is short:
+//! Requests: an endpoint that takes nothing has a few frames waiting in its connection (`upload.rs` says how many), and
+//! the rest waits at the edge.
 //!
-//! A visitor that does not read has frames waiting in the connection to the edge. How many does not matter until memory
-//! is short; from then on the next frame is read from the endpoint when the one before has been sent. Visitors that read
-//! get on, so that their requests end and make room.
+//! Answers: a visitor that does not read has frames waiting in the connection to the edge. How many does not matter until
+//! memory is short; from then on the next frame is read from the endpoint when the one before has been sent. Visitors that
+//! read get on, so that their requests end and make room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
