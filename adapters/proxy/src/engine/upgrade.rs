@@ -73,7 +73,8 @@ pub(super) async fn open(
     let Parts { io, read_buf, .. } = upgraded
         .downcast::<TokioIo<Paced>>()
         .map_err(|_| Refusal::BrokenAnswer)?;
-    let (read, write) = io.into_inner().into_inner().into_split();
+    let stream = io.into_inner().into_inner().ok_or(Refusal::BrokenAnswer)?;
+    let (read, write) = stream.into_split();
     let shared = Arc::new(Shared {
         _lease: lease,
         _admitted: admitted,

@@ -200,8 +200,7 @@ pub(crate) struct Lease {
 
 #[derive(Debug)]
 enum Carrier {
-    /// `None` once it has ended.
-    Http1(Option<http1::Sender>),
+    Http1(http1::Taken),
     Http2(StreamSlot),
 }
 
@@ -265,12 +264,13 @@ impl Claim {
                     Choice::Any => pool.take(limits.idle_timeout),
                     Choice::New | Choice::Own => None,
                 };
-                if let Some(sender) = kept {
-                    (Carrier::Http1(Some(sender)), true)
-                } else {
-                    let sender = http1::start(open().await?).await?;
-                    (Carrier::Http1(Some(sender)), false)
-                }
+                let reused = kept.is_some();
+                let sender = match kept {
+                    Some(sender) => sender,
+                    None => http1::start(open().await?).await?,
+                };
+                let taken = http1::Taken::by_a_request(sender);
+                (Carrier::Http1(taken), reused)
             }
             Connections::Http2(pool) if choice == Choice::Own => {
                 (Carrier::Http2(pool.own_slot(open().await?).await?), false)
@@ -303,7 +303,7 @@ impl Lease {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
         let answer = match &mut self.carrier {
-            Carrier::Http1(sender) => http1::send(sender, request).await,
+            Carrier::Http1(connection) => connection.send(request).await,
             Carrier::Http2(slot) => match slot.send(request) {
                 Ok(answer) => Ok(answer.await),
                 Err(request) => Err(request),
@@ -324,7 +324,9 @@ impl Lease {
     /// The answer has ended well: its connection may take the next request. The claim is left to the caller, because
     /// the rest of the request's body may still be on its way.
     pub(crate) fn release(self) -> Claim {
-        if let Carrier::Http1(Some(sender)) = self.carrier {
+        if let Carrier::Http1(connection) = self.carrier
+            && let Some(sender) = connection.release()
+        {
             self.claim.endpoint.check_in(sender);
         }
         self.claim
@@ -338,7 +340,7 @@ impl Lease {
     /// Whether the endpoint has closed the connection, as far as it is known.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.carrier {
-            Carrier::Http1(sender) => sender.as_ref().is_none_or(http1::Sender::is_closed),
+            Carrier::Http1(connection) => connection.is_closed(),
             Carrier::Http2(slot) => slot.is_closed(),
         }
     }

@@ -10,6 +10,7 @@ use http::Request;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{Answer, ConnectFailure, RequestBody};
@@ -19,7 +20,16 @@ use crate::lock;
 pub(crate) use paced::Paced;
 
 /// A connection's sending side.
-pub(super) type Sender = SendRequest<RequestBody>;
+#[derive(Debug)]
+pub(super) struct Sender {
+    requests: SendRequest<RequestBody>,
+    connection: AbortHandle,
+}
+
+/// A connection that a request has, until it has ended. Dropping it closes the connection at once; hyper would wait until
+/// the endpoint has taken what there is to send.
+#[derive(Debug)]
+pub(super) struct Taken(Option<Sender>);
 
 /// Bytes of an answer's head as it comes, line ends included. It leaves room for 8,192 lines beside as many bytes of
 /// names and values as there may be.
@@ -75,40 +85,80 @@ impl Http1Pool {
     }
 }
 
-/// Sends a request and waits for the head of the answer. The request comes back where the connection has ended.
-///
-/// The sender is let go of when the connection ends: a request that is given to it at that very moment may stay in hyper's
-/// channel for as long as there is a sender, and then comes back as unsent.
-pub(super) async fn send(
-    kept: &mut Option<Sender>,
-    request: Request<RequestBody>,
-) -> Result<Answer, Box<Request<RequestBody>>> {
-    let Some(sender) = kept else {
-        return Err(Box::new(request));
-    };
-    let mut answer = pin!(sender.try_send_request(request));
-    tokio::select! {
-        biased;
-        answer = &mut answer => return Ok(answer),
-        Err(_ended) = sender.ready() => {}
+impl Sender {
+    pub(super) fn is_ready(&self) -> bool {
+        self.requests.is_ready()
     }
-    *kept = None;
-    Ok(answer.await)
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    pub(super) async fn ready(&mut self) -> hyper::Result<()> {
+        self.requests.ready().await
+    }
+}
+
+impl Taken {
+    pub(super) fn by_a_request(sender: Sender) -> Self {
+        Self(Some(sender))
+    }
+
+    /// Sends a request and waits for the head of the answer. The request comes back where the connection has ended.
+    ///
+    /// The sender is let go of when the connection ends: a request that is given to it at that very moment may stay in
+    /// hyper's channel for as long as there is a sender, and then comes back as unsent.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Answer, Box<Request<RequestBody>>> {
+        let Some(sender) = &mut self.0 else {
+            return Err(Box::new(request));
+        };
+        let mut answer = pin!(sender.requests.try_send_request(request));
+        tokio::select! {
+            biased;
+            answer = &mut answer => return Ok(answer),
+            Err(_ended) = sender.ready() => {}
+        }
+        self.0 = None;
+        Ok(answer.await)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.as_ref().is_none_or(Sender::is_closed)
+    }
+
+    /// The request has ended well. `None` where the connection has ended.
+    pub(super) fn release(mut self) -> Option<Sender> {
+        self.0.take()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(sender) = &self.0 {
+            sender.connection.abort();
+        }
+    }
 }
 
 /// Speaks HTTP/1.1 on a new connection.
 pub(super) async fn start(stream: TcpStream) -> Result<Sender, ConnectFailure> {
-    let (sender, connection) = Builder::new()
+    let (requests, connection) = Builder::new()
         .max_buf_size(BUFFER)
         .max_header_size(MAX_HEAD)
         .max_headers(MAX_ANSWER_LINES)
         .handshake(TokioIo::new(Paced::new(stream)))
         .await
         .map_err(|_| ConnectFailure::Refused)?;
-    tokio::spawn(async move {
+    let connection = tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection to an endpoint ended");
         }
     });
-    Ok(sender)
+    Ok(Sender {
+        requests,
+        connection: connection.abort_handle(),
+    })
 }

@@ -1,5 +1,6 @@
 //! Bodies that take their time.
 
+use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use domain::route_table::UpstreamProtocol::{H2c, Http1};
 use futures_util::future::join_all;
 use http::Request;
 use http_body_util::BodyExt;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
 
-use crate::endpoint::{Endpoint, addresses};
+use crate::endpoint::{self, Endpoint, addresses};
 use crate::rig::{
     Sketch, app_behind, arrival, data, engine, eventually, fed, get, in_time, next_text, read,
 };
@@ -145,6 +148,34 @@ async fn a_client_that_goes_away_has_its_request_given_up() {
 
         assert_eq!(engine.in_flight(), 0);
     }
+}
+
+/// The kernel would else hold what was to be sent for a minute, for as many requests as anybody likes to give up.
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_is_reset_when_the_client_goes_away() {
+    let (accepted, mut connections) = tokio::sync::mpsc::unbounded_channel();
+    let at = endpoint::bare(move |stream| {
+        accepted.send(stream).unwrap();
+        std::future::ready(())
+    })
+    .await;
+    let engine = engine();
+    engine.load(Sketch::simple(Http1, &[at]));
+    let (feed, body) = fed();
+    let request = Request::post("/").header("host", "app.example");
+    let serving = engine.serve(arrival(), request.body(body).unwrap());
+    let full = Duration::from_millis(300);
+    let filling = async {
+        while let Ok(Ok(())) = timeout(full, feed.send(data(vec![b'x'; 64 << 10]))).await {}
+    };
+    tokio::select! {
+        _ = serving => panic!("nothing answers this request"),
+        () = filling => {}
+    }
+
+    let mut connection = connections.recv().await.unwrap();
+    let read = in_time(connection.read_to_end(&mut Vec::new())).await;
+    assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
 
@@ -11,22 +13,50 @@ use tokio::net::TcpStream;
 /// byte less than a full buffer of 64 KiB keeps it there, so that an answer nobody takes holds no more.
 const PIECE: u64 = 64 * 1024 - 1;
 
-/// A connection to an endpoint of which no read takes more than [`PIECE`] bytes.
+/// A connection to an endpoint of which no read takes more than [`PIECE`] bytes. One that is dropped while the endpoint
+/// takes nothing is reset: the kernel would go on trying to send what it holds for it.
 #[derive(Debug)]
-pub(crate) struct Paced(Take<TcpStream>);
+pub(crate) struct Paced {
+    /// `None` when it was taken.
+    stream: Option<Take<TcpStream>>,
+    /// Whether the last write found no room.
+    is_full: bool,
+}
 
 impl Paced {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(stream.take(PIECE))
+        Self {
+            stream: Some(stream.take(PIECE)),
+            is_full: false,
+        }
     }
 
     /// The connection itself.
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.0.into_inner()
+    pub(crate) fn into_inner(mut self) -> Option<TcpStream> {
+        self.stream.take().map(Take::into_inner)
     }
 
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
-        Pin::new(self.get_mut().0.get_mut())
+    fn pieces(self: Pin<&mut Self>) -> io::Result<&mut Take<TcpStream>> {
+        let stream = self.get_mut().stream.as_mut();
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn poll_sent(
+        mut self: Pin<&mut Self>,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = write(Pin::new(self.as_mut().pieces()?.get_mut()));
+        self.is_full = written.is_pending();
+        written
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.as_ref().filter(|_| self.is_full) {
+            // One that has ended cannot be set; there is nothing to reset then.
+            let _ = SockRef::from(stream.get_ref()).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
@@ -36,7 +66,7 @@ impl AsyncRead for Paced {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let pieces = &mut self.get_mut().0;
+        let pieces = self.pieces()?;
         pieces.set_limit(PIECE);
         Pin::new(pieces).poll_read(cx, buffer)
     }
@@ -48,7 +78,7 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, bytes)
+        self.poll_sent(|stream| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -56,18 +86,19 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, slices)
+        self.poll_sent(|stream| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.get_ref().is_write_vectored()
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| stream.get_ref().is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        Pin::new(self.pieces()?.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
+        Pin::new(self.pieces()?.get_mut()).poll_shutdown(cx)
     }
 }
