@@ -41,6 +41,9 @@ pub struct ConnectorOptions {
     pub dial_timeout: Duration,
     /// Time for the edge to answer a call on the control stream.
     pub rpc_timeout: Duration,
+    /// Time for a request's head over QUIC, where it has a stream of its own. The edge sends heads at once: only a
+    /// connection with very much to carry takes longer.
+    pub head_timeout: Duration,
     /// Version that the edge shows for this connector.
     pub client_version: String,
     /// What is counted into.
@@ -61,6 +64,7 @@ impl Default for ConnectorOptions {
             grace: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(15),
             rpc_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(15),
             client_version: concat!("cfgw/", env!("CARGO_PKG_VERSION")).to_owned(),
             metrics: Metrics::default(),
         }

@@ -28,9 +28,9 @@ const ROOM: usize = (CONNECTION_WINDOW / STREAM_WINDOW / 8 * 7) as usize;
 
 /// Bytes of a request's body that may have come before the handler takes them, over either transport. Each stream
 /// promises so many to the edge.
-pub(crate) const STREAM_WINDOW: u32 = 512 << 10;
+pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all requests of a connection together, which carries a good part of all traffic.
-pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// The requests of one connection.
 pub(crate) struct Stalls {

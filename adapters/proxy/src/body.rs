@@ -14,6 +14,12 @@ use crate::silence::Silence;
 use crate::unsent::Unsent;
 use crate::upstream::{Lease, UploadHandle};
 
+/// Bytes of an answer that may wait in the visitor's connection, beside the frame that comes next. Over QUIC what was
+/// sent waits until it is acknowledged, so this is also what a visitor gets in a round trip to the edge.
+const UNSENT: usize = 256 << 10;
+/// What an answer may have without being counted. Most end here.
+const SMALL: u64 = 64 << 10;
+
 /// The body of an answer: frames of the endpoint's answer as they come, trailers included; after a 101
 /// the endpoint's byte stream; or a short text of the engine's own.
 ///
@@ -76,11 +82,21 @@ pub(crate) struct Download {
     /// Counts the request.
     admitted: Option<Admitted>,
     silence: Silence,
+    /// Whether it was counted when it began.
+    is_known_large: bool,
+    /// Bytes of it that have come.
+    read: u64,
     unsent: Unsent,
 }
 
 impl Download {
-    /// An answer, the connection it comes on, and the client's body. It fails when both bodies are silent for longer
+    /// Counts an answer that is known to be large. `false` where there is no memory for it.
+    pub(crate) fn has_room(incoming: &Incoming, admitted: &mut Admitted) -> bool {
+        let bytes = incoming.size_hint().lower();
+        bytes <= SMALL || admitted.try_hold_answer(bytes)
+    }
+
+    /// An answer that has room, the connection it comes on, and the client's body. It fails when both bodies are silent for longer
     /// than `limit`.
     pub(crate) fn new(
         incoming: Incoming,
@@ -90,12 +106,14 @@ impl Download {
         limit: Duration,
     ) -> Self {
         Self {
+            is_known_large: incoming.size_hint().lower() > SMALL,
             incoming: Some(incoming),
             left: None,
             lease: Some(lease),
             upload,
             admitted: Some(admitted),
             silence: Silence::of(limit),
+            read: 0,
             unsent: Unsent::default(),
         }
     }
@@ -122,13 +140,11 @@ impl Download {
             self.incoming = None;
             self.lease = None;
         }
+        let is_short = self.admitted.as_ref().is_some_and(Admitted::is_short);
+        ready!(self.poll_sent(cx, is_short));
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
         };
-        let is_short = self.admitted.as_ref().is_some_and(Admitted::is_short);
-        if is_short {
-            ready!(self.unsent.poll_sent(cx, 0));
-        }
         let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
             let upload = self.upload.as_ref();
             let moved = || upload.map(|upload| upload.silence().0);
@@ -149,10 +165,29 @@ impl Download {
             None => frame,
             Some(left) => self.counted(frame, left),
         };
-        Poll::Ready(frame.map(|frame| match frame {
-            Ok(frame) if is_short => Ok(self.unsent.watch(frame)),
-            frame => frame,
-        }))
+        Poll::Ready(frame.map(|frame| Ok(self.watched(frame?, is_short))))
+    }
+
+    /// Ready when little enough of what was read waits for the visitor.
+    fn poll_sent(&mut self, cx: &mut Context<'_>, is_short: bool) -> Poll<()> {
+        let waits = self.unsent.waits() as u64;
+        let has_room = self.admitted.as_mut().is_none_or(|admitted| {
+            if waits == 0 && !self.is_known_large {
+                admitted.release_answer();
+            }
+            waits <= SMALL || admitted.try_hold_answer(u64::MAX)
+        });
+        let may_wait = if has_room && !is_short { UNSENT } else { 0 };
+        self.unsent.poll_sent(cx, may_wait)
+    }
+
+    /// A frame that is known to wait until it is sent, if that matters.
+    fn watched(&mut self, frame: Frame<Bytes>, is_short: bool) -> Frame<Bytes> {
+        self.read += frame.data_ref().map_or(0, |data| data.len() as u64);
+        match is_short || self.read > SMALL {
+            true => self.unsent.watch(frame),
+            false => frame,
+        }
     }
 
     /// A frame, as far as it belongs to the body.

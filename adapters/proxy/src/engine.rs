@@ -83,12 +83,24 @@ struct Asked {
 pub(crate) struct Admitted {
     _in_flight: InFlight,
     memory: Held,
+    /// What is counted of its answer.
+    answer: Held,
 }
 
 impl Admitted {
     /// Whether the process holds more memory than it should.
     pub(crate) fn is_short(&self) -> bool {
         self.memory.is_short()
+    }
+
+    /// Counts an answer of which so many bytes are known to come or to wait. `false` where there is no room for it.
+    pub(crate) fn try_hold_answer(&mut self, bytes: u64) -> bool {
+        self.answer.try_hold(bytes)
+    }
+
+    /// Nothing of the answer waits.
+    pub(crate) fn release_answer(&mut self) {
+        self.answer.clear();
     }
 }
 
@@ -228,10 +240,7 @@ impl Engine {
         };
         let admitted = match self.make_room(&head) {
             Ok(admitted) => admitted,
-            Err(refusal) => {
-                self.metrics.shed.fetch_add(1, Relaxed);
-                return self.unrouted(refusal);
-            }
+            Err(refusal) => return self.unrouted(refusal),
         };
         let upgrade = requested_upgrade(&head.headers);
         let has_body = body.is_some() && upgrade.is_none();
@@ -255,9 +264,14 @@ impl Engine {
     fn make_room(&self, head: &Parts) -> Result<Admitted, Refusal> {
         let in_flight = self.metrics.admit(self.limits.max_in_flight);
         let memory = self.memory.admit(memory::cost(head));
+        let (in_flight, memory) = (
+            in_flight.ok_or(Refusal::Busy)?,
+            memory.ok_or(Refusal::NoMemory)?,
+        );
         Ok(Admitted {
-            _in_flight: in_flight.ok_or(Refusal::Busy)?,
-            memory: memory.ok_or(Refusal::NoMemory)?,
+            _in_flight: in_flight,
+            answer: memory.part(),
+            memory,
         })
     }
 
@@ -321,13 +335,17 @@ impl Engine {
         asked: Asked,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let limits = &*self.limits;
+        let part = || asked.admitted.memory.part();
         let upload = asked
             .body
-            .map(|body| UploadHandle::new(body, limits.max_body_bytes));
-        if let Some(upload) = &upload
-            && upstream.protocol == UpstreamProtocol::H2c
-        {
-            upload.keep(limits.max_kept_body_bytes, asked.admitted.memory.part());
+            .map(|body| UploadHandle::new(body, limits.max_body_bytes, part()));
+        if let Some(upload) = &upload {
+            if !upload.has_room() {
+                return Err(Refusal::NoMemory);
+            }
+            if upstream.protocol == UpstreamProtocol::H2c {
+                upload.keep(limits.max_kept_body_bytes, part());
+            }
         }
         let Answered { response, lease } =
             forward::send(upstream, asked.head, upload.as_ref(), limits, &self.metrics).await?;
@@ -344,8 +362,11 @@ impl Engine {
         response: Response<Incoming>,
         lease: Lease,
         upload: Option<UploadHandle>,
-        admitted: Admitted,
+        mut admitted: Admitted,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        if !Download::has_room(response.body(), &mut admitted) {
+            return Err(Refusal::NoMemory);
+        }
         let limit = self.limits.body_idle_timeout;
         answer(response, |incoming, end| {
             let download = Download::new(incoming, lease, upload, admitted, limit);
@@ -397,6 +418,9 @@ impl Engine {
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<ResponseBody> {
+        if matches!(refusal, Refusal::Busy | Refusal::NoMemory) {
+            self.metrics.shed.fetch_add(1, Relaxed);
+        }
         if refusal.is_remarkable() {
             self.note_refusal(refusal.text());
         }

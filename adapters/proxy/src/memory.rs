@@ -1,8 +1,8 @@
 //! How much memory requests may hold, so that a flood is answered with 503 and does not end the process.
 //!
 //! Two measures decide on a new request:
-//! - what the requests under way are **counted** to hold: a fixed cost each, their heads, what is kept of their bodies.
-//!   It is known at once, and bounds how many requests there are;
+//! - what the requests under way are **counted** to hold: a fixed cost each, their heads, a large body or answer while it
+//!   is under way, what is kept of a body. It is known at once, and bounds how many requests there are;
 //! - what the process **really** holds, its sockets included where its cgroup counts them, read every 100 ms. It knows
 //!   also what waits to be sent to visitors that do not read.
 //!
@@ -30,6 +30,10 @@ const LARGE: usize = 40 * 1024;
 
 /// A head is held as it was read, as it was parsed and as it is sent.
 const COPIES_OF_HEAD: usize = 3;
+
+/// What a body or an answer holds at most while it is under way, beyond its first bytes: what waits in either
+/// connection and in their sockets. Of a body also its share of what the edge may send before it is taken.
+pub(crate) const LARGE_BODY: usize = 512 * 1024;
 
 /// How often the process's memory is read.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -91,6 +95,15 @@ impl Memory {
     /// Counts a request in. `None` where it has no room. The last quarter of it is not for large requests, so that a
     /// flood of those leaves room for everybody else's.
     pub(crate) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Held> {
+        let is_admitted = self.take(bytes);
+        let memory = Arc::clone(self);
+        // Dropped where it is too much.
+        let request = Held { memory, bytes };
+        is_admitted.then_some(request)
+    }
+
+    /// Counts bytes, and tells whether there is room for them.
+    fn take(&self, bytes: usize) -> bool {
         let held = self.held.fetch_add(bytes, Relaxed).saturating_add(bytes);
         let most = if self.is_short() {
             self.next_to_nothing()
@@ -99,10 +112,7 @@ impl Memory {
         } else {
             self.budget
         };
-        let memory = Arc::clone(self);
-        // Dropped where it is too much.
-        let request = Held { memory, bytes };
-        (held <= most).then_some(request)
+        held <= most
     }
 
     /// Whether the process holds more than it should.
@@ -165,9 +175,34 @@ impl Held {
         self.bytes += bytes;
     }
 
+    /// Counts more where there is room for it, as [`Memory::admit`] does.
+    fn try_grow(&mut self, bytes: usize) -> bool {
+        let has_room = self.memory.take(bytes);
+        if has_room {
+            self.bytes += bytes;
+        } else {
+            self.memory.held.fetch_sub(bytes, Relaxed);
+        }
+        has_room
+    }
+
     /// Whether the process holds more than it should.
     pub(crate) fn is_short(&self) -> bool {
         self.memory.is_short()
+    }
+
+    /// Counts nothing any more.
+    pub(crate) fn clear(&mut self) {
+        self.memory
+            .held
+            .fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    }
+
+    /// Counts a body or an answer of which so many bytes are known to come or to wait, once. `false` where there is no
+    /// room for it.
+    pub(crate) fn try_hold(&mut self, bytes: u64) -> bool {
+        let bytes = usize::try_from(bytes).map_or(LARGE_BODY, |bytes| bytes.min(LARGE_BODY));
+        self.bytes > 0 || self.try_grow(bytes)
     }
 
     /// A count of its own, for a part of the request that may end sooner.
@@ -181,7 +216,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.memory.held.fetch_sub(self.bytes, Relaxed);
+        self.clear();
     }
 }
 
@@ -199,6 +234,9 @@ mod tests {
         assert_eq!(memory.held(), 500, "a refused request holds nothing");
         drop(second);
         let mut third = memory.admit(100).unwrap();
+        assert!(!third.try_grow(101));
+        assert_eq!(memory.held(), 400, "what has no room is not counted");
+        assert!(third.try_grow(100));
         third.grow(1000);
         assert!(memory.admit(0).is_none());
         drop((first, third));

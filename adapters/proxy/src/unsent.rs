@@ -3,9 +3,9 @@
 //! Requests: an endpoint that takes nothing has a few frames waiting in its connection (`upload.rs` says how many), and
 //! the rest waits at the edge.
 //!
-//! Answers: a visitor that does not read has frames waiting in the connection to the edge. How many does not matter until
-//! memory is short; from then on the next frame is read from the endpoint when the one before has been sent. Visitors that
-//! read get on, so that their requests end and make room.
+//! Answers: a visitor that does not read has a few frames waiting in the connection to the edge (`body.rs` says how many).
+//! While memory is short the next frame is read from the endpoint when the one before has been sent. Visitors that read
+//! get on, so that their requests end and make room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -43,6 +43,12 @@ impl Unsent {
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    /// Bytes of watched frames that wait to be sent.
+    pub(crate) fn waits(&self) -> usize {
+        let watched = self.0.as_ref();
+        watched.map_or(0, |watched| watched.waits.load(SeqCst))
     }
 
     /// Watches this frame. Trailers end a body and need no watching.

@@ -229,6 +229,7 @@ impl Attempts<'_> {
         tracing::debug!(error = %failure, lease.reused, "no answer from an endpoint");
         match self.upload.and_then(UploadHandle::fault) {
             Some(UploadFault::TooLarge) => return Attempt::Failed(Refusal::BodyTooLarge),
+            Some(UploadFault::NoMemory) => return Attempt::Failed(Refusal::NoMemory),
             Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
             None => {}
         }

@@ -29,8 +29,8 @@ const AFTER_ANSWER: Duration = Duration::from_secs(5);
 /// Bytes of a body that may wait in an endpoint's connection, beside what the kernel holds. Endpoints that take nothing
 /// would else have as much waiting as the largest head of an answer has, which hyper knows as one limit with this.
 const UNSENT: usize = 32 << 10;
-/// Bytes that come before what waits is counted: most bodies end here.
-const UNCOUNTED: u64 = 16 << 10;
+/// What a body may have without being counted. Most end here.
+const SMALL: u64 = 16 << 10;
 
 /// A body as a client sends it.
 pub(crate) type ClientBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
@@ -53,18 +53,23 @@ pub(crate) enum UploadError {
     /// It has more bytes than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
+    /// Its length was not known, it waits for the endpoint, and there is no memory for that.
+    #[error("the proxy is short of memory")]
+    NoMemory,
     /// Nobody waits for the answer any more.
     #[error("the request was given up")]
     Cut,
 }
 
-/// What a client did wrong with its body.
+/// Why a client's body is not sent to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UploadFault {
     /// It broke off.
     Broken,
     /// It has more bytes than allowed.
     TooLarge,
+    /// It waits for the endpoint, and there is no memory for that.
+    NoMemory,
 }
 
 struct State {
@@ -79,6 +84,9 @@ struct State {
     kept: Kept,
     /// Bytes that have come.
     read: u64,
+    /// What is counted: a body that is known to be large while it comes, another one while it waits for the endpoint.
+    memory: Held,
+    is_known_large: bool,
     /// Those that wait to be sent.
     unsent: Unsent,
     /// Bytes that may still come.
@@ -112,7 +120,7 @@ pub(crate) struct Upload {
 
 impl UploadHandle {
     /// Takes charge of a body of at most `max_bytes`.
-    pub(crate) fn new(body: ClientBody, max_bytes: Option<u64>) -> Self {
+    pub(crate) fn new(body: ClientBody, max_bytes: Option<u64>, memory: Held) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 phase: Phase::Flowing(body),
@@ -121,6 +129,8 @@ impl UploadHandle {
                 touched: false,
                 kept: Kept::nothing(),
                 read: 0,
+                memory,
+                is_known_large: false,
                 unsent: Unsent::default(),
                 remaining: max_bytes,
                 fault: None,
@@ -130,6 +140,14 @@ impl UploadHandle {
                 ended: None,
             })),
         }
+    }
+
+    /// Counts a body that is known to be large. `false` where there is no memory for it.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut state = lock(&self.state);
+        let bytes = state.size_hint().lower();
+        state.is_known_large = bytes > SMALL;
+        !state.is_known_large || state.memory.try_hold(bytes)
     }
 
     /// Keeps what is read, up to a limit, until [`answered`](Self::answered): an endpoint may refuse the request after
@@ -177,7 +195,7 @@ impl UploadHandle {
         lock(&self.state).size_hint().exact().is_some()
     }
 
-    /// What the client did wrong, if anything.
+    /// Why it is not sent to its end, where that is not the endpoint's doing.
     pub(crate) fn fault(&self) -> Option<UploadFault> {
         lock(&self.state).fault
     }
@@ -277,6 +295,7 @@ impl State {
             None => {
                 self.phase = Phase::Done;
                 self.ended = None;
+                self.memory.clear();
                 None
             }
             Some(Ok(frame)) => Some(self.account(frame)),
@@ -305,12 +324,23 @@ impl State {
                 None => return Err(self.fail(UploadError::TooLarge)),
             }
         }
-        self.kept.add(&frame);
         self.read += size;
-        Ok(match self.read > UNCOUNTED {
-            true => self.unsent.watch(frame),
-            false => frame,
-        })
+        self.kept.add(&frame);
+        if self.read <= SMALL {
+            return Ok(frame);
+        }
+        match self.has_room_for_what_waits() {
+            true => Ok(self.unsent.watch(frame)),
+            false => Err(self.fail(UploadError::NoMemory)),
+        }
+    }
+
+    fn has_room_for_what_waits(&mut self) -> bool {
+        let waits = self.unsent.waits() as u64;
+        if waits == 0 && !self.is_known_large {
+            self.memory.clear();
+        }
+        waits <= SMALL || self.memory.try_hold(u64::MAX)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -339,6 +369,7 @@ impl State {
         self.ended = None;
         self.fault = Some(match error {
             UploadError::TooLarge => UploadFault::TooLarge,
+            UploadError::NoMemory => UploadFault::NoMemory,
             UploadError::Client(_) | UploadError::Cut => UploadFault::Broken,
         });
         error

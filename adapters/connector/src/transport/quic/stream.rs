@@ -33,19 +33,19 @@ pub(super) async fn serve<H: RequestHandler>(
 ) {
     let mut answer = Answer(Some(send));
     let mut buffer = BytesMut::with_capacity(HEAD_ROOM);
-    let limit = membership.options.rpc_timeout;
+    let limit = membership.options.head_timeout;
     let beginning = begin(&mut recv, &mut buffer, &membership.heads);
     let beginning = tokio::time::timeout(limit, beginning);
     let head = match beginning.await {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return calls(&membership, answer, recv, buffer).await,
-        // Somebody who opens streams and gives them up must not fill the log.
+        // What a visitor can cause must not fill the log.
         Ok(Err(error @ PreambleError::Io(_))) => {
             return tracing::debug!(%error, "a stream of the edge did not begin");
         }
         Ok(Err(PreambleError::NoRoom)) => return turn_away(answer, recv).await,
         Ok(Err(error)) => return tracing::warn!(%error, "a stream of the edge was refused"),
-        Err(_) => return tracing::warn!("a stream of the edge was given up: it did not begin"),
+        Err(_) => return tracing::debug!("a stream of the edge was given up: it did not begin"),
     };
     membership.options.metrics.requests.inc();
     let exchange = Exchange {

@@ -4,6 +4,10 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::sync::oneshot::error::TryRecvError;
 
+fn uncounted() -> Held {
+    Memory::unlimited().admit(0).unwrap()
+}
+
 fn data(size: usize) -> Frame<Bytes> {
     Frame::data(Bytes::from(vec![b'x'; size]))
 }
@@ -18,7 +22,7 @@ fn chunks(chunks: &[&'static str]) -> ClientBody {
 
 #[tokio::test]
 async fn a_body_that_was_taken_back_gives_its_reader_nothing_more() {
-    let handle = UploadHandle::new(chunks(&["a", "b"]), None);
+    let handle = UploadHandle::new(chunks(&["a", "b"]), None, uncounted());
     let mut first = RequestBody::Upload(handle.body());
     assert!(handle.rewind());
     assert!(first.frame().await.unwrap().is_err());
@@ -30,7 +34,7 @@ async fn a_body_that_was_taken_back_gives_its_reader_nothing_more() {
 #[tokio::test]
 async fn an_empty_body_can_be_sent_again_however_much_was_read_of_it() {
     for frames_read in [0, 1] {
-        let handle = UploadHandle::new(chunks(&[]), None);
+        let handle = UploadHandle::new(chunks(&[]), None, uncounted());
         let mut reader = RequestBody::Upload(handle.body());
         for _ in 0..frames_read {
             assert!(reader.frame().await.is_none());
@@ -44,7 +48,7 @@ async fn dropping_the_handle_cuts_the_upload_off_and_wakes_its_reader() {
     let waiting: ClientBody = Box::pin(StreamBody::new(futures_util::stream::pending::<
         Result<Frame<Bytes>, BoxError>,
     >()));
-    let handle = UploadHandle::new(waiting, None);
+    let handle = UploadHandle::new(waiting, None, uncounted());
     let mut body = RequestBody::Upload(handle.body());
     let reader = tokio::spawn(async move { body.frame().await });
     tokio::task::yield_now().await;
@@ -69,7 +73,7 @@ async fn no_more_is_read_while_32_kib_wait_to_be_sent() {
     let frames = std::iter::repeat_with(|| Ok::<_, BoxError>(data(FRAME))).take(8);
     let frames: Vec<_> = frames.collect();
     let stream = StreamBody::new(futures_util::stream::iter(frames));
-    let handle = UploadHandle::new(Box::pin(stream), None);
+    let handle = UploadHandle::new(Box::pin(stream), None, uncounted());
     let mut body = RequestBody::Upload(handle.body());
     let mut waiting = Vec::new();
     while let Some(Some(frame)) = body.frame().now_or_never() {
@@ -97,7 +101,7 @@ async fn after_the_answer_an_endpoint_may_take_a_little_more() {
         let frames = sizes.iter().map(|size| Ok::<_, BoxError>(data(*size)));
         let frames: Vec<_> = frames.collect();
         let stream = StreamBody::new(futures_util::stream::iter(frames));
-        let handle = UploadHandle::new(Box::pin(stream), None);
+        let handle = UploadHandle::new(Box::pin(stream), None, uncounted());
         let body = RequestBody::Upload(handle.body());
         let (claim, released) = oneshot::channel::<()>();
         handle.finish_after_answer(claim);
@@ -116,7 +120,7 @@ async fn after_the_answer_an_endpoint_may_not_take_for_ever() {
     let silent: ClientBody = Box::pin(StreamBody::new(futures_util::stream::pending::<
         Result<Frame<Bytes>, BoxError>,
     >()));
-    let handle = UploadHandle::new(silent, None);
+    let handle = UploadHandle::new(silent, None, uncounted());
     let mut body = RequestBody::Upload(handle.body());
     let (claim, mut released) = oneshot::channel::<()>();
     let started = Instant::now();
@@ -129,7 +133,7 @@ async fn after_the_answer_an_endpoint_may_not_take_for_ever() {
 
 #[tokio::test]
 async fn what_a_connection_gives_up_releases_the_claim_at_once() {
-    let handle = UploadHandle::new(chunks(&["a", "b"]), None);
+    let handle = UploadHandle::new(chunks(&["a", "b"]), None, uncounted());
     let body = RequestBody::Upload(handle.body());
     let (claim, released) = oneshot::channel::<()>();
     handle.finish_after_answer(claim);
@@ -150,8 +154,8 @@ async fn a_refused_body_is_sent_again_from_its_beginning_while_all_of_it_is_kept
         ("less read than is kept", 3 * each - 1, 2, true),
         ("nothing kept", 0, 1, false),
     ] {
-        let handle = UploadHandle::new(chunks(&["ab", "cd", "ef"]), None);
-        handle.keep(limit, Memory::unlimited().admit(0).unwrap());
+        let handle = UploadHandle::new(chunks(&["ab", "cd", "ef"]), None, uncounted());
+        handle.keep(limit, uncounted());
         for _ in 0..2 {
             let mut first = RequestBody::Upload(handle.body());
             for _ in 0..frames_read {
@@ -174,7 +178,7 @@ async fn a_refused_body_is_sent_again_from_its_beginning_while_all_of_it_is_kept
 #[tokio::test]
 async fn what_is_kept_is_counted_until_the_answer() {
     let memory = Memory::of(1024 * 1024);
-    let handle = UploadHandle::new(chunks(&["ab", "cd"]), None);
+    let handle = UploadHandle::new(chunks(&["ab", "cd"]), None, uncounted());
     handle.keep(1000, memory.admit(0).unwrap());
     let mut body = RequestBody::Upload(handle.body());
     body.frame().await;
@@ -184,6 +188,53 @@ async fn what_is_kept_is_counted_until_the_answer() {
     assert_eq!(memory.held(), 0);
 }
 
+/// Memory that has room for large requests of so many bytes together.
+fn room_for(bytes: usize) -> Arc<Memory> {
+    Memory::of(2 * (bytes.div_ceil(3) * 4 + 4))
+}
+
+#[test]
+fn a_body_that_is_known_to_be_large_is_counted_as_far_as_it_may_wait() {
+    const KIB: usize = 1024;
+    for (size, room, counted) in [
+        (16 * KIB, 0, Some(0)),
+        (16 * KIB + 1, 0, None),
+        (100 * KIB, 100 * KIB, Some(100 * KIB)),
+        (900 * KIB, 512 * KIB, Some(512 * KIB)),
+        (900 * KIB, 511 * KIB, None),
+    ] {
+        let memory = room_for(room);
+        let body = Full::new(Bytes::from(vec![b'x'; size])).map_err(|e| match e {});
+        let handle = UploadHandle::new(Box::pin(body), None, memory.admit(0).unwrap());
+        assert_eq!(handle.has_room(), counted.is_some(), "{size} {room}");
+        assert_eq!(memory.held(), counted.unwrap_or(0), "{size} {room}");
+        drop(handle);
+        assert_eq!(memory.held(), 0, "{size} {room}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_counted_while_it_waits() {
+    const FRAME: usize = 16 << 10;
+    for (room, fault) in [(512 << 10, None), (0, Some(UploadFault::NoMemory))] {
+        let frames = std::iter::repeat_with(|| Ok::<_, BoxError>(data(FRAME))).take(8);
+        let stream = StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>()));
+        let memory = room_for(room);
+        let handle = UploadHandle::new(Box::pin(stream), None, memory.admit(0).unwrap());
+        assert!(handle.has_room());
+        let mut body = RequestBody::Upload(handle.body());
+        let mut waiting = Vec::new();
+        while let Some(Some(Ok(frame))) = body.frame().now_or_never() {
+            waiting.push(frame);
+        }
+        assert_eq!(handle.fault(), fault, "{room}");
+        assert_eq!(memory.held(), room, "while it waits");
+        drop(waiting);
+        assert_eq!(sent(body).await, fault.is_none(), "{room}");
+        assert_eq!(memory.held(), 0, "it got on");
+    }
+}
+
 #[tokio::test]
 async fn a_body_above_the_limit_fails_and_says_so() {
     for (limit, fault) in [
@@ -191,7 +242,7 @@ async fn a_body_above_the_limit_fails_and_says_so() {
         (3, Some(UploadFault::TooLarge)),
         (0, Some(UploadFault::TooLarge)),
     ] {
-        let handle = UploadHandle::new(chunks(&["ab", "cd"]), Some(limit));
+        let handle = UploadHandle::new(chunks(&["ab", "cd"]), Some(limit), uncounted());
         let collected = RequestBody::Upload(handle.body()).collect().await;
         assert_eq!(collected.is_err(), fault.is_some(), "{limit}");
         assert_eq!(handle.fault(), fault, "{limit}");
@@ -201,7 +252,7 @@ async fn a_body_above_the_limit_fails_and_says_so() {
 #[test]
 fn sizes_are_those_of_the_clients_body() {
     let full: ClientBody = Box::pin(Full::new(Bytes::from("abc")).map_err(|e| match e {}));
-    let handle = UploadHandle::new(full, None);
+    let handle = UploadHandle::new(full, None, uncounted());
     let body = RequestBody::Upload(handle.body());
     assert_eq!(body.size_hint().exact(), Some(3));
     assert!(!body.is_end_stream());
