@@ -373,17 +373,22 @@ impl State {
     }
 
     /// Names whose records were not made or taken over yet by the Gateways that are to have them, for a reason
-    /// that may pass.
+    /// that may pass: one that is kept takes them over when it can be served again.
     pub(super) fn awaited(&self, view: &View) -> BTreeSet<Hostname> {
         let mut awaited = BTreeSet::new();
-        let is_served = |gateway: &ObjectKey| view.fate(gateway) == Fate::Serve;
-        for intent in self.intents(view, is_served).into_values() {
+        let is_there = |gateway: &ObjectKey| view.fate(gateway) != Fate::Remove;
+        for intent in self.intents(view, is_there).into_values() {
             let at_edge = self.at_edge.get(&intent.gateway);
-            let all = at_edge.is_none_or(|at_edge| at_edge.is_undecided(&intent));
-            let is_awaited = |name: &Hostname| {
-                intent.dns.manages(name) && (all || at_edge.is_some_and(|a| a.may_still_get(name)))
+            let is_kept = view.fate(&intent.gateway) == Fate::Keep;
+            let may_get = |name: &Hostname| {
+                at_edge.is_none_or(|at_edge| match is_kept {
+                    true => !at_edge.is_known_to_have(name),
+                    false => at_edge.is_undecided(&intent) || at_edge.may_still_get(name),
+                })
             };
-            awaited.extend(intent.hostnames.into_iter().filter(is_awaited));
+            let names = intent.hostnames.iter();
+            let names = names.filter(|name| intent.dns.manages(name) && may_get(name));
+            awaited.extend(names.cloned());
         }
         awaited
     }
@@ -541,6 +546,11 @@ impl AtEdge {
                 Some(Err(error)) => error.kind.is_transient(),
                 Some(Ok(_)) => false,
             }
+    }
+
+    fn is_known_to_have(&self, name: &Hostname) -> bool {
+        let records = self.records.as_ref();
+        records.is_some_and(|records| records.contains(name))
     }
 
     /// Whether the last answer left open what becomes of a name.

@@ -99,3 +99,18 @@ async fn parameters_that_were_not_read_take_nothing_away() {
     assert_eq!(bench.resync().await.removed, [key("young")]);
     assert!(bench.hostnames("old").unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_removal_waits_for_a_gateway_that_is_refused_for_now_until_the_second_resync() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let bench = whole(two(), &cloudflare);
+    bench.pass().await;
+    bench.cluster.change(|snapshot| {
+        gateways(snapshot)[0].deleting = true;
+        let young = &mut gateways(snapshot)[1].annotations;
+        young.insert("without-credentials".to_owned(), String::new());
+    });
+    assert!(bench.pass().await.removed.is_empty());
+    assert!(bench.resync().await.removed.is_empty());
+    assert_eq!(bench.resync().await.removed, [key("old")]);
+}
