@@ -9,7 +9,7 @@
 //! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
 //! 5. [`workload`]: how the proxies of a Gateway are to run.
 //!    [`certificate`]: what may be known of a listener's certificate.
-//! 6. [`status`]: conditions and reasons as the Gateway API names them.
+//! 6. [`status`]: conditions and reasons as the Gateway API names them; [`report`]: the statuses that follow.
 //!    [`endpoint_policy`]: which addresses a proxy may connect to.
 //! 7. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
 
@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod names;
 pub mod ports;
 pub mod reconcile;
+pub mod report;
 pub mod route_table;
 pub mod secret;
 pub mod snapshot;

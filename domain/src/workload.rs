@@ -1,8 +1,6 @@
 //! How the proxies of a Gateway are to run.
 
-use std::collections::BTreeMap;
-
-use crate::gateway::{GatewayParameters, Infrastructure};
+use crate::gateway::{GatewayParameters, Infrastructure, Replica, Resources};
 
 /// Replicas of a Gateway whose parameters name none: one may go while the other serves.
 pub const DEFAULT_REPLICAS: u32 = 2;
@@ -47,38 +45,6 @@ impl Replicas {
     }
 }
 
-/// A replica with a name of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Replica {
-    /// A DNS label, unique in its Gateway.
-    pub name: String,
-    /// Runs only in this zone (`topology.kubernetes.io/zone`).
-    pub zone: Option<String>,
-    /// Runs only on nodes with these labels.
-    pub node_selector: BTreeMap<String, String>,
-}
-
-/// Compute resources of a container, by name (`cpu`, `memory`), as Kubernetes quantities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resources {
-    /// What the scheduler sets aside.
-    pub requests: BTreeMap<String, String>,
-    /// What it may not pass.
-    pub limits: BTreeMap<String, String>,
-}
-
-impl Default for Resources {
-    /// Little to begin with; memory is bounded, so that one proxy cannot starve its node, CPU is not, because
-    /// a bound slows down requests that the node has time for.
-    fn default() -> Self {
-        let quantity = |(name, quantity): (&str, &str)| (name.to_owned(), quantity.to_owned());
-        Self {
-            requests: [("cpu", "50m"), ("memory", "64Mi")].map(quantity).into(),
-            limits: [("memory", "512Mi")].map(quantity).into(),
-        }
-    }
-}
-
 impl WorkloadSpec {
     /// What a Gateway asks for: what its own parameters say, else those of its class, else the defaults.
     pub fn of(
@@ -98,4 +64,16 @@ impl WorkloadSpec {
             infrastructure,
         }
     }
+}
+
+/// How the proxy of a Gateway is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkloadStatus {
+    /// Replicas with the full route table and at least one connection to the edge.
+    pub ready: u32,
+    /// Why others are not ready, for the user; empty when all are.
+    pub problems: Vec<String>,
+    /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): something is left to do that has to wait for replicas, so the call is
+    /// to be repeated.
+    pub unfinished: bool,
 }

@@ -1,6 +1,7 @@
 //! Who may depend on whom. The folders show the architecture; this keeps them honest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
@@ -58,6 +59,26 @@ const DOMAIN_MAY_USE: &[&str] = &[
     "thiserror",
 ];
 
+/// The modules of the domain, each of which uses only those before it, its tests excepted.
+const ORDER: &[&str] = &[
+    "names",
+    "certificate",
+    "secret",
+    "gateway",
+    "endpoint_policy",
+    "snapshot",
+    "status",
+    "route_table",
+    "edge",
+    "workload",
+    "attachment",
+    "report",
+    "ports",
+    "reconcile",
+    "testing",
+    "fuzzing",
+];
+
 fn packages() -> Vec<Package> {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
@@ -108,6 +129,67 @@ fn the_domain_uses_nothing_that_can_do_io() {
             "the domain must not depend on {used}"
         );
     }
+}
+
+/// The files of a module, tests left out, each without the tests that stand at its end.
+fn sources(module: &str) -> Vec<(PathBuf, String)> {
+    let domain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/src");
+    let mut folders = vec![domain.join(module)];
+    let mut files = vec![domain.join(format!("{module}.rs"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
+            match path.is_dir() {
+                _ if is_test => {}
+                true => folders.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).ok()?;
+        let code = text.split("#[cfg(test)]\nmod tests {").next()?.to_owned();
+        Some((path, code))
+    };
+    files.into_iter().filter_map(read).collect()
+}
+
+#[test]
+fn modules_of_the_domain_use_only_modules_before_them() {
+    let place = |module: &str| ORDER.iter().position(|known| *known == module);
+    for module in ORDER {
+        let sources = sources(module);
+        assert!(!sources.is_empty(), "{module} has no file");
+        for (path, code) in sources {
+            let lines = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            let uses = lines.flat_map(|line| line.split("crate::").skip(1));
+            for used in uses {
+                let name = used
+                    .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+                    .next();
+                let name = name.unwrap_or_default();
+                assert!(
+                    place(name).is_none_or(|used| used <= place(module).expect("a place")),
+                    "{}: {module} must not use {name}, which comes after it",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_of_the_domain_has_its_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/src/lib.rs");
+    let root = std::fs::read_to_string(root).expect("lib.rs");
+    let modules = root
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let modules: BTreeSet<_> = modules.collect();
+    assert_eq!(modules, ORDER.iter().copied().collect());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus};
 use domain::gateway::CONTROLLER_NAME;
-use domain::ports::{ClusterSource, Edge, Hold, PortError, StatusSink, WorkloadStatus, Workloads};
+use domain::ports::{ClusterSource, Edge, Hold, PortError, StatusSink, Workloads};
 use domain::reconcile::{Ports, Reconciler};
 use domain::secret::ConnectorToken;
 use domain::snapshot::{ClusterSnapshot, Reading};
@@ -16,7 +16,7 @@ use domain::testing::{
     FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedLeadership,
     RecordingStatusSink,
 };
-use domain::workload::WorkloadSpec;
+use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{Hostname, ObjectKey, ObjectRef, TunnelId};
 use mockall::{Sequence, mock};
 use tests::manifests;

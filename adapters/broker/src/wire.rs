@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::edge::{
-    DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
+    EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
 };
+use domain::gateway::DnsPolicy;
 use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
 use domain::{Hostname, Installation, InstallationName, InstanceId, ObjectKey, TunnelId};

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
-use domain::edge::{EdgeError, EdgeErrorKind, Partial};
+use domain::edge::{CredentialSets, EdgeError, EdgeErrorKind, Partial};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
 use domain::ports::Credentials;
-use domain::secret::{CloudflareCredentials, CredentialSets};
+use domain::secret::CloudflareCredentials;
 use domain::{ObjectKey, ObjectRef};
 
 use crate::cluster::Cluster;

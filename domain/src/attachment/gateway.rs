@@ -90,7 +90,7 @@ fn no_listener(gateway: &Gateway, listeners: &[ListenerResolution]) -> Option<Re
 }
 
 /// The listeners that are not accepted, with their reasons; `None` where all are.
-pub(super) fn refused_listeners(listeners: &[ListenerResolution]) -> Option<String> {
+pub(crate) fn refused_listeners(listeners: &[ListenerResolution]) -> Option<String> {
     let refused: Vec<String> = listeners
         .iter()
         .filter_map(|l| Some((&l.listener.name, l.refusal.as_ref()?)))

@@ -1,7 +1,7 @@
 //! Which route attaches to which listener, and why not: the Gateway API's rules over one snapshot.
 //!
 //! [`resolve`] keeps a reason for everything it drops, so that a status is a projection of its result
-//! ([`report`]) and no path forgets a condition.
+//! ([`report`](crate::report)) and no path forgets a condition.
 //!
 //! - `certificate`: what listeners may refer to, and what of it the edge should show.
 //! - `class`, `listener`, `gateway`: what of our classes, listeners and Gateways is accepted.
@@ -25,12 +25,11 @@ mod listener;
 mod parameters;
 mod parent;
 mod patterns;
-mod report;
 mod resolve;
 mod spared;
 mod tenancy;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unread;
 mod view;
 
@@ -38,16 +37,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::edge::certificates::CertificateIntent;
-use crate::edge::{EdgeError, EdgeStatus};
 use crate::gateway::{Gateway, Listener, ParentRef, Route, RouteKind};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
-use crate::ports::WorkloadStatus;
 use crate::route_table::RouteTable;
 use crate::status::Reason;
 
 pub use credentials::{all_credentials_references, credentials_reference};
+pub(crate) use gateway::refused_listeners;
 pub use parameters::{GatewayDefaults, ParametersResolution, Uploads};
-pub use report::report;
 pub use resolve::resolve;
 pub use spared::{Spared, spared, unread_claims};
 pub use unread::ObjectKind;
@@ -63,7 +60,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(reason: Reason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -88,7 +85,7 @@ impl Refusal {
 
 /// Sentences in one message, at most [`LISTED`] of them: a condition's message is limited to 32,768
 /// characters (Kubernetes `metav1.Condition`), and nobody reads more.
-fn listed(sentences: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn listed(sentences: impl IntoIterator<Item = String>) -> String {
     let mut sentences = sentences.into_iter();
     let shown: Vec<String> = sentences.by_ref().take(LISTED).collect();
     let more = sentences.count();
@@ -128,7 +125,7 @@ pub struct Resolution {
 
 impl Resolution {
     /// Whether everything was read. From an incomplete resolution no route table may be published and no
-    /// edge intent be made: what is there stays. Its statuses may be written, [`report`] leaves out or
+    /// edge intent be made: what is there stays. Its statuses may be written, [`report`](crate::report::report) leaves out or
     /// calls Unknown what is not known.
     pub fn is_complete(&self) -> bool {
         self.unread.is_empty()
@@ -252,15 +249,4 @@ pub struct ParentResolution {
     /// Effective hostnames on those of the listeners that serve, sorted; empty where it takes every name,
     /// or where none serves.
     pub hostnames: Vec<Hostname>,
-}
-
-/// What is known of a Gateway outside the snapshot, for its statuses.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GatewayFacts {
-    /// Last answer of the edge; `None` before the first.
-    pub edge: Option<Result<EdgeStatus, EdgeError>>,
-    /// Status of an earlier answer, for what is still true while the edge is away.
-    pub last_known: Option<EdgeStatus>,
-    /// How its proxy is doing.
-    pub workload: WorkloadStatus,
 }

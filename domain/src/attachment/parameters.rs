@@ -4,10 +4,9 @@ use super::credentials::incomplete;
 use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed};
-use crate::edge::DnsPolicy;
 use crate::gateway::{
-    Defect, DefectKind, Gateway, GatewayParameters, Infrastructure, OWN_GROUP, PARAMETERS_KIND,
-    Tenant, UnderscoredHeaders,
+    Defect, DefectKind, DnsPolicy, Gateway, GatewayParameters, Infrastructure, OWN_GROUP,
+    PARAMETERS_KIND, Tenant, UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::{ClusterSnapshot, Reading};

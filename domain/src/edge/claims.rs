@@ -8,8 +8,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::edge::EdgeIntent;
 use crate::edge::certificates::CertificateIntent;
-use crate::edge::{DnsPolicy, EdgeIntent};
+use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, ObjectKey, Timestamp};
 
 /// A Gateway that asks for hostnames.

@@ -39,11 +39,11 @@ use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::Tunnel;
 use crate::edge::plan::{Observed, Plan};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
-use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
-use crate::ports::{
+use crate::edge::ports::{
     Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy, Journal,
 };
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
+use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
 pub use instances::DirectEdges;
@@ -189,7 +189,7 @@ impl DirectEdge {
     }
 
     /// Keeps what was read between calls. Only for an edge that is told of every term and resync
-    /// ([`Edge::begin_term`], [`Edge::begin_resync`]): what others do is seen by nothing else.
+    /// ([`Edge::begin_resync`]): what others do is seen by nothing else.
     pub fn remembering(mut self) -> Self {
         self.remembers = true;
         self
@@ -510,15 +510,13 @@ impl Edge for DirectEdge {
         self.sweep_everywhere(live).await
     }
 
-    /// Zones that another instance put something into must be found: all are read again, once.
-    fn begin_term(&self) {
-        self.begin_resync();
-        for gateway in self.memory().gateways.values_mut() {
+    /// All zones are read again, once: another instance may have put something into any of them, and what was read
+    /// before may have lacked what had just been written.
+    fn begin_resync(&self) {
+        let mut memory = self.memory();
+        memory.sights.clear();
+        for gateway in memory.gateways.values_mut() {
             gateway.zones = None;
         }
-    }
-
-    fn begin_resync(&self) {
-        self.memory().sights.clear();
     }
 }

@@ -10,17 +10,22 @@
 
 pub mod certificates;
 pub mod claims;
+mod credentials;
 pub mod direct;
 pub mod mark;
 pub(crate) mod namesakes;
 pub mod objects;
 pub mod plan;
+pub mod ports;
+
+pub use credentials::CredentialSets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use certificates::{CertificateIntent, CertificateOutcome};
 
+use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, Installation, ObjectKey, TunnelId};
 
 /// What must be true at the edge for one Gateway.
@@ -45,32 +50,6 @@ pub struct EdgeIntent {
     /// Whether what is missing here may be taken away at the edge. `false` where the cluster was seen in
     /// part only: then nothing is deleted and no name changes hands, what is wanted is still added.
     pub prune: bool,
-}
-
-/// For which hostnames DNS records are made.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum DnsPolicy {
-    /// All that lie in a zone that the credentials can see.
-    #[default]
-    All,
-    /// Only names directly below one of these (`x.zone`, `*.zone`), as `spec.dns.zones` says.
-    Below(Vec<Hostname>),
-    /// None.
-    Off,
-}
-
-impl DnsPolicy {
-    /// Whether records are made for this hostname.
-    pub fn manages(&self, hostname: &Hostname) -> bool {
-        match self {
-            Self::All => true,
-            Self::Off => false,
-            Self::Below(zones) => {
-                let parent = hostname.as_str().split_once('.').map(|(_, parent)| parent);
-                zones.iter().any(|zone| parent == Some(zone.as_str()))
-            }
-        }
-    }
 }
 
 /// What is true at the edge for one Gateway, after a reconcile.

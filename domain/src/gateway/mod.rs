@@ -4,6 +4,7 @@
 //! Names follow the Gateway API (v1.6).
 
 mod class;
+mod dns_policy;
 mod endpoints;
 mod grant;
 pub mod header_names;
@@ -14,6 +15,7 @@ mod route;
 mod tenant;
 
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass};
+pub use dns_policy::DnsPolicy;
 pub use endpoints::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
 };
@@ -22,7 +24,7 @@ pub use header_names::UnderscoredHeaders;
 pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
-pub use parameters::{GatewayParameters, Infrastructure};
+pub use parameters::{GatewayParameters, Infrastructure, Replica, Resources};
 pub(crate) use pattern::Automaton;
 #[cfg(test)]
 pub(crate) use pattern::COMPILATIONS;

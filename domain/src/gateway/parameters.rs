@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, Tenant};
-use crate::edge::DnsPolicy;
+use super::{Defect, DnsPolicy, Tenant};
 use crate::names::{ObjectKey, ObjectRef};
-use crate::workload::{Replica, Resources};
 
 /// A CloudflareGatewayParameters object. What is absent in that of a Gateway is taken from that of its
 /// GatewayClass, and else from the controller's defaults.
@@ -41,4 +39,36 @@ pub struct Infrastructure {
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// A replica with a name of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replica {
+    /// A DNS label, unique in its Gateway.
+    pub name: String,
+    /// Runs only in this zone (`topology.kubernetes.io/zone`).
+    pub zone: Option<String>,
+    /// Runs only on nodes with these labels.
+    pub node_selector: BTreeMap<String, String>,
+}
+
+/// Compute resources of a container, by name (`cpu`, `memory`), as Kubernetes quantities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources {
+    /// What the scheduler sets aside.
+    pub requests: BTreeMap<String, String>,
+    /// What it may not pass.
+    pub limits: BTreeMap<String, String>,
+}
+
+impl Default for Resources {
+    /// Little to begin with; memory is bounded, so that one proxy cannot starve its node, CPU is not, because
+    /// a bound slows down requests that the node has time for.
+    fn default() -> Self {
+        let quantity = |(name, quantity): (&str, &str)| (name.to_owned(), quantity.to_owned());
+        Self {
+            requests: [("cpu", "50m"), ("memory", "64Mi")].map(quantity).into(),
+            limits: [("memory", "512Mi")].map(quantity).into(),
+        }
+    }
 }

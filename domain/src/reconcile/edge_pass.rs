@@ -180,7 +180,7 @@ impl Reconciler {
         let term = self.ports.leadership.term()?;
         let view = self.state().view.clone()?;
         if self.state().begin_term(term) {
-            self.ports.edge.begin_term();
+            self.ports.edge.begin_resync();
         }
         Some((term, view))
     }

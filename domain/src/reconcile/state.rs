@@ -7,15 +7,16 @@ use std::sync::Arc;
 use super::Queue;
 use super::promises::Written;
 use super::status_pass::Conclusions;
-use crate::attachment::{GatewayFacts, GatewayResolution, Spared};
+use crate::attachment::{GatewayResolution, Spared};
 use crate::edge::claims::{self, Claimant};
-use crate::edge::{DnsPolicy, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
+use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
+use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
-use crate::ports::WorkloadStatus;
+use crate::report::GatewayFacts;
 use crate::route_table::RouteTable;
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
-use crate::workload::WorkloadSpec;
+use crate::workload::{WorkloadSpec, WorkloadStatus};
 
 /// Resyncs until a removal, or a sweep, waits no longer for a name to be taken over. They come by the clock, however
 /// often the cluster changes, so between this number and one less of their intervals pass.

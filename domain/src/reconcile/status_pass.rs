@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::promises::Deliveries;
 use super::state::View;
 use super::{Problem, Reconciler};
-use crate::attachment::{GatewayFacts, Resolution, report};
+use crate::attachment::Resolution;
 use crate::names::ObjectKey;
 use crate::ports::Delivery;
+use crate::report::{GatewayFacts, report};
 
 /// What a status pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -18,7 +18,7 @@ use crate::gateway::{
     Protocol, Route, RouteKind,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
-use crate::ports::{PortError, WorkloadStatus};
+use crate::ports::PortError;
 use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
@@ -26,7 +26,7 @@ use crate::testing::{
     ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads,
     FixedEntropy, FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
 };
-use crate::workload::WorkloadSpec;
+use crate::workload::{WorkloadSpec, WorkloadStatus};
 
 fn rules(snapshot: &ClusterSnapshot, _: &str, defaults: &GatewayDefaults) -> Resolution {
     let ours = snapshot

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::edge::{
-    DnsPolicy, EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial,
-    TunnelStatus,
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, TunnelStatus,
 };
+use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
 use crate::ports::{Edge, Edges, HeldGateway};
 use crate::secret::ConnectorToken;

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::edge::{EdgeError, EdgeErrorKind, Partial};
+use crate::edge::{CredentialSets, EdgeError, EdgeErrorKind, Partial};
 use crate::names::{AccountId, Installation, InstallationName, InstanceId, ObjectKey, Timestamp};
 use crate::ports::{Clock, Credentials, Entropy, Leadership};
-use crate::secret::{CloudflareCredentials, CredentialSets};
+use crate::secret::CloudflareCredentials;
 
 /// The installation of a name that a test is about: its first instance.
 pub fn installation(name: &str) -> Installation {

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::names::{ObjectKey, TunnelId};
-use crate::ports::{DataPlane, Delivery, PortError, WorkloadStatus, Workloads};
+use crate::ports::{DataPlane, Delivery, PortError, Workloads};
 use crate::route_table::RouteTable;
 use crate::secret::ConnectorToken;
-use crate::workload::WorkloadSpec;
+use crate::workload::{WorkloadSpec, WorkloadStatus};
 
 /// [`Workloads`] whose proxies are ready at once.
 #[derive(Debug, Default)]

@@ -5,9 +5,8 @@ mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{
-    DnsPolicy, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome,
-};
+use domain::edge::{EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome};
+use domain::gateway::DnsPolicy;
 use domain::ports::Edge;
 
 use super::cloudflare::{StandIn, ZONE, in_memory_cloudflare};

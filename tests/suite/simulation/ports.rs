@@ -13,14 +13,14 @@ use domain::edge::objects::{
 use domain::edge::{EdgeError, EdgeErrorKind, Partial};
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Hold, PortError,
-    StatusSink, WorkloadStatus, Workloads,
+    StatusSink, Workloads,
 };
 use domain::route_table::RouteTable;
 use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
 use domain::testing::{ApiCall, FakeCluster, FakeDataPlane, Moment, StaticCredentials};
-use domain::workload::WorkloadSpec;
+use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{CertificateId, ObjectKey, ObjectRef, TunnelId, ZoneId};
 
 use super::stage::zone_id;

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::DnsPolicy;
-use domain::gateway::GatewayParameters;
-use domain::workload::{Replica, Resources};
+use domain::gateway::{DnsPolicy, GatewayParameters, Replica, Resources};
 use domain::{Hostname, ObjectKey, ObjectRef};
 use serde_json::Value;
 

@@ -1,7 +1,5 @@
 use super::*;
-use domain::edge::DnsPolicy;
-use domain::gateway::{AllowedKeys, GatewayParameters, KeyPattern};
-use domain::workload::Replica;
+use domain::gateway::{AllowedKeys, DnsPolicy, GatewayParameters, KeyPattern, Replica};
 use domain::{AllowedHostnames, Hostname};
 
 fn parameters(spec: &str) -> GatewayParameters {

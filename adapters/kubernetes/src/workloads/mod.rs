@@ -24,9 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::ports::{PortError, WorkloadStatus, Workloads};
+use domain::ports::{PortError, Workloads};
 use domain::secret::ConnectorToken;
-use domain::workload::WorkloadSpec;
+use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DynamicObject, ListParams};

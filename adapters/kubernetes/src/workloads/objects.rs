@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use domain::gateway::Replica;
 use domain::secret::ConnectorToken;
-use domain::workload::{Replica, Replicas, WorkloadSpec};
+use domain::workload::{Replicas, WorkloadSpec};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;

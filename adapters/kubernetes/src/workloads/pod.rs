@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::workload::Replica;
+use domain::gateway::Replica;
 use serde_json::{Value, json};
 
 use super::names;

@@ -1,6 +1,6 @@
 //! How proxies are doing, in words for the user.
 
-use domain::ports::WorkloadStatus;
+use domain::workload::WorkloadStatus;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 

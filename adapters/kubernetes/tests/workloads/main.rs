@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
-use domain::ports::{PortError, WorkloadStatus, Workloads};
+use domain::gateway::Replica;
+use domain::ports::{PortError, Workloads};
 use domain::secret::ConnectorToken;
-use domain::workload::{Replica, Replicas, WorkloadSpec};
+use domain::workload::{Replicas, WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};

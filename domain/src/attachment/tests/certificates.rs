@@ -1,10 +1,11 @@
 //! Which certificates the edge should show, and what is told of them.
 
 use super::fixtures::*;
-use crate::attachment::{GatewayDefaults, GatewayResolution, report, resolve};
+use crate::attachment::{GatewayDefaults, GatewayResolution, resolve};
 use crate::certificate::TlsPair;
 use crate::edge::certificates::CertificateOutcome;
 use crate::gateway::{CONTROLLER_NAME, GatewayParameters, Listener, OWN_GROUP, PARAMETERS_KIND};
+use crate::report::report;
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
 

@@ -3,15 +3,13 @@
 mod backends;
 mod certificates;
 mod classes;
-mod fixtures;
+pub(crate) mod fixtures;
 mod gateways;
 mod listeners;
 mod order;
 mod parameters;
 mod parents;
 mod spared;
-mod status_of_gateways;
-mod status_of_routes;
 mod tables;
 mod tenants;
 mod unread;

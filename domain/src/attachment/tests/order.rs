@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::fixtures::*;
-use crate::attachment::report;
 use crate::gateway::{AllowedNamespaces, Route};
+use crate::report::report;
 use crate::snapshot::{ClusterSnapshot, Reading};
 
 const HOSTNAMES: [&str; 4] = ["*.a.org", "x.a.org", "y.a.org", "b.org"];

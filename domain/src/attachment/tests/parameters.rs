@@ -1,15 +1,15 @@
 use super::fixtures::*;
 use crate::attachment::{
-    GatewayDefaults, GatewayFacts, all_credentials_references, credentials_reference, report,
-    resolve,
+    GatewayDefaults, all_credentials_references, credentials_reference, resolve,
 };
-use crate::edge::DnsPolicy;
 use crate::gateway::{
-    CONTROLLER_NAME, DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
+    CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
+    Replica, Resources,
 };
+use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
-use crate::workload::{Replica, Replicas, Resources, WorkloadSpec};
+use crate::workload::{Replicas, WorkloadSpec};
 
 fn naming() -> Gateway {
     let target = object(OWN_GROUP, PARAMETERS_KIND, "shop/p");

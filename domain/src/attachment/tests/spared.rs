@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::fixtures::*;
-use crate::attachment::{Spared, report, spared, unread_claims};
+use crate::attachment::{Spared, spared, unread_claims};
 use crate::gateway::{
     AllowedNamespaces, GATEWAY_GROUP, LabelSelector, OWN_GROUP, PARAMETERS_KIND, SelectorRule,
 };
 use crate::names::{ObjectKey, ObjectRef, Timestamp};
+use crate::report::report;
 use crate::snapshot::{ClusterSnapshot, Reading, UnreadableObject};
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
 

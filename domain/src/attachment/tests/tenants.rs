@@ -1,18 +1,17 @@
 //! What the operator lets each namespace have: the parameters that a class names.
 
 use super::fixtures::*;
-use crate::attachment::{
-    GatewayFacts, Resolution, all_credentials_references, credentials_reference, report,
-};
-use crate::edge::DnsPolicy;
+use crate::attachment::{Resolution, all_credentials_references, credentials_reference};
 use crate::gateway::{
-    AllowedKeys, AllowedNamespaces, CONTROLLER_NAME, DefectKind, Gateway, GatewayParameters,
-    KeyPattern, LabelSelector, OWN_GROUP, PARAMETERS_KIND, Route, SelectorRule, Tenant,
+    AllowedKeys, AllowedNamespaces, CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway,
+    GatewayParameters, KeyPattern, LabelSelector, OWN_GROUP, PARAMETERS_KIND, Replica, Route,
+    SelectorRule, Tenant,
 };
 use crate::names::{AllowedHostnames, ObjectKey, ObjectRef, Timestamp};
+use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
-use crate::workload::{Replica, Replicas};
+use crate::workload::Replicas;
 
 fn of_class() -> ObjectRef {
     object(OWN_GROUP, PARAMETERS_KIND, "infra/p")

@@ -3,8 +3,9 @@
 use super::fixtures::*;
 use super::tenants::{class_parameters, shared_gateway, tenant, with_parameters};
 use crate::attachment::{GatewayDefaults, ParametersResolution, Uploads, resolve};
-use crate::edge::DnsPolicy;
-use crate::gateway::{CONTROLLER_NAME, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, Tenant};
+use crate::gateway::{
+    CONTROLLER_NAME, DnsPolicy, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, Tenant,
+};
 
 /// What follows for a Gateway with these parameters; `permitted`: the class has an entry for it, which permits uploads or
 /// does not.

@@ -9,9 +9,9 @@ use super::look::Look;
 use super::{DirectEdge, Work, observe};
 use crate::edge::mark;
 use crate::edge::objects::Tunnel;
+use crate::edge::ports::CloudflareApi;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::TunnelId;
-use crate::ports::CloudflareApi;
 
 impl DirectEdge {
     /// Adopts it where the Gateway has no tunnel yet and nobody uses that one. A process adopts each tunnel once: two

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::edge::mark::RecordMark;
 use crate::edge::plan::{Change, Plan, RecordChange, ZoneChanges, outcome_of};
+use crate::edge::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome, IngressOutcome};
 use crate::names::{Hostname, TunnelId};
-use crate::ports::{BATCH_LIMIT, CloudflareApi};
 
 /// Further calls that are spent on finding the operation for which a whole batch was refused: enough for
 /// two bad ones among 200, few enough not to eat the account's budget when every one is refused.

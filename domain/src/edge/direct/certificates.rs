@@ -14,9 +14,9 @@ use crate::edge::certificates::{
 };
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::plan::Observed;
+use crate::edge::ports::{Certificates, CloudflareApi};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, TunnelId};
-use crate::ports::{Certificates, CloudflareApi};
 use crate::secret::CloudflareCredentials;
 
 /// What came of it.

@@ -7,9 +7,9 @@ use super::DirectEdge;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
 use crate::edge::plan::owner::own_records;
+use crate::edge::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, RecordId, ZoneId};
-use crate::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::secret::CloudflareCredentials;
 
 /// Credentials that can be tried for a Gateway which may be gone, and whether an account belongs to it for

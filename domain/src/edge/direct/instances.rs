@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::DirectEdge;
+use crate::edge::ports::{
+    CloudflareAccounts, Credentials, Edge, Edges, Entropy, HeldGateway, Journal,
+};
 use crate::edge::{EdgeError, mark};
 use crate::names::{Installation, InstallationName, InstanceId};
-use crate::ports::{CloudflareAccounts, Credentials, Edge, Edges, Entropy, HeldGateway, Journal};
 
 /// Edges that are kept, at most. What one remembers is no more than what another reads again.
 const KEPT: usize = 8;

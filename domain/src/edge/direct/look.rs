@@ -18,8 +18,8 @@ use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
 };
 use crate::edge::plan::{Change, Plan, RecordChange};
+use crate::edge::ports::CloudflareApi;
 use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
-use crate::ports::CloudflareApi;
 use crate::secret::{CertificatePair, ConnectorToken};
 
 /// What was read with one token, and what was written since.

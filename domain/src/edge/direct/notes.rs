@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::edge::objects::{DnsRecord, RecordBatch};
+use crate::edge::ports::Journal;
 use crate::names::{RecordId, TunnelId, ZoneId};
-use crate::ports::Journal;
 
 /// The journal, and why the writes of one call are made.
 pub(super) struct Notes {

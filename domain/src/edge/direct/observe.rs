@@ -10,9 +10,9 @@ use crate::edge::plan::owner::{mark_of, own_records};
 use crate::edge::plan::{
     Change, Observed, ObservedTunnel, ObservedZone, Plan, ZoneRecords, zone_of,
 };
+use crate::edge::ports::CloudflareApi;
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
 use crate::names::{Hostname, ZoneId};
-use crate::ports::CloudflareApi;
 
 /// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
 /// part of what was observed.

@@ -12,9 +12,9 @@ use super::{DirectEdge, forget};
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{DnsRecord, Tunnel};
 use crate::edge::plan::owner::mark_of;
+use crate::edge::ports::CloudflareApi;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
-use crate::ports::CloudflareApi;
 use crate::secret::CloudflareCredentials;
 
 /// What was found in one account.

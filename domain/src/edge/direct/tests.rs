@@ -13,9 +13,10 @@ use std::time::Duration;
 use super::*;
 use crate::edge::mark::tunnel_name;
 use crate::edge::objects::{DnsRecord, RecordData, Tunnel, TunnelHealth};
-use crate::edge::{DnsPolicy, HostnameOutcome, IngressOutcome};
+use crate::edge::ports::MockCloudflareApi;
+use crate::edge::{HostnameOutcome, IngressOutcome};
+use crate::gateway::DnsPolicy;
 use crate::names::Hostname;
-use crate::ports::MockCloudflareApi;
 use crate::testing::{ApiCall, FakeCloudflare, FixedEntropy, Moment, StaticCredentials};
 
 struct Bench {

@@ -7,8 +7,8 @@ mod unread;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::edge::DnsPolicy;
 use crate::edge::objects::IngressRule;
+use crate::gateway::DnsPolicy;
 use crate::names::ObjectKey;
 
 fn installation() -> Installation {

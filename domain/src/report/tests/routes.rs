@@ -1,10 +1,11 @@
-use super::fixtures::*;
-use crate::attachment::{GatewayDefaults, GatewayFacts, report, resolve};
+use crate::attachment::tests::fixtures::*;
+use crate::attachment::{GatewayDefaults, resolve};
 use crate::edge::{EdgeErrorKind, HostnameOutcome};
 use crate::gateway::{
     CONTROLLER_NAME, DefectKind, Filter, HeaderMatch, HeaderModifier, Route, TextMatch,
     UnderscoredHeaders,
 };
+use crate::report::{GatewayFacts, report};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::{Condition, ConditionType, Reason, RouteParentStatus, StatusUpdate, Truth};
 

@@ -1,11 +1,10 @@
 //! What is known of one Gateway at the edge, newly or from an earlier answer.
 
-use super::Verdict;
-use crate::attachment::GatewayFacts;
+use super::{GatewayFacts, Verdict};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
 use crate::names::Hostname;
-use crate::ports::WorkloadStatus;
 use crate::status::{Reason, Truth};
+use crate::workload::WorkloadStatus;
 
 /// The best that is known.
 #[derive(Clone, Copy)]

@@ -3,8 +3,9 @@
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
 use super::{Context, Verdict, certificates, dns};
-use crate::attachment::gateway::refused_listeners;
-use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind, listed};
+use crate::attachment::{
+    GatewayResolution, ListenerResolution, ObjectKind, listed, refused_listeners,
+};
 use crate::edge::{EdgeErrorKind, IngressOutcome, namesakes};
 use crate::gateway::PARAMETERS_KIND;
 use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};

@@ -6,13 +6,28 @@ mod edge_view;
 mod gateway;
 mod headers;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use self::edge_view::EdgeView;
-use super::{ClassResolution, GatewayFacts, ObjectKind, Refusal, Resolution, listed};
+use crate::attachment::{ClassResolution, ObjectKind, Refusal, Resolution, listed};
+use crate::edge::{EdgeError, EdgeStatus};
 use crate::names::ObjectKey;
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
+use crate::workload::WorkloadStatus;
+
+/// What is known of a Gateway outside the snapshot, for its statuses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GatewayFacts {
+    /// Last answer of the edge; `None` before the first.
+    pub edge: Option<Result<EdgeStatus, EdgeError>>,
+    /// Status of an earlier answer, for what is still true while the edge is away.
+    pub last_known: Option<EdgeStatus>,
+    /// How its proxy is doing.
+    pub workload: WorkloadStatus,
+}
 
 /// The statuses of every object of ours. A Gateway without facts is one that the edge has not answered
 /// for yet.

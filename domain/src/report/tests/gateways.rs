@@ -1,10 +1,10 @@
-use super::fixtures::*;
-use crate::attachment::{GatewayFacts, report};
+use crate::attachment::tests::fixtures::*;
 use crate::edge::{EdgeErrorKind, HostnameOutcome, IngressOutcome};
 use crate::gateway::{DefectKind, Gateway, Protocol, RouteKind};
-use crate::ports::WorkloadStatus;
+use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, GatewayStatus, Reason, StatusUpdate, Truth};
+use crate::workload::WorkloadStatus;
 
 fn status(cluster: &ClusterSnapshot, known: GatewayFacts) -> GatewayStatus {
     let updates = report(&resolved(cluster), &facts(known));

@@ -1,0 +1,32 @@
+//! Credentials that are asked for one by one.
+
+use crate::edge::{EdgeError, Partial};
+use crate::secret::CloudflareCredentials;
+
+/// Sets of credentials that are asked for one by one: each is kept once, and one that cannot be had hides no
+/// other.
+#[derive(Default)]
+pub struct CredentialSets {
+    found: Vec<CloudflareCredentials>,
+    failed: Option<EdgeError>,
+}
+
+impl CredentialSets {
+    /// Takes one more set, or why it cannot be had.
+    pub fn add(&mut self, set: Result<CloudflareCredentials, EdgeError>) {
+        match set {
+            Ok(set) if self.found.iter().any(|known| known.is_same(&set)) => {}
+            Ok(set) => self.found.push(set),
+            Err(error) => self.failed = self.failed.take().or(Some(error)),
+        }
+    }
+
+    /// All of them, or those that could be had and the first failure.
+    pub fn all(self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
+        let found = self.found;
+        match self.failed {
+            None => Ok(found),
+            Some(error) => Err(Partial { found, error }),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What becomes of a cluster in statuses.
+
+mod gateways;
+mod routes;
