@@ -5,6 +5,7 @@
 mod architecture;
 mod broker;
 mod cluster;
+mod conditions;
 mod contract;
 mod e2e;
 mod failures;

@@ -17,7 +17,7 @@
 //! `SIMULATION_HISTORIES` sets how many histories there are, `SIMULATION_SEED` runs a single one and tells
 //! all that happened in it.
 
-mod dice;
+pub(crate) mod dice;
 mod history;
 mod judge;
 mod ports;
