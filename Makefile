@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test soak bench bench-scale conformance cluster-up cluster-down lint fmt clean help
+.PHONY: demo test check mutants soak bench bench-scale conformance cluster-up cluster-down lint fmt clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -10,12 +10,19 @@ demo: ## Manifests in, a request through a tunnel out, on this machine only. CHE
 test: ## Every check, those on a true Kubernetes included; tests/run lists the steps and runs single ones.
 	@tests/run
 
+check: ## Format, lints and all unit tests: what to run after an edit.
+	@tests/run format clippy unit
+
 soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
 	FLOOD=$${FLOOD:-4} cargo test --profile soak --workspace --test suite hostile::flood -- --nocapture --test-threads=1
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
+	tests/mutants/run
+
+mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of them its own tests notice. MUTANTS=all for all.
+	@tests/mutants/run
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run
