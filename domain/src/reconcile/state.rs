@@ -203,7 +203,7 @@ impl State {
             .at_edge
             .iter()
             .filter(|(key, at_edge)| view.fate(key) == Fate::Keep && at_edge.was_stated())
-            .map(|(key, at_edge)| at_edge.claimant(key));
+            .map(|(key, at_edge)| at_edge.claimant(key, view.gateways.get(key)));
         let kept_since_before = view
             .gateways
             .iter()
@@ -246,8 +246,9 @@ impl State {
         let mut hostnames = Cow::Borrowed(&found.hostnames);
         if let (false, Some(at_edge)) = (prune, at_edge) {
             for (hostname, age) in &at_edge.asked {
-                let hostnames = hostnames.to_mut();
-                hostnames.entry(hostname.clone()).or_insert(*age);
+                let known = hostnames.to_mut().entry(hostname.clone());
+                let known = known.or_insert(*age);
+                *known = (*known).min(*age);
             }
         }
         Claimant {
@@ -475,11 +476,22 @@ impl AtEdge {
     }
 
     /// The claim that still stands of a Gateway that is kept as it is.
-    fn claimant(&self, key: &ObjectKey) -> Claimant<'_> {
+    /// A Gateway that is kept claims what it asked for. An older route may ask for the same by now.
+    fn claimant<'a>(
+        &'a self,
+        key: &ObjectKey,
+        found: Option<&'a GatewayResolution>,
+    ) -> Claimant<'a> {
+        let mut hostnames = Cow::Borrowed(&self.asked);
+        for (hostname, age) in found.iter().flat_map(|found| &found.hostnames) {
+            if self.asked.get(hostname).is_some_and(|asked| age < asked) {
+                hostnames.to_mut().insert(hostname.clone(), *age);
+            }
+        }
         Claimant {
             gateway: key.clone(),
             created: self.created,
-            hostnames: Cow::Borrowed(&self.asked),
+            hostnames,
             dns: self.dns.clone(),
             without_zone: self.without_zone(),
             held: self.held_records(),

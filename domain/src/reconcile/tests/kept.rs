@@ -114,3 +114,20 @@ async fn a_removal_waits_for_a_gateway_that_is_refused_for_now_until_the_second_
     assert!(bench.resync().await.removed.is_empty());
     assert_eq!(bench.resync().await.removed, [key("old")]);
 }
+
+#[tokio::test]
+async fn an_older_route_counts_for_a_refused_gateway_too() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let gateways_of_both = || vec![gateway("old"), gateway("young")];
+    let names = &["app.example.com"];
+    let before = snapshot(gateways_of_both(), vec![route("ro", "old", 3, names)]);
+    let bench = whole(before, &cloudflare);
+    bench.pass().await;
+    let target_before = target(&cloudflare);
+    let of_both = vec![route("ra", "old", 1, names), route("rb", "young", 1, names)];
+    bench
+        .cluster
+        .show(refused(snapshot(gateways_of_both(), of_both)));
+    bench.pass().await;
+    assert_eq!(target(&cloudflare), target_before);
+}
