@@ -10,15 +10,19 @@
 
 mod convert;
 mod fields;
+mod kind;
 mod metadata;
 mod object;
 mod parent_refs;
 mod schema;
 mod secret;
+mod snapshot;
 pub mod status;
 mod tls;
 mod types;
 
+pub use kind::{Kind, Scope, StatusShape};
 pub use object::{Object, ReadError, read};
 pub use parent_refs::ParentRefs;
 pub use secret::Secret;
+pub use snapshot::SnapshotBuilder;

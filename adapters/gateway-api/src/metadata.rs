@@ -38,14 +38,12 @@ pub(crate) struct ObjectMeta {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-impl Header {
-    /// API group; empty for the core group.
-    pub(crate) fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
-    }
+/// The group in an `apiVersion`; empty for the core group.
+pub(crate) fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
 
+impl Header {
     pub(crate) fn key(&self) -> ObjectKey {
         let namespace = self.metadata.namespace.as_deref();
         let namespace = namespace.filter(|namespace| !namespace.is_empty());

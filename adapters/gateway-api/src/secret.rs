@@ -90,9 +90,10 @@ impl Secret {
         }
         Ok(SecretString::from(text))
     }
+}
 
-    /// Whether both hold the same under the same keys.
-    pub fn is_same(&self, other: &Self) -> bool {
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
         self.key == other.key
             && self.values.len() == other.values.len()
             && self.values.iter().all(|(key, value)| {

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use adapter_gateway_api::Kind;
 use async_trait::async_trait;
 use domain::ObjectKey;
 use domain::ports::{Hold, PortError};
-use kube::api::{
-    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use crate::failure::{is_absent, is_conflict, port_error};
+use crate::kind::resource;
 
 /// The finalizer on Gateways.
 pub const FINALIZER: &str = "cloudflare-gateway-controller.io/finalizer";
@@ -41,10 +41,9 @@ type Gateway = PartialObjectMeta<DynamicObject>;
 impl Finalizers {
     /// Works through this client.
     pub fn new(client: Client) -> Self {
-        let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "Gateway");
         Self {
             client,
-            gateways: ApiResource::from_gvk_with_plural(&kind, "gateways"),
+            gateways: resource(Kind::Gateway),
         }
     }
 
