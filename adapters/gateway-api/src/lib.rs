@@ -9,6 +9,7 @@
 //! served.
 
 mod convert;
+mod error;
 mod fields;
 mod kind;
 mod metadata;
@@ -21,8 +22,9 @@ pub mod status;
 mod tls;
 mod types;
 
+pub use error::ReadError;
 pub use kind::{Kind, Scope, StatusShape};
-pub use object::{Object, ReadError, read};
+pub use object::{Object, read};
 pub use parent_refs::ParentRefs;
 pub use secret::Secret;
 pub use snapshot::SnapshotBuilder;

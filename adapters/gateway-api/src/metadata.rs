@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use domain::{ObjectKey, Timestamp};
 use serde::Deserialize;
 
+use crate::error::ReadError;
 use crate::fields::Fields;
-use crate::object::ReadError;
 
 /// Namespace of a namespaced object that names none.
 const DEFAULT_NAMESPACE: &str = "default";

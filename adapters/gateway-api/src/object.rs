@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::convert::{
     gateway, gateway_class, grpc_route, http_route, kubernetes, parameters, reference_grant,
 };
+use crate::error::{ReadError, wrong_type};
 use crate::fields::Fields;
 use crate::kind::{Kind, Scope};
 use crate::metadata::{Header, group};
@@ -76,20 +77,6 @@ impl Object {
         };
         kind.reference(key)
     }
-}
-
-/// Why an object cannot be told at all. Holds no value of a Secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{object}: {field}: {message}")]
-pub struct ReadError {
-    /// Which object, where that much could be read.
-    pub reference: Option<Box<ObjectRef>>,
-    /// The object for people, e.g. `Gateway default/web`.
-    pub object: String,
-    /// Path of the field.
-    pub field: String,
-    /// What is wrong and how to mend it.
-    pub message: String,
 }
 
 /// Reads one object as its user wrote it.
@@ -176,9 +163,4 @@ fn described(value: &Value) -> String {
         Some(name) => format!("{kind} {name}"),
         None => format!("{kind} without a name"),
     }
-}
-
-/// The message of a type error, for objects that hold no secret.
-pub(crate) fn wrong_type(error: &serde_json::Error) -> String {
-    format!("{error}; write a value of the type that the API gives this field")
 }

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn kinds_that_are_read_as_one_are_unknown_where_one_is_and_absent_where_all_are() {
-        let unknown = || Reading::Unknown("no answer".to_owned());
+        let unknown = || Reading::<()>::Unknown("no answer".to_owned());
         for (http, grpc, expected) in [
             (None, None, Reading::Known(Vec::new())),
             (None, Some(Reading::Absent), Reading::Known(Vec::new())),

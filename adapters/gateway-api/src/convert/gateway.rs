@@ -7,9 +7,9 @@ use domain::gateway::{
 use domain::{ObjectKey, ObjectRef};
 
 use super::{references, text};
+use crate::error::ReadError;
 use crate::fields::{Fields, is_within};
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{
     self, GatewaySpec, LabelSelectorRequirement, ListenerTLSConfig, LocalParametersReference,
     RouteGroupKind, RouteNamespaces,

@@ -8,9 +8,9 @@ use domain::{Hostname, ObjectKey, ObjectRef};
 use serde_json::Value;
 
 use super::tenants;
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{
     ParametersDns, ParametersReplica, ParametersSpec, ParametersTunnel, ResourceRequirements,
 };
