@@ -81,7 +81,7 @@ fn parts(update: &StatusUpdate) -> Vec<(String, Vec<String>)> {
         }
         StatusUpdate::Route { kind, key, parents } => {
             let parents = parents.iter().map(|parent| {
-                let name = format!("{} {key} on {}", kind.as_str(), parent.parent.target.key);
+                let name = format!("{} {key} on {}", kind.as_str(), parent.gateway);
                 (name, texts(&parent.conditions))
             });
             parents.collect()
@@ -139,6 +139,7 @@ fn of_route(parents: &[&str]) -> StatusUpdate {
             section: None,
             port: None,
         },
+        gateway: gateway(name),
         conditions: accepted(Truth::True, "of the route"),
     });
     StatusUpdate::Route {

@@ -37,6 +37,7 @@ fn of_route(parents: &[&str]) -> StatusUpdate {
             section: None,
             port: None,
         },
+        gateway: ObjectKey::new("default", *name),
         conditions: accepted(Truth::True),
     });
     StatusUpdate::Route {
