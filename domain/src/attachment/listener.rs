@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::tenancy::Tenancy;
 use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref, unreadable_grant};
 use super::{ListenerResolution, Refusal, certificate, reserved};
-use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
+use crate::gateway::{
+    AllowedKind, DefectKind, Gateway, GatewayPart, Listener, Protocol, RouteKind,
+};
 use crate::names::{Hostname, ObjectKey, ObjectRef};
 use crate::status::Reason;
 
@@ -95,7 +97,7 @@ impl Place<'_> {
         if let Some(problem) = self.listener.hostname.as_ref().and_then(reserved) {
             refusals.push(self.refuse(Reason::UnsupportedValue, ".hostname", &problem));
         }
-        refusals.extend(self.listener.defects.iter().map(|defect| {
+        refusals.extend(self.listener.defects.iter().map(|(_, defect)| {
             let reason = match defect.kind {
                 DefectKind::Invalid => Reason::Invalid,
                 DefectKind::Unsupported => Reason::UnsupportedValue,
@@ -264,5 +266,5 @@ fn takes_part_in_conflicts(listener: &Listener) -> bool {
         && !listener
             .defects
             .iter()
-            .any(|defect| defect.field.ends_with("hostname"))
+            .any(|(part, _)| *part == GatewayPart::ListenerHostname)
 }
