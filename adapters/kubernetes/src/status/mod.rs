@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use adapter_gateway_api::status::{Subject, status};
 use adapter_gateway_api::{Scope, StatusShape};
 use async_trait::async_trait;
-use domain::ports::{Leadership, PortError, StatusSink};
+use domain::ports::{Leadership, PortError, PortErrorKind, StatusSink};
 use domain::status::StatusUpdate;
 use futures_util::{StreamExt, stream};
 use kube::Client;
@@ -103,7 +103,7 @@ impl Statuses {
             };
             if self.leadership.term() != term {
                 let message = format!("the status of {about}: the lead was lost");
-                return Err(PortError(message));
+                return Err(PortError::unavailable(message));
             }
             match self.put(&about, &present, next).await {
                 Ok(after) => {
@@ -122,7 +122,7 @@ impl Statuses {
             }
         }
         let message = format!("the status of {about}: others keep writing it");
-        Err(PortError(message))
+        Err(PortError::new(PortErrorKind::Conflict, message))
     }
 
     /// The object as it was last seen or written.
@@ -247,13 +247,6 @@ impl StatusSink for Statuses {
             .collect();
         let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let written: Vec<_> = writes.collect().await;
-        let failures: Vec<String> = written
-            .into_iter()
-            .filter_map(|written| written.err().map(|error| error.0))
-            .collect();
-        match failures.is_empty() {
-            true => Ok(()),
-            false => Err(PortError(failures.join("; "))),
-        }
+        PortError::all(written.into_iter().filter_map(Result::err).collect())
     }
 }

@@ -99,7 +99,7 @@ impl StatusFolder {
         }
         match round.failures.is_empty() {
             true => Ok(()),
-            false => Err(PortError(format!(
+            false => Err(PortError::unavailable(format!(
                 "statuses: {}",
                 round.failures.join("; ")
             ))),
