@@ -1,6 +1,6 @@
 //! The traits that the outside world implements. Each is asked in domain values only; nearly each has an
-//! in-memory fake in `crate::testing` (feature `testing`), and a contract suite that the fake and those adapters
-//! pass that need no Kubernetes (docs/testing.md).
+//! in-memory fake in `crate::testing` (feature `testing`), and a contract suite that the fake and the adapters pass
+//! (docs/testing.md).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
