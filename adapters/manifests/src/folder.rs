@@ -130,7 +130,8 @@ impl ManifestFolder {
             statuses: Arc::new(StatusFolder::new(state)),
         });
         opened.look(Look::First);
-        tokio::spawn(watch::run(Arc::downgrade(&opened), events));
+        let look = |folder: &Self| folder.look(Look::Again);
+        tokio::spawn(watch::run(Arc::downgrade(&opened), events, look));
         Ok(opened)
     }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::tenancy::Tenancy;
-use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref, unreadable_grant};
+use super::view::{
+    Permission, Referrer, View, is_core, kind_text, not_granted, secret_ref, unreadable_grant,
+};
 use super::{ListenerResolution, Refusal, certificate, reserved};
 use crate::gateway::{
     AllowedKind, DefectKind, Gateway, GatewayPart, Listener, Protocol, RouteKind,
@@ -246,13 +248,7 @@ impl Place<'_> {
             Permission::Unreadable(grant) => {
                 Err((Reason::RefNotPermitted, unreadable_grant(&secret, grant)))
             }
-            Permission::Denied => {
-                let problem = format!(
-                    "{secret} may not be referred to; add a ReferenceGrant in namespace {} from Gateway in namespace {} to Secret",
-                    secret.key.namespace, from.namespace
-                );
-                Err((Reason::RefNotPermitted, problem))
-            }
+            Permission::Denied => Err((Reason::RefNotPermitted, not_granted(&secret, from))),
         }
     }
 }

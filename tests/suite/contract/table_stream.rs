@@ -31,11 +31,11 @@ impl Streamed {
     pub(crate) async fn start() -> Self {
         let cluster = Cluster::new();
         let controller = cluster.instance(Leader::Here { term: 1 }).await;
+        let names = ["web", "one", "other"];
+        let tokens = names.map(|name| (name.to_owned(), gateway(name)));
+        *cluster.tokens.0.lock().expect("a lock") = tokens.into();
         let mut proxies = BTreeMap::new();
-        for name in ["web", "one", "other"] {
-            let mut tokens = cluster.tokens.0.lock().expect("a lock");
-            tokens.insert(name.to_owned(), gateway(name));
-            drop(tokens);
+        for name in names {
             let proxy = cluster.proxy_with(name, controller.address, name, Arc::default());
             proxy.client.set_ready(true);
             eventually("the proxy is known as ready", || {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use adapter_gateway_api::status::{Subject, status};
 use domain::ObjectRef;
+use domain::names::is_object_name;
 use domain::ports::PortError;
 use domain::status::StatusUpdate;
 use serde_json::{Value, json};
@@ -167,9 +168,9 @@ fn is_empty(update: &StatusUpdate) -> bool {
 fn path(state: &Path, Subject { kind, key }: &Subject) -> Option<PathBuf> {
     let mut path = state.join(folder(*kind));
     if !key.namespace.is_empty() {
-        path.push(Some(&key.namespace).filter(|name| store::is_object_name(name))?);
+        path.push(Some(&key.namespace).filter(|name| is_object_name(name))?);
     }
-    let name = Some(&key.name).filter(|name| store::is_object_name(name))?;
+    let name = Some(&key.name).filter(|name| is_object_name(name))?;
     Some(path.join(format!("{name}.json")))
 }
 
