@@ -123,7 +123,8 @@ impl Passes {
             };
             problems.tell(report.problems.iter().map(ToString::to_string));
             let again = !report.problems.is_empty();
-            let due = tokio::time::sleep(wait);
+            let pause = report.retry_after.unwrap_or_default().min(LONGEST_WAIT);
+            let due = tokio::time::sleep(wait.max(pause));
             wait = match again {
                 true => (wait * 2).min(LONGEST_WAIT),
                 false => FIRST_WAIT,

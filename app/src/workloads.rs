@@ -148,7 +148,7 @@ impl InProcess {
     fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
         let handler = Arc::new(ToEngine(self.engines.get(gateway)));
         let connector = Connector::start(token, self.options.clone(), handler).map_err(|e| {
-            PortError(format!(
+            PortError::unavailable(format!(
                 "the connector of Gateway {gateway} cannot start: {e}"
             ))
         })?;

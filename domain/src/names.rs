@@ -140,6 +140,23 @@ fn is_label(label: &str) -> bool {
         && bytes[bytes.len() - 1] != b'-'
 }
 
+/// Whether a text is a label (RFC 1123): 1 to 63 of a-z, 0-9 and inner `-`.
+pub fn is_dns_label(text: &str) -> bool {
+    is_label(text) && !text.contains('_')
+}
+
+/// Whether an object of Kubernetes can have this name (RFC 1123 subdomain, whose labels may have more than 63
+/// characters), which makes it one plain component of a path.
+pub fn is_object_name(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.bytes().all(|b| inner(b) || b == b'-')
+            && label.bytes().next().is_some_and(inner)
+            && label.bytes().last().is_some_and(inner)
+    };
+    (1..=253).contains(&name.len()) && name.split('.').all(is_label)
+}
+
 fn is_subdomain(host: &str, suffix: &str) -> bool {
     host.strip_suffix(suffix)
         .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
@@ -331,7 +348,7 @@ pub struct InstallationName(String);
 impl InstallationName {
     /// Parses a DNS label: 1 to 63 of a-z, 0-9 and inner `-`.
     pub fn parse(text: &str) -> Result<Self, MalformedName> {
-        if is_label(text) && !text.contains('_') {
+        if is_dns_label(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(MalformedName {
@@ -427,6 +444,21 @@ mod tests {
         ] {
             let parsed = Hostname::parse(hostname).unwrap();
             assert_eq!(parsed.reserved(), reserved, "{hostname}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_an_object_is_one_component_of_a_path() {
+        let longest = "a".repeat(253);
+        for good in ["a", "web-1", "v1.example.com", "0", &longest] {
+            assert!(is_object_name(good), "{good}");
+        }
+        let too_long = "a".repeat(254);
+        for bad in [
+            "", ".", "..", "../x", "a/b", "a\\b", "A", "a..b", "-a", "a\0", ".a", "/etc", "a_b",
+            &too_long,
+        ] {
+            assert!(!is_object_name(bad), "{bad:?}");
         }
     }
 

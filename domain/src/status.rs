@@ -231,6 +231,8 @@ pub struct ListenerStatus {
 pub struct RouteParentStatus {
     /// The reference as the route's author wrote it.
     pub parent: ParentRef,
+    /// The Gateway that it leads to. Not written.
+    pub gateway: ObjectKey,
     /// All conditions.
     pub conditions: Vec<Condition>,
 }

@@ -161,7 +161,7 @@ fn gateway(name: &str) -> ObjectKey {
 }
 
 fn refused() -> PortError {
-    PortError("as this test wants it".to_owned())
+    PortError::unavailable("as this test wants it")
 }
 
 fn unavailable() -> EdgeError {

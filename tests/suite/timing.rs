@@ -81,7 +81,7 @@ impl StatusSink for Failing {
     async fn write(&self, _: &[StatusUpdate]) -> Result<(), PortError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.took).await;
-        Err(PortError("as this test wants it".to_owned()))
+        Err(PortError::unavailable("as this test wants it"))
     }
 }
 

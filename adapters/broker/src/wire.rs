@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{
-    EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
-};
+use domain::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus};
 use domain::gateway::DnsPolicy;
 use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
@@ -217,6 +215,7 @@ enum OutcomeDocument {
     Forbidden { message: String },
     NotManaged,
     NotPermitted { message: String },
+    Refused { message: String },
     Unknown { message: String },
 }
 
@@ -271,10 +270,8 @@ impl StatusDocument {
             })
         });
         let failures = self.failures.into_iter().map(FailureDocument::read);
-        let failures: Vec<EdgeError> = failures.collect();
         let hostnames = self.hostnames.into_iter();
-        let hostnames =
-            hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read(&failures)?)));
+        let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
         Ok(EdgeStatus {
             tunnels: tunnels.collect::<Result<_, Malformed>>()?,
             hostnames: hostnames.collect::<Result<_, Malformed>>()?,
@@ -298,7 +295,7 @@ impl StatusDocument {
                 .map(InstallationDocument::read)
                 .collect::<Result<_, _>>()?,
             certificates: BTreeMap::new(),
-            failures,
+            failures: failures.collect(),
         })
     }
 }
@@ -318,19 +315,12 @@ impl OutcomeDocument {
             HostnameOutcome::Forbidden { message } => Self::Forbidden { message },
             HostnameOutcome::NotManaged => Self::NotManaged,
             HostnameOutcome::NotPermitted { message } => Self::NotPermitted { message },
-            // The first clients know no other word; which of them it is the failures tell.
-            HostnameOutcome::Refused { message } | HostnameOutcome::Unknown { message } => {
-                Self::Unknown { message }
-            }
+            HostnameOutcome::Refused { message } => Self::Refused { message },
+            HostnameOutcome::Unknown { message } => Self::Unknown { message },
         }
     }
 
-    /// The outcome. What is unknown is refused where a failure that stays says so in the same words.
-    fn read(self, failures: &[EdgeError]) -> Result<HostnameOutcome, Malformed> {
-        let stays = |message: &str| {
-            let mut failures = failures.iter().filter(|error| !error.kind.is_transient());
-            failures.any(|error| error.message == message)
-        };
+    fn read(self) -> Result<HostnameOutcome, Malformed> {
         Ok(match self {
             Self::Applied => HostnameOutcome::Applied,
             Self::Conflict { found } => HostnameOutcome::Conflict { found },
@@ -340,7 +330,7 @@ impl OutcomeDocument {
             Self::Forbidden { message } => HostnameOutcome::Forbidden { message },
             Self::NotManaged => HostnameOutcome::NotManaged,
             Self::NotPermitted { message } => HostnameOutcome::NotPermitted { message },
-            Self::Unknown { message } if stays(&message) => HostnameOutcome::Refused { message },
+            Self::Refused { message } => HostnameOutcome::Refused { message },
             Self::Unknown { message } => HostnameOutcome::Unknown { message },
         })
     }
@@ -450,36 +440,37 @@ impl TokenDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::edge::EdgeErrorKind;
+    use domain::edge::{EdgeError, EdgeErrorKind};
 
     #[test]
-    fn a_refused_name_is_told_from_an_unknown_one_by_the_failures() {
-        let cases = [
-            (EdgeErrorKind::Invalid, "quota"),
-            (EdgeErrorKind::Unavailable, "timeout"),
+    fn every_outcome_of_a_hostname_is_read_as_it_was_written() {
+        let message = || "quota".to_owned();
+        let outcomes = [
+            HostnameOutcome::Applied,
+            HostnameOutcome::Conflict {
+                found: "A record 192.0.2.1".to_owned(),
+            },
+            HostnameOutcome::Namesake { tunnel: message() },
+            HostnameOutcome::Claimed {
+                by: ObjectKey::new("default", "one"),
+            },
+            HostnameOutcome::NoZone,
+            HostnameOutcome::Forbidden { message: message() },
+            HostnameOutcome::Refused { message: message() },
+            HostnameOutcome::NotPermitted { message: message() },
+            HostnameOutcome::NotManaged,
+            HostnameOutcome::Unknown { message: message() },
         ];
+        let name = |index: usize| hostname(&format!("n{index}.example.com")).unwrap();
+        let outcomes = outcomes.into_iter().enumerate();
         let status = EdgeStatus {
-            hostnames: BTreeMap::from([
-                (
-                    hostname("a.example.com").unwrap(),
-                    HostnameOutcome::Refused {
-                        message: "quota".to_owned(),
-                    },
-                ),
-                (
-                    hostname("b.example.com").unwrap(),
-                    HostnameOutcome::Unknown {
-                        message: "timeout".to_owned(),
-                    },
-                ),
-            ]),
-            failures: cases
-                .map(|(kind, words)| EdgeError::new(kind, words))
-                .into(),
+            hostnames: outcomes
+                .map(|(index, outcome)| (name(index), outcome))
+                .collect(),
+            failures: vec![EdgeError::new(EdgeErrorKind::Invalid, "quota")],
             ..EdgeStatus::default()
         };
         let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
-        assert!(!written.contains("refused"), "{written}");
         let document: StatusDocument = serde_json::from_str(&written).unwrap();
         assert_eq!(document.read(), Ok(status));
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
 
-use crate::object::{ReadError, wrong_type};
+use crate::error::{ReadError, wrong_type};
 use crate::schema;
 
 /// An object's fields, with the defects found in them so far.

@@ -9,16 +9,22 @@
 //! served.
 
 mod convert;
+mod error;
 mod fields;
+mod kind;
 mod metadata;
 mod object;
 mod parent_refs;
 mod schema;
 mod secret;
+mod snapshot;
 pub mod status;
 mod tls;
 mod types;
 
-pub use object::{Object, ReadError, read};
+pub use error::ReadError;
+pub use kind::{Kind, Scope, StatusShape};
+pub use object::{Object, read};
 pub use parent_refs::ParentRefs;
 pub use secret::Secret;
+pub use snapshot::SnapshotBuilder;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use domain::{ObjectKey, Timestamp};
 use serde::Deserialize;
 
+use crate::error::ReadError;
 use crate::fields::Fields;
-use crate::object::ReadError;
 
 /// Namespace of a namespaced object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -38,14 +38,12 @@ pub(crate) struct ObjectMeta {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-impl Header {
-    /// API group; empty for the core group.
-    pub(crate) fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
-    }
+/// The group in an `apiVersion`; empty for the core group.
+pub(crate) fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
 
+impl Header {
     pub(crate) fn key(&self) -> ObjectKey {
         let namespace = self.metadata.namespace.as_deref();
         let namespace = namespace.filter(|namespace| !namespace.is_empty());

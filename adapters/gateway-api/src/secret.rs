@@ -15,9 +15,9 @@ use domain::{AccountId, ObjectKey};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Map, Value};
 
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::tls;
 
 /// A Secret. Its values cannot be printed and are wiped when dropped.
@@ -42,7 +42,7 @@ impl Secret {
     pub fn facts(&self) -> SecretFacts {
         SecretFacts {
             keys: self.keys().map(str::to_owned).collect(),
-            tls: tls::examine(self),
+            tls: tls::examine(&self.values),
             edition: self.edition(),
         }
     }
@@ -59,9 +59,9 @@ impl Secret {
 
     /// The certificate with its key; the problem names the key of the Secret and quotes no value.
     pub fn certificate_pair(&self) -> Result<CertificatePair, String> {
-        match tls::examine(self) {
+        match tls::examine(&self.values) {
             TlsPair::Usable(facts) => {
-                tls::pair(self, facts.fingerprint).ok_or_else(|| "it is no text".to_owned())
+                tls::pair(&self.values, facts.fingerprint).ok_or_else(|| "it is no text".to_owned())
             }
             TlsPair::Malformed(problem) => Err(problem),
             TlsPair::Absent => Err(format!("it needs {CERTIFICATE_KEY} and {PRIVATE_KEY_KEY}")),
@@ -90,9 +90,10 @@ impl Secret {
         }
         Ok(SecretString::from(text))
     }
+}
 
-    /// Whether both hold the same under the same keys.
-    pub fn is_same(&self, other: &Self) -> bool {
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
         self.key == other.key
             && self.values.len() == other.values.len()
             && self.values.iter().all(|(key, value)| {

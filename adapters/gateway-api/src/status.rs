@@ -1,17 +1,41 @@
 //! Statuses in the Gateway API's own JSON.
 
+use std::fmt;
+
 use domain::ObjectKey;
 use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP, ParentRef, RouteKind};
 use domain::status::{Condition, GatewayStatus, ListenerStatus, RouteParentStatus, StatusUpdate};
 use serde_json::{Map, Value, json};
 
-/// Kind and key of the object that an update is about, of group [`GATEWAY_GROUP`]; the key of a class has no
-/// namespace.
-pub fn subject(update: &StatusUpdate) -> (&'static str, ObjectKey) {
-    match update {
-        StatusUpdate::Class { name, .. } => ("GatewayClass", ObjectKey::new("", name)),
-        StatusUpdate::Gateway { key, .. } => ("Gateway", key.clone()),
-        StatusUpdate::Route { kind, key, .. } => (kind.as_str(), key.clone()),
+use crate::kind::{Kind, Scope};
+
+/// The object that a status is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subject {
+    /// Group, version, plural and shape of the status follow from it.
+    pub kind: Kind,
+    /// The key of a class has no namespace.
+    pub key: ObjectKey,
+}
+
+impl Subject {
+    /// The object that an update is about.
+    pub fn of(update: &StatusUpdate) -> Self {
+        let (kind, key) = match update {
+            StatusUpdate::Class { name, .. } => (Kind::GatewayClass, ObjectKey::new("", name)),
+            StatusUpdate::Gateway { key, .. } => (Kind::Gateway, key.clone()),
+            StatusUpdate::Route { kind, key, .. } => ((*kind).into(), key.clone()),
+        };
+        Self { kind, key }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind.scope() {
+            Scope::Cluster => write!(f, "{} {}", self.kind.as_str(), self.key.name),
+            Scope::Namespaced => write!(f, "{} {}", self.kind.as_str(), self.key),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! TLS Secrets: whether certificate and key can be served, and what the certificate says. No text made here
 //! quotes a value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::certificate::{
     CERTIFICATE_KEY, CertificateFacts, Fingerprint, PRIVATE_KEY_KEY, TlsPair,
@@ -13,15 +13,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::secret::Secret;
+/// The values of a Secret by their keys.
+type Values = BTreeMap<String, SecretSlice<u8>>;
 
 /// Looks at `tls.crt` and `tls.key` (Kubernetes, "TLS Secrets").
-pub(crate) fn examine(secret: &Secret) -> TlsPair {
-    let values = (secret.value(CERTIFICATE_KEY), secret.value(PRIVATE_KEY_KEY));
-    let (Some(chain), Some(key)) = values else {
+pub(crate) fn examine(values: &Values) -> TlsPair {
+    let found = (values.get(CERTIFICATE_KEY), values.get(PRIVATE_KEY_KEY));
+    let (Some(chain), Some(key)) = found else {
         return TlsPair::Absent;
     };
     match facts(chain.expose_secret(), key.expose_secret()) {
@@ -31,9 +32,9 @@ pub(crate) fn examine(secret: &Secret) -> TlsPair {
 }
 
 /// The texts; `None` where they are no texts.
-pub(crate) fn pair(secret: &Secret, fingerprint: Fingerprint) -> Option<CertificatePair> {
+pub(crate) fn pair(values: &Values, fingerprint: Fingerprint) -> Option<CertificatePair> {
     let text = |key: &str| {
-        let value = secret.value(key)?;
+        let value = values.get(key)?;
         std::str::from_utf8(value.expose_secret()).ok()
     };
     Some(CertificatePair {

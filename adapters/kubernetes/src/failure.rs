@@ -1,6 +1,8 @@
 //! What a failed call to the API server means.
 
-use domain::ports::PortError;
+use std::time::Duration;
+
+use domain::ports::{PortError, PortErrorKind};
 use kube::Error;
 
 /// HTTP status of an answer of the API server, `None` where it did not answer.
@@ -29,6 +31,26 @@ pub(crate) fn is_expired(error: &Error) -> bool {
 /// The API server answered, so it is there and this call is wrong or not permitted.
 pub(crate) fn is_answered(error: &Error) -> bool {
     code(error).is_some_and(|code| (400..500).contains(&code) && code != 429)
+}
+
+fn kind(error: &Error) -> PortErrorKind {
+    match code(error) {
+        Some(401 | 403) => PortErrorKind::Forbidden,
+        Some(404 | 410) => PortErrorKind::NotFound,
+        Some(409) => PortErrorKind::Conflict,
+        Some(429) => PortErrorKind::RateLimited,
+        Some(400..=499) => PortErrorKind::Invalid,
+        _ => PortErrorKind::Unavailable,
+    }
+}
+
+/// What the API server says in `details.retryAfterSeconds`.
+fn retry_after(error: &Error) -> Option<Duration> {
+    let Error::Api(status) = error else {
+        return None;
+    };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// Longest text of a failure that is told, in characters.
@@ -63,5 +85,45 @@ fn with_sources(error: &Error) -> String {
 
 /// A port's error about something that was being done, e.g. `reading Gateway default/web`.
 pub(crate) fn port_error(doing: impl std::fmt::Display, error: &Error) -> PortError {
-    PortError(format!("{doing}: {}", told(error)))
+    PortError {
+        kind: kind(error),
+        message: format!("{doing}: {}", told(error)),
+        retry_after: retry_after(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_api_server_keeps_its_kind_and_the_time_to_come_back() {
+        for (code, seconds, kind) in [
+            (401, 0, PortErrorKind::Forbidden),
+            (403, 0, PortErrorKind::Forbidden),
+            (404, 0, PortErrorKind::NotFound),
+            (409, 0, PortErrorKind::Conflict),
+            (410, 0, PortErrorKind::NotFound),
+            (422, 0, PortErrorKind::Invalid),
+            (429, 9, PortErrorKind::RateLimited),
+            (500, 0, PortErrorKind::Unavailable),
+            (504, 2, PortErrorKind::Unavailable),
+        ] {
+            let status = json!({
+                "code": code,
+                "message": "no",
+                "details": { "retryAfterSeconds": seconds },
+            });
+            let status = serde_json::from_value(status).expect("a status");
+            let error = port_error("reading it", &Error::Api(Box::new(status)));
+            let expected = PortError {
+                kind,
+                message: "reading it: no".to_owned(),
+                retry_after: (seconds > 0).then(|| Duration::from_secs(seconds)),
+            };
+            assert_eq!(error, expected, "{code}");
+        }
+    }
 }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use adapter_gateway_api::Kind;
 use async_trait::async_trait;
 use domain::ObjectKey;
-use domain::ports::{Hold, PortError};
-use kube::api::{
-    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
-};
+use domain::ports::{Hold, PortError, PortErrorKind};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use crate::failure::{is_absent, is_conflict, port_error};
+use crate::kind::resource;
 
 /// The finalizer on Gateways.
 pub const FINALIZER: &str = "cloudflare-gateway-controller.io/finalizer";
@@ -41,10 +41,9 @@ type Gateway = PartialObjectMeta<DynamicObject>;
 impl Finalizers {
     /// Works through this client.
     pub fn new(client: Client) -> Self {
-        let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "Gateway");
         Self {
             client,
-            gateways: ApiResource::from_gvk_with_plural(&kind, "gateways"),
+            gateways: resource(Kind::Gateway),
         }
     }
 
@@ -83,9 +82,8 @@ impl Finalizers {
                 Err(error) => return Err(port_error(&doing, &error)),
             }
         }
-        Err(PortError(format!(
-            "{doing}: others keep writing the object"
-        )))
+        let message = format!("{doing}: others keep writing the object");
+        Err(PortError::new(PortErrorKind::Conflict, message))
     }
 }
 
@@ -98,13 +96,14 @@ impl Hold for Finalizers {
             }
             if found.metadata.deletion_timestamp.is_some() {
                 let message = format!("Gateway {gateway} is being deleted and cannot be held");
-                return Err(PortError(message));
+                return Err(PortError::new(PortErrorKind::Conflict, message));
             }
             let mut finalizers = found.finalizers().to_vec();
             finalizers.push(FINALIZER.to_owned());
             Ok(Some(finalizers))
         };
-        let gone = PortError(format!("Gateway {gateway} is gone and cannot be held"));
+        let message = format!("Gateway {gateway} is gone and cannot be held");
+        let gone = PortError::new(PortErrorKind::NotFound, message);
         self.change(gateway, with_ours, Err(gone)).await
     }
 

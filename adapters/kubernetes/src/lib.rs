@@ -13,6 +13,7 @@ mod finalizers;
 pub mod fuzzing;
 mod instance;
 mod kept_secret;
+mod kind;
 mod lease;
 mod object_name;
 mod status;

@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adapter_gateway_api::{Object, Secret};
+use adapter_gateway_api::{Kind, Object, Secret, SnapshotBuilder};
 use domain::ObjectRef;
 use domain::gateway::Namespace;
-use domain::snapshot::{
-    ClusterSnapshot, EndpointRules, Reading, SecretFacts, Unreadable, UnreadableObject,
-};
+use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts, UnreadableObject};
 
 use crate::file::{ManifestFile, Written};
 use crate::problem::Problem;
@@ -88,32 +86,19 @@ impl Cluster {
 
     /// The view that the domain gets; of Secrets only those that are followed or that a class or parameters name.
     pub(crate) fn snapshot(&self, followed: &BTreeSet<ObjectRef>) -> ClusterSnapshot {
-        fn push<T: Clone>(reading: &mut Reading<Vec<T>>, item: &T) {
-            if let Reading::Known(items) = reading {
-                items.push(item.clone());
-            }
+        let mut builder = SnapshotBuilder::default();
+        for namespace in self.namespaces() {
+            builder.push(&Object::Namespace(namespace));
         }
-        let mut snapshot = ClusterSnapshot {
-            namespaces: Reading::Known(self.namespaces()),
-            endpoint_rules: EndpointRules::STANDALONE,
-            unreadable: Unreadable {
-                objects: self.unread.clone(),
-                nameless: self.incomplete.clone(),
-            },
-            ..ClusterSnapshot::default()
-        };
-        for object in self.objects.values() {
-            match object.as_ref() {
-                Object::GatewayClass(class) => push(&mut snapshot.classes, class),
-                Object::Gateway(gateway) => push(&mut snapshot.gateways, gateway),
-                Object::Parameters(parameters) => push(&mut snapshot.parameters, parameters),
-                Object::Route(route) => push(&mut snapshot.routes, route),
-                Object::ReferenceGrant(grant) => push(&mut snapshot.grants, grant),
-                Object::Service(service) => push(&mut snapshot.services, service),
-                Object::EndpointSlice(slice) => push(&mut snapshot.endpoint_slices, slice),
-                Object::Namespace(_) | Object::Secret(_) | Object::Unknown { .. } => {}
-            }
+        let objects = self.objects.values();
+        let others = objects.filter(|object| !matches!(***object, Object::Namespace(_)));
+        others.for_each(|object| builder.push(object));
+        for (object, found) in &self.unread {
+            builder.unreadable(object.clone(), found.clone());
         }
+        let mut snapshot = builder.build();
+        snapshot.endpoint_rules = EndpointRules::STANDALONE;
+        snapshot.unreadable.nameless.clone_from(&self.incomplete);
         let of_classes = snapshot.classes.items().iter();
         let of_classes = of_classes.filter_map(|class| class.parameters.clone());
         let of_gateways = snapshot.parameters.items().iter();
@@ -121,7 +106,7 @@ impl Cluster {
         let named = of_classes.chain(of_gateways);
         snapshot.secrets = named
             .chain(followed.iter().cloned())
-            .filter(|reference| reference.kind == "Secret" && reference.group.is_empty())
+            .filter(|named| named.kind == Kind::Secret.as_str() && named.group.is_empty())
             .map(|reference| {
                 let facts = self.facts(&reference);
                 (reference, facts)
@@ -132,13 +117,8 @@ impl Cluster {
 
     /// Whether every Secret that a snapshot shows has the same values in another cluster.
     pub(crate) fn shows_same_secrets(&self, other: &Self, shown: &ClusterSnapshot) -> bool {
-        shown.secrets.keys().all(|reference| {
-            match (self.secret(reference), other.secret(reference)) {
-                (Some(one), Some(other)) => one.is_same(other),
-                (None, None) => true,
-                _ => false,
-            }
-        })
+        let mut secrets = shown.secrets.keys();
+        secrets.all(|reference| self.secret(reference) == other.secret(reference))
     }
 
     fn facts(&self, reference: &ObjectRef) -> Reading<SecretFacts> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use adapter_gateway_api::{Object, ParentRefs, ReadError, read};
 use domain::ObjectRef;
+use domain::names::is_object_name;
 use domain::snapshot::UnreadableObject;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::list::{self, TooDeep};
 use crate::problem::Problem;
-use crate::store::is_object_name;
 use crate::yaml::{self, Document};
 
 /// One file: the objects of it that are in force.

@@ -130,7 +130,8 @@ impl ManifestFolder {
             statuses: Arc::new(StatusFolder::new(state)),
         });
         opened.look(Look::First);
-        tokio::spawn(watch::run(Arc::downgrade(&opened), events));
+        let look = |folder: &Self| folder.look(Look::Again);
+        tokio::spawn(watch::run(Arc::downgrade(&opened), events, look));
         Ok(opened)
     }
 
@@ -256,7 +257,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PortError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| PortError(format!("statuses: {error}")))
+    done.map_err(|error| PortError::unavailable(format!("statuses: {error}")))
 }
 
 /// Nothing holds a file: a Gateway whose document is gone is found at the edge instead.

@@ -8,8 +8,6 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use crate::folder::ManifestFolder;
-
 /// A file that nobody wrote to for so long is taken for whole.
 pub(crate) const SETTLED: Duration = Duration::from_millis(100);
 
@@ -56,8 +54,13 @@ pub(crate) fn events(folder: &Path) -> Events {
     }
 }
 
-/// Looks at the folder whenever something may have changed, until nobody holds it any more.
-pub(crate) async fn run(folder: Weak<ManifestFolder>, events: Events) {
+/// Looks at the folder whenever something may have changed, for as long as it is held elsewhere. A look says how long
+/// to wait for the next one.
+pub(crate) async fn run<F: Send + Sync + 'static>(
+    folder: Weak<F>,
+    events: Events,
+    look: fn(&F) -> Option<Duration>,
+) {
     let mut pause = INTERVAL;
     loop {
         tokio::select! {
@@ -67,7 +70,7 @@ pub(crate) async fn run(folder: Weak<ManifestFolder>, events: Events) {
         let Some(folder) = folder.upgrade() else {
             return;
         };
-        let look = tokio::task::spawn_blocking(move || folder.look(Look::Again));
-        pause = look.await.ok().flatten().unwrap_or(INTERVAL);
+        let looked = tokio::task::spawn_blocking(move || look(&folder));
+        pause = looked.await.ok().flatten().unwrap_or(INTERVAL);
     }
 }

@@ -64,7 +64,9 @@ impl DataPlane for Engines {
     async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
         let engine = self.get(&table.gateway);
         let ready = tokio::task::spawn_blocking(move || engine.load(table));
-        ready.await.map_err(|error| PortError(error.to_string()))
+        ready
+            .await
+            .map_err(|error| PortError::unavailable(error.to_string()))
     }
 
     /// Who still holds the engine sees it answer 503. Published again, the Gateway gets the same engine

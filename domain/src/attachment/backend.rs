@@ -1,6 +1,6 @@
 //! Where the backends of a route lead.
 
-use super::view::{Permission, Referrer, View, is_core, kind_text, unreadable_grant};
+use super::view::{Permission, Referrer, View, is_core, kind_text, not_granted, unreadable_grant};
 use super::{Refusal, listed};
 use crate::gateway::{AppProtocol, BackendRef, Route, RouteKind, Service};
 use crate::names::ObjectRef;
@@ -133,10 +133,7 @@ fn permitted(route: &Route, target: &ObjectRef, view: &View<'_>) -> Result<(), P
             Err(Problem::Refused(Reason::RefNotPermitted, problem))
         }
         Permission::Denied => {
-            let problem = format!(
-                "{service} may not be referred to; add a ReferenceGrant in namespace {} from {} in namespace {} to Service",
-                service.key.namespace, from.kind, from.namespace
-            );
+            let problem = not_granted(&service, from);
             Err(Problem::Refused(Reason::RefNotPermitted, problem))
         }
     }

@@ -2,7 +2,7 @@
 
 use super::view::kind_text;
 use super::{ClassResolution, ListenerResolution, Refusal};
-use crate::gateway::{Gateway, OWN_GROUP, PARAMETERS_KIND};
+use crate::gateway::{Gateway, GatewayPart, OWN_GROUP, PARAMETERS_KIND};
 use crate::status::Reason;
 
 const PARAMETERS_FIELD: &str = "spec.infrastructure.parametersRef";
@@ -43,7 +43,7 @@ fn unserved_fields(gateway: &Gateway) -> Option<Refusal> {
     let mut refusals: Vec<Refusal> = gateway
         .defects
         .iter()
-        .map(|defect| Refusal::new(reason_of(&defect.field), format!("Gateway {key}: {defect}")))
+        .map(|(part, defect)| Refusal::new(reason_of(*part), format!("Gateway {key}: {defect}")))
         .collect();
     if let Some(target) = &gateway.parameters
         && (target.group != OWN_GROUP || target.kind != PARAMETERS_KIND)
@@ -62,13 +62,11 @@ fn unserved_fields(gateway: &Gateway) -> Option<Refusal> {
     Refusal::first_of(refusals, &order)
 }
 
-fn reason_of(field: &str) -> Reason {
-    if field.starts_with("spec.addresses") {
-        Reason::UnsupportedAddress
-    } else if field.starts_with(PARAMETERS_FIELD) {
-        Reason::InvalidParameters
-    } else {
-        Reason::Invalid
+fn reason_of(part: GatewayPart) -> Reason {
+    match part {
+        GatewayPart::Addresses => Reason::UnsupportedAddress,
+        GatewayPart::ParametersRef => Reason::InvalidParameters,
+        GatewayPart::ListenerHostname | GatewayPart::Other => Reason::Invalid,
     }
 }
 

@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::tenancy::Tenancy;
-use super::view::{Permission, Referrer, View, is_core, kind_text, secret_ref, unreadable_grant};
+use super::view::{
+    Permission, Referrer, View, is_core, kind_text, not_granted, secret_ref, unreadable_grant,
+};
 use super::{ListenerResolution, Refusal, certificate, reserved};
-use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
+use crate::gateway::{
+    AllowedKind, DefectKind, Gateway, GatewayPart, Listener, Protocol, RouteKind,
+};
 use crate::names::{Hostname, ObjectKey, ObjectRef};
 use crate::status::Reason;
 
@@ -95,7 +99,7 @@ impl Place<'_> {
         if let Some(problem) = self.listener.hostname.as_ref().and_then(reserved) {
             refusals.push(self.refuse(Reason::UnsupportedValue, ".hostname", &problem));
         }
-        refusals.extend(self.listener.defects.iter().map(|defect| {
+        refusals.extend(self.listener.defects.iter().map(|(_, defect)| {
             let reason = match defect.kind {
                 DefectKind::Invalid => Reason::Invalid,
                 DefectKind::Unsupported => Reason::UnsupportedValue,
@@ -244,13 +248,7 @@ impl Place<'_> {
             Permission::Unreadable(grant) => {
                 Err((Reason::RefNotPermitted, unreadable_grant(&secret, grant)))
             }
-            Permission::Denied => {
-                let problem = format!(
-                    "{secret} may not be referred to; add a ReferenceGrant in namespace {} from Gateway in namespace {} to Secret",
-                    secret.key.namespace, from.namespace
-                );
-                Err((Reason::RefNotPermitted, problem))
-            }
+            Permission::Denied => Err((Reason::RefNotPermitted, not_granted(&secret, from))),
         }
     }
 }
@@ -264,5 +262,5 @@ fn takes_part_in_conflicts(listener: &Listener) -> bool {
         && !listener
             .defects
             .iter()
-            .any(|defect| defect.field.ends_with("hostname"))
+            .any(|(part, _)| *part == GatewayPart::ListenerHostname)
 }

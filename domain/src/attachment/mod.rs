@@ -238,6 +238,8 @@ pub struct RouteResolution {
 pub struct ParentResolution {
     /// As written.
     pub parent: ParentRef,
+    /// The Gateway that the reference leads to.
+    pub gateway: ObjectKey,
     /// Why it is not accepted.
     pub refusal: Option<Refusal>,
     /// Why some of its hostnames are left out, though it is accepted.

@@ -3,7 +3,7 @@
 use super::view::{View, namespace_ref};
 use super::{ListenerResolution, Refusal, listed};
 use crate::gateway::{AllowedNamespaces, GATEWAY_GROUP, Gateway, ParentRef, Route};
-use crate::names::Hostname;
+use crate::names::{Hostname, ObjectKey};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
 
@@ -16,9 +16,11 @@ pub(super) struct Candidate {
     pub(super) hostnames: Vec<Hostname>,
 }
 
-/// Whether a parentRef is to a Gateway at all.
-pub(super) fn is_gateway(parent: &ParentRef) -> bool {
-    parent.target.group == GATEWAY_GROUP && parent.target.kind == "Gateway"
+/// The Gateway that a parentRef leads to; `None` where its kind is not served.
+pub(super) fn gateway_of(parent: &ParentRef) -> Option<&ObjectKey> {
+    let target = &parent.target;
+    let is_gateway = target.group == GATEWAY_GROUP && target.kind == "Gateway";
+    is_gateway.then_some(&target.key)
 }
 
 /// The listeners that take a route through one parentRef, or why none does: named, then allowed, then

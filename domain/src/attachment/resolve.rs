@@ -8,7 +8,7 @@ use super::clash::{Seat, Seats};
 use super::class::{JudgedClass, resolve_class};
 use super::listener::resolve_listeners;
 use super::parameters::{Circumstances, GatewayDefaults, Uploads, resolve_parameters};
-use super::parent::{Candidate, candidates, is_gateway};
+use super::parent::{Candidate, candidates, gateway_of};
 use super::patterns::PatternShares;
 use super::tenancy::{Tenancies, Tenancy};
 use super::unread::unread;
@@ -159,8 +159,7 @@ impl<'a> Assembly<'a> {
         let ours: Vec<(&ParentRef, &'a GatewayResolution)> = route
             .parents
             .iter()
-            .filter(|parent| is_gateway(parent))
-            .filter_map(|parent| Some((parent, self.gateways.get(&parent.target.key)?)))
+            .filter_map(|parent| Some((parent, self.gateways.get(gateway_of(parent)?)?)))
             .collect();
         let mut parents = Vec::with_capacity(ours.len());
         if !ours.is_empty() {
@@ -275,6 +274,7 @@ fn parent_resolution(
     hostnames.shrink_to_fit();
     ParentResolution {
         parent: parent.clone(),
+        gateway: gateway.gateway.key.clone(),
         refusal,
         partly_refused,
         unresolved,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parent::is_gateway;
+use super::parent::gateway_of;
 use crate::gateway::{
     AllowedNamespaces, GATEWAY_GROUP, Gateway, OWN_GROUP, PARAMETERS_KIND, Route, RouteKind,
 };
@@ -132,8 +132,8 @@ fn of_route(
 }
 
 fn parents(route: &Route) -> BTreeSet<ObjectKey> {
-    let parents = route.parents.iter().filter(|parent| is_gateway(parent));
-    parents.map(|parent| parent.target.key.clone()).collect()
+    let gateways = route.parents.iter().filter_map(gateway_of);
+    gateways.cloned().collect()
 }
 
 fn takes_routes_of(snapshot: &ClusterSnapshot, gateway: &Gateway, namespace: &str) -> bool {

@@ -121,6 +121,14 @@ pub(super) fn unreadable_grant(target: &ObjectRef, grant: &ObjectKey) -> String 
     )
 }
 
+/// What permits a reference that is denied.
+pub(super) fn not_granted(target: &ObjectRef, from: Referrer<'_>) -> String {
+    format!(
+        "{target} may not be referred to; add a ReferenceGrant in namespace {} from {} in namespace {} to {}",
+        target.key.namespace, from.kind, from.namespace, target.kind
+    )
+}
+
 /// Why a Secret cannot be used whose namespace may not be read.
 pub(super) fn out_of_reach(secret: &ObjectRef) -> String {
     format!(

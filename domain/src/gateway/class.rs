@@ -49,5 +49,18 @@ pub struct Gateway {
     /// Annotations, for the keys of our own groups.
     pub annotations: BTreeMap<String, String>,
     /// What cannot be acted upon, listeners excepted: those carry their own.
-    pub defects: Vec<Defect>,
+    pub defects: Vec<(GatewayPart, Defect)>,
+}
+
+/// The part of a Gateway or listener that a defect is in, as far as rules depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayPart {
+    /// `spec.addresses`.
+    Addresses,
+    /// `spec.infrastructure.parametersRef`.
+    ParametersRef,
+    /// `spec.listeners[].hostname`.
+    ListenerHostname,
+    /// Any other.
+    Other,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, RouteKind};
+use super::{Defect, GatewayPart, RouteKind};
 use crate::names::{Hostname, ObjectRef};
 
 /// One listener.
@@ -23,7 +23,7 @@ pub struct Listener {
     /// `allowedRoutes.kinds`; empty means all that the protocol takes.
     pub kinds: Vec<AllowedKind>,
     /// What cannot be acted upon in this listener.
-    pub defects: Vec<Defect>,
+    pub defects: Vec<(GatewayPart, Defect)>,
 }
 
 /// `listener.protocol`.

@@ -14,7 +14,7 @@ mod pattern;
 mod route;
 mod tenant;
 
-pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass};
+pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass, GatewayPart};
 pub use dns_policy::DnsPolicy;
 pub use endpoints::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,

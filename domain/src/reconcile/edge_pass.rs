@@ -27,7 +27,7 @@ pub struct EdgePassReport {
     /// Whether nothing is left to do until something changes. Otherwise another pass is worth while, after a
     /// pause that grows with each.
     pub settled: bool,
-    /// Gateways for which something is left, each with the time for which the edge asked to be left alone.
+    /// Gateways for which something is left, each with the least time to the next attempt where one is known.
     pub again: BTreeMap<ObjectKey, Option<Duration>>,
     /// Gateways whose intent was stated.
     pub stated: Vec<ObjectKey>,
@@ -343,8 +343,8 @@ impl Reconciler {
         if let Err(error) = self.admit(view, &gateway).await {
             return done.problem(problem(&error), error.retry_after);
         }
-        if let Err(problem) = self.hold(view, &gateway).await {
-            return done.problem(problem, None);
+        if let Err(failed) = self.hold(view, &gateway).await {
+            return done.problem(failed.problem, failed.retry_after);
         }
         if !self.state().is_published(&gateway) {
             // Withdrawn by a route pass while it was being held.
@@ -396,7 +396,7 @@ impl Reconciler {
     }
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
-    async fn hold(&self, view: &View, gateway: &ObjectKey) -> Result<(), Problem> {
+    async fn hold(&self, view: &View, gateway: &ObjectKey) -> Result<(), Failed> {
         let at_edge = self.state().at_edge.get(gateway).map(|a| a.held);
         if at_edge == Some(true) {
             return Ok(());
@@ -408,7 +408,7 @@ impl Reconciler {
             }
             Err(error) => {
                 let subject = format!("holding Gateway {gateway}");
-                Err(Problem::of(gateway, subject, &error))
+                Err(Failed::of(gateway, subject, &error))
             }
         }
     }
@@ -466,7 +466,7 @@ impl Reconciler {
             Err(error) => {
                 let subject = format!("running the proxy of Gateway {gateway}");
                 self.with(gateway, |at_edge| at_edge.not_run = Some(error.to_string()));
-                done.problem(Problem::of(gateway, subject, &error), None);
+                done.problem(Problem::of(gateway, subject, &error), error.pause());
                 false
             }
         }
@@ -502,11 +502,7 @@ impl Reconciler {
 
     async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), Failed> {
         let port = |what: &str, error: PortError| {
-            let subject = format!("{what} of Gateway {gateway}");
-            Failed {
-                problem: Problem::of(gateway, subject, &error),
-                retry_after: None,
-            }
+            Failed::of(gateway, format!("{what} of Gateway {gateway}"), &error)
         };
         let ports = &self.ports;
         let stopped = ports.workloads.stop(gateway).await;
@@ -536,8 +532,17 @@ impl Reconciler {
     }
 }
 
-/// Where a removal stopped.
+/// What stopped the work for a Gateway.
 struct Failed {
     problem: Problem,
     retry_after: Option<Duration>,
+}
+
+impl Failed {
+    fn of(gateway: &ObjectKey, subject: String, error: &PortError) -> Self {
+        Self {
+            problem: Problem::of(gateway, subject, error),
+            retry_after: error.pause(),
+        }
+    }
 }

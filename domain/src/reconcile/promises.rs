@@ -110,7 +110,7 @@ fn is_of(update: &StatusUpdate, gateways: &BTreeSet<ObjectKey>) -> bool {
         StatusUpdate::Gateway { key, .. } => gateways.contains(key),
         StatusUpdate::Route { parents, .. } => parents
             .iter()
-            .any(|parent| gateways.contains(&parent.parent.target.key)),
+            .any(|parent| gateways.contains(&parent.gateway)),
     }
 }
 
@@ -204,7 +204,7 @@ fn route(
     deliveries: &Deliveries,
 ) -> Option<Vec<RouteParentStatus>> {
     let delivery = |parent: &RouteParentStatus| {
-        let delivery = deliveries.get(&parent.parent.target.key);
+        let delivery = deliveries.get(&parent.gateway);
         delivery.unwrap_or(&Delivery::Served)
     };
     let Some(before) = before else {

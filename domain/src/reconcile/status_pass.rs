@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::promises::Deliveries;
 use super::state::View;
@@ -19,6 +20,8 @@ pub struct StatusPassReport {
     pub waiting: Vec<ObjectKey>,
     /// What failed; another pass tries again.
     pub problems: Vec<Problem>,
+    /// The least time to that pass.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a route pass concluded, for the statuses.
@@ -73,7 +76,10 @@ impl Reconciler {
         };
         match self.ports.statuses.write(&due.updates).await {
             Ok(()) => self.state().written.remember(due),
-            Err(error) => done.problems.push(Problem::new("writing statuses", &error)),
+            Err(error) => {
+                done.retry_after = error.pause();
+                done.problems.push(Problem::new("writing statuses", &error));
+            }
         }
     }
 

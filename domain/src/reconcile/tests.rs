@@ -388,7 +388,7 @@ async fn nothing_is_done_at_the_edge_without_leadership() {
 #[tokio::test]
 async fn a_name_is_applied_only_once_the_proxy_knows_it() {
     let bench = bench(quickstart());
-    let full = PortError("disk full".to_owned());
+    let full = PortError::unavailable("disk full");
     bench.data_plane.fail(Some(full));
     assert!(!bench.pass().await.settled);
     assert!(bench.edge.stated().is_empty());
@@ -424,16 +424,23 @@ async fn one_gateway_that_fails_does_not_stop_another() {
 #[tokio::test]
 async fn a_proxy_that_does_not_start_is_tried_again() {
     let bench = bench(quickstart());
-    bench
-        .workloads
-        .fail(Some(PortError("no node has room".to_owned())));
+    let no_room = PortError::unavailable("no node has room");
+    bench.workloads.fail(Some(no_room.clone()));
     let told = || {
         let state = bench.reconciler.state();
         let facts = state.facts(&key("gw"), WorkloadStatus::default());
         facts.workload.problems
     };
-    assert!(!bench.pass().await.settled);
+    let done = bench.pass().await;
+    assert_eq!(done.again, [(key("gw"), None)].into());
     assert_eq!(told(), ["no node has room"], "the user is to know why");
+    let retry_after = Some(std::time::Duration::from_secs(7));
+    bench.workloads.fail(Some(PortError {
+        retry_after,
+        ..no_room
+    }));
+    let done = bench.pass().await;
+    assert_eq!(done.again, [(key("gw"), retry_after)].into());
     bench.workloads.fail(None);
     assert!(bench.pass().await.settled);
     assert!(bench.workloads.proxy(&key("gw")).is_some());
@@ -475,7 +482,7 @@ async fn a_proxy_is_made_to_run_anew_when_only_its_shape_changes() {
     });
     bench
         .workloads
-        .fail(Some(PortError("no node has room".to_owned())));
+        .fail(Some(PortError::unavailable("no node has room")));
     assert!(!bench.pass().await.settled);
     bench.workloads.fail(None);
     assert!(bench.pass().await.settled);

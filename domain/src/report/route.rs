@@ -25,7 +25,7 @@ pub(super) fn attached<'a>(context: &Context<'a>) -> Attached<'a> {
             .filter(|parent| refusal(parent, context).is_none());
         let listeners: BTreeSet<(&ObjectKey, &str)> = accepted
             .flat_map(|parent| {
-                let gateway = &parent.parent.target.key;
+                let gateway = &parent.gateway;
                 parent.listeners.iter().map(move |l| (gateway, l.as_str()))
             })
             .collect();
@@ -42,6 +42,7 @@ pub(super) fn parents(route: &RouteResolution, context: &Context<'_>) -> Vec<Rou
     parents
         .map(|parent| RouteParentStatus {
             parent: parent.parent.clone(),
+            gateway: parent.gateway.clone(),
             conditions: conditions(route, parent, context),
         })
         .collect()
@@ -54,7 +55,7 @@ fn conditions(
 ) -> Vec<Condition> {
     let generation = route.route.generation;
     let refusal = refusal(parent, context);
-    let gateway = context.resolution.gateways.get(&parent.parent.target.key);
+    let gateway = context.resolution.gateways.get(&parent.gateway);
     let accepted = Verdict::of(refusal.as_ref(), || accepted(parent, gateway));
     let resolved = Verdict::of(parent.unresolved.as_ref(), || resolved(route, context));
     let mut conditions = vec![
@@ -82,7 +83,7 @@ fn refusal(parent: &ParentResolution, context: &Context<'_>) -> Option<Refusal> 
     if parent.refusal.is_some() || parent.hostnames.is_empty() {
         return parent.refusal.clone();
     }
-    let gateway = &parent.parent.target.key;
+    let gateway = &parent.gateway;
     let edge = context.edge(gateway);
     let mut claims = Vec::new();
     for hostname in &parent.hostnames {
@@ -102,7 +103,7 @@ fn refusal(parent: &ParentResolution, context: &Context<'_>) -> Option<Refusal> 
 }
 
 fn accepted(parent: &ParentResolution, gateway: Option<&GatewayResolution>) -> Verdict {
-    let key = &parent.parent.target.key;
+    let key = &parent.gateway;
     let listeners = parent.listeners.join(", ");
     let mut message = format!("attached to Gateway {key}, listeners {listeners}");
     if !gateway.is_some_and(|gateway| is_served(parent, gateway)) {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use domain::gateway::{Route, RouteKind};
 use domain::ports::ClusterSource;
-use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
+use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts, Unreadable};
 use domain::testing::FakeCluster;
 use domain::{ObjectRef, Timestamp};
+use serde_json::json;
 use tests::manifests;
 
 use super::folder::Folder;
 use super::gateway;
+use super::kubernetes::InCluster;
 
 contract! {
     rules [
@@ -27,6 +29,7 @@ contract! {
         what_could_not_be_read_is_told,
         only_secrets_that_are_followed_are_read,
     ]
+    kubernetes => InCluster::start().await,
     manifest_folder => InFolder::new(),
     in_memory => FakeCluster::showing(with_routes(&["early"])),
 }
@@ -79,6 +82,24 @@ impl Rig for InFolder {
 
     fn spoil(&self) {
         self.0.write("spoiled.yaml", "kind: [\n");
+    }
+}
+
+impl Rig for InCluster {
+    fn source(&self) -> &dyn ClusterSource {
+        &*self.cluster
+    }
+
+    fn add_route(&self, name: &str) {
+        self.put_route(name, &json!([]));
+    }
+
+    fn remove_route(&self, name: &str) {
+        self.server.delete("httproutes", "default", name);
+    }
+
+    fn spoil(&self) {
+        self.put_route("spoiled", &json!("not a list"));
     }
 }
 
@@ -243,7 +264,7 @@ async fn what_could_not_be_read_is_told(rig: impl Rig) {
     rig.source().snapshot().await;
     rig.spoil();
     until(rig.source(), "told", |view| {
-        view.unreadable.nameless.is_some()
+        view.unreadable != Unreadable::default()
     })
     .await;
     let view = rig.source().snapshot().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapter_proxy::{Engines, Limits, Memory, Metrics};
+use async_trait::async_trait;
 use domain::ObjectKey;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::Protocol;
@@ -12,6 +13,7 @@ use domain::route_table::{RouteTable, TableListener};
 use domain::testing::FakeDataPlane;
 
 use super::gateway;
+use super::table_stream::Streamed;
 
 contract! {
     rules [
@@ -29,22 +31,33 @@ contract! {
             Memory::unlimited(),
             Metrics::default(),
         ),
+    table_stream => Streamed::start().await,
     in_memory => FakeDataPlane::default(),
 }
 
+#[async_trait]
 trait Rig: DataPlane {
-    /// What a request for this Gateway is routed by now.
-    fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>>;
+    /// What a request for this Gateway is routed by, once all proxies have heard of it.
+    async fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>>;
 }
 
+#[async_trait]
 impl Rig for Engines {
-    fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
+    async fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
         self.get(gateway).table()
     }
 }
 
+#[async_trait]
+impl Rig for Streamed {
+    async fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
+        self.once_delivered(gateway).await
+    }
+}
+
+#[async_trait]
 impl Rig for FakeDataPlane {
-    fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
+    async fn served(&self, gateway: &ObjectKey) -> Option<Arc<RouteTable>> {
         self.table(gateway)
     }
 }
@@ -66,30 +79,30 @@ fn table(gateway: &ObjectKey, port: u16) -> Arc<RouteTable> {
 
 async fn a_published_table_is_served(rig: impl Rig) {
     let web = gateway("web");
-    assert_eq!(rig.served(&web), None);
+    assert_eq!(rig.served(&web).await, None);
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
-    assert_eq!(rig.served(&web), Some(table(&web, 443)));
+    assert_eq!(rig.served(&web).await, Some(table(&web, 443)));
 }
 
 async fn a_later_table_replaces_the_earlier_one(rig: impl Rig) {
     let web = gateway("web");
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
     assert_eq!(rig.publish(table(&web, 8443)).await, Ok(()));
-    assert_eq!(rig.served(&web), Some(table(&web, 8443)));
+    assert_eq!(rig.served(&web).await, Some(table(&web, 8443)));
 }
 
 async fn the_same_table_may_be_published_again(rig: impl Rig) {
     let web = gateway("web");
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
-    assert_eq!(rig.served(&web), Some(table(&web, 443)));
+    assert_eq!(rig.served(&web).await, Some(table(&web, 443)));
 }
 
 async fn a_gateway_that_was_withdrawn_serves_nothing(rig: impl Rig) {
     let web = gateway("web");
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
     assert_eq!(rig.withdraw(&web).await, Ok(()));
-    assert_eq!(rig.served(&web), None);
+    assert_eq!(rig.served(&web).await, None);
 }
 
 async fn a_gateway_comes_back_after_it_was_withdrawn(rig: impl Rig) {
@@ -97,7 +110,7 @@ async fn a_gateway_comes_back_after_it_was_withdrawn(rig: impl Rig) {
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
     assert_eq!(rig.withdraw(&web).await, Ok(()));
     assert_eq!(rig.publish(table(&web, 8443)).await, Ok(()));
-    assert_eq!(rig.served(&web), Some(table(&web, 8443)));
+    assert_eq!(rig.served(&web).await, Some(table(&web, 8443)));
 }
 
 async fn withdrawing_what_is_not_served_is_fine(rig: impl Rig) {
@@ -106,7 +119,7 @@ async fn withdrawing_what_is_not_served_is_fine(rig: impl Rig) {
     assert_eq!(rig.publish(table(&web, 443)).await, Ok(()));
     assert_eq!(rig.withdraw(&web).await, Ok(()));
     assert_eq!(rig.withdraw(&web).await, Ok(()));
-    assert_eq!(rig.served(&web), None);
+    assert_eq!(rig.served(&web).await, None);
 }
 
 async fn gateways_do_not_disturb_each_other(rig: impl Rig) {
@@ -114,6 +127,6 @@ async fn gateways_do_not_disturb_each_other(rig: impl Rig) {
     assert_eq!(rig.publish(table(&one, 443)).await, Ok(()));
     assert_eq!(rig.publish(table(&other, 8443)).await, Ok(()));
     assert_eq!(rig.withdraw(&one).await, Ok(()));
-    assert_eq!(rig.served(&one), None);
-    assert_eq!(rig.served(&other), Some(table(&other, 8443)));
+    assert_eq!(rig.served(&one).await, None);
+    assert_eq!(rig.served(&other).await, Some(table(&other, 8443)));
 }

@@ -5,6 +5,7 @@ use domain::testing::FakeHold;
 
 use super::folder::Folder;
 use super::gateway;
+use super::kubernetes::InCluster;
 
 contract! {
     rules [
@@ -12,6 +13,7 @@ contract! {
         a_gateway_that_was_let_go_can_be_held_again,
         letting_go_of_what_is_not_held_is_fine,
     ]
+    kubernetes => InCluster::start().await,
     manifest_folder => Folder::with(&[]),
     in_memory => FakeHold::default(),
 }
@@ -23,6 +25,12 @@ trait Rig {
 impl Rig for Folder {
     fn hold(&self) -> &dyn Hold {
         &*self.adapter
+    }
+}
+
+impl Rig for InCluster {
+    fn hold(&self) -> &dyn Hold {
+        &self.hold
     }
 }
 

@@ -1,6 +1,5 @@
-//! Contract suites: what `domain::ports` promises of each port, as one set of sentences that every
-//! implementation is held to that needs no Kubernetes, adapters and in-memory fakes alike. A failure names the implementation and
-//! the rule that it broke.
+//! Contract suites: what `domain::ports` promises of each port, as one set of sentences that every implementation is
+//! held to, adapters and in-memory fakes alike. A failure names the implementation and the rule that it broke.
 //!
 //! A suite has a rig, which makes the port and arranges its world, and rules, which are functions over
 //! any rig. The [`contract!`] at its top lists both; a new implementation is one more line there.
@@ -32,7 +31,9 @@ mod data_plane;
 mod edge;
 pub(crate) mod folder;
 mod hold;
+mod kubernetes;
 mod status_sink;
+mod table_stream;
 mod workloads;
 
 use domain::{Hostname, ObjectKey};

@@ -11,9 +11,11 @@ use domain::status::{
     StatusUpdate, Truth,
 };
 use domain::testing::RecordingStatusSink;
+use serde_json::Value;
 
 use super::folder::Folder;
 use super::gateway;
+use super::kubernetes::InCluster;
 
 contract! {
     rules [
@@ -24,6 +26,7 @@ contract! {
         nothing_to_write_is_fine,
         an_object_that_is_gone_is_passed_over,
     ]
+    kubernetes => InCluster::with_route("app").await,
     manifest_folder => Folder::with(&[("none.yaml", String::new())]),
     in_memory => RecordingStatusSink::default(),
 }
@@ -56,6 +59,53 @@ impl Rig for Folder {
     }
 }
 
+impl Rig for InCluster {
+    fn sink(&self) -> &dyn StatusSink {
+        &self.statuses
+    }
+
+    fn shown(&self) -> Shown {
+        let kinds = ["gatewayclasses", "gateways", "httproutes"];
+        let objects = kinds.iter().flat_map(|plural| self.server.all(plural));
+        objects.flat_map(|object| written_parts(&object)).collect()
+    }
+}
+
+/// The object with a status of ours, its listeners and parents.
+fn written_parts(object: &Value) -> Vec<(String, Vec<String>)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let metadata = &object["metadata"];
+    let key = [&metadata["namespace"], &metadata["name"]].map(text);
+    let key = key.join("/");
+    let name = format!("{} {}", text(&object["kind"]), key.trim_start_matches('/'));
+    let status = &object["status"];
+    let own = (name.clone(), status);
+    let (listeners, parents) = (list(&status["listeners"]), list(&status["parents"]));
+    let listeners = listeners.iter().map(|listener| {
+        let listener_name = text(&listener["name"]);
+        (format!("{name} listener {listener_name}"), listener)
+    });
+    let parents = parents.iter().map(|parent| {
+        let gateway = text(&parent["parentRef"]["name"]);
+        (format!("{name} on default/{gateway}"), parent)
+    });
+    let parts = std::iter::once(own).chain(listeners).chain(parents);
+    let parts = parts.filter(|(_, part)| part["conditions"].is_array());
+    let condition = |c: &Value| {
+        let [kind, status, message] = ["type", "status", "message"].map(|field| text(&c[field]));
+        format!("{kind}={status} {message}")
+    };
+    parts
+        .map(|(name, part)| {
+            (
+                name,
+                list(&part["conditions"]).iter().map(condition).collect(),
+            )
+        })
+        .collect()
+}
+
 impl Rig for RecordingStatusSink {
     fn sink(&self) -> &dyn StatusSink {
         self
@@ -81,7 +131,7 @@ fn parts(update: &StatusUpdate) -> Vec<(String, Vec<String>)> {
         }
         StatusUpdate::Route { kind, key, parents } => {
             let parents = parents.iter().map(|parent| {
-                let name = format!("{} {key} on {}", kind.as_str(), parent.parent.target.key);
+                let name = format!("{} {key} on {}", kind.as_str(), parent.gateway);
                 (name, texts(&parent.conditions))
             });
             parents.collect()
@@ -139,6 +189,7 @@ fn of_route(parents: &[&str]) -> StatusUpdate {
             section: None,
             port: None,
         },
+        gateway: gateway(name),
         conditions: accepted(Truth::True, "of the route"),
     });
     StatusUpdate::Route {

@@ -13,13 +13,14 @@ use domain::endpoint_policy::EndpointPolicy;
 use domain::ports::Workloads;
 use domain::secret::ConnectorToken;
 use domain::testing::FakeWorkloads;
-use domain::workload::{WorkloadSpec, WorkloadStatus};
+use domain::workload::{Replicas, WorkloadSpec, WorkloadStatus};
 use standin::cloud::{Account, ConfigSource, NewTunnel, Plan, TunnelChange, TunnelSecret};
 use standin::{Standin, StandinOptions};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::gateway;
+use super::kubernetes::AsDeployments;
 
 contract! {
     rules [
@@ -33,6 +34,7 @@ contract! {
         gateways_do_not_disturb_each_other,
     ]
     in_process_at_stand_in_edge => AtEdge::start().await,
+    deployments => AsDeployments::start().await,
     in_memory => InMemory::default(),
 }
 
@@ -123,6 +125,26 @@ impl Rig for AtEdge {
     }
 }
 
+#[async_trait]
+impl Rig for AsDeployments {
+    fn workloads(&self) -> &dyn Workloads {
+        &*self.workloads
+    }
+
+    fn tunnel(&self, name: &str) -> (TunnelId, ConnectorToken) {
+        let id = tunnel_named(name);
+        (id, ConnectorToken::new(format!("{id} at first")))
+    }
+
+    fn rotate(&self, tunnel: TunnelId) -> ConnectorToken {
+        ConnectorToken::new(format!("{tunnel} later"))
+    }
+
+    fn joined(&self, tunnel: TunnelId) -> BTreeSet<String> {
+        self.joined_by_deployments(tunnel)
+    }
+}
+
 /// The fake, with tunnels of its own.
 #[derive(Default)]
 struct InMemory(FakeWorkloads);
@@ -158,6 +180,13 @@ impl Rig for InMemory {
     }
 }
 
+fn one_replica() -> WorkloadSpec {
+    WorkloadSpec {
+        replicas: Replicas::Alike(1),
+        ..WorkloadSpec::default()
+    }
+}
+
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds().await {
@@ -175,7 +204,7 @@ async fn run(rig: &impl Rig, name: &str) -> (TunnelId, ConnectorToken) {
 
 async fn ensure(rig: &impl Rig, name: &str, tunnel: TunnelId, token: &ConnectorToken) {
     let key = gateway(name);
-    let spec = WorkloadSpec::default();
+    let spec = one_replica();
     let made = rig.workloads().ensure(&key, &spec, tunnel, token);
     made.await.unwrap();
     until("a ready proxy", async || {
@@ -206,7 +235,7 @@ async fn an_unchanged_call_changes_nothing(rig: impl Rig) {
     let (tunnel, token) = run(&rig, "one").await;
     let (one, joined) = (gateway("one"), rig.joined(tunnel));
     for _ in 0..3 {
-        let spec = WorkloadSpec::default();
+        let spec = one_replica();
         let again = rig.workloads().ensure(&one, &spec, tunnel, &token).await;
         assert_eq!(again.unwrap().ready, 1, "it stays ready");
     }
@@ -267,7 +296,7 @@ async fn gateways_do_not_disturb_each_other(rig: impl Rig) {
 async fn run_in_vain(rig: &AtEdge, name: &str, tunnel: TunnelId) {
     let refused = rig.rotate(tunnel);
     rig.rotate(tunnel);
-    let (key, spec) = (gateway(name), WorkloadSpec::default());
+    let (key, spec) = (gateway(name), one_replica());
     let made = rig.workloads.ensure(&key, &spec, tunnel, &refused).await;
     assert_eq!(made.unwrap().ready, 0, "the new proxy is not there yet");
     until("the edge refuses the new token", async || {
@@ -300,7 +329,7 @@ async fn a_proxy_that_was_replaced_leaves_with_the_one_in_its_place() {
         for when in ["at once", "after a refusal", "after a connection"] {
             let rig = AtEdge::start().await;
             let (tunnel, _) = run(&rig, "one").await;
-            let (key, spec) = (gateway("one"), WorkloadSpec::default());
+            let (key, spec) = (gateway("one"), one_replica());
             if when == "after a refusal" {
                 run_in_vain(&rig, "one", tunnel).await;
             } else {

@@ -100,7 +100,7 @@ impl Actor {
         made: impl Future<Output = Result<T, PortError>> + Send,
     ) -> Result<T, PortError> {
         pause().await;
-        let lost = || Err(PortError("lost".to_owned()));
+        let lost = || Err(PortError::unavailable("lost"));
         let fault = self.stage.next_port_fault();
         let answer = match fault {
             Some(Moment::Before) => lost(),

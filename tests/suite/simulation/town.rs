@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use domain::gateway::{
     AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind, Endpoint,
-    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener,
-    ParentRef, PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service, ServicePort,
+    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayPart, Infrastructure,
+    Listener, ParentRef, PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service,
+    ServicePort,
 };
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::{Hostname, ObjectKey, ObjectRef, Timestamp};
@@ -311,12 +312,13 @@ fn told(route: &Route, what: &str) -> String {
     format!("Route {name} of {created} is {what}: {hostnames:?} on {parents:?}")
 }
 
-fn unserved() -> Defect {
-    Defect {
+fn unserved() -> (GatewayPart, Defect) {
+    let defect = Defect {
         field: "spec.addresses".to_owned(),
         kind: DefectKind::Unsupported,
         message: "is not served".to_owned(),
-    }
+    };
+    (GatewayPart::Addresses, defect)
 }
 
 fn listener(dice: &mut Dice) -> Listener {

@@ -1,15 +1,15 @@
 //! Gateway and its listeners.
 
 use domain::gateway::{
-    AllowedKind, AllowedNamespaces, GATEWAY_GROUP, Gateway, Infrastructure, LabelSelector,
-    Listener, ListenerTls, Protocol, RouteKind, SelectorRule,
+    AllowedKind, AllowedNamespaces, GATEWAY_GROUP, Gateway, GatewayPart, Infrastructure,
+    LabelSelector, Listener, ListenerTls, Protocol, RouteKind, SelectorRule,
 };
 use domain::{ObjectKey, ObjectRef};
 
 use super::{references, text};
+use crate::error::ReadError;
 use crate::fields::{Fields, is_within};
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{
     self, GatewaySpec, LabelSelectorRequirement, ListenerTLSConfig, LocalParametersReference,
     RouteGroupKind, RouteNamespaces,
@@ -51,14 +51,31 @@ fn listener_field(index: usize) -> String {
     format!("spec.listeners[{index}]")
 }
 
+const ADDRESSES: &str = "spec.addresses";
+const PARAMETERS_REF: &str = "spec.infrastructure.parametersRef";
+
 /// Gives each listener its own defects and the Gateway the rest.
 fn hand_out_defects(gateway: &mut Gateway, fields: &Fields) {
     for defect in fields.defects() {
         let mut listeners = gateway.listeners.iter_mut().enumerate();
         let owner = listeners.find(|(index, _)| is_within(&defect.field, &listener_field(*index)));
         match owner {
-            Some((_, listener)) => listener.defects.push(defect),
-            None => gateway.defects.push(defect),
+            Some((index, listener)) => {
+                let hostname = format!("{}.hostname", listener_field(index));
+                let part = match is_within(&defect.field, &hostname) {
+                    true => GatewayPart::ListenerHostname,
+                    false => GatewayPart::Other,
+                };
+                listener.defects.push((part, defect));
+            }
+            None => {
+                let part = match defect.field.as_str() {
+                    field if is_within(field, ADDRESSES) => GatewayPart::Addresses,
+                    field if is_within(field, PARAMETERS_REF) => GatewayPart::ParametersRef,
+                    _ => GatewayPart::Other,
+                };
+                gateway.defects.push((part, defect));
+            }
         }
     }
 }
@@ -68,9 +85,8 @@ fn own_parameters(
     written: &LocalParametersReference,
     own: &ObjectKey,
 ) -> ObjectRef {
-    let field = "spec.infrastructure.parametersRef";
-    fields.required(format!("{field}.kind"), &written.kind);
-    fields.required(format!("{field}.name"), &written.name);
+    fields.required(format!("{PARAMETERS_REF}.kind"), &written.kind);
+    fields.required(format!("{PARAMETERS_REF}.name"), &written.name);
     ObjectRef {
         group: written.group.clone(),
         kind: written.kind.clone(),

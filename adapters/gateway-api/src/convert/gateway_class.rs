@@ -4,9 +4,9 @@ use domain::ObjectRef;
 use domain::gateway::GatewayClass;
 
 use super::references;
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{GatewayClassSpec, ParametersReference};
 
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayClass, ReadError> {

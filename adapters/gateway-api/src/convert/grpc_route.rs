@@ -5,9 +5,9 @@ use domain::ObjectKey;
 use domain::gateway::{CallMatch, PathMatch, Route, RouteKind, RouteMatch, Rule, TextMatch};
 
 use super::{filters, matches, references, text};
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule, GRPCRouteSpec};
 
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError> {

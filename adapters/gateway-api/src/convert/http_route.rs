@@ -4,9 +4,9 @@ use domain::ObjectKey;
 use domain::gateway::{Filter, Route, RouteKind, Rule};
 
 use super::{filters, matches, references};
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{HTTPRouteRule, HTTPRouteSpec};
 
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError> {

@@ -8,9 +8,9 @@ use domain::gateway::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
 };
 
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{self, EndpointPort, ServiceSpec};
 
 /// Label that names the Service of an EndpointSlice.

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::gateway::{DnsPolicy, GatewayParameters, Replica, Resources};
+use domain::names::is_dns_label;
 use domain::{Hostname, ObjectKey, ObjectRef};
 use serde_json::Value;
 
 use super::tenants;
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{
     ParametersDns, ParametersReplica, ParametersSpec, ParametersTunnel, ResourceRequirements,
 };
@@ -96,7 +97,7 @@ fn read_replicas(fields: &Fields, written: &[ParametersReplica]) -> Vec<Replica>
     let mut names = BTreeSet::new();
     let replica = |(index, replica): (usize, &ParametersReplica)| {
         let field = format!("spec.tunnel.replicas[{index}]");
-        if !is_replica_name(&replica.name) {
+        if !is_dns_label(&replica.name) {
             let message = format!(
                 "{:?} is no name of a replica; use 1 to 63 of a-z, 0-9 and inner `-`",
                 replica.name
@@ -122,14 +123,6 @@ fn read_replicas(fields: &Fields, written: &[ParametersReplica]) -> Vec<Replica>
         }
     };
     written.iter().enumerate().map(replica).collect()
-}
-
-fn is_replica_name(name: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=63).contains(&name.len())
-        && name.bytes().all(fits)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }
 
 fn read_resources(fields: &Fields, written: &ResourceRequirements) -> Resources {

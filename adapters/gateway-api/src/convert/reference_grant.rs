@@ -2,9 +2,9 @@
 
 use domain::gateway::{GrantFrom, GrantTo, ReferenceGrant};
 
+use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::object::ReadError;
 use crate::types::{ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo};
 
 /// A grant has no status to report a defect on, and half of one could permit more than its author meant:

@@ -63,7 +63,8 @@ pub(crate) fn defects(object: &Object) -> Vec<Defect> {
         Object::GatewayClass(class) => class.defects.clone(),
         Object::Gateway(gateway) => {
             let listeners = gateway.listeners.iter().flat_map(|l| &l.defects);
-            gateway.defects.iter().chain(listeners).cloned().collect()
+            let all = gateway.defects.iter().chain(listeners);
+            all.map(|(_, defect)| defect.clone()).collect()
         }
         Object::Route(route) => route.defects.clone(),
         _ => Vec::new(),

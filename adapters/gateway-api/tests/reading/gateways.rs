@@ -1,4 +1,6 @@
-use domain::gateway::{AllowedKind, AllowedNamespaces, Protocol, RouteKind, SelectorRule};
+use domain::gateway::{
+    AllowedKind, AllowedNamespaces, Defect, GatewayPart, Protocol, RouteKind, SelectorRule,
+};
 
 use crate::{class, gateway, reference, summary};
 
@@ -79,7 +81,7 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
         "
   addresses: [{type: IPAddress, value: 192.0.2.1}]
   tls: {frontend: {default: {}}}
-  infrastructure: {labels: {a: b}}
+  infrastructure: {labels: {a: b}, parametersRef: {group: g, name: p}}
   listeners:
   - {name: good, protocol: HTTPS, port: 443}
   - {name: port, protocol: HTTPS, port: 70000}
@@ -98,28 +100,32 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
 ",
     );
     assert_eq!(
-        summary(&gateway.defects),
-        ["unsupported spec.addresses", "unsupported spec.tls",]
+        in_parts(&gateway.defects),
+        [
+            "Addresses: unsupported spec.addresses",
+            "Other: unsupported spec.tls",
+            "ParametersRef: invalid spec.infrastructure.parametersRef.kind",
+        ]
     );
     let expected: [&[&str]; 7] = [
         &[],
-        &["invalid spec.listeners[1].port"],
-        &["invalid spec.listeners[2].hostname"],
+        &["Other: invalid spec.listeners[1].port"],
+        &["ListenerHostname: invalid spec.listeners[2].hostname"],
         &[
-            "unsupported spec.listeners[3].tls.mode",
-            "unsupported spec.listeners[3].tls.options",
+            "Other: unsupported spec.listeners[3].tls.mode",
+            "Other: unsupported spec.listeners[3].tls.options",
         ],
-        &["invalid spec.listeners[4].allowedRoutes.namespaces.from"],
-        &["invalid \
+        &["Other: invalid spec.listeners[4].allowedRoutes.namespaces.from"],
+        &["Other: invalid \
              spec.listeners[5].allowedRoutes.namespaces.selector.matchExpressions[0].operator"],
         &[
-            "invalid spec.listeners[6].name",
-            "invalid spec.listeners[6].port",
-            "invalid spec.listeners[6].protocol",
+            "Other: invalid spec.listeners[6].name",
+            "Other: invalid spec.listeners[6].port",
+            "Other: invalid spec.listeners[6].protocol",
         ],
     ];
     for (listener, expected) in gateway.listeners.iter().zip(expected) {
-        assert_eq!(summary(&listener.defects), expected, "{}", listener.name);
+        assert_eq!(in_parts(&listener.defects), expected, "{}", listener.name);
     }
     let admits = |index: usize| &gateway.listeners[index].namespaces;
     assert_eq!(
@@ -132,6 +138,19 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
         AllowedNamespaces::None,
         "what is not known admits nobody"
     );
+}
+
+/// `part: kind field` of each defect, sorted.
+fn in_parts(defects: &[(GatewayPart, Defect)]) -> Vec<String> {
+    let lines = defects.iter().map(|(part, defect)| {
+        let [line] = &summary(std::slice::from_ref(defect))[..] else {
+            panic!("one line for {defect:?}");
+        };
+        format!("{part:?}: {line}")
+    });
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    lines
 }
 
 #[test]

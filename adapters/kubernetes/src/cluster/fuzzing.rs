@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use adapter_gateway_api::Kind;
 use domain::ObjectKey;
 
-use super::kind::{Endpoint, Kind};
 use super::raw::RawObject;
 use super::secrets;
 use super::table::{LONGEST_FIELD, Seen, Table};
 use super::watch::{Event, News, Page};
+use crate::kind::{Endpoint, endpoints, watched};
 
 /// Bytes of the words that surround the field in the reason why an object cannot be read.
 const LONGEST_WHY: usize = 4 * LONGEST_FIELD + 256;
@@ -23,10 +24,11 @@ pub(crate) struct Known {
 impl Known {
     /// Nothing yet, of the kind with this number.
     pub(crate) fn new(number: usize) -> Self {
-        let kind = Kind::ALL[number % Kind::ALL.len()];
+        let kinds: Vec<Kind> = watched().collect();
+        let kind = kinds[number % kinds.len()];
         Self {
             kind,
-            endpoint: kind.endpoints().next().expect("a kind is somewhere"),
+            endpoint: endpoints(kind).next().expect("a kind is somewhere"),
             table: Table::new(kind),
         }
     }
@@ -74,8 +76,7 @@ impl Known {
 
     /// Objects that were read, and those that cannot be.
     pub(crate) fn count(&self) -> (usize, usize) {
-        let read = self.table.reading(|_| Some(())).items().len();
-        (read, self.table.unreadable().count())
+        (self.table.count_read(), self.table.unreadable().count())
     }
 }
 

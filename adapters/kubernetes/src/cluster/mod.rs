@@ -1,17 +1,14 @@
 //! The cluster as one complete view, kept by watches.
 //!
-//! - `kind`: what is watched; `raw`: objects that are not read yet; `watch`: one watch;
+//! - `raw`: objects that are not read yet; `watch`: one watch;
 //! - `table`: the objects of a kind as domain values;
-//! - `secrets`: Secrets that somebody refers to;
-//! - `view`: from the tables to a snapshot.
+//! - `secrets`: Secrets that somebody refers to.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
-mod kind;
 mod raw;
 mod secrets;
 mod table;
-mod view;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use adapter_gateway_api::{Kind, SnapshotBuilder};
 use async_trait::async_trait;
 use domain::ports::ClusterSource;
 use domain::snapshot::{ClusterSnapshot, EndpointRules};
@@ -30,12 +28,11 @@ use tokio::sync::watch::Sender;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use kind::Kind;
+use crate::kind::{endpoints, watched};
 use secrets::Secrets;
 pub(crate) use secrets::secret;
 use table::{Seen, Table};
 pub(crate) use table::{UnreadObject, Written};
-use view::Stale;
 pub(crate) use watch::LONGEST_SILENCE;
 use watch::{News, Watch};
 
@@ -91,7 +88,7 @@ pub struct Cluster {
     times: WatchTimes,
     stop: CancellationToken,
     inner: Mutex<Inner>,
-    /// Something is stale.
+    /// The view shows something no longer as it is.
     news: Notify,
     /// Secrets wait to be read.
     unread_secrets: Notify,
@@ -106,7 +103,6 @@ pub struct Cluster {
 struct Inner {
     tables: BTreeMap<Kind, Table>,
     secrets: Secrets,
-    stale: Stale,
 }
 
 impl fmt::Debug for Cluster {
@@ -118,7 +114,7 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Watches the cluster until `stop`. Must be called within a tokio runtime.
     pub fn start(client: Client, options: ClusterOptions, stop: CancellationToken) -> Arc<Self> {
-        let tables = Kind::ALL.map(|kind| (kind, Table::new(kind)));
+        let tables = watched().map(|kind| (kind, Table::new(kind)));
         let ClusterOptions {
             times,
             secret_namespaces,
@@ -130,9 +126,8 @@ impl Cluster {
             times,
             stop,
             inner: Mutex::new(Inner {
-                tables: tables.into(),
+                tables: tables.collect(),
                 secrets: Secrets::new(secret_namespaces.as_ref()),
-                stale: Stale::all(),
             }),
             news: Notify::new(),
             unread_secrets: Notify::new(),
@@ -140,7 +135,7 @@ impl Cluster {
             view: Sender::new((0, None)),
             seen: AtomicU64::new(0),
         });
-        for kind in Kind::ALL {
+        for kind in watched() {
             let watch = cluster.watch_of(kind);
             let taker = cluster.clone();
             cluster.spawn(watch.run(move |news| taker.take(kind, news)));
@@ -160,7 +155,7 @@ impl Cluster {
     fn watch_of(&self, kind: Kind) -> Watch<Seen> {
         Watch {
             client: self.client.clone(),
-            endpoints: kind.endpoints().collect(),
+            endpoints: endpoints(kind).collect(),
             name: kind.as_str().to_owned(),
             metadata_only: false,
             reader: Arc::new(move |endpoint, object| Seen::of(kind, endpoint, object)),
@@ -174,7 +169,6 @@ impl Cluster {
             return;
         };
         if table.take(news) {
-            inner.stale.add(kind);
             drop(inner);
             self.news.notify_one();
         }
@@ -190,16 +184,22 @@ impl Cluster {
     }
 
     fn publish(&self) {
-        let mut inner = self.lock();
+        let inner = self.lock();
         if !inner.tables.values().all(Table::is_listed) {
             return;
         }
-        let earlier = self.view.borrow().1.clone().unwrap_or_default();
-        let stale = std::mem::take(&mut inner.stale);
-        let mut next = view::renewed(&earlier, &stale, &inner.tables, &inner.secrets);
+        let mut builder = SnapshotBuilder::default();
+        inner
+            .tables
+            .values()
+            .for_each(|table| table.add_to(&mut builder));
+        let next = ClusterSnapshot {
+            secrets: inner.secrets.facts(),
+            endpoint_rules: self.endpoint_rules,
+            secret_namespaces: self.secret_namespaces.clone(),
+            ..builder.build()
+        };
         drop(inner);
-        next.secret_namespaces.clone_from(&self.secret_namespaces);
-        next.endpoint_rules = self.endpoint_rules;
         self.view.send_modify(|(number, shown)| {
             *number += 1;
             *shown = Some(Arc::new(next));
@@ -217,11 +217,8 @@ impl Cluster {
     }
 
     /// An object as it was last seen, for writing its status.
-    pub(crate) fn written(&self, kind: &str, key: &ObjectKey) -> Option<Written> {
-        let inner = self.lock();
-        let mut tables = inner.tables.iter();
-        let (_, table) = tables.find(|(known, _)| known.as_str() == kind)?;
-        table.written(key).cloned()
+    pub(crate) fn written(&self, kind: Kind, key: &ObjectKey) -> Option<Written> {
+        self.lock().tables.get(&kind)?.written(key).cloned()
     }
 
     /// Objects that cannot be read.
@@ -231,8 +228,7 @@ impl Cluster {
     }
 
     /// Lets those know who wait for a change of Secrets.
-    fn secrets_changed(&self, mut inner: MutexGuard<'_, Inner>, changed: bool) {
-        inner.stale.secrets |= changed;
+    fn secrets_changed(&self, inner: MutexGuard<'_, Inner>, changed: bool) {
         let unread = inner.secrets.has_next();
         drop(inner);
         if changed {

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use adapter_gateway_api::{Object, ParentRefs, ReadError, read};
+use adapter_gateway_api::{
+    Kind, Object, ParentRefs, ReadError, SnapshotBuilder, StatusShape, read,
+};
 use domain::ObjectKey;
-use domain::snapshot::{Reading, UnreadableObject};
+use domain::snapshot::UnreadableObject;
 use serde_json::Value;
 
-use super::kind::{Endpoint, Kind};
 use super::raw::{Head, RawObject};
 use super::watch::News;
+use crate::kind::Endpoint;
 
 /// Longest path of a field that is told: it may have names in it that users choose.
 pub(super) const LONGEST_FIELD: usize = 128;
@@ -71,8 +73,7 @@ struct Unread {
 /// The same, for telling of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnreadObject {
-    pub(crate) api_version: &'static str,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Kind,
     pub(crate) key: ObjectKey,
     pub(crate) uid: String,
     pub(crate) why: String,
@@ -81,11 +82,11 @@ pub(crate) struct UnreadObject {
 impl Seen {
     /// Reads an object of a kind.
     pub(crate) fn of(kind: Kind, endpoint: &Endpoint, object: &RawObject<'_>) -> Self {
-        let value = object.value(endpoint.api_version, kind.as_str());
+        let value = object.value(&endpoint.api_version, kind.as_str());
         let value = value.map_err(|problem| problem.to_string());
         Self {
             key: object.head.key(),
-            written: kind.has_status_of_ours().then(|| Written::of(object)),
+            written: kind.status().map(|_| Written::of(object)),
             read: value
                 .and_then(|value| read(value).map_err(|error| why(&error)))
                 .map_err(|why| Unread {
@@ -107,7 +108,7 @@ fn why(error: &ReadError) -> String {
 
 /// The Gateways that a route names, if that much of it can be read.
 fn parents(kind: Kind, object: &RawObject<'_>) -> Option<BTreeSet<ObjectKey>> {
-    if !matches!(kind, Kind::HttpRoute | Kind::GrpcRoute) {
+    if kind.status() != Some(StatusShape::Parents) {
         return None;
     }
     let parents: ParentRefs = object.of_spec("parentRefs")?;
@@ -182,28 +183,40 @@ impl Table {
     }
 
     /// Objects that cannot be read.
-    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&ObjectKey, &UnreadableObject)> {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (&ObjectKey, &UnreadableObject)> {
         self.unread.iter().map(|(key, unread)| (key, &unread.found))
     }
 
     /// The same, for telling of it.
     pub(crate) fn unread(&self) -> impl Iterator<Item = UnreadObject> {
         self.unread.iter().map(|(key, unread)| UnreadObject {
-            api_version: self.kind.api_version(),
-            kind: self.kind.as_str(),
+            kind: self.kind,
             key: key.clone(),
             uid: unread.uid.clone(),
             why: unread.found.why.clone(),
         })
     }
 
-    /// The objects, as values of their kind.
-    pub(crate) fn reading<T>(&self, value: impl Fn(&Object) -> Option<T>) -> Reading<Vec<T>> {
+    /// How many objects were read.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn count_read(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Says what is known of the kind.
+    pub(crate) fn add_to(&self, snapshot: &mut SnapshotBuilder) {
         match &self.state {
-            State::Listing => Reading::Unknown("they are being listed".to_owned()),
-            State::Known => Reading::Known(self.objects.values().filter_map(value).collect()),
-            State::Absent => Reading::Absent,
-            State::Unknown(why) => Reading::Unknown(why.clone()),
+            State::Listing => snapshot.unknown(self.kind, "they are being listed".to_owned()),
+            State::Known => self
+                .objects
+                .values()
+                .for_each(|object| snapshot.push(object)),
+            State::Absent => snapshot.absent(self.kind),
+            State::Unknown(why) => snapshot.unknown(self.kind, why.clone()),
+        }
+        for (key, unread) in &self.unread {
+            snapshot.unreadable(self.kind.reference(key.clone()), unread.found.clone());
         }
     }
 
@@ -247,7 +260,7 @@ impl Table {
     fn put_read(&mut self, key: ObjectKey, object: Object) -> bool {
         let mended = self.unread.remove(&key).is_some();
         let before = self.objects.get(&key);
-        if before.is_some_and(|before| before.is_same(&object)) {
+        if before == Some(&object) {
             return mended;
         }
         self.objects.insert(key, object);

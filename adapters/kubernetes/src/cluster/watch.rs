@@ -17,8 +17,8 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::WatchTimes;
-use super::kind::Endpoint;
 use super::raw::RawObject;
+use crate::kind::Endpoint;
 use trouble::{Failure, Stage, Trouble};
 pub(super) use wire::{Event, Page};
 

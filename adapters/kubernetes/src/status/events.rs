@@ -1,6 +1,8 @@
 //! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are told in passing:
 //! one that cannot be written stops nothing.
 
+use adapter_gateway_api::Scope;
+use adapter_gateway_api::status::Subject;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -8,7 +10,6 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::merge::list;
-use super::{API_VERSION, Subject};
 use crate::FIELD_MANAGER;
 use crate::cluster::UnreadObject;
 use crate::failure::told;
@@ -58,15 +59,15 @@ impl Events {
 
     /// Tells of what flipped on a Gateway or route, without being waited for.
     pub(super) fn of_flips(&self, about: &Subject, uid: &str, earlier: &Value, now: &Value) {
-        if about.0 == "GatewayClass" {
+        if about.kind.scope() == Scope::Cluster {
             return;
         }
         for flip in flips(earlier, now) {
             let regarding = ObjectReference {
-                api_version: Some(API_VERSION.to_owned()),
-                kind: Some(about.0.to_owned()),
-                namespace: Some(about.1.namespace.clone()),
-                name: Some(about.1.name.clone()),
+                api_version: Some(about.kind.api_version()),
+                kind: Some(about.kind.as_str().to_owned()),
+                namespace: Some(about.key.namespace.clone()),
+                name: Some(about.key.name.clone()),
                 uid: Some(uid.to_owned()),
                 ..ObjectReference::default()
             };
@@ -78,8 +79,8 @@ impl Events {
     pub(super) fn of_unread(&self, object: &UnreadObject) -> bool {
         let namespace = Some(object.key.namespace.clone());
         let regarding = ObjectReference {
-            api_version: Some(object.api_version.to_owned()),
-            kind: Some(object.kind.to_owned()),
+            api_version: Some(object.kind.api_version()),
+            kind: Some(object.kind.as_str().to_owned()),
             namespace: namespace.filter(|namespace| !namespace.is_empty()),
             name: Some(object.key.name.clone()),
             uid: Some(object.uid.clone()),

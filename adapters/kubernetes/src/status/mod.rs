@@ -12,20 +12,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adapter_gateway_api::status::{status, subject};
+use adapter_gateway_api::status::{Subject, status};
+use adapter_gateway_api::{Scope, StatusShape};
 use async_trait::async_trait;
-use domain::ObjectKey;
-use domain::gateway::GATEWAY_GROUP;
-use domain::ports::{Leadership, PortError, StatusSink};
+use domain::ports::{Leadership, PortError, PortErrorKind, StatusSink};
 use domain::status::StatusUpdate;
 use futures_util::{StreamExt, stream};
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::FIELD_MANAGER;
 use crate::cluster::{Cluster, UnreadObject, Written};
 use crate::failure::{is_absent, is_conflict, port_error};
+use crate::kind::resource;
 use events::Events;
 
 /// Features of the Gateway API that GatewayClasses of ours report, in the order of the alphabet: those of which
@@ -49,8 +49,6 @@ pub struct Statuses {
     /// Unreadable objects that Events were written about.
     told: Mutex<BTreeSet<UnreadObject>>,
 }
-
-type Subject = (&'static str, ObjectKey);
 
 struct Last {
     /// Version that was there before.
@@ -93,7 +91,7 @@ impl Statuses {
 
     /// Writes one, if it differs.
     async fn write_one(&self, update: &StatusUpdate, term: Option<u64>) -> Result<(), PortError> {
-        let about = subject(update);
+        let about = Subject::of(update);
         let Some(mut present) = self.present(&about) else {
             // Gone, or so new that the watch has not brought it.
             return Ok(());
@@ -104,8 +102,8 @@ impl Statuses {
                 return Ok(());
             };
             if self.leadership.term() != term {
-                let message = format!("the status of {}: the lead was lost", name(&about));
-                return Err(PortError(message));
+                let message = format!("the status of {about}: the lead was lost");
+                return Err(PortError::unavailable(message));
             }
             match self.put(&about, &present, next).await {
                 Ok(after) => {
@@ -123,13 +121,13 @@ impl Statuses {
                 Err(error) => return Err(failed(&about, &error)),
             }
         }
-        let message = format!("the status of {}: others keep writing it", name(&about));
-        Err(PortError(message))
+        let message = format!("the status of {about}: others keep writing it");
+        Err(PortError::new(PortErrorKind::Conflict, message))
     }
 
     /// The object as it was last seen or written.
     fn present(&self, about: &Subject) -> Option<Written> {
-        let seen = self.cluster.written(about.0, &about.1)?;
+        let seen = self.cluster.written(about.kind, &about.key)?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match last.get(about) {
             Some(last) if last.replaced == seen.version => Some(last.now.clone()),
@@ -144,7 +142,7 @@ impl Statuses {
     fn remember(&self, about: Subject, before: Written, now: Written) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Where the watch is several writes behind, it still shows the version before the first of them.
-        let replaced = match self.cluster.written(about.0, &about.1) {
+        let replaced = match self.cluster.written(about.kind, &about.key) {
             Some(seen) if seen.version != now.version => seen.version,
             _ => before.version,
         };
@@ -158,54 +156,51 @@ impl Statuses {
         status: Value,
     ) -> Result<Written, kube::Error> {
         let api = self.api(about);
-        let name = &about.1.name;
-        let written = if is_route(about) {
-            let patch = json!({
-                "metadata": { "resourceVersion": present.version },
-                "status": status,
-            });
-            let params = PatchParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PatchParams::default()
-            };
-            api.patch_status(name, &params, &Patch::Merge(&patch))
-                .await?
-        } else {
-            let object = json!({
-                "apiVersion": API_VERSION,
-                "kind": about.0,
-                // With the version too: times of transition are those of the status that was read.
-                "metadata": { "name": name, "resourceVersion": present.version },
-                "status": status,
-            });
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch_status(name, &params, &Patch::Apply(&object))
-                .await?
+        let name = &about.key.name;
+        let written = match about.kind.status() {
+            Some(StatusShape::Parents) => {
+                let patch = json!({
+                    "metadata": { "resourceVersion": present.version },
+                    "status": status,
+                });
+                let params = PatchParams {
+                    field_manager: Some(FIELD_MANAGER.to_owned()),
+                    ..PatchParams::default()
+                };
+                let patch = Patch::Merge(&patch);
+                api.patch_status(name, &params, &patch).await?
+            }
+            Some(StatusShape::Conditions) | None => {
+                let object = json!({
+                    "apiVersion": about.kind.api_version(),
+                    "kind": about.kind.as_str(),
+                    // With the version too: times of transition are those of the status that was read.
+                    "metadata": { "name": name, "resourceVersion": present.version },
+                    "status": status,
+                });
+                let params = PatchParams::apply(FIELD_MANAGER).force();
+                let patch = Patch::Apply(&object);
+                api.patch_status(name, &params, &patch).await?
+            }
         };
         Ok(written_of(&written))
     }
 
     async fn read(&self, about: &Subject) -> Result<Option<Written>, kube::Error> {
-        let found = self.api(about).get_opt(&about.1.name).await?;
+        let found = self.api(about).get_opt(&about.key.name).await?;
         Ok(found.as_ref().map(written_of))
     }
 
     fn api(&self, about: &Subject) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk(GATEWAY_GROUP, "v1", about.0);
-        let plural = match about.0 {
-            "GatewayClass" => "gatewayclasses".to_owned(),
-            kind => format!("{}s", kind.to_ascii_lowercase()),
-        };
-        let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
-        match about.1.namespace.as_str() {
-            "" => Api::all_with(self.client.clone(), &resource),
-            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        let resource = resource(about.kind);
+        match about.kind.scope() {
+            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
+            Scope::Namespaced => {
+                Api::namespaced_with(self.client.clone(), &about.key.namespace, &resource)
+            }
         }
     }
 }
-
-/// Version of the Gateway API in which statuses are written.
-const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 
 /// The status to write; `None` where what is there says the same.
 fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
@@ -225,10 +220,6 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     }
 }
 
-fn is_route(about: &Subject) -> bool {
-    !matches!(about.0, "GatewayClass" | "Gateway")
-}
-
 fn written_of(object: &DynamicObject) -> Written {
     let metadata = &object.metadata;
     Written::new(
@@ -238,15 +229,8 @@ fn written_of(object: &DynamicObject) -> Written {
     )
 }
 
-fn name(about: &Subject) -> String {
-    match about.1.namespace.as_str() {
-        "" => format!("{} {}", about.0, about.1.name),
-        _ => format!("{} {}", about.0, about.1),
-    }
-}
-
 fn failed(about: &Subject, error: &kube::Error) -> PortError {
-    port_error(format!("the status of {}", name(about)), error)
+    port_error(format!("the status of {about}"), error)
 }
 
 #[async_trait]
@@ -263,13 +247,6 @@ impl StatusSink for Statuses {
             .collect();
         let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let written: Vec<_> = writes.collect().await;
-        let failures: Vec<String> = written
-            .into_iter()
-            .filter_map(|written| written.err().map(|error| error.0))
-            .collect();
-        match failures.is_empty() {
-            true => Ok(()),
-            false => Err(PortError(failures.join("; "))),
-        }
+        PortError::all(written.into_iter().filter_map(Result::err).collect())
     }
 }

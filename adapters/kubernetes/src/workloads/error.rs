@@ -1,8 +1,8 @@
 //! Why a proxy could not be made to run or to stop.
 
-use domain::ports::PortError;
+use domain::ports::{PortError, PortErrorKind};
 
-use crate::failure::told;
+use crate::failure::port_error;
 
 /// Why a proxy could not be made to run or to stop. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,27 +23,27 @@ pub(super) enum WorkloadError {
     #[error("waiting for {0} to finish its requests and stop")]
     Stopping(String),
     /// The API server refused or did not answer.
-    #[error("{doing}: {problem}")]
-    Api {
-        /// What was being done, with the object.
-        doing: String,
-        /// What the API server said.
-        problem: String,
-    },
+    #[error(transparent)]
+    Api(PortError),
 }
 
 impl WorkloadError {
     /// A call that failed.
     pub(super) fn api(doing: &str, what: &str, error: &kube::Error) -> Self {
-        Self::Api {
-            doing: format!("{doing} {what}"),
-            problem: told(error),
-        }
+        Self::Api(port_error(format!("{doing} {what}"), error))
     }
 }
 
 impl From<WorkloadError> for PortError {
     fn from(error: WorkloadError) -> Self {
-        Self(error.to_string())
+        let kind = match error {
+            WorkloadError::Api(error) => return error,
+            WorkloadError::Foreign(_) => PortErrorKind::Conflict,
+            WorkloadError::NoGateway(_) => PortErrorKind::NotFound,
+            WorkloadError::Going(_) | WorkloadError::NoAuthority | WorkloadError::Stopping(_) => {
+                PortErrorKind::Unavailable
+            }
+        };
+        Self::new(kind, error.to_string())
     }
 }

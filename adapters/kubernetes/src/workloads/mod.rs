@@ -30,9 +30,11 @@ use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DynamicObject, ListParams};
-use kube::core::{ApiResource, GroupVersionKind, ObjectMeta};
+use kube::core::ObjectMeta;
 use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, watch};
+
+use crate::kind::resource;
 
 use self::error::WorkloadError;
 use self::objects::{Blueprint, Kind, Owner};
@@ -91,10 +93,9 @@ impl Deployments {
 
     /// The Gateway as the owner of what is made for it.
     async fn owner(&self, gateway: &ObjectKey) -> Result<Owner, WorkloadError> {
-        let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "Gateway");
-        let resource = ApiResource::from_gvk(&kind);
+        let gateways = resource(adapter_gateway_api::Kind::Gateway);
         let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &gateway.namespace, &resource);
+            Api::namespaced_with(self.client.clone(), &gateway.namespace, &gateways);
         let found = api.get_metadata_opt(&gateway.name).await;
         let found = found.map_err(|error| {
             WorkloadError::api("reading", &format!("Gateway {gateway}"), &error)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use adapter_kubernetes::Statuses;
 use domain::gateway::{GATEWAY_GROUP, ParentRef, RouteKind};
-use domain::ports::{ClusterSource, Leadership, StatusSink};
+use domain::ports::{ClusterSource, Leadership, PortErrorKind, StatusSink};
 use domain::status::{
     Condition, ConditionType, GatewayStatus, Reason, RouteParentStatus, StatusUpdate, Truth,
 };
@@ -37,6 +37,7 @@ fn of_route(parents: &[&str]) -> StatusUpdate {
             section: None,
             port: None,
         },
+        gateway: ObjectKey::new("default", *name),
         conditions: accepted(Truth::True),
     });
     StatusUpdate::Route {
@@ -180,7 +181,7 @@ async fn whoever_loses_the_lead_writes_nothing_more() {
     );
     let written = statuses.write(&[of_route(&["web"])]).await;
     assert!(
-        written.is_err_and(|error| error.0.contains("the lead was lost")),
+        written.is_err_and(|error| error.message.contains("the lead was lost")),
         "the write is to be tried again by whoever leads"
     );
     assert_eq!(parents(&server), ["theirs"]);
@@ -230,7 +231,8 @@ async fn an_object_that_is_gone_is_passed_over_and_a_refusal_is_told() {
         .write(&[of_route(&["web"])])
         .await
         .expect_err("refused");
-    assert!(error.0.contains("HTTPRoute default/app"), "{error}");
+    assert!(error.message.contains("HTTPRoute default/app"), "{error}");
+    assert_eq!(error.kind, PortErrorKind::Forbidden);
 }
 
 #[tokio::test]

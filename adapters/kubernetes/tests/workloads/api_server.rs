@@ -70,11 +70,34 @@ impl ApiServer {
         });
     }
 
-    /// Changes an object as somebody else does.
-    pub(crate) fn change(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
-        let mut object = self.get(resource, name).expect("an object to change");
-        change(&mut object);
-        self.put(resource, object);
+    /// Changes an object in namespace `shop` as somebody else does.
+    pub(crate) fn change(&self, resource: &str, name: &str, change: impl Fn(&mut Value)) {
+        let key = key(resource, name);
+        assert_eq!(self.change_each(resource, |known| *known == key, change), 1);
+    }
+
+    /// Changes objects of a resource as somebody else does. How many there are.
+    pub(crate) fn change_each(
+        &self,
+        resource: &str,
+        is_one: impl Fn(&Key) -> bool,
+        change: impl Fn(&mut Value),
+    ) -> usize {
+        self.with(|cluster| {
+            let keys = cluster.objects.keys();
+            let keys: Vec<Key> = keys
+                .filter(|key| key.0 == resource && is_one(key))
+                .cloned()
+                .collect();
+            for key in &keys {
+                let mut object = cluster.objects[key].clone();
+                change(&mut object);
+                if cluster.objects[key] != object {
+                    cluster.store(key.clone(), object);
+                }
+            }
+            keys.len()
+        })
     }
 
     pub(crate) fn remove(&self, resource: &str, name: &str) {
@@ -87,12 +110,19 @@ impl ApiServer {
     }
 
     /// Every object of a resource.
-    pub(crate) fn names(&self, resource: &str) -> Vec<String> {
+    pub(crate) fn all(&self, resource: &str) -> Vec<Value> {
         self.with(|cluster| {
-            let keys = cluster.objects.keys();
-            let keys = keys.filter(|key| key.0 == resource);
-            keys.map(|key| key.2.clone()).collect()
+            let objects = cluster.objects.iter();
+            let objects = objects.filter(|(key, _)| key.0 == resource);
+            objects.map(|(_, object)| object.clone()).collect()
         })
+    }
+
+    /// The names of every object of a resource.
+    pub(crate) fn names(&self, resource: &str) -> Vec<String> {
+        let objects = self.all(resource);
+        let names = objects.iter().map(|object| key_of(resource, object).2);
+        names.collect()
     }
 
     /// Writes since the last call, as `VERB resource/name`.

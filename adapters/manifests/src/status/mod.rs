@@ -3,18 +3,22 @@
 mod show;
 mod sink;
 
+use adapter_gateway_api::Kind;
 use domain::ObjectRef;
 
 pub use show::{ObjectStatus, ShownCondition, read_statuses, render};
 pub(crate) use sink::StatusFolder;
 
-/// Subfolders of the state folder with the kind of the objects in them, in the order shown.
-const KINDS: [(&str, &str); 4] = [
-    ("gatewayclass", "GatewayClass"),
-    ("gateway", "Gateway"),
-    ("httproute", "HTTPRoute"),
-    ("grpcroute", "GRPCRoute"),
-];
+/// Kinds with a status, in the order shown.
+fn kinds() -> impl Iterator<Item = Kind> {
+    let kinds = Kind::ALL.iter().copied();
+    kinds.filter(|kind| kind.status().is_some())
+}
+
+/// The subfolder of the state folder for the objects of a kind.
+fn folder(kind: Kind) -> String {
+    kind.as_str().to_ascii_lowercase()
+}
 
 /// An object for people: `HTTPRoute default/good`, `GatewayClass cloudflare`.
 pub(crate) fn object_name(reference: &ObjectRef) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::KINDS;
+use super::{folder, kinds};
 use crate::folder::OpenError;
 use crate::journal::PROBLEMS_FILE;
 
@@ -97,14 +97,14 @@ struct ParentRef {
 pub fn read_statuses(state: &Path) -> Result<Vec<ObjectStatus>, OpenError> {
     list(state)?;
     let mut statuses = Vec::new();
-    for (folder, kind) in KINDS {
-        for file in files(&state.join(folder))? {
+    for kind in kinds() {
+        for file in files(&state.join(folder(kind)))? {
             let text = fs::read_to_string(&file).map_err(|source| state_error(&file, source))?;
             let document = serde_json::from_str(&text).map_err(|error| OpenError::Status {
                 path: file,
                 problem: error.to_string(),
             })?;
-            statuses.extend(parts(kind, document));
+            statuses.extend(parts(kind.as_str(), document));
         }
     }
     statuses.extend(problems(&state.join(PROBLEMS_FILE))?);

@@ -6,15 +6,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adapter_gateway_api::status;
-use domain::gateway::GATEWAY_GROUP;
+use adapter_gateway_api::status::{Subject, status};
+use domain::ObjectRef;
+use domain::names::is_object_name;
 use domain::ports::PortError;
 use domain::status::StatusUpdate;
-use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::KINDS;
+use super::{folder, kinds};
 use crate::store;
 
 /// The state folder, as far as it holds statuses.
@@ -70,8 +70,13 @@ impl StatusFolder {
     /// Writes what differs from what is there.
     pub(crate) fn write(&self, updates: &[StatusUpdate], mut round: StatusRound) -> StatusRound {
         for update in updates.iter().filter(|update| !is_empty(update)) {
-            let Some(path) = path_of(&self.state, update) else {
-                let failure = format!("{} is no name of a file", describe(update));
+            let Some(path) = path(&self.state, &Subject::of(update)) else {
+                let Subject { kind, key } = Subject::of(update);
+                let failure = format!(
+                    "{} {:?} is no name of a file",
+                    kind.as_str(),
+                    key.to_string()
+                );
                 round.failures.push(failure);
                 continue;
             };
@@ -85,8 +90,8 @@ impl StatusFolder {
 
     /// Removes the files of objects that were neither among the updates nor present, and tells what failed.
     pub(crate) fn finish(&self, mut round: StatusRound) -> Result<(), PortError> {
-        for (folder, _) in KINDS {
-            let folder = self.state.join(folder);
+        for kind in kinds() {
+            let folder = self.state.join(folder(kind));
             if let Err(error) = sweep(&folder, &round.kept) {
                 round
                     .failures
@@ -95,7 +100,7 @@ impl StatusFolder {
         }
         match round.failures.is_empty() {
             true => Ok(()),
-            false => Err(PortError(format!(
+            false => Err(PortError::unavailable(format!(
                 "statuses: {}",
                 round.failures.join("; ")
             ))),
@@ -108,16 +113,17 @@ impl StatusFolder {
         updates: &[StatusUpdate],
         present: &BTreeSet<Arc<ObjectRef>>,
     ) -> BTreeSet<PathBuf> {
-        let about: BTreeSet<_> = updates.iter().map(status::subject).collect();
-        let ours = present
-            .iter()
-            .filter(|object| object.group == GATEWAY_GROUP);
-        ours.filter_map(|object| {
-            let (_, kind) = KINDS.into_iter().find(|(_, kind)| *kind == object.kind)?;
-            let is_left_out = !about.contains(&(kind, object.key.clone()));
-            is_left_out.then(|| path(&self.state, kind, &object.key))?
-        })
-        .collect()
+        let about: BTreeSet<Subject> = updates.iter().map(Subject::of).collect();
+        let present = present.iter().filter_map(|object| {
+            let mut kinds = kinds();
+            let kind = kinds.find(|k| k.as_str() == object.kind && k.group() == object.group)?;
+            let key = object.key.clone();
+            Some(Subject { kind, key })
+        });
+        let left_out = present.filter(|object| !about.contains(object));
+        left_out
+            .filter_map(|object| path(&self.state, &object))
+            .collect()
     }
 }
 
@@ -140,22 +146,17 @@ fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
 }
 
 fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
-    let (kind, key) = status::subject(update);
+    let Subject { kind, key } = Subject::of(update);
     let metadata = match key.namespace.is_empty() {
         true => json!({ "name": key.name }),
         false => json!({ "namespace": key.namespace, "name": key.name }),
     };
     json!({
-        "apiVersion": format!("{GATEWAY_GROUP}/v1"),
-        "kind": kind,
+        "apiVersion": kind.api_version(),
+        "kind": kind.as_str(),
         "metadata": metadata,
-        "status": status::status(update, earlier, now),
+        "status": status(update, earlier, now),
     })
-}
-
-fn describe(update: &StatusUpdate) -> String {
-    let (kind, key) = status::subject(update);
-    format!("{kind} {:?}", key.to_string())
 }
 
 /// A route without a parent of ours says nothing.
@@ -163,19 +164,13 @@ fn is_empty(update: &StatusUpdate) -> bool {
     matches!(update, StatusUpdate::Route { parents, .. } if parents.is_empty())
 }
 
-/// Where the status goes; `None` for a name that is not one plain component of a path.
-fn path_of(state: &Path, update: &StatusUpdate) -> Option<PathBuf> {
-    let (kind, key) = status::subject(update);
-    path(state, kind, &key)
-}
-
-fn path(state: &Path, kind: &str, key: &ObjectKey) -> Option<PathBuf> {
-    let (folder, _) = KINDS.into_iter().find(|(_, known)| *known == kind)?;
-    let mut path = state.join(folder);
+/// Where a status goes; `None` for a name that is not one plain component of a path.
+fn path(state: &Path, Subject { kind, key }: &Subject) -> Option<PathBuf> {
+    let mut path = state.join(folder(*kind));
     if !key.namespace.is_empty() {
-        path.push(Some(&key.namespace).filter(|name| store::is_object_name(name))?);
+        path.push(Some(&key.namespace).filter(|name| is_object_name(name))?);
     }
-    let name = Some(&key.name).filter(|name| store::is_object_name(name))?;
+    let name = Some(&key.name).filter(|name| is_object_name(name))?;
     Some(path.join(format!("{name}.json")))
 }
 

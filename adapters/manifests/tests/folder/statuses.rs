@@ -60,6 +60,7 @@ fn route_update(name: &str, sections: &[&str]) -> StatusUpdate {
             section: Some((*section).to_owned()),
             port: None,
         },
+        gateway: ObjectKey::new("default", "web"),
         conditions: vec![condition(Truth::False, "of the route")],
     };
     StatusUpdate::Route {

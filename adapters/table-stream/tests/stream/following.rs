@@ -108,7 +108,7 @@ async fn a_table_that_the_proxy_cannot_use_is_refused_with_its_words() {
             && controller.delivery() == Delivery::Served
     })
     .await;
-    let full = domain::ports::PortError("no memory".to_owned());
+    let full = domain::ports::PortError::unavailable("no memory");
     proxy.sink.fail(Some(full));
     controller.publish(&table(2, "second")).await;
     let late = Delivery::Late(vec!["a (no memory)".to_owned()]);

@@ -88,7 +88,7 @@ pub(crate) struct Tokens(pub(crate) Mutex<HashMap<String, ObjectKey>>);
 impl ProxyIdentities for Tokens {
     async fn gateway_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError> {
         if token.expose_secret() == "unanswered" {
-            return Err(PortError("the API server is away".to_owned()));
+            return Err(PortError::unavailable("the API server is away"));
         }
         let tokens = self.0.lock().unwrap();
         Ok(tokens.get(token.expose_secret()).cloned())

@@ -52,6 +52,7 @@ fn of_gateway(said: &[Said]) -> StatusUpdate {
 fn of_route(parents: &[(&str, &[Said])]) -> StatusUpdate {
     let parents = parents.iter().map(|(gateway, said)| RouteParentStatus {
         parent: route("r", gateway, 1, &[]).parents[0].clone(),
+        gateway: key(gateway),
         conditions: conditions(said),
     });
     StatusUpdate::Route {
@@ -261,6 +262,7 @@ fn accepted_by_all(route: &Arc<Route>) -> attachment::RouteResolution {
         .iter()
         .map(|parent| attachment::ParentResolution {
             parent: parent.clone(),
+            gateway: parent.target.key.clone(),
             partly_refused: None,
             refusal: None,
             unresolved: None,

@@ -334,7 +334,7 @@ struct Closed(Arc<FakeHold>, ObjectKey);
 impl Hold for Closed {
     async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         match *gateway == self.1 {
-            true => Err(PortError("forbidden".to_owned())),
+            true => Err(PortError::unavailable("forbidden")),
             false => self.0.hold(gateway).await,
         }
     }

@@ -335,7 +335,7 @@ async fn a_gateway_held_by_an_earlier_process_is_let_go_once_it_is_not_ours() {
 #[tokio::test]
 async fn a_table_whose_publishing_was_not_confirmed_is_withdrawn_too() {
     let bench = bench(quickstart());
-    let lost = PortError("the answer is lost".to_owned());
+    let lost = PortError::unavailable("the answer is lost");
     bench.data_plane.fail(Some(lost));
     bench.pass().await;
     bench.data_plane.fail(None);
@@ -349,7 +349,7 @@ async fn a_table_that_is_being_withdrawn_leads_no_name_to_it() {
     let bench = bench(quickstart());
     bench.reconciler.route_pass().await;
     bench.cluster.change(|snapshot| gateways(snapshot).clear());
-    let full = PortError("not now".to_owned());
+    let full = PortError::unavailable("not now");
     let view = bench.reconciler.state().view.clone();
     bench.data_plane.fail(Some(full));
     bench.reconciler.route_pass().await;
@@ -364,7 +364,7 @@ async fn a_gateway_that_comes_back_in_the_middle_of_its_removal_is_served_anew()
     let bench = bench(quickstart());
     bench.pass().await;
     bench.cluster.change(|snapshot| gateways(snapshot).clear());
-    bench.data_plane.fail(Some(PortError("lost".to_owned())));
+    bench.data_plane.fail(Some(PortError::unavailable("lost")));
     assert!(!bench.pass().await.settled, "all is removed but the table");
     bench.data_plane.fail(None);
     let published = bench.data_plane.published();
@@ -415,7 +415,7 @@ impl Hold for Unheard {
 
     async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.0.release(gateway).await?;
-        Err(PortError("timeout".to_owned()))
+        Err(PortError::unavailable("timeout"))
     }
 }
 

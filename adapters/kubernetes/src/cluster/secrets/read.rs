@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_gateway_api::{Object, Secret};
+use adapter_gateway_api::{Kind, Object, Secret};
 use domain::ObjectKey;
 use domain::snapshot::Reading;
 use kube::Client;
@@ -12,11 +12,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::super::Cluster;
-use super::super::kind::Endpoint;
 use super::super::raw::{Head, RawObject};
 use super::super::watch::Watch;
 use super::{Area, Read};
 use crate::failure::{is_absent, told};
+use crate::kind::Endpoint;
 
 /// Secrets that are read at the same time.
 const AT_ONCE: usize = 4;
@@ -50,7 +50,7 @@ impl Cluster {
         Watch {
             client: self.client.clone(),
             endpoints: vec![Endpoint {
-                api_version: "v1",
+                api_version: Kind::Secret.api_version(),
                 path,
             }],
             name,

@@ -1,0 +1,135 @@
+//! From objects to the snapshot that the domain gets.
+
+use std::collections::BTreeMap;
+
+use domain::ObjectRef;
+use domain::snapshot::{ClusterSnapshot, Reading, UnreadableObject};
+
+use crate::kind::Kind;
+use crate::object::Object;
+
+/// A snapshot in the making. Each kind is known, and empty, unless something else is said of it.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    snapshot: ClusterSnapshot,
+    /// What was said of kinds.
+    kinds: BTreeMap<Kind, Reading<()>>,
+}
+
+impl SnapshotBuilder {
+    /// Adds an object. Secrets are left out, because a snapshot has only those that were asked for, and only what may
+    /// be known of them; so are kinds that are not served.
+    pub fn push(&mut self, object: &Object) {
+        let snapshot = &mut self.snapshot;
+        match object {
+            Object::GatewayClass(class) => add(&mut snapshot.classes, class),
+            Object::Gateway(gateway) => add(&mut snapshot.gateways, gateway),
+            Object::Parameters(parameters) => add(&mut snapshot.parameters, parameters),
+            Object::Route(route) => add(&mut snapshot.routes, route),
+            Object::ReferenceGrant(grant) => add(&mut snapshot.grants, grant),
+            Object::Service(service) => add(&mut snapshot.services, service),
+            Object::EndpointSlice(slice) => add(&mut snapshot.endpoint_slices, slice),
+            Object::Namespace(namespace) => add(&mut snapshot.namespaces, namespace),
+            Object::Secret(_) | Object::Unknown { .. } => {}
+        }
+    }
+
+    /// Adds an object that could not be read.
+    pub fn unreadable(&mut self, object: ObjectRef, found: UnreadableObject) {
+        self.snapshot.unreadable.objects.insert(object, found);
+    }
+
+    /// A kind could not be read, for this reason.
+    pub fn unknown(&mut self, kind: Kind, why: String) {
+        self.kinds.insert(kind, Reading::Unknown(why));
+    }
+
+    /// A kind does not exist here.
+    pub fn absent(&mut self, kind: Kind) {
+        self.kinds.insert(kind, Reading::Absent);
+    }
+
+    /// The snapshot. Secrets and the rules for endpoints are left to the caller.
+    pub fn build(self) -> ClusterSnapshot {
+        let Self { snapshot, kinds } = self;
+        let of = |of: &[Kind]| joined(of.iter().map(|kind| kinds.get(kind)));
+        ClusterSnapshot {
+            classes: either(of(&[Kind::GatewayClass]), snapshot.classes),
+            gateways: either(of(&[Kind::Gateway]), snapshot.gateways),
+            parameters: either(of(&[Kind::GatewayParameters]), snapshot.parameters),
+            routes: either(of(&[Kind::HttpRoute, Kind::GrpcRoute]), snapshot.routes),
+            grants: either(of(&[Kind::ReferenceGrant]), snapshot.grants),
+            services: either(of(&[Kind::Service]), snapshot.services),
+            endpoint_slices: either(of(&[Kind::EndpointSlice]), snapshot.endpoint_slices),
+            namespaces: either(of(&[Kind::Namespace]), snapshot.namespaces),
+            ..snapshot
+        }
+    }
+}
+
+fn add<T: Clone>(reading: &mut Reading<Vec<T>>, item: &T) {
+    if let Reading::Known(items) = reading {
+        items.push(item.clone());
+    }
+}
+
+/// Kinds that are read as one: unknown where one is, absent where all are.
+fn joined<'k>(kinds: impl Iterator<Item = Option<&'k Reading<()>>>) -> Reading<()> {
+    let mut all = Reading::Absent;
+    for kind in kinds {
+        match kind {
+            Some(Reading::Unknown(why)) => return Reading::Unknown(why.clone()),
+            Some(Reading::Absent) => {}
+            Some(Reading::Known(())) | None => all = Reading::Known(()),
+        }
+    }
+    all
+}
+
+fn either<T>(kind: Reading<()>, items: Reading<Vec<T>>) -> Reading<Vec<T>> {
+    match kind {
+        Reading::Known(()) => items,
+        Reading::Absent => Reading::Absent,
+        Reading::Unknown(why) => Reading::Unknown(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_that_are_read_as_one_are_unknown_where_one_is_and_absent_where_all_are() {
+        let unknown = || Reading::<()>::Unknown("no answer".to_owned());
+        for (http, grpc, expected) in [
+            (None, None, Reading::Known(Vec::new())),
+            (None, Some(Reading::Absent), Reading::Known(Vec::new())),
+            (
+                Some(Reading::Absent),
+                Some(Reading::Absent),
+                Reading::Absent,
+            ),
+            (
+                Some(Reading::Absent),
+                Some(unknown()),
+                Reading::Unknown("no answer".to_owned()),
+            ),
+            (
+                Some(unknown()),
+                None,
+                Reading::Unknown("no answer".to_owned()),
+            ),
+        ] {
+            let given = format!("{http:?}, {grpc:?}");
+            let mut builder = SnapshotBuilder::default();
+            for (kind, said) in [(Kind::HttpRoute, http), (Kind::GrpcRoute, grpc)] {
+                match said {
+                    Some(Reading::Unknown(why)) => builder.unknown(kind, why),
+                    Some(_) => builder.absent(kind),
+                    None => {}
+                }
+            }
+            assert_eq!(builder.build().routes, expected, "{given}");
+        }
+    }
+}
