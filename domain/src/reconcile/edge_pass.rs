@@ -488,8 +488,8 @@ impl Reconciler {
             Ok(()) => {
                 let mut state = self.state();
                 state.at_edge.remove(gateway);
-                state.published.remove(gateway);
-                state.unpublished.remove(gateway);
+                // A route pass may have published it again meanwhile, before or after it was withdrawn.
+                state.retract(gateway);
                 state.leftovers.remove(gateway);
                 state.held_up.remove(gateway);
                 if view.gateways.contains_key(gateway) {
