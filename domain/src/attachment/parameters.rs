@@ -43,6 +43,8 @@ pub enum Uploads {
 pub struct ParametersResolution {
     /// The object, where one is named.
     pub named: Option<ObjectKey>,
+    /// Why it cannot be used.
+    pub refusal: Option<Refusal>,
     /// The Secret with the credentials that it names.
     pub credentials: Option<ObjectRef>,
     /// Why it cannot be read any more; then what was last read of it is in force.
@@ -76,7 +78,7 @@ pub(super) fn resolve_parameters(
     circumstances: &Circumstances<'_>,
     view: &View<'_>,
     defaults: &GatewayDefaults,
-) -> (ParametersResolution, Option<Refusal>) {
+) -> ParametersResolution {
     let (own, refusal) = match of_gateway(view.snapshot, gateway) {
         Ok(parameters) => (parameters, None),
         Err(refusal) => (None, Some(refusal)),
@@ -96,8 +98,9 @@ pub(super) fn resolve_parameters(
     if own_replicas && tenant.is_some_and(|tenant| !tenant.may_select_nodes) {
         without_effect.extend(ignore_node_selectors(&mut workload));
     }
-    let resolution = ParametersResolution {
+    ParametersResolution {
         named: named.map(|target| target.key.clone()),
+        refusal,
         credentials: own.and_then(|p| p.credentials.clone()),
         unreadable: named.and_then(|target| {
             let found = view.snapshot.unreadable.objects.get(target)?;
@@ -109,8 +112,7 @@ pub(super) fn resolve_parameters(
         uploads,
         underscored_headers: defaults.underscored_headers,
         workload,
-    };
-    (resolution, refusal)
+    }
 }
 
 /// What a Gateway's own parameters say, or else those of its class.

@@ -79,7 +79,7 @@ fn judged(
         of_class: class.and_then(|class| class.parameters),
         tenancy,
     };
-    let (parameters, unusable) = resolve_parameters(gateway, &circumstances, view, defaults);
+    let parameters = resolve_parameters(gateway, &circumstances, view, defaults);
     let class = class.map(|class| &class.resolution);
     let object = format!("Gateway {}", gateway.key);
     let not_permitted = tenancy.refusal(&object, &gateway.key.namespace);
@@ -90,7 +90,7 @@ fn judged(
             gateway,
             class,
             not_permitted.or(over_limit),
-            unusable,
+            parameters.refusal.clone(),
             &listeners,
         ),
         credentials: credentials.and_then(|secret| edition(secret, view)),

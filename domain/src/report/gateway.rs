@@ -4,7 +4,7 @@ use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
 use super::{Context, Verdict, certificates, dns};
 use crate::attachment::{
-    GatewayResolution, ListenerResolution, ObjectKind, listed, refused_listeners,
+    GatewayResolution, ListenerResolution, ObjectKind, Refusal, listed, refused_listeners,
 };
 use crate::edge::{EdgeErrorKind, IngressOutcome, namesakes};
 use crate::gateway::PARAMETERS_KIND;
@@ -188,14 +188,11 @@ fn installation(edge: &EdgeView<'_>) -> Option<Verdict> {
 fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
     let parameters = &gateway.parameters;
     let named = parameters.named.as_ref();
-    match &gateway.refusal {
-        Some(refusal)
-            if named.is_some()
-                && matches!(refusal.reason, Reason::InvalidParameters | Reason::Pending) =>
-        {
-            return Some(Verdict::refused(refusal));
-        }
-        _ => {}
+    let of_class =
+        |refusal: &&Refusal| matches!(refusal.reason, Reason::InvalidParameters | Reason::Pending);
+    let refusal = gateway.refusal.as_ref().filter(of_class);
+    if let (Some(refusal), Some(_)) = (refusal.or(parameters.refusal.as_ref()), named) {
+        return Some(Verdict::refused(refusal));
     }
     let without_effect = parameters.without_effect.iter().map(ToString::to_string);
     let without_effect = listed(without_effect);
