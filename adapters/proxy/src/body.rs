@@ -1,5 +1,6 @@
 //! The body of an answer.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::engine::{Admitted, TunnelBody, endpoint_frame};
 use crate::silence::Silence;
@@ -51,6 +53,9 @@ pub enum BodyError {
     /// The endpoint sent nothing for too long.
     #[error("the endpoint was silent for too long")]
     Silent,
+    /// The time that the route gives the request, or one attempt of it, is over.
+    #[error("the answer was not complete in time")]
+    TimedOut,
     /// An upgraded connection to the endpoint broke.
     #[error("the endpoint's connection broke")]
     Tunnel(#[from] io::Error),
@@ -82,6 +87,8 @@ pub(crate) struct Download {
     /// Counts the request.
     admitted: Option<Admitted>,
     silence: Silence,
+    /// Runs until the answer has to be complete, if at all.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// Whether it was counted when it began.
     is_known_large: bool,
     /// Bytes of it that have come.
@@ -113,6 +120,7 @@ impl Download {
             upload,
             admitted: Some(admitted),
             silence: Silence::of(limit),
+            deadline: None,
             read: 0,
             unsent: Unsent::default(),
         }
@@ -127,6 +135,18 @@ impl Download {
         self
     }
 
+    /// Sets when it has to be complete.
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        self
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.deadline.as_mut();
+        deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+            && self.incoming.is_some()
+    }
+
     fn is_end_stream(&self) -> bool {
         self.left == Some(0) || self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
@@ -139,6 +159,9 @@ impl Download {
             // The connection waits for its own end, so it takes no other request.
             self.incoming = None;
             self.lease = None;
+        }
+        if self.is_late(cx) {
+            return Poll::Ready(Some(Err(BodyError::TimedOut)));
         }
         let is_short = self.admitted.as_ref().is_some_and(Admitted::is_short);
         ready!(self.poll_sent(cx, is_short));

@@ -37,6 +37,28 @@ pub fn begins_like(name: &str, known: &str) -> bool {
     name.len() >= known.len() && name.iter().zip(known).all(|(a, b)| spelled(*a) == *b)
 }
 
+/// Whether a header (lower-case name) speaks to the next hop only (RFC 9110 §7.6.1).
+pub fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether a header (lower-case name) is the proxy's own to write, because it belongs to one connection or frames the
+/// message.
+pub fn is_of_connection(name: &str) -> bool {
+    is_hop_by_hop(name) || name == "content-length"
+}
+
 /// Names of which only the usual spelling counts, because the edge, the proxy or the connection writes them.
 fn is_reserved(name: &str) -> bool {
     const WHOLE: [&str; 9] = [

@@ -63,9 +63,11 @@ impl Rule {
                 query: vec![],
             }],
             filters: vec![],
+            policy: Default::default(),
             backends: vec![TableBackend {
                 weight: 1,
                 target: BackendTarget::Upstream(self.key()),
+                filters: vec![],
             }],
         }
     }

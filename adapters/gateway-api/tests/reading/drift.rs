@@ -65,7 +65,7 @@ pub(crate) fn defects(object: &Object) -> Vec<Defect> {
             let listeners = gateway.listeners.iter().flat_map(|l| &l.defects);
             gateway.defects.iter().chain(listeners).cloned().collect()
         }
-        Object::Route(route) => route.defects.clone(),
+        Object::Route(route) => crate::refused(route),
         _ => Vec::new(),
     }
 }

@@ -27,6 +27,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use domain::gateway::UnderscoredHeaders;
+use domain::gateway::header_names::is_hop_by_hop;
 use domain::route_table::{Arrival, HeaderLookup, Scheme};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
@@ -210,22 +211,6 @@ fn append_client(headers: &mut HeaderMap, client: IpAddr) {
     {
         headers.append(X_FORWARDED_FOR, value);
     }
-}
-
-/// Whether a header (lower-case name) speaks to the next hop only.
-pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
 }
 
 /// Removes hop-by-hop headers and those that `Connection` names, except what is not the client's to take

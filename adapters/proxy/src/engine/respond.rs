@@ -27,6 +27,10 @@ pub(crate) enum Refusal {
     ForbiddenAddress,
     /// The endpoint took the request and was silent.
     AnswerTimeout,
+    /// The time that the route gives the whole request is over.
+    RequestTimeout,
+    /// The time that the route gives one request to an endpoint is over.
+    BackendTimeout,
     /// The endpoint refused the request, and too much of its body was sent already.
     NotKept,
     /// The client did not send the rest of its body.
@@ -70,7 +74,10 @@ impl Refusal {
             | Self::BrokenAnswer
             | Self::AnswerTooLarge
             | Self::NotKept => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimeout | Self::AnswerTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout
+            | Self::AnswerTimeout
+            | Self::RequestTimeout
+            | Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenRequest | Self::Malformed | Self::AmbiguousPath => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
@@ -90,7 +97,8 @@ impl Refusal {
             Self::Unreachable => "the backend cannot be reached\n",
             Self::ConnectTimeout => "the backend did not accept the connection in time\n",
             Self::ForbiddenAddress => "the backend has an address that is not permitted\n",
-            Self::AnswerTimeout => "the backend did not answer in time\n",
+            Self::AnswerTimeout | Self::BackendTimeout => "the backend did not answer in time\n",
+            Self::RequestTimeout => "the request was not answered in time\n",
             Self::NotKept => {
                 "the backend refused the request, whose body is too long to be sent once more\n"
             }
@@ -121,6 +129,8 @@ impl Refusal {
             | Self::NoEndpoint
             | Self::Unreachable
             | Self::ConnectTimeout
+            | Self::RequestTimeout
+            | Self::BackendTimeout
             | Self::Busy
             | Self::NoMemory => false,
             Self::ForbiddenAddress
@@ -207,14 +217,4 @@ fn grpc_status(status: StatusCode) -> &'static str {
         }
         _ => "2",
     }
-}
-
-/// A redirect to a location (Gateway API, `HTTPRequestRedirectFilter`).
-pub(super) fn redirect(status: StatusCode, location: HeaderValue) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::empty());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(http::header::LOCATION, location);
-    response
 }
