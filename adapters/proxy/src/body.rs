@@ -1,7 +1,9 @@
 //! The body of an answer.
 
+mod error;
+pub(crate) mod tunnel;
+
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,10 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::engine::{Admitted, TunnelBody, endpoint_frame};
+use crate::admission::Admitted;
 use crate::silence::Silence;
+use crate::trailers;
 use crate::unsent::Unsent;
 use crate::upstream::{Lease, UploadHandle};
+pub use error::BodyError;
+use tunnel::TunnelBody;
 
 /// Bytes of an answer that may wait in the visitor's connection, beside the frame that comes next. Over QUIC what was
 /// sent waits until it is acknowledged, so this is also what a visitor gets in a round trip to the edge.
@@ -35,33 +40,6 @@ enum Kind {
     Text(Bytes),
     Endpoint(Download),
     Tunnel(Box<TunnelBody>),
-}
-
-/// Why an answer broke off after its head was sent. Whoever sends it on must not make it look complete:
-/// reset the stream, or close the connection.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The endpoint broke off.
-    #[error("the endpoint's answer broke off")]
-    Endpoint(#[from] hyper::Error),
-    /// The endpoint sent less than it announced.
-    #[error("the endpoint's answer is shorter than announced")]
-    Short,
-    /// The endpoint ended the answer's stream before the answer was complete, without calling it an error.
-    #[error("the endpoint's answer has no end")]
-    Cut,
-    /// The endpoint sent nothing for too long.
-    #[error("the endpoint was silent for too long")]
-    Silent,
-    /// The time that the route gives the request, or one attempt of it, is over.
-    #[error("the answer was not complete in time")]
-    TimedOut,
-    /// An upgraded connection to the endpoint broke.
-    #[error("the endpoint's connection broke")]
-    Tunnel(#[from] io::Error),
-    /// The client's half of an upgraded connection broke off.
-    #[error("the client's half of the connection broke off")]
-    Client,
 }
 
 /// Where an answer's body ends.
@@ -183,7 +161,11 @@ impl Download {
         if frame.is_none() {
             self.settle();
         }
-        let frame = frame.map(|frame| frame.map(endpoint_frame).map_err(BodyError::Endpoint));
+        let frame = frame.map(|frame| {
+            frame
+                .map(trailers::from_endpoint)
+                .map_err(BodyError::Endpoint)
+        });
         let frame = match self.left {
             None => frame,
             Some(left) => self.counted(frame, left),

@@ -4,7 +4,7 @@
 //! 2. backend: one by weight, its own filters;
 //! 3. [`attempts`]: endpoints, each within its [`timing`];
 //! 4. [`response`] head: the filters of the backend, then of the rule;
-//! 5. body: [`crate::body`], or [`upgrade`] after a 101.
+//! 5. body: [`crate::body`], a [`tunnel`] after a 101.
 
 mod attempts;
 mod filters;
@@ -15,8 +15,6 @@ mod respond;
 mod response;
 mod table;
 mod timing;
-mod trailers;
-mod upgrade;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,9 +34,12 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use crate::body::ResponseBody;
-use crate::memory::{self, Held};
-use crate::metrics::{GatewayMetrics, InFlight};
+use crate::admission::Admitted;
+use crate::body::{ResponseBody, tunnel};
+use crate::memory;
+use crate::metrics::GatewayMetrics;
+use crate::refusal::Refusal;
+use crate::trailers;
 use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
 use crate::{BoxError, Limits, Memory, lock};
 use attempts::Answered;
@@ -47,9 +48,6 @@ use table::{Endpoints, ReadyBackend, ReadyRule, ReadyTable};
 use timing::Timing;
 
 pub(crate) use headers::requested_upgrade;
-pub(crate) use respond::Refusal;
-pub(crate) use trailers::from_endpoint as endpoint_frame;
-pub(crate) use upgrade::TunnelBody;
 
 /// How long a client may take nothing of an answer while memory is short.
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
@@ -82,32 +80,6 @@ struct Asked {
     body: Option<ClientBody>,
     upgrade: Option<HeaderValue>,
     admitted: Admitted,
-}
-
-/// What a request takes up of the proxy's limits; dropping it makes room.
-#[derive(Debug)]
-pub(crate) struct Admitted {
-    _in_flight: InFlight,
-    memory: Held,
-    /// What is counted of its answer.
-    answer: Held,
-}
-
-impl Admitted {
-    /// Whether the process holds more memory than it should.
-    pub(crate) fn is_short(&self) -> bool {
-        self.memory.is_short()
-    }
-
-    /// Counts an answer of which so many bytes are known to come or to wait. `false` where there is no room for it.
-    pub(crate) fn try_hold_answer(&mut self, bytes: u64) -> bool {
-        self.answer.try_hold(bytes)
-    }
-
-    /// Nothing of the answer waits.
-    pub(crate) fn release_answer(&mut self) {
-        self.answer.clear();
-    }
 }
 
 impl Engine {
@@ -274,11 +246,7 @@ impl Engine {
             in_flight.ok_or(Refusal::Busy)?,
             memory.ok_or(Refusal::NoMemory)?,
         );
-        Ok(Admitted {
-            _in_flight: in_flight,
-            answer: memory.part(),
-            memory,
-        })
+        Ok(Admitted::new(in_flight, memory))
     }
 
     /// Finds the rule and counts its answer. The rules see the head that an endpoint would get: nothing that
@@ -410,7 +378,7 @@ impl Engine {
             ..
         } = answered;
         let limit = self.limits.upgrade_idle_timeout;
-        let tunnel = upgrade::open(&mut response, asked.body, lease, asked.admitted, limit).await?;
+        let tunnel = tunnel::open(&mut response, asked.body, lease, asked.admitted, limit).await?;
         response::upgraded(response, tunnel)
     }
 
@@ -437,7 +405,7 @@ impl Engine {
         if refusal.is_remarkable() {
             self.note_refusal(refusal.text());
         }
-        refusal.response()
+        respond::response(refusal)
     }
 
     /// Writes a refusal into the log. The reason is ours, nothing of the request.

@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::headers::name_te;
-use super::respond::Refusal;
 use super::timing::Timing;
 use crate::Limits;
 use crate::metrics::GatewayMetrics;
+use crate::refusal::Refusal;
 use crate::upstream::{
     Choice, ConnectFailure, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault,
     UploadHandle, Upstream,

@@ -35,7 +35,7 @@ use http::header::{
 };
 use http::request::Parts;
 
-use super::framing;
+use super::framing::{self, tokens};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -263,14 +263,6 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
                 || text.starts_with("cf-"))
         })
         .collect()
-}
-
-/// The items of a comma list.
-pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use http::{Response, StatusCode};
 
 use super::attempts::Answered;
-use super::respond::Refusal;
-use super::{Admitted, TunnelBody, framing, headers};
+use super::{framing, headers};
 use crate::Limits;
+use crate::admission::Admitted;
+use crate::body::tunnel::TunnelBody;
 use crate::body::{BodyEnd, Download, ResponseBody};
 use crate::limits::check_answer;
+use crate::refusal::Refusal;
 use crate::upstream::UploadHandle;
 
 /// An answer whose body follows, with all that belongs to its request.

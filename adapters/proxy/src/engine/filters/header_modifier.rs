@@ -9,7 +9,7 @@ use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 /// Headers that frame the message on one connection are the proxy's own and cannot be edited; entries
 /// that name them, or that are not valid HTTP, are left out.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct HeaderEdits {
+pub(crate) struct HeaderEdits {
     set: Vec<(HeaderName, HeaderValue)>,
     add: Vec<(HeaderName, HeaderValue)>,
     remove: Vec<HeaderName>,

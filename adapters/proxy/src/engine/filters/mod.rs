@@ -9,8 +9,8 @@ use domain::route_table::Arrival;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
-use super::respond::Refusal;
 use crate::body::ResponseBody;
+use crate::refusal::Refusal;
 use header_modifier::HeaderEdits;
 
 /// A filter with its names and values parsed.

@@ -8,7 +8,7 @@ use http::header::{HeaderValue, LOCATION};
 use http::{Response, StatusCode, Uri};
 
 use crate::body::ResponseBody;
-use crate::engine::respond::Refusal;
+use crate::refusal::Refusal;
 
 /// The answer.
 pub(super) fn answer(
