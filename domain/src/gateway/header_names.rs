@@ -53,10 +53,15 @@ pub fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Whether a header (lower-case name) is the proxy's own to write, because it belongs to one connection or frames the
-/// message.
+/// Whether a header (lower-case name) cannot be changed by a route: it belongs to one connection or frames the message, or is
+/// what the two ends of a WebSocket prove to each other (RFC 6455 §4.2.2).
 pub fn is_of_connection(name: &str) -> bool {
-    is_hop_by_hop(name) || name == "content-length"
+    const OTHERS: [&str; 3] = [
+        "content-length",
+        "sec-websocket-accept",
+        "sec-websocket-key",
+    ];
+    is_hop_by_hop(name) || OTHERS.contains(&name)
 }
 
 /// Names of which only the usual spelling counts, because the edge, the proxy or the connection writes them.

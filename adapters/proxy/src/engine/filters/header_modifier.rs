@@ -192,6 +192,26 @@ mod tests {
         assert_eq!(answer, map(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
     }
 
+    #[test]
+    fn what_belongs_to_the_connection_stays() {
+        for name in [
+            "connection",
+            "content-length",
+            "sec-websocket-accept",
+            "upgrade",
+        ] {
+            let modifier = HeaderModifier {
+                set: vec![(name.to_owned(), "x".to_owned())],
+                add: vec![(name.to_owned(), "y".to_owned())],
+                remove: vec![name.to_owned()],
+            };
+            let before = map(&[(name, "own")]);
+            let mut answer = before.clone();
+            HeaderEdits::new(&modifier).apply_to_answer(&mut answer);
+            assert_eq!(answer, before, "{name}");
+        }
+    }
+
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
