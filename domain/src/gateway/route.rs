@@ -223,6 +223,24 @@ pub enum Filter {
     Redirect(Redirect),
 }
 
+impl Filter {
+    /// What it makes of the headers of a request.
+    pub fn on_request_headers(&self) -> Option<&HeaderModifier> {
+        match self {
+            Self::RequestHeaders(modifier) => Some(modifier),
+            Self::ResponseHeaders(_) | Self::Redirect(_) => None,
+        }
+    }
+
+    /// Whether it replaces the prefix that the rule matched.
+    pub fn replaces_prefix(&self) -> bool {
+        match self {
+            Self::Redirect(redirect) => matches!(redirect.path, Some(HttpPathModifier::Prefix(_))),
+            Self::RequestHeaders(_) | Self::ResponseHeaders(_) => false,
+        }
+    }
+}
+
 /// Sets, adds and removes headers, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::attachment::listed;
 use crate::gateway::header_names::with_hyphens;
-use crate::gateway::{Filter, HeaderModifier, Route, Rule, UnderscoredHeaders};
+use crate::gateway::{HeaderModifier, Route, Rule, UnderscoredHeaders};
 use crate::status::{Reason, Truth};
 
 /// Bad news, if there is any.
@@ -53,10 +53,7 @@ fn filtered(
     let filters = rule.filters.iter().map(|filter| (None, filter));
     let modifiers = filters
         .chain(of_backends)
-        .filter_map(|(at, filter)| match filter {
-            Filter::RequestHeaders(modifier) => Some((at, modifier)),
-            Filter::ResponseHeaders(_) | Filter::Redirect(_) => None,
-        });
+        .filter_map(|(at, filter)| Some((at, filter.on_request_headers()?)));
     let named = modifiers.flat_map(|(at, modifier)| names(modifier).map(move |name| (at, name)));
     let removed = named.filter(move |(_, (_, name))| underscored.removes(name));
     removed.map(move |(at, (list, name))| {
