@@ -3,7 +3,8 @@
 //! part is a pass over the ports ([`reconcile`]), without timers.
 //!
 //! Read in this order:
-//! 1. [`gateway`]: what the cluster says; [`snapshot`]: one complete view of it.
+//! 1. [`capabilities`]: the features of the Gateway API, and which of them a data plane serves.
+//!    [`gateway`]: what the cluster says; [`snapshot`]: one complete view of it.
 //! 2. [`attachment`]: which route attaches to which listener, and why not.
 //! 3. [`route_table`]: what a proxy needs to route, and the matcher that answers a request.
 //! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
@@ -14,6 +15,7 @@
 //! 7. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
 
 pub mod attachment;
+pub mod capabilities;
 pub mod certificate;
 pub mod edge;
 pub mod endpoint_policy;

@@ -64,6 +64,7 @@ const ORDER: &[&str] = &[
     "names",
     "certificate",
     "secret",
+    "capabilities",
     "gateway",
     "endpoint_policy",
     "snapshot",

@@ -10,6 +10,7 @@ mod endpoint;
 mod good;
 mod line;
 mod nginx;
+mod policy;
 mod requests;
 mod rows;
 mod table;

@@ -3,7 +3,10 @@
 use std::cell::RefCell;
 
 use domain::ObjectRef;
-use domain::gateway::{Defect, DefectKind, Pattern, PatternBudget, PatternRoom, UnusablePattern};
+use domain::capabilities::Feature;
+use domain::gateway::{
+    Defect, DefectKind, FeatureUse, Pattern, PatternBudget, PatternRoom, UnusablePattern,
+};
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::Value;
@@ -20,6 +23,7 @@ pub(crate) struct Fields {
     /// Paths of written fields that no type read.
     unread: RefCell<Vec<String>>,
     patterns: RefCell<PatternBudget>,
+    uses: RefCell<Vec<FeatureUse>>,
 }
 
 impl Fields {
@@ -30,6 +34,7 @@ impl Fields {
             defects: RefCell::default(),
             unread: RefCell::default(),
             patterns: RefCell::default(),
+            uses: RefCell::default(),
         }
     }
 
@@ -86,6 +91,19 @@ impl Fields {
     /// Notes a valid value that is not served.
     pub(crate) fn unsupported(&self, field: impl Into<String>, message: impl Into<String>) {
         self.defect(field.into(), DefectKind::Unsupported, message.into());
+    }
+
+    /// Notes a feature that not every data plane serves.
+    pub(crate) fn uses(&self, feature: Feature, field: impl Into<String>) {
+        let field = field.into();
+        self.uses.borrow_mut().push(FeatureUse { field, feature });
+    }
+
+    /// Every feature that was noted.
+    pub(crate) fn used(&self) -> Vec<FeatureUse> {
+        let mut uses = self.uses.take();
+        uses.shrink_to_fit();
+        uses
     }
 
     fn defect(&self, field: String, kind: DefectKind, message: String) {

@@ -28,7 +28,7 @@ pub use instance::{InstanceError, instance_id};
 pub use kept_secret::{KeptSecret, KeptSecretError, KeptSecretErrorKind};
 pub use kube::{Client, Config};
 pub use lease::{Lease, LeaseOptions};
-pub use status::{SUPPORTED_FEATURES, Statuses};
+pub use status::Statuses;
 pub use token_reviews::TokenReviews;
 
 /// Name under which this software writes: field manager, and source of events.

@@ -1,6 +1,9 @@
 //! The body of an answer.
 
-use std::io;
+mod error;
+pub(crate) mod tunnel;
+
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -8,11 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::engine::{Admitted, TunnelBody, endpoint_frame};
+use crate::admission::Admitted;
 use crate::silence::Silence;
+use crate::trailers;
 use crate::unsent::Unsent;
 use crate::upstream::{Lease, UploadHandle};
+pub use error::BodyError;
+use tunnel::TunnelBody;
 
 /// Bytes of an answer that may wait in the visitor's connection, beside the frame that comes next. Over QUIC what was
 /// sent waits until it is acknowledged, so this is also what a visitor gets in a round trip to the edge.
@@ -33,30 +40,6 @@ enum Kind {
     Text(Bytes),
     Endpoint(Download),
     Tunnel(Box<TunnelBody>),
-}
-
-/// Why an answer broke off after its head was sent. Whoever sends it on must not make it look complete:
-/// reset the stream, or close the connection.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The endpoint broke off.
-    #[error("the endpoint's answer broke off")]
-    Endpoint(#[from] hyper::Error),
-    /// The endpoint sent less than it announced.
-    #[error("the endpoint's answer is shorter than announced")]
-    Short,
-    /// The endpoint ended the answer's stream before the answer was complete, without calling it an error.
-    #[error("the endpoint's answer has no end")]
-    Cut,
-    /// The endpoint sent nothing for too long.
-    #[error("the endpoint was silent for too long")]
-    Silent,
-    /// An upgraded connection to the endpoint broke.
-    #[error("the endpoint's connection broke")]
-    Tunnel(#[from] io::Error),
-    /// The client's half of an upgraded connection broke off.
-    #[error("the client's half of the connection broke off")]
-    Client,
 }
 
 /// Where an answer's body ends.
@@ -82,6 +65,8 @@ pub(crate) struct Download {
     /// Counts the request.
     admitted: Option<Admitted>,
     silence: Silence,
+    /// Runs until the answer has to be complete, if at all.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// Whether it was counted when it began.
     is_known_large: bool,
     /// Bytes of it that have come.
@@ -113,6 +98,7 @@ impl Download {
             upload,
             admitted: Some(admitted),
             silence: Silence::of(limit),
+            deadline: None,
             read: 0,
             unsent: Unsent::default(),
         }
@@ -127,6 +113,18 @@ impl Download {
         self
     }
 
+    /// Sets when it has to be complete.
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        self
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.deadline.as_mut();
+        deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+            && self.incoming.is_some()
+    }
+
     fn is_end_stream(&self) -> bool {
         self.left == Some(0) || self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
@@ -139,6 +137,9 @@ impl Download {
             // The connection waits for its own end, so it takes no other request.
             self.incoming = None;
             self.lease = None;
+        }
+        if self.is_late(cx) {
+            return Poll::Ready(Some(Err(BodyError::TimedOut)));
         }
         let is_short = self.admitted.as_ref().is_some_and(Admitted::is_short);
         ready!(self.poll_sent(cx, is_short));
@@ -160,7 +161,11 @@ impl Download {
         if frame.is_none() {
             self.settle();
         }
-        let frame = frame.map(|frame| frame.map(endpoint_frame).map_err(BodyError::Endpoint));
+        let frame = frame.map(|frame| {
+            frame
+                .map(trailers::from_endpoint)
+                .map_err(BodyError::Endpoint)
+        });
         let frame = match self.left {
             None => frame,
             Some(left) => self.counted(frame, left),

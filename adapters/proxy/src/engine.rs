@@ -1,15 +1,20 @@
-//! The engine of one Gateway: from a request to an answer.
+//! The engine of one Gateway: from a request to an answer, in these phases:
+//!
+//! 1. request head: [`headers`] and limits, the rule that takes it, the rule's [`filters`];
+//! 2. backend: one by weight, its own filters;
+//! 3. [`attempts`]: endpoints, each within its [`timing`];
+//! 4. [`response`] head: the filters of the backend, then of the rule;
+//! 5. body: [`crate::body`], a [`tunnel`] after a 101.
 
+mod attempts;
 mod filters;
-mod forward;
 mod framing;
 mod headers;
-mod redirect;
 mod refusal_log;
 mod respond;
+mod response;
 mod table;
-mod trailers;
-mod upgrade;
+mod timing;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,22 +33,21 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
-use crate::body::{BodyEnd, Download, ResponseBody};
-use crate::limits::check_answer;
-use crate::memory::{self, Held};
-use crate::metrics::{GatewayMetrics, InFlight};
-use crate::upstream::{ClientBody, Lease, UploadHandle, Upstream, roll};
+use crate::admission::Admitted;
+use crate::body::{ResponseBody, tunnel};
+use crate::memory;
+use crate::metrics::GatewayMetrics;
+use crate::refusal::Refusal;
+use crate::trailers;
+use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
 use crate::{BoxError, Limits, Memory, lock};
-use forward::Answered;
+use attempts::Answered;
 use refusal_log::RefusalLog;
-use table::{Endpoints, ReadyRule, ReadyTable};
+use table::{Endpoints, ReadyBackend, ReadyRule, ReadyTable};
+use timing::Timing;
 
 pub(crate) use headers::requested_upgrade;
-pub(crate) use respond::Refusal;
-pub(crate) use trailers::from_endpoint as endpoint_frame;
-pub(crate) use upgrade::TunnelBody;
 
 /// How long a client may take nothing of an answer while memory is short.
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
@@ -76,32 +80,6 @@ struct Asked {
     body: Option<ClientBody>,
     upgrade: Option<HeaderValue>,
     admitted: Admitted,
-}
-
-/// What a request takes up of the proxy's limits; dropping it makes room.
-#[derive(Debug)]
-pub(crate) struct Admitted {
-    _in_flight: InFlight,
-    memory: Held,
-    /// What is counted of its answer.
-    answer: Held,
-}
-
-impl Admitted {
-    /// Whether the process holds more memory than it should.
-    pub(crate) fn is_short(&self) -> bool {
-        self.memory.is_short()
-    }
-
-    /// Counts an answer of which so many bytes are known to come or to wait. `false` where there is no room for it.
-    pub(crate) fn try_hold_answer(&mut self, bytes: u64) -> bool {
-        self.answer.try_hold(bytes)
-    }
-
-    /// Nothing of the answer waits.
-    pub(crate) fn release_answer(&mut self) {
-        self.answer.clear();
-    }
 }
 
 impl Engine {
@@ -268,11 +246,7 @@ impl Engine {
             in_flight.ok_or(Refusal::Busy)?,
             memory.ok_or(Refusal::NoMemory)?,
         );
-        Ok(Admitted {
-            _in_flight: in_flight,
-            answer: memory.part(),
-            memory,
-        })
+        Ok(Admitted::new(in_flight, memory))
     }
 
     /// Finds the rule and counts its answer. The rules see the head that an endpoint would get: nothing that
@@ -300,7 +274,7 @@ impl Engine {
             return self.unrouted(Refusal::NoRoute);
         };
         let backend = selected.backend_index(roll());
-        let backend = backend.and_then(|index| rule.backends.get(index)?.as_deref());
+        let backend = backend.and_then(|index| rule.backends.get(index));
         let matched = &selected.matched.path;
         let answered = self.follow(rule, matched, backend, asked).await;
         let response = answered.unwrap_or_else(|refusal| self.refuse(refusal));
@@ -308,24 +282,34 @@ impl Engine {
         response
     }
 
-    /// Runs the rule's filters, then asks the backend.
+    /// The phases of a request whose rule is known: filters on its head, the backend, filters on the head of the answer.
     async fn follow(
         &self,
         rule: &ReadyRule,
         matched: &PathMatch,
-        backend: Option<&Upstream>,
+        backend: Option<&ReadyBackend>,
         mut asked: Asked,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let answer = filters::run(&rule.filters, matched, &asked.arrival, &mut asked.head);
-        if let Some(answer) = answer {
+        let timing = Timing::begin(&rule.policy.timeouts, &self.limits);
+        let answer = filters::on_request(&rule.filters, matched, &asked.arrival, &mut asked.head)?;
+        if let Some(mut answer) = answer {
+            filters::on_answer(&rule.filters, answer.headers_mut());
             return Ok(answer);
         }
-        let upstream = backend.ok_or(Refusal::NoBackend)?;
-        if asked.upgrade.is_some() {
-            self.upgrade(upstream, asked).await
-        } else {
-            self.forward(upstream, asked).await
+        let backend = backend.ok_or(Refusal::NoBackend)?;
+        let upstream = backend.upstream.as_deref().ok_or(Refusal::NoBackend)?;
+        let (arrival, head) = (&asked.arrival, &mut asked.head);
+        if let Some(answer) = filters::on_request(&backend.filters, matched, arrival, head)? {
+            return Ok(answer);
         }
+        let mut answer = if asked.upgrade.is_some() {
+            self.upgrade(upstream, asked, timing).await?
+        } else {
+            self.forward(upstream, asked, timing).await?
+        };
+        filters::on_answer(&backend.filters, answer.headers_mut());
+        filters::on_answer(&rule.filters, answer.headers_mut());
+        Ok(answer)
     }
 
     /// An ordinary request.
@@ -333,6 +317,7 @@ impl Engine {
         &self,
         upstream: &Upstream,
         asked: Asked,
+        timing: Timing,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let limits = &*self.limits;
         let part = || asked.admitted.memory.part();
@@ -347,31 +332,21 @@ impl Engine {
                 upload.keep(limits.max_kept_body_bytes, part());
             }
         }
-        let Answered { response, lease } =
-            forward::send(upstream, asked.head, upload.as_ref(), limits, &self.metrics).await?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for it.
+        let metrics = &self.metrics;
+        let sent = attempts::send(
+            upstream,
+            asked.head,
+            upload.as_ref(),
+            limits,
+            metrics,
+            timing,
+        );
+        let answered = sent.await?;
+        if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // It was not asked for.
             return Err(Refusal::BrokenAnswer);
         }
-        self.answer_with(response, lease, upload, asked.admitted)
-    }
-
-    /// An endpoint's answer, with all that belongs to its request.
-    fn answer_with(
-        &self,
-        response: Response<Incoming>,
-        lease: Lease,
-        upload: Option<UploadHandle>,
-        mut admitted: Admitted,
-    ) -> Result<Response<ResponseBody>, Refusal> {
-        if !Download::has_room(response.body(), &mut admitted) {
-            return Err(Refusal::NoMemory);
-        }
-        let limit = self.limits.body_idle_timeout;
-        answer(response, |incoming, end| {
-            let download = Download::new(incoming, lease, upload, admitted, limit);
-            ResponseBody::endpoint(download.ending(end))
-        })
+        response::streamed(answered, upload, asked.admitted, limits)
     }
 
     /// A request to upgrade. The client's bytes wait until the endpoint has agreed.
@@ -379,6 +354,7 @@ impl Engine {
         &self,
         upstream: &Upstream,
         asked: Asked,
+        timing: Timing,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let Some(asked_for) = asked
             .upgrade
@@ -386,19 +362,24 @@ impl Engine {
         else {
             return Err(Refusal::Upgrade);
         };
-        let Answered {
-            mut response,
-            lease,
-        } = forward::send(upstream, asked.head, None, &self.limits, &self.metrics).await?;
+        let metrics = &self.metrics;
+        let sent = attempts::send(upstream, asked.head, None, &self.limits, metrics, timing);
+        let mut answered = sent.await?;
+        let response = &mut answered.response;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return self.answer_with(response, lease, None, asked.admitted);
+            return response::streamed(answered, None, asked.admitted, &self.limits);
         }
         if !headers::agrees_to(response.headers(), &asked_for) {
             return Err(Refusal::BrokenAnswer);
         }
+        let Answered {
+            mut response,
+            lease,
+            ..
+        } = answered;
         let limit = self.limits.upgrade_idle_timeout;
-        let tunnel = upgrade::open(&mut response, asked.body, lease, asked.admitted, limit).await?;
-        answer(response, |_, _| ResponseBody::tunnel(tunnel))
+        let tunnel = tunnel::open(&mut response, asked.body, lease, asked.admitted, limit).await?;
+        response::upgraded(response, tunnel)
     }
 
     /// Answers a request that does not tell which host it is for.
@@ -424,7 +405,7 @@ impl Engine {
         if refusal.is_remarkable() {
             self.note_refusal(refusal.text());
         }
-        refusal.response()
+        respond::response(refusal)
     }
 
     /// Writes a refusal into the log. The reason is ours, nothing of the request.
@@ -445,20 +426,6 @@ fn select<'t>(table: &'t ReadyTable, asked: &Asked, path: &str) -> Option<Select
         query: asked.head.uri.query(),
         headers: &headers::Lookup(&asked.head.headers),
     })
-}
-
-/// An endpoint's answer as the client gets it.
-fn answer<T>(
-    response: Response<T>,
-    body: impl FnOnce(T, BodyEnd) -> ResponseBody,
-) -> Result<Response<ResponseBody>, Refusal> {
-    let (mut head, endpoint) = response.into_parts();
-    check_answer(&head.headers)?;
-    let end = framing::of_answer(&mut head).map_err(|_| Refusal::BrokenAnswer)?;
-    let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    headers::towards_client(&mut head.headers, upgraded);
-    head.extensions.clear();
-    Ok(Response::from_parts(head, body(endpoint, end)))
 }
 
 #[cfg(test)]

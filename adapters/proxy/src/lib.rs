@@ -15,6 +15,7 @@
 //! Nothing is collected on the way: at most one frame per direction is held by this crate, the rest waits
 //! in bounded windows of the connections, so a slow side slows the other one down.
 
+mod admission;
 pub mod body;
 pub mod engine;
 pub mod engines;
@@ -22,7 +23,9 @@ pub mod limits;
 pub mod loopback;
 pub mod memory;
 pub mod metrics;
+mod refusal;
 mod silence;
+mod trailers;
 mod unsent;
 mod upstream;
 

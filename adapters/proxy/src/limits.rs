@@ -6,7 +6,7 @@ use domain::gateway::UnderscoredHeaders;
 use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 
-use crate::engine::Refusal;
+use crate::refusal::Refusal;
 
 /// Limits of one engine. The defaults for request heads are those of Cloudflare's edge, so that what the
 /// edge lets through is not refused here (Cloudflare documentation, "Connection limits").

@@ -166,7 +166,7 @@ mod tests {
         let version = r#"{"term":1,"counter":2}"#;
         for seed in [
             format!(
-                r#"{{"hello":{{"protocol":1,"replica":"a","held":{{"gateway":{{"namespace":"a","name":"b"}},"version":{version}}},"ready":true}}}}"#
+                r#"{{"hello":{{"protocol":1,"replica":"a","held":{{"gateway":{{"namespace":"a","name":"b"}},"version":{version}}},"ready":true,"features":["HTTPRoute"]}}}}"#
             ),
             format!(r#"{{"acknowledge":{version}}}"#),
             format!(r#"{{"refuse":{{"version":{version},"reason":"older","message":"m"}}}}"#),

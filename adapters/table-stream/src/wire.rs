@@ -1,10 +1,12 @@
 //! What controller and proxy say to each other: JSON, one frame each. The format of tables is guarded by a
-//! golden file; whatever changes it takes a new [`FORMAT`].
+//! golden file; whatever changes what a proxy reads already takes a new [`FORMAT`]. What a feature of the Gateway API adds
+//! takes none: a table goes to each proxy in the features that its [`Hello`] names.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::capabilities::FeatureSet;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use serde::{Deserialize, Serialize};
@@ -150,6 +152,8 @@ pub struct Hello {
     pub held: Option<Holding>,
     /// As in [`ToController::Ready`].
     pub ready: bool,
+    /// What of the Gateway API it serves.
+    pub features: FeatureSet,
 }
 
 /// What a replica serves. Versions count for each Gateway apart.
@@ -226,6 +230,8 @@ pub(crate) fn read_to_proxy(json: &[u8]) -> Result<ToProxy, Option<Stamp>> {
 
 #[cfg(test)]
 mod tests {
+    use domain::capabilities::Feature;
+
     use super::*;
 
     #[test]
@@ -234,6 +240,13 @@ mod tests {
         assert!(version(1, 9) < version(2, 1));
         assert!(version(2, 1) < version(2, 2));
         assert_eq!(version(2, 1).to_string(), "2.1");
+    }
+
+    #[test]
+    fn features_are_named_and_those_of_a_later_version_left_out() {
+        let set: FeatureSet = serde_json::from_str(r#"["HTTPRoute","HTTPRouteTeleport"]"#).unwrap();
+        assert_eq!(set, FeatureSet::of(&[Feature::HTTPRoute]));
+        assert_eq!(serde_json::to_string(&set).unwrap(), r#"["HTTPRoute"]"#);
     }
 
     #[test]

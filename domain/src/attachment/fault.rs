@@ -1,12 +1,15 @@
 //! What in a route cannot be served.
 
 use super::{Refusal, listed, reserved};
-use crate::gateway::{Defect, DefectKind, Filter, HttpPathModifier, PathMatch, Route, Rule};
+use crate::capabilities::DataPlaneKind;
+use crate::gateway::{Defect, DefectKind, Filter, PathMatch, Route, Rule};
 use crate::status::Reason;
 
-/// Why a route is refused at every parent: all fields that cannot be served, so that none is ignored.
-pub(super) fn refusal(route: &Route) -> Option<Refusal> {
+/// Why a route is refused at every parent with this data plane: all fields that cannot be served, so that none is
+/// ignored.
+pub(super) fn refusal(route: &Route, data_plane: DataPlaneKind) -> Option<Refusal> {
     let mut faults = route.defects.clone();
+    faults.extend(route.unserved(data_plane.serves()));
     faults.extend(route.hostnames.iter().filter_map(|hostname| {
         Some(Defect {
             field: "spec.hostnames".to_owned(),
@@ -29,10 +32,7 @@ pub(super) fn refusal(route: &Route) -> Option<Refusal> {
 /// ReplacePrefixMatch replaces the prefix that the rule matched, so the rule must have exactly one match,
 /// by prefix (Gateway API, validation rule of `HTTPRouteRule`).
 fn prefix_without_match(rule: &Rule, index: usize) -> Option<Defect> {
-    let replaces_prefix = rule.filters.iter().any(|filter| match filter {
-        Filter::Redirect(redirect) => matches!(redirect.path, Some(HttpPathModifier::Prefix(_))),
-        Filter::RequestHeaders(_) => false,
-    });
+    let replaces_prefix = rule.filters.iter().any(Filter::replaces_prefix);
     let by_one_prefix =
         matches!(rule.matches.as_slice(), [only] if matches!(only.path, PathMatch::Prefix(_)));
     (replaces_prefix && !by_one_prefix).then(|| Defect {

@@ -17,6 +17,7 @@ use super::{
     GatewayResolution, ListenerResolution, ParentResolution, Refusal, Resolution, RouteResolution,
     certificate, fault, gateway,
 };
+use crate::capabilities::DataPlaneKind;
 use crate::gateway::{Gateway, ParentRef, Route};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::{CompileInput, ListenerInput, RouteInput, RouteTable, compile};
@@ -163,7 +164,7 @@ impl<'a> Assembly<'a> {
             .collect();
         let mut parents = Vec::with_capacity(ours.len());
         if !ours.is_empty() {
-            let fault = fault::refusal(route);
+            let fault = fault::refusal(route, DataPlaneKind::Native);
             let backends = resolve_backends(route, self.view);
             let unresolved = backends.unresolved.clone();
             self.backends.insert(position, backends);

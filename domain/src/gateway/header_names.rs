@@ -37,6 +37,33 @@ pub fn begins_like(name: &str, known: &str) -> bool {
     name.len() >= known.len() && name.iter().zip(known).all(|(a, b)| spelled(*a) == *b)
 }
 
+/// Whether a header (lower-case name) speaks to the next hop only (RFC 9110 §7.6.1).
+pub fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether a header (lower-case name) cannot be changed by a route: it belongs to one connection or frames the message, or is
+/// what the two ends of a WebSocket prove to each other (RFC 6455 §4.2.2).
+pub fn is_of_connection(name: &str) -> bool {
+    const OTHERS: [&str; 3] = [
+        "content-length",
+        "sec-websocket-accept",
+        "sec-websocket-key",
+    ];
+    is_hop_by_hop(name) || OTHERS.contains(&name)
+}
+
 /// Names of which only the usual spelling counts, because the edge, the proxy or the connection writes them.
 fn is_reserved(name: &str) -> bool {
     const WHOLE: [&str; 9] = [

@@ -30,8 +30,9 @@ pub(crate) use pattern::Automaton;
 pub(crate) use pattern::COMPILATIONS;
 pub use pattern::{Pattern, PatternBudget, PatternRoom, UnusablePattern};
 pub use route::{
-    BackendRef, CallMatch, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, ParentRef,
-    PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, TextMatch,
+    BackendRef, CallMatch, FeatureUse, Filter, HeaderMatch, HeaderModifier, HttpPathModifier,
+    ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, RulePolicy,
+    TextMatch, Timeouts,
 };
 pub use tenant::{AllowedKeys, KeyPattern, Tenant};
 

@@ -2,7 +2,10 @@
 //! GRPCRoute asks of a call stands where an HTTPRoute has its path; gRPC always POSTs, so no method is asked
 //! for.
 
-use super::{Defect, Pattern, PatternRoom};
+use std::time::Duration;
+
+use super::{Defect, DefectKind, Pattern, PatternRoom};
+use crate::capabilities::{Feature, FeatureSet};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
 /// Kinds of route that we serve.
@@ -48,8 +51,34 @@ pub struct Route {
     pub rules: Vec<Rule>,
     /// What the regular expressions of all rules take when they are compiled.
     pub pattern_room: PatternRoom,
+    /// The features that it uses, and where.
+    pub uses: Vec<FeatureUse>,
     /// What cannot be acted upon, wherever in the route it stands.
     pub defects: Vec<Defect>,
+}
+
+/// A feature of the Gateway API that a route uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FeatureUse {
+    /// Path of the field that asks for it, e.g. `spec.rules[0].filters[1]`.
+    pub field: String,
+    /// What it asks for.
+    pub feature: Feature,
+}
+
+impl Route {
+    /// What of it a data plane that serves these features cannot carry out.
+    pub fn unserved(&self, served: FeatureSet) -> impl Iterator<Item = Defect> {
+        let lacking = self
+            .uses
+            .iter()
+            .filter(move |used| !served.has(used.feature));
+        lacking.map(|used| Defect {
+            field: used.field.clone(),
+            kind: DefectKind::Unsupported,
+            message: used.feature.refusal(),
+        })
+    }
 }
 
 /// One of `spec.parentRefs`.
@@ -70,10 +99,34 @@ pub struct ParentRef {
 pub struct Rule {
     /// Any of them suffices; the API's default (prefix `/`) is already filled in.
     pub matches: Vec<RouteMatch>,
-    /// Applied in order before a backend is chosen.
+    /// In the order written. Those of requests act before a backend is chosen, those of answers after the backend's own.
     pub filters: Vec<Filter>,
+    /// For every request of the rule.
+    pub policy: RulePolicy,
     /// Empty: 500, unless a filter answers.
     pub backends: Vec<BackendRef>,
+}
+
+/// What holds for every request of a rule, whichever backend takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
+pub struct RulePolicy {
+    /// How long a request may take.
+    pub timeouts: Timeouts,
+}
+
+/// `rule.timeouts` (GEP-1742). Zero means that there is no timeout, not even the proxy's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Timeouts {
+    /// From the head of the request until the answer is complete, all attempts included.
+    pub request: Option<Duration>,
+    /// From the moment at which an endpoint is sent the request until its answer is complete.
+    pub backend_request: Option<Duration>,
 }
 
 /// One of `rule.matches`: all parts must hold.
@@ -154,7 +207,7 @@ pub enum TextMatch {
     Regex(Pattern),
 }
 
-/// One of `filters` that we serve; any other is a defect of the route.
+/// One of `filters` whose values a data plane can use. One of another type is a [`FeatureUse`] only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -164,15 +217,35 @@ pub enum TextMatch {
 pub enum Filter {
     /// RequestHeaderModifier.
     RequestHeaders(HeaderModifier),
+    /// ResponseHeaderModifier.
+    ResponseHeaders(HeaderModifier),
     /// RequestRedirect.
     Redirect(Redirect),
+}
+
+impl Filter {
+    /// What it makes of the headers of a request.
+    pub fn on_request_headers(&self) -> Option<&HeaderModifier> {
+        match self {
+            Self::RequestHeaders(modifier) => Some(modifier),
+            Self::ResponseHeaders(_) | Self::Redirect(_) => None,
+        }
+    }
+
+    /// Whether it replaces the prefix that the rule matched.
+    pub fn replaces_prefix(&self) -> bool {
+        match self {
+            Self::Redirect(redirect) => matches!(redirect.path, Some(HttpPathModifier::Prefix(_))),
+            Self::RequestHeaders(_) | Self::ResponseHeaders(_) => false,
+        }
+    }
 }
 
 /// Sets, adds and removes headers, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeaderModifier {
-    /// Name (lower case) and value; replaces what is there.
+    /// Name (lower case) and value; replaces what is there. A name stands once, here and in `add`.
     pub set: Vec<(String, String)>,
     /// Name (lower case) and value; joins what is there.
     pub add: Vec<(String, String)>,
@@ -219,6 +292,8 @@ pub struct BackendRef {
     pub port: Option<u16>,
     /// 0 to 1,000,000; 1 by default. 0 takes no traffic.
     pub weight: u32,
+    /// Of the requests that go to this backend, and of its answers: header modifiers.
+    pub filters: Vec<Filter>,
     /// Where it stands, e.g. `spec.rules[0].backendRefs[1]`.
     pub field: String,
 }

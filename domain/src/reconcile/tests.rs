@@ -160,6 +160,7 @@ fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Rou
         hostnames: hostnames.iter().map(|name| host(name)).collect(),
         rules: Vec::new(),
         pattern_room: crate::gateway::PatternRoom::default(),
+        uses: Vec::new(),
         defects: Vec::new(),
     })
 }

@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::attachment::listed;
 use crate::gateway::header_names::with_hyphens;
-use crate::gateway::{Filter, HeaderModifier, Route, Rule, UnderscoredHeaders};
+use crate::gateway::{HeaderModifier, Route, Rule, UnderscoredHeaders};
 use crate::status::{Reason, Truth};
 
 /// Bad news, if there is any.
@@ -48,19 +48,22 @@ fn filtered(
     index: usize,
     underscored: UnderscoredHeaders,
 ) -> impl Iterator<Item = String> {
-    let modifiers = rule.filters.iter().filter_map(|filter| match filter {
-        Filter::RequestHeaders(modifier) => Some(modifier),
-        Filter::Redirect(_) => None,
-    });
-    let named = modifiers.flat_map(names);
-    let removed = named.filter(move |(_, name)| underscored.removes(name));
-    removed.map(move |(list, name)| {
+    let of_backends = rule.backends.iter();
+    let of_backends = of_backends.flat_map(|b| b.filters.iter().map(|f| (Some(&b.field), f)));
+    let filters = rule.filters.iter().map(|filter| (None, filter));
+    let modifiers = filters
+        .chain(of_backends)
+        .filter_map(|(at, filter)| Some((at, filter.on_request_headers()?)));
+    let named = modifiers.flat_map(|(at, modifier)| names(modifier).map(move |name| (at, name)));
+    let removed = named.filter(move |(_, (_, name))| underscored.removes(name));
+    removed.map(move |(at, (list, name))| {
+        let at = at.map_or_else(|| format!("spec.rules[{index}]"), String::clone);
         let effect = match list {
             "remove" => "there is none to remove",
             _ => "only the value of the route reaches the endpoint",
         };
         format!(
-            "spec.rules[{index}].filters.requestHeaderModifier.{list}: {name}: {}, so {effect}; {}",
+            "{at}.filters.requestHeaderModifier.{list}: {name}: {}, so {effect}; {}",
             taken_away(name),
             remedy(name)
         )

@@ -79,11 +79,13 @@ fn table_route(input: RouteInput<'_>) -> TableRoute {
             TableBackend {
                 weight: backend.weight,
                 target,
+                filters: backend.filters.clone(),
             }
         });
         TableRule {
             matches: rule.matches.iter().map(compared).collect(),
             filters: rule.filters.clone(),
+            policy: rule.policy,
             backends: backends.collect(),
         }
     });

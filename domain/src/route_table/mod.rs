@@ -6,12 +6,13 @@ mod backends;
 mod canonical;
 mod compile;
 mod matcher;
+mod reduced;
 #[cfg(feature = "serde")]
 mod written;
 
 use std::collections::BTreeMap;
 
-use crate::gateway::{EndpointHost, Filter, Protocol, RouteKind, RouteMatch};
+use crate::gateway::{EndpointHost, Filter, Protocol, RouteKind, RouteMatch, RulePolicy};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 
 pub use arrival::{Arrival, Scheme};
@@ -19,6 +20,7 @@ pub use backends::BackendIndex;
 pub use canonical::{AmbiguousPath, canonical_path};
 pub use compile::{CompileInput, ListenerInput, RouteInput, compile};
 pub use matcher::{HeaderLookup, Matcher, RequestHead, Selected};
+pub use reduced::{needs, reduced};
 
 /// Routes and upstreams of one Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,12 @@ pub struct TableRule {
     /// In the order written.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub filters: Vec<Filter>,
+    /// For every request of the rule. Not written where it says nothing.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "written::is_default")
+    )]
+    pub policy: RulePolicy,
     /// In the order written, with their shares.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub backends: Vec<TableBackend>,
@@ -91,6 +99,12 @@ pub struct TableBackend {
     pub weight: u32,
     /// Where the share goes.
     pub target: BackendTarget,
+    /// Header modifiers, in the order written. Not written where there is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub filters: Vec<Filter>,
 }
 
 /// Where a share of the traffic goes.

@@ -16,6 +16,11 @@ pub(super) fn exact<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Ok(list)
 }
 
+/// Whether a part of a rule says nothing.
+pub(super) fn is_default<T: Default + PartialEq>(part: &T) -> bool {
+    *part == T::default()
+}
+
 /// Upstreams as a list of pairs: a key has parts, and JSON's keys are texts.
 pub(super) fn serialize<S: Serializer>(
     upstreams: &BTreeMap<UpstreamKey, Upstream>,

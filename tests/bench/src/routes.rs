@@ -109,9 +109,11 @@ impl Routes {
                     query: Vec::new(),
                 }],
                 filters: Vec::new(),
+                policy: Default::default(),
                 backends: vec![TableBackend {
                     weight: 1,
                     target: BackendTarget::Upstream(upstream.clone()),
+                    filters: vec![],
                 }],
             }],
         }

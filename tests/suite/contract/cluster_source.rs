@@ -156,6 +156,7 @@ fn plain_route(name: &str) -> Route {
         hostnames: Vec::new(),
         rules: Vec::new(),
         pattern_room: domain::gateway::PatternRoom::default(),
+        uses: Vec::new(),
         defects: Vec::new(),
     }
 }

@@ -234,20 +234,20 @@ async fn two_gateways_wanting_one_name_get_one_record_and_the_other_is_told_who_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_valid_field_that_is_not_served_refuses_its_route_by_name() {
     let (world, _origin) = world().await;
-    let rules = "    - timeouts: {request: 10s}\n      backendRefs: [{name: app, port: 80}]\n";
+    let rules = "    - retry: {attempts: 2}\n      backendRefs: [{name: app, port: 80}]\n";
     world.write(
-        "timeouts.yaml",
-        &route_with("timeouts", "my-gateway", &["timeouts.example.com"], rules),
+        "retry.yaml",
+        &route_with("retry", "my-gateway", &["retry.example.com"], rules),
     );
     let _cfgw = running(&world).await;
     let accepted = world
-        .condition("httproute default/timeouts", "Accepted", |c| {
+        .condition("httproute default/retry", "Accepted", |c| {
             c.status == "False"
         })
         .await;
     assert_eq!(accepted.reason, "UnsupportedValue");
     assert!(
-        accepted.message.contains("spec.rules[0].timeouts"),
+        accepted.message.contains("spec.rules[0].retry"),
         "{}",
         accepted.message
     );

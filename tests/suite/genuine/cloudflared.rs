@@ -163,9 +163,11 @@ fn table(origins: &Origins) -> Arc<RouteTable> {
                 query: vec![],
             }],
             filters: vec![],
+            policy: Default::default(),
             backends: vec![TableBackend {
                 weight: 1,
                 target: BackendTarget::Upstream(key(name, protocol)),
+                filters: vec![],
             }],
         }],
     });

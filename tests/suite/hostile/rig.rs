@@ -158,9 +158,11 @@ pub(super) fn table(rules: &[(&str, SocketAddr)]) -> Arc<RouteTable> {
             query: vec![],
         }],
         filters: vec![],
+        policy: Default::default(),
         backends: vec![TableBackend {
             weight: 1,
             target: BackendTarget::Upstream(key(prefix)),
+            filters: vec![],
         }],
     };
     let upstream = |(prefix, at): &(&str, SocketAddr)| {

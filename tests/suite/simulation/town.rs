@@ -207,6 +207,7 @@ impl Town {
             hostnames: dice.some(&NAMES.map(host), 40),
             rules: vec![rule(dice)],
             pattern_room: domain::gateway::PatternRoom::default(),
+            uses: Vec::new(),
             defects: Vec::new(),
         };
         let told = told(&route, "added");
@@ -366,10 +367,12 @@ fn rule(dice: &mut Dice) -> Rule {
             query: Vec::new(),
         }],
         filters: Vec::new(),
+        policy: Default::default(),
         backends: vec![BackendRef {
             target,
             port: Some(80),
             weight: 1,
+            filters: Vec::new(),
             field: "spec.rules[0].backendRefs[0]".to_owned(),
         }],
     }

@@ -40,7 +40,10 @@ fn rule(index: usize, row: &Row, at: SocketAddr) -> Rule {
 }
 
 /// A visitor of the rules behind a connector, once they are served.
-async fn visited(transport: TransportChoice, rules: &[Rule]) -> (Client, impl Sized + use<>) {
+pub(super) async fn visited(
+    transport: TransportChoice,
+    rules: &[Rule],
+) -> (Client, impl Sized + use<>) {
     let site = Site::start().await;
     let edge = site.standin.edge().tunnel_addresses();
     let ca = site.standin.ca_pem().to_owned();
@@ -58,7 +61,7 @@ async fn visited(transport: TransportChoice, rules: &[Rule]) -> (Client, impl Si
     (client, (site, running))
 }
 
-async fn visit(client: &Client, method: &str, path: &str) -> Seen {
+pub(super) async fn visit(client: &Client, method: &str, path: &str) -> Seen {
     let mut stream = client.connect(HOST, "http/1.1").await.unwrap();
     let seen = timeout(PATIENCE, ask(&mut stream, method, path)).await;
     seen.unwrap_or_else(|_| panic!("no end of the answer to {path}"))

@@ -10,7 +10,8 @@ use adapter_connector::{ConnectorOptions, EdgeAddresses, EdgeRoots, RequestBody,
 use adapter_proxy::{Engine, GatewayMetrics, Limits, Memory, ResponseBody};
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::{
-    EndpointHost, HeaderMatch, PathMatch, Protocol, RouteKind, RouteMatch, TextMatch,
+    EndpointHost, Filter, HeaderMatch, PathMatch, Protocol, RouteKind, RouteMatch, RulePolicy,
+    TextMatch, Timeouts,
 };
 use domain::names::{ObjectKey, Timestamp};
 use domain::route_table::{
@@ -26,6 +27,8 @@ pub(super) struct Rule {
     pub(super) header: Option<(&'static str, &'static str)>,
     pub(super) protocol: UpstreamProtocol,
     pub(super) endpoints: Vec<SocketAddr>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) timeouts: Timeouts,
 }
 
 impl Rule {
@@ -39,6 +42,8 @@ impl Rule {
             header: None,
             protocol,
             endpoints: endpoints.to_vec(),
+            filters: vec![],
+            timeouts: Timeouts::default(),
         }
     }
 
@@ -62,10 +67,14 @@ impl Rule {
                 headers: matched.into_iter().collect(),
                 query: vec![],
             }],
-            filters: vec![],
+            filters: self.filters.clone(),
+            policy: RulePolicy {
+                timeouts: self.timeouts,
+            },
             backends: vec![TableBackend {
                 weight: 1,
                 target: BackendTarget::Upstream(self.key()),
+                filters: vec![],
             }],
         }
     }

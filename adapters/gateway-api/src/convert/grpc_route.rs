@@ -2,7 +2,10 @@
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use domain::ObjectKey;
-use domain::gateway::{CallMatch, PathMatch, Route, RouteKind, RouteMatch, Rule, TextMatch};
+use domain::capabilities::Feature;
+use domain::gateway::{
+    CallMatch, PathMatch, Route, RouteKind, RouteMatch, Rule, RulePolicy, TextMatch,
+};
 
 use super::{filters, matches, references, text};
 use crate::error::ReadError;
@@ -13,6 +16,9 @@ use crate::types::{GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule, GRPCRouteSpec
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError> {
     let spec: GRPCRouteSpec = fields.read("spec")?;
     let key = header.key();
+    if spec.use_default_gateways.is_some() {
+        fields.uses(Feature::DefaultGateways, "spec.useDefaultGateways");
+    }
     let rules = spec.rules.unwrap_or_else(|| vec![GRPCRouteRule::default()]);
     matches::check_sum(fields, rules.iter().map(|rule| rule.matches.len()));
     let rules = rules
@@ -27,6 +33,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError>
         hostnames: references::hostnames(fields, &spec.hostnames),
         rules: rules.collect(),
         pattern_room: fields.pattern_room(),
+        uses: fields.used(),
         key,
         defects: fields.defects(),
     })
@@ -40,10 +47,16 @@ fn rule(fields: &Fields, field: &str, written: &GRPCRouteRule, own: &ObjectKey) 
         [] => vec![taking(CallMatch::default())],
         written => written.iter().enumerate().filter_map(one).collect(),
     };
+    if written.session_persistence.is_some() {
+        let field = format!("{field}.sessionPersistence");
+        fields.uses(Feature::SessionPersistence, field);
+    }
+    let kind = RouteKind::Grpc;
     Rule {
+        filters: filters::of_rule(fields, field, &written.filters, kind, &matches),
         matches,
-        filters: filters::grpc_filters(fields, field, &written.filters),
-        backends: references::backends(fields, field, &written.backend_refs, own),
+        policy: RulePolicy::default(),
+        backends: references::backends(fields, field, &written.backend_refs, kind, own),
     }
 }
 

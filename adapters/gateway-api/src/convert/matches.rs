@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use domain::capabilities::Feature;
 use domain::gateway::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, TextMatch};
 
 use super::text;
@@ -60,6 +61,13 @@ fn http_match(fields: &Fields, field: &str, written: &HTTPRouteMatch) -> Option<
     };
     let headers = headers(fields, field, &written.headers);
     let query = query(fields, field, &written.query_params);
+    if written.method.is_some() {
+        fields.uses(Feature::HTTPRouteMethodMatching, format!("{field}.method"));
+    }
+    if !written.query_params.is_empty() {
+        let used = Feature::HTTPRouteQueryParamMatching;
+        fields.uses(used, format!("{field}.queryParams"));
+    }
     if let Some(method) = &written.method
         && !METHODS.contains(&method.as_str())
     {

@@ -1,9 +1,9 @@
 //! References between objects.
 
-use domain::gateway::{BackendRef, GATEWAY_GROUP, ParentRef};
+use domain::gateway::{BackendRef, GATEWAY_GROUP, ParentRef, RouteKind};
 use domain::{Hostname, ObjectKey, ObjectRef};
 
-use super::text;
+use super::{filters, text};
 use crate::fields::Fields;
 use crate::types;
 
@@ -70,6 +70,7 @@ pub(crate) fn backends(
     fields: &Fields,
     rule: &str,
     written: &[types::BackendRef],
+    kind: RouteKind,
     own: &ObjectKey,
 ) -> Vec<BackendRef> {
     let backend = |(index, backend): (usize, &types::BackendRef)| {
@@ -87,6 +88,7 @@ pub(crate) fn backends(
                 .port
                 .and_then(|port| fields.port(format!("{field}.port"), port)),
             weight: weight(fields, format!("{field}.weight"), backend.weight),
+            filters: filters::of_backend(fields, &field, &backend.filters, kind),
             field,
         }
     };

@@ -1,5 +1,7 @@
 //! Rules for single texts.
 
+use std::time::Duration;
+
 use domain::Hostname;
 use domain::gateway::Pattern;
 
@@ -43,6 +45,48 @@ pub(crate) fn header_value(fields: &Fields, field: String, value: &str) -> Strin
         fields.invalid(field, "it holds a control character; remove it");
     }
     value.to_owned()
+}
+
+/// A duration of the Gateway API (GEP-2257): one to four numbers of at most five digits, each with its unit. `None` where
+/// it is noted as a defect.
+pub(crate) fn duration(fields: &Fields, field: String, text: &str) -> Option<Duration> {
+    let duration = parsed_duration(text);
+    if duration.is_none() {
+        fields.invalid(
+            field,
+            format!(
+                "Invalid value: {text:?}: must be one to four whole numbers with the unit h, m, s or ms, such as 1h30m, \
+                 10s or 500ms"
+            ),
+        );
+    }
+    duration
+}
+
+fn parsed_duration(text: &str) -> Option<Duration> {
+    let mut sum = Duration::ZERO;
+    let mut rest = text;
+    for _ in 0..4 {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = rest.split_at(digits);
+        let number: u64 = number.parse().ok().filter(|_| digits <= 5)?;
+        let end = unit
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(unit.len());
+        let (unit, after) = unit.split_at(end);
+        sum += match unit {
+            "h" => Duration::from_secs(number * 60 * 60),
+            "m" => Duration::from_secs(number * 60),
+            "s" => Duration::from_secs(number),
+            "ms" => Duration::from_millis(number),
+            _ => return None,
+        };
+        rest = after;
+        if rest.is_empty() {
+            return Some(sum);
+        }
+    }
+    None
 }
 
 /// Checks a path that is compared byte by byte (validation of `HTTPPathMatch` in the Gateway API).

@@ -1,4 +1,6 @@
-use super::{BackendRef, HTTPHeaderFilter, HTTPHeaderMatch, ParentReference, api_type};
+use serde_json::Value;
+
+use super::{BackendRef, HTTPHeaderMatch, HTTPRouteFilter, ParentReference, api_type};
 
 api_type! {
     /// `GRPCRoute.spec`.
@@ -6,6 +8,7 @@ api_type! {
         parent_refs: Vec<ParentReference>,
         hostnames: Vec<String>,
         rules: Option<Vec<GRPCRouteRule>>,
+        use_default_gateways: Option<Value>,
     }
 }
 
@@ -14,8 +17,9 @@ api_type! {
     GRPCRouteRule {
         name: Option<String>,
         matches: Vec<GRPCRouteMatch>,
-        filters: Vec<GRPCRouteFilter>,
+        filters: Vec<HTTPRouteFilter>,
         backend_refs: Vec<BackendRef>,
+        session_persistence: Option<Value>,
     }
 }
 
@@ -33,13 +37,5 @@ api_type! {
         r#type: Option<String>,
         service: Option<String>,
         method: Option<String>,
-    }
-}
-
-api_type! {
-    /// One of `rule.filters`. Kinds of filter that are not served have no field.
-    GRPCRouteFilter {
-        r#type: String,
-        request_header_modifier: Option<HTTPHeaderFilter>,
     }
 }

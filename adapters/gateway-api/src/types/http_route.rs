@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::{BackendRef, ParentReference, api_type};
 
 api_type! {
@@ -6,6 +8,7 @@ api_type! {
         parent_refs: Vec<ParentReference>,
         hostnames: Vec<String>,
         rules: Option<Vec<HTTPRouteRule>>,
+        use_default_gateways: Option<Value>,
     }
 }
 
@@ -16,6 +19,17 @@ api_type! {
         matches: Vec<HTTPRouteMatch>,
         filters: Vec<HTTPRouteFilter>,
         backend_refs: Vec<BackendRef>,
+        timeouts: Option<HTTPRouteTimeouts>,
+        retry: Option<Value>,
+        session_persistence: Option<Value>,
+    }
+}
+
+api_type! {
+    /// `rule.timeouts`.
+    HTTPRouteTimeouts {
+        request: Option<String>,
+        backend_request: Option<String>,
     }
 }
 
@@ -56,16 +70,22 @@ api_type! {
 }
 
 api_type! {
-    /// One of `rule.filters`. Kinds of filter that are not served have no field.
+    /// One of `filters`, of a rule or of a backend. A GRPCRoute's has fewer types.
     HTTPRouteFilter {
         r#type: String,
         request_header_modifier: Option<HTTPHeaderFilter>,
+        response_header_modifier: Option<HTTPHeaderFilter>,
+        request_mirror: Option<Value>,
+        extension_ref: Option<Value>,
         request_redirect: Option<HTTPRequestRedirectFilter>,
+        url_rewrite: Option<Value>,
+        cors: Option<Value>,
+        external_auth: Option<Value>,
     }
 }
 
 api_type! {
-    /// `filter.requestHeaderModifier`.
+    /// `filter.requestHeaderModifier` and `filter.responseHeaderModifier`.
     HTTPHeaderFilter {
         set: Vec<HTTPHeader>,
         add: Vec<HTTPHeader>,

@@ -1,6 +1,6 @@
 //! Objects as users write them, named and shaped as the Go types of the Gateway API (`apis/v1`) and of
-//! Kubernetes' core. Only fields that are served have a place; whatever else is written in a `spec` is
-//! found while reading and reported under its path. Numbers keep the range of JSON, so that a port of
+//! Kubernetes' core. A field that no data plane serves yet is a [`Value`](serde_json::Value) in routes and has no place
+//! elsewhere; whatever else is written in a `spec` is found while reading and reported under its path. Numbers keep the range of JSON, so that a port of
 //! 70000 is a value to report on, not a failure to read. No type is flattened, tagged or untagged: those
 //! would hide unread fields from `serde_ignored`.
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::api_type;
+use super::{HTTPRouteFilter, api_type};
 
 api_type! {
     /// What a route attaches to.
@@ -15,7 +15,7 @@ api_type! {
 }
 
 api_type! {
-    /// `HTTPBackendRef` and `GRPCBackendRef`, whose own filters are not served.
+    /// `HTTPBackendRef` and `GRPCBackendRef`.
     BackendRef {
         group: Option<String>,
         kind: Option<String>,
@@ -23,6 +23,7 @@ api_type! {
         namespace: Option<String>,
         port: Option<i64>,
         weight: Option<i64>,
+        filters: Vec<HTTPRouteFilter>,
     }
 }
 

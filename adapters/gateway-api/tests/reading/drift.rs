@@ -66,7 +66,7 @@ pub(crate) fn defects(object: &Object) -> Vec<Defect> {
             let all = gateway.defects.iter().chain(listeners);
             all.map(|(_, defect)| defect.clone()).collect()
         }
-        Object::Route(route) => route.defects.clone(),
+        Object::Route(route) => crate::refused(route),
         _ => Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ mod routes;
 mod schema;
 
 use adapter_gateway_api::{Object, read};
+use domain::capabilities::DataPlaneKind;
 use domain::gateway::{Defect, DefectKind, Gateway, GatewayClass, Route};
 use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
@@ -56,6 +57,12 @@ pub(crate) fn route(kind: &str, spec: &str) -> Route {
 
 pub(crate) fn http_route(spec: &str) -> Route {
     route("HTTPRoute", spec)
+}
+
+/// What of a route is refused by a Gateway of the native data plane.
+pub(crate) fn refused(route: &Route) -> Vec<Defect> {
+    let unserved = route.unserved(DataPlaneKind::Native.serves());
+    route.defects.iter().cloned().chain(unserved).collect()
 }
 
 /// `kind field` of each defect, in the order of their fields.

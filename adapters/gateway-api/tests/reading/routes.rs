@@ -1,11 +1,12 @@
 use adapter_gateway_api::{Object, read};
+use domain::capabilities::{DataPlaneKind, Feature, FeatureSet};
 use domain::gateway::{
     CallMatch, DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
     Pattern, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
 use serde_json::{Value, json};
 
-use crate::{http_route, reference, route, summary, value};
+use crate::{http_route, reference, refused, route, summary, value};
 
 #[test]
 fn defaults_of_the_api_are_filled_in() {
@@ -118,6 +119,9 @@ fn served_filters_are_read() {
         set: [{name: X-Set, value: '1'}]
         add: [{name: X-Add, value: a}, {name: x-add, value: b}]
         remove: [X-Gone]
+    - type: ResponseHeaderModifier
+      responseHeaderModifier:
+        set: [{name: X-Set, value: '1'}, {name: x-set, value: '2'}]
     - type: RequestRedirect
       requestRedirect:
         scheme: https
@@ -135,8 +139,13 @@ fn served_filters_are_read() {
         [
             Filter::RequestHeaders(HeaderModifier {
                 set: vec![pair("x-set", "1")],
-                add: vec![pair("x-add", "a"), pair("x-add", "b")],
+                // Of several entries with one name the first counts.
+                add: vec![pair("x-add", "a")],
                 remove: vec!["x-gone".to_owned()],
+            }),
+            Filter::ResponseHeaders(HeaderModifier {
+                set: vec![pair("x-set", "1")],
+                ..HeaderModifier::default()
             }),
             Filter::Redirect(Redirect {
                 scheme: Some("https".to_owned()),
@@ -147,10 +156,79 @@ fn served_filters_are_read() {
             }),
         ]
     );
+    let used: Vec<_> = route.uses.iter().map(|used| used.feature).collect();
+    let expected = [
+        Feature::HTTPRouteResponseHeaderModification,
+        Feature::HTTPRouteSchemeRedirect,
+        Feature::HTTPRoutePortRedirect,
+        Feature::HTTPRoutePathRedirect,
+    ];
+    assert_eq!(used, expected);
     let Filter::Redirect(redirect) = &route.rules[1].filters[0] else {
         panic!("a redirect was expected");
     };
     assert_eq!(redirect.status, 302, "the API's default");
+}
+
+#[test]
+fn filters_of_backends_are_read() {
+    for (kind, features) in [
+        ("HTTPRoute", DataPlaneKind::Native.serves()),
+        ("GRPCRoute", DataPlaneKind::Native.serves()),
+    ] {
+        let route = route(
+            kind,
+            "  rules: [{backendRefs: [{name: a, port: 80, filters: [
+               {type: RequestHeaderModifier, requestHeaderModifier: {remove: [A]}},
+               {type: ResponseHeaderModifier, responseHeaderModifier: {remove: [B]}}]}]}]",
+        );
+        let removing = |name: &str| HeaderModifier {
+            remove: vec![name.to_owned()],
+            ..HeaderModifier::default()
+        };
+        let expected = [
+            Filter::RequestHeaders(removing("a")),
+            Filter::ResponseHeaders(removing("b")),
+        ];
+        assert_eq!(route.rules[0].backends[0].filters, expected, "{kind}");
+        assert_eq!(route.defects, []);
+        assert_eq!(route.unserved(features).count(), 0);
+        let lacking = summary(&route.unserved(FeatureSet::EMPTY).collect::<Vec<_>>());
+        let field = "unsupported spec.rules[0].backendRefs[0].filters";
+        assert_eq!(lacking, [format!("{field}[0]"), format!("{field}[1]")]);
+    }
+}
+
+#[test]
+fn timeouts_are_durations_of_the_gateway_api() {
+    let read = |written: &str| {
+        let route = http_route(&format!("  rules: [{{timeouts: {{request: {written}}}}}]"));
+        assert_eq!(summary(&route.defects).len(), route.defects.len());
+        let invalid = !route.defects.is_empty();
+        let time = route.rules[0].policy.timeouts.request;
+        assert_eq!(time.is_none(), invalid, "{written}: {:?}", route.defects);
+        time.map(|time| time.as_millis())
+    };
+    for (written, millis) in [
+        ("0s", Some(0)),
+        ("0h", Some(0)),
+        ("500ms", Some(500)),
+        ("1h30m", Some(5_400_000)),
+        ("1h2m3s4ms", Some(3_723_004)),
+        ("10s10s", Some(20_000)),
+        ("99999h", Some(359_996_400_000)),
+        ("1.5s", None),
+        ("-1s", None),
+        ("100000s", None),
+        ("1d", None),
+        ("\"10\"", None),
+        ("1us", None),
+        ("\"\"", None),
+        ("\"1h 30m\"", None),
+        ("1s1s1s1s1s", None),
+    ] {
+        assert_eq!(read(written), millis, "{written}");
+    }
 }
 
 #[test]
@@ -161,8 +239,13 @@ fn a_field_of_a_route_is_served_or_reported_under_its_path() {
             vec!["unsupported spec.useDefaultGateways"],
         ),
         (
-            "  rules:\n  - timeouts: {request: 10s}",
-            vec!["unsupported spec.rules[0].timeouts"],
+            "  rules:\n  - timeouts: {request: 10s, backendRequest: 0s}",
+            vec![],
+        ),
+        ("  rules:\n  - timeouts: {}", vec![]),
+        (
+            "  rules:\n  - timeouts: {request: 0s, backendRequest: 2s, perTry: 1s}",
+            vec!["unsupported spec.rules[0].timeouts.perTry"],
         ),
         (
             "  rules:\n  - retry: {}\n    sessionPersistence: {type: Cookie}",
@@ -185,7 +268,11 @@ fn a_field_of_a_route_is_served_or_reported_under_its_path() {
         ),
         (
             "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: CORS}]}]",
-            vec!["unsupported spec.rules[0].backendRefs[0].filters"],
+            vec!["unsupported spec.rules[0].backendRefs[0].filters[0]"],
+        ),
+        (
+            "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: RequestRedirect, requestRedirect: {}}]}]",
+            vec!["unsupported spec.rules[0].backendRefs[0].filters[0]"],
         ),
         (
             "  rules:\n  - backendRefs: [{name: a, port: 80, filters: []}]",
@@ -201,7 +288,7 @@ fn a_field_of_a_route_is_served_or_reported_under_its_path() {
             vec!["unsupported spec.rules[0].filters[0].requestRedirect.statusCode"],
         ),
     ] {
-        assert_eq!(summary(&http_route(spec).defects), expected, "{spec}");
+        assert_eq!(summary(&refused(&http_route(spec))), expected, "{spec}");
     }
 }
 
@@ -264,6 +351,30 @@ fn a_wrong_value_in_a_route_is_a_defect_that_names_it() {
             "spec.rules[0].filters[0].requestHeaderModifier.set[0].value",
         ),
         (
+            "  rules: [{filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {add: [{name: \
+             Transfer-Encoding, value: x}]}}]}]",
+            "spec.rules[0].filters[0].responseHeaderModifier.add[0].name",
+        ),
+        (
+            "  rules: [{backendRefs: [{name: a, port: 80, filters: [{type: RequestHeaderModifier, \
+             requestHeaderModifier: {set: [{name: content-length, value: '1'}]}}]}]}]",
+            "spec.rules[0].backendRefs[0].filters[0].requestHeaderModifier.set[0].name",
+        ),
+        (
+            "  rules: [{filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}, \
+             cors: {}}]}]",
+            "spec.rules[0].filters[0].cors",
+        ),
+        (
+            "  rules: [{filters: [{type: ResponseHeaderModifier, requestHeaderModifier: {remove: [a]}, \
+             responseHeaderModifier: {remove: [a]}}]}]",
+            "spec.rules[0].filters[0].requestHeaderModifier",
+        ),
+        (
+            "  rules: [{timeouts: {request: 1s, backendRequest: 1001ms}}]",
+            "spec.rules[0].timeouts.backendRequest",
+        ),
+        (
             "  rules: [{filters: [{type: RequestRedirect, requestRedirect: {scheme: ftp}}]}]",
             "spec.rules[0].filters[0].requestRedirect.scheme",
         ),
@@ -284,7 +395,7 @@ fn a_wrong_value_in_a_route_is_a_defect_that_names_it() {
     ] {
         let route = http_route(spec);
         assert_eq!(
-            summary(&route.defects),
+            summary(&refused(&route)),
             [format!("invalid {expected}")],
             "{spec}"
         );
@@ -322,7 +433,15 @@ spec:
     filters:
     - type: RequestHeaderModifier
       requestHeaderModifier: {set: [{name: a, value: b}]}
-    backendRefs: [{name: a, port: 80}]
+    - type: ResponseHeaderModifier
+      responseHeaderModifier: {set: [{name: a, value: b}]}
+    timeouts: {request: 1s}
+    backendRefs:
+    - name: a
+      port: 80
+      filters:
+      - type: RequestHeaderModifier
+        requestHeaderModifier: {set: [{name: a, value: b}]}
   - matches: [{path: {value: /}}]
     filters:
     - type: RequestRedirect
@@ -495,7 +614,7 @@ fn what_a_grpc_route_cannot_mean_is_a_defect() {
             "invalid spec.rules[0].matches[0].method.type",
         ),
         (
-            "filters: [{type: RequestMirror, requestMirror: {}}]",
+            "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}}}]",
             "unsupported spec.rules[0].filters[0]",
         ),
         (
@@ -504,6 +623,6 @@ fn what_a_grpc_route_cannot_mean_is_a_defect() {
         ),
     ] {
         let route = route("GRPCRoute", &format!("  rules: [{{{spec}}}]"));
-        assert_eq!(summary(&route.defects), [expected], "{spec}");
+        assert_eq!(summary(&refused(&route)), [expected], "{spec}");
     }
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use adapter_gateway_api::status::{Subject, status};
 use adapter_gateway_api::{Scope, StatusShape};
 use async_trait::async_trait;
+use domain::capabilities::{DataPlaneKind, Feature};
 use domain::ports::{Leadership, PortError, PortErrorKind, StatusSink};
 use domain::status::StatusUpdate;
 use futures_util::{StreamExt, stream};
@@ -27,10 +28,6 @@ use crate::cluster::{Cluster, UnreadObject, Written};
 use crate::failure::{is_absent, is_conflict, port_error};
 use crate::kind::resource;
 use events::Events;
-
-/// Features of the Gateway API that GatewayClasses of ours report, in the order of the alphabet: those of which
-/// every conformance test passes.
-pub const SUPPORTED_FEATURES: &[&str] = &["GRPCRoute", "Gateway", "HTTPRoute", "ReferenceGrant"];
 
 /// Statuses written at the same time.
 const AT_ONCE: usize = 8;
@@ -210,10 +207,11 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     match update {
         StatusUpdate::Route { .. } => merge::parents(earlier, &ours),
         StatusUpdate::Class { .. } => {
-            let features = SUPPORTED_FEATURES
-                .iter()
-                .map(|name| json!({ "name": name }));
-            ours["supportedFeatures"] = features.collect();
+            let claimed = DataPlaneKind::Native.claims().map(Feature::name);
+            // In the order of the alphabet (Gateway API, `supportedFeatures`).
+            let claimed: BTreeSet<_> = claimed.collect();
+            let claimed = claimed.iter().map(|name| json!({ "name": name }));
+            ours["supportedFeatures"] = claimed.collect();
             merge::differs(&ours, earlier).then_some(ours)
         }
         StatusUpdate::Gateway { .. } => merge::differs(&ours, earlier).then_some(ours),

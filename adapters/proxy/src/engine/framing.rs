@@ -5,7 +5,6 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::response::Parts;
 
-use super::headers::tokens;
 use crate::body::BodyEnd;
 
 /// A message that could be read in two ways, or in none.
@@ -77,6 +76,14 @@ fn number(digits: &[u8]) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let digits = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
     digits.parse().ok()
+}
+
+/// The items of a comma list.
+pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use domain::gateway::UnderscoredHeaders;
+use domain::gateway::header_names::is_hop_by_hop;
 use domain::route_table::{Arrival, HeaderLookup, Scheme};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName,
@@ -34,7 +35,7 @@ use http::header::{
 };
 use http::request::Parts;
 
-use super::framing;
+use super::framing::{self, tokens};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -212,22 +213,6 @@ fn append_client(headers: &mut HeaderMap, client: IpAddr) {
     }
 }
 
-/// Whether a header (lower-case name) speaks to the next hop only.
-pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
 /// Removes hop-by-hop headers and those that `Connection` names, except what is not the client's to take
 /// away; `TE` shrinks to `trailers`.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -278,14 +263,6 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
                 || text.starts_with("cf-"))
         })
         .collect()
-}
-
-/// The items of a comma list.
-pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::endpoint_policy::EndpointPolicy;
+use domain::gateway::RulePolicy;
 use domain::route_table::{
     BackendTarget, Matcher, RouteTable, TableBackend, UpstreamEndpoint, UpstreamKey,
     UpstreamProtocol,
@@ -27,10 +28,18 @@ pub(super) struct ReadyTable {
 #[derive(Debug)]
 pub(super) struct ReadyRule {
     pub(super) filters: Box<[ReadyFilter]>,
-    /// In the order of the rule; `None` for one that does not resolve. Found here once instead of by its key
-    /// for each request.
-    pub(super) backends: Box<[Option<Arc<Upstream>>]>,
+    pub(super) policy: RulePolicy,
+    /// In the order of the rule.
+    pub(super) backends: Box<[ReadyBackend]>,
     pub(super) answers: Arc<Answers>,
+}
+
+/// A backend made ready.
+#[derive(Debug)]
+pub(super) struct ReadyBackend {
+    /// `None` where it does not resolve. Found here once instead of by its key for each request.
+    pub(super) upstream: Option<Arc<Upstream>>,
+    pub(super) filters: Box<[ReadyFilter]>,
 }
 
 /// All endpoints of the present table.
@@ -89,9 +98,12 @@ fn ready_rules(
     upstreams: &HashMap<UpstreamKey, Arc<Upstream>>,
     metrics: &GatewayMetrics,
 ) -> Box<[ReadyRule]> {
-    let upstream = |backend: &TableBackend| match &backend.target {
-        BackendTarget::Upstream(key) => upstreams.get(key).cloned(),
-        BackendTarget::Invalid => None,
+    let ready = |backend: &TableBackend| ReadyBackend {
+        upstream: match &backend.target {
+            BackendTarget::Upstream(key) => upstreams.get(key).cloned(),
+            BackendTarget::Invalid => None,
+        },
+        filters: backend.filters.iter().map(ReadyFilter::new).collect(),
     };
     let answers = metrics.follow(table);
     let mut rules = Vec::new();
@@ -102,7 +114,8 @@ fn ready_rules(
             .unwrap_or_default();
         rules.extend(route.rules.iter().map(|rule| ReadyRule {
             filters: rule.filters.iter().map(ReadyFilter::new).collect(),
-            backends: rule.backends.iter().map(upstream).collect(),
+            policy: rule.policy,
+            backends: rule.backends.iter().map(ready).collect(),
             answers: Arc::clone(&answers),
         }));
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use adapter_proxy::{BoxError, Engine, GatewayMetrics, Limits, Memory, ResponseBody};
 use bytes::Bytes;
 use domain::endpoint_policy::EndpointPolicy;
-use domain::gateway::{EndpointHost, Filter, PathMatch, Protocol, RouteKind, RouteMatch};
+use domain::gateway::{
+    EndpointHost, Filter, PathMatch, Protocol, RouteKind, RouteMatch, RulePolicy, Timeouts,
+};
 use domain::names::{ObjectKey, Timestamp};
 use domain::route_table::{
     Arrival, BackendTarget, RouteTable, Scheme, TableBackend, TableListener, TableRoute, TableRule,
@@ -87,6 +89,7 @@ pub(crate) fn share(name: &str, weight: u32) -> TableBackend {
     TableBackend {
         weight,
         target: BackendTarget::Upstream(service(name)),
+        filters: vec![],
     }
 }
 
@@ -95,6 +98,7 @@ pub(crate) fn invalid(weight: u32) -> TableBackend {
     TableBackend {
         weight,
         target: BackendTarget::Invalid,
+        filters: vec![],
     }
 }
 
@@ -121,6 +125,7 @@ impl Sketch {
                 query: vec![],
             }],
             filters,
+            policy: RulePolicy::default(),
             backends,
         });
         self
@@ -130,6 +135,13 @@ impl Sketch {
     pub(crate) fn matching(mut self, wanted: RouteMatch) -> Self {
         let rule = self.rules.last_mut().expect("a rule");
         rule.matches = vec![wanted];
+        self
+    }
+
+    /// Gives requests of the last rule this time.
+    pub(crate) fn within(mut self, timeouts: Timeouts) -> Self {
+        let rule = self.rules.last_mut().expect("a rule");
+        rule.policy.timeouts = timeouts;
         self
     }
 

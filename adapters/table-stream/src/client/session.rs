@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::capabilities::DataPlaneKind;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use tokio::sync::watch;
@@ -58,6 +59,7 @@ impl Session {
             replica: self.shared.options.replica.clone(),
             held: self.shared.holding(),
             ready: *self.ready.borrow_and_update(),
+            features: DataPlaneKind::Native.serves(),
         };
         if !self.say(&ToController::Hello(hello)).await {
             return gone();

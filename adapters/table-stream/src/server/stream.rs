@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::route_table::RouteTable;
+use domain::capabilities::{Feature, FeatureSet};
+use domain::route_table::{RouteTable, needs, reduced};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::delta::TableDelta;
 use crate::frames::{FrameReader, FrameSender, encode};
 use crate::wire::{
     Delta, Denial, FORMAT, HEARTBEAT, Hello, LARGEST_REPORT, Leave, PROTOCOL, RefusalReason,
-    Refuse, SILENCE, ToController, ToProxy, Version, Welcome, Withdraw,
+    Refuse, SILENCE, Table, ToController, ToProxy, Version, Welcome, Withdraw,
 };
 
 /// How long a proxy may take to say hello.
@@ -74,7 +75,8 @@ impl Stream {
             Ok(joined) => joined,
             Err(full) => return self.deny(full.to_string()).await,
         };
-        Session::new(self, hello.replica, joined).run(stop).await;
+        let session = Session::new(self, hello.replica, hello.features, joined);
+        session.run(stop).await;
     }
 
     async fn deny(self, message: String) {
@@ -117,6 +119,8 @@ fn is_name(text: &str) -> bool {
 struct Session {
     stream: Stream,
     replica: String,
+    /// What of the Gateway API the replica serves.
+    features: FeatureSet,
     number: u64,
     told: watch::Receiver<Told>,
     encoded: Arc<Encoded>,
@@ -136,6 +140,8 @@ struct InFlight {
     version: Version,
     /// `None` for a withdrawal.
     table: Option<Arc<RouteTable>>,
+    /// What the published table needs and the replica does not serve: the rules concerned answer 500.
+    lacking: FeatureSet,
     sent: Instant,
 }
 
@@ -150,15 +156,19 @@ enum End {
 }
 
 impl Session {
-    fn new(stream: Stream, replica: String, joined: Joined) -> Self {
+    fn new(stream: Stream, replica: String, features: FeatureSet, joined: Joined) -> Self {
         let now = Instant::now();
         let told = joined.told.borrow().clone();
         let newest = told.version(stream.term);
-        let settled = joined.held.filter(|held| newest == Some(*held));
         let table = told.table();
+        // What it holds of such a table is not known: the program that asked for it may have been another one.
+        let is_whole = |table: &Arc<RouteTable>| needs(table).without(features).is_empty();
+        let is_whole = table.as_ref().is_none_or(is_whole);
+        let settled = joined.held.filter(|held| newest == Some(*held) && is_whole);
         Self {
             stream,
             replica,
+            features,
             number: joined.stream,
             acknowledged: settled.and_then(|version| Some((version, table?))),
             told: joined.told,
@@ -242,9 +252,18 @@ impl Session {
         if self.settled == Some(version) {
             return None;
         }
+        let lacking = table
+            .as_ref()
+            .map(|table| needs(table).without(self.features));
+        let lacking = lacking.unwrap_or_default();
+        let table = match lacking.is_empty() {
+            true => table,
+            false => table.map(|table| Arc::new(reduced(&table, self.features))),
+        };
         self.in_flight = Some(InFlight {
             version,
             table: table.clone(),
+            lacking,
             sent: Instant::now(),
         });
         Some(match (table, &self.acknowledged) {
@@ -255,7 +274,12 @@ impl Session {
                 base: *base,
                 changes: TableDelta::between(old, &table),
             })),
-            (Some(table), None) => self.encoded.of(version, &table),
+            (Some(table), None) if lacking.is_empty() => self.encoded.of(version, &table),
+            (Some(table), None) => encode(&ToProxy::Table(Table {
+                format: FORMAT,
+                version,
+                table,
+            })),
         })
     }
 
@@ -299,13 +323,17 @@ impl Session {
 
     /// Counts only for what was sent to this very replica.
     fn acknowledge(&mut self, version: Version) {
-        let Some(InFlight { table, .. }) = self.landed(version) else {
+        let Some(InFlight { table, lacking, .. }) = self.landed(version) else {
             return;
         };
         self.settled = Some(version);
         self.acknowledged = table.map(|table| (version, table));
         let (name, number) = (self.replica.clone(), self.number);
-        self.note(|audience, newest| audience.holds(&name, number, version, newest));
+        if lacking.is_empty() {
+            return self.note(|audience, newest| audience.holds(&name, number, version, newest));
+        }
+        let why = not_served(lacking);
+        self.note(|audience, _| audience.refuses(&name, number, version, &why));
     }
 
     fn refused(&mut self, refuse: Refuse) -> Option<End> {
@@ -365,6 +393,12 @@ impl Session {
         } = &self.stream.open;
         server.note(gateway, self.stream.term, act);
     }
+}
+
+/// Why a replica does not serve all of a table that it acknowledged.
+fn not_served(lacking: FeatureSet) -> String {
+    let names: Vec<_> = lacking.iter().map(Feature::name).collect();
+    format!("it does not serve {}", names.join(", "))
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
-//! The written form of tables. Proxies of one release read tables of another only when it says the same, so
-//! a change of the golden file takes a new `wire::FORMAT`.
+//! The written form of tables. A proxy of another release reads what the golden file has, so a change of it takes a new
+//! `wire::FORMAT`. What a feature adds takes none: a table for a proxy without the feature is written without it
+//! (`domain::route_table::reduced`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_table_stream::Version;
 use adapter_table_stream::wire::{FORMAT, Table, ToProxy};
 use domain::gateway::{
     CallMatch, EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
-    Pattern, Protocol, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
+    Pattern, Protocol, QueryMatch, Redirect, RouteKind, RouteMatch, RulePolicy, TextMatch,
+    Timeouts,
 };
 use domain::names::{Hostname, ObjectKey, Timestamp};
 use domain::route_table::{
@@ -102,22 +105,37 @@ fn rule(carts: &UpstreamKey) -> TableRule {
                 }],
             },
         ],
-        filters: vec![Filter::RequestHeaders(HeaderModifier {
-            set: vec![("x-a".to_owned(), "1".to_owned())],
-            add: vec![("x-b".to_owned(), "2".to_owned())],
-            remove: vec!["x-c".to_owned()],
-        })],
+        filters: vec![
+            modifying(Filter::RequestHeaders),
+            modifying(Filter::ResponseHeaders),
+        ],
+        policy: RulePolicy {
+            timeouts: Timeouts {
+                request: Some(Duration::from_secs(10)),
+                backend_request: Some(Duration::from_millis(500)),
+            },
+        },
         backends: vec![
             TableBackend {
                 weight: 9,
                 target: BackendTarget::Upstream(carts.clone()),
+                filters: vec![modifying(Filter::RequestHeaders)],
             },
             TableBackend {
                 weight: 1,
                 target: BackendTarget::Invalid,
+                filters: vec![modifying(Filter::ResponseHeaders)],
             },
         ],
     }
+}
+
+fn modifying(filter: fn(HeaderModifier) -> Filter) -> Filter {
+    filter(HeaderModifier {
+        set: vec![("x-a".to_owned(), "1".to_owned())],
+        add: vec![("x-b".to_owned(), "2".to_owned())],
+        remove: vec!["x-c".to_owned()],
+    })
 }
 
 fn called(prices: &UpstreamKey) -> TableRule {
@@ -134,9 +152,11 @@ fn called(prices: &UpstreamKey) -> TableRule {
             matched(None, None),
         ],
         filters: Vec::new(),
+        policy: RulePolicy::default(),
         backends: vec![TableBackend {
             weight: 1,
             target: BackendTarget::Upstream(prices.clone()),
+            filters: Vec::new(),
         }],
     }
 }
@@ -157,6 +177,7 @@ fn answered() -> TableRule {
             redirect(HttpPathModifier::Full("/all".to_owned())),
             redirect(HttpPathModifier::Prefix("/some".to_owned())),
         ],
+        policy: RulePolicy::default(),
         backends: Vec::new(),
     }
 }

@@ -12,3 +12,4 @@ mod restart;
 mod rig;
 mod slow;
 mod strangers;
+mod upgrade;

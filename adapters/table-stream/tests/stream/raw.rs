@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -28,8 +29,8 @@ use crate::rig::Cluster;
 /// Longer than any test may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A body of these bytes that does not end.
-pub(crate) struct Unended(Option<Bytes>);
+/// A body of bytes that come in time, or never end.
+pub(crate) struct Unended(mpsc::UnboundedReceiver<Bytes>);
 
 impl Body for Unended {
     type Data = Bytes;
@@ -37,11 +38,11 @@ impl Body for Unended {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.0.take() {
-            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            None => Poll::Pending,
+        match self.0.poll_recv(cx) {
+            Poll::Ready(Some(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -87,18 +88,31 @@ impl Client {
 
     /// Asks for a stream and says these frames.
     pub(crate) async fn ask(&mut self, token: &str, frames: &[ToController]) -> Response<Incoming> {
-        let said = frames.iter().flat_map(|frame| {
+        self.open(token, frames).await.0
+    }
+
+    /// The same, and what says more frames.
+    pub(crate) async fn open(
+        &mut self,
+        token: &str,
+        frames: &[ToController],
+    ) -> (Response<Incoming>, impl Fn(&ToController) + use<>) {
+        let (said, body) = mpsc::unbounded_channel();
+        let say = move |frame: &ToController| {
             let json = serde_json::to_vec(frame).unwrap();
             let length = u32::try_from(json.len()).unwrap();
-            [length.to_be_bytes().to_vec(), json].concat()
-        });
+            let bytes = [length.to_be_bytes().to_vec(), json].concat();
+            said.send(bytes.into()).unwrap();
+        };
+        frames.iter().for_each(&say);
         let request = Request::post(format!("https://{SERVER_NAME}{PATH}"))
             .header("authorization", format!("Bearer {token}"))
-            .body(Unended(Some(said.collect())));
+            .body(Unended(body));
         self.0.ready().await.unwrap();
         let answer = self.0.send_request(request.unwrap());
         let answer = tokio::time::timeout(DEADLINE, answer).await;
-        answer.expect("an answer in time").expect("an answer")
+        let answer = answer.expect("an answer in time").expect("an answer");
+        (answer, say)
     }
 }
 
@@ -109,6 +123,7 @@ pub(crate) fn hello(replica: &str, held: Option<adapter_table_stream::wire::Hold
         replica: replica.to_owned(),
         held,
         ready: false,
+        features: domain::capabilities::DataPlaneKind::Native.serves(),
     }
 }
 

@@ -407,7 +407,30 @@ fn a_route_that_names_a_header_which_no_request_has_is_told_so() {
         "HTTPRoute shop/store: spec.rules[0].matches[0].headers: x_user: it is removed",
         "never holds; use x-user, or set requests.headers_with_underscores",
     ]);
-    let rows: [(&str, Route, UnderscoredHeaders, Words<'_>); 9] = [
+    let modifier = |name: &str| HeaderModifier {
+        set: pair(name),
+        ..HeaderModifier::default()
+    };
+    let mut of_backend = http_route("shop/store")
+        .to(EDGE)
+        .named("app.example.com")
+        .backend("shop/app", 80);
+    of_backend.rules[0].backends[0].filters = vec![
+        Filter::ResponseHeaders(modifier("x_answer")),
+        Filter::RequestHeaders(modifier("x_user")),
+    ];
+    let of_answer = http_route("shop/store").to(EDGE).named("app.example.com");
+    let of_answer = of_answer.filter(Filter::ResponseHeaders(modifier("x_user")));
+    let rows: [(&str, Route, UnderscoredHeaders, Words<'_>); 11] = [
+        (
+            "a header of a backend's requests set",
+            of_backend,
+            Drop,
+            Some(&[
+                "shop/store: spec.rules[0].backendRefs[0].filters.requestHeaderModifier.set: x_user",
+            ]),
+        ),
+        ("a header of an answer set", of_answer, Drop, None),
         (
             "a match with hyphens",
             matching_header("x-user"),

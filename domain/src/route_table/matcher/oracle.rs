@@ -279,6 +279,7 @@ fn routes(
     let rule = prop::collection::vec(matches(kind), 0..4).prop_map(|matches| TableRule {
         matches,
         filters: Vec::new(),
+        policy: Default::default(),
         backends: Vec::new(),
     });
     let route = (

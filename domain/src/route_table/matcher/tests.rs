@@ -60,6 +60,7 @@ fn route(name: &str, hostnames: &[&str], rules: Vec<Vec<RouteMatch>>) -> TableRo
     let rule = |matches| TableRule {
         matches,
         filters: Vec::new(),
+        policy: Default::default(),
         backends: Vec::new(),
     };
     TableRoute {
@@ -513,7 +514,11 @@ fn backends_share_by_weight_and_an_invalid_one_keeps_its_share() {
         with_backends.rules[0].backends = weights
             .iter()
             .cloned()
-            .map(|(weight, target)| TableBackend { weight, target })
+            .map(|(weight, target)| TableBackend {
+                weight,
+                target,
+                filters: vec![],
+            })
             .collect();
         let matcher = Matcher::new(Arc::new(table(vec![listener("", vec![with_backends])])));
         let headers = Headers::default();

@@ -1,70 +1,22 @@
-//! Filters of a rule, made ready when a table is loaded and run in the order written.
+//! RequestHeaderModifier and ResponseHeaderModifier (Gateway API, `HTTPHeaderFilter`).
 
 use bytes::{BufMut, BytesMut};
-use domain::gateway::{Filter, HeaderModifier, PathMatch, Redirect};
-use domain::route_table::Arrival;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
-use http::{Response, StatusCode};
-
-use super::{headers, redirect, respond};
-use crate::body::ResponseBody;
-
-/// A filter with its names and values parsed.
-#[derive(Debug)]
-pub(super) enum ReadyFilter {
-    /// RequestHeaderModifier.
-    Headers(HeaderEdits),
-    /// RequestRedirect.
-    Redirect(Redirect),
-}
-
-impl ReadyFilter {
-    /// Makes a filter ready.
-    pub(super) fn new(filter: &Filter) -> Self {
-        match filter {
-            Filter::RequestHeaders(modifier) => Self::Headers(HeaderEdits::new(modifier)),
-            Filter::Redirect(redirect) => Self::Redirect(redirect.clone()),
-        }
-    }
-}
-
-/// Runs filters on a request. `Some` where one of them answers; the backends are not asked then.
-pub(super) fn run(
-    filters: &[ReadyFilter],
-    matched: &PathMatch,
-    arrival: &Arrival,
-    head: &mut Parts,
-) -> Option<Response<ResponseBody>> {
-    for filter in filters {
-        match filter {
-            ReadyFilter::Headers(edits) => edits.apply(&mut head.headers),
-            ReadyFilter::Redirect(to) => {
-                let location = redirect::location(to, matched, arrival, &head.uri);
-                let status = StatusCode::from_u16(to.status).unwrap_or(StatusCode::FOUND);
-                return Some(match HeaderValue::try_from(location) {
-                    Ok(location) => respond::redirect(status, location),
-                    Err(_) => super::Refusal::Malformed.response(),
-                });
-            }
-        }
-    }
-    None
-}
+use domain::gateway::{HeaderModifier, header_names};
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 
 /// A header modifier with its names and values parsed.
 ///
 /// Headers that frame the message on one connection are the proxy's own and cannot be edited; entries
 /// that name them, or that are not valid HTTP, are left out.
 #[derive(Debug, Default)]
-pub(super) struct HeaderEdits {
+pub(crate) struct HeaderEdits {
     set: Vec<(HeaderName, HeaderValue)>,
     add: Vec<(HeaderName, HeaderValue)>,
     remove: Vec<HeaderName>,
 }
 
 impl HeaderEdits {
-    fn new(modifier: &HeaderModifier) -> Self {
+    pub(super) fn new(modifier: &HeaderModifier) -> Self {
         let pairs = |pairs: &[(String, String)]| {
             pairs
                 .iter()
@@ -79,14 +31,37 @@ impl HeaderEdits {
     }
 
     /// Sets, adds and removes, in this order. A value that is added joins the present ones as one comma
-    /// list (Gateway API, `HTTPHeaderFilter.add`).
-    fn apply(&self, headers: &mut HeaderMap) {
+    /// list (Gateway API, `HTTPHeaderFilter.add`), which for cookies has semicolons (RFC 6265 §4.2.1).
+    pub(super) fn apply_to_request(&self, headers: &mut HeaderMap) {
+        self.apply(headers, |headers, name, value| {
+            let separator: &[u8] = if name == COOKIE { b"; " } else { b"," };
+            join(headers, name, value, separator);
+        });
+    }
+
+    /// The same for an answer. `Set-Cookie` is no list: each is a line of its own (RFC 9110 §5.3).
+    pub(super) fn apply_to_answer(&self, headers: &mut HeaderMap) {
+        self.apply(headers, |headers, name, value| {
+            if name == SET_COOKIE {
+                // A head that is full keeps what it has.
+                let _ = headers.try_append(name, value.clone());
+            } else {
+                join(headers, name, value, b",");
+            }
+        });
+    }
+
+    fn apply(
+        &self,
+        headers: &mut HeaderMap,
+        add: impl Fn(&mut HeaderMap, &HeaderName, &HeaderValue),
+    ) {
         for (name, value) in &self.set {
-            headers.insert(name.clone(), value.clone());
+            // As above.
+            let _ = headers.try_insert(name, value.clone());
         }
         for (name, value) in &self.add {
-            let joined = joined_with(headers, name, value).unwrap_or_else(|| value.clone());
-            headers.insert(name.clone(), joined);
+            add(headers, name, value);
         }
         for name in &self.remove {
             headers.remove(name);
@@ -101,20 +76,20 @@ fn header_value(text: &str) -> Option<HeaderValue> {
 
 fn editable(name: &str) -> Option<HeaderName> {
     let name: HeaderName = name.parse().ok()?;
-    let framing = headers::is_hop_by_hop(name.as_str()) || name == http::header::CONTENT_LENGTH;
-    (!framing).then_some(name)
+    (!header_names::is_of_connection(name.as_str())).then_some(name)
 }
 
-/// The present values with one more; `None` where there is none yet.
-fn joined_with(headers: &HeaderMap, name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
-    headers.get(name)?;
+/// Puts a value behind those that are there.
+fn join(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue, separator: &[u8]) {
     let mut joined = BytesMut::new();
     for present in headers.get_all(name) {
         joined.put_slice(present.as_bytes());
-        joined.put_u8(b',');
+        joined.put_slice(separator);
     }
     joined.put_slice(value.as_bytes());
-    HeaderValue::from_maybe_shared(joined.freeze()).ok()
+    if let Ok(joined) = HeaderValue::from_maybe_shared(joined.freeze()) {
+        let _ = headers.try_insert(name, joined);
+    }
 }
 
 #[cfg(test)]
@@ -195,8 +170,45 @@ mod tests {
         ];
         for (modifier, before, after) in cases {
             let mut headers = map(before);
-            HeaderEdits::new(&modifier).apply(&mut headers);
+            HeaderEdits::new(&modifier).apply_to_request(&mut headers);
             assert_eq!(headers, map(after), "{modifier:?}");
+            let mut headers = map(before);
+            HeaderEdits::new(&modifier).apply_to_answer(&mut headers);
+            assert_eq!(headers, map(after), "{modifier:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_added_as_each_side_writes_several() {
+        let modifier = |name: &str| HeaderModifier {
+            add: vec![(name.to_owned(), "b=2".to_owned())],
+            ..Default::default()
+        };
+        let mut request = map(&[("cookie", "a=1")]);
+        HeaderEdits::new(&modifier("cookie")).apply_to_request(&mut request);
+        assert_eq!(request, map(&[("cookie", "a=1; b=2")]));
+        let mut answer = map(&[("set-cookie", "a=1")]);
+        HeaderEdits::new(&modifier("set-cookie")).apply_to_answer(&mut answer);
+        assert_eq!(answer, map(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]));
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_stays() {
+        for name in [
+            "connection",
+            "content-length",
+            "sec-websocket-accept",
+            "upgrade",
+        ] {
+            let modifier = HeaderModifier {
+                set: vec![(name.to_owned(), "x".to_owned())],
+                add: vec![(name.to_owned(), "y".to_owned())],
+                remove: vec![name.to_owned()],
+            };
+            let before = map(&[(name, "own")]);
+            let mut answer = before.clone();
+            HeaderEdits::new(&modifier).apply_to_answer(&mut answer);
+            assert_eq!(answer, before, "{name}");
         }
     }
 

@@ -11,12 +11,13 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::headers::name_te;
-use super::respond::Refusal;
+use super::timing::Timing;
 use crate::Limits;
 use crate::metrics::GatewayMetrics;
+use crate::refusal::Refusal;
 use crate::upstream::{
     Choice, ConnectFailure, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault,
     UploadHandle, Upstream,
@@ -41,6 +42,8 @@ const MAX_REFUSALS_IN_A_ROW: u32 = 4;
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     pub(super) lease: Lease,
+    /// When its body has to be complete, if at all.
+    pub(super) end: Option<Instant>,
 }
 
 /// Sends a request to one endpoint after the other until one answers. What an endpoint may have acted upon is not sent
@@ -61,12 +64,15 @@ pub(super) async fn send(
     upload: Option<&UploadHandle>,
     limits: &Limits,
     metrics: &GatewayMetrics,
+    timing: Timing,
 ) -> Result<Answered, Refusal> {
     let mut attempts = Attempts {
         upstream,
         upload,
         limits,
         metrics,
+        timing,
+        end: None,
         head: Some(fitting(head, upstream.protocol, upload)),
         tried: Tried::default(),
         again: None,
@@ -75,18 +81,13 @@ pub(super) async fn send(
         timeouts: 0,
         refusals: 0,
     };
-    let mut outcome = Refusal::NoEndpoint;
-    while let Some((index, choice)) = attempts.next_endpoint() {
-        if outcome != Refusal::NoEndpoint {
-            metrics.retries.fetch_add(1, Relaxed);
-        }
-        match attempts.attempt(index, choice).await {
-            Attempt::Answered(answered) => return Ok(answered),
-            Attempt::Again(refusal) => outcome = refusal,
-            Attempt::Failed(refusal) => return Err(refusal),
-        }
-    }
-    Err(outcome)
+    let Some(end) = timing.request_end else {
+        return attempts.run().await;
+    };
+    timeout_at(end, attempts.run()).await.unwrap_or_else(|_| {
+        metrics.answer_timeouts.fetch_add(1, Relaxed);
+        Err(Refusal::RequestTimeout)
+    })
 }
 
 struct Attempts<'a> {
@@ -94,6 +95,9 @@ struct Attempts<'a> {
     upload: Option<&'a UploadHandle>,
     limits: &'a Limits,
     metrics: &'a GatewayMetrics,
+    timing: Timing,
+    /// When the answer that has begun has to be complete, if at all.
+    end: Option<Instant>,
     /// The head, while it is not under way; a copy of it, where the request may go out again.
     head: Option<Parts>,
     tried: Tried,
@@ -110,13 +114,35 @@ struct Attempts<'a> {
 }
 
 enum Attempt {
-    Answered(Answered),
+    Answered(Response<Incoming>, Lease),
     /// The next endpoint may be tried; if there is none, this is the answer.
     Again(Refusal),
     Failed(Refusal),
 }
 
 impl Attempts<'_> {
+    async fn run(&mut self) -> Result<Answered, Refusal> {
+        let mut outcome = Refusal::NoEndpoint;
+        while let Some((index, choice)) = self.next_endpoint() {
+            if outcome != Refusal::NoEndpoint {
+                self.metrics.retries.fetch_add(1, Relaxed);
+            }
+            match self.attempt(index, choice).await {
+                Attempt::Answered(response, lease) => {
+                    let end = self.end;
+                    return Ok(Answered {
+                        response,
+                        lease,
+                        end,
+                    });
+                }
+                Attempt::Again(refusal) => outcome = refusal,
+                Attempt::Failed(refusal) => return Err(refusal),
+            }
+        }
+        Err(outcome)
+    }
+
     fn next_endpoint(&mut self) -> Option<(usize, Choice)> {
         match self.again.take() {
             Some(again) => Some(again),
@@ -143,13 +169,16 @@ impl Attempts<'_> {
             Some(upload) => RequestBody::Upload(upload.body()),
             None => RequestBody::Empty,
         };
+        let sent = Instant::now();
+        let attempt_end = self.timing.attempt_end(sent);
         let answer = lease.send(Request::from_parts(head, body));
-        match self.in_time(answer).await {
+        match self.in_time(answer, sent, attempt_end).await {
             Ok(Ok(response)) => {
                 if let Some(upload) = self.upload {
                     upload.answered();
                 }
-                Attempt::Answered(Answered { response, lease })
+                self.end = self.timing.answer_end(attempt_end);
+                Attempt::Answered(response, lease)
             }
             Ok(Err(failure)) => self.after(index, choice, lease, failure),
             Err(refusal) => Attempt::Failed(refusal),
@@ -173,12 +202,17 @@ impl Attempts<'_> {
         Ok(lease)
     }
 
-    /// Waits for an answer, for as long as something of the request moves and for a while after.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Refusal> {
-        let limits = self.limits;
-        let sent = Instant::now();
+    /// Waits for an answer, for as long as something of the request moves and for a while after, but not beyond `end`.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = T>,
+        sent: Instant,
+        end: Option<Instant>,
+    ) -> Result<T, Refusal> {
+        let (silence, idle) = (self.timing.silence, self.limits.body_idle_timeout);
+        let until_end = |at: Instant| end.map_or(at, |end| end.min(at));
         let mut answer = pin!(answer);
-        let mut timer = pin!(sleep_until(sent + limits.answer_timeout));
+        let mut timer = pin!(sleep_until(until_end(sent + silence.min(idle))));
         loop {
             tokio::select! {
                 biased;
@@ -188,20 +222,25 @@ impl Attempts<'_> {
             let now = Instant::now();
             let (moved, awaits_client) = self.upload.map_or((sent, false), UploadHandle::silence);
             let since = moved.max(sent);
-            if awaits_client && since + limits.body_idle_timeout <= now {
+            if awaits_client && since + idle <= now {
                 return Err(Refusal::SlowRequest);
             }
-            if !awaits_client && since + limits.answer_timeout <= now {
+            let is_silent = !awaits_client && since + silence <= now;
+            if is_silent || end.is_some_and(|end| end <= now) {
                 self.metrics.answer_timeouts.fetch_add(1, Relaxed);
-                return Err(Refusal::AnswerTimeout);
+                return Err(match is_silent {
+                    true => Refusal::AnswerTimeout,
+                    false => Refusal::BackendTimeout,
+                });
             }
-            // What the client is waited for may come at any moment, and then the endpoint is waited for.
+            // What the client is waited for may come at any moment, and then the endpoint is waited for, and the other way
+            // round.
             let next = if awaits_client {
-                (since + limits.body_idle_timeout).min(now + limits.answer_timeout)
+                (since + idle).min(now + silence)
             } else {
-                since + limits.answer_timeout
+                (since + silence).min(now + idle)
             };
-            timer.as_mut().reset(next);
+            timer.as_mut().reset(until_end(next));
         }
     }
 

@@ -18,10 +18,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Admitted;
-use super::respond::Refusal;
-use crate::body::BodyError;
+use super::error::BodyError;
+use crate::admission::Admitted;
 use crate::lock;
+use crate::refusal::Refusal;
 use crate::silence::Silence;
 use crate::upstream::{ClientBody, Lease, Paced};
 
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Shared {
 
 /// Joins the two byte streams after an endpoint's 101. They end when nothing moves in either direction for longer than
 /// `limit`.
-pub(super) async fn open(
+pub(crate) async fn open(
     answer: &mut Response<Incoming>,
     client: Option<ClientBody>,
     lease: Lease,

@@ -48,7 +48,7 @@ const NEVER_TRAILERS: [&str; 33] = [
 const NEVER_TRAILERS_BEGIN: [&str; 4] = ["cf-", "if-", "proxy-", "x-forwarded-"];
 
 /// A frame of a client's body as an endpoint gets it.
-pub(super) fn from_client(frame: Frame<Bytes>, underscored: UnderscoredHeaders) -> Frame<Bytes> {
+pub(crate) fn from_client(frame: Frame<Bytes>, underscored: UnderscoredHeaders) -> Frame<Bytes> {
     filtered(frame, |name| {
         underscored.removes(name) || !may_be_trailer(name)
     })

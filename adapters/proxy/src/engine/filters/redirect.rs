@@ -4,7 +4,26 @@ use std::borrow::Cow;
 
 use domain::gateway::{HttpPathModifier, PathMatch, Redirect};
 use domain::route_table::{Arrival, canonical_path};
-use http::Uri;
+use http::header::{HeaderValue, LOCATION};
+use http::{Response, StatusCode, Uri};
+
+use crate::body::ResponseBody;
+use crate::refusal::Refusal;
+
+/// The answer.
+pub(super) fn answer(
+    redirect: &Redirect,
+    matched: &PathMatch,
+    arrival: &Arrival,
+    uri: &Uri,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let location = location(redirect, matched, arrival, uri);
+    let location = HeaderValue::try_from(location).map_err(|_| Refusal::Malformed)?;
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
 
 /// The `Location` of a redirect.
 ///
@@ -12,12 +31,7 @@ use http::Uri;
 /// well-known one of the filter's scheme, if it names one; else the port that the client asked for. A port
 /// that is the scheme's own is left out. The query stays, but where the filter's whole path brings one of its own, as
 /// with Envoy. Bytes that no URI may hold are encoded (RFC 3986 §2.1).
-pub(super) fn location(
-    redirect: &Redirect,
-    matched: &PathMatch,
-    arrival: &Arrival,
-    uri: &Uri,
-) -> String {
+fn location(redirect: &Redirect, matched: &PathMatch, arrival: &Arrival, uri: &Uri) -> String {
     let scheme = redirect
         .scheme
         .as_deref()

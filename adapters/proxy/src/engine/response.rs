@@ -1,0 +1,56 @@
+//! Response head: an endpoint's answer as the client gets it, before filters.
+
+use http::{Response, StatusCode};
+
+use super::attempts::Answered;
+use super::{framing, headers};
+use crate::Limits;
+use crate::admission::Admitted;
+use crate::body::tunnel::TunnelBody;
+use crate::body::{BodyEnd, Download, ResponseBody};
+use crate::limits::check_answer;
+use crate::refusal::Refusal;
+use crate::upstream::UploadHandle;
+
+/// An answer whose body follows, with all that belongs to its request.
+pub(super) fn streamed(
+    answered: Answered,
+    upload: Option<UploadHandle>,
+    mut admitted: Admitted,
+    limits: &Limits,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let Answered {
+        response,
+        lease,
+        end: deadline,
+    } = answered;
+    if !Download::has_room(response.body(), &mut admitted) {
+        return Err(Refusal::NoMemory);
+    }
+    let silence = limits.body_idle_timeout;
+    fit(response, |incoming, end| {
+        let download = Download::new(incoming, lease, upload, admitted, silence);
+        ResponseBody::endpoint(download.ending(end).until(deadline))
+    })
+}
+
+/// A 101, after which both sides send bytes.
+pub(super) fn upgraded<T>(
+    response: Response<T>,
+    tunnel: TunnelBody,
+) -> Result<Response<ResponseBody>, Refusal> {
+    fit(response, |_, _| ResponseBody::tunnel(tunnel))
+}
+
+fn fit<T>(
+    response: Response<T>,
+    body: impl FnOnce(T, BodyEnd) -> ResponseBody,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let (mut head, endpoint) = response.into_parts();
+    check_answer(&head.headers)?;
+    let end = framing::of_answer(&mut head).map_err(|_| Refusal::BrokenAnswer)?;
+    let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    headers::towards_client(&mut head.headers, upgraded);
+    head.extensions.clear();
+    Ok(Response::from_parts(head, body(endpoint, end)))
+}

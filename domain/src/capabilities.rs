@@ -1,0 +1,315 @@
+//! What of the Gateway API a data plane serves.
+//!
+//! A route that uses a feature is accepted by a Gateway only if the Gateway's data plane serves that feature. Features have
+//! the names of the Gateway API (`pkg/features`) where it has one.
+
+/// Declares the features with their names.
+macro_rules! features {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$official_doc:meta])* $official:ident,)*
+            => $($(#[$own_doc:meta])* $own:ident,)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[allow(missing_docs)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$official_doc])* $official,)*
+            $($(#[$own_doc])* $own,)*
+        }
+
+        impl $name {
+            /// All of them; those that the Gateway API has a name for come first.
+            pub const ALL: &[Self] = &[$(Self::$official,)* $(Self::$own,)*];
+            const OFFICIAL: usize = [$(Self::$official,)*].len();
+
+            /// The name of the Gateway API; where it has none, our own.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$official => stringify!($official),)*
+                    $(Self::$own => stringify!($own),)*
+                }
+            }
+        }
+    };
+}
+
+features! {
+    /// A feature of the Gateway API, v1.6.1. Those after the arrow have no name in it.
+    Feature {
+        Gateway,
+        HTTPRoute,
+        GRPCRoute,
+        ReferenceGrant,
+        GatewayPort8080,
+        HTTPRouteBackendProtocolH2C,
+        HTTPRouteBackendProtocolWebSocket,
+        HTTPRouteBackendRequestHeaderModification,
+        HTTPRouteBackendTimeout,
+        HTTPRouteCORS,
+        HTTPRoute303RedirectStatusCode,
+        HTTPRoute307RedirectStatusCode,
+        HTTPRoute308RedirectStatusCode,
+        HTTPRouteHostRewrite,
+        HTTPRouteMethodMatching,
+        HTTPRouteNamedRouteRule,
+        HTTPRouteParentRefPort,
+        HTTPRoutePathRedirect,
+        HTTPRoutePathRewrite,
+        HTTPRoutePortRedirect,
+        HTTPRouteQueryParamMatching,
+        HTTPRouteRequestMirror,
+        HTTPRouteRequestTimeout,
+        HTTPRouteResponseHeaderModification,
+        HTTPRouteRetry,
+        HTTPRouteSchemeRedirect,
+        GRPCRouteNamedRouteRule,
+        =>
+        /// A ResponseHeaderModifier of a backendRef.
+        BackendResponseHeaderModification,
+        /// Any other filter of a backendRef.
+        BackendFilter,
+        /// `spec.useDefaultGateways`.
+        DefaultGateways,
+        ExtensionRef,
+        ExternalAuth,
+        SessionPersistence,
+    }
+}
+
+impl Feature {
+    /// The feature of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|feature| feature.name() == name)
+    }
+
+    /// Whether the Gateway API has a name for it.
+    pub fn is_official(self) -> bool {
+        (self as usize) < Self::OFFICIAL
+    }
+
+    /// What a user wrote to use it.
+    fn written(self) -> &'static str {
+        match self {
+            Self::HTTPRouteCORS => "the filter CORS",
+            Self::HTTPRouteHostRewrite | Self::HTTPRoutePathRewrite => "the filter URLRewrite",
+            Self::HTTPRouteRequestMirror => "the filter RequestMirror",
+            Self::HTTPRouteResponseHeaderModification | Self::BackendResponseHeaderModification => {
+                "the filter ResponseHeaderModifier"
+            }
+            Self::HTTPRouteBackendRequestHeaderModification => "the filter RequestHeaderModifier",
+            Self::ExtensionRef => "the filter ExtensionRef",
+            Self::ExternalAuth => "the filter ExternalAuth",
+            Self::BackendFilter => "this filter of a backend",
+            Self::HTTPRoute303RedirectStatusCode => "303",
+            Self::HTTPRoute307RedirectStatusCode => "307",
+            Self::HTTPRoute308RedirectStatusCode => "308",
+            _ => "this field",
+        }
+    }
+
+    /// Why a route that uses it is refused, and the remedy.
+    pub fn refusal(self) -> String {
+        let remedy = match self {
+            Self::HTTPRoute303RedirectStatusCode
+            | Self::HTTPRoute307RedirectStatusCode
+            | Self::HTTPRoute308RedirectStatusCode => "write 301 or 302",
+            _ => "remove it",
+        };
+        let written = self.written();
+        format!("{written} is not served by the data plane of the Gateway; {remedy}")
+    }
+}
+
+/// A set of features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FeatureSet(u64);
+
+const _: () = assert!(Feature::ALL.len() <= u64::BITS as usize);
+
+impl FeatureSet {
+    /// No feature.
+    pub const EMPTY: Self = Self(0);
+
+    /// These features.
+    pub const fn of(features: &[Feature]) -> Self {
+        let mut set = 0;
+        let mut index = 0;
+        while index < features.len() {
+            set |= 1 << features[index] as u32;
+            index += 1;
+        }
+        Self(set)
+    }
+
+    /// Whether a feature is in it.
+    pub const fn has(self, feature: Feature) -> bool {
+        self.0 & (1 << feature as u32) != 0
+    }
+
+    /// Those of either set.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that the other set has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether it has no feature.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its features, in the order of [`Feature::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Feature> {
+        let all = Feature::ALL.iter().copied();
+        all.filter(move |feature| self.has(*feature))
+    }
+}
+
+impl FromIterator<Feature> for FeatureSet {
+    fn from_iter<I: IntoIterator<Item = Feature>>(features: I) -> Self {
+        let features = features.into_iter();
+        features.fold(Self::EMPTY, |set, feature| set.and(Self::of(&[feature])))
+    }
+}
+
+/// As a list of names. A name that is not known is that of a feature which a later version has: it is left out.
+#[cfg(feature = "serde")]
+impl serde::Serialize for FeatureSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Feature::name))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for FeatureSet {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Ok(names
+            .iter()
+            .filter_map(|name| Feature::named(name))
+            .collect())
+    }
+}
+
+/// What carries out the routes of a Gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataPlaneKind {
+    /// Our own proxy, which holds the tunnel's connections itself.
+    Native,
+}
+
+impl DataPlaneKind {
+    /// What it serves.
+    pub const fn serves(self) -> FeatureSet {
+        match self {
+            Self::Native => FeatureSet::of(&[
+                Feature::Gateway,
+                Feature::HTTPRoute,
+                Feature::GRPCRoute,
+                Feature::ReferenceGrant,
+                Feature::GatewayPort8080,
+                Feature::HTTPRouteBackendProtocolH2C,
+                Feature::HTTPRouteBackendProtocolWebSocket,
+                Feature::HTTPRouteBackendRequestHeaderModification,
+                Feature::HTTPRouteBackendTimeout,
+                Feature::HTTPRouteMethodMatching,
+                Feature::HTTPRouteNamedRouteRule,
+                Feature::HTTPRouteParentRefPort,
+                Feature::HTTPRoutePathRedirect,
+                Feature::HTTPRoutePortRedirect,
+                Feature::HTTPRouteQueryParamMatching,
+                Feature::HTTPRouteRequestTimeout,
+                Feature::HTTPRouteResponseHeaderModification,
+                Feature::HTTPRouteSchemeRedirect,
+                Feature::GRPCRouteNamedRouteRule,
+                Feature::BackendResponseHeaderModification,
+            ]),
+        }
+    }
+
+    /// What it serves and the conformance suite has shown: what a GatewayClass claims in `status.supportedFeatures`.
+    pub fn claims(self) -> impl Iterator<Item = Feature> {
+        let shown = self.serves().without(NOT_SHOWN);
+        shown.iter().filter(|feature| feature.is_official())
+    }
+}
+
+/// Served, but not yet run by the conformance suite.
+const NOT_SHOWN: FeatureSet = FeatureSet::of(&[
+    Feature::GatewayPort8080,
+    Feature::HTTPRouteBackendProtocolH2C,
+    Feature::HTTPRouteBackendProtocolWebSocket,
+    Feature::HTTPRouteMethodMatching,
+    Feature::HTTPRouteNamedRouteRule,
+    Feature::HTTPRouteParentRefPort,
+    Feature::HTTPRoutePathRedirect,
+    Feature::HTTPRoutePortRedirect,
+    Feature::HTTPRouteQueryParamMatching,
+    Feature::HTTPRouteSchemeRedirect,
+    Feature::GRPCRouteNamedRouteRule,
+]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_is_known_by_its_name_and_the_last_official_one_comes_before_our_own() {
+        for feature in Feature::ALL {
+            assert_eq!(Feature::named(feature.name()), Some(*feature));
+        }
+        assert_eq!(Feature::named("HTTPRouteTeleport"), None);
+        assert!(Feature::GRPCRouteNamedRouteRule.is_official());
+        assert!(!Feature::BackendResponseHeaderModification.is_official());
+    }
+
+    #[test]
+    fn a_set_has_what_it_was_made_of() {
+        let all: FeatureSet = Feature::ALL.iter().copied().collect();
+        assert_eq!(all.iter().collect::<Vec<_>>(), Feature::ALL);
+        let some = FeatureSet::of(&[Feature::HTTPRoute, Feature::SessionPersistence]);
+        assert_eq!(all.without(some).and(some), all);
+        assert!(!all.without(some).has(Feature::HTTPRoute));
+        assert!(some.without(all).is_empty());
+    }
+
+    #[test]
+    fn what_is_claimed_is_served_and_has_a_name() {
+        let native = DataPlaneKind::Native;
+        let claimed: Vec<_> = native.claims().map(Feature::name).collect();
+        assert!(claimed.contains(&"HTTPRoute"));
+        assert!(native.claims().all(|feature| native.serves().has(feature)));
+        assert!(!native.serves().without(NOT_SHOWN).is_empty());
+        assert!(NOT_SHOWN.without(native.serves()).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_names_what_was_written_and_the_remedy() {
+        for (feature, said) in [
+            (
+                Feature::HTTPRouteCORS,
+                "the filter CORS is not served by the data plane of the Gateway; remove it",
+            ),
+            (
+                Feature::HTTPRoute307RedirectStatusCode,
+                "307 is not served by the data plane of the Gateway; write 301 or 302",
+            ),
+            (
+                Feature::SessionPersistence,
+                "this field is not served by the data plane of the Gateway; remove it",
+            ),
+        ] {
+            assert_eq!(feature.refusal(), said);
+        }
+    }
+}
