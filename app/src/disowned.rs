@@ -3,10 +3,10 @@
 //! each time.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::names::ObjectKey;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ impl Disowned {
     /// The edge has said so of this Gateway.
     pub fn tell(&self, gateway: &ObjectKey) {
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         told.retain(|_, told| told.is_due || now < told.woken + told.pause + LONGEST_PAUSE);
         match told.get_mut(gateway) {
             Some(told) if told.is_due || now < told.woken + told.pause => return,
@@ -59,7 +59,7 @@ impl Disowned {
     pub async fn due(&self) -> Vec<ObjectKey> {
         loop {
             self.due.notified().await;
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = self.told.lock();
             let due = told.iter_mut().filter_map(|(gateway, told)| {
                 std::mem::take(&mut told.is_due).then(|| gateway.clone())
             });

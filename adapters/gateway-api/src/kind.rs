@@ -146,6 +146,11 @@ impl Kind {
         self.row().status
     }
 
+    /// Whether an object is of this kind.
+    pub fn has(self, object: &ObjectRef) -> bool {
+        object.group == self.group() && object.kind == self.as_str()
+    }
+
     /// An object of this kind.
     pub fn reference(self, key: ObjectKey) -> ObjectRef {
         ObjectRef {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_gateway_api::Secret;
+use adapter_gateway_api::{Kind, Secret};
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
 use domain::edge::{CredentialSets, EdgeError, EdgeErrorKind, Partial};
@@ -86,11 +86,7 @@ impl Credentials for SecretCredentials {
 #[async_trait]
 impl Certificates for SecretCredentials {
     async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError> {
-        let reference = ObjectRef {
-            group: String::new(),
-            kind: "Secret".to_owned(),
-            key: secret.clone(),
-        };
+        let reference = Kind::Secret.reference(secret.clone());
         let not_found = |problem: &str| {
             EdgeError::new(EdgeErrorKind::NotFound, format!("{reference}: {problem}"))
         };

@@ -1,12 +1,12 @@
 //! A Secret that the controller keeps for itself, e.g. its certificate authority.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
+use parking_lot::Mutex;
 
 use crate::FIELD_MANAGER;
 use crate::failure::{is_answered, is_conflict, told};
@@ -82,11 +82,7 @@ impl KeptSecret {
     /// # Errors
     /// [`KeptSecretErrorKind::Conflict`] where somebody else made or changed it since it was read.
     pub async fn write(&self, values: BTreeMap<String, Vec<u8>>) -> Result<(), KeptSecretError> {
-        let version = self
-            .version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let version = self.version.lock().clone();
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
@@ -117,7 +113,7 @@ impl KeptSecret {
 
     fn note(&self, secret: Option<&Secret>) {
         let version = secret.and_then(ResourceExt::resource_version);
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        *self.version.lock() = version;
     }
 
     fn error(&self, error: &kube::Error) -> KeptSecretError {

@@ -12,8 +12,7 @@ pub(crate) struct Endpoint {
     pub(crate) path: String,
 }
 
-/// The kinds that are listed and watched as a whole. Of Secrets only the metadata is
-/// ([`secrets`](crate::cluster)).
+/// The kinds that are listed and watched as a whole. Of Secrets only the metadata is watched.
 pub(crate) fn watched() -> impl Iterator<Item = Kind> {
     Kind::ALL
         .iter()

@@ -1,22 +1,18 @@
 //! Certificates of listeners from the Secrets in the folder.
 
-use adapter_gateway_api::Secret;
+use adapter_gateway_api::{Kind, Secret};
 use async_trait::async_trait;
+use domain::ObjectKey;
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::ports::Certificates;
 use domain::secret::CertificatePair;
-use domain::{ObjectKey, ObjectRef};
 
 use crate::folder::ManifestFolder;
 
 #[async_trait]
 impl Certificates for ManifestFolder {
     async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError> {
-        let reference = ObjectRef {
-            group: String::new(),
-            kind: "Secret".to_owned(),
-            key: secret.clone(),
-        };
+        let reference = Kind::Secret.reference(secret.clone());
         self.with_cluster(|cluster| {
             let found = cluster.secret(&reference);
             let found = found.ok_or_else(|| "it is not in the manifests folder".to_owned());

@@ -106,7 +106,7 @@ impl Cluster {
         let named = of_classes.chain(of_gateways);
         snapshot.secrets = named
             .chain(followed.iter().cloned())
-            .filter(|named| named.kind == Kind::Secret.as_str() && named.group.is_empty())
+            .filter(|named| Kind::Secret.has(named))
             .map(|reference| {
                 let facts = self.facts(&reference);
                 (reference, facts)

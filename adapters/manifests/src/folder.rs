@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use domain::ports::{ClusterSource, Hold, PortError, StatusSink};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
 use domain::{ObjectKey, ObjectRef};
+use parking_lot::Mutex;
 use tokio::sync::watch::Sender;
 
 use crate::cluster::Cluster;
@@ -137,7 +138,7 @@ impl ManifestFolder {
 
     /// What is wrong in the folder now, by path and position.
     pub fn problems(&self) -> Vec<Problem> {
-        self.lock().cluster.problems.clone()
+        self.inner.lock().cluster.problems.clone()
     }
 
     /// The present view, without counting it as given away.
@@ -146,12 +147,12 @@ impl ManifestFolder {
     }
 
     pub(crate) fn with_cluster<T>(&self, ask: impl FnOnce(&Cluster) -> T) -> T {
-        ask(&self.lock().cluster)
+        ask(&self.inner.lock().cluster)
     }
 
     /// Reads the folder. Returns when to look again, if a change waits for its files to settle.
     pub(crate) fn look(&self, look: Look) -> Option<Duration> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let tree = Tree::walk(&self.folder);
         let unlisted = unlisted(&tree);
         let news = News::of(&self.folder, &tree, &inner.files);
@@ -197,10 +198,6 @@ impl ManifestFolder {
             is_new
         });
     }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Places that could not be looked at, as problems.
@@ -228,7 +225,7 @@ impl ClusterSource for ManifestFolder {
     }
 
     fn follow(&self, refs: BTreeSet<ObjectRef>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.followed != refs {
             inner.followed = refs;
             self.publish(&mut inner, None);

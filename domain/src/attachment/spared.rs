@@ -72,10 +72,13 @@ fn concerned(
     found: &UnreadableObject,
 ) -> BTreeSet<ObjectKey> {
     let namespace = object.key.namespace.as_str();
+    if object.group == GATEWAY_GROUP
+        && let Some(kind) = RouteKind::named(&object.kind)
+    {
+        return of_route(snapshot, kind, &object.key, found);
+    }
     match (object.group.as_str(), object.kind.as_str()) {
         (GATEWAY_GROUP, "Gateway") => [object.key.clone()].into(),
-        (GATEWAY_GROUP, "HTTPRoute") => of_route(snapshot, RouteKind::Http, &object.key, found),
-        (GATEWAY_GROUP, "GRPCRoute") => of_route(snapshot, RouteKind::Grpc, &object.key, found),
         (GATEWAY_GROUP, "ReferenceGrant") => those(snapshot, |gateway| {
             gateway.key.namespace != namespace && names_secret_in(gateway, namespace)
         }),

@@ -23,6 +23,13 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
+    const ALL: [Self; 2] = [Self::Http, Self::Grpc];
+
+    /// The kind of this name, in the group of the Gateway API.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The API's name of the kind.
     pub fn as_str(self) -> &'static str {
         match self {

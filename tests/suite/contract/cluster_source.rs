@@ -29,7 +29,7 @@ contract! {
         what_could_not_be_read_is_told,
         only_secrets_that_are_followed_are_read,
     ]
-    kubernetes => InCluster::start().await,
+    kubernetes => InCluster::with_route("early").await,
     manifest_folder => InFolder::new(),
     in_memory => FakeCluster::showing(with_routes(&["early"])),
 }

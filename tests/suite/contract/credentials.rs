@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::edge::EdgeErrorKind;
+use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY};
 use domain::ports::Credentials;
 use domain::testing::StaticCredentials;
 use secrecy::ExposeSecret;
@@ -10,6 +11,7 @@ use tests::manifests;
 
 use super::folder::Folder;
 use super::gateway;
+use super::kubernetes::{InCluster, class, gateway_of, secret};
 
 contract! {
     rules [
@@ -21,6 +23,7 @@ contract! {
         no_credentials_at_all_are_an_empty_list,
         credentials_are_never_shown,
     ]
+    kubernetes => InKubernetes,
     manifest_folder => InFolder,
     in_memory => InMemory,
 }
@@ -31,7 +34,7 @@ trait Rig {
 
     /// Each Gateway (by name, in `default`) refers to the credentials of an account, or to some that are
     /// not there.
-    fn with(&self, gateways: &[(&str, Option<&str>)]) -> Self::World;
+    async fn with(&self, gateways: &[(&str, Option<&str>)]) -> Self::World;
 }
 
 trait World {
@@ -44,7 +47,7 @@ impl Rig for InFolder {
     type World = Folder;
 
     /// Each Gateway has a class of its own, because credentials hang on the class.
-    fn with(&self, gateways: &[(&str, Option<&str>)]) -> Folder {
+    async fn with(&self, gateways: &[(&str, Option<&str>)]) -> Folder {
         let files: Vec<_> = gateways
             .iter()
             .map(|(gateway, account)| (format!("{gateway}.yaml"), manifest(gateway, *account)))
@@ -85,12 +88,40 @@ impl World for Folder {
     }
 }
 
+struct InKubernetes;
+
+impl Rig for InKubernetes {
+    type World = InCluster;
+
+    /// Each Gateway has a class of its own, because credentials hang on the class.
+    async fn with(&self, gateways: &[(&str, Option<&str>)]) -> InCluster {
+        let mut objects = Vec::new();
+        for (name, account) in gateways {
+            let (of_class, of) = (format!("class-of-{name}"), format!("of-{name}"));
+            objects.push(("gatewayclasses", class(&of_class, Some(&of))));
+            objects.push(("gateways", gateway_of(&of_class, name)));
+            if let Some(account) = account {
+                let token = format!("token of {account}");
+                let values = [(API_TOKEN_KEY, &*token), (ACCOUNT_ID_KEY, account)];
+                objects.push(("secrets", secret(&of, &values)));
+            }
+        }
+        InCluster::of(&objects).await
+    }
+}
+
+impl World for InCluster {
+    fn credentials(&self) -> &dyn Credentials {
+        &self.credentials
+    }
+}
+
 struct InMemory;
 
 impl Rig for InMemory {
     type World = StaticCredentials;
 
-    fn with(&self, gateways: &[(&str, Option<&str>)]) -> StaticCredentials {
+    async fn with(&self, gateways: &[(&str, Option<&str>)]) -> StaticCredentials {
         let credentials = StaticCredentials::default();
         for (name, account) in gateways {
             match account {
@@ -109,7 +140,9 @@ impl World for StaticCredentials {
 }
 
 async fn a_gateway_has_the_credentials_that_it_refers_to(rig: impl Rig) {
-    let world = rig.with(&[("one", Some("acme")), ("other", Some("umbrella"))]);
+    let world = rig
+        .with(&[("one", Some("acme")), ("other", Some("umbrella"))])
+        .await;
     for (name, account) in [("one", "acme"), ("other", "umbrella")] {
         let found = world.credentials().of(&gateway(name)).await.unwrap();
         assert_eq!(found.account.as_str(), account, "{name}");
@@ -119,7 +152,7 @@ async fn a_gateway_has_the_credentials_that_it_refers_to(rig: impl Rig) {
 }
 
 async fn a_gateway_without_credentials_is_told_so(rig: impl Rig) {
-    let world = rig.with(&[("one", Some("acme")), ("other", None)]);
+    let world = rig.with(&[("one", Some("acme")), ("other", None)]).await;
     let refused = world.credentials().of(&gateway("other")).await.unwrap_err();
     assert_eq!(refused.kind, EdgeErrorKind::Credentials);
     assert!(!refused.message.is_empty());
@@ -130,18 +163,20 @@ async fn a_gateway_without_credentials_is_told_so(rig: impl Rig) {
 }
 
 async fn a_gateway_that_is_not_there_has_none(rig: impl Rig) {
-    let world = rig.with(&[("one", Some("acme"))]);
+    let world = rig.with(&[("one", Some("acme"))]).await;
     let refused = world.credentials().of(&gateway("none")).await.unwrap_err();
     assert_eq!(refused.kind, EdgeErrorKind::Credentials);
     assert!(refused.message.contains("default/none"), "{refused}");
 }
 
 async fn every_set_is_listed_once(rig: impl Rig) {
-    let world = rig.with(&[
-        ("one", Some("acme")),
-        ("same", Some("acme")),
-        ("other", Some("umbrella")),
-    ]);
+    let world = rig
+        .with(&[
+            ("one", Some("acme")),
+            ("same", Some("acme")),
+            ("other", Some("umbrella")),
+        ])
+        .await;
     let all = world.credentials().all().await.unwrap();
     let accounts: BTreeSet<_> = all.iter().map(|found| found.account.as_str()).collect();
     assert_eq!(accounts, BTreeSet::from(["acme", "umbrella"]));
@@ -149,11 +184,13 @@ async fn every_set_is_listed_once(rig: impl Rig) {
 }
 
 async fn a_set_that_cannot_be_had_hides_no_other(rig: impl Rig) {
-    let world = rig.with(&[
-        ("late", Some("umbrella")),
-        ("early", Some("acme")),
-        ("lost", None),
-    ]);
+    let world = rig
+        .with(&[
+            ("late", Some("umbrella")),
+            ("early", Some("acme")),
+            ("lost", None),
+        ])
+        .await;
     let partial = world.credentials().all().await.unwrap_err();
     let found = partial.found.iter().map(|found| found.account.as_str());
     assert_eq!(found.collect::<BTreeSet<_>>(), ["acme", "umbrella"].into());
@@ -161,12 +198,12 @@ async fn a_set_that_cannot_be_had_hides_no_other(rig: impl Rig) {
 }
 
 async fn no_credentials_at_all_are_an_empty_list(rig: impl Rig) {
-    let world = rig.with(&[]);
+    let world = rig.with(&[]).await;
     assert!(world.credentials().all().await.unwrap().is_empty());
 }
 
 async fn credentials_are_never_shown(rig: impl Rig) {
-    let world = rig.with(&[("one", Some("acme")), ("other", None)]);
+    let world = rig.with(&[("one", Some("acme")), ("other", None)]).await;
     let shown = format!(
         "{:?} {:?} {:?}",
         world.credentials().of(&gateway("one")).await,

@@ -13,7 +13,7 @@ contract! {
         a_gateway_that_was_let_go_can_be_held_again,
         letting_go_of_what_is_not_held_is_fine,
     ]
-    kubernetes => InCluster::start().await,
+    kubernetes => InCluster::with_route("early").await,
     manifest_folder => Folder::with(&[]),
     in_memory => FakeHold::default(),
 }

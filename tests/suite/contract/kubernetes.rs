@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
-use adapter_kubernetes::{Cluster, ClusterOptions, Finalizers, Statuses, WatchTimes};
+use adapter_kubernetes::{
+    Cluster, ClusterOptions, Finalizers, SecretCredentials, Statuses, WatchTimes,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use domain::TunnelId;
 use domain::ports::ClusterSource;
 use domain::testing::FixedLeadership;
@@ -28,12 +32,13 @@ const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 /// A view changes no more once nothing has come for so long.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// A cluster with class `cloudflare`, Gateway `web`, the HTTPRoutes `app` or `early`, and a Secret `token`.
+/// A cluster, and what of the adapter works on it.
 pub(crate) struct InCluster {
     pub(crate) server: ApiServer,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) hold: Finalizers,
     pub(crate) statuses: Statuses,
+    pub(crate) credentials: SecretCredentials,
     _stop: DropGuard,
 }
 
@@ -44,24 +49,53 @@ fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {
     })
 }
 
+/// A class of ours, with the Secret that it names.
+pub(crate) fn class(name: &str, secret: Option<&str>) -> Value {
+    let parameters = secret.map(
+        |secret| json!({ "group": "", "kind": "Secret", "name": secret, "namespace": "default" }),
+    );
+    json!({
+        "apiVersion": GATEWAY_API, "kind": "GatewayClass",
+        "metadata": { "name": name, "generation": 1 },
+        "spec": {
+            "controllerName": "cloudflare-gateway-controller.io/controller",
+            "parametersRef": parameters,
+        },
+    })
+}
+
+/// A Gateway without listeners.
+pub(crate) fn gateway_of(class: &str, name: &str) -> Value {
+    let spec = json!({ "gatewayClassName": class, "listeners": [] });
+    object(GATEWAY_API, "Gateway", name, &spec)
+}
+
+pub(crate) fn secret(name: &str, values: &[(&str, &str)]) -> Value {
+    let mut secret = object("v1", "Secret", name, &Value::Null);
+    for (key, value) in values {
+        secret["data"][key] = STANDARD.encode(value).into();
+    }
+    secret
+}
+
 impl InCluster {
-    /// With HTTPRoute `early`.
-    pub(crate) async fn start() -> Self {
-        Self::with_route("early").await
+    /// With class `cloudflare`, Gateway `web`, this HTTPRoute, and a Secret `token`.
+    pub(crate) async fn with_route(name: &str) -> Self {
+        Self::of(&[
+            ("gatewayclasses", class("cloudflare", None)),
+            ("gateways", gateway_of("cloudflare", "web")),
+            ("httproutes", route(name, &json!([]))),
+            ("secrets", secret("token", &[("key", "value")])),
+        ])
+        .await
     }
 
-    /// Waits until nothing changes any more.
-    pub(crate) async fn with_route(route: &str) -> Self {
+    /// With these objects. Waits until nothing changes any more.
+    pub(crate) async fn of(objects: &[(&str, Value)]) -> Self {
         let server = ApiServer::start().await;
-        let spec = json!({ "controllerName": "cloudflare-gateway-controller.io/controller" });
-        let mut class = object(GATEWAY_API, "GatewayClass", "cloudflare", &spec);
-        class["metadata"] = json!({ "name": "cloudflare", "generation": 1 });
-        server.put("gatewayclasses", class);
-        let spec = json!({ "gatewayClassName": "cloudflare", "listeners": [] });
-        server.put("gateways", object(GATEWAY_API, "Gateway", "web", &spec));
-        let mut secret = object("v1", "Secret", "token", &Value::Null);
-        secret["data"] = json!({ "key": "dmFsdWU=" });
-        server.put("secrets", secret);
+        for (plural, object) in objects {
+            server.put(plural, object.clone());
+        }
         let stop = CancellationToken::new();
         let options = ClusterOptions {
             times: WatchTimes {
@@ -75,11 +109,11 @@ impl InCluster {
         let started = Self {
             hold: Finalizers::new(server.client()),
             statuses: Statuses::new(server.client(), cluster.clone(), leadership),
+            credentials: SecretCredentials::new(server.client(), cluster.clone()),
             server,
             cluster,
             _stop: stop.drop_guard(),
         };
-        started.put_route(route, &json!([]));
         loop {
             started.cluster.snapshot().await;
             let changed = tokio::time::timeout(QUIET, started.cluster.changed()).await;
@@ -90,10 +124,17 @@ impl InCluster {
     }
 
     pub(crate) fn put_route(&self, name: &str, parents: &Value) {
-        let spec = json!({ "parentRefs": parents });
-        let route = object(GATEWAY_API, "HTTPRoute", name, &spec);
-        self.server.put("httproutes", route);
+        self.server.put("httproutes", route(name, parents));
     }
+}
+
+fn route(name: &str, parents: &Value) -> Value {
+    object(
+        GATEWAY_API,
+        "HTTPRoute",
+        name,
+        &json!({ "parentRefs": parents }),
+    )
 }
 
 /// Deployments of the Gateways `one` and `other`, which become ready at once.
@@ -108,7 +149,7 @@ impl AsDeployments {
     pub(crate) async fn start() -> Self {
         let (server, client) = workloads_server::ApiServer::start().await;
         for name in ["one", "other"] {
-            server.put("gateways", object(GATEWAY_API, "Gateway", name, &json!({})));
+            server.put("gateways", gateway_of("cloudflare", name));
         }
         let authority = watch::Sender::new("-----BEGIN CERTIFICATE-----\n".to_owned());
         let options = WorkloadOptions {

@@ -165,10 +165,9 @@ fn listener_tls(
 
 fn allowed_kind(written: &RouteGroupKind) -> AllowedKind {
     let group = written.group.as_deref().unwrap_or(GATEWAY_GROUP);
-    match (group, written.kind.as_str()) {
-        (GATEWAY_GROUP, "HTTPRoute") => AllowedKind::Route(RouteKind::Http),
-        (GATEWAY_GROUP, "GRPCRoute") => AllowedKind::Route(RouteKind::Grpc),
-        (group, kind) => AllowedKind::Other(format!("{group}/{kind}")),
+    match RouteKind::named(&written.kind) {
+        Some(kind) if group == GATEWAY_GROUP => AllowedKind::Route(kind),
+        _ => AllowedKind::Other(format!("{group}/{}", written.kind)),
     }
 }
 

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::gateway::{DnsPolicy, GatewayParameters, Replica, Resources};
 use domain::names::is_dns_label;
-use domain::{Hostname, ObjectKey, ObjectRef};
+use domain::{Hostname, ObjectKey};
 use serde_json::Value;
 
 use super::tenants;
 use crate::error::ReadError;
 use crate::fields::Fields;
+use crate::kind::Kind;
 use crate::metadata::Header;
 use crate::types::{
     ParametersDns, ParametersReplica, ParametersSpec, ParametersTunnel, ResourceRequirements,
@@ -24,11 +25,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
     let key = header.key();
     let credentials = spec.secret_ref.map(|secret| {
         fields.required("spec.secretRef.name", &secret.name);
-        ObjectRef {
-            group: String::new(),
-            kind: "Secret".to_owned(),
-            key: ObjectKey::new(&key.namespace, secret.name),
-        }
+        Kind::Secret.reference(ObjectKey::new(&key.namespace, secret.name))
     });
     let tunnel = spec.tunnel.unwrap_or_default();
     not_acted_upon(fields, &tunnel);

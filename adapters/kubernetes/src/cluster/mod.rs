@@ -13,8 +13,8 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter_gateway_api::{Kind, SnapshotBuilder};
@@ -23,6 +23,7 @@ use domain::ports::ClusterSource;
 use domain::snapshot::{ClusterSnapshot, EndpointRules};
 use domain::{ObjectKey, ObjectRef};
 use kube::Client;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 use tokio::time::sleep;
@@ -164,7 +165,7 @@ impl Cluster {
     }
 
     fn take(&self, kind: Kind, news: News<Seen>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let Some(table) = inner.tables.get_mut(&kind) else {
             return;
         };
@@ -184,7 +185,7 @@ impl Cluster {
     }
 
     fn publish(&self) {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         if !inner.tables.values().all(Table::is_listed) {
             return;
         }
@@ -218,12 +219,12 @@ impl Cluster {
 
     /// An object as it was last seen, for writing its status.
     pub(crate) fn written(&self, kind: Kind, key: &ObjectKey) -> Option<Written> {
-        self.lock().tables.get(&kind)?.written(key).cloned()
+        self.inner.lock().tables.get(&kind)?.written(key).cloned()
     }
 
     /// Objects that cannot be read.
     pub(crate) fn unread(&self) -> Vec<UnreadObject> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         inner.tables.values().flat_map(Table::unread).collect()
     }
 
@@ -237,10 +238,6 @@ impl Cluster {
         if unread {
             self.unread_secrets.notify_one();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -271,7 +268,7 @@ impl ClusterSource for Cluster {
     }
 
     fn follow(&self, refs: BTreeSet<ObjectRef>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let changed = inner.secrets.follow(refs);
         self.secrets_changed(inner, changed);
     }

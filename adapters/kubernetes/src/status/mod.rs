@@ -10,7 +10,7 @@ mod merge;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use adapter_gateway_api::status::{Subject, status};
 use adapter_gateway_api::{Scope, StatusShape};
@@ -21,6 +21,7 @@ use domain::status::StatusUpdate;
 use futures_util::{StreamExt, stream};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::FIELD_MANAGER;
@@ -77,7 +78,7 @@ impl Statuses {
     /// Tells of objects that cannot be read, once of each: most of them have no status of ours.
     fn tell_of_unread(&self) {
         let unread: BTreeSet<UnreadObject> = self.cluster.unread().into_iter().collect();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         told.retain(|object| unread.contains(object));
         for object in unread {
             if !told.contains(&object) && self.events.of_unread(&object) {
@@ -125,7 +126,7 @@ impl Statuses {
     /// The object as it was last seen or written.
     fn present(&self, about: &Subject) -> Option<Written> {
         let seen = self.cluster.written(about.kind, &about.key)?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         match last.get(about) {
             Some(last) if last.replaced == seen.version => Some(last.now.clone()),
             Some(_) => {
@@ -137,7 +138,7 @@ impl Statuses {
     }
 
     fn remember(&self, about: Subject, before: Written, now: Written) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         // Where the watch is several writes behind, it still shows the version before the first of them.
         let replaced = match self.cluster.written(about.kind, &about.key) {
             Some(seen) if seen.version != now.version => seen.version,

@@ -116,7 +116,7 @@ impl StatusFolder {
         let about: BTreeSet<Subject> = updates.iter().map(Subject::of).collect();
         let present = present.iter().filter_map(|object| {
             let mut kinds = kinds();
-            let kind = kinds.find(|k| k.as_str() == object.kind && k.group() == object.group)?;
+            let kind = kinds.find(|kind| kind.has(object))?;
             let key = object.key.clone();
             Some(Subject { kind, key })
         });

@@ -10,6 +10,7 @@ mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use adapter_gateway_api::Kind;
 use domain::snapshot::{Reading, SecretFacts};
 use domain::{ObjectKey, ObjectRef};
 
@@ -99,7 +100,9 @@ impl Secrets {
 
     /// Follows these and no others. Whether a view of all changes by it.
     pub(crate) fn follow(&mut self, refs: BTreeSet<ObjectRef>) -> bool {
-        let secrets = refs.into_iter().filter(is_secret);
+        let secrets = refs
+            .into_iter()
+            .filter(|reference| Kind::Secret.has(reference));
         let keys: BTreeSet<ObjectKey> = secrets.map(|reference| reference.key).collect();
         let before = self.followed.len();
         self.followed.retain(|key, _| keys.contains(key));
@@ -128,7 +131,7 @@ impl Secrets {
                 Some(Standing::Failing(why)) => Some(Reading::Unknown(why.clone())),
                 _ => followed.reading(),
             };
-            Some((reference(key.clone()), reading?))
+            Some((Kind::Secret.reference(key.clone()), reading?))
         })
         .collect()
     }
@@ -296,17 +299,5 @@ impl Followed {
     fn reading(&self) -> Option<Reading<SecretFacts>> {
         let failing = self.failing.clone().map(Reading::Unknown);
         failing.or_else(|| self.read.clone())
-    }
-}
-
-fn is_secret(reference: &ObjectRef) -> bool {
-    reference.group.is_empty() && reference.kind == "Secret"
-}
-
-fn reference(key: ObjectKey) -> ObjectRef {
-    ObjectRef {
-        group: String::new(),
-        kind: "Secret".to_owned(),
-        key,
     }
 }

@@ -24,11 +24,11 @@ const AT_ONCE: usize = 4;
 impl Cluster {
     /// Watches the metadata of Secrets and reads those that are followed, for as long as the cluster is watched.
     pub(in super::super) fn start_secrets(self: &Arc<Self>) {
-        for area in self.lock().secrets.areas() {
+        for area in self.inner.lock().secrets.areas() {
             let watch = self.watch_of_secrets(&area);
             let taker = self.clone();
             self.spawn(watch.run(move |news| {
-                let mut inner = taker.lock();
+                let mut inner = taker.inner.lock();
                 let changed = inner.secrets.take(&area, news);
                 taker.secrets_changed(inner, changed);
             }));
@@ -62,16 +62,16 @@ impl Cluster {
 
     async fn read_secrets(self: Arc<Self>) {
         loop {
-            let next = self.lock().secrets.next();
+            let next = self.inner.lock().secrets.next();
             let Some((key, ticket)) = next else {
                 self.unread_secrets.notified().await;
                 continue;
             };
-            if self.lock().secrets.has_next() {
+            if self.inner.lock().secrets.has_next() {
                 self.unread_secrets.notify_one();
             }
             let answer = read(&self.client, &key).await;
-            let mut inner = self.lock();
+            let mut inner = self.inner.lock();
             let changed = inner.secrets.done(&key, ticket, answer);
             self.secrets_changed(inner, changed);
         }
@@ -80,7 +80,7 @@ impl Cluster {
     async fn try_secrets_again(self: Arc<Self>) {
         loop {
             sleep(self.times.longest_pause).await;
-            let mut inner = self.lock();
+            let mut inner = self.inner.lock();
             inner.secrets.try_again();
             self.secrets_changed(inner, false);
         }
