@@ -15,9 +15,11 @@ use crate::snapshot::ClusterSnapshot;
 use crate::status::StatusUpdate;
 use crate::workload::{WorkloadSpec, WorkloadStatus};
 
+pub use crate::edge::api::{
+    BATCH_LIMIT, CertificateApi, CloudflareAccounts, CloudflareApi, DnsApi, TokenApi, TunnelApi,
+};
 pub use crate::edge::ports::{
-    BATCH_LIMIT, Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Edges,
-    Entropy, HeldGateway, Journal,
+    Certificates, Credentials, Edge, Edges, Entropy, HeldGateway, Journal,
 };
 
 /// Why a port other than the edge failed. The pass goes on without it and tries again.

@@ -7,7 +7,7 @@ mod edge;
 mod fixed;
 mod running;
 
-pub use cloudflare::{ApiCall, FakeCloudflare, FakeCloudflareApi, Moment};
+pub use cloudflare::{ApiCall, Call, FakeCloudflare, Moment, Observer};
 pub use cluster::{FakeCluster, FakeHold, RecordingStatusSink};
 pub use edge::{FakeEdge, FakeEdges, intent};
 pub use fixed::{

@@ -19,10 +19,10 @@
 
 mod adopt;
 mod apply;
+mod cache;
 mod certificates;
 mod forget;
 mod instances;
-mod look;
 mod notes;
 mod observe;
 mod sweep;
@@ -35,19 +35,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use futures_util::lock;
 
+use crate::edge::api::CloudflareAccounts;
 use crate::edge::certificates::Note;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::Tunnel;
 use crate::edge::plan::{Observed, Plan};
-use crate::edge::ports::{
-    Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy, Journal,
-};
+use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
 use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
+use cache::{CachedApi, SharedCache};
 pub use instances::DirectEdges;
-use look::{Look, SharedSight};
 use notes::Notes;
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
@@ -77,7 +76,7 @@ struct Memory {
     /// Whether a sweep is at work.
     sweeping: bool,
     /// What was read with each token.
-    sights: Vec<(CloudflareCredentials, Arc<SharedSight>)>,
+    caches: Vec<(CloudflareCredentials, Arc<SharedCache>)>,
     /// Credentials that a Gateway had before it moved to another account.
     former: Vec<CloudflareCredentials>,
     /// Tunnels that were adopted.
@@ -238,36 +237,45 @@ impl DirectEdge {
     }
 
     /// `why` is what the journal says of writes.
-    fn look(&self, credentials: &CloudflareCredentials, why: impl Into<String>) -> Look {
-        let notes = Notes::new(self.journal.clone(), why);
-        let api = self.accounts.open(credentials);
+    fn open(&self, credentials: &CloudflareCredentials, why: impl Into<String>) -> CachedApi {
         if !self.remembers {
-            return Look::new(api, Arc::default(), notes);
+            return self.open_with(credentials, Arc::default(), why);
         }
-        let mut memory = self.memory();
-        let sights = &mut memory.sights;
-        let known = sights.iter().find(|(of, _)| of.is_same(credentials));
-        let sight = match known {
-            Some((_, sight)) => sight.clone(),
-            None => {
-                let sight = Arc::default();
-                sights.push((credentials.clone(), Arc::clone(&sight)));
-                sight
+        let cache = {
+            let caches = &mut self.memory().caches;
+            let known = caches.iter().find(|(of, _)| of.is_same(credentials));
+            match known {
+                Some((_, cache)) => cache.clone(),
+                None => {
+                    let cache = Arc::default();
+                    caches.push((credentials.clone(), Arc::clone(&cache)));
+                    cache
+                }
             }
         };
-        Look::new(api, sight, notes)
+        self.open_with(credentials, cache, why)
     }
 
-    /// Looks and plans until nothing is changed or removed on the word of memory.
-    async fn look_and_plan(
+    fn open_with(
         &self,
-        look: &Look,
+        credentials: &CloudflareCredentials,
+        cache: Arc<SharedCache>,
+        why: impl Into<String>,
+    ) -> CachedApi {
+        let notes = Notes::new(self.journal.clone(), why);
+        CachedApi::new(self.accounts.open(credentials), cache, notes)
+    }
+
+    /// Reads and plans until nothing is changed or removed on the word of memory.
+    async fn read_and_plan(
+        &self,
+        api: &CachedApi,
         work: &Work<'_>,
     ) -> Result<(Observed, Plan), EdgeError> {
         loop {
-            let observed = observe::observe(look, work).await?;
+            let observed = observe::observe(api, work).await?;
             let plan = plan::plan(work.intent, &observed, &self.installation);
-            if !look.must_read_again(&plan) {
+            if !api.must_read_again(&plan) {
                 return Ok((observed, plan));
             }
         }
@@ -276,14 +284,14 @@ impl DirectEdge {
     /// Makes the intent true. Where memory was wrong, which a refused write tells, once more without it.
     async fn make_true(
         &self,
-        look: &Look,
+        api: &CachedApi,
         work: &Work<'_>,
     ) -> Result<(Observed, Plan, Applied), EdgeError> {
         loop {
-            let (observed, plan) = self.look_and_plan(look, work).await?;
-            let relied_on_memory = look.has_remembered();
+            let (observed, plan) = self.read_and_plan(api, work).await?;
+            let relied_on_memory = api.has_remembered();
             let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
-            let applied = apply::apply(look, &work.name, work.mark, existing, &plan).await?;
+            let applied = apply::apply(api, &work.name, work.mark, existing, &plan).await?;
             let blames_memory = |error: &EdgeError| {
                 matches!(
                     error.kind,
@@ -293,7 +301,7 @@ impl DirectEdge {
             if !(relied_on_memory && applied.failures.iter().any(blames_memory)) {
                 return Ok((observed, plan, applied));
             }
-            look.forget_all();
+            api.clear();
         }
     }
 
@@ -305,17 +313,14 @@ impl DirectEdge {
         }
     }
 
-    async fn api_of(&self, gateway: &ObjectKey) -> Result<Arc<dyn CloudflareApi>, EdgeError> {
+    /// The API with nothing remembered.
+    async fn api_of(&self, gateway: &ObjectKey) -> Result<CachedApi, EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
-        Ok(self.accounts.open(&credentials))
+        Ok(self.open_with(&credentials, Arc::default(), ""))
     }
 
     /// The Gateway's tunnel, as remembered or by its name.
-    async fn tunnel_id(
-        &self,
-        api: &dyn CloudflareApi,
-        gateway: &ObjectKey,
-    ) -> Result<TunnelId, EdgeError> {
+    async fn tunnel_id(&self, api: &CachedApi, gateway: &ObjectKey) -> Result<TunnelId, EdgeError> {
         let remembered = self.memory().gateways.get(gateway).map(|m| m.tunnel);
         if let Some(tunnel) = remembered {
             return Ok(tunnel);
@@ -386,8 +391,8 @@ impl Edge for DirectEdge {
     async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
         let prefix = mark::tunnel_prefix(&self.installation.name);
-        let look = self.look(&credentials, format!("Gateway {gateway} asks"));
-        look.tunnels(&prefix).await?;
+        let api = self.open(&credentials, format!("Gateway {gateway} asks"));
+        api.tunnels(&prefix).await?;
         Ok(())
     }
 
@@ -395,10 +400,10 @@ impl Edge for DirectEdge {
         let gateway = &intent.gateway;
         let _turn = self.turn(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
-        let look = self.look(&credentials, format!("Gateway {gateway} asks"));
+        let api = self.open(&credentials, format!("Gateway {gateway} asks"));
         // An account that does not know the token ends it here, before anybody has to wait for it.
         let prefix = mark::tunnel_prefix(&self.installation.name);
-        let namesakes = self.namesakes(&look.tunnels(&prefix).await?);
+        let namesakes = self.namesakes(&api.tunnels(&prefix).await?);
         let _in_account = self.enter(&credentials.account).await;
         let work = Work {
             intent,
@@ -406,8 +411,8 @@ impl Edge for DirectEdge {
             mark: RecordMark::of(&self.installation, gateway),
             known: self.zones_to_read(gateway, &credentials),
         };
-        self.adopt_former(&look, &work).await?;
-        let (observed, plan, applied) = self.make_true(&look, &work).await?;
+        self.adopt_former(&api, &work).await?;
+        let (observed, plan, applied) = self.make_true(&api, &work).await?;
 
         let mut zones = observe::zones_with_something(&observed, intent, work.mark);
         match (&mut zones, work.known) {
@@ -430,7 +435,7 @@ impl Edge for DirectEdge {
         let mut hostnames = plan.hostnames;
         hostnames.extend(applied.hostnames);
         let keys = self.note_keys(gateway, &credentials, tunnel);
-        let shown = self.show_certificates(&look, intent, &observed, tunnel, &hostnames, keys);
+        let shown = self.show_certificates(&api, intent, &observed, tunnel, &hostnames, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
         failures.extend(applied.failures);
@@ -462,9 +467,9 @@ impl Edge for DirectEdge {
             if seen.contains(&credentials.account) {
                 continue;
             }
-            let look = self.look(&credentials, "");
-            look.forget_tunnels();
-            match look.tunnels(&prefix).await {
+            let api = self.open(&credentials, "");
+            api.clear_tunnels();
+            match api.tunnels(&prefix).await {
                 Ok(tunnels) => {
                     let names = tunnels.iter().map(|tunnel| &tunnel.name);
                     let gateways =
@@ -486,16 +491,17 @@ impl Edge for DirectEdge {
 
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
         let api = self.api_of(gateway).await?;
-        let tunnel = self.tunnel_id(&*api, gateway).await?;
-        api.tunnel_token(tunnel).await
+        let tunnel = self.tunnel_id(&api, gateway).await?;
+        api.uncached().tunnel_token(tunnel).await
     }
 
     async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
         let _turn = self.turn(gateway)?;
         let api = self.api_of(gateway).await?;
-        let tunnel = self.tunnel_id(&*api, gateway).await?;
-        api.set_tunnel_secret(tunnel, self.entropy.secret()).await?;
-        api.tunnel_token(tunnel).await
+        let tunnel = self.tunnel_id(&api, gateway).await?;
+        let secret = self.entropy.secret();
+        api.uncached().set_tunnel_secret(tunnel, secret).await?;
+        api.uncached().tunnel_token(tunnel).await
     }
 
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
@@ -514,7 +520,7 @@ impl Edge for DirectEdge {
     /// before may have lacked what had just been written.
     fn begin_resync(&self) {
         let mut memory = self.memory();
-        memory.sights.clear();
+        memory.caches.clear();
         for gateway in memory.gateways.values_mut() {
             gateway.zones = None;
         }

@@ -6,8 +6,10 @@
 //! - [`claims`]: which Gateway may have which hostname.
 //! - [`mark`]: how our own records and tunnels are told from others'.
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
+//! - [`api`]: the Cloudflare API, by role; [`ports`]: what else the edge is asked and needs.
 //! - [`direct`]: carries a plan out over the Cloudflare API.
 
+pub mod api;
 pub mod certificates;
 pub mod claims;
 mod credentials;

@@ -5,28 +5,31 @@
 //! of the former instance's proxies can connect no more. Whatever happens between the steps, a tunnel has one name, and
 //! who has that name goes on with it. Its records are known by the tunnel that they lead to.
 
-use super::look::Look;
+use super::cache::CachedApi;
 use super::{DirectEdge, Work, observe};
 use crate::edge::mark;
 use crate::edge::objects::Tunnel;
-use crate::edge::ports::CloudflareApi;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::TunnelId;
 
 impl DirectEdge {
     /// Adopts it where the Gateway has no tunnel yet and nobody uses that one. A process adopts each tunnel once: two
     /// that want the same one do not take it from each other in turns.
-    pub(super) async fn adopt_former(&self, look: &Look, work: &Work<'_>) -> Result<(), EdgeError> {
+    pub(super) async fn adopt_former(
+        &self,
+        api: &CachedApi,
+        work: &Work<'_>,
+    ) -> Result<(), EdgeError> {
         let prefix = mark::tunnel_prefix(&self.installation.name);
-        if self.former(&look.tunnels(&prefix).await?, work).is_none() {
+        if self.former(&api.tunnels(&prefix).await?, work).is_none() {
             return Ok(());
         }
         // What was read before may not be true any more.
-        look.forget_tunnels();
-        let Some(tunnel) = self.former(&look.tunnels(&prefix).await?, work) else {
+        api.clear_tunnels();
+        let Some(tunnel) = self.former(&api.tunnels(&prefix).await?, work) else {
             return Ok(());
         };
-        let connectors = match look.connectors(tunnel).await {
+        let connectors = match api.uncached().connectors(tunnel).await {
             Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
             connectors => connectors?,
         };
@@ -34,13 +37,13 @@ impl DirectEdge {
             return Ok(());
         }
         let secret = self.entropy.secret();
-        match look.adopt_tunnel(tunnel, &work.name, secret).await {
+        match api.adopt_tunnel(tunnel, &work.name, secret).await {
             Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
             adopted => adopted?,
         }
         self.memory().adopted.insert(tunnel);
-        look.forget_tunnels();
-        match observe::tunnel(look, &work.name).await? {
+        api.clear_tunnels();
+        match observe::tunnel(api, &work.name).await? {
             Some(found) if found.id == tunnel => Ok(()),
             _ => Err(EdgeError::new(
                 EdgeErrorKind::Conflict,

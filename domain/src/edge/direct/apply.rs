@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::cache::CachedApi;
+use crate::edge::api::BATCH_LIMIT;
 use crate::edge::mark::RecordMark;
 use crate::edge::plan::{Change, Plan, RecordChange, ZoneChanges, outcome_of};
-use crate::edge::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome, IngressOutcome};
 use crate::names::{Hostname, TunnelId};
 
@@ -24,7 +25,7 @@ pub(super) struct Applied {
 
 /// Carries out what can be. Only a tunnel that cannot be made stops everything: nothing could point at it.
 pub(super) async fn apply(
-    api: &dyn CloudflareApi,
+    api: &CachedApi,
     name: &str,
     mark: RecordMark,
     existing: Option<TunnelId>,
@@ -62,7 +63,7 @@ pub(super) async fn apply(
 
 /// A name that is taken is ours: somebody made the tunnel between our look and our call, or an earlier call
 /// of ours went through without its answer.
-async fn create_or_adopt(api: &dyn CloudflareApi, name: &str) -> Result<TunnelId, EdgeError> {
+async fn create_or_adopt(api: &CachedApi, name: &str) -> Result<TunnelId, EdgeError> {
     match api.create_tunnel(name).await {
         Ok(tunnel) => Ok(tunnel.id),
         Err(error) if error.kind == EdgeErrorKind::Conflict => {
@@ -76,7 +77,7 @@ async fn create_or_adopt(api: &dyn CloudflareApi, name: &str) -> Result<TunnelId
 /// One batch, all or nothing. Where one of its operations is refused, it is taken apart, so that one bad
 /// name does not keep the others of its zone from their records.
 async fn change_records(
-    api: &dyn CloudflareApi,
+    api: &CachedApi,
     mark: RecordMark,
     whole: ZoneChanges,
     applied: &mut Applied,

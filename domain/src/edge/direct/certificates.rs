@@ -8,13 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cache::CachedApi;
 use super::{DirectEdge, GatewayMemory};
 use crate::edge::certificates::{
     self, CertificateChange, CertificateIntent, CertificateOutcome, Note, NoteKey,
 };
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::plan::Observed;
-use crate::edge::ports::{Certificates, CloudflareApi};
+use crate::edge::ports::Certificates;
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::secret::CloudflareCredentials;
@@ -43,7 +44,7 @@ impl NoteKeys {
 
 /// One Gateway's certificates on their way.
 struct Carrier<'a> {
-    api: &'a dyn CloudflareApi,
+    api: &'a CachedApi,
     pairs: &'a dyn Certificates,
     /// Whether what is not wanted goes.
     prune: bool,
@@ -64,7 +65,7 @@ impl DirectEdge {
     /// what became of the records tells which names the Gateway has.
     pub(super) async fn show_certificates(
         &self,
-        api: &dyn CloudflareApi,
+        api: &CachedApi,
         intent: &EdgeIntent,
         observed: &Observed,
         tunnel: TunnelId,
@@ -157,7 +158,7 @@ impl DirectEdge {
     /// Removes every certificate that a tunnel's document notes, and those that it should.
     pub(super) async fn clear_certificates(
         &self,
-        api: &dyn CloudflareApi,
+        api: &CachedApi,
         tunnel: TunnelId,
         keys: &NoteKeys,
     ) -> Result<(), EdgeError> {
@@ -200,7 +201,7 @@ fn with_unnoted(noted: &BTreeSet<Note>, unnoted: &BTreeSet<Note>) -> BTreeSet<No
 
 /// The document that takes the notes. Where there is none, the plan's own was refused: a note would stand in
 /// a document without anything else.
-async fn readable(api: &dyn CloudflareApi, tunnel: TunnelId) -> Result<IngressDocument, EdgeError> {
+async fn readable(api: &CachedApi, tunnel: TunnelId) -> Result<IngressDocument, EdgeError> {
     api.configuration(tunnel).await?.ok_or_else(|| {
         let message = "the tunnel has no ingress document yet, which notes what was uploaded; certificates \
                        follow once it is there";
@@ -268,7 +269,7 @@ impl Carrier<'_> {
     }
 
     async fn zone(&mut self, wanted: &BTreeSet<CertificateIntent>, zone: &Zone) {
-        let present = match self.api.custom_certificates(&zone.id).await {
+        let present = match self.api.uncached().custom_certificates(&zone.id).await {
             Ok(present) => present.into_iter().map(|one| one.id).collect(),
             Err(error) => {
                 let concerned = wanted.iter().filter(|one| one.is_for(zone));
@@ -319,9 +320,17 @@ impl Carrier<'_> {
     ) -> Result<(), EdgeError> {
         let pair = self.pairs.pair(&one.secret).await?;
         let id = match before {
-            None => self.api.upload_certificate(&zone.id, &pair).await?,
+            None => {
+                self.api
+                    .uncached()
+                    .upload_certificate(&zone.id, &pair)
+                    .await?
+            }
             Some(note) => {
-                let replaced = self.api.replace_certificate(&zone.id, &note.id, &pair);
+                let replaced = self
+                    .api
+                    .uncached()
+                    .replace_certificate(&zone.id, &note.id, &pair);
                 replaced.await?
             }
         };

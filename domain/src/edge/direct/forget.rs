@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::DirectEdge;
+use super::cache::CachedApi;
+use crate::edge::api::BATCH_LIMIT;
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
 use crate::edge::plan::owner::own_records;
-use crate::edge::ports::{BATCH_LIMIT, CloudflareApi};
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, RecordId, ZoneId};
 use crate::secret::CloudflareCredentials;
@@ -68,8 +69,8 @@ impl DirectEdge {
             if search.read.contains(account) {
                 continue;
             }
-            let api = self.look(&candidate.credentials, format!("Gateway {gateway} is gone"));
-            api.forget_all();
+            let api = self.open(&candidate.credentials, format!("Gateway {gateway} is gone"));
+            api.clear();
             let tunnels = match tunnels_named(&api, &name).await {
                 Ok(tunnels) => tunnels,
                 Err(error) => {
@@ -99,7 +100,7 @@ impl DirectEdge {
     /// over, unless it is one of those that were `written` to: the permission was there and went.
     pub(super) async fn clear_account(
         &self,
-        api: &dyn CloudflareApi,
+        api: &CachedApi,
         credentials: &CloudflareCredentials,
         gateway: &ObjectKey,
         tunnels: &[Tunnel],
@@ -133,7 +134,7 @@ impl DirectEdge {
         for tunnel in tunnels {
             let keys = self.note_keys(gateway, credentials, tunnel.id);
             self.clear_certificates(api, tunnel.id, &keys).await?;
-            gone_is_fine(api.disconnect(tunnel.id).await)?;
+            gone_is_fine(api.uncached().disconnect(tunnel.id).await)?;
             gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
         }
         Ok(())
@@ -143,11 +144,11 @@ impl DirectEdge {
     /// somebody else: another installation of this name serves through the tunnel. Then nothing of it is removed.
     async fn require_unused(
         &self,
-        api: &dyn CloudflareApi,
+        api: &CachedApi,
         gateway: &ObjectKey,
         tunnel: &Tunnel,
     ) -> Result<(), EdgeError> {
-        let connectors = match api.connectors(tunnel.id).await {
+        let connectors = match api.uncached().connectors(tunnel.id).await {
             Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
             connectors => connectors?,
         };
@@ -204,7 +205,7 @@ impl DirectEdge {
     }
 }
 
-async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel>, EdgeError> {
+async fn tunnels_named(api: &CachedApi, name: &str) -> Result<Vec<Tunnel>, EdgeError> {
     let mut tunnels = api.tunnels(name).await?;
     tunnels.retain(|tunnel| tunnel.name == name);
     Ok(tunnels)
@@ -215,7 +216,7 @@ fn is_closed(error: &EdgeError) -> bool {
 }
 
 pub(super) async fn delete_records(
-    api: &dyn CloudflareApi,
+    api: &CachedApi,
     zone: &ZoneId,
     ids: &[RecordId],
 ) -> Result<(), EdgeError> {

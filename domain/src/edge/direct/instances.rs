@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::DirectEdge;
-use crate::edge::ports::{
-    CloudflareAccounts, Credentials, Edge, Edges, Entropy, HeldGateway, Journal,
-};
+use crate::edge::api::CloudflareAccounts;
+use crate::edge::ports::{Credentials, Edge, Edges, Entropy, HeldGateway, Journal};
 use crate::edge::{EdgeError, mark};
 use crate::names::{Installation, InstallationName, InstanceId};
 

@@ -163,7 +163,7 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
     bench.reconcile(&intent("gw", &[])).await;
     let zone = ZoneId::new("zone-example.com");
     let credentials = bench.edge.credentials.of(&key("gw")).await.unwrap();
-    let look = bench.edge.look(&credentials, "");
+    let api = bench.edge.open(&credentials, "");
     let mark = RecordMark::of(&installation(), &key("gw"));
     let work = Work {
         intent: &wanted,
@@ -171,13 +171,13 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
         mark,
         known: None,
     };
-    let observed = observe::observe(&look, &work).await.unwrap();
+    let observed = observe::observe(&api, &work).await.unwrap();
     let plan = plan::plan(&wanted, &observed, &installation());
     bench
         .cloudflare
         .add_record(&zone, foreign("n7.example.com"));
     let existing = observed.tunnel.map(|tunnel| tunnel.id);
-    let applied = apply::apply(&look, &work.name, mark, existing, &plan)
+    let applied = apply::apply(&api, &work.name, mark, existing, &plan)
         .await
         .unwrap();
 
