@@ -10,7 +10,7 @@
 //!   promises traffic waits until every ready replica serves the table (`promises`).
 //!
 //! What happens to a Gateway at the edge is decided in one place, `state::Fate`. In short: a Gateway that is gone,
-//! or has lost its last valid listener, is forgotten; one that is refused for another reason (its credentials,
+//! or has lost its last valid listener, is removed; one that is refused for another reason (its credentials,
 //! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
 //!
 //! The passes keep no time. The caller runs a route pass after each change of the cluster and after each edge

@@ -32,7 +32,7 @@ mock! {
         async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
         async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
         async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
-        async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+        async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
         async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;
     }
 }
@@ -276,7 +276,7 @@ async fn what_is_left_of_a_gateway_goes_although_another_account_cannot_be_looke
     edge.expect_connector_token()
         .returning(|gateway| Ok(ConnectorToken::new(gateway.to_string())));
     edge.expect_reconcile().returning(|intent| Ok(done(intent)));
-    edge.expect_forget()
+    edge.expect_remove()
         .times(1)
         .withf(|left| *left == gateway("gone"))
         .returning(|_| Ok(()));
@@ -377,8 +377,8 @@ async fn a_gateway_that_goes_loses_its_proxy_then_the_edge_then_its_hold() {
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
-    edge.expect_forget()
-        .withf(|forgotten| *forgotten == gateway("one"))
+    edge.expect_remove()
+        .withf(|removed| *removed == gateway("one"))
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
@@ -407,7 +407,7 @@ async fn a_proxy_that_does_not_stop_keeps_its_gateway_at_the_edge() {
     let mut world = World::new().await;
     let (mut edge, mut workloads) = (edge(), workloads());
     edge.expect_reconcile().returning(|intent| Ok(done(intent)));
-    edge.expect_forget().never();
+    edge.expect_remove().never();
     workloads.expect_stop().returning(|_| Err(refused()));
     let hold = Arc::new(FakeHold::default());
     world.ports.edge = Arc::new(edge);

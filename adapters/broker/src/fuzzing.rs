@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::path::gateway_key;
 use crate::problem::Problem;
 use crate::wire::{
-    ForgottenDocument, IntentDocument, LiveDocument, OwnedDocument, StatusDocument, SweptDocument,
+    IntentDocument, LiveDocument, OwnedDocument, RemovedDocument, StatusDocument, SweptDocument,
 };
 
 /// Reads a document between a cluster and the broker.
@@ -57,7 +57,7 @@ fn answer(json: &[u8]) {
     if let Ok(document) = serde_json::from_slice::<SweptDocument>(json) {
         assert_eq!(through_json(&document), document);
     }
-    if let Ok(document) = serde_json::from_slice::<ForgottenDocument>(json) {
+    if let Ok(document) = serde_json::from_slice::<RemovedDocument>(json) {
         assert_eq!(through_json(&document), document);
     }
     if let Ok(problem) = serde_json::from_slice::<Problem>(json) {

@@ -7,7 +7,7 @@
 //! | `PUT /v1/instances/{instance}/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
 //! | `GET /v1/instances/{instance}/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
 //! | `POST /v1/instances/{instance}/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
-//! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}` | [`ForgottenDocument`] |
+//! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}` | [`RemovedDocument`] |
 //!
 //! `{instance}` is the [`InstanceId`] of the asking cluster: clusters that were given one token are told apart by it, and
 //! each finds nothing but its own.
@@ -43,8 +43,8 @@ use crate::limits::Places;
 use crate::path::gateway_key;
 use crate::problem::{self, Problem, Refusal};
 use crate::wire::{
-    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument,
-    OwnedDocument, StatusDocument, SweptDocument, TokenDocument,
+    GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RemovedDocument,
+    StatusDocument, SweptDocument, TokenDocument,
 };
 
 /// How long a document may take to come.
@@ -137,7 +137,7 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         .route("/v1/instances/{instance}/gateways", get(owned).put(sweep))
         .route(
             "/v1/instances/{instance}/gateways/{namespace}/{name}",
-            delete(forget),
+            delete(remove),
         )
         .route(
             "/v1/instances/{instance}/gateways/{namespace}/{name}/intent",
@@ -308,20 +308,20 @@ async fn rotate(
     Ok(Json(TokenDocument::of(&token)))
 }
 
-async fn forget(
+async fn remove(
     Extension(asked): Extension<Asked>,
     Path(names): Path<Names>,
-) -> Result<Json<ForgottenDocument>, Problem> {
+) -> Result<Json<RemovedDocument>, Problem> {
     let (instance, gateway) = gateway_of(&names)?;
-    let forgotten = GatewayDocument::of(&gateway);
+    let removed = GatewayDocument::of(&gateway);
     let (served, edge, key) = (asked.by.clone(), asked.edge(instance), gateway.clone());
     let work = async move {
-        edge.forget(&key).await?;
+        edge.remove(&key).await?;
         served.places.free(instance, &key);
         Ok(())
     };
     in_turn(asked, gateway, work).await?;
-    Ok(Json(ForgottenDocument { forgotten }))
+    Ok(Json(RemovedDocument { removed }))
 }
 
 /// Instance, namespace and name, as they stand in a path.

@@ -412,9 +412,9 @@ pub struct SweptDocument {
 /// that is no broker is not taken for a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ForgottenDocument {
+pub struct RemovedDocument {
     /// The Gateway of the path.
-    pub forgotten: GatewayDocument,
+    pub removed: GatewayDocument,
 }
 
 /// Answer to `GET …/token` and `POST …/rotate`.

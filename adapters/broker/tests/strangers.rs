@@ -54,7 +54,7 @@ impl Edge for Waiting {
         Ok(ConnectorToken::new("token"))
     }
 
-    async fn forget(&self, _: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, _: &ObjectKey) -> Result<(), EdgeError> {
         Ok(())
     }
 

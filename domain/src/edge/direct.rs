@@ -15,16 +15,17 @@
 //! tunnel of that name that somebody made with a local configuration is adopted as it is: its records stay
 //! true, connectors join it all the same, and putting an ingress document turns it into a remotely configured
 //! one. Cloudflare keeps names unique; should it ever list two tunnels of one name, the remotely configured
-//! one with the lowest id is used, and forgetting the Gateway removes both.
+//! one with the lowest id is used, and removing the Gateway removes both.
 
 mod adopt;
 mod apply;
 mod cache;
 mod certificates;
-mod forget;
+
 mod instances;
 mod notes;
 mod observe;
+mod remove;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -454,7 +455,7 @@ impl Edge for DirectEdge {
         })
     }
 
-    /// Found by the names of tunnels: [`Edge::forget`] removes the tunnel last, so a Gateway that holds
+    /// Found by the names of tunnels: [`Edge::remove`] removes the tunnel last, so a Gateway that holds
     /// anything still has one. Exceptions are for [`Edge::sweep`]. An account is seen whole with any token
     /// that may list its tunnels, and one that cannot be seen does not hide the others.
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
@@ -504,9 +505,9 @@ impl Edge for DirectEdge {
         api.uncached().tunnel_token(tunnel).await
     }
 
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let _turn = self.turn(gateway)?;
-        self.forget_everywhere(gateway).await?;
+        self.remove_everywhere(gateway).await?;
         self.memory().gateways.remove(gateway);
         Ok(())
     }

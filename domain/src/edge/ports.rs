@@ -35,10 +35,10 @@ pub trait Edge: Send + Sync {
     async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
 
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
 
     /// Removes records of this installation whose Gateway is neither `live` nor known by a tunnel (what a
-    /// deposed leader wrote last, or what a lagging read hid from [`Edge::forget`]), and what a live Gateway
+    /// deposed leader wrote last, or what a lagging read hid from [`Edge::remove`]), and what a live Gateway
     /// left in an account that it moved away from. `live` holds every Gateway that may still have something
     /// at the edge; a complete view of the cluster alone can tell. Returns the names of the removed records.
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;

@@ -517,8 +517,8 @@ impl Reconciler {
             at_edge.intent = None;
             at_edge.settled = false;
         });
-        let forgotten = ports.edge.forget(gateway).await;
-        forgotten.map_err(|error| {
+        let removed = ports.edge.remove(gateway).await;
+        removed.map_err(|error| {
             let subject = format!("removing what Gateway {gateway} has at the edge");
             Failed {
                 problem: Problem::of(gateway, subject, &error),

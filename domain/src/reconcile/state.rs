@@ -128,7 +128,7 @@ pub(super) enum Fate {
     /// are missing, it asks for an address), its class does not exist, or it is spared and the view does not
     /// show it.
     Keep,
-    /// It is forgotten: it is being deleted, is no longer ours or there, has no valid listener left, or its class
+    /// It is removed: it is being deleted, is no longer ours or there, has no valid listener left, or its class
     /// permits nothing to its namespace. The last two are edits like any other, and what nobody can reach should
     /// not resolve.
     Remove,

@@ -258,7 +258,7 @@ impl Edge for FakeEdge {
         self.connector_token(gateway).await
     }
 
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let mut state = self.state(Some(gateway))?;
         if state.connected.contains(&tunnel_of(gateway)) {
             let message = "others are connected to the tunnel";

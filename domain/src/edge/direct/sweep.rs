@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::cache::CachedApi;
-use super::{DirectEdge, forget};
+use super::{DirectEdge, remove};
 use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{DnsRecord, Tunnel};
 use crate::edge::plan::owner::mark_of;
@@ -235,7 +235,7 @@ impl Account<'_> {
     ) -> Result<BTreeSet<String>, EdgeError> {
         let lost = self.lost(records);
         let ids: Vec<_> = lost.iter().map(|record| record.id.clone()).collect();
-        forget::delete_records(self.api, zone, &ids).await?;
+        remove::delete_records(self.api, zone, &ids).await?;
         let names = lost.into_iter().map(|record| record.data.name.clone());
         Ok(names.collect())
     }

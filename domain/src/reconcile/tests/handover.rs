@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_forgotten() {
+async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_removed() {
     let bench = bench(snapshot(
         vec![gateway("new"), gateway("old")],
         vec![route("r", "old", 1, &["app.example.com"])],

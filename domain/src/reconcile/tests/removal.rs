@@ -5,7 +5,7 @@ use super::*;
 type Edit<T> = fn(&mut T);
 
 #[tokio::test]
-async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_forgotten() {
+async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_removed() {
     let cases: [(&str, Edit<Vec<Gateway>>); 5] = [
         ("gone", |gateways| gateways.clear()),
         ("being deleted", |gateways| gateways[0].deleting = true),

@@ -12,7 +12,7 @@ async fn a_foreign_record_stays_byte_for_byte_and_the_rest_works() {
     let before = bench.record("taken.example.com");
     let wanted = intent("gw", &["taken.example.com", "free.example.com"]);
     let status = bench.reconcile(&wanted).await;
-    bench.edge.forget(&key("gw")).await.unwrap();
+    bench.edge.remove(&key("gw")).await.unwrap();
 
     assert_eq!(bench.record("taken.example.com"), before);
     let found = "CNAME record elsewhere.example.net".to_owned();

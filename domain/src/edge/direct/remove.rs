@@ -60,7 +60,7 @@ impl Search {
 impl DirectEdge {
     /// Removes the Gateway from every account in which its tunnel is found, and from its own. Its own account
     /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
-    pub(super) async fn forget_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    pub(super) async fn remove_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let name = mark::tunnel_name(&self.installation, gateway);
         let (candidates, missing) = self.candidates(gateway).await?;
         let mut search = Search::default();
