@@ -64,7 +64,7 @@ impl GatewayDocument {
 #[serde(deny_unknown_fields)]
 pub struct IntentDocument {
     hostnames: Vec<String>,
-    yielded: Vec<YieldedDocument>,
+    lost_to: Vec<LostDocument>,
     dns: DnsDocument,
     prune: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -73,7 +73,7 @@ pub struct IntentDocument {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct YieldedDocument {
+struct LostDocument {
     hostname: String,
     to: GatewayDocument,
 }
@@ -89,11 +89,11 @@ enum DnsDocument {
 impl IntentDocument {
     /// The form of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
-        let yielded = intent.yielded.iter();
+        let lost_to = intent.lost_to.iter();
         Self {
             hostnames: intent.hostnames.iter().map(ToString::to_string).collect(),
-            yielded: yielded
-                .map(|(hostname, holder)| YieldedDocument {
+            lost_to: lost_to
+                .map(|(hostname, holder)| LostDocument {
                     hostname: hostname.to_string(),
                     to: GatewayDocument::of(holder),
                 })
@@ -110,7 +110,7 @@ impl IntentDocument {
         }
     }
 
-    /// The intent for a Gateway. Each hostname stands once, either wanted or yielded.
+    /// The intent for a Gateway. Each hostname stands once, either wanted or lost to another Gateway.
     pub fn read(self, gateway: ObjectKey) -> Result<EdgeIntent, Malformed> {
         let twice = |hostname: &Hostname| Malformed(format!("{hostname} stands there twice"));
         let mut hostnames = BTreeSet::new();
@@ -120,10 +120,10 @@ impl IntentDocument {
                 return Err(twice(&hostname));
             }
         }
-        let mut yielded = BTreeMap::new();
-        for entry in self.yielded {
+        let mut lost_to = BTreeMap::new();
+        for entry in self.lost_to {
             let hostname = published(&entry.hostname)?;
-            if yielded.insert(hostname.clone(), entry.to.read()?).is_some() {
+            if lost_to.insert(hostname.clone(), entry.to.read()?).is_some() {
                 return Err(twice(&hostname));
             }
         }
@@ -138,7 +138,7 @@ impl IntentDocument {
         Ok(EdgeIntent {
             gateway,
             hostnames,
-            yielded,
+            lost_to,
             spare: self.spare,
             dns,
             certificates: None,

@@ -98,7 +98,7 @@ fn holders<'c>(claimants: &'c [Claimant<'_>]) -> HashMap<&'c Hostname, Rank<'c>>
 
 fn intent(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> EdgeIntent {
     let held = claimant.held.iter().flat_map(|held| held.iter());
-    let yielded: BTreeMap<_, _> = claimant
+    let lost_to: BTreeMap<_, _> = claimant
         .hostnames
         .keys()
         .chain(held)
@@ -112,10 +112,10 @@ fn intent(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> Ed
         hostnames: claimant
             .hostnames
             .keys()
-            .filter(|hostname| !(claimant.claims(hostname) && yielded.contains_key(*hostname)))
+            .filter(|hostname| !(claimant.claims(hostname) && lost_to.contains_key(*hostname)))
             .cloned()
             .collect(),
-        yielded,
+        lost_to,
         spare: claimant.prune && claimant.held.is_none(),
         dns: claimant.dns.clone(),
         certificates: claimant.certificates.clone(),
@@ -161,7 +161,7 @@ mod tests {
         let name = host(name);
         (
             named(&|intent| intent.hostnames.contains(&name)),
-            named(&|intent| intent.yielded.contains_key(&name)),
+            named(&|intent| intent.lost_to.contains_key(&name)),
         )
     }
 
@@ -246,7 +246,7 @@ mod tests {
                 })
                 .collect();
             let intents = granted(&claimants);
-            let stated = |intent: &EdgeIntent| intent.hostnames.len() + intent.yielded.len();
+            let stated = |intent: &EdgeIntent| intent.hostnames.len() + intent.lost_to.len();
             let stated: usize = intents.values().map(stated).sum();
             assert_eq!(
                 stated,

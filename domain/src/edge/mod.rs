@@ -40,7 +40,7 @@ pub struct EdgeIntent {
     /// Hostnames that an older claim of another Gateway holds, with that Gateway: those that this one asks for,
     /// and those that it is known to have a record for. Its plan leaves their records alone: the new holder
     /// takes them over in place.
-    pub yielded: BTreeMap<Hostname, ObjectKey>,
+    pub lost_to: BTreeMap<Hostname, ObjectKey>,
     /// Set where nobody knows for which names this Gateway has records. Then all of them stay, as any may be one
     /// that another Gateway is to take over, and [`EdgeStatus::spared`] names them.
     pub spare: bool,

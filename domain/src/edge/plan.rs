@@ -81,7 +81,7 @@ pub enum ZoneRecords {
 pub struct Plan {
     /// Each is one call to the API, but for zones with more changes than a batch takes.
     pub changes: Vec<Change>,
-    /// For every hostname of the intent, and every yielded one.
+    /// For every hostname of the intent, and every one that it lost.
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
     /// Becomes [`EdgeStatus::spared`](crate::edge::EdgeStatus::spared).
     pub spared: Option<BTreeSet<Hostname>>,

@@ -517,8 +517,8 @@ impl AtEdge {
                     None => status.spared.clone(),
                     // Yielded names that it had may still be its own: their holders take them over later.
                     Some(before) => all_done.then(|| {
-                        let yielded = intent.yielded.keys();
-                        yielded
+                        let lost_to = intent.lost_to.keys();
+                        lost_to
                             .filter(|name| before.contains(*name))
                             .cloned()
                             .collect()
@@ -576,7 +576,7 @@ impl AtEdge {
         let EdgeIntent {
             gateway,
             hostnames,
-            yielded,
+            lost_to,
             spare,
             dns,
             certificates,
@@ -592,7 +592,7 @@ impl AtEdge {
                 && *dns == stated.dns
                 && *certificates == stated.certificates
                 && *hostnames == stated.hostnames
-                && *yielded == stated.yielded
+                && *lost_to == stated.lost_to
         })
     }
 }

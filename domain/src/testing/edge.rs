@@ -23,7 +23,7 @@ pub fn intent(gateway: ObjectKey, hostnames: &[&str]) -> EdgeIntent {
     EdgeIntent {
         gateway,
         hostnames: hostnames.collect(),
-        yielded: BTreeMap::new(),
+        lost_to: BTreeMap::new(),
         spare: false,
         dns: DnsPolicy::All,
         certificates: None,
@@ -165,7 +165,7 @@ impl State {
         let gateway = &intent.gateway;
         let id = tunnel_of(gateway);
         let mut hostnames = BTreeMap::new();
-        for (hostname, by) in &intent.yielded {
+        for (hostname, by) in &intent.lost_to {
             let by = by.clone();
             hostnames.insert(hostname.clone(), HostnameOutcome::Claimed { by });
         }
@@ -187,7 +187,7 @@ impl State {
         });
         if intent.prune && !intent.spare {
             self.records.retain(|hostname, holder| {
-                !is_unwanted(hostname, holder) || intent.yielded.contains_key(hostname)
+                !is_unwanted(hostname, holder) || intent.lost_to.contains_key(hostname)
             });
         }
         self.held.insert(gateway.clone(), intent.clone());

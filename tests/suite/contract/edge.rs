@@ -184,7 +184,7 @@ async fn a_name_comes_as_soon_as_the_foreign_record_has_gone(rig: impl Rig) {
 async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
     let before = applied(rig.edge(), &intent("one", &[APP])).await;
     let yielding = EdgeIntent {
-        yielded: BTreeMap::from([(hostname(APP), gateway("other"))]),
+        lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
         ..intent("one", &[])
     };
     let status = stated(rig.edge(), &yielding).await;
@@ -198,7 +198,7 @@ async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
 async fn a_name_changes_hands_without_a_gap(rig: impl Rig) {
     applied(rig.edge(), &intent("one", &[APP])).await;
     let yielding = EdgeIntent {
-        yielded: BTreeMap::from([(hostname(APP), gateway("other"))]),
+        lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
         ..intent("one", &[])
     };
     stated(rig.edge(), &yielding).await;

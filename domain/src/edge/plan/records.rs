@@ -24,7 +24,7 @@ pub(super) fn plan(
 ) -> RecordsPlan {
     let owners = Owners::of(intent, observed, installation);
     let mut hostnames: BTreeMap<_, _> = intent
-        .yielded
+        .lost_to
         .iter()
         .map(|(hostname, by)| {
             (
@@ -225,11 +225,11 @@ impl ZonePlanner<'_> {
         if !self.intent.prune || self.intent.spare {
             return Vec::new();
         }
-        let yielded = self.intent.yielded.keys();
-        let yielded: BTreeSet<&str> = yielded.map(Hostname::as_str).collect();
+        let lost_to = self.intent.lost_to.keys();
+        let lost_to: BTreeSet<&str> = lost_to.map(Hostname::as_str).collect();
         let unwanted = self.unwanted(by_name);
         unwanted
-            .filter(|(name, _)| !yielded.contains(name))
+            .filter(|(name, _)| !lost_to.contains(name))
             .map(|(_, record)| RecordChange::Delete(record.id.clone()))
             .collect()
     }

@@ -347,7 +347,7 @@ fn a_name_that_another_gateway_holds_is_left_alone() {
     let name = "app.example.com";
     let mut yields = intent(&[]);
     let holder = ObjectKey::new("default", "other");
-    yields.yielded.insert(host(name), holder.clone());
+    yields.lost_to.insert(host(name), holder.clone());
     let plan = plan(
         &yields,
         &observed(&[], vec![right("r", name)]),

@@ -76,7 +76,7 @@ fn records_at(name: &str, slot: Slot) -> Vec<DnsRecord> {
 struct Spec {
     slots: Vec<Slot>,
     wanted: Vec<bool>,
-    yielded: Vec<bool>,
+    lost_to: Vec<bool>,
     unread: Vec<bool>,
     has_tunnel: bool,
     document: Option<Vec<bool>>,
@@ -97,10 +97,10 @@ fn spec() -> impl Strategy<Value = Spec> {
         prop::bool::weighted(0.8),
     )
         .prop_map(
-            |(slots, wanted, yielded, unread, has_tunnel, document, policy, prune)| Spec {
+            |(slots, wanted, lost_to, unread, has_tunnel, document, policy, prune)| Spec {
                 slots,
                 wanted,
-                yielded,
+                lost_to,
                 unread,
                 has_tunnel,
                 document,
@@ -125,8 +125,8 @@ impl Spec {
         };
         intent.prune = self.prune;
         let other = ObjectKey::new("default", "other");
-        let yielded = chosen(&self.yielded).map(host);
-        intent.yielded = yielded
+        let lost_to = chosen(&self.lost_to).map(host);
+        intent.lost_to = lost_to
             .filter(|name| !intent.hostnames.contains(name))
             .map(|name| (name, other.clone()))
             .collect();
