@@ -11,7 +11,7 @@ use reqwest::{Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::budget::{Budget, NotAdmitted, Turn};
+use crate::budget::{Admission, Budget, NotAdmitted};
 use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport, Permission};
 use crate::envelope::{self, Answer, Envelope};
 use crate::error::Failure;
@@ -182,8 +182,8 @@ impl AccountClient {
         page: Option<u64>,
     ) -> Result<Answer<T>, Failure> {
         let outcome = match self.budget.admit().await {
-            Ok(turn) => {
-                if turn == Turn::FirstWait {
+            Ok(admission) => {
+                if admission == Admission::FirstWait {
                     self.tell_of_waits();
                 }
                 let outcome = self.exchange(call, page).await;

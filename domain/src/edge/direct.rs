@@ -23,6 +23,8 @@ mod cache;
 mod certificates;
 
 mod instances;
+mod lock;
+mod memory;
 mod notes;
 mod observe;
 mod remove;
@@ -31,23 +33,22 @@ mod sweep;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use futures_util::lock;
 
 use crate::edge::api::CloudflareAccounts;
-use crate::edge::certificates::Note;
-use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::Tunnel;
+use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::{Observed, Plan};
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
-use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
+use crate::names::{Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Applied;
 use cache::{CachedApi, SharedCache};
 pub use instances::DirectEdges;
+use memory::{GatewayMemory, Memory};
 use notes::Notes;
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
@@ -64,86 +65,6 @@ pub struct DirectEdge {
     journal: Option<Arc<dyn Journal>>,
     remembers: bool,
     memory: Mutex<Memory>,
-}
-
-/// What is remembered between calls. None of it is needed for correctness after a restart.
-#[derive(Default)]
-struct Memory {
-    gateways: BTreeMap<ObjectKey, GatewayMemory>,
-    /// Gateways that a call is at work on.
-    busy: BTreeSet<ObjectKey>,
-    /// Accounts that a call is at work in, or waits for.
-    accounts: BTreeMap<AccountId, Arc<lock::Mutex<()>>>,
-    /// Whether a sweep is at work.
-    sweeping: bool,
-    /// What was read with each token.
-    caches: Vec<(CloudflareCredentials, Arc<SharedCache>)>,
-    /// Credentials that a Gateway had before it moved to another account.
-    former: Vec<CloudflareCredentials>,
-    /// Tunnels that were adopted.
-    adopted: BTreeSet<TunnelId>,
-    /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
-    unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,
-}
-
-/// What is remembered of one Gateway.
-struct GatewayMemory {
-    /// What it was last reconciled with: a Gateway and its Secret are often deleted together, and what is
-    /// at the edge can still be removed then.
-    credentials: CloudflareCredentials,
-    /// Those before, the newest first: what was noted with them is still known.
-    former_credentials: Vec<CloudflareCredentials>,
-    tunnel: TunnelId,
-    /// Zones in which something of it may be; `None` until all zones were listed once.
-    zones: Option<BTreeSet<ZoneId>>,
-    /// Zones in which something of it was seen or written, in this account and in those that it moved away
-    /// from. Where one of them cannot be read, something may be left.
-    written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
-}
-
-/// Former credentials of one Gateway that are remembered. A token is replaced now and then, not all the time.
-const FORMER_CREDENTIALS: usize = 4;
-
-impl GatewayMemory {
-    /// Every set of credentials that it is known to have had.
-    fn tokens(&self) -> impl Iterator<Item = &CloudflareCredentials> {
-        [&self.credentials]
-            .into_iter()
-            .chain(&self.former_credentials)
-    }
-
-    /// Takes over what is still true of what was remembered before.
-    fn follow(&mut self, before: &Self) {
-        for (account, zones) in &before.written {
-            let written = self.written.entry(account.clone()).or_default();
-            written.extend(zones.iter().cloned());
-        }
-        let former = before
-            .tokens()
-            .filter(|former| !former.is_same(&self.credentials));
-        self.former_credentials = former.take(FORMER_CREDENTIALS).cloned().collect();
-    }
-}
-
-/// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
-struct Turn<'a> {
-    edge: &'a DirectEdge,
-    gateway: ObjectKey,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.edge.memory().busy.remove(&self.gateway);
-    }
-}
-
-/// The right to sweep.
-struct TurnToSweep<'a>(&'a DirectEdge);
-
-impl Drop for TurnToSweep<'_> {
-    fn drop(&mut self) {
-        self.0.memory().sweeping = false;
-    }
 }
 
 /// What one reconcile is about.
@@ -193,48 +114,6 @@ impl DirectEdge {
     pub fn remembering(mut self) -> Self {
         self.remembers = true;
         self
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory
-            .lock()
-            .expect("nothing panics while it holds this lock")
-    }
-
-    fn turn(&self, gateway: &ObjectKey) -> Result<Turn<'_>, EdgeError> {
-        if self.memory().busy.insert(gateway.clone()) {
-            let gateway = gateway.clone();
-            return Ok(Turn {
-                edge: self,
-                gateway,
-            });
-        }
-        Err(EdgeError::new(
-            EdgeErrorKind::Conflict,
-            format!("Gateway {gateway} is being worked on at the edge already; try again"),
-        ))
-    }
-
-    fn turn_to_sweep(&self) -> Result<TurnToSweep<'_>, EdgeError> {
-        if std::mem::replace(&mut self.memory().sweeping, true) {
-            let message = "records are being swept at the edge already; try again";
-            return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
-        }
-        Ok(TurnToSweep(self))
-    }
-
-    /// The right to work in an account, for as long as it is kept. What is read in it stays true meanwhile, as far as
-    /// it is up to this process: two calls at a time could each remove what the other has just made its own.
-    ///
-    /// Only for credentials that the account let in: anybody may write the id of another's account into a Secret.
-    async fn enter(&self, account: &AccountId) -> lock::OwnedMutexGuard<()> {
-        let turn = {
-            let accounts = &mut self.memory().accounts;
-            // Nobody is in these or waits for them.
-            accounts.retain(|_, turn| Arc::strong_count(turn) > 1);
-            accounts.entry(account.clone()).or_default().clone()
-        };
-        turn.lock_owned().await
     }
 
     /// `why` is what the journal says of writes.
@@ -326,7 +205,7 @@ impl DirectEdge {
         if let Some(tunnel) = remembered {
             return Ok(tunnel);
         }
-        let name = mark::tunnel_name(&self.installation, gateway);
+        let name = ownership::tunnel_name(&self.installation, gateway);
         match observe::tunnel(api, &name).await? {
             Some(tunnel) => Ok(tunnel.id),
             None => Err(EdgeError::new(
@@ -340,7 +219,7 @@ impl DirectEdge {
     fn namesakes(&self, tunnels: &[Tunnel]) -> BTreeSet<Installation> {
         let name = &self.installation.name;
         let used = tunnels.iter().filter(|tunnel| !tunnel.is_down());
-        let instances = used.filter_map(|tunnel| mark::owner_of_tunnel(name, &tunnel.name));
+        let instances = used.filter_map(|tunnel| ownership::owner_of_tunnel(name, &tunnel.name));
         let others = instances.filter(|(instance, _)| *instance != self.installation.instance);
         others
             .map(|(instance, _)| Installation {
@@ -349,41 +228,6 @@ impl DirectEdge {
             })
             .collect()
     }
-
-    fn remember(&self, gateway: &ObjectKey, mut now: GatewayMemory) {
-        let mut memory = self.memory();
-        let account = now.credentials.account.clone();
-        let before = memory.gateways.remove(gateway);
-        if let Some(before) = &before {
-            now.follow(before);
-        }
-        memory.gateways.insert(gateway.clone(), now);
-        let moved = before.filter(|before| before.credentials.account != account);
-        if let Some(former) = moved.map(|before| before.credentials)
-            && !memory.former.iter().any(|known| known.is_same(&former))
-        {
-            memory.former.push(former);
-        }
-    }
-
-    /// Zones of an account in which this process knows that something of the Gateway was.
-    fn zones_written(&self, gateway: &ObjectKey, account: &AccountId) -> BTreeSet<ZoneId> {
-        let memory = self.memory();
-        let of_gateway = memory.gateways.get(gateway);
-        let zones = of_gateway.and_then(|of| of.written.get(account));
-        zones.cloned().unwrap_or_default()
-    }
-
-    fn zones_to_read(
-        &self,
-        gateway: &ObjectKey,
-        credentials: &CloudflareCredentials,
-    ) -> Option<BTreeSet<ZoneId>> {
-        let memory = self.memory();
-        let remembered = memory.gateways.get(gateway)?;
-        let same_account = remembered.credentials.account == credentials.account;
-        same_account.then(|| remembered.zones.clone()).flatten()
-    }
 }
 
 #[async_trait]
@@ -391,7 +235,7 @@ impl Edge for DirectEdge {
     /// The list of tunnels, which a reconcile begins with too.
     async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
-        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
         let api = self.open(&credentials, format!("Gateway {gateway} asks"));
         api.tunnels(&prefix).await?;
         Ok(())
@@ -399,16 +243,16 @@ impl Edge for DirectEdge {
 
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
         let gateway = &intent.gateway;
-        let _turn = self.turn(gateway)?;
+        let _lock = self.lock_gateway(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
         let api = self.open(&credentials, format!("Gateway {gateway} asks"));
         // An account that does not know the token ends it here, before anybody has to wait for it.
-        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
         let namesakes = self.namesakes(&api.tunnels(&prefix).await?);
-        let _in_account = self.enter(&credentials.account).await;
+        let _in_account = self.lock_account(&credentials.account).await;
         let work = Work {
             intent,
-            name: mark::tunnel_name(&self.installation, gateway),
+            name: ownership::tunnel_name(&self.installation, gateway),
             mark: RecordMark::of(&self.installation, gateway),
             known: self.zones_to_read(gateway, &credentials),
         };
@@ -459,7 +303,7 @@ impl Edge for DirectEdge {
     /// anything still has one. Exceptions are for [`Edge::sweep`]. An account is seen whole with any token
     /// that may list its tunnels, and one that cannot be seen does not hide the others.
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
-        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
         let (all, missing) = self.all_credentials().await;
         let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -473,8 +317,8 @@ impl Edge for DirectEdge {
             match api.tunnels(&prefix).await {
                 Ok(tunnels) => {
                     let names = tunnels.iter().map(|tunnel| &tunnel.name);
-                    let gateways =
-                        names.filter_map(|name| mark::gateway_of_tunnel(&self.installation, name));
+                    let gateways = names
+                        .filter_map(|name| ownership::gateway_of_tunnel(&self.installation, name));
                     found.extend(gateways);
                     unseen.remove(&credentials.account);
                     seen.insert(credentials.account);
@@ -497,7 +341,7 @@ impl Edge for DirectEdge {
     }
 
     async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
-        let _turn = self.turn(gateway)?;
+        let _lock = self.lock_gateway(gateway)?;
         let api = self.api_of(gateway).await?;
         let tunnel = self.tunnel_id(&api, gateway).await?;
         let secret = self.entropy.secret();
@@ -506,14 +350,14 @@ impl Edge for DirectEdge {
     }
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        let _turn = self.turn(gateway)?;
+        let _lock = self.lock_gateway(gateway)?;
         self.remove_everywhere(gateway).await?;
         self.memory().gateways.remove(gateway);
         Ok(())
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
-        let _turn = self.turn_to_sweep()?;
+        let _lock = self.lock_sweep()?;
         self.sweep_everywhere(live).await
     }
 

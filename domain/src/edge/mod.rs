@@ -4,7 +4,7 @@
 //! - [`EdgeStatus`]: what the edge answered.
 //! - [`certificates`]: which zones show which certificates, and which of them are ours.
 //! - [`claims`]: which Gateway may have which hostname.
-//! - [`mark`]: how our own records and tunnels are told from others'.
+//! - [`ownership`]: how our own records and tunnels are told from others'.
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
 //! - [`api`]: the Cloudflare API, by role; [`ports`]: what else the edge is asked and needs.
 //! - [`direct`]: carries a plan out over the Cloudflare API.
@@ -14,9 +14,9 @@ pub mod certificates;
 pub mod claims;
 mod credentials;
 pub mod direct;
-pub mod mark;
 pub(crate) mod namesakes;
 pub mod objects;
+pub mod ownership;
 pub mod plan;
 pub mod ports;
 

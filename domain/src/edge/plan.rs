@@ -28,8 +28,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::edge::mark::RecordMark;
 use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone};
+use crate::edge::ownership::RecordMark;
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, IngressOutcome};
 use crate::names::{Hostname, Installation, RecordId, TunnelId, ZoneId};
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::edge::mark::{self, RecordMark};
 use domain::edge::objects::{RecordBatch, RecordData};
+use domain::edge::ownership::{self, RecordMark};
 use domain::edge::plan::wanted_record;
 use domain::{Hostname, ObjectKey, TunnelId, ZoneId};
 
@@ -24,7 +24,7 @@ impl Actor {
 
     /// Held before the first write at the edge.
     pub(crate) fn judge_creation(&self, name: &str) {
-        let gateway = mark::gateway_of_tunnel(&INSTALLATION, name);
+        let gateway = ownership::gateway_of_tunnel(&INSTALLATION, name);
         let held = self.around.hold.held();
         let is_held = gateway
             .as_ref()

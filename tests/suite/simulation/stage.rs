@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use domain::edge::mark::{self, RecordMark};
 use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
+use domain::edge::ownership::{self, RecordMark};
 use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::testing::{FakeCloudflare, FakeHold, FakeWorkloads, Moment, installation, instance_of};
 use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
@@ -113,7 +113,7 @@ impl Stage {
     pub(crate) fn new(dice: &mut Dice, telling: bool) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
         for others in [&NEIGHBOUR, &NAMESAKE] {
-            let name = mark::tunnel_name(others, &key(GATEWAYS[0]));
+            let name = ownership::tunnel_name(others, &key(GATEWAYS[0]));
             cloudflare.add_tunnel("acme", &name, true);
         }
         cloudflare.add_tunnel("acme", "somebody's", false);
@@ -286,7 +286,7 @@ impl Stage {
         let tunnels = self.cloudflare.tunnels().into_iter();
         tunnels
             .filter_map(|tunnel| {
-                let gateway = mark::gateway_of_tunnel(&INSTALLATION, &tunnel.name)?;
+                let gateway = ownership::gateway_of_tunnel(&INSTALLATION, &tunnel.name)?;
                 Some((gateway, tunnel.id))
             })
             .collect()

@@ -7,8 +7,8 @@
 
 use super::cache::CachedApi;
 use super::{DirectEdge, Work, observe};
-use crate::edge::mark;
 use crate::edge::objects::Tunnel;
+use crate::edge::ownership;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::TunnelId;
 
@@ -20,7 +20,7 @@ impl DirectEdge {
         api: &CachedApi,
         work: &Work<'_>,
     ) -> Result<(), EdgeError> {
-        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
         if self.former(&api.tunnels(&prefix).await?, work).is_none() {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl DirectEdge {
         }
         let name = &self.installation.name;
         let is_former = |tunnel: &&Tunnel| {
-            let owner = mark::owner_of_tunnel(name, &tunnel.name);
+            let owner = ownership::owner_of_tunnel(name, &tunnel.name);
             tunnel.is_down() && owner.is_some_and(|(_, of)| of == work.intent.gateway)
         };
         let adopted = &self.memory().adopted;

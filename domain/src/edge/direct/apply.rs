@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cache::CachedApi;
 use crate::edge::api::BATCH_LIMIT;
-use crate::edge::mark::RecordMark;
+use crate::edge::ownership::RecordMark;
 use crate::edge::plan::{Change, Plan, RecordChange, ZoneChanges, outcome_of};
 use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome, IngressOutcome};
 use crate::names::{Hostname, TunnelId};

@@ -8,8 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::DirectEdge;
 use super::cache::CachedApi;
-use super::{DirectEdge, GatewayMemory};
+use super::memory::GatewayMemory;
 use crate::edge::certificates::{
     self, CertificateChange, CertificateIntent, CertificateOutcome, Note, NoteKey,
 };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::DirectEdge;
 use crate::edge::api::CloudflareAccounts;
 use crate::edge::ports::{Credentials, Edge, Edges, Entropy, HeldGateway, Journal};
-use crate::edge::{EdgeError, mark};
+use crate::edge::{EdgeError, ownership};
 use crate::names::{Installation, InstallationName, InstanceId};
 
 /// Edges that are kept, at most. What one remembers is no more than what another reads again.
@@ -99,9 +99,9 @@ impl Edges for DirectEdges {
                 continue;
             }
             let api = self.accounts.open(&credentials);
-            let tunnels = api.tunnels(&mark::tunnel_prefix(&self.name)).await?;
+            let tunnels = api.tunnels(&ownership::tunnel_prefix(&self.name)).await?;
             held.extend(tunnels.iter().filter_map(|tunnel| {
-                let (instance, gateway) = mark::owner_of_tunnel(&self.name, &tunnel.name)?;
+                let (instance, gateway) = ownership::owner_of_tunnel(&self.name, &tunnel.name)?;
                 Some(HeldGateway {
                     instance,
                     gateway,

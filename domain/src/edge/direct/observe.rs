@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Work;
 use super::cache::CachedApi;
-use crate::edge::mark::RecordMark;
 use crate::edge::objects::{DnsRecord, Tunnel, Zone};
+use crate::edge::ownership::RecordMark;
 use crate::edge::plan::owner::{mark_of, own_records};
 use crate::edge::plan::{
     Change, Observed, ObservedTunnel, ObservedZone, Plan, ZoneRecords, zone_of,

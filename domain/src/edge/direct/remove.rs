@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::DirectEdge;
 use super::cache::CachedApi;
 use crate::edge::api::BATCH_LIMIT;
-use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{RecordBatch, Tunnel};
+use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::owner::own_records;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, RecordId, ZoneId};
@@ -61,7 +61,7 @@ impl DirectEdge {
     /// Removes the Gateway from every account in which its tunnel is found, and from its own. Its own account
     /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
     pub(super) async fn remove_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        let name = mark::tunnel_name(&self.installation, gateway);
+        let name = ownership::tunnel_name(&self.installation, gateway);
         let (candidates, missing) = self.candidates(gateway).await?;
         let mut search = Search::default();
         for candidate in candidates {
@@ -79,7 +79,7 @@ impl DirectEdge {
                 }
             };
             if candidate.own || !tunnels.is_empty() {
-                let _in_account = self.enter(account).await;
+                let _in_account = self.lock_account(account).await;
                 let written = self.zones_written(gateway, account);
                 let credentials = &candidate.credentials;
                 self.clear_account(&api, credentials, gateway, &tunnels, &written)

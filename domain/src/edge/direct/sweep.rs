@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use super::cache::CachedApi;
 use super::{DirectEdge, remove};
-use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{DnsRecord, Tunnel};
+use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::owner::mark_of;
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
@@ -82,9 +82,9 @@ impl DirectEdge {
         swept: &mut BTreeSet<String>,
     ) -> Result<Left, EdgeError> {
         let api = self.open(credentials, "no Gateway and no tunnel led to it");
-        api.tunnels(&mark::tunnel_prefix(&self.installation.name))
+        api.tunnels(&ownership::tunnel_prefix(&self.installation.name))
             .await?;
-        let _in_account = self.enter(&credentials.account).await;
+        let _in_account = self.lock_account(&credentials.account).await;
         let moved = self.moved_away(&credentials.account, live).await;
         let mut left = Left::Nothing;
         for gateway in &moved {
@@ -176,11 +176,11 @@ impl DirectEdge {
     }
 
     async fn own_tunnels(&self, api: &CachedApi) -> Result<Vec<(ObjectKey, Tunnel)>, EdgeError> {
-        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
         let tunnels = api.tunnels(&prefix).await?.into_iter();
         Ok(tunnels
             .filter_map(|tunnel| {
-                let gateway = mark::gateway_of_tunnel(&self.installation, &tunnel.name)?;
+                let gateway = ownership::gateway_of_tunnel(&self.installation, &tunnel.name)?;
                 Some((gateway, tunnel))
             })
             .collect())

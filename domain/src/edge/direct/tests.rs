@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::edge::api::CloudflareApi;
-use crate::edge::mark::tunnel_name;
 use crate::edge::objects::{DnsRecord, RecordData};
+use crate::edge::ownership::tunnel_name;
 use crate::edge::{HostnameOutcome, IngressOutcome};
 use crate::gateway::DnsPolicy;
-use crate::names::Hostname;
+use crate::names::{AccountId, Hostname};
 use crate::testing::{
     ApiCall, Call, FakeCloudflare, FixedEntropy, Moment, Observer, StaticCredentials,
 };
@@ -301,10 +301,10 @@ async fn rotation_gives_another_token_for_the_same_tunnel() {
 #[tokio::test]
 async fn two_calls_for_one_gateway_do_not_run_at_once() {
     let bench = bench(&[]);
-    let turn = bench.edge.turn(&key("gw")).unwrap();
+    let lock = bench.edge.lock_gateway(&key("gw")).unwrap();
     let refused = bench.edge.reconcile(&intent("gw", &[])).await.unwrap_err();
     assert!(refused.kind.is_transient());
     bench.reconcile(&intent("other", &[])).await;
-    drop(turn);
+    drop(lock);
     bench.reconcile(&intent("gw", &[])).await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::edge::HostnameOutcome;
-use domain::edge::mark::tunnel_name;
+use domain::edge::ownership::tunnel_name;
 use domain::testing::{installation, instance_of};
 
 use super::rig::{APP, Behind, Rig, SHOP, broker, direct};

@@ -1,8 +1,8 @@
 //! Records of other installations of our name.
 
 use super::*;
-use crate::edge::mark::tunnel_name;
 use crate::edge::objects::TunnelHealth;
+use crate::edge::ownership::tunnel_name;
 use crate::testing::instance_of;
 
 const NAME: &str = "app.example.com";
