@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::attachment::{self, GatewayDefaults, Resolution};
 use crate::names::ObjectKey;
-use crate::ports::{ClusterSource, DataPlane, Edge, Hold, Leadership, StatusSink, Workloads};
+use crate::ports::{ClusterSource, DataPlane, Edge, Finalizer, Leadership, StatusSink, Workloads};
 use crate::snapshot::ClusterSnapshot;
 
 pub use edge_pass::EdgePassReport;
@@ -48,8 +48,8 @@ pub struct Ports {
     pub cluster: Arc<dyn ClusterSource>,
     /// Where statuses go.
     pub statuses: Arc<dyn StatusSink>,
-    /// Keeps Gateways from vanishing.
-    pub hold: Arc<dyn Hold>,
+    /// Keeps the objects of Gateways that have something at the edge.
+    pub finalizer: Arc<dyn Finalizer>,
     /// Whether edge passes may do anything.
     pub leadership: Arc<dyn Leadership>,
     /// Runs proxies.

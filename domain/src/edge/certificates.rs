@@ -43,9 +43,9 @@ pub struct CertificateIntent {
 
 impl CertificateIntent {
     /// The same, for those hostnames alone that the Gateway has the record of.
-    pub fn held(&self, held: &BTreeSet<Hostname>) -> Self {
+    pub fn with_records(&self, records: &BTreeSet<Hostname>) -> Self {
         Self {
-            hosts: self.hosts.intersection(held).cloned().collect(),
+            hosts: self.hosts.intersection(records).cloned().collect(),
             ..self.clone()
         }
     }
@@ -53,11 +53,11 @@ impl CertificateIntent {
     /// Whether it is to be uploaded to a zone: it has names there, and the Gateway has each of them. Cloudflare
     /// shows a certificate to the visitors of all of its names in the zone, whoever serves them.
     pub fn is_for(&self, zone: &Zone) -> bool {
-        self.names_in(zone).next().is_some() && self.not_held(zone).next().is_none()
+        self.names_in(zone).next().is_some() && self.without_record(zone).next().is_none()
     }
 
     /// Names that it has in a zone, and that the Gateway does not have.
-    pub fn not_held(&self, zone: &Zone) -> impl Iterator<Item = Hostname> {
+    pub fn without_record(&self, zone: &Zone) -> impl Iterator<Item = Hostname> {
         let names = self.names_in(zone);
         names.filter(|name| !self.any_name && !self.hosts.contains(name))
     }
@@ -87,7 +87,7 @@ pub enum CertificateOutcome {
     /// No zone has a host that the certificate is for.
     NoZone,
     /// It is for names that the Gateway has no record of, so it is not shown where they are.
-    NotHeld {
+    WithoutRecord {
         /// Those names.
         names: BTreeSet<Hostname>,
     },

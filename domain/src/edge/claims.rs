@@ -30,7 +30,7 @@ pub struct Claimant<'a> {
     pub without_zone: BTreeSet<Hostname>,
     /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows. Then
     /// all of its records are spared ([`EdgeIntent::spare`]) until it is known.
-    pub held: Option<Cow<'a, BTreeSet<Hostname>>>,
+    pub records: Option<Cow<'a, BTreeSet<Hostname>>>,
     /// Becomes [`EdgeIntent::certificates`].
     pub certificates: Option<BTreeSet<CertificateIntent>>,
     /// Becomes [`EdgeIntent::prune`].
@@ -56,8 +56,8 @@ impl Claimant<'_> {
         if self.asks_for_record(hostname) {
             self.claims(hostname)
         } else {
-            let held = self.held.as_ref();
-            held.is_some_and(|held| held.contains(hostname))
+            let records = self.records.as_ref();
+            records.is_some_and(|records| records.contains(hostname))
         }
     }
 }
@@ -89,19 +89,19 @@ fn holders<'c>(claimants: &'c [Claimant<'_>]) -> HashMap<&'c Hostname, Rank<'c>>
         let asked = claimant.hostnames.iter();
         for (hostname, age) in asked.filter(|(hostname, _)| claimant.may_claim(hostname)) {
             let rank = (age, claimant.created, &claimant.gateway);
-            let held = best.entry(hostname).or_insert(rank);
-            *held = rank.min(*held);
+            let holder = best.entry(hostname).or_insert(rank);
+            *holder = rank.min(*holder);
         }
     }
     best
 }
 
 fn intent(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> EdgeIntent {
-    let held = claimant.held.iter().flat_map(|held| held.iter());
+    let records = claimant.records.iter().flat_map(|records| records.iter());
     let lost_to: BTreeMap<_, _> = claimant
         .hostnames
         .keys()
-        .chain(held)
+        .chain(records)
         .filter(|hostname| claimant.yields(hostname))
         .filter_map(|hostname| Some((hostname, holders.get(hostname)?.2)))
         .filter(|(_, holder)| **holder != claimant.gateway)
@@ -116,7 +116,7 @@ fn intent(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> Ed
             .cloned()
             .collect(),
         lost_to,
-        spare: claimant.prune && claimant.held.is_none(),
+        spare: claimant.prune && claimant.records.is_none(),
         dns: claimant.dns.clone(),
         certificates: claimant.certificates.clone(),
         prune: claimant.prune,
@@ -145,7 +145,7 @@ mod tests {
             hostnames: Cow::Owned(hostnames.collect()),
             dns: DnsPolicy::All,
             without_zone: BTreeSet::new(),
-            held: Some(Cow::default()),
+            records: Some(Cow::default()),
             certificates: None,
             prune: true,
         }
@@ -214,14 +214,18 @@ mod tests {
     fn the_old_owner_leaves_a_name_alone_that_went_to_another() {
         let name = "app.example.com";
         let cases = [
-            ("known to be held", Some(BTreeSet::from([host(name)])), true),
-            ("not known what is held: all is spared", None, false),
-            ("never held", Some(BTreeSet::new()), false),
+            (
+                "known to have a record",
+                Some(BTreeSet::from([host(name)])),
+                true,
+            ),
+            ("not known what has a record: all is spared", None, false),
+            ("never had a record", Some(BTreeSet::new()), false),
         ];
-        for (case, held, yields) in cases {
+        for (case, records, yields) in cases {
             let mut a = claimant("a", 1, &[]);
-            a.held = held.map(Cow::Owned);
-            let spares = a.held.is_none();
+            a.records = records.map(Cow::Owned);
+            let spares = a.records.is_none();
             let b = claimant("b", 2, &[(name, 2)]);
             let (holders, yielders) = parties(&[a.clone(), b.clone()], name);
             assert_eq!(holders, ["b"], "{case}");
@@ -232,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_is_stated_grows_with_the_names_and_not_with_names_times_gateways() {
-        for held in [None, Some(Cow::default())] {
+        for records in [None, Some(Cow::default())] {
             let claimants: Vec<_> = (0..100)
                 .map(|gateway| {
                     let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
@@ -240,7 +244,7 @@ mod tests {
                     let names: Vec<_> = names.iter().map(|name| (name.as_str(), gateway)).collect();
                     let claimant = claimant(&format!("g{gateway}"), gateway, &names);
                     Claimant {
-                        held: held.clone(),
+                        records: records.clone(),
                         ..claimant
                     }
                 })

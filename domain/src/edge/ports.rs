@@ -16,7 +16,7 @@ use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 #[async_trait]
 pub trait Edge: Send + Sync {
     /// Whether the edge lets the Gateway in: its credentials are there and work. Writes nothing, and is asked before a
-    /// Gateway is held ([`Hold`](crate::ports::Hold)). Whoever sends intents on to somebody with credentials of its own has none to ask for.
+    /// Gateway is held ([`Finalizer`](crate::ports::Finalizer)). Whoever sends intents on to somebody with credentials of its own has none to ask for.
     async fn admit(&self, _gateway: &ObjectKey) -> Result<(), EdgeError> {
         Ok(())
     }
@@ -55,12 +55,12 @@ pub trait Edges: Send + Sync {
     fn of(&self, instance: InstanceId) -> Arc<dyn Edge>;
 
     /// Gateways of every instance that have a tunnel.
-    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError>;
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError>;
 }
 
 /// A Gateway of one of several installations of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldGateway {
+pub struct OwnedGateway {
     /// Which of them.
     pub instance: InstanceId,
     /// The Gateway.

@@ -257,7 +257,7 @@ impl Reconciler {
         self.leads_in(pass.term)
     }
 
-    /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
+    /// Looks at the edge, among the proxies and the finalizers for Gateways that are gone: once in each term, and at each
     /// resync. Where all are spared none is proved gone, so then nobody is looked for.
     async fn search_leftovers(&self, term: u64, view: &View, done: &mut EdgePassReport) {
         if view.spared == Spared::All || !self.state().search_due {
@@ -281,9 +281,9 @@ impl Reconciler {
             Ok(running) => found.extend(running),
             Err(error) => failed("looking for proxies that are left", &error),
         }
-        match self.ports.hold.held().await {
-            Ok(held) => found.extend(held),
-            Err(error) => failed("looking for Gateways that are still held", &error),
+        match self.ports.finalizer.gateways().await {
+            Ok(gateways) => found.extend(gateways),
+            Err(error) => failed("looking for Gateways that still have the finalizer", &error),
         }
         let mut state = self.state();
         state.leftovers.extend(found);
@@ -343,11 +343,11 @@ impl Reconciler {
         if let Err(error) = self.admit(view, &gateway).await {
             return done.problem(problem(&error), error.retry_after);
         }
-        if let Err(problem) = self.hold(view, &gateway).await {
+        if let Err(problem) = self.add_finalizer(view, &gateway).await {
             return done.problem(problem, None);
         }
         if !self.state().is_published(&gateway) {
-            // Withdrawn by a route pass while it was being held.
+            // Withdrawn by a route pass while the finalizer was being added.
             return done.again(&gateway, None);
         }
         let compared = {
@@ -380,11 +380,11 @@ impl Reconciler {
         }
     }
 
-    /// Before the Gateway is held: one whose credentials never worked has nothing at the edge, and its object must not
+    /// Before the finalizer is added: a Gateway whose credentials never worked has nothing at the edge, and its object must not
     /// wait for credentials that do.
     async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        let is_held = |at_edge: &AtEdge| at_edge.held;
-        if self.state().at_edge.get(gateway).is_some_and(is_held) {
+        let has_finalizer = |at_edge: &AtEdge| at_edge.finalizer;
+        if self.state().at_edge.get(gateway).is_some_and(has_finalizer) {
             return Ok(());
         }
         let admitted = self.ports.edge.admit(gateway).await;
@@ -396,18 +396,18 @@ impl Reconciler {
     }
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
-    async fn hold(&self, view: &View, gateway: &ObjectKey) -> Result<(), Problem> {
-        let at_edge = self.state().at_edge.get(gateway).map(|a| a.held);
-        if at_edge == Some(true) {
+    async fn add_finalizer(&self, view: &View, gateway: &ObjectKey) -> Result<(), Problem> {
+        let has_finalizer = |at_edge: &AtEdge| at_edge.finalizer;
+        if self.state().at_edge.get(gateway).is_some_and(has_finalizer) {
             return Ok(());
         }
-        match self.ports.hold.hold(gateway).await {
+        match self.ports.finalizer.add(gateway).await {
             Ok(()) => {
-                self.state().at_edge_of(view, gateway).held = true;
+                self.state().at_edge_of(view, gateway).finalizer = true;
                 Ok(())
             }
             Err(error) => {
-                let subject = format!("holding Gateway {gateway}");
+                let subject = format!("adding the finalizer to Gateway {gateway}");
                 Err(Problem::of(gateway, subject, &error))
             }
         }
@@ -480,7 +480,7 @@ impl Reconciler {
         self.state().at_edge.get_mut(gateway).map(act)
     }
 
-    /// Proxy, edge, table, hold, in this order: what resolves keeps being answered until it does not resolve,
+    /// Proxy, edge, table, finalizer, in this order: what resolves keeps being answered until it does not resolve,
     /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
     async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
         match self.remove_all(gateway).await {
@@ -491,7 +491,7 @@ impl Reconciler {
                 state.published.remove(gateway);
                 state.unpublished.remove(gateway);
                 state.leftovers.remove(gateway);
-                state.held_up.remove(gateway);
+                state.removal_waits.remove(gateway);
                 if view.gateways.contains_key(gateway) {
                     state.removed.insert(gateway.clone());
                 }
@@ -529,10 +529,10 @@ impl Reconciler {
         self.state().retract(gateway);
         let withdrawn = ports.data_plane.withdraw(gateway).await;
         withdrawn.map_err(|error| port("withdrawing the routes", error))?;
-        // Let go even if the answer is lost: a Gateway that comes back must be held anew.
-        self.with(gateway, |at_edge| at_edge.held = false);
-        let released = ports.hold.release(gateway).await;
-        released.map_err(|error| port("letting go", error))
+        // Counts as removed even if the answer is lost: a Gateway that comes back must get it anew.
+        self.with(gateway, |at_edge| at_edge.finalizer = false);
+        let released = ports.finalizer.remove(gateway).await;
+        released.map_err(|error| port("removing the finalizer", error))
     }
 }
 

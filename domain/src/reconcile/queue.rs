@@ -190,7 +190,7 @@ impl State {
             .retain(|gateway, _| view.fate(gateway) == Fate::Serve);
         self.leftovers
             .retain(|gateway| view.fate(gateway) != Fate::Serve);
-        self.held_up
+        self.removal_waits
             .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct State {
     /// Resyncs that have begun.
     pub(super) resyncs: u32,
     /// Removals that wait until other Gateways have taken names over: how many resyncs had begun before.
-    pub(super) held_up: BTreeMap<ObjectKey, u32>,
+    pub(super) removal_waits: BTreeMap<ObjectKey, u32>,
     /// What the last route pass concluded, until its statuses are written.
     pub(super) unwritten: Option<Arc<Conclusions>>,
     /// Statuses as they were written last.
@@ -101,7 +101,8 @@ pub(super) struct AtEdge {
     pub(super) credentials: Option<u64>,
     /// Whether that intent is true and the proxy runs; if not, it is stated again at the next pass.
     pub(super) settled: bool,
-    pub(super) held: bool,
+    /// Whether its object has the finalizer, as far as is known.
+    pub(super) finalizer: bool,
     /// What its proxy was last made to run for.
     pub(super) proxy: Option<Proxy>,
     /// Why its proxy could not be made to run when that was last tried.
@@ -179,7 +180,7 @@ fn unread_claimant<'a>(
         hostnames: Cow::Borrowed(hostnames),
         dns: DnsPolicy::All,
         without_zone: BTreeSet::new(),
-        held: None,
+        records: None,
         certificates: None,
         prune: false,
     }
@@ -256,14 +257,14 @@ impl State {
             hostnames,
             dns: found.parameters.dns.clone(),
             without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
-            held: at_edge.and_then(AtEdge::held_records),
+            records: at_edge.and_then(AtEdge::known_records),
             certificates: found.certificates.clone(),
             prune,
         }
     }
 
     /// Whether this term is a new one. Then another instance may have worked in between, so nothing that is
-    /// remembered of the edge, the proxies and the holds counts any more, but for the claims that stand.
+    /// remembered of the edge, the proxies and the finalizers counts any more, but for the claims that stand.
     pub(super) fn begin_term(&mut self, term: u64) -> bool {
         let is_new = self.stated_in.replace(term) != Some(term);
         if is_new {
@@ -274,7 +275,7 @@ impl State {
             for at_edge in self.at_edge.values_mut() {
                 at_edge.records = None;
                 at_edge.settled = false;
-                at_edge.held = false;
+                at_edge.finalizer = false;
                 at_edge.proxy = None;
             }
         }
@@ -398,8 +399,8 @@ impl State {
     /// the record first would make the name vanish for a while. Where nobody knows which names it has (an
     /// earlier process made them), it may have any.
     ///
-    /// That never goes on for good: a name may be kept from its new holder by anything (the Gateway cannot be
-    /// held, its account is blocked), and a user who deletes a Gateway wants it gone.
+    /// That never goes on for good: a name may be kept from its new holder by anything (the Gateway cannot
+    /// get the finalizer, its account is blocked), and a user who deletes a Gateway wants it gone.
     pub(super) fn waits(&mut self, gateway: &ObjectKey, awaited: &BTreeSet<Hostname>) -> bool {
         let at_edge = self.at_edge.get(gateway);
         let has_awaited =
@@ -413,7 +414,10 @@ impl State {
         if !has_awaited {
             return false;
         }
-        let since = *self.held_up.entry(gateway.clone()).or_insert(self.resyncs);
+        let since = *self
+            .removal_waits
+            .entry(gateway.clone())
+            .or_insert(self.resyncs);
         self.resyncs < since + RESYNCS_TO_WAIT
     }
 
@@ -457,7 +461,7 @@ impl AtEdge {
             intent: None,
             credentials: None,
             settled: false,
-            held: false,
+            finalizer: false,
             proxy: None,
             not_run: None,
             answer: None,
@@ -465,9 +469,9 @@ impl AtEdge {
         }
     }
 
-    /// Whether it was let in: it is held from then on.
+    /// Whether it was let in: its object has the finalizer from then on.
     pub(super) fn was_begun(&self) -> bool {
-        self.held || self.was_stated()
+        self.finalizer || self.was_stated()
     }
 
     fn was_stated(&self) -> bool {
@@ -482,13 +486,13 @@ impl AtEdge {
             hostnames: Cow::Borrowed(&self.asked),
             dns: self.dns.clone(),
             without_zone: self.without_zone(),
-            held: self.held_records(),
+            records: self.known_records(),
             certificates: None,
             prune: false,
         }
     }
 
-    fn held_records(&self) -> Option<Cow<'_, BTreeSet<Hostname>>> {
+    fn known_records(&self) -> Option<Cow<'_, BTreeSet<Hostname>>> {
         self.records.as_ref().map(Cow::Borrowed)
     }
 

@@ -10,7 +10,7 @@ use crate::edge::{
 };
 use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
-use crate::ports::{Edge, Edges, HeldGateway};
+use crate::ports::{Edge, Edges, OwnedGateway};
 use crate::secret::ConnectorToken;
 
 /// An intent for these names, as it is where all of the cluster was seen and no other Gateway asks for one of them.
@@ -134,12 +134,12 @@ impl Edges for FakeEdges {
         edges.entry(instance).or_default().clone()
     }
 
-    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
         let edges = self.0.lock().expect("lock");
         let mut all = Vec::new();
         for (instance, edge) in edges.iter() {
             let held = edge.state(None)?;
-            all.extend(held.held.keys().map(|gateway| HeldGateway {
+            all.extend(held.held.keys().map(|gateway| OwnedGateway {
                 instance: *instance,
                 gateway: gateway.clone(),
                 is_down: false,

@@ -1,55 +1,55 @@
-//! [`Hold`]: keeps a Gateway from vanishing before it is gone at the edge.
+//! [`Finalizer`]: keeps a Gateway's object until nothing of it is left at the edge.
 
-use domain::ports::Hold;
-use domain::testing::FakeHold;
+use domain::ports::Finalizer;
+use domain::testing::FakeFinalizer;
 
 use super::folder::Folder;
 use super::gateway;
 
 contract! {
     rules [
-        holding_again_changes_nothing,
-        a_gateway_that_was_let_go_can_be_held_again,
-        letting_go_of_what_is_not_held_is_fine,
+        adding_it_again_changes_nothing,
+        it_can_be_added_again_after_its_removal,
+        removing_it_where_it_is_not_is_fine,
     ]
     manifest_folder => Folder::with(&[]),
-    in_memory => FakeHold::default(),
+    in_memory => FakeFinalizer::default(),
 }
 
 trait Rig {
-    fn hold(&self) -> &dyn Hold;
+    fn finalizer(&self) -> &dyn Finalizer;
 }
 
 impl Rig for Folder {
-    fn hold(&self) -> &dyn Hold {
+    fn finalizer(&self) -> &dyn Finalizer {
         &*self.adapter
     }
 }
 
-impl Rig for FakeHold {
-    fn hold(&self) -> &dyn Hold {
+impl Rig for FakeFinalizer {
+    fn finalizer(&self) -> &dyn Finalizer {
         self
     }
 }
 
-async fn holding_again_changes_nothing(rig: impl Rig) {
+async fn adding_it_again_changes_nothing(rig: impl Rig) {
     let web = gateway("web");
-    assert_eq!(rig.hold().hold(&web).await, Ok(()));
-    assert_eq!(rig.hold().hold(&web).await, Ok(()));
-    assert_eq!(rig.hold().release(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().add(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().add(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().remove(&web).await, Ok(()));
 }
 
-async fn a_gateway_that_was_let_go_can_be_held_again(rig: impl Rig) {
+async fn it_can_be_added_again_after_its_removal(rig: impl Rig) {
     let web = gateway("web");
-    assert_eq!(rig.hold().hold(&web).await, Ok(()));
-    assert_eq!(rig.hold().release(&web).await, Ok(()));
-    assert_eq!(rig.hold().hold(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().add(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().remove(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().add(&web).await, Ok(()));
 }
 
-async fn letting_go_of_what_is_not_held_is_fine(rig: impl Rig) {
+async fn removing_it_where_it_is_not_is_fine(rig: impl Rig) {
     let web = gateway("web");
-    assert_eq!(rig.hold().release(&web).await, Ok(()));
-    assert_eq!(rig.hold().hold(&web).await, Ok(()));
-    assert_eq!(rig.hold().release(&web).await, Ok(()));
-    assert_eq!(rig.hold().release(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().remove(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().add(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().remove(&web).await, Ok(()));
+    assert_eq!(rig.finalizer().remove(&web).await, Ok(()));
 }

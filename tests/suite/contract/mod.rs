@@ -30,8 +30,8 @@ mod cluster_source;
 mod credentials;
 mod data_plane;
 mod edge;
+mod finalizer;
 pub(crate) mod folder;
-mod hold;
 mod status_sink;
 mod workloads;
 

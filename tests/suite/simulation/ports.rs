@@ -9,7 +9,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeErrorKind, Partial};
 use domain::ports::{
-    CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Hold, PortError,
+    CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Finalizer, PortError,
     StatusSink, Workloads,
 };
 use domain::route_table::RouteTable;
@@ -140,27 +140,33 @@ impl StatusSink for Port {
 }
 
 #[async_trait]
-impl Hold for Port {
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        let made = self.0.around.hold.hold(gateway);
-        self.0.port(|| format!("holds {gateway}"), made).await
+impl Finalizer for Port {
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let made = self.0.around.finalizer.add(gateway);
+        self.0
+            .port(|| format!("adds the finalizer to {gateway}"), made)
+            .await
     }
 
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let made = async {
             let stage = &self.0.stage;
             stage.require(
                 !stage.trouble.is_alone_and_sees() || !stage.has(gateway),
                 || format!("{gateway} is let go while something of it is at the edge"),
             );
-            self.0.around.hold.release(gateway).await
+            self.0.around.finalizer.remove(gateway).await
         };
-        self.0.port(|| format!("lets {gateway} go"), made).await
+        self.0
+            .port(|| format!("removes the finalizer from {gateway}"), made)
+            .await
     }
 
-    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let made = Hold::held(&*self.0.around.hold);
-        self.0.port(|| "asks who is held".to_owned(), made).await
+    async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        let made = Finalizer::gateways(&*self.0.around.finalizer);
+        self.0
+            .port(|| "asks who has the finalizer".to_owned(), made)
+            .await
     }
 }
 

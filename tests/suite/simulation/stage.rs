@@ -8,7 +8,9 @@ use std::time::Duration;
 use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
 use domain::edge::ownership::{self, RecordMark};
 use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::testing::{FakeCloudflare, FakeHold, FakeWorkloads, Moment, installation, instance_of};
+use domain::testing::{
+    FakeCloudflare, FakeFinalizer, FakeWorkloads, Moment, installation, instance_of,
+};
 use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
 
 use super::dice::Dice;
@@ -357,6 +359,6 @@ impl Stage {
 /// What outlives a controller in a cluster.
 #[derive(Clone, Default)]
 pub(crate) struct Surroundings {
-    pub(crate) hold: Arc<FakeHold>,
+    pub(crate) finalizer: Arc<FakeFinalizer>,
     pub(crate) workloads: Arc<FakeWorkloads>,
 }

@@ -76,8 +76,11 @@ impl DirectEdge {
         let Some(wanted) = &intent.certificates else {
             return Shown::default();
         };
-        let held = held(hostnames);
-        let wanted: &BTreeSet<_> = &wanted.iter().map(|one| one.held(&held)).collect();
+        let records = with_records(hostnames);
+        let wanted: &BTreeSet<_> = &wanted
+            .iter()
+            .map(|one| one.with_records(&records))
+            .collect();
         let Some(pairs) = self.certificates.as_deref() else {
             let outcomes = wanted.iter();
             let outcomes =
@@ -177,7 +180,7 @@ impl DirectEdge {
 }
 
 /// Names that the Gateway has the record of.
-fn held(hostnames: &BTreeMap<Hostname, HostnameOutcome>) -> BTreeSet<Hostname> {
+fn with_records(hostnames: &BTreeMap<Hostname, HostnameOutcome>) -> BTreeSet<Hostname> {
     let applied = hostnames.iter();
     let applied = applied.filter(|(_, outcome)| **outcome == HostnameOutcome::Applied);
     applied.map(|(hostname, _)| hostname.clone()).collect()
@@ -258,10 +261,11 @@ impl Carrier<'_> {
             let message = message.clone();
             return CertificateOutcome::Failed { message };
         }
-        let names: BTreeSet<Hostname> =
-            (zones.iter()).flat_map(|zone| one.not_held(zone)).collect();
+        let names: BTreeSet<Hostname> = (zones.iter())
+            .flat_map(|zone| one.without_record(zone))
+            .collect();
         match self.zones.get(&one.secret) {
-            _ if !names.is_empty() => CertificateOutcome::NotHeld { names },
+            _ if !names.is_empty() => CertificateOutcome::WithoutRecord { names },
             Some(zones) => CertificateOutcome::Uploaded {
                 zones: zones.clone(),
             },

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::DirectEdge;
 use crate::edge::api::CloudflareAccounts;
-use crate::edge::ports::{Credentials, Edge, Edges, Entropy, HeldGateway, Journal};
+use crate::edge::ports::{Credentials, Edge, Edges, Entropy, Journal, OwnedGateway};
 use crate::edge::{EdgeError, ownership};
 use crate::names::{Installation, InstallationName, InstanceId};
 
@@ -89,7 +89,7 @@ impl Edges for DirectEdges {
         edge
     }
 
-    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
         let all = self.credentials.all().await;
         let all = all.map_err(|partial| partial.error)?;
         let mut held = Vec::new();
@@ -102,7 +102,7 @@ impl Edges for DirectEdges {
             let tunnels = api.tunnels(&ownership::tunnel_prefix(&self.name)).await?;
             held.extend(tunnels.iter().filter_map(|tunnel| {
                 let (instance, gateway) = ownership::owner_of_tunnel(&self.name, &tunnel.name)?;
-                Some(HeldGateway {
+                Some(OwnedGateway {
                     instance,
                     gateway,
                     is_down: tunnel.is_down(),

@@ -141,7 +141,7 @@ async fn a_certificate_for_a_name_that_is_not_the_gateways_is_shown_to_nobody() 
         let names = [host(login)].into();
         assert_eq!(
             status.certificates[&key("cert")],
-            CertificateOutcome::NotHeld { names },
+            CertificateOutcome::WithoutRecord { names },
             "{given}"
         );
         assert!(shown(&bench).is_empty(), "{given}");
