@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn whatever_becomes_of_a_document_what_is_read_is_what_was_written() {
         for seed in [
-            r#"{"hostnames":["app.example.com","*.b"],"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"below":["example.com"]},"prune":true}"#,
+            r#"{"hostnames":["app.example.com","*.b"],"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"below":["example.com"]},"policy":"sync"}"#,
             r#"{"live":[{"namespace":"a","name":"b.c"}]}"#,
         ] {
             for json in variants(seed.as_bytes()) {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::edge::{
-    EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus,
+    DnsIntent, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy,
+    TunnelStatus,
 };
 use domain::gateway::DnsPolicy;
 use domain::names::MalformedName;
@@ -66,9 +67,15 @@ pub struct IntentDocument {
     hostnames: Vec<String>,
     lost_to: Vec<LostDocument>,
     dns: DnsDocument,
-    prune: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    spare: bool,
+    policy: PolicyDocument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PolicyDocument {
+    Sync,
+    KeepRecords,
+    UpsertOnly,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +96,7 @@ enum DnsDocument {
 impl IntentDocument {
     /// The form of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
-        let lost_to = intent.lost_to.iter();
+        let lost_to = intent.dns.lost_to.iter();
         Self {
             hostnames: intent.hostnames.iter().map(ToString::to_string).collect(),
             lost_to: lost_to
@@ -98,15 +105,18 @@ impl IntentDocument {
                     to: GatewayDocument::of(holder),
                 })
                 .collect(),
-            dns: match &intent.dns {
+            dns: match &intent.dns.managed {
                 DnsPolicy::All => DnsDocument::All,
                 DnsPolicy::Off => DnsDocument::Off,
                 DnsPolicy::Below(zones) => {
                     DnsDocument::Below(zones.iter().map(ToString::to_string).collect())
                 }
             },
-            prune: intent.prune,
-            spare: intent.spare,
+            policy: match intent.policy {
+                Policy::Sync => PolicyDocument::Sync,
+                Policy::KeepRecords => PolicyDocument::KeepRecords,
+                Policy::UpsertOnly => PolicyDocument::UpsertOnly,
+            },
         }
     }
 
@@ -127,7 +137,7 @@ impl IntentDocument {
                 return Err(twice(&hostname));
             }
         }
-        let dns = match self.dns {
+        let managed = match self.dns {
             DnsDocument::All => DnsPolicy::All,
             DnsDocument::Off => DnsPolicy::Off,
             DnsDocument::Below(zones) => {
@@ -136,13 +146,14 @@ impl IntentDocument {
             }
         };
         Ok(EdgeIntent {
-            gateway,
             hostnames,
-            lost_to,
-            spare: self.spare,
-            dns,
-            certificates: None,
-            prune: self.prune,
+            policy: match self.policy {
+                PolicyDocument::Sync => Policy::Sync,
+                PolicyDocument::KeepRecords => Policy::KeepRecords,
+                PolicyDocument::UpsertOnly => Policy::UpsertOnly,
+            },
+            dns: DnsIntent { managed, lost_to },
+            ..EdgeIntent::new(gateway)
         })
     }
 }
@@ -170,8 +181,7 @@ pub struct StatusDocument {
     hostnames: BTreeMap<String, OutcomeDocument>,
     ingress: IngressDocument,
     failures: Vec<FailureDocument>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    spared: Option<BTreeSet<String>>,
+    unwanted_kept: Option<BTreeSet<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     namesakes: Vec<InstallationDocument>,
 }
@@ -251,9 +261,9 @@ impl StatusDocument {
                 IngressOutcome::Unknown { message } => IngressDocument::Unknown { message },
             },
             failures: status.failures.iter().map(FailureDocument::of).collect(),
-            spared: status
-                .spared
-                .map(|spared| spared.iter().map(ToString::to_string).collect()),
+            unwanted_kept: status
+                .unwanted_kept
+                .map(|unwanted_kept| unwanted_kept.iter().map(ToString::to_string).collect()),
             namesakes: status
                 .namesakes
                 .iter()
@@ -283,10 +293,10 @@ impl StatusDocument {
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
-            spared: match self.spared {
+            unwanted_kept: match self.unwanted_kept {
                 None => None,
-                Some(spared) => Some(
-                    spared
+                Some(unwanted_kept) => Some(
+                    unwanted_kept
                         .iter()
                         .map(|name| hostname(name))
                         .collect::<Result<_, _>>()?,
@@ -485,26 +495,24 @@ mod tests {
     }
 
     #[test]
-    fn what_older_brokers_and_clients_do_not_know_is_written_only_where_it_says_something() {
+    fn a_policy_and_what_it_kept_are_read_as_they_were_written() {
         let gateway = ObjectKey::new("default", "one");
-        let intent = |spare| EdgeIntent {
-            spare,
-            ..domain::testing::intent(gateway.clone(), &[])
-        };
-        for spare in [false, true] {
-            let written = serde_json::to_string(&IntentDocument::of(&intent(spare))).unwrap();
-            assert_eq!(written.contains("spare"), spare, "{written}");
+        for policy in [Policy::Sync, Policy::KeepRecords, Policy::UpsertOnly] {
+            let intent = EdgeIntent {
+                policy,
+                ..EdgeIntent::new(gateway.clone())
+            };
+            let written = serde_json::to_string(&IntentDocument::of(&intent)).unwrap();
             let document: IntentDocument = serde_json::from_str(&written).unwrap();
-            assert_eq!(document.read(gateway.clone()), Ok(intent(spare)));
+            assert_eq!(document.read(gateway.clone()), Ok(intent));
         }
         let name = hostname("a.example.com").unwrap();
-        for spared in [None, Some(BTreeSet::new()), Some(BTreeSet::from([name]))] {
+        for kept in [None, Some(BTreeSet::new()), Some(BTreeSet::from([name]))] {
             let status = EdgeStatus {
-                spared: spared.clone(),
+                unwanted_kept: kept,
                 ..EdgeStatus::default()
             };
             let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
-            assert_eq!(written.contains("spared"), spared.is_some(), "{written}");
             let document: StatusDocument = serde_json::from_str(&written).unwrap();
             assert_eq!(document.read(), Ok(status));
         }

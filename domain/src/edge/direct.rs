@@ -292,7 +292,7 @@ impl Edge for DirectEdge {
             }],
             hostnames,
             ingress: applied.ingress.unwrap_or(plan.ingress),
-            spared: plan.spared,
+            unwanted_kept: plan.unwanted_kept,
             namesakes,
             certificates: shown.outcomes,
             failures,

@@ -17,8 +17,8 @@
 //! former instance's, of a cluster that was rebuilt: its record is taken over in place.
 //!
 //! Nothing is deleted on a guess: a zone that was not read whole loses no record, and an intent that was
-//! made from an incomplete view ([`EdgeIntent::prune`]) takes nothing away, nor does one of a Gateway of which
-//! nobody knows what it has ([`EdgeIntent::spare`]).
+//! made from an incomplete view ([`Policy::UpsertOnly`](crate::edge::Policy)) takes nothing away, nor does one of a Gateway of which
+//! it is not known what it has ([`Policy::KeepRecords`](crate::edge::Policy)).
 
 mod ingress;
 pub(crate) mod owner;
@@ -83,8 +83,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// For every hostname of the intent, and every one that it lost.
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
-    /// Becomes [`EdgeStatus::spared`](crate::edge::EdgeStatus::spared).
-    pub spared: Option<BTreeSet<Hostname>>,
+    /// Becomes [`EdgeStatus::unwanted_kept`](crate::edge::EdgeStatus::unwanted_kept).
+    pub unwanted_kept: Option<BTreeSet<Hostname>>,
     /// What the ingress document shows.
     pub ingress: IngressOutcome,
 }
@@ -182,7 +182,7 @@ pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installatio
     Plan {
         changes,
         hostnames: records.hostnames,
-        spared: records.spared,
+        unwanted_kept: records.unwanted_kept,
         ingress: ingress.outcome,
     }
 }

@@ -8,8 +8,8 @@ use super::Queue;
 use super::promises::Written;
 use super::status_pass::Conclusions;
 use crate::attachment::{GatewayResolution, Spared};
-use crate::edge::claims::{self, Claimant};
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome};
+use crate::edge::claims::{self, Claimant, Grant};
+use crate::edge::{DnsIntent, EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp, TunnelId};
 use crate::report::GatewayFacts;
@@ -181,8 +181,25 @@ fn unread_claimant<'a>(
         dns: DnsPolicy::All,
         without_zone: BTreeSet::new(),
         records: None,
-        certificates: None,
-        prune: false,
+    }
+}
+
+/// What a Gateway that gets this much is to have. One that is not served for now has no certificates to ask for, and
+/// nothing is taken away from it.
+fn intent(view: &View, claimant: &Claimant<'_>, grant: Grant) -> EdgeIntent {
+    let gateway = &claimant.gateway;
+    let served = view.gateways.get(gateway);
+    let served = served.filter(|_| view.fate(gateway) == Fate::Serve);
+    let all_read = served.is_some() && !view.spared.contains(gateway);
+    EdgeIntent {
+        gateway: gateway.clone(),
+        hostnames: grant.hostnames,
+        policy: Policy::of(all_read, claimant.records.is_some()),
+        dns: DnsIntent {
+            managed: claimant.dns.clone(),
+            lost_to: grant.lost_to,
+        },
+        certificates: served.and_then(|found| found.certificates.clone()),
     }
 }
 
@@ -221,7 +238,12 @@ impl State {
             .chain(kept_since_before)
             .chain(unread)
             .collect();
-        claims::grant(&claimants, wanted)
+        let mut grants = claims::grant(&claimants, wanted);
+        let intents = claimants.iter().filter_map(|claimant| {
+            let grant = grants.remove(&claimant.gateway)?;
+            Some((claimant.gateway.clone(), intent(view, claimant, grant)))
+        });
+        intents.collect()
     }
 
     /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
@@ -241,11 +263,11 @@ impl State {
         &'a self,
         key: &ObjectKey,
         found: &'a GatewayResolution,
-        prune: bool,
+        all_read: bool,
     ) -> Claimant<'a> {
         let at_edge = self.at_edge.get(key);
         let mut hostnames = Cow::Borrowed(&found.hostnames);
-        if let (false, Some(at_edge)) = (prune, at_edge) {
+        if let (false, Some(at_edge)) = (all_read, at_edge) {
             for (hostname, age) in &at_edge.asked {
                 let hostnames = hostnames.to_mut();
                 hostnames.entry(hostname.clone()).or_insert(*age);
@@ -258,8 +280,6 @@ impl State {
             dns: found.parameters.dns.clone(),
             without_zone: at_edge.map(AtEdge::without_zone).unwrap_or_default(),
             records: at_edge.and_then(AtEdge::known_records),
-            certificates: found.certificates.clone(),
-            prune,
         }
     }
 
@@ -487,8 +507,6 @@ impl AtEdge {
             dns: self.dns.clone(),
             without_zone: self.without_zone(),
             records: self.known_records(),
-            certificates: None,
-            prune: false,
         }
     }
 
@@ -515,13 +533,15 @@ impl AtEdge {
             if all_done {
                 self.last_known = Some(status.clone());
             }
-            if let Some(intent) = self.intent.as_ref().filter(|intent| intent.prune) {
+            if let Some(intent) = self.intent.as_ref()
+                && intent.policy != Policy::UpsertOnly
+            {
                 let before = self.records.as_ref();
                 let besides: Option<BTreeSet<Hostname>> = match before {
-                    None => status.spared.clone(),
+                    None => status.unwanted_kept.clone(),
                     // Yielded names that it had may still be its own: their holders take them over later.
                     Some(before) => all_done.then(|| {
-                        let lost_to = intent.lost_to.keys();
+                        let lost_to = intent.dns.lost_to.keys();
                         lost_to
                             .filter(|name| before.contains(*name))
                             .cloned()
@@ -567,12 +587,12 @@ impl AtEdge {
         matches!(outcome, Some(HostnameOutcome::Unknown { .. }))
     }
 
-    fn has_spared(&self) -> bool {
-        let spared = self
+    fn has_kept_unwanted(&self) -> bool {
+        let kept = self
             .answer
             .as_ref()
-            .and_then(|answer| answer.as_ref().ok()?.spared.as_ref());
-        spared.is_some_and(|spared| !spared.is_empty())
+            .and_then(|answer| answer.as_ref().ok()?.unwanted_kept.as_ref());
+        kept.is_some_and(|kept| !kept.is_empty())
     }
 
     /// Whether stating this intent could change anything.
@@ -580,23 +600,16 @@ impl AtEdge {
         let EdgeIntent {
             gateway,
             hostnames,
-            lost_to,
-            spare,
+            policy,
             dns,
             certificates,
-            prune,
         } = intent;
         !self.intent.as_ref().is_some_and(|stated| {
-            // What was pruned once need not be stated anew because the Gateway is spared.
-            let prune = *prune || stated.prune;
-            // What it has is known by now; where that is nothing but what it wants, there is nothing to spare.
-            let spare = *spare || (stated.spare && !self.has_spared());
-            (prune, spare) == (stated.prune, stated.spare)
+            stated.policy.covers(*policy, self.has_kept_unwanted())
                 && *gateway == stated.gateway
                 && *dns == stated.dns
                 && *certificates == stated.certificates
                 && *hostnames == stated.hostnames
-                && *lost_to == stated.lost_to
         })
     }
 }

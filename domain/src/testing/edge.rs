@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, TunnelStatus,
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, Policy,
+    TunnelStatus,
 };
-use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
 use crate::ports::{Edge, Edges, OwnedGateway};
 use crate::secret::ConnectorToken;
@@ -21,13 +21,8 @@ pub fn intent(gateway: ObjectKey, hostnames: &[&str]) -> EdgeIntent {
     let hostnames = hostnames.iter();
     let hostnames = hostnames.map(|name| Hostname::parse(name).expect("a hostname"));
     EdgeIntent {
-        gateway,
         hostnames: hostnames.collect(),
-        lost_to: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
+        ..EdgeIntent::new(gateway)
     }
 }
 
@@ -165,7 +160,7 @@ impl State {
         let gateway = &intent.gateway;
         let id = tunnel_of(gateway);
         let mut hostnames = BTreeMap::new();
-        for (hostname, by) in &intent.lost_to {
+        for (hostname, by) in &intent.dns.lost_to {
             let by = by.clone();
             hostnames.insert(hostname.clone(), HostnameOutcome::Claimed { by });
         }
@@ -180,14 +175,14 @@ impl State {
             let is_wanted = || intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
             holder == gateway && !is_wanted()
         };
-        let spared = intent.spare.then(|| {
+        let kept = (intent.policy == Policy::KeepRecords).then(|| {
             let records = self.records.iter();
             let unwanted = records.filter(|(hostname, holder)| is_unwanted(hostname, holder));
             unwanted.map(|(hostname, _)| hostname.clone()).collect()
         });
-        if intent.prune && !intent.spare {
+        if intent.policy == Policy::Sync {
             self.records.retain(|hostname, holder| {
-                !is_unwanted(hostname, holder) || intent.lost_to.contains_key(hostname)
+                !is_unwanted(hostname, holder) || intent.dns.lost_to.contains_key(hostname)
             });
         }
         self.held.insert(gateway.clone(), intent.clone());
@@ -195,7 +190,7 @@ impl State {
         EdgeStatus {
             tunnels: vec![TunnelStatus { id, address }],
             hostnames,
-            spared,
+            unwanted_kept: kept,
             ..EdgeStatus::default()
         }
     }
@@ -208,7 +203,7 @@ impl State {
             return outcome.clone();
         }
         match self.records.get(hostname) {
-            Some(holder) if *holder != intent.gateway && !intent.prune => {
+            Some(holder) if *holder != intent.gateway && intent.policy == Policy::UpsertOnly => {
                 HostnameOutcome::Unknown {
                     message: format!("{hostname} has a record of Gateway {holder}"),
                 }

@@ -5,7 +5,9 @@ mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome};
+use domain::edge::{
+    DnsIntent, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy,
+};
 use domain::gateway::DnsPolicy;
 use domain::ports::Edge;
 
@@ -24,7 +26,7 @@ contract! {
         a_name_outside_every_zone_is_told_and_stops_no_other,
         a_foreign_record_is_a_conflict_and_stays_as_it_is,
         a_name_comes_as_soon_as_the_foreign_record_has_gone,
-        a_yielded_name_is_its_holders_and_left_alone,
+        a_lost_name_is_its_holders_and_left_alone,
         a_name_changes_hands_without_a_gap,
         what_an_earlier_process_left_can_be_named_instead_of_taken_away,
         a_partial_view_lets_no_name_change_hands,
@@ -119,8 +121,7 @@ async fn a_name_that_is_no_longer_wanted_stops_resolving(rig: impl Rig) {
 async fn an_intent_from_a_partial_view_takes_nothing_away(rig: impl Rig) {
     let status = applied(rig.edge(), &intent("one", &[APP])).await;
     let partial = EdgeIntent {
-        certificates: None,
-        prune: false,
+        policy: Policy::UpsertOnly,
         ..intent("one", &[SHOP])
     };
     applied(rig.edge(), &partial).await;
@@ -134,7 +135,7 @@ async fn a_name_that_is_not_managed_gets_no_record(rig: impl Rig) {
         DnsPolicy::Below(vec![hostname("other.example.com")]),
     ] {
         let unmanaged = EdgeIntent {
-            dns,
+            dns: dns.into(),
             ..intent("one", &[APP])
         };
         let status = stated(rig.edge(), &unmanaged).await;
@@ -181,13 +182,16 @@ async fn a_name_comes_as_soon_as_the_foreign_record_has_gone(rig: impl Rig) {
     assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
 }
 
-async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
+async fn a_lost_name_is_its_holders_and_left_alone(rig: impl Rig) {
     let before = applied(rig.edge(), &intent("one", &[APP])).await;
-    let yielding = EdgeIntent {
-        lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
+    let losing = EdgeIntent {
+        dns: DnsIntent {
+            lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
+            ..DnsIntent::default()
+        },
         ..intent("one", &[])
     };
-    let status = stated(rig.edge(), &yielding).await;
+    let status = stated(rig.edge(), &losing).await;
     let by = gateway("other");
     let claimed = HostnameOutcome::Claimed { by };
     assert_eq!(status.hostnames[&hostname(APP)], claimed);
@@ -197,11 +201,14 @@ async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
 
 async fn a_name_changes_hands_without_a_gap(rig: impl Rig) {
     applied(rig.edge(), &intent("one", &[APP])).await;
-    let yielding = EdgeIntent {
-        lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
+    let losing = EdgeIntent {
+        dns: DnsIntent {
+            lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
+            ..DnsIntent::default()
+        },
         ..intent("one", &[])
     };
-    stated(rig.edge(), &yielding).await;
+    stated(rig.edge(), &losing).await;
     let holder = applied(rig.edge(), &intent("other", &[APP])).await;
     let expected = leading(&[APP], &address(&holder));
     assert_eq!(rig.names().await, expected);
@@ -217,28 +224,27 @@ async fn what_an_earlier_process_left_can_be_named_instead_of_taken_away(rig: im
     applied(rig.edge(), &intent("other", &[WILD])).await;
     let names = rig.names().await;
     let edge = rig.new_process();
-    let sparing = EdgeIntent {
-        spare: true,
+    let keeping = EdgeIntent {
+        policy: Policy::KeepRecords,
         ..intent("one", &[SHOP])
     };
-    let status = applied(&*edge, &sparing).await;
-    assert_eq!(status.spared, Some(BTreeSet::from([hostname(APP)])));
+    let status = applied(&*edge, &keeping).await;
+    assert_eq!(status.unwanted_kept, Some(BTreeSet::from([hostname(APP)])));
     assert_eq!(rig.names().await, names);
 
     let status = applied(&*edge, &intent("one", &[SHOP])).await;
-    assert_eq!(status.spared, None);
+    assert_eq!(status.unwanted_kept, None);
     let mut left = rig.names().await;
     left.remove(WILD);
     assert_eq!(left, leading(&[SHOP], &address(&before)));
-    let status = applied(&*edge, &sparing).await;
-    assert_eq!(status.spared, Some(BTreeSet::new()));
+    let status = applied(&*edge, &keeping).await;
+    assert_eq!(status.unwanted_kept, Some(BTreeSet::new()));
 }
 
 async fn a_partial_view_lets_no_name_change_hands(rig: impl Rig) {
     let holder = applied(rig.edge(), &intent("one", &[APP])).await;
     let partial = EdgeIntent {
-        certificates: None,
-        prune: false,
+        policy: Policy::UpsertOnly,
         ..intent("other", &[APP])
     };
     let status = stated(rig.edge(), &partial).await;

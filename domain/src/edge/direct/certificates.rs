@@ -17,7 +17,7 @@ use crate::edge::certificates::{
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::plan::Observed;
 use crate::edge::ports::Certificates;
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, Policy};
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::secret::CloudflareCredentials;
 
@@ -110,7 +110,7 @@ impl DirectEdge {
         let mut carrier = Carrier {
             api,
             pairs,
-            prune: intent.prune && are_known(hostnames),
+            prune: intent.policy != Policy::UpsertOnly && are_known(hostnames),
             tunnel,
             notes: with_unnoted(&ours, &unnoted),
             noted,

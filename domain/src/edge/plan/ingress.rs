@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Observed;
 use crate::edge::objects::{IngressDocument, IngressRule};
-use crate::edge::{EdgeIntent, IngressOutcome};
+use crate::edge::{EdgeIntent, IngressOutcome, Policy};
 use crate::names::Hostname;
 
 /// Rules that Cloudflare takes for one tunnel, the final catch-all among them
@@ -67,7 +67,7 @@ fn document(
         .filter(|rule| rule.hostname.reserved().is_some())
         .cloned()
         .collect();
-    if !intent.prune {
+    if intent.policy == Policy::UpsertOnly {
         let kept = present.iter().flat_map(|document| &document.rules);
         let kept = kept.filter(|rule| rule.hostname.reserved().is_none());
         names.extend(kept.map(|rule| sorting_key(&rule.hostname)));

@@ -8,13 +8,13 @@ use super::{
     zone_of,
 };
 use crate::edge::objects::{DnsRecord, Zone};
-use crate::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome};
+use crate::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome, Policy};
 use crate::names::{Hostname, Installation, ZoneId};
 
 pub(super) struct RecordsPlan {
     pub(super) changes: Vec<ZoneChanges>,
     pub(super) hostnames: BTreeMap<Hostname, HostnameOutcome>,
-    pub(super) spared: Option<BTreeSet<Hostname>>,
+    pub(super) unwanted_kept: Option<BTreeSet<Hostname>>,
 }
 
 pub(super) fn plan(
@@ -24,6 +24,7 @@ pub(super) fn plan(
 ) -> RecordsPlan {
     let owners = Owners::of(intent, observed, installation);
     let mut hostnames: BTreeMap<_, _> = intent
+        .dns
         .lost_to
         .iter()
         .map(|(hostname, by)| {
@@ -37,11 +38,11 @@ pub(super) fn plan(
     hostnames.extend(unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged)));
 
     let mut changes = Vec::new();
-    let mut spared = intent.spare.then(BTreeSet::new);
+    let mut unwanted_kept = (intent.policy == Policy::KeepRecords).then(BTreeSet::new);
     match &observed.zones {
         Err(error) => {
             hostnames.extend(managed(intent).map(|h| (h.clone(), outcome_of(error))));
-            spared = None;
+            unwanted_kept = None;
         }
         Ok(zones) => {
             let homes = Homes::of(intent, zones);
@@ -57,8 +58,8 @@ pub(super) fn plan(
                 let (zone_changes, outcomes) = planner.plan();
                 hostnames.extend(outcomes);
                 changes.extend(zone_changes);
-                if let Some(mut all) = spared.take() {
-                    spared = planner.unwanted_names().map(|names| {
+                if let Some(mut all) = unwanted_kept.take() {
+                    unwanted_kept = planner.unwanted_names().map(|names| {
                         all.extend(names);
                         all
                     });
@@ -75,7 +76,7 @@ pub(super) fn plan(
     RecordsPlan {
         changes,
         hostnames,
-        spared,
+        unwanted_kept,
     }
 }
 
@@ -209,7 +210,7 @@ impl ZonePlanner<'_> {
         if self.is_right(record, hostname) {
             return Verdict::leave(HostnameOutcome::Applied);
         }
-        if own.is_some() || self.intent.prune {
+        if own.is_some() || self.intent.policy != Policy::UpsertOnly {
             return Verdict::apply(RecordChange::Put(record.id.clone(), hostname.clone()));
         }
         Verdict::leave(HostnameOutcome::Unknown {
@@ -222,10 +223,10 @@ impl ZonePlanner<'_> {
 
     /// Records of this Gateway whose name is neither wanted here nor granted to another.
     fn leftovers(&self, by_name: &BTreeMap<String, Vec<&DnsRecord>>) -> Vec<RecordChange> {
-        if !self.intent.prune || self.intent.spare {
+        if self.intent.policy != Policy::Sync {
             return Vec::new();
         }
-        let lost_to = self.intent.lost_to.keys();
+        let lost_to = self.intent.dns.lost_to.keys();
         let lost_to: BTreeSet<&str> = lost_to.map(Hostname::as_str).collect();
         let unwanted = self.unwanted(by_name);
         unwanted

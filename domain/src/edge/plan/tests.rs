@@ -7,6 +7,7 @@ mod unread;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::edge::Policy;
 use crate::edge::objects::IngressRule;
 use crate::gateway::DnsPolicy;
 use crate::names::ObjectKey;
@@ -347,7 +348,7 @@ fn a_name_that_another_gateway_holds_is_left_alone() {
     let name = "app.example.com";
     let mut yields = intent(&[]);
     let holder = ObjectKey::new("default", "other");
-    yields.lost_to.insert(host(name), holder.clone());
+    yields.dns.lost_to.insert(host(name), holder.clone());
     let plan = plan(
         &yields,
         &observed(&[], vec![right("r", name)]),
@@ -364,7 +365,7 @@ fn a_name_that_another_gateway_holds_is_left_alone() {
 fn where_dns_is_not_managed_our_record_goes_and_others_stay() {
     let name = "app.example.com";
     let mut off = intent(&[name]);
-    off.dns = DnsPolicy::Off;
+    off.dns.managed = DnsPolicy::Off;
     let there = vec![
         right("r", name),
         record("s", "b.example.com", "A", "192.0.2.1", ""),

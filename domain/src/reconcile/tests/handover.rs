@@ -425,7 +425,7 @@ async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_t
     let second = over(many(), first.edge.clone());
     second.pass().await;
     for intent in first.edge.stated() {
-        assert_eq!(intent.hostnames.len() + intent.lost_to.len(), NAMES);
+        assert_eq!(intent.hostnames.len() + intent.dns.lost_to.len(), NAMES);
     }
     let stated = first.edge.stated().len();
     assert_eq!(stated, 2 * GATEWAYS, "once by each process");

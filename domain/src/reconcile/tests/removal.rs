@@ -1,6 +1,7 @@
 //! What is taken away, and what an incomplete or unread view keeps.
 
 use super::*;
+use crate::edge::Policy;
 
 type Edit<T> = fn(&mut T);
 
@@ -189,7 +190,8 @@ async fn an_incomplete_view_takes_nothing_away() {
             ["lost.example.com"],
             "{round}"
         );
-        assert!(!bench.edge.held(&key("gw")).unwrap().prune, "{round}");
+        let made = bench.edge.held(&key("gw")).unwrap();
+        assert_eq!(made.policy, Policy::UpsertOnly, "{round}");
     }
     bench.cluster.show(snapshot(
         vec![gateway("gw")],
@@ -197,7 +199,8 @@ async fn an_incomplete_view_takes_nothing_away() {
     ));
     assert_eq!(bench.pass().await.removed, [key("lost")]);
     assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
-    assert!(bench.edge.held(&key("gw")).unwrap().prune);
+    let made = bench.edge.held(&key("gw")).unwrap();
+    assert_eq!(made.policy, Policy::Sync);
 }
 
 #[tokio::test]

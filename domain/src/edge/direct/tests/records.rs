@@ -31,7 +31,10 @@ async fn a_hostname_changes_hands_by_one_put() {
     bench.reconcile(&intent("old", &["app.example.com"])).await;
     let before = bench.record("app.example.com");
     let mut yields = intent("old", &[]);
-    yields.lost_to.insert(host("app.example.com"), key("new"));
+    yields
+        .dns
+        .lost_to
+        .insert(host("app.example.com"), key("new"));
 
     bench.reconcile(&yields).await;
     assert_eq!(

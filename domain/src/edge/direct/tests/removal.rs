@@ -178,7 +178,7 @@ async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
     let refusal = error(EdgeErrorKind::Forbidden);
     bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
     let wanted = EdgeIntent {
-        dns: DnsPolicy::Off,
+        dns: DnsPolicy::Off.into(),
         ..intent("gw", &["a.example.com"])
     };
     bench.reconcile(&wanted).await;

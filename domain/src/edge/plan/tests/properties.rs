@@ -118,15 +118,17 @@ fn chosen(flags: &[bool]) -> impl Iterator<Item = &'static str> {
 impl Spec {
     fn intent(&self) -> EdgeIntent {
         let mut intent = intent(&chosen(&self.wanted).collect::<Vec<_>>());
-        intent.dns = match self.policy {
+        intent.dns.managed = match self.policy {
             0 => DnsPolicy::Off,
             1 => DnsPolicy::Below(vec![host("example.com")]),
             _ => DnsPolicy::All,
         };
-        intent.prune = self.prune;
+        if !self.prune {
+            intent.policy = Policy::UpsertOnly;
+        }
         let other = ObjectKey::new("default", "other");
         let lost_to = chosen(&self.lost_to).map(host);
-        intent.lost_to = lost_to
+        intent.dns.lost_to = lost_to
             .filter(|name| !intent.hostnames.contains(name))
             .map(|name| (name, other.clone()))
             .collect();

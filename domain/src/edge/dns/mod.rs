@@ -1,0 +1,5 @@
+//! DNS records: proxied CNAMEs to the Gateway's tunnel.
+
+mod intent;
+
+pub use intent::DnsIntent;
