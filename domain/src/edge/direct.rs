@@ -19,13 +19,11 @@
 
 mod adopt;
 mod apply;
-mod cache;
 mod certificates;
 
 mod instances;
 mod lock;
 mod memory;
-mod notes;
 mod observe;
 mod remove;
 mod sweep;
@@ -38,18 +36,21 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::edge::api::CloudflareAccounts;
+use crate::edge::cache::{CachedApi, SharedCache};
+use crate::edge::journal::Notes;
 use crate::edge::objects::Tunnel;
+use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
-use crate::edge::plan::{Observed, Plan};
+use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
+use crate::edge::{
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan, tunnel,
+};
 use crate::names::{Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
-use apply::Applied;
-use cache::{CachedApi, SharedCache};
+use apply::Executor;
 pub use instances::DirectEdges;
 use memory::{GatewayMemory, Memory};
-use notes::Notes;
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -155,34 +156,61 @@ impl DirectEdge {
         loop {
             let observed = observe::observe(api, work).await?;
             let plan = plan::plan(work.intent, &observed, &self.installation);
-            if !api.must_read_again(&plan) {
+            if !api.must_read_again(plan.zones_that_lose()) {
                 return Ok((observed, plan));
             }
         }
     }
 
     /// Makes the intent true. Where memory was wrong, which a refused write tells, once more without it.
-    async fn make_true(
+    async fn make_true<'a>(
         &self,
-        api: &CachedApi,
+        api: &'a CachedApi,
         work: &Work<'_>,
-    ) -> Result<(Observed, Plan, Applied), EdgeError> {
+    ) -> Result<(Observed, Plan, Executor<'a>), EdgeError> {
         loop {
             let (observed, plan) = self.read_and_plan(api, work).await?;
             let relied_on_memory = api.has_remembered();
             let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
-            let applied = apply::apply(api, &work.name, work.mark, existing, &plan).await?;
+            let mut executor = Executor::start(api, work, existing).await?;
+            executor.carry_out(&plan.changes).await?;
             let blames_memory = |error: &EdgeError| {
                 matches!(
                     error.kind,
                     EdgeErrorKind::NotFound | EdgeErrorKind::Conflict
                 )
             };
-            if !(relied_on_memory && applied.failures.iter().any(blames_memory)) {
-                return Ok((observed, plan, applied));
+            if !(relied_on_memory && executor.failures.iter().any(blames_memory)) {
+                return Ok((observed, plan, executor));
             }
             api.clear();
         }
+    }
+
+    /// What a carried-out plan tells for later calls.
+    fn remember_gateway(
+        &self,
+        work: &Work<'_>,
+        credentials: &CloudflareCredentials,
+        observed: &Observed,
+        plan: &Plan,
+        tunnel: TunnelId,
+    ) {
+        let mut zones = observe::zones_with_something(observed, work.intent, work.mark);
+        match (&mut zones, &work.known) {
+            // A zone is never dropped: a read that lags shows none of what was just written to it.
+            (Some(zones), Some(known)) => zones.extend(known.iter().cloned()),
+            (none, known) => *none = none.take().or_else(|| known.clone()),
+        }
+        let written = observe::zones_written(observed, plan, work.mark);
+        let now = GatewayMemory {
+            written: [(credentials.account.clone(), written)].into(),
+            credentials: credentials.clone(),
+            former_credentials: Vec::new(),
+            tunnel,
+            zones,
+        };
+        self.remember(&work.intent.gateway, now);
     }
 
     /// Every set of credentials that can be had, and why there are more.
@@ -206,7 +234,7 @@ impl DirectEdge {
             return Ok(tunnel);
         }
         let name = ownership::tunnel_name(&self.installation, gateway);
-        match observe::tunnel(api, &name).await? {
+        match tunnel::apply::named(api, &name).await? {
             Some(tunnel) => Ok(tunnel.id),
             None => Err(EdgeError::new(
                 EdgeErrorKind::NotFound,
@@ -257,41 +285,23 @@ impl Edge for DirectEdge {
             known: self.zones_to_read(gateway, &credentials),
         };
         self.adopt_former(&api, &work).await?;
-        let (observed, plan, applied) = self.make_true(&api, &work).await?;
-
-        let mut zones = observe::zones_with_something(&observed, intent, work.mark);
-        match (&mut zones, work.known) {
-            // A zone is never dropped: a read that lags shows none of what was just written to it.
-            (Some(zones), Some(known)) => zones.extend(known),
-            (none, known) => *none = none.take().or(known),
-        }
-        let tunnel = applied.tunnel;
-        let written = observe::zones_written(&observed, &plan, work.mark);
-        self.remember(
-            gateway,
-            GatewayMemory {
-                written: [(credentials.account.clone(), written)].into(),
-                credentials: credentials.clone(),
-                former_credentials: Vec::new(),
-                tunnel,
-                zones,
-            },
-        );
+        let (observed, plan, mut executor) = self.make_true(&api, &work).await?;
+        self.remember_gateway(&work, &credentials, &observed, &plan, executor.tunnel);
         let mut hostnames = plan.hostnames;
-        hostnames.extend(applied.hostnames);
-        let keys = self.note_keys(gateway, &credentials, tunnel);
-        let shown = self.show_certificates(&api, intent, &observed, tunnel, &hostnames, keys);
+        hostnames.append(&mut executor.hostnames);
+        let keys = self.note_keys(gateway, &credentials, executor.tunnel);
+        let shown = self.show_certificates(&mut executor, intent, &observed, &hostnames, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
-        failures.extend(applied.failures);
+        failures.extend(executor.failures);
         failures.extend(shown.failures);
         Ok(EdgeStatus {
             tunnels: vec![TunnelStatus {
-                id: tunnel,
-                address: tunnel.address(),
+                id: executor.tunnel,
+                address: executor.tunnel.address(),
             }],
             hostnames,
-            ingress: applied.ingress.unwrap_or(plan.ingress),
+            ingress: executor.ingress.unwrap_or(plan.ingress),
             unwanted_kept: plan.unwanted_kept,
             namesakes,
             certificates: shown.outcomes,

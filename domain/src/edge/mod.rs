@@ -10,20 +10,23 @@
 //! - [`direct`]: carries a plan out over the Cloudflare API.
 
 pub mod api;
+mod cache;
 pub mod certificates;
-pub mod claims;
 mod credentials;
 pub mod direct;
 pub mod dns;
 mod intent;
+mod journal;
 pub(crate) mod namesakes;
 pub mod objects;
+pub mod observed;
 pub mod ownership;
 pub mod plan;
 pub mod ports;
+pub mod tunnel;
 
 pub use credentials::CredentialSets;
-pub use dns::DnsIntent;
+pub use dns::{DnsIntent, claims};
 pub use intent::{EdgeIntent, Policy};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,5 +204,13 @@ impl EdgeError {
             message: message.into(),
             retry_after: None,
         }
+    }
+}
+
+/// What is gone already need not be removed.
+pub(crate) fn gone_is_fine(result: Result<(), EdgeError>) -> Result<(), EdgeError> {
+    match result {
+        Err(error) if error.kind == EdgeErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

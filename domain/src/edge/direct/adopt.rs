@@ -5,11 +5,11 @@
 //! of the former instance's proxies can connect no more. Whatever happens between the steps, a tunnel has one name, and
 //! who has that name goes on with it. Its records are known by the tunnel that they lead to.
 
-use super::cache::CachedApi;
-use super::{DirectEdge, Work, observe};
+use super::{DirectEdge, Work};
+use crate::edge::cache::CachedApi;
 use crate::edge::objects::Tunnel;
 use crate::edge::ownership;
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::edge::{EdgeError, EdgeErrorKind, tunnel};
 use crate::names::TunnelId;
 
 impl DirectEdge {
@@ -43,7 +43,7 @@ impl DirectEdge {
         }
         self.memory().adopted.insert(tunnel);
         api.clear_tunnels();
-        match observe::tunnel(api, &work.name).await? {
+        match tunnel::apply::named(api, &work.name).await? {
             Some(found) if found.id == tunnel => Ok(()),
             _ => Err(EdgeError::new(
                 EdgeErrorKind::Conflict,

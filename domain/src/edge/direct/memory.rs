@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use futures_util::lock;
 
 use super::DirectEdge;
-use super::cache::SharedCache;
+use crate::edge::cache::SharedCache;
 use crate::edge::certificates::Note;
 use crate::names::{AccountId, ObjectKey, TunnelId, ZoneId};
 use crate::secret::CloudflareCredentials;

@@ -3,21 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::Work;
-use super::cache::CachedApi;
-use crate::edge::objects::{DnsRecord, Tunnel, Zone};
+use crate::edge::cache::CachedApi;
+use crate::edge::dns::owner::{mark_of, own_records};
+use crate::edge::objects::{DnsRecord, Zone};
+use crate::edge::observed::{Observed, ObservedTunnel, ObservedZone, ZoneRecords};
 use crate::edge::ownership::RecordMark;
-use crate::edge::plan::owner::{mark_of, own_records};
-use crate::edge::plan::{
-    Change, Observed, ObservedTunnel, ObservedZone, Plan, ZoneRecords, zone_of,
-};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
+use crate::edge::plan::{Change, Plan, zone_of};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, tunnel};
 use crate::names::{Hostname, ZoneId};
 
 /// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
 /// part of what was observed.
 pub(super) async fn observe(api: &CachedApi, work: &Work<'_>) -> Result<Observed, EdgeError> {
     let intent = work.intent;
-    let tunnel = match tunnel(api, &work.name).await? {
+    let tunnel = match tunnel::apply::named(api, &work.name).await? {
         None => None,
         Some(tunnel) => Some(ObservedTunnel {
             id: tunnel.id,
@@ -52,14 +51,6 @@ fn has_namesake(zone: &ObservedZone, work: &Work<'_>) -> bool {
         .iter()
         .filter(|record| mark_of(record).is_some_and(|mark| mark.is_namesake(work.mark)));
     marked.any(is_wanted)
-}
-
-/// The tunnel of this very name; the API matches prefixes, and one Gateway's name can begin another's.
-pub(super) async fn tunnel(api: &CachedApi, name: &str) -> Result<Option<Tunnel>, EdgeError> {
-    let tunnels = api.tunnels(name).await?.into_iter();
-    Ok(tunnels
-        .filter(|tunnel| tunnel.name == name)
-        .min_by_key(|tunnel| (!tunnel.remotely_configured, tunnel.id)))
 }
 
 async fn read_zones(

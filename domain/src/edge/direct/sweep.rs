@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use super::cache::CachedApi;
-use super::{DirectEdge, remove};
+use super::DirectEdge;
+use crate::edge::cache::CachedApi;
+use crate::edge::dns::owner::mark_of;
 use crate::edge::objects::{DnsRecord, Tunnel};
 use crate::edge::ownership::{self, RecordMark};
-use crate::edge::plan::owner::mark_of;
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::edge::{EdgeError, EdgeErrorKind, dns};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
 
@@ -52,8 +52,8 @@ impl DirectEdge {
             {
                 Ok(Left::Something) => {}
                 Ok(Left::Nothing) => self.forget_former(&former),
-                // It is no longer ours to look with.
-                Err(error) if is_closed(&error) => self.forget_former(&former),
+                // The token is not accepted there any more.
+                Err(error) if is_shut_out(&error) => self.forget_former(&former),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -235,7 +235,7 @@ impl Account<'_> {
     ) -> Result<BTreeSet<String>, EdgeError> {
         let lost = self.lost(records);
         let ids: Vec<_> = lost.iter().map(|record| record.id.clone()).collect();
-        remove::delete_records(self.api, zone, &ids).await?;
+        dns::remove::delete_records(self.api, zone, &ids).await?;
         let names = lost.into_iter().map(|record| record.data.name.clone());
         Ok(names.collect())
     }
@@ -251,7 +251,7 @@ fn each_once(all: &[CloudflareCredentials]) -> Vec<&CloudflareCredentials> {
     once
 }
 
-fn is_closed(error: &EdgeError) -> bool {
+fn is_shut_out(error: &EdgeError) -> bool {
     matches!(
         error.kind,
         EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated

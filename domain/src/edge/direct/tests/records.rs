@@ -180,9 +180,8 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
         .cloudflare
         .add_record(&zone, foreign("n7.example.com"));
     let existing = observed.tunnel.map(|tunnel| tunnel.id);
-    let applied = apply::apply(&api, &work.name, mark, existing, &plan)
-        .await
-        .unwrap();
+    let mut applied = Executor::start(&api, &work, existing).await.unwrap();
+    applied.carry_out(&plan.changes).await.unwrap();
 
     assert_eq!(
         applied.hostnames.keys().collect::<Vec<_>>(),

@@ -195,6 +195,9 @@ fn apply(observed: &mut Observed, change: &Change) {
                 DnsRecord { id, data }
             }));
         }
+        Change::NoteCertificates | Change::Certificates(_) => {
+            panic!("certificates are planned after the records")
+        }
     }
 }
 

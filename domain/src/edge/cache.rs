@@ -11,16 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::lock as async_lock;
 
-use super::notes::Notes;
+use super::journal::Notes;
 use crate::edge::EdgeError;
 use crate::edge::api::CloudflareApi;
 use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
-use crate::edge::plan::{Change, Plan, RecordChange};
 use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
 
 /// What was read with one token, and what was written since.
 #[derive(Default)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     /// Complete lists, by the prefix that was asked for.
     tunnels: BTreeMap<String, Vec<Tunnel>>,
     documents: BTreeMap<TunnelId, Option<IngressDocument>>,
@@ -30,14 +29,14 @@ pub(super) struct Cache {
 
 /// A cache that several calls share.
 #[derive(Default)]
-pub(super) struct SharedCache {
+pub(crate) struct SharedCache {
     cache: Mutex<Cache>,
     /// Held while tunnels are listed, so that calls that begin together list them once.
     listing: async_lock::Mutex<()>,
 }
 
 /// The API of one account for the time of one call to the edge.
-pub(super) struct CachedApi {
+pub(crate) struct CachedApi {
     api: Arc<dyn CloudflareApi>,
     shared: Arc<SharedCache>,
     notes: Notes,
@@ -56,7 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl CachedApi {
-    pub(super) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedCache>, notes: Notes) -> Self {
+    pub(crate) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedCache>, notes: Notes) -> Self {
         Self {
             api,
             shared,
@@ -67,38 +66,31 @@ impl CachedApi {
         }
     }
 
-    /// Zones in which the plan changes or removes records that were not read for it. They are read anew by
-    /// the next look.
-    pub(super) fn must_read_again(&self, plan: &Plan) -> bool {
+    /// Whether one of these zones, in which records are to be changed or removed, was not read for it. Such zones are
+    /// read anew by the next read.
+    pub(crate) fn must_read_again<'z>(&self, zones: impl Iterator<Item = &'z ZoneId>) -> bool {
         let read_now = lock(&self.read_now);
         let mut cache = lock(&self.shared.cache);
         let mut again = false;
-        for change in &plan.changes {
-            let Change::Records(zone) = change else {
-                continue;
-            };
-            let mut changes = zone.changes.iter();
-            let only_adds = changes.all(|change| matches!(change, RecordChange::Post(_)));
-            if !only_adds && !read_now.contains(&zone.zone) {
-                cache.records.remove(&zone.zone);
-                again = true;
-            }
+        for zone in zones.filter(|zone| !read_now.contains(*zone)) {
+            cache.records.remove(zone);
+            again = true;
         }
         again
     }
 
     /// The API itself, for calls that are neither remembered nor told to the journal.
-    pub(super) fn uncached(&self) -> &dyn CloudflareApi {
+    pub(crate) fn uncached(&self) -> &dyn CloudflareApi {
         &*self.api
     }
 
     /// Whether any answer to this call came from memory.
-    pub(super) fn has_remembered(&self) -> bool {
+    pub(crate) fn has_remembered(&self) -> bool {
         *lock(&self.remembered)
     }
 
     /// Believes nothing any more but what this call reads from now on.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *lock(&self.shared.cache) = Cache::default();
         lock(&self.read_now).clear();
         *lock(&self.listed_now) = false;
@@ -106,19 +98,19 @@ impl CachedApi {
     }
 
     /// Lists tunnels anew at the next call.
-    pub(super) fn clear_tunnels(&self) {
+    pub(crate) fn clear_tunnels(&self) {
         lock(&self.shared.cache).tunnels.clear();
         *lock(&self.listed_now) = false;
     }
 
     /// Every tunnel of the account, listed at this very moment.
-    pub(super) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, EdgeError> {
+    pub(crate) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, EdgeError> {
         self.clear_tunnels();
         self.tunnels("").await
     }
 
     /// Records of a zone, read by this very call to the edge.
-    pub(super) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    pub(crate) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
         if !lock(&self.read_now).contains(zone) {
             lock(&self.shared.cache).records.remove(zone);
         }
@@ -202,7 +194,7 @@ impl Cache {
 
 /// The calls that are answered from memory, change it, or are told to the journal.
 impl CachedApi {
-    pub(super) async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+    pub(crate) async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
         let _listing = self.shared.listing.lock().await;
         let known = match *lock(&self.listed_now) {
             true => lock(&self.shared.cache).tunnels(name_prefix),
@@ -220,19 +212,19 @@ impl CachedApi {
         Ok(tunnels)
     }
 
-    pub(super) async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+    pub(crate) async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
         let answer = self.api.create_tunnel(name).await;
         self.written(answer, Cache::add_tunnel)
     }
 
-    pub(super) async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    pub(crate) async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let answer = self.api.delete_tunnel(tunnel).await;
         self.written(answer, |cache, ()| cache.remove_tunnel(tunnel))?;
         self.notes.done(format_args!("removed tunnel {tunnel}"));
         Ok(())
     }
 
-    pub(super) async fn adopt_tunnel(
+    pub(crate) async fn adopt_tunnel(
         &self,
         tunnel: TunnelId,
         name: &str,
@@ -245,7 +237,7 @@ impl CachedApi {
         Ok(())
     }
 
-    pub(super) async fn configuration(
+    pub(crate) async fn configuration(
         &self,
         tunnel: TunnelId,
     ) -> Result<Option<IngressDocument>, EdgeError> {
@@ -258,7 +250,7 @@ impl CachedApi {
         Ok(document)
     }
 
-    pub(super) async fn configure(
+    pub(crate) async fn configure(
         &self,
         tunnel: TunnelId,
         document: &IngressDocument,
@@ -269,7 +261,7 @@ impl CachedApi {
         Ok(())
     }
 
-    pub(super) async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+    pub(crate) async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
         if let Some(zones) = self.recall(|cache| cache.zones.clone()) {
             return Ok(zones);
         }
@@ -278,7 +270,7 @@ impl CachedApi {
         Ok(zones)
     }
 
-    pub(super) async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    pub(crate) async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
         if let Some(records) = self.recall(|cache| cache.records.get(zone).cloned()) {
             return Ok(records);
         }
@@ -290,7 +282,7 @@ impl CachedApi {
         Ok(records)
     }
 
-    pub(super) async fn change_records(
+    pub(crate) async fn change_records(
         &self,
         zone: &ZoneId,
         batch: &RecordBatch,
@@ -303,7 +295,7 @@ impl CachedApi {
         Ok(())
     }
 
-    pub(super) async fn delete_certificate(
+    pub(crate) async fn delete_certificate(
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,

@@ -1,7 +1,7 @@
 //! Whose a record is.
 
-use super::Observed;
 use crate::edge::objects::{DnsRecord, Tunnel};
+use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::{EdgeError, EdgeIntent};
 use crate::names::{Installation, TunnelId};
