@@ -9,7 +9,7 @@
 //! - a **status pass** writes what the last route pass concluded and what the edge answered until then. What
 //!   promises traffic waits until every ready replica serves the table (`promises`).
 //!
-//! What happens to a Gateway at the edge is decided in one place, `state::Fate`. In short: a Gateway that is gone,
+//! What happens to a Gateway at the edge is decided in one place, `view::Fate`. In short: a Gateway that is gone,
 //! or has lost its last valid listener, is removed; one that is refused for another reason (its credentials,
 //! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
 //!
@@ -20,13 +20,18 @@
 //! account that is slow or blocked holds up its own queue alone.
 
 mod edge_pass;
+mod gateway_state;
 mod promises;
 mod queue;
+mod removal;
 mod route_pass;
+mod serve;
 mod state;
 mod status_pass;
+mod term;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::promises::Deliveries;
-use super::state::View;
+use super::view::View;
 use super::{Problem, Reconciler};
 use crate::attachment::Resolution;
 use crate::names::ObjectKey;

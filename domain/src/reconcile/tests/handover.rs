@@ -431,8 +431,8 @@ async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_t
     assert_eq!(stated, 2 * GATEWAYS, "once by each process");
     let state = second.reconciler.state();
     let remembered = state.at_edge.values().map(|at_edge| {
-        let status = at_edge.last_known.as_ref().unwrap();
-        status.hostnames.len() + at_edge.records.as_ref().unwrap().len()
+        let status = at_edge.last_known().unwrap();
+        status.hostnames.len() + at_edge.records().unwrap().len()
     });
     assert_eq!(remembered.sum::<usize>(), 2 * GATEWAYS * NAMES);
 }
