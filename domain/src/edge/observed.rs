@@ -1,11 +1,8 @@
 //! What was read of the edge for one Gateway.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::EdgeError;
-use super::certificates::Note;
 use super::objects::{DnsRecord, IngressDocument, Tunnel, Zone};
-use crate::names::{CertificateId, TunnelId, ZoneId};
+use crate::names::TunnelId;
 
 /// What is at the edge for one Gateway, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +43,4 @@ pub enum ZoneRecords {
     Failed(EdgeError),
     /// Not asked for: no wanted name lies in it and nothing of ours was ever there.
     Skipped,
-}
-
-/// Certificates in the zones that matter: those that get one, and those in which one of ours is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObservedCertificates {
-    /// What is ours.
-    pub notes: BTreeSet<Note>,
-    /// Whether the ingress document notes exactly that, with the API token in use.
-    pub are_noted: bool,
-    /// Ids of all certificates of each of these zones, ours and others'.
-    pub present: BTreeMap<ZoneId, Result<BTreeSet<CertificateId>, EdgeError>>,
 }

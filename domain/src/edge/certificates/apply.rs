@@ -1,4 +1,4 @@
-//! Carrying certificates to the edge. Each change is noted in the tunnel's ingress document at once, so that
+//! Carrying certificates to the edge, and removing them. Each change is noted in the tunnel's ingress document at once, so that
 //! no later one is needed to know what is ours.
 //!
 //! A certificate has its id only once it is uploaded, so the note comes second and may fail. Then what was
@@ -13,7 +13,7 @@ use super::{CertificateIntent, CertificateOutcome, Note, NoteKeys, with_unnoted}
 use crate::edge::cache::CachedApi;
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::ports::Certificates;
-use crate::edge::{EdgeError, gone_is_fine};
+use crate::edge::{EdgeError, EdgeErrorKind, gone_is_fine};
 use crate::names::{ObjectKey, TunnelId};
 
 /// One Gateway's certificates on their way.
@@ -143,4 +143,22 @@ impl<'a> CertificateWriter<'a> {
         self.noted = self.notes.clone();
         Ok(())
     }
+}
+
+/// Removes every certificate that a tunnel's document notes, and those that it should.
+pub(crate) async fn remove(
+    api: &CachedApi,
+    tunnel: TunnelId,
+    keys: &NoteKeys,
+    unnoted: &BTreeSet<Note>,
+) -> Result<(), EdgeError> {
+    let document = match api.configuration(tunnel).await {
+        Err(error) if error.kind == EdgeErrorKind::NotFound => None,
+        answer => answer?,
+    };
+    let noted = Note::all(document.as_ref(), keys.all());
+    for note in &noted | unnoted {
+        gone_is_fine(api.delete_certificate(&note.zone, &note.id).await)?;
+    }
+    Ok(())
 }

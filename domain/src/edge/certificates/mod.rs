@@ -13,7 +13,6 @@ pub(crate) mod apply;
 mod intent;
 mod notes;
 pub(crate) mod plan;
-pub(crate) mod remove;
 #[cfg(test)]
 mod tests;
 

@@ -5,9 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{CertificateIntent, CertificateOutcome, Note};
 use crate::certificate::Fingerprint;
 use crate::edge::objects::Zone;
-use crate::edge::observed::{Observed, ObservedCertificates};
+use crate::edge::observed::Observed;
 use crate::edge::{EdgeError, EdgeIntent, HostnameOutcome, Policy};
 use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
+
+/// Certificates in the zones that matter: those that get one, and those in which one of ours is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObservedCertificates {
+    /// What is ours.
+    pub(crate) notes: BTreeSet<Note>,
+    /// Whether the ingress document notes exactly that, with the API token in use.
+    pub(crate) are_noted: bool,
+    /// Ids of all certificates of each of these zones, ours and others'.
+    pub(crate) present: BTreeMap<ZoneId, Result<BTreeSet<CertificateId>, EdgeError>>,
+}
 
 /// One step in one zone.
 #[derive(Debug, Clone, PartialEq, Eq)]

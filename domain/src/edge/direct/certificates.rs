@@ -7,10 +7,10 @@ use super::apply::Executor;
 use super::memory::GatewayMemory;
 use crate::edge::cache::CachedApi;
 use crate::edge::certificates::apply::CertificateWriter;
-use crate::edge::certificates::plan::{CertificatesPlan, wanted, zones_of};
+use crate::edge::certificates::plan::{CertificatesPlan, ObservedCertificates, wanted, zones_of};
 use crate::edge::certificates::{CertificateIntent, CertificateOutcome, Note, NoteKey, NoteKeys};
 use crate::edge::objects::IngressDocument;
-use crate::edge::observed::{Observed, ObservedCertificates};
+use crate::edge::observed::Observed;
 use crate::edge::plan::plan_certificates;
 use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, certificates};
 use crate::names::{Hostname, ObjectKey, TunnelId};
@@ -97,7 +97,7 @@ impl DirectEdge {
         tunnel: TunnelId,
         keys: &NoteKeys,
     ) -> Result<(), EdgeError> {
-        certificates::remove::remove(api, tunnel, keys, &self.unnoted(tunnel)).await?;
+        certificates::apply::remove(api, tunnel, keys, &self.unnoted(tunnel)).await?;
         self.remember_unnoted(tunnel, BTreeSet::new());
         Ok(())
     }

@@ -106,7 +106,7 @@ impl DirectEdge {
         written: &BTreeSet<ZoneId>,
     ) -> Result<(), EdgeError> {
         for tunnel in tunnels {
-            tunnel::remove::require_unused(&self.installation, api, gateway, tunnel).await?;
+            tunnel::apply::require_unused(&self.installation, api, gateway, tunnel).await?;
         }
         let mark = RecordMark::of(&self.installation, gateway);
         let ids: Vec<_> = tunnels.iter().map(|tunnel| tunnel.id).collect();
@@ -120,7 +120,7 @@ impl DirectEdge {
                 Ok(records) => {
                     let own = own_records(&records, mark, &ids);
                     let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
-                    dns::remove::delete_records(api, &zone.id, &ids).await
+                    dns::apply::delete_records(api, &zone.id, &ids).await
                 }
                 Err(error) if is_forbidden(&error) && !written.contains(&zone.id) => Ok(()),
                 Err(error) => Err(error),
@@ -133,7 +133,7 @@ impl DirectEdge {
         for tunnel in tunnels {
             let keys = self.note_keys(gateway, credentials, tunnel.id);
             self.clear_certificates(api, tunnel.id, &keys).await?;
-            tunnel::remove::remove(api, tunnel.id).await?;
+            tunnel::apply::remove(api, tunnel.id).await?;
         }
         Ok(())
     }

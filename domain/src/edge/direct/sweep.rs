@@ -235,7 +235,7 @@ impl Account<'_> {
     ) -> Result<BTreeSet<String>, EdgeError> {
         let lost = self.lost(records);
         let ids: Vec<_> = lost.iter().map(|record| record.id.clone()).collect();
-        dns::remove::delete_records(self.api, zone, &ids).await?;
+        dns::apply::delete_records(self.api, zone, &ids).await?;
         let names = lost.into_iter().map(|record| record.data.name.clone());
         Ok(names.collect())
     }

@@ -1,13 +1,14 @@
-//! Changing records, batch by batch.
+//! Changing and removing records, batch by batch.
 
 use std::collections::BTreeMap;
 
 use super::plan::{RecordChange, ZoneChanges, outcome_of};
 use crate::edge::api::BATCH_LIMIT;
 use crate::edge::cache::CachedApi;
+use crate::edge::objects::RecordBatch;
 use crate::edge::ownership::RecordMark;
 use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome};
-use crate::names::{Hostname, TunnelId};
+use crate::names::{Hostname, RecordId, TunnelId, ZoneId};
 
 /// Further calls that are spent on finding the operation for which a whole batch was refused: enough for
 /// two bad ones among 200, few enough not to eat the account's budget when every one is refused.
@@ -104,4 +105,20 @@ impl RecordFailures {
             .extend(hostnames.map(|hostname| (hostname.clone(), outcome_of(&error))));
         self.failures.push(error);
     }
+}
+
+/// Removes these records of a zone.
+pub(crate) async fn delete_records(
+    api: &CachedApi,
+    zone: &ZoneId,
+    ids: &[RecordId],
+) -> Result<(), EdgeError> {
+    for part in ids.chunks(BATCH_LIMIT) {
+        let batch = RecordBatch {
+            deletes: part.to_vec(),
+            ..RecordBatch::default()
+        };
+        api.change_records(zone, &batch).await?;
+    }
+    Ok(())
 }

@@ -5,7 +5,6 @@ pub mod claims;
 mod intent;
 pub(crate) mod owner;
 pub(crate) mod plan;
-pub(crate) mod remove;
 
 pub use intent::DnsIntent;
 pub use plan::{RecordChange, ZoneChanges, wanted_record, zone_of};

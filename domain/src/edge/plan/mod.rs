@@ -27,9 +27,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::edge::certificates::plan::{CertificatesPlan, ZoneCertificates};
+use crate::edge::certificates::plan::{CertificatesPlan, ObservedCertificates, ZoneCertificates};
 use crate::edge::objects::IngressDocument;
-use crate::edge::observed::{Observed, ObservedCertificates};
+use crate::edge::observed::Observed;
 use crate::edge::{EdgeIntent, HostnameOutcome, IngressOutcome, certificates, dns, tunnel};
 use crate::names::{Hostname, Installation, ZoneId};
 

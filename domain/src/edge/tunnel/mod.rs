@@ -2,6 +2,5 @@
 
 pub(crate) mod apply;
 pub(crate) mod plan;
-pub(crate) mod remove;
 
 pub use plan::RULE_LIMIT;
