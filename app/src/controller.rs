@@ -76,7 +76,7 @@ impl Controller {
                 cluster.clone(),
                 lease.clone(),
             )),
-            hold: Arc::new(Finalizers::new(client.clone())),
+            finalizer: Arc::new(Finalizers::new(client.clone())),
             leadership: lease.clone(),
             workloads: Deployments::new(
                 client.clone(),

@@ -76,7 +76,7 @@ impl Standalone {
             Ports {
                 cluster: folder.clone(),
                 statuses: folder.clone(),
-                hold: folder.clone(),
+                finalizer: folder.clone(),
                 leadership: Arc::new(AlwaysLeader),
                 workloads: workloads.clone(),
                 data_plane: Arc::new(Served {

@@ -16,9 +16,11 @@ use crate::snapshot::ClusterSnapshot;
 use crate::status::StatusUpdate;
 use crate::workload::{WorkloadSpec, WorkloadStatus};
 
+pub use crate::edge::api::{
+    BATCH_LIMIT, CertificateApi, CloudflareAccounts, CloudflareApi, DnsApi, TokenApi, TunnelApi,
+};
 pub use crate::edge::ports::{
-    BATCH_LIMIT, Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Edges,
-    Entropy, HeldGateway, Journal,
+    Certificates, Credentials, Edge, Edges, Entropy, Journal, OwnedGateway,
 };
 
 /// Why a port other than the edge failed. The pass goes on without it and tries again.
@@ -124,18 +126,18 @@ pub trait StatusSink: Send + Sync {
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError>;
 }
 
-/// Keeps a Gateway from vanishing before it is gone at the edge (a finalizer; nothing for manifests).
+/// The finalizer that keeps a Gateway's object until nothing of it is left at the edge; nothing for manifests.
 #[async_trait]
-pub trait Hold: Send + Sync {
-    /// Held before the first write at the edge. Idempotent.
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+pub trait Finalizer: Send + Sync {
+    /// Added before the first write at the edge. Idempotent.
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
-    /// Lets it go once nothing of it is left at the edge. Idempotent.
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+    /// Removed once nothing of it is left at the edge. Idempotent.
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
-    /// Gateways that are held now, of every class: one may be held from an earlier run and be another
-    /// controller's since. None where holding is not a thing.
-    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+    /// Gateways that have it now, of every class: one may have it from an earlier run and be another
+    /// controller's since.
+    async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
         Ok(BTreeSet::new())
     }
 }

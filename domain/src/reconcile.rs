@@ -9,8 +9,8 @@
 //! - a **status pass** writes what the last route pass concluded and what the edge answered until then. What
 //!   promises traffic waits until every ready replica serves the table (`promises`).
 //!
-//! What happens to a Gateway at the edge is decided in one place, `state::Fate`. In short: a Gateway that is gone,
-//! or has lost its last valid listener, is forgotten; one that is refused for another reason (its credentials,
+//! What happens to a Gateway at the edge is decided in one place, `view::Fate`. In short: a Gateway that is gone,
+//! or has lost its last valid listener, is removed; one that is refused for another reason (its credentials,
 //! say) keeps what it has while its user mends it; and an incomplete view takes nothing away.
 //!
 //! The passes keep no time. The caller runs a route pass after each change of the cluster and after each edge
@@ -20,19 +20,24 @@
 //! account that is slow or blocked holds up its own queue alone.
 
 mod edge_pass;
+mod gateway_state;
 mod promises;
 mod queue;
+mod removal;
 mod route_pass;
+mod serve;
 mod state;
 mod status_pass;
+mod term;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::attachment::{self, GatewayDefaults, Resolution};
 use crate::names::ObjectKey;
-use crate::ports::{ClusterSource, DataPlane, Edge, Hold, Leadership, StatusSink, Workloads};
+use crate::ports::{ClusterSource, DataPlane, Edge, Finalizer, Leadership, StatusSink, Workloads};
 use crate::snapshot::ClusterSnapshot;
 
 pub use edge_pass::EdgePassReport;
@@ -48,8 +53,8 @@ pub struct Ports {
     pub cluster: Arc<dyn ClusterSource>,
     /// Where statuses go.
     pub statuses: Arc<dyn StatusSink>,
-    /// Keeps Gateways from vanishing.
-    pub hold: Arc<dyn Hold>,
+    /// Keeps the objects of Gateways that have something at the edge.
+    pub finalizer: Arc<dyn Finalizer>,
     /// Whether edge passes may do anything.
     pub leadership: Arc<dyn Leadership>,
     /// Runs proxies.

@@ -7,8 +7,8 @@ mod edge;
 mod fixed;
 mod running;
 
-pub use cloudflare::{ApiCall, FakeCloudflare, FakeCloudflareApi, Moment};
-pub use cluster::{FakeCluster, FakeHold, RecordingStatusSink};
+pub use cloudflare::{ApiCall, Call, FakeCloudflare, Moment, Observer};
+pub use cluster::{FakeCluster, FakeFinalizer, RecordingStatusSink};
 pub use edge::{FakeEdge, FakeEdges, intent};
 pub use fixed::{
     FixedClock, FixedEntropy, FixedLeadership, StaticCredentials, installation, instance_of,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus};
 use domain::gateway::CONTROLLER_NAME;
-use domain::ports::{ClusterSource, Edge, Hold, PortError, StatusSink, Workloads};
+use domain::ports::{ClusterSource, Edge, Finalizer, PortError, StatusSink, Workloads};
 use domain::reconcile::{Ports, Reconciler};
 use domain::secret::ConnectorToken;
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::status::StatusUpdate;
 use domain::testing::{
-    FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads, FixedLeadership,
+    FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeWorkloads, FixedLeadership,
     RecordingStatusSink,
 };
 use domain::workload::{WorkloadSpec, WorkloadStatus};
@@ -32,7 +32,7 @@ mock! {
         async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
         async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
         async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
-        async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+        async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
         async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;
     }
 }
@@ -65,12 +65,12 @@ mock! {
 }
 
 mock! {
-    Hold {}
+    Finalizer {}
 
     #[async_trait]
-    impl Hold for Hold {
-        async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError>;
-        async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+    impl Finalizer for Finalizer {
+        async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+        async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
     }
 }
 
@@ -92,7 +92,7 @@ impl World {
         let ports = Ports {
             cluster: cluster.clone(),
             statuses: Arc::new(RecordingStatusSink::default()),
-            hold: Arc::new(FakeHold::default()),
+            finalizer: Arc::new(FakeFinalizer::default()),
             leadership: Arc::new(FixedLeadership::default()),
             workloads: Arc::new(FakeWorkloads::default()),
             data_plane: data_plane.clone(),
@@ -276,7 +276,7 @@ async fn what_is_left_of_a_gateway_goes_although_another_account_cannot_be_looke
     edge.expect_connector_token()
         .returning(|gateway| Ok(ConnectorToken::new(gateway.to_string())));
     edge.expect_reconcile().returning(|intent| Ok(done(intent)));
-    edge.expect_forget()
+    edge.expect_remove()
         .times(1)
         .withf(|left| *left == gateway("gone"))
         .returning(|_| Ok(()));
@@ -317,11 +317,12 @@ async fn a_second_pass_without_a_change_asks_the_edge_nothing() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_cannot_be_held_is_not_written_to_the_edge() {
+async fn a_gateway_without_the_finalizer_is_not_written_to_the_edge() {
     let mut world = World::new().await;
-    let mut hold = MockHold::new();
-    hold.expect_hold()
-        .returning(|held| match held.name.as_str() {
+    let mut finalizer = MockFinalizer::new();
+    finalizer
+        .expect_add()
+        .returning(|gateway| match gateway.name.as_str() {
             "one" => Err(refused()),
             _ => Ok(()),
         });
@@ -331,7 +332,7 @@ async fn a_gateway_that_cannot_be_held_is_not_written_to_the_edge() {
         .times(1)
         .returning(|intent| Ok(done(intent)));
     let workloads = Arc::new(FakeWorkloads::default());
-    world.ports.hold = Arc::new(hold);
+    world.ports.finalizer = Arc::new(finalizer);
     world.ports.edge = Arc::new(edge);
     world.ports.workloads = workloads.clone();
     let reconciler = world.reconciler();
@@ -343,12 +344,13 @@ async fn a_gateway_that_cannot_be_held_is_not_written_to_the_edge() {
 }
 
 #[tokio::test]
-async fn a_gateway_is_held_before_the_first_write_at_the_edge() {
+async fn a_gateway_gets_the_finalizer_before_the_first_write_at_the_edge() {
     let mut world = World::new().await;
     world.only("one").await;
     let mut order = Sequence::new();
-    let mut hold = MockHold::new();
-    hold.expect_hold()
+    let mut finalizer = MockFinalizer::new();
+    finalizer
+        .expect_add()
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
@@ -357,7 +359,7 @@ async fn a_gateway_is_held_before_the_first_write_at_the_edge() {
         .times(1)
         .in_sequence(&mut order)
         .returning(|intent| Ok(done(intent)));
-    world.ports.hold = Arc::new(hold);
+    world.ports.finalizer = Arc::new(finalizer);
     world.ports.edge = Arc::new(edge);
     let reconciler = world.reconciler();
     reconciler.route_pass().await;
@@ -365,31 +367,32 @@ async fn a_gateway_is_held_before_the_first_write_at_the_edge() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_goes_loses_its_proxy_then_the_edge_then_its_hold() {
+async fn a_gateway_that_goes_loses_its_proxy_then_the_edge_then_its_finalizer() {
     let mut world = World::new().await;
     let mut order = Sequence::new();
-    let (mut edge, mut workloads, mut hold) = (edge(), workloads(), MockHold::new());
+    let (mut edge, mut workloads, mut finalizer) = (edge(), workloads(), MockFinalizer::new());
     edge.expect_reconcile().returning(|intent| Ok(done(intent)));
-    hold.expect_hold().returning(|_| Ok(()));
+    finalizer.expect_add().returning(|_| Ok(()));
     workloads
         .expect_stop()
         .withf(|stopped| *stopped == gateway("one"))
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
-    edge.expect_forget()
-        .withf(|forgotten| *forgotten == gateway("one"))
+    edge.expect_remove()
+        .withf(|removed| *removed == gateway("one"))
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
-    hold.expect_release()
+    finalizer
+        .expect_remove()
         .withf(|released| *released == gateway("one"))
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
     world.ports.edge = Arc::new(edge);
     world.ports.workloads = Arc::new(workloads);
-    world.ports.hold = Arc::new(hold);
+    world.ports.finalizer = Arc::new(finalizer);
     let reconciler = world.reconciler();
     reconciler.route_pass().await;
     assert!(reconciler.edge_pass(false).await.settled);
@@ -407,12 +410,12 @@ async fn a_proxy_that_does_not_stop_keeps_its_gateway_at_the_edge() {
     let mut world = World::new().await;
     let (mut edge, mut workloads) = (edge(), workloads());
     edge.expect_reconcile().returning(|intent| Ok(done(intent)));
-    edge.expect_forget().never();
+    edge.expect_remove().never();
     workloads.expect_stop().returning(|_| Err(refused()));
-    let hold = Arc::new(FakeHold::default());
+    let finalizer = Arc::new(FakeFinalizer::default());
     world.ports.edge = Arc::new(edge);
     world.ports.workloads = Arc::new(workloads);
-    world.ports.hold = hold.clone();
+    world.ports.finalizer = finalizer.clone();
     let reconciler = world.reconciler();
     reconciler.route_pass().await;
     assert!(reconciler.edge_pass(false).await.settled);
@@ -422,7 +425,7 @@ async fn a_proxy_that_does_not_stop_keeps_its_gateway_at_the_edge() {
     let pass = reconciler.edge_pass(false).await;
     assert!(!pass.settled, "it is tried again: {pass:?}");
     assert!(pass.removed.is_empty());
-    assert!(hold.held().contains(&gateway("one")));
+    assert!(finalizer.gateways().contains(&gateway("one")));
     assert!(world.data_plane.table(&gateway("one")).is_some());
 }
 

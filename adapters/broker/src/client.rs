@@ -23,8 +23,8 @@ use serde::de::DeserializeOwned;
 use crate::outage::{self, Outage};
 use crate::problem::{self, Meaning, Problem, Refusal};
 use crate::wire::{
-    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT,
-    LiveDocument, Malformed, OwnedDocument, StatusDocument, SweptDocument, TokenDocument,
+    GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT, LiveDocument, Malformed,
+    OwnedDocument, RemovedDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
 /// What a client is built from.
@@ -250,10 +250,10 @@ impl Edge for BrokerEdge {
             .await
     }
 
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let path = [&*gateway.namespace, &*gateway.name];
         let wanted = GatewayDocument::of(gateway);
-        let read = |document: ForgottenDocument| match document.forgotten == wanted {
+        let read = |document: RemovedDocument| match document.removed == wanted {
             true => Ok(()),
             false => Err(Malformed("it names another Gateway".to_owned())),
         };

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::path::gateway_key;
 use crate::problem::Problem;
 use crate::wire::{
-    ForgottenDocument, IntentDocument, LiveDocument, OwnedDocument, StatusDocument, SweptDocument,
+    IntentDocument, LiveDocument, OwnedDocument, RemovedDocument, StatusDocument, SweptDocument,
 };
 
 /// Reads a document between a cluster and the broker.
@@ -57,7 +57,7 @@ fn answer(json: &[u8]) {
     if let Ok(document) = serde_json::from_slice::<SweptDocument>(json) {
         assert_eq!(through_json(&document), document);
     }
-    if let Ok(document) = serde_json::from_slice::<ForgottenDocument>(json) {
+    if let Ok(document) = serde_json::from_slice::<RemovedDocument>(json) {
         assert_eq!(through_json(&document), document);
     }
     if let Ok(problem) = serde_json::from_slice::<Problem>(json) {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn whatever_becomes_of_a_document_what_is_read_is_what_was_written() {
         for seed in [
-            r#"{"hostnames":["app.example.com","*.b"],"yielded":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"below":["example.com"]},"prune":true}"#,
+            r#"{"hostnames":["app.example.com","*.b"],"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"below":["example.com"]},"policy":"sync"}"#,
             r#"{"live":[{"namespace":"a","name":"b.c"}]}"#,
         ] {
             for json in variants(seed.as_bytes()) {

@@ -7,7 +7,7 @@
 //! | `PUT /v1/instances/{instance}/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
 //! | `GET /v1/instances/{instance}/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
 //! | `POST /v1/instances/{instance}/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
-//! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}` | [`ForgottenDocument`] |
+//! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}` | [`RemovedDocument`] |
 //!
 //! `{instance}` is the [`InstanceId`] of the asking cluster: clusters that were given one token are told apart by it, and
 //! each finds nothing but its own.
@@ -43,8 +43,8 @@ use crate::limits::Places;
 use crate::path::gateway_key;
 use crate::problem::{self, Problem, Refusal};
 use crate::wire::{
-    ForgottenDocument, GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument,
-    OwnedDocument, StatusDocument, SweptDocument, TokenDocument,
+    GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RemovedDocument,
+    StatusDocument, SweptDocument, TokenDocument,
 };
 
 /// How long a document may take to come.
@@ -65,7 +65,7 @@ struct Broker {
 /// A cluster with the work that is under way for it.
 struct Served {
     cluster: Cluster,
-    turns: Turns,
+    locks: GatewayLocks,
     /// [`REQUESTS_OF_CLUSTER`].
     requests: Arc<Semaphore>,
     places: Arc<Places>,
@@ -88,33 +88,33 @@ impl Asked {
 
 /// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
 #[derive(Default)]
-struct Turns {
+struct GatewayLocks {
     of_gateways: Mutex<BTreeMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>>,
     of_all: Arc<RwLock<()>>,
 }
 
 /// The right to work on one Gateway, for as long as it is kept.
-struct Turn {
+struct GatewayLock {
     _of_gateway: OwnedMutexGuard<()>,
     _no_sweep: OwnedRwLockReadGuard<()>,
 }
 
-impl Turns {
-    async fn wait(&self, gateway: &ObjectKey) -> Turn {
-        let turn = {
+impl GatewayLocks {
+    async fn lock(&self, gateway: &ObjectKey) -> GatewayLock {
+        let lock = {
             let all = self.of_gateways.lock();
             let mut all = all.unwrap_or_else(PoisonError::into_inner);
             // Nobody works on or waits for these.
-            all.retain(|_, turn| Arc::strong_count(turn) > 1);
+            all.retain(|_, lock| Arc::strong_count(lock) > 1);
             all.entry(gateway.clone()).or_default().clone()
         };
-        Turn {
-            _of_gateway: turn.lock_owned().await,
+        GatewayLock {
+            _of_gateway: lock.lock_owned().await,
             _no_sweep: self.of_all.clone().read_owned().await,
         }
     }
 
-    async fn wait_for_all(&self) -> OwnedRwLockWriteGuard<()> {
+    async fn lock_all(&self) -> OwnedRwLockWriteGuard<()> {
         self.of_all.clone().write_owned().await
     }
 }
@@ -125,7 +125,7 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         Arc::new(Served {
             places: Arc::new(Places::new(&cluster.limits)),
             cluster,
-            turns: Turns::default(),
+            locks: GatewayLocks::default(),
             requests: Arc::new(Semaphore::new(REQUESTS_OF_CLUSTER)),
         })
     });
@@ -137,7 +137,7 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         .route("/v1/instances/{instance}/gateways", get(owned).put(sweep))
         .route(
             "/v1/instances/{instance}/gateways/{namespace}/{name}",
-            delete(forget),
+            delete(remove),
         )
         .route(
             "/v1/instances/{instance}/gateways/{namespace}/{name}/intent",
@@ -259,9 +259,9 @@ async fn sweep(
     let edge = asked.edge(instance_of(&instance)?);
     let document: LiveDocument = read_document(&headers, body).await?;
     let live = document.read().map_err(malformed)?;
-    let turn = asked.by.turns.wait_for_all().await;
+    let lock = asked.by.locks.lock_all().await;
     let swept = finished(
-        (turn, asked.counted),
+        (lock, asked.counted),
         async move { edge.sweep(&live).await },
     )
     .await?;
@@ -283,7 +283,7 @@ async fn reconcile(
         let edges = &*served.cluster.edges;
         served.places.reconcile(edges, instance, &intent).await
     };
-    let mut status = in_turn(asked, gateway, work).await?;
+    let mut status = locked(asked, gateway, work).await?;
     status.hostnames.extend(withheld);
     Ok(Json(StatusDocument::of(status)))
 }
@@ -304,24 +304,24 @@ async fn rotate(
     let (instance, gateway) = gateway_of(&names)?;
     let (edge, key) = (asked.edge(instance), gateway.clone());
     let work = async move { edge.rotate(&key).await };
-    let token = in_turn(asked, gateway, work).await?;
+    let token = locked(asked, gateway, work).await?;
     Ok(Json(TokenDocument::of(&token)))
 }
 
-async fn forget(
+async fn remove(
     Extension(asked): Extension<Asked>,
     Path(names): Path<Names>,
-) -> Result<Json<ForgottenDocument>, Problem> {
+) -> Result<Json<RemovedDocument>, Problem> {
     let (instance, gateway) = gateway_of(&names)?;
-    let forgotten = GatewayDocument::of(&gateway);
+    let removed = GatewayDocument::of(&gateway);
     let (served, edge, key) = (asked.by.clone(), asked.edge(instance), gateway.clone());
     let work = async move {
-        edge.forget(&key).await?;
+        edge.remove(&key).await?;
         served.places.free(instance, &key);
         Ok(())
     };
-    in_turn(asked, gateway, work).await?;
-    Ok(Json(ForgottenDocument { forgotten }))
+    locked(asked, gateway, work).await?;
+    Ok(Json(RemovedDocument { removed }))
 }
 
 /// Instance, namespace and name, as they stand in a path.
@@ -339,14 +339,14 @@ fn instance_of(text: &str) -> Result<InstanceId, Problem> {
         .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))
 }
 
-/// Waits for the Gateway's turn, as long as the client does.
-async fn in_turn<T: Send + 'static>(
+/// Waits for the Gateway's lock, as long as the client does.
+async fn locked<T: Send + 'static>(
     asked: Asked,
     gateway: ObjectKey,
     work: impl Future<Output = Result<T, EdgeError>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let turn = asked.by.turns.wait(&gateway).await;
-    finished((turn, asked.counted), work).await
+    let lock = asked.by.locks.lock(&gateway).await;
+    finished((lock, asked.counted), work).await
 }
 
 /// Work that was begun is finished even if the client has gone by then: its next request waits for it and

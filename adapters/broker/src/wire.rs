@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelStatus};
+use domain::edge::{
+    DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy, TunnelStatus,
+};
 use domain::gateway::DnsPolicy;
 use domain::names::MalformedName;
 use domain::secret::ConnectorToken;
@@ -62,16 +64,22 @@ impl GatewayDocument {
 #[serde(deny_unknown_fields)]
 pub struct IntentDocument {
     hostnames: Vec<String>,
-    yielded: Vec<YieldedDocument>,
+    lost_to: Vec<LostDocument>,
     dns: DnsDocument,
-    prune: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    spare: bool,
+    policy: PolicyDocument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PolicyDocument {
+    Sync,
+    KeepRecords,
+    UpsertOnly,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct YieldedDocument {
+struct LostDocument {
     hostname: String,
     to: GatewayDocument,
 }
@@ -87,28 +95,31 @@ enum DnsDocument {
 impl IntentDocument {
     /// The form of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
-        let yielded = intent.yielded.iter();
+        let lost_to = intent.dns.lost_to.iter();
         Self {
             hostnames: intent.hostnames.iter().map(ToString::to_string).collect(),
-            yielded: yielded
-                .map(|(hostname, holder)| YieldedDocument {
+            lost_to: lost_to
+                .map(|(hostname, holder)| LostDocument {
                     hostname: hostname.to_string(),
                     to: GatewayDocument::of(holder),
                 })
                 .collect(),
-            dns: match &intent.dns {
+            dns: match &intent.dns.managed {
                 DnsPolicy::All => DnsDocument::All,
                 DnsPolicy::Off => DnsDocument::Off,
                 DnsPolicy::Below(zones) => {
                     DnsDocument::Below(zones.iter().map(ToString::to_string).collect())
                 }
             },
-            prune: intent.prune,
-            spare: intent.spare,
+            policy: match intent.policy {
+                Policy::Sync => PolicyDocument::Sync,
+                Policy::KeepRecords => PolicyDocument::KeepRecords,
+                Policy::UpsertOnly => PolicyDocument::UpsertOnly,
+            },
         }
     }
 
-    /// The intent for a Gateway. Each hostname stands once, either wanted or yielded.
+    /// The intent for a Gateway. Each hostname stands once, either wanted or lost to another Gateway.
     pub fn read(self, gateway: ObjectKey) -> Result<EdgeIntent, Malformed> {
         let twice = |hostname: &Hostname| Malformed(format!("{hostname} stands there twice"));
         let mut hostnames = BTreeSet::new();
@@ -118,14 +129,14 @@ impl IntentDocument {
                 return Err(twice(&hostname));
             }
         }
-        let mut yielded = BTreeMap::new();
-        for entry in self.yielded {
+        let mut lost_to = BTreeMap::new();
+        for entry in self.lost_to {
             let hostname = published(&entry.hostname)?;
-            if yielded.insert(hostname.clone(), entry.to.read()?).is_some() {
+            if lost_to.insert(hostname.clone(), entry.to.read()?).is_some() {
                 return Err(twice(&hostname));
             }
         }
-        let dns = match self.dns {
+        let managed = match self.dns {
             DnsDocument::All => DnsPolicy::All,
             DnsDocument::Off => DnsPolicy::Off,
             DnsDocument::Below(zones) => {
@@ -134,13 +145,14 @@ impl IntentDocument {
             }
         };
         Ok(EdgeIntent {
-            gateway,
             hostnames,
-            yielded,
-            spare: self.spare,
-            dns,
-            certificates: None,
-            prune: self.prune,
+            policy: match self.policy {
+                PolicyDocument::Sync => Policy::Sync,
+                PolicyDocument::KeepRecords => Policy::KeepRecords,
+                PolicyDocument::UpsertOnly => Policy::UpsertOnly,
+            },
+            dns: DnsIntent { managed, lost_to },
+            ..EdgeIntent::new(gateway)
         })
     }
 }
@@ -168,8 +180,7 @@ pub struct StatusDocument {
     hostnames: BTreeMap<String, OutcomeDocument>,
     ingress: IngressDocument,
     failures: Vec<FailureDocument>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    spared: Option<BTreeSet<String>>,
+    unwanted_kept: Option<BTreeSet<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     namesakes: Vec<InstallationDocument>,
 }
@@ -250,9 +261,9 @@ impl StatusDocument {
                 IngressOutcome::Unknown { message } => IngressDocument::Unknown { message },
             },
             failures: status.failures.iter().map(FailureDocument::of).collect(),
-            spared: status
-                .spared
-                .map(|spared| spared.iter().map(ToString::to_string).collect()),
+            unwanted_kept: status
+                .unwanted_kept
+                .map(|unwanted_kept| unwanted_kept.iter().map(ToString::to_string).collect()),
             namesakes: status
                 .namesakes
                 .iter()
@@ -280,10 +291,10 @@ impl StatusDocument {
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
-            spared: match self.spared {
+            unwanted_kept: match self.unwanted_kept {
                 None => None,
-                Some(spared) => Some(
-                    spared
+                Some(unwanted_kept) => Some(
+                    unwanted_kept
                         .iter()
                         .map(|name| hostname(name))
                         .collect::<Result<_, _>>()?,
@@ -402,9 +413,9 @@ pub struct SweptDocument {
 /// that is no broker is not taken for a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ForgottenDocument {
+pub struct RemovedDocument {
     /// The Gateway of the path.
-    pub forgotten: GatewayDocument,
+    pub removed: GatewayDocument,
 }
 
 /// Answer to `GET …/token` and `POST …/rotate`.
@@ -476,26 +487,24 @@ mod tests {
     }
 
     #[test]
-    fn what_older_brokers_and_clients_do_not_know_is_written_only_where_it_says_something() {
+    fn a_policy_and_what_it_kept_are_read_as_they_were_written() {
         let gateway = ObjectKey::new("default", "one");
-        let intent = |spare| EdgeIntent {
-            spare,
-            ..domain::testing::intent(gateway.clone(), &[])
-        };
-        for spare in [false, true] {
-            let written = serde_json::to_string(&IntentDocument::of(&intent(spare))).unwrap();
-            assert_eq!(written.contains("spare"), spare, "{written}");
+        for policy in [Policy::Sync, Policy::KeepRecords, Policy::UpsertOnly] {
+            let intent = EdgeIntent {
+                policy,
+                ..EdgeIntent::new(gateway.clone())
+            };
+            let written = serde_json::to_string(&IntentDocument::of(&intent)).unwrap();
             let document: IntentDocument = serde_json::from_str(&written).unwrap();
-            assert_eq!(document.read(gateway.clone()), Ok(intent(spare)));
+            assert_eq!(document.read(gateway.clone()), Ok(intent));
         }
         let name = hostname("a.example.com").unwrap();
-        for spared in [None, Some(BTreeSet::new()), Some(BTreeSet::from([name]))] {
+        for kept in [None, Some(BTreeSet::new()), Some(BTreeSet::from([name]))] {
             let status = EdgeStatus {
-                spared: spared.clone(),
+                unwanted_kept: kept,
                 ..EdgeStatus::default()
             };
             let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
-            assert_eq!(written.contains("spared"), spared.is_some(), "{written}");
             let document: StatusDocument = serde_json::from_str(&written).unwrap();
             assert_eq!(document.read(), Ok(status));
         }

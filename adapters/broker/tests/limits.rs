@@ -140,7 +140,7 @@ async fn gateways_over_the_limit_are_refused_and_those_that_are_there_go_on() {
     assert_eq!(state("old").await, Ok(()));
     assert_eq!(state("second").await, Ok(()));
 
-    east.forget(&key("old")).await.unwrap();
+    east.remove(&key("old")).await.unwrap();
     assert_eq!(state("third").await, Ok(()), "a place is free");
 }
 

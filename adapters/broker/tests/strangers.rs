@@ -13,7 +13,7 @@ use adapter_broker::{
 };
 use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
-use domain::ports::{Edge, Edges, HeldGateway};
+use domain::ports::{Edge, Edges, OwnedGateway};
 use domain::secret::ConnectorToken;
 use domain::testing::FixedClock;
 use domain::{InstallationName, InstanceId, ObjectKey};
@@ -54,7 +54,7 @@ impl Edge for Waiting {
         Ok(ConnectorToken::new("token"))
     }
 
-    async fn forget(&self, _: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, _: &ObjectKey) -> Result<(), EdgeError> {
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl Edges for Same {
         self.0.clone()
     }
 
-    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
         Ok(Vec::new())
     }
 }

@@ -68,7 +68,7 @@ struct RefusedToken {
 
 /// How a request came to its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Admission {
     /// Without a wait, or with one that others had before it: not worth a word.
     Usual,
     /// After the first wait since half of the burst was last there: worth one.
@@ -105,7 +105,7 @@ impl Budget {
     }
 
     /// Takes one request from the budget, waiting for it up to [`MAX_WAIT`].
-    pub async fn admit(&self) -> Result<Turn, NotAdmitted> {
+    pub async fn admit(&self) -> Result<Admission, NotAdmitted> {
         let (at, turn) = self.reserve()?;
         sleep_until(at).await;
         // Cloudflare may have refused another request while this one waited.
@@ -149,7 +149,7 @@ impl Budget {
         state.full_at <= now && state.may_send(now).is_ok()
     }
 
-    fn reserve(&self) -> Result<(Instant, Turn), NotAdmitted> {
+    fn reserve(&self) -> Result<(Instant, Admission), NotAdmitted> {
         let now = Instant::now();
         let mut state = self.lock();
         state.may_send(now)?;
@@ -170,11 +170,11 @@ impl Budget {
 
 impl State {
     /// Notes whether a request waits that finds the bucket this far from full.
-    fn turn(&mut self, ahead: Duration, tolerance: Duration) -> Turn {
+    fn turn(&mut self, ahead: Duration, tolerance: Duration) -> Admission {
         let slow = ahead > tolerance || (self.slow && ahead > tolerance / 2);
         match std::mem::replace(&mut self.slow, slow) {
-            false if slow => Turn::FirstWait,
-            _ => Turn::Usual,
+            false if slow => Admission::FirstWait,
+            _ => Admission::Usual,
         }
     }
 
@@ -255,12 +255,12 @@ mod tests {
         for busy_time in 0..2 {
             let mut told = 0;
             for _ in 0..305 {
-                told += usize::from(budget.admit().await == Ok(Turn::FirstWait));
+                told += usize::from(budget.admit().await == Ok(Admission::FirstWait));
             }
             assert_eq!(told, 1, "busy time {busy_time}");
             // A request earned now and then ends no busy time, half of the burst does.
             advance(half / 10).await;
-            assert_eq!(budget.admit().await, Ok(Turn::Usual));
+            assert_eq!(budget.admit().await, Ok(Admission::Usual));
             advance(2 * half).await;
         }
     }
@@ -292,7 +292,7 @@ mod tests {
             budget.pause(Some(second));
             assert_eq!(budget.admit().await, Err(NotAdmitted::Exhausted(expected)));
             advance(expected).await;
-            assert_eq!(budget.admit().await, Ok(Turn::Usual));
+            assert_eq!(budget.admit().await, Ok(Admission::Usual));
         }
     }
 
@@ -332,7 +332,7 @@ mod tests {
         }
         assert!((8..=14).contains(&calls), "{calls} in an hour");
         budget.token_accepted();
-        assert_eq!(budget.admit().await, Ok(Turn::Usual));
+        assert_eq!(budget.admit().await, Ok(Admission::Usual));
         assert_eq!(
             budget.token_refused(),
             FIRST_PAUSE_OF_TOKEN,

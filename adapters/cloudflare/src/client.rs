@@ -4,20 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use domain::edge::objects::{
-    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
-};
 use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::CloudflareApi;
-use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
-use domain::{CertificateId, TunnelId, ZoneId};
+use domain::secret::CloudflareCredentials;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::budget::{Budget, NotAdmitted, Turn};
+use crate::budget::{Admission, Budget, NotAdmitted};
 use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport, Permission};
 use crate::envelope::{self, Answer, Envelope};
 use crate::error::Failure;
@@ -188,8 +182,8 @@ impl AccountClient {
         page: Option<u64>,
     ) -> Result<Answer<T>, Failure> {
         let outcome = match self.budget.admit().await {
-            Ok(turn) => {
-                if turn == Turn::FirstWait {
+            Ok(admission) => {
+                if admission == Admission::FirstWait {
                     self.tell_of_waits();
                 }
                 let outcome = self.exchange(call, page).await;
@@ -317,106 +311,4 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, Failure> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-#[async_trait]
-impl CloudflareApi for AccountClient {
-    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
-        self.list_tunnels(name_prefix).await
-    }
-
-    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
-        self.post_tunnel(name).await
-    }
-
-    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        self.remove_tunnel(tunnel).await
-    }
-
-    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
-        self.list_connectors(tunnel).await
-    }
-
-    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        self.remove_connections(tunnel).await
-    }
-
-    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
-        self.get_token(tunnel).await
-    }
-
-    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
-        self.patch_tunnel("replace tunnel secret", tunnel, None, secret)
-            .await
-    }
-
-    async fn adopt_tunnel(
-        &self,
-        tunnel: TunnelId,
-        name: &str,
-        secret: [u8; 32],
-    ) -> Result<(), EdgeError> {
-        self.patch_tunnel("adopt tunnel", tunnel, Some(name), secret)
-            .await
-    }
-
-    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
-        self.get_configuration(tunnel).await
-    }
-
-    async fn configure(
-        &self,
-        tunnel: TunnelId,
-        document: &IngressDocument,
-    ) -> Result<(), EdgeError> {
-        self.put_configuration(tunnel, document).await
-    }
-
-    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
-        self.list_zones().await
-    }
-
-    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
-        self.list_records(zone).await
-    }
-
-    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
-        self.post_batch(zone, batch).await
-    }
-
-    async fn custom_certificates(
-        &self,
-        zone: &ZoneId,
-    ) -> Result<Vec<CustomCertificate>, EdgeError> {
-        self.list_certificates(zone).await
-    }
-
-    async fn upload_certificate(
-        &self,
-        zone: &ZoneId,
-        pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
-        self.post_certificate(zone, pair).await
-    }
-
-    async fn replace_certificate(
-        &self,
-        zone: &ZoneId,
-        certificate: &CertificateId,
-        pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
-        self.patch_certificate(zone, certificate, pair).await
-    }
-
-    async fn delete_certificate(
-        &self,
-        zone: &ZoneId,
-        certificate: &CertificateId,
-    ) -> Result<(), EdgeError> {
-        self.remove_certificate(zone, certificate).await
-    }
-
-    async fn verify_token(&self) -> Result<(), EdgeError> {
-        self.check_token().await
-    }
 }

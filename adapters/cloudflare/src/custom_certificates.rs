@@ -1,8 +1,10 @@
 //! Calls about custom certificates: `/zones/{zone}/custom_certificates` (developers.cloudflare.com/api,
 //! "Custom Certificates").
 
+use async_trait::async_trait;
 use domain::edge::EdgeError;
 use domain::edge::objects::CustomCertificate;
+use domain::ports::CertificateApi;
 use domain::secret::CertificatePair;
 use domain::{CertificateId, ZoneId};
 use reqwest::Method;
@@ -20,8 +22,9 @@ const CERTIFICATES_PER_PAGE: &str = "50";
 /// a TLS error.
 const TRUSTED_CHAIN: &str = "ubiquitous";
 
-impl AccountClient {
-    pub(crate) async fn list_certificates(
+#[async_trait]
+impl CertificateApi for AccountClient {
+    async fn custom_certificates(
         &self,
         zone: &ZoneId,
     ) -> Result<Vec<CustomCertificate>, EdgeError> {
@@ -32,7 +35,7 @@ impl AccountClient {
         Ok(certificates.collect())
     }
 
-    pub(crate) async fn post_certificate(
+    async fn upload_certificate(
         &self,
         zone: &ZoneId,
         pair: &CertificatePair,
@@ -41,7 +44,7 @@ impl AccountClient {
         self.send_pair(call, pair).await
     }
 
-    pub(crate) async fn patch_certificate(
+    async fn replace_certificate(
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,
@@ -52,7 +55,7 @@ impl AccountClient {
         self.send_pair(call, pair).await
     }
 
-    pub(crate) async fn remove_certificate(
+    async fn delete_certificate(
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,
@@ -61,7 +64,9 @@ impl AccountClient {
         let call = certificates_call(name, Method::DELETE, zone, Some(certificate));
         self.command(call).await
     }
+}
 
+impl AccountClient {
     async fn send_pair(
         &self,
         call: Call,

@@ -1,9 +1,10 @@
 //! Calls about zones and their records: `/zones` (developers.cloudflare.com/api, "Zones", "DNS / Records").
 
+use async_trait::async_trait;
 use domain::ZoneId;
 use domain::edge::objects::{DnsRecord, RecordBatch, Zone};
 use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::BATCH_LIMIT;
+use domain::ports::{BATCH_LIMIT, DnsApi};
 use reqwest::Method;
 
 use crate::call::{Call, Permission};
@@ -17,8 +18,9 @@ const ZONES_PER_PAGE: &str = "50";
 /// Far below what the API takes (5,000,000), so that a page comes within the time of a request.
 const RECORDS_PER_PAGE: &str = "1000";
 
-impl AccountClient {
-    pub(crate) async fn list_zones(&self) -> Result<Vec<Zone>, EdgeError> {
+#[async_trait]
+impl DnsApi for AccountClient {
+    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
         let call = Call::new("list zones", Permission::Zones, Method::GET, &["zones"])
             .query("account.id", self.account())
             .query("per_page", ZONES_PER_PAGE);
@@ -26,7 +28,7 @@ impl AccountClient {
         Ok(zones.into_iter().map(Zone::from).collect())
     }
 
-    pub(crate) async fn list_records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
         let path = ["zones", zone.as_str(), "dns_records"];
         let call = Call::new("list DNS records", Permission::Dns, Method::GET, &path)
             .query("per_page", RECORDS_PER_PAGE);
@@ -34,11 +36,7 @@ impl AccountClient {
         Ok(records.into_iter().map(DnsRecord::from).collect())
     }
 
-    pub(crate) async fn post_batch(
-        &self,
-        zone: &ZoneId,
-        batch: &RecordBatch,
-    ) -> Result<(), EdgeError> {
+    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
         if batch.is_empty() {
             return Ok(());
         }

@@ -1,6 +1,8 @@
 //! Whether the token is accepted (developers.cloudflare.com/api, "User / Tokens", "Accounts / Tokens").
 
+use async_trait::async_trait;
 use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::TokenApi;
 use reqwest::Method;
 
 use crate::call::{Call, Permission};
@@ -8,9 +10,10 @@ use crate::client::AccountClient;
 use crate::error::Failure;
 use crate::wire::WireTokenStatus;
 
-impl AccountClient {
+#[async_trait]
+impl TokenApi for AccountClient {
     /// A token belongs to a user or to an account; each sort is known at its own endpoint only.
-    pub(crate) async fn check_token(&self) -> Result<(), EdgeError> {
+    async fn verify_token(&self) -> Result<(), EdgeError> {
         let of_user = self.token_status(&["user", "tokens", "verify"]).await;
         match of_user {
             Err(error) if is_stranger(error.kind) => {
@@ -26,7 +29,9 @@ impl AccountClient {
             known => known,
         }
     }
+}
 
+impl AccountClient {
     async fn token_status(&self, path: &[&str]) -> Result<(), EdgeError> {
         let call = Call::new("verify API token", Permission::Own, Method::GET, path);
         let token: WireTokenStatus = self.fetch(&call).await?;

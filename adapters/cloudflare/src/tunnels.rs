@@ -1,11 +1,13 @@
 //! Calls about tunnels: `/accounts/{account}/cfd_tunnel` (developers.cloudflare.com/api, "Zero Trust /
 //! Tunnels / Cloudflared").
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::TunnelId;
 use domain::edge::EdgeError;
 use domain::edge::objects::{Connector, IngressDocument, Tunnel};
+use domain::ports::TunnelApi;
 use domain::secret::ConnectorToken;
 use reqwest::Method;
 
@@ -16,8 +18,9 @@ use crate::wire::{ChangedTunnel, NewTunnel, REMOTE, WireConfiguration, WireConne
 /// The most that the API takes.
 const TUNNELS_PER_PAGE: &str = "1000";
 
-impl AccountClient {
-    pub(crate) async fn list_tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+#[async_trait]
+impl TunnelApi for AccountClient {
+    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
         let mut call = self
             .tunnels_call("list tunnels", Method::GET, &[])
             .query("is_deleted", "false")
@@ -41,7 +44,7 @@ impl AccountClient {
         Ok(tunnels)
     }
 
-    pub(crate) async fn post_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
         let call = self
             .tunnels_call("create tunnel", Method::POST, &[])
             .json(&NewTunnel {
@@ -54,15 +57,12 @@ impl AccountClient {
             .ok_or_else(|| self.unreadable(&call, "the tunnel id is no UUID"))
     }
 
-    pub(crate) async fn remove_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let call = self.tunnel_call("delete tunnel", Method::DELETE, tunnel, &[]);
         self.command(call).await
     }
 
-    pub(crate) async fn list_connectors(
-        &self,
-        tunnel: TunnelId,
-    ) -> Result<Vec<Connector>, EdgeError> {
+    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
         let call = self.tunnel_call("list connections", Method::GET, tunnel, &["connections"]);
         let connectors: Vec<WireConnector> = self.ask(&call).await?.unwrap_or_default();
         Ok(connectors
@@ -71,7 +71,7 @@ impl AccountClient {
             .collect())
     }
 
-    pub(crate) async fn remove_connections(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let call = self.tunnel_call(
             "close connections",
             Method::DELETE,
@@ -81,12 +81,56 @@ impl AccountClient {
         self.command(call).await
     }
 
-    pub(crate) async fn get_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
+    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
         let call = self.tunnel_call("get connector token", Method::GET, tunnel, &["token"]);
         Ok(ConnectorToken::new(self.fetch::<String>(&call).await?))
     }
 
-    pub(crate) async fn patch_tunnel(
+    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
+        self.patch_tunnel("replace tunnel secret", tunnel, None, secret)
+            .await
+    }
+
+    async fn adopt_tunnel(
+        &self,
+        tunnel: TunnelId,
+        name: &str,
+        secret: [u8; 32],
+    ) -> Result<(), EdgeError> {
+        self.patch_tunnel("adopt tunnel", tunnel, Some(name), secret)
+            .await
+    }
+
+    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
+        let call = self.tunnel_call(
+            "get ingress rules",
+            Method::GET,
+            tunnel,
+            &["configurations"],
+        );
+        let configuration: Option<WireConfiguration> = self.ask(&call).await?;
+        Ok(configuration.and_then(WireConfiguration::into_domain))
+    }
+
+    async fn configure(
+        &self,
+        tunnel: TunnelId,
+        document: &IngressDocument,
+    ) -> Result<(), EdgeError> {
+        let call = self
+            .tunnel_call(
+                "put ingress rules",
+                Method::PUT,
+                tunnel,
+                &["configurations"],
+            )
+            .json(&WireConfiguration::from(document));
+        self.command(call).await
+    }
+}
+
+impl AccountClient {
+    async fn patch_tunnel(
         &self,
         call: &'static str,
         tunnel: TunnelId,
@@ -101,36 +145,6 @@ impl AccountClient {
                 tunnel_secret: &text,
             })
             .hiding(text);
-        self.command(call).await
-    }
-
-    pub(crate) async fn get_configuration(
-        &self,
-        tunnel: TunnelId,
-    ) -> Result<Option<IngressDocument>, EdgeError> {
-        let call = self.tunnel_call(
-            "get ingress rules",
-            Method::GET,
-            tunnel,
-            &["configurations"],
-        );
-        let configuration: Option<WireConfiguration> = self.ask(&call).await?;
-        Ok(configuration.and_then(WireConfiguration::into_domain))
-    }
-
-    pub(crate) async fn put_configuration(
-        &self,
-        tunnel: TunnelId,
-        document: &IngressDocument,
-    ) -> Result<(), EdgeError> {
-        let call = self
-            .tunnel_call(
-                "put ingress rules",
-                Method::PUT,
-                tunnel,
-                &["configurations"],
-            )
-            .json(&WireConfiguration::from(document));
         self.command(call).await
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use adapter_gateway_api::Kind;
 use async_trait::async_trait;
 use domain::ObjectKey;
-use domain::ports::{Hold, PortError, PortErrorKind};
+use domain::ports::{Finalizer, PortError, PortErrorKind};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
@@ -88,26 +88,27 @@ impl Finalizers {
 }
 
 #[async_trait]
-impl Hold for Finalizers {
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+impl Finalizer for Finalizers {
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let with_ours = |found: &Gateway| {
             if is_held(found) {
                 return Ok(None);
             }
             if found.metadata.deletion_timestamp.is_some() {
-                let message = format!("Gateway {gateway} is being deleted and cannot be held");
+                let message =
+                    format!("Gateway {gateway} is being deleted and cannot get the finalizer");
                 return Err(PortError::new(PortErrorKind::Conflict, message));
             }
             let mut finalizers = found.finalizers().to_vec();
             finalizers.push(FINALIZER.to_owned());
             Ok(Some(finalizers))
         };
-        let message = format!("Gateway {gateway} is gone and cannot be held");
+        let message = format!("Gateway {gateway} is gone and cannot get the finalizer");
         let gone = PortError::new(PortErrorKind::NotFound, message);
         self.change(gateway, with_ours, Err(gone)).await
     }
 
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let without_ours = |found: &Gateway| {
             let others = found.finalizers().iter().filter(|name| *name != FINALIZER);
             Ok(is_held(found).then(|| others.cloned().collect()))
@@ -115,7 +116,7 @@ impl Hold for Finalizers {
         self.change(gateway, without_ours, Ok(())).await
     }
 
-    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+    async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.gateways);
         let mut params = ListParams::default().limit(PAGE);
         let mut held = BTreeSet::new();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::ports::{ClusterSource, Hold, PortError, StatusSink};
+use domain::ports::{ClusterSource, Finalizer, PortError, StatusSink};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
 use domain::{ObjectKey, ObjectRef};
@@ -259,12 +259,12 @@ async fn blocking<T: Send + 'static>(
 
 /// Nothing holds a file: a Gateway whose document is gone is found at the edge instead.
 #[async_trait]
-impl Hold for ManifestFolder {
-    async fn hold(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
+impl Finalizer for ManifestFolder {
+    async fn add(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
         Ok(())
     }
 
-    async fn release(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
+    async fn remove(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
         Ok(())
     }
 }

@@ -15,40 +15,42 @@
 //! tunnel of that name that somebody made with a local configuration is adopted as it is: its records stay
 //! true, connectors join it all the same, and putting an ingress document turns it into a remotely configured
 //! one. Cloudflare keeps names unique; should it ever list two tunnels of one name, the remotely configured
-//! one with the lowest id is used, and forgetting the Gateway removes both.
+//! one with the lowest id is used, and removing the Gateway removes both.
 
 mod adopt;
 mod apply;
 mod certificates;
-mod forget;
+
 mod instances;
-mod look;
-mod notes;
+mod lock;
+mod memory;
 mod observe;
+mod remove;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use futures_util::lock;
 
-use crate::edge::certificates::Note;
-use crate::edge::mark::{self, RecordMark};
+use crate::edge::api::CloudflareAccounts;
+use crate::edge::cache::{CachedApi, SharedCache};
+use crate::edge::journal::Notes;
 use crate::edge::objects::Tunnel;
-use crate::edge::plan::{Observed, Plan};
-use crate::edge::ports::{
-    Certificates, CloudflareAccounts, CloudflareApi, Credentials, Edge, Entropy, Journal,
+use crate::edge::observed::Observed;
+use crate::edge::ownership::{self, RecordMark};
+use crate::edge::plan::Plan;
+use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
+use crate::edge::{
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan, tunnel,
 };
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan};
-use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
+use crate::names::{Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
-use apply::Applied;
+use apply::Executor;
 pub use instances::DirectEdges;
-use look::{Look, SharedSight};
-use notes::Notes;
+use memory::{GatewayMemory, Memory};
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -64,86 +66,6 @@ pub struct DirectEdge {
     journal: Option<Arc<dyn Journal>>,
     remembers: bool,
     memory: Mutex<Memory>,
-}
-
-/// What is remembered between calls. None of it is needed for correctness after a restart.
-#[derive(Default)]
-struct Memory {
-    gateways: BTreeMap<ObjectKey, GatewayMemory>,
-    /// Gateways that a call is at work on.
-    busy: BTreeSet<ObjectKey>,
-    /// Accounts that a call is at work in, or waits for.
-    accounts: BTreeMap<AccountId, Arc<lock::Mutex<()>>>,
-    /// Whether a sweep is at work.
-    sweeping: bool,
-    /// What was read with each token.
-    sights: Vec<(CloudflareCredentials, Arc<SharedSight>)>,
-    /// Credentials that a Gateway had before it moved to another account.
-    former: Vec<CloudflareCredentials>,
-    /// Tunnels that were adopted.
-    adopted: BTreeSet<TunnelId>,
-    /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
-    unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,
-}
-
-/// What is remembered of one Gateway.
-struct GatewayMemory {
-    /// What it was last reconciled with: a Gateway and its Secret are often deleted together, and what is
-    /// at the edge can still be removed then.
-    credentials: CloudflareCredentials,
-    /// Those before, the newest first: what was noted with them is still known.
-    former_credentials: Vec<CloudflareCredentials>,
-    tunnel: TunnelId,
-    /// Zones in which something of it may be; `None` until all zones were listed once.
-    zones: Option<BTreeSet<ZoneId>>,
-    /// Zones in which something of it was seen or written, in this account and in those that it moved away
-    /// from. Where one of them cannot be read, something may be left.
-    written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
-}
-
-/// Former credentials of one Gateway that are remembered. A token is replaced now and then, not all the time.
-const FORMER_CREDENTIALS: usize = 4;
-
-impl GatewayMemory {
-    /// Every set of credentials that it is known to have had.
-    fn tokens(&self) -> impl Iterator<Item = &CloudflareCredentials> {
-        [&self.credentials]
-            .into_iter()
-            .chain(&self.former_credentials)
-    }
-
-    /// Takes over what is still true of what was remembered before.
-    fn follow(&mut self, before: &Self) {
-        for (account, zones) in &before.written {
-            let written = self.written.entry(account.clone()).or_default();
-            written.extend(zones.iter().cloned());
-        }
-        let former = before
-            .tokens()
-            .filter(|former| !former.is_same(&self.credentials));
-        self.former_credentials = former.take(FORMER_CREDENTIALS).cloned().collect();
-    }
-}
-
-/// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
-struct Turn<'a> {
-    edge: &'a DirectEdge,
-    gateway: ObjectKey,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.edge.memory().busy.remove(&self.gateway);
-    }
-}
-
-/// The right to sweep.
-struct TurnToSweep<'a>(&'a DirectEdge);
-
-impl Drop for TurnToSweep<'_> {
-    fn drop(&mut self) {
-        self.0.memory().sweeping = false;
-    }
 }
 
 /// What one reconcile is about.
@@ -195,106 +117,100 @@ impl DirectEdge {
         self
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory
-            .lock()
-            .expect("nothing panics while it holds this lock")
-    }
-
-    fn turn(&self, gateway: &ObjectKey) -> Result<Turn<'_>, EdgeError> {
-        if self.memory().busy.insert(gateway.clone()) {
-            let gateway = gateway.clone();
-            return Ok(Turn {
-                edge: self,
-                gateway,
-            });
-        }
-        Err(EdgeError::new(
-            EdgeErrorKind::Conflict,
-            format!("Gateway {gateway} is being worked on at the edge already; try again"),
-        ))
-    }
-
-    fn turn_to_sweep(&self) -> Result<TurnToSweep<'_>, EdgeError> {
-        if std::mem::replace(&mut self.memory().sweeping, true) {
-            let message = "records are being swept at the edge already; try again";
-            return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
-        }
-        Ok(TurnToSweep(self))
-    }
-
-    /// The right to work in an account, for as long as it is kept. What is read in it stays true meanwhile, as far as
-    /// it is up to this process: two calls at a time could each remove what the other has just made its own.
-    ///
-    /// Only for credentials that the account let in: anybody may write the id of another's account into a Secret.
-    async fn enter(&self, account: &AccountId) -> lock::OwnedMutexGuard<()> {
-        let turn = {
-            let accounts = &mut self.memory().accounts;
-            // Nobody is in these or waits for them.
-            accounts.retain(|_, turn| Arc::strong_count(turn) > 1);
-            accounts.entry(account.clone()).or_default().clone()
-        };
-        turn.lock_owned().await
-    }
-
     /// `why` is what the journal says of writes.
-    fn look(&self, credentials: &CloudflareCredentials, why: impl Into<String>) -> Look {
-        let notes = Notes::new(self.journal.clone(), why);
-        let api = self.accounts.open(credentials);
+    fn open(&self, credentials: &CloudflareCredentials, why: impl Into<String>) -> CachedApi {
         if !self.remembers {
-            return Look::new(api, Arc::default(), notes);
+            return self.open_with(credentials, Arc::default(), why);
         }
-        let mut memory = self.memory();
-        let sights = &mut memory.sights;
-        let known = sights.iter().find(|(of, _)| of.is_same(credentials));
-        let sight = match known {
-            Some((_, sight)) => sight.clone(),
-            None => {
-                let sight = Arc::default();
-                sights.push((credentials.clone(), Arc::clone(&sight)));
-                sight
+        let cache = {
+            let caches = &mut self.memory().caches;
+            let known = caches.iter().find(|(of, _)| of.is_same(credentials));
+            match known {
+                Some((_, cache)) => cache.clone(),
+                None => {
+                    let cache = Arc::default();
+                    caches.push((credentials.clone(), Arc::clone(&cache)));
+                    cache
+                }
             }
         };
-        Look::new(api, sight, notes)
+        self.open_with(credentials, cache, why)
     }
 
-    /// Looks and plans until nothing is changed or removed on the word of memory.
-    async fn look_and_plan(
+    fn open_with(
         &self,
-        look: &Look,
+        credentials: &CloudflareCredentials,
+        cache: Arc<SharedCache>,
+        why: impl Into<String>,
+    ) -> CachedApi {
+        let notes = Notes::new(self.journal.clone(), why);
+        CachedApi::new(self.accounts.open(credentials), cache, notes)
+    }
+
+    /// Reads and plans until nothing is changed or removed on the word of memory.
+    async fn read_and_plan(
+        &self,
+        api: &CachedApi,
         work: &Work<'_>,
     ) -> Result<(Observed, Plan), EdgeError> {
         loop {
-            let observed = observe::observe(look, work).await?;
+            let observed = observe::observe(api, work).await?;
             let plan = plan::plan(work.intent, &observed, &self.installation);
-            if !look.must_read_again(&plan) {
+            if !api.must_read_again(plan.zones_that_lose()) {
                 return Ok((observed, plan));
             }
         }
     }
 
     /// Makes the intent true. Where memory was wrong, which a refused write tells, once more without it.
-    async fn make_true(
+    async fn make_true<'a>(
         &self,
-        look: &Look,
+        api: &'a CachedApi,
         work: &Work<'_>,
-    ) -> Result<(Observed, Plan, Applied), EdgeError> {
+    ) -> Result<(Observed, Plan, Executor<'a>), EdgeError> {
         loop {
-            let (observed, plan) = self.look_and_plan(look, work).await?;
-            let relied_on_memory = look.has_remembered();
+            let (observed, plan) = self.read_and_plan(api, work).await?;
+            let relied_on_memory = api.has_remembered();
             let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
-            let applied = apply::apply(look, &work.name, work.mark, existing, &plan).await?;
+            let mut executor = Executor::start(api, work, existing).await?;
+            executor.carry_out(&plan.changes).await?;
             let blames_memory = |error: &EdgeError| {
                 matches!(
                     error.kind,
                     EdgeErrorKind::NotFound | EdgeErrorKind::Conflict
                 )
             };
-            if !(relied_on_memory && applied.failures.iter().any(blames_memory)) {
-                return Ok((observed, plan, applied));
+            if !(relied_on_memory && executor.failures.iter().any(blames_memory)) {
+                return Ok((observed, plan, executor));
             }
-            look.forget_all();
+            api.clear();
         }
+    }
+
+    /// What a carried-out plan tells for later calls.
+    fn remember_gateway(
+        &self,
+        work: &Work<'_>,
+        credentials: &CloudflareCredentials,
+        observed: &Observed,
+        plan: &Plan,
+        tunnel: TunnelId,
+    ) {
+        let mut zones = observe::zones_with_something(observed, work.intent, work.mark);
+        match (&mut zones, &work.known) {
+            // A zone is never dropped: a read that lags shows none of what was just written to it.
+            (Some(zones), Some(known)) => zones.extend(known.iter().cloned()),
+            (none, known) => *none = none.take().or_else(|| known.clone()),
+        }
+        let written = observe::zones_written(observed, plan, work.mark);
+        let now = GatewayMemory {
+            written: [(credentials.account.clone(), written)].into(),
+            credentials: credentials.clone(),
+            former_credentials: Vec::new(),
+            tunnel,
+            zones,
+        };
+        self.remember(&work.intent.gateway, now);
     }
 
     /// Every set of credentials that can be had, and why there are more.
@@ -305,23 +221,20 @@ impl DirectEdge {
         }
     }
 
-    async fn api_of(&self, gateway: &ObjectKey) -> Result<Arc<dyn CloudflareApi>, EdgeError> {
+    /// The API with nothing remembered.
+    async fn api_of(&self, gateway: &ObjectKey) -> Result<CachedApi, EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
-        Ok(self.accounts.open(&credentials))
+        Ok(self.open_with(&credentials, Arc::default(), ""))
     }
 
     /// The Gateway's tunnel, as remembered or by its name.
-    async fn tunnel_id(
-        &self,
-        api: &dyn CloudflareApi,
-        gateway: &ObjectKey,
-    ) -> Result<TunnelId, EdgeError> {
+    async fn tunnel_id(&self, api: &CachedApi, gateway: &ObjectKey) -> Result<TunnelId, EdgeError> {
         let remembered = self.memory().gateways.get(gateway).map(|m| m.tunnel);
         if let Some(tunnel) = remembered {
             return Ok(tunnel);
         }
-        let name = mark::tunnel_name(&self.installation, gateway);
-        match observe::tunnel(api, &name).await? {
+        let name = ownership::tunnel_name(&self.installation, gateway);
+        match tunnel::apply::named(api, &name).await? {
             Some(tunnel) => Ok(tunnel.id),
             None => Err(EdgeError::new(
                 EdgeErrorKind::NotFound,
@@ -334,7 +247,7 @@ impl DirectEdge {
     fn namesakes(&self, tunnels: &[Tunnel]) -> BTreeSet<Installation> {
         let name = &self.installation.name;
         let used = tunnels.iter().filter(|tunnel| !tunnel.is_down());
-        let instances = used.filter_map(|tunnel| mark::owner_of_tunnel(name, &tunnel.name));
+        let instances = used.filter_map(|tunnel| ownership::owner_of_tunnel(name, &tunnel.name));
         let others = instances.filter(|(instance, _)| *instance != self.installation.instance);
         others
             .map(|(instance, _)| Installation {
@@ -343,41 +256,6 @@ impl DirectEdge {
             })
             .collect()
     }
-
-    fn remember(&self, gateway: &ObjectKey, mut now: GatewayMemory) {
-        let mut memory = self.memory();
-        let account = now.credentials.account.clone();
-        let before = memory.gateways.remove(gateway);
-        if let Some(before) = &before {
-            now.follow(before);
-        }
-        memory.gateways.insert(gateway.clone(), now);
-        let moved = before.filter(|before| before.credentials.account != account);
-        if let Some(former) = moved.map(|before| before.credentials)
-            && !memory.former.iter().any(|known| known.is_same(&former))
-        {
-            memory.former.push(former);
-        }
-    }
-
-    /// Zones of an account in which this process knows that something of the Gateway was.
-    fn zones_written(&self, gateway: &ObjectKey, account: &AccountId) -> BTreeSet<ZoneId> {
-        let memory = self.memory();
-        let of_gateway = memory.gateways.get(gateway);
-        let zones = of_gateway.and_then(|of| of.written.get(account));
-        zones.cloned().unwrap_or_default()
-    }
-
-    fn zones_to_read(
-        &self,
-        gateway: &ObjectKey,
-        credentials: &CloudflareCredentials,
-    ) -> Option<BTreeSet<ZoneId>> {
-        let memory = self.memory();
-        let remembered = memory.gateways.get(gateway)?;
-        let same_account = remembered.credentials.account == credentials.account;
-        same_account.then(|| remembered.zones.clone()).flatten()
-    }
 }
 
 #[async_trait]
@@ -385,75 +263,57 @@ impl Edge for DirectEdge {
     /// The list of tunnels, which a reconcile begins with too.
     async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let credentials = self.credentials.of(gateway).await?;
-        let prefix = mark::tunnel_prefix(&self.installation.name);
-        let look = self.look(&credentials, format!("Gateway {gateway} asks"));
-        look.tunnels(&prefix).await?;
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
+        let api = self.open(&credentials, format!("Gateway {gateway} asks"));
+        api.tunnels(&prefix).await?;
         Ok(())
     }
 
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
         let gateway = &intent.gateway;
-        let _turn = self.turn(gateway)?;
+        let _lock = self.lock_gateway(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
-        let look = self.look(&credentials, format!("Gateway {gateway} asks"));
+        let api = self.open(&credentials, format!("Gateway {gateway} asks"));
         // An account that does not know the token ends it here, before anybody has to wait for it.
-        let prefix = mark::tunnel_prefix(&self.installation.name);
-        let namesakes = self.namesakes(&look.tunnels(&prefix).await?);
-        let _in_account = self.enter(&credentials.account).await;
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
+        let namesakes = self.namesakes(&api.tunnels(&prefix).await?);
+        let _in_account = self.lock_account(&credentials.account).await;
         let work = Work {
             intent,
-            name: mark::tunnel_name(&self.installation, gateway),
+            name: ownership::tunnel_name(&self.installation, gateway),
             mark: RecordMark::of(&self.installation, gateway),
             known: self.zones_to_read(gateway, &credentials),
         };
-        self.adopt_former(&look, &work).await?;
-        let (observed, plan, applied) = self.make_true(&look, &work).await?;
-
-        let mut zones = observe::zones_with_something(&observed, intent, work.mark);
-        match (&mut zones, work.known) {
-            // A zone is never dropped: a read that lags shows none of what was just written to it.
-            (Some(zones), Some(known)) => zones.extend(known),
-            (none, known) => *none = none.take().or(known),
-        }
-        let tunnel = applied.tunnel;
-        let written = observe::zones_written(&observed, &plan, work.mark);
-        self.remember(
-            gateway,
-            GatewayMemory {
-                written: [(credentials.account.clone(), written)].into(),
-                credentials: credentials.clone(),
-                former_credentials: Vec::new(),
-                tunnel,
-                zones,
-            },
-        );
+        self.adopt_former(&api, &work).await?;
+        let (observed, plan, mut executor) = self.make_true(&api, &work).await?;
+        self.remember_gateway(&work, &credentials, &observed, &plan, executor.tunnel);
         let mut hostnames = plan.hostnames;
-        hostnames.extend(applied.hostnames);
-        let keys = self.note_keys(gateway, &credentials, tunnel);
-        let shown = self.show_certificates(&look, intent, &observed, tunnel, &hostnames, keys);
+        hostnames.append(&mut executor.hostnames);
+        let keys = self.note_keys(gateway, &credentials, executor.tunnel);
+        let shown = self.show_certificates(&mut executor, intent, &observed, &hostnames, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
-        failures.extend(applied.failures);
+        failures.extend(executor.failures);
         failures.extend(shown.failures);
         Ok(EdgeStatus {
             tunnels: vec![TunnelStatus {
-                id: tunnel,
-                address: tunnel.address(),
+                id: executor.tunnel,
+                address: executor.tunnel.address(),
             }],
             hostnames,
-            ingress: applied.ingress.unwrap_or(plan.ingress),
-            spared: plan.spared,
+            ingress: executor.ingress.unwrap_or(plan.ingress),
+            unwanted_kept: plan.unwanted_kept,
             namesakes,
             certificates: shown.outcomes,
             failures,
         })
     }
 
-    /// Found by the names of tunnels: [`Edge::forget`] removes the tunnel last, so a Gateway that holds
+    /// Found by the names of tunnels: [`Edge::remove`] removes the tunnel last, so a Gateway that holds
     /// anything still has one. Exceptions are for [`Edge::sweep`]. An account is seen whole with any token
     /// that may list its tunnels, and one that cannot be seen does not hide the others.
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>> {
-        let prefix = mark::tunnel_prefix(&self.installation.name);
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
         let (all, missing) = self.all_credentials().await;
         let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -462,13 +322,13 @@ impl Edge for DirectEdge {
             if seen.contains(&credentials.account) {
                 continue;
             }
-            let look = self.look(&credentials, "");
-            look.forget_tunnels();
-            match look.tunnels(&prefix).await {
+            let api = self.open(&credentials, "");
+            api.clear_tunnels();
+            match api.tunnels(&prefix).await {
                 Ok(tunnels) => {
                     let names = tunnels.iter().map(|tunnel| &tunnel.name);
-                    let gateways =
-                        names.filter_map(|name| mark::gateway_of_tunnel(&self.installation, name));
+                    let gateways = names
+                        .filter_map(|name| ownership::gateway_of_tunnel(&self.installation, name));
                     found.extend(gateways);
                     unseen.remove(&credentials.account);
                     seen.insert(credentials.account);
@@ -486,27 +346,28 @@ impl Edge for DirectEdge {
 
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
         let api = self.api_of(gateway).await?;
-        let tunnel = self.tunnel_id(&*api, gateway).await?;
-        api.tunnel_token(tunnel).await
+        let tunnel = self.tunnel_id(&api, gateway).await?;
+        api.uncached().tunnel_token(tunnel).await
     }
 
     async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
-        let _turn = self.turn(gateway)?;
+        let _lock = self.lock_gateway(gateway)?;
         let api = self.api_of(gateway).await?;
-        let tunnel = self.tunnel_id(&*api, gateway).await?;
-        api.set_tunnel_secret(tunnel, self.entropy.secret()).await?;
-        api.tunnel_token(tunnel).await
+        let tunnel = self.tunnel_id(&api, gateway).await?;
+        let secret = self.entropy.secret();
+        api.uncached().set_tunnel_secret(tunnel, secret).await?;
+        api.uncached().tunnel_token(tunnel).await
     }
 
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        let _turn = self.turn(gateway)?;
-        self.forget_everywhere(gateway).await?;
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        let _lock = self.lock_gateway(gateway)?;
+        self.remove_everywhere(gateway).await?;
         self.memory().gateways.remove(gateway);
         Ok(())
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
-        let _turn = self.turn_to_sweep()?;
+        let _lock = self.lock_sweep()?;
         self.sweep_everywhere(live).await
     }
 
@@ -514,7 +375,7 @@ impl Edge for DirectEdge {
     /// before may have lacked what had just been written.
     fn begin_resync(&self) {
         let mut memory = self.memory();
-        memory.sights.clear();
+        memory.caches.clear();
         for gateway in memory.gateways.values_mut() {
             gateway.zones = None;
         }

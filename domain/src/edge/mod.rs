@@ -4,53 +4,37 @@
 //! - [`EdgeStatus`]: what the edge answered.
 //! - [`certificates`]: which zones show which certificates, and which of them are ours.
 //! - [`claims`]: which Gateway may have which hostname.
-//! - [`mark`]: how our own records and tunnels are told from others'.
+//! - [`ownership`]: how our own records and tunnels are told from others'.
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
+//! - [`api`]: the Cloudflare API, by role; [`ports`]: what else the edge is asked and needs.
 //! - [`direct`]: carries a plan out over the Cloudflare API.
 
+pub mod api;
+mod cache;
 pub mod certificates;
-pub mod claims;
 mod credentials;
 pub mod direct;
-pub mod mark;
+pub mod dns;
+mod intent;
+mod journal;
 pub(crate) mod namesakes;
 pub mod objects;
+pub mod observed;
+pub mod ownership;
 pub mod plan;
 pub mod ports;
+pub mod tunnel;
 
 pub use credentials::CredentialSets;
+pub use dns::{DnsIntent, claims};
+pub use intent::{EdgeIntent, Policy};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use certificates::{CertificateIntent, CertificateOutcome};
+use certificates::CertificateOutcome;
 
-use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, Installation, ObjectKey, TunnelId};
-
-/// What must be true at the edge for one Gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EdgeIntent {
-    /// The Gateway.
-    pub gateway: ObjectKey,
-    /// Hostnames that this Gateway serves and may have a record for.
-    pub hostnames: BTreeSet<Hostname>,
-    /// Hostnames that an older claim of another Gateway holds, with that Gateway: those that this one asks for,
-    /// and those that it is known to have a record for. Its plan leaves their records alone: the new holder
-    /// takes them over in place.
-    pub yielded: BTreeMap<Hostname, ObjectKey>,
-    /// Set where nobody knows for which names this Gateway has records. Then all of them stay, as any may be one
-    /// that another Gateway is to take over, and [`EdgeStatus::spared`] names them.
-    pub spare: bool,
-    /// For which of the hostnames DNS is managed.
-    pub dns: DnsPolicy,
-    /// Certificates that the edge should show in place of its own; `None` where they are not known, and what
-    /// is there stays.
-    pub certificates: Option<BTreeSet<CertificateIntent>>,
-    /// Whether what is missing here may be taken away at the edge. `false` where the cluster was seen in
-    /// part only: then nothing is deleted and no name changes hands, what is wanted is still added.
-    pub prune: bool,
-}
 
 /// What is true at the edge for one Gateway, after a reconcile.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,9 +45,9 @@ pub struct EdgeStatus {
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
     /// What the dashboard shows of the hostnames.
     pub ingress: IngressOutcome,
-    /// Names of the Gateway's records that it does not want and that stay because of [`EdgeIntent::spare`];
-    /// `None` without it, and where they are not all known because something could not be read.
-    pub spared: Option<BTreeSet<Hostname>>,
+    /// Names of the Gateway's records that it does not want and that stay because of [`Policy::KeepRecords`];
+    /// `None` with another policy, and where they are not all known because something could not be read.
+    pub unwanted_kept: Option<BTreeSet<Hostname>>,
     /// Other installations of our name that have a tunnel in the account which is not down.
     pub namesakes: BTreeSet<Installation>,
     /// An outcome for each certificate of the intent, by its Secret.
@@ -220,5 +204,13 @@ impl EdgeError {
             message: message.into(),
             retry_after: None,
         }
+    }
+}
+
+/// What is gone already need not be removed.
+pub(crate) fn gone_is_fine(result: Result<(), EdgeError>) -> Result<(), EdgeError> {
+    match result {
+        Err(error) if error.kind == EdgeErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

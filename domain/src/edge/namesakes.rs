@@ -1,6 +1,6 @@
 //! What users are told of other installations of our name. Conditions and the log say the same.
 
-use crate::edge::mark::tunnel_prefix;
+use crate::edge::ownership::tunnel_prefix;
 use crate::edge::{EdgeStatus, HostnameOutcome};
 use crate::names::Hostname;
 

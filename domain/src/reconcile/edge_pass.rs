@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::state::{AtEdge, Fate, Proxy, View};
+use super::gateway_state::GatewayState;
+use super::view::View;
 use super::{Problem, Queue, Reconciler};
-use crate::attachment::Spared;
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, namesakes};
 use crate::names::ObjectKey;
-use crate::ports::PortError;
 
 /// What a pass works on.
-struct Pass<'a> {
-    term: u64,
-    view: Arc<View>,
-    queue: &'a Queue,
-    resting: &'a BTreeSet<ObjectKey>,
+pub(super) struct Pass<'a> {
+    pub(super) term: u64,
+    pub(super) view: Arc<View>,
+    pub(super) queue: &'a Queue,
+    pub(super) resting: &'a BTreeSet<ObjectKey>,
 }
 
 /// What an edge pass did.
@@ -70,14 +68,14 @@ impl EdgePassReport {
         self.problems.extend(other.problems);
     }
 
-    fn again(&mut self, gateway: &ObjectKey, retry_after: Option<Duration>) {
+    pub(super) fn again(&mut self, gateway: &ObjectKey, retry_after: Option<Duration>) {
         self.settled = false;
         let known = self.again.entry(gateway.clone()).or_default();
         *known = retry_after.max(*known);
     }
 
     /// Something is left to do for the Gateway that the problem is about, or for none.
-    fn problem(&mut self, problem: Problem, retry_after: Option<Duration>) {
+    pub(super) fn problem(&mut self, problem: Problem, retry_after: Option<Duration>) {
         self.settled = false;
         if let Some(gateway) = &problem.gateway {
             self.again(gateway, retry_after);
@@ -170,7 +168,7 @@ impl Reconciler {
         if *queue == Queue::Leftovers {
             self.sweep(&pass, &mut done).await;
         }
-        self.state().passed.insert(queue.clone());
+        self.state().term.passed.insert(queue.clone());
         done
     }
 
@@ -185,7 +183,7 @@ impl Reconciler {
         Some((term, view))
     }
 
-    fn leads_in(&self, term: u64) -> bool {
+    pub(super) fn leads_in(&self, term: u64) -> bool {
         self.ports.leadership.term() == Some(term)
     }
 
@@ -231,7 +229,7 @@ impl Reconciler {
             let runs = self
                 .run_proxy(&pass.view, &gateway, &status, false, done)
                 .await;
-            self.with(&gateway, |at_edge| at_edge.settled = runs);
+            self.with(&gateway, |at_edge| at_edge.settle(runs));
             if !runs {
                 self.state().note_failure(&pass.view, &gateway);
             }
@@ -239,310 +237,11 @@ impl Reconciler {
         true
     }
 
-    async fn remove_unwanted(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
-        let removals = {
-            let mut state = self.state();
-            let mut removals = state.removals(&pass.view, pass.resting);
-            let here = |gateway: &ObjectKey| state.queue_of(&pass.view, gateway) == *pass.queue;
-            removals.due.retain(here);
-            removals
-        };
-        done.settled &= !removals.waiting;
-        for gateway in removals.due {
-            if !self.leads_in(pass.term) {
-                return false;
-            }
-            self.remove(&pass.view, &gateway, done).await;
-        }
-        self.leads_in(pass.term)
-    }
-
-    /// Looks at the edge, among the proxies and the holds for Gateways that are gone: once in each term, and at each
-    /// resync. Where all are spared none is proved gone, so then nobody is looked for.
-    async fn search_leftovers(&self, term: u64, view: &View, done: &mut EdgePassReport) {
-        if view.spared == Spared::All || !self.state().search_due {
-            return;
-        }
-        let begun = self.state().resyncs;
-        let mut found = BTreeSet::new();
-        let mut all_seen = true;
-        let mut failed = |subject: &str, error: &dyn std::fmt::Display| {
-            all_seen = false;
-            done.problem(Problem::new(subject, &error), None);
-        };
-        match self.ports.edge.owned().await {
-            Ok(owned) => found.extend(owned),
-            Err(partial) => {
-                found.extend(partial.found);
-                failed("looking for what is left at the edge", &partial.error);
-            }
-        }
-        match self.ports.workloads.running().await {
-            Ok(running) => found.extend(running),
-            Err(error) => failed("looking for proxies that are left", &error),
-        }
-        match self.ports.hold.held().await {
-            Ok(held) => found.extend(held),
-            Err(error) => failed("looking for Gateways that are still held", &error),
-        }
-        let mut state = self.state();
-        state.leftovers.extend(found);
-        // Where not all went well it is searched for again, and so it is if the next resync has begun meanwhile.
-        if all_seen && state.resyncs == begun && state.stated_in == Some(term) {
-            state.saw_all_in = Some(term);
-            state.search_due = false;
-            state.sweep_due = Some(begun);
-        }
-    }
-
-    /// Removes records that nothing leads to any more, after everything else: a name that another Gateway is
-    /// to have was taken over by then, and a Gateway whose removal is not finished still counts as there.
-    async fn sweep(&self, pass: &Pass<'_>, done: &mut EdgePassReport) {
-        let view = &pass.view;
-        let live: BTreeSet<ObjectKey> = {
-            let state = self.state();
-            if state.search_due || !state.may_sweep(view) {
-                return;
-            }
-            let shown = view.gateways.keys();
-            let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
-            let unfinished = state.at_edge.keys().chain(&state.leftovers);
-            let live = shown.chain(&view.classless).chain(view.spared.named());
-            let live = live.chain(unfinished);
-            live.cloned().collect()
-        };
-        match self.ports.edge.sweep(&live).await {
-            Ok(swept) => {
-                done.swept = swept;
-                self.state().sweep_due = None;
-            }
-            Err(error) => {
-                self.state().search_due = true;
-                let subject = "looking for records of Gateways that are gone";
-                done.problem(Problem::new(subject, &error), None);
-            }
-        }
-    }
-
-    async fn serve(&self, view: &View, intent: EdgeIntent, done: &mut EdgePassReport) {
-        let gateway = intent.gateway.clone();
-        {
-            let mut state = self.state();
-            let attempt = state.attempt(view, &intent);
-            // Until it is known to have gone well.
-            state.failed.insert(gateway.clone(), attempt);
-        }
-        if !self.state().is_published(&gateway) {
-            // The route pass told why; a name must not lead to a proxy that does not know it.
-            return done.again(&gateway, None);
-        }
-        let problem = |error: &EdgeError| {
-            let subject = format!("applying Gateway {gateway} at the edge");
-            Problem::of(&gateway, subject, error)
-        };
-        if let Err(error) = self.admit(view, &gateway).await {
-            return done.problem(problem(&error), error.retry_after);
-        }
-        if let Err(failed) = self.hold(view, &gateway).await {
-            return done.problem(failed.problem, failed.retry_after);
-        }
-        if !self.state().is_published(&gateway) {
-            // Withdrawn by a route pass while it was being held.
-            return done.again(&gateway, None);
-        }
-        let compared = {
-            let mut state = self.state();
-            state.begin(view, &intent);
-            state.to_compare.remove(&gateway)
-        };
-        let answer = self.ports.edge.reconcile(&intent).await;
-        done.stated.push(gateway.clone());
-        self.with(&gateway, |at_edge| at_edge.answered(answer.clone()));
-        let status = match answer {
-            Ok(status) => status,
-            Err(error) => return done.problem(problem(&error), error.retry_after),
-        };
-        for error in &status.failures {
-            done.problem(problem(error), error.retry_after);
-        }
-        // Nothing is left to do for these; whoever can mend them must hear of them.
-        for told in namesakes::told(&status) {
-            let subject = format!("applying Gateway {gateway} at the edge");
-            done.problems.push(Problem::of(&gateway, subject, &told));
-        }
-        let runs = self
-            .run_proxy(view, &gateway, &status, compared, done)
-            .await;
-        let settled = runs && status.failures.is_empty();
-        self.with(&gateway, |at_edge| at_edge.settled = settled);
-        if settled {
-            self.state().failed.remove(&gateway);
-        }
-    }
-
-    /// Before the Gateway is held: one whose credentials never worked has nothing at the edge, and its object must not
-    /// wait for credentials that do.
-    async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        let is_held = |at_edge: &AtEdge| at_edge.held;
-        if self.state().at_edge.get(gateway).is_some_and(is_held) {
-            return Ok(());
-        }
-        let admitted = self.ports.edge.admit(gateway).await;
-        if let Err(error) = &admitted {
-            let mut state = self.state();
-            state.at_edge_of(view, gateway).answered(Err(error.clone()));
-        }
-        admitted
-    }
-
-    /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
-    async fn hold(&self, view: &View, gateway: &ObjectKey) -> Result<(), Failed> {
-        let at_edge = self.state().at_edge.get(gateway).map(|a| a.held);
-        if at_edge == Some(true) {
-            return Ok(());
-        }
-        match self.ports.hold.hold(gateway).await {
-            Ok(()) => {
-                self.state().at_edge_of(view, gateway).held = true;
-                Ok(())
-            }
-            Err(error) => {
-                let subject = format!("holding Gateway {gateway}");
-                Err(Failed::of(gateway, subject, &error))
-            }
-        }
-    }
-
-    /// Makes the proxy run where its tunnel is new to it or it should run otherwise than before, and at a
-    /// resync, in case its token was changed.
-    async fn run_proxy(
-        &self,
-        view: &View,
-        gateway: &ObjectKey,
-        status: &EdgeStatus,
-        resync: bool,
-        done: &mut EdgePassReport,
-    ) -> bool {
-        let Some(tunnel) = status.tunnels.first().map(|tunnel| tunnel.id) else {
-            return true;
-        };
-        let Some(found) = view.gateways.get(gateway) else {
-            return true;
-        };
-        let spec = found.parameters.workload.clone();
-        let proxy = Proxy {
-            tunnel,
-            spec,
-            finished: true,
-        };
-        let runs = self.with(gateway, |at_edge| at_edge.proxy.take()).flatten();
-        if runs.as_ref() == Some(&proxy) && !resync {
-            self.with(gateway, |at_edge| at_edge.proxy = runs);
-            return true;
-        }
-        let token = match self.ports.edge.connector_token(gateway).await {
-            Ok(token) => token,
-            Err(error) => {
-                let subject = format!("getting the connector token of Gateway {gateway}");
-                let problem = Problem::of(gateway, subject, &error);
-                done.problem(problem, error.retry_after);
-                return false;
-            }
-        };
-        let workloads = &self.ports.workloads;
-        match workloads.ensure(gateway, &proxy.spec, tunnel, &token).await {
-            Ok(status) => {
-                let finished = !status.unfinished;
-                if !finished {
-                    done.again(gateway, None);
-                }
-                let proxy = Proxy { finished, ..proxy };
-                self.with(gateway, |at_edge| {
-                    at_edge.proxy = Some(proxy);
-                    at_edge.not_run = None;
-                });
-                true
-            }
-            Err(error) => {
-                let subject = format!("running the proxy of Gateway {gateway}");
-                self.with(gateway, |at_edge| at_edge.not_run = Some(error.to_string()));
-                done.problem(Problem::of(gateway, subject, &error), error.pause());
-                false
-            }
-        }
-    }
-
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         gateway: &ObjectKey,
-        act: impl FnOnce(&mut super::state::AtEdge) -> T,
+        act: impl FnOnce(&mut GatewayState) -> T,
     ) -> Option<T> {
         self.state().at_edge.get_mut(gateway).map(act)
-    }
-
-    /// Proxy, edge, table, hold, in this order: what resolves keeps being answered until it does not resolve,
-    /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
-    async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
-        match self.remove_all(gateway).await {
-            Err(failed) => done.problem(failed.problem, failed.retry_after),
-            Ok(()) => {
-                let mut state = self.state();
-                state.at_edge.remove(gateway);
-                // A route pass may have published it again meanwhile, before or after it was withdrawn.
-                state.retract(gateway);
-                state.leftovers.remove(gateway);
-                state.held_up.remove(gateway);
-                if view.gateways.contains_key(gateway) {
-                    state.removed.insert(gateway.clone());
-                }
-                done.removed.push(gateway.clone());
-            }
-        }
-    }
-
-    async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), Failed> {
-        let port = |what: &str, error: PortError| {
-            Failed::of(gateway, format!("{what} of Gateway {gateway}"), &error)
-        };
-        let ports = &self.ports;
-        let stopped = ports.workloads.stop(gateway).await;
-        stopped.map_err(|error| port("stopping the proxy", error))?;
-        // Whatever comes of it, a Gateway that comes back must be stated anew.
-        self.with(gateway, |at_edge| {
-            at_edge.proxy = None;
-            at_edge.intent = None;
-            at_edge.settled = false;
-        });
-        let forgotten = ports.edge.forget(gateway).await;
-        forgotten.map_err(|error| {
-            let subject = format!("removing what Gateway {gateway} has at the edge");
-            Failed {
-                problem: Problem::of(gateway, subject, &error),
-                retry_after: error.retry_after,
-            }
-        })?;
-        // A removal that stops after this must not leave a table that is thought to be served.
-        self.state().retract(gateway);
-        let withdrawn = ports.data_plane.withdraw(gateway).await;
-        withdrawn.map_err(|error| port("withdrawing the routes", error))?;
-        // Let go even if the answer is lost: a Gateway that comes back must be held anew.
-        self.with(gateway, |at_edge| at_edge.held = false);
-        let released = ports.hold.release(gateway).await;
-        released.map_err(|error| port("letting go", error))
-    }
-}
-
-/// What stopped the work for a Gateway.
-struct Failed {
-    problem: Problem,
-    retry_after: Option<Duration>,
-}
-
-impl Failed {
-    fn of(gateway: &ObjectKey, subject: String, error: &PortError) -> Self {
-        Self {
-            problem: Problem::of(gateway, subject, error),
-            retry_after: error.pause(),
-        }
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Reconciler;
-use super::state::{AtEdge, Attempt, Fate, State, View};
+use super::gateway_state::GatewayState;
+use super::state::{Attempt, State};
+use super::term::Search;
+use super::view::{Fate, View};
 use crate::attachment::{GatewayResolution, Spared};
 use crate::edge::EdgeIntent;
 use crate::names::ObjectKey;
@@ -81,7 +84,7 @@ impl State {
         gateways.extend(self.removals(view, resting).due);
         let queues = gateways.iter();
         let mut queues: BTreeSet<_> = queues.map(|gateway| self.queue_of(view, gateway)).collect();
-        if view.spared != Spared::All && (self.search_due || self.may_sweep(view)) {
+        if view.spared != Spared::All && (self.term.search == Search::Due || self.may_sweep(view)) {
             queues.insert(Queue::Leftovers);
         }
         queues
@@ -109,7 +112,7 @@ impl State {
                 && match self.at_edge.get(gateway).filter(|at| at.was_begun()) {
                     None => !was_tried,
                     Some(at_edge) => {
-                        let compare = self.to_compare.contains(gateway) || !at_edge.settled;
+                        let compare = self.to_compare.contains(gateway) || !at_edge.is_settled();
                         (compare && !was_tried)
                             || differs(at_edge, view, gateway)
                             || at_edge.needs(intent)
@@ -190,13 +193,13 @@ impl State {
             .retain(|gateway, _| view.fate(gateway) == Fate::Serve);
         self.leftovers
             .retain(|gateway| view.fate(gateway) != Fate::Serve);
-        self.held_up
+        self.removal_waits
             .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
     }
 }
 
 /// Whether the credentials are others than the intent was stated with.
-fn differs(at_edge: &AtEdge, view: &View, gateway: &ObjectKey) -> bool {
+fn differs(at_edge: &GatewayState, view: &View, gateway: &ObjectKey) -> bool {
     let found = view.gateways.get(gateway);
     found.is_some_and(|found| at_edge.credentials_differ(found))
 }

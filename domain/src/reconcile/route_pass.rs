@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::state::{Fate, View, classless};
 use super::status_pass::Conclusions;
+use super::view::{Fate, View, classless};
 use super::{Problem, Reconciler};
 use crate::attachment::{Resolution, spared, unread_claims};
 use crate::names::ObjectKey;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::promises::Deliveries;
-use super::state::View;
+use super::view::View;
 use super::{Problem, Reconciler};
 use crate::attachment::Resolution;
 use crate::names::ObjectKey;

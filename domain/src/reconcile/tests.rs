@@ -23,7 +23,7 @@ use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
 use crate::testing::{
-    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeHold, FakeWorkloads,
+    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeWorkloads,
     FixedEntropy, FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
 };
 use crate::workload::{WorkloadSpec, WorkloadStatus};
@@ -210,7 +210,7 @@ fn away() -> EdgeError {
 struct Bench<E> {
     cluster: Arc<FakeCluster>,
     statuses: Arc<RecordingStatusSink>,
-    hold: Arc<FakeHold>,
+    finalizer: Arc<FakeFinalizer>,
     leadership: Arc<FixedLeadership>,
     workloads: Arc<FakeWorkloads>,
     data_plane: Arc<FakeDataPlane>,
@@ -226,14 +226,14 @@ fn bench(snapshot: ClusterSnapshot) -> Bench<FakeEdge> {
 fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> {
     let cluster = Arc::new(FakeCluster::showing(snapshot));
     let statuses = Arc::new(RecordingStatusSink::default());
-    let hold = Arc::new(FakeHold::default());
+    let finalizer = Arc::new(FakeFinalizer::default());
     let leadership = Arc::new(FixedLeadership::default());
     let workloads = Arc::new(FakeWorkloads::default());
     let data_plane = Arc::new(FakeDataPlane::default());
     let ports = Ports {
         cluster: cluster.clone(),
         statuses: statuses.clone(),
-        hold: hold.clone(),
+        finalizer: finalizer.clone(),
         leadership: leadership.clone(),
         workloads: workloads.clone(),
         data_plane: data_plane.clone(),
@@ -244,7 +244,7 @@ fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> 
     Bench {
         cluster,
         statuses,
-        hold,
+        finalizer,
         leadership,
         workloads,
         data_plane,
@@ -286,7 +286,7 @@ async fn a_new_gateway_is_served_held_applied_and_run() {
     let done = bench.pass().await;
     assert!(done.settled, "{done:?}");
     assert!(bench.data_plane.table(&key("gw")).is_some());
-    assert_eq!(bench.hold.held(), BTreeSet::from([key("gw")]));
+    assert_eq!(bench.finalizer.gateways(), BTreeSet::from([key("gw")]));
     assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
     assert!(bench.workloads.proxy(&key("gw")).is_some());
     assert_eq!(bench.statuses.count(), 1);
@@ -374,7 +374,7 @@ async fn nothing_is_done_at_the_edge_without_leadership() {
         bench.data_plane.table(&key("gw")).is_some(),
         "tables go out all the same"
     );
-    assert!(bench.edge.stated().is_empty() && bench.hold.held().is_empty());
+    assert!(bench.edge.stated().is_empty() && bench.finalizer.gateways().is_empty());
     bench.leadership.set(Some(2));
     bench.pass().await;
     bench.leadership.set(Some(3));

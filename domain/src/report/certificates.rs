@@ -50,7 +50,7 @@ fn of_outcome(secret: &ObjectKey, outcome: Option<&CertificateOutcome>) -> Verdi
             Reason::NoZone,
             "no zone has a host that the certificate is for, so the edge shows its own".to_owned(),
         ),
-        Some(CertificateOutcome::NotHeld { names }) => (
+        Some(CertificateOutcome::WithoutRecord { names }) => (
             Truth::False,
             Reason::HostnameNotPermitted,
             format!(

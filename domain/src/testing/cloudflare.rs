@@ -1,6 +1,7 @@
 //! Cloudflare in memory: accounts with tunnels, zones and records that keep the API's rules.
 
 mod api;
+mod observer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,13 +15,13 @@ use crate::edge::objects::{
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 
-pub use api::FakeCloudflareApi;
+pub use observer::{Call, Observer};
 
 /// A call to the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(
     missing_docs,
-    reason = "each is the method of CloudflareApi of the same name"
+    reason = "each is the method of the same name of one of the API's roles"
 )]
 pub enum ApiCall {
     Tunnels,
@@ -420,19 +421,14 @@ impl World {
         self.past.front().unwrap_or(&self.accounts).get(account)
     }
 
-    fn failure(
-        &mut self,
-        token: &SecretString,
-        call: ApiCall,
-        zone: Option<&ZoneId>,
-    ) -> Option<(Moment, EdgeError)> {
+    fn failure(&mut self, token: &SecretString, call: &Call<'_>) -> Option<(Moment, EdgeError)> {
         self.remember();
         let number = self.calls.len();
-        self.calls.push(call);
+        self.calls.push(call.kind);
         let due = self.script.iter().find(|failure| match &failure.trigger {
             Trigger::Nth(nth) => *nth == number,
             Trigger::Every(kind, in_zone) => {
-                *kind == call && (in_zone.is_none() || in_zone.as_ref() == zone)
+                *kind == call.kind && (in_zone.is_none() || in_zone.as_ref() == call.zone)
             }
             Trigger::Token(revoked) => revoked == token.expose_secret(),
         });

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use async_trait::async_trait;
 
 use crate::names::{ObjectKey, ObjectRef};
-use crate::ports::{ClusterSource, Hold, PortError, StatusSink};
+use crate::ports::{ClusterSource, Finalizer, PortError, StatusSink};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::StatusUpdate;
 
@@ -130,32 +130,32 @@ impl StatusSink for RecordingStatusSink {
     }
 }
 
-/// [`Hold`] that knows whom it holds.
+/// [`Finalizer`] in memory.
 #[derive(Debug, Default)]
-pub struct FakeHold {
-    held: Mutex<BTreeSet<ObjectKey>>,
+pub struct FakeFinalizer {
+    gateways: Mutex<BTreeSet<ObjectKey>>,
 }
 
-impl FakeHold {
-    /// Gateways that are held now.
-    pub fn held(&self) -> BTreeSet<ObjectKey> {
-        self.held.lock().expect("lock").clone()
+impl FakeFinalizer {
+    /// Gateways that have it now.
+    pub fn gateways(&self) -> BTreeSet<ObjectKey> {
+        self.gateways.lock().expect("lock").clone()
     }
 }
 
 #[async_trait]
-impl Hold for FakeHold {
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        self.held.lock().expect("lock").insert(gateway.clone());
+impl Finalizer for FakeFinalizer {
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.gateways.lock().expect("lock").insert(gateway.clone());
         Ok(())
     }
 
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        self.held.lock().expect("lock").remove(gateway);
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.gateways.lock().expect("lock").remove(gateway);
         Ok(())
     }
 
-    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        Ok(Self::held(self))
+    async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        Ok(Self::gateways(self))
     }
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, TunnelStatus,
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, Policy,
+    TunnelStatus,
 };
-use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
-use crate::ports::{Edge, Edges, HeldGateway};
+use crate::ports::{Edge, Edges, OwnedGateway};
 use crate::secret::ConnectorToken;
 
 /// An intent for these names, as it is where all of the cluster was seen and no other Gateway asks for one of them.
@@ -21,13 +21,8 @@ pub fn intent(gateway: ObjectKey, hostnames: &[&str]) -> EdgeIntent {
     let hostnames = hostnames.iter();
     let hostnames = hostnames.map(|name| Hostname::parse(name).expect("a hostname"));
     EdgeIntent {
-        gateway,
         hostnames: hostnames.collect(),
-        yielded: BTreeMap::new(),
-        spare: false,
-        dns: DnsPolicy::All,
-        certificates: None,
-        prune: true,
+        ..EdgeIntent::new(gateway)
     }
 }
 
@@ -134,12 +129,12 @@ impl Edges for FakeEdges {
         edges.entry(instance).or_default().clone()
     }
 
-    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
         let edges = self.0.lock().expect("lock");
         let mut all = Vec::new();
         for (instance, edge) in edges.iter() {
             let held = edge.state(None)?;
-            all.extend(held.held.keys().map(|gateway| HeldGateway {
+            all.extend(held.held.keys().map(|gateway| OwnedGateway {
                 instance: *instance,
                 gateway: gateway.clone(),
                 is_down: false,
@@ -165,7 +160,7 @@ impl State {
         let gateway = &intent.gateway;
         let id = tunnel_of(gateway);
         let mut hostnames = BTreeMap::new();
-        for (hostname, by) in &intent.yielded {
+        for (hostname, by) in &intent.dns.lost_to {
             let by = by.clone();
             hostnames.insert(hostname.clone(), HostnameOutcome::Claimed { by });
         }
@@ -180,14 +175,14 @@ impl State {
             let is_wanted = || intent.hostnames.contains(hostname) && intent.dns.manages(hostname);
             holder == gateway && !is_wanted()
         };
-        let spared = intent.spare.then(|| {
+        let kept = (intent.policy == Policy::KeepRecords).then(|| {
             let records = self.records.iter();
             let unwanted = records.filter(|(hostname, holder)| is_unwanted(hostname, holder));
             unwanted.map(|(hostname, _)| hostname.clone()).collect()
         });
-        if intent.prune && !intent.spare {
+        if intent.policy == Policy::Sync {
             self.records.retain(|hostname, holder| {
-                !is_unwanted(hostname, holder) || intent.yielded.contains_key(hostname)
+                !is_unwanted(hostname, holder) || intent.dns.lost_to.contains_key(hostname)
             });
         }
         self.held.insert(gateway.clone(), intent.clone());
@@ -195,7 +190,7 @@ impl State {
         EdgeStatus {
             tunnels: vec![TunnelStatus { id, address }],
             hostnames,
-            spared,
+            unwanted_kept: kept,
             ..EdgeStatus::default()
         }
     }
@@ -208,7 +203,7 @@ impl State {
             return outcome.clone();
         }
         match self.records.get(hostname) {
-            Some(holder) if *holder != intent.gateway && !intent.prune => {
+            Some(holder) if *holder != intent.gateway && intent.policy == Policy::UpsertOnly => {
                 HostnameOutcome::Unknown {
                     message: format!("{hostname} has a record of Gateway {holder}"),
                 }
@@ -258,7 +253,7 @@ impl Edge for FakeEdge {
         self.connector_token(gateway).await
     }
 
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
         let mut state = self.state(Some(gateway))?;
         if state.connected.contains(&tunnel_of(gateway)) {
             let message = "others are connected to the tunnel";

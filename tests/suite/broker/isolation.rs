@@ -40,7 +40,7 @@ async fn another_clusters_gateway_is_as_if_it_were_not_there() {
         let refused = west.rotate(&gateway(name)).await.unwrap_err();
         assert_eq!(refused.kind, EdgeErrorKind::NotFound);
         assert_eq!(refused.message.replace(name, "NAME"), told);
-        assert_eq!(west.forget(&gateway(name)).await, Ok(()));
+        assert_eq!(west.remove(&gateway(name)).await, Ok(()));
     }
     assert_eq!(west.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
 
@@ -94,7 +94,7 @@ async fn a_name_that_another_cluster_has_is_a_conflict_that_does_not_tell_whose(
     assert_eq!(*outcome, HostnameOutcome::Conflict { found });
     assert_ne!(of_west.tunnels, of_east.tunnels, "a tunnel for each");
     assert_eq!(world.records(), records);
-    assert_eq!(west.forget(&gateway("one")).await, Ok(()));
+    assert_eq!(west.remove(&gateway("one")).await, Ok(()));
     assert_eq!(world.records(), records);
     assert_eq!(world.tunnels().len(), 1);
     assert_eq!(east.reconcile(&app).await, Ok(of_east));

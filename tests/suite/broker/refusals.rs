@@ -34,7 +34,7 @@ fn right() -> Request {
 }
 
 fn document() -> serde_json::Value {
-    json!({"hostnames": ["app.example.com"], "yielded": [], "dns": "all", "prune": true})
+    json!({"hostnames": ["app.example.com"], "lost_to": [], "dns": "all", "policy": "sync"})
 }
 
 fn by(authorization: Option<&str>) -> Request {
@@ -251,7 +251,7 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
         ("nested without end", saying("[".repeat(100_000)), 422, bad),
         (
             "a field twice",
-            saying(r#"{"hostnames":[],"hostnames":[],"yielded":[],"dns":"all","prune":true}"#),
+            saying(r#"{"hostnames":[],"hostnames":[],"lost_to":[],"dns":"all","policy":"sync"}"#),
             422,
             bad,
         ),
@@ -267,9 +267,9 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             422,
             bad,
         ),
-        ("no prune", without("prune"), 422, bad),
+        ("no policy", without("policy"), 422, bad),
         ("no hostnames", without("hostnames"), 422, bad),
-        ("a wrong type", with("prune", json!("yes")), 422, bad),
+        ("a wrong type", with("policy", json!(true)), 422, bad),
         (
             "a hostname that is none",
             with("hostnames", json!(["a b"])),
@@ -283,9 +283,9 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             bad,
         ),
         (
-            "the same, yielded",
+            "the same, lost to another",
             with(
-                "yielded",
+                "lost_to",
                 json!([{"hostname": "f.t.id.zone.certificates.invalid", "to": {"namespace": "a", "name": "b"}}]),
             ),
             422,
@@ -297,11 +297,17 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             422,
             bad,
         ),
-        ("an unknown policy", with("dns", json!("most")), 422, bad),
+        (
+            "an unknown DNS policy",
+            with("dns", json!("most")),
+            422,
+            bad,
+        ),
+        ("an unknown policy", with("policy", json!("most")), 422, bad),
         (
             "an unknown field within",
             with(
-                "yielded",
+                "lost_to",
                 json!([{"hostname": "a.b", "to": {"namespace": "a", "name": "b", "cluster": "west"}}]),
             ),
             422,

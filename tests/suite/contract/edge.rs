@@ -5,7 +5,9 @@ mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome};
+use domain::edge::{
+    DnsIntent, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy,
+};
 use domain::gateway::DnsPolicy;
 use domain::ports::Edge;
 
@@ -24,15 +26,15 @@ contract! {
         a_name_outside_every_zone_is_told_and_stops_no_other,
         a_foreign_record_is_a_conflict_and_stays_as_it_is,
         a_name_comes_as_soon_as_the_foreign_record_has_gone,
-        a_yielded_name_is_its_holders_and_left_alone,
+        a_lost_name_is_its_holders_and_left_alone,
         a_name_changes_hands_without_a_gap,
         what_an_earlier_process_left_can_be_named_instead_of_taken_away,
         a_partial_view_lets_no_name_change_hands,
         every_gateway_has_a_tunnel_of_its_own,
-        what_is_stated_is_owned_until_it_is_forgotten,
+        what_is_stated_is_owned_until_it_is_removed,
         a_new_process_finds_what_an_earlier_one_left,
-        forgetting_removes_the_names_of_that_gateway_only,
-        forgetting_again_or_what_never_was_is_fine,
+        a_removal_removes_the_names_of_that_gateway_only,
+        removing_again_or_what_never_was_is_fine,
         a_gateway_whose_tunnel_others_are_connected_to_is_kept,
         another_installation_is_not_seen_and_not_touched,
         records_whose_gateway_and_tunnel_are_gone_are_swept,
@@ -119,8 +121,7 @@ async fn a_name_that_is_no_longer_wanted_stops_resolving(rig: impl Rig) {
 async fn an_intent_from_a_partial_view_takes_nothing_away(rig: impl Rig) {
     let status = applied(rig.edge(), &intent("one", &[APP])).await;
     let partial = EdgeIntent {
-        certificates: None,
-        prune: false,
+        policy: Policy::UpsertOnly,
         ..intent("one", &[SHOP])
     };
     applied(rig.edge(), &partial).await;
@@ -134,7 +135,7 @@ async fn a_name_that_is_not_managed_gets_no_record(rig: impl Rig) {
         DnsPolicy::Below(vec![hostname("other.example.com")]),
     ] {
         let unmanaged = EdgeIntent {
-            dns,
+            dns: dns.into(),
             ..intent("one", &[APP])
         };
         let status = stated(rig.edge(), &unmanaged).await;
@@ -169,8 +170,8 @@ async fn a_foreign_record_is_a_conflict_and_stays_as_it_is(rig: impl Rig) {
     assert_eq!(rig.names().await, leading(&[SHOP], &address(&status)));
     assert_eq!(rig.foreign_record(APP).await, before);
 
-    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
-    assert_eq!(rig.foreign_record(APP).await, before, "forgotten");
+    assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.foreign_record(APP).await, before, "removed");
 }
 
 async fn a_name_comes_as_soon_as_the_foreign_record_has_gone(rig: impl Rig) {
@@ -181,13 +182,16 @@ async fn a_name_comes_as_soon_as_the_foreign_record_has_gone(rig: impl Rig) {
     assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
 }
 
-async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
+async fn a_lost_name_is_its_holders_and_left_alone(rig: impl Rig) {
     let before = applied(rig.edge(), &intent("one", &[APP])).await;
-    let yielding = EdgeIntent {
-        yielded: BTreeMap::from([(hostname(APP), gateway("other"))]),
+    let losing = EdgeIntent {
+        dns: DnsIntent {
+            lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
+            ..DnsIntent::default()
+        },
         ..intent("one", &[])
     };
-    let status = stated(rig.edge(), &yielding).await;
+    let status = stated(rig.edge(), &losing).await;
     let by = gateway("other");
     let claimed = HostnameOutcome::Claimed { by };
     assert_eq!(status.hostnames[&hostname(APP)], claimed);
@@ -197,19 +201,22 @@ async fn a_yielded_name_is_its_holders_and_left_alone(rig: impl Rig) {
 
 async fn a_name_changes_hands_without_a_gap(rig: impl Rig) {
     applied(rig.edge(), &intent("one", &[APP])).await;
-    let yielding = EdgeIntent {
-        yielded: BTreeMap::from([(hostname(APP), gateway("other"))]),
+    let losing = EdgeIntent {
+        dns: DnsIntent {
+            lost_to: BTreeMap::from([(hostname(APP), gateway("other"))]),
+            ..DnsIntent::default()
+        },
         ..intent("one", &[])
     };
-    stated(rig.edge(), &yielding).await;
+    stated(rig.edge(), &losing).await;
     let holder = applied(rig.edge(), &intent("other", &[APP])).await;
     let expected = leading(&[APP], &address(&holder));
     assert_eq!(rig.names().await, expected);
 
     stated(rig.edge(), &intent("one", &[])).await;
     assert_eq!(rig.names().await, expected, "it is no longer the first's");
-    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
-    assert_eq!(rig.names().await, expected, "the first is forgotten");
+    assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.names().await, expected, "the first is removed");
 }
 
 async fn what_an_earlier_process_left_can_be_named_instead_of_taken_away(rig: impl Rig) {
@@ -217,28 +224,27 @@ async fn what_an_earlier_process_left_can_be_named_instead_of_taken_away(rig: im
     applied(rig.edge(), &intent("other", &[WILD])).await;
     let names = rig.names().await;
     let edge = rig.new_process();
-    let sparing = EdgeIntent {
-        spare: true,
+    let keeping = EdgeIntent {
+        policy: Policy::KeepRecords,
         ..intent("one", &[SHOP])
     };
-    let status = applied(&*edge, &sparing).await;
-    assert_eq!(status.spared, Some(BTreeSet::from([hostname(APP)])));
+    let status = applied(&*edge, &keeping).await;
+    assert_eq!(status.unwanted_kept, Some(BTreeSet::from([hostname(APP)])));
     assert_eq!(rig.names().await, names);
 
     let status = applied(&*edge, &intent("one", &[SHOP])).await;
-    assert_eq!(status.spared, None);
+    assert_eq!(status.unwanted_kept, None);
     let mut left = rig.names().await;
     left.remove(WILD);
     assert_eq!(left, leading(&[SHOP], &address(&before)));
-    let status = applied(&*edge, &sparing).await;
-    assert_eq!(status.spared, Some(BTreeSet::new()));
+    let status = applied(&*edge, &keeping).await;
+    assert_eq!(status.unwanted_kept, Some(BTreeSet::new()));
 }
 
 async fn a_partial_view_lets_no_name_change_hands(rig: impl Rig) {
     let holder = applied(rig.edge(), &intent("one", &[APP])).await;
     let partial = EdgeIntent {
-        certificates: None,
-        prune: false,
+        policy: Policy::UpsertOnly,
         ..intent("other", &[APP])
     };
     let status = stated(rig.edge(), &partial).await;
@@ -261,14 +267,14 @@ async fn every_gateway_has_a_tunnel_of_its_own(rig: impl Rig) {
     assert!(!tokens[0].is_same(&tokens[1]));
 }
 
-async fn what_is_stated_is_owned_until_it_is_forgotten(rig: impl Rig) {
+async fn what_is_stated_is_owned_until_it_is_removed(rig: impl Rig) {
     let edge = rig.edge();
     assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
     applied(edge, &intent("one", &[APP])).await;
     applied(edge, &intent("other", &[])).await;
     let both = BTreeSet::from([gateway("one"), gateway("other")]);
     assert_eq!(edge.owned().await, Ok(both));
-    assert_eq!(edge.forget(&gateway("one")).await, Ok(()));
+    assert_eq!(edge.remove(&gateway("one")).await, Ok(()));
     let one = BTreeSet::from([gateway("other")]);
     assert_eq!(edge.owned().await, Ok(one));
 }
@@ -282,26 +288,26 @@ async fn a_new_process_finds_what_an_earlier_one_left(rig: impl Rig) {
     assert_eq!(rig.names().await, leading(&[SHOP], &address(&before)));
 
     let edge = rig.new_process();
-    assert_eq!(edge.forget(&gateway("one")).await, Ok(()));
+    assert_eq!(edge.remove(&gateway("one")).await, Ok(()));
     assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
     assert!(rig.names().await.is_empty());
 }
 
-async fn forgetting_removes_the_names_of_that_gateway_only(rig: impl Rig) {
+async fn a_removal_removes_the_names_of_that_gateway_only(rig: impl Rig) {
     applied(rig.edge(), &intent("one", &[APP])).await;
     let other = applied(rig.edge(), &intent("other", &[SHOP])).await;
-    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
     assert_eq!(rig.names().await, leading(&[SHOP], &address(&other)));
     let token = rig.edge().connector_token(&gateway("one")).await;
     assert_eq!(token.unwrap_err().kind, EdgeErrorKind::NotFound);
     assert!(rig.edge().connector_token(&gateway("other")).await.is_ok());
 }
 
-async fn forgetting_again_or_what_never_was_is_fine(rig: impl Rig) {
-    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+async fn removing_again_or_what_never_was_is_fine(rig: impl Rig) {
+    assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
     applied(rig.edge(), &intent("one", &[APP])).await;
     for _ in 0..2 {
-        assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+        assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
         assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
     }
 }
@@ -309,7 +315,7 @@ async fn forgetting_again_or_what_never_was_is_fine(rig: impl Rig) {
 async fn a_gateway_whose_tunnel_others_are_connected_to_is_kept(rig: impl Rig) {
     let status = applied(rig.edge(), &intent("one", &[APP])).await;
     rig.connect(&status);
-    let refused = rig.edge().forget(&gateway("one")).await.unwrap_err();
+    let refused = rig.edge().remove(&gateway("one")).await.unwrap_err();
     assert_eq!(refused.kind, EdgeErrorKind::Conflict);
     assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
     let owned = BTreeSet::from([gateway("one")]);
@@ -320,7 +326,7 @@ async fn another_installation_is_not_seen_and_not_touched(rig: impl Rig) {
     let theirs = rig.other_installation();
     let there = applied(&*theirs, &intent("one", &[])).await;
     assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
-    assert_eq!(rig.edge().forget(&gateway("one")).await, Ok(()));
+    assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
     let still_there = applied(&*theirs, &intent("one", &[])).await;
     assert_eq!(still_there.tunnels, there.tunnels);
     let owned = BTreeSet::from([gateway("one")]);
@@ -427,7 +433,7 @@ async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl
         ("owned", edge.owned().await.unwrap_err().error.kind),
         ("token", edge.connector_token(&one).await.unwrap_err().kind),
         ("rotate", edge.rotate(&one).await.unwrap_err().kind),
-        ("forget", edge.forget(&one).await.unwrap_err().kind),
+        ("remove", edge.remove(&one).await.unwrap_err().kind),
         (
             "sweep",
             edge.sweep(&BTreeSet::new()).await.unwrap_err().kind,
@@ -438,6 +444,6 @@ async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl
     rig.mend();
     assert_eq!(edge.owned().await, Ok(BTreeSet::from([one.clone()])));
     assert_eq!(rig.names().await, leading(&[APP], &address(&before)));
-    assert_eq!(edge.forget(&one).await, Ok(()));
+    assert_eq!(edge.remove(&one).await, Ok(()));
     assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
 }

@@ -36,7 +36,7 @@ const QUIET: Duration = Duration::from_millis(200);
 pub(crate) struct InCluster {
     pub(crate) server: ApiServer,
     pub(crate) cluster: Arc<Cluster>,
-    pub(crate) hold: Finalizers,
+    pub(crate) finalizers: Finalizers,
     pub(crate) statuses: Statuses,
     pub(crate) credentials: SecretCredentials,
     _stop: DropGuard,
@@ -107,7 +107,7 @@ impl InCluster {
         let cluster = Cluster::start(server.client(), options, stop.clone());
         let leadership = Arc::new(FixedLeadership::default());
         let started = Self {
-            hold: Finalizers::new(server.client()),
+            finalizers: Finalizers::new(server.client()),
             statuses: Statuses::new(server.client(), cluster.clone(), leadership),
             credentials: SecretCredentials::new(server.client(), cluster.clone()),
             server,

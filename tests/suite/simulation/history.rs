@@ -56,7 +56,7 @@ impl Process {
         let ports = Ports {
             cluster: port(),
             statuses: port(),
-            hold: port(),
+            finalizer: port(),
             leadership: leadership.clone(),
             workloads: port(),
             data_plane: port(),
@@ -236,13 +236,13 @@ impl History {
             _ => {
                 let who = self.dice.below(self.processes.len());
                 self.processes[who].step(&mut self.dice);
-                self.town.let_go(&self.around.hold.held());
+                self.town.let_go(&self.around.finalizer.gateways());
             }
         }
     }
 
     fn edit(&mut self) {
-        let held = self.around.hold.held();
+        let held = self.around.finalizer.gateways();
         let told = self.town.edit(&mut self.dice, &held);
         self.stage.tell(|| told);
         // Most changes are seen at once.
@@ -348,11 +348,11 @@ impl History {
         }
         process.sight = Sight::Whole;
         for pass in 0..CONVERGED_WITHIN {
-            self.town.let_go(&self.around.hold.held());
+            self.town.let_go(&self.around.finalizer.gateways());
             process.see(&self.town);
             process.whole_pass(pass == 0);
         }
-        self.town.let_go(&self.around.hold.held());
+        self.town.let_go(&self.around.finalizer.gateways());
         let wishes = Wishes::of(&self.town.snapshot(&Sight::Whole));
         self.stage.tell(|| format!("wishes: {wishes:?}"));
         judge_end(&self.stage, &wishes, &process.actor);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::edge::mark::{self, RecordMark};
 use domain::edge::objects::{RecordBatch, RecordData};
+use domain::edge::ownership::{self, RecordMark};
 use domain::edge::plan::wanted_record;
 use domain::{Hostname, ObjectKey, TunnelId, ZoneId};
 
@@ -22,16 +22,16 @@ impl Actor {
         Wishes::of(&self.notes.lock().unwrap().seen)
     }
 
-    /// Held before the first write at the edge.
+    /// The finalizer comes before the first write at the edge.
     pub(crate) fn judge_creation(&self, name: &str) {
-        let gateway = mark::gateway_of_tunnel(&INSTALLATION, name);
-        let held = self.around.hold.held();
-        let is_held = gateway
+        let gateway = ownership::gateway_of_tunnel(&INSTALLATION, name);
+        let with_finalizer = self.around.finalizer.gateways();
+        let has_finalizer = gateway
             .as_ref()
-            .is_some_and(|gateway| held.contains(gateway));
+            .is_some_and(|gateway| with_finalizer.contains(gateway));
         let alone = self.stage.trouble.is_alone_and_sees();
-        self.stage.require(is_held || !alone, || {
-            format!("the tunnel {name} is made while its Gateway is not held")
+        self.stage.require(has_finalizer || !alone, || {
+            format!("the tunnel {name} is made while its Gateway has no finalizer")
         });
     }
 
@@ -155,7 +155,10 @@ pub(crate) fn judge_end(stage: &Stage, wishes: &Wishes, actor: &Actor) {
     let has_table = |key: &ObjectKey| actor.data_plane.table(key).is_some();
     equal("tables", keys().filter(has_table).collect());
     if stage.in_cluster {
-        equal("held Gateways", actor.around.hold.held());
+        equal(
+            "Gateways with the finalizer",
+            actor.around.finalizer.gateways(),
+        );
     }
     judge_records(stage, wishes, &tunnels);
     judge_documents(stage, wishes, &tunnels);

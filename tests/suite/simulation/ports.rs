@@ -7,21 +7,20 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use domain::edge::objects::{
-    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
-};
 use domain::edge::{EdgeError, EdgeErrorKind, Partial};
 use domain::ports::{
-    CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Hold, PortError,
+    CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Finalizer, PortError,
     StatusSink, Workloads,
 };
 use domain::route_table::RouteTable;
-use domain::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
+use domain::secret::{CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::StatusUpdate;
-use domain::testing::{ApiCall, FakeCluster, FakeDataPlane, Moment, StaticCredentials};
+use domain::testing::{
+    ApiCall, Call, FakeCluster, FakeDataPlane, Moment, Observer, StaticCredentials,
+};
 use domain::workload::{WorkloadSpec, WorkloadStatus};
-use domain::{CertificateId, ObjectKey, ObjectRef, TunnelId, ZoneId};
+use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
 
 use super::stage::zone_id;
 use super::stage::{Stage, Surroundings};
@@ -141,27 +140,33 @@ impl StatusSink for Port {
 }
 
 #[async_trait]
-impl Hold for Port {
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        let made = self.0.around.hold.hold(gateway);
-        self.0.port(|| format!("holds {gateway}"), made).await
+impl Finalizer for Port {
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let made = self.0.around.finalizer.add(gateway);
+        self.0
+            .port(|| format!("adds the finalizer to {gateway}"), made)
+            .await
     }
 
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let made = async {
             let stage = &self.0.stage;
             stage.require(
                 !stage.trouble.is_alone_and_sees() || !stage.has(gateway),
                 || format!("{gateway} is let go while something of it is at the edge"),
             );
-            self.0.around.hold.release(gateway).await
+            self.0.around.finalizer.remove(gateway).await
         };
-        self.0.port(|| format!("lets {gateway} go"), made).await
+        self.0
+            .port(|| format!("removes the finalizer from {gateway}"), made)
+            .await
     }
 
-    async fn held(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let made = Hold::held(&*self.0.around.hold);
-        self.0.port(|| "asks who is held".to_owned(), made).await
+    async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        let made = Finalizer::gateways(&*self.0.around.finalizer);
+        self.0
+            .port(|| "asks who has the finalizer".to_owned(), made)
+            .await
     }
 }
 
@@ -236,196 +241,62 @@ impl Credentials for Port {
 
 impl CloudflareAccounts for Port {
     fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
-        Arc::new(Api {
-            actor: self.0.clone(),
-            cloudflare: self.0.stage.cloudflare.open(credentials),
-        })
+        let observer = Arc::new(Self(self.0.clone()));
+        self.0.stage.cloudflare.open_observed(credentials, observer)
     }
-}
-
-struct Api {
-    actor: Arc<Actor>,
-    cloudflare: Arc<dyn CloudflareApi>,
-}
-
-impl Api {
-    async fn call<T>(
-        &self,
-        call: ApiCall,
-        what: impl FnOnce() -> String + Send,
-        made: impl Future<Output = Result<T, EdgeError>> + Send,
-    ) -> Result<T, EdgeError> {
-        pause().await;
-        let stage = &self.actor.stage;
-        if let Some((moment, error)) = stage.next_fault() {
-            stage.cloudflare.fail_nth(0, moment, error);
-        }
-        let answer = made.await;
-        stage.cloudflare.heal();
-        let error = answer
-            .as_ref()
-            .err()
-            .map(|error| (error.kind, &error.message));
-        stage.tell(|| format!("  {}: {call:?} {} {error:?}", self.actor.name, what()));
-        answer
-    }
-}
-
-fn nothing() -> String {
-    String::new()
 }
 
 #[async_trait]
-impl CloudflareApi for Api {
-    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
-        let made = self.cloudflare.tunnels(name_prefix);
-        self.call(ApiCall::Tunnels, nothing, made).await
+impl Observer for Port {
+    async fn before(&self, call: &Call<'_>) -> Option<(Moment, EdgeError)> {
+        pause().await;
+        let fault = self.0.stage.next_fault();
+        self.0.judge(call);
+        fault
     }
 
-    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
-        let made = async {
-            self.actor.judge_creation(name);
-            self.cloudflare.create_tunnel(name).await
-        };
-        self.call(ApiCall::CreateTunnel, || name.to_owned(), made)
-            .await
-    }
-
-    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        let made = async {
-            self.actor.judge_removal(tunnel);
-            // A proxy that still runs comes back at once after its connections were closed.
-            for gateway in GATEWAYS {
-                let proxy = self.actor.around.workloads.proxy(&key(gateway));
-                let runs = proxy.is_some_and(|(runs_for, _)| runs_for == tunnel);
-                let cloudflare = &self.actor.stage.cloudflare;
-                if runs && cloudflare.tunnels().iter().any(|there| there.id == tunnel) {
-                    cloudflare.connect(tunnel, gateway);
-                }
+    fn after(&self, call: &Call<'_>, error: Option<&EdgeError>) {
+        let unread = &mut self.0.notes.lock().unwrap().unread;
+        match (call.kind, call.zone) {
+            (ApiCall::Zones, _) if error.is_some() => {
+                unread.extend(ZONES.iter().map(|zone| zone_id(zone)));
             }
-            self.cloudflare.delete_tunnel(tunnel).await
-        };
-        self.call(ApiCall::DeleteTunnel, || tunnel.to_string(), made)
-            .await
-    }
-
-    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
-        let made = self.cloudflare.connectors(tunnel);
-        self.call(ApiCall::Connectors, nothing, made).await
-    }
-
-    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        let made = self.cloudflare.disconnect(tunnel);
-        self.call(ApiCall::Disconnect, nothing, made).await
-    }
-
-    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
-        let made = self.cloudflare.tunnel_token(tunnel);
-        self.call(ApiCall::TunnelToken, nothing, made).await
-    }
-
-    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
-        let made = self.cloudflare.set_tunnel_secret(tunnel, secret);
-        self.call(ApiCall::SetTunnelSecret, nothing, made).await
-    }
-
-    async fn adopt_tunnel(
-        &self,
-        tunnel: TunnelId,
-        name: &str,
-        secret: [u8; 32],
-    ) -> Result<(), EdgeError> {
-        let made = self.cloudflare.adopt_tunnel(tunnel, name, secret);
-        self.call(ApiCall::AdoptTunnel, nothing, made).await
-    }
-
-    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
-        let made = self.cloudflare.configuration(tunnel);
-        self.call(ApiCall::Configuration, nothing, made).await
-    }
-
-    async fn configure(
-        &self,
-        tunnel: TunnelId,
-        document: &IngressDocument,
-    ) -> Result<(), EdgeError> {
-        let made = self.cloudflare.configure(tunnel, document);
-        self.call(ApiCall::Configure, nothing, made).await
-    }
-
-    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
-        let zones = self
-            .call(ApiCall::Zones, nothing, self.cloudflare.zones())
-            .await;
-        if zones.is_err() {
-            let all = ZONES.iter().map(|zone| zone_id(zone));
-            self.actor.notes.lock().unwrap().unread.extend(all);
+            (ApiCall::Records, Some(zone)) => match error {
+                None => drop(unread.remove(zone)),
+                Some(_) => drop(unread.insert(zone.clone())),
+            },
+            _ => {}
         }
-        zones
+        let error = error.map(|error| (error.kind, &error.message));
+        let told = || format!("  {}: {call:?} {error:?}", self.0.name);
+        self.0.stage.tell(told);
+    }
+}
+
+impl Actor {
+    /// What a process may not do, before it does it.
+    fn judge(&self, call: &Call<'_>) {
+        if let Some(name) = call.name {
+            self.judge_creation(name);
+        }
+        if let (Some(zone), Some(batch)) = (call.zone, call.batch) {
+            self.judge_batch(zone, batch);
+        }
+        if let (ApiCall::DeleteTunnel, Some(tunnel)) = (call.kind, call.tunnel) {
+            self.judge_removal(tunnel);
+            self.reconnect(tunnel);
+        }
     }
 
-    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
-        let made = self.cloudflare.records(zone);
-        let records = self.call(ApiCall::Records, || zone.to_string(), made).await;
-        let unread = &mut self.actor.notes.lock().unwrap().unread;
-        match &records {
-            Ok(_) => unread.remove(zone),
-            Err(_) => unread.insert(zone.clone()),
-        };
-        records
-    }
-
-    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
-        let made = async {
-            self.actor.judge_batch(zone, batch);
-            self.cloudflare.change_records(zone, batch).await
-        };
-        self.call(ApiCall::ChangeRecords, || format!("{batch:?}"), made)
-            .await
-    }
-
-    async fn custom_certificates(
-        &self,
-        zone: &ZoneId,
-    ) -> Result<Vec<CustomCertificate>, EdgeError> {
-        let made = self.cloudflare.custom_certificates(zone);
-        self.call(ApiCall::CustomCertificates, || zone.to_string(), made)
-            .await
-    }
-
-    async fn upload_certificate(
-        &self,
-        zone: &ZoneId,
-        pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
-        let made = self.cloudflare.upload_certificate(zone, pair);
-        self.call(ApiCall::UploadCertificate, || zone.to_string(), made)
-            .await
-    }
-
-    async fn replace_certificate(
-        &self,
-        zone: &ZoneId,
-        certificate: &CertificateId,
-        pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
-        let made = self.cloudflare.replace_certificate(zone, certificate, pair);
-        self.call(ApiCall::ReplaceCertificate, || zone.to_string(), made)
-            .await
-    }
-
-    async fn delete_certificate(
-        &self,
-        zone: &ZoneId,
-        certificate: &CertificateId,
-    ) -> Result<(), EdgeError> {
-        let made = self.cloudflare.delete_certificate(zone, certificate);
-        self.call(ApiCall::DeleteCertificate, || zone.to_string(), made)
-            .await
-    }
-
-    async fn verify_token(&self) -> Result<(), EdgeError> {
-        let made = self.cloudflare.verify_token();
-        self.call(ApiCall::VerifyToken, nothing, made).await
+    /// A proxy that still runs comes back at once after its connections were closed.
+    fn reconnect(&self, tunnel: TunnelId) {
+        for gateway in GATEWAYS {
+            let proxy = self.around.workloads.proxy(&key(gateway));
+            let runs = proxy.is_some_and(|(runs_for, _)| runs_for == tunnel);
+            let cloudflare = &self.stage.cloudflare;
+            if runs && cloudflare.tunnels().iter().any(|there| there.id == tunnel) {
+                cloudflare.connect(tunnel, gateway);
+            }
+        }
     }
 }

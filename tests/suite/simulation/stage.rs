@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use domain::edge::mark::{self, RecordMark};
 use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
+use domain::edge::ownership::{self, RecordMark};
 use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::testing::{FakeCloudflare, FakeHold, FakeWorkloads, Moment, installation, instance_of};
+use domain::testing::{
+    FakeCloudflare, FakeFinalizer, FakeWorkloads, Moment, installation, instance_of,
+};
 use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
 
 use super::dice::Dice;
@@ -113,7 +115,7 @@ impl Stage {
     pub(crate) fn new(dice: &mut Dice, telling: bool) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
         for others in [&NEIGHBOUR, &NAMESAKE] {
-            let name = mark::tunnel_name(others, &key(GATEWAYS[0]));
+            let name = ownership::tunnel_name(others, &key(GATEWAYS[0]));
             cloudflare.add_tunnel("acme", &name, true);
         }
         cloudflare.add_tunnel("acme", "somebody's", false);
@@ -286,7 +288,7 @@ impl Stage {
         let tunnels = self.cloudflare.tunnels().into_iter();
         tunnels
             .filter_map(|tunnel| {
-                let gateway = mark::gateway_of_tunnel(&INSTALLATION, &tunnel.name)?;
+                let gateway = ownership::gateway_of_tunnel(&INSTALLATION, &tunnel.name)?;
                 Some((gateway, tunnel.id))
             })
             .collect()
@@ -357,6 +359,6 @@ impl Stage {
 /// What outlives a controller in a cluster.
 #[derive(Clone, Default)]
 pub(crate) struct Surroundings {
-    pub(crate) hold: Arc<FakeHold>,
+    pub(crate) finalizer: Arc<FakeFinalizer>,
     pub(crate) workloads: Arc<FakeWorkloads>,
 }

@@ -7,7 +7,7 @@ use adapter_kubernetes::{
 };
 use domain::ObjectKey;
 use domain::edge::EdgeErrorKind;
-use domain::ports::{ClusterSource, Credentials, Hold, ProxyIdentities};
+use domain::ports::{ClusterSource, Credentials, Finalizer, ProxyIdentities};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
@@ -34,25 +34,25 @@ async fn a_held_gateway_has_our_finalizer_beside_others() {
     let mut free = gateway("free");
     free["metadata"]["managedFields"] = json!([{ "fieldsV1": nested(9_000) }]);
     server.put("gateways", free);
-    let hold = Finalizers::new(server.client());
+    let finalizer = Finalizers::new(server.client());
     held["metadata"]["finalizers"] = json!(["example.com/theirs", "example.com/late"]);
     server.meddle("gateways", held);
     for _ in 0..2 {
-        assert_eq!(hold.hold(&web()).await, Ok(()));
+        assert_eq!(finalizer.add(&web()).await, Ok(()));
         let all = json!(["example.com/theirs", "example.com/late", FINALIZER]);
         assert_eq!(finalizers(&server), all);
     }
-    assert_eq!(hold.held().await, Ok(BTreeSet::from([web()])));
+    assert_eq!(finalizer.gateways().await, Ok(BTreeSet::from([web()])));
     for _ in 0..2 {
-        assert_eq!(hold.release(&web()).await, Ok(()));
+        assert_eq!(finalizer.remove(&web()).await, Ok(()));
         assert_eq!(
             finalizers(&server),
             json!(["example.com/theirs", "example.com/late"])
         );
     }
     let gone = ObjectKey::new("default", "gone");
-    assert_eq!(hold.release(&gone).await, Ok(()));
-    assert!(hold.hold(&gone).await.is_err());
+    assert_eq!(finalizer.remove(&gone).await, Ok(()));
+    assert!(finalizer.add(&gone).await.is_err());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use adapter_manifests::{read_statuses, render};
 use domain::gateway::{CONTROLLER_NAME, ParentRef, RouteKind};
-use domain::ports::{Hold, StatusSink};
+use domain::ports::{Finalizer, StatusSink};
 use domain::status::{
     Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, RouteParentStatus,
     StatusUpdate, Truth,
@@ -243,7 +243,7 @@ async fn a_name_cannot_lead_out_of_the_state_folder() {
 async fn people_get_a_table() {
     let world = World::with(&[("a.yaml", "a: [\n")]);
     let folder = world.open();
-    assert_eq!(folder.hold(&ObjectKey::new("default", "web")).await, Ok(()));
+    assert_eq!(folder.add(&ObjectKey::new("default", "web")).await, Ok(()));
     let updates = [
         class_update(Truth::True),
         gateway_update("web"),

@@ -144,7 +144,7 @@ fn a_failed_upload_is_a_condition_of_its_own() {
         ),
         (CertificateOutcome::NoZone, Truth::False, Reason::NoZone),
         (
-            CertificateOutcome::NotHeld {
+            CertificateOutcome::WithoutRecord {
                 names: [host("login.example.com")].into(),
             },
             Truth::False,

@@ -5,28 +5,31 @@
 //! of the former instance's proxies can connect no more. Whatever happens between the steps, a tunnel has one name, and
 //! who has that name goes on with it. Its records are known by the tunnel that they lead to.
 
-use super::look::Look;
-use super::{DirectEdge, Work, observe};
-use crate::edge::mark;
+use super::{DirectEdge, Work};
+use crate::edge::cache::CachedApi;
 use crate::edge::objects::Tunnel;
-use crate::edge::ports::CloudflareApi;
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::edge::ownership;
+use crate::edge::{EdgeError, EdgeErrorKind, tunnel};
 use crate::names::TunnelId;
 
 impl DirectEdge {
     /// Adopts it where the Gateway has no tunnel yet and nobody uses that one. A process adopts each tunnel once: two
     /// that want the same one do not take it from each other in turns.
-    pub(super) async fn adopt_former(&self, look: &Look, work: &Work<'_>) -> Result<(), EdgeError> {
-        let prefix = mark::tunnel_prefix(&self.installation.name);
-        if self.former(&look.tunnels(&prefix).await?, work).is_none() {
+    pub(super) async fn adopt_former(
+        &self,
+        api: &CachedApi,
+        work: &Work<'_>,
+    ) -> Result<(), EdgeError> {
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
+        if self.former(&api.tunnels(&prefix).await?, work).is_none() {
             return Ok(());
         }
         // What was read before may not be true any more.
-        look.forget_tunnels();
-        let Some(tunnel) = self.former(&look.tunnels(&prefix).await?, work) else {
+        api.clear_tunnels();
+        let Some(tunnel) = self.former(&api.tunnels(&prefix).await?, work) else {
             return Ok(());
         };
-        let connectors = match look.connectors(tunnel).await {
+        let connectors = match api.uncached().connectors(tunnel).await {
             Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
             connectors => connectors?,
         };
@@ -34,13 +37,13 @@ impl DirectEdge {
             return Ok(());
         }
         let secret = self.entropy.secret();
-        match look.adopt_tunnel(tunnel, &work.name, secret).await {
+        match api.adopt_tunnel(tunnel, &work.name, secret).await {
             Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
             adopted => adopted?,
         }
         self.memory().adopted.insert(tunnel);
-        look.forget_tunnels();
-        match observe::tunnel(look, &work.name).await? {
+        api.clear_tunnels();
+        match tunnel::apply::named(api, &work.name).await? {
             Some(found) if found.id == tunnel => Ok(()),
             _ => Err(EdgeError::new(
                 EdgeErrorKind::Conflict,
@@ -59,7 +62,7 @@ impl DirectEdge {
         }
         let name = &self.installation.name;
         let is_former = |tunnel: &&Tunnel| {
-            let owner = mark::owner_of_tunnel(name, &tunnel.name);
+            let owner = ownership::owner_of_tunnel(name, &tunnel.name);
             tunnel.is_down() && owner.is_some_and(|(_, of)| of == work.intent.gateway)
         };
         let adopted = &self.memory().adopted;

@@ -1,145 +1,76 @@
-//! Carrying out a plan, call by call.
+//! Carrying out a plan, change by change.
 
 use std::collections::BTreeMap;
 
-use crate::edge::mark::RecordMark;
-use crate::edge::plan::{Change, Plan, RecordChange, ZoneChanges, outcome_of};
-use crate::edge::ports::{BATCH_LIMIT, CloudflareApi};
-use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome, IngressOutcome};
+use super::Work;
+use crate::edge::cache::CachedApi;
+use crate::edge::certificates::apply::CertificateWriter;
+use crate::edge::ownership::RecordMark;
+use crate::edge::plan::Change;
+use crate::edge::{EdgeError, HostnameOutcome, IngressOutcome, dns, tunnel};
 use crate::names::{Hostname, TunnelId};
 
-/// Further calls that are spent on finding the operation for which a whole batch was refused: enough for
-/// two bad ones among 200, few enough not to eat the account's budget when every one is refused.
-const CALLS_TO_ISOLATE: usize = 32;
-
-/// What came of it.
-pub(super) struct Applied {
+/// Carries out changes, and keeps what did not go as planned.
+pub(super) struct Executor<'a> {
+    pub(super) api: &'a CachedApi,
+    /// The mark of the Gateway's records.
+    pub(super) mark: RecordMark,
     pub(super) tunnel: TunnelId,
+    /// Without it certificates are left alone.
+    pub(super) certificates: Option<CertificateWriter<'a>>,
     /// Hostnames for which it did not go as planned.
     pub(super) hostnames: BTreeMap<Hostname, HostnameOutcome>,
     /// Set where the ingress document did not go as planned.
     pub(super) ingress: Option<IngressOutcome>,
+    /// Calls that failed, but for those about certificates.
     pub(super) failures: Vec<EdgeError>,
 }
 
-/// Carries out what can be. Only a tunnel that cannot be made stops everything: nothing could point at it.
-pub(super) async fn apply(
-    api: &dyn CloudflareApi,
-    name: &str,
-    mark: RecordMark,
-    existing: Option<TunnelId>,
-    plan: &Plan,
-) -> Result<Applied, EdgeError> {
-    let tunnel = match existing {
-        Some(tunnel) => tunnel,
-        None => create_or_adopt(api, name).await?,
-    };
-    let mut applied = Applied {
-        tunnel,
-        hostnames: BTreeMap::new(),
-        ingress: None,
-        failures: Vec::new(),
-    };
-    for change in &plan.changes {
-        match change {
-            Change::CreateTunnel => {}
-            Change::Configure(document) => {
-                if let Err(error) = api.configure(tunnel, document).await {
-                    let message = error.message.clone();
-                    applied.ingress = Some(IngressOutcome::Unknown { message });
-                    applied.failures.push(error);
-                }
-            }
-            Change::Records(zone) => {
-                for part in zone.changes.chunks(BATCH_LIMIT) {
-                    change_records(api, mark, zone.part(part), &mut applied).await;
-                }
-            }
-        }
-    }
-    Ok(applied)
-}
-
-/// A name that is taken is ours: somebody made the tunnel between our look and our call, or an earlier call
-/// of ours went through without its answer.
-async fn create_or_adopt(api: &dyn CloudflareApi, name: &str) -> Result<TunnelId, EdgeError> {
-    match api.create_tunnel(name).await {
-        Ok(tunnel) => Ok(tunnel.id),
-        Err(error) if error.kind == EdgeErrorKind::Conflict => {
-            let found = super::observe::tunnel(api, name).await?;
-            found.map(|tunnel| tunnel.id).ok_or(error)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// One batch, all or nothing. Where one of its operations is refused, it is taken apart, so that one bad
-/// name does not keep the others of its zone from their records.
-async fn change_records(
-    api: &dyn CloudflareApi,
-    mark: RecordMark,
-    whole: ZoneChanges,
-    applied: &mut Applied,
-) {
-    let mut calls_left = 1 + CALLS_TO_ISOLATE;
-    let mut pending = vec![whole];
-    let mut refusal = None;
-    while let Some(part) = pending.pop() {
-        if calls_left == 0 {
-            let refusal: &EdgeError = refusal
-                .as_ref()
-                .expect("calls run out only after a refusal took the batch apart");
-            applied.fail(&part, not_tried(refusal));
-            continue;
-        }
-        calls_left -= 1;
-        let batch = part.batch(applied.tunnel, mark);
-        let Err(error) = api.change_records(&part.zone, &batch).await else {
-            continue;
+impl<'a> Executor<'a> {
+    /// For an existing tunnel, or for one that is made now: the first change of every plan that has no tunnel.
+    pub(super) async fn start(
+        api: &'a CachedApi,
+        work: &Work<'_>,
+        existing: Option<TunnelId>,
+    ) -> Result<Self, EdgeError> {
+        let tunnel = match existing {
+            Some(tunnel) => tunnel,
+            None => tunnel::apply::create(api, &work.name).await?,
         };
-        match &part.changes[..] {
-            [RecordChange::Delete(_)] if error.kind == EdgeErrorKind::NotFound => {}
-            [_, _, ..] if blames_an_operation(error.kind) => {
-                let (first, second) = part.changes.split_at(part.changes.len() / 2);
-                pending.push(part.part(second));
-                pending.push(part.part(first));
-                refusal = Some(error);
+        Ok(Self {
+            api,
+            mark: work.mark,
+            tunnel,
+            certificates: None,
+            hostnames: BTreeMap::new(),
+            ingress: None,
+            failures: Vec::new(),
+        })
+    }
+
+    /// Carries out what can be. Stops only where certificates cannot be noted as ours.
+    pub(super) async fn carry_out(&mut self, changes: &[Change]) -> Result<(), EdgeError> {
+        for change in changes {
+            match (change, &mut self.certificates) {
+                (Change::CreateTunnel, _) => {}
+                (Change::Configure(document), _) => {
+                    if let Err(error) = self.api.configure(self.tunnel, document).await {
+                        let message = error.message.clone();
+                        self.ingress = Some(IngressOutcome::Unknown { message });
+                        self.failures.push(error);
+                    }
+                }
+                (Change::Records(zone), _) => {
+                    let changed = dns::apply::change(self.api, self.tunnel, self.mark, zone);
+                    let failed = changed.await;
+                    self.hostnames.extend(failed.hostnames);
+                    self.failures.extend(failed.failures);
+                }
+                (Change::NoteCertificates, Some(writer)) => writer.put_notes().await?,
+                (Change::Certificates(zone), Some(writer)) => writer.change_zone(zone).await,
+                (Change::NoteCertificates | Change::Certificates(_), None) => {}
             }
-            _ => applied.fail(&part, error),
         }
-    }
-}
-
-/// For operations that nobody has refused yet: it is our own limit that they did not get a turn.
-fn not_tried(refusal: &EdgeError) -> EdgeError {
-    let message = format!(
-        "not tried, because too many others of the same zone were refused: {}",
-        refusal.message
-    );
-    EdgeError::new(EdgeErrorKind::RateLimited, message)
-}
-
-fn blames_an_operation(kind: EdgeErrorKind) -> bool {
-    matches!(
-        kind,
-        EdgeErrorKind::Invalid | EdgeErrorKind::Conflict | EdgeErrorKind::NotFound
-    )
-}
-
-impl ZoneChanges {
-    fn part(&self, changes: &[RecordChange]) -> Self {
-        Self {
-            zone: self.zone.clone(),
-            changes: changes.to_vec(),
-        }
-    }
-}
-
-impl Applied {
-    fn fail(&mut self, part: &ZoneChanges, error: EdgeError) {
-        let hostnames = part.changes.iter().filter_map(RecordChange::hostname);
-        self.hostnames
-            .extend(hostnames.map(|hostname| (hostname.clone(), outcome_of(&error))));
-        self.failures.push(error);
+        Ok(())
     }
 }

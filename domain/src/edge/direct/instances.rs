@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::DirectEdge;
-use crate::edge::ports::{
-    CloudflareAccounts, Credentials, Edge, Edges, Entropy, HeldGateway, Journal,
-};
-use crate::edge::{EdgeError, mark};
+use crate::edge::api::CloudflareAccounts;
+use crate::edge::ports::{Credentials, Edge, Edges, Entropy, Journal, OwnedGateway};
+use crate::edge::{EdgeError, ownership};
 use crate::names::{Installation, InstallationName, InstanceId};
 
 /// Edges that are kept, at most. What one remembers is no more than what another reads again.
@@ -90,7 +89,7 @@ impl Edges for DirectEdges {
         edge
     }
 
-    async fn owned(&self) -> Result<Vec<HeldGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
         let all = self.credentials.all().await;
         let all = all.map_err(|partial| partial.error)?;
         let mut held = Vec::new();
@@ -100,10 +99,10 @@ impl Edges for DirectEdges {
                 continue;
             }
             let api = self.accounts.open(&credentials);
-            let tunnels = api.tunnels(&mark::tunnel_prefix(&self.name)).await?;
+            let tunnels = api.tunnels(&ownership::tunnel_prefix(&self.name)).await?;
             held.extend(tunnels.iter().filter_map(|tunnel| {
-                let (instance, gateway) = mark::owner_of_tunnel(&self.name, &tunnel.name)?;
-                Some(HeldGateway {
+                let (instance, gateway) = ownership::owner_of_tunnel(&self.name, &tunnel.name)?;
+                Some(OwnedGateway {
                     instance,
                     gateway,
                     is_down: tunnel.is_down(),

@@ -3,34 +3,32 @@
 use std::collections::BTreeSet;
 
 use super::Work;
-use super::look::Look;
-use crate::edge::mark::RecordMark;
-use crate::edge::objects::{DnsRecord, Tunnel, Zone};
-use crate::edge::plan::owner::{mark_of, own_records};
-use crate::edge::plan::{
-    Change, Observed, ObservedTunnel, ObservedZone, Plan, ZoneRecords, zone_of,
-};
-use crate::edge::ports::CloudflareApi;
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent};
+use crate::edge::cache::CachedApi;
+use crate::edge::dns::owner::{mark_of, own_records};
+use crate::edge::objects::{DnsRecord, Zone};
+use crate::edge::observed::{Observed, ObservedTunnel, ObservedZone, ZoneRecords};
+use crate::edge::ownership::RecordMark;
+use crate::edge::plan::{Change, Plan, zone_of};
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, tunnel};
 use crate::names::{Hostname, ZoneId};
 
 /// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
 /// part of what was observed.
-pub(super) async fn observe(look: &Look, work: &Work<'_>) -> Result<Observed, EdgeError> {
+pub(super) async fn observe(api: &CachedApi, work: &Work<'_>) -> Result<Observed, EdgeError> {
     let intent = work.intent;
-    let tunnel = match tunnel(look, &work.name).await? {
+    let tunnel = match tunnel::apply::named(api, &work.name).await? {
         None => None,
         Some(tunnel) => Some(ObservedTunnel {
             id: tunnel.id,
-            ingress: look.configuration(tunnel.id).await,
+            ingress: api.configuration(tunnel.id).await,
         }),
     };
-    let zones = match look.zones().await {
-        Ok(zones) => Ok(read_zones(look, intent, zones, work.known.as_ref()).await),
+    let zones = match api.zones().await {
+        Ok(zones) => Ok(read_zones(api, intent, zones, work.known.as_ref()).await),
         Err(error) => Err(error),
     };
     let tunnels = match zones.iter().flatten().any(|zone| has_namesake(zone, work)) {
-        true => Some(look.all_tunnels_now().await),
+        true => Some(api.all_tunnels_now().await),
         false => None,
     };
     Ok(Observed {
@@ -55,19 +53,8 @@ fn has_namesake(zone: &ObservedZone, work: &Work<'_>) -> bool {
     marked.any(is_wanted)
 }
 
-/// The tunnel of this very name; the API matches prefixes, and one Gateway's name can begin another's.
-pub(super) async fn tunnel(
-    api: &dyn CloudflareApi,
-    name: &str,
-) -> Result<Option<Tunnel>, EdgeError> {
-    let tunnels = api.tunnels(name).await?.into_iter();
-    Ok(tunnels
-        .filter(|tunnel| tunnel.name == name)
-        .min_by_key(|tunnel| (!tunnel.remotely_configured, tunnel.id)))
-}
-
 async fn read_zones(
-    api: &dyn CloudflareApi,
+    api: &CachedApi,
     intent: &EdgeIntent,
     zones: Vec<Zone>,
     known: Option<&BTreeSet<ZoneId>>,

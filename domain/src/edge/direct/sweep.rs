@@ -7,19 +7,18 @@
 
 use std::collections::BTreeSet;
 
-use super::look::Look;
-use super::{DirectEdge, forget};
-use crate::edge::mark::{self, RecordMark};
+use super::DirectEdge;
+use crate::edge::cache::CachedApi;
+use crate::edge::dns::owner::mark_of;
 use crate::edge::objects::{DnsRecord, Tunnel};
-use crate::edge::plan::owner::mark_of;
-use crate::edge::ports::CloudflareApi;
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::edge::ownership::{self, RecordMark};
+use crate::edge::{EdgeError, EdgeErrorKind, dns};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
 
 /// What was found in one account.
 struct Account<'a> {
-    look: &'a Look,
+    api: &'a CachedApi,
     installation: RecordMark,
     /// Marks of the Gateways that may have records here.
     spared: BTreeSet<RecordMark>,
@@ -53,8 +52,8 @@ impl DirectEdge {
             {
                 Ok(Left::Something) => {}
                 Ok(Left::Nothing) => self.forget_former(&former),
-                // It is no longer ours to look with.
-                Err(error) if is_closed(&error) => self.forget_former(&former),
+                // The token is not accepted there any more.
+                Err(error) if is_shut_out(&error) => self.forget_former(&former),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -82,21 +81,21 @@ impl DirectEdge {
         seen: &mut BTreeSet<ZoneId>,
         swept: &mut BTreeSet<String>,
     ) -> Result<Left, EdgeError> {
-        let look = self.look(credentials, "no Gateway and no tunnel led to it");
-        look.tunnels(&mark::tunnel_prefix(&self.installation.name))
+        let api = self.open(credentials, "no Gateway and no tunnel led to it");
+        api.tunnels(&ownership::tunnel_prefix(&self.installation.name))
             .await?;
-        let _in_account = self.enter(&credentials.account).await;
+        let _in_account = self.lock_account(&credentials.account).await;
         let moved = self.moved_away(&credentials.account, live).await;
         let mut left = Left::Nothing;
         for gateway in &moved {
             let written = self.zones_written(gateway, &credentials.account);
-            let cleared = self.clear_former_account(&look, credentials, gateway, &written);
+            let cleared = self.clear_former_account(&api, credentials, gateway, &written);
             left = left.max(cleared.await?);
         }
         let at_home = live.difference(&moved);
         let marks = at_home.map(|gateway| RecordMark::of(&self.installation, gateway));
         let mut account = Account {
-            look: &look,
+            api: &api,
             installation: RecordMark::of_installation(&self.installation),
             spared: marks.collect(),
         };
@@ -105,8 +104,8 @@ impl DirectEdge {
             return Ok(left);
         }
         // Whoever makes a record has made its tunnel before, so the tunnels are listed after the records.
-        look.forget_tunnels();
-        let tunnels = self.own_tunnels(&look).await?;
+        api.clear_tunnels();
+        let tunnels = self.own_tunnels(&api).await?;
         let known = tunnels.iter().map(|(gateway, _)| gateway);
         let known = known.map(|gateway| RecordMark::of(&self.installation, gateway));
         account.spared.extend(known);
@@ -146,18 +145,18 @@ impl DirectEdge {
     /// Removes what a Gateway left in this account, once no proxy holds its old tunnel any more.
     async fn clear_former_account(
         &self,
-        look: &Look,
+        api: &CachedApi,
         credentials: &CloudflareCredentials,
         gateway: &ObjectKey,
         written: &BTreeSet<ZoneId>,
     ) -> Result<Left, EdgeError> {
-        let tunnels = self.own_tunnels(look).await?.into_iter();
+        let tunnels = self.own_tunnels(api).await?.into_iter();
         let left: Vec<Tunnel> = tunnels
             .filter(|(owner, _)| owner == gateway)
             .map(|(_, tunnel)| tunnel)
             .collect();
         for tunnel in &left {
-            match look.connectors(tunnel.id).await {
+            match api.uncached().connectors(tunnel.id).await {
                 Ok(connectors) if connectors.is_empty() => {}
                 Err(error) if error.kind == EdgeErrorKind::NotFound => {}
                 // In use still: the next resync looks again.
@@ -168,20 +167,20 @@ impl DirectEdge {
         if left.is_empty() {
             return Ok(Left::Nothing);
         }
-        look.forget_all();
+        api.clear();
         let why = format!("Gateway {gateway} has moved to another account");
-        let look = &self.look(credentials, why);
-        self.clear_account(look, credentials, gateway, &left, written)
+        let api = &self.open(credentials, why);
+        self.clear_account(api, credentials, gateway, &left, written)
             .await?;
         Ok(Left::Nothing)
     }
 
-    async fn own_tunnels(&self, look: &Look) -> Result<Vec<(ObjectKey, Tunnel)>, EdgeError> {
-        let prefix = mark::tunnel_prefix(&self.installation.name);
-        let tunnels = look.tunnels(&prefix).await?.into_iter();
+    async fn own_tunnels(&self, api: &CachedApi) -> Result<Vec<(ObjectKey, Tunnel)>, EdgeError> {
+        let prefix = ownership::tunnel_prefix(&self.installation.name);
+        let tunnels = api.tunnels(&prefix).await?.into_iter();
         Ok(tunnels
             .filter_map(|tunnel| {
-                let gateway = mark::gateway_of_tunnel(&self.installation, &tunnel.name)?;
+                let gateway = ownership::gateway_of_tunnel(&self.installation, &tunnel.name)?;
                 Some((gateway, tunnel))
             })
             .collect())
@@ -196,7 +195,7 @@ impl Account<'_> {
         seen: &mut BTreeSet<ZoneId>,
     ) -> Result<Vec<(ZoneId, Vec<DnsRecord>)>, EdgeError> {
         let mut suspect = Vec::new();
-        let zones = match self.look.zones().await {
+        let zones = match self.api.zones().await {
             Ok(zones) => zones,
             Err(error) if error.kind == EdgeErrorKind::Forbidden => return Ok(suspect),
             Err(error) => return Err(error),
@@ -205,9 +204,9 @@ impl Account<'_> {
             if !seen.insert(zone.id.clone()) {
                 continue;
             }
-            let records = match self.look.records(&zone.id).await {
+            let records = match self.api.records(&zone.id).await {
                 Ok(records) if self.lost(&records).is_empty() => continue,
-                Ok(_) => self.look.records_now(&zone.id).await?,
+                Ok(_) => self.api.records_now(&zone.id).await?,
                 // A zone that may not be read could not have been written to.
                 Err(error) if error.kind == EdgeErrorKind::Forbidden => {
                     seen.remove(&zone.id);
@@ -236,7 +235,7 @@ impl Account<'_> {
     ) -> Result<BTreeSet<String>, EdgeError> {
         let lost = self.lost(records);
         let ids: Vec<_> = lost.iter().map(|record| record.id.clone()).collect();
-        forget::delete_records(self.look, zone, &ids).await?;
+        dns::apply::delete_records(self.api, zone, &ids).await?;
         let names = lost.into_iter().map(|record| record.data.name.clone());
         Ok(names.collect())
     }
@@ -252,7 +251,7 @@ fn each_once(all: &[CloudflareCredentials]) -> Vec<&CloudflareCredentials> {
     once
 }
 
-fn is_closed(error: &EdgeError) -> bool {
+fn is_shut_out(error: &EdgeError) -> bool {
     matches!(
         error.kind,
         EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated

@@ -1,4 +1,4 @@
-//! The direct edge over Cloudflare in memory, and over a mock where a single call is the point.
+//! The direct edge over Cloudflare in memory, and over an observed one where a single call is the point.
 
 mod certificates;
 mod memory;
@@ -11,13 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::*;
-use crate::edge::mark::tunnel_name;
-use crate::edge::objects::{DnsRecord, RecordData, Tunnel, TunnelHealth};
-use crate::edge::ports::MockCloudflareApi;
+use crate::edge::api::CloudflareApi;
+use crate::edge::objects::{DnsRecord, RecordData};
+use crate::edge::ownership::tunnel_name;
 use crate::edge::{HostnameOutcome, IngressOutcome};
 use crate::gateway::DnsPolicy;
-use crate::names::Hostname;
-use crate::testing::{ApiCall, FakeCloudflare, FixedEntropy, Moment, StaticCredentials};
+use crate::names::{AccountId, Hostname};
+use crate::testing::{
+    ApiCall, Call, FakeCloudflare, FixedEntropy, Moment, Observer, StaticCredentials,
+};
 
 struct Bench {
     cloudflare: FakeCloudflare,
@@ -217,52 +219,50 @@ async fn an_existing_tunnel_of_our_name_is_adopted() {
     }
 }
 
-/// Accounts that open one mock.
-struct Opens(Mutex<Option<MockCloudflareApi>>);
+/// Somebody makes the tunnel in the moment before our own creation of it.
+struct MakesItFirst(FakeCloudflare);
 
-impl CloudflareAccounts for Opens {
-    fn open(&self, _: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
-        Arc::new(self.0.lock().unwrap().take().expect("opened once"))
+impl CloudflareAccounts for MakesItFirst {
+    fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
+        let observer = Arc::new(Self(self.0.clone()));
+        self.0.open_observed(credentials, observer)
     }
+}
+
+#[async_trait]
+impl Observer for MakesItFirst {
+    async fn before(&self, call: &Call<'_>) -> Option<(Moment, EdgeError)> {
+        if let Some(name) = call.name {
+            self.0.add_tunnel("acme", name, true);
+        }
+        None
+    }
+
+    fn after(&self, _: &Call<'_>, _: Option<&EdgeError>) {}
 }
 
 #[tokio::test]
 async fn a_tunnel_that_appears_between_look_and_creation_is_adopted() {
-    let name = tunnel_name(&installation(), &key("gw"));
-    let tunnel = Tunnel {
-        id: TunnelId::from_bytes([9; 16]),
-        name,
-        remotely_configured: true,
-        health: TunnelHealth::Inactive,
-    };
-    let there = tunnel.clone();
-    let mut api = MockCloudflareApi::new();
-    let mut looks = 0;
-    api.expect_tunnels().times(2).returning(move |_| {
-        looks += 1;
-        Ok(if looks == 1 {
-            vec![]
-        } else {
-            vec![there.clone()]
-        })
-    });
-    api.expect_create_tunnel()
-        .times(1)
-        .returning(|_| Err(error(EdgeErrorKind::Conflict)));
-    api.expect_zones().times(1).returning(|| Ok(vec![]));
-    let id = tunnel.id;
-    api.expect_configure()
-        .times(1)
-        .withf(move |tunnel, _| *tunnel == id)
-        .returning(|_, _| Ok(()));
+    let cloudflare = FakeCloudflare::default();
     let edge = DirectEdge::new(
-        Arc::new(Opens(Mutex::new(Some(api)))),
+        Arc::new(MakesItFirst(cloudflare.clone())),
         Arc::new(StaticCredentials::for_all("acme")),
         Arc::new(FixedEntropy::default()),
         installation(),
     );
     let status = edge.reconcile(&intent("gw", &[])).await.unwrap();
+    let [tunnel] = &cloudflare.tunnels()[..] else {
+        panic!("{:?}", cloudflare.tunnels());
+    };
     assert_eq!(status.tunnels[0].id, tunnel.id);
+    assert_eq!(tunnel.name, tunnel_name(&installation(), &key("gw")));
+    let calls = cloudflare.calls();
+    let made = |call| calls.get(&call).copied();
+    assert_eq!(made(ApiCall::Tunnels), Some(2));
+    assert_eq!(made(ApiCall::CreateTunnel), Some(1));
+    assert_eq!(made(ApiCall::Zones), Some(1));
+    assert_eq!(made(ApiCall::Configure), Some(1));
+    assert!(cloudflare.configuration(tunnel.id).is_some());
 }
 
 #[tokio::test]
@@ -301,10 +301,10 @@ async fn rotation_gives_another_token_for_the_same_tunnel() {
 #[tokio::test]
 async fn two_calls_for_one_gateway_do_not_run_at_once() {
     let bench = bench(&[]);
-    let turn = bench.edge.turn(&key("gw")).unwrap();
+    let lock = bench.edge.lock_gateway(&key("gw")).unwrap();
     let refused = bench.edge.reconcile(&intent("gw", &[])).await.unwrap_err();
     assert!(refused.kind.is_transient());
     bench.reconcile(&intent("other", &[])).await;
-    drop(turn);
+    drop(lock);
     bench.reconcile(&intent("gw", &[])).await;
 }

@@ -7,9 +7,15 @@ mod unread;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::edge::objects::IngressRule;
+use crate::certificate::Fingerprint;
+use crate::edge::certificates::CertificateIntent;
+use crate::edge::certificates::plan::CertificateChange;
+use crate::edge::objects::{DnsRecord, IngressRule, RecordData, Tunnel, Zone};
+use crate::edge::observed::{ObservedTunnel, ObservedZone, ZoneRecords};
+use crate::edge::ownership::RecordMark;
+use crate::edge::{EdgeError, EdgeErrorKind, Policy};
 use crate::gateway::DnsPolicy;
-use crate::names::ObjectKey;
+use crate::names::{ObjectKey, RecordId, TunnelId};
 
 fn installation() -> Installation {
     crate::testing::installation("home")
@@ -319,6 +325,7 @@ fn records_go_before_their_rule_and_come_after_it() {
             Change::CreateTunnel => "create",
             Change::Configure(_) => "configure",
             Change::Records(_) => "records",
+            Change::NoteCertificates | Change::Certificates(_) => "certificates",
         };
         plan.changes.iter().map(name).collect()
     };
@@ -347,7 +354,7 @@ fn a_name_that_another_gateway_holds_is_left_alone() {
     let name = "app.example.com";
     let mut yields = intent(&[]);
     let holder = ObjectKey::new("default", "other");
-    yields.yielded.insert(host(name), holder.clone());
+    yields.dns.lost_to.insert(host(name), holder.clone());
     let plan = plan(
         &yields,
         &observed(&[], vec![right("r", name)]),
@@ -364,7 +371,7 @@ fn a_name_that_another_gateway_holds_is_left_alone() {
 fn where_dns_is_not_managed_our_record_goes_and_others_stay() {
     let name = "app.example.com";
     let mut off = intent(&[name]);
-    off.dns = DnsPolicy::Off;
+    off.dns.managed = DnsPolicy::Off;
     let there = vec![
         right("r", name),
         record("s", "b.example.com", "A", "192.0.2.1", ""),
@@ -415,5 +422,45 @@ fn above_the_limit_one_catch_all_stands_for_all_rules() {
         assert_eq!(document.catch_all, catch_all);
         let complete = plan.ingress == IngressOutcome::Complete;
         assert_eq!(complete, rules > 0, "{:?}", plan.ingress);
+    }
+}
+
+#[test]
+fn certificates_are_noted_first_and_uploaded_only_for_names_that_have_their_record() {
+    let name = "app.example.com";
+    let certificate = CertificateIntent {
+        secret: ObjectKey::new("default", "cert"),
+        fingerprint: Fingerprint::of(b"chain"),
+        names: [host(name)].into(),
+        hosts: [host(name)].into(),
+        any_name: false,
+    };
+    let mut wanted = intent(&[name]);
+    wanted.certificates = Some([certificate.clone()].into());
+    let observed = observed(&[name], vec![]);
+    let zone = zone("example.com", ZoneRecords::Skipped).zone;
+    let upload = Change::Certificates(ZoneCertificates {
+        zone: zone.clone(),
+        changes: vec![CertificateChange::Upload(certificate)],
+    });
+    let message = "timed out".to_owned();
+    for (outcome, are_noted, expected) in [
+        (HostnameOutcome::Applied, true, vec![upload.clone()]),
+        (
+            HostnameOutcome::Applied,
+            false,
+            vec![Change::NoteCertificates, upload],
+        ),
+        (HostnameOutcome::Unknown { message }, true, vec![]),
+        (HostnameOutcome::NoZone, true, vec![]),
+    ] {
+        let seen = ObservedCertificates {
+            notes: BTreeSet::new(),
+            are_noted,
+            present: [(zone.id.clone(), Ok(BTreeSet::new()))].into(),
+        };
+        let hostnames = BTreeMap::from([(host(name), outcome)]);
+        let (changes, _) = plan_certificates(&wanted, &observed, &seen, &hostnames);
+        assert_eq!(changes, expected, "{hostnames:?} {are_noted}");
     }
 }

@@ -308,7 +308,7 @@ async fn a_new_leader_does_not_call_proxies_lost_that_it_has_not_seen_to() {
         state.unasked(&view, 7)
     };
     assert!(unasked().is_empty(), "the edge answered and the proxy runs");
-    let forget = |state: &mut State| state.at_edge.get_mut(&key("gw")).unwrap().proxy = None;
+    let forget = |state: &mut State| drop(state.at_edge.get_mut(&key("gw")).unwrap().take_proxy());
     forget(&mut bench.reconciler.state());
     assert_eq!(unasked(), BTreeSet::from([key("gw")]));
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_forgotten() {
+async fn a_hostname_waits_for_its_new_holder_before_its_old_gateway_is_removed() {
     let bench = bench(snapshot(
         vec![gateway("new"), gateway("old")],
         vec![route("r", "old", 1, &["app.example.com"])],
@@ -275,7 +275,7 @@ fn a_name_that_does_not_come() -> ClusterSnapshot {
 }
 
 #[tokio::test]
-async fn a_name_that_is_refused_for_good_holds_up_no_removal() {
+async fn a_name_that_is_refused_for_good_delays_no_removal() {
     for kind in [EdgeErrorKind::Invalid, EdgeErrorKind::NotFound] {
         let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
         let mut start = a_name_that_does_not_come();
@@ -328,26 +328,26 @@ async fn a_removal_waits_for_a_name_to_be_taken_over_until_the_second_resync() {
 }
 
 /// Holds all but one.
-struct Closed(Arc<FakeHold>, ObjectKey);
+struct Closed(Arc<FakeFinalizer>, ObjectKey);
 
 #[async_trait::async_trait]
-impl Hold for Closed {
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+impl Finalizer for Closed {
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         match *gateway == self.1 {
             true => Err(PortError::unavailable("forbidden")),
-            false => self.0.hold(gateway).await,
+            false => self.0.add(gateway).await,
         }
     }
 
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        self.0.release(gateway).await
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.remove(gateway).await
     }
 }
 
 #[tokio::test]
-async fn a_gateway_that_cannot_be_held_does_not_hold_up_the_removal_of_another_for_good() {
+async fn a_gateway_that_cannot_get_the_finalizer_does_not_delay_the_removal_of_another_for_good() {
     let mut bench = bench(snapshot(vec![gateway("other")], vec![]));
-    bench.reconciler.ports.hold = Arc::new(Closed(bench.hold.clone(), key("with")));
+    bench.reconciler.ports.finalizer = Arc::new(Closed(bench.finalizer.clone(), key("with")));
     bench.pass().await;
     bench.leadership.set(Some(2));
     bench.cluster.change(|snapshot| {
@@ -425,14 +425,14 @@ async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_t
     let second = over(many(), first.edge.clone());
     second.pass().await;
     for intent in first.edge.stated() {
-        assert_eq!(intent.hostnames.len() + intent.yielded.len(), NAMES);
+        assert_eq!(intent.hostnames.len() + intent.dns.lost_to.len(), NAMES);
     }
     let stated = first.edge.stated().len();
     assert_eq!(stated, 2 * GATEWAYS, "once by each process");
     let state = second.reconciler.state();
     let remembered = state.at_edge.values().map(|at_edge| {
-        let status = at_edge.last_known.as_ref().unwrap();
-        status.hostnames.len() + at_edge.records.as_ref().unwrap().len()
+        let status = at_edge.last_known().unwrap();
+        status.hostnames.len() + at_edge.records().unwrap().len()
     });
     assert_eq!(remembered.sum::<usize>(), 2 * GATEWAYS * NAMES);
 }

@@ -33,8 +33,8 @@ impl Edge for Stuck {
         self.edge.rotate(gateway).await
     }
 
-    async fn forget(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        self.edge.forget(gateway).await
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        self.edge.remove(gateway).await
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {

@@ -1,11 +1,12 @@
 //! What is taken away, and what an incomplete or unread view keeps.
 
 use super::*;
+use crate::edge::Policy;
 
 type Edit<T> = fn(&mut T);
 
 #[tokio::test]
-async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_forgotten() {
+async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_removed() {
     let cases: [(&str, Edit<Vec<Gateway>>); 5] = [
         ("gone", |gateways| gateways.clear()),
         ("being deleted", |gateways| gateways[0].deleting = true),
@@ -30,7 +31,7 @@ async fn a_gateway_that_is_gone_or_has_no_listener_or_is_not_ours_is_forgotten()
         assert_eq!(bench.hostnames("gw"), None, "{case}");
         assert!(bench.workloads.proxy(&key("gw")).is_none(), "{case}");
         assert!(bench.data_plane.table(&key("gw")).is_none(), "{case}");
-        assert!(bench.hold.held().is_empty(), "{case}");
+        assert!(bench.finalizer.gateways().is_empty(), "{case}");
         assert!(
             bench.pass().await.removed.is_empty(),
             "{case}: removed once"
@@ -75,7 +76,7 @@ async fn a_gateway_without_a_listener_gets_nothing() {
         .cluster
         .change(|snapshot| gateways(snapshot)[0].listeners.clear());
     assert!(bench.pass().await.settled);
-    assert!(bench.edge.stated().is_empty() && bench.hold.held().is_empty());
+    assert!(bench.edge.stated().is_empty() && bench.finalizer.gateways().is_empty());
     assert!(bench.data_plane.table(&key("gw")).is_none());
 }
 
@@ -114,13 +115,13 @@ async fn a_gateway_removed_while_nothing_ran_is_found_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_the_edge_never_let_in_is_not_held_and_can_be_deleted() {
+async fn a_gateway_that_the_edge_never_let_in_has_no_finalizer_and_can_be_deleted() {
     let bench = bench(quickstart());
     let refused = EdgeError::new(EdgeErrorKind::Unauthenticated, "9109: invalid access token");
     bench.edge.fail(Some(key("gw")), Some(refused));
     let done = bench.pass().await;
     assert_eq!((done.settled, done.problems.len()), (false, 1));
-    assert!(bench.hold.held().is_empty());
+    assert!(bench.finalizer.gateways().is_empty());
 
     bench.cluster.change(|snapshot| gateways(snapshot).clear());
     let done = bench.pass().await;
@@ -130,7 +131,7 @@ async fn a_gateway_that_the_edge_never_let_in_is_not_held_and_can_be_deleted() {
     bench.cluster.change(|snapshot| *snapshot = quickstart());
     bench.edge.fail(Some(key("gw")), None);
     assert!(bench.pass().await.settled);
-    assert_eq!(bench.hold.held(), BTreeSet::from([key("gw")]));
+    assert_eq!(bench.finalizer.gateways(), BTreeSet::from([key("gw")]));
 }
 
 #[tokio::test]
@@ -143,13 +144,13 @@ async fn a_removal_that_fails_is_finished_later() {
     bench.edge.fail(None, Some(away()));
     assert!(!bench.pass().await.settled);
     assert_eq!(
-        bench.hold.held(),
+        bench.finalizer.gateways(),
         BTreeSet::from([key("gw")]),
-        "held until nothing is left"
+        "kept until nothing is left"
     );
     bench.edge.fail(None, None);
     assert_eq!(bench.pass().await.removed, [key("gw")]);
-    assert!(bench.hold.held().is_empty());
+    assert!(bench.finalizer.gateways().is_empty());
 }
 
 #[tokio::test]
@@ -189,7 +190,8 @@ async fn an_incomplete_view_takes_nothing_away() {
             ["lost.example.com"],
             "{round}"
         );
-        assert!(!bench.edge.held(&key("gw")).unwrap().prune, "{round}");
+        let made = bench.edge.held(&key("gw")).unwrap();
+        assert_eq!(made.policy, Policy::UpsertOnly, "{round}");
     }
     bench.cluster.show(snapshot(
         vec![gateway("gw")],
@@ -197,7 +199,8 @@ async fn an_incomplete_view_takes_nothing_away() {
     ));
     assert_eq!(bench.pass().await.removed, [key("lost")]);
     assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
-    assert!(bench.edge.held(&key("gw")).unwrap().prune);
+    let made = bench.edge.held(&key("gw")).unwrap();
+    assert_eq!(made.policy, Policy::Sync);
 }
 
 #[tokio::test]
@@ -322,14 +325,14 @@ async fn a_kind_that_is_absent_removes_nobody() {
 }
 
 #[tokio::test]
-async fn a_gateway_held_by_an_earlier_process_is_let_go_once_it_is_not_ours() {
+async fn the_finalizer_of_an_earlier_process_is_removed_once_it_is_not_ours() {
     let bench = bench(quickstart());
-    bench.hold.hold(&key("gw")).await.unwrap();
+    bench.finalizer.add(&key("gw")).await.unwrap();
     bench
         .cluster
         .change(|snapshot| gateways(snapshot)[0].class = "theirs".to_owned());
     assert_eq!(bench.pass().await.removed, [key("gw")]);
-    assert!(bench.hold.held().is_empty());
+    assert!(bench.finalizer.gateways().is_empty());
 }
 
 #[tokio::test]
@@ -405,30 +408,30 @@ async fn a_search_that_failed_is_made_again() {
 }
 
 /// Lets go, and the answer is lost.
-struct Unheard(Arc<FakeHold>);
+struct Unheard(Arc<FakeFinalizer>);
 
 #[async_trait::async_trait]
-impl Hold for Unheard {
-    async fn hold(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        self.0.hold(gateway).await
+impl Finalizer for Unheard {
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.add(gateway).await
     }
 
-    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        self.0.release(gateway).await?;
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.remove(gateway).await?;
         Err(PortError::unavailable("timeout"))
     }
 }
 
 #[tokio::test]
-async fn a_gateway_that_comes_back_is_held_and_stated_anew_though_letting_it_go_seemed_to_fail() {
+async fn a_gateway_that_comes_back_gets_the_finalizer_though_its_removal_seemed_to_fail() {
     let mut bench = bench(quickstart());
-    bench.reconciler.ports.hold = Arc::new(Unheard(bench.hold.clone()));
+    bench.reconciler.ports.finalizer = Arc::new(Unheard(bench.finalizer.clone()));
     bench.pass().await;
     bench.cluster.show(snapshot(vec![], vec![]));
     assert!(!bench.pass().await.settled);
-    assert!(bench.hold.held().is_empty());
+    assert!(bench.finalizer.gateways().is_empty());
     bench.cluster.show(quickstart());
     assert!(bench.pass().await.settled);
-    assert_eq!(bench.hold.held(), BTreeSet::from([key("gw")]));
+    assert_eq!(bench.finalizer.gateways(), BTreeSet::from([key("gw")]));
     assert_eq!(bench.hostnames("gw").unwrap(), ["app.example.com"]);
 }

@@ -5,31 +5,53 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use super::observer::{Call, Observer};
 use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
 use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone,
 };
 use crate::edge::{EdgeError, EdgeErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
-use crate::ports::{BATCH_LIMIT, CloudflareAccounts, CloudflareApi};
+use crate::ports::{
+    BATCH_LIMIT, CertificateApi, CloudflareAccounts, CloudflareApi, DnsApi, TokenApi, TunnelApi,
+};
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 
 impl CloudflareAccounts for FakeCloudflare {
     fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
+        Arc::new(self.client(credentials))
+    }
+}
+
+impl FakeCloudflare {
+    /// The API whose calls an observer sees, and may make fail.
+    pub fn open_observed(
+        &self,
+        credentials: &CloudflareCredentials,
+        observer: Arc<dyn Observer>,
+    ) -> Arc<dyn CloudflareApi> {
         Arc::new(FakeCloudflareApi {
+            observer: Some(observer),
+            ..self.client(credentials)
+        })
+    }
+
+    fn client(&self, credentials: &CloudflareCredentials) -> FakeCloudflareApi {
+        FakeCloudflareApi {
             cloudflare: self.clone(),
             account: credentials.account.clone(),
             token: credentials.token.clone(),
-        })
+            observer: None,
+        }
     }
 }
 
 /// The API of one account.
-#[derive(Debug)]
-pub struct FakeCloudflareApi {
+struct FakeCloudflareApi {
     cloudflare: FakeCloudflare,
     account: AccountId,
     token: SecretString,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 fn refuse<T>(kind: EdgeErrorKind, message: &str) -> Result<T, EdgeError> {
@@ -38,80 +60,99 @@ fn refuse<T>(kind: EdgeErrorKind, message: &str) -> Result<T, EdgeError> {
 
 impl FakeCloudflareApi {
     /// Makes a call, unless it is its turn to fail.
-    fn call<T>(
+    async fn call<T: Send>(
         &self,
-        call: ApiCall,
-        zone: Option<&ZoneId>,
+        call: Call<'_>,
+        act: impl FnOnce(&mut World) -> Result<T, EdgeError> + Send,
+    ) -> Result<T, EdgeError> {
+        let ordered = match &self.observer {
+            Some(observer) => observer.before(&call).await,
+            None => None,
+        };
+        let answer = self.carry_out(&call, ordered, act);
+        if let Some(observer) = &self.observer {
+            observer.after(&call, answer.as_ref().err());
+        }
+        answer
+    }
+
+    fn carry_out<T>(
+        &self,
+        call: &Call<'_>,
+        ordered: Option<(Moment, EdgeError)>,
         act: impl FnOnce(&mut World) -> Result<T, EdgeError>,
     ) -> Result<T, EdgeError> {
         let mut world = self.cloudflare.world();
-        match world.failure(&self.token, call, zone) {
+        let scripted = world.failure(&self.token, call);
+        match ordered.or(scripted) {
             Some((Moment::Before, error)) => Err(error),
             Some((Moment::After, error)) => act(&mut world).and(Err(error)),
             None => act(&mut world),
         }
     }
 
-    fn in_account<T>(
+    async fn in_account<T: Send>(
         &self,
-        call: ApiCall,
-        act: impl FnOnce(&mut Account) -> Result<T, EdgeError>,
+        call: Call<'_>,
+        act: impl FnOnce(&mut Account) -> Result<T, EdgeError> + Send,
     ) -> Result<T, EdgeError> {
-        self.call(call, None, |world| {
-            act(world.accounts.entry(self.account.clone()).or_default())
-        })
+        let act = |world: &mut World| act(world.accounts.entry(self.account.clone()).or_default());
+        self.call(call, act).await
     }
 
     /// Reads what is shown of the account, which may lag.
-    fn of_account<T>(
+    async fn of_account<T: Send>(
         &self,
-        call: ApiCall,
-        zone: Option<&ZoneId>,
-        read: impl FnOnce(&Account) -> Result<T, EdgeError>,
+        call: Call<'_>,
+        read: impl FnOnce(&Account) -> Result<T, EdgeError> + Send,
     ) -> Result<T, EdgeError> {
-        self.call(call, zone, |world| match world.seen(&self.account) {
+        let read = |world: &mut World| match world.seen(&self.account) {
             Some(account) => read(account),
             None => read(&Account::default()),
-        })
+        };
+        self.call(call, read).await
     }
 
-    fn of_tunnel<T>(
+    async fn of_tunnel<T: Send>(
         &self,
         call: ApiCall,
         tunnel: TunnelId,
-        read: impl FnOnce(&TunnelState) -> T,
+        read: impl FnOnce(&TunnelState) -> T + Send,
     ) -> Result<T, EdgeError> {
-        self.of_account(call, None, |account| match account.tunnels.get(&tunnel) {
+        let read = |account: &Account| match account.tunnels.get(&tunnel) {
             Some(state) => Ok(read(state)),
             None => refuse(EdgeErrorKind::NotFound, "tunnel not found"),
-        })
+        };
+        self.of_account(Call::of_tunnel(call, tunnel), read).await
     }
 
-    fn in_tunnel<T>(
+    async fn in_tunnel<T: Send>(
         &self,
         call: ApiCall,
         tunnel: TunnelId,
-        act: impl FnOnce(&mut TunnelState) -> T,
+        act: impl FnOnce(&mut TunnelState) -> T + Send,
     ) -> Result<T, EdgeError> {
-        self.in_account(call, |account| match account.tunnels.get_mut(&tunnel) {
+        let act = |account: &mut Account| match account.tunnels.get_mut(&tunnel) {
             Some(state) => Ok(act(state)),
             None => refuse(EdgeErrorKind::NotFound, "tunnel not found"),
-        })
+        };
+        self.in_account(Call::of_tunnel(call, tunnel), act).await
     }
 }
 
 #[async_trait]
-impl CloudflareApi for FakeCloudflareApi {
+impl TunnelApi for FakeCloudflareApi {
     async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
-        self.of_account(ApiCall::Tunnels, None, |account| {
+        self.of_account(Call::of(ApiCall::Tunnels), |account| {
             let tunnels = account.tunnels.values().map(|state| &state.tunnel);
             let named = tunnels.filter(|tunnel| tunnel.name.starts_with(name_prefix));
             Ok(named.cloned().collect())
         })
+        .await
     }
 
     async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
-        self.call(ApiCall::CreateTunnel, None, |world| {
+        self.call(Call::named(ApiCall::CreateTunnel, name), |world| {
             let state = world.new_tunnel(name, true);
             let account = world.accounts.entry(self.account.clone()).or_default();
             if account
@@ -126,10 +167,11 @@ impl CloudflareApi for FakeCloudflareApi {
             account.tunnels.insert(tunnel.id, state);
             Ok(tunnel)
         })
+        .await
     }
 
     async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        self.in_account(ApiCall::DeleteTunnel, |account| {
+        self.in_account(Call::of_tunnel(ApiCall::DeleteTunnel, tunnel), |account| {
             match account.tunnels.get(&tunnel) {
                 None => return refuse(EdgeErrorKind::NotFound, "tunnel not found"),
                 Some(state) if !state.connectors.is_empty() => {
@@ -140,28 +182,33 @@ impl CloudflareApi for FakeCloudflareApi {
             account.tunnels.remove(&tunnel);
             Ok(())
         })
+        .await
     }
 
     async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
         self.of_tunnel(ApiCall::Connectors, tunnel, |state| {
             state.connectors.clone()
         })
+        .await
     }
 
     async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         self.in_tunnel(ApiCall::Disconnect, tunnel, TunnelState::disconnect)
+            .await
     }
 
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
         self.of_tunnel(ApiCall::TunnelToken, tunnel, |state| {
             ConnectorToken::new(format!("{tunnel} {}", state.secret[0]))
         })
+        .await
     }
 
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
         self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| {
             state.secret = secret;
         })
+        .await
     }
 
     async fn adopt_tunnel(
@@ -170,7 +217,7 @@ impl CloudflareApi for FakeCloudflareApi {
         name: &str,
         secret: [u8; 32],
     ) -> Result<(), EdgeError> {
-        self.in_account(ApiCall::AdoptTunnel, |account| {
+        self.in_account(Call::of_tunnel(ApiCall::AdoptTunnel, tunnel), |account| {
             let mut others = account.tunnels.iter().filter(|(id, _)| **id != tunnel);
             if others.any(|(_, other)| other.tunnel.name == name) {
                 let message = "You already have a tunnel with this name";
@@ -183,12 +230,14 @@ impl CloudflareApi for FakeCloudflareApi {
             state.secret = secret;
             Ok(())
         })
+        .await
     }
 
     async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
         self.of_tunnel(ApiCall::Configuration, tunnel, |state| {
             state.configuration.clone()
         })
+        .await
     }
 
     async fn configure(
@@ -200,10 +249,14 @@ impl CloudflareApi for FakeCloudflareApi {
             state.configuration = Some(document.clone());
             state.tunnel.remotely_configured = true;
         })
+        .await
     }
+}
 
+#[async_trait]
+impl DnsApi for FakeCloudflareApi {
     async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
-        self.of_account(ApiCall::Zones, None, |account| {
+        self.of_account(Call::of(ApiCall::Zones), |account| {
             let zones = account.zones.iter();
             Ok(zones
                 .map(|(id, zone)| Zone {
@@ -212,19 +265,22 @@ impl CloudflareApi for FakeCloudflareApi {
                 })
                 .collect())
         })
+        .await
     }
 
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
-        self.of_account(ApiCall::Records, Some(zone), |account| {
-            match account.zones.get(zone) {
+        self.of_account(
+            Call::in_zone(ApiCall::Records, zone),
+            |account| match account.zones.get(zone) {
                 Some(state) => Ok(state.records.clone()),
                 None => refuse(EdgeErrorKind::NotFound, "zone not found"),
-            }
-        })
+            },
+        )
+        .await
     }
 
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
-        self.call(ApiCall::ChangeRecords, Some(zone), |world| {
+        self.call(Call::batch(zone, batch), |world| {
             let mut next_id = world.next_id;
             let Some(state) = world.zone_of(&self.account, zone) else {
                 return refuse(EdgeErrorKind::NotFound, "zone not found");
@@ -237,24 +293,32 @@ impl CloudflareApi for FakeCloudflareApi {
             world.next_id = next_id;
             Ok(())
         })
+        .await
     }
+}
 
+#[async_trait]
+impl CertificateApi for FakeCloudflareApi {
     async fn custom_certificates(
         &self,
         zone: &ZoneId,
     ) -> Result<Vec<CustomCertificate>, EdgeError> {
-        self.of_account(ApiCall::CustomCertificates, Some(zone), |account| {
-            let Some(state) = account.zones.get(zone) else {
-                return refuse(EdgeErrorKind::NotFound, "zone not found");
-            };
-            let ids = state.certificates.keys();
-            Ok(ids
-                .map(|id| CustomCertificate {
-                    id: id.clone(),
-                    hosts: Vec::new(),
-                })
-                .collect())
-        })
+        self.of_account(
+            Call::in_zone(ApiCall::CustomCertificates, zone),
+            |account| {
+                let Some(state) = account.zones.get(zone) else {
+                    return refuse(EdgeErrorKind::NotFound, "zone not found");
+                };
+                let ids = state.certificates.keys();
+                Ok(ids
+                    .map(|id| CustomCertificate {
+                        id: id.clone(),
+                        hosts: Vec::new(),
+                    })
+                    .collect())
+            },
+        )
+        .await
     }
 
     async fn upload_certificate(
@@ -262,9 +326,10 @@ impl CloudflareApi for FakeCloudflareApi {
         zone: &ZoneId,
         pair: &CertificatePair,
     ) -> Result<CertificateId, EdgeError> {
-        self.call(ApiCall::UploadCertificate, Some(zone), |world| {
+        self.call(Call::in_zone(ApiCall::UploadCertificate, zone), |world| {
             world.put_certificate(&self.account, zone, None, pair)
         })
+        .await
     }
 
     async fn replace_certificate(
@@ -273,9 +338,10 @@ impl CloudflareApi for FakeCloudflareApi {
         certificate: &CertificateId,
         pair: &CertificatePair,
     ) -> Result<CertificateId, EdgeError> {
-        self.call(ApiCall::ReplaceCertificate, Some(zone), |world| {
+        self.call(Call::in_zone(ApiCall::ReplaceCertificate, zone), |world| {
             world.put_certificate(&self.account, zone, Some(certificate), pair)
         })
+        .await
     }
 
     async fn delete_certificate(
@@ -283,7 +349,7 @@ impl CloudflareApi for FakeCloudflareApi {
         zone: &ZoneId,
         certificate: &CertificateId,
     ) -> Result<(), EdgeError> {
-        self.call(ApiCall::DeleteCertificate, Some(zone), |world| {
+        self.call(Call::in_zone(ApiCall::DeleteCertificate, zone), |world| {
             let Some(state) = world.zone_of(&self.account, zone) else {
                 return refuse(EdgeErrorKind::NotFound, "zone not found");
             };
@@ -292,10 +358,14 @@ impl CloudflareApi for FakeCloudflareApi {
                 None => refuse(EdgeErrorKind::NotFound, "certificate not found"),
             }
         })
+        .await
     }
+}
 
+#[async_trait]
+impl TokenApi for FakeCloudflareApi {
     async fn verify_token(&self) -> Result<(), EdgeError> {
-        self.call(ApiCall::VerifyToken, None, |_| Ok(()))
+        self.call(Call::of(ApiCall::VerifyToken), |_| Ok(())).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::edge::HostnameOutcome;
-use domain::edge::mark::tunnel_name;
+use domain::edge::ownership::tunnel_name;
 use domain::testing::{installation, instance_of};
 
 use super::rig::{APP, Behind, Rig, SHOP, broker, direct};
@@ -35,7 +35,7 @@ async fn a_name_stays_with_the_one_that_has_it<C: Cloudflare>(rig: Behind<C>) {
         assert_eq!(theirs.sweep(&nobody).await, Ok(BTreeSet::new()));
         assert_eq!(rig.names().await, names);
     }
-    rig.edge().forget(&gateway("one")).await.unwrap();
+    rig.edge().remove(&gateway("one")).await.unwrap();
     assert_eq!(rig.names().await, leading(&[APP], &address(&there)));
     assert_eq!(theirs.owned().await, Ok(BTreeSet::from([gateway("one")])));
 }

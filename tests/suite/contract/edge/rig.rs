@@ -244,7 +244,7 @@ impl<C: Cloudflare> Rig for Behind<C> {
     }
 
     async fn lose_tunnel(&self, name: &str) {
-        let name = domain::edge::mark::tunnel_name(&installation("home"), &gateway(name));
+        let name = domain::edge::ownership::tunnel_name(&installation("home"), &gateway(name));
         let api = api_of(&self.cloudflare);
         for tunnel in api.tunnels(&name).await.unwrap() {
             api.delete_tunnel(tunnel.id).await.unwrap();

@@ -89,7 +89,7 @@ async fn a_certificate_follows_its_secret_over_restarts_and_goes_with_its_gatewa
 
     bench.reconcile(&showing(Some("second"))).await;
     assert_eq!(shown(&bench).len(), 2);
-    over(cloudflare).edge.forget(&key("gw")).await.unwrap();
+    over(cloudflare).edge.remove(&key("gw")).await.unwrap();
     assert_eq!(shown(&bench), [theirs]);
 }
 
@@ -141,7 +141,7 @@ async fn a_certificate_for_a_name_that_is_not_the_gateways_is_shown_to_nobody() 
         let names = [host(login)].into();
         assert_eq!(
             status.certificates[&key("cert")],
-            CertificateOutcome::NotHeld { names },
+            CertificateOutcome::WithoutRecord { names },
             "{given}"
         );
         assert!(shown(&bench).is_empty(), "{given}");
@@ -209,7 +209,7 @@ async fn is_shown_and_ours(bench: &Bench, chain: &'static str, given: &str) {
     let status = next.reconcile(&showing(Some(chain))).await;
     assert_eq!(status.certificates[&key("cert")], uploaded(), "{given}");
     assert_eq!(shown(bench), [Fingerprint::of(chain.as_bytes())], "{given}");
-    next.edge.forget(&key("gw")).await.unwrap();
+    next.edge.remove(&key("gw")).await.unwrap();
     assert!(shown(bench).is_empty(), "{given}");
 }
 
@@ -242,7 +242,7 @@ async fn an_upload_that_could_not_be_noted_is_taken_back() {
 #[tokio::test]
 async fn an_upload_that_could_be_neither_noted_nor_taken_back_is_not_repeated() {
     let wanted = showing(Some("chain"));
-    for then in ["noted later", "forgotten"] {
+    for then in ["noted later", "removed"] {
         let bench = before_upload().await;
         for call in [ApiCall::Configure, ApiCall::DeleteCertificate] {
             let refusal = error(EdgeErrorKind::RateLimited);
@@ -255,8 +255,8 @@ async fn an_upload_that_could_be_neither_noted_nor_taken_back_is_not_repeated() 
         }
         assert_eq!(bench.cloudflare.calls()[&ApiCall::UploadCertificate], 1);
         bench.cloudflare.heal();
-        if then == "forgotten" {
-            bench.edge.forget(&key("gw")).await.unwrap();
+        if then == "removed" {
+            bench.edge.remove(&key("gw")).await.unwrap();
             assert!(shown(&bench).is_empty());
             continue;
         }
@@ -300,7 +300,7 @@ async fn a_failure_at_any_call_of_an_upload_heals_to_one_certificate() {
             let unknown = usize::from(moment == Moment::After && uploads == 2);
             let given = format!("{moment:?} call {nth}");
             assert!(shown(&bench).len() <= 1 + unknown, "{given}");
-            bench.edge.forget(&key("gw")).await.unwrap();
+            bench.edge.remove(&key("gw")).await.unwrap();
             assert!(shown(&bench).len() <= unknown, "{given}");
         }
     }
@@ -362,7 +362,7 @@ async fn a_hostname_written_like_a_note_removes_nothing() {
             holding(cloudflare.clone(), "chain"),
             over(cloudflare.clone()),
         ] {
-            edge.edge.forget(&key("gw")).await.unwrap();
+            edge.edge.remove(&key("gw")).await.unwrap();
             assert_eq!(shown(&bench), std::slice::from_ref(&theirs), "{hostname}");
         }
     }
@@ -388,7 +388,7 @@ async fn what_was_noted_with_a_former_token_is_still_ours_and_is_noted_anew() {
 
         let next = holding(bench.cloudflare.clone(), "chain");
         next.credentials.set_token(None, "acme", token);
-        next.edge.forget(&key("gw")).await.unwrap();
+        next.edge.remove(&key("gw")).await.unwrap();
         assert!(
             shown(&bench).is_empty(),
             "{token}: known by the next process"

@@ -71,7 +71,7 @@ async fn each_instance_has_its_own_tunnel_and_the_name_stays_with_the_first() {
 }
 
 #[tokio::test]
-async fn what_is_a_namesakes_is_not_owned_not_forgotten_and_not_swept() {
+async fn what_is_a_namesakes_is_not_owned_not_removed_and_not_swept() {
     let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
     let (first, second) = (process(&cloudflare, 1), process(&cloudflare, 2));
     let there = states(&first, &intent("gw", &[APP])).await;
@@ -83,7 +83,7 @@ async fn what_is_a_namesakes_is_not_owned_not_forgotten_and_not_swept() {
         }
         assert_eq!(second.owned().await, Ok(BTreeSet::new()));
         assert_eq!(second.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
-        second.forget(&key("gw")).await.unwrap();
+        second.remove(&key("gw")).await.unwrap();
         assert_eq!(cloudflare.records(), record, "used before: {used}");
         assert_eq!(cloudflare.tunnels().len(), 1, "used before: {used}");
     }

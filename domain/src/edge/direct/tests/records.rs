@@ -12,7 +12,7 @@ async fn a_foreign_record_stays_byte_for_byte_and_the_rest_works() {
     let before = bench.record("taken.example.com");
     let wanted = intent("gw", &["taken.example.com", "free.example.com"]);
     let status = bench.reconcile(&wanted).await;
-    bench.edge.forget(&key("gw")).await.unwrap();
+    bench.edge.remove(&key("gw")).await.unwrap();
 
     assert_eq!(bench.record("taken.example.com"), before);
     let found = "CNAME record elsewhere.example.net".to_owned();
@@ -31,7 +31,10 @@ async fn a_hostname_changes_hands_by_one_put() {
     bench.reconcile(&intent("old", &["app.example.com"])).await;
     let before = bench.record("app.example.com");
     let mut yields = intent("old", &[]);
-    yields.yielded.insert(host("app.example.com"), key("new"));
+    yields
+        .dns
+        .lost_to
+        .insert(host("app.example.com"), key("new"));
 
     bench.reconcile(&yields).await;
     assert_eq!(
@@ -163,7 +166,7 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
     bench.reconcile(&intent("gw", &[])).await;
     let zone = ZoneId::new("zone-example.com");
     let credentials = bench.edge.credentials.of(&key("gw")).await.unwrap();
-    let look = bench.edge.look(&credentials, "");
+    let api = bench.edge.open(&credentials, "");
     let mark = RecordMark::of(&installation(), &key("gw"));
     let work = Work {
         intent: &wanted,
@@ -171,15 +174,14 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
         mark,
         known: None,
     };
-    let observed = observe::observe(&look, &work).await.unwrap();
+    let observed = observe::observe(&api, &work).await.unwrap();
     let plan = plan::plan(&wanted, &observed, &installation());
     bench
         .cloudflare
         .add_record(&zone, foreign("n7.example.com"));
     let existing = observed.tunnel.map(|tunnel| tunnel.id);
-    let applied = apply::apply(&look, &work.name, mark, existing, &plan)
-        .await
-        .unwrap();
+    let mut applied = Executor::start(&api, &work, existing).await.unwrap();
+    applied.carry_out(&plan.changes).await.unwrap();
 
     assert_eq!(
         applied.hostnames.keys().collect::<Vec<_>>(),

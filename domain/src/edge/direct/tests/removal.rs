@@ -22,7 +22,7 @@ async fn owned_gateways_are_found_by_their_tunnels_of_this_installation() {
 }
 
 #[tokio::test]
-async fn forgetting_removes_what_is_ours_and_nothing_else() {
+async fn a_removal_removes_what_is_ours_and_nothing_else() {
     let bench = bench(&["example.com", "example.org"]);
     let zone = ZoneId::new("zone-example.com");
     bench
@@ -33,7 +33,7 @@ async fn forgetting_removes_what_is_ours_and_nothing_else() {
         .await;
     let sibling = bench.reconcile(&intent("other", &["c.example.com"])).await;
     for round in ["once", "twice"] {
-        bench.edge.forget(&key("gw")).await.unwrap();
+        bench.edge.remove(&key("gw")).await.unwrap();
         let names: Vec<_> = bench
             .cloudflare
             .records()
@@ -58,7 +58,7 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_t
     let ours = over(cloudflare.clone());
     assert_eq!(ours.edge.owned().await, Ok(BTreeSet::from([key("gw")])));
     cloudflare.forget_calls();
-    let refused = ours.edge.forget(&key("gw")).await.unwrap_err();
+    let refused = ours.edge.remove(&key("gw")).await.unwrap_err();
     assert!(refused.kind.is_transient());
     for word in ["nothing was removed", "1 connectors", "installation home"] {
         assert!(refused.message.contains(word), "{}", refused.message);
@@ -68,7 +68,7 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_keeps_everything_until_t
     ours.record("a.example.com");
 
     cloudflare.disconnect_all(status.tunnels[0].id);
-    ours.edge.forget(&key("gw")).await.unwrap();
+    ours.edge.remove(&key("gw")).await.unwrap();
     assert!(cloudflare.records().is_empty() && cloudflare.tunnels().is_empty());
 }
 
@@ -95,7 +95,7 @@ async fn what_is_written_and_removed_is_told_with_its_reason_once_it_is_done() {
     bench
         .cloudflare
         .fail_every(ApiCall::DeleteTunnel, None, fails);
-    assert!(bench.edge.forget(&key("gw")).await.is_err());
+    assert!(bench.edge.remove(&key("gw")).await.is_err());
 
     let told = journal.0.lock().unwrap().join("\n");
     let zone = "of zone zone-example.com";
@@ -111,7 +111,7 @@ async fn what_is_written_and_removed_is_told_with_its_reason_once_it_is_done() {
 }
 
 #[tokio::test]
-async fn a_failure_at_any_call_of_forgetting_heals_and_never_loses_the_trail() {
+async fn a_failure_at_any_call_of_removing_heals_and_never_loses_the_trail() {
     for moment in [Moment::Before, Moment::After] {
         for nth in 0..8 {
             let bench = bench(&["example.com", "example.org"]);
@@ -120,12 +120,12 @@ async fn a_failure_at_any_call_of_forgetting_heals_and_never_loses_the_trail() {
                 .await;
             bench.cloudflare.forget_calls();
             bench.cloudflare.fail_nth(nth, moment, lost());
-            if bench.edge.forget(&key("gw")).await.is_err()
+            if bench.edge.remove(&key("gw")).await.is_err()
                 && !bench.cloudflare.records().is_empty()
             {
                 assert_eq!(bench.cloudflare.tunnels().len(), 1, "{moment:?} call {nth}");
             }
-            bench.edge.forget(&key("gw")).await.unwrap();
+            bench.edge.remove(&key("gw")).await.unwrap();
             assert_eq!(bench.cloudflare.tunnels(), [], "{moment:?} call {nth}");
             assert_eq!(bench.cloudflare.records(), [], "{moment:?} call {nth}");
         }
@@ -142,7 +142,7 @@ async fn a_zone_that_cannot_be_read_keeps_the_tunnel() {
     bench
         .cloudflare
         .fail_every(ApiCall::Records, Some(&com), lost());
-    assert_eq!(bench.edge.forget(&key("gw")).await, Err(lost()));
+    assert_eq!(bench.edge.remove(&key("gw")).await, Err(lost()));
     assert_eq!(bench.cloudflare.tunnels().len(), 1);
     bench.record("a.example.com");
     assert_eq!(bench.cloudflare.records_named("b.example.org"), []);
@@ -166,7 +166,7 @@ async fn a_zone_that_was_never_open_does_not_keep_a_gateway_from_going() {
         if restarted {
             bench = over(bench.cloudflare);
         }
-        assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()), "{given}");
+        assert_eq!(bench.edge.remove(&key("gw")).await, Ok(()), "{given}");
         assert_eq!(bench.cloudflare.tunnels(), [], "{given}");
         assert_eq!(bench.cloudflare.records(), [], "{given}");
     }
@@ -178,11 +178,11 @@ async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
     let refusal = error(EdgeErrorKind::Forbidden);
     bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
     let wanted = EdgeIntent {
-        dns: DnsPolicy::Off,
+        dns: DnsPolicy::Off.into(),
         ..intent("gw", &["a.example.com"])
     };
     bench.reconcile(&wanted).await;
-    assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()));
+    assert_eq!(bench.edge.remove(&key("gw")).await, Ok(()));
     assert_eq!(bench.cloudflare.tunnels(), []);
 }
 
@@ -198,7 +198,7 @@ async fn a_zone_that_was_written_to_and_is_closed_since_keeps_the_tunnel() {
         let refusal = error(EdgeErrorKind::Forbidden);
         bench.cloudflare.fail_every(call, zone, refusal.clone());
         assert_eq!(
-            bench.edge.forget(&key("gw")).await,
+            bench.edge.remove(&key("gw")).await,
             Err(refusal),
             "{call:?}"
         );
@@ -206,7 +206,7 @@ async fn a_zone_that_was_written_to_and_is_closed_since_keeps_the_tunnel() {
         bench.record("a.example.com");
 
         bench.cloudflare.heal();
-        assert_eq!(bench.edge.forget(&key("gw")).await, Ok(()), "{call:?}");
+        assert_eq!(bench.edge.remove(&key("gw")).await, Ok(()), "{call:?}");
         assert_eq!(bench.cloudflare.records(), [], "{call:?}");
     }
 }
@@ -217,7 +217,7 @@ async fn a_gateway_whose_credentials_are_gone_too_is_still_removed() {
     let bench = bench(&["example.com"]);
     bench.reconcile(&intent("gw", &["a.example.com"])).await;
     bench.credentials.set(None, None);
-    bench.edge.forget(&key("gw")).await.unwrap();
+    bench.edge.remove(&key("gw")).await.unwrap();
     assert_eq!(bench.cloudflare.tunnels(), []);
 
     // After a restart: other credentials of the installation find its tunnel.
@@ -226,13 +226,13 @@ async fn a_gateway_whose_credentials_are_gone_too_is_still_removed() {
     let second = over(first.cloudflare.clone());
     second.credentials.set(None, None);
     second.credentials.set(Some(key("other")), Some("acme"));
-    second.edge.forget(&key("gw")).await.unwrap();
+    second.edge.remove(&key("gw")).await.unwrap();
     assert_eq!(second.cloudflare.tunnels(), []);
     assert_eq!(second.cloudflare.records(), []);
 
     // With none at all it is unknown what is left.
     second.credentials.set(Some(key("other")), None);
-    let refused = second.edge.forget(&key("gw")).await.unwrap_err();
+    let refused = second.edge.remove(&key("gw")).await.unwrap_err();
     assert_eq!(refused.kind, EdgeErrorKind::Credentials);
 }
 
@@ -280,7 +280,7 @@ async fn bad_credentials_of_one_tenant_hide_nothing_of_others() {
             }
             Err(partial) => assert_eq!(partial.found, both, "{given}"),
         }
-        bench.edge.forget(&key("gone")).await.unwrap();
+        bench.edge.remove(&key("gone")).await.unwrap();
         assert_eq!(bench.cloudflare.tunnels().len(), 1, "{given}");
         assert_eq!(bench.cloudflare.records().len(), 1, "{given}");
     }
@@ -290,13 +290,13 @@ async fn bad_credentials_of_one_tenant_hide_nothing_of_others() {
 async fn a_gateway_whose_own_account_was_read_goes_whatever_others_hide() {
     for (given, spoil) in SPOILT {
         let bench = beside_bad_credentials(FakeCloudflare::with_zones(&["example.com"]), spoil);
-        let never_made = bench.edge.forget(&key("a")).await;
+        let never_made = bench.edge.remove(&key("a")).await;
         assert_eq!(never_made, Ok(()), "{given}: held, and never got a tunnel");
         bench.reconcile(&intent("a", &["a.example.com"])).await;
-        for round in ["forgotten", "forgotten again, after a restart"] {
+        for round in ["removed", "removed again, after a restart"] {
             let again = beside_bad_credentials(bench.cloudflare.clone(), spoil);
             assert_eq!(
-                again.edge.forget(&key("a")).await,
+                again.edge.remove(&key("a")).await,
                 Ok(()),
                 "{given}: {round}"
             );
@@ -309,7 +309,7 @@ async fn a_gateway_whose_own_account_was_read_goes_whatever_others_hide() {
 async fn a_gateway_without_an_account_of_its_own_may_be_where_nobody_can_look() {
     for (given, spoil) in SPOILT {
         let bench = beside_bad_credentials(FakeCloudflare::with_zones(&["example.com"]), spoil);
-        let searched = bench.edge.forget(&key("gone")).await;
+        let searched = bench.edge.remove(&key("gone")).await;
         let all_seen = given.ends_with("same account");
         assert_eq!(searched.is_ok(), all_seen, "{given}: {searched:?}");
     }
@@ -321,6 +321,6 @@ async fn a_gateway_without_an_account_of_its_own_may_be_where_nobody_can_look() 
     bench.credentials.set_token(Some(key("a")), "acme", "bad");
     bench.credentials.set(Some(key("b")), Some("other"));
     bench.cloudflare.revoke("bad");
-    assert!(bench.edge.forget(&key("a")).await.is_err());
+    assert!(bench.edge.remove(&key("a")).await.is_err());
     assert_eq!(bench.cloudflare.tunnels().len(), 1);
 }

@@ -161,7 +161,7 @@ async fn work_in_one_account_is_done_one_after_another_and_waits_for_no_other_ac
         .credentials
         .set_token(Some(key("stranger")), "acme", "none");
     bench.cloudflare.revoke("none");
-    let in_account = bench.edge.enter(&AccountId::new("acme")).await;
+    let in_account = bench.edge.lock_account(&AccountId::new("acme")).await;
 
     let here = intent("here", &["c.example.com"]);
     let mut reconcile = Box::pin(bench.edge.reconcile(&here));

@@ -1,8 +1,8 @@
 //! Records of other installations of our name.
 
 use super::*;
-use crate::edge::mark::tunnel_name;
 use crate::edge::objects::TunnelHealth;
+use crate::edge::ownership::tunnel_name;
 use crate::testing::instance_of;
 
 const NAME: &str = "app.example.com";
@@ -94,7 +94,7 @@ fn a_namesakes_record_is_left_alone_and_a_former_instances_is_taken_over() {
 fn from_a_partial_view_only_a_former_instances_record_of_this_gateway_is_taken_over() {
     for (gateway, taken) in [("gw", true), ("another", false)] {
         let mut partial = intent(&[NAME]);
-        partial.prune = false;
+        partial.policy = Policy::UpsertOnly;
         let observed = seen(their_record(gateway, theirs()), Some(Ok(vec![])));
         let plan = plan(&partial, &observed, &installation());
         assert_eq!(!plan.changes.is_empty(), taken, "{gateway}");

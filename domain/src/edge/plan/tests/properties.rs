@@ -76,7 +76,7 @@ fn records_at(name: &str, slot: Slot) -> Vec<DnsRecord> {
 struct Spec {
     slots: Vec<Slot>,
     wanted: Vec<bool>,
-    yielded: Vec<bool>,
+    lost_to: Vec<bool>,
     unread: Vec<bool>,
     has_tunnel: bool,
     document: Option<Vec<bool>>,
@@ -97,10 +97,10 @@ fn spec() -> impl Strategy<Value = Spec> {
         prop::bool::weighted(0.8),
     )
         .prop_map(
-            |(slots, wanted, yielded, unread, has_tunnel, document, policy, prune)| Spec {
+            |(slots, wanted, lost_to, unread, has_tunnel, document, policy, prune)| Spec {
                 slots,
                 wanted,
-                yielded,
+                lost_to,
                 unread,
                 has_tunnel,
                 document,
@@ -118,15 +118,17 @@ fn chosen(flags: &[bool]) -> impl Iterator<Item = &'static str> {
 impl Spec {
     fn intent(&self) -> EdgeIntent {
         let mut intent = intent(&chosen(&self.wanted).collect::<Vec<_>>());
-        intent.dns = match self.policy {
+        intent.dns.managed = match self.policy {
             0 => DnsPolicy::Off,
             1 => DnsPolicy::Below(vec![host("example.com")]),
             _ => DnsPolicy::All,
         };
-        intent.prune = self.prune;
+        if !self.prune {
+            intent.policy = Policy::UpsertOnly;
+        }
         let other = ObjectKey::new("default", "other");
-        let yielded = chosen(&self.yielded).map(host);
-        intent.yielded = yielded
+        let lost_to = chosen(&self.lost_to).map(host);
+        intent.dns.lost_to = lost_to
             .filter(|name| !intent.hostnames.contains(name))
             .map(|name| (name, other.clone()))
             .collect();
@@ -192,6 +194,9 @@ fn apply(observed: &mut Observed, change: &Change) {
                 let id = RecordId::new(format!("new {}", data.name));
                 DnsRecord { id, data }
             }));
+        }
+        Change::NoteCertificates | Change::Certificates(_) => {
+            panic!("certificates are planned after the records")
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_document_that_could_not_be_read_is_not_replaced() {
 #[test]
 fn an_incomplete_view_adds_but_takes_nothing_and_hands_nothing_over() {
     let mut partial = intent(&["new.example.com", "sibling.example.com"]);
-    partial.prune = false;
+    partial.policy = Policy::UpsertOnly;
     let sibling = mark("other").to_string();
     let there = vec![
         right("old", "old.example.com"),
@@ -123,20 +123,24 @@ fn where_nobody_knows_what_a_gateway_has_all_of_it_stays_and_is_named() {
         (ZoneRecords::Failed(forbidden), Some(&["a.example.com"][..])),
         (ZoneRecords::Failed(unavailable()), None),
     ];
-    let spared = |spare: bool, second: &ZoneRecords| {
+    let kept = |policy: Policy, second: &ZoneRecords| {
         let mut intent = intent(&["app.example.com"]);
-        intent.spare = spare;
+        intent.policy = policy;
         let there = vec![right("r", "a.example.com"), right("t", "app.example.com")];
         let mut observed = observed(&["app.example.com"], there);
         if let Ok(zones) = &mut observed.zones {
             zones.push(zone("example.org", second.clone()));
         }
         let plan = plan(&intent, &observed, &installation());
-        (plan.changes.is_empty(), plan.spared)
+        (plan.changes.is_empty(), plan.unwanted_kept)
     };
     for (second, expected) in cases {
         let expected = expected.map(|names| names.iter().map(|name| host(name)).collect());
-        assert_eq!(spared(true, &second), (true, expected), "{second:?}");
-        assert_eq!(spared(false, &second), (false, None), "{second:?}");
+        assert_eq!(
+            kept(Policy::KeepRecords, &second),
+            (true, expected),
+            "{second:?}"
+        );
+        assert_eq!(kept(Policy::Sync, &second), (false, None), "{second:?}");
     }
 }

@@ -8,8 +8,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::edge::EdgeIntent;
-use crate::edge::certificates::CertificateIntent;
 use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, ObjectKey, Timestamp};
 
@@ -28,13 +26,17 @@ pub struct Claimant<'a> {
     /// that cannot be had here is not kept from another; they stay in the intent, so that a zone that
     /// appears is noticed.
     pub without_zone: BTreeSet<Hostname>,
-    /// Names for which it may have a record at the edge, asked for or not; `None` where nobody knows. Then
-    /// all of its records are spared ([`EdgeIntent::spare`]) until it is known.
-    pub held: Option<Cow<'a, BTreeSet<Hostname>>>,
-    /// Becomes [`EdgeIntent::certificates`].
-    pub certificates: Option<BTreeSet<CertificateIntent>>,
-    /// Becomes [`EdgeIntent::prune`].
-    pub prune: bool,
+    /// Names for which it may have a record at the edge, asked for or not; `None` where that is not known.
+    pub records: Option<Cow<'a, BTreeSet<Hostname>>>,
+}
+
+/// What a Gateway gets of what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grant {
+    /// Hostnames that it serves and may have a record for.
+    pub hostnames: BTreeSet<Hostname>,
+    /// Becomes [`DnsIntent::lost_to`](super::DnsIntent::lost_to).
+    pub lost_to: BTreeMap<Hostname, ObjectKey>,
 }
 
 impl Claimant<'_> {
@@ -56,27 +58,27 @@ impl Claimant<'_> {
         if self.asks_for_record(hostname) {
             self.claims(hostname)
         } else {
-            let held = self.held.as_ref();
-            held.is_some_and(|held| held.contains(hostname))
+            let records = self.records.as_ref();
+            records.is_some_and(|records| records.contains(hostname))
         }
     }
 }
 
-/// Grants every claim and states the intents of the Gateways that are `wanted`.
+/// Judges every claim, and says what the Gateways that are `wanted` get.
 ///
 /// A Gateway yields the names it asks for and does not get, and those it may still have a record for and
 /// that another now holds: the holder takes that record over in place, so its old owner must not delete it.
-/// Other Gateways' names are not its business, so that all intents together grow with the names, not with
+/// Other Gateways' names are not its business, so that all grants together grow with the names, not with
 /// the product of names and Gateways.
 pub fn grant(
     claimants: &[Claimant<'_>],
     wanted: impl Fn(&ObjectKey) -> bool,
-) -> BTreeMap<ObjectKey, EdgeIntent> {
+) -> BTreeMap<ObjectKey, Grant> {
     let holders = holders(claimants);
     claimants
         .iter()
         .filter(|claimant| wanted(&claimant.gateway))
-        .map(|claimant| (claimant.gateway.clone(), intent(claimant, &holders)))
+        .map(|claimant| (claimant.gateway.clone(), granted(claimant, &holders)))
         .collect()
 }
 
@@ -89,37 +91,31 @@ fn holders<'c>(claimants: &'c [Claimant<'_>]) -> HashMap<&'c Hostname, Rank<'c>>
         let asked = claimant.hostnames.iter();
         for (hostname, age) in asked.filter(|(hostname, _)| claimant.may_claim(hostname)) {
             let rank = (age, claimant.created, &claimant.gateway);
-            let held = best.entry(hostname).or_insert(rank);
-            *held = rank.min(*held);
+            let holder = best.entry(hostname).or_insert(rank);
+            *holder = rank.min(*holder);
         }
     }
     best
 }
 
-fn intent(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> EdgeIntent {
-    let held = claimant.held.iter().flat_map(|held| held.iter());
-    let yielded: BTreeMap<_, _> = claimant
+fn granted(claimant: &Claimant<'_>, holders: &HashMap<&Hostname, Rank<'_>>) -> Grant {
+    let records = claimant.records.iter().flat_map(|records| records.iter());
+    let lost_to: BTreeMap<_, _> = claimant
         .hostnames
         .keys()
-        .chain(held)
+        .chain(records)
         .filter(|hostname| claimant.yields(hostname))
         .filter_map(|hostname| Some((hostname, holders.get(hostname)?.2)))
         .filter(|(_, holder)| **holder != claimant.gateway)
         .map(|(hostname, holder)| (hostname.clone(), holder.clone()))
         .collect();
-    EdgeIntent {
-        gateway: claimant.gateway.clone(),
-        hostnames: claimant
-            .hostnames
-            .keys()
-            .filter(|hostname| !(claimant.claims(hostname) && yielded.contains_key(*hostname)))
-            .cloned()
-            .collect(),
-        yielded,
-        spare: claimant.prune && claimant.held.is_none(),
-        dns: claimant.dns.clone(),
-        certificates: claimant.certificates.clone(),
-        prune: claimant.prune,
+    let hostnames = claimant.hostnames.keys();
+    let hostnames = hostnames
+        .filter(|hostname| !(claimant.claims(hostname) && lost_to.contains_key(*hostname)))
+        .cloned();
+    Grant {
+        hostnames: hostnames.collect(),
+        lost_to,
     }
 }
 
@@ -132,7 +128,7 @@ mod tests {
         Hostname::parse(name).unwrap()
     }
 
-    fn granted(claimants: &[Claimant<'_>]) -> BTreeMap<ObjectKey, EdgeIntent> {
+    fn all_granted(claimants: &[Claimant<'_>]) -> BTreeMap<ObjectKey, Grant> {
         grant(claimants, |_| true)
     }
 
@@ -145,23 +141,21 @@ mod tests {
             hostnames: Cow::Owned(hostnames.collect()),
             dns: DnsPolicy::All,
             without_zone: BTreeSet::new(),
-            held: Some(Cow::default()),
-            certificates: None,
-            prune: true,
+            records: Some(Cow::default()),
         }
     }
 
     /// Who has the name in `hostnames`, and who yields it.
     fn parties(claimants: &[Claimant<'_>], name: &str) -> (Vec<String>, Vec<String>) {
-        let intents = granted(claimants);
-        let named = |has: &dyn Fn(&EdgeIntent) -> bool| {
-            let those = intents.values().filter(|intent| has(intent));
-            those.map(|intent| intent.gateway.name.clone()).collect()
+        let grants = all_granted(claimants);
+        let named = |has: &dyn Fn(&Grant) -> bool| {
+            let those = grants.iter().filter(|(_, grant)| has(grant));
+            those.map(|(gateway, _)| gateway.name.clone()).collect()
         };
         let name = host(name);
         (
-            named(&|intent| intent.hostnames.contains(&name)),
-            named(&|intent| intent.yielded.contains_key(&name)),
+            named(&|grant| grant.hostnames.contains(&name)),
+            named(&|grant| grant.lost_to.contains_key(&name)),
         )
     }
 
@@ -214,25 +208,31 @@ mod tests {
     fn the_old_owner_leaves_a_name_alone_that_went_to_another() {
         let name = "app.example.com";
         let cases = [
-            ("known to be held", Some(BTreeSet::from([host(name)])), true),
-            ("not known what is held: all is spared", None, false),
-            ("never held", Some(BTreeSet::new()), false),
+            (
+                "known to have a record",
+                Some(BTreeSet::from([host(name)])),
+                true,
+            ),
+            (
+                "not known what has a record: it takes nothing away",
+                None,
+                false,
+            ),
+            ("never had a record", Some(BTreeSet::new()), false),
         ];
-        for (case, held, yields) in cases {
+        for (case, records, yields) in cases {
             let mut a = claimant("a", 1, &[]);
-            a.held = held.map(Cow::Owned);
-            let spares = a.held.is_none();
+            a.records = records.map(Cow::Owned);
             let b = claimant("b", 2, &[(name, 2)]);
-            let (holders, yielders) = parties(&[a.clone(), b.clone()], name);
+            let (holders, yielders) = parties(&[a, b], name);
             assert_eq!(holders, ["b"], "{case}");
             assert_eq!(!yielders.is_empty(), yields, "{case}");
-            assert_eq!(granted(&[a.clone(), b])[&a.gateway].spare, spares, "{case}");
         }
     }
 
     #[test]
     fn what_is_stated_grows_with_the_names_and_not_with_names_times_gateways() {
-        for held in [None, Some(Cow::default())] {
+        for records in [None, Some(Cow::default())] {
             let claimants: Vec<_> = (0..100)
                 .map(|gateway| {
                     let names = (0..100).map(|name| format!("n{name}.g{gateway}.example.com"));
@@ -240,14 +240,14 @@ mod tests {
                     let names: Vec<_> = names.iter().map(|name| (name.as_str(), gateway)).collect();
                     let claimant = claimant(&format!("g{gateway}"), gateway, &names);
                     Claimant {
-                        held: held.clone(),
+                        records: records.clone(),
                         ..claimant
                     }
                 })
                 .collect();
-            let intents = granted(&claimants);
-            let stated = |intent: &EdgeIntent| intent.hostnames.len() + intent.yielded.len();
-            let stated: usize = intents.values().map(stated).sum();
+            let grants = all_granted(&claimants);
+            let stated = |grant: &Grant| grant.hostnames.len() + grant.lost_to.len();
+            let stated: usize = grants.values().map(stated).sum();
             assert_eq!(
                 stated,
                 100 * 101,
@@ -276,12 +276,12 @@ mod tests {
                     claimant(&format!("gw-{index}"), *created, &asked)
                 })
                 .collect();
-            let before = granted(&claimants);
+            let before = all_granted(&claimants);
             claimants.reverse();
-            prop_assert_eq!(&before, &granted(&claimants));
+            prop_assert_eq!(&before, &all_granted(&claimants));
             let turn = turn.min(claimants.len());
             claimants.rotate_left(turn);
-            prop_assert_eq!(&before, &granted(&claimants));
+            prop_assert_eq!(&before, &all_granted(&claimants));
             for name in names {
                 let (holders, _) = parties(&claimants, name);
                 prop_assert!(holders.len() <= 1);

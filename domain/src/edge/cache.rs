@@ -3,28 +3,23 @@
 //!
 //! Memory is only good for adding: Cloudflare refuses a record where another stands, and a document is put
 //! whole. Before a record is changed or removed its zone is read again, so that nothing is touched that
-//! somebody else made theirs in the meantime ([`Look::must_read_again`]). Whatever fails makes all that was
+//! somebody else made theirs in the meantime ([`CachedApi::must_read_again`]). Whatever fails makes all that was
 //! read doubtful, and all of it is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use async_trait::async_trait;
 use futures_util::lock as async_lock;
 
-use super::notes::Notes;
+use super::journal::Notes;
 use crate::edge::EdgeError;
-use crate::edge::objects::{
-    Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone,
-};
-use crate::edge::plan::{Change, Plan, RecordChange};
-use crate::edge::ports::CloudflareApi;
+use crate::edge::api::CloudflareApi;
+use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
 use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
-use crate::secret::{CertificatePair, ConnectorToken};
 
 /// What was read with one token, and what was written since.
 #[derive(Default)]
-pub(super) struct Sight {
+pub(crate) struct Cache {
     /// Complete lists, by the prefix that was asked for.
     tunnels: BTreeMap<String, Vec<Tunnel>>,
     documents: BTreeMap<TunnelId, Option<IngressDocument>>,
@@ -32,18 +27,18 @@ pub(super) struct Sight {
     records: BTreeMap<ZoneId, Vec<DnsRecord>>,
 }
 
-/// A sight that several calls share.
+/// A cache that several calls share.
 #[derive(Default)]
-pub(super) struct SharedSight {
-    sight: Mutex<Sight>,
+pub(crate) struct SharedCache {
+    cache: Mutex<Cache>,
     /// Held while tunnels are listed, so that calls that begin together list them once.
     listing: async_lock::Mutex<()>,
 }
 
 /// The API of one account for the time of one call to the edge.
-pub(super) struct Look {
+pub(crate) struct CachedApi {
     api: Arc<dyn CloudflareApi>,
-    shared: Arc<SharedSight>,
+    shared: Arc<SharedCache>,
     notes: Notes,
     /// Zones that this call has read itself.
     read_now: Mutex<BTreeSet<ZoneId>>,
@@ -59,8 +54,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .expect("nothing panics while it holds this lock")
 }
 
-impl Look {
-    pub(super) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedSight>, notes: Notes) -> Self {
+impl CachedApi {
+    pub(crate) fn new(api: Arc<dyn CloudflareApi>, shared: Arc<SharedCache>, notes: Notes) -> Self {
         Self {
             api,
             shared,
@@ -71,62 +66,60 @@ impl Look {
         }
     }
 
-    /// Zones in which the plan changes or removes records that were not read for it. They are read anew by
-    /// the next look.
-    pub(super) fn must_read_again(&self, plan: &Plan) -> bool {
+    /// Whether one of these zones, in which records are to be changed or removed, was not read for it. Such zones are
+    /// read anew by the next read.
+    pub(crate) fn must_read_again<'z>(&self, zones: impl Iterator<Item = &'z ZoneId>) -> bool {
         let read_now = lock(&self.read_now);
-        let mut sight = lock(&self.shared.sight);
+        let mut cache = lock(&self.shared.cache);
         let mut again = false;
-        for change in &plan.changes {
-            let Change::Records(zone) = change else {
-                continue;
-            };
-            let mut changes = zone.changes.iter();
-            let only_adds = changes.all(|change| matches!(change, RecordChange::Post(_)));
-            if !only_adds && !read_now.contains(&zone.zone) {
-                sight.records.remove(&zone.zone);
-                again = true;
-            }
+        for zone in zones.filter(|zone| !read_now.contains(*zone)) {
+            cache.records.remove(zone);
+            again = true;
         }
         again
     }
 
-    /// Whether anything that this call was told came from memory.
-    pub(super) fn has_remembered(&self) -> bool {
+    /// The API itself, for calls that are neither remembered nor told to the journal.
+    pub(crate) fn uncached(&self) -> &dyn CloudflareApi {
+        &*self.api
+    }
+
+    /// Whether any answer to this call came from memory.
+    pub(crate) fn has_remembered(&self) -> bool {
         *lock(&self.remembered)
     }
 
     /// Believes nothing any more but what this call reads from now on.
-    pub(super) fn forget_all(&self) {
-        *lock(&self.shared.sight) = Sight::default();
+    pub(crate) fn clear(&self) {
+        *lock(&self.shared.cache) = Cache::default();
         lock(&self.read_now).clear();
         *lock(&self.listed_now) = false;
         *lock(&self.remembered) = false;
     }
 
     /// Lists tunnels anew at the next call.
-    pub(super) fn forget_tunnels(&self) {
-        lock(&self.shared.sight).tunnels.clear();
+    pub(crate) fn clear_tunnels(&self) {
+        lock(&self.shared.cache).tunnels.clear();
         *lock(&self.listed_now) = false;
     }
 
     /// Every tunnel of the account, listed at this very moment.
-    pub(super) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, EdgeError> {
-        self.forget_tunnels();
+    pub(crate) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, EdgeError> {
+        self.clear_tunnels();
         self.tunnels("").await
     }
 
     /// Records of a zone, read by this very call to the edge.
-    pub(super) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    pub(crate) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
         if !lock(&self.read_now).contains(zone) {
-            lock(&self.shared.sight).records.remove(zone);
+            lock(&self.shared.cache).records.remove(zone);
         }
         self.records(zone).await
     }
 
     /// Answers from memory.
-    fn recall<T>(&self, find: impl FnOnce(&Sight) -> Option<T>) -> Option<T> {
-        let found = find(&lock(&self.shared.sight));
+    fn recall<T>(&self, find: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+        let found = find(&lock(&self.shared.cache));
         *lock(&self.remembered) |= found.is_some();
         found
     }
@@ -135,18 +128,18 @@ impl Look {
     fn written<T>(
         &self,
         answer: Result<T, EdgeError>,
-        note: impl FnOnce(&mut Sight, &T),
+        note: impl FnOnce(&mut Cache, &T),
     ) -> Result<T, EdgeError> {
-        let mut sight = lock(&self.shared.sight);
+        let mut cache = lock(&self.shared.cache);
         match &answer {
-            Ok(done) => note(&mut sight, done),
-            Err(_) => *sight = Sight::default(),
+            Ok(done) => note(&mut cache, done),
+            Err(_) => *cache = Cache::default(),
         }
         answer
     }
 }
 
-impl Sight {
+impl Cache {
     fn tunnels(&self, name_prefix: &str) -> Option<Vec<Tunnel>> {
         let mut lists = self.tunnels.iter();
         let (_, list) = lists.find(|(prefix, _)| name_prefix.starts_with(*prefix))?;
@@ -199,143 +192,110 @@ impl Sight {
     }
 }
 
-#[async_trait]
-impl CloudflareApi for Look {
-    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+/// The calls that are answered from memory, change it, or are told to the journal.
+impl CachedApi {
+    pub(crate) async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
         let _listing = self.shared.listing.lock().await;
         let known = match *lock(&self.listed_now) {
-            true => lock(&self.shared.sight).tunnels(name_prefix),
-            false => self.recall(|sight| sight.tunnels(name_prefix)),
+            true => lock(&self.shared.cache).tunnels(name_prefix),
+            false => self.recall(|cache| cache.tunnels(name_prefix)),
         };
         if let Some(tunnels) = known {
             return Ok(tunnels);
         }
         let tunnels = self.api.tunnels(name_prefix).await?;
         *lock(&self.listed_now) = true;
-        let mut sight = lock(&self.shared.sight);
-        sight
+        let mut cache = lock(&self.shared.cache);
+        cache
             .tunnels
             .insert(name_prefix.to_owned(), tunnels.clone());
         Ok(tunnels)
     }
 
-    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+    pub(crate) async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
         let answer = self.api.create_tunnel(name).await;
-        self.written(answer, Sight::add_tunnel)
+        self.written(answer, Cache::add_tunnel)
     }
 
-    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    pub(crate) async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
         let answer = self.api.delete_tunnel(tunnel).await;
-        self.written(answer, |sight, ()| sight.remove_tunnel(tunnel))?;
+        self.written(answer, |cache, ()| cache.remove_tunnel(tunnel))?;
         self.notes.done(format_args!("removed tunnel {tunnel}"));
         Ok(())
     }
 
-    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
-        self.api.connectors(tunnel).await
-    }
-
-    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
-        self.api.disconnect(tunnel).await
-    }
-
-    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
-        self.api.tunnel_token(tunnel).await
-    }
-
-    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
-        self.api.set_tunnel_secret(tunnel, secret).await
-    }
-
-    async fn adopt_tunnel(
+    pub(crate) async fn adopt_tunnel(
         &self,
         tunnel: TunnelId,
         name: &str,
         secret: [u8; 32],
     ) -> Result<(), EdgeError> {
         let answer = self.api.adopt_tunnel(tunnel, name, secret).await;
-        self.written(answer, |sight, ()| sight.tunnels.clear())?;
+        self.written(answer, |cache, ()| cache.tunnels.clear())?;
         self.notes
             .done(format_args!("adopted tunnel {tunnel} of a former instance"));
         Ok(())
     }
 
-    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
-        if let Some(document) = self.recall(|sight| sight.documents.get(&tunnel).cloned()) {
+    pub(crate) async fn configuration(
+        &self,
+        tunnel: TunnelId,
+    ) -> Result<Option<IngressDocument>, EdgeError> {
+        if let Some(document) = self.recall(|cache| cache.documents.get(&tunnel).cloned()) {
             return Ok(document);
         }
         let document = self.api.configuration(tunnel).await?;
-        let mut sight = lock(&self.shared.sight);
-        sight.documents.insert(tunnel, document.clone());
+        let mut cache = lock(&self.shared.cache);
+        cache.documents.insert(tunnel, document.clone());
         Ok(document)
     }
 
-    async fn configure(
+    pub(crate) async fn configure(
         &self,
         tunnel: TunnelId,
         document: &IngressDocument,
     ) -> Result<(), EdgeError> {
         let answer = self.api.configure(tunnel, document).await;
-        self.written(answer, |sight, ()| sight.configure(tunnel, document))?;
+        self.written(answer, |cache, ()| cache.configure(tunnel, document))?;
         self.notes.configured(tunnel, document.rules.len());
         Ok(())
     }
 
-    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
-        if let Some(zones) = self.recall(|sight| sight.zones.clone()) {
+    pub(crate) async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+        if let Some(zones) = self.recall(|cache| cache.zones.clone()) {
             return Ok(zones);
         }
         let zones = self.api.zones().await?;
-        lock(&self.shared.sight).zones = Some(zones.clone());
+        lock(&self.shared.cache).zones = Some(zones.clone());
         Ok(zones)
     }
 
-    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
-        if let Some(records) = self.recall(|sight| sight.records.get(zone).cloned()) {
+    pub(crate) async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+        if let Some(records) = self.recall(|cache| cache.records.get(zone).cloned()) {
             return Ok(records);
         }
         let records = self.api.records(zone).await?;
         lock(&self.read_now).insert(zone.clone());
-        lock(&self.shared.sight)
+        lock(&self.shared.cache)
             .records
             .insert(zone.clone(), records.clone());
         Ok(records)
     }
 
-    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
-        let before = lock(&self.shared.sight).records.get(zone).cloned();
+    pub(crate) async fn change_records(
+        &self,
+        zone: &ZoneId,
+        batch: &RecordBatch,
+    ) -> Result<(), EdgeError> {
+        let before = lock(&self.shared.cache).records.get(zone).cloned();
         let answer = self.api.change_records(zone, batch).await;
-        self.written(answer, |sight, ()| sight.change_records(zone, batch))?;
+        self.written(answer, |cache, ()| cache.change_records(zone, batch))?;
         let before = before.unwrap_or_default();
         self.notes.changed(zone, &before, batch);
         Ok(())
     }
 
-    async fn custom_certificates(
-        &self,
-        zone: &ZoneId,
-    ) -> Result<Vec<CustomCertificate>, EdgeError> {
-        self.api.custom_certificates(zone).await
-    }
-
-    async fn upload_certificate(
-        &self,
-        zone: &ZoneId,
-        pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
-        self.api.upload_certificate(zone, pair).await
-    }
-
-    async fn replace_certificate(
-        &self,
-        zone: &ZoneId,
-        certificate: &CertificateId,
-        pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
-        self.api.replace_certificate(zone, certificate, pair).await
-    }
-
-    async fn delete_certificate(
+    pub(crate) async fn delete_certificate(
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,
@@ -345,9 +305,5 @@ impl CloudflareApi for Look {
             "removed certificate {certificate} of zone {zone}"
         ));
         Ok(())
-    }
-
-    async fn verify_token(&self) -> Result<(), EdgeError> {
-        self.api.verify_token().await
     }
 }

@@ -7,26 +7,26 @@ use crate::edge::ports::Journal;
 use crate::names::{RecordId, TunnelId, ZoneId};
 
 /// The journal, and why the writes of one call are made.
-pub(super) struct Notes {
+pub(crate) struct Notes {
     journal: Option<Arc<dyn Journal>>,
     why: String,
 }
 
 impl Notes {
-    pub(super) fn new(journal: Option<Arc<dyn Journal>>, why: impl Into<String>) -> Self {
+    pub(crate) fn new(journal: Option<Arc<dyn Journal>>, why: impl Into<String>) -> Self {
         let why = why.into();
         Self { journal, why }
     }
 
     /// Something was done.
-    pub(super) fn done(&self, what: impl std::fmt::Display) {
+    pub(crate) fn done(&self, what: impl std::fmt::Display) {
         if let Some(journal) = &self.journal {
             journal.note(&format!("{what}, as {}", self.why));
         }
     }
 
     /// Records were removed, or changed in place. `before`: what the zone is known to have had.
-    pub(super) fn changed(&self, zone: &ZoneId, before: &[DnsRecord], batch: &RecordBatch) {
+    pub(crate) fn changed(&self, zone: &ZoneId, before: &[DnsRecord], batch: &RecordBatch) {
         if self.journal.is_none() {
             return;
         }
@@ -48,7 +48,7 @@ impl Notes {
     }
 
     /// Ingress rules were written.
-    pub(super) fn configured(&self, tunnel: TunnelId, rules: usize) {
+    pub(crate) fn configured(&self, tunnel: TunnelId, rules: usize) {
         self.done(format_args!(
             "wrote {rules} ingress rules of tunnel {tunnel}"
         ));

@@ -1,8 +1,8 @@
 //! Whose a record is.
 
-use super::Observed;
-use crate::edge::mark::{self, RecordMark};
 use crate::edge::objects::{DnsRecord, Tunnel};
+use crate::edge::observed::Observed;
+use crate::edge::ownership::{self, RecordMark};
 use crate::edge::{EdgeError, EdgeIntent};
 use crate::names::{Installation, TunnelId};
 
@@ -89,7 +89,7 @@ impl<'a> Owners<'a> {
         };
         let found = tunnels.iter().find(|known| known.id == tunnel);
         let ours =
-            |found: &Tunnel| mark::gateway_of_tunnel(self.installation, &found.name).is_some();
+            |found: &Tunnel| ownership::gateway_of_tunnel(self.installation, &found.name).is_some();
         match found {
             Some(found) if !found.is_down() && !ours(found) => Owner::Namesake {
                 tunnel: found.name.clone(),

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::DirectEdge;
-use crate::edge::mark::{self, RecordMark};
-use crate::edge::objects::{RecordBatch, Tunnel};
-use crate::edge::plan::owner::own_records;
-use crate::edge::ports::{BATCH_LIMIT, CloudflareApi};
-use crate::edge::{EdgeError, EdgeErrorKind};
-use crate::names::{AccountId, ObjectKey, RecordId, ZoneId};
+use crate::edge::cache::CachedApi;
+use crate::edge::dns::owner::own_records;
+use crate::edge::objects::Tunnel;
+use crate::edge::ownership::{self, RecordMark};
+use crate::edge::{EdgeError, EdgeErrorKind, dns, tunnel};
+use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
 
 /// Credentials that can be tried for a Gateway which may be gone, and whether an account belongs to it for
@@ -59,8 +59,8 @@ impl Search {
 impl DirectEdge {
     /// Removes the Gateway from every account in which its tunnel is found, and from its own. Its own account
     /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
-    pub(super) async fn forget_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        let name = mark::tunnel_name(&self.installation, gateway);
+    pub(super) async fn remove_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        let name = ownership::tunnel_name(&self.installation, gateway);
         let (candidates, missing) = self.candidates(gateway).await?;
         let mut search = Search::default();
         for candidate in candidates {
@@ -68,8 +68,8 @@ impl DirectEdge {
             if search.read.contains(account) {
                 continue;
             }
-            let api = self.look(&candidate.credentials, format!("Gateway {gateway} is gone"));
-            api.forget_all();
+            let api = self.open(&candidate.credentials, format!("Gateway {gateway} is gone"));
+            api.clear();
             let tunnels = match tunnels_named(&api, &name).await {
                 Ok(tunnels) => tunnels,
                 Err(error) => {
@@ -78,7 +78,7 @@ impl DirectEdge {
                 }
             };
             if candidate.own || !tunnels.is_empty() {
-                let _in_account = self.enter(account).await;
+                let _in_account = self.lock_account(account).await;
                 let written = self.zones_written(gateway, account);
                 let credentials = &candidate.credentials;
                 self.clear_account(&api, credentials, gateway, &tunnels, &written)
@@ -99,20 +99,20 @@ impl DirectEdge {
     /// over, unless it is one of those that were `written` to: the permission was there and went.
     pub(super) async fn clear_account(
         &self,
-        api: &dyn CloudflareApi,
+        api: &CachedApi,
         credentials: &CloudflareCredentials,
         gateway: &ObjectKey,
         tunnels: &[Tunnel],
         written: &BTreeSet<ZoneId>,
     ) -> Result<(), EdgeError> {
         for tunnel in tunnels {
-            self.require_unused(api, gateway, tunnel).await?;
+            tunnel::apply::require_unused(&self.installation, api, gateway, tunnel).await?;
         }
         let mark = RecordMark::of(&self.installation, gateway);
         let ids: Vec<_> = tunnels.iter().map(|tunnel| tunnel.id).collect();
         let mut failed = None;
         let zones = match api.zones().await {
-            Err(error) if is_closed(&error) && written.is_empty() => Vec::new(),
+            Err(error) if is_forbidden(&error) && written.is_empty() => Vec::new(),
             zones => zones?,
         };
         for zone in zones {
@@ -120,9 +120,9 @@ impl DirectEdge {
                 Ok(records) => {
                     let own = own_records(&records, mark, &ids);
                     let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
-                    delete_records(api, &zone.id, &ids).await
+                    dns::apply::delete_records(api, &zone.id, &ids).await
                 }
-                Err(error) if is_closed(&error) && !written.contains(&zone.id) => Ok(()),
+                Err(error) if is_forbidden(&error) && !written.contains(&zone.id) => Ok(()),
                 Err(error) => Err(error),
             };
             failed = failed.or(cleared.err());
@@ -133,36 +133,9 @@ impl DirectEdge {
         for tunnel in tunnels {
             let keys = self.note_keys(gateway, credentials, tunnel.id);
             self.clear_certificates(api, tunnel.id, &keys).await?;
-            gone_is_fine(api.disconnect(tunnel.id).await)?;
-            gone_is_fine(api.delete_tunnel(tunnel.id).await)?;
+            tunnel::apply::remove(api, tunnel.id).await?;
         }
         Ok(())
-    }
-
-    /// Our own proxies were stopped before, and their connections closed. Those that are there all the same are held by
-    /// somebody else: another installation of this name serves through the tunnel. Then nothing of it is removed.
-    async fn require_unused(
-        &self,
-        api: &dyn CloudflareApi,
-        gateway: &ObjectKey,
-        tunnel: &Tunnel,
-    ) -> Result<(), EdgeError> {
-        let connectors = match api.connectors(tunnel.id).await {
-            Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
-            connectors => connectors?,
-        };
-        let connected = connectors.iter().filter(|one| one.connections > 0).count();
-        if connected == 0 {
-            return Ok(());
-        }
-        let message = format!(
-            "nothing was removed, because {connected} connectors that are not of this installation's proxies are \
-             connected to tunnel {}. Where a copy of installation {} runs elsewhere (a cloned cluster or state folder), \
-             stop it, or give it another `installation` name and an instance id of its own; otherwise Gateway {gateway} \
-             is removed once they have left",
-            tunnel.id, self.installation
-        );
-        Err(EdgeError::new(EdgeErrorKind::Conflict, message))
     }
 
     /// The Gateway's own credentials if they can be had, those it was last reconciled with, and all others:
@@ -204,34 +177,12 @@ impl DirectEdge {
     }
 }
 
-async fn tunnels_named(api: &dyn CloudflareApi, name: &str) -> Result<Vec<Tunnel>, EdgeError> {
+async fn tunnels_named(api: &CachedApi, name: &str) -> Result<Vec<Tunnel>, EdgeError> {
     let mut tunnels = api.tunnels(name).await?;
     tunnels.retain(|tunnel| tunnel.name == name);
     Ok(tunnels)
 }
 
-fn is_closed(error: &EdgeError) -> bool {
+fn is_forbidden(error: &EdgeError) -> bool {
     error.kind == EdgeErrorKind::Forbidden
-}
-
-pub(super) async fn delete_records(
-    api: &dyn CloudflareApi,
-    zone: &ZoneId,
-    ids: &[RecordId],
-) -> Result<(), EdgeError> {
-    for part in ids.chunks(BATCH_LIMIT) {
-        let batch = RecordBatch {
-            deletes: part.to_vec(),
-            ..RecordBatch::default()
-        };
-        api.change_records(zone, &batch).await?;
-    }
-    Ok(())
-}
-
-fn gone_is_fine(result: Result<(), EdgeError>) -> Result<(), EdgeError> {
-    match result {
-        Err(error) if error.kind == EdgeErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

@@ -3,28 +3,109 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::owner::{Owner, Owners};
-use super::{
-    Observed, ObservedZone, RecordChange, ZoneChanges, ZoneRecords, outcome_of, wanted_record,
-    zone_of,
-};
-use crate::edge::objects::{DnsRecord, Zone};
-use crate::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome};
-use crate::names::{Hostname, Installation, ZoneId};
+use crate::edge::objects::{DnsRecord, RecordBatch, RecordData, Zone};
+use crate::edge::observed::{Observed, ObservedZone, ZoneRecords};
+use crate::edge::ownership::RecordMark;
+use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, Policy};
+use crate::names::{Hostname, Installation, RecordId, TunnelId, ZoneId};
 
-pub(super) struct RecordsPlan {
-    pub(super) changes: Vec<ZoneChanges>,
-    pub(super) hostnames: BTreeMap<Hostname, HostnameOutcome>,
-    pub(super) spared: Option<BTreeSet<Hostname>>,
+/// Changes to the records of one zone. What is written to a record follows from its name, the tunnel and
+/// the Gateway's mark, so no change can point anywhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneChanges {
+    /// The zone.
+    pub zone: ZoneId,
+    /// One by one, in the order in which they go into batches.
+    pub changes: Vec<RecordChange>,
 }
 
-pub(super) fn plan(
+/// A change to one record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordChange {
+    /// Make a record of ours say what it should; keeps its id, so the name never stops to resolve.
+    Put(RecordId, Hostname),
+    /// Make a record where there is none.
+    Post(Hostname),
+    /// Remove a record of this Gateway.
+    Delete(RecordId),
+}
+
+impl RecordChange {
+    /// The hostname that it is made for; a removal is made for none.
+    pub fn hostname(&self) -> Option<&Hostname> {
+        match self {
+            Self::Put(_, hostname) | Self::Post(hostname) => Some(hostname),
+            Self::Delete(_) => None,
+        }
+    }
+}
+
+impl ZoneChanges {
+    /// The call to the API.
+    pub fn batch(&self, tunnel: TunnelId, mark: RecordMark) -> RecordBatch {
+        let mut batch = RecordBatch::default();
+        for change in &self.changes {
+            match change {
+                RecordChange::Put(id, hostname) => {
+                    let data = wanted_record(hostname, tunnel, mark);
+                    batch.puts.push((id.clone(), data));
+                }
+                RecordChange::Post(hostname) => {
+                    batch.posts.push(wanted_record(hostname, tunnel, mark));
+                }
+                RecordChange::Delete(id) => batch.deletes.push(id.clone()),
+            }
+        }
+        batch
+    }
+}
+
+/// The record of a hostname: a proxied CNAME to the tunnel's address, whose TTL Cloudflare keeps automatic.
+pub fn wanted_record(hostname: &Hostname, tunnel: TunnelId, mark: RecordMark) -> RecordData {
+    RecordData {
+        name: hostname.as_str().to_owned(),
+        kind: "CNAME".to_owned(),
+        content: tunnel.address(),
+        proxied: true,
+        ttl: 1,
+        comment: mark.to_string(),
+    }
+}
+
+/// The zone that a hostname lies in: the one with the longest name that the hostname ends in.
+pub fn zone_of<'a>(hostname: &Hostname, zones: impl Iterator<Item = &'a Zone>) -> Option<&'a Zone> {
+    zones
+        .filter(|zone| hostname.is_within(&zone.name))
+        .max_by(|a, b| (a.name.len(), &b.id).cmp(&(b.name.len(), &a.id)))
+}
+
+/// What a failed call means for the hostnames that needed it.
+pub(crate) fn outcome_of(error: &EdgeError) -> HostnameOutcome {
+    let message = error.message.clone();
+    match error.kind {
+        EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated => {
+            HostnameOutcome::Forbidden { message }
+        }
+        kind if kind.is_transient() => HostnameOutcome::Unknown { message },
+        _ => HostnameOutcome::Refused { message },
+    }
+}
+
+pub(crate) struct RecordsPlan {
+    pub(crate) changes: Vec<ZoneChanges>,
+    pub(crate) hostnames: BTreeMap<Hostname, HostnameOutcome>,
+    pub(crate) unwanted_kept: Option<BTreeSet<Hostname>>,
+}
+
+pub(crate) fn plan(
     intent: &EdgeIntent,
     observed: &Observed,
     installation: &Installation,
 ) -> RecordsPlan {
     let owners = Owners::of(intent, observed, installation);
     let mut hostnames: BTreeMap<_, _> = intent
-        .yielded
+        .dns
+        .lost_to
         .iter()
         .map(|(hostname, by)| {
             (
@@ -37,11 +118,11 @@ pub(super) fn plan(
     hostnames.extend(unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged)));
 
     let mut changes = Vec::new();
-    let mut spared = intent.spare.then(BTreeSet::new);
+    let mut unwanted_kept = (intent.policy == Policy::KeepRecords).then(BTreeSet::new);
     match &observed.zones {
         Err(error) => {
             hostnames.extend(managed(intent).map(|h| (h.clone(), outcome_of(error))));
-            spared = None;
+            unwanted_kept = None;
         }
         Ok(zones) => {
             let homes = Homes::of(intent, zones);
@@ -57,8 +138,8 @@ pub(super) fn plan(
                 let (zone_changes, outcomes) = planner.plan();
                 hostnames.extend(outcomes);
                 changes.extend(zone_changes);
-                if let Some(mut all) = spared.take() {
-                    spared = planner.unwanted_names().map(|names| {
+                if let Some(mut all) = unwanted_kept.take() {
+                    unwanted_kept = planner.unwanted_names().map(|names| {
                         all.extend(names);
                         all
                     });
@@ -75,7 +156,7 @@ pub(super) fn plan(
     RecordsPlan {
         changes,
         hostnames,
-        spared,
+        unwanted_kept,
     }
 }
 
@@ -209,7 +290,7 @@ impl ZonePlanner<'_> {
         if self.is_right(record, hostname) {
             return Verdict::leave(HostnameOutcome::Applied);
         }
-        if own.is_some() || self.intent.prune {
+        if own.is_some() || self.intent.policy != Policy::UpsertOnly {
             return Verdict::apply(RecordChange::Put(record.id.clone(), hostname.clone()));
         }
         Verdict::leave(HostnameOutcome::Unknown {
@@ -222,14 +303,14 @@ impl ZonePlanner<'_> {
 
     /// Records of this Gateway whose name is neither wanted here nor granted to another.
     fn leftovers(&self, by_name: &BTreeMap<String, Vec<&DnsRecord>>) -> Vec<RecordChange> {
-        if !self.intent.prune || self.intent.spare {
+        if self.intent.policy != Policy::Sync {
             return Vec::new();
         }
-        let yielded = self.intent.yielded.keys();
-        let yielded: BTreeSet<&str> = yielded.map(Hostname::as_str).collect();
+        let lost_to = self.intent.dns.lost_to.keys();
+        let lost_to: BTreeSet<&str> = lost_to.map(Hostname::as_str).collect();
         let unwanted = self.unwanted(by_name);
         unwanted
-            .filter(|(name, _)| !yielded.contains(name))
+            .filter(|(name, _)| !lost_to.contains(name))
             .map(|(_, record)| RecordChange::Delete(record.id.clone()))
             .collect()
     }

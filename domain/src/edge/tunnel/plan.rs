@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Observed;
 use crate::edge::objects::{IngressDocument, IngressRule};
-use crate::edge::{EdgeIntent, IngressOutcome};
+use crate::edge::observed::Observed;
+use crate::edge::{EdgeIntent, IngressOutcome, Policy};
 use crate::names::Hostname;
 
 /// Rules that Cloudflare takes for one tunnel, the final catch-all among them
@@ -15,15 +15,15 @@ pub const RULE_LIMIT: usize = 1_000;
 /// Service of the catch-all where every hostname has a rule.
 const NOT_FOUND: &str = "http_status:404";
 
-pub(super) struct IngressPlan {
+pub(crate) struct IngressPlan {
     /// What to put; `None` where nothing need or can be done.
-    pub(super) document: Option<IngressDocument>,
+    pub(crate) document: Option<IngressDocument>,
     /// Whether names only go away, so that the document comes after the records.
-    pub(super) only_removes: bool,
-    pub(super) outcome: IngressOutcome,
+    pub(crate) only_removes: bool,
+    pub(crate) outcome: IngressOutcome,
 }
 
-pub(super) fn plan(intent: &EdgeIntent, observed: &Observed) -> IngressPlan {
+pub(crate) fn plan(intent: &EdgeIntent, observed: &Observed) -> IngressPlan {
     let present = match observed.tunnel.as_ref().map(|tunnel| &tunnel.ingress) {
         Some(Err(error)) => return IngressPlan::unknown(&error.message),
         Some(Ok(document)) => document.as_ref(),
@@ -67,7 +67,7 @@ fn document(
         .filter(|rule| rule.hostname.reserved().is_some())
         .cloned()
         .collect();
-    if !intent.prune {
+    if intent.policy == Policy::UpsertOnly {
         let kept = present.iter().flat_map(|document| &document.rules);
         let kept = kept.filter(|rule| rule.hostname.reserved().is_none());
         names.extend(kept.map(|rule| sorting_key(&rule.hostname)));

@@ -1,0 +1,124 @@
+//! Changing and removing records, batch by batch.
+
+use std::collections::BTreeMap;
+
+use super::plan::{RecordChange, ZoneChanges, outcome_of};
+use crate::edge::api::BATCH_LIMIT;
+use crate::edge::cache::CachedApi;
+use crate::edge::objects::RecordBatch;
+use crate::edge::ownership::RecordMark;
+use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome};
+use crate::names::{Hostname, RecordId, TunnelId, ZoneId};
+
+/// Further calls that are spent on finding the operation for which a whole batch was refused: enough for
+/// two bad ones among 200, few enough not to eat the account's budget when every one is refused.
+const CALLS_TO_ISOLATE: usize = 32;
+
+/// What did not go as planned.
+#[derive(Default)]
+pub(crate) struct RecordFailures {
+    pub(crate) hostnames: BTreeMap<Hostname, HostnameOutcome>,
+    pub(crate) failures: Vec<EdgeError>,
+}
+
+/// Changes one zone, in as many batches as it takes.
+pub(crate) async fn change(
+    api: &CachedApi,
+    tunnel: TunnelId,
+    mark: RecordMark,
+    zone: &ZoneChanges,
+) -> RecordFailures {
+    let mut failed = RecordFailures::default();
+    for part in zone.changes.chunks(BATCH_LIMIT) {
+        change_batch(api, tunnel, mark, zone.part(part), &mut failed).await;
+    }
+    failed
+}
+
+/// One batch, all or nothing. Where one of its operations is refused, it is taken apart, so that one bad
+/// name does not keep the others of its zone from their records.
+async fn change_batch(
+    api: &CachedApi,
+    tunnel: TunnelId,
+    mark: RecordMark,
+    whole: ZoneChanges,
+    failed: &mut RecordFailures,
+) {
+    let mut calls_left = 1 + CALLS_TO_ISOLATE;
+    let mut pending = vec![whole];
+    let mut refusal = None;
+    while let Some(part) = pending.pop() {
+        if calls_left == 0 {
+            let refusal: &EdgeError = refusal
+                .as_ref()
+                .expect("calls run out only after a refusal took the batch apart");
+            failed.add(&part, not_tried(refusal));
+            continue;
+        }
+        calls_left -= 1;
+        let batch = part.batch(tunnel, mark);
+        let Err(error) = api.change_records(&part.zone, &batch).await else {
+            continue;
+        };
+        match &part.changes[..] {
+            [RecordChange::Delete(_)] if error.kind == EdgeErrorKind::NotFound => {}
+            [_, _, ..] if blames_an_operation(error.kind) => {
+                let (first, second) = part.changes.split_at(part.changes.len() / 2);
+                pending.push(part.part(second));
+                pending.push(part.part(first));
+                refusal = Some(error);
+            }
+            _ => failed.add(&part, error),
+        }
+    }
+}
+
+/// For operations that nobody has refused yet: it is our own limit that they did not get a turn.
+fn not_tried(refusal: &EdgeError) -> EdgeError {
+    let message = format!(
+        "not tried, because too many others of the same zone were refused: {}",
+        refusal.message
+    );
+    EdgeError::new(EdgeErrorKind::RateLimited, message)
+}
+
+fn blames_an_operation(kind: EdgeErrorKind) -> bool {
+    matches!(
+        kind,
+        EdgeErrorKind::Invalid | EdgeErrorKind::Conflict | EdgeErrorKind::NotFound
+    )
+}
+
+impl ZoneChanges {
+    fn part(&self, changes: &[RecordChange]) -> Self {
+        Self {
+            zone: self.zone.clone(),
+            changes: changes.to_vec(),
+        }
+    }
+}
+
+impl RecordFailures {
+    fn add(&mut self, part: &ZoneChanges, error: EdgeError) {
+        let hostnames = part.changes.iter().filter_map(RecordChange::hostname);
+        self.hostnames
+            .extend(hostnames.map(|hostname| (hostname.clone(), outcome_of(&error))));
+        self.failures.push(error);
+    }
+}
+
+/// Removes these records of a zone.
+pub(crate) async fn delete_records(
+    api: &CachedApi,
+    zone: &ZoneId,
+    ids: &[RecordId],
+) -> Result<(), EdgeError> {
+    for part in ids.chunks(BATCH_LIMIT) {
+        let batch = RecordBatch {
+            deletes: part.to_vec(),
+            ..RecordBatch::default()
+        };
+        api.change_records(zone, &batch).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Which records a Gateway is to have.
+
+use std::collections::BTreeMap;
+
+use crate::gateway::DnsPolicy;
+use crate::names::{Hostname, ObjectKey};
+
+/// For which of the intent's hostnames there is a record. Without any entry: for all in a zone that the credentials see.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DnsIntent {
+    /// For which of them DNS is managed.
+    pub managed: DnsPolicy,
+    /// Hostnames that an older claim of another Gateway holds, with that Gateway: those that this one asks for,
+    /// and those that it is known to have a record for. Its plan leaves their records alone: the new holder
+    /// takes them over in place.
+    pub lost_to: BTreeMap<Hostname, ObjectKey>,
+}
+
+impl DnsIntent {
+    /// Whether DNS is managed for a hostname.
+    pub fn manages(&self, hostname: &Hostname) -> bool {
+        self.managed.manages(hostname)
+    }
+}
+
+impl From<DnsPolicy> for DnsIntent {
+    /// No name is lost to another Gateway.
+    fn from(managed: DnsPolicy) -> Self {
+        Self {
+            managed,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The tunnel of a Gateway and its ingress document.
+
+pub(crate) mod apply;
+pub(crate) mod plan;
+
+pub use plan::RULE_LIMIT;

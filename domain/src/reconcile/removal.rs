@@ -1,0 +1,161 @@
+//! Removing what is not wanted: Gateways, what is left of them, and records that nothing leads to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::edge_pass::{EdgePassReport, Pass};
+use super::gateway_state::GatewayState;
+use super::term::Search;
+use super::view::{Fate, View};
+use super::{Problem, Reconciler};
+use crate::attachment::Spared;
+use crate::names::ObjectKey;
+use crate::ports::PortError;
+
+impl Reconciler {
+    pub(super) async fn remove_unwanted(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
+        let removals = {
+            let mut state = self.state();
+            let mut removals = state.removals(&pass.view, pass.resting);
+            let here = |gateway: &ObjectKey| state.queue_of(&pass.view, gateway) == *pass.queue;
+            removals.due.retain(here);
+            removals
+        };
+        done.settled &= !removals.waiting;
+        for gateway in removals.due {
+            if !self.leads_in(pass.term) {
+                return false;
+            }
+            self.remove(&pass.view, &gateway, done).await;
+        }
+        self.leads_in(pass.term)
+    }
+
+    /// Looks at the edge, among the proxies and the finalizers for Gateways that are gone: once in each term, and at each
+    /// resync. Where all are spared none is proved gone, so then nobody is looked for.
+    pub(super) async fn search_leftovers(&self, term: u64, view: &View, done: &mut EdgePassReport) {
+        if view.spared == Spared::All || self.state().term.search != Search::Due {
+            return;
+        }
+        let begun = self.state().resyncs;
+        let mut found = BTreeSet::new();
+        let mut all_seen = true;
+        let mut failed = |subject: &str, error: &dyn std::fmt::Display| {
+            all_seen = false;
+            done.problem(Problem::new(subject, &error), None);
+        };
+        match self.ports.edge.owned().await {
+            Ok(owned) => found.extend(owned),
+            Err(partial) => {
+                found.extend(partial.found);
+                failed("looking for what is left at the edge", &partial.error);
+            }
+        }
+        match self.ports.workloads.running().await {
+            Ok(running) => found.extend(running),
+            Err(error) => failed("looking for proxies that are left", &error),
+        }
+        match self.ports.finalizer.gateways().await {
+            Ok(gateways) => found.extend(gateways),
+            Err(error) => failed("looking for Gateways that still have the finalizer", &error),
+        }
+        let mut state = self.state();
+        state.leftovers.extend(found);
+        // Where not all went well it is searched for again, and so it is if the next resync has begun meanwhile.
+        if all_seen && state.resyncs == begun && state.term.number == Some(term) {
+            state.term.saw_all = true;
+            state.term.search = Search::Searched { resyncs: begun };
+        }
+    }
+
+    /// Removes records that nothing leads to any more, after everything else: a name that another Gateway is
+    /// to have was taken over by then, and a Gateway whose removal is not finished still counts as there.
+    pub(super) async fn sweep(&self, pass: &Pass<'_>, done: &mut EdgePassReport) {
+        let view = &pass.view;
+        let live: BTreeSet<ObjectKey> = {
+            let state = self.state();
+            if !state.may_sweep(view) {
+                return;
+            }
+            let shown = view.gateways.keys();
+            let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
+            let unfinished = state.at_edge.keys().chain(&state.leftovers);
+            let live = shown.chain(&view.classless).chain(view.spared.named());
+            let live = live.chain(unfinished);
+            live.cloned().collect()
+        };
+        match self.ports.edge.sweep(&live).await {
+            Ok(swept) => {
+                done.swept = swept;
+                self.state().term.swept();
+            }
+            Err(error) => {
+                self.state().term.search = Search::Due;
+                let subject = "looking for records of Gateways that are gone";
+                done.problem(Problem::new(subject, &error), None);
+            }
+        }
+    }
+
+    /// Proxy, edge, table, finalizer, in this order: what resolves keeps being answered until it does not resolve,
+    /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
+    async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
+        match self.remove_all(gateway).await {
+            Err(failed) => done.problem(failed.problem, failed.retry_after),
+            Ok(()) => {
+                let mut state = self.state();
+                state.at_edge.remove(gateway);
+                // A route pass may have published it again meanwhile, before or after it was withdrawn.
+                state.retract(gateway);
+                state.leftovers.remove(gateway);
+                state.removal_waits.remove(gateway);
+                if view.gateways.contains_key(gateway) {
+                    state.removed.insert(gateway.clone());
+                }
+                done.removed.push(gateway.clone());
+            }
+        }
+    }
+
+    async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), Failed> {
+        let port = |what: &str, error: PortError| {
+            Failed::of(gateway, format!("{what} of Gateway {gateway}"), &error)
+        };
+        let ports = &self.ports;
+        let stopped = ports.workloads.stop(gateway).await;
+        stopped.map_err(|error| port("stopping the proxy", error))?;
+        self.with(gateway, GatewayState::begin_removal);
+        let removed = ports.edge.remove(gateway).await;
+        removed.map_err(|error| {
+            let subject = format!("removing what Gateway {gateway} has at the edge");
+            Failed {
+                problem: Problem::of(gateway, subject, &error),
+                retry_after: error.retry_after,
+            }
+        })?;
+        // A removal that stops after this must not leave a table that is thought to be served.
+        self.state().retract(gateway);
+        let withdrawn = ports.data_plane.withdraw(gateway).await;
+        withdrawn.map_err(|error| port("withdrawing the routes", error))?;
+        // Counts as removed even if the answer is lost: a Gateway that comes back must get it anew.
+        self.with(gateway, GatewayState::finalizer_removed);
+        let released = ports.finalizer.remove(gateway).await;
+        released.map_err(|error| port("removing the finalizer", error))
+    }
+}
+
+/// What stopped the work for a Gateway.
+pub(super) struct Failed {
+    pub(super) problem: Problem,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Failed {
+    pub(super) fn of(gateway: &ObjectKey, subject: String, error: &PortError) -> Self {
+        Self {
+            problem: Problem::of(gateway, subject, error),
+            retry_after: error.pause(),
+        }
+    }
+}

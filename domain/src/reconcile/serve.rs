@@ -1,0 +1,164 @@
+//! Making the intent of one Gateway true, and its proxy run.
+
+use super::edge_pass::EdgePassReport;
+use super::gateway_state::{GatewayState, Proxy};
+use super::removal::Failed;
+use super::view::View;
+use super::{Problem, Reconciler};
+use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, namesakes};
+use crate::names::ObjectKey;
+
+impl Reconciler {
+    pub(super) async fn serve(&self, view: &View, intent: EdgeIntent, done: &mut EdgePassReport) {
+        let gateway = intent.gateway.clone();
+        {
+            let mut state = self.state();
+            let attempt = state.attempt(view, &intent);
+            // Until it is known to have gone well.
+            state.failed.insert(gateway.clone(), attempt);
+        }
+        if !self.state().is_published(&gateway) {
+            // The route pass told why; a name must not lead to a proxy that does not know it.
+            return done.again(&gateway, None);
+        }
+        let problem = |error: &EdgeError| {
+            let subject = format!("applying Gateway {gateway} at the edge");
+            Problem::of(&gateway, subject, error)
+        };
+        if let Err(error) = self.admit(view, &gateway).await {
+            return done.problem(problem(&error), error.retry_after);
+        }
+        if let Err(failed) = self.add_finalizer(view, &gateway).await {
+            return done.problem(failed.problem, failed.retry_after);
+        }
+        if !self.state().is_published(&gateway) {
+            // Withdrawn by a route pass while the finalizer was being added.
+            return done.again(&gateway, None);
+        }
+        let compared = {
+            let mut state = self.state();
+            state.begin(view, &intent);
+            state.to_compare.remove(&gateway)
+        };
+        let answer = self.ports.edge.reconcile(&intent).await;
+        done.stated.push(gateway.clone());
+        self.with(&gateway, |at_edge| at_edge.answered(answer.clone()));
+        let status = match answer {
+            Ok(status) => status,
+            Err(error) => return done.problem(problem(&error), error.retry_after),
+        };
+        for error in &status.failures {
+            done.problem(problem(error), error.retry_after);
+        }
+        // Nothing is left to do for these; whoever can mend them must hear of them.
+        for told in namesakes::told(&status) {
+            let subject = format!("applying Gateway {gateway} at the edge");
+            done.problems.push(Problem::of(&gateway, subject, &told));
+        }
+        let runs = self
+            .run_proxy(view, &gateway, &status, compared, done)
+            .await;
+        let settled = runs && status.failures.is_empty();
+        self.with(&gateway, |at_edge| at_edge.settle(settled));
+        if settled {
+            self.state().failed.remove(&gateway);
+        }
+    }
+
+    /// Before the finalizer is added: a Gateway whose credentials never worked has nothing at the edge, and its object must not
+    /// wait for credentials that do.
+    async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), EdgeError> {
+        if self
+            .state()
+            .at_edge
+            .get(gateway)
+            .is_some_and(GatewayState::has_finalizer)
+        {
+            return Ok(());
+        }
+        let admitted = self.ports.edge.admit(gateway).await;
+        if let Err(error) = &admitted {
+            let mut state = self.state();
+            state.at_edge_of(view, gateway).answered(Err(error.clone()));
+        }
+        admitted
+    }
+
+    /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
+    async fn add_finalizer(&self, view: &View, gateway: &ObjectKey) -> Result<(), Failed> {
+        if self
+            .state()
+            .at_edge
+            .get(gateway)
+            .is_some_and(GatewayState::has_finalizer)
+        {
+            return Ok(());
+        }
+        match self.ports.finalizer.add(gateway).await {
+            Ok(()) => {
+                self.state().at_edge_of(view, gateway).finalizer_added();
+                Ok(())
+            }
+            Err(error) => {
+                let subject = format!("adding the finalizer to Gateway {gateway}");
+                Err(Failed::of(gateway, subject, &error))
+            }
+        }
+    }
+
+    /// Makes the proxy run where its tunnel is new to it or it should run otherwise than before, and at a
+    /// resync, in case its token was changed.
+    pub(super) async fn run_proxy(
+        &self,
+        view: &View,
+        gateway: &ObjectKey,
+        status: &EdgeStatus,
+        resync: bool,
+        done: &mut EdgePassReport,
+    ) -> bool {
+        let Some(tunnel) = status.tunnels.first().map(|tunnel| tunnel.id) else {
+            return true;
+        };
+        let Some(found) = view.gateways.get(gateway) else {
+            return true;
+        };
+        let spec = found.parameters.workload.clone();
+        let proxy = Proxy {
+            tunnel,
+            spec,
+            finished: true,
+        };
+        let runs = self.with(gateway, GatewayState::take_proxy).flatten();
+        if runs.as_ref() == Some(&proxy) && !resync {
+            self.with(gateway, |at_edge| at_edge.proxy_runs(proxy));
+            return true;
+        }
+        let token = match self.ports.edge.connector_token(gateway).await {
+            Ok(token) => token,
+            Err(error) => {
+                let subject = format!("getting the connector token of Gateway {gateway}");
+                let problem = Problem::of(gateway, subject, &error);
+                done.problem(problem, error.retry_after);
+                return false;
+            }
+        };
+        let workloads = &self.ports.workloads;
+        match workloads.ensure(gateway, &proxy.spec, tunnel, &token).await {
+            Ok(status) => {
+                let finished = !status.unfinished;
+                if !finished {
+                    done.again(gateway, None);
+                }
+                let proxy = Proxy { finished, ..proxy };
+                self.with(gateway, |at_edge| at_edge.proxy_runs(proxy));
+                true
+            }
+            Err(error) => {
+                let subject = format!("running the proxy of Gateway {gateway}");
+                self.with(gateway, |at_edge| at_edge.proxy_failed(error.to_string()));
+                done.problem(Problem::of(gateway, subject, &error), error.pause());
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What was done in one term of leadership.
+
+use std::collections::BTreeSet;
+
+use super::Queue;
+
+/// A new one takes its place whole: another instance may have worked in between.
+#[derive(Default)]
+pub(super) struct Term {
+    /// `None` before the first.
+    pub(super) number: Option<u64>,
+    /// Queues of which an edge pass came to its end.
+    pub(super) passed: BTreeSet<Queue>,
+    /// Whether all places were seen where Gateways leave something.
+    pub(super) saw_all: bool,
+    pub(super) search: Search,
+}
+
+/// The search for what Gateways left: once in each term, and at each resync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Search {
+    /// It is to be made.
+    Due,
+    /// It was made, when so many resyncs had begun. Records that nothing leads to are still to be removed.
+    Searched { resyncs: u32 },
+    /// They were.
+    #[default]
+    Swept,
+}
+
+impl Term {
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number: Some(number),
+            ..Self::default()
+        }
+    }
+
+    /// Unless the next resync has begun meanwhile.
+    pub(super) fn swept(&mut self) {
+        if matches!(self.search, Search::Searched { .. }) {
+            self.search = Search::Swept;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Calls as they are made, for who wants to see or disturb them.
+
+use async_trait::async_trait;
+
+use super::{ApiCall, Moment};
+use crate::edge::EdgeError;
+use crate::edge::objects::RecordBatch;
+use crate::names::{TunnelId, ZoneId};
+
+/// Sees the calls of one client.
+#[async_trait]
+pub trait Observer: Send + Sync {
+    /// Before a call. An error, and when: the call fails with it.
+    async fn before(&self, call: &Call<'_>) -> Option<(Moment, EdgeError)>;
+
+    /// Once it is answered.
+    fn after(&self, call: &Call<'_>, error: Option<&EdgeError>);
+}
+
+/// A call and what it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Which call.
+    pub kind: ApiCall,
+    /// The tunnel that it is for.
+    pub tunnel: Option<TunnelId>,
+    /// The zone that it is for.
+    pub zone: Option<&'a ZoneId>,
+    /// Name of the tunnel that it makes.
+    pub name: Option<&'a str>,
+    /// The changes that it makes.
+    pub batch: Option<&'a RecordBatch>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn of(kind: ApiCall) -> Self {
+        Self {
+            kind,
+            tunnel: None,
+            zone: None,
+            name: None,
+            batch: None,
+        }
+    }
+
+    pub(super) fn of_tunnel(kind: ApiCall, tunnel: TunnelId) -> Self {
+        let tunnel = Some(tunnel);
+        Self {
+            tunnel,
+            ..Self::of(kind)
+        }
+    }
+
+    pub(super) fn named(kind: ApiCall, name: &'a str) -> Self {
+        let name = Some(name);
+        Self {
+            name,
+            ..Self::of(kind)
+        }
+    }
+
+    pub(super) fn in_zone(kind: ApiCall, zone: &'a ZoneId) -> Self {
+        let zone = Some(zone);
+        Self {
+            zone,
+            ..Self::of(kind)
+        }
+    }
+
+    pub(super) fn batch(zone: &'a ZoneId, batch: &'a RecordBatch) -> Self {
+        Self {
+            batch: Some(batch),
+            ..Self::in_zone(ApiCall::ChangeRecords, zone)
+        }
+    }
+}
