@@ -13,7 +13,6 @@ pub enum SettingsError {
     /// The settings file cannot be read.
     #[error("cannot read the settings file {}: {reason}", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         reason: String,
@@ -21,7 +20,6 @@ pub enum SettingsError {
     /// The settings file is not a YAML map.
     #[error("the settings file {} is not a map of settings in YAML: {reason}", path.display())]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// What is wrong, with line and column.
         reason: String,

@@ -12,7 +12,6 @@ macro_rules! features {
         }
     ) => {
         $(#[$doc])*
-        #[allow(missing_docs)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name {
             $($(#[$official_doc])* $official,)*

@@ -47,7 +47,6 @@ pub enum PortErrorKind {
     NotFound,
     /// Somebody else's object has the name, or others keep writing the object.
     Conflict,
-    /// Too many requests.
     RateLimited,
     /// Not reachable, timed out, not ready, or failed on its side.
     Unavailable,

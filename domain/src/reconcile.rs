@@ -51,17 +51,13 @@ pub use status_pass::StatusPassReport;
 pub struct Ports {
     /// What the cluster says.
     pub cluster: Arc<dyn ClusterSource>,
-    /// Where statuses go.
     pub statuses: Arc<dyn StatusSink>,
     /// Keeps the objects of Gateways that have something at the edge.
     pub finalizer: Arc<dyn Finalizer>,
     /// Whether edge passes may do anything.
     pub leadership: Arc<dyn Leadership>,
-    /// Runs proxies.
     pub workloads: Arc<dyn Workloads>,
-    /// Takes route tables.
     pub data_plane: Arc<dyn DataPlane>,
-    /// Cloudflare.
     pub edge: Arc<dyn Edge>,
 }
 
@@ -119,7 +115,6 @@ pub struct Problem {
     pub gateway: Option<ObjectKey>,
     /// What was being done and for whom, e.g. `running the proxy of Gateway default/my-gateway`.
     pub subject: String,
-    /// What failed.
     pub message: String,
 }
 

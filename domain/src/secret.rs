@@ -36,7 +36,6 @@ pub struct CertificatePair {
     pub chain: String,
     /// The private key in PEM.
     pub key: SecretString,
-    /// Of the chain.
     pub fingerprint: Fingerprint,
 }
 

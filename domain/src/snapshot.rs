@@ -15,7 +15,6 @@ use crate::names::{ObjectKey, ObjectRef};
 /// What reading one kind of object gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading<T> {
-    /// All there is.
     Known(T),
     /// The kind does not exist here (its CRD is not installed).
     Absent,
@@ -56,20 +55,14 @@ impl<T> Default for Reading<Vec<T>> {
 pub struct ClusterSnapshot {
     /// All GatewayClasses, of other controllers too.
     pub classes: Reading<Vec<GatewayClass>>,
-    /// All Gateways.
     pub gateways: Reading<Vec<Gateway>>,
-    /// CloudflareGatewayParameters.
     pub parameters: Reading<Vec<GatewayParameters>>,
     /// HTTPRoutes and GRPCRoutes. Unknown when either is. Shared, because a cluster may have many thousands
     /// and each of them outlives one view.
     pub routes: Reading<Vec<Arc<Route>>>,
-    /// ReferenceGrants.
     pub grants: Reading<Vec<ReferenceGrant>>,
-    /// Services.
     pub services: Reading<Vec<Service>>,
-    /// EndpointSlices.
     pub endpoint_slices: Reading<Vec<EndpointSlice>>,
-    /// Namespaces.
     pub namespaces: Reading<Vec<Namespace>>,
     /// Whether each Secret that the source was asked to follow is there, and what is known of it without a value.
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,

@@ -7,11 +7,8 @@ use crate::names::ObjectKey;
 /// `status` of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Truth {
-    /// Holds.
     True,
-    /// Does not hold.
     False,
-    /// Not known.
     Unknown,
 }
 
@@ -76,11 +73,8 @@ spelled! {
     Reason {
         /// All types: it is as it should be.
         Accepted = "Accepted",
-        /// Programmed=True.
         Programmed = "Programmed",
-        /// ResolvedRefs=True.
         ResolvedRefs = "ResolvedRefs",
-        /// Conflicted=False.
         NoConflicts = "NoConflicts",
         /// Credentials or parameters are missing or wrong.
         InvalidParameters = "InvalidParameters",
@@ -162,9 +156,7 @@ spelled! {
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// Which.
     pub kind: ConditionType,
-    /// Whether it holds.
     pub truth: Truth,
     /// Why, as a word.
     pub reason: Reason,
@@ -177,25 +169,17 @@ pub struct Condition {
 /// Status of one object of ours to report on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusUpdate {
-    /// A GatewayClass.
     Class {
-        /// Its name.
         name: String,
         /// All of its conditions.
         conditions: Vec<Condition>,
     },
-    /// A Gateway.
     Gateway {
-        /// Its key.
         key: ObjectKey,
-        /// The status.
         status: GatewayStatus,
     },
-    /// A route.
     Route {
-        /// Its kind.
         kind: RouteKind,
-        /// Its key.
         key: ObjectKey,
         /// One entry for each parentRef of ours, in the order written. Empty removes our entries.
         parents: Vec<RouteParentStatus>,
@@ -207,7 +191,6 @@ pub enum StatusUpdate {
 pub struct GatewayStatus {
     /// Tunnel addresses (`<tunnel-id>.cfargotunnel.com`).
     pub addresses: Vec<String>,
-    /// All conditions.
     pub conditions: Vec<Condition>,
     /// One for each listener, in the order written.
     pub listeners: Vec<ListenerStatus>,
@@ -216,13 +199,11 @@ pub struct GatewayStatus {
 /// `Gateway.status.listeners[]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerStatus {
-    /// Listener name.
     pub name: String,
     /// Route kinds that it takes.
     pub supported_kinds: Vec<RouteKind>,
     /// Routes with Accepted=True on it.
     pub attached_routes: u32,
-    /// All conditions.
     pub conditions: Vec<Condition>,
 }
 
@@ -233,6 +214,5 @@ pub struct RouteParentStatus {
     pub parent: ParentRef,
     /// The Gateway that it leads to. Not written.
     pub gateway: ObjectKey,
-    /// All conditions.
     pub conditions: Vec<Condition>,
 }

@@ -132,11 +132,13 @@ fn the_domain_uses_nothing_that_can_do_io() {
     }
 }
 
-/// The files of a module, tests left out, each without the tests that stand at its end.
-fn sources(module: &str) -> Vec<(PathBuf, String)> {
-    let domain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/src");
-    let mut folders = vec![domain.join(module)];
-    let mut files = vec![domain.join(format!("{module}.rs"))];
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The files of these folders, tests left out, each without the tests that stand at its end.
+fn sources(mut folders: Vec<PathBuf>) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.expect("an entry").path();
@@ -148,19 +150,29 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
             }
         }
     }
-    let read = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).ok()?;
-        let code = text.split("#[cfg(test)]\nmod tests {").next()?.to_owned();
-        Some((path, code))
-    };
-    files.into_iter().filter_map(read).collect()
+    files.into_iter().filter_map(source).collect()
+}
+
+fn source(path: PathBuf) -> Option<(PathBuf, String)> {
+    let text = std::fs::read_to_string(&path).ok()?;
+    let code = text.split("#[cfg(test)]\nmod tests {").next()?.to_owned();
+    Some((path, code))
+}
+
+/// Those of a module of the domain.
+fn sources_of(module: &str) -> Vec<(PathBuf, String)> {
+    let domain = workspace().join("domain/src");
+    let file = source(domain.join(format!("{module}.rs")));
+    file.into_iter()
+        .chain(sources(vec![domain.join(module)]))
+        .collect()
 }
 
 #[test]
 fn modules_of_the_domain_use_only_modules_before_them() {
     let place = |module: &str| ORDER.iter().position(|known| *known == module);
     for module in ORDER {
-        let sources = sources(module);
+        let sources = sources_of(module);
         assert!(!sources.is_empty(), "{module} has no file");
         for (path, code) in sources {
             let lines = code
@@ -178,6 +190,38 @@ fn modules_of_the_domain_use_only_modules_before_them() {
                     path.display()
                 );
             }
+        }
+    }
+}
+
+/// Fields and variants may speak for themselves; the lint of the compiler knows no such difference.
+#[test]
+fn every_public_item_says_what_it_is() {
+    const ITEMS: &[&str] = &[
+        "fn", "async", "struct", "enum", "trait", "type", "const", "static",
+    ];
+    let parts = ["domain", "app", "config"].map(str::to_owned);
+    let adapters = std::fs::read_dir(workspace().join("adapters")).expect("a folder");
+    let adapters = adapters.map(|entry| entry.expect("an entry").path());
+    // Generated from Cloudflare's schema.
+    let adapters = adapters.filter(|path| !path.ends_with("tunnel-schema"));
+    let parts = parts.into_iter().map(|part| workspace().join(part));
+    for (path, code) in sources(parts.chain(adapters).map(|part| part.join("src")).collect()) {
+        let mut documented = false;
+        for line in code.lines().map(str::trim_start) {
+            let item = line
+                .strip_prefix("pub ")
+                .and_then(|item| item.split(' ').next());
+            // A macro's `pub enum $name` has the doc that is given to the macro.
+            let is_public = item.is_some_and(|item| ITEMS.contains(&item)) && !line.contains('$');
+            assert!(
+                !is_public || documented,
+                "{}: no doc: {line}",
+                path.display()
+            );
+            // Attributes stand between a doc and its item.
+            documented = line.starts_with("///")
+                || (documented && !line.is_empty() && !line.ends_with([';', '{', '}']));
         }
     }
 }

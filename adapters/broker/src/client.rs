@@ -170,7 +170,9 @@ impl BrokerEdge {
             // A message of serde_json may repeat a value, and a value may be a token.
             return serde_json::from_slice(&body).map_err(|error| {
                 let place = format!("line {}, column {}", error.line(), error.column());
-                Failed::NoAnswer(format!("its answer is no document of this API ({place})"))
+                Failed::NoAnswer(format!(
+                    "its answer is not a document of this API ({place})"
+                ))
             });
         }
         let problem = (media_type == problem::MEDIA_TYPE)
@@ -312,7 +314,7 @@ async fn whole_body(mut response: Response) -> Result<Vec<u8>, String> {
 
 /// The bearer token and connector tokens pass, so plain HTTP must stay on this machine.
 fn parse_base_url(text: &str) -> Result<Url, ClientError> {
-    let url = Url::parse(text).map_err(|_| ClientError::BaseUrl("it is no URL"))?;
+    let url = Url::parse(text).map_err(|_| ClientError::BaseUrl("it is not a URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
         let problem = "it holds a user name or password; the token comes from a file";
         return Err(ClientError::BaseUrl(problem));

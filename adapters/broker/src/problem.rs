@@ -17,7 +17,6 @@ const EDGE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/edge/
 /// Why the broker did not take a request. Nothing was done at Cloudflare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
-    /// No bearer token.
     MissingToken,
     /// A bearer token of no cluster.
     UnknownToken,

@@ -38,9 +38,7 @@ impl From<MalformedName> for Malformed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayDocument {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -121,7 +119,7 @@ impl IntentDocument {
 
     /// The intent for a Gateway. Each hostname stands once, either wanted or lost to another Gateway.
     pub fn read(self, gateway: ObjectKey) -> Result<EdgeIntent, Malformed> {
-        let twice = |hostname: &Hostname| Malformed(format!("{hostname} stands there twice"));
+        let twice = |hostname: &Hostname| Malformed(format!("{hostname} is there twice"));
         let mut hostnames = BTreeSet::new();
         for text in &self.hostnames {
             let hostname = published(text)?;

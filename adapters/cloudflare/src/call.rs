@@ -18,23 +18,19 @@ pub struct CallReport {
     pub name: &'static str,
     /// Whether it could change anything.
     pub kind: CallKind,
-    /// How it ended.
     pub outcome: CallOutcome,
 }
 
 /// Whether a call can change anything at Cloudflare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallKind {
-    /// It cannot.
     Read,
-    /// It can.
     Write,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallOutcome {
-    /// Cloudflare said yes.
     Succeeded,
     /// It was sent and failed.
     Failed(EdgeErrorKind),

@@ -25,7 +25,6 @@ pub(crate) enum Failure {
     TimedOut,
     /// The connection could not be made or broke, whichever side closed it.
     Connection(String),
-    /// Cloudflare said no.
     Refused {
         status: u16,
         complaints: Vec<Complaint>,

@@ -32,7 +32,7 @@ impl TunnelApi for AccountClient {
         let read = |tunnel: WireTunnel| {
             tunnel
                 .into_domain()
-                .ok_or_else(|| self.unreadable(&call, "a tunnel id is no UUID"))
+                .ok_or_else(|| self.unreadable(&call, "a tunnel id is not a UUID"))
         };
         let mut tunnels = tunnels
             .into_iter()
@@ -54,7 +54,7 @@ impl TunnelApi for AccountClient {
         let tunnel: WireTunnel = self.fetch(&call).await?;
         tunnel
             .into_domain()
-            .ok_or_else(|| self.unreadable(&call, "the tunnel id is no UUID"))
+            .ok_or_else(|| self.unreadable(&call, "the tunnel id is not a UUID"))
     }
 
     async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {

@@ -56,7 +56,6 @@ pub(crate) struct Membership {
     pub(crate) edge_reached: Notify,
     /// Leave, and finish what is in flight.
     pub(crate) leave: CancellationToken,
-    /// Drop everything.
     pub(crate) abort: CancellationToken,
     /// Everything that runs for this connector.
     pub(crate) tasks: TaskTracker,
@@ -129,7 +128,6 @@ pub(crate) struct Attempt {
     pub(crate) previous: u8,
     /// The edge address to dial.
     pub(crate) edge: SocketAddr,
-    /// What carries it.
     pub(crate) over: TransportKind,
     /// Held by a connection that changes its transport, until it is registered again.
     turn: Mutex<Option<Turn>>,

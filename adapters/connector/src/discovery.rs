@@ -23,7 +23,6 @@ pub(crate) enum DiscoveryError {
     /// The resolver cannot be set up.
     #[error("the resolver cannot be set up: {0}")]
     Resolver(#[source] NetError),
-    /// The look-up failed.
     #[error("looking up {name} failed: {source}")]
     LookUp {
         name: String,

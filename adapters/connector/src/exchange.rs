@@ -35,7 +35,6 @@ pub struct RequestBody {
 /// Where a body comes from.
 #[derive(Debug)]
 enum Source {
-    /// There is none.
     Nowhere,
     /// A stream of an HTTP/2 connection.
     Http2(Incoming),
@@ -144,7 +143,6 @@ struct Cut(String);
 pub(crate) enum AnswerBody<B> {
     /// The handler's; its error resets the stream. With what is told when a part of it waits for the edge.
     Handler(Pin<Box<B>>, Option<Arc<Progress>>),
-    /// The connector's own.
     Connector(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
 }
 
@@ -208,7 +206,6 @@ pub(crate) const MAX_HEADERS: usize = 16 << 10;
 /// Whether a request is one to upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Upgrade {
-    /// A plain request.
     None,
     /// To a WebSocket: both bodies are byte streams.
     WebSocket,

@@ -76,7 +76,6 @@ impl Default for ConnectorOptions {
 pub enum EdgeAddresses {
     /// Looked up by DNS.
     Discover(Discovery),
-    /// These addresses.
     Given(Vec<SocketAddr>),
 }
 

@@ -45,7 +45,6 @@ pub enum ConnectionState {
     Registered {
         /// Where the edge is, as it calls itself.
         location: String,
-        /// Its address.
         edge: SocketAddr,
         /// What carries the connection.
         transport: TransportKind,

@@ -92,14 +92,12 @@ enum Wait {
     ForTheEdge(Duration),
     /// For a while, whatever becomes of other connections; less where another transport is chosen.
     Alone(Duration),
-    /// For this long.
     AsTold(Duration),
 }
 
 /// How often a connection ended in a row, since it last served for a while.
 #[derive(Debug, Default)]
 struct Ends {
-    /// In any way.
     all: u32,
     /// After the edge had accepted it.
     accepted: u32,

@@ -120,7 +120,7 @@ impl Fields {
         if valid.is_none() {
             self.invalid(
                 field,
-                format!("{port} is no port; write one from 1 to 65535"),
+                format!("Invalid value: {port}: must be between 1 and 65535"),
             );
         }
         valid
@@ -129,7 +129,7 @@ impl Fields {
     /// A text that must be written. Notes a defect where it is empty.
     pub(crate) fn required(&self, field: impl Into<String>, text: &str) {
         if text.is_empty() {
-            self.invalid(field, "it is missing or empty; write it");
+            self.invalid(field, "Required value: write it");
         }
     }
 

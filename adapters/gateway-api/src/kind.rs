@@ -7,7 +7,6 @@ use domain::{ObjectKey, ObjectRef};
 /// Where objects of a kind are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// In no namespace.
     Cluster,
     /// Each in a namespace.
     Namespaced,
@@ -57,7 +56,6 @@ macro_rules! kinds {
     ($($variant:ident, $kind:expr, $plural:literal: { $($field:ident: $value:expr,)* ..$base:expr };)*) => {
         /// A kind of object that is read.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[allow(missing_docs, reason = "the names are those of the API")]
         pub enum Kind { $($variant,)* }
 
         impl Kind {

@@ -21,29 +21,18 @@ use crate::secret::{self, Secret};
 /// An object that was read.
 #[derive(Debug, PartialEq)]
 pub enum Object {
-    /// GatewayClass.
     GatewayClass(GatewayClass),
-    /// Gateway.
     Gateway(Gateway),
-    /// CloudflareGatewayParameters.
     Parameters(GatewayParameters),
-    /// HTTPRoute or GRPCRoute.
     Route(Arc<Route>),
-    /// ReferenceGrant.
     ReferenceGrant(ReferenceGrant),
-    /// Service.
     Service(Service),
-    /// EndpointSlice.
     EndpointSlice(EndpointSlice),
-    /// Namespace.
     Namespace(Namespace),
-    /// Secret.
     Secret(Secret),
     /// A kind that is not served, or not in this version.
     Unknown {
-        /// As written.
         api_version: String,
-        /// As written.
         kind: String,
         /// The name may be empty.
         key: ObjectKey,
@@ -142,7 +131,8 @@ fn header(value: &Value) -> Result<Header, ReadError> {
         message,
     };
     if !value.is_object() {
-        let message = "this is no Kubernetes object; write one with apiVersion, kind and metadata";
+        let message =
+            "Invalid value: must be a Kubernetes object, with apiVersion, kind and metadata";
         return Err(error("document", message.to_owned()));
     }
     let header: Header = serde_path_to_error::deserialize(value)

@@ -22,7 +22,6 @@ use crate::tls;
 
 /// A Secret. Its values cannot be printed and are wiped when dropped.
 pub struct Secret {
-    /// Namespace and name.
     pub key: ObjectKey,
     values: BTreeMap<String, SecretSlice<u8>>,
 }
@@ -60,9 +59,8 @@ impl Secret {
     /// The certificate with its key; the problem names the key of the Secret and quotes no value.
     pub fn certificate_pair(&self) -> Result<CertificatePair, String> {
         match tls::examine(&self.values) {
-            TlsPair::Usable(facts) => {
-                tls::pair(&self.values, facts.fingerprint).ok_or_else(|| "it is no text".to_owned())
-            }
+            TlsPair::Usable(facts) => tls::pair(&self.values, facts.fingerprint)
+                .ok_or_else(|| "it is not text".to_owned()),
             TlsPair::Malformed(problem) => Err(problem),
             TlsPair::Absent => Err(format!("it needs {CERTIFICATE_KEY} and {PRIVATE_KEY_KEY}")),
         }
@@ -83,7 +81,7 @@ impl Secret {
             .value(key)
             .ok_or_else(|| problem(format!("it has no key {key}; add it under stringData")))?;
         let text = std::str::from_utf8(bytes.expose_secret())
-            .map_err(|_| problem(format!("the value of key {key} is no text; write it anew")))?
+            .map_err(|_| problem(format!("the value of key {key} is not text; write it anew")))?
             .trim();
         if text.is_empty() {
             return Err(problem(format!("key {key} is empty; write its value")));

@@ -57,7 +57,7 @@ fn facts(chain: &[u8], key: &[u8]) -> Result<CertificateFacts, String> {
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|_| format!("{PRIVATE_KEY_KEY} holds no private key in PEM"))?;
     let key = any_supported_type(&key).map_err(|_| {
-        format!("{PRIVATE_KEY_KEY} is no RSA, ECDSA or Ed25519 key that can be used")
+        format!("{PRIVATE_KEY_KEY} is not an RSA, ECDSA or Ed25519 key that can be used")
     })?;
     let mismatch = Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
     match CertifiedKey::new(certificates, key).keys_match() {
@@ -71,12 +71,13 @@ fn facts(chain: &[u8], key: &[u8]) -> Result<CertificateFacts, String> {
 fn certificates(chain: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_slice_iter(chain)
         .collect::<Result<_, _>>()
-        .map_err(|_| format!("{CERTIFICATE_KEY} is no PEM that can be read"))
+        .map_err(|_| format!("{CERTIFICATE_KEY} is not PEM that can be read"))
 }
 
 fn of_leaf(leaf: &[u8], chain: &[u8]) -> Result<CertificateFacts, String> {
-    let (_, certificate) = X509Certificate::from_der(leaf)
-        .map_err(|_| format!("{CERTIFICATE_KEY} holds something that is no X.509 certificate"))?;
+    let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| {
+        format!("{CERTIFICATE_KEY} holds something that is not an X.509 certificate")
+    })?;
     Ok(CertificateFacts {
         names: names(&certificate),
         not_after: Timestamp(certificate.validity().not_after.timestamp()),

@@ -15,9 +15,7 @@ use crate::failure::{is_answered, is_conflict, told};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Secret {secret}: {message}")]
 pub struct KeptSecretError {
-    /// What it means.
     pub kind: KeptSecretErrorKind,
-    /// Namespace and name.
     pub secret: String,
     /// What failed. Holds no value.
     pub message: String,

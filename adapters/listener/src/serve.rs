@@ -49,18 +49,15 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub struct Server {
     /// What it serves, for the log.
     pub name: &'static str,
-    /// Whether with TLS.
     pub security: Security,
     /// Which versions of HTTP.
     pub versions: Versions,
-    /// Its bounds.
     pub limits: Limits,
 }
 
 /// Whether there is TLS on connections.
 #[derive(Clone)]
 pub enum Security {
-    /// There is none.
     Plain,
     /// With what this gives at the moment of each connection; `None` closes the connection.
     Tls(Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>),

@@ -219,7 +219,7 @@ fn well_named(object: Object) -> Result<Object, Box<ReadError>> {
             reference: None,
             object: format!("{} {:?}", reference.kind, reference.key.name),
             field: field.to_owned(),
-            message: format!("{name:?} is no object name; use a-z, 0-9, inner `-` and `.`"),
+            message: format!("Invalid value: {name:?}: must be a-z, 0-9, inner `-` and `.`"),
         }));
     }
     Ok(object)

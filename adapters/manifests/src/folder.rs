@@ -36,7 +36,6 @@ pub enum OpenError {
     /// The manifests folder cannot be listed.
     #[error("manifests folder {}: {source}; name a folder that can be read", path.display())]
     Folder {
-        /// The folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -52,7 +51,6 @@ pub enum OpenError {
     /// A file of the state folder holds no status.
     #[error("status {}: {problem}; remove the file, it is written anew", path.display())]
     Status {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,

@@ -22,7 +22,6 @@ pub enum InstanceError {
     /// The file cannot be read or made.
     #[error("state {}: {source}; name a folder that this user can read and write", path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -31,10 +30,7 @@ pub enum InstanceError {
     #[error(
         "instance id {}: Invalid value: must be a UUID in lower case and the number of the inode; restore the file from a copy, or remove it: then this becomes another installation, which takes over what this one left once its tunnels have no connection", path.display()
     )]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
+    Malformed { path: PathBuf },
 }
 
 /// The id that the state folder holds. Where it holds none, or a copy of another folder's, one is made of these random

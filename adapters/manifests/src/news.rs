@@ -28,7 +28,6 @@ pub(crate) struct News {
 struct Text {
     path: PathBuf,
     fingerprint: u64,
-    /// May hold Secrets.
     text: SecretString,
     /// How long nothing was written to it.
     age: Duration,

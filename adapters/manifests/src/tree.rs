@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 /// What a walk through the folder found. Paths are relative to it.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// Manifests.
     pub(crate) files: BTreeSet<PathBuf>,
     /// Where there may be manifests that the walk could not see: what it says of absent files is true
     /// outside of these.

@@ -9,7 +9,6 @@ pub(crate) struct Document {
     pub(crate) position: usize,
     /// Line of its first content, from 1.
     pub(crate) line: usize,
-    /// What it says.
     pub(crate) value: Value,
 }
 

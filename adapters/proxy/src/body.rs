@@ -62,7 +62,6 @@ pub(crate) struct Download {
     lease: Option<Lease>,
     /// The client's body, which may still flow.
     upload: Option<UploadHandle>,
-    /// Counts the request.
     admitted: Option<Admitted>,
     silence: Silence,
     /// Runs until the answer has to be complete, if at all.

@@ -21,7 +21,6 @@ pub(crate) struct Unsent(Option<Arc<Watched>>);
 
 #[derive(Debug, Default)]
 struct Watched {
-    /// Bytes that wait.
     waits: AtomicUsize,
     reader: AtomicWaker,
 }

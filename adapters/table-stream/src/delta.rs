@@ -26,10 +26,8 @@ pub enum Piece<T> {
     Keep {
         /// Position of the first.
         from: usize,
-        /// How many.
         count: usize,
     },
-    /// A new entry.
     Put(T),
 }
 

@@ -17,7 +17,6 @@ const PREFIX: usize = 4;
 /// Why no further frame comes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
-    /// The stream broke.
     #[error("the stream broke: {0}")]
     Broken(#[from] hyper::Error),
     /// The body ended within a frame.

@@ -34,10 +34,7 @@ pub const STREAMS_OF_GATEWAY: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leader {
     /// This one, in this term.
-    Here {
-        /// Terms grow.
-        term: u64,
-    },
+    Here { term: u64 },
     /// Another one, at this address (`host:port`).
     At(String),
     /// Nobody leads, or nobody knows who does.
@@ -75,7 +72,6 @@ pub struct TableServer {
 struct State {
     /// The term in which this instance leads, and since when.
     term: Option<(u64, Instant)>,
-    /// Numbers streams.
     streams: u64,
     gateways: HashMap<ObjectKey, Served>,
     /// How many streams each Gateway has, those before their hello included.
@@ -105,7 +101,6 @@ enum Told {
     /// Nothing: no table was published yet. They go on with what they have.
     #[default]
     Nothing,
-    /// This.
     State {
         counter: u64,
         /// `None` once withdrawn.
@@ -267,7 +262,6 @@ impl TableServer {
 
 /// What a stream gets when its replica has said hello.
 struct Joined {
-    /// Its number.
     stream: u64,
     /// What the replica serves of what this process published.
     held: Option<Version>,

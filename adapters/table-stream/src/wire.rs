@@ -60,7 +60,6 @@ impl fmt::Display for Version {
 pub enum ToProxy {
     /// Whose proxy the token shows this to be. Comes first.
     Welcome(Welcome),
-    /// A whole table.
     Table(Table),
     /// What changed since a table that this replica acknowledged.
     Delta(Delta),
@@ -88,9 +87,7 @@ pub struct Welcome {
 pub struct Table {
     /// [`FORMAT`] of the sender.
     pub format: u32,
-    /// Its version.
     pub version: Version,
-    /// The table.
     pub table: Arc<RouteTable>,
 }
 
@@ -103,7 +100,6 @@ pub struct Delta {
     pub version: Version,
     /// Version that it applies to.
     pub base: Version,
-    /// The changes.
     pub changes: TableDelta,
 }
 
@@ -148,7 +144,6 @@ pub struct Hello {
     pub protocol: u32,
     /// Name of the replica (its pod), unique within its Gateway.
     pub replica: String,
-    /// What it serves.
     pub held: Option<Holding>,
     /// As in [`ToController::Ready`].
     pub ready: bool,
@@ -159,9 +154,7 @@ pub struct Hello {
 /// What a replica serves. Versions count for each Gateway apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// Of which Gateway.
     pub gateway: ObjectKey,
-    /// Which version.
     pub version: Version,
 }
 

@@ -1,6 +1,6 @@
 //! Cap'n Proto types of the tunnel protocol, generated from `schema/*.capnp` and checked in, so that a
 //! build needs no `capnp` binary. Nothing here is written by hand but this page.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 /// The generated modules. The generator wants a parent module of this name.
 pub mod schema {

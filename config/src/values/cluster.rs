@@ -93,7 +93,6 @@ text! {
 }
 
 text! {
-    /// A container image.
     Image,
     "a container image with its tag or digest, such as example.com/cfgw:1.2.3",
     |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) && text.contains(['/', ':'])

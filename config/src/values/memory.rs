@@ -10,7 +10,6 @@ use super::{Unfit, Written};
 pub enum MemoryLimit {
     /// What its cgroup or the machine allows.
     Auto,
-    /// This many bytes.
     Bytes(usize),
 }
 

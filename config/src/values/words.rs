@@ -8,7 +8,6 @@ use super::{Unfit, Written};
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
     /// One JSON object a line.
     Json,
@@ -46,7 +45,6 @@ pub enum TransportChoice {
     Auto,
     /// HTTP/2 always.
     Http2,
-    /// QUIC always.
     Quic,
 }
 
@@ -80,9 +78,7 @@ impl fmt::Display for TransportChoice {
 /// What becomes of a request's headers with underscores in their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnderscoredHeaders {
-    /// They are removed.
     Drop,
-    /// They pass.
     Allow,
 }
 

@@ -97,9 +97,7 @@ impl Both {
 /// lookups and not a comparison with every other. Each entry is the first route that took it.
 #[derive(Debug, Default)]
 struct Names {
-    /// With whatever hostnames.
     any: Option<usize>,
-    /// With every name.
     every: Option<usize>,
     exact: HashMap<Suffix, usize>,
     /// By what follows `*.`.

@@ -87,7 +87,7 @@ impl Place<'_> {
         }
         match (&self.listener.tls, &self.listener.protocol) {
             (Some(_), Protocol::Http) => {
-                let problem = "does not go with protocol HTTP; remove it or use HTTPS";
+                let problem = "Forbidden: the protocol is HTTP; remove it or use HTTPS";
                 refusals.push(self.refuse(Reason::Invalid, ".tls", problem));
             }
             (Some(tls), Protocol::Https) if !tls.terminates => {

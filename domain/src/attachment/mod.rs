@@ -150,7 +150,6 @@ impl Resolution {
 /// A GatewayClass of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassResolution {
-    /// Generation judged.
     pub generation: i64,
     /// The Secret with the credentials of its Gateways, where it or its parameters name one.
     pub credentials: Option<ObjectRef>,
@@ -163,7 +162,6 @@ pub struct ClassResolution {
 /// A Gateway of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayResolution {
-    /// As written.
     pub gateway: Gateway,
     /// Why it is not accepted as a whole. Single bad listeners do not refuse it while a good one remains.
     pub refusal: Option<Refusal>,
@@ -196,7 +194,6 @@ impl GatewayResolution {
 /// A listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerResolution {
-    /// As written.
     pub listener: Listener,
     /// Why Accepted is False.
     pub refusal: Option<Refusal>,
@@ -227,7 +224,6 @@ impl ListenerResolution {
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteResolution {
-    /// As written.
     pub route: Arc<Route>,
     /// One for each parentRef that names a Gateway of ours, in the order written.
     pub parents: Vec<ParentResolution>,
@@ -236,7 +232,6 @@ pub struct RouteResolution {
 /// A route at one of its parents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParentResolution {
-    /// As written.
     pub parent: ParentRef,
     /// The Gateway that the reference leads to.
     pub gateway: ObjectKey,

@@ -29,7 +29,6 @@ pub struct GatewayDefaults {
 /// Which certificates of a Gateway's listeners are uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Uploads {
-    /// None.
     #[default]
     None,
     /// Those of whose names the Gateway has every record.

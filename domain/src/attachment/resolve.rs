@@ -119,7 +119,6 @@ fn edition(secret: &ObjectRef, view: &View<'_>) -> Option<u64> {
 /// Routes on their way to listeners.
 struct Assembly<'a> {
     gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
-    /// Oldest first.
     routes: &'a [&'a Arc<Route>],
     tenancies: Tenancies<'a>,
     view: &'a View<'a>,

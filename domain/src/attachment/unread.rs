@@ -10,17 +10,11 @@ use crate::snapshot::{ClusterSnapshot, Reading};
 /// Kinds of object that verdicts depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectKind {
-    /// GatewayClasses.
     GatewayClass,
-    /// Gateways.
     Gateway,
-    /// HTTPRoutes and GRPCRoutes.
     Route,
-    /// ReferenceGrants.
     ReferenceGrant,
-    /// Services.
     Service,
-    /// EndpointSlices.
     EndpointSlice,
     /// Namespaces; they count only where a listener, or an entry of a class's tenants, selects by their labels.
     Namespace,

@@ -9,7 +9,6 @@ use crate::names::{Hostname, ObjectKey};
 /// What must be true at the edge for one Gateway: a part for each resource, each with a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeIntent {
-    /// The Gateway.
     pub gateway: ObjectKey,
     /// Hostnames that it serves. Its tunnel shows them, and it may have a record for each.
     pub hostnames: BTreeSet<Hostname>,
@@ -38,7 +37,6 @@ impl EdgeIntent {
 /// What a reconcile may take away of what the intent lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
-    /// All of it.
     #[default]
     Sync,
     /// All but the Gateway's own records: it is not known yet for which names it has any, and each may be one that

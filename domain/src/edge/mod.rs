@@ -60,7 +60,6 @@ pub struct EdgeStatus {
 /// A tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelStatus {
-    /// Its id.
     pub id: TunnelId,
     /// Where records point: `<id>.cfargotunnel.com`.
     pub address: String,
@@ -83,10 +82,7 @@ pub enum HostnameOutcome {
         tunnel: String,
     },
     /// Another Gateway holds the name.
-    Claimed {
-        /// The holder.
-        by: ObjectKey,
-    },
+    Claimed { by: ObjectKey },
     /// No zone that the credentials can see covers the name.
     NoZone,
     /// The credentials may not write the zone.
@@ -95,10 +91,7 @@ pub enum HostnameOutcome {
         message: String,
     },
     /// The edge refuses the record (a quota is reached, a name breaks a rule), and will until somebody acts.
-    Refused {
-        /// The edge's words.
-        message: String,
-    },
+    Refused { message: String },
     /// The cluster may not have the name, as the broker's owner decided. Nothing was done for it.
     NotPermitted {
         /// Who decides, and what helps.
@@ -107,10 +100,7 @@ pub enum HostnameOutcome {
     /// DNS is not managed for the name.
     NotManaged,
     /// Not known whether the record is there: a read or a write failed for a reason that may pass.
-    Unknown {
-        /// What failed.
-        message: String,
-    },
+    Unknown { message: String },
 }
 
 /// Whether the ingress document shows every hostname.
@@ -125,10 +115,7 @@ pub enum IngressOutcome {
         hostnames: usize,
     },
     /// Not known: the document could not be read or written.
-    Unknown {
-        /// What failed.
-        message: String,
-    },
+    Unknown { message: String },
 }
 
 /// Why the edge could not do what was asked.
@@ -160,7 +147,6 @@ pub enum EdgeErrorKind {
     Conflict,
     /// The request breaks a rule.
     Invalid,
-    /// Too many requests.
     RateLimited,
     /// Not reachable, timed out, or failed on its side. Nothing is known about the request's effect.
     Unavailable,
@@ -184,7 +170,6 @@ impl EdgeErrorKind {
 pub struct Partial<T> {
     /// As far as could be seen.
     pub found: T,
-    /// The first failure.
     pub error: EdgeError,
 }
 

@@ -5,7 +5,6 @@ use crate::names::{CertificateId, Hostname, RecordId, TunnelId, ZoneId};
 /// A tunnel as `GET …/cfd_tunnel` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
-    /// Its id.
     pub id: TunnelId,
     /// Its name, unique among the account's tunnels that are not deleted.
     pub name: String,
@@ -22,7 +21,6 @@ pub enum TunnelHealth {
     Inactive,
     /// Connected, with fewer connections than a connector should have.
     Degraded,
-    /// Connected.
     Healthy,
     /// Connectors were connected, and none is any more.
     Down,
@@ -58,7 +56,6 @@ pub struct IngressDocument {
 /// One ingress rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngressRule {
-    /// Exact or wildcard.
     pub hostname: Hostname,
     /// Where it leads, e.g. `http://my-gateway.default`.
     pub service: String,
@@ -67,7 +64,6 @@ pub struct IngressRule {
 /// A DNS zone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Zone {
-    /// Its id.
     pub id: ZoneId,
     /// Its apex, in lower case.
     pub name: String,
@@ -76,7 +72,6 @@ pub struct Zone {
 /// A custom certificate of a zone. It has no field that tells whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomCertificate {
-    /// Its id.
     pub id: CertificateId,
     /// Names that it is for.
     pub hosts: Vec<String>,
@@ -85,7 +80,6 @@ pub struct CustomCertificate {
 /// A DNS record, of any type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsRecord {
-    /// Its id.
     pub id: RecordId,
     /// Type and content, as for writing.
     pub data: RecordData,
@@ -113,11 +107,8 @@ pub struct RecordData {
 /// (`POST /zones/{id}/dns_records/batch`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordBatch {
-    /// Removed first.
     pub deletes: Vec<RecordId>,
-    /// Replaced whole.
     pub puts: Vec<(RecordId, RecordData)>,
-    /// Made last.
     pub posts: Vec<RecordData>,
 }
 

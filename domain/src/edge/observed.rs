@@ -19,7 +19,6 @@ pub struct Observed {
 /// A tunnel of the Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedTunnel {
-    /// Its id.
     pub id: TunnelId,
     /// Its ingress document; `None` where none was ever put.
     pub ingress: Result<Option<IngressDocument>, EdgeError>,
@@ -28,7 +27,6 @@ pub struct ObservedTunnel {
 /// A zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedZone {
-    /// Which.
     pub zone: Zone,
     /// What is in it.
     pub records: ZoneRecords,

@@ -61,9 +61,7 @@ pub trait Edges: Send + Sync {
 /// A Gateway of one of several installations of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnedGateway {
-    /// Which of them.
     pub instance: InstanceId,
-    /// The Gateway.
     pub gateway: ObjectKey,
     /// Whether nobody uses its tunnel any more.
     pub is_down: bool,

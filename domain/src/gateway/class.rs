@@ -14,7 +14,6 @@ pub const ACCOUNT_ID_KEY: &str = "CLOUDFLARE_ACCOUNT_ID";
 /// A GatewayClass (cluster-scoped).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayClass {
-    /// Object name.
     pub name: String,
     /// `metadata.generation`; 0 where the source has none.
     pub generation: i64,
@@ -30,7 +29,6 @@ pub struct GatewayClass {
 /// A Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
-    /// Namespace and name.
     pub key: ObjectKey,
     /// `metadata.generation`; 0 where the source has none.
     pub generation: i64,
@@ -61,6 +59,5 @@ pub enum GatewayPart {
     ParametersRef,
     /// `spec.listeners[].hostname`.
     ListenerHostname,
-    /// Any other.
     Other,
 }

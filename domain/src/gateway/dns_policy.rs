@@ -10,7 +10,6 @@ pub enum DnsPolicy {
     All,
     /// Only names directly below one of these (`x.zone`, `*.zone`), as `spec.dns.zones` says.
     Below(Vec<Hostname>),
-    /// None.
     Off,
 }
 

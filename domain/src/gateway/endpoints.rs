@@ -8,7 +8,6 @@ use crate::names::ObjectKey;
 /// A namespace, for its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
-    /// Object name.
     pub name: String,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
@@ -17,7 +16,6 @@ pub struct Namespace {
 /// A Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Namespace and name.
     pub key: ObjectKey,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
@@ -52,13 +50,11 @@ pub enum AppProtocol {
 /// An EndpointSlice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointSlice {
-    /// Namespace and name.
     pub key: ObjectKey,
     /// From label `kubernetes.io/service-name`.
     pub service: String,
     /// Port name to target port.
     pub ports: BTreeMap<String, u16>,
-    /// The endpoints.
     pub endpoints: Vec<Endpoint>,
 }
 

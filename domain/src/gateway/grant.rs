@@ -7,9 +7,7 @@ use crate::names::{ObjectKey, ObjectRef};
 pub struct ReferenceGrant {
     /// The grant's own name; its namespace is the one that is opened.
     pub key: ObjectKey,
-    /// Who may refer.
     pub from: Vec<GrantFrom>,
-    /// To what.
     pub to: Vec<GrantTo>,
 }
 
@@ -18,9 +16,7 @@ pub struct ReferenceGrant {
 pub struct GrantFrom {
     /// API group of the referring object.
     pub group: String,
-    /// Its kind.
     pub kind: String,
-    /// Its namespace.
     pub namespace: String,
 }
 
@@ -29,7 +25,6 @@ pub struct GrantFrom {
 pub struct GrantTo {
     /// API group of the object referred to; empty for core.
     pub group: String,
-    /// Its kind.
     pub kind: String,
     /// Only this object; `None` for all of the kind.
     pub name: Option<String>,

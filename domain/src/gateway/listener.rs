@@ -67,9 +67,7 @@ pub struct ListenerTls {
 pub enum AllowedNamespaces {
     /// The Gateway's own namespace.
     Same,
-    /// Every namespace.
     All,
-    /// No namespace.
     None,
     /// Namespaces whose labels match.
     Selector(LabelSelector),

@@ -35,9 +35,7 @@ pub struct GatewayParameters {
 /// (GEP-1867).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Infrastructure {
-    /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
     pub annotations: BTreeMap<String, String>,
 }
 

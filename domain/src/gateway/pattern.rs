@@ -50,7 +50,6 @@ pub enum UnusablePattern {
     Syntax {
         /// The beginning of the text, quoted.
         pattern: String,
-        /// What is wrong.
         cause: String,
     },
     /// It asks for Unicode classes.

@@ -16,9 +16,7 @@ use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
     serde(rename_all = "snake_case")
 )]
 pub enum RouteKind {
-    /// HTTPRoute.
     Http,
-    /// GRPCRoute.
     Grpc,
 }
 
@@ -44,7 +42,6 @@ impl RouteKind {
 pub struct Route {
     /// Which kind it was written as.
     pub kind: RouteKind,
-    /// Namespace and name.
     pub key: ObjectKey,
     /// `metadata.generation`; 0 where the source has none.
     pub generation: i64,
@@ -95,9 +92,7 @@ pub struct ParentRef {
     pub target: ObjectRef,
     /// Whether the namespace was written; statuses repeat the reference as its author wrote it.
     pub namespace_written: bool,
-    /// Listener name.
     pub section: Option<String>,
-    /// Listener port.
     pub port: Option<u16>,
 }
 
@@ -143,7 +138,6 @@ pub struct RouteMatch {
     /// How the path must look: in a GRPCRoute always a [`PathMatch::Call`], in an HTTPRoute never, because the
     /// two kinds rank differently.
     pub path: PathMatch,
-    /// Upper-case method.
     pub method: Option<String>,
     /// Only the first for a name counts (Gateway API); later ones are dropped at the border.
     pub headers: Vec<HeaderMatch>,
@@ -159,7 +153,6 @@ pub struct RouteMatch {
     serde(rename_all = "snake_case")
 )]
 pub enum PathMatch {
-    /// The whole path.
     Exact(String),
     /// Whole leading segments; `/` matches all, a trailing `/` is ignored.
     Prefix(String),
@@ -184,7 +177,6 @@ pub struct CallMatch {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeaderMatch {
-    /// Lower case.
     pub name: String,
     /// Compared with the header's values joined by `,`.
     pub value: TextMatch,
@@ -194,7 +186,6 @@ pub struct HeaderMatch {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct QueryMatch {
-    /// Case-sensitive.
     pub name: String,
     /// Compared with the first value of the parameter.
     pub value: TextMatch,
@@ -222,11 +213,8 @@ pub enum TextMatch {
     serde(rename_all = "snake_case")
 )]
 pub enum Filter {
-    /// RequestHeaderModifier.
     RequestHeaders(HeaderModifier),
-    /// ResponseHeaderModifier.
     ResponseHeaders(HeaderModifier),
-    /// RequestRedirect.
     Redirect(Redirect),
 }
 
@@ -256,7 +244,6 @@ pub struct HeaderModifier {
     pub set: Vec<(String, String)>,
     /// Name (lower case) and value; joins what is there.
     pub add: Vec<(String, String)>,
-    /// Names, lower case.
     pub remove: Vec<String>,
 }
 
@@ -266,7 +253,6 @@ pub struct HeaderModifier {
 pub struct Redirect {
     /// `http` or `https`.
     pub scheme: Option<String>,
-    /// Exact hostname.
     pub hostname: Option<Hostname>,
     /// Path of the new location.
     pub path: Option<HttpPathModifier>,
@@ -284,7 +270,6 @@ pub struct Redirect {
     serde(rename_all = "snake_case")
 )]
 pub enum HttpPathModifier {
-    /// The whole path.
     Full(String),
     /// The prefix that the rule matched.
     Prefix(String),

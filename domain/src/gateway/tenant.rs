@@ -26,7 +26,6 @@ pub struct Tenant {
 /// Keys of labels or annotations that are permitted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AllowedKeys {
-    /// Every key.
     #[default]
     Any,
     /// Those of a list. An empty list allows none.
@@ -46,7 +45,6 @@ impl AllowedKeys {
 /// A key, or the beginning of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyPattern {
-    /// This key.
     Exact(String),
     /// Keys that begin so; written with `*` at the end.
     Prefix(String),

@@ -10,7 +10,6 @@ use super::Hostname;
 /// `example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AllowedHostnames {
-    /// Every name.
     #[default]
     Any,
     /// Those of a list. An empty list allows none.

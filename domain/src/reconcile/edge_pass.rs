@@ -33,7 +33,6 @@ pub struct EdgePassReport {
     pub removed: Vec<ObjectKey>,
     /// Names of records that were removed because neither a Gateway nor a tunnel led to them any more.
     pub swept: BTreeSet<String>,
-    /// What failed.
     pub problems: Vec<Problem>,
 }
 

@@ -106,8 +106,6 @@ impl Reconciler {
             Ok(()) => {
                 let mut state = self.state();
                 state.at_edge.remove(gateway);
-                // A route pass may have published it again meanwhile, before or after it was withdrawn.
-                state.retract(gateway);
                 state.leftovers.remove(gateway);
                 state.removal_waits.remove(gateway);
                 if view.gateways.contains_key(gateway) {
@@ -137,6 +135,8 @@ impl Reconciler {
         // A removal that stops after this must not leave a table that is thought to be served.
         self.state().retract(gateway);
         let withdrawn = ports.data_plane.withdraw(gateway).await;
+        // A route pass may have published it again meanwhile, before or after it was withdrawn.
+        self.state().retract(gateway);
         withdrawn.map_err(|error| port("withdrawing the routes", error))?;
         // Counts as removed even if the answer is lost: a Gateway that comes back must get it anew.
         self.with(gateway, GatewayState::finalizer_removed);

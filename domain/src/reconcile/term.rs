@@ -23,7 +23,6 @@ pub(super) enum Search {
     Due,
     /// It was made, when so many resyncs had begun. Records that nothing leads to are still to be removed.
     Searched { resyncs: u32 },
-    /// They were.
     #[default]
     Swept,
 }

@@ -285,7 +285,7 @@ fn conflicted(listener: &ListenerResolution) -> Verdict {
     match &listener.conflict {
         Some(conflict) => Verdict::new(Truth::True, conflict.reason, conflict.message.clone()),
         None => {
-            let message = "no other listener of the Gateway is in its way";
+            let message = "no other listener of the Gateway has the same port with the same hostname or another protocol";
             Verdict::new(Truth::False, Reason::NoConflicts, message)
         }
     }

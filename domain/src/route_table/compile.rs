@@ -12,7 +12,6 @@ use crate::names::{Hostname, ObjectKey};
 /// What the table of one Gateway is made of: the result of attachment.
 #[derive(Debug)]
 pub struct CompileInput<'s> {
-    /// The Gateway.
     pub gateway: ObjectKey,
     /// The listeners that serve, in the order written.
     pub listeners: Vec<ListenerInput<'s>>,
@@ -21,7 +20,6 @@ pub struct CompileInput<'s> {
 /// A listener with the routes attached to it.
 #[derive(Debug)]
 pub struct ListenerInput<'s> {
-    /// As written.
     pub listener: &'s Listener,
     /// Each route once, oldest first.
     pub routes: Vec<RouteInput<'s>>,
@@ -30,7 +28,6 @@ pub struct ListenerInput<'s> {
 /// A route as attached to one listener.
 #[derive(Debug)]
 pub struct RouteInput<'s> {
-    /// As written.
     pub route: &'s Route,
     /// Effective hostnames; empty means every name of the listener.
     pub hostnames: Vec<Hostname>,

@@ -50,24 +50,19 @@ pub struct RequestHead<'a, H: ?Sized> {
     pub port: u16,
     /// Host without port, lower case.
     pub host: &'a str,
-    /// Method, upper case.
     pub method: &'a str,
     /// Path to compare, as [`canonical_path`](super::canonical_path) gives it.
     pub path: &'a str,
     /// Raw query without `?`.
     pub query: Option<&'a str>,
-    /// The headers.
     pub headers: &'a H,
 }
 
 /// The rule that takes a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Selected<'t> {
-    /// Listener.
     pub listener: &'t TableListener,
-    /// Route.
     pub route: &'t TableRoute,
-    /// Rule.
     pub rule: &'t TableRule,
     /// The rule's position among all rules of the table: an index for counters kept beside it.
     pub rule_index: usize,

@@ -28,7 +28,6 @@ pub use reduced::{needs, reduced};
 pub struct RouteTable {
     /// The Gateway whose tunnel's requests this table routes.
     pub gateway: ObjectKey,
-    /// Accepted listeners only.
     pub listeners: Vec<TableListener>,
     /// Where backends lead. Kept apart from the rules, so that a pod change touches nothing else.
     #[cfg_attr(feature = "serde", serde(with = "written"))]
@@ -39,7 +38,6 @@ pub struct RouteTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TableListener {
-    /// Listener name.
     pub name: String,
     /// Port that the request must have come for.
     pub port: u16,
@@ -47,7 +45,6 @@ pub struct TableListener {
     pub protocol: Protocol,
     /// Names that it answers to; `None` for all.
     pub hostname: Option<Hostname>,
-    /// Attached routes.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub routes: Vec<TableRoute>,
 }
@@ -58,7 +55,6 @@ pub struct TableListener {
 pub struct TableRoute {
     /// Which route; names ties are broken by.
     pub key: ObjectKey,
-    /// Which kind.
     pub kind: RouteKind,
     /// Age; older wins ties.
     pub created: Timestamp,
@@ -127,9 +123,7 @@ pub enum BackendTarget {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpstreamKey {
-    /// The Service.
     pub service: ObjectKey,
-    /// The Service's port.
     pub port: u16,
     /// What is spoken to the endpoints.
     pub protocol: UpstreamProtocol,
@@ -167,8 +161,6 @@ pub enum UpstreamProtocol {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpstreamEndpoint {
-    /// Address or name.
     pub host: EndpointHost,
-    /// Port on it.
     pub port: u16,
 }

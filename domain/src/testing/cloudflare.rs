@@ -17,12 +17,8 @@ use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 
 pub use observer::{Call, Observer};
 
-/// A call to the API.
+/// A call to the API: the method of the same name of one of its roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(
-    missing_docs,
-    reason = "each is the method of the same name of one of the API's roles"
-)]
 pub enum ApiCall {
     Tunnels,
     CreateTunnel,

@@ -40,7 +40,6 @@ pub enum TransportChoice {
     /// HTTP/2, whatever happens.
     #[default]
     Http2,
-    /// QUIC, whatever happens.
     Quic,
     /// HTTP/2, and QUIC for as long as TCP to the edge fails at every address.
     Auto {
@@ -74,7 +73,6 @@ struct Evidence {
     choice: TransportChoice,
     /// Attempts over TCP that failed since one did not.
     failures: u32,
-    /// Where they failed.
     failed: BTreeSet<SocketAddr>,
     /// TCP fails at every address.
     blocked: bool,

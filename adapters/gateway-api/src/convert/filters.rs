@@ -249,7 +249,7 @@ fn redirect_filter(
     {
         fields.invalid(
             format!("{field}.scheme"),
-            format!("{scheme:?} is no scheme to redirect to; write http or https"),
+            format!("Unsupported value: {scheme:?}: write http or https"),
         );
     }
     let hostname_field = || format!("{field}.hostname");
@@ -332,7 +332,9 @@ fn path_modifier(
         other => {
             fields.invalid(
                 format!("{field}.type"),
-                format!("{other:?} is no type; write ReplaceFullPath or ReplacePrefixMatch"),
+                format!(
+                    "Unsupported value: {other:?}: write ReplaceFullPath or ReplacePrefixMatch"
+                ),
             );
             None
         }

@@ -136,11 +136,11 @@ fn listener_tls(
         "Terminate" => {}
         "Passthrough" => fields.unsupported(
             format!("{field}.mode"),
-            "Cloudflare's edge terminates TLS, nothing passes through; write Terminate",
+            "Unsupported value: Passthrough: Cloudflare's edge terminates TLS; write Terminate",
         ),
         other => fields.invalid(
             format!("{field}.mode"),
-            format!("{other:?} is no mode; write Terminate"),
+            format!("Unsupported value: {other:?}: write Terminate"),
         ),
     }
     let certificates = written.certificate_refs.iter().enumerate();
@@ -190,7 +190,7 @@ fn namespaces(
         ("Selector", None) => {
             fields.invalid(
                 format!("{field}.selector"),
-                "from is Selector, but there is none; write one",
+                "Required value: `from` is Selector; write a selector",
             );
             AllowedNamespaces::None
         }

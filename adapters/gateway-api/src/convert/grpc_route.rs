@@ -89,7 +89,7 @@ fn call_match(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Option
         other => {
             fields.invalid(
                 format!("{field}.type"),
-                format!("{other:?} is no type; write Exact or RegularExpression"),
+                format!("Unsupported value: {other:?}: write Exact or RegularExpression"),
             );
             return None;
         }
@@ -122,7 +122,9 @@ fn name(fields: &Fields, field: &str, part: &str, text: &str) -> Option<TextMatc
     if !text.bytes().all(is_name) {
         fields.invalid(
             format!("{field}.{part}"),
-            format!("{text:?} is no {part} name; use letters, digits, `_` and `.`"),
+            format!(
+                "Invalid value: {text:?}: must be a {part} name of letters, digits, `_` and `.`"
+            ),
         );
         return None;
     }

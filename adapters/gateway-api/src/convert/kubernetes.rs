@@ -101,11 +101,12 @@ fn endpoint_host(
             Ok(EndpointHost::Address(address))
         }
         ("IPv4" | "IPv6", _) => {
-            let message = format!("{address:?} is no address of type {address_type}; write one");
+            let message =
+                format!("Invalid value: {address:?}: must be an address of type {address_type}");
             Err(fields.error(field, message))
         }
         (other, _) => {
-            let message = format!("{other:?} is no address type; write IPv4, IPv6 or FQDN");
+            let message = format!("Unsupported value: {other:?}: write IPv4, IPv6 or FQDN");
             Err(fields.error("addressType", message))
         }
     }
@@ -130,7 +131,7 @@ fn app_protocol(written: Option<&str>) -> AppProtocol {
 fn tcp_port(fields: &Fields, field: &str, port: i64) -> Result<u16, ReadError> {
     let valid = u16::try_from(port).ok().filter(|port| *port > 0);
     valid.ok_or_else(|| {
-        let message = format!("{port} is no port; write one from 1 to 65535");
+        let message = format!("Invalid value: {port}: must be between 1 and 65535");
         fields.error(field, message)
     })
 }

@@ -74,7 +74,7 @@ fn http_match(fields: &Fields, field: &str, written: &HTTPRouteMatch) -> Option<
         fields.invalid(
             format!("{field}.method"),
             format!(
-                "{method:?} is no method; write one of {}",
+                "Unsupported value: {method:?}: write one of {}",
                 METHODS.join(", ")
             ),
         );
@@ -103,7 +103,9 @@ fn path_match(fields: &Fields, field: &str, written: &HTTPPathMatch) -> Option<P
         other => {
             fields.invalid(
                 format!("{field}.type"),
-                format!("{other:?} is no type; write Exact, PathPrefix or RegularExpression"),
+                format!(
+                    "Unsupported value: {other:?}: write Exact, PathPrefix or RegularExpression"
+                ),
             );
             None
         }
@@ -158,7 +160,7 @@ fn text_match(fields: &Fields, field: &str, kind: Option<&str>, value: &str) -> 
         other => {
             fields.invalid(
                 format!("{field}.type"),
-                format!("{other:?} is no type; write Exact or RegularExpression"),
+                format!("Unsupported value: {other:?}: write Exact or RegularExpression"),
             );
             None
         }

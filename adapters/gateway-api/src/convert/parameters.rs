@@ -96,7 +96,7 @@ fn read_replicas(fields: &Fields, written: &[ParametersReplica]) -> Vec<Replica>
         let field = format!("spec.tunnel.replicas[{index}]");
         if !is_dns_label(&replica.name) {
             let message = format!(
-                "{:?} is no name of a replica; use 1 to 63 of a-z, 0-9 and inner `-`",
+                "Invalid value: {:?}: must be 1 to 63 of a-z, 0-9 and inner `-`",
                 replica.name
             );
             fields.invalid(format!("{field}.name"), message);
@@ -132,7 +132,8 @@ fn read_resources(fields: &Fields, written: &ResourceRequirements) -> Resources 
             };
             if !is_quantity(&text) {
                 let field = format!("spec.tunnel.resources.{list}.{name}");
-                let message = format!("{value} is no quantity; write one such as 100m or 128Mi");
+                let message =
+                    format!("Invalid value: {value}: must be a quantity such as 100m or 128Mi");
                 fields.invalid(field, message);
             }
             (name.clone(), text)

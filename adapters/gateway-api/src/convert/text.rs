@@ -30,7 +30,7 @@ pub(crate) fn header_name(fields: &Fields, field: String, name: &str) -> String 
     if name.is_empty() || !name.bytes().all(is_token) {
         fields.invalid(
             field,
-            format!("{name:?} is no header name; use letters, digits and `-`"),
+            format!("Invalid value: {name:?}: must be letters, digits and `-`"),
         );
     }
     name.to_ascii_lowercase()
@@ -93,19 +93,25 @@ fn parsed_duration(text: &str) -> Option<Duration> {
 pub(crate) fn absolute_path(fields: &Fields, field: String, path: &str) {
     const NEVER_INSIDE: [&str; 5] = ["//", "/./", "/../", "#", "%2f"];
     if !path.starts_with('/') {
-        fields.invalid(field, format!("{path:?} must start with `/`"));
+        fields.invalid(
+            field,
+            format!("Invalid value: {path:?}: must start with `/`"),
+        );
         return;
     }
     let lower = path.to_ascii_lowercase();
     let inside = NEVER_INSIDE.iter().find(|text| lower.contains(**text));
     let at_the_end = ["/..", "/."].iter().find(|text| path.ends_with(**text));
     if let Some(text) = inside.or(at_the_end) {
-        fields.invalid(field, format!("{path:?} must not hold `{text}`"));
+        fields.invalid(
+            field,
+            format!("Invalid value: {path:?}: must not hold `{text}`"),
+        );
     } else if !is_path(path) {
         fields.invalid(
             field,
             format!(
-                "{path:?} must be written as in a URL: letters, digits and -._~!$&'()*+,;=:@, all else as %XX, such as \
+                "Invalid value: {path:?}: must be written as in a URL: letters, digits and -._~!$&'()*+,;=:@, all else as %XX, such as \
                  %20 for a space; a query is matched by queryParams"
             ),
         );

@@ -28,7 +28,6 @@ api_type! {
 }
 
 api_type! {
-    /// A certificate.
     SecretObjectReference {
         group: Option<String>,
         kind: Option<String>,
@@ -57,7 +56,6 @@ api_type! {
 }
 
 api_type! {
-    /// Kubernetes' label selector.
     LabelSelector {
         match_labels: BTreeMap<String, String>,
         match_expressions: Vec<LabelSelectorRequirement>,

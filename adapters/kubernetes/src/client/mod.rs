@@ -47,7 +47,6 @@ pub enum ConnectError {
 /// Clients with connections of their own, so that one kind of call waits for no other.
 #[derive(Clone)]
 pub struct Clients {
-    /// For everything else.
     pub calls: Client,
     /// For the Lease: whoever cannot renew it in time does not lead any more.
     pub lease: Client,

@@ -42,7 +42,6 @@ pub(crate) enum News<T> {
     Listed(Vec<T>),
     /// One is new or changed.
     Put(T),
-    /// One is gone.
     Gone(ObjectKey),
     /// What was said before still holds.
     Alive,

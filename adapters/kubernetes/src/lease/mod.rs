@@ -30,7 +30,6 @@ use record::{Record, holder_of};
 pub struct LeaseOptions {
     /// Namespace of the Lease.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// This instance, e.g. the pod's name. Unique among all that compete.
     pub identity: String,

@@ -46,7 +46,6 @@ impl Kind {
 pub(super) struct Desired {
     pub(super) kind: Kind,
     pub(super) name: String,
-    /// May hold secrets.
     pub(super) object: Value,
 }
 
@@ -64,7 +63,6 @@ pub(super) struct Blueprint<'a> {
     pub(super) spec: &'a WorkloadSpec,
     pub(super) tunnel: TunnelId,
     pub(super) token: &'a ConnectorToken,
-    /// PEM.
     pub(super) authority: &'a str,
 }
 

@@ -73,7 +73,7 @@ impl StatusFolder {
             let Some(path) = path(&self.state, &Subject::of(update)) else {
                 let Subject { kind, key } = Subject::of(update);
                 let failure = format!(
-                    "{} {:?} is no name of a file",
+                    "{} {:?} is not the name of a file",
                     kind.as_str(),
                     key.to_string()
                 );

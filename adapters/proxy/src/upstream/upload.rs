@@ -38,9 +38,7 @@ pub(crate) type ClientBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + 
 /// What an endpoint's connection sends.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
-    /// Nothing.
     Empty,
-    /// The client's body.
     Upload(Upload),
 }
 
@@ -64,7 +62,6 @@ pub(crate) enum UploadError {
 /// Why a client's body is not sent to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UploadFault {
-    /// It broke off.
     Broken,
     /// It has more bytes than allowed.
     TooLarge,

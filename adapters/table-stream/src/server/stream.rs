@@ -147,7 +147,6 @@ struct InFlight {
 
 /// Why a session ends.
 enum End {
-    /// The replica stops.
     Goodbye,
     /// The stream is gone, or of no use.
     Broken(String),

@@ -67,10 +67,7 @@ pub enum CertificateOutcome {
     /// No zone has a host that the certificate is for.
     NoZone,
     /// It is for names that the Gateway has no record of, so it is not shown where they are.
-    WithoutRecord {
-        /// Those names.
-        names: BTreeSet<Hostname>,
-    },
+    WithoutRecord { names: BTreeSet<Hostname> },
     /// It could not be uploaded, or not everywhere.
     Failed {
         /// What failed, and what would help.

@@ -20,9 +20,7 @@ pub(super) const SERVICE: &str = "http_status:404";
 /// That a certificate in a zone is ours.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
-    /// The zone.
     pub zone: ZoneId,
-    /// The certificate there.
     pub id: CertificateId,
     /// Of what was uploaded.
     pub fingerprint: Fingerprint,

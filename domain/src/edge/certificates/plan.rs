@@ -12,7 +12,6 @@ use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
 /// Certificates in the zones that matter: those that get one, and those in which one of ours is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObservedCertificates {
-    /// What is ours.
     pub(crate) notes: BTreeSet<Note>,
     /// Whether the ingress document notes exactly that, with the API token in use.
     pub(crate) are_noted: bool,
@@ -36,9 +35,7 @@ pub enum CertificateChange {
 /// Changes of one zone, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneCertificates {
-    /// The zone.
     pub zone: Zone,
-    /// One by one.
     pub changes: Vec<CertificateChange>,
 }
 

@@ -14,9 +14,7 @@ use crate::names::{Hostname, ObjectKey, Timestamp};
 /// A Gateway that asks for hostnames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant<'a> {
-    /// Which.
     pub gateway: ObjectKey,
-    /// Its age.
     pub created: Timestamp,
     /// The names it serves, with the age of the oldest route that asks for each.
     pub hostnames: Cow<'a, BTreeMap<Hostname, Timestamp>>,

@@ -9,7 +9,6 @@ use crate::names::{Installation, TunnelId};
 /// Whose a record is, as its mark and the tunnel that it leads to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// This Gateway's.
     Gateway,
     /// Of another Gateway of this installation, or of a former instance of it, whose tunnel nobody uses any more.
     Installation,
@@ -23,7 +22,6 @@ pub(super) enum Owner {
         /// Why it is not known which.
         message: String,
     },
-    /// Somebody else's.
     Foreign,
 }
 

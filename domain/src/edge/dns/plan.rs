@@ -13,7 +13,6 @@ use crate::names::{Hostname, Installation, RecordId, TunnelId, ZoneId};
 /// the Gateway's mark, so no change can point anywhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneChanges {
-    /// The zone.
     pub zone: ZoneId,
     /// One by one, in the order in which they go into batches.
     pub changes: Vec<RecordChange>,

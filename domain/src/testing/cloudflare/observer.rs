@@ -20,7 +20,6 @@ pub trait Observer: Send + Sync {
 /// A call and what it is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
-    /// Which call.
     pub kind: ApiCall,
     /// The tunnel that it is for.
     pub tunnel: Option<TunnelId>,

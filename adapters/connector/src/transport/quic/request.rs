@@ -13,7 +13,6 @@ use crate::wire::connect::{ConnectRequest, Kind};
 pub(crate) enum Expected {
     /// None, whatever follows on the stream.
     Nothing,
-    /// This many bytes.
     Length(u64),
     /// Whatever follows until the stream's end.
     UntilEnd,

@@ -10,7 +10,6 @@ use crate::failure::{is_absent, is_expired, told};
 /// Why a list or a watch failed. Holds nothing of an object's text.
 #[derive(Debug, thiserror::Error)]
 pub(in super::super) enum Failure {
-    /// A call failed.
     #[error("{}", told(.0))]
     Call(#[from] kube::Error),
     /// The version is too old to be watched from.
@@ -48,7 +47,6 @@ pub(super) enum Stage {
 
 #[derive(Debug)]
 pub(super) struct Trouble {
-    /// What is watched.
     name: String,
     times: WatchTimes,
     since: Option<Instant>,

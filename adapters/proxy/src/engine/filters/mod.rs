@@ -16,11 +16,8 @@ use header_modifier::HeaderEdits;
 /// A filter with its names and values parsed.
 #[derive(Debug)]
 pub(super) enum ReadyFilter {
-    /// RequestHeaderModifier.
     RequestHeaders(HeaderEdits),
-    /// ResponseHeaderModifier.
     ResponseHeaders(HeaderEdits),
-    /// RequestRedirect.
     Redirect(Redirect),
 }
 
