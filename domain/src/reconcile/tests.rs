@@ -1,6 +1,7 @@
 //! Passes over fakes. The rules are simple ones of the test's own, so that a case is a few lines: each
 //! Gateway of class `ours` with a listener is served, and gets the hostnames of the routes that name it.
 
+mod concurrent;
 mod delivery;
 mod handover;
 mod kept;
