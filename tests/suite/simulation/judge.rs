@@ -104,9 +104,10 @@ impl Actor {
         });
         let wishes = self.acting_on();
         let alone = self.stage.trouble.is_alone_and_sees();
-        let vanishes = alone && wishes.holder(&host(name)).is_some();
         // Whoever was to have it may be gone by now, and its credentials with it.
-        let vanishes = vanishes && self.now_wished().holder(&host(name)).is_some();
+        let now = self.now_wished();
+        let holder = wishes.holder(&host(name));
+        let vanishes = alone && holder.is_some_and(|holder| now.asks(holder, &host(name)));
         // A removal does not wait for good.
         let waited = self
             .notes

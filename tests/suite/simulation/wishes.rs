@@ -106,6 +106,12 @@ impl Wishes {
             .map(|(_, _, key)| key)
     }
 
+    /// Whether a Gateway is served and asks for a name.
+    pub(crate) fn asks(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
+        let mut served = self.served();
+        served.any(|(key, _, names)| key == gateway && names.contains_key(name))
+    }
+
     pub(crate) fn names(&self) -> BTreeSet<&Hostname> {
         self.served()
             .flat_map(|(_, _, names)| names.keys())
