@@ -1,10 +1,10 @@
 //! The engine of one Gateway: from a request to an answer, in these phases:
 //!
-//! 1. request head: [`headers`] and limits, the rule that takes it, the rule's [`filters`];
+//! 1. request head: `headers` and limits, the rule that takes it, the rule's `filters`;
 //! 2. backend: one by weight, its own filters;
-//! 3. [`attempts`]: endpoints, each within its [`timing`];
-//! 4. [`response`] head: the filters of the backend, then of the rule;
-//! 5. body: [`crate::body`], a [`tunnel`] after a 101.
+//! 3. `attempts`: endpoints, each within its `timing`;
+//! 4. `response` head: the filters of the backend, then of the rule;
+//! 5. body: `crate::body`, a `tunnel` after a 101.
 
 mod attempts;
 mod filters;

@@ -7,7 +7,7 @@
 //! tunnel. A certificate without a note is somebody else's and is never changed or removed.
 //!
 //! The tag is a keyed hash, because others can write into the document too, and a note makes us remove what it names.
-//! Its key comes from the API token ([`NoteKey`]). A rule without a right tag is no note.
+//! Its key comes from the API token (`NoteKey`). A rule without a right tag is no note.
 
 pub(crate) mod apply;
 mod intent;

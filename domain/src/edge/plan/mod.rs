@@ -14,7 +14,7 @@
 //!   and is removed before the tunnel that notes it.
 //! - What is not ours is not touched by any change, and planning again from any prefix leads to the same end.
 //!
-//! A record of another installation of our name ([`RecordMark::is_namesake`]) is judged by the tunnel that it leads to.
+//! A record of another installation of our name (`RecordMark::is_namesake`) is judged by the tunnel that it leads to.
 //! A tunnel that is there and not `down` is a namesake's, whose record stays as it is. One that is gone or down was a
 //! former instance's, of a cluster that was rebuilt: its record is taken over in place.
 //!
