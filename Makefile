@@ -15,7 +15,7 @@ check: ## Format, lints and all unit tests: what to run after an edit.
 
 soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
-	FLOOD=$${FLOOD:-4} cargo test --profile soak --workspace --test suite hostile::flood -- --nocapture --test-threads=1
+	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture --test-threads=1
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
