@@ -19,7 +19,6 @@ soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million),
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
-	tests/mutants/run
 
 mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of them its own tests notice. MUTANTS=all for all.
 	@tests/mutants/run
