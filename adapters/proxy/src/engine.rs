@@ -160,10 +160,10 @@ impl Engine {
             .map(|table| Arc::clone(table.matcher.table()))
     }
 
-    /// How long a client may take nothing of an answer: as long as other silence may last, but while memory is short
-    /// only 10 s.
+    /// How long a client may take nothing of an answer: as long as other silence may last, but while memory is short, or
+    /// has no room for another large answer, only 10 s.
     pub fn patience(&self) -> Duration {
-        match self.memory.is_short() {
+        match self.memory.is_short() || !self.memory.has_room_for_large() {
             true => SHORT_PATIENCE.min(self.limits.body_idle_timeout),
             false => self.limits.body_idle_timeout,
         }

@@ -108,7 +108,7 @@ impl Memory {
         let most = if self.is_short() {
             self.next_to_nothing()
         } else if bytes > LARGE {
-            self.budget / 4 * 3
+            self.for_large()
         } else {
             self.budget
         };
@@ -118,6 +118,16 @@ impl Memory {
     /// Whether the process holds more than it should.
     pub(crate) fn is_short(&self) -> bool {
         self.is_short.load(Relaxed)
+    }
+
+    /// Whether one more large body or answer has room.
+    pub(crate) fn has_room_for_large(&self) -> bool {
+        self.held().saturating_add(LARGE_BODY) <= self.for_large()
+    }
+
+    /// What may be held when a large request is admitted.
+    fn for_large(&self) -> usize {
+        self.budget / 4 * 3
     }
 
     /// What may be held whatever the process holds.
@@ -250,6 +260,7 @@ mod tests {
         let large = || memory.admit(LARGE + 1);
         let flood: Vec<_> = std::iter::from_fn(large).collect();
         assert_eq!(flood.len(), 2, "three quarters of the half");
+        assert!(!memory.has_room_for_large());
         assert!(memory.admit(LARGE).is_some());
     }
 
@@ -285,5 +296,6 @@ mod tests {
         let memory = Memory::unlimited();
         memory.observe(1 << 40);
         assert!(memory.admit(1 << 30).is_some());
+        assert!(memory.has_room_for_large());
     }
 }

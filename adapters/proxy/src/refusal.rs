@@ -10,7 +10,7 @@ pub(crate) enum Refusal {
     NoTable,
     /// No rule takes the request.
     NoRoute,
-    /// The dice fell on a backend that does not resolve, or the rule has none
+    /// The backend that was chosen does not resolve, or the rule has none
     /// (Gateway API, `HTTPRouteRule.backendRefs`).
     NoBackend,
     /// The backend has no endpoint that takes traffic.
