@@ -65,15 +65,16 @@ impl Reconciler {
         }
     }
 
+    fn has_finalizer(&self, gateway: &ObjectKey) -> bool {
+        let state = self.state();
+        let gateway = state.at_edge.get(gateway);
+        gateway.is_some_and(GatewayState::has_finalizer)
+    }
+
     /// Before the finalizer is added: a Gateway whose credentials never worked has nothing at the edge, and its object must not
     /// wait for credentials that do.
     async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), EdgeError> {
-        if self
-            .state()
-            .at_edge
-            .get(gateway)
-            .is_some_and(GatewayState::has_finalizer)
-        {
+        if self.has_finalizer(gateway) {
             return Ok(());
         }
         let admitted = self.ports.edge.admit(gateway).await;
@@ -86,12 +87,7 @@ impl Reconciler {
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
     async fn add_finalizer(&self, view: &View, gateway: &ObjectKey) -> Result<(), Failed> {
-        if self
-            .state()
-            .at_edge
-            .get(gateway)
-            .is_some_and(GatewayState::has_finalizer)
-        {
+        if self.has_finalizer(gateway) {
             return Ok(());
         }
         match self.ports.finalizer.add(gateway).await {
