@@ -12,13 +12,14 @@
 //!    [`certificate`]: what may be known of a listener's certificate.
 //! 6. [`status`]: conditions and reasons as the Gateway API names them; [`report`]: the statuses that follow.
 //!    [`endpoint_policy`]: which addresses a proxy may connect to.
-//! 7. [`ports`]: the traits the outside world implements; [`reconcile`]: the pass that uses them.
+//! 7. [`ports`]: the traits the outside world implements ([`error`]: why they fail); [`reconcile`]: the pass that uses them.
 
 pub mod attachment;
 pub mod capabilities;
 pub mod certificate;
 pub mod edge;
 pub mod endpoint_policy;
+pub mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod gateway;

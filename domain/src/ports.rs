@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -22,86 +21,7 @@ pub use crate::edge::api::{
 pub use crate::edge::ports::{
     Certificates, Credentials, Edge, Edges, Entropy, Journal, OwnedGateway,
 };
-
-/// Why a port other than the edge failed. The pass goes on without it and tries again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct PortError {
-    /// What sort of failure.
-    pub kind: PortErrorKind,
-    /// For the user: what failed and what would help. Never holds a secret.
-    pub message: String,
-    /// The least time to the next attempt, where the other side named one.
-    pub retry_after: Option<Duration>,
-}
-
-/// Sorts of failure of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PortErrorKind {
-    /// A permission is missing, or a quota or a policy of the cluster stands against it. The API server says all of
-    /// these in the same way.
-    Forbidden,
-    /// The request breaks a rule.
-    Invalid,
-    /// It is not there.
-    NotFound,
-    /// Somebody else's object has the name, or others keep writing the object.
-    Conflict,
-    RateLimited,
-    /// Not reachable, timed out, not ready, or failed on its side.
-    Unavailable,
-}
-
-/// The least time to the next attempt where only somebody's action can help.
-const UNTIL_SOMEBODY_ACTS: Duration = Duration::from_secs(10);
-
-impl PortErrorKind {
-    /// Whether trying again without anybody acting may help.
-    pub fn is_transient(self) -> bool {
-        !matches!(self, Self::Forbidden | Self::Invalid)
-    }
-}
-
-impl PortError {
-    /// An error without a time for the next attempt.
-    pub fn new(kind: PortErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after: None,
-        }
-    }
-
-    /// One of kind [`PortErrorKind::Unavailable`].
-    pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(PortErrorKind::Unavailable, message)
-    }
-
-    /// One error for several: all messages, the kind of the first that may pass by itself, the longest time.
-    ///
-    /// # Errors
-    /// There is one at least.
-    pub fn all(errors: Vec<Self>) -> Result<(), Self> {
-        let mut kinds = errors.iter().map(|error| error.kind);
-        let transient = kinds.clone().find(|kind| kind.is_transient());
-        let Some(kind) = transient.or_else(|| kinds.next()) else {
-            return Ok(());
-        };
-        let retry_after = errors.iter().filter_map(|error| error.retry_after).max();
-        let messages: Vec<_> = errors.into_iter().map(|error| error.message).collect();
-        Err(Self {
-            kind,
-            message: messages.join("; "),
-            retry_after,
-        })
-    }
-
-    /// The least time to the next attempt, if there is one.
-    pub fn pause(&self) -> Option<Duration> {
-        let by_kind = || (!self.kind.is_transient()).then_some(UNTIL_SOMEBODY_ACTS);
-        self.retry_after.or_else(by_kind)
-    }
-}
+pub use crate::error::{PortError, PortErrorKind};
 
 /// The cluster, or a folder of manifests.
 #[async_trait]
@@ -210,46 +130,4 @@ pub trait ProxyIdentities: Send + Sync {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_only_somebody_can_mend_waits_longer_unless_a_time_is_named() {
-        let named = Some(Duration::from_secs(3));
-        for (kind, retry_after, expected) in [
-            (PortErrorKind::Unavailable, None, None),
-            (PortErrorKind::Conflict, None, None),
-            (PortErrorKind::RateLimited, named, named),
-            (PortErrorKind::Forbidden, None, Some(UNTIL_SOMEBODY_ACTS)),
-            (PortErrorKind::Invalid, None, Some(UNTIL_SOMEBODY_ACTS)),
-            (PortErrorKind::Forbidden, named, named),
-        ] {
-            let mut error = PortError::new(kind, "no");
-            error.retry_after = retry_after;
-            assert_eq!(error.pause(), expected, "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn several_errors_are_one_of_the_kind_that_may_pass_by_itself() {
-        let forbidden = PortError::new(PortErrorKind::Forbidden, "one");
-        let limited = PortError {
-            retry_after: Some(Duration::from_secs(3)),
-            ..PortError::new(PortErrorKind::RateLimited, "two")
-        };
-        let both = PortError {
-            message: "one; two".to_owned(),
-            ..limited.clone()
-        };
-        for (errors, expected) in [
-            (vec![], Ok(())),
-            (vec![forbidden.clone()], Err(forbidden.clone())),
-            (vec![forbidden, limited], Err(both)),
-        ] {
-            assert_eq!(PortError::all(errors), expected);
-        }
-    }
 }

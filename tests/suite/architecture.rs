@@ -62,6 +62,7 @@ const DOMAIN_MAY_USE: &[&str] = &[
 /// The modules of the domain, each of which uses only those before it, its tests excepted.
 const ORDER: &[&str] = &[
     "names",
+    "error",
     "certificate",
     "secret",
     "capabilities",

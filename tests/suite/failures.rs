@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus};
+use domain::edge::{EdgeIntent, EdgeStatus, Partial, TunnelStatus};
 use domain::gateway::CONTROLLER_NAME;
-use domain::ports::{ClusterSource, Edge, Finalizer, PortError, StatusSink, Workloads};
+use domain::ports::{
+    ClusterSource, Edge, Finalizer, PortError, PortErrorKind, StatusSink, Workloads,
+};
 use domain::reconcile::{Ports, Reconciler};
 use domain::secret::ConnectorToken;
 use domain::snapshot::{ClusterSnapshot, Reading};
@@ -28,12 +30,12 @@ mock! {
 
     #[async_trait]
     impl Edge for Edge {
-        async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError>;
+        async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError>;
         async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
-        async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
-        async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
-        async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
-        async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;
+        async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
+        async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
+        async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+        async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError>;
     }
 }
 
@@ -164,8 +166,8 @@ fn refused() -> PortError {
     PortError::unavailable("as this test wants it")
 }
 
-fn unavailable() -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Unavailable, "as this test wants it")
+fn unavailable() -> PortError {
+    PortError::unavailable("as this test wants it")
 }
 
 /// An edge on which nothing is left from before, and every Gateway gets a token.
@@ -270,7 +272,7 @@ async fn what_is_left_of_a_gateway_goes_although_another_account_cannot_be_looke
     edge.expect_owned().returning(|| {
         Err(Partial {
             found: BTreeSet::from([gateway("gone"), gateway("one")]),
-            error: EdgeError::new(EdgeErrorKind::Unauthenticated, "the token was revoked"),
+            error: PortError::new(PortErrorKind::Unauthenticated, "the token was revoked"),
         })
     });
     edge.expect_connector_token()

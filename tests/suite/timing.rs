@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use app::passes::Passes;
 use async_trait::async_trait;
-use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::{PortError, StatusSink};
+use domain::ports::{PortError, PortErrorKind, StatusSink};
 use domain::status::StatusUpdate;
 use domain::testing::FakeEdge;
 use tokio::sync::Notify;
@@ -85,9 +84,9 @@ impl StatusSink for Failing {
     }
 }
 
-fn refusal(retry_after: Option<Duration>) -> EdgeError {
-    let error = EdgeError::new(EdgeErrorKind::RateLimited, "as this test wants it");
-    EdgeError {
+fn refusal(retry_after: Option<Duration>) -> PortError {
+    let error = PortError::new(PortErrorKind::RateLimited, "as this test wants it");
+    PortError {
         retry_after,
         ..error
     }

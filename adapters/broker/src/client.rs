@@ -1,7 +1,7 @@
 //! The `Edge` of a cluster that has no Cloudflare credentials: intents go to the broker.
 //!
 //! Whatever is not an answer of the broker in full (no connection, no answer in time, half a document,
-//! another server's page) is [`EdgeErrorKind::BrokerUnavailable`]: nothing is known then, so nothing is
+//! another server's page) is [`PortErrorKind::BrokerUnavailable`]: nothing is known then, so nothing is
 //! taken for done and nothing for gone.
 
 use std::collections::BTreeSet;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::edge::certificates::CertificateOutcome;
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial};
-use domain::ports::Edge;
+use domain::edge::{EdgeIntent, EdgeStatus, Partial};
+use domain::ports::{Edge, PortError, PortErrorKind};
 use domain::secret::ConnectorToken;
 use domain::{InstanceId, ObjectKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -122,7 +122,7 @@ impl BrokerEdge {
         rest: &[&str],
         body: Option<Vec<u8>>,
         read: impl FnOnce(D) -> Result<T, Malformed>,
-    ) -> Result<T, EdgeError> {
+    ) -> Result<T, PortError> {
         let asked = Instant::now();
         let answer = self.exchange(method, rest, body).await;
         let answer = answer.and_then(|document| {
@@ -184,36 +184,36 @@ impl BrokerEdge {
         })
     }
 
-    fn told(&self, meaning: Meaning) -> EdgeError {
+    fn told(&self, meaning: Meaning) -> PortError {
         match meaning {
             Meaning::Edge(error) => error,
             Meaning::Refused(refusal, detail) => {
                 let kind = match refusal {
                     Refusal::MissingToken | Refusal::UnknownToken | Refusal::ExpiredToken => {
-                        EdgeErrorKind::Unauthenticated
+                        PortErrorKind::Unauthenticated
                     }
-                    Refusal::TooSlow | Refusal::TooManyRequests => EdgeErrorKind::Unavailable,
-                    _ => EdgeErrorKind::Invalid,
+                    Refusal::TooSlow | Refusal::TooManyRequests => PortErrorKind::Unavailable,
+                    _ => PortErrorKind::Invalid,
                 };
                 let message = format!("the broker {} refused: {detail}", self.base);
-                EdgeError::new(kind, message)
+                PortError::new(kind, message)
             }
         }
     }
 
-    fn unavailable(&self, why: &str, age: Duration) -> EdgeError {
+    fn unavailable(&self, why: &str, age: Duration) -> PortError {
         let message = format!(
             "the broker {} has not answered for {} (BrokerUnavailable): {why}",
             self.base,
             outage::in_words(age)
         );
-        EdgeError::new(EdgeErrorKind::BrokerUnavailable, message)
+        PortError::new(PortErrorKind::BrokerUnavailable, message)
     }
 }
 
 #[async_trait]
 impl Edge for BrokerEdge {
-    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
+    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError> {
         let gateway = &intent.gateway;
         let body = serde_json::to_vec(&IntentDocument::of(intent))
             .expect("a document of texts can be written");
@@ -221,7 +221,7 @@ impl Edge for BrokerEdge {
             let message = format!(
                 "Gateway {gateway} has more hostnames than the broker takes in one intent; spread them over several Gateways"
             );
-            return Err(EdgeError::new(EdgeErrorKind::Invalid, message));
+            return Err(PortError::new(PortErrorKind::Invalid, message));
         }
         let path = [&*gateway.namespace, &*gateway.name, "intent"];
         let mut status = self
@@ -240,19 +240,19 @@ impl Edge for BrokerEdge {
         Ok(owned.await?)
     }
 
-    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         let path = [&*gateway.namespace, &*gateway.name, "token"];
         self.ask(Method::GET, &path, None, TokenDocument::read)
             .await
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         let path = [&*gateway.namespace, &*gateway.name, "rotate"];
         self.ask(Method::POST, &path, None, TokenDocument::read)
             .await
     }
 
-    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let path = [&*gateway.namespace, &*gateway.name];
         let wanted = GatewayDocument::of(gateway);
         let read = |document: RemovedDocument| match document.removed == wanted {
@@ -262,13 +262,13 @@ impl Edge for BrokerEdge {
         self.ask(Method::DELETE, &path, None, read).await
     }
 
-    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {
         let body = serde_json::to_vec(&LiveDocument::of(live))
             .expect("a document of texts can be written");
         if body.len() > LARGEST_INTENT {
             let message = "there are more Gateways than the broker takes in one list, so records \
                            of Gateways that are gone are not looked for";
-            return Err(EdgeError::new(EdgeErrorKind::Invalid, message));
+            return Err(PortError::new(PortErrorKind::Invalid, message));
         }
         let read = |document: SweptDocument| Ok(document.swept);
         self.ask(Method::PUT, &[], Some(body), read).await

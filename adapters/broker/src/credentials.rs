@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::edge::{EdgeError, Partial};
-use domain::ports::Credentials;
+use domain::edge::Partial;
+use domain::ports::{Credentials, PortError};
 use domain::secret::CloudflareCredentials;
 use domain::{AccountId, ObjectKey};
 use secrecy::SecretString;
@@ -75,7 +75,7 @@ impl FileCredentials {
 
 #[async_trait]
 impl Credentials for FileCredentials {
-    async fn of(&self, _gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
+    async fn of(&self, _gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         Ok(self.now())
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome};
-use domain::ports::Edges;
+use domain::edge::{EdgeIntent, EdgeStatus, HostnameOutcome};
+use domain::ports::{Edges, PortError, PortErrorKind};
 use domain::{AllowedHostnames, Hostname, InstanceId, ObjectKey};
 
 /// Limits of a cluster. Without any it may have everything that the account has.
@@ -68,7 +68,7 @@ impl Places {
         edges: &dyn Edges,
         instance: InstanceId,
         intent: &EdgeIntent,
-    ) -> Result<EdgeStatus, EdgeError> {
+    ) -> Result<EdgeStatus, PortError> {
         let place = (instance, intent.gateway.clone());
         let has_place = self.taken().contains(&place);
         let Some(limit) = self.limit.filter(|_| !has_place) else {
@@ -103,9 +103,9 @@ impl Places {
     }
 }
 
-fn too_many(limit: u32) -> EdgeError {
+fn too_many(limit: u32) -> PortError {
     let message = format!(
         "Forbidden: the broker permits {limit} Gateways to this cluster, and there are as many; delete one of them, or ask whoever runs the broker to raise the cluster's max_gateways"
     );
-    EdgeError::new(EdgeErrorKind::TooManyGateways, message)
+    PortError::new(PortErrorKind::TooManyGateways, message)
 }

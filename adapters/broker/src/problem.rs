@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::{PortError, PortErrorKind};
 use serde::{Deserialize, Serialize};
 
 /// Media type of a problem.
@@ -91,7 +91,7 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meaning {
     /// The edge behind the broker failed.
-    Edge(EdgeError),
+    Edge(PortError),
     /// The broker did not take the request.
     Refused(Refusal, String),
 }
@@ -110,7 +110,7 @@ impl Problem {
     }
 
     /// A failure of the edge.
-    pub fn failed(error: &EdgeError) -> Self {
+    pub fn failed(error: &PortError) -> Self {
         Self {
             kind: format!("{EDGE_BASE}{}", name_of(error.kind)),
             title: "The edge could not do it".to_owned(),
@@ -123,7 +123,7 @@ impl Problem {
     /// What it means; `None` for a problem that is none of ours.
     pub fn meaning(self) -> Option<Meaning> {
         if let Some(name) = self.kind.strip_prefix(EDGE_BASE) {
-            return Some(Meaning::Edge(EdgeError {
+            return Some(Meaning::Edge(PortError {
                 kind: kind_of(name)?,
                 message: self.detail,
                 retry_after: self.retry_after_ms.map(Duration::from_millis),
@@ -147,7 +147,7 @@ pub struct FailureDocument {
 
 impl FailureDocument {
     /// The form of an error.
-    pub fn of(error: &EdgeError) -> Self {
+    pub fn of(error: &PortError) -> Self {
         Self {
             kind: name_of(error.kind).to_owned(),
             message: error.message.clone(),
@@ -156,9 +156,9 @@ impl FailureDocument {
     }
 
     /// The error. A kind that this version does not know counts as a failure that may pass.
-    pub fn read(self) -> EdgeError {
-        EdgeError {
-            kind: kind_of(&self.kind).unwrap_or(EdgeErrorKind::Unavailable),
+    pub fn read(self) -> PortError {
+        PortError {
+            kind: kind_of(&self.kind).unwrap_or(PortErrorKind::Unavailable),
             message: self.message,
             retry_after: self.retry_after_ms.map(Duration::from_millis),
         }
@@ -171,34 +171,34 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// Names of the kinds on the wire, with the status code of an answer that is such a failure. What only the
 /// broker's owner can mend is the broker's bad gateway, not the cluster's bad request.
-const KINDS: [(EdgeErrorKind, &str, u16); 10] = [
-    (EdgeErrorKind::Credentials, "credentials", 502),
-    (EdgeErrorKind::Unauthenticated, "unauthenticated", 502),
-    (EdgeErrorKind::Forbidden, "forbidden", 502),
-    (EdgeErrorKind::TooManyGateways, "too-many-gateways", 403),
-    (EdgeErrorKind::NotFound, "not-found", 404),
-    (EdgeErrorKind::Conflict, "conflict", 409),
-    (EdgeErrorKind::Invalid, "invalid", 422),
-    (EdgeErrorKind::RateLimited, "rate-limited", 503),
-    (EdgeErrorKind::Unavailable, "unavailable", 503),
-    (EdgeErrorKind::BrokerUnavailable, "broker-unavailable", 503),
+const KINDS: [(PortErrorKind, &str, u16); 10] = [
+    (PortErrorKind::Credentials, "credentials", 502),
+    (PortErrorKind::Unauthenticated, "unauthenticated", 502),
+    (PortErrorKind::Forbidden, "forbidden", 502),
+    (PortErrorKind::TooManyGateways, "too-many-gateways", 403),
+    (PortErrorKind::NotFound, "not-found", 404),
+    (PortErrorKind::Conflict, "conflict", 409),
+    (PortErrorKind::Invalid, "invalid", 422),
+    (PortErrorKind::RateLimited, "rate-limited", 503),
+    (PortErrorKind::Unavailable, "unavailable", 503),
+    (PortErrorKind::BrokerUnavailable, "broker-unavailable", 503),
 ];
 
-fn row_of(kind: EdgeErrorKind) -> (EdgeErrorKind, &'static str, u16) {
+fn row_of(kind: PortErrorKind) -> (PortErrorKind, &'static str, u16) {
     let mut rows = KINDS.into_iter();
     rows.find(|(other, ..)| *other == kind)
         .expect("every kind has a row; a test goes through all")
 }
 
-fn name_of(kind: EdgeErrorKind) -> &'static str {
+fn name_of(kind: PortErrorKind) -> &'static str {
     row_of(kind).1
 }
 
-fn status_of(kind: EdgeErrorKind) -> u16 {
+fn status_of(kind: PortErrorKind) -> u16 {
     row_of(kind).2
 }
 
-fn kind_of(name: &str) -> Option<EdgeErrorKind> {
+fn kind_of(name: &str) -> Option<PortErrorKind> {
     let mut rows = KINDS.into_iter();
     rows.find(|(_, other, _)| *other == name)
         .map(|(kind, ..)| kind)
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_failure_of_the_edge_is_read_as_it_was_written() {
-        use EdgeErrorKind::*;
+        use PortErrorKind::*;
         for kind in [
             Credentials,
             Unauthenticated,
@@ -228,7 +228,7 @@ mod tests {
             Unavailable,
             BrokerUnavailable,
         ] {
-            let error = EdgeError {
+            let error = PortError {
                 kind,
                 message: "why".to_owned(),
                 retry_after: Some(Duration::from_millis(1500)),

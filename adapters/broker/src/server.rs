@@ -28,8 +28,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::{Clock, Edge};
+use domain::ports::{Clock, Edge, PortError, PortErrorKind};
 use domain::{InstanceId, ObjectKey};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -343,7 +342,7 @@ fn instance_of(text: &str) -> Result<InstanceId, Problem> {
 async fn locked<T: Send + 'static>(
     asked: Asked,
     gateway: ObjectKey,
-    work: impl Future<Output = Result<T, EdgeError>> + Send + 'static,
+    work: impl Future<Output = Result<T, PortError>> + Send + 'static,
 ) -> Result<T, Problem> {
     let lock = asked.by.locks.lock(&gateway).await;
     finished((lock, asked.counted), work).await
@@ -353,7 +352,7 @@ async fn locked<T: Send + 'static>(
 /// finds everything done. `kept` is let go of after it.
 async fn finished<T: Send + 'static>(
     kept: impl Send + 'static,
-    work: impl Future<Output = Result<T, EdgeError>> + Send + 'static,
+    work: impl Future<Output = Result<T, PortError>> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::spawn(async move {
         let answer = work.await;
@@ -363,7 +362,7 @@ async fn finished<T: Send + 'static>(
     let answer = done.await.unwrap_or_else(|error| {
         tracing::error!(%error, "work for a cluster ended without an answer");
         let message = "the broker failed inside; its log says more";
-        Err(EdgeError::new(EdgeErrorKind::BrokerUnavailable, message))
+        Err(PortError::new(PortErrorKind::BrokerUnavailable, message))
     });
     answer.map_err(failed)
 }
@@ -402,7 +401,7 @@ fn malformed(error: impl std::fmt::Display) -> Problem {
     clippy::needless_pass_by_value,
     reason = "it stands in map_err, which gives values"
 )]
-fn failed(error: EdgeError) -> Problem {
+fn failed(error: PortError) -> Problem {
     Problem::failed(&error)
 }
 

@@ -449,7 +449,7 @@ impl TokenDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::edge::{EdgeError, EdgeErrorKind};
+    use domain::ports::{PortError, PortErrorKind};
 
     #[test]
     fn every_outcome_of_a_hostname_is_read_as_it_was_written() {
@@ -476,7 +476,7 @@ mod tests {
             hostnames: outcomes
                 .map(|(index, outcome)| (name(index), outcome))
                 .collect(),
-            failures: vec![EdgeError::new(EdgeErrorKind::Invalid, "quota")],
+            failures: vec![PortError::new(PortErrorKind::Invalid, "quota")],
             ..EdgeStatus::default()
         };
         let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();

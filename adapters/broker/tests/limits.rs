@@ -12,8 +12,8 @@ use std::time::Duration;
 use adapter_broker::{
     BrokerEdge, ClientSettings, Cluster, ClusterLimits, LISTENER_LIMITS, TokenHash, router, serve,
 };
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome};
-use domain::ports::Edge;
+use domain::edge::{EdgeIntent, HostnameOutcome};
+use domain::ports::{Edge, PortError, PortErrorKind};
 use domain::testing::{FakeEdge, FakeEdges, FixedClock, instance_of};
 use domain::{AllowedHostnames, Hostname, InstallationName, ObjectKey};
 use secrecy::SecretString;
@@ -133,7 +133,7 @@ async fn gateways_over_the_limit_are_refused_and_those_that_are_there_go_on() {
     assert_eq!(state("second").await, Ok(()));
     for _ in 0..2 {
         let refused = state("third").await.unwrap_err();
-        assert_eq!(refused.kind, EdgeErrorKind::TooManyGateways);
+        assert_eq!(refused.kind, PortErrorKind::TooManyGateways);
         assert!(refused.message.contains("permits 2 Gateways"), "{refused}");
     }
     assert_eq!(edge.held(&key("third")), None);
@@ -173,7 +173,7 @@ async fn clusters_that_show_one_token_share_its_limit() {
     assert!(second.reconcile(&both[0]).await.is_ok());
     for cluster in [&first, &second] {
         let refused = cluster.reconcile(&both[1]).await.unwrap_err();
-        assert_eq!(refused.kind, EdgeErrorKind::TooManyGateways);
+        assert_eq!(refused.kind, PortErrorKind::TooManyGateways);
         let owned = BTreeSet::from([key("one")]);
         assert_eq!(cluster.owned().await, Ok(owned), "and only its own");
         assert!(cluster.reconcile(&both[0]).await.is_ok());
@@ -184,7 +184,7 @@ async fn clusters_that_show_one_token_share_its_limit() {
 async fn a_gateway_that_could_not_be_made_takes_no_place() {
     let edge = Arc::new(FakeEdge::default());
     let east = cluster(at_most(1), edge.clone()).await;
-    let failure = EdgeError::new(EdgeErrorKind::Unavailable, "timeout");
+    let failure = PortError::unavailable("timeout");
     edge.fail(Some(key("first")), Some(failure));
     assert!(east.reconcile(&intent("first", &[])).await.is_err());
     assert!(east.reconcile(&intent("second", &[])).await.is_ok());

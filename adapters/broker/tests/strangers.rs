@@ -12,8 +12,8 @@ use adapter_broker::{
     Cluster, ClusterLimits, LISTENER_LIMITS, TokenHash, router, serve, tls_config,
 };
 use async_trait::async_trait;
-use domain::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
-use domain::ports::{Edge, Edges, OwnedGateway};
+use domain::edge::{EdgeIntent, EdgeStatus, Partial};
+use domain::ports::{Edge, Edges, OwnedGateway, PortError};
 use domain::secret::ConnectorToken;
 use domain::testing::FixedClock;
 use domain::{InstallationName, InstanceId, ObjectKey};
@@ -37,7 +37,7 @@ struct Waiting(Semaphore);
 
 #[async_trait]
 impl Edge for Waiting {
-    async fn reconcile(&self, _: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
+    async fn reconcile(&self, _: &EdgeIntent) -> Result<EdgeStatus, PortError> {
         Ok(EdgeStatus::default())
     }
 
@@ -45,20 +45,20 @@ impl Edge for Waiting {
         Ok(BTreeSet::new())
     }
 
-    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         self.rotate(gateway).await
     }
 
-    async fn rotate(&self, _: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn rotate(&self, _: &ObjectKey) -> Result<ConnectorToken, PortError> {
         self.0.acquire().await.unwrap().forget();
         Ok(ConnectorToken::new("token"))
     }
 
-    async fn remove(&self, _: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, _: &ObjectKey) -> Result<(), PortError> {
         Ok(())
     }
 
-    async fn sweep(&self, _: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+    async fn sweep(&self, _: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {
         Ok(BTreeSet::new())
     }
 }
@@ -72,7 +72,7 @@ impl Edges for Same {
         self.0.clone()
     }
 
-    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, PortError> {
         Ok(Vec::new())
     }
 }

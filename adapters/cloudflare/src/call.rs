@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use domain::edge::EdgeErrorKind;
+use domain::ports::PortErrorKind;
 use reqwest::Method;
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ pub enum CallKind {
 pub enum CallOutcome {
     Succeeded,
     /// It was sent and failed.
-    Failed(EdgeErrorKind),
+    Failed(PortErrorKind),
     /// It was not sent: the budget of the credentials is used up, or their token was refused.
     Withheld,
 }

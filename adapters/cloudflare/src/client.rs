@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::{PortError, PortErrorKind};
 use domain::secret::CloudflareCredentials;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, Url, redirect};
@@ -101,7 +101,7 @@ impl AccountClient {
     }
 
     /// Sends a call whose result, if there is any, does not matter.
-    pub(crate) async fn command(&self, call: Call) -> Result<(), EdgeError> {
+    pub(crate) async fn command(&self, call: Call) -> Result<(), PortError> {
         let answer = self.send::<serde::de::IgnoredAny>(&call, None).await;
         answer
             .map(|_| ())
@@ -112,7 +112,7 @@ impl AccountClient {
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         call: &Call,
-    ) -> Result<Option<T>, EdgeError> {
+    ) -> Result<Option<T>, PortError> {
         let answer = self.send(call, None).await;
         answer
             .map(|answer| answer.result)
@@ -120,7 +120,7 @@ impl AccountClient {
     }
 
     /// Like [`ask`](Self::ask) where the API promises a result.
-    pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Result<T, EdgeError> {
+    pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Result<T, PortError> {
         self.ask(call)
             .await?
             .ok_or_else(|| self.unreadable(call, "it has no result"))
@@ -130,7 +130,7 @@ impl AccountClient {
     pub(crate) async fn list<T: DeserializeOwned + Identified>(
         &self,
         call: &Call,
-    ) -> Result<Vec<T>, EdgeError> {
+    ) -> Result<Vec<T>, PortError> {
         let mut listing = Listing::new();
         loop {
             let page = self.send(call, Some(listing.next_page())).await;
@@ -144,7 +144,7 @@ impl AccountClient {
     }
 
     /// The error for a yes that has not the form it should have. The reason must not quote it.
-    pub(crate) fn unreadable(&self, call: &Call, reason: &str) -> EdgeError {
+    pub(crate) fn unreadable(&self, call: &Call, reason: &str) -> PortError {
         let failure = Failure::Unreadable {
             status: 200,
             reason: reason.to_owned(),
@@ -152,7 +152,7 @@ impl AccountClient {
         self.explain(failure, call)
     }
 
-    pub(crate) fn explain(&self, failure: Failure, call: &Call) -> EdgeError {
+    pub(crate) fn explain(&self, failure: Failure, call: &Call) -> PortError {
         failure.describe(call, self.token())
     }
 
@@ -203,7 +203,7 @@ impl AccountClient {
             None => self.budget.token_accepted(),
             // A token of an account is unknown where those of users are verified.
             Some(_) if call.permission == Permission::Own => {}
-            Some(failure) if failure.kind(call.permission) == EdgeErrorKind::Unauthenticated => {
+            Some(failure) if failure.kind(call.permission) == PortErrorKind::Unauthenticated => {
                 self.budget.token_refused();
             }
             Some(_) => {}

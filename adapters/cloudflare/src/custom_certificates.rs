@@ -2,9 +2,8 @@
 //! "Custom Certificates").
 
 use async_trait::async_trait;
-use domain::edge::EdgeError;
 use domain::edge::objects::CustomCertificate;
-use domain::ports::CertificateApi;
+use domain::ports::{CertificateApi, PortError};
 use domain::secret::CertificatePair;
 use domain::{CertificateId, ZoneId};
 use reqwest::Method;
@@ -27,7 +26,7 @@ impl CertificateApi for AccountClient {
     async fn custom_certificates(
         &self,
         zone: &ZoneId,
-    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+    ) -> Result<Vec<CustomCertificate>, PortError> {
         let call = certificates_call("list custom certificates", Method::GET, zone, None)
             .query("per_page", CERTIFICATES_PER_PAGE);
         let certificates: Vec<WireCertificate> = self.list(&call).await?;
@@ -39,7 +38,7 @@ impl CertificateApi for AccountClient {
         &self,
         zone: &ZoneId,
         pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
+    ) -> Result<CertificateId, PortError> {
         let call = certificates_call("upload custom certificate", Method::POST, zone, None);
         self.send_pair(call, pair).await
     }
@@ -49,7 +48,7 @@ impl CertificateApi for AccountClient {
         zone: &ZoneId,
         certificate: &CertificateId,
         pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
+    ) -> Result<CertificateId, PortError> {
         let name = "replace custom certificate";
         let call = certificates_call(name, Method::PATCH, zone, Some(certificate));
         self.send_pair(call, pair).await
@@ -59,7 +58,7 @@ impl CertificateApi for AccountClient {
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let name = "delete custom certificate";
         let call = certificates_call(name, Method::DELETE, zone, Some(certificate));
         self.command(call).await
@@ -71,7 +70,7 @@ impl AccountClient {
         &self,
         call: Call,
         pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
+    ) -> Result<CertificateId, PortError> {
         let key = pair.key.expose_secret();
         let call = call
             .json(&NewCertificate {

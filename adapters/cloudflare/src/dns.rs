@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use domain::ZoneId;
 use domain::edge::objects::{DnsRecord, RecordBatch, Zone};
-use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::{BATCH_LIMIT, DnsApi};
+use domain::ports::{BATCH_LIMIT, DnsApi, PortError, PortErrorKind};
 use reqwest::Method;
 
 use crate::call::{Call, Permission};
@@ -20,7 +19,7 @@ const RECORDS_PER_PAGE: &str = "1000";
 
 #[async_trait]
 impl DnsApi for AccountClient {
-    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+    async fn zones(&self) -> Result<Vec<Zone>, PortError> {
         let call = Call::new("list zones", Permission::Zones, Method::GET, &["zones"])
             .query("account.id", self.account())
             .query("per_page", ZONES_PER_PAGE);
@@ -28,7 +27,7 @@ impl DnsApi for AccountClient {
         Ok(zones.into_iter().map(Zone::from).collect())
     }
 
-    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError> {
         let path = ["zones", zone.as_str(), "dns_records"];
         let call = Call::new("list DNS records", Permission::Dns, Method::GET, &path)
             .query("per_page", RECORDS_PER_PAGE);
@@ -36,7 +35,7 @@ impl DnsApi for AccountClient {
         Ok(records.into_iter().map(DnsRecord::from).collect())
     }
 
-    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
+    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), PortError> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -47,7 +46,7 @@ impl DnsApi for AccountClient {
                 "{} operations, at most {BATCH_LIMIT} in one batch",
                 batch.len()
             );
-            return Err(self.explain(Failure::Broken(EdgeErrorKind::Invalid, reason), &call));
+            return Err(self.explain(Failure::Broken(PortErrorKind::Invalid, reason), &call));
         }
         self.command(call.json(&WireBatch::from(batch))).await
     }

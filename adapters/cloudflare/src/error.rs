@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::{PortError, PortErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::call::{Call, CallKind, CallOutcome, Permission};
@@ -36,17 +36,17 @@ pub(crate) enum Failure {
     /// A list whose pages do not fit together.
     Incomplete(String),
     /// A yes that has not what was asked for, or a call that breaks a documented rule before it is sent.
-    Broken(EdgeErrorKind, String),
+    Broken(PortErrorKind, String),
 }
 
 impl Failure {
-    pub(crate) fn kind(&self, permission: Permission) -> EdgeErrorKind {
+    pub(crate) fn kind(&self, permission: Permission) -> PortErrorKind {
         match self {
-            Self::Withheld(_) => EdgeErrorKind::RateLimited,
-            Self::TokenRefused(_) => EdgeErrorKind::Unauthenticated,
-            Self::UnusableToken => EdgeErrorKind::Credentials,
+            Self::Withheld(_) => PortErrorKind::RateLimited,
+            Self::TokenRefused(_) => PortErrorKind::Unauthenticated,
+            Self::UnusableToken => PortErrorKind::Credentials,
             Self::TimedOut | Self::Connection(_) | Self::Incomplete(_) => {
-                EdgeErrorKind::Unavailable
+                PortErrorKind::Unavailable
             }
             Self::Refused {
                 status, complaints, ..
@@ -55,7 +55,7 @@ impl Failure {
             Self::Unreadable { status, .. } if *status >= 400 => {
                 kind_of_refusal(*status, &[], permission)
             }
-            Self::Unreadable { .. } => EdgeErrorKind::Unavailable,
+            Self::Unreadable { .. } => PortErrorKind::Unavailable,
             Self::Broken(kind, _) => *kind,
         }
     }
@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// The error for the user: what was asked, what Cloudflare said, what would help.
-    pub(crate) fn describe(self, call: &Call, token: &SecretString) -> EdgeError {
+    pub(crate) fn describe(self, call: &Call, token: &SecretString) -> PortError {
         let kind = self.kind(call.permission);
         let retry_after = match &self {
             Self::Withheld(wait) | Self::TokenRefused(wait) => Some(*wait),
@@ -85,7 +85,7 @@ impl Failure {
                 message = message.replace(secret, "…");
             }
         }
-        EdgeError {
+        PortError {
             kind,
             message,
             retry_after,
@@ -124,19 +124,19 @@ impl Failure {
         }
     }
 
-    fn remedy(&self, kind: EdgeErrorKind, call: &Call) -> Option<String> {
+    fn remedy(&self, kind: PortErrorKind, call: &Call) -> Option<String> {
         Some(match kind {
-            EdgeErrorKind::Unauthenticated => {
+            PortErrorKind::Unauthenticated => {
                 "Check that the API token is complete, active and not expired".to_owned()
             }
-            EdgeErrorKind::Forbidden => {
+            PortErrorKind::Forbidden => {
                 format!("The API token needs the permission {}", call.permission)
             }
-            EdgeErrorKind::RateLimited => {
+            PortErrorKind::RateLimited => {
                 "Requests with this API token go on after the pause".to_owned()
             }
-            EdgeErrorKind::Credentials => "Write the token again, without anything else".to_owned(),
-            EdgeErrorKind::Unavailable if call.kind() == CallKind::Write => {
+            PortErrorKind::Credentials => "Write the token again, without anything else".to_owned(),
+            PortErrorKind::Unavailable if call.kind() == CallKind::Write => {
                 "Whether it took effect is not known".to_owned()
             }
             _ => return None,
@@ -172,28 +172,28 @@ fn tidy(words: &str) -> String {
 
 /// Codes: developers.cloudflare.com/api, .../fundamentals/api/troubleshooting, and the error lists of
 /// the DNS and tunnel endpoints. Numbers are reused among products, so tunnel codes count for tunnels only.
-fn kind_of_refusal(status: u16, complaints: &[Complaint], permission: Permission) -> EdgeErrorKind {
+fn kind_of_refusal(status: u16, complaints: &[Complaint], permission: Permission) -> PortErrorKind {
     let has = |codes: &[i64]| complaints.iter().any(|c| codes.contains(&c.code));
     let is_tunnel = permission == Permission::Tunnels;
     match status {
-        429 => return EdgeErrorKind::RateLimited,
-        408 | 500.. => return EdgeErrorKind::Unavailable,
+        429 => return PortErrorKind::RateLimited,
+        408 | 500.. => return PortErrorKind::Unavailable,
         _ => {}
     }
     if has(&codes::RECORD_EXISTS)
         || is_tunnel && has(&[codes::TUNNEL_NAME_TAKEN, codes::TUNNEL_IN_USE])
     {
-        EdgeErrorKind::Conflict
+        PortErrorKind::Conflict
     } else if status == 401 || has(&codes::BAD_TOKEN) || is_invalid_access_token(complaints) {
-        EdgeErrorKind::Unauthenticated
+        PortErrorKind::Unauthenticated
     } else if status == 403 || has(&[codes::AUTHENTICATION, codes::UNAUTHORIZED]) {
-        EdgeErrorKind::Forbidden
+        PortErrorKind::Forbidden
     } else if status == 404 || has(&codes::NO_SUCH_OBJECT) {
-        EdgeErrorKind::NotFound
+        PortErrorKind::NotFound
     } else if status == 409 {
-        EdgeErrorKind::Conflict
+        PortErrorKind::Conflict
     } else {
-        EdgeErrorKind::Invalid
+        PortErrorKind::Invalid
     }
 }
 
@@ -224,7 +224,7 @@ mod codes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use EdgeErrorKind as Kind;
+    use PortErrorKind as Kind;
 
     fn complaint(code: i64, message: &str) -> Complaint {
         let json = serde_json::json!({ "code": code, "message": message });

@@ -1,6 +1,6 @@
 //! What calls to Cloudflare are counted as.
 
-use domain::edge::EdgeErrorKind;
+use domain::ports::PortErrorKind;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -37,14 +37,14 @@ fn outcome(outcome: CallOutcome) -> &'static str {
         CallOutcome::Succeeded => "succeeded",
         CallOutcome::Withheld => "withheld",
         CallOutcome::Failed(kind) => match kind {
-            EdgeErrorKind::Credentials => "credentials",
-            EdgeErrorKind::Unauthenticated => "unauthenticated",
-            EdgeErrorKind::Forbidden | EdgeErrorKind::TooManyGateways => "forbidden",
-            EdgeErrorKind::NotFound => "not found",
-            EdgeErrorKind::Conflict => "conflict",
-            EdgeErrorKind::Invalid => "invalid",
-            EdgeErrorKind::RateLimited => "rate limited",
-            EdgeErrorKind::Unavailable | EdgeErrorKind::BrokerUnavailable => "unavailable",
+            PortErrorKind::Credentials => "credentials",
+            PortErrorKind::Unauthenticated => "unauthenticated",
+            PortErrorKind::Forbidden | PortErrorKind::TooManyGateways => "forbidden",
+            PortErrorKind::NotFound => "not found",
+            PortErrorKind::Conflict => "conflict",
+            PortErrorKind::Invalid => "invalid",
+            PortErrorKind::RateLimited => "rate limited",
+            PortErrorKind::Unavailable | PortErrorKind::BrokerUnavailable => "unavailable",
         },
     }
 }
@@ -62,7 +62,7 @@ mod tests {
             CallOutcome::Succeeded,
             CallOutcome::Succeeded,
             CallOutcome::Withheld,
-            CallOutcome::Failed(EdgeErrorKind::RateLimited),
+            CallOutcome::Failed(PortErrorKind::RateLimited),
         ];
         for outcome in ends {
             metrics.count(&CallReport {

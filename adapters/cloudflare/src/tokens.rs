@@ -1,8 +1,7 @@
 //! Whether the token is accepted (developers.cloudflare.com/api, "User / Tokens", "Accounts / Tokens").
 
 use async_trait::async_trait;
-use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::TokenApi;
+use domain::ports::{PortError, PortErrorKind, TokenApi};
 use reqwest::Method;
 
 use crate::call::{Call, Permission};
@@ -13,7 +12,7 @@ use crate::wire::WireTokenStatus;
 #[async_trait]
 impl TokenApi for AccountClient {
     /// A token belongs to a user or to an account; each sort is known at its own endpoint only.
-    async fn verify_token(&self) -> Result<(), EdgeError> {
+    async fn verify_token(&self) -> Result<(), PortError> {
         let of_user = self.token_status(&["user", "tokens", "verify"]).await;
         match of_user {
             Err(error) if is_stranger(error.kind) => {
@@ -32,7 +31,7 @@ impl TokenApi for AccountClient {
 }
 
 impl AccountClient {
-    async fn token_status(&self, path: &[&str]) -> Result<(), EdgeError> {
+    async fn token_status(&self, path: &[&str]) -> Result<(), PortError> {
         let call = Call::new("verify API token", Permission::Own, Method::GET, path);
         let token: WireTokenStatus = self.fetch(&call).await?;
         if token.status == "active" {
@@ -44,18 +43,18 @@ impl AccountClient {
             .find(|known| *known == token.status);
         let reason = format!("the API token is {}", status.unwrap_or("not active"));
         Err(self.explain(
-            Failure::Broken(EdgeErrorKind::Unauthenticated, reason),
+            Failure::Broken(PortErrorKind::Unauthenticated, reason),
             &call,
         ))
     }
 }
 
-fn is_stranger(kind: EdgeErrorKind) -> bool {
+fn is_stranger(kind: PortErrorKind) -> bool {
     matches!(
         kind,
-        EdgeErrorKind::Unauthenticated
-            | EdgeErrorKind::Forbidden
-            | EdgeErrorKind::NotFound
-            | EdgeErrorKind::Invalid
+        PortErrorKind::Unauthenticated
+            | PortErrorKind::Forbidden
+            | PortErrorKind::NotFound
+            | PortErrorKind::Invalid
     )
 }

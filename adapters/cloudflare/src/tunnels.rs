@@ -5,9 +5,8 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::TunnelId;
-use domain::edge::EdgeError;
 use domain::edge::objects::{Connector, IngressDocument, Tunnel};
-use domain::ports::TunnelApi;
+use domain::ports::{PortError, TunnelApi};
 use domain::secret::ConnectorToken;
 use reqwest::Method;
 
@@ -20,7 +19,7 @@ const TUNNELS_PER_PAGE: &str = "1000";
 
 #[async_trait]
 impl TunnelApi for AccountClient {
-    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, PortError> {
         let mut call = self
             .tunnels_call("list tunnels", Method::GET, &[])
             .query("is_deleted", "false")
@@ -44,7 +43,7 @@ impl TunnelApi for AccountClient {
         Ok(tunnels)
     }
 
-    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, PortError> {
         let call = self
             .tunnels_call("create tunnel", Method::POST, &[])
             .json(&NewTunnel {
@@ -57,12 +56,12 @@ impl TunnelApi for AccountClient {
             .ok_or_else(|| self.unreadable(&call, "the tunnel id is not a UUID"))
     }
 
-    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), PortError> {
         let call = self.tunnel_call("delete tunnel", Method::DELETE, tunnel, &[]);
         self.command(call).await
     }
 
-    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
+    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, PortError> {
         let call = self.tunnel_call("list connections", Method::GET, tunnel, &["connections"]);
         let connectors: Vec<WireConnector> = self.ask(&call).await?.unwrap_or_default();
         Ok(connectors
@@ -71,7 +70,7 @@ impl TunnelApi for AccountClient {
             .collect())
     }
 
-    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), PortError> {
         let call = self.tunnel_call(
             "close connections",
             Method::DELETE,
@@ -81,12 +80,12 @@ impl TunnelApi for AccountClient {
         self.command(call).await
     }
 
-    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
+    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, PortError> {
         let call = self.tunnel_call("get connector token", Method::GET, tunnel, &["token"]);
         Ok(ConnectorToken::new(self.fetch::<String>(&call).await?))
     }
 
-    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
+    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), PortError> {
         self.patch_tunnel("replace tunnel secret", tunnel, None, secret)
             .await
     }
@@ -96,12 +95,12 @@ impl TunnelApi for AccountClient {
         tunnel: TunnelId,
         name: &str,
         secret: [u8; 32],
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         self.patch_tunnel("adopt tunnel", tunnel, Some(name), secret)
             .await
     }
 
-    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
+    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, PortError> {
         let call = self.tunnel_call(
             "get ingress rules",
             Method::GET,
@@ -116,7 +115,7 @@ impl TunnelApi for AccountClient {
         &self,
         tunnel: TunnelId,
         document: &IngressDocument,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let call = self
             .tunnel_call(
                 "put ingress rules",
@@ -136,7 +135,7 @@ impl AccountClient {
         tunnel: TunnelId,
         name: Option<&str>,
         secret: [u8; 32],
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let text = STANDARD.encode(secret);
         let call = self
             .tunnel_call(call, Method::PATCH, tunnel, &[])

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use adapter_gateway_api::{Kind, Secret};
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
-use domain::edge::{CredentialSets, EdgeError, EdgeErrorKind, Partial};
+use domain::edge::{CredentialSets, Partial};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
-use domain::ports::{Certificates, Credentials};
+use domain::ports::{Certificates, Credentials, PortError, PortErrorKind};
 use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::snapshot::ClusterSnapshot;
 use domain::{ObjectKey, ObjectRef};
@@ -34,14 +34,14 @@ impl SecretCredentials {
         Self { client, cluster }
     }
 
-    fn present(&self) -> Result<Arc<ClusterSnapshot>, EdgeError> {
+    fn present(&self) -> Result<Arc<ClusterSnapshot>, PortError> {
         self.cluster.present().ok_or_else(|| {
             let message = "the cluster was not read yet";
-            EdgeError::new(EdgeErrorKind::Unavailable, message.to_owned())
+            PortError::unavailable(message.to_owned())
         })
     }
 
-    async fn credentials(&self, reference: &ObjectRef) -> Result<CloudflareCredentials, EdgeError> {
+    async fn credentials(&self, reference: &ObjectRef) -> Result<CloudflareCredentials, PortError> {
         let missing = || {
             unusable(format!(
                 "{reference} does not exist; make a Secret of that name with the keys \
@@ -55,18 +55,18 @@ impl SecretCredentials {
         secret.credentials().map_err(unusable)
     }
 
-    async fn secret(&self, reference: &ObjectRef) -> Result<Option<Secret>, EdgeError> {
+    async fn secret(&self, reference: &ObjectRef) -> Result<Option<Secret>, PortError> {
         let found = secret(&self.client, &reference.key).await;
         found.map_err(|why| {
             let message = format!("{reference} could not be read: {why}");
-            EdgeError::new(EdgeErrorKind::Unavailable, message)
+            PortError::unavailable(message)
         })
     }
 }
 
 #[async_trait]
 impl Credentials for SecretCredentials {
-    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
+    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let reference = credentials_reference(&*self.present()?, gateway)
             .map_err(|defect| unusable(format!("Gateway {gateway}: {defect}")))?;
         self.credentials(&reference).await
@@ -85,10 +85,10 @@ impl Credentials for SecretCredentials {
 
 #[async_trait]
 impl Certificates for SecretCredentials {
-    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError> {
+    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, PortError> {
         let reference = Kind::Secret.reference(secret.clone());
         let not_found = |problem: &str| {
-            EdgeError::new(EdgeErrorKind::NotFound, format!("{reference}: {problem}"))
+            PortError::new(PortErrorKind::NotFound, format!("{reference}: {problem}"))
         };
         let found = self.secret(&reference).await?;
         let found = found.ok_or_else(|| not_found("it does not exist"))?;
@@ -98,6 +98,6 @@ impl Certificates for SecretCredentials {
     }
 }
 
-fn unusable(message: String) -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Credentials, message)
+fn unusable(message: String) -> PortError {
+    PortError::new(PortErrorKind::Credentials, message)
 }

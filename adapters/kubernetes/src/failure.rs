@@ -44,13 +44,21 @@ fn kind(error: &Error) -> PortErrorKind {
     }
 }
 
+/// The least time to the next attempt where a permission must be given or the request must change.
+const UNTIL_CHANGED: Duration = Duration::from_secs(10);
+
 /// What the API server says in `details.retryAfterSeconds`.
 fn retry_after(error: &Error) -> Option<Duration> {
     let Error::Api(status) = error else {
         return None;
     };
-    let seconds = status.details.as_ref()?.retry_after_seconds;
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    let details = status.details.as_ref();
+    let seconds = details.map_or(0, |details| details.retry_after_seconds);
+    match kind(error) {
+        _ if seconds > 0 => Some(Duration::from_secs(seconds.into())),
+        PortErrorKind::Forbidden | PortErrorKind::Invalid => Some(UNTIL_CHANGED),
+        _ => None,
+    }
 }
 
 /// Longest text of a failure that is told, in characters.
@@ -92,6 +100,29 @@ pub(crate) fn port_error(doing: impl std::fmt::Display, error: &Error) -> PortEr
     }
 }
 
+/// One error for several: all messages, the kind of the first, and the longest time of those that may pass by
+/// themselves, or else of all.
+///
+/// # Errors
+/// There is one at least.
+pub(crate) fn all(errors: Vec<PortError>) -> Result<(), PortError> {
+    let Some(first) = errors.first() else {
+        return Ok(());
+    };
+    let kind = first.kind;
+    let may_pass = errors.iter().any(|error| error.kind.is_transient());
+    let decisive = errors
+        .iter()
+        .filter(|error| error.kind.is_transient() == may_pass);
+    let retry_after = decisive.filter_map(|error| error.retry_after).max();
+    let messages: Vec<_> = errors.into_iter().map(|error| error.message).collect();
+    Err(PortError {
+        kind,
+        message: messages.join("; "),
+        retry_after,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -99,17 +130,44 @@ mod tests {
     use super::*;
 
     #[test]
+    fn several_errors_are_one_that_waits_for_those_that_may_pass() {
+        let of = |kind, message: &str, seconds: u64| PortError {
+            kind,
+            message: message.to_owned(),
+            retry_after: (seconds > 0).then(|| Duration::from_secs(seconds)),
+        };
+        let forbidden = of(PortErrorKind::Forbidden, "one", 10);
+        let limited = of(PortErrorKind::RateLimited, "two", 3);
+        let unavailable = of(PortErrorKind::Unavailable, "three", 0);
+        for (errors, expected) in [
+            (vec![], Ok(())),
+            (vec![forbidden.clone()], Err(forbidden.clone())),
+            (
+                vec![forbidden.clone(), limited],
+                Err(of(PortErrorKind::Forbidden, "one; two", 3)),
+            ),
+            (
+                vec![forbidden, unavailable],
+                Err(of(PortErrorKind::Forbidden, "one; three", 0)),
+            ),
+        ] {
+            assert_eq!(all(errors), expected);
+        }
+    }
+
+    #[test]
     fn an_answer_of_the_api_server_keeps_its_kind_and_the_time_to_come_back() {
-        for (code, seconds, kind) in [
-            (401, 0, PortErrorKind::Forbidden),
-            (403, 0, PortErrorKind::Forbidden),
-            (404, 0, PortErrorKind::NotFound),
-            (409, 0, PortErrorKind::Conflict),
-            (410, 0, PortErrorKind::NotFound),
-            (422, 0, PortErrorKind::Invalid),
-            (429, 9, PortErrorKind::RateLimited),
-            (500, 0, PortErrorKind::Unavailable),
-            (504, 2, PortErrorKind::Unavailable),
+        for (code, seconds, kind, expected) in [
+            (401, 0, PortErrorKind::Forbidden, 10),
+            (403, 0, PortErrorKind::Forbidden, 10),
+            (403, 3, PortErrorKind::Forbidden, 3),
+            (404, 0, PortErrorKind::NotFound, 0),
+            (409, 0, PortErrorKind::Conflict, 0),
+            (410, 0, PortErrorKind::NotFound, 0),
+            (422, 0, PortErrorKind::Invalid, 10),
+            (429, 9, PortErrorKind::RateLimited, 9),
+            (500, 0, PortErrorKind::Unavailable, 0),
+            (504, 2, PortErrorKind::Unavailable, 2),
         ] {
             let status = json!({
                 "code": code,
@@ -121,7 +179,7 @@ mod tests {
             let expected = PortError {
                 kind,
                 message: "reading it: no".to_owned(),
-                retry_after: (seconds > 0).then(|| Duration::from_secs(seconds)),
+                retry_after: (expected > 0).then(|| Duration::from_secs(expected)),
             };
             assert_eq!(error, expected, "{code}");
         }

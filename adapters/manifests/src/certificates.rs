@@ -3,15 +3,14 @@
 use adapter_gateway_api::{Kind, Secret};
 use async_trait::async_trait;
 use domain::ObjectKey;
-use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::Certificates;
+use domain::ports::{Certificates, PortError, PortErrorKind};
 use domain::secret::CertificatePair;
 
 use crate::folder::ManifestFolder;
 
 #[async_trait]
 impl Certificates for ManifestFolder {
-    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError> {
+    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, PortError> {
         let reference = Kind::Secret.reference(secret.clone());
         self.with_cluster(|cluster| {
             let found = cluster.secret(&reference);
@@ -20,7 +19,7 @@ impl Certificates for ManifestFolder {
         })
         .map_err(|problem| {
             let message = format!("{reference}: {problem}");
-            EdgeError::new(EdgeErrorKind::NotFound, message)
+            PortError::new(PortErrorKind::NotFound, message)
         })
     }
 }

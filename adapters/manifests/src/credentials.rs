@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use domain::attachment::{all_credentials_references, credentials_reference};
-use domain::edge::{CredentialSets, EdgeError, EdgeErrorKind, Partial};
+use domain::edge::{CredentialSets, Partial};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, CONTROLLER_NAME};
-use domain::ports::Credentials;
+use domain::ports::{Credentials, PortError, PortErrorKind};
 use domain::secret::CloudflareCredentials;
 use domain::{ObjectKey, ObjectRef};
 
@@ -13,7 +13,7 @@ use crate::folder::ManifestFolder;
 
 #[async_trait]
 impl Credentials for ManifestFolder {
-    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
+    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let reference = credentials_reference(&self.present(), gateway)
             .map_err(|defect| unusable(format!("Gateway {gateway}: {defect}")))?;
         self.with_cluster(|cluster| credentials(cluster, &reference))
@@ -33,7 +33,7 @@ impl Credentials for ManifestFolder {
 fn credentials(
     cluster: &Cluster,
     reference: &ObjectRef,
-) -> Result<CloudflareCredentials, EdgeError> {
+) -> Result<CloudflareCredentials, PortError> {
     let secret = cluster.secret(reference).ok_or_else(|| {
         unusable(format!(
             "{reference} is not in the manifests folder; write a Secret of that name with the keys \
@@ -43,6 +43,6 @@ fn credentials(
     secret.credentials().map_err(unusable)
 }
 
-fn unusable(message: String) -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Credentials, message)
+fn unusable(message: String) -> PortError {
+    PortError::new(PortErrorKind::Credentials, message)
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::lock as async_lock;
 
 use super::journal::Notes;
-use crate::edge::EdgeError;
 use crate::edge::api::CloudflareApi;
 use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
+use crate::error::PortError;
 use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
 
 /// What was read with one token, and what was written since.
@@ -104,13 +104,13 @@ impl CachedApi {
     }
 
     /// Every tunnel of the account, listed at this very moment.
-    pub(crate) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, EdgeError> {
+    pub(crate) async fn all_tunnels_now(&self) -> Result<Vec<Tunnel>, PortError> {
         self.clear_tunnels();
         self.tunnels("").await
     }
 
     /// Records of a zone, read by this very call to the edge.
-    pub(crate) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    pub(crate) async fn records_now(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError> {
         if !lock(&self.read_now).contains(zone) {
             lock(&self.shared.cache).records.remove(zone);
         }
@@ -127,9 +127,9 @@ impl CachedApi {
     /// Takes note of what a write did. One that failed may have been done or not.
     fn written<T>(
         &self,
-        answer: Result<T, EdgeError>,
+        answer: Result<T, PortError>,
         note: impl FnOnce(&mut Cache, &T),
-    ) -> Result<T, EdgeError> {
+    ) -> Result<T, PortError> {
         let mut cache = lock(&self.shared.cache);
         match &answer {
             Ok(done) => note(&mut cache, done),
@@ -194,7 +194,7 @@ impl Cache {
 
 /// The calls that are answered from memory, change it, or are told to the journal.
 impl CachedApi {
-    pub(crate) async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+    pub(crate) async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, PortError> {
         let _listing = self.shared.listing.lock().await;
         let known = match *lock(&self.listed_now) {
             true => lock(&self.shared.cache).tunnels(name_prefix),
@@ -212,12 +212,12 @@ impl CachedApi {
         Ok(tunnels)
     }
 
-    pub(crate) async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+    pub(crate) async fn create_tunnel(&self, name: &str) -> Result<Tunnel, PortError> {
         let answer = self.api.create_tunnel(name).await;
         self.written(answer, Cache::add_tunnel)
     }
 
-    pub(crate) async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    pub(crate) async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), PortError> {
         let answer = self.api.delete_tunnel(tunnel).await;
         self.written(answer, |cache, ()| cache.remove_tunnel(tunnel))?;
         self.notes.done(format_args!("removed tunnel {tunnel}"));
@@ -229,7 +229,7 @@ impl CachedApi {
         tunnel: TunnelId,
         name: &str,
         secret: [u8; 32],
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let answer = self.api.adopt_tunnel(tunnel, name, secret).await;
         self.written(answer, |cache, ()| cache.tunnels.clear())?;
         self.notes
@@ -240,7 +240,7 @@ impl CachedApi {
     pub(crate) async fn configuration(
         &self,
         tunnel: TunnelId,
-    ) -> Result<Option<IngressDocument>, EdgeError> {
+    ) -> Result<Option<IngressDocument>, PortError> {
         if let Some(document) = self.recall(|cache| cache.documents.get(&tunnel).cloned()) {
             return Ok(document);
         }
@@ -254,14 +254,14 @@ impl CachedApi {
         &self,
         tunnel: TunnelId,
         document: &IngressDocument,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let answer = self.api.configure(tunnel, document).await;
         self.written(answer, |cache, ()| cache.configure(tunnel, document))?;
         self.notes.configured(tunnel, document.rules.len());
         Ok(())
     }
 
-    pub(crate) async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+    pub(crate) async fn zones(&self) -> Result<Vec<Zone>, PortError> {
         if let Some(zones) = self.recall(|cache| cache.zones.clone()) {
             return Ok(zones);
         }
@@ -270,7 +270,7 @@ impl CachedApi {
         Ok(zones)
     }
 
-    pub(crate) async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    pub(crate) async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError> {
         if let Some(records) = self.recall(|cache| cache.records.get(zone).cloned()) {
             return Ok(records);
         }
@@ -286,7 +286,7 @@ impl CachedApi {
         &self,
         zone: &ZoneId,
         batch: &RecordBatch,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let before = lock(&self.shared.cache).records.get(zone).cloned();
         let answer = self.api.change_records(zone, batch).await;
         self.written(answer, |cache, ()| cache.change_records(zone, batch))?;
@@ -299,7 +299,7 @@ impl CachedApi {
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         self.api.delete_certificate(zone, certificate).await?;
         self.notes.done(format_args!(
             "removed certificate {certificate} of zone {zone}"

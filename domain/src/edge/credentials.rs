@@ -1,6 +1,7 @@
 //! Credentials that are asked for one by one.
 
-use crate::edge::{EdgeError, Partial};
+use crate::edge::Partial;
+use crate::error::PortError;
 use crate::secret::CloudflareCredentials;
 
 /// Sets of credentials that are asked for one by one: each is kept once, and one that cannot be had hides no
@@ -8,12 +9,12 @@ use crate::secret::CloudflareCredentials;
 #[derive(Default)]
 pub struct CredentialSets {
     found: Vec<CloudflareCredentials>,
-    failed: Option<EdgeError>,
+    failed: Option<PortError>,
 }
 
 impl CredentialSets {
     /// Takes one more set, or why it cannot be had.
-    pub fn add(&mut self, set: Result<CloudflareCredentials, EdgeError>) {
+    pub fn add(&mut self, set: Result<CloudflareCredentials, PortError>) {
         match set {
             Ok(set) if self.found.iter().any(|known| known.is_same(&set)) => {}
             Ok(set) => self.found.push(set),

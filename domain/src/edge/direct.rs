@@ -43,9 +43,8 @@ use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
-use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan, tunnel,
-};
+use crate::edge::{EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan, tunnel};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Executor;
@@ -152,7 +151,7 @@ impl DirectEdge {
         &self,
         api: &CachedApi,
         work: &Work<'_>,
-    ) -> Result<(Observed, Plan), EdgeError> {
+    ) -> Result<(Observed, Plan), PortError> {
         loop {
             let observed = observe::observe(api, work).await?;
             let plan = plan::plan(work.intent, &observed, &self.installation);
@@ -167,17 +166,17 @@ impl DirectEdge {
         &self,
         api: &'a CachedApi,
         work: &Work<'_>,
-    ) -> Result<(Observed, Plan, Executor<'a>), EdgeError> {
+    ) -> Result<(Observed, Plan, Executor<'a>), PortError> {
         loop {
             let (observed, plan) = self.read_and_plan(api, work).await?;
             let relied_on_memory = api.has_remembered();
             let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
             let mut executor = Executor::start(api, work, existing).await?;
             executor.carry_out(&plan.changes).await?;
-            let blames_memory = |error: &EdgeError| {
+            let blames_memory = |error: &PortError| {
                 matches!(
                     error.kind,
-                    EdgeErrorKind::NotFound | EdgeErrorKind::Conflict
+                    PortErrorKind::NotFound | PortErrorKind::Conflict
                 )
             };
             if !(relied_on_memory && executor.failures.iter().any(blames_memory)) {
@@ -214,7 +213,7 @@ impl DirectEdge {
     }
 
     /// Every set of credentials that can be had, and why there are more.
-    async fn all_credentials(&self) -> (Vec<CloudflareCredentials>, Option<EdgeError>) {
+    async fn all_credentials(&self) -> (Vec<CloudflareCredentials>, Option<PortError>) {
         match self.credentials.all().await {
             Ok(all) => (all, None),
             Err(Partial { found, error }) => (found, Some(error)),
@@ -222,13 +221,13 @@ impl DirectEdge {
     }
 
     /// The API with nothing remembered.
-    async fn api_of(&self, gateway: &ObjectKey) -> Result<CachedApi, EdgeError> {
+    async fn api_of(&self, gateway: &ObjectKey) -> Result<CachedApi, PortError> {
         let credentials = self.credentials.of(gateway).await?;
         Ok(self.open_with(&credentials, Arc::default(), ""))
     }
 
     /// The Gateway's tunnel, as remembered or by its name.
-    async fn tunnel_id(&self, api: &CachedApi, gateway: &ObjectKey) -> Result<TunnelId, EdgeError> {
+    async fn tunnel_id(&self, api: &CachedApi, gateway: &ObjectKey) -> Result<TunnelId, PortError> {
         let remembered = self.memory().gateways.get(gateway).map(|m| m.tunnel);
         if let Some(tunnel) = remembered {
             return Ok(tunnel);
@@ -236,8 +235,8 @@ impl DirectEdge {
         let name = ownership::tunnel_name(&self.installation, gateway);
         match tunnel::apply::named(api, &name).await? {
             Some(tunnel) => Ok(tunnel.id),
-            None => Err(EdgeError::new(
-                EdgeErrorKind::NotFound,
+            None => Err(PortError::new(
+                PortErrorKind::NotFound,
                 format!("Gateway {gateway} has no tunnel yet; it is made by the next reconcile"),
             )),
         }
@@ -261,7 +260,7 @@ impl DirectEdge {
 #[async_trait]
 impl Edge for DirectEdge {
     /// The list of tunnels, which a reconcile begins with too.
-    async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn admit(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let credentials = self.credentials.of(gateway).await?;
         let prefix = ownership::tunnel_prefix(&self.installation.name);
         let api = self.open(&credentials, format!("Gateway {gateway} asks"));
@@ -269,7 +268,7 @@ impl Edge for DirectEdge {
         Ok(())
     }
 
-    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
+    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError> {
         let gateway = &intent.gateway;
         let _lock = self.lock_gateway(gateway)?;
         let credentials = self.credentials.of(gateway).await?;
@@ -344,13 +343,13 @@ impl Edge for DirectEdge {
         }
     }
 
-    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         let api = self.api_of(gateway).await?;
         let tunnel = self.tunnel_id(&api, gateway).await?;
         api.uncached().tunnel_token(tunnel).await
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         let _lock = self.lock_gateway(gateway)?;
         let api = self.api_of(gateway).await?;
         let tunnel = self.tunnel_id(&api, gateway).await?;
@@ -359,14 +358,14 @@ impl Edge for DirectEdge {
         api.uncached().tunnel_token(tunnel).await
     }
 
-    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let _lock = self.lock_gateway(gateway)?;
         self.remove_everywhere(gateway).await?;
         self.memory().gateways.remove(gateway);
         Ok(())
     }
 
-    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {
         let _lock = self.lock_sweep()?;
         self.sweep_everywhere(live).await
     }

@@ -30,10 +30,10 @@ pub use dns::{DnsIntent, claims};
 pub use intent::{EdgeIntent, Policy};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use certificates::CertificateOutcome;
 
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, Installation, ObjectKey, TunnelId};
 
 /// What is true at the edge for one Gateway, after a reconcile.
@@ -54,7 +54,7 @@ pub struct EdgeStatus {
     pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Calls that failed, also those that no hostname of the intent tells of (the removal of a record, for
     /// one). Empty when all is read and done; otherwise the same intent is worth stating again.
-    pub failures: Vec<EdgeError>,
+    pub failures: Vec<PortError>,
 }
 
 /// A tunnel.
@@ -118,84 +118,27 @@ pub enum IngressOutcome {
     Unknown { message: String },
 }
 
-/// Why the edge could not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct EdgeError {
-    /// What sort of failure.
-    pub kind: EdgeErrorKind,
-    /// For the user: what failed and what would help. Never holds a secret.
-    pub message: String,
-    /// When the edge asked to come back.
-    pub retry_after: Option<Duration>,
-}
-
-/// Sorts of failure at the edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EdgeErrorKind {
-    /// The Gateway's credentials are missing or incomplete; the user must act.
-    Credentials,
-    /// The token is not accepted.
-    Unauthenticated,
-    /// The token lacks a permission.
-    Forbidden,
-    /// The cluster has as many Gateways as the broker takes of it.
-    TooManyGateways,
-    /// It is not there.
-    NotFound,
-    /// It is there already, or in use.
-    Conflict,
-    /// The request breaks a rule.
-    Invalid,
-    RateLimited,
-    /// Not reachable, timed out, or failed on its side. Nothing is known about the request's effect.
-    Unavailable,
-    /// The broker that stands before the edge is not reachable.
-    BrokerUnavailable,
-}
-
-impl EdgeErrorKind {
-    /// Whether trying again without anybody acting may help.
-    pub fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::RateLimited | Self::Unavailable | Self::BrokerUnavailable | Self::Conflict
-        )
-    }
-}
-
 /// What was found although not everything could be looked at. All of it is there; what is missing from it is
 /// unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial<T> {
     /// As far as could be seen.
     pub found: T,
-    pub error: EdgeError,
+    pub error: PortError,
 }
 
-impl<T: Default> From<EdgeError> for Partial<T> {
+impl<T: Default> From<PortError> for Partial<T> {
     /// Nothing was found.
-    fn from(error: EdgeError) -> Self {
+    fn from(error: PortError) -> Self {
         let found = T::default();
         Self { found, error }
     }
 }
 
-impl EdgeError {
-    /// An error without a time to come back.
-    pub fn new(kind: EdgeErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after: None,
-        }
-    }
-}
-
 /// What is gone already need not be removed.
-pub(crate) fn gone_is_fine(result: Result<(), EdgeError>) -> Result<(), EdgeError> {
+pub(crate) fn gone_is_fine(result: Result<(), PortError>) -> Result<(), PortError> {
     match result {
-        Err(error) if error.kind == EdgeErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind == PortErrorKind::NotFound => Ok(()),
         other => other,
     }
 }

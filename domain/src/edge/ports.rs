@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, Partial};
+use crate::edge::{EdgeIntent, EdgeStatus, Partial};
+use crate::error::PortError;
 use crate::names::{InstanceId, ObjectKey};
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 
@@ -17,31 +18,31 @@ use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 pub trait Edge: Send + Sync {
     /// Whether the edge lets the Gateway in: its credentials are there and work. Writes nothing, and is asked before a
     /// Gateway is held ([`Finalizer`](crate::ports::Finalizer)). Whoever sends intents on to somebody with credentials of its own has none to ask for.
-    async fn admit(&self, _gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn admit(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
         Ok(())
     }
 
     /// Makes the intent true as far as possible; independent parts do not stop each other.
-    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError>;
+    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError>;
 
     /// Gateways of this installation that hold anything at the edge. An error means that there may be more
     /// than were found.
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
 
     /// The token that lets connectors join the Gateway's tunnel.
-    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
+    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
 
     /// Gives the tunnel a new secret and returns the new token. The old one opens no new connection.
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError>;
+    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
 
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
-    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError>;
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
     /// Removes records of this installation whose Gateway is neither `live` nor known by a tunnel (what a
     /// deposed leader wrote last, or what a lagging read hid from [`Edge::remove`]), and what a live Gateway
     /// left in an account that it moved away from. `live` holds every Gateway that may still have something
     /// at the edge; a complete view of the cluster alone can tell. Returns the names of the removed records.
-    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError>;
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError>;
 
     /// It is time to see what others did at the edge, or a new term has begun: what was read before does not count any
     /// more. No call is made.
@@ -55,7 +56,7 @@ pub trait Edges: Send + Sync {
     fn of(&self, instance: InstanceId) -> Arc<dyn Edge>;
 
     /// Gateways of every instance that have a tunnel.
-    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError>;
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, PortError>;
 }
 
 /// A Gateway of one of several installations of one name.
@@ -78,8 +79,8 @@ pub trait Journal: Send + Sync {
 #[async_trait]
 pub trait Credentials: Send + Sync {
     /// Credentials of one Gateway; a missing Secret or key is an error of kind
-    /// [`EdgeErrorKind::Credentials`](crate::edge::EdgeErrorKind) that names both.
-    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError>;
+    /// [`PortErrorKind::Credentials`](crate::error::PortErrorKind) that names both.
+    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError>;
 
     /// Every set of credentials of this installation, for finding what Gateways left behind. One that cannot
     /// be had hides no other: see [`CredentialSets`](crate::edge::CredentialSets).
@@ -91,7 +92,7 @@ pub trait Credentials: Send + Sync {
 #[async_trait]
 pub trait Certificates: Send + Sync {
     /// The pair in a Secret of type `kubernetes.io/tls`; an error names Secret and key and quotes nothing.
-    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, EdgeError>;
+    async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, PortError>;
 }
 
 /// Unpredictable bytes.

@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use super::gateway_state::GatewayState;
 use super::view::View;
 use super::{Problem, Queue, Reconciler};
+use crate::error::PortError;
 use crate::names::ObjectKey;
 
 /// What a pass works on.
@@ -73,13 +74,16 @@ impl EdgePassReport {
         *known = retry_after.max(*known);
     }
 
-    /// Something is left to do for the Gateway that the problem is about, or for none.
-    pub(super) fn problem(&mut self, problem: Problem, retry_after: Option<Duration>) {
+    /// Something is left to do for the Gateway.
+    pub(super) fn failed(&mut self, gateway: &ObjectKey, subject: String, error: &PortError) {
+        self.again(gateway, error.retry_after);
+        self.problems.push(Problem::of(gateway, subject, error));
+    }
+
+    /// Something is left to do that is of no Gateway in particular.
+    pub(super) fn failed_for_all(&mut self, subject: &str, error: &PortError) {
         self.settled = false;
-        if let Some(gateway) = &problem.gateway {
-            self.again(gateway, retry_after);
-        }
-        self.problems.push(problem);
+        self.problems.push(Problem::new(subject, error));
     }
 }
 

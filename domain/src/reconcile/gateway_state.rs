@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Queue;
 use crate::attachment::GatewayResolution;
 use crate::edge::claims::Claimant;
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
+use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
+use crate::error::PortError;
 use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, ObjectKey, Timestamp, TunnelId};
 use crate::workload::WorkloadSpec;
@@ -40,7 +41,7 @@ pub(super) struct GatewayState {
     finalizer: bool,
     proxy: ProxyState,
     /// To the last call.
-    answer: Option<Result<EdgeStatus, EdgeError>>,
+    answer: Option<Result<EdgeStatus, PortError>>,
     /// The last answer to an intent that was wholly made true.
     last_known: Option<EdgeStatus>,
 }
@@ -128,7 +129,7 @@ impl GatewayState {
     }
 
     /// Takes the edge's answer to the intent last stated.
-    pub(super) fn answered(&mut self, answer: Result<EdgeStatus, EdgeError>) {
+    pub(super) fn answered(&mut self, answer: Result<EdgeStatus, PortError>) {
         if let Ok(status) = &answer {
             let all_done = status.failures.is_empty();
             if all_done {
@@ -212,7 +213,7 @@ impl GatewayState {
         self.records.as_ref()
     }
 
-    pub(super) fn answer(&self) -> Option<&Result<EdgeStatus, EdgeError>> {
+    pub(super) fn answer(&self) -> Option<&Result<EdgeStatus, PortError>> {
         self.answer.as_ref()
     }
 

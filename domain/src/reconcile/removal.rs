@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::Reconciler;
 use super::edge_pass::{EdgePassReport, Pass};
 use super::gateway_state::GatewayState;
 use super::term::Search;
 use super::view::{Fate, View};
-use super::{Problem, Reconciler};
 use crate::attachment::Spared;
+use crate::error::PortError;
 use crate::names::ObjectKey;
-use crate::ports::PortError;
 
 impl Reconciler {
     pub(super) async fn remove_unwanted(&self, pass: &Pass<'_>, done: &mut EdgePassReport) -> bool {
@@ -41,9 +40,9 @@ impl Reconciler {
         let begun = self.state().resyncs;
         let mut found = BTreeSet::new();
         let mut all_seen = true;
-        let mut failed = |subject: &str, error: &dyn std::fmt::Display| {
+        let mut failed = |subject: &str, error: &PortError| {
             all_seen = false;
-            done.problem(Problem::new(subject, &error), None);
+            done.failed_for_all(subject, error);
         };
         match self.ports.edge.owned().await {
             Ok(owned) => found.extend(owned),
@@ -93,7 +92,7 @@ impl Reconciler {
             Err(error) => {
                 self.state().term.search = Search::Due;
                 let subject = "looking for records of Gateways that are gone";
-                done.problem(Problem::new(subject, &error), None);
+                done.failed_for_all(subject, &error);
             }
         }
     }
@@ -102,7 +101,7 @@ impl Reconciler {
     /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
     async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
         match self.remove_all(gateway).await {
-            Err(failed) => done.problem(failed.problem, failed.retry_after),
+            Err((subject, error)) => done.failed(gateway, subject, &error),
             Ok(()) => {
                 let mut state = self.state();
                 state.at_edge.remove(gateway);
@@ -116,46 +115,27 @@ impl Reconciler {
         }
     }
 
-    async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), Failed> {
-        let port = |what: &str, error: PortError| {
-            Failed::of(gateway, format!("{what} of Gateway {gateway}"), &error)
-        };
+    /// Fails with what was being done.
+    async fn remove_all(&self, gateway: &ObjectKey) -> Result<(), (String, PortError)> {
+        let failed = |what: &str, error| (format!("{what} of Gateway {gateway}"), error);
         let ports = &self.ports;
         let stopped = ports.workloads.stop(gateway).await;
-        stopped.map_err(|error| port("stopping the proxy", error))?;
+        stopped.map_err(|error| failed("stopping the proxy", error))?;
         self.with(gateway, GatewayState::begin_removal);
         let removed = ports.edge.remove(gateway).await;
         removed.map_err(|error| {
             let subject = format!("removing what Gateway {gateway} has at the edge");
-            Failed {
-                problem: Problem::of(gateway, subject, &error),
-                retry_after: error.retry_after,
-            }
+            (subject, error)
         })?;
         // A removal that stops after this must not leave a table that is thought to be served.
         self.state().retract(gateway);
         let withdrawn = ports.data_plane.withdraw(gateway).await;
         // A route pass may have published it again meanwhile, before or after it was withdrawn.
         self.state().retract(gateway);
-        withdrawn.map_err(|error| port("withdrawing the routes", error))?;
+        withdrawn.map_err(|error| failed("withdrawing the routes", error))?;
         // Counts as removed even if the answer is lost: a Gateway that comes back must get it anew.
         self.with(gateway, GatewayState::finalizer_removed);
         let released = ports.finalizer.remove(gateway).await;
-        released.map_err(|error| port("removing the finalizer", error))
-    }
-}
-
-/// What stopped the work for a Gateway.
-pub(super) struct Failed {
-    pub(super) problem: Problem,
-    pub(super) retry_after: Option<Duration>,
-}
-
-impl Failed {
-    pub(super) fn of(gateway: &ObjectKey, subject: String, error: &PortError) -> Self {
-        Self {
-            problem: Problem::of(gateway, subject, error),
-            retry_after: error.pause(),
-        }
+        released.map_err(|error| failed("removing the finalizer", error))
     }
 }

@@ -2,10 +2,10 @@
 
 use super::edge_pass::EdgePassReport;
 use super::gateway_state::{GatewayState, Proxy};
-use super::removal::Failed;
 use super::view::View;
 use super::{Problem, Reconciler};
-use crate::edge::{EdgeError, EdgeIntent, EdgeStatus, namesakes};
+use crate::edge::{EdgeIntent, EdgeStatus, namesakes};
+use crate::error::PortError;
 use crate::names::ObjectKey;
 
 impl Reconciler {
@@ -21,15 +21,13 @@ impl Reconciler {
             // The route pass told why; a name must not lead to a proxy that does not know it.
             return done.again(&gateway, None);
         }
-        let problem = |error: &EdgeError| {
-            let subject = format!("applying Gateway {gateway} at the edge");
-            Problem::of(&gateway, subject, error)
-        };
+        let applying = || format!("applying Gateway {gateway} at the edge");
         if let Err(error) = self.admit(view, &gateway).await {
-            return done.problem(problem(&error), error.retry_after);
+            return done.failed(&gateway, applying(), &error);
         }
-        if let Err(failed) = self.add_finalizer(view, &gateway).await {
-            return done.problem(failed.problem, failed.retry_after);
+        if let Err(error) = self.add_finalizer(view, &gateway).await {
+            let subject = format!("adding the finalizer to Gateway {gateway}");
+            return done.failed(&gateway, subject, &error);
         }
         if !self.state().is_published(&gateway) {
             // Withdrawn by a route pass while the finalizer was being added.
@@ -45,15 +43,14 @@ impl Reconciler {
         self.with(&gateway, |at_edge| at_edge.answered(answer.clone()));
         let status = match answer {
             Ok(status) => status,
-            Err(error) => return done.problem(problem(&error), error.retry_after),
+            Err(error) => return done.failed(&gateway, applying(), &error),
         };
         for error in &status.failures {
-            done.problem(problem(error), error.retry_after);
+            done.failed(&gateway, applying(), error);
         }
         // Nothing is left to do for these; whoever can mend them must hear of them.
         for told in namesakes::told(&status) {
-            let subject = format!("applying Gateway {gateway} at the edge");
-            done.problems.push(Problem::of(&gateway, subject, &told));
+            done.problems.push(Problem::of(&gateway, applying(), &told));
         }
         let runs = self
             .run_proxy(view, &gateway, &status, compared, done)
@@ -73,7 +70,7 @@ impl Reconciler {
 
     /// Before the finalizer is added: a Gateway whose credentials never worked has nothing at the edge, and its object must not
     /// wait for credentials that do.
-    async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn admit(&self, view: &View, gateway: &ObjectKey) -> Result<(), PortError> {
         if self.has_finalizer(gateway) {
             return Ok(());
         }
@@ -86,20 +83,12 @@ impl Reconciler {
     }
 
     /// Before the first write at the edge, so that the Gateway cannot vanish and leave it there.
-    async fn add_finalizer(&self, view: &View, gateway: &ObjectKey) -> Result<(), Failed> {
-        if self.has_finalizer(gateway) {
-            return Ok(());
+    async fn add_finalizer(&self, view: &View, gateway: &ObjectKey) -> Result<(), PortError> {
+        if !self.has_finalizer(gateway) {
+            self.ports.finalizer.add(gateway).await?;
+            self.state().at_edge_of(view, gateway).finalizer_added();
         }
-        match self.ports.finalizer.add(gateway).await {
-            Ok(()) => {
-                self.state().at_edge_of(view, gateway).finalizer_added();
-                Ok(())
-            }
-            Err(error) => {
-                let subject = format!("adding the finalizer to Gateway {gateway}");
-                Err(Failed::of(gateway, subject, &error))
-            }
-        }
+        Ok(())
     }
 
     /// Makes the proxy run where its tunnel is new to it or it should run otherwise than before, and at a
@@ -133,8 +122,7 @@ impl Reconciler {
             Ok(token) => token,
             Err(error) => {
                 let subject = format!("getting the connector token of Gateway {gateway}");
-                let problem = Problem::of(gateway, subject, &error);
-                done.problem(problem, error.retry_after);
+                done.failed(gateway, subject, &error);
                 return false;
             }
         };
@@ -152,7 +140,7 @@ impl Reconciler {
             Err(error) => {
                 let subject = format!("running the proxy of Gateway {gateway}");
                 self.with(gateway, |at_edge| at_edge.proxy_failed(error.to_string()));
-                done.problem(Problem::of(gateway, subject, &error), error.pause());
+                done.failed(gateway, subject, &error);
                 false
             }
         }

@@ -77,7 +77,7 @@ impl Reconciler {
         match self.ports.statuses.write(&due.updates).await {
             Ok(()) => self.state().written.remember(due),
             Err(error) => {
-                done.retry_after = error.pause();
+                done.retry_after = error.retry_after;
                 done.problems.push(Problem::new("writing statuses", &error));
             }
         }

@@ -12,14 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::attachment::{GatewayResolution, ParametersResolution, Refusal};
+use crate::edge::HostnameOutcome;
 use crate::edge::direct::DirectEdge;
-use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome};
+use crate::error::{PortError, PortErrorKind};
 use crate::gateway::{
     AllowedNamespaces, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener, ParentRef,
     Protocol, Route, RouteKind,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
-use crate::ports::PortError;
 use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
@@ -204,8 +204,8 @@ fn routes(snapshot: &mut ClusterSnapshot) -> &mut Vec<Arc<Route>> {
     }
 }
 
-fn away() -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Unavailable, "the edge is away")
+fn away() -> PortError {
+    PortError::unavailable("the edge is away")
 }
 
 struct Bench<E> {

@@ -1,7 +1,8 @@
 //! What is known of one Gateway at the edge, newly or from an earlier answer.
 
 use super::{GatewayFacts, Verdict};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
+use crate::edge::{EdgeStatus, HostnameOutcome};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::Hostname;
 use crate::status::{Reason, Truth};
 use crate::workload::WorkloadStatus;
@@ -19,7 +20,7 @@ pub(super) struct EdgeView<'f> {
 pub(super) enum Answer<'f> {
     None,
     Status(&'f EdgeStatus),
-    Error(&'f EdgeError),
+    Error(&'f PortError),
 }
 
 /// What is known of a hostname.
@@ -106,14 +107,14 @@ impl<'f> EdgeView<'f> {
 }
 
 /// The word for a failure of the edge.
-pub(super) fn error_reason(kind: EdgeErrorKind) -> Reason {
+pub(super) fn error_reason(kind: PortErrorKind) -> Reason {
     match kind {
-        EdgeErrorKind::Credentials | EdgeErrorKind::Unauthenticated => Reason::InvalidParameters,
-        EdgeErrorKind::Forbidden => Reason::Forbidden,
-        EdgeErrorKind::TooManyGateways => Reason::TooManyGateways,
-        EdgeErrorKind::Unavailable | EdgeErrorKind::RateLimited => Reason::EdgeUnavailable,
-        EdgeErrorKind::BrokerUnavailable => Reason::BrokerUnavailable,
-        EdgeErrorKind::NotFound | EdgeErrorKind::Conflict | EdgeErrorKind::Invalid => {
+        PortErrorKind::Credentials | PortErrorKind::Unauthenticated => Reason::InvalidParameters,
+        PortErrorKind::Forbidden => Reason::Forbidden,
+        PortErrorKind::TooManyGateways => Reason::TooManyGateways,
+        PortErrorKind::Unavailable | PortErrorKind::RateLimited => Reason::EdgeUnavailable,
+        PortErrorKind::BrokerUnavailable => Reason::BrokerUnavailable,
+        PortErrorKind::NotFound | PortErrorKind::Conflict | PortErrorKind::Invalid => {
             Reason::Pending
         }
     }

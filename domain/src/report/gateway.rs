@@ -6,7 +6,8 @@ use super::{Context, Verdict, certificates, dns};
 use crate::attachment::{
     GatewayResolution, ListenerResolution, ObjectKind, Refusal, listed, refused_listeners,
 };
-use crate::edge::{EdgeErrorKind, IngressOutcome, namesakes};
+use crate::edge::{IngressOutcome, namesakes};
+use crate::error::PortErrorKind;
 use crate::gateway::PARAMETERS_KIND;
 use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};
 
@@ -136,13 +137,13 @@ fn not_served(gateway: &GatewayResolution) -> Option<Verdict> {
 }
 
 /// Failures that stay until somebody changes credentials or permissions.
-fn is_for_the_user(kind: EdgeErrorKind) -> bool {
+fn is_for_the_user(kind: PortErrorKind) -> bool {
     matches!(
         kind,
-        EdgeErrorKind::Credentials
-            | EdgeErrorKind::Unauthenticated
-            | EdgeErrorKind::Forbidden
-            | EdgeErrorKind::TooManyGateways
+        PortErrorKind::Credentials
+            | PortErrorKind::Unauthenticated
+            | PortErrorKind::Forbidden
+            | PortErrorKind::TooManyGateways
     )
 }
 

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 use self::edge_view::EdgeView;
 use crate::attachment::{ClassResolution, ObjectKind, Refusal, Resolution, listed};
-use crate::edge::{EdgeError, EdgeStatus};
+use crate::edge::EdgeStatus;
+use crate::error::PortError;
 use crate::names::ObjectKey;
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
@@ -22,7 +23,7 @@ use crate::workload::WorkloadStatus;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GatewayFacts {
     /// Last answer of the edge; `None` before the first.
-    pub edge: Option<Result<EdgeStatus, EdgeError>>,
+    pub edge: Option<Result<EdgeStatus, PortError>>,
     /// Status of an earlier answer, for what is still true while the edge is away.
     pub last_known: Option<EdgeStatus>,
     /// How its proxy is doing.

@@ -12,7 +12,7 @@ use crate::certificate::Fingerprint;
 use crate::edge::objects::{
     Connector, DnsRecord, IngressDocument, RecordData, Tunnel, TunnelHealth,
 };
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 
 pub use observer::{Call, Observer};
@@ -111,7 +111,7 @@ struct ZoneState {
 struct Failure {
     trigger: Trigger,
     moment: Moment,
-    error: EdgeError,
+    error: PortError,
 }
 
 #[derive(Debug, Clone)]
@@ -298,7 +298,7 @@ impl FakeCloudflare {
     }
 
     /// Fails the nth call from now (0 is the next one), once.
-    pub fn fail_nth(&self, nth: usize, moment: Moment, error: EdgeError) {
+    pub fn fail_nth(&self, nth: usize, moment: Moment, error: PortError) {
         let mut world = self.world();
         let trigger = Trigger::Nth(world.calls.len() + nth);
         world.script.push(Failure {
@@ -309,7 +309,7 @@ impl FakeCloudflare {
     }
 
     /// Fails every call of a kind from now on, in one zone if given, before anything is done.
-    pub fn fail_every(&self, call: ApiCall, zone: Option<&ZoneId>, error: EdgeError) {
+    pub fn fail_every(&self, call: ApiCall, zone: Option<&ZoneId>, error: PortError) {
         self.world().script.push(Failure {
             trigger: Trigger::Every(call, zone.cloned()),
             moment: Moment::Before,
@@ -323,7 +323,7 @@ impl FakeCloudflare {
         self.world().script.push(Failure {
             trigger: Trigger::Token(token.to_owned()),
             moment: Moment::Before,
-            error: EdgeError::new(EdgeErrorKind::Unauthenticated, message),
+            error: PortError::new(PortErrorKind::Unauthenticated, message),
         });
     }
 
@@ -417,7 +417,7 @@ impl World {
         self.past.front().unwrap_or(&self.accounts).get(account)
     }
 
-    fn failure(&mut self, token: &SecretString, call: &Call<'_>) -> Option<(Moment, EdgeError)> {
+    fn failure(&mut self, token: &SecretString, call: &Call<'_>) -> Option<(Moment, PortError)> {
         self.remember();
         let number = self.calls.len();
         self.calls.push(call.kind);

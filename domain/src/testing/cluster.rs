@@ -7,8 +7,9 @@ use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 
+use crate::error::PortError;
 use crate::names::{ObjectKey, ObjectRef};
-use crate::ports::{ClusterSource, Finalizer, PortError, StatusSink};
+use crate::ports::{ClusterSource, Finalizer, StatusSink};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::StatusUpdate;
 

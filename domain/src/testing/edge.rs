@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, Partial, Policy,
-    TunnelStatus,
-};
+use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Partial, Policy, TunnelStatus};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
 use crate::ports::{Edge, Edges, OwnedGateway};
 use crate::secret::ConnectorToken;
@@ -40,12 +38,12 @@ struct State {
     /// Tunnels that others are connected to.
     connected: BTreeSet<TunnelId>,
     stated: Vec<EdgeIntent>,
-    refusals: BTreeMap<Option<ObjectKey>, EdgeError>,
+    refusals: BTreeMap<Option<ObjectKey>, PortError>,
 }
 
 impl FakeEdge {
     /// Fails every later call for a Gateway (`None`: every call at all) with this error, or no longer.
-    pub fn fail(&self, gateway: Option<ObjectKey>, refusal: Option<EdgeError>) {
+    pub fn fail(&self, gateway: Option<ObjectKey>, refusal: Option<PortError>) {
         let mut state = self.0.lock().expect("lock");
         match refusal {
             Some(refusal) => state.refusals.insert(gateway, refusal),
@@ -100,7 +98,7 @@ impl FakeEdge {
     fn state(
         &self,
         gateway: Option<&ObjectKey>,
-    ) -> Result<std::sync::MutexGuard<'_, State>, EdgeError> {
+    ) -> Result<std::sync::MutexGuard<'_, State>, PortError> {
         let state = self.0.lock().expect("lock");
         let of_gateway = gateway.and_then(|gateway| state.refusals.get(&Some(gateway.clone())));
         match of_gateway.or_else(|| state.refusals.get(&None)) {
@@ -129,7 +127,7 @@ impl Edges for FakeEdges {
         edges.entry(instance).or_default().clone()
     }
 
-    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, PortError> {
         let edges = self.0.lock().expect("lock");
         let mut all = Vec::new();
         for (instance, edge) in edges.iter() {
@@ -216,15 +214,15 @@ impl State {
 #[async_trait]
 impl Edge for FakeEdge {
     /// Refuses nobody but those whose calls fail for their credentials.
-    async fn admit(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn admit(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let refusal = self.state(Some(gateway)).err();
         match refusal {
-            Some(refusal) if refusal.kind == EdgeErrorKind::Unauthenticated => Err(refusal),
+            Some(refusal) if refusal.kind == PortErrorKind::Unauthenticated => Err(refusal),
             _ => Ok(()),
         }
     }
 
-    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
+    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError> {
         self.0.lock().expect("lock").stated.push(intent.clone());
         let mut state = self.state(Some(&intent.gateway))?;
         Ok(state.apply(intent))
@@ -234,17 +232,17 @@ impl Edge for FakeEdge {
         Ok(self.state(None)?.held.keys().cloned().collect())
     }
 
-    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         let state = self.state(Some(gateway))?;
         if !state.held.contains_key(gateway) {
             let message = format!("Gateway {gateway} has no tunnel");
-            return Err(EdgeError::new(EdgeErrorKind::NotFound, message));
+            return Err(PortError::new(PortErrorKind::NotFound, message));
         }
         let rotation = state.rotations.get(gateway).copied().unwrap_or(0);
         Ok(ConnectorToken::new(format!("{gateway} {rotation}")))
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         self.connector_token(gateway).await?;
         {
             let mut state = self.state(Some(gateway))?;
@@ -253,18 +251,18 @@ impl Edge for FakeEdge {
         self.connector_token(gateway).await
     }
 
-    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let mut state = self.state(Some(gateway))?;
         if state.connected.contains(&tunnel_of(gateway)) {
             let message = "others are connected to the tunnel";
-            return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
+            return Err(PortError::new(PortErrorKind::Conflict, message));
         }
         state.held.remove(gateway);
         state.records.retain(|_, holder| holder != gateway);
         Ok(())
     }
 
-    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {
         let mut state = self.state(None)?;
         let State { held, records, .. } = &mut *state;
         let mut gone = BTreeSet::new();

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::edge::{CredentialSets, EdgeError, EdgeErrorKind, Partial};
+use crate::edge::{CredentialSets, Partial};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, Installation, InstallationName, InstanceId, ObjectKey, Timestamp};
 use crate::ports::{Clock, Credentials, Entropy, Leadership};
 use crate::secret::CloudflareCredentials;
@@ -122,14 +123,14 @@ impl StaticCredentials {
     }
 }
 
-fn none_for(gateway: &ObjectKey) -> EdgeError {
+fn none_for(gateway: &ObjectKey) -> PortError {
     let message = format!("Gateway {gateway} has no credentials");
-    EdgeError::new(EdgeErrorKind::Credentials, message)
+    PortError::new(PortErrorKind::Credentials, message)
 }
 
 #[async_trait]
 impl Credentials for StaticCredentials {
-    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
+    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let of = self.of.lock().expect("lock");
         let own = of.get(&Some(gateway.clone()));
         let found = own.or_else(|| of.get(&None)).cloned().flatten();

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
+use crate::error::PortError;
 use crate::names::{ObjectKey, TunnelId};
-use crate::ports::{DataPlane, Delivery, PortError, Workloads};
+use crate::ports::{DataPlane, Delivery, Workloads};
 use crate::route_table::RouteTable;
 use crate::secret::ConnectorToken;
 use crate::workload::{WorkloadSpec, WorkloadStatus};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::edge::{EdgeErrorKind, EdgeIntent, HostnameOutcome};
-use domain::ports::Edge;
+use domain::edge::{EdgeIntent, HostnameOutcome};
+use domain::ports::{Edge, PortErrorKind};
 use domain::{Hostname, ObjectKey};
 use tests::broker::{Broker, EAST, GONE, WEST};
 use tests::world::World;
@@ -31,14 +31,14 @@ async fn another_clusters_gateway_is_as_if_it_were_not_there() {
     assert_eq!(west.owned().await, Ok(BTreeSet::new()));
     for name in ["one", "nobody"] {
         let refused = west.connector_token(&gateway(name)).await.unwrap_err();
-        assert_eq!(refused.kind, EdgeErrorKind::NotFound);
+        assert_eq!(refused.kind, PortErrorKind::NotFound);
         let told = refused.message.replace(name, "NAME");
         assert!(
             told.contains("Gateway default/NAME has no tunnel"),
             "{told}"
         );
         let refused = west.rotate(&gateway(name)).await.unwrap_err();
-        assert_eq!(refused.kind, EdgeErrorKind::NotFound);
+        assert_eq!(refused.kind, PortErrorKind::NotFound);
         assert_eq!(refused.message.replace(name, "NAME"), told);
         assert_eq!(west.remove(&gateway(name)).await, Ok(()));
     }
@@ -106,9 +106,9 @@ async fn a_cluster_whose_token_has_expired_is_told_so() {
     let broker = Broker::start(&world).await;
     let gone = broker.client(GONE);
     let refused = gone.owned().await.unwrap_err().error;
-    assert_eq!(refused.kind, EdgeErrorKind::Unauthenticated);
+    assert_eq!(refused.kind, PortErrorKind::Unauthenticated);
     assert!(refused.message.contains("expired"), "{refused}");
     let refused = gone.reconcile(&intent("one", "app.example.com")).await;
-    assert_eq!(refused.unwrap_err().kind, EdgeErrorKind::Unauthenticated);
+    assert_eq!(refused.unwrap_err().kind, PortErrorKind::Unauthenticated);
     assert_eq!(world.calls().len(), 0);
 }

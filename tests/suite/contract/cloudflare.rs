@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use domain::edge::objects::RecordData;
-use domain::edge::{EdgeError, EdgeErrorKind};
-use domain::ports::{CloudflareAccounts, CloudflareApi};
+use domain::ports::{CloudflareAccounts, CloudflareApi, PortError, PortErrorKind};
 use domain::secret::CloudflareCredentials;
 use domain::testing::{ApiCall, FakeCloudflare, Moment};
 use domain::{AccountId, RecordId, TunnelId, ZoneId};
@@ -294,14 +293,14 @@ const DNS_CALLS: [ApiCall; 2] = [ApiCall::Records, ApiCall::ChangeRecords];
 const OTHER_CALLS: [ApiCall; 2] = [ApiCall::Zones, ApiCall::VerifyToken];
 
 /// Fails every call of these kinds.
-fn refuse(fake: &FakeCloudflare, calls: &[&[ApiCall]], error: &EdgeError) {
+fn refuse(fake: &FakeCloudflare, calls: &[&[ApiCall]], error: &PortError) {
     for call in calls.iter().copied().flatten() {
         fake.fail_every(*call, None, error.clone());
     }
 }
 
-fn refusal(kind: EdgeErrorKind) -> EdgeError {
-    EdgeError::new(kind, "as this test wants it")
+fn refusal(kind: PortErrorKind) -> PortError {
+    PortError::new(kind, "as this test wants it")
 }
 
 impl Cloudflare for FakeCloudflare {
@@ -335,33 +334,33 @@ impl Cloudflare for FakeCloudflare {
 
     fn restrict(&self, lacking: Lacking) {
         match lacking {
-            Lacking::Dns => refuse(self, &[&DNS_CALLS], &refusal(EdgeErrorKind::Forbidden)),
+            Lacking::Dns => refuse(self, &[&DNS_CALLS], &refusal(PortErrorKind::Forbidden)),
             Lacking::Tunnels => {
-                refuse(self, &[&TUNNEL_CALLS], &refusal(EdgeErrorKind::Forbidden));
+                refuse(self, &[&TUNNEL_CALLS], &refusal(PortErrorKind::Forbidden));
             }
             Lacking::Everything => {
                 let all: [&[ApiCall]; 3] = [&TUNNEL_CALLS, &DNS_CALLS, &OTHER_CALLS];
-                refuse(self, &all, &refusal(EdgeErrorKind::Unauthenticated));
+                refuse(self, &all, &refusal(PortErrorKind::Unauthenticated));
             }
         }
     }
 
     fn cut_off(&self) {
         let all: [&[ApiCall]; 3] = [&TUNNEL_CALLS, &DNS_CALLS, &OTHER_CALLS];
-        refuse(self, &all, &refusal(EdgeErrorKind::Unavailable));
+        refuse(self, &all, &refusal(PortErrorKind::Unavailable));
     }
 
     fn slow_down(&self, seconds: u64) {
         let all: [&[ApiCall]; 3] = [&TUNNEL_CALLS, &DNS_CALLS, &OTHER_CALLS];
-        let error = EdgeError {
+        let error = PortError {
             retry_after: Some(std::time::Duration::from_secs(seconds)),
-            ..refusal(EdgeErrorKind::RateLimited)
+            ..refusal(PortErrorKind::RateLimited)
         };
         refuse(self, &all, &error);
     }
 
     fn lose_the_answer(&self, _write: Write) {
-        self.fail_nth(0, Moment::After, refusal(EdgeErrorKind::Unavailable));
+        self.fail_nth(0, Moment::After, refusal(PortErrorKind::Unavailable));
     }
 
     fn mend(&self) {

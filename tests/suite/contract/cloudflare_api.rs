@@ -1,8 +1,7 @@
 //! [`CloudflareApi`]: the Cloudflare API v4 for one account, call by call.
 
-use domain::edge::EdgeErrorKind;
 use domain::edge::objects::{DnsRecord, IngressDocument, IngressRule, RecordBatch, RecordData};
-use domain::ports::{BATCH_LIMIT, CloudflareApi};
+use domain::ports::{BATCH_LIMIT, CloudflareApi, PortErrorKind};
 use domain::{RecordId, TunnelId, ZoneId};
 
 use super::cloudflare::{Cloudflare, Lacking, StandIn, Write, ZONE, api_of, in_memory_cloudflare};
@@ -76,8 +75,8 @@ async fn data(api: &dyn CloudflareApi, zone: &ZoneId) -> Vec<RecordData> {
 }
 
 async fn kind_of(
-    change: impl Future<Output = Result<(), domain::edge::EdgeError>>,
-) -> EdgeErrorKind {
+    change: impl Future<Output = Result<(), domain::ports::PortError>>,
+) -> PortErrorKind {
     change.await.unwrap_err().kind
 }
 
@@ -112,7 +111,7 @@ async fn a_tunnel_name_that_is_taken_is_a_conflict(cloudflare: impl Cloudflare) 
     let api = api_of(&cloudflare);
     let first = api.create_tunnel("cfgw-one").await.unwrap();
     let refused = api.create_tunnel("cfgw-one").await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Conflict);
+    assert_eq!(refused.kind, PortErrorKind::Conflict);
     assert_eq!(api.tunnels("").await.unwrap(), [first]);
 }
 
@@ -124,7 +123,7 @@ async fn a_deleted_tunnel_is_gone_and_its_name_free(cloudflare: impl Cloudflare)
     let second = api.create_tunnel("cfgw-one").await.unwrap();
     assert_ne!(second.id, first.id);
     let again = kind_of(api.delete_tunnel(first.id)).await;
-    assert_eq!(again, EdgeErrorKind::NotFound);
+    assert_eq!(again, PortErrorKind::NotFound);
     assert_eq!(api.tunnels("").await.unwrap(), [second]);
 }
 
@@ -136,7 +135,7 @@ async fn a_tunnel_with_connections_cannot_be_deleted(cloudflare: impl Cloudflare
     let connections: Vec<_> = connectors.iter().map(|c| c.connections).collect();
     assert_eq!(connections, [4]);
     let refused = kind_of(api.delete_tunnel(tunnel)).await;
-    assert_eq!(refused, EdgeErrorKind::Conflict);
+    assert_eq!(refused, PortErrorKind::Conflict);
 
     assert_eq!(api.disconnect(tunnel).await, Ok(()));
     assert!(api.connectors(tunnel).await.unwrap().is_empty());
@@ -170,7 +169,7 @@ async fn a_tunnel_that_is_not_there_is_not_found(cloudflare: impl Cloudflare) {
         ),
         ("configure", kind_of(api.configure(none, &document)).await),
     ] {
-        assert_eq!(kind, EdgeErrorKind::NotFound, "{call}");
+        assert_eq!(kind, PortErrorKind::NotFound, "{call}");
     }
 }
 
@@ -197,7 +196,7 @@ async fn a_tunnel_that_is_adopted_has_another_name_and_secret_or_neither(
     api.create_tunnel("cfgw-other").await.unwrap();
     let before = api.tunnel_token(tunnel).await.unwrap();
     let taken = api.adopt_tunnel(tunnel, "cfgw-other", [9; 32]).await;
-    assert_eq!(taken.unwrap_err().kind, EdgeErrorKind::Conflict);
+    assert_eq!(taken.unwrap_err().kind, PortErrorKind::Conflict);
     assert!(before.is_same(&api.tunnel_token(tunnel).await.unwrap()));
 
     api.adopt_tunnel(tunnel, "cfgw-two", [9; 32]).await.unwrap();
@@ -323,7 +322,7 @@ async fn a_taken_name_is_a_conflict_and_nothing_of_the_batch_is_done(cloudflare:
         posts: vec![cname("new"), cname("taken")],
     };
     let refused = kind_of(api.change_records(&zone, &batch)).await;
-    assert_eq!(refused, EdgeErrorKind::Conflict);
+    assert_eq!(refused, PortErrorKind::Conflict);
     assert_eq!(records(&*api, &zone).await, before);
 }
 
@@ -344,7 +343,7 @@ async fn a_record_that_is_not_there_is_not_found_and_nothing_of_the_batch_is_don
     };
     for batch in [deleting, replacing] {
         let refused = kind_of(api.change_records(&zone, &batch)).await;
-        assert_eq!(refused, EdgeErrorKind::NotFound, "{batch:?}");
+        assert_eq!(refused, PortErrorKind::NotFound, "{batch:?}");
         assert_eq!(records(&*api, &zone).await, before, "{batch:?}");
     }
 }
@@ -369,7 +368,7 @@ async fn a_cname_stands_alone_among_addresses_but_not_beside_texts(cloudflare: i
             Ok(()) => assert!(fits, "{case}"),
             Err(refused) => {
                 assert!(!fits, "{case}: {refused}");
-                assert_eq!(refused.kind, EdgeErrorKind::Conflict, "{case}");
+                assert_eq!(refused.kind, PortErrorKind::Conflict, "{case}");
             }
         }
         let deletes = records(&*api, &zone).await;
@@ -388,7 +387,7 @@ async fn a_batch_takes_as_many_operations_as_the_limit_says_and_no_more(
     let (api, zone) = (api_of(&cloudflare), cloudflare.zone());
     let batch = |size: usize| posting((0..size).map(|n| cname(&format!("app-{n}"))));
     let refused = kind_of(api.change_records(&zone, &batch(BATCH_LIMIT + 1))).await;
-    assert_eq!(refused, EdgeErrorKind::Invalid);
+    assert_eq!(refused, PortErrorKind::Invalid);
     assert!(records(&*api, &zone).await.is_empty());
     assert_eq!(api.change_records(&zone, &batch(BATCH_LIMIT)).await, Ok(()));
     assert_eq!(records(&*api, &zone).await.len(), BATCH_LIMIT);
@@ -413,7 +412,7 @@ async fn a_zone_that_cannot_be_seen_is_refused(cloudflare: impl Cloudflare) {
         ];
         for kind in refused {
             // Cloudflare does not tell a zone of somebody else from none.
-            let expected = [EdgeErrorKind::NotFound, EdgeErrorKind::Forbidden];
+            let expected = [PortErrorKind::NotFound, PortErrorKind::Forbidden];
             assert!(expected.contains(&kind), "{zone}: {kind:?}");
         }
     }
@@ -433,7 +432,7 @@ async fn a_token_that_is_not_accepted_opens_nothing(cloudflare: impl Cloudflare)
         ("zones", api.zones().await.unwrap_err().kind),
         ("records", api.records(&zone).await.unwrap_err().kind),
     ] {
-        assert_eq!(kind, EdgeErrorKind::Unauthenticated, "{call}");
+        assert_eq!(kind, PortErrorKind::Unauthenticated, "{call}");
     }
 }
 
@@ -441,9 +440,9 @@ async fn a_token_without_dns_permission_reads_zones_and_no_records(cloudflare: i
     let (api, zone) = (api_of(&cloudflare), cloudflare.zone());
     cloudflare.restrict(Lacking::Dns);
     let refused = api.records(&zone).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Forbidden);
+    assert_eq!(refused.kind, PortErrorKind::Forbidden);
     let refused = kind_of(api.change_records(&zone, &posting([cname("app")]))).await;
-    assert_eq!(refused, EdgeErrorKind::Forbidden);
+    assert_eq!(refused, PortErrorKind::Forbidden);
     assert_eq!(api.zones().await.unwrap().len(), 1);
     assert!(api.create_tunnel("cfgw-one").await.is_ok());
     assert_eq!(api.verify_token().await, Ok(()));
@@ -453,9 +452,9 @@ async fn a_token_without_tunnel_permission_still_serves_dns(cloudflare: impl Clo
     let (api, zone) = (api_of(&cloudflare), cloudflare.zone());
     cloudflare.restrict(Lacking::Tunnels);
     let refused = api.tunnels("").await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Forbidden);
+    assert_eq!(refused.kind, PortErrorKind::Forbidden);
     let refused = api.create_tunnel("cfgw-one").await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Forbidden);
+    assert_eq!(refused.kind, PortErrorKind::Forbidden);
     let batch = posting([cname("app")]);
     assert_eq!(api.change_records(&zone, &batch).await, Ok(()));
     assert_eq!(data(&*api, &zone).await, [cname("app")]);
@@ -465,7 +464,7 @@ async fn too_many_requests_say_when_to_come_back(cloudflare: impl Cloudflare) {
     let api = api_of(&cloudflare);
     cloudflare.slow_down(90);
     let refused = api.tunnels("").await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::RateLimited);
+    assert_eq!(refused.kind, PortErrorKind::RateLimited);
     let pause = refused.retry_after.expect("a time to come back").as_secs();
     assert!((60..=90).contains(&pause), "{pause}");
 }
@@ -483,7 +482,7 @@ async fn a_cloudflare_that_fails_is_unavailable_until_it_is_back(cloudflare: imp
             kind_of(api.change_records(&zone, &posting([cname("app")]))).await,
         ),
     ] {
-        assert_eq!(kind, EdgeErrorKind::Unavailable, "{call}");
+        assert_eq!(kind, PortErrorKind::Unavailable, "{call}");
     }
     cloudflare.mend();
     assert!(api.tunnels("").await.unwrap().is_empty());
@@ -494,11 +493,11 @@ async fn an_answer_that_is_lost_leaves_the_change_done(cloudflare: impl Cloudfla
     let (api, zone) = (api_of(&cloudflare), cloudflare.zone());
     cloudflare.lose_the_answer(Write::CreateTunnel);
     let lost = api.create_tunnel("cfgw-one").await.unwrap_err();
-    assert_eq!(lost.kind, EdgeErrorKind::Unavailable);
+    assert_eq!(lost.kind, PortErrorKind::Unavailable);
     assert_eq!(api.tunnels("cfgw-one").await.unwrap().len(), 1);
 
     cloudflare.lose_the_answer(Write::ChangeRecords);
     let lost = kind_of(api.change_records(&zone, &posting([cname("app")]))).await;
-    assert_eq!(lost, EdgeErrorKind::Unavailable);
+    assert_eq!(lost, PortErrorKind::Unavailable);
     assert_eq!(data(&*api, &zone).await, [cname("app")]);
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::edge::EdgeErrorKind;
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY};
-use domain::ports::Credentials;
+use domain::ports::{Credentials, PortErrorKind};
 use domain::testing::StaticCredentials;
 use secrecy::ExposeSecret;
 use tests::manifests;
@@ -154,7 +153,7 @@ async fn a_gateway_has_the_credentials_that_it_refers_to(rig: impl Rig) {
 async fn a_gateway_without_credentials_is_told_so(rig: impl Rig) {
     let world = rig.with(&[("one", Some("acme")), ("other", None)]).await;
     let refused = world.credentials().of(&gateway("other")).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Credentials);
+    assert_eq!(refused.kind, PortErrorKind::Credentials);
     assert!(!refused.message.is_empty());
     assert!(
         world.credentials().of(&gateway("one")).await.is_ok(),
@@ -165,7 +164,7 @@ async fn a_gateway_without_credentials_is_told_so(rig: impl Rig) {
 async fn a_gateway_that_is_not_there_has_none(rig: impl Rig) {
     let world = rig.with(&[("one", Some("acme"))]).await;
     let refused = world.credentials().of(&gateway("none")).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Credentials);
+    assert_eq!(refused.kind, PortErrorKind::Credentials);
     assert!(refused.message.contains("default/none"), "{refused}");
 }
 
@@ -194,7 +193,7 @@ async fn a_set_that_cannot_be_had_hides_no_other(rig: impl Rig) {
     let partial = world.credentials().all().await.unwrap_err();
     let found = partial.found.iter().map(|found| found.account.as_str());
     assert_eq!(found.collect::<BTreeSet<_>>(), ["acme", "umbrella"].into());
-    assert_eq!(partial.error.kind, EdgeErrorKind::Credentials);
+    assert_eq!(partial.error.kind, PortErrorKind::Credentials);
 }
 
 async fn no_credentials_at_all_are_an_empty_list(rig: impl Rig) {

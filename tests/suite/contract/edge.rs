@@ -5,11 +5,9 @@ mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{
-    DnsIntent, EdgeErrorKind, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy,
-};
+use domain::edge::{DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy};
 use domain::gateway::DnsPolicy;
-use domain::ports::Edge;
+use domain::ports::{Edge, PortErrorKind};
 
 use super::cloudflare::{StandIn, ZONE, in_memory_cloudflare};
 use super::{gateway, hostname};
@@ -299,7 +297,7 @@ async fn a_removal_removes_the_names_of_that_gateway_only(rig: impl Rig) {
     assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
     assert_eq!(rig.names().await, leading(&[SHOP], &address(&other)));
     let token = rig.edge().connector_token(&gateway("one")).await;
-    assert_eq!(token.unwrap_err().kind, EdgeErrorKind::NotFound);
+    assert_eq!(token.unwrap_err().kind, PortErrorKind::NotFound);
     assert!(rig.edge().connector_token(&gateway("other")).await.is_ok());
 }
 
@@ -316,7 +314,7 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_is_kept(rig: impl Rig) {
     let status = applied(rig.edge(), &intent("one", &[APP])).await;
     rig.connect(&status);
     let refused = rig.edge().remove(&gateway("one")).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Conflict);
+    assert_eq!(refused.kind, PortErrorKind::Conflict);
     assert_eq!(rig.names().await, leading(&[APP], &address(&status)));
     let owned = BTreeSet::from([gateway("one")]);
     assert_eq!(rig.edge().owned().await, Ok(owned));
@@ -373,9 +371,9 @@ async fn what_is_live_or_has_a_tunnel_or_is_somebody_elses_is_not_swept(rig: imp
 async fn a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate(rig: impl Rig) {
     let none = gateway("one");
     let refused = rig.edge().connector_token(&none).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::NotFound);
+    assert_eq!(refused.kind, PortErrorKind::NotFound);
     let refused = rig.edge().rotate(&none).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::NotFound);
+    assert_eq!(refused.kind, PortErrorKind::NotFound);
     assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
 }
 
@@ -406,7 +404,7 @@ async fn a_gateway_without_credentials_is_told_so_and_keeps_what_it_has(rig: imp
     let before = applied(rig.edge(), &intent("one", &[APP])).await;
     rig.take_credentials_away(&gateway("one"));
     let refused = rig.edge().reconcile(&intent("one", &[SHOP])).await;
-    assert_eq!(refused.unwrap_err().kind, EdgeErrorKind::Credentials);
+    assert_eq!(refused.unwrap_err().kind, PortErrorKind::Credentials);
     assert_eq!(rig.names().await, leading(&[APP], &address(&before)));
     applied(rig.edge(), &intent("other", &[SHOP])).await;
 }
@@ -439,7 +437,7 @@ async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl
             edge.sweep(&BTreeSet::new()).await.unwrap_err().kind,
         ),
     ] {
-        assert_eq!(kind, EdgeErrorKind::Unavailable, "{call}");
+        assert_eq!(kind, PortErrorKind::Unavailable, "{call}");
     }
     rig.mend();
     assert_eq!(edge.owned().await, Ok(BTreeSet::from([one.clone()])));

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use domain::edge::{EdgeError, EdgeErrorKind, Partial};
+use domain::edge::Partial;
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Finalizer, PortError,
-    StatusSink, Workloads,
+    PortErrorKind, StatusSink, Workloads,
 };
 use domain::route_table::RouteTable;
 use domain::secret::{CloudflareCredentials, ConnectorToken};
@@ -224,14 +224,14 @@ impl DataPlane for Port {
 /// As where the Secret is named by the class of the Gateway: a Gateway that is gone has none.
 #[async_trait]
 impl Credentials for Port {
-    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, EdgeError> {
+    async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let seen = self.0.notes.lock().unwrap().seen.clone();
         let mut gateways = seen.gateways.items().iter();
         if gateways.any(|there| there.key == *gateway) {
             return StaticCredentials::for_all("acme").of(gateway).await;
         }
         let message = format!("there is no Gateway {gateway}");
-        Err(EdgeError::new(EdgeErrorKind::Credentials, message))
+        Err(PortError::new(PortErrorKind::Credentials, message))
     }
 
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
@@ -248,14 +248,14 @@ impl CloudflareAccounts for Port {
 
 #[async_trait]
 impl Observer for Port {
-    async fn before(&self, call: &Call<'_>) -> Option<(Moment, EdgeError)> {
+    async fn before(&self, call: &Call<'_>) -> Option<(Moment, PortError)> {
         pause().await;
         let fault = self.0.stage.next_fault();
         self.0.judge(call);
         fault
     }
 
-    fn after(&self, call: &Call<'_>, error: Option<&EdgeError>) {
+    fn after(&self, call: &Call<'_>, error: Option<&PortError>) {
         let unread = &mut self.0.notes.lock().unwrap().unread;
         match (call.kind, call.zone) {
             (ApiCall::Zones, _) if error.is_some() => {

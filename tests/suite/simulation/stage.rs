@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
 use domain::edge::ownership::{self, RecordMark};
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::ports::{PortError, PortErrorKind};
 use domain::testing::{
     FakeCloudflare, FakeFinalizer, FakeWorkloads, Moment, installation, instance_of,
 };
@@ -172,12 +172,12 @@ impl Stage {
     }
 
     /// What happens to the next call to Cloudflare.
-    pub(crate) fn next_fault(&self) -> Option<(Moment, EdgeError)> {
+    pub(crate) fn next_fault(&self) -> Option<(Moment, PortError)> {
         let mut state = self.state();
         if state.calm || !state.dice.chance(self.trouble.failing_calls) {
             return None;
         }
-        let unavailable = |message: &str| EdgeError::new(EdgeErrorKind::Unavailable, message);
+        let unavailable = |message: &str| PortError::unavailable(message);
         Some(match state.dice.below(6) {
             0 => (Moment::Before, unavailable("500")),
             1 => (Moment::Before, unavailable("timeout")),
@@ -185,7 +185,7 @@ impl Stage {
             3 => (Moment::After, unavailable("connection cut")),
             4 => (Moment::Before, unavailable("one page is missing")),
             _ => {
-                let mut busy = EdgeError::new(EdgeErrorKind::RateLimited, "429");
+                let mut busy = PortError::new(PortErrorKind::RateLimited, "429");
                 busy.retry_after = Some(Duration::from_secs(1));
                 (Moment::Before, busy)
             }

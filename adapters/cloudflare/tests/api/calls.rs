@@ -1,10 +1,9 @@
 //! What each call sends, and what it makes of a good answer.
 
 use adapter_cloudflare::call::{CallKind, CallOutcome, CallReport};
-use domain::edge::EdgeErrorKind;
 use domain::edge::objects::{Connector, DnsRecord, RecordBatch, Tunnel, TunnelHealth, Zone};
 use domain::names::RecordId;
-use domain::ports::BATCH_LIMIT;
+use domain::ports::{BATCH_LIMIT, PortErrorKind};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer};
@@ -245,7 +244,7 @@ async fn a_batch_is_sent_whole_or_not_at_all() {
         if accepted {
             outcome.unwrap();
         } else {
-            expect_kind(outcome, EdgeErrorKind::Invalid, "a batch over the limit");
+            expect_kind(outcome, PortErrorKind::Invalid, "a batch over the limit");
         }
         let sent = server.received_requests().await.unwrap();
         assert_eq!(sent.len(), requests, "{len}");
@@ -282,37 +281,37 @@ async fn a_token_is_verified_where_it_is_known() {
         (
             status("expired"),
             unknown(),
-            Some(EdgeErrorKind::Unauthenticated),
+            Some(PortErrorKind::Unauthenticated),
             "the API token is expired",
         ),
         (
             unknown(),
             status("disabled"),
-            Some(EdgeErrorKind::Unauthenticated),
+            Some(PortErrorKind::Unauthenticated),
             "1000 Invalid API Token",
         ),
         (
             unknown(),
             unknown(),
-            Some(EdgeErrorKind::Unauthenticated),
+            Some(PortErrorKind::Unauthenticated),
             "1000 Invalid API Token",
         ),
         (
             unknown(),
             no(404, 7003, "no route"),
-            Some(EdgeErrorKind::Unauthenticated),
+            Some(PortErrorKind::Unauthenticated),
             "1000 Invalid API Token",
         ),
         (
             unknown(),
             no(500, 1, "broken"),
-            Some(EdgeErrorKind::Unavailable),
+            Some(PortErrorKind::Unavailable),
             "500: 1 broken",
         ),
         (
             no(500, 1, "broken"),
             status("active"),
-            Some(EdgeErrorKind::Unavailable),
+            Some(PortErrorKind::Unavailable),
             "500: 1 broken",
         ),
     ] {

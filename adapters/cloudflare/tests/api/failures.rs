@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapter_cloudflare::ClientSettings;
 use adapter_cloudflare::call::{CallKind, CallOutcome};
-use domain::edge::EdgeErrorKind as Kind;
+use domain::ports::PortErrorKind as Kind;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! Lists come whole or not at all.
 
-use domain::edge::EdgeErrorKind as Kind;
+use domain::ports::PortErrorKind as Kind;
 use serde_json::{Value, json};
 use wiremock::matchers::query_param;
 use wiremock::{Mock, MockServer, ResponseTemplate};

@@ -2,8 +2,7 @@
 
 use base64::Engine as _;
 use domain::AccountId;
-use domain::edge::EdgeErrorKind as Kind;
-use domain::ports::CloudflareAccounts;
+use domain::ports::{CloudflareAccounts, PortErrorKind as Kind};
 use domain::secret::CloudflareCredentials;
 use serde_json::json;
 use wiremock::matchers::any;

@@ -9,9 +9,8 @@ use adapter_cloudflare::call::CallReport;
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use domain::certificate::Fingerprint;
 use domain::edge::objects::{IngressDocument, IngressRule, RecordBatch, RecordData};
-use domain::edge::{EdgeError, EdgeErrorKind};
 use domain::names::RecordId;
-use domain::ports::{CloudflareAccounts, CloudflareApi};
+use domain::ports::{CloudflareAccounts, CloudflareApi, PortError, PortErrorKind};
 use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::{AccountId, CertificateId, Hostname, TunnelId, ZoneId};
 use serde_json::{Value, json};
@@ -154,7 +153,7 @@ pub(crate) fn batch() -> RecordBatch {
     }
 }
 
-type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), EdgeError>> + 'a>>;
+type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), PortError>> + 'a>>;
 
 /// One call: how it is made, what goes out, and an answer that satisfies it.
 pub(crate) struct EveryCall {
@@ -399,10 +398,10 @@ fn zone_calls() -> Vec<EveryCall> {
 /// Fails with the error where a call went well or failed otherwise.
 #[track_caller]
 pub(crate) fn expect_kind<T>(
-    outcome: Result<T, EdgeError>,
-    kind: EdgeErrorKind,
+    outcome: Result<T, PortError>,
+    kind: PortErrorKind,
     context: &str,
-) -> EdgeError {
+) -> PortError {
     let Err(error) = outcome else {
         panic!("{context}: {kind:?} was expected, and it went well");
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adapter_cloudflare::ClientSettings;
-use domain::edge::EdgeErrorKind as Kind;
+use domain::ports::PortErrorKind as Kind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::FIELD_MANAGER;
 use crate::cluster::{Cluster, UnreadObject, Written};
-use crate::failure::{is_absent, is_conflict, port_error};
+use crate::failure::{self, is_absent, is_conflict, port_error};
 use crate::kind::resource;
 use events::Events;
 
@@ -246,6 +246,6 @@ impl StatusSink for Statuses {
             .collect();
         let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let written: Vec<_> = writes.collect().await;
-        PortError::all(written.into_iter().filter_map(Result::err).collect())
+        failure::all(written.into_iter().filter_map(Result::err).collect())
     }
 }

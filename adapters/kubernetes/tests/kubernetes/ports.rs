@@ -6,8 +6,7 @@ use adapter_kubernetes::{
     FINALIZER, Finalizers, KeptSecret, KeptSecretErrorKind, SecretCredentials, TokenReviews,
 };
 use domain::ObjectKey;
-use domain::edge::EdgeErrorKind;
-use domain::ports::{ClusterSource, Credentials, Finalizer, ProxyIdentities};
+use domain::ports::{ClusterSource, Credentials, Finalizer, PortErrorKind, ProxyIdentities};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
@@ -64,7 +63,7 @@ async fn credentials_come_from_the_secret_of_the_class() {
     cluster.snapshot().await;
     let credentials = SecretCredentials::new(server.client(), cluster);
     let missing = credentials.of(&web()).await.expect_err("no Secret");
-    assert_eq!(missing.kind, EdgeErrorKind::Credentials);
+    assert_eq!(missing.kind, PortErrorKind::Credentials);
     server.put(
         "secrets",
         json!({
@@ -79,7 +78,7 @@ async fn credentials_come_from_the_secret_of_the_class() {
     assert_eq!(credentials.all().await.expect("credentials").len(), 1);
     server.refuse("secrets", 500);
     let unread = credentials.of(&web()).await.expect_err("no answer");
-    assert_eq!(unread.kind, EdgeErrorKind::Unavailable);
+    assert_eq!(unread.kind, PortErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -103,7 +102,7 @@ async fn a_secret_that_is_missing_hides_no_other_credentials() {
     let credentials = SecretCredentials::new(server.client(), cluster);
     let partial = credentials.all().await.expect_err("one is missing");
     assert_eq!(partial.found.len(), 1);
-    assert_eq!(partial.error.kind, EdgeErrorKind::Credentials);
+    assert_eq!(partial.error.kind, PortErrorKind::Credentials);
     assert!(partial.error.message.contains("a-missing-one"));
 }
 

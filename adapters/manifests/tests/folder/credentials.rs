@@ -1,9 +1,8 @@
 //! Cloudflare credentials from Secrets.
 
 use domain::ObjectKey;
-use domain::edge::EdgeErrorKind;
 use domain::gateway::CONTROLLER_NAME;
-use domain::ports::Credentials;
+use domain::ports::{Credentials, PortErrorKind};
 use secrecy::ExposeSecret;
 
 use crate::support::{CANARY, World, class, gateway, problems, secret};
@@ -66,7 +65,7 @@ async fn unusable_credentials_name_secret_key_and_remedy() {
         ),
     ] {
         let error = world(&secrets).open().all().await.unwrap_err().error;
-        assert_eq!(error.kind, EdgeErrorKind::Credentials);
+        assert_eq!(error.kind, PortErrorKind::Credentials);
         for part in parts {
             assert!(error.message.contains(part), "{part}: {error}");
         }
@@ -89,7 +88,7 @@ async fn a_gateway_that_is_not_there_has_no_credentials() {
         .of(&ObjectKey::new("default", "none"))
         .await
         .unwrap_err();
-    assert_eq!(error.kind, EdgeErrorKind::Credentials);
+    assert_eq!(error.kind, PortErrorKind::Credentials);
     assert!(error.message.contains("Gateway default/none"), "{error}");
 }
 

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan::{CertificateChange, ZoneCertificates, failed, transient};
 use super::{CertificateIntent, CertificateOutcome, Note, NoteKeys, with_unnoted};
 use crate::edge::cache::CachedApi;
+use crate::edge::gone_is_fine;
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::ports::Certificates;
-use crate::edge::{EdgeError, EdgeErrorKind, gone_is_fine};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{ObjectKey, TunnelId};
 
 /// One Gateway's certificates on their way.
@@ -30,7 +31,7 @@ pub(crate) struct CertificateWriter<'a> {
     /// Certificates for which it did not go as planned.
     pub(crate) outcomes: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Failures that may pass.
-    pub(crate) failures: Vec<EdgeError>,
+    pub(crate) failures: Vec<PortError>,
 }
 
 impl<'a> CertificateWriter<'a> {
@@ -72,7 +73,7 @@ impl<'a> CertificateWriter<'a> {
         }
     }
 
-    async fn change(&mut self, zone: &Zone, change: &CertificateChange) -> Result<(), EdgeError> {
+    async fn change(&mut self, zone: &Zone, change: &CertificateChange) -> Result<(), PortError> {
         match change {
             CertificateChange::DropNote(note) => self.note(Some(note), None).await,
             CertificateChange::Delete(note) => {
@@ -89,7 +90,7 @@ impl<'a> CertificateWriter<'a> {
         zone: &Zone,
         before: Option<&Note>,
         one: &CertificateIntent,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let pair = self.pairs.pair(&one.secret).await?;
         let id = match before {
             None => {
@@ -122,7 +123,7 @@ impl<'a> CertificateWriter<'a> {
         noted
     }
 
-    async fn note(&mut self, gone: Option<&Note>, new: Option<Note>) -> Result<(), EdgeError> {
+    async fn note(&mut self, gone: Option<&Note>, new: Option<Note>) -> Result<(), PortError> {
         if let Some(gone) = gone {
             self.notes.remove(gone);
         }
@@ -131,7 +132,7 @@ impl<'a> CertificateWriter<'a> {
     }
 
     /// Writes all notes with the key of today's token.
-    pub(crate) async fn put_notes(&mut self) -> Result<(), EdgeError> {
+    pub(crate) async fn put_notes(&mut self) -> Result<(), PortError> {
         let rules = &mut self.document.rules;
         rules.retain(|rule| self.keys.all().all(|key| Note::read(rule, key).is_none()));
         rules.extend(
@@ -151,9 +152,9 @@ pub(crate) async fn remove(
     tunnel: TunnelId,
     keys: &NoteKeys,
     unnoted: &BTreeSet<Note>,
-) -> Result<(), EdgeError> {
+) -> Result<(), PortError> {
     let document = match api.configuration(tunnel).await {
-        Err(error) if error.kind == EdgeErrorKind::NotFound => None,
+        Err(error) if error.kind == PortErrorKind::NotFound => None,
         answer => answer?,
     };
     let noted = Note::all(document.as_ref(), keys.all());

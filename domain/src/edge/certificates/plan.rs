@@ -6,7 +6,8 @@ use super::{CertificateIntent, CertificateOutcome, Note};
 use crate::certificate::Fingerprint;
 use crate::edge::objects::Zone;
 use crate::edge::observed::Observed;
-use crate::edge::{EdgeError, EdgeIntent, HostnameOutcome, Policy};
+use crate::edge::{EdgeIntent, HostnameOutcome, Policy};
+use crate::error::PortError;
 use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
 
 /// Certificates in the zones that matter: those that get one, and those in which one of ours is.
@@ -16,7 +17,7 @@ pub(crate) struct ObservedCertificates {
     /// Whether the ingress document notes exactly that, with the API token in use.
     pub(crate) are_noted: bool,
     /// Ids of all certificates of each of these zones, ours and others'.
-    pub(crate) present: BTreeMap<ZoneId, Result<BTreeSet<CertificateId>, EdgeError>>,
+    pub(crate) present: BTreeMap<ZoneId, Result<BTreeSet<CertificateId>, PortError>>,
 }
 
 /// One step in one zone.
@@ -46,12 +47,12 @@ pub(crate) struct CertificatesPlan {
     /// Of each certificate of the intent.
     pub(crate) outcomes: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Reads that failed for a reason that may pass.
-    pub(crate) failures: Vec<EdgeError>,
+    pub(crate) failures: Vec<PortError>,
 }
 
 impl CertificatesPlan {
     /// Nothing can be done for any.
-    pub(crate) fn failed(wanted: &BTreeSet<CertificateIntent>, error: &EdgeError) -> Self {
+    pub(crate) fn failed(wanted: &BTreeSet<CertificateIntent>, error: &PortError) -> Self {
         let message = error.message.clone();
         Self {
             failures: transient(error).into_iter().collect(),
@@ -71,7 +72,7 @@ impl CertificatesPlan {
 }
 
 /// An error that may pass. A refusal that only a user can mend is worth no further try until something changes.
-pub(crate) fn transient(error: &EdgeError) -> Option<EdgeError> {
+pub(crate) fn transient(error: &PortError) -> Option<PortError> {
     error.kind.is_transient().then(|| error.clone())
 }
 
@@ -147,7 +148,7 @@ pub(crate) fn plan(
 }
 
 /// What a failed call means for a certificate.
-pub(crate) fn failed(zone: &Zone, error: &EdgeError) -> CertificateOutcome {
+pub(crate) fn failed(zone: &Zone, error: &PortError) -> CertificateOutcome {
     let message = format!("zone {}: {error}", zone.name);
     CertificateOutcome::Failed { message }
 }

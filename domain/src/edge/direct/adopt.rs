@@ -9,7 +9,8 @@ use super::{DirectEdge, Work};
 use crate::edge::cache::CachedApi;
 use crate::edge::objects::Tunnel;
 use crate::edge::ownership;
-use crate::edge::{EdgeError, EdgeErrorKind, tunnel};
+use crate::edge::tunnel;
+use crate::error::{PortError, PortErrorKind};
 use crate::names::TunnelId;
 
 impl DirectEdge {
@@ -19,7 +20,7 @@ impl DirectEdge {
         &self,
         api: &CachedApi,
         work: &Work<'_>,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         let prefix = ownership::tunnel_prefix(&self.installation.name);
         if self.former(&api.tunnels(&prefix).await?, work).is_none() {
             return Ok(());
@@ -30,7 +31,7 @@ impl DirectEdge {
             return Ok(());
         };
         let connectors = match api.uncached().connectors(tunnel).await {
-            Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind == PortErrorKind::NotFound => return Ok(()),
             connectors => connectors?,
         };
         if connectors.iter().any(|one| one.connections > 0) {
@@ -38,15 +39,15 @@ impl DirectEdge {
         }
         let secret = self.entropy.secret();
         match api.adopt_tunnel(tunnel, &work.name, secret).await {
-            Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind == PortErrorKind::NotFound => return Ok(()),
             adopted => adopted?,
         }
         self.memory().adopted.insert(tunnel);
         api.clear_tunnels();
         match tunnel::apply::named(api, &work.name).await? {
             Some(found) if found.id == tunnel => Ok(()),
-            _ => Err(EdgeError::new(
-                EdgeErrorKind::Conflict,
+            _ => Err(PortError::new(
+                PortErrorKind::Conflict,
                 format!(
                     "tunnel {tunnel} of a former instance was adopted by another installation of this name at the same time; Gateway {} gets one of its own at the next try",
                     work.intent.gateway

@@ -7,7 +7,8 @@ use crate::edge::cache::CachedApi;
 use crate::edge::certificates::apply::CertificateWriter;
 use crate::edge::ownership::RecordMark;
 use crate::edge::plan::Change;
-use crate::edge::{EdgeError, HostnameOutcome, IngressOutcome, dns, tunnel};
+use crate::edge::{HostnameOutcome, IngressOutcome, dns, tunnel};
+use crate::error::PortError;
 use crate::names::{Hostname, TunnelId};
 
 /// Carries out changes, and keeps what did not go as planned.
@@ -23,7 +24,7 @@ pub(super) struct Executor<'a> {
     /// Set where the ingress document did not go as planned.
     pub(super) ingress: Option<IngressOutcome>,
     /// Calls that failed, but for those about certificates.
-    pub(super) failures: Vec<EdgeError>,
+    pub(super) failures: Vec<PortError>,
 }
 
 impl<'a> Executor<'a> {
@@ -32,7 +33,7 @@ impl<'a> Executor<'a> {
         api: &'a CachedApi,
         work: &Work<'_>,
         existing: Option<TunnelId>,
-    ) -> Result<Self, EdgeError> {
+    ) -> Result<Self, PortError> {
         let tunnel = match existing {
             Some(tunnel) => tunnel,
             None => tunnel::apply::create(api, &work.name).await?,
@@ -49,7 +50,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Carries out what can be. Stops only where certificates cannot be noted as ours.
-    pub(super) async fn carry_out(&mut self, changes: &[Change]) -> Result<(), EdgeError> {
+    pub(super) async fn carry_out(&mut self, changes: &[Change]) -> Result<(), PortError> {
         for change in changes {
             match (change, &mut self.certificates) {
                 (Change::CreateTunnel, _) => {}

@@ -12,7 +12,8 @@ use crate::edge::certificates::{CertificateIntent, CertificateOutcome, Note, Not
 use crate::edge::objects::IngressDocument;
 use crate::edge::observed::Observed;
 use crate::edge::plan::plan_certificates;
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, certificates};
+use crate::edge::{EdgeIntent, HostnameOutcome, certificates};
+use crate::error::PortError;
 use crate::names::{Hostname, ObjectKey, TunnelId};
 use crate::secret::CloudflareCredentials;
 
@@ -96,7 +97,7 @@ impl DirectEdge {
         api: &CachedApi,
         tunnel: TunnelId,
         keys: &NoteKeys,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         certificates::apply::remove(api, tunnel, keys, &self.unnoted(tunnel)).await?;
         self.remember_unnoted(tunnel, BTreeSet::new());
         Ok(())
@@ -132,10 +133,10 @@ async fn observe(
 
 /// The document that takes the notes. Where there is none, the plan's own was refused: a note would stand in
 /// a document without anything else.
-async fn readable(api: &CachedApi, tunnel: TunnelId) -> Result<IngressDocument, EdgeError> {
+async fn readable(api: &CachedApi, tunnel: TunnelId) -> Result<IngressDocument, PortError> {
     api.configuration(tunnel).await?.ok_or_else(|| {
         let message = "the tunnel has no ingress document yet, which notes what was uploaded; certificates \
                        follow once it is there";
-        EdgeError::new(EdgeErrorKind::Unavailable, message)
+        PortError::unavailable(message)
     })
 }

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::DirectEdge;
 use crate::edge::api::CloudflareAccounts;
+use crate::edge::ownership;
 use crate::edge::ports::{Credentials, Edge, Edges, Entropy, Journal, OwnedGateway};
-use crate::edge::{EdgeError, ownership};
+use crate::error::PortError;
 use crate::names::{Installation, InstallationName, InstanceId};
 
 /// Edges that are kept, at most. What one remembers is no more than what another reads again.
@@ -89,7 +90,7 @@ impl Edges for DirectEdges {
         edge
     }
 
-    async fn owned(&self) -> Result<Vec<OwnedGateway>, EdgeError> {
+    async fn owned(&self) -> Result<Vec<OwnedGateway>, PortError> {
         let all = self.credentials.all().await;
         let all = all.map_err(|partial| partial.error)?;
         let mut held = Vec::new();

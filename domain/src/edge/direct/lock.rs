@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::lock;
 
 use super::DirectEdge;
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, ObjectKey};
 
 /// The right to work on a Gateway: two plans at a time for one Gateway could each undo the other's.
@@ -30,7 +30,7 @@ impl Drop for SweepLock<'_> {
 }
 
 impl DirectEdge {
-    pub(super) fn lock_gateway(&self, gateway: &ObjectKey) -> Result<GatewayLock<'_>, EdgeError> {
+    pub(super) fn lock_gateway(&self, gateway: &ObjectKey) -> Result<GatewayLock<'_>, PortError> {
         if self.memory().busy.insert(gateway.clone()) {
             let gateway = gateway.clone();
             return Ok(GatewayLock {
@@ -38,16 +38,16 @@ impl DirectEdge {
                 gateway,
             });
         }
-        Err(EdgeError::new(
-            EdgeErrorKind::Conflict,
+        Err(PortError::new(
+            PortErrorKind::Conflict,
             format!("Gateway {gateway} is being worked on at the edge already; try again"),
         ))
     }
 
-    pub(super) fn lock_sweep(&self) -> Result<SweepLock<'_>, EdgeError> {
+    pub(super) fn lock_sweep(&self) -> Result<SweepLock<'_>, PortError> {
         if std::mem::replace(&mut self.memory().sweeping, true) {
             let message = "records are being swept at the edge already; try again";
-            return Err(EdgeError::new(EdgeErrorKind::Conflict, message));
+            return Err(PortError::new(PortErrorKind::Conflict, message));
         }
         Ok(SweepLock(self))
     }

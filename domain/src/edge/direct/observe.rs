@@ -9,12 +9,13 @@ use crate::edge::objects::{DnsRecord, Zone};
 use crate::edge::observed::{Observed, ObservedTunnel, ObservedZone, ZoneRecords};
 use crate::edge::ownership::RecordMark;
 use crate::edge::plan::{Change, Plan, zone_of};
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, tunnel};
+use crate::edge::{EdgeIntent, tunnel};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, ZoneId};
 
 /// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
 /// part of what was observed.
-pub(super) async fn observe(api: &CachedApi, work: &Work<'_>) -> Result<Observed, EdgeError> {
+pub(super) async fn observe(api: &CachedApi, work: &Work<'_>) -> Result<Observed, PortError> {
     let intent = work.intent;
     let tunnel = match tunnel::apply::named(api, &work.name).await? {
         None => None,
@@ -131,12 +132,12 @@ pub(super) fn zones_written(
 
 /// Reads that failed and that the intent needs. A zone that the token may not read and that no name lies in
 /// is none of our business: we could not have written to it.
-pub(super) fn failures(observed: &Observed, intent: &EdgeIntent) -> Vec<EdgeError> {
+pub(super) fn failures(observed: &Observed, intent: &EdgeIntent) -> Vec<PortError> {
     let mut failures = Vec::new();
     if let Some(Err(error)) = observed.tunnel.as_ref().map(|tunnel| &tunnel.ingress) {
         failures.push(error.clone());
     }
-    let closed = |error: &EdgeError| error.kind == EdgeErrorKind::Forbidden;
+    let closed = |error: &PortError| error.kind == PortErrorKind::Forbidden;
     match &observed.zones {
         Err(error) => {
             let needed = intent.hostnames.iter().any(|h| intent.dns.manages(h));

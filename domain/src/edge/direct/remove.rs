@@ -8,7 +8,8 @@ use crate::edge::cache::CachedApi;
 use crate::edge::dns::owner::own_records;
 use crate::edge::objects::Tunnel;
 use crate::edge::ownership::{self, RecordMark};
-use crate::edge::{EdgeError, EdgeErrorKind, dns, tunnel};
+use crate::edge::{dns, tunnel};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
 
@@ -27,14 +28,14 @@ struct Search {
     /// Whether an account was read that is its own for sure.
     own_read: bool,
     /// Why an account of its own was not.
-    own_unread: Option<EdgeError>,
+    own_unread: Option<PortError>,
     read: BTreeSet<AccountId>,
     /// Why others were not.
-    unread: BTreeMap<AccountId, EdgeError>,
+    unread: BTreeMap<AccountId, PortError>,
 }
 
 impl Search {
-    fn failed(&mut self, candidate: Candidate, error: EdgeError) {
+    fn failed(&mut self, candidate: Candidate, error: PortError) {
         match candidate.own {
             true => self.own_unread = self.own_unread.take().or(Some(error)),
             false => {
@@ -46,7 +47,7 @@ impl Search {
     /// Where the Gateway's own account was read, what others hide does not matter: should something of it be
     /// there after all, [`Edge::owned`](crate::ports::Edge::owned) finds it once they can be read. `missing`:
     /// why there are credentials that could not even be tried.
-    fn outcome(self, missing: Option<EdgeError>) -> Result<(), EdgeError> {
+    fn outcome(self, missing: Option<PortError>) -> Result<(), PortError> {
         let elsewhere = self.unread.into_values().next().or(missing);
         let elsewhere = elsewhere.filter(|_| !self.own_read);
         match self.own_unread.or(elsewhere) {
@@ -59,7 +60,7 @@ impl Search {
 impl DirectEdge {
     /// Removes the Gateway from every account in which its tunnel is found, and from its own. Its own account
     /// must be read, and every other where that one is not known, unless the tunnel was found elsewhere.
-    pub(super) async fn remove_everywhere(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    pub(super) async fn remove_everywhere(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let name = ownership::tunnel_name(&self.installation, gateway);
         let (candidates, missing) = self.candidates(gateway).await?;
         let mut search = Search::default();
@@ -104,7 +105,7 @@ impl DirectEdge {
         gateway: &ObjectKey,
         tunnels: &[Tunnel],
         written: &BTreeSet<ZoneId>,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         for tunnel in tunnels {
             tunnel::apply::require_unused(&self.installation, api, gateway, tunnel).await?;
         }
@@ -145,7 +146,7 @@ impl DirectEdge {
     async fn candidates(
         &self,
         gateway: &ObjectKey,
-    ) -> Result<(Vec<Candidate>, Option<EdgeError>), EdgeError> {
+    ) -> Result<(Vec<Candidate>, Option<PortError>), PortError> {
         let own = self.credentials.of(gateway).await;
         let (all, missing) = self.all_credentials().await;
         let remembered = {
@@ -177,12 +178,12 @@ impl DirectEdge {
     }
 }
 
-async fn tunnels_named(api: &CachedApi, name: &str) -> Result<Vec<Tunnel>, EdgeError> {
+async fn tunnels_named(api: &CachedApi, name: &str) -> Result<Vec<Tunnel>, PortError> {
     let mut tunnels = api.tunnels(name).await?;
     tunnels.retain(|tunnel| tunnel.name == name);
     Ok(tunnels)
 }
 
-fn is_forbidden(error: &EdgeError) -> bool {
-    error.kind == EdgeErrorKind::Forbidden
+fn is_forbidden(error: &PortError) -> bool {
+    error.kind == PortErrorKind::Forbidden
 }

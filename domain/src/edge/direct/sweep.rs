@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 use super::DirectEdge;
 use crate::edge::cache::CachedApi;
+use crate::edge::dns;
 use crate::edge::dns::owner::mark_of;
 use crate::edge::objects::{DnsRecord, Tunnel};
 use crate::edge::ownership::{self, RecordMark};
-use crate::edge::{EdgeError, EdgeErrorKind, dns};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
 
@@ -37,7 +38,7 @@ impl DirectEdge {
     pub(super) async fn sweep_everywhere(
         &self,
         live: &BTreeSet<ObjectKey>,
-    ) -> Result<BTreeSet<String>, EdgeError> {
+    ) -> Result<BTreeSet<String>, PortError> {
         let mut swept = BTreeSet::new();
         let mut seen = BTreeSet::new();
         let (all, mut failed) = self.all_credentials().await;
@@ -80,7 +81,7 @@ impl DirectEdge {
         live: &BTreeSet<ObjectKey>,
         seen: &mut BTreeSet<ZoneId>,
         swept: &mut BTreeSet<String>,
-    ) -> Result<Left, EdgeError> {
+    ) -> Result<Left, PortError> {
         let api = self.open(credentials, "no Gateway and no tunnel led to it");
         api.tunnels(&ownership::tunnel_prefix(&self.installation.name))
             .await?;
@@ -149,7 +150,7 @@ impl DirectEdge {
         credentials: &CloudflareCredentials,
         gateway: &ObjectKey,
         written: &BTreeSet<ZoneId>,
-    ) -> Result<Left, EdgeError> {
+    ) -> Result<Left, PortError> {
         let tunnels = self.own_tunnels(api).await?.into_iter();
         let left: Vec<Tunnel> = tunnels
             .filter(|(owner, _)| owner == gateway)
@@ -158,7 +159,7 @@ impl DirectEdge {
         for tunnel in &left {
             match api.uncached().connectors(tunnel.id).await {
                 Ok(connectors) if connectors.is_empty() => {}
-                Err(error) if error.kind == EdgeErrorKind::NotFound => {}
+                Err(error) if error.kind == PortErrorKind::NotFound => {}
                 // In use still: the next resync looks again.
                 Ok(_) => return Ok(Left::Something),
                 Err(error) => return Err(error),
@@ -175,7 +176,7 @@ impl DirectEdge {
         Ok(Left::Nothing)
     }
 
-    async fn own_tunnels(&self, api: &CachedApi) -> Result<Vec<(ObjectKey, Tunnel)>, EdgeError> {
+    async fn own_tunnels(&self, api: &CachedApi) -> Result<Vec<(ObjectKey, Tunnel)>, PortError> {
         let prefix = ownership::tunnel_prefix(&self.installation.name);
         let tunnels = api.tunnels(&prefix).await?.into_iter();
         Ok(tunnels
@@ -193,11 +194,11 @@ impl Account<'_> {
     async fn suspect_zones(
         &self,
         seen: &mut BTreeSet<ZoneId>,
-    ) -> Result<Vec<(ZoneId, Vec<DnsRecord>)>, EdgeError> {
+    ) -> Result<Vec<(ZoneId, Vec<DnsRecord>)>, PortError> {
         let mut suspect = Vec::new();
         let zones = match self.api.zones().await {
             Ok(zones) => zones,
-            Err(error) if error.kind == EdgeErrorKind::Forbidden => return Ok(suspect),
+            Err(error) if error.kind == PortErrorKind::Forbidden => return Ok(suspect),
             Err(error) => return Err(error),
         };
         for zone in zones {
@@ -208,7 +209,7 @@ impl Account<'_> {
                 Ok(records) if self.lost(&records).is_empty() => continue,
                 Ok(_) => self.api.records_now(&zone.id).await?,
                 // A zone that may not be read could not have been written to.
-                Err(error) if error.kind == EdgeErrorKind::Forbidden => {
+                Err(error) if error.kind == PortErrorKind::Forbidden => {
                     seen.remove(&zone.id);
                     continue;
                 }
@@ -232,7 +233,7 @@ impl Account<'_> {
         &self,
         zone: &ZoneId,
         records: &[DnsRecord],
-    ) -> Result<BTreeSet<String>, EdgeError> {
+    ) -> Result<BTreeSet<String>, PortError> {
         let lost = self.lost(records);
         let ids: Vec<_> = lost.iter().map(|record| record.id.clone()).collect();
         dns::apply::delete_records(self.api, zone, &ids).await?;
@@ -251,9 +252,9 @@ fn each_once(all: &[CloudflareCredentials]) -> Vec<&CloudflareCredentials> {
     once
 }
 
-fn is_shut_out(error: &EdgeError) -> bool {
+fn is_shut_out(error: &PortError) -> bool {
     matches!(
         error.kind,
-        EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated
+        PortErrorKind::Forbidden | PortErrorKind::Unauthenticated
     )
 }

@@ -77,12 +77,12 @@ fn foreign(name: &str) -> RecordData {
     }
 }
 
-fn lost() -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Unavailable, "connection reset")
+fn lost() -> PortError {
+    PortError::unavailable("connection reset")
 }
 
-fn error(kind: EdgeErrorKind) -> EdgeError {
-    EdgeError::new(kind, "refused")
+fn error(kind: PortErrorKind) -> PortError {
+    PortError::new(kind, "refused")
 }
 
 impl Bench {
@@ -181,7 +181,7 @@ async fn more_changes_than_a_batch_takes_go_in_several() {
 async fn a_failure_at_any_call_heals_to_one_tunnel_and_one_record_for_each_name() {
     let wanted = intent("gw", &["a.example.com", "b.example.org"]);
     for moment in [Moment::Before, Moment::After] {
-        for kind in [EdgeErrorKind::Unavailable, EdgeErrorKind::Conflict] {
+        for kind in [PortErrorKind::Unavailable, PortErrorKind::Conflict] {
             for nth in 0..12 {
                 let bench = bench(&["example.com", "example.org"]);
                 bench.cloudflare.fail_nth(nth, moment, error(kind));
@@ -231,14 +231,14 @@ impl CloudflareAccounts for MakesItFirst {
 
 #[async_trait]
 impl Observer for MakesItFirst {
-    async fn before(&self, call: &Call<'_>) -> Option<(Moment, EdgeError)> {
+    async fn before(&self, call: &Call<'_>) -> Option<(Moment, PortError)> {
         if let Some(name) = call.name {
             self.0.add_tunnel("acme", name, true);
         }
         None
     }
 
-    fn after(&self, _: &Call<'_>, _: Option<&EdgeError>) {}
+    fn after(&self, _: &Call<'_>, _: Option<&PortError>) {}
 }
 
 #[tokio::test]
@@ -270,14 +270,14 @@ async fn missing_credentials_make_no_call_and_keep_their_kind() {
     let bench = bench(&["example.com"]);
     bench.credentials.set(None, None);
     let refused = bench.edge.reconcile(&intent("gw", &[])).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Credentials);
+    assert_eq!(refused.kind, PortErrorKind::Credentials);
     assert_eq!(bench.cloudflare.reads() + bench.cloudflare.writes(), 0);
 }
 
 #[tokio::test]
 async fn the_time_to_come_back_is_passed_on() {
     let bench = bench(&["example.com"]);
-    let mut slow_down = error(EdgeErrorKind::RateLimited);
+    let mut slow_down = error(PortErrorKind::RateLimited);
     slow_down.retry_after = Some(Duration::from_secs(77));
     bench
         .cloudflare
@@ -290,7 +290,7 @@ async fn the_time_to_come_back_is_passed_on() {
 async fn rotation_gives_another_token_for_the_same_tunnel() {
     let bench = bench(&[]);
     let none = bench.edge.connector_token(&key("gw")).await.unwrap_err();
-    assert_eq!(none.kind, EdgeErrorKind::NotFound);
+    assert_eq!(none.kind, PortErrorKind::NotFound);
     bench.reconcile(&intent("gw", &[])).await;
     let old = bench.edge.connector_token(&key("gw")).await.unwrap();
     let new = bench.edge.rotate(&key("gw")).await.unwrap();

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::plan::{RecordChange, ZoneChanges, outcome_of};
+use crate::edge::HostnameOutcome;
 use crate::edge::api::BATCH_LIMIT;
 use crate::edge::cache::CachedApi;
 use crate::edge::objects::RecordBatch;
 use crate::edge::ownership::RecordMark;
-use crate::edge::{EdgeError, EdgeErrorKind, HostnameOutcome};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, RecordId, TunnelId, ZoneId};
 
 /// Further calls that are spent on finding the operation for which a whole batch was refused: enough for
@@ -18,7 +19,7 @@ const CALLS_TO_ISOLATE: usize = 32;
 #[derive(Default)]
 pub(crate) struct RecordFailures {
     pub(crate) hostnames: BTreeMap<Hostname, HostnameOutcome>,
-    pub(crate) failures: Vec<EdgeError>,
+    pub(crate) failures: Vec<PortError>,
 }
 
 /// Changes one zone, in as many batches as it takes.
@@ -49,7 +50,7 @@ async fn change_batch(
     let mut refusal = None;
     while let Some(part) = pending.pop() {
         if calls_left == 0 {
-            let refusal: &EdgeError = refusal
+            let refusal: &PortError = refusal
                 .as_ref()
                 .expect("calls run out only after a refusal took the batch apart");
             failed.add(&part, not_tried(refusal));
@@ -61,7 +62,7 @@ async fn change_batch(
             continue;
         };
         match &part.changes[..] {
-            [RecordChange::Delete(_)] if error.kind == EdgeErrorKind::NotFound => {}
+            [RecordChange::Delete(_)] if error.kind == PortErrorKind::NotFound => {}
             [_, _, ..] if blames_an_operation(error.kind) => {
                 let (first, second) = part.changes.split_at(part.changes.len() / 2);
                 pending.push(part.part(second));
@@ -74,18 +75,18 @@ async fn change_batch(
 }
 
 /// For operations that nobody has refused yet: it is our own limit that they did not get a turn.
-fn not_tried(refusal: &EdgeError) -> EdgeError {
+fn not_tried(refusal: &PortError) -> PortError {
     let message = format!(
         "not tried, because too many others of the same zone were refused: {}",
         refusal.message
     );
-    EdgeError::new(EdgeErrorKind::RateLimited, message)
+    PortError::new(PortErrorKind::RateLimited, message)
 }
 
-fn blames_an_operation(kind: EdgeErrorKind) -> bool {
+fn blames_an_operation(kind: PortErrorKind) -> bool {
     matches!(
         kind,
-        EdgeErrorKind::Invalid | EdgeErrorKind::Conflict | EdgeErrorKind::NotFound
+        PortErrorKind::Invalid | PortErrorKind::Conflict | PortErrorKind::NotFound
     )
 }
 
@@ -99,7 +100,7 @@ impl ZoneChanges {
 }
 
 impl RecordFailures {
-    fn add(&mut self, part: &ZoneChanges, error: EdgeError) {
+    fn add(&mut self, part: &ZoneChanges, error: PortError) {
         let hostnames = part.changes.iter().filter_map(RecordChange::hostname);
         self.hostnames
             .extend(hostnames.map(|hostname| (hostname.clone(), outcome_of(&error))));
@@ -112,7 +113,7 @@ pub(crate) async fn delete_records(
     api: &CachedApi,
     zone: &ZoneId,
     ids: &[RecordId],
-) -> Result<(), EdgeError> {
+) -> Result<(), PortError> {
     for part in ids.chunks(BATCH_LIMIT) {
         let batch = RecordBatch {
             deletes: part.to_vec(),

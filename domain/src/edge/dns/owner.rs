@@ -1,9 +1,10 @@
 //! Whose a record is.
 
+use crate::edge::EdgeIntent;
 use crate::edge::objects::{DnsRecord, Tunnel};
 use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
-use crate::edge::{EdgeError, EdgeIntent};
+use crate::error::PortError;
 use crate::names::{Installation, TunnelId};
 
 /// Whose a record is, as its mark and the tunnel that it leads to say.
@@ -33,7 +34,7 @@ pub(super) struct Owners<'a> {
     /// The Gateway's tunnel. `None` where it is yet to be made: then every record of ours points at the wrong place.
     pub(super) tunnel: Option<TunnelId>,
     /// Every tunnel of the account.
-    tunnels: Option<&'a Result<Vec<Tunnel>, EdgeError>>,
+    tunnels: Option<&'a Result<Vec<Tunnel>, PortError>>,
 }
 
 impl<'a> Owners<'a> {

@@ -6,7 +6,8 @@ use super::owner::{Owner, Owners};
 use crate::edge::objects::{DnsRecord, RecordBatch, RecordData, Zone};
 use crate::edge::observed::{Observed, ObservedZone, ZoneRecords};
 use crate::edge::ownership::RecordMark;
-use crate::edge::{EdgeError, EdgeErrorKind, EdgeIntent, HostnameOutcome, Policy};
+use crate::edge::{EdgeIntent, HostnameOutcome, Policy};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, Installation, RecordId, TunnelId, ZoneId};
 
 /// Changes to the records of one zone. What is written to a record follows from its name, the tunnel and
@@ -79,10 +80,10 @@ pub fn zone_of<'a>(hostname: &Hostname, zones: impl Iterator<Item = &'a Zone>) -
 }
 
 /// What a failed call means for the hostnames that needed it.
-pub(crate) fn outcome_of(error: &EdgeError) -> HostnameOutcome {
+pub(crate) fn outcome_of(error: &PortError) -> HostnameOutcome {
     let message = error.message.clone();
     match error.kind {
-        EdgeErrorKind::Forbidden | EdgeErrorKind::Unauthenticated => {
+        PortErrorKind::Forbidden | PortErrorKind::Unauthenticated => {
             HostnameOutcome::Forbidden { message }
         }
         kind if kind.is_transient() => HostnameOutcome::Unknown { message },
@@ -340,7 +341,7 @@ impl ZonePlanner<'_> {
                         .collect(),
                 )
             }
-            ZoneRecords::Failed(error) if error.kind != EdgeErrorKind::Forbidden => None,
+            ZoneRecords::Failed(error) if error.kind != PortErrorKind::Forbidden => None,
             ZoneRecords::Failed(_) | ZoneRecords::Skipped => Some(BTreeSet::new()),
         }
     }

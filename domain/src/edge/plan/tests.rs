@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::certificate::Fingerprint;
+use crate::edge::Policy;
 use crate::edge::certificates::CertificateIntent;
 use crate::edge::certificates::plan::CertificateChange;
 use crate::edge::objects::{DnsRecord, IngressRule, RecordData, Tunnel, Zone};
 use crate::edge::observed::{ObservedTunnel, ObservedZone, ZoneRecords};
 use crate::edge::ownership::RecordMark;
-use crate::edge::{EdgeError, EdgeErrorKind, Policy};
+use crate::error::{PortError, PortErrorKind};
 use crate::gateway::DnsPolicy;
 use crate::names::{ObjectKey, RecordId, TunnelId};
 
@@ -113,12 +114,12 @@ fn delete(id: &str) -> RecordChange {
     RecordChange::Delete(RecordId::new(id))
 }
 
-fn unavailable() -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Unavailable, "timed out")
+fn unavailable() -> PortError {
+    PortError::unavailable("timed out")
 }
 
-fn forbidden() -> EdgeError {
-    EdgeError::new(EdgeErrorKind::Forbidden, "the token lacks DNS Write")
+fn forbidden() -> PortError {
+    PortError::new(PortErrorKind::Forbidden, "the token lacks DNS Write")
 }
 
 #[test]

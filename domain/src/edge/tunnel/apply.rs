@@ -1,16 +1,17 @@
 //! Making and removing a tunnel.
 
 use crate::edge::cache::CachedApi;
+use crate::edge::gone_is_fine;
 use crate::edge::objects::Tunnel;
-use crate::edge::{EdgeError, EdgeErrorKind, gone_is_fine};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Installation, ObjectKey, TunnelId};
 
 /// A name that is taken is ours: somebody made the tunnel between our read and our call, or an earlier call
 /// of ours went through without its answer.
-pub(crate) async fn create(api: &CachedApi, name: &str) -> Result<TunnelId, EdgeError> {
+pub(crate) async fn create(api: &CachedApi, name: &str) -> Result<TunnelId, PortError> {
     match api.create_tunnel(name).await {
         Ok(tunnel) => Ok(tunnel.id),
-        Err(error) if error.kind == EdgeErrorKind::Conflict => {
+        Err(error) if error.kind == PortErrorKind::Conflict => {
             let found = named(api, name).await?;
             found.map(|tunnel| tunnel.id).ok_or(error)
         }
@@ -19,7 +20,7 @@ pub(crate) async fn create(api: &CachedApi, name: &str) -> Result<TunnelId, Edge
 }
 
 /// The tunnel of this very name; the API matches prefixes, and one Gateway's name can begin another's.
-pub(crate) async fn named(api: &CachedApi, name: &str) -> Result<Option<Tunnel>, EdgeError> {
+pub(crate) async fn named(api: &CachedApi, name: &str) -> Result<Option<Tunnel>, PortError> {
     let tunnels = api.tunnels(name).await?.into_iter();
     Ok(tunnels
         .filter(|tunnel| tunnel.name == name)
@@ -33,9 +34,9 @@ pub(crate) async fn require_unused(
     api: &CachedApi,
     gateway: &ObjectKey,
     tunnel: &Tunnel,
-) -> Result<(), EdgeError> {
+) -> Result<(), PortError> {
     let connectors = match api.uncached().connectors(tunnel.id).await {
-        Err(error) if error.kind == EdgeErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind == PortErrorKind::NotFound => return Ok(()),
         connectors => connectors?,
     };
     let connected = connectors.iter().filter(|one| one.connections > 0).count();
@@ -49,11 +50,11 @@ pub(crate) async fn require_unused(
          is removed once they have left",
         tunnel.id, installation
     );
-    Err(EdgeError::new(EdgeErrorKind::Conflict, message))
+    Err(PortError::new(PortErrorKind::Conflict, message))
 }
 
 /// Closes its connections and deletes it.
-pub(crate) async fn remove(api: &CachedApi, tunnel: TunnelId) -> Result<(), EdgeError> {
+pub(crate) async fn remove(api: &CachedApi, tunnel: TunnelId) -> Result<(), PortError> {
     gone_is_fine(api.uncached().disconnect(tunnel).await)?;
     gone_is_fine(api.delete_tunnel(tunnel).await)
 }

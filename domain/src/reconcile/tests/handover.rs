@@ -276,12 +276,12 @@ fn a_name_that_does_not_come() -> ClusterSnapshot {
 
 #[tokio::test]
 async fn a_name_that_is_refused_for_good_delays_no_removal() {
-    for kind in [EdgeErrorKind::Invalid, EdgeErrorKind::NotFound] {
+    for kind in [PortErrorKind::Invalid, PortErrorKind::NotFound] {
         let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
         let mut start = a_name_that_does_not_come();
         routes(&mut start).pop();
         let bench = whole(start, &cloudflare);
-        let quota = EdgeError::new(kind, "81045: record quota exceeded");
+        let quota = PortError::new(kind, "81045: record quota exceeded");
         cloudflare.fail_every(ApiCall::ChangeRecords, None, quota);
         bench.pass().await;
         bench.cluster.change(|snapshot| {

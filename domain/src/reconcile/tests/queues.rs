@@ -14,7 +14,7 @@ struct Stuck {
 
 #[async_trait::async_trait]
 impl Edge for Stuck {
-    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, EdgeError> {
+    async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError> {
         if intent.gateway == self.gateway {
             std::future::pending::<()>().await;
         }
@@ -25,19 +25,19 @@ impl Edge for Stuck {
         self.edge.owned().await
     }
 
-    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         self.edge.connector_token(gateway).await
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, EdgeError> {
+    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
         self.edge.rotate(gateway).await
     }
 
-    async fn remove(&self, gateway: &ObjectKey) -> Result<(), EdgeError> {
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.edge.remove(gateway).await
     }
 
-    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, EdgeError> {
+    async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {
         self.edge.sweep(live).await
     }
 }

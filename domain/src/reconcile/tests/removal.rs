@@ -117,7 +117,7 @@ async fn a_gateway_removed_while_nothing_ran_is_found_at_the_next_start() {
 #[tokio::test]
 async fn a_gateway_that_the_edge_never_let_in_has_no_finalizer_and_can_be_deleted() {
     let bench = bench(quickstart());
-    let refused = EdgeError::new(EdgeErrorKind::Unauthenticated, "9109: invalid access token");
+    let refused = PortError::new(PortErrorKind::Unauthenticated, "9109: invalid access token");
     bench.edge.fail(Some(key("gw")), Some(refused));
     let done = bench.pass().await;
     assert_eq!((done.settled, done.problems.len()), (false, 1));

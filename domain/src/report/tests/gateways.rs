@@ -1,5 +1,6 @@
 use crate::attachment::tests::fixtures::*;
-use crate::edge::{EdgeErrorKind, HostnameOutcome, IngressOutcome};
+use crate::edge::{HostnameOutcome, IngressOutcome};
+use crate::error::PortErrorKind;
 use crate::gateway::{DefectKind, Gateway, Protocol, RouteKind};
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
@@ -81,7 +82,7 @@ fn a_gateway_is_accepted_with_or_without_some_listeners_or_says_why_not() {
     }
 }
 
-fn edge_says(kind: EdgeErrorKind) -> GatewayFacts {
+fn edge_says(kind: PortErrorKind) -> GatewayFacts {
     GatewayFacts {
         edge: Some(Err(edge_error(kind))),
         ..serving(&[])
@@ -94,7 +95,7 @@ fn away_but_known() -> GatewayFacts {
             "app.example.com",
             HostnameOutcome::Applied,
         )])),
-        ..edge_says(EdgeErrorKind::Unavailable)
+        ..edge_says(PortErrorKind::Unavailable)
     }
 }
 
@@ -124,7 +125,7 @@ fn programmed_needs_an_address_and_a_ready_replica() {
         ..serving(&[])
     };
     let known_but_forbidden = GatewayFacts {
-        edge: Some(Err(edge_error(EdgeErrorKind::Forbidden))),
+        edge: Some(Err(edge_error(PortErrorKind::Forbidden))),
         ..away_but_known()
     };
     let known_but_stopped = GatewayFacts {
@@ -154,43 +155,43 @@ fn programmed_needs_an_address_and_a_ready_replica() {
         ),
         (
             "no credentials",
-            edge_says(EdgeErrorKind::Credentials),
+            edge_says(PortErrorKind::Credentials),
             refused(Reason::InvalidParameters),
             says,
         ),
         (
             "a token that is not accepted",
-            edge_says(EdgeErrorKind::Unauthenticated),
+            edge_says(PortErrorKind::Unauthenticated),
             refused(Reason::InvalidParameters),
             says,
         ),
         (
             "a permission missing",
-            edge_says(EdgeErrorKind::Forbidden),
+            edge_says(PortErrorKind::Forbidden),
             refused(Reason::Forbidden),
             says,
         ),
         (
             "edge away",
-            edge_says(EdgeErrorKind::Unavailable),
+            edge_says(PortErrorKind::Unavailable),
             refused(Reason::EdgeUnavailable),
             says,
         ),
         (
             "too many requests",
-            edge_says(EdgeErrorKind::RateLimited),
+            edge_says(PortErrorKind::RateLimited),
             refused(Reason::EdgeUnavailable),
             says,
         ),
         (
             "broker away",
-            edge_says(EdgeErrorKind::BrokerUnavailable),
+            edge_says(PortErrorKind::BrokerUnavailable),
             refused(Reason::BrokerUnavailable),
             says,
         ),
         (
             "name in use",
-            edge_says(EdgeErrorKind::Conflict),
+            edge_says(PortErrorKind::Conflict),
             pending,
             says,
         ),
@@ -281,7 +282,7 @@ fn ingress_says_whether_the_dashboard_shows_every_hostname() {
         (many, Truth::False, Reason::TooManyRules),
         (away_but_known(), Truth::True, Reason::Accepted),
         (
-            edge_says(EdgeErrorKind::Unavailable),
+            edge_says(PortErrorKind::Unavailable),
             Truth::Unknown,
             Reason::EdgeUnavailable,
         ),

@@ -1,6 +1,7 @@
 use crate::attachment::tests::fixtures::*;
 use crate::attachment::{GatewayDefaults, resolve};
-use crate::edge::{EdgeErrorKind, HostnameOutcome};
+use crate::edge::HostnameOutcome;
+use crate::error::PortErrorKind;
 use crate::gateway::{
     CONTROLLER_NAME, DefectKind, Filter, HeaderMatch, HeaderModifier, Route, TextMatch,
     UnderscoredHeaders,
@@ -174,19 +175,19 @@ fn dns_says_what_became_of_the_hostname_and_what_to_do() {
         ),
         (
             "edge away",
-            away(EdgeErrorKind::Unavailable),
+            away(PortErrorKind::Unavailable),
             unknown(Reason::EdgeUnavailable),
             &["the edge says so"],
         ),
         (
             "broker away",
-            away(EdgeErrorKind::BrokerUnavailable),
+            away(PortErrorKind::BrokerUnavailable),
             unknown(Reason::BrokerUnavailable),
             &["the edge says so"],
         ),
         (
             "no credentials",
-            away(EdgeErrorKind::Credentials),
+            away(PortErrorKind::Credentials),
             unknown(Reason::InvalidParameters),
             &["the edge says so"],
         ),
@@ -228,7 +229,7 @@ fn what_was_applied_stays_so_while_the_edge_does_not_answer() {
         message: "zones could not be listed".to_owned(),
     };
     let away = GatewayFacts {
-        edge: Some(Err(edge_error(EdgeErrorKind::Unavailable))),
+        edge: Some(Err(edge_error(PortErrorKind::Unavailable))),
         last_known: applied(),
         ..serving(&[])
     };
@@ -341,7 +342,7 @@ fn a_route_is_refused_only_when_other_gateways_hold_every_hostname() {
         ("b.example.com", claimed()),
     ];
     let known_earlier = GatewayFacts {
-        edge: Some(Err(edge_error(EdgeErrorKind::Unavailable))),
+        edge: Some(Err(edge_error(PortErrorKind::Unavailable))),
         last_known: Some(edge_status(&both)),
         ..serving(&[])
     };

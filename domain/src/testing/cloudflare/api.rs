@@ -10,7 +10,7 @@ use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
 use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone,
 };
-use crate::edge::{EdgeError, EdgeErrorKind};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
 use crate::ports::{
     BATCH_LIMIT, CertificateApi, CloudflareAccounts, CloudflareApi, DnsApi, TokenApi, TunnelApi,
@@ -54,8 +54,8 @@ struct FakeCloudflareApi {
     observer: Option<Arc<dyn Observer>>,
 }
 
-fn refuse<T>(kind: EdgeErrorKind, message: &str) -> Result<T, EdgeError> {
-    Err(EdgeError::new(kind, message))
+fn refuse<T>(kind: PortErrorKind, message: &str) -> Result<T, PortError> {
+    Err(PortError::new(kind, message))
 }
 
 impl FakeCloudflareApi {
@@ -63,8 +63,8 @@ impl FakeCloudflareApi {
     async fn call<T: Send>(
         &self,
         call: Call<'_>,
-        act: impl FnOnce(&mut World) -> Result<T, EdgeError> + Send,
-    ) -> Result<T, EdgeError> {
+        act: impl FnOnce(&mut World) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError> {
         let ordered = match &self.observer {
             Some(observer) => observer.before(&call).await,
             None => None,
@@ -79,9 +79,9 @@ impl FakeCloudflareApi {
     fn carry_out<T>(
         &self,
         call: &Call<'_>,
-        ordered: Option<(Moment, EdgeError)>,
-        act: impl FnOnce(&mut World) -> Result<T, EdgeError>,
-    ) -> Result<T, EdgeError> {
+        ordered: Option<(Moment, PortError)>,
+        act: impl FnOnce(&mut World) -> Result<T, PortError>,
+    ) -> Result<T, PortError> {
         let mut world = self.cloudflare.world();
         let scripted = world.failure(&self.token, call);
         match ordered.or(scripted) {
@@ -94,8 +94,8 @@ impl FakeCloudflareApi {
     async fn in_account<T: Send>(
         &self,
         call: Call<'_>,
-        act: impl FnOnce(&mut Account) -> Result<T, EdgeError> + Send,
-    ) -> Result<T, EdgeError> {
+        act: impl FnOnce(&mut Account) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError> {
         let act = |world: &mut World| act(world.accounts.entry(self.account.clone()).or_default());
         self.call(call, act).await
     }
@@ -104,8 +104,8 @@ impl FakeCloudflareApi {
     async fn of_account<T: Send>(
         &self,
         call: Call<'_>,
-        read: impl FnOnce(&Account) -> Result<T, EdgeError> + Send,
-    ) -> Result<T, EdgeError> {
+        read: impl FnOnce(&Account) -> Result<T, PortError> + Send,
+    ) -> Result<T, PortError> {
         let read = |world: &mut World| match world.seen(&self.account) {
             Some(account) => read(account),
             None => read(&Account::default()),
@@ -118,10 +118,10 @@ impl FakeCloudflareApi {
         call: ApiCall,
         tunnel: TunnelId,
         read: impl FnOnce(&TunnelState) -> T + Send,
-    ) -> Result<T, EdgeError> {
+    ) -> Result<T, PortError> {
         let read = |account: &Account| match account.tunnels.get(&tunnel) {
             Some(state) => Ok(read(state)),
-            None => refuse(EdgeErrorKind::NotFound, "tunnel not found"),
+            None => refuse(PortErrorKind::NotFound, "tunnel not found"),
         };
         self.of_account(Call::of_tunnel(call, tunnel), read).await
     }
@@ -131,10 +131,10 @@ impl FakeCloudflareApi {
         call: ApiCall,
         tunnel: TunnelId,
         act: impl FnOnce(&mut TunnelState) -> T + Send,
-    ) -> Result<T, EdgeError> {
+    ) -> Result<T, PortError> {
         let act = |account: &mut Account| match account.tunnels.get_mut(&tunnel) {
             Some(state) => Ok(act(state)),
-            None => refuse(EdgeErrorKind::NotFound, "tunnel not found"),
+            None => refuse(PortErrorKind::NotFound, "tunnel not found"),
         };
         self.in_account(Call::of_tunnel(call, tunnel), act).await
     }
@@ -142,7 +142,7 @@ impl FakeCloudflareApi {
 
 #[async_trait]
 impl TunnelApi for FakeCloudflareApi {
-    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, EdgeError> {
+    async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, PortError> {
         self.of_account(Call::of(ApiCall::Tunnels), |account| {
             let tunnels = account.tunnels.values().map(|state| &state.tunnel);
             let named = tunnels.filter(|tunnel| tunnel.name.starts_with(name_prefix));
@@ -151,7 +151,7 @@ impl TunnelApi for FakeCloudflareApi {
         .await
     }
 
-    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, EdgeError> {
+    async fn create_tunnel(&self, name: &str) -> Result<Tunnel, PortError> {
         self.call(Call::named(ApiCall::CreateTunnel, name), |world| {
             let state = world.new_tunnel(name, true);
             let account = world.accounts.entry(self.account.clone()).or_default();
@@ -161,7 +161,7 @@ impl TunnelApi for FakeCloudflareApi {
                 .any(|other| other.tunnel.name == name)
             {
                 let message = "You already have a tunnel with this name";
-                return refuse(EdgeErrorKind::Conflict, message);
+                return refuse(PortErrorKind::Conflict, message);
             }
             let tunnel = state.tunnel.clone();
             account.tunnels.insert(tunnel.id, state);
@@ -170,12 +170,12 @@ impl TunnelApi for FakeCloudflareApi {
         .await
     }
 
-    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), PortError> {
         self.in_account(Call::of_tunnel(ApiCall::DeleteTunnel, tunnel), |account| {
             match account.tunnels.get(&tunnel) {
-                None => return refuse(EdgeErrorKind::NotFound, "tunnel not found"),
+                None => return refuse(PortErrorKind::NotFound, "tunnel not found"),
                 Some(state) if !state.connectors.is_empty() => {
-                    return refuse(EdgeErrorKind::Conflict, "tunnel has active connections");
+                    return refuse(PortErrorKind::Conflict, "tunnel has active connections");
                 }
                 Some(_) => {}
             }
@@ -185,26 +185,26 @@ impl TunnelApi for FakeCloudflareApi {
         .await
     }
 
-    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, EdgeError> {
+    async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, PortError> {
         self.of_tunnel(ApiCall::Connectors, tunnel, |state| {
             state.connectors.clone()
         })
         .await
     }
 
-    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), EdgeError> {
+    async fn disconnect(&self, tunnel: TunnelId) -> Result<(), PortError> {
         self.in_tunnel(ApiCall::Disconnect, tunnel, TunnelState::disconnect)
             .await
     }
 
-    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, EdgeError> {
+    async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, PortError> {
         self.of_tunnel(ApiCall::TunnelToken, tunnel, |state| {
             ConnectorToken::new(format!("{tunnel} {}", state.secret[0]))
         })
         .await
     }
 
-    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), EdgeError> {
+    async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), PortError> {
         self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| {
             state.secret = secret;
         })
@@ -216,15 +216,15 @@ impl TunnelApi for FakeCloudflareApi {
         tunnel: TunnelId,
         name: &str,
         secret: [u8; 32],
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         self.in_account(Call::of_tunnel(ApiCall::AdoptTunnel, tunnel), |account| {
             let mut others = account.tunnels.iter().filter(|(id, _)| **id != tunnel);
             if others.any(|(_, other)| other.tunnel.name == name) {
                 let message = "You already have a tunnel with this name";
-                return refuse(EdgeErrorKind::Conflict, message);
+                return refuse(PortErrorKind::Conflict, message);
             }
             let Some(state) = account.tunnels.get_mut(&tunnel) else {
-                return refuse(EdgeErrorKind::NotFound, "tunnel not found");
+                return refuse(PortErrorKind::NotFound, "tunnel not found");
             };
             name.clone_into(&mut state.tunnel.name);
             state.secret = secret;
@@ -233,7 +233,7 @@ impl TunnelApi for FakeCloudflareApi {
         .await
     }
 
-    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, EdgeError> {
+    async fn configuration(&self, tunnel: TunnelId) -> Result<Option<IngressDocument>, PortError> {
         self.of_tunnel(ApiCall::Configuration, tunnel, |state| {
             state.configuration.clone()
         })
@@ -244,7 +244,7 @@ impl TunnelApi for FakeCloudflareApi {
         &self,
         tunnel: TunnelId,
         document: &IngressDocument,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         self.in_tunnel(ApiCall::Configure, tunnel, |state| {
             state.configuration = Some(document.clone());
             state.tunnel.remotely_configured = true;
@@ -255,7 +255,7 @@ impl TunnelApi for FakeCloudflareApi {
 
 #[async_trait]
 impl DnsApi for FakeCloudflareApi {
-    async fn zones(&self) -> Result<Vec<Zone>, EdgeError> {
+    async fn zones(&self) -> Result<Vec<Zone>, PortError> {
         self.of_account(Call::of(ApiCall::Zones), |account| {
             let zones = account.zones.iter();
             Ok(zones
@@ -268,22 +268,22 @@ impl DnsApi for FakeCloudflareApi {
         .await
     }
 
-    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, EdgeError> {
+    async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError> {
         self.of_account(
             Call::in_zone(ApiCall::Records, zone),
             |account| match account.zones.get(zone) {
                 Some(state) => Ok(state.records.clone()),
-                None => refuse(EdgeErrorKind::NotFound, "zone not found"),
+                None => refuse(PortErrorKind::NotFound, "zone not found"),
             },
         )
         .await
     }
 
-    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), EdgeError> {
+    async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), PortError> {
         self.call(Call::batch(zone, batch), |world| {
             let mut next_id = world.next_id;
             let Some(state) = world.zone_of(&self.account, zone) else {
-                return refuse(EdgeErrorKind::NotFound, "zone not found");
+                return refuse(PortErrorKind::NotFound, "zone not found");
             };
             let after = changed(&state.records, batch, || {
                 next_id += 1;
@@ -302,12 +302,12 @@ impl CertificateApi for FakeCloudflareApi {
     async fn custom_certificates(
         &self,
         zone: &ZoneId,
-    ) -> Result<Vec<CustomCertificate>, EdgeError> {
+    ) -> Result<Vec<CustomCertificate>, PortError> {
         self.of_account(
             Call::in_zone(ApiCall::CustomCertificates, zone),
             |account| {
                 let Some(state) = account.zones.get(zone) else {
-                    return refuse(EdgeErrorKind::NotFound, "zone not found");
+                    return refuse(PortErrorKind::NotFound, "zone not found");
                 };
                 let ids = state.certificates.keys();
                 Ok(ids
@@ -325,7 +325,7 @@ impl CertificateApi for FakeCloudflareApi {
         &self,
         zone: &ZoneId,
         pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
+    ) -> Result<CertificateId, PortError> {
         self.call(Call::in_zone(ApiCall::UploadCertificate, zone), |world| {
             world.put_certificate(&self.account, zone, None, pair)
         })
@@ -337,7 +337,7 @@ impl CertificateApi for FakeCloudflareApi {
         zone: &ZoneId,
         certificate: &CertificateId,
         pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
+    ) -> Result<CertificateId, PortError> {
         self.call(Call::in_zone(ApiCall::ReplaceCertificate, zone), |world| {
             world.put_certificate(&self.account, zone, Some(certificate), pair)
         })
@@ -348,14 +348,14 @@ impl CertificateApi for FakeCloudflareApi {
         &self,
         zone: &ZoneId,
         certificate: &CertificateId,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<(), PortError> {
         self.call(Call::in_zone(ApiCall::DeleteCertificate, zone), |world| {
             let Some(state) = world.zone_of(&self.account, zone) else {
-                return refuse(EdgeErrorKind::NotFound, "zone not found");
+                return refuse(PortErrorKind::NotFound, "zone not found");
             };
             match state.certificates.remove(certificate) {
                 Some(_) => Ok(()),
-                None => refuse(EdgeErrorKind::NotFound, "certificate not found"),
+                None => refuse(PortErrorKind::NotFound, "certificate not found"),
             }
         })
         .await
@@ -364,7 +364,7 @@ impl CertificateApi for FakeCloudflareApi {
 
 #[async_trait]
 impl TokenApi for FakeCloudflareApi {
-    async fn verify_token(&self) -> Result<(), EdgeError> {
+    async fn verify_token(&self) -> Result<(), PortError> {
         self.call(Call::of(ApiCall::VerifyToken), |_| Ok(())).await
     }
 }
@@ -377,15 +377,15 @@ impl World {
         zone: &ZoneId,
         before: Option<&CertificateId>,
         pair: &CertificatePair,
-    ) -> Result<CertificateId, EdgeError> {
+    ) -> Result<CertificateId, PortError> {
         let number = self.next_id + 1;
         let Some(state) = self.zone_of(account, zone) else {
-            return refuse(EdgeErrorKind::NotFound, "zone not found");
+            return refuse(PortErrorKind::NotFound, "zone not found");
         };
         if let Some(before) = before
             && state.certificates.remove(before).is_none()
         {
-            return refuse(EdgeErrorKind::NotFound, "certificate not found");
+            return refuse(PortErrorKind::NotFound, "certificate not found");
         }
         let id = CertificateId::new(format!("certificate-{number}"));
         let fingerprint = pair.fingerprint.clone();
@@ -400,23 +400,23 @@ fn changed(
     records: &[DnsRecord],
     batch: &RecordBatch,
     mut new_id: impl FnMut() -> RecordId,
-) -> Result<Vec<DnsRecord>, EdgeError> {
+) -> Result<Vec<DnsRecord>, PortError> {
     if batch.len() > BATCH_LIMIT {
-        return refuse(EdgeErrorKind::Invalid, "too many operations in one batch");
+        return refuse(PortErrorKind::Invalid, "too many operations in one batch");
     }
     let mut records = records.to_vec();
     for id in &batch.deletes {
         let before = records.len();
         records.retain(|record| record.id != *id);
         if records.len() == before {
-            return refuse(EdgeErrorKind::NotFound, "record not found");
+            return refuse(PortErrorKind::NotFound, "record not found");
         }
     }
     for (id, data) in &batch.puts {
         require_room(&records, Some(id), data)?;
         match records.iter_mut().find(|record| record.id == *id) {
             Some(record) => record.data = data.clone(),
-            None => return refuse(EdgeErrorKind::NotFound, "record not found"),
+            None => return refuse(PortErrorKind::NotFound, "record not found"),
         }
     }
     for data in &batch.posts {
@@ -435,7 +435,7 @@ fn require_room(
     records: &[DnsRecord],
     own: Option<&RecordId>,
     data: &RecordData,
-) -> Result<(), EdgeError> {
+) -> Result<(), PortError> {
     let is_address = |kind: &str| ["A", "AAAA", "CNAME"].contains(&kind);
     let clashes = |other: &RecordData| {
         let same = other.kind == data.kind && other.content == data.content;
@@ -447,7 +447,7 @@ fn require_room(
         .filter(|other| other.data.name == data.name && Some(&other.id) != own);
     match neighbours.map(|other| &other.data).any(clashes) {
         true => refuse(
-            EdgeErrorKind::Conflict,
+            PortErrorKind::Conflict,
             "An A, AAAA, or CNAME record with that host already exists",
         ),
         false => Ok(()),

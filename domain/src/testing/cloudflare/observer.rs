@@ -3,18 +3,18 @@
 use async_trait::async_trait;
 
 use super::{ApiCall, Moment};
-use crate::edge::EdgeError;
 use crate::edge::objects::RecordBatch;
+use crate::error::PortError;
 use crate::names::{TunnelId, ZoneId};
 
 /// Sees the calls of one client.
 #[async_trait]
 pub trait Observer: Send + Sync {
     /// Before a call. An error, and when: the call fails with it.
-    async fn before(&self, call: &Call<'_>) -> Option<(Moment, EdgeError)>;
+    async fn before(&self, call: &Call<'_>) -> Option<(Moment, PortError)>;
 
     /// Once it is answered.
-    fn after(&self, call: &Call<'_>, error: Option<&EdgeError>);
+    fn after(&self, call: &Call<'_>, error: Option<&PortError>);
 }
 
 /// A call and what it is about.

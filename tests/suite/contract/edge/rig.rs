@@ -8,8 +8,8 @@ use adapter_broker::{BrokerEdge, ClientSettings, Cluster, ClusterLimits, TokenHa
 use async_trait::async_trait;
 use domain::edge::direct::{DirectEdge, DirectEdges};
 use domain::edge::objects::{RecordBatch, RecordData};
-use domain::edge::{EdgeError, EdgeErrorKind, EdgeStatus, HostnameOutcome};
-use domain::ports::{CloudflareAccounts, Edge};
+use domain::edge::{EdgeStatus, HostnameOutcome};
+use domain::ports::{CloudflareAccounts, Edge, PortError, PortErrorKind};
 use domain::testing::{
     FakeEdge, FixedClock, FixedEntropy, StaticCredentials, installation, instance_of,
 };
@@ -329,7 +329,7 @@ impl Rig for InMemory {
     }
 
     fn take_credentials_away(&self, gateway: &ObjectKey) {
-        let refusal = EdgeError::new(EdgeErrorKind::Credentials, "no credentials");
+        let refusal = PortError::new(PortErrorKind::Credentials, "no credentials");
         self.edge.fail(Some(gateway.clone()), Some(refusal));
     }
 
@@ -342,7 +342,7 @@ impl Rig for InMemory {
     }
 
     fn cut_off(&self) {
-        let refusal = EdgeError::new(EdgeErrorKind::Unavailable, "cut off");
+        let refusal = PortError::unavailable("cut off");
         self.edge.fail(None, Some(refusal));
     }
 

@@ -11,7 +11,7 @@ struct Pairs(Mutex<&'static str>);
 
 #[async_trait]
 impl Certificates for Pairs {
-    async fn pair(&self, _: &ObjectKey) -> Result<CertificatePair, EdgeError> {
+    async fn pair(&self, _: &ObjectKey) -> Result<CertificatePair, PortError> {
         let chain = *self.0.lock().unwrap();
         Ok(CertificatePair {
             chain: chain.to_owned(),
@@ -152,7 +152,7 @@ async fn a_certificate_for_a_name_that_is_not_the_gateways_is_shown_to_nobody() 
 async fn a_certificate_stays_while_it_is_not_known_whose_its_name_is() {
     let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
     bench.reconcile(&showing(Some("chain"))).await;
-    let failure = error(EdgeErrorKind::Unavailable);
+    let failure = error(PortErrorKind::Unavailable);
     bench.cloudflare.fail_every(ApiCall::Records, None, failure);
     bench.edge.begin_resync();
     let status = bench.reconcile(&showing(Some("chain"))).await;
@@ -170,7 +170,7 @@ async fn a_certificate_stays_while_it_is_not_known_whose_its_name_is() {
 #[tokio::test]
 async fn a_refused_upload_is_told_and_costs_nothing_else() {
     let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
-    let refusal = EdgeError::new(EdgeErrorKind::Forbidden, "not in this plan");
+    let refusal = PortError::new(PortErrorKind::Forbidden, "not in this plan");
     bench
         .cloudflare
         .fail_every(ApiCall::UploadCertificate, None, refusal);
@@ -217,9 +217,9 @@ async fn is_shown_and_ours(bench: &Bench, chain: &'static str, given: &str) {
 async fn an_upload_that_could_not_be_noted_is_taken_back() {
     let wanted = showing(Some("chain"));
     for kind in [
-        EdgeErrorKind::RateLimited,
-        EdgeErrorKind::Forbidden,
-        EdgeErrorKind::Unavailable,
+        PortErrorKind::RateLimited,
+        PortErrorKind::Forbidden,
+        PortErrorKind::Unavailable,
     ] {
         let bench = before_upload().await;
         let given = format!("{kind:?}");
@@ -245,7 +245,7 @@ async fn an_upload_that_could_be_neither_noted_nor_taken_back_is_not_repeated() 
     for then in ["noted later", "removed"] {
         let bench = before_upload().await;
         for call in [ApiCall::Configure, ApiCall::DeleteCertificate] {
-            let refusal = error(EdgeErrorKind::RateLimited);
+            let refusal = error(PortErrorKind::RateLimited);
             bench.cloudflare.fail_every(call, None, refusal);
         }
         for _ in 0..3 {
@@ -272,7 +272,7 @@ async fn a_certificate_that_took_anothers_place_serves_on_until_it_is_noted() {
     let first = before_upload().await;
     first.reconcile(&showing(Some("chain"))).await;
     let bench = holding(first.cloudflare, "new");
-    let refusal = error(EdgeErrorKind::RateLimited);
+    let refusal = error(PortErrorKind::RateLimited);
     bench
         .cloudflare
         .fail_every(ApiCall::Configure, None, refusal);
@@ -312,7 +312,7 @@ async fn nothing_is_uploaded_while_the_tunnel_has_no_document() {
     // The tunnel is made, its document is refused.
     bench
         .cloudflare
-        .fail_nth(4, Moment::Before, error(EdgeErrorKind::RateLimited));
+        .fail_nth(4, Moment::Before, error(PortErrorKind::RateLimited));
     let status = bench.reconcile(&showing(Some("chain"))).await;
     let tunnel = status.tunnels[0].id;
     let calls = bench.cloudflare.calls();
@@ -376,7 +376,7 @@ async fn what_was_noted_with_a_former_token_is_still_ours_and_is_noted_anew() {
         bench.credentials.set_token(None, "acme", "second");
         if token == "third" {
             // Nothing can be noted while the second is in use.
-            let refusal = error(EdgeErrorKind::Forbidden);
+            let refusal = error(PortErrorKind::Forbidden);
             let cloudflare = &bench.cloudflare;
             cloudflare.fail_every(ApiCall::Configure, None, refusal);
             bench.reconcile(&showing(Some("chain"))).await;

@@ -190,9 +190,9 @@ async fn a_failure_at_any_call_heals_with_a_memory_too() {
     let after = intent("gw", &["b.example.org", "c.example.com"]);
     for moment in [Moment::Before, Moment::After] {
         for kind in [
-            EdgeErrorKind::Unavailable,
-            EdgeErrorKind::Conflict,
-            EdgeErrorKind::NotFound,
+            PortErrorKind::Unavailable,
+            PortErrorKind::Conflict,
+            PortErrorKind::NotFound,
         ] {
             for nth in 0..8 {
                 let bench = settled(&["example.com", "example.org"], &before).await;

@@ -133,7 +133,7 @@ async fn former(cloudflare: &FakeCloudflare) -> TunnelId {
 #[tokio::test]
 async fn a_rebuilt_cluster_adopts_its_tunnel_with_what_leads_to_it_whatever_fails() {
     for moment in [Moment::Before, Moment::After] {
-        for kind in [EdgeErrorKind::Unavailable, EdgeErrorKind::Conflict] {
+        for kind in [PortErrorKind::Unavailable, PortErrorKind::Conflict] {
             for nth in 0..12 {
                 let case = format!("{moment:?} call {nth}, {kind:?}");
                 let cloudflare = FakeCloudflare::with_zones(&["example.com"]);

@@ -112,7 +112,7 @@ async fn a_zone_that_fails_keeps_its_records_and_stops_no_other() {
 
 #[tokio::test]
 async fn a_token_without_permission_is_told_by_name() {
-    let closed = error(EdgeErrorKind::Forbidden);
+    let closed = error(PortErrorKind::Forbidden);
     let forbidden = HostnameOutcome::Forbidden {
         message: "refused".to_owned(),
     };
@@ -134,7 +134,7 @@ async fn a_token_without_permission_is_told_by_name() {
 async fn a_zone_that_the_token_may_not_read_does_not_matter_if_no_name_is_in_it() {
     let bench = bench(&["example.com", "private.example.net"]);
     let private = ZoneId::new("zone-private.example.net");
-    let closed = error(EdgeErrorKind::Forbidden);
+    let closed = error(PortErrorKind::Forbidden);
     bench
         .cloudflare
         .fail_every(ApiCall::Records, Some(&private), closed);
@@ -195,7 +195,7 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
 async fn a_batch_that_is_refused_whatever_is_in_it_does_not_eat_the_budget() {
     let bench = bench(&["example.com"]);
     let names: Vec<_> = (0..200).map(|n| format!("n{n}.example.com")).collect();
-    let quota = error(EdgeErrorKind::Invalid);
+    let quota = error(PortErrorKind::Invalid);
     bench
         .cloudflare
         .fail_every(ApiCall::ChangeRecords, None, quota);

@@ -158,7 +158,7 @@ async fn a_zone_that_was_never_open_does_not_keep_a_gateway_from_going() {
         ("a zone that was asked for in vain", &names[..], false),
     ] {
         let mut bench = bench(&["example.com", "closed.example"]);
-        let refusal = error(EdgeErrorKind::Forbidden);
+        let refusal = error(PortErrorKind::Forbidden);
         bench
             .cloudflare
             .fail_every(ApiCall::Records, Some(&closed), refusal);
@@ -175,7 +175,7 @@ async fn a_zone_that_was_never_open_does_not_keep_a_gateway_from_going() {
 #[tokio::test]
 async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
     let bench = bench(&["example.com"]);
-    let refusal = error(EdgeErrorKind::Forbidden);
+    let refusal = error(PortErrorKind::Forbidden);
     bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
     let wanted = EdgeIntent {
         dns: DnsPolicy::Off.into(),
@@ -195,7 +195,7 @@ async fn a_zone_that_was_written_to_and_is_closed_since_keeps_the_tunnel() {
         bench.reconcile(&wanted).await;
         // Nothing of it is written any more: that it once was counts.
         bench.reconcile(&wanted).await;
-        let refusal = error(EdgeErrorKind::Forbidden);
+        let refusal = error(PortErrorKind::Forbidden);
         bench.cloudflare.fail_every(call, zone, refusal.clone());
         assert_eq!(
             bench.edge.remove(&key("gw")).await,
@@ -233,7 +233,7 @@ async fn a_gateway_whose_credentials_are_gone_too_is_still_removed() {
     // With none at all it is unknown what is left.
     second.credentials.set(Some(key("other")), None);
     let refused = second.edge.remove(&key("gw")).await.unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Credentials);
+    assert_eq!(refused.kind, PortErrorKind::Credentials);
 }
 
 /// Gateway `a` is in account `acme`, and a tenant's credentials `bad` come first and are of no use.

@@ -142,7 +142,7 @@ async fn a_token_that_sees_no_zone_finds_nothing_and_does_not_fail() {
     for call in [ApiCall::Zones, ApiCall::Records] {
         bench
             .cloudflare
-            .fail_every(call, None, error(EdgeErrorKind::Forbidden));
+            .fail_every(call, None, error(PortErrorKind::Forbidden));
         assert_eq!(
             bench.edge.sweep(&live(&["here"])).await,
             Ok(names(&[])),
@@ -174,7 +174,7 @@ async fn work_in_one_account_is_done_one_after_another_and_waits_for_no_other_ac
     let refused = refused
         .expect("whom the account does not let in")
         .unwrap_err();
-    assert_eq!(refused.kind, EdgeErrorKind::Unauthenticated);
+    assert_eq!(refused.kind, PortErrorKind::Unauthenticated);
     bench.credentials.set(Some(key("stranger")), None);
     let live = live(&["here", "elsewhere"]);
     let mut sweep = Box::pin(bench.edge.sweep(&live));

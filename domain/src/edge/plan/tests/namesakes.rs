@@ -41,7 +41,7 @@ fn our_other_tunnel() -> Tunnel {
     }
 }
 
-fn seen(record: DnsRecord, tunnels: Option<Result<Vec<Tunnel>, EdgeError>>) -> Observed {
+fn seen(record: DnsRecord, tunnels: Option<Result<Vec<Tunnel>, PortError>>) -> Observed {
     Observed {
         tunnels,
         ..observed(&[NAME], vec![record])

@@ -113,7 +113,7 @@ fn an_incomplete_view_adds_but_takes_nothing_and_hands_nothing_over() {
 
 #[test]
 fn where_nobody_knows_what_a_gateway_has_all_of_it_stays_and_is_named() {
-    let forbidden = EdgeError::new(EdgeErrorKind::Forbidden, "closed");
+    let forbidden = PortError::new(PortErrorKind::Forbidden, "closed");
     let cases = [
         (
             ZoneRecords::Read(vec![right("s", "b.example.org")]),
