@@ -2,7 +2,7 @@
 //! Times of transition are the sink's business: a status here is a pure value that can be compared.
 
 use crate::gateway::{ParentRef, RouteKind};
-use crate::names::ObjectKey;
+use crate::names::{ObjectKey, ObjectRef};
 
 /// `status` of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -166,53 +166,56 @@ pub struct Condition {
     pub generation: i64,
 }
 
-/// Status of one object of ours to report on.
+/// What to report on one object of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StatusUpdate {
-    Class {
-        name: String,
-        /// All of its conditions.
-        conditions: Vec<Condition>,
-    },
-    Gateway {
-        key: ObjectKey,
-        status: GatewayStatus,
-    },
-    Route {
-        kind: RouteKind,
-        key: ObjectKey,
-        /// One entry for each parentRef of ours, in the order written. Empty removes our entries.
-        parents: Vec<RouteParentStatus>,
-    },
-}
-
-/// `Gateway.status`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GatewayStatus {
-    /// Tunnel addresses (`<tunnel-id>.cfargotunnel.com`).
+pub struct StatusUpdate {
+    pub object: ObjectRef,
+    /// Of a Gateway: tunnel addresses (`<tunnel-id>.cfargotunnel.com`).
     pub addresses: Vec<String>,
-    pub conditions: Vec<Condition>,
-    /// One for each listener, in the order written.
-    pub listeners: Vec<ListenerStatus>,
+    /// In the order in which they are written. A route without a parent of ours has none, which removes our entries.
+    pub parts: Vec<StatusPart>,
 }
 
-/// `Gateway.status.listeners[]`.
+/// Conditions of an object or of a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerStatus {
-    pub name: String,
-    /// Route kinds that it takes.
-    pub supported_kinds: Vec<RouteKind>,
-    /// Routes with Accepted=True on it.
-    pub attached_routes: u32,
+pub struct StatusPart {
+    pub part: Part,
+    /// The Gateway whose route table keeps what the conditions promise; `None` where they promise no traffic. Not
+    /// written.
+    pub gateway: Option<ObjectKey>,
     pub conditions: Vec<Condition>,
 }
 
-/// `Route.status.parents[]`.
+/// What conditions are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteParentStatus {
-    /// The reference as the route's author wrote it.
-    pub parent: ParentRef,
-    /// The Gateway that it leads to. Not written.
-    pub gateway: ObjectKey,
-    pub conditions: Vec<Condition>,
+pub enum Part {
+    /// The object as a whole.
+    Object,
+    /// One of `status.listeners`.
+    Listener {
+        name: String,
+        /// Route kinds that it takes.
+        supported_kinds: Vec<RouteKind>,
+        /// Routes with Accepted=True on it.
+        attached_routes: u32,
+    },
+    /// One of `status.parents`: the reference as its author wrote it.
+    Parent(ParentRef),
+}
+
+impl Part {
+    /// Whether both are about the same, whatever else is said of it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Listener { name, .. }, Self::Listener { name: other, .. }) => name == other,
+            _ => self == other,
+        }
+    }
+}
+
+impl StatusUpdate {
+    /// Conditions of all parts.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.parts.iter().flat_map(|part| &part.conditions)
+    }
 }

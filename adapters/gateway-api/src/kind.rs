@@ -15,10 +15,23 @@ pub enum Scope {
 /// How the status of a kind is made up, where one is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusShape {
-    /// Conditions and lists with keys: each writer owns its entries.
+    /// Conditions.
     Conditions,
-    /// `parents`: one list without a key for the entries of all controllers. The kind has `spec.parentRefs`.
-    Parents,
+    /// Conditions, addresses and listeners, which are lists with keys: each writer owns its entries.
+    Listeners,
+    /// One list without a key for the entries of all controllers, each with a reference.
+    References {
+        list: &'static str,
+        reference: &'static str,
+    },
+}
+
+impl StatusShape {
+    /// Of routes.
+    pub const PARENTS: Self = Self::References {
+        list: "parents",
+        reference: "parentRef",
+    };
 }
 
 /// What is known of a kind.
@@ -79,9 +92,9 @@ macro_rules! kinds {
 kinds! {
     GatewayClass, "GatewayClass", "gatewayclasses":
         { scope: Scope::Cluster, status: Some(StatusShape::Conditions), ..GATEWAY_API };
-    Gateway, "Gateway", "gateways": { status: Some(StatusShape::Conditions), ..GATEWAY_API };
-    HttpRoute, "HTTPRoute", "httproutes": { status: Some(StatusShape::Parents), ..GATEWAY_API };
-    GrpcRoute, "GRPCRoute", "grpcroutes": { status: Some(StatusShape::Parents), ..GATEWAY_API };
+    Gateway, "Gateway", "gateways": { status: Some(StatusShape::Listeners), ..GATEWAY_API };
+    HttpRoute, "HTTPRoute", "httproutes": { status: Some(StatusShape::PARENTS), ..GATEWAY_API };
+    GrpcRoute, "GRPCRoute", "grpcroutes": { status: Some(StatusShape::PARENTS), ..GATEWAY_API };
     // Served as v1 since Gateway API 1.6 only.
     ReferenceGrant, "ReferenceGrant", "referencegrants": { versions: &["v1", "v1beta1"], ..GATEWAY_API };
     GatewayParameters, PARAMETERS_KIND, "cloudflaregatewayparameters": { group: OWN_GROUP, ..KUBERNETES };
@@ -101,6 +114,11 @@ impl Kind {
             let mut versions = row.versions.iter().chain(row.also_read);
             versions.any(|version| known.in_version(version) == api_version)
         })
+    }
+
+    /// The kind of an object that is known by its reference.
+    pub fn of_object(object: &ObjectRef) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.has(object))
     }
 
     /// The API's spelling.

@@ -1,98 +1,76 @@
 //! Statuses in the Gateway API's own JSON.
 
-use std::fmt;
-
-use domain::ObjectKey;
 use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP, ParentRef, RouteKind};
-use domain::status::{Condition, GatewayStatus, ListenerStatus, RouteParentStatus, StatusUpdate};
+use domain::status::{Condition, Part, StatusUpdate};
 use serde_json::{Map, Value, json};
 
-use crate::kind::{Kind, Scope};
+use crate::kind::{Kind, StatusShape};
 
-/// The object that a status is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject {
-    /// Group, version, plural and shape of the status follow from it.
-    pub kind: Kind,
-    /// The key of a class has no namespace.
-    pub key: ObjectKey,
+/// Fields that tell the entries of a list in a status apart.
+const IDENTITY: [&str; 4] = ["name", "controllerName", "parentRef", "ancestorRef"];
+
+/// The kind of the object that an update is about.
+pub fn kind_of(update: &StatusUpdate) -> Kind {
+    Kind::of_object(&update.object).expect("every kind that is reported on is in the table")
 }
 
-impl Subject {
-    /// The object that an update is about.
-    pub fn of(update: &StatusUpdate) -> Self {
-        let (kind, key) = match update {
-            StatusUpdate::Class { name, .. } => (Kind::GatewayClass, ObjectKey::new("", name)),
-            StatusUpdate::Gateway { key, .. } => (Kind::Gateway, key.clone()),
-            StatusUpdate::Route { kind, key, .. } => ((*kind).into(), key.clone()),
-        };
-        Self { kind, key }
-    }
+/// Whether two entries of a list in a status are about the same listener, or the same reference.
+pub fn is_same_entry(one: &Value, other: &Value) -> bool {
+    IDENTITY.iter().all(|field| one[*field] == other[*field])
 }
 
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind.scope() {
-            Scope::Cluster => write!(f, "{} {}", self.kind.as_str(), self.key.name),
-            Scope::Namespaced => write!(f, "{} {}", self.kind.as_str(), self.key),
-        }
-    }
-}
-
-/// `status` of an update; of a route, our entries alone. Conditions that did not flip keep their `lastTransitionTime` of `earlier`, the
-/// same object's status as it was written before (null where there is none); others get `now`.
+/// `status` of an update; of a list for the entries of all controllers, our entries alone. Conditions that did not flip
+/// keep their `lastTransitionTime` of `earlier`, the same object's status as it was written before (null where there is
+/// none); others get `now`.
 pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
-    match update {
-        StatusUpdate::Class { conditions, .. } => {
-            json!({ "conditions": conditions_of(conditions, earlier, now) })
+    let mut status = Map::new();
+    let (list, reference) = match kind_of(update).status() {
+        Some(StatusShape::Listeners) => {
+            let addresses = update.addresses.iter();
+            let addresses = addresses.map(|value| json!({ "type": "Hostname", "value": value }));
+            status.insert("addresses".to_owned(), addresses.collect());
+            ("listeners", "")
         }
-        StatusUpdate::Gateway { status, .. } => gateway(status, earlier, now),
-        StatusUpdate::Route { parents, .. } => {
-            let parents = parents.iter().map(|status| parent(status, earlier, now));
-            json!({ "parents": parents.collect::<Vec<_>>() })
-        }
+        Some(StatusShape::References { list, reference }) => (list, reference),
+        Some(StatusShape::Conditions) | None => ("", ""),
+    };
+    let mut entries = Vec::new();
+    for part in &update.parts {
+        let mut entry = match &part.part {
+            Part::Object => {
+                let conditions = conditions_of(&part.conditions, earlier, now);
+                status.insert("conditions".to_owned(), conditions);
+                continue;
+            }
+            Part::Listener {
+                name,
+                supported_kinds,
+                attached_routes,
+            } => {
+                let kinds = supported_kinds.iter().map(|kind| route_kind(*kind));
+                json!({
+                    "name": name,
+                    "supportedKinds": kinds.collect::<Value>(),
+                    "attachedRoutes": attached_routes,
+                })
+            }
+            Part::Parent(parent) => json!({
+                "controllerName": CONTROLLER_NAME,
+                reference: parent_ref(parent),
+            }),
+        };
+        let before = find(&earlier[list], |before| is_same_entry(before, &entry));
+        entry["conditions"] = conditions_of(&part.conditions, before, now);
+        entries.push(entry);
     }
-}
-
-fn gateway(status: &GatewayStatus, earlier: &Value, now: &str) -> Value {
-    let addresses = status.addresses.iter();
-    let addresses = addresses.map(|address| json!({ "type": "Hostname", "value": address }));
-    let listeners = status.listeners.iter();
-    let listeners = listeners.map(|status| listener(status, earlier, now));
-    json!({
-        "addresses": addresses.collect::<Vec<_>>(),
-        "conditions": conditions_of(&status.conditions, earlier, now),
-        "listeners": listeners.collect::<Vec<_>>(),
-    })
-}
-
-fn listener(status: &ListenerStatus, gateway: &Value, now: &str) -> Value {
-    let earlier = find(&gateway["listeners"], |entry| {
-        entry["name"] == status.name.as_str()
-    });
-    let kinds = status.supported_kinds.iter().map(|kind| route_kind(*kind));
-    json!({
-        "name": status.name,
-        "supportedKinds": kinds.collect::<Vec<_>>(),
-        "attachedRoutes": status.attached_routes,
-        "conditions": conditions_of(&status.conditions, earlier, now),
-    })
+    if !list.is_empty() {
+        status.insert(list.to_owned(), entries.into());
+    }
+    status.into()
 }
 
 fn route_kind(kind: RouteKind) -> Value {
     json!({ "group": GATEWAY_GROUP, "kind": kind.as_str() })
-}
-
-fn parent(status: &RouteParentStatus, route: &Value, now: &str) -> Value {
-    let reference = parent_ref(&status.parent);
-    let earlier = find(&route["parents"], |entry| {
-        entry["controllerName"] == CONTROLLER_NAME && entry["parentRef"] == reference
-    });
-    json!({
-        "parentRef": reference,
-        "controllerName": CONTROLLER_NAME,
-        "conditions": conditions_of(&status.conditions, earlier, now),
-    })
 }
 
 /// The reference as the route's author wrote it: no namespace where none was written.
@@ -115,7 +93,7 @@ fn parent_ref(parent: &ParentRef) -> Value {
     Value::Object(fields)
 }
 
-fn conditions_of(conditions: &[Condition], earlier: &Value, now: &str) -> Vec<Value> {
+fn conditions_of(conditions: &[Condition], earlier: &Value, now: &str) -> Value {
     let condition = |condition: &Condition| {
         let (kind, status) = (condition.kind.as_str(), condition.truth.as_str());
         let before = find(&earlier["conditions"], |entry| {

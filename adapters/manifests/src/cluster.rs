@@ -159,7 +159,7 @@ fn shown_path(path: &Path) -> String {
 }
 
 fn duplicate(path: &Path, written: &Written, (first, line): (&Path, usize)) -> Problem {
-    let object = crate::status::object_name(&written.reference);
+    let object = written.reference.to_string();
     Problem {
         file: path.to_owned(),
         document: written.document,

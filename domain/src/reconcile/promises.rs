@@ -6,13 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::gateway::{ParentRef, RouteKind};
-use crate::names::ObjectKey;
+use crate::names::{ObjectKey, ObjectRef};
 use crate::ports::Delivery;
-use crate::status::{
-    Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, RouteParentStatus,
-    StatusUpdate, Truth,
-};
+use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
 /// How far the table of each Gateway has come; one that is not in it is served.
 pub(super) type Deliveries = BTreeMap<ObjectKey, Delivery>;
@@ -20,27 +16,9 @@ pub(super) type Deliveries = BTreeMap<ObjectKey, Delivery>;
 /// Statuses as this process wrote them last: what is no new promise is known from them.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    updates: BTreeMap<Subject, StatusUpdate>,
+    updates: BTreeMap<ObjectRef, StatusUpdate>,
     /// The term of leadership in which they were written.
     term: Option<u64>,
-}
-
-/// Whose status.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
-    Gateway(ObjectKey),
-    Route(RouteKind, ObjectKey),
-}
-
-impl Subject {
-    /// Statuses of classes promise nothing and are not remembered.
-    fn of(update: &StatusUpdate) -> Option<Self> {
-        match update {
-            StatusUpdate::Class { .. } => None,
-            StatusUpdate::Gateway { key, .. } => Some(Self::Gateway(key.clone())),
-            StatusUpdate::Route { kind, key, .. } => Some(Self::Route(*kind, key.clone())),
-        }
-    }
 }
 
 /// What to write now.
@@ -48,7 +26,7 @@ impl Subject {
 pub(super) struct Due {
     pub(super) updates: Vec<StatusUpdate>,
     /// Objects whose whole status waits.
-    waiting: BTreeSet<Subject>,
+    waiting: BTreeSet<ObjectRef>,
 }
 
 impl Written {
@@ -73,18 +51,16 @@ impl Written {
     ) -> Due {
         let mut due = Due::default();
         for update in updates {
-            let Some(subject) = Subject::of(&update) else {
-                due.updates.push(update);
-                continue;
-            };
-            let unknown = is_of(&update, unasked) && !conditions(&update).any(is_known_to_be_bad);
-            if !self.updates.contains_key(&subject) && unknown {
-                due.waiting.insert(subject);
+            let object = update.object.clone();
+            let before = self.updates.get(&object);
+            let unknown = is_of(&update, unasked) && !update.conditions().any(is_known_to_be_bad);
+            if before.is_none() && unknown {
+                due.waiting.insert(object);
                 continue;
             }
-            match judged(update, self.updates.get(&subject), deliveries) {
+            match judged(update, before, deliveries) {
                 Some(update) => due.updates.push(update),
-                None => drop(due.waiting.insert(subject)),
+                None => drop(due.waiting.insert(object)),
             }
         }
         due
@@ -95,151 +71,70 @@ impl Written {
         let mut before = std::mem::take(&mut self.updates);
         let waiting = due.waiting.into_iter();
         self.updates = waiting
-            .filter_map(|subject| before.remove_entry(&subject))
+            .filter_map(|object| before.remove_entry(&object))
             .collect();
         let written = due.updates.into_iter();
-        let written = written.filter_map(|update| Some((Subject::of(&update)?, update)));
-        self.updates.extend(written);
+        self.updates
+            .extend(written.map(|update| (update.object.clone(), update)));
     }
 }
 
 /// Whether a status tells of one of these Gateways.
 fn is_of(update: &StatusUpdate, gateways: &BTreeSet<ObjectKey>) -> bool {
-    match update {
-        StatusUpdate::Class { .. } => false,
-        StatusUpdate::Gateway { key, .. } => gateways.contains(key),
-        StatusUpdate::Route { parents, .. } => parents
-            .iter()
-            .any(|parent| gateways.contains(&parent.gateway)),
-    }
+    let mut of = update.parts.iter().flat_map(|part| &part.gateway);
+    of.any(|gateway| gateways.contains(gateway))
 }
 
-/// All conditions of an object, of its listeners and parents too. Those of classes wait for nothing.
-fn conditions(update: &StatusUpdate) -> Box<dyn Iterator<Item = &Condition> + '_> {
-    match update {
-        StatusUpdate::Class { .. } => Box::new(std::iter::empty()),
-        StatusUpdate::Gateway { status, .. } => {
-            let listeners = status.listeners.iter().flat_map(|l| &l.conditions);
-            Box::new(status.conditions.iter().chain(listeners))
-        }
-        StatusUpdate::Route { parents, .. } => {
-            Box::new(parents.iter().flat_map(|parent| &parent.conditions))
-        }
-    }
-}
-
+/// What may be written of an update now, where this was written `before`; `None` where all of it waits.
 fn judged(
-    update: StatusUpdate,
+    mut update: StatusUpdate,
     before: Option<&StatusUpdate>,
     deliveries: &Deliveries,
 ) -> Option<StatusUpdate> {
-    match update {
-        StatusUpdate::Class { .. } => Some(update),
-        StatusUpdate::Gateway { key, status } => {
-            let before = match before {
-                Some(StatusUpdate::Gateway { status, .. }) => Some(status),
-                _ => None,
-            };
-            let delivery = deliveries.get(&key).unwrap_or(&Delivery::Served);
-            let status = gateway(status, before, delivery)?;
-            Some(StatusUpdate::Gateway { key, status })
-        }
-        StatusUpdate::Route { kind, key, parents } => {
-            let before = match before {
-                Some(StatusUpdate::Route { parents, .. }) => Some(parents.as_slice()),
-                _ => None,
-            };
-            let parents = route(parents, before, deliveries)?;
-            Some(StatusUpdate::Route { kind, key, parents })
-        }
-    }
-}
-
-const GATEWAY_PROMISES: &[ConditionType] = &[ConditionType::Programmed];
-const ROUTE_PROMISES: &[ConditionType] = &[ConditionType::Accepted, ConditionType::ResolvedRefs];
-
-fn gateway(
-    mut status: GatewayStatus,
-    before: Option<&GatewayStatus>,
-    delivery: &Delivery,
-) -> Option<GatewayStatus> {
-    match delivery {
-        Delivery::Served => {}
-        Delivery::Late(laggards) => {
-            let programmed = status.conditions.iter_mut();
-            for condition in programmed.filter(|c| is_promise(c, GATEWAY_PROMISES)) {
-                condition.message.push_str(&note(laggards));
-            }
-        }
-        Delivery::Pending => {
-            let all = || {
-                let listeners = status.listeners.iter().flat_map(|l| &l.conditions);
-                status.conditions.iter().chain(listeners)
-            };
-            if before.is_none() && !all().any(is_bad_news) {
-                let promises = all().any(|c| is_promise(c, GATEWAY_PROMISES));
-                return (!promises).then_some(status);
-            }
-            if let Some(before) = before {
-                hold(&mut status.conditions, &before.conditions, GATEWAY_PROMISES);
-                for listener in &mut status.listeners {
-                    let before = listener_before(before, &listener.name);
-                    hold(&mut listener.conditions, before, GATEWAY_PROMISES);
-                }
-            }
-        }
-    }
-    Some(status)
-}
-
-fn listener_before<'b>(before: &'b GatewayStatus, name: &str) -> &'b [Condition] {
-    let mut listeners = before.listeners.iter();
-    let found: Option<&ListenerStatus> = listeners.find(|listener| listener.name == name);
-    found.map_or(&[], |listener| &listener.conditions)
-}
-
-fn route(
-    mut parents: Vec<RouteParentStatus>,
-    before: Option<&[RouteParentStatus]>,
-    deliveries: &Deliveries,
-) -> Option<Vec<RouteParentStatus>> {
-    let delivery = |parent: &RouteParentStatus| {
-        let delivery = deliveries.get(&parent.gateway);
+    let delivery = |part: &StatusPart| {
+        let delivery = part.gateway.as_ref().and_then(|key| deliveries.get(key));
         delivery.unwrap_or(&Delivery::Served)
     };
-    let Some(before) = before else {
-        let waits = parents.iter().any(|parent| {
-            *delivery(parent) == Delivery::Pending
-                && parent
-                    .conditions
-                    .iter()
-                    .any(|c| is_promise(c, ROUTE_PROMISES))
-        });
-        let mut all = parents.iter().flat_map(|parent| &parent.conditions);
-        if waits && !all.any(is_bad_news) {
-            return None;
-        }
-        for parent in &mut parents {
-            if let Delivery::Late(laggards) = delivery(parent) {
-                name(laggards, &mut parent.conditions, &[]);
-            }
-        }
-        return Some(parents);
+    let waits = |part: &StatusPart| {
+        let kinds = promises(&part.part);
+        *delivery(part) == Delivery::Pending && part.conditions.iter().any(|c| is_promise(c, kinds))
     };
-    for parent in &mut parents {
-        let before = parent_before(before, &parent.parent);
-        match delivery(parent) {
-            Delivery::Served => {}
-            Delivery::Pending => hold(&mut parent.conditions, before, ROUTE_PROMISES),
-            Delivery::Late(laggards) => name(laggards, &mut parent.conditions, before),
+    if before.is_none() && update.parts.iter().any(waits) && !update.conditions().any(is_bad_news) {
+        return None;
+    }
+    for part in &mut update.parts {
+        let earlier = before.map_or(&[][..], |before| conditions_of(before, &part.part));
+        match delivery(part) {
+            Delivery::Pending if before.is_some() => {
+                hold(&mut part.conditions, earlier, promises(&part.part));
+            }
+            Delivery::Late(laggards) => {
+                let (kind, earlier) = match part.part {
+                    // A Gateway names them for as long as there are any.
+                    Part::Object => (ConditionType::Programmed, &[][..]),
+                    Part::Listener { .. } => continue,
+                    Part::Parent(_) => (ConditionType::Accepted, earlier),
+                };
+                name(laggards, &mut part.conditions, earlier, kind);
+            }
+            _ => {}
         }
     }
-    Some(parents)
+    Some(update)
 }
 
-fn parent_before<'b>(before: &'b [RouteParentStatus], parent: &ParentRef) -> &'b [Condition] {
-    let found = before.iter().find(|before| before.parent == *parent);
-    found.map_or(&[], |before| &before.conditions)
+fn conditions_of<'u>(update: &'u StatusUpdate, part: &Part) -> &'u [Condition] {
+    let mut parts = update.parts.iter();
+    let found = parts.find(|found| found.part.is_same(part));
+    found.map_or(&[], |found| &found.conditions)
+}
+
+/// The types of condition that promise traffic.
+fn promises(part: &Part) -> &'static [ConditionType] {
+    match part {
+        Part::Object | Part::Listener { .. } => &[ConditionType::Programmed],
+        Part::Parent(_) => &[ConditionType::Accepted, ConditionType::ResolvedRefs],
+    }
 }
 
 fn is_promise(condition: &Condition, kinds: &[ConditionType]) -> bool {
@@ -292,23 +187,26 @@ fn hold(conditions: &mut [Condition], before: &[Condition], kinds: &[ConditionTy
     }
 }
 
-/// Names the laggards in what newly says Accepted. What says it already is not written again for them.
-fn name(laggards: &[String], conditions: &mut [Condition], before: &[Condition]) {
+/// Names the laggards in a promise that is new. One that was made before is not written again for them.
+fn name(
+    laggards: &[String],
+    conditions: &mut [Condition],
+    before: &[Condition],
+    kind: ConditionType,
+) {
     let promises = conditions.iter_mut();
-    for condition in promises.filter(|c| is_promise(c, &[ConditionType::Accepted])) {
+    for condition in promises.filter(|c| is_promise(c, &[kind])) {
         match promised(condition, before) {
-            None => condition.message.push_str(&note(laggards)),
+            None => {
+                let laggards = laggards.join(", ");
+                condition.message.push_str(&format!(
+                    "; these proxy replicas do not serve the latest routes yet: {laggards}"
+                ));
+            }
             Some(said) if said.message.starts_with(&condition.message) => {
                 condition.message.clone_from(&said.message);
             }
             Some(_) => {}
         }
     }
-}
-
-fn note(laggards: &[String]) -> String {
-    format!(
-        "; these proxy replicas do not serve the latest routes yet: {}",
-        laggards.join(", ")
-    )
 }

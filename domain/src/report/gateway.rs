@@ -2,60 +2,73 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, certificates, dns};
+use super::{Context, Verdict, certificates, dns, reference};
 use crate::attachment::{
     GatewayResolution, ListenerResolution, ObjectKind, Refusal, listed, refused_listeners,
 };
 use crate::edge::{IngressOutcome, namesakes};
 use crate::error::PortErrorKind;
 use crate::gateway::PARAMETERS_KIND;
-use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};
+use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
-/// The status of one Gateway.
 pub(super) fn status(
     gateway: &GatewayResolution,
     context: &Context<'_>,
     attached: &Attached<'_>,
-) -> GatewayStatus {
+) -> StatusUpdate {
     let key = &gateway.gateway.key;
-    let generation = gateway.gateway.generation;
     let edge = context.edge(key);
     let programmed = programmed(gateway, &edge);
-    let listeners = gateway.listeners.iter();
-    let listeners = listeners.map(|listener| {
-        let count = attached.get(&(key, listener.listener.name.as_str()));
-        let conditions = listener_conditions(listener, gateway, &programmed, context);
-        ListenerStatus {
-            name: listener.listener.name.clone(),
+    let of_part = |part, conditions| StatusPart {
+        part,
+        gateway: Some(key.clone()),
+        conditions,
+    };
+    let listeners = gateway.listeners.iter().map(|listener| {
+        let name = &listener.listener.name;
+        let count = attached.get(&(key, name.as_str()));
+        let part = Part::Listener {
+            name: name.clone(),
             supported_kinds: listener.supported_kinds.clone(),
             attached_routes: count.copied().unwrap_or(0),
-            conditions,
-        }
+        };
+        let conditions = listener_conditions(listener, gateway, &programmed, context);
+        of_part(part, conditions)
     });
-    let listeners = listeners.collect();
-    let accepted = accepted(gateway);
-    let mut conditions = vec![
-        accepted.condition(ConditionType::Accepted, generation),
-        programmed.condition(ConditionType::Programmed, generation),
+    let whole = of_part(Part::Object, conditions(gateway, &programmed, &edge));
+    StatusUpdate {
+        object: reference("Gateway", key),
+        addresses: edge.addresses(),
+        parts: std::iter::once(whole).chain(listeners).collect(),
+    }
+}
+
+fn conditions(
+    gateway: &GatewayResolution,
+    programmed: &Verdict,
+    edge: &EdgeView<'_>,
+) -> Vec<Condition> {
+    let mut verdicts = vec![
+        (ConditionType::Accepted, Some(accepted(gateway))),
+        (ConditionType::Programmed, Some(programmed.clone())),
     ];
     if gateway.is_served() {
-        let dns = hostnames_resolve(gateway, &edge);
-        conditions.push(dns.condition(ConditionType::Dns, generation));
-        conditions.push(ingress(&edge).condition(ConditionType::Ingress, generation));
-        let certificates = certificates::verdict(gateway, &edge);
-        conditions
-            .extend(certificates.map(|v| v.condition(ConditionType::Certificates, generation)));
-        let installation = installation(&edge);
-        conditions
-            .extend(installation.map(|v| v.condition(ConditionType::Installation, generation)));
+        verdicts.extend([
+            (ConditionType::Dns, Some(hostnames_resolve(gateway, edge))),
+            (ConditionType::Ingress, Some(ingress(edge))),
+            (
+                ConditionType::Certificates,
+                certificates::verdict(gateway, edge),
+            ),
+            (ConditionType::Installation, installation(edge)),
+        ]);
     }
-    conditions
-        .extend(parameters(gateway).map(|v| v.condition(ConditionType::Parameters, generation)));
-    GatewayStatus {
-        addresses: edge.addresses(),
-        conditions,
-        listeners,
-    }
+    verdicts.push((ConditionType::Parameters, parameters(gateway)));
+    let generation = gateway.gateway.generation;
+    let verdicts = verdicts.into_iter();
+    verdicts
+        .filter_map(|(kind, verdict)| Some(verdict?.condition(kind, generation)))
+        .collect()
 }
 
 fn accepted(gateway: &GatewayResolution) -> Verdict {

@@ -15,8 +15,9 @@ use self::edge_view::EdgeView;
 use crate::attachment::{ClassResolution, ObjectKind, Refusal, Resolution, listed};
 use crate::edge::EdgeStatus;
 use crate::error::PortError;
-use crate::names::ObjectKey;
-use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
+use crate::gateway::GATEWAY_GROUP;
+use crate::names::{ObjectKey, ObjectRef};
+use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
 
 /// What is known of a Gateway outside the snapshot, for its statuses.
@@ -42,9 +43,14 @@ pub fn report(
     let mut updates: Vec<StatusUpdate> = resolution
         .classes
         .iter()
-        .map(|(name, class)| StatusUpdate::Class {
-            name: name.clone(),
-            conditions: vec![class_accepted(name, class)],
+        .map(|(name, class)| StatusUpdate {
+            object: reference("GatewayClass", &ObjectKey::new("", name)),
+            addresses: Vec::new(),
+            parts: vec![StatusPart {
+                part: Part::Object,
+                gateway: None,
+                conditions: vec![class_accepted(name, class)],
+            }],
         })
         .collect();
     let needed = [
@@ -60,21 +66,20 @@ pub fn report(
     }
     let context = Context { resolution, facts };
     let attached = route::attached(&context);
-    updates.extend(
-        resolution
-            .gateways
-            .iter()
-            .map(|(key, gateway)| StatusUpdate::Gateway {
-                key: key.clone(),
-                status: gateway::status(gateway, &context, &attached),
-            }),
-    );
-    updates.extend(resolution.routes.iter().map(|route| StatusUpdate::Route {
-        kind: route.route.kind,
-        key: route.route.key.clone(),
-        parents: route::parents(route, &context),
-    }));
+    let gateways = resolution.gateways.values();
+    updates.extend(gateways.map(|gateway| gateway::status(gateway, &context, &attached)));
+    let routes = resolution.routes.iter();
+    updates.extend(routes.map(|route| route::status(route, &context)));
     updates
+}
+
+/// An object of the Gateway API.
+fn reference(kind: &str, key: &ObjectKey) -> ObjectRef {
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: kind.to_owned(),
+        key: key.clone(),
+    }
 }
 
 /// What every status is made from.

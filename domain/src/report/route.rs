@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edge_view::Known;
-use super::{Context, Verdict, dns, headers};
+use super::{Context, Verdict, dns, headers, reference};
 use crate::attachment::{
     GatewayResolution, ObjectKind, ParentResolution, Refusal, RouteResolution, listed,
 };
 use crate::edge::HostnameOutcome;
 use crate::names::ObjectKey;
-use crate::status::{Condition, ConditionType, Reason, RouteParentStatus, Truth};
+use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
 /// How many routes each listener has, by Gateway and listener name.
 pub(super) type Attached<'a> = BTreeMap<(&'a ObjectKey, &'a str), u32>;
@@ -37,15 +37,17 @@ pub(super) fn attached<'a>(context: &Context<'a>) -> Attached<'a> {
 }
 
 /// One entry for each parent of ours.
-pub(super) fn parents(route: &RouteResolution, context: &Context<'_>) -> Vec<RouteParentStatus> {
-    let parents = route.parents.iter();
-    parents
-        .map(|parent| RouteParentStatus {
-            parent: parent.parent.clone(),
-            gateway: parent.gateway.clone(),
-            conditions: conditions(route, parent, context),
-        })
-        .collect()
+pub(super) fn status(route: &RouteResolution, context: &Context<'_>) -> StatusUpdate {
+    let parents = route.parents.iter().map(|parent| StatusPart {
+        part: Part::Parent(parent.parent.clone()),
+        gateway: Some(parent.gateway.clone()),
+        conditions: conditions(route, parent, context),
+    });
+    StatusUpdate {
+        object: reference(route.route.kind.as_str(), &route.route.key),
+        addresses: Vec::new(),
+        parts: parents.collect(),
+    }
 }
 
 fn conditions(

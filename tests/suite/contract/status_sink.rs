@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use adapter_manifests::read_statuses;
-use domain::ObjectRef;
 use domain::gateway::{GATEWAY_GROUP, ParentRef, RouteKind};
 use domain::ports::StatusSink;
-use domain::status::{
-    Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, RouteParentStatus,
-    StatusUpdate, Truth,
-};
+use domain::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use domain::testing::RecordingStatusSink;
+use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
 use super::folder::Folder;
@@ -117,26 +114,16 @@ impl Rig for RecordingStatusSink {
 }
 
 fn parts(update: &StatusUpdate) -> Vec<(String, Vec<String>)> {
-    match update {
-        StatusUpdate::Class { name, conditions } => {
-            vec![(format!("GatewayClass {name}"), texts(conditions))]
-        }
-        StatusUpdate::Gateway { key, status } => {
-            let own = (format!("Gateway {key}"), texts(&status.conditions));
-            let listeners = status.listeners.iter().map(|listener| {
-                let name = format!("Gateway {key} listener {}", listener.name);
-                (name, texts(&listener.conditions))
-            });
-            std::iter::once(own).chain(listeners).collect()
-        }
-        StatusUpdate::Route { kind, key, parents } => {
-            let parents = parents.iter().map(|parent| {
-                let name = format!("{} {key} on {}", kind.as_str(), parent.gateway);
-                (name, texts(&parent.conditions))
-            });
-            parents.collect()
-        }
-    }
+    let object = &update.object;
+    let parts = update.parts.iter().map(|part| {
+        let name = match &part.part {
+            Part::Object => object.to_string(),
+            Part::Listener { name, .. } => format!("{object} listener {name}"),
+            Part::Parent(parent) => format!("{object} on {}", parent.target.key),
+        };
+        (name, texts(&part.conditions))
+    });
+    parts.collect()
 }
 
 fn texts(conditions: &[Condition]) -> Vec<String> {
@@ -154,48 +141,60 @@ fn accepted(truth: Truth, message: &str) -> Vec<Condition> {
     }]
 }
 
+fn object(kind: &str, key: ObjectKey) -> ObjectRef {
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: kind.to_owned(),
+        key,
+    }
+}
+
+fn part(part: Part, truth: Truth, message: &str) -> StatusPart {
+    StatusPart {
+        part,
+        gateway: None,
+        conditions: accepted(truth, message),
+    }
+}
+
 fn class(message: &str) -> StatusUpdate {
-    StatusUpdate::Class {
-        name: "cloudflare".to_owned(),
-        conditions: accepted(Truth::True, message),
+    StatusUpdate {
+        object: object("GatewayClass", ObjectKey::new("", "cloudflare")),
+        addresses: Vec::new(),
+        parts: vec![part(Part::Object, Truth::True, message)],
     }
 }
 
 fn of_gateway(name: &str, truth: Truth, message: &str) -> StatusUpdate {
-    StatusUpdate::Gateway {
-        key: gateway(name),
-        status: GatewayStatus {
-            addresses: vec!["1.cfargotunnel.com".to_owned()],
-            conditions: accepted(truth, message),
-            listeners: vec![ListenerStatus {
-                name: "https".to_owned(),
-                supported_kinds: vec![RouteKind::Http],
-                attached_routes: 1,
-                conditions: accepted(truth, "of the listener"),
-            }],
-        },
+    let listener = Part::Listener {
+        name: "https".to_owned(),
+        supported_kinds: vec![RouteKind::Http],
+        attached_routes: 1,
+    };
+    StatusUpdate {
+        object: object("Gateway", gateway(name)),
+        addresses: vec!["1.cfargotunnel.com".to_owned()],
+        parts: vec![
+            part(Part::Object, truth, message),
+            part(listener, truth, "of the listener"),
+        ],
     }
 }
 
 fn of_route(parents: &[&str]) -> StatusUpdate {
-    let parents = parents.iter().map(|name| RouteParentStatus {
-        parent: ParentRef {
-            target: ObjectRef {
-                group: GATEWAY_GROUP.to_owned(),
-                kind: "Gateway".to_owned(),
-                key: gateway(name),
-            },
+    let parents = parents.iter().map(|name| {
+        let parent = Part::Parent(ParentRef {
+            target: object("Gateway", gateway(name)),
             namespace_written: false,
             section: None,
             port: None,
-        },
-        gateway: gateway(name),
-        conditions: accepted(Truth::True, "of the route"),
+        });
+        part(parent, Truth::True, "of the route")
     });
-    StatusUpdate::Route {
-        kind: RouteKind::Http,
-        key: gateway("app"),
-        parents: parents.collect(),
+    StatusUpdate {
+        object: object("HTTPRoute", gateway("app")),
+        addresses: Vec::new(),
+        parts: parents.collect(),
     }
 }
 

@@ -108,7 +108,7 @@ fn why(error: &ReadError) -> String {
 
 /// The Gateways that a route names, if that much of it can be read.
 fn parents(kind: Kind, object: &RawObject<'_>) -> Option<BTreeSet<ObjectKey>> {
-    if kind.status() != Some(StatusShape::Parents) {
+    if kind.status() != Some(StatusShape::PARENTS) {
         return None;
     }
     let parents: ParentRefs = object.of_spec("parentRefs")?;

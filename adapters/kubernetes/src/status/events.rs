@@ -1,15 +1,16 @@
 //! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are told in passing:
 //! one that cannot be written stops nothing.
 
-use adapter_gateway_api::Scope;
-use adapter_gateway_api::status::Subject;
+use adapter_gateway_api::status::is_same_entry;
+use adapter_gateway_api::{Kind, Scope};
+use domain::ObjectRef;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::merge::list;
+use super::merge::items;
 use crate::FIELD_MANAGER;
 use crate::cluster::UnreadObject;
 use crate::failure::told;
@@ -58,14 +59,15 @@ impl Events {
     }
 
     /// Tells of what flipped on a Gateway or route, without being waited for.
-    pub(super) fn of_flips(&self, about: &Subject, uid: &str, earlier: &Value, now: &Value) {
-        if about.kind.scope() == Scope::Cluster {
+    pub(super) fn of_flips(&self, about: &ObjectRef, uid: &str, earlier: &Value, now: &Value) {
+        let kind = Kind::of_object(about).filter(|kind| kind.scope() != Scope::Cluster);
+        let Some(kind) = kind else {
             return;
-        }
+        };
         for flip in flips(earlier, now) {
             let regarding = ObjectReference {
-                api_version: Some(about.kind.api_version()),
-                kind: Some(about.kind.as_str().to_owned()),
+                api_version: Some(kind.api_version()),
+                kind: Some(about.kind.clone()),
                 namespace: Some(about.key.namespace.clone()),
                 name: Some(about.key.name.clone()),
                 uid: Some(uid.to_owned()),
@@ -123,16 +125,14 @@ fn event(flip: Flip) -> Event {
 fn flips(earlier: &Value, now: &Value) -> Vec<Flip> {
     let mut flips = Vec::new();
     of_part("", earlier, now, &mut flips);
-    for (field, identity) in [("listeners", "name"), ("parents", "parentRef")] {
-        for part in list(&now[field]) {
-            if field == "parents" && part["controllerName"] != domain::gateway::CONTROLLER_NAME {
+    for (field, parts) in now.as_object().into_iter().flatten() {
+        for part in items(parts) {
+            let writer = part["controllerName"].as_str();
+            if writer.is_some_and(|writer| writer != domain::gateway::CONTROLLER_NAME) {
                 continue;
             }
-            let mut before = list(&earlier[field]).iter();
-            let before = before.find(|before| {
-                before[identity] == part[identity]
-                    && before["controllerName"] == part["controllerName"]
-            });
+            let mut before = items(&earlier[field]).iter();
+            let before = before.find(|before| is_same_entry(before, part));
             let prefix = match (part["name"].as_str(), part["parentRef"]["name"].as_str()) {
                 (Some(listener), _) => format!("listener {listener}: "),
                 (None, Some(gateway)) => format!("on {gateway}: "),
@@ -146,8 +146,8 @@ fn flips(earlier: &Value, now: &Value) -> Vec<Flip> {
 
 fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
     let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or("").to_owned();
-    for condition in list(&now["conditions"]) {
-        let mut before = list(&earlier["conditions"]).iter();
+    for condition in items(&now["conditions"]) {
+        let mut before = items(&earlier["conditions"]).iter();
         let before = before.find(|before| before["type"] == condition["type"]);
         let kind = text(condition, "type");
         let truth = text(condition, "status");

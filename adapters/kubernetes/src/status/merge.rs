@@ -1,5 +1,6 @@
 //! What is there and what is to be there.
 
+use adapter_gateway_api::status::is_same_entry;
 use domain::gateway::CONTROLLER_NAME;
 use serde_json::{Value, json};
 
@@ -9,11 +10,11 @@ const CONDITIONS: [&str; 4] = ["Accepted", "Programmed", "ResolvedRefs", "Confli
 /// Start of the names of our own condition types.
 const OWN_CONDITIONS: &str = "cloudflare-gateway-controller.io/";
 
-/// `status` of a route with our parents in place of the earlier ones of ours; others' stay where they are.
+/// A status with our entries of a list in place of the earlier ones of ours; others' stay where they are.
 /// `None` where that changes nothing.
-pub(super) fn parents(earlier: &Value, ours: &Value) -> Option<Value> {
-    let there = list(&earlier["parents"]);
-    let mut left: Vec<&Value> = list(&ours["parents"]).iter().collect();
+pub(super) fn entries(list: &str, earlier: &Value, ours: &Value) -> Option<Value> {
+    let there = items(&earlier[list]);
+    let mut left: Vec<&Value> = items(&ours[list]).iter().collect();
     let mut merged = Vec::with_capacity(there.len() + left.len());
     for entry in there {
         if entry["controllerName"] != CONTROLLER_NAME {
@@ -21,9 +22,7 @@ pub(super) fn parents(earlier: &Value, ours: &Value) -> Option<Value> {
             continue;
         }
         // One that is not among ours any more is stale.
-        let at = left
-            .iter()
-            .position(|own| own["parentRef"] == entry["parentRef"]);
+        let at = left.iter().position(|own| is_same_entry(own, entry));
         if let Some(at) = at {
             merged.push(left.remove(at).clone());
         }
@@ -34,20 +33,20 @@ pub(super) fn parents(earlier: &Value, ours: &Value) -> Option<Value> {
             .iter()
             .zip(there)
             .any(|(new, old)| new["controllerName"] == CONTROLLER_NAME && part_differs(new, old));
-    differs.then(|| json!({ "parents": merged }))
+    differs.then(|| json!({ list: merged }))
 }
 
 /// Whether the status of a GatewayClass or Gateway says anything else than ours, where it is ours to say.
 pub(super) fn differs(ours: &Value, there: &Value) -> bool {
     let listeners = || {
-        let (new, old) = (list(&ours["listeners"]), list(&there["listeners"]));
+        let (new, old) = (items(&ours["listeners"]), items(&there["listeners"]));
         new.len() != old.len()
             || new.iter().any(|listener| {
-                let old = old.iter().find(|old| old["name"] == listener["name"]);
+                let old = old.iter().find(|old| is_same_entry(old, listener));
                 old.is_none_or(|old| part_differs(listener, old))
             })
     };
-    let same = |field: &str| list(&ours[field]) == list(&there[field]);
+    let same = |field: &str| items(&ours[field]) == items(&there[field]);
     conditions_differ(ours, there)
         || !same("addresses")
         || (ours["supportedFeatures"].is_array() && !same("supportedFeatures"))
@@ -62,7 +61,7 @@ fn part_differs(new: &Value, old: &Value) -> bool {
 }
 
 fn conditions_differ(new: &Value, old: &Value) -> bool {
-    let (new, old) = (list(&new["conditions"]), list(&old["conditions"]));
+    let (new, old) = (items(&new["conditions"]), items(&old["conditions"]));
     let ours: Vec<&Value> = old.iter().filter(|condition| is_ours(condition)).collect();
     ours.len() != new.len() || new.iter().any(|condition| !ours.contains(&condition))
 }
@@ -73,6 +72,6 @@ fn is_ours(condition: &Value) -> bool {
 }
 
 /// The items; none where there is no list.
-pub(super) fn list(value: &Value) -> &[Value] {
+pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -12,9 +12,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use adapter_gateway_api::status::{Subject, status};
-use adapter_gateway_api::{Scope, StatusShape};
+use adapter_gateway_api::status::{kind_of, status};
+use adapter_gateway_api::{Kind, Scope, StatusShape};
 use async_trait::async_trait;
+use domain::ObjectRef;
 use domain::capabilities::{DataPlaneKind, Feature};
 use domain::ports::{Leadership, PortError, PortErrorKind, StatusSink};
 use domain::status::StatusUpdate;
@@ -43,7 +44,7 @@ pub struct Statuses {
     leadership: Arc<dyn Leadership>,
     events: Events,
     /// What was written last, until the watch has brought it.
-    last: Mutex<HashMap<Subject, Last>>,
+    last: Mutex<HashMap<ObjectRef, Last>>,
     /// Unreadable objects that Events were written about.
     told: Mutex<BTreeSet<UnreadObject>>,
 }
@@ -89,8 +90,8 @@ impl Statuses {
 
     /// Writes one, if it differs.
     async fn write_one(&self, update: &StatusUpdate, term: Option<u64>) -> Result<(), PortError> {
-        let about = Subject::of(update);
-        let Some(mut present) = self.present(&about) else {
+        let (kind, about) = (kind_of(update), &update.object);
+        let Some(mut present) = self.present(kind, about) else {
             // Gone, or so new that the watch has not brought it.
             return Ok(());
         };
@@ -103,20 +104,20 @@ impl Statuses {
                 let message = format!("the status of {about}: the lead was lost");
                 return Err(PortError::unavailable(message));
             }
-            match self.put(&about, &present, next).await {
+            match self.put(kind, about, &present, next).await {
                 Ok(after) => {
                     self.events
-                        .of_flips(&about, &present.uid, &earlier, &after.status());
-                    self.remember(about, present, after);
+                        .of_flips(about, &present.uid, &earlier, &after.status());
+                    self.remember(kind, about, present, after);
                     return Ok(());
                 }
                 Err(error) if is_absent(&error) => return Ok(()),
-                Err(error) if is_conflict(&error) => match self.read(&about).await {
+                Err(error) if is_conflict(&error) => match self.read(kind, about).await {
                     Ok(Some(read)) => present = read,
                     Ok(None) => return Ok(()),
-                    Err(error) => return Err(failed(&about, &error)),
+                    Err(error) => return Err(failed(about, &error)),
                 },
-                Err(error) => return Err(failed(&about, &error)),
+                Err(error) => return Err(failed(about, &error)),
             }
         }
         let message = format!("the status of {about}: others keep writing it");
@@ -124,8 +125,8 @@ impl Statuses {
     }
 
     /// The object as it was last seen or written.
-    fn present(&self, about: &Subject) -> Option<Written> {
-        let seen = self.cluster.written(about.kind, &about.key)?;
+    fn present(&self, kind: Kind, about: &ObjectRef) -> Option<Written> {
+        let seen = self.cluster.written(kind, &about.key)?;
         let mut last = self.last.lock();
         match last.get(about) {
             Some(last) if last.replaced == seen.version => Some(last.now.clone()),
@@ -137,26 +138,27 @@ impl Statuses {
         }
     }
 
-    fn remember(&self, about: Subject, before: Written, now: Written) {
+    fn remember(&self, kind: Kind, about: &ObjectRef, before: Written, now: Written) {
         let mut last = self.last.lock();
         // Where the watch is several writes behind, it still shows the version before the first of them.
-        let replaced = match self.cluster.written(about.kind, &about.key) {
+        let replaced = match self.cluster.written(kind, &about.key) {
             Some(seen) if seen.version != now.version => seen.version,
             _ => before.version,
         };
-        last.insert(about, Last { replaced, now });
+        last.insert(about.clone(), Last { replaced, now });
     }
 
     async fn put(
         &self,
-        about: &Subject,
+        kind: Kind,
+        about: &ObjectRef,
         present: &Written,
         status: Value,
     ) -> Result<Written, kube::Error> {
-        let api = self.api(about);
+        let api = self.api(kind, about);
         let name = &about.key.name;
-        let written = match about.kind.status() {
-            Some(StatusShape::Parents) => {
+        let written = match kind.status() {
+            Some(StatusShape::References { .. }) => {
                 let patch = json!({
                     "metadata": { "resourceVersion": present.version },
                     "status": status,
@@ -168,10 +170,10 @@ impl Statuses {
                 let patch = Patch::Merge(&patch);
                 api.patch_status(name, &params, &patch).await?
             }
-            Some(StatusShape::Conditions) | None => {
+            _ => {
                 let object = json!({
-                    "apiVersion": about.kind.api_version(),
-                    "kind": about.kind.as_str(),
+                    "apiVersion": kind.api_version(),
+                    "kind": about.kind,
                     // With the version too: times of transition are those of the status that was read.
                     "metadata": { "name": name, "resourceVersion": present.version },
                     "status": status,
@@ -184,14 +186,14 @@ impl Statuses {
         Ok(written_of(&written))
     }
 
-    async fn read(&self, about: &Subject) -> Result<Option<Written>, kube::Error> {
-        let found = self.api(about).get_opt(&about.key.name).await?;
+    async fn read(&self, kind: Kind, about: &ObjectRef) -> Result<Option<Written>, kube::Error> {
+        let found = self.api(kind, about).get_opt(&about.key.name).await?;
         Ok(found.as_ref().map(written_of))
     }
 
-    fn api(&self, about: &Subject) -> Api<DynamicObject> {
-        let resource = resource(about.kind);
-        match about.kind.scope() {
+    fn api(&self, kind: Kind, about: &ObjectRef) -> Api<DynamicObject> {
+        let resource = resource(kind);
+        match kind.scope() {
             Scope::Cluster => Api::all_with(self.client.clone(), &resource),
             Scope::Namespaced => {
                 Api::namespaced_with(self.client.clone(), &about.key.namespace, &resource)
@@ -205,18 +207,18 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     let now = jiff::Timestamp::now();
     let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     let mut ours = status(update, earlier, &now.to_string());
-    match update {
-        StatusUpdate::Route { .. } => merge::parents(earlier, &ours),
-        StatusUpdate::Class { .. } => {
-            let claimed = DataPlaneKind::Native.claims().map(Feature::name);
-            // In the order of the alphabet (Gateway API, `supportedFeatures`).
-            let claimed: BTreeSet<_> = claimed.collect();
-            let claimed = claimed.iter().map(|name| json!({ "name": name }));
-            ours["supportedFeatures"] = claimed.collect();
-            merge::differs(&ours, earlier).then_some(ours)
-        }
-        StatusUpdate::Gateway { .. } => merge::differs(&ours, earlier).then_some(ours),
+    let kind = kind_of(update);
+    if let Some(StatusShape::References { list, .. }) = kind.status() {
+        return merge::entries(list, earlier, &ours);
     }
+    if kind == Kind::GatewayClass {
+        let claimed = DataPlaneKind::Native.claims().map(Feature::name);
+        // In the order of the alphabet (Gateway API, `supportedFeatures`).
+        let claimed: BTreeSet<_> = claimed.collect();
+        let claimed = claimed.iter().map(|name| json!({ "name": name }));
+        ours["supportedFeatures"] = claimed.collect();
+    }
+    merge::differs(&ours, earlier).then_some(ours)
 }
 
 fn written_of(object: &DynamicObject) -> Written {
@@ -228,7 +230,7 @@ fn written_of(object: &DynamicObject) -> Written {
     )
 }
 
-fn failed(about: &Subject, error: &kube::Error) -> PortError {
+fn failed(about: &ObjectRef, error: &kube::Error) -> PortError {
     port_error(format!("the status of {about}"), error)
 }
 

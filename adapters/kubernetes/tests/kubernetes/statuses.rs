@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use adapter_kubernetes::Statuses;
-use domain::gateway::{GATEWAY_GROUP, ParentRef, RouteKind};
+use domain::gateway::{GATEWAY_GROUP, ParentRef};
 use domain::ports::{ClusterSource, Leadership, PortErrorKind, StatusSink};
-use domain::status::{
-    Condition, ConditionType, GatewayStatus, Reason, RouteParentStatus, StatusUpdate, Truth,
-};
+use domain::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
@@ -25,36 +23,48 @@ fn accepted(truth: Truth) -> Vec<Condition> {
     }]
 }
 
+fn object(kind: &str, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: kind.to_owned(),
+        key: ObjectKey::new(namespace, name),
+    }
+}
+
 fn of_route(parents: &[&str]) -> StatusUpdate {
-    let parents = parents.iter().map(|name| RouteParentStatus {
-        parent: ParentRef {
-            target: ObjectRef {
-                group: GATEWAY_GROUP.to_owned(),
-                kind: "Gateway".to_owned(),
-                key: ObjectKey::new("default", *name),
-            },
+    let parents = parents.iter().map(|name| StatusPart {
+        part: Part::Parent(ParentRef {
+            target: object("Gateway", "default", name),
             namespace_written: false,
             section: None,
             port: None,
-        },
-        gateway: ObjectKey::new("default", *name),
+        }),
+        gateway: Some(ObjectKey::new("default", *name)),
         conditions: accepted(Truth::True),
     });
-    StatusUpdate::Route {
-        kind: RouteKind::Http,
-        key: ObjectKey::new("default", "app"),
-        parents: parents.collect(),
+    StatusUpdate {
+        object: object("HTTPRoute", "default", "app"),
+        addresses: Vec::new(),
+        parts: parents.collect(),
+    }
+}
+
+fn of_whole(object: ObjectRef, truth: Truth) -> StatusUpdate {
+    StatusUpdate {
+        object,
+        addresses: Vec::new(),
+        parts: vec![StatusPart {
+            part: Part::Object,
+            gateway: None,
+            conditions: accepted(truth),
+        }],
     }
 }
 
 fn of_gateway(truth: Truth) -> StatusUpdate {
-    StatusUpdate::Gateway {
-        key: ObjectKey::new("default", "web"),
-        status: GatewayStatus {
-            addresses: vec!["1.cfargotunnel.com".to_owned()],
-            conditions: accepted(truth),
-            listeners: Vec::new(),
-        },
+    StatusUpdate {
+        addresses: vec!["1.cfargotunnel.com".to_owned()],
+        ..of_whole(object("Gateway", "default", "web"), truth)
     }
 }
 
@@ -121,10 +131,7 @@ async fn entries_of_other_controllers_stay_and_stale_ones_of_ours_go() {
 #[tokio::test]
 async fn what_is_there_already_is_not_written_again() {
     let (server, statuses) = stage().await;
-    let class = StatusUpdate::Class {
-        name: "cloudflare".to_owned(),
-        conditions: accepted(Truth::True),
-    };
+    let class = of_whole(object("GatewayClass", "", "cloudflare"), Truth::True);
     let all = [class, of_gateway(Truth::True), of_route(&["web"])];
     assert_eq!(statuses.write(&all).await, Ok(()));
     assert_eq!(writes(&server).len(), 3);

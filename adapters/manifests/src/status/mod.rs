@@ -4,7 +4,6 @@ mod show;
 mod sink;
 
 use adapter_gateway_api::Kind;
-use domain::ObjectRef;
 
 pub use show::{ObjectStatus, ShownCondition, read_statuses, render};
 pub(crate) use sink::StatusFolder;
@@ -18,13 +17,4 @@ fn kinds() -> impl Iterator<Item = Kind> {
 /// The subfolder of the state folder for the objects of a kind.
 fn folder(kind: Kind) -> String {
     kind.as_str().to_ascii_lowercase()
-}
-
-/// An object for people: `HTTPRoute default/good`, `GatewayClass cloudflare`.
-pub(crate) fn object_name(reference: &ObjectRef) -> String {
-    if reference.key.namespace.is_empty() {
-        format!("{} {}", reference.kind, reference.key.name)
-    } else {
-        reference.to_string()
-    }
 }

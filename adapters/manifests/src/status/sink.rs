@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adapter_gateway_api::status::{Subject, status};
+use adapter_gateway_api::Kind;
+use adapter_gateway_api::status::{kind_of, status};
 use domain::ObjectRef;
 use domain::names::is_object_name;
 use domain::ports::PortError;
@@ -69,14 +70,10 @@ impl StatusFolder {
 
     /// Writes what differs from what is there.
     pub(crate) fn write(&self, updates: &[StatusUpdate], mut round: StatusRound) -> StatusRound {
-        for update in updates.iter().filter(|update| !is_empty(update)) {
-            let Some(path) = path(&self.state, &Subject::of(update)) else {
-                let Subject { kind, key } = Subject::of(update);
-                let failure = format!(
-                    "{} {:?} is not the name of a file",
-                    kind.as_str(),
-                    key.to_string()
-                );
+        for update in updates.iter().filter(|update| !update.parts.is_empty()) {
+            let Some(path) = path(&self.state, &update.object) else {
+                let ObjectRef { kind, key, .. } = &update.object;
+                let failure = format!("{kind} {:?} is not the name of a file", key.to_string());
                 round.failures.push(failure);
                 continue;
             };
@@ -113,16 +110,11 @@ impl StatusFolder {
         updates: &[StatusUpdate],
         present: &BTreeSet<Arc<ObjectRef>>,
     ) -> BTreeSet<PathBuf> {
-        let about: BTreeSet<Subject> = updates.iter().map(Subject::of).collect();
-        let present = present.iter().filter_map(|object| {
-            let mut kinds = kinds();
-            let kind = kinds.find(|kind| kind.has(object))?;
-            let key = object.key.clone();
-            Some(Subject { kind, key })
-        });
+        let about: BTreeSet<&ObjectRef> = updates.iter().map(|update| &update.object).collect();
+        let present = present.iter().map(|object| &**object);
         let left_out = present.filter(|object| !about.contains(object));
         left_out
-            .filter_map(|object| path(&self.state, &object))
+            .filter_map(|object| path(&self.state, object))
             .collect()
     }
 }
@@ -146,27 +138,24 @@ fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
 }
 
 fn document(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
-    let Subject { kind, key } = Subject::of(update);
+    let ObjectRef { kind, key, .. } = &update.object;
     let metadata = match key.namespace.is_empty() {
         true => json!({ "name": key.name }),
         false => json!({ "namespace": key.namespace, "name": key.name }),
     };
     json!({
-        "apiVersion": kind.api_version(),
-        "kind": kind.as_str(),
+        "apiVersion": kind_of(update).api_version(),
+        "kind": kind,
         "metadata": metadata,
         "status": status(update, earlier, now),
     })
 }
 
-/// A route without a parent of ours says nothing.
-fn is_empty(update: &StatusUpdate) -> bool {
-    matches!(update, StatusUpdate::Route { parents, .. } if parents.is_empty())
-}
-
-/// Where a status goes; `None` for a name that is not one plain component of a path.
-fn path(state: &Path, Subject { kind, key }: &Subject) -> Option<PathBuf> {
-    let mut path = state.join(folder(*kind));
+/// Where a status goes; `None` for a kind without one, and for a name that is not one plain component of a path.
+fn path(state: &Path, object: &ObjectRef) -> Option<PathBuf> {
+    let kind = Kind::of_object(object).filter(|kind| kind.status().is_some())?;
+    let key = &object.key;
+    let mut path = state.join(folder(kind));
     if !key.namespace.is_empty() {
         path.push(Some(&key.namespace).filter(|name| is_object_name(name))?);
     }

@@ -6,10 +6,7 @@ use std::time::SystemTime;
 use adapter_manifests::{read_statuses, render};
 use domain::gateway::{CONTROLLER_NAME, ParentRef, RouteKind};
 use domain::ports::{Finalizer, StatusSink};
-use domain::status::{
-    Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, RouteParentStatus,
-    StatusUpdate, Truth,
-};
+use domain::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
@@ -25,48 +22,60 @@ fn condition(truth: Truth, message: &str) -> Condition {
     }
 }
 
+fn object(kind: &str, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef {
+        group: "gateway.networking.k8s.io".to_owned(),
+        kind: kind.to_owned(),
+        key: ObjectKey::new(namespace, name),
+    }
+}
+
+fn part(part: Part, truth: Truth, message: &str) -> StatusPart {
+    StatusPart {
+        part,
+        gateway: None,
+        conditions: vec![condition(truth, message)],
+    }
+}
+
 fn class_update(truth: Truth) -> StatusUpdate {
-    StatusUpdate::Class {
-        name: "cloudflare".to_owned(),
-        conditions: vec![condition(truth, "of the class")],
+    StatusUpdate {
+        object: object("GatewayClass", "", "cloudflare"),
+        addresses: Vec::new(),
+        parts: vec![part(Part::Object, truth, "of the class")],
     }
 }
 
 fn gateway_update(name: &str) -> StatusUpdate {
-    StatusUpdate::Gateway {
-        key: ObjectKey::new("default", name),
-        status: GatewayStatus {
-            addresses: vec!["1.cfargotunnel.com".to_owned()],
-            conditions: vec![condition(Truth::True, "of the gateway")],
-            listeners: vec![ListenerStatus {
-                name: "https".to_owned(),
-                supported_kinds: vec![RouteKind::Http],
-                attached_routes: 2,
-                conditions: vec![condition(Truth::True, "of the listener")],
-            }],
-        },
+    let listener = Part::Listener {
+        name: "https".to_owned(),
+        supported_kinds: vec![RouteKind::Http],
+        attached_routes: 2,
+    };
+    StatusUpdate {
+        object: object("Gateway", "default", name),
+        addresses: vec!["1.cfargotunnel.com".to_owned()],
+        parts: vec![
+            part(Part::Object, Truth::True, "of the gateway"),
+            part(listener, Truth::True, "of the listener"),
+        ],
     }
 }
 
 fn route_update(name: &str, sections: &[&str]) -> StatusUpdate {
-    let parent = |section: &&str| RouteParentStatus {
-        parent: ParentRef {
-            target: ObjectRef {
-                group: "gateway.networking.k8s.io".to_owned(),
-                kind: "Gateway".to_owned(),
-                key: ObjectKey::new("default", "web"),
-            },
+    let parent = |section: &&str| {
+        let parent = Part::Parent(ParentRef {
+            target: object("Gateway", "default", "web"),
             namespace_written: false,
             section: Some((*section).to_owned()),
             port: None,
-        },
-        gateway: ObjectKey::new("default", "web"),
-        conditions: vec![condition(Truth::False, "of the route")],
+        });
+        part(parent, Truth::False, "of the route")
     };
-    StatusUpdate::Route {
-        kind: RouteKind::Http,
-        key: ObjectKey::new("shop", name),
-        parents: sections.iter().map(parent).collect(),
+    StatusUpdate {
+        object: object("HTTPRoute", "shop", name),
+        addresses: Vec::new(),
+        parts: sections.iter().map(parent).collect(),
     }
 }
 

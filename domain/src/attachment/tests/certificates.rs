@@ -7,7 +7,7 @@ use crate::edge::certificates::CertificateOutcome;
 use crate::gateway::{CONTROLLER_NAME, GatewayParameters, Listener, OWN_GROUP, PARAMETERS_KIND};
 use crate::report::report;
 use crate::snapshot::{ClusterSnapshot, Reading};
-use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
+use crate::status::{ConditionType, Reason, Truth};
 
 fn with_certificate(name: &str) -> Listener {
     https(name).certificate(object("", "Secret", "shop/cert"))
@@ -168,11 +168,7 @@ fn a_failed_upload_is_a_condition_of_its_own() {
         };
         status.certificates = [(key("shop/cert"), outcome)].into();
         let updates = report(&resolution, &facts(known));
-        let status = updates.iter().find_map(|update| match update {
-            StatusUpdate::Gateway { status, .. } => Some(status),
-            _ => None,
-        });
-        let conditions = &status.expect("a status").conditions;
+        let conditions = &parts_of(updates, "Gateway")[0].conditions;
         let told = verdict(conditions, ConditionType::Certificates);
         assert_eq!(told, (truth, reason));
         let programmed = verdict(conditions, ConditionType::Programmed);

@@ -8,7 +8,7 @@ use crate::gateway::{
 };
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
-use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
+use crate::status::{ConditionType, Reason, Truth};
 use crate::workload::{Replicas, WorkloadSpec};
 
 fn naming() -> Gateway {
@@ -136,13 +136,9 @@ fn a_condition_says_whether_every_field_has_its_effect() {
     ];
     for (given, cluster, expected) in table {
         let updates = report(&resolved(&cluster), &facts(GatewayFacts::default()));
-        let told = updates.into_iter().find_map(|update| match update {
-            StatusUpdate::Gateway { status, .. } => status
-                .conditions
-                .into_iter()
-                .find(|condition| condition.kind == ConditionType::Parameters),
-            _ => None,
-        });
+        let conditions = parts_of(updates, "Gateway").remove(0).conditions;
+        let mut conditions = conditions.into_iter();
+        let told = conditions.find(|condition| condition.kind == ConditionType::Parameters);
         let verdict = told.as_ref().map(|told| (told.truth, told.reason));
         let as_expected = expected.map(|(truth, reason, _)| (truth, reason));
         assert_eq!(verdict, as_expected, "{given}: {told:?}");

@@ -10,7 +10,7 @@ use crate::gateway::{
 use crate::names::{ObjectKey, ObjectRef, Timestamp};
 use crate::report::report;
 use crate::snapshot::{ClusterSnapshot, Reading, UnreadableObject};
-use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
+use crate::status::{Condition, ConditionType, Reason, Truth};
 
 const WHY: &str = "spec: it is nested too deep";
 
@@ -220,11 +220,8 @@ fn conditions(snapshot: &ClusterSnapshot) -> Vec<Condition> {
     let updates = report(&resolved(snapshot), &facts(serving(&[])));
     updates
         .into_iter()
-        .flat_map(|update| match update {
-            StatusUpdate::Gateway { status, .. } => status.conditions,
-            StatusUpdate::Route { parents, .. } => parents[0].conditions.clone(),
-            StatusUpdate::Class { .. } => Vec::new(),
-        })
+        .filter(|update| update.object.kind != "GatewayClass")
+        .flat_map(|mut update| update.parts.remove(0).conditions)
         .collect()
 }
 

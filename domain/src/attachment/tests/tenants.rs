@@ -10,7 +10,7 @@ use crate::gateway::{
 use crate::names::{AllowedHostnames, ObjectKey, ObjectRef, Timestamp};
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
-use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
+use crate::status::{Condition, ConditionType, Reason, Truth};
 use crate::workload::Replicas;
 
 fn of_class() -> ObjectRef {
@@ -85,11 +85,7 @@ fn refusal(resolution: &Resolution, gateway: &str) -> Option<(Reason, String)> {
 
 fn conditions_of_the_route(resolution: &Resolution) -> Vec<Condition> {
     let updates = report(resolution, &facts(GatewayFacts::default()));
-    let told = updates.into_iter().find_map(|update| match update {
-        StatusUpdate::Route { parents, .. } => parents.into_iter().next(),
-        _ => None,
-    });
-    told.expect("a parent").conditions
+    parts_of(updates, "HTTPRoute").remove(0).conditions
 }
 
 /// Gateway `shop/edge` with a listener that takes routes of all namespaces.
@@ -504,11 +500,8 @@ fn labels_annotations_and_nodes_that_are_not_permitted_are_left_out_and_told() {
 
     assert_eq!(refusal(&resolution, EDGE), None, "nothing else breaks");
     let updates = report(&resolution, &facts(GatewayFacts::default()));
-    let told = updates.iter().find_map(|update| match update {
-        StatusUpdate::Gateway { status, .. } => Some(&status.conditions),
-        _ => None,
-    });
-    let told = condition(told.expect("a status"), ConditionType::Parameters);
+    let parts = parts_of(updates, "Gateway");
+    let told = condition(&parts[0].conditions, ConditionType::Parameters);
     assert_eq!(told.truth, Truth::False);
     for word in [
         "spec.infrastructure.labels: Forbidden: istio-injection",

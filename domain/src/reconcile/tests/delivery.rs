@@ -11,9 +11,7 @@ use crate::names::TunnelId;
 use crate::ports::{Delivery, Workloads};
 use crate::reconcile::promises::{Deliveries, Written};
 use crate::secret::ConnectorToken;
-use crate::status::{
-    Condition, ConditionType, GatewayStatus, RouteParentStatus, StatusUpdate, Truth,
-};
+use crate::status::{Condition, ConditionType, Part, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadSpec;
 
 use ConditionType::{Accepted, Conflicted, Dns, Programmed, ResolvedRefs};
@@ -38,39 +36,43 @@ fn said(conditions: &[Condition]) -> Vec<Said> {
     said.collect()
 }
 
-fn of_gateway(said: &[Said]) -> StatusUpdate {
-    StatusUpdate::Gateway {
-        key: key("gw"),
-        status: GatewayStatus {
-            conditions: conditions(said),
-            ..GatewayStatus::default()
+fn update(kind: &str, name: &str, parts: Vec<StatusPart>) -> StatusUpdate {
+    StatusUpdate {
+        object: ObjectRef {
+            group: GATEWAY_GROUP.to_owned(),
+            kind: kind.to_owned(),
+            key: key(name),
         },
+        addresses: Vec::new(),
+        parts,
     }
+}
+
+fn of_gateway(said: &[Said]) -> StatusUpdate {
+    update(
+        "Gateway",
+        "gw",
+        vec![StatusPart {
+            part: Part::Object,
+            gateway: Some(key("gw")),
+            conditions: conditions(said),
+        }],
+    )
 }
 
 /// Status of a route with these parents.
 fn of_route(parents: &[(&str, &[Said])]) -> StatusUpdate {
-    let parents = parents.iter().map(|(gateway, said)| RouteParentStatus {
-        parent: route("r", gateway, 1, &[]).parents[0].clone(),
-        gateway: key(gateway),
+    let parents = parents.iter().map(|(gateway, said)| StatusPart {
+        part: Part::Parent(route("r", gateway, 1, &[]).parents[0].clone()),
+        gateway: Some(key(gateway)),
         conditions: conditions(said),
     });
-    StatusUpdate::Route {
-        kind: RouteKind::Http,
-        key: key("r"),
-        parents: parents.collect(),
-    }
+    update("HTTPRoute", "r", parents.collect())
 }
 
 fn all_said(update: &StatusUpdate) -> Vec<Said> {
-    match update {
-        StatusUpdate::Class { conditions, .. } => said(conditions),
-        StatusUpdate::Gateway { status, .. } => said(&status.conditions),
-        StatusUpdate::Route { parents, .. } => {
-            let parents = parents.iter().flat_map(|parent| said(&parent.conditions));
-            parents.collect()
-        }
-    }
+    let parts = update.parts.iter().flat_map(|part| said(&part.conditions));
+    parts.collect()
 }
 
 /// What is written of `now` after `before`, with `gw` delivered so far.
@@ -186,10 +188,9 @@ fn a_status_of_a_route_waits_for_the_gateways_that_are_behind() {
 #[test]
 fn laggards_are_named_where_something_new_is_promised() {
     let late = || Delivery::Late(vec!["web-7".to_owned()]);
-    let message = |update: Option<StatusUpdate>| match update {
-        Some(StatusUpdate::Gateway { status, .. }) => status.conditions[0].message.clone(),
-        Some(StatusUpdate::Route { parents, .. }) => parents[0].conditions[0].message.clone(),
-        other => panic!("{other:?}"),
+    let message = |update: Option<StatusUpdate>| {
+        let update = update.expect("it is written");
+        update.parts[0].conditions[0].message.clone()
     };
     let programmed = || of_gateway(&[(Programmed, True, 1)]);
     let accepted = || of_route(&[("gw", &[(Accepted, True, 1)])]);
@@ -224,10 +225,8 @@ async fn good_news_waits_for_the_replicas_and_bad_news_of_others_does_not() {
     };
     let about = |bench: &Bench<FakeEdge>, name: &str| {
         let last = bench.statuses.last();
-        last.into_iter().find(|update| match update {
-            StatusUpdate::Route { key, .. } => key.name == name,
-            _ => false,
-        })
+        last.into_iter()
+            .find(|update| update.object.key.name == name)
     };
     bench.data_plane.deliver(&key("gw"), Delivery::Pending);
     bench.told().await;
@@ -279,12 +278,9 @@ fn accepted_by_all(route: &Arc<Route>) -> attachment::RouteResolution {
 fn a_new_leader_does_not_call_lost_what_it_has_not_looked_for() {
     let unasked = BTreeSet::from([key("gw")]);
     let of = |reason| {
-        let update = of_gateway(&[(Accepted, True, 1), (Programmed, False, 1)]);
-        let StatusUpdate::Gateway { key, mut status } = update else {
-            unreachable!("it is of a Gateway");
-        };
-        status.conditions[1].reason = reason;
-        StatusUpdate::Gateway { key, status }
+        let mut update = of_gateway(&[(Accepted, True, 1), (Programmed, False, 1)]);
+        update.parts[0].conditions[1].reason = reason;
+        update
     };
     for (reason, asked, writes) in [
         (Reason::Pending, false, 0),

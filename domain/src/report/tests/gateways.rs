@@ -4,15 +4,12 @@ use crate::error::PortErrorKind;
 use crate::gateway::{DefectKind, Gateway, Protocol, RouteKind};
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
-use crate::status::{ConditionType, GatewayStatus, Reason, StatusUpdate, Truth};
+use crate::status::{ConditionType, Part, Reason, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
 
-fn status(cluster: &ClusterSnapshot, known: GatewayFacts) -> GatewayStatus {
-    let updates = report(&resolved(cluster), &facts(known));
-    let status = updates.into_iter().find_map(|update| match update {
-        StatusUpdate::Gateway { status, .. } => Some(status),
-        _ => None,
-    });
+fn status(cluster: &ClusterSnapshot, known: GatewayFacts) -> StatusUpdate {
+    let mut updates = report(&resolved(cluster), &facts(known)).into_iter();
+    let status = updates.find(|update| update.object.kind == "Gateway");
     status.expect("a status of the Gateway")
 }
 
@@ -33,10 +30,11 @@ fn a_class_is_accepted_or_says_why_not() {
     ];
     for (cluster, truth, reason) in cases {
         let updates = report(&resolved(&cluster), &facts(serving(&[])));
-        let [StatusUpdate::Class { name, conditions }] = updates.as_slice() else {
+        let [StatusUpdate { object, parts, .. }] = updates.as_slice() else {
             panic!("{updates:?}");
         };
-        assert_eq!(name, "cloudflare");
+        assert_eq!(object.to_string(), "GatewayClass cloudflare");
+        let conditions = &parts[0].conditions;
         assert_eq!(
             verdict(conditions, ConditionType::Accepted),
             (truth, reason)
@@ -77,7 +75,7 @@ fn a_gateway_is_accepted_with_or_without_some_listeners_or_says_why_not() {
     ];
     for (cluster, truth, reason) in cases {
         let status = status(&cluster, serving(&[]));
-        let found = verdict(&status.conditions, ConditionType::Accepted);
+        let found = verdict(&status.parts[0].conditions, ConditionType::Accepted);
         assert_eq!(found, (truth, reason));
     }
 }
@@ -216,7 +214,7 @@ fn programmed_needs_an_address_and_a_ready_replica() {
     ];
     for (given, known, expected, words) in cases {
         let status = status(&with_route(), known);
-        let found = condition(&status.conditions, ConditionType::Programmed);
+        let found = condition(&status.parts[0].conditions, ConditionType::Programmed);
         assert_eq!((found.truth, found.reason), expected, "{given}: {found:?}");
         assert!(found.message.contains(words), "{given}: {}", found.message);
     }
@@ -245,9 +243,9 @@ fn a_gateway_that_is_not_served_is_not_programmed_and_has_no_conditions_of_the_e
     ];
     for (given, gateway, reason) in cases {
         let status = status(&cluster().with(gateway), serving(&[]));
-        let found = verdict(&status.conditions, ConditionType::Programmed);
+        let found = verdict(&status.parts[0].conditions, ConditionType::Programmed);
         assert_eq!(found, (Truth::False, reason), "{given}");
-        let kinds: Vec<_> = status.conditions.iter().map(|c| c.kind).collect();
+        let kinds: Vec<_> = status.parts[0].conditions.iter().map(|c| c.kind).collect();
         assert_eq!(
             kinds,
             [ConditionType::Accepted, ConditionType::Programmed],
@@ -290,7 +288,7 @@ fn ingress_says_whether_the_dashboard_shows_every_hostname() {
     ];
     for (known, truth, reason) in cases {
         let status = status(&with_route(), known);
-        let found = verdict(&status.conditions, ConditionType::Ingress);
+        let found = verdict(&status.parts[0].conditions, ConditionType::Ingress);
         assert_eq!(found, (truth, reason));
     }
 }
@@ -314,7 +312,7 @@ fn dns_of_a_gateway_is_the_worst_of_its_hostnames() {
     ];
     for (given, cluster, known, truth, reason) in cases {
         let status = status(&cluster, known);
-        let found = verdict(&status.conditions, ConditionType::Dns);
+        let found = verdict(&status.parts[0].conditions, ConditionType::Dns);
         assert_eq!(found, (truth, reason), "{given}");
     }
 }
@@ -322,9 +320,8 @@ fn dns_of_a_gateway_is_the_worst_of_its_hostnames() {
 #[test]
 fn every_condition_carries_the_generation_of_the_gateway() {
     let status = status(&with_route(), serving(&[]));
-    let of_listeners = status.listeners.iter().flat_map(|l| &l.conditions);
-    assert_eq!(status.conditions.len(), 4);
-    for condition in status.conditions.iter().chain(of_listeners) {
+    assert_eq!(status.parts[0].conditions.len(), 4);
+    for condition in status.conditions() {
         assert_eq!(condition.generation, 5, "{condition:?}");
     }
 }
@@ -373,28 +370,30 @@ fn listeners_report_in_the_order_written_what_became_of_each() {
             ],
         ),
     ];
-    let found: Vec<(&str, [(Truth, Reason); 4])> = status
-        .listeners
-        .iter()
-        .map(|listener| {
-            let kinds = [
-                ConditionType::Accepted,
-                ConditionType::Programmed,
-                ConditionType::ResolvedRefs,
-                ConditionType::Conflicted,
-            ];
-            (
-                listener.name.as_str(),
-                kinds.map(|kind| verdict(&listener.conditions, kind)),
-            )
-        })
-        .collect();
-    assert_eq!(found, expected);
-    assert_eq!(
-        status.listeners[0].supported_kinds,
-        [RouteKind::Http, RouteKind::Grpc]
-    );
-    assert!(status.listeners[4].supported_kinds.is_empty());
+    for (part, (expected, verdicts)) in status.parts[1..].iter().zip(expected) {
+        let Part::Listener {
+            name,
+            supported_kinds,
+            ..
+        } = &part.part
+        else {
+            panic!("{part:?}");
+        };
+        let kinds = [
+            ConditionType::Accepted,
+            ConditionType::Programmed,
+            ConditionType::ResolvedRefs,
+            ConditionType::Conflicted,
+        ];
+        let found = kinds.map(|kind| verdict(&part.conditions, kind));
+        assert_eq!((name.as_str(), found), (expected, verdicts));
+        match name.as_str() {
+            "good" => assert_eq!(*supported_kinds, [RouteKind::Http, RouteKind::Grpc]),
+            "tcp" => assert_eq!(*supported_kinds, []),
+            _ => {}
+        }
+    }
+    assert_eq!(status.parts.len(), 6);
 }
 
 #[test]
@@ -405,6 +404,12 @@ fn a_route_that_lost_every_hostname_is_not_counted() {
     let cases = [(HostnameOutcome::Applied, 1), (taken, 0)];
     for (outcome, count) in cases {
         let status = status(&with_route(), serving(&[("app.example.com", outcome)]));
-        assert_eq!(status.listeners[0].attached_routes, count);
+        let Part::Listener {
+            attached_routes, ..
+        } = status.parts[1].part
+        else {
+            panic!("{status:?}");
+        };
+        assert_eq!(attached_routes, count);
     }
 }

@@ -8,17 +8,12 @@ use crate::gateway::{
 };
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::ClusterSnapshot;
-use crate::status::{Condition, ConditionType, Reason, RouteParentStatus, StatusUpdate, Truth};
+use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, Truth};
 
-fn parents(cluster: &ClusterSnapshot, known: GatewayFacts) -> Vec<RouteParentStatus> {
-    let updates = report(&resolved(cluster), &facts(known));
-    let parents = updates.into_iter().find_map(|update| match update {
-        StatusUpdate::Route {
-            key: k, parents, ..
-        } if k == key("shop/store") => Some(parents),
-        _ => None,
-    });
-    parents.expect("a status of the route")
+fn parents(cluster: &ClusterSnapshot, known: GatewayFacts) -> Vec<StatusPart> {
+    let mut updates = report(&resolved(cluster), &facts(known)).into_iter();
+    let status = updates.find(|update| update.object.key == key("shop/store"));
+    status.expect("a status of the route").parts
 }
 
 fn conditions(cluster: &ClusterSnapshot, known: GatewayFacts) -> Vec<Condition> {
@@ -96,9 +91,10 @@ fn a_route_without_a_parent_of_ours_gets_an_empty_status() {
 #[test]
 fn each_parent_ref_has_an_entry_that_repeats_it() {
     let route = http_route("shop/store").to_section(EDGE, "web").to(EDGE);
-    let written = route.parents.clone();
+    let written = route.parents.iter().cloned().map(Part::Parent);
+    let written: Vec<_> = written.collect();
     let reported = parents(&shop().with(route), serving(&[]));
-    let reported: Vec<_> = reported.into_iter().map(|entry| entry.parent).collect();
+    let reported: Vec<_> = reported.into_iter().map(|entry| entry.part).collect();
     assert_eq!(reported, written);
 }
 
@@ -477,11 +473,7 @@ fn a_route_that_names_a_header_which_no_request_has_is_told_so() {
         };
         let resolution = resolve(&shop().with(route), CONTROLLER_NAME, &defaults);
         let updates = report(&resolution, &facts(serving(&[])));
-        let conditions = updates.into_iter().find_map(|update| match update {
-            StatusUpdate::Route { mut parents, .. } => Some(parents.remove(0).conditions),
-            _ => None,
-        });
-        let conditions = conditions.expect("a status of the route");
+        let conditions = parts_of(updates, "HTTPRoute").remove(0).conditions;
         let accepted = condition(&conditions, ConditionType::Accepted);
         assert_eq!(accepted.truth, Truth::True, "{given}");
         let found = conditions.iter().find(|c| c.kind == ConditionType::Headers);
