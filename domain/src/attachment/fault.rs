@@ -39,7 +39,7 @@ fn prefix_without_match(rule: &Rule, index: usize) -> Option<Defect> {
         field: format!("spec.rules[{index}].filters.requestRedirect.path"),
         kind: DefectKind::Invalid,
         message:
-            "ReplacePrefixMatch needs a rule with exactly one match, of type PathPrefix; split the rule"
+            "Invalid value: \"ReplacePrefixMatch\": must be in a rule with exactly one match, of type PathPrefix: split the rule"
                 .to_owned(),
     })
 }

@@ -2,8 +2,7 @@
 
 use domain::capabilities::Feature;
 use domain::gateway::{
-    Filter, HeaderModifier, HttpPathModifier, PathMatch, Redirect, RouteKind, RouteMatch,
-    header_names,
+    Filter, HeaderModifier, HttpPathModifier, Redirect, RouteKind, header_names,
 };
 
 use super::text;
@@ -48,13 +47,12 @@ fn members(filter: &HTTPRouteFilter) -> [(&'static str, bool); TYPES.len()] {
     ]
 }
 
-/// `filters` of a rule with these matches.
+/// `filters` of a rule.
 pub(crate) fn of_rule(
     fields: &Fields,
     rule: &str,
     written: &[HTTPRouteFilter],
     kind: RouteKind,
-    matches: &[RouteMatch],
 ) -> Vec<Filter> {
     let filter = |(index, filter): (usize, &HTTPRouteFilter)| {
         let field = format!("{rule}.filters[{index}]");
@@ -74,7 +72,7 @@ pub(crate) fn of_rule(
         match filter.r#type.as_str() {
             "RequestRedirect" => {
                 let redirect = filter.request_redirect.clone().unwrap_or_default();
-                Some(redirect_filter(fields, &field, &redirect, matches))
+                Some(redirect_filter(fields, &field, &redirect))
             }
             _ => modifier(fields, &field, filter),
         }
@@ -216,12 +214,7 @@ fn headers(
     })
 }
 
-fn redirect_filter(
-    fields: &Fields,
-    field: &str,
-    written: &HTTPRequestRedirectFilter,
-    matches: &[RouteMatch],
-) -> Filter {
+fn redirect_filter(fields: &Fields, field: &str, written: &HTTPRequestRedirectFilter) -> Filter {
     let field = format!("{field}.requestRedirect");
     for (is_written, feature, member) in [
         (
@@ -260,7 +253,7 @@ fn redirect_filter(
     let path = written
         .path
         .as_ref()
-        .and_then(|path| path_modifier(fields, &format!("{field}.path"), path, matches));
+        .and_then(|path| path_modifier(fields, &format!("{field}.path"), path));
     Filter::Redirect(Redirect {
         scheme: written.scheme.clone(),
         hostname,
@@ -297,7 +290,6 @@ fn path_modifier(
     fields: &Fields,
     field: &str,
     written: &HTTPPathModifier,
-    matches: &[RouteMatch],
 ) -> Option<HttpPathModifier> {
     let missing = |name: &str| {
         fields.invalid(
@@ -311,24 +303,10 @@ fn path_modifier(
             Some(path) => Some(HttpPathModifier::Full(path.clone())),
             None => missing("replaceFullPath"),
         },
-        "ReplacePrefixMatch" => {
-            if !matches!(
-                matches,
-                [RouteMatch {
-                    path: PathMatch::Prefix(_),
-                    ..
-                }]
-            ) {
-                fields.invalid(
-                    format!("{field}.type"),
-                    "ReplacePrefixMatch needs a rule with exactly one match, of type PathPrefix",
-                );
-            }
-            match &written.replace_prefix_match {
-                Some(path) => Some(HttpPathModifier::Prefix(path.clone())),
-                None => missing("replacePrefixMatch"),
-            }
-        }
+        "ReplacePrefixMatch" => match &written.replace_prefix_match {
+            Some(path) => Some(HttpPathModifier::Prefix(path.clone())),
+            None => missing("replacePrefixMatch"),
+        },
         other => {
             fields.invalid(
                 format!("{field}.type"),

@@ -53,7 +53,7 @@ fn rule(fields: &Fields, field: &str, written: &GRPCRouteRule, own: &ObjectKey) 
     }
     let kind = RouteKind::Grpc;
     Rule {
-        filters: filters::of_rule(fields, field, &written.filters, kind, &matches),
+        filters: filters::of_rule(fields, field, &written.filters, kind),
         matches,
         policy: RulePolicy::default(),
         backends: references::backends(fields, field, &written.backend_refs, kind, own),

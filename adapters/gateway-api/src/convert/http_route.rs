@@ -39,7 +39,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError>
 
 fn rule(fields: &Fields, field: &str, written: &HTTPRouteRule, own: &ObjectKey) -> Rule {
     let matches = matches::matches(fields, field, &written.matches);
-    let filters = filters::of_rule(fields, field, &written.filters, RouteKind::Http, &matches);
+    let filters = filters::of_rule(fields, field, &written.filters, RouteKind::Http);
     let redirects = filters.iter().any(|f| matches!(f, Filter::Redirect(_)));
     if redirects && !written.backend_refs.is_empty() {
         fields.invalid(
