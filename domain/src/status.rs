@@ -47,7 +47,7 @@ spelled! {
         Programmed = "Programmed",
         /// Listener, route parent: every reference resolves.
         ResolvedRefs = "ResolvedRefs",
-        /// Listener: clashes with another.
+        /// Listener: conflicts with another.
         Conflicted = "Conflicted",
         /// Route parent: True where a part of the route is left out, though it is accepted.
         PartiallyInvalid = "PartiallyInvalid",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clash::Seats;
+use super::conflict::AttachedRoutes;
 use super::view::{Secret, View, out_of_reach};
 use super::{GatewayResolution, ListenerResolution, Uploads};
 use crate::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
@@ -30,13 +30,13 @@ pub(super) fn problem(secret: &ObjectRef, view: &View<'_>) -> Option<String> {
 /// the edge is thought to be unwanted.
 pub(super) fn wanted(
     gateway: &GatewayResolution,
-    seats: &[Seats],
+    attached: &[AttachedRoutes],
     view: &View<'_>,
 ) -> Option<BTreeSet<CertificateIntent>> {
     let mut wanted: BTreeMap<&ObjectKey, CertificateIntent> = BTreeMap::new();
-    let listeners = gateway.listeners.iter().zip(seats);
+    let listeners = gateway.listeners.iter().zip(attached);
     let https = listeners.filter(|(found, _)| found.listener.protocol == Protocol::Https);
-    for (found, seats) in https {
+    for (found, attached) in https {
         for secret in &found.certificates {
             let facts = match view.secret(&secret.key) {
                 Secret::Unknown => return None,
@@ -55,7 +55,7 @@ pub(super) fn wanted(
                     hosts: BTreeSet::new(),
                     any_name: gateway.parameters.uploads == Uploads::AnyName,
                 });
-            intent.hosts.extend(hosts(found, seats));
+            intent.hosts.extend(hosts(found, attached));
         }
     }
     Some(wanted.into_values().collect())
@@ -63,9 +63,9 @@ pub(super) fn wanted(
 
 /// The hostnames that a listener's certificate may be shown for: those of its routes. A wildcard counts only
 /// where the listener is limited to a hostname, as the wildcard is then within it.
-fn hosts(found: &ListenerResolution, seats: &Seats) -> Vec<Hostname> {
+fn hosts(found: &ListenerResolution, attached: &AttachedRoutes) -> Vec<Hostname> {
     let has_hostname = found.listener.hostname.is_some();
-    let hostnames = seats.taken().iter().flat_map(|seat| &seat.hostnames);
+    let hostnames = attached.routes().iter().flat_map(|route| &route.hostnames);
     let counting = hostnames.filter(|hostname| has_hostname || !hostname.is_wildcard());
     counting.cloned().collect()
 }

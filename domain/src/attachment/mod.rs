@@ -9,15 +9,15 @@
 //! - `tenancy`: what the operator lets each namespace have.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
 //! - `patterns`: what the regular expressions of a Gateway's routes may take.
-//! - `clash`: HTTPRoute and GRPCRoute on one hostname.
+//! - `conflict`: HTTPRoute and GRPCRoute on one hostname.
 //! - `fault`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
 //! - `view`: what all of them look up; `unread`: what could not be read; `spared`: which Gateways lose nothing by it.
 
 mod backend;
 mod certificate;
-mod clash;
 mod class;
+mod conflict;
 mod credentials;
 mod fault;
 mod gateway;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backend::{Backends, resolve_backends};
-use super::clash::{Seat, Seats};
 use super::class::{JudgedClass, resolve_class};
+use super::conflict::{AttachedRoute, AttachedRoutes};
 use super::listener::resolve_listeners;
 use super::parameters::{Circumstances, GatewayDefaults, Uploads, resolve_parameters};
 use super::parent::{Candidate, candidates, gateway_of};
@@ -49,11 +49,11 @@ pub fn resolve(
     let mut assembly = Assembly::new(&gateways, &routes, tenancies, &view);
     let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
     let Assembly {
-        backends, seats, ..
+        backends, attached, ..
     } = assembly;
     for (key, gateway) in &mut gateways {
-        let seats = seats.get(key).map_or(&[][..], Vec::as_slice);
-        settle(gateway, seats, &routes, &backends, &view);
+        let attached = attached.get(key).map_or(&[][..], Vec::as_slice);
+        settle(gateway, attached, &routes, &backends, &view);
     }
     let classes = classes.into_iter();
     Resolution {
@@ -125,7 +125,7 @@ struct Assembly<'a> {
     /// Backends of the routes that have a parent of ours, by position.
     backends: BTreeMap<usize, Backends>,
     /// For each Gateway, for each of its listeners.
-    seats: BTreeMap<ObjectKey, Vec<Seats>>,
+    attached: BTreeMap<ObjectKey, Vec<AttachedRoutes>>,
     patterns: BTreeMap<ObjectKey, PatternShares>,
 }
 
@@ -137,7 +137,11 @@ impl<'a> Assembly<'a> {
         view: &'a View<'a>,
     ) -> Self {
         let empty = |gateway: &GatewayResolution| {
-            gateway.listeners.iter().map(|_| Seats::default()).collect()
+            gateway
+                .listeners
+                .iter()
+                .map(|_| AttachedRoutes::default())
+                .collect()
         };
         Self {
             gateways,
@@ -145,7 +149,7 @@ impl<'a> Assembly<'a> {
             tenancies,
             view,
             backends: BTreeMap::new(),
-            seats: gateways
+            attached: gateways
                 .iter()
                 .map(|(key, gateway)| (key.clone(), empty(gateway)))
                 .collect(),
@@ -168,8 +172,8 @@ impl<'a> Assembly<'a> {
             let unresolved = backends.unresolved.clone();
             self.backends.insert(position, backends);
             parents.extend(ours.into_iter().map(|(parent, gateway)| {
-                let seated = self.seat(position, parent, gateway, fault.as_ref());
-                parent_resolution(parent, gateway, seated, unresolved.clone())
+                let attachment = self.attach_to(position, parent, gateway, fault.as_ref());
+                parent_resolution(parent, gateway, attachment, unresolved.clone())
             }));
         }
         RouteResolution {
@@ -178,13 +182,13 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn seat(
+    fn attach_to(
         &mut self,
         position: usize,
         parent: &ParentRef,
         gateway: &'a GatewayResolution,
         fault: Option<&Refusal>,
-    ) -> Result<Seated, Refusal> {
+    ) -> Result<Attachment, Refusal> {
         let route = self.routes[position];
         let listeners = &gateway.listeners;
         let found = candidates(route, parent, &gateway.gateway, listeners, self.view)?;
@@ -199,30 +203,30 @@ impl<'a> Assembly<'a> {
         if let Some(refusal) = patterns.refusal(position, route, key) {
             return Err(refusal);
         }
-        let mut in_the_way = None;
-        let mut seated = Seated {
+        let mut conflicting = None;
+        let mut attachment = Attachment {
             candidates: Vec::new(),
             partly_refused,
         };
-        let Some(seats) = self.seats.get_mut(key) else {
-            return Ok(seated);
+        let Some(attached) = self.attached.get_mut(key) else {
+            return Ok(attachment);
         };
         for candidate in found {
-            let seat = Seat {
-                route: position,
+            let entry = AttachedRoute {
+                position,
                 kind: route.kind,
                 hostnames: candidate.hostnames.clone(),
             };
-            match seats[candidate.listener].take(seat) {
-                Ok(()) => seated.candidates.push(candidate),
-                Err(other) => in_the_way = Some(self.routes[other]),
+            match attached[candidate.listener].attach(entry) {
+                Ok(()) => attachment.candidates.push(candidate),
+                Err(other) => conflicting = Some(self.routes[other]),
             }
         }
-        match in_the_way {
-            Some(other) if seated.candidates.is_empty() => Err(clashes(route, gateway, other)),
+        match conflicting {
+            Some(other) if attachment.candidates.is_empty() => Err(conflict(route, gateway, other)),
             _ => {
                 patterns.take(position, route);
-                Ok(seated)
+                Ok(attachment)
             }
         }
     }
@@ -230,13 +234,13 @@ impl<'a> Assembly<'a> {
 
 /// What a route has on the listeners of one Gateway.
 #[derive(Default)]
-struct Seated {
+struct Attachment {
     candidates: Vec<Candidate>,
     /// Why some of its hostnames are left out.
     partly_refused: Option<Refusal>,
 }
 
-fn clashes(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal {
+fn conflict(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal {
     let message = format!(
         "{} {}: spec.hostnames: {} {} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener",
         route.kind.as_str(),
@@ -251,20 +255,20 @@ fn clashes(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal
 fn parent_resolution(
     parent: &ParentRef,
     gateway: &GatewayResolution,
-    seated: Result<Seated, Refusal>,
+    attachment: Result<Attachment, Refusal>,
     unresolved: Option<Refusal>,
 ) -> ParentResolution {
-    let (seated, refusal) = match seated {
-        Ok(seated) => (seated, None),
-        Err(refusal) => (Seated::default(), Some(refusal)),
+    let (attachment, refusal) = match attachment {
+        Ok(attachment) => (attachment, None),
+        Err(refusal) => (Attachment::default(), Some(refusal)),
     };
-    let Seated {
-        candidates: seated,
+    let Attachment {
+        candidates,
         partly_refused,
-    } = seated;
+    } = attachment;
     let served =
         |listener: usize| gateway.refusal.is_none() && gateway.listeners[listener].is_served();
-    let mut hostnames: Vec<Hostname> = seated
+    let mut hostnames: Vec<Hostname> = candidates
         .iter()
         .filter(|candidate| served(candidate.listener))
         .flat_map(|candidate| candidate.hostnames.iter().cloned())
@@ -278,7 +282,7 @@ fn parent_resolution(
         refusal,
         partly_refused,
         unresolved,
-        listeners: seated
+        listeners: candidates
             .iter()
             .map(|c| gateway.listeners[c.listener].listener.name.clone())
             .collect(),
@@ -289,25 +293,25 @@ fn parent_resolution(
 /// Fills in what follows from the routes on a Gateway's listeners.
 fn settle(
     gateway: &mut GatewayResolution,
-    seats: &[Seats],
+    attached: &[AttachedRoutes],
     routes: &[&Arc<Route>],
     backends: &BTreeMap<usize, Backends>,
     view: &View<'_>,
 ) {
-    for (listener, seats) in gateway.listeners.iter_mut().zip(seats) {
-        listener.attached_routes = u32::try_from(seats.taken().len()).unwrap_or(u32::MAX);
+    for (listener, attached) in gateway.listeners.iter_mut().zip(attached) {
+        listener.attached_routes = u32::try_from(attached.routes().len()).unwrap_or(u32::MAX);
     }
-    gateway.hostnames = hostnames(gateway, seats, routes);
+    gateway.hostnames = hostnames(gateway, attached, routes);
     if gateway.refusal.is_some() {
         return;
     }
-    let listeners = gateway.listeners.iter().zip(seats);
+    let listeners = gateway.listeners.iter().zip(attached);
     let listeners = listeners
         .filter(|(listener, _)| listener.is_served())
-        .map(|(listener, seats)| ListenerInput {
+        .map(|(listener, attached)| ListenerInput {
             listener: &listener.listener,
-            routes: seats
-                .taken()
+            routes: attached
+                .routes()
                 .iter()
                 .map(|s| input(s, routes, backends))
                 .collect(),
@@ -318,7 +322,7 @@ fn settle(
         listeners,
     };
     if gateway.parameters.uploads != Uploads::None {
-        gateway.certificates = certificate::wanted(gateway, seats, view);
+        gateway.certificates = certificate::wanted(gateway, attached, view);
     }
     gateway.table = Arc::new(compile(table, &view.backends));
 }
@@ -327,7 +331,7 @@ fn settle(
 /// now, those that it would have: it keeps its records meanwhile, so its claims on them must stand.
 fn hostnames(
     gateway: &GatewayResolution,
-    seats: &[Seats],
+    attached: &[AttachedRoutes],
     routes: &[&Arc<Route>],
 ) -> BTreeMap<Hostname, Timestamp> {
     let mut listeners = gateway.listeners.iter();
@@ -336,12 +340,12 @@ fn hostnames(
         true => listener.is_served(),
         false => listener.refusal.is_none(),
     };
-    let listeners = gateway.listeners.iter().zip(seats);
+    let listeners = gateway.listeners.iter().zip(attached);
     let listeners = listeners.filter(|(listener, _)| counts(listener));
     let mut hostnames: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
-    for seat in listeners.flat_map(|(_, seats)| seats.taken()) {
-        let created = routes[seat.route].created;
-        for hostname in &seat.hostnames {
+    for entry in listeners.flat_map(|(_, attached)| attached.routes()) {
+        let created = routes[entry.position].created;
+        for hostname in &entry.hostnames {
             let oldest = hostnames.entry(hostname.clone()).or_insert(created);
             *oldest = created.min(*oldest);
         }
@@ -350,14 +354,14 @@ fn hostnames(
 }
 
 fn input<'a>(
-    seat: &Seat,
+    entry: &AttachedRoute,
     routes: &[&'a Arc<Route>],
     backends: &'a BTreeMap<usize, Backends>,
 ) -> RouteInput<'a> {
-    let targets = backends.get(&seat.route);
+    let targets = backends.get(&entry.position);
     RouteInput {
-        route: routes[seat.route],
-        hostnames: seat.hostnames.clone(),
+        route: routes[entry.position],
+        hostnames: entry.hostnames.clone(),
         targets: targets.map_or(&[], |backends| backends.targets.as_slice()),
     }
 }

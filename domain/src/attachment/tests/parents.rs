@@ -496,7 +496,7 @@ fn of_an_http_route_and_a_grpc_route_on_one_hostname_the_older_wins() {
 }
 
 #[test]
-fn a_clash_names_the_other_route_and_costs_only_the_listener_it_is_on() {
+fn a_conflict_names_the_other_route_and_costs_only_the_listener_it_is_on() {
     let cluster = two_listeners()
         .with(http_route("shop/old").to_section(EDGE, "web").born(1))
         .with(
@@ -512,8 +512,8 @@ fn a_clash_names_the_other_route_and_costs_only_the_listener_it_is_on() {
         "Gateway shop/edge",
         "use another hostname",
     ];
-    let clash = Some((Reason::HostnameConflict, words));
-    assert_verdict("on web", resolution.refused("shop/new"), clash);
+    let conflict = Some((Reason::HostnameConflict, words));
+    assert_verdict("on web", resolution.refused("shop/new"), conflict);
     let elsewhere = &resolution.parents("shop/new")[1];
     assert_eq!(elsewhere.refusal, None);
     assert_eq!(elsewhere.listeners, ["plain"]);

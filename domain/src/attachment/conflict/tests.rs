@@ -3,39 +3,39 @@ use proptest::sample::select;
 
 use super::*;
 
-/// The rule as it is written: the first seat of the other kind with a hostname in common, found by looking
+/// The rule as it is written: the first route of the other kind with a hostname in common, found by looking
 /// at each.
 #[derive(Default)]
 struct Scan {
-    taken: Vec<Seat>,
+    routes: Vec<AttachedRoute>,
 }
 
 impl Scan {
-    fn take(&mut self, seat: &Seat) -> Result<(), usize> {
+    fn attach(&mut self, route: &AttachedRoute) -> Result<(), usize> {
         if self
-            .taken
+            .routes
             .last()
-            .is_some_and(|last| last.route == seat.route)
+            .is_some_and(|last| last.position == route.position)
         {
             return Ok(());
         }
-        let in_the_way = |other: &&Seat| other.kind != seat.kind && meet(other, seat);
-        if let Some(other) = self.taken.iter().find(in_the_way) {
-            return Err(other.route);
+        let in_the_way = |other: &&AttachedRoute| other.kind != route.kind && meet(other, route);
+        if let Some(other) = self.routes.iter().find(in_the_way) {
+            return Err(other.position);
         }
-        self.taken.push(seat.clone());
+        self.routes.push(route.clone());
         Ok(())
     }
 }
 
-fn meet(one: &Seat, other: &Seat) -> bool {
+fn meet(one: &AttachedRoute, other: &AttachedRoute) -> bool {
     let share = |a: &Hostname| other.hostnames.iter().any(|b| a.intersection(b).is_some());
     one.hostnames.is_empty() || other.hostnames.is_empty() || one.hostnames.iter().any(share)
 }
 
-fn seat(route: usize, kind: RouteKind, hostnames: &[&str]) -> Seat {
-    Seat {
-        route,
+fn attached(position: usize, kind: RouteKind, hostnames: &[&str]) -> AttachedRoute {
+    AttachedRoute {
+        position,
         kind,
         hostnames: hostnames.iter().map(|name| name.parse().unwrap()).collect(),
     }
@@ -113,10 +113,11 @@ fn a_route_meets_the_first_of_the_other_kind_with_a_hostname_in_common() {
         ),
     ];
     for (given, routes, expected) in table {
-        let mut seats = Seats::default();
+        let mut on_listener = AttachedRoutes::default();
         let mut found = None;
-        for (route, (kind, hostnames)) in routes.iter().enumerate() {
-            found = seats.take(seat(route, *kind, hostnames)).err();
+        for (position, (kind, hostnames)) in routes.iter().enumerate() {
+            let route = attached(position, *kind, hostnames);
+            found = on_listener.attach(route).err();
         }
         assert_eq!(found, expected, "{given}");
     }
@@ -124,17 +125,20 @@ fn a_route_meets_the_first_of_the_other_kind_with_a_hostname_in_common() {
 
 #[test]
 fn thousands_of_both_kinds_on_one_listener_are_not_held_against_each_other() {
-    let mut seats = Seats::default();
-    for route in 0..2_000 {
-        let kind = [RouteKind::Http, RouteKind::Grpc][route % 2];
-        let hostname = format!("r{route}.apps.test");
-        assert_eq!(seats.take(seat(route, kind, &[&hostname])), Ok(()));
+    let mut routes = AttachedRoutes::default();
+    for position in 0..2_000 {
+        let kind = [RouteKind::Http, RouteKind::Grpc][position % 2];
+        let hostname = format!("r{position}.apps.test");
+        assert_eq!(
+            routes.attach(attached(position, kind, &[&hostname])),
+            Ok(())
+        );
     }
-    let both = seats.both.as_ref().unwrap();
+    let by_kind = routes.by_kind.as_ref().unwrap();
     let kept = |names: &Names| names.exact.len() + names.wildcard.len() + names.below.len();
-    assert_eq!((kept(&both.http), kept(&both.grpc)), (1_002, 1_002));
+    assert_eq!((kept(&by_kind.http), kept(&by_kind.grpc)), (1_002, 1_002));
     assert_eq!(
-        seats.take(seat(2_000, RouteKind::Grpc, &["*.apps.test"])),
+        routes.attach(attached(2_000, RouteKind::Grpc, &["*.apps.test"])),
         Err(0)
     );
 }
@@ -158,20 +162,20 @@ fn kinds() -> impl Strategy<Value = RouteKind> {
 
 proptest! {
     #[test]
-    fn the_same_routes_are_seated_as_by_comparing_each_with_each(
+    fn the_same_routes_are_attached_as_by_comparing_each_with_each(
         routes in prop::collection::vec(
             (0..2_usize, kinds(), prop::collection::vec(select(&HOSTNAMES[..]), 0..4)),
             0..24,
         ),
     ) {
-        let (mut seats, mut scan) = (Seats::default(), Scan::default());
-        let mut route = 0;
+        let (mut found, mut scan) = (AttachedRoutes::default(), Scan::default());
+        let mut position = 0;
         for (step, kind, hostnames) in &routes {
-            route += step;
-            let wanted = seat(route, *kind, hostnames);
-            prop_assert_eq!(scan.take(&wanted), seats.take(wanted), "{}: {:?}", route, hostnames);
+            position += step;
+            let wanted = attached(position, *kind, hostnames);
+            prop_assert_eq!(scan.attach(&wanted), found.attach(wanted), "{}: {:?}", position, hostnames);
         }
-        let taken = |seats: &[Seat]| seats.iter().map(|seat| seat.route).collect::<Vec<_>>();
-        prop_assert_eq!(taken(seats.taken()), taken(&scan.taken));
+        let positions = |routes: &[AttachedRoute]| routes.iter().map(|route| route.position).collect::<Vec<_>>();
+        prop_assert_eq!(positions(found.routes()), positions(&scan.routes));
     }
 }

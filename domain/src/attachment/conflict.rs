@@ -13,9 +13,9 @@ use crate::names::Hostname;
 
 /// A route on a listener.
 #[derive(Debug, Clone)]
-pub(super) struct Seat {
-    /// Position among the routes.
-    pub(super) route: usize,
+pub(super) struct AttachedRoute {
+    /// Among all routes.
+    pub(super) position: usize,
     pub(super) kind: RouteKind,
     /// Effective hostnames; empty for every name.
     pub(super) hostnames: Vec<Hostname>,
@@ -23,62 +23,62 @@ pub(super) struct Seat {
 
 /// The routes on one listener, in the order they came.
 #[derive(Debug, Default)]
-pub(super) struct Seats {
-    taken: Vec<Seat>,
-    /// Made when the second kind comes: most listeners only ever have one, and nothing is in its way.
-    both: Option<Both>,
+pub(super) struct AttachedRoutes {
+    routes: Vec<AttachedRoute>,
+    /// Made when the second kind comes: most listeners only ever have one, and nothing conflicts with it.
+    by_kind: Option<ByKind>,
 }
 
 /// What is taken by each of two kinds.
 #[derive(Debug, Default)]
-struct Both {
+struct ByKind {
     http: Names,
     grpc: Names,
 }
 
-impl Seats {
-    /// Seats a route, unless one of the other kind is there with a hostname in common; then the position of
+impl AttachedRoutes {
+    /// Attaches a route, unless one of the other kind is there with a hostname in common; then the position of
     /// the first such. Routes must come oldest first: of two such routes exactly one is accepted, the older,
     /// then the first by namespace and name (Gateway API, `GRPCRoute`).
-    pub(super) fn take(&mut self, seat: Seat) -> Result<(), usize> {
-        let Some(last) = self.taken.last() else {
-            self.taken.push(seat);
+    pub(super) fn attach(&mut self, route: AttachedRoute) -> Result<(), usize> {
+        let Some(last) = self.routes.last() else {
+            self.routes.push(route);
             return Ok(());
         };
-        if last.route == seat.route {
+        if last.position == route.position {
             return Ok(());
         }
-        if self.both.is_none() && last.kind != seat.kind {
-            self.both = Some(Both::of(&self.taken));
+        if self.by_kind.is_none() && last.kind != route.kind {
+            self.by_kind = Some(ByKind::of(&self.routes));
         }
-        if let Some(both) = &mut self.both {
-            both.take(&seat)?;
+        if let Some(by_kind) = &mut self.by_kind {
+            by_kind.attach(&route)?;
         }
-        self.taken.push(seat);
+        self.routes.push(route);
         Ok(())
     }
 
-    pub(super) fn taken(&self) -> &[Seat] {
-        &self.taken
+    pub(super) fn routes(&self) -> &[AttachedRoute] {
+        &self.routes
     }
 }
 
-impl Both {
-    fn of(seats: &[Seat]) -> Self {
-        let mut both = Self::default();
-        for seat in seats {
-            let (own, _) = both.sides(seat.kind);
-            own.take(seat.route, &seat.hostnames);
+impl ByKind {
+    fn of(routes: &[AttachedRoute]) -> Self {
+        let mut by_kind = Self::default();
+        for route in routes {
+            let (own, _) = by_kind.sides(route.kind);
+            own.attach(route.position, &route.hostnames);
         }
-        both
+        by_kind
     }
 
-    fn take(&mut self, seat: &Seat) -> Result<(), usize> {
-        let (own, other) = self.sides(seat.kind);
-        match other.first_meeting(&seat.hostnames) {
-            Some(route) => Err(route),
+    fn attach(&mut self, route: &AttachedRoute) -> Result<(), usize> {
+        let (own, other) = self.sides(route.kind);
+        match other.first_meeting(&route.hostnames) {
+            Some(older) => Err(older),
             None => {
-                own.take(seat.route, &seat.hostnames);
+                own.attach(route.position, &route.hostnames);
                 Ok(())
             }
         }
@@ -93,7 +93,7 @@ impl Both {
     }
 }
 
-/// Hostnames taken by routes of one kind, so that a listener with thousands of both costs each of them a few
+/// Hostnames taken by routes of one kind, so that a listener with thousands of by_kind costs each of them a few
 /// lookups and not a comparison with every other. Each entry is the first route that took it.
 #[derive(Debug, Default)]
 struct Names {
@@ -107,7 +107,7 @@ struct Names {
 }
 
 impl Names {
-    fn take(&mut self, route: usize, hostnames: &[Hostname]) {
+    fn attach(&mut self, route: usize, hostnames: &[Hostname]) {
         self.any.get_or_insert(route);
         if hostnames.is_empty() {
             self.every.get_or_insert(route);
