@@ -41,7 +41,7 @@ pub(super) fn resolve_class<'s>(class: &GatewayClass, view: &View<'s>) -> Judged
         Ok(ClassParameters::Secret(secret)) => (Some(secret), None),
         Ok(ClassParameters::Object(object)) => (object.credentials.clone(), Some(object)),
     };
-    if let Some(problems) = parameters.and_then(faults) {
+    if let Some(problems) = parameters.and_then(unusable) {
         return refused(invalid(problems));
     }
     let lacking = credentials.as_ref().and_then(|it| incomplete(it, view));
@@ -63,7 +63,7 @@ pub(super) fn resolve_class<'s>(class: &GatewayClass, view: &View<'s>) -> Judged
 
 /// What is wrong in the object of a class. A field of `spec.tenants` that is not known counts too: without it an
 /// entry may permit more than its author meant.
-fn faults(object: &GatewayParameters) -> Option<String> {
+fn unusable(object: &GatewayParameters) -> Option<String> {
     let defects = object.defects.iter();
     let wrong = defects.filter(|defect| {
         defect.kind == DefectKind::Invalid || defect.field.starts_with("spec.tenants")

@@ -10,7 +10,7 @@
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
 //! - `patterns`: what the regular expressions of a Gateway's routes may take.
 //! - `conflict`: HTTPRoute and GRPCRoute on one hostname.
-//! - `fault`: what in a route cannot be served.
+//! - `validation`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
 //! - `view`: what all of them look up; `unread`: what could not be read; `spared`: which Gateways lose nothing by it.
 
@@ -19,7 +19,7 @@ mod certificate;
 mod class;
 mod conflict;
 mod credentials;
-mod fault;
+
 mod gateway;
 mod listener;
 mod parameters;
@@ -31,6 +31,7 @@ mod tenancy;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unread;
+mod validation;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,7 +15,7 @@ use super::unread::unread;
 use super::view::{Secret, View, classes_of, gateways_of};
 use super::{
     GatewayResolution, ListenerResolution, ParentResolution, Refusal, Resolution, RouteResolution,
-    certificate, fault, gateway,
+    certificate, gateway, validation,
 };
 use crate::capabilities::DataPlaneKind;
 use crate::gateway::{Gateway, ParentRef, Route};
@@ -167,12 +167,12 @@ impl<'a> Assembly<'a> {
             .collect();
         let mut parents = Vec::with_capacity(ours.len());
         if !ours.is_empty() {
-            let fault = fault::refusal(route, DataPlaneKind::Native);
+            let invalid = validation::refusal(route, DataPlaneKind::Native);
             let backends = resolve_backends(route, self.view);
             let unresolved = backends.unresolved.clone();
             self.backends.insert(position, backends);
             parents.extend(ours.into_iter().map(|(parent, gateway)| {
-                let attachment = self.attach_to(position, parent, gateway, fault.as_ref());
+                let attachment = self.attach_to(position, parent, gateway, invalid.as_ref());
                 parent_resolution(parent, gateway, attachment, unresolved.clone())
             }));
         }
@@ -187,13 +187,13 @@ impl<'a> Assembly<'a> {
         position: usize,
         parent: &ParentRef,
         gateway: &'a GatewayResolution,
-        fault: Option<&Refusal>,
+        invalid: Option<&Refusal>,
     ) -> Result<Attachment, Refusal> {
         let route = self.routes[position];
         let listeners = &gateway.listeners;
         let found = candidates(route, parent, &gateway.gateway, listeners, self.view)?;
-        if let Some(fault) = fault {
-            return Err(fault.clone());
+        if let Some(invalid) = invalid {
+            return Err(invalid.clone());
         }
         let key = &gateway.gateway.key;
         let class = gateway.gateway.class.as_str();

@@ -8,9 +8,9 @@ use crate::status::Reason;
 /// Why a route is refused at every parent with this data plane: all fields that cannot be served, so that none is
 /// ignored.
 pub(super) fn refusal(route: &Route, data_plane: DataPlaneKind) -> Option<Refusal> {
-    let mut faults = route.defects.clone();
-    faults.extend(route.unserved(data_plane.serves()));
-    faults.extend(route.hostnames.iter().filter_map(|hostname| {
+    let mut defects = route.defects.clone();
+    defects.extend(route.unserved(data_plane.serves()));
+    defects.extend(route.hostnames.iter().filter_map(|hostname| {
         Some(Defect {
             field: "spec.hostnames".to_owned(),
             kind: DefectKind::Unsupported,
@@ -18,14 +18,14 @@ pub(super) fn refusal(route: &Route, data_plane: DataPlaneKind) -> Option<Refusa
         })
     }));
     for (i, rule) in route.rules.iter().enumerate() {
-        faults.extend(prefix_without_match(rule, i));
+        defects.extend(prefix_without_match(rule, i));
     }
-    if faults.is_empty() {
+    if defects.is_empty() {
         return None;
     }
-    faults.sort();
-    let faults = listed(faults.iter().map(ToString::to_string));
-    let message = format!("{} {}: {faults}", route.kind.as_str(), route.key);
+    defects.sort();
+    let defects = listed(defects.iter().map(ToString::to_string));
+    let message = format!("{} {}: {defects}", route.kind.as_str(), route.key);
     Some(Refusal::new(Reason::UnsupportedValue, message))
 }
 
