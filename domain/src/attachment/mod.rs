@@ -12,7 +12,7 @@
 //! - `conflict`: HTTPRoute and GRPCRoute on one hostname.
 //! - `validation`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
-//! - `view`: what all of them look up; `unread`: what could not be read; `spared`: which Gateways lose nothing by it.
+//! - `view`: what all of them look up; `unread`: what could not be read; `retained`: which Gateways lose nothing by it.
 
 mod backend;
 mod certificate;
@@ -26,7 +26,7 @@ mod parameters;
 mod parent;
 mod patterns;
 mod resolve;
-mod spared;
+mod retained;
 mod tenancy;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -47,7 +47,7 @@ pub use credentials::{all_credentials_references, credentials_reference};
 pub(crate) use gateway::refused_listeners;
 pub use parameters::{GatewayDefaults, ParametersResolution, Uploads};
 pub use resolve::resolve;
-pub use spared::{Spared, spared, unread_claims};
+pub use retained::{Retained, retained, unread_claims};
 pub use unread::ObjectKind;
 
 /// A negative verdict: the condition's reason and its message. With [`Reason::Pending`] it is not decided

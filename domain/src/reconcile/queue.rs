@@ -7,7 +7,7 @@ use super::gateway_state::GatewayState;
 use super::state::{Attempt, State};
 use super::term::Search;
 use super::view::{Fate, View};
-use crate::attachment::{GatewayResolution, Spared};
+use crate::attachment::{GatewayResolution, Retained};
 use crate::edge::EdgeIntent;
 use crate::names::ObjectKey;
 
@@ -84,7 +84,9 @@ impl State {
         gateways.extend(self.removals(view, resting).due);
         let queues = gateways.iter();
         let mut queues: BTreeSet<_> = queues.map(|gateway| self.queue_of(view, gateway)).collect();
-        if view.spared != Spared::All && (self.term.search == Search::Due || self.may_sweep(view)) {
+        if view.retained != Retained::All
+            && (self.term.search == Search::Due || self.may_sweep(view))
+        {
             queues.insert(Queue::Leftovers);
         }
         queues

@@ -8,7 +8,7 @@ use super::edge_pass::{EdgePassReport, Pass};
 use super::gateway_state::GatewayState;
 use super::term::Search;
 use super::view::{Fate, View};
-use crate::attachment::Spared;
+use crate::attachment::Retained;
 use crate::error::PortError;
 use crate::names::ObjectKey;
 
@@ -32,9 +32,9 @@ impl Reconciler {
     }
 
     /// Looks at the edge, among the proxies and the finalizers for Gateways that are gone: once in each term, and at each
-    /// resync. Where all are spared none is proved gone, so then nobody is looked for.
+    /// resync. Where all are retained none is proved gone, so none is looked for.
     pub(super) async fn search_leftovers(&self, term: u64, view: &View, done: &mut EdgePassReport) {
-        if view.spared == Spared::All || self.state().term.search != Search::Due {
+        if view.retained == Retained::All || self.state().term.search != Search::Due {
             return;
         }
         let begun = self.state().resyncs;
@@ -80,7 +80,7 @@ impl Reconciler {
             let shown = view.gateways.keys();
             let shown = shown.filter(|gateway| view.fate(gateway) != Fate::Remove);
             let unfinished = state.at_edge.keys().chain(&state.leftovers);
-            let live = shown.chain(&view.classless).chain(view.spared.named());
+            let live = shown.chain(&view.classless).chain(view.retained.named());
             let live = live.chain(unfinished);
             live.cloned().collect()
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::status_pass::Conclusions;
 use super::view::{Fate, View, classless};
 use super::{Problem, Reconciler};
-use crate::attachment::{Resolution, spared, unread_claims};
+use crate::attachment::{Resolution, retained, unread_claims};
 use crate::names::ObjectKey;
 use crate::route_table::RouteTable;
 
@@ -43,7 +43,7 @@ impl Reconciler {
         self.share_published(&mut resolution);
         let view = Arc::new(View {
             gateways: resolution.gateways.clone(),
-            spared: spared(&snapshot),
+            retained: retained(&snapshot),
             unread_claims: unread_claims(&snapshot),
             classless: classless(&snapshot),
         });

@@ -9,7 +9,7 @@ use super::promises::Written;
 use super::status_pass::Conclusions;
 use super::term::{Search, Term};
 use super::view::{Fate, View};
-use crate::attachment::{GatewayResolution, Spared};
+use crate::attachment::{GatewayResolution, Retained};
 use crate::edge::claims::{self, Claimant, Grant};
 use crate::edge::{DnsIntent, EdgeIntent, EdgeStatus, Policy};
 use crate::gateway::DnsPolicy;
@@ -83,7 +83,7 @@ fn intent(view: &View, claimant: &Claimant<'_>, grant: Grant) -> EdgeIntent {
     let gateway = &claimant.gateway;
     let served = view.gateways.get(gateway);
     let served = served.filter(|_| view.fate(gateway) == Fate::Serve);
-    let all_read = served.is_some() && !view.spared.contains(gateway);
+    let all_read = served.is_some() && !view.retained.contains(gateway);
     EdgeIntent {
         gateway: gateway.clone(),
         hostnames: grant.hostnames,
@@ -108,7 +108,7 @@ impl State {
             .gateways
             .iter()
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
-            .map(|(key, found)| self.claimant(key, found, !view.spared.contains(key)));
+            .map(|(key, found)| self.claimant(key, found, !view.retained.contains(key)));
         let was_stated =
             |key: &ObjectKey| self.at_edge.get(key).is_some_and(GatewayState::was_stated);
         let kept = self
@@ -141,11 +141,11 @@ impl State {
     }
 
     /// Whether a Gateway that was not stated by this process may have something at the edge all the same. Where
-    /// all are spared no record changes hands, so then it counts only if something was found.
+    /// all are retained no record changes hands, so then it counts only if something was found.
     fn may_have_something(&self, view: &View, gateway: &ObjectKey) -> bool {
         self.was_begun(gateway)
             || self.leftovers.contains(gateway)
-            || (view.spared != Spared::All && !self.term.saw_all)
+            || (view.retained != Retained::All && !self.term.saw_all)
     }
 
     /// Whether this process has begun to make something at the edge for a Gateway.
@@ -258,8 +258,8 @@ impl State {
         let Some(found) = view.gateways.get(key) else {
             return;
         };
-        let is_spared = view.spared.contains(key);
-        let asked = self.claimant(key, found, !is_spared).hostnames;
+        let is_retained = view.retained.contains(key);
+        let asked = self.claimant(key, found, !is_retained).hostnames;
         let asked = asked.into_owned();
         self.at_edge_of(view, key).begin(found, asked, intent);
         self.removed.remove(key);

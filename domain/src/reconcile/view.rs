@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::attachment::{GatewayResolution, Spared};
+use crate::attachment::{GatewayResolution, Retained};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
@@ -14,7 +14,7 @@ pub(super) struct View {
     /// Gateways of our classes. Nothing else is kept: routes are many, and no edge pass asks for them.
     pub(super) gateways: Arc<BTreeMap<ObjectKey, GatewayResolution>>,
     /// Gateways that lose nothing, because not all is known that may be theirs.
-    pub(super) spared: Spared,
+    pub(super) retained: Retained,
     /// What routes ask of Gateways that were never read.
     pub(super) unread_claims: BTreeMap<ObjectKey, BTreeMap<Hostname, Timestamp>>,
     /// Gateways whose class does not exist. Whose they are is not known: a class that is replaced, or handed from one
@@ -28,7 +28,7 @@ pub(super) enum Fate {
     /// Its intent is made true.
     Serve,
     /// What it has stays as it is: it cannot be served for now (its credentials, a certificate or parameters
-    /// are missing, it asks for an address), its class does not exist, or it is spared and the view does not
+    /// are missing, it asks for an address), its class does not exist, or it is retained and the view does not
     /// show it.
     Keep,
     /// It is removed: it is being deleted, is no longer ours or there, has no valid listener left, or its class
@@ -39,12 +39,12 @@ pub(super) enum Fate {
 
 impl View {
     pub(super) fn fate(&self, gateway: &ObjectKey) -> Fate {
-        let is_spared = self.spared.contains(gateway);
+        let is_retained = self.retained.contains(gateway);
         match self.gateways.get(gateway) {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
-            Some(found) if !is_spared && may_have_nothing(found) => Fate::Remove,
-            None if !is_spared && !self.classless.contains(gateway) => Fate::Remove,
+            Some(found) if !is_retained && may_have_nothing(found) => Fate::Remove,
+            None if !is_retained && !self.classless.contains(gateway) => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
     }

@@ -9,7 +9,7 @@ mod listeners;
 mod order;
 mod parameters;
 mod parents;
-mod spared;
+mod retained;
 mod tables;
 mod tenants;
 mod unread;

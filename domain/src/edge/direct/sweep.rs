@@ -22,7 +22,7 @@ struct Account<'a> {
     api: &'a CachedApi,
     installation: RecordMark,
     /// Marks of the Gateways that may have records here.
-    spared: BTreeSet<RecordMark>,
+    kept: BTreeSet<RecordMark>,
 }
 
 /// Whether a Gateway that moved away still has something in its former account.
@@ -98,7 +98,7 @@ impl DirectEdge {
         let mut account = Account {
             api: &api,
             installation: RecordMark::of_installation(&self.installation),
-            spared: marks.collect(),
+            kept: marks.collect(),
         };
         let suspect = account.suspect_zones(seen).await?;
         if suspect.is_empty() {
@@ -109,7 +109,7 @@ impl DirectEdge {
         let tunnels = self.own_tunnels(&api).await?;
         let known = tunnels.iter().map(|(gateway, _)| gateway);
         let known = known.map(|gateway| RecordMark::of(&self.installation, gateway));
-        account.spared.extend(known);
+        account.kept.extend(known);
         for (zone, records) in suspect {
             swept.extend(account.remove(&zone, &records).await?);
         }
@@ -223,7 +223,7 @@ impl Account<'_> {
     fn lost<'r>(&self, records: &'r [DnsRecord]) -> Vec<&'r DnsRecord> {
         let ours = records.iter().filter(|record| {
             mark_of(record).is_some_and(|mark| {
-                mark.is_same_installation(self.installation) && !self.spared.contains(&mark)
+                mark.is_same_installation(self.installation) && !self.kept.contains(&mark)
             })
         });
         ours.collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fixtures::*;
-use crate::attachment::{Spared, spared, unread_claims};
+use crate::attachment::{Retained, retained, unread_claims};
 use crate::gateway::{
     AllowedNamespaces, GATEWAY_GROUP, LabelSelector, OWN_GROUP, PARAMETERS_KIND, SelectorRule,
 };
@@ -172,7 +172,7 @@ fn an_unreadable_object_spares_the_gateways_that_it_could_concern_and_no_others(
     ];
     for (given, snapshot, expected) in table {
         let expected: BTreeSet<ObjectKey> = expected.iter().map(|name| key(name)).collect();
-        assert_eq!(spared(&snapshot), Spared::Only(expected), "{given}");
+        assert_eq!(retained(&snapshot), Retained::Only(expected), "{given}");
     }
 }
 
@@ -195,7 +195,7 @@ fn all_gateways_are_spared_where_nobody_knows_what_is_missing() {
     for (missing, change) in changes {
         let mut snapshot = gateways();
         change(&mut snapshot);
-        assert_eq!(spared(&snapshot), Spared::All, "{missing}");
+        assert_eq!(retained(&snapshot), Retained::All, "{missing}");
     }
 }
 

@@ -11,20 +11,20 @@ use crate::snapshot::{ClusterSnapshot, UnreadableObject};
 
 /// Gateways that nothing may be taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Spared {
+pub enum Retained {
     /// All of them: a kind was not read, or there are objects of which nothing is known.
     All,
     /// These, which the snapshot may not show.
     Only(BTreeSet<ObjectKey>),
 }
 
-impl Default for Spared {
+impl Default for Retained {
     fn default() -> Self {
         Self::Only(BTreeSet::new())
     }
 }
 
-impl Spared {
+impl Retained {
     /// Whether nothing may be taken from this Gateway.
     pub fn contains(&self, gateway: &ObjectKey) -> bool {
         match self {
@@ -46,7 +46,7 @@ impl Spared {
 
 /// Which Gateways an unreadable object could concern. A kind that is absent (its CRD is gone) proves no more than one
 /// that was not read: whoever reinstalls the CRDs wants the Gateways back.
-pub fn spared(snapshot: &ClusterSnapshot) -> Spared {
+pub fn retained(snapshot: &ClusterSnapshot) -> Retained {
     let is_complete = snapshot.unreadable.nameless.is_none()
         && snapshot.classes.known().is_some()
         && snapshot.gateways.known().is_some()
@@ -54,10 +54,10 @@ pub fn spared(snapshot: &ClusterSnapshot) -> Spared {
         // A Gateway whose parameters were not read is kept as it is, and nobody knows which names it may have.
         && !snapshot.parameters.is_unknown();
     if !is_complete {
-        return Spared::All;
+        return Retained::All;
     }
     let objects = snapshot.unreadable.objects.iter();
-    Spared::Only(
+    Retained::Only(
         objects
             .flat_map(|(object, found)| concerned(snapshot, object, found))
             .collect(),
