@@ -26,20 +26,20 @@ pub(super) fn resolve_listeners(
     let mut named = BTreeSet::new();
     listeners
         .map(|(index, listener)| {
-            let place = Place {
+            let indexed = IndexedListener {
                 gateway,
                 listener,
                 index,
             };
-            let conflict = place.conflict();
-            let (supported_kinds, unknown_kinds) = place.kinds();
-            let (certificates, mut unresolved) = place.certificates(&mut named, view);
+            let conflict = indexed.conflict();
+            let (supported_kinds, unknown_kinds) = indexed.kinds();
+            let (certificates, mut unresolved) = indexed.certificates(&mut named, view);
             unresolved.extend(unknown_kinds);
             ListenerResolution {
                 listener: listener.clone(),
-                refusal: place
+                refusal: indexed
                     .refusal()
-                    .or_else(|| place.not_permitted(tenancy))
+                    .or_else(|| indexed.not_permitted(tenancy))
                     .or_else(|| conflict.clone()),
                 conflict,
                 unresolved: Refusal::first_of(unresolved, &RESOLVED_REFS_ORDER),
@@ -59,13 +59,13 @@ const RESOLVED_REFS_ORDER: [Reason; 3] = [
 ];
 
 /// A listener where it stands.
-struct Place<'a> {
+struct IndexedListener<'a> {
     gateway: &'a Gateway,
     listener: &'a Listener,
     index: usize,
 }
 
-impl Place<'_> {
+impl IndexedListener<'_> {
     fn message(&self, field: &str, problem: &str) -> String {
         format!(
             "Gateway {}: spec.listeners[{}]{field} (listener {}): {problem}",

@@ -15,7 +15,7 @@ pub(super) type Deliveries = BTreeMap<ObjectKey, Delivery>;
 
 /// Statuses as this process wrote them last: what is no new promise is known from them.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenStatuses {
     updates: BTreeMap<ObjectRef, StatusUpdate>,
     /// The term of leadership in which they were written.
     term: Option<u64>,
@@ -29,7 +29,7 @@ pub(super) struct Due {
     waiting: BTreeSet<ObjectRef>,
 }
 
-impl Written {
+impl WrittenStatuses {
     /// Forgets what was written in another term: other instances may have written since.
     pub(super) fn begin_term(&mut self, term: u64) {
         if self.term.replace(term) != Some(term) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gateway_state::GatewayState;
-use super::promises::Written;
+use super::promises::WrittenStatuses;
 use super::status_pass::Conclusions;
 use super::term::{Search, Term};
 use super::view::{Fate, View};
@@ -49,7 +49,7 @@ pub(super) struct State {
     /// What the last route pass concluded, until its statuses are written.
     pub(super) unwritten: Option<Arc<Conclusions>>,
     /// Statuses as they were written last.
-    pub(super) written: Written,
+    pub(super) written: WrittenStatuses,
     /// What was done in the term of leadership that the last edge pass was in.
     pub(super) term: Term,
 }

@@ -1,4 +1,4 @@
-//! The record part of a plan: a verdict for each hostname, and the changes zone by zone.
+//! The record part of a plan: an outcome for each hostname, and the changes zone by zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,15 +125,15 @@ pub(crate) fn plan(
             unwanted_kept = None;
         }
         Ok(zones) => {
-            let homes = Homes::of(intent, zones);
-            let outside = homes.outside.iter();
+            let by_zone = HostnamesByZone::of(intent, zones);
+            let outside = by_zone.outside.iter();
             hostnames.extend(outside.map(|h| ((*h).clone(), HostnameOutcome::NoZone)));
             for zone in in_order(zones) {
                 let planner = ZonePlanner {
                     intent,
                     zone,
                     owners: &owners,
-                    wanted: homes.in_zone(&zone.zone),
+                    wanted: by_zone.in_zone(&zone.zone),
                 };
                 let (zone_changes, outcomes) = planner.plan();
                 hostnames.extend(outcomes);
@@ -167,23 +167,23 @@ fn managed(intent: &EdgeIntent) -> impl Iterator<Item = &Hostname> {
 
 /// Which zone each managed hostname belongs into.
 #[derive(Default)]
-struct Homes<'a> {
+struct HostnamesByZone<'a> {
     by_zone: BTreeMap<&'a ZoneId, BTreeSet<&'a Hostname>>,
     outside: Vec<&'a Hostname>,
 }
 
-impl<'a> Homes<'a> {
+impl<'a> HostnamesByZone<'a> {
     fn of(intent: &'a EdgeIntent, zones: &'a [ObservedZone]) -> Self {
-        let mut homes = Self::default();
+        let mut sorted = Self::default();
         for hostname in managed(intent) {
             match zone_of(hostname, zones.iter().map(|zone| &zone.zone)) {
                 Some(zone) => {
-                    homes.by_zone.entry(&zone.id).or_default().insert(hostname);
+                    sorted.by_zone.entry(&zone.id).or_default().insert(hostname);
                 }
-                None => homes.outside.push(hostname),
+                None => sorted.outside.push(hostname),
             }
         }
-        homes
+        sorted
     }
 
     fn in_zone(&self, zone: &Zone) -> BTreeSet<&'a Hostname> {
@@ -206,12 +206,12 @@ struct ZonePlanner<'a> {
 }
 
 /// What one name's records call for.
-struct Verdict {
+struct NamePlan {
     outcome: HostnameOutcome,
     changes: Vec<RecordChange>,
 }
 
-impl Verdict {
+impl NamePlan {
     fn leave(outcome: HostnameOutcome) -> Self {
         Self {
             outcome,
@@ -244,9 +244,9 @@ impl ZonePlanner<'_> {
             let there = by_name
                 .get(hostname.as_str())
                 .map_or(&[][..], Vec::as_slice);
-            let verdict = self.judge(hostname, there);
-            changes.extend(verdict.changes);
-            outcomes.push(((*hostname).clone(), verdict.outcome));
+            let plan = self.judge(hostname, there);
+            changes.extend(plan.changes);
+            outcomes.push(((*hostname).clone(), plan.outcome));
         }
         changes.extend(self.leftovers(&by_name));
         changes.sort();
@@ -263,7 +263,7 @@ impl ZonePlanner<'_> {
     }
 
     /// A wanted name and the records that occupy it.
-    fn judge(&self, hostname: &Hostname, there: &[&DnsRecord]) -> Verdict {
+    fn judge(&self, hostname: &Hostname, there: &[&DnsRecord]) -> NamePlan {
         let owners = there.iter().map(|record| self.owners.owner(record));
         let owners: Vec<Owner> = owners.collect();
         let foreign = owners.iter().filter(|owner| **owner == Owner::Foreign);
@@ -281,19 +281,19 @@ impl ZonePlanner<'_> {
                 },
                 _ => continue,
             };
-            return Verdict::leave(outcome);
+            return NamePlan::leave(outcome);
         }
         let own = owners.iter().position(|owner| *owner == Owner::Gateway);
         let Some(record) = there.get(own.unwrap_or(0)) else {
-            return Verdict::apply(RecordChange::Post(hostname.clone()));
+            return NamePlan::apply(RecordChange::Post(hostname.clone()));
         };
         if self.is_right(record, hostname) {
-            return Verdict::leave(HostnameOutcome::Applied);
+            return NamePlan::leave(HostnameOutcome::Applied);
         }
         if own.is_some() || self.intent.policy != Policy::UpsertOnly {
-            return Verdict::apply(RecordChange::Put(record.id.clone(), hostname.clone()));
+            return NamePlan::apply(RecordChange::Put(record.id.clone(), hostname.clone()));
         }
-        Verdict::leave(HostnameOutcome::Unknown {
+        NamePlan::leave(HostnameOutcome::Unknown {
             message: format!(
                 "{hostname} has a record of another Gateway of this installation, and not all \
                  objects could be read, so it is not known whether that Gateway still wants it"

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::*;
 use crate::names::TunnelId;
 use crate::ports::{Delivery, Workloads};
-use crate::reconcile::promises::{Deliveries, Written};
+use crate::reconcile::promises::{Deliveries, WrittenStatuses};
 use crate::secret::ConnectorToken;
 use crate::status::{Condition, ConditionType, Part, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadSpec;
@@ -81,7 +81,7 @@ fn written(
     delivery: Delivery,
     now: StatusUpdate,
 ) -> Option<StatusUpdate> {
-    let mut written = Written::default();
+    let mut written = WrittenStatuses::default();
     written.remember(written.due(
         before.into_iter().collect(),
         &Deliveries::new(),
@@ -289,7 +289,7 @@ fn a_new_leader_does_not_call_lost_what_it_has_not_looked_for() {
         (Reason::Invalid, false, 1),
     ] {
         let unasked = if asked { &BTreeSet::new() } else { &unasked };
-        let due = Written::default().due(vec![of(reason)], &Deliveries::new(), unasked);
+        let due = WrittenStatuses::default().due(vec![of(reason)], &Deliveries::new(), unasked);
         assert_eq!(due.updates.len(), writes, "{reason:?}, asked: {asked}");
     }
 }
