@@ -405,7 +405,7 @@ impl fmt::Display for InstanceId {
     }
 }
 
-/// One installation of this software: what tells its tunnels and records at Cloudflare from everybody else's.
+/// One installation of this software: by which its tunnels and records at Cloudflare are known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Installation {
     /// As its operator named it.

@@ -122,7 +122,7 @@ pub enum Delivery {
 #[async_trait]
 pub trait ProxyIdentities: Send + Sync {
     /// The Gateway whose proxy may show this token; `None` for a token that is no proxy's. An error means
-    /// that nobody could be asked.
+    /// that the cluster could not be asked.
     async fn gateway_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError>;
 }
 

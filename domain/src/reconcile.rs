@@ -1,7 +1,7 @@
 //! The passes that turn what the cluster says into what runs, in three kinds that go on side by side:
 //!
-//! - a **route pass** reads the snapshot and hands changed route tables to the data plane. It waits for nobody
-//!   else, so a path, weight or pod change is served at once, whatever the edge is doing and however many
+//! - a **route pass** reads the snapshot and hands changed route tables to the data plane. It waits for
+//!   nothing else, so a path, weight or pod change is served at once, whatever the edge is doing and however many
 //!   statuses there are to write.
 //! - an **edge pass** grants hostnames and makes each Gateway's intent true at the edge, for the Gateways
 //!   of one [`Queue`] whose intent changed. It works on what the last route pass published, so a name leads to a

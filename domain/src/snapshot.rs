@@ -119,7 +119,7 @@ pub struct EndpointRules {
     /// Which addresses are refused.
     pub policy: EndpointPolicy,
     /// Whether names may stand for addresses: in EndpointSlices of type FQDN and Services of type ExternalName.
-    /// Whoever writes a name has it resolved by servers of their own choice.
+    /// The author of a name chooses the servers that resolve it.
     pub names: bool,
 }
 

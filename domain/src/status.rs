@@ -134,7 +134,7 @@ spelled! {
         NoZone = "NoZone",
         /// DNS, Programmed: the API token lacks a permission.
         Forbidden = "Forbidden",
-        /// DNS: the edge refuses the record, as at a quota, until somebody acts.
+        /// DNS: the edge refuses the record, as at a quota, until something is changed.
         Refused = "Refused",
         /// DNS, Programmed: the edge did not answer; what was there stays.
         EdgeUnavailable = "EdgeUnavailable",

@@ -102,7 +102,7 @@ fn target(route: &Route, backend: &BackendRef, view: &View<'_>) -> Result<Upstre
     })
 }
 
-/// Why there is no Service of that name.
+/// Why no Service of that name was found.
 fn missing(target: &ObjectRef, view: &View<'_>) -> String {
     let service = ObjectRef {
         group: String::new(),

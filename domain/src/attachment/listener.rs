@@ -121,7 +121,7 @@ impl IndexedListener<'_> {
         Some(self.refuse(Reason::HostnameNotPermitted, ".hostname", &problem))
     }
 
-    /// Listeners that cannot be told apart are all refused, there is no winner
+    /// Listeners that cannot be distinguished are all refused, there is no winner
     /// (Gateway API, `Gateway.spec.listeners`, "Distinct Listeners").
     fn conflict(&self) -> Option<Refusal> {
         if !takes_part_in_conflicts(self.listener) {

@@ -85,7 +85,7 @@ impl Refusal {
 }
 
 /// Sentences in one message, at most [`LISTED`] of them: a condition's message is limited to 32,768
-/// characters (Kubernetes `metav1.Condition`), and nobody reads more.
+/// characters (Kubernetes `metav1.Condition`), and more is not readable.
 pub(crate) fn listed(sentences: impl IntoIterator<Item = String>) -> String {
     let mut sentences = sentences.into_iter();
     let shown: Vec<String> = sentences.by_ref().take(LISTED).collect();

@@ -45,13 +45,13 @@ impl Retained {
 }
 
 /// Which Gateways an unreadable object could concern. A kind that is absent (its CRD is gone) proves no more than one
-/// that was not read: whoever reinstalls the CRDs wants the Gateways back.
+/// that was not read: CRDs may be reinstalled, and then the Gateways come back.
 pub fn retained(snapshot: &ClusterSnapshot) -> Retained {
     let is_complete = snapshot.unreadable.nameless.is_none()
         && snapshot.classes.known().is_some()
         && snapshot.gateways.known().is_some()
         && snapshot.routes.known().is_some()
-        // A Gateway whose parameters were not read is kept as it is, and nobody knows which names it may have.
+        // A Gateway whose parameters were not read is kept as it is, and which names it may have is unknown.
         && !snapshot.parameters.is_unknown();
     if !is_complete {
         return Retained::All;
@@ -150,7 +150,7 @@ fn takes_routes_of(snapshot: &ClusterSnapshot, gateway: &Gateway, namespace: &st
         || listeners.any(|listener| match &listener.namespaces {
             AllowedNamespaces::All => true,
             AllowedNamespaces::Same | AllowedNamespaces::None => false,
-            // Of a namespace that was not read nobody knows.
+            // Unknown for a namespace that was not read.
             AllowedNamespaces::Selector(selector) => {
                 labels.is_none_or(|labels| selector.selects(labels))
             }
@@ -158,7 +158,7 @@ fn takes_routes_of(snapshot: &ClusterSnapshot, gateway: &Gateway, namespace: &st
 }
 
 /// The hostnames that routes ask of Gateways which were never read, with the age of the oldest route that asks: while
-/// nobody knows what such a Gateway has, its names go to no other.
+/// it is not known what such a Gateway has, its names go to no other.
 pub fn unread_claims(
     snapshot: &ClusterSnapshot,
 ) -> BTreeMap<ObjectKey, BTreeMap<Hostname, Timestamp>> {

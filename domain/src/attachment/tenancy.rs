@@ -22,7 +22,7 @@ pub(super) struct Tenancies<'a> {
 /// What a namespace may have of one class.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tenancy<'a> {
-    /// The class restricts nobody.
+    /// The class restricts no namespace.
     Unrestricted,
     /// What the first entry that selects the namespace says.
     Of(Entry<'a>),
@@ -221,7 +221,7 @@ impl<'a> Tenancy<'a> {
 enum Permitted {
     /// The route takes every name, and may.
     EveryName,
-    /// The route takes every name, and may have some only: which of them it wants nobody knows.
+    /// The route takes every name, and may have some only: which of them it wants is unknown.
     NotEveryName,
     Some {
         yes: Vec<Hostname>,

@@ -79,7 +79,7 @@ impl CachedApi {
         again
     }
 
-    /// The API itself, for calls that are neither remembered nor told to the journal.
+    /// The API itself, for calls that are neither remembered nor written to the journal.
     pub(crate) fn uncached(&self) -> &dyn CloudflareApi {
         &*self.api
     }
@@ -192,7 +192,7 @@ impl Cache {
     }
 }
 
-/// The calls that are answered from memory, change it, or are told to the journal.
+/// The calls that are answered from memory, change it, or are written to the journal.
 impl CachedApi {
     pub(crate) async fn tunnels(&self, name_prefix: &str) -> Result<Vec<Tunnel>, PortError> {
         let _listing = self.shared.listing.lock().await;

@@ -7,7 +7,7 @@
 //! An edge with a memory ([`DirectEdge::remembering`]) keeps what it read until the next resync or term, or
 //! until anything fails. Then a new hostname costs two writes (document, batch) and no read, one that goes
 //! or changes hands a read of its zone besides, and a resync reads each list once for all Gateways. An edge
-//! without one, which nobody tells of terms and resyncs, reads [`READS_BESIDE_ZONES`] lists and each zone
+//! without memory, as behind a broker, reads [`READS_BESIDE_ZONES`] lists and each zone
 //! that matters every time. Where a wanted name has a record of
 //! another installation of our name, the tunnels of the account are listed once more, after the records.
 //!
@@ -109,7 +109,7 @@ impl DirectEdge {
         self
     }
 
-    /// Keeps what was read between calls. Only for an edge that is told of every term and resync
+    /// Keeps what was read between calls. Only for an edge that gets a call at every term and resync
     /// ([`Edge::begin_resync`]): what others do is seen by nothing else.
     pub fn remembering(mut self) -> Self {
         self.remembers = true;
@@ -161,7 +161,7 @@ impl DirectEdge {
         }
     }
 
-    /// Makes the intent true. Where memory was wrong, which a refused write tells, once more without it.
+    /// Makes the intent true. Where a refused write shows that memory was wrong, once more without it.
     async fn make_true<'a>(
         &self,
         api: &'a CachedApi,
@@ -186,7 +186,7 @@ impl DirectEdge {
         }
     }
 
-    /// What a carried-out plan tells for later calls.
+    /// What later calls need to know of a carried-out plan.
     fn remember_gateway(
         &self,
         work: &Work<'_>,

@@ -1,4 +1,4 @@
-//! What the journal is told of writes.
+//! The journal of writes.
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! - [`EdgeStatus`]: what the edge answered.
 //! - [`certificates`]: which zones show which certificates, and which of them are ours.
 //! - [`claims`]: which Gateway may have which hostname.
-//! - [`ownership`]: how our own records and tunnels are told from others'.
+//! - [`ownership`]: how our own records and tunnels are distinguished from others'.
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
 //! - [`api`]: the Cloudflare API, by role; [`ports`]: what else the edge is asked and needs.
 //! - [`direct`]: carries a plan out over the Cloudflare API.
@@ -52,7 +52,7 @@ pub struct EdgeStatus {
     pub namesakes: BTreeSet<Installation>,
     /// An outcome for each certificate of the intent, by its Secret.
     pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
-    /// Calls that failed, also those that no hostname of the intent tells of (the removal of a record, for
+    /// Calls that failed, also those that no outcome of a hostname shows (the removal of a record, for
     /// one). Empty when all is read and done; otherwise the same intent is worth stating again.
     pub failures: Vec<PortError>,
 }
@@ -78,7 +78,7 @@ pub enum HostnameOutcome {
     },
     /// Another installation of our name holds the name, with a tunnel that is there. Its record stays as it is.
     Namesake {
-        /// The tunnel's name, which tells installation, instance and Gateway.
+        /// The tunnel's name, which holds installation, instance and Gateway.
         tunnel: String,
     },
     /// Another Gateway holds the name.
@@ -90,7 +90,7 @@ pub enum HostnameOutcome {
         /// The edge's words, with the permission that is missing.
         message: String,
     },
-    /// The edge refuses the record (a quota is reached, a name breaks a rule), and will until somebody acts.
+    /// The edge refuses the record (a quota is reached, a name breaks a rule), and will until something is changed.
     Refused { message: String },
     /// The cluster may not have the name, as the broker's owner decided. Nothing was done for it.
     NotPermitted {

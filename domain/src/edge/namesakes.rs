@@ -1,4 +1,4 @@
-//! What users are told of other installations of our name. Conditions and the log say the same.
+//! Messages about other installations of our name. Conditions and the log say the same.
 
 use crate::edge::ownership::tunnel_prefix;
 use crate::edge::{EdgeStatus, HostnameOutcome};
@@ -23,7 +23,7 @@ pub(crate) fn are_there(status: &EdgeStatus) -> Option<String> {
     ))
 }
 
-/// Everything that the log should tell of a status.
+/// The messages of a status that the log should show.
 pub(crate) fn told(status: &EdgeStatus) -> Vec<String> {
     let held = status
         .hostnames

@@ -17,7 +17,7 @@ pub struct Tunnel {
 /// `status` of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TunnelHealth {
-    /// No connector was ever connected: somebody is making it, or never came to use it.
+    /// No connector was ever connected: it is being made, or was never used.
     Inactive,
     /// Connected, with fewer connections than a connector should have.
     Degraded,
@@ -29,7 +29,7 @@ pub enum TunnelHealth {
 }
 
 impl Tunnel {
-    /// Whether somebody used it and does not any more.
+    /// Whether it was used and is not any more.
     pub fn is_down(&self) -> bool {
         self.health == TunnelHealth::Down
     }
@@ -69,7 +69,7 @@ pub struct Zone {
     pub name: String,
 }
 
-/// A custom certificate of a zone. It has no field that tells whose it is.
+/// A custom certificate of a zone. It has no field for an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomCertificate {
     pub id: CertificateId,

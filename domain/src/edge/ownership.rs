@@ -1,4 +1,4 @@
-//! How our own tunnels and records are told from everybody else's.
+//! How our own tunnels and records are distinguished from all others.
 //!
 //! A tunnel has no comment, so its name is its mark and says plainly whose it is. A record's mark is its
 //! comment, which everybody who may see the zone can read and which takes at most 100 characters on
@@ -7,7 +7,7 @@
 //!
 //! Both name the installation and which instance of it: two clusters that were given one name by accident never take
 //! each other's for their own. A cluster rebuilt from nothing but its manifests is another instance; it sees by the
-//! marks that what is there is of its name, and takes over what nobody uses any more (`plan`).
+//! marks that what is there is of its name, and takes over what is not used any more (`plan`).
 //!
 //! The hash is keyed with the installation's name and needs no stored key. A mark is no proof: who may write the zone
 //! can forge one. It guards against accidents (two clusters, another tool, a person), not against the zone's owner.
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_mark_stays_the_same_from_version_to_version() {
-        // Records in customers' zones carry this text: whoever changes the hash orphans them all.
+        // Records in customers' zones carry this text: a change of the hash orphans them all.
         let mark = RecordMark::of(&installation("home"), &ObjectKey::new("default", "gw"));
         assert_eq!(
             mark.to_string(),

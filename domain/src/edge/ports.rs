@@ -17,7 +17,8 @@ use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
 #[async_trait]
 pub trait Edge: Send + Sync {
     /// Whether the edge lets the Gateway in: its credentials are there and work. Writes nothing, and is asked before a
-    /// Gateway is held ([`Finalizer`](crate::ports::Finalizer)). Whoever sends intents on to somebody with credentials of its own has none to ask for.
+    /// Gateway gets its finalizer ([`Finalizer`](crate::ports::Finalizer)). A client of a broker has no credentials to
+    /// check.
     async fn admit(&self, _gateway: &ObjectKey) -> Result<(), PortError> {
         Ok(())
     }
@@ -64,11 +65,11 @@ pub trait Edges: Send + Sync {
 pub struct OwnedGateway {
     pub instance: InstanceId,
     pub gateway: ObjectKey,
-    /// Whether nobody uses its tunnel any more.
+    /// Whether its tunnel is not used any more.
     pub is_down: bool,
 }
 
-/// Is told each removal at the edge, each take-over and each write of ingress rules, once it is done. For a log that people
+/// Takes each removal at the edge, each take-over and each write of ingress rules, once it is done. For a log that people
 /// read: what was done, to what, and why. Holds no secret.
 pub trait Journal: Send + Sync {
     /// One line.

@@ -1,4 +1,4 @@
-//! Names of headers, as applications tell them apart.
+//! Names of headers, as applications distinguish them.
 //!
 //! CGI (RFC 3875 §4.1.18) and what follows it (WSGI, Rack, PHP) hand `X-User` and `X_User` to an application as one
 //! variable, `HTTP_X_USER`. Some servers write `_` for further marks: PHP for `.`, lighttpd for each byte that is neither

@@ -10,7 +10,7 @@ pub(crate) use automaton::Automaton;
 pub(crate) use automaton::COMPILATIONS;
 pub use budget::{PatternBudget, PatternRoom};
 
-/// A regular expression for a whole text. It was judged when it was parsed, so whoever has one need not ask
+/// A regular expression for a whole text. It was checked when it was parsed, so its users need not check
 /// again: to judge is to compile.
 ///
 /// It is the text alone; the compiled form is larger, and only who matches needs it.

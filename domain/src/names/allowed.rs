@@ -1,4 +1,4 @@
-//! Which hostnames somebody may have.
+//! Which hostnames a cluster or a namespace may have.
 
 use std::collections::BTreeSet;
 use std::fmt;

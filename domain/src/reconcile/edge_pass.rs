@@ -96,7 +96,7 @@ const QUEUES_AT_A_TIME: usize = 8;
 
 impl Reconciler {
     /// Passes of all queues that have something to do, side by side, in the order that costs the fewest calls: first
-    /// is found what may be left, last is removed what nothing leads to. For whoever cares for no time; a program that
+    /// is found what may be left, last is removed what nothing leads to. For callers to whom time does not matter; a program that
     /// runs on keeps its queues apart with [`Reconciler::edge_queues`] and [`Reconciler::edge_pass_of`].
     pub async fn edge_pass(&self, resync: bool) -> EdgePassReport {
         if self.ports.leadership.term().is_none() {
@@ -110,7 +110,7 @@ impl Reconciler {
         };
         let mut done = EdgePassReport::nothing_to_do();
         self.search_leftovers(term, &view, &mut done).await;
-        // What one queue was told may change what another is to do.
+        // The answers that one queue got may change what another is to do.
         for _ in 0..ROUNDS {
             let resting = &done.again.keys().cloned().collect();
             let mut queues = self.state().due_queues(&view, resting);
@@ -129,7 +129,7 @@ impl Reconciler {
         done
     }
 
-    /// States the intents of one queue that changed, then removes what nobody wants. One Gateway's failure does not
+    /// States the intents of one queue that changed, then removes what is not wanted. One Gateway's failure does not
     /// stop another. Gateways that `rest` are left alone as [`Reconciler::edge_queues`] says. Does nothing without
     /// leadership, and stops when it is lost.
     pub async fn edge_pass_of(

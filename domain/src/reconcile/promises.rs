@@ -13,7 +13,7 @@ use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUp
 /// How far the table of each Gateway has come; one that is not in it is served.
 pub(super) type Deliveries = BTreeMap<ObjectKey, Delivery>;
 
-/// Statuses as this process wrote them last: what is no new promise is known from them.
+/// Statuses as this process wrote them last: they show which promises are not new.
 #[derive(Debug, Default)]
 pub(super) struct WrittenStatuses {
     updates: BTreeMap<ObjectRef, StatusUpdate>,
@@ -41,8 +41,7 @@ impl WrittenStatuses {
     /// were written last; where nothing was, the status waits as a whole, unless it has bad news: then it is
     /// written as it is, because what the cluster has from an earlier process may promise as much already.
     ///
-    /// Of Gateways whose edge was not asked yet (`unasked`), what an earlier process wrote stays for the moment:
-    /// that nothing is known here is no news.
+    /// Of Gateways whose edge was not asked yet (`unasked`), what an earlier process wrote stays for the moment.
     pub(super) fn due(
         &self,
         updates: Vec<StatusUpdate>,
@@ -79,7 +78,7 @@ impl WrittenStatuses {
     }
 }
 
-/// Whether a status tells of one of these Gateways.
+/// Whether a status is about one of these Gateways.
 fn is_of(update: &StatusUpdate, gateways: &BTreeSet<ObjectKey>) -> bool {
     let mut of = update.parts.iter().flat_map(|part| &part.gateway);
     of.any(|gateway| gateways.contains(gateway))
@@ -141,7 +140,7 @@ fn is_promise(condition: &Condition, kinds: &[ConditionType]) -> bool {
     condition.truth == Truth::True && kinds.contains(&condition.kind)
 }
 
-/// What a user has to mend. Our own conditions (DNS, say) are judged by nobody else and may wait.
+/// What a user has to mend. Our own conditions (DNS, say) are read by no other controller and may wait.
 fn is_bad_news(condition: &Condition) -> bool {
     match condition.kind {
         ConditionType::Accepted | ConditionType::Programmed | ConditionType::ResolvedRefs => {
@@ -155,7 +154,7 @@ fn is_bad_news(condition: &Condition) -> bool {
 }
 
 /// Bad news that does not come from the edge not having been asked: that a tunnel is not made yet is said of every
-/// Gateway for as long as nobody has looked.
+/// Gateway until the edge was asked.
 fn is_known_to_be_bad(condition: &Condition) -> bool {
     is_bad_news(condition) && condition.reason != Reason::Pending
 }

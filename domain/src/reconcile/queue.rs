@@ -52,7 +52,7 @@ impl Reconciler {
     }
 }
 
-/// Gateways that nobody wants and that something may be left of.
+/// Gateways that are not wanted and of which something may be left.
 #[derive(Default)]
 pub(super) struct Removals {
     pub(super) due: Vec<ObjectKey>,
@@ -153,7 +153,7 @@ impl State {
         self.published.contains_key(gateway) && !self.unpublished.contains(gateway)
     }
 
-    /// Gateways that something may be left of and that nobody wants.
+    /// Gateways that are not wanted and of which something may be left.
     pub(super) fn removals(&mut self, view: &View, resting: &BTreeSet<ObjectKey>) -> Removals {
         self.forget_what_is_settled(view);
         let deleting = view.gateways.values();

@@ -18,7 +18,7 @@ impl Reconciler {
             state.failed.insert(gateway.clone(), attempt);
         }
         if !self.state().is_published(&gateway) {
-            // The route pass told why; a name must not lead to a proxy that does not know it.
+            // The route pass reported why. A name must not lead to a proxy that does not serve it.
             return done.again(&gateway, None);
         }
         let applying = || format!("applying Gateway {gateway} at the edge");
@@ -48,7 +48,7 @@ impl Reconciler {
         for error in &status.failures {
             done.failed(&gateway, applying(), error);
         }
-        // Nothing is left to do for these; whoever can mend them must hear of them.
+        // Nothing is left to do here for these, but the log shows them.
         for told in namesakes::told(&status) {
             done.problems.push(Problem::of(&gateway, applying(), &told));
         }

@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) unpublished: BTreeSet<ObjectKey>,
     /// Gateways that may have something at the edge, and those that it did not let in.
     pub(super) at_edge: BTreeMap<ObjectKey, GatewayState>,
-    /// Gateways found at the edge or among the proxies that nobody wants any more.
+    /// Gateways found at the edge or among the proxies that are not wanted any more.
     pub(super) leftovers: BTreeSet<ObjectKey>,
     /// Gateways that were removed while their object still stands, so that they are not removed twice.
     pub(super) removed: BTreeSet<ObjectKey>,
@@ -296,7 +296,7 @@ impl State {
     }
 
     /// Whether a removal has to wait, because another Gateway may still take over one of the names: removing
-    /// the record first would make the name vanish for a while. Where nobody knows which names it has (an
+    /// the record first would make the name vanish for a while. Where its names are not known (an
     /// earlier process made them), it may have any.
     ///
     /// That never goes on for good: a name may be kept from its new holder by anything (the Gateway cannot

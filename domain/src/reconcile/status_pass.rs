@@ -16,7 +16,7 @@ use crate::report::{GatewayFacts, report};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StatusPassReport {
     /// Gateways whose table is on its way to their replicas: statuses that newly promise traffic wait for it.
-    /// Another pass is due when the data plane tells that this changed.
+    /// Another pass is due when the data plane reports a change of this.
     pub waiting: Vec<ObjectKey>,
     /// What failed; another pass tries again.
     pub problems: Vec<Problem>,

@@ -149,7 +149,7 @@ fn not_served(gateway: &GatewayResolution) -> Option<Verdict> {
     None
 }
 
-/// Failures that stay until somebody changes credentials or permissions.
+/// Failures that stay until credentials or permissions are changed.
 fn is_for_the_user(kind: PortErrorKind) -> bool {
     matches!(
         kind,
@@ -198,7 +198,7 @@ fn installation(edge: &EdgeView<'_>) -> Option<Verdict> {
 }
 
 /// Whether everything that the parameters say has its effect, and everything that the Gateway says of what is made
-/// for it. What is wrong with the parameters is told by Accepted.
+/// for it. What is wrong with the parameters stands in Accepted.
 fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
     let parameters = &gateway.parameters;
     let named = parameters.named.as_ref();

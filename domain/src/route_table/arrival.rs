@@ -14,7 +14,7 @@ pub struct Arrival {
     /// own. Any other port in an authority is no place where a request can come in, only what a client wrote,
     /// and that takes no part in matching (HTTPRouteSpec.hostnames).
     pub port: u16,
-    /// Address of the client as the edge tells it (`CF-Connecting-IP`).
+    /// Address of the client as the edge gives it (`CF-Connecting-IP`).
     pub client: Option<IpAddr>,
 }
 

@@ -28,9 +28,9 @@ pub struct Note {
 
 /// What the tags of one tunnel's notes are made with.
 ///
-/// It is derived from the API token. Whoever has that token may remove certificates without us; whoever only may write
-/// the ingress document (another token of the account, a connector that reports its own rules) cannot make a note. The
-/// tunnel's secret would not do: each proxy has it, and who may read Secrets in the proxy's namespace.
+/// It is derived from the API token, with which certificates can be removed anyway. Without it no note can be made, even
+/// where the ingress document can be written (by another token of the account, or a connector that reports its own
+/// rules). The tunnel's secret would not do: proxies have it, and all who may read Secrets in their namespace.
 pub struct NoteKey(Hmac<Sha256>);
 
 impl NoteKey {

@@ -14,7 +14,7 @@ use crate::error::{PortError, PortErrorKind};
 use crate::names::TunnelId;
 
 impl DirectEdge {
-    /// Adopts it where the Gateway has no tunnel yet and nobody uses that one. A process adopts each tunnel once: two
+    /// Adopts it where the Gateway has no tunnel yet and that one is not in use. A process adopts each tunnel once: two
     /// that want the same one do not take it from each other in turns.
     pub(super) async fn adopt_former(
         &self,

@@ -104,7 +104,7 @@ impl DirectEdge {
         if suspect.is_empty() {
             return Ok(left);
         }
-        // Whoever makes a record has made its tunnel before, so the tunnels are listed after the records.
+        // A tunnel is made before its records, so the tunnels are listed after the records.
         api.clear_tunnels();
         let tunnels = self.own_tunnels(&api).await?;
         let known = tunnels.iter().map(|(gateway, _)| gateway);

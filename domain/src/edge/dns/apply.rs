@@ -74,7 +74,7 @@ async fn change_batch(
     }
 }
 
-/// For operations that nobody has refused yet: it is our own limit that they did not get a turn.
+/// For operations that were not tried, because of our own limit.
 fn not_tried(refusal: &PortError) -> PortError {
     let message = format!(
         "not tried, because too many others of the same zone were refused: {}",

@@ -11,11 +11,11 @@ use crate::names::{Installation, TunnelId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
     Gateway,
-    /// Of another Gateway of this installation, or of a former instance of it, whose tunnel nobody uses any more.
+    /// Of another Gateway of this installation, or of a former instance of it, whose tunnel is not used any more.
     Installation,
     /// Another installation's of our name, whose tunnel is there.
     Namesake {
-        /// The tunnel's name, which tells installation, instance and Gateway.
+        /// The tunnel's name, which holds installation, instance and Gateway.
         tunnel: String,
     },
     /// A namesake's, or a former instance's.
@@ -26,7 +26,7 @@ pub(super) enum Owner {
     Foreign,
 }
 
-/// What tells the owners of records, for one Gateway.
+/// What the owners of records are found by, for one Gateway.
 pub(super) struct Owners<'a> {
     installation: &'a Installation,
     /// The mark of the Gateway's records.
@@ -105,7 +105,7 @@ pub(crate) fn target(record: &DnsRecord) -> Option<TunnelId> {
     content.strip_suffix(".cfargotunnel.com")?.parse().ok()
 }
 
-/// A mark counts on a CNAME only: whoever made another type of our record made it theirs.
+/// A mark counts on a CNAME only: a record of another type was made or changed by others, and is theirs.
 pub(crate) fn mark_of(record: &DnsRecord) -> Option<RecordMark> {
     let is_cname = record.data.kind.eq_ignore_ascii_case("CNAME");
     is_cname

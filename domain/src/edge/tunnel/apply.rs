@@ -27,8 +27,8 @@ pub(crate) async fn named(api: &CachedApi, name: &str) -> Result<Option<Tunnel>,
         .min_by_key(|tunnel| (!tunnel.remotely_configured, tunnel.id)))
 }
 
-/// Our own proxies were stopped before, and their connections closed. Those that are there all the same are held by
-/// somebody else: another installation of this name serves through the tunnel. Then nothing of it is removed.
+/// Our own proxies were stopped before, and their connections closed. Connections that are still there
+/// are those of another installation of this name, which serves through the tunnel. Then nothing of it is removed.
 pub(crate) async fn require_unused(
     installation: &Installation,
     api: &CachedApi,

@@ -110,7 +110,7 @@ impl Methods {
 }
 
 impl Candidate {
-    /// Whether what is left to be asked holds. What is no call is taken by a match that asks for nothing.
+    /// Whether what is left to be asked holds. A request that is not a gRPC call is matched where nothing is asked for.
     fn holds(&self, call: Option<Call<'_>>) -> bool {
         let part =
             |wanted: &Option<Arc<Automaton>>, part: fn(Call<'_>) -> &str| match (wanted, call) {
