@@ -331,11 +331,9 @@ opaque_id! {
 }
 
 opaque_id! {
-    /// Id of a Cloudflare account.
     AccountId
 }
 opaque_id! {
-    /// Id of a DNS zone at Cloudflare.
     ZoneId
 }
 opaque_id! {
@@ -408,9 +406,7 @@ impl fmt::Display for InstanceId {
 /// One installation of this software: by which its tunnels and records at Cloudflare are known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Installation {
-    /// As its operator named it.
     pub name: InstallationName,
-    /// Which of those with that name.
     pub instance: InstanceId,
 }
 

@@ -128,6 +128,5 @@ pub trait ProxyIdentities: Send + Sync {
 
 /// The time.
 pub trait Clock: Send + Sync {
-    /// Now.
     fn now(&self) -> Timestamp;
 }

@@ -49,7 +49,6 @@ pub use status_pass::StatusPassReport;
 /// All that the passes speak to.
 #[derive(Clone)]
 pub struct Ports {
-    /// What the cluster says.
     pub cluster: Arc<dyn ClusterSource>,
     pub statuses: Arc<dyn StatusSink>,
     /// Keeps the objects of Gateways that have something at the edge.

@@ -10,7 +10,6 @@ use crate::names::AccountId;
 pub struct CloudflareCredentials {
     /// The account in which tunnels are made.
     pub account: AccountId,
-    /// Bearer token of the API.
     pub token: SecretString,
 }
 

@@ -18,7 +18,6 @@ pub enum Reading<T> {
     Known(T),
     /// The kind does not exist here (its CRD is not installed).
     Absent,
-    /// Reading failed, for this reason.
     Unknown(String),
 }
 
@@ -66,7 +65,6 @@ pub struct ClusterSnapshot {
     pub namespaces: Reading<Vec<Namespace>>,
     /// Whether each Secret that the source was asked to follow is there, and what is known of it without a value.
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
-    /// Where endpoints may be.
     pub endpoint_rules: EndpointRules,
     /// Namespaces whose Secrets may be read; `None` where all may.
     pub secret_namespaces: Option<BTreeSet<String>>,

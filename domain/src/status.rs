@@ -158,7 +158,6 @@ spelled! {
 pub struct Condition {
     pub kind: ConditionType,
     pub truth: Truth,
-    /// Why, as a word.
     pub reason: Reason,
     /// Why, as a sentence that names object, field and remedy.
     pub message: String,
@@ -189,7 +188,6 @@ pub struct StatusPart {
 /// What conditions are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// The object as a whole.
     Object,
     /// One of `status.listeners`.
     Listener {

@@ -16,7 +16,6 @@ const ORDER: [Reason; 5] = [
     Reason::EndpointNotAllowed,
 ];
 
-/// The backends of one route.
 #[derive(Debug, Default)]
 pub(super) struct Backends {
     /// For each rule, for each of its backends.

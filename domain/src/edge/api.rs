@@ -31,11 +31,9 @@ pub trait TunnelApi: Send + Sync {
     async fn create_tunnel(&self, name: &str) -> Result<Tunnel, PortError>;
     /// Deletes a tunnel. One with active connections is a conflict.
     async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), PortError>;
-    /// Connectors of a tunnel.
     async fn connectors(&self, tunnel: TunnelId) -> Result<Vec<Connector>, PortError>;
     /// Makes the edge close all connections of a tunnel.
     async fn disconnect(&self, tunnel: TunnelId) -> Result<(), PortError>;
-    /// The connector token.
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, PortError>;
     /// Replaces the tunnel's secret with these bytes.
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), PortError>;
@@ -62,7 +60,6 @@ pub trait TunnelApi: Send + Sync {
 pub trait DnsApi: Send + Sync {
     /// Zones that the token can see in this account.
     async fn zones(&self) -> Result<Vec<Zone>, PortError>;
-    /// All records of a zone.
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError>;
     /// Carries out a batch, or none of it. At most [`BATCH_LIMIT`] operations.
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), PortError>;

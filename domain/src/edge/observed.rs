@@ -28,7 +28,6 @@ pub struct ObservedTunnel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedZone {
     pub zone: Zone,
-    /// What is in it.
     pub records: ZoneRecords,
 }
 

@@ -72,7 +72,6 @@ pub struct OwnedGateway {
 /// Takes each removal at the edge, each take-over and each write of ingress rules, once it is done. For a log that people
 /// read: what was done, to what, and why. Holds no secret.
 pub trait Journal: Send + Sync {
-    /// One line.
     fn note(&self, line: &str);
 }
 

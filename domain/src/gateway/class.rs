@@ -22,7 +22,6 @@ pub struct GatewayClass {
     /// `spec.parametersRef`: a Secret with the Cloudflare credentials of its Gateways, or the
     /// CloudflareGatewayParameters that hold for them. The namespace is the one written; an absent one is a defect.
     pub parameters: Option<ObjectRef>,
-    /// What cannot be acted upon.
     pub defects: Vec<Defect>,
 }
 

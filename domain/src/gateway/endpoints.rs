@@ -30,7 +30,6 @@ pub struct ServicePort {
     pub name: String,
     /// What a backendRef names.
     pub port: u16,
-    /// What the backend speaks.
     pub protocol: AppProtocol,
 }
 
@@ -77,7 +76,6 @@ pub struct Endpoint {
     serde(rename_all = "snake_case")
 )]
 pub enum EndpointHost {
-    /// IPv4 or IPv6.
     Address(IpAddr),
     /// A DNS name (addressType FQDN, or a Service's externalName in the standalone program).
     Name(String),

@@ -14,7 +14,6 @@ pub struct Listener {
     pub hostname: Option<Hostname>,
     /// 1 to 65535; 0 with a defect where the written one is out of range.
     pub port: u16,
-    /// What the listener speaks.
     pub protocol: Protocol,
     /// `tls`; may be absent on HTTPS, because Cloudflare's edge terminates TLS.
     pub tls: Option<ListenerTls>,
@@ -65,18 +64,15 @@ pub struct ListenerTls {
 /// `allowedRoutes.namespaces.from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedNamespaces {
-    /// The Gateway's own namespace.
     Same,
     All,
     None,
-    /// Namespaces whose labels match.
     Selector(LabelSelector),
 }
 
 /// One of `allowedRoutes.kinds`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AllowedKind {
-    /// A kind we serve.
     Route(RouteKind),
     /// Any other, as `group/Kind`: reported as InvalidRouteKinds.
     Other(String),
@@ -92,13 +88,10 @@ pub struct LabelSelector {
 /// One requirement of a [`LabelSelector`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectorRule {
-    /// The label has one of the values.
     In(String, Vec<String>),
     /// The label is absent or has none of the values.
     NotIn(String, Vec<String>),
-    /// The label is there.
     Exists(String),
-    /// The label is absent.
     DoesNotExist(String),
 }
 

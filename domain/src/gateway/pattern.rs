@@ -45,14 +45,12 @@ impl Pattern {
 /// Why a text is not a [`Pattern`]. The message names the problem and the remedy, not the field.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnusablePattern {
-    /// It breaks the syntax.
     #[error("Invalid value: {pattern}: {cause}; RE2 syntax is expected")]
     Syntax {
         /// The beginning of the text, quoted.
         pattern: String,
         cause: String,
     },
-    /// It asks for Unicode classes.
     #[error(
         "Invalid value: {pattern}: Unicode classes are not served; \\w, \\d, \\s and \\b are ASCII, and \
          other letters are written out, like (à|é)"
@@ -61,7 +59,6 @@ pub enum UnusablePattern {
         /// The beginning of the text, quoted.
         pattern: String,
     },
-    /// It needs too much room.
     #[error(
         "Invalid value: {pattern}: it takes more than {} KiB when it is compiled; repeat less, \
          above all behind a `.*`, or divide it into several matches",
@@ -71,13 +68,11 @@ pub enum UnusablePattern {
         /// The beginning of the text, quoted.
         pattern: String,
     },
-    /// The text itself is too long.
     #[error(
         "Too long: a regular expression may have {} bytes; divide it into several matches",
         Automaton::LONGEST
     )]
     TooLong,
-    /// The route has too many.
     #[error(
         "Too many: a route may hold {} regular expressions; join some of them with `|`, or divide the route",
         PatternBudget::MOST

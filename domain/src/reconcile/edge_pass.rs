@@ -12,7 +12,6 @@ use super::{Problem, Queue, Reconciler};
 use crate::error::PortError;
 use crate::names::ObjectKey;
 
-/// What a pass works on.
 pub(super) struct Pass<'a> {
     pub(super) term: u64,
     pub(super) view: Arc<View>,
@@ -28,7 +27,6 @@ pub struct EdgePassReport {
     pub settled: bool,
     /// Gateways for which something is left, each with the least time to the next attempt where one is known.
     pub again: BTreeMap<ObjectKey, Option<Duration>>,
-    /// Gateways whose intent was stated.
     pub stated: Vec<ObjectKey>,
     /// Gateways of which nothing is left.
     pub removed: Vec<ObjectKey>,

@@ -31,7 +31,6 @@ pub(super) struct GatewayState {
     claim: Claim,
     /// Names that may have a record of it; `None` until a reconcile went through.
     records: Option<BTreeSet<Hostname>>,
-    /// The intent last stated.
     intent: Option<EdgeIntent>,
     /// The edition of the credentials that it was stated with.
     credentials: Option<u64>,
@@ -46,7 +45,6 @@ pub(super) struct GatewayState {
     last_known: Option<EdgeStatus>,
 }
 
-/// What a Gateway asks for.
 #[derive(Default)]
 struct Claim {
     created: Timestamp,
@@ -62,7 +60,6 @@ enum ProxyState {
     Runs(Proxy),
 }
 
-/// A proxy that was made to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
     pub(super) tunnel: TunnelId,

@@ -21,7 +21,6 @@ pub(super) struct WrittenStatuses {
     term: Option<u64>,
 }
 
-/// What to write now.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     pub(super) updates: Vec<StatusUpdate>,
@@ -128,7 +127,6 @@ fn conditions_of<'u>(update: &'u StatusUpdate, part: &Part) -> &'u [Condition] {
     found.map_or(&[], |found| &found.conditions)
 }
 
-/// The types of condition that promise traffic.
 fn promises(part: &Part) -> &'static [ConditionType] {
     match part {
         Part::Object | Part::Listener { .. } => &[ConditionType::Programmed],

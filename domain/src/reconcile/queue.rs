@@ -26,7 +26,6 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// Of a Gateway that is there.
     pub(super) fn of(found: &GatewayResolution) -> Self {
         match &found.credentials_namespace {
             Some(namespace) => Self::Secrets(namespace.clone()),

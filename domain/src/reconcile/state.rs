@@ -42,13 +42,11 @@ pub(super) struct State {
     pub(super) to_compare: BTreeSet<ObjectKey>,
     /// Last attempts, of Gateways for which they failed.
     pub(super) failed: BTreeMap<ObjectKey, Attempt>,
-    /// Resyncs that have begun.
     pub(super) resyncs: u32,
     /// Removals that wait until other Gateways have taken names over: how many resyncs had begun before.
     pub(super) removal_waits: BTreeMap<ObjectKey, u32>,
     /// What the last route pass concluded, until its statuses are written.
     pub(super) unwritten: Option<Arc<Conclusions>>,
-    /// Statuses as they were written last.
     pub(super) written: WrittenStatuses,
     /// What was done in the term of leadership that the last edge pass was in.
     pub(super) term: Term,

@@ -61,9 +61,7 @@ fn is_host(text: &str) -> bool {
 /// Scheme that a client used towards the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// `http`.
     Http,
-    /// `https`.
     Https,
 }
 

@@ -66,7 +66,6 @@ pub struct Selected<'t> {
     pub rule: &'t TableRule,
     /// The rule's position among all rules of the table: an index for counters kept beside it.
     pub rule_index: usize,
-    /// The match that held.
     pub matched: &'t RouteMatch,
     /// Running totals of the weights of `rule.backends`.
     shares: &'t [u64],

@@ -93,7 +93,6 @@ pub struct TableRule {
 pub struct TableBackend {
     /// Share relative to the rule's other backends; 0 takes none.
     pub weight: u32,
-    /// Where the share goes.
     pub target: BackendTarget,
     /// Header modifiers, in the order written. Not written where there is none.
     #[cfg_attr(
@@ -125,7 +124,6 @@ pub enum BackendTarget {
 pub struct UpstreamKey {
     pub service: ObjectKey,
     pub port: u16,
-    /// What is spoken to the endpoints.
     pub protocol: UpstreamProtocol,
 }
 
@@ -151,7 +149,6 @@ pub struct Upstream {
     serde(rename_all = "snake_case")
 )]
 pub enum UpstreamProtocol {
-    /// HTTP/1.1.
     Http1,
     /// HTTP/2 with prior knowledge, in clear text.
     H2c,

@@ -62,7 +62,6 @@ impl ApiCall {
 /// When a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Moment {
-    /// Before anything was done.
     Before,
     /// After it was done: only the answer is lost.
     After,
@@ -75,7 +74,6 @@ pub struct FakeCloudflare(Arc<Mutex<World>>);
 #[derive(Debug, Default)]
 struct World {
     accounts: BTreeMap<AccountId, Account>,
-    /// Source of all ids.
     next_id: u64,
     calls: Vec<ApiCall>,
     script: Vec<Failure>,
@@ -106,7 +104,6 @@ struct ZoneState {
     certificates: BTreeMap<CertificateId, Fingerprint>,
 }
 
-/// A failure to come.
 #[derive(Debug, Clone)]
 struct Failure {
     trigger: Trigger,
@@ -116,11 +113,9 @@ struct Failure {
 
 #[derive(Debug, Clone)]
 enum Trigger {
-    /// One call, counted over all.
     Nth(usize),
     /// Every call of a kind, in one zone if given.
     Every(ApiCall, Option<ZoneId>),
-    /// Every call with this token.
     Token(String),
 }
 
@@ -150,13 +145,6 @@ impl FakeCloudflare {
         let account = world.accounts.entry(AccountId::new(account)).or_default();
         account.zones.insert(id.clone(), state);
         id
-    }
-
-    /// Takes a zone out of sight.
-    pub fn remove_zone(&self, zone: &ZoneId) {
-        for account in self.world().accounts.values_mut() {
-            account.zones.remove(zone);
-        }
     }
 
     /// Puts a record into a zone, as somebody else would.
@@ -407,7 +395,6 @@ impl World {
             .find_map(|account| account.zones.get_mut(zone))
     }
 
-    /// A zone that an account can see.
     fn zone_of(&mut self, account: &AccountId, zone: &ZoneId) -> Option<&mut ZoneState> {
         self.accounts.get_mut(account)?.zones.get_mut(zone)
     }

@@ -24,7 +24,6 @@ pub(crate) struct CertificateWriter<'a> {
     tunnel: TunnelId,
     document: IngressDocument,
     keys: NoteKeys,
-    /// What is ours, noted or not.
     pub(crate) notes: BTreeSet<Note>,
     /// What the document surely notes, with a tag of today's token.
     pub(crate) noted: BTreeSet<Note>,

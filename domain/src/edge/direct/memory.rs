@@ -25,7 +25,6 @@ pub(super) struct Memory {
     pub(super) caches: Vec<(CloudflareCredentials, Arc<SharedCache>)>,
     /// Credentials that a Gateway had before it moved to another account.
     pub(super) former: Vec<CloudflareCredentials>,
-    /// Tunnels that were adopted.
     pub(super) adopted: BTreeSet<TunnelId>,
     /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
     pub(super) unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,

@@ -8,7 +8,6 @@ use crate::names::{Hostname, ObjectKey};
 /// For which of the intent's hostnames there is a record. Without any entry: for all in a zone that the credentials see.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DnsIntent {
-    /// For which of them DNS is managed.
     pub managed: DnsPolicy,
     /// Hostnames that an older claim of another Gateway holds, with that Gateway: those that this one asks for,
     /// and those that it is known to have a record for. Its plan leaves their records alone: the new holder

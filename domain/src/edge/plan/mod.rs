@@ -57,7 +57,6 @@ pub enum Change {
     CreateTunnel,
     /// Replace the ingress document.
     Configure(IngressDocument),
-    /// Change records of one zone.
     Records(ZoneChanges),
     /// Note in the ingress document which certificates are ours.
     NoteCertificates,

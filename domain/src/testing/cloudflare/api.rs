@@ -46,7 +46,6 @@ impl FakeCloudflare {
     }
 }
 
-/// The API of one account.
 struct FakeCloudflareApi {
     cloudflare: FakeCloudflare,
     account: AccountId,

@@ -13,7 +13,6 @@ pub trait Observer: Send + Sync {
     /// Before a call. An error, and when: the call fails with it.
     async fn before(&self, call: &Call<'_>) -> Option<(Moment, PortError)>;
 
-    /// Once it is answered.
     fn after(&self, call: &Call<'_>, error: Option<&PortError>);
 }
 
@@ -21,13 +20,9 @@ pub trait Observer: Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
     pub kind: ApiCall,
-    /// The tunnel that it is for.
     pub tunnel: Option<TunnelId>,
-    /// The zone that it is for.
     pub zone: Option<&'a ZoneId>,
-    /// Name of the tunnel that it makes.
     pub name: Option<&'a str>,
-    /// The changes that it makes.
     pub batch: Option<&'a RecordBatch>,
 }
 
