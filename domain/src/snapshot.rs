@@ -32,7 +32,14 @@ impl<T> Reading<T> {
 
     /// Whether nothing may be concluded from what is missing.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::Unknown(_))
+        self.why_unknown().is_some()
+    }
+
+    fn why_unknown(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(why) => Some(why),
+            Self::Known(_) | Self::Absent => None,
+        }
     }
 }
 
@@ -70,6 +77,55 @@ pub struct ClusterSnapshot {
     pub secret_namespaces: Option<BTreeSet<String>>,
     /// What is there and could not be read although its kind was.
     pub unreadable: Unreadable,
+}
+
+impl ClusterSnapshot {
+    /// Why kinds could not be read.
+    pub fn unread(&self) -> BTreeMap<ObjectKind, String> {
+        let kinds = [
+            (ObjectKind::GatewayClass, self.classes.why_unknown()),
+            (ObjectKind::Gateway, self.gateways.why_unknown()),
+            (ObjectKind::Route, self.routes.why_unknown()),
+            (ObjectKind::ReferenceGrant, self.grants.why_unknown()),
+            (ObjectKind::Service, self.services.why_unknown()),
+            (
+                ObjectKind::EndpointSlice,
+                self.endpoint_slices.why_unknown(),
+            ),
+            (ObjectKind::Namespace, self.namespaces.why_unknown()),
+        ];
+        let kinds = kinds.into_iter();
+        kinds
+            .filter_map(|(kind, why)| Some((kind, why?.to_owned())))
+            .collect()
+    }
+}
+
+/// Kinds of object that statuses depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKind {
+    GatewayClass,
+    Gateway,
+    Route,
+    ReferenceGrant,
+    Service,
+    EndpointSlice,
+    Namespace,
+}
+
+impl ObjectKind {
+    /// The plural, for messages.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::GatewayClass => "GatewayClasses",
+            Self::Gateway => "Gateways",
+            Self::Route => "routes",
+            Self::ReferenceGrant => "ReferenceGrants",
+            Self::Service => "Services",
+            Self::EndpointSlice => "EndpointSlices",
+            Self::Namespace => "Namespaces",
+        }
+    }
 }
 
 /// Objects that are there and could not be read. Where one was read earlier, the snapshot shows it as it was then.

@@ -12,20 +12,20 @@
 //! - `conflict`: HTTPRoute and GRPCRoute on one hostname.
 //! - `validation`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
+//! - `assembly`: attaches each route to its parents, and fills in what follows for the Gateways.
 //! - `view`: what all of them look up; `unread`: what could not be read; `retained`: which Gateways lose nothing by it.
 
+mod assembly;
 mod backend;
 mod certificate;
 mod class;
 mod conflict;
 mod credentials;
-
 mod gateway;
 mod listener;
 mod parameters;
 mod parent;
 mod patterns;
-mod resolve;
 mod retained;
 mod tenancy;
 #[cfg(test)]
@@ -41,14 +41,61 @@ use crate::edge::certificates::CertificateIntent;
 use crate::gateway::{Gateway, Listener, ParentRef, Route, RouteKind};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::RouteTable;
+use crate::snapshot::{ClusterSnapshot, ObjectKind};
 use crate::status::Reason;
+
+use assembly::{Assembly, judged, settle};
+use class::{JudgedClass, resolve_class};
+use tenancy::Tenancies;
+use unread::unread;
+use view::{View, classes_of, gateways_of};
 
 pub use credentials::{all_credentials_references, credentials_reference};
 pub(crate) use gateway::refused_listeners;
 pub use parameters::{GatewayDefaults, ParametersResolution, Uploads};
-pub use resolve::resolve;
 pub use retained::{Retained, retained, unread_claims};
-pub use unread::ObjectKind;
+
+/// Applies the Gateway API's rules to a snapshot. The order of objects in it does not matter.
+pub fn resolve(
+    snapshot: &ClusterSnapshot,
+    controller: &str,
+    defaults: &GatewayDefaults,
+) -> Resolution {
+    let view = View::new(snapshot);
+    let classes: BTreeMap<&str, JudgedClass<'_>> = classes_of(snapshot, controller)
+        .map(|class| (class.name.as_str(), resolve_class(class, &view)))
+        .collect();
+    let mut tenancies = Tenancies::new(&view, &classes);
+    let mut over_limit = tenancies.over_limit(gateways_of(snapshot, controller));
+    let mut gateways: BTreeMap<ObjectKey, GatewayResolution> = BTreeMap::new();
+    for gateway in gateways_of(snapshot, controller) {
+        let class = classes.get(gateway.class.as_str());
+        let tenancy = tenancies.of(&gateway.class, &gateway.key.namespace);
+        let over_limit = over_limit.remove(&gateway.key);
+        let judged = judged(gateway, class, tenancy, over_limit, &view, defaults);
+        gateways.insert(gateway.key.clone(), judged);
+    }
+    let mut routes: Vec<&Arc<Route>> = snapshot.routes.items().iter().collect();
+    routes.sort_by_key(|route| (route.created, &route.key, route.kind));
+    let mut assembly = Assembly::new(&gateways, &routes, tenancies, &view);
+    let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
+    let Assembly {
+        backends, attached, ..
+    } = assembly;
+    for (key, gateway) in &mut gateways {
+        let attached = attached.get(key).map_or(&[][..], Vec::as_slice);
+        settle(gateway, attached, &routes, &backends, &view);
+    }
+    let classes = classes.into_iter();
+    Resolution {
+        classes: classes
+            .map(|(name, class)| (name.to_owned(), class.resolution))
+            .collect(),
+        gateways: Arc::new(gateways),
+        routes: resolved,
+        unread: unread(snapshot, controller),
+    }
+}
 
 /// A negative verdict: the condition's reason and its message. With [`Reason::Pending`] it is not decided
 /// yet: nothing is attached, and the condition is Unknown, not False.

@@ -5,62 +5,16 @@ use std::collections::BTreeMap;
 use super::credentials::{ClassParameters, of_class};
 use super::view;
 use crate::gateway::{AllowedNamespaces, GatewayClass};
-use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::snapshot::{ClusterSnapshot, ObjectKind};
 
-/// Kinds of object that verdicts depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ObjectKind {
-    GatewayClass,
-    Gateway,
-    Route,
-    ReferenceGrant,
-    Service,
-    EndpointSlice,
-    /// Namespaces; they count only where a listener, or an entry of a class's tenants, selects by their labels.
-    Namespace,
-}
-
-impl ObjectKind {
-    /// The plural, for messages.
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::GatewayClass => "GatewayClasses",
-            Self::Gateway => "Gateways",
-            Self::Route => "routes",
-            Self::ReferenceGrant => "ReferenceGrants",
-            Self::Service => "Services",
-            Self::EndpointSlice => "EndpointSlices",
-            Self::Namespace => "Namespaces",
-        }
-    }
-}
-
-/// The kinds that a resolution of this snapshot misses.
+/// The kinds that a resolution of this snapshot misses. Namespaces count only where a listener, or an entry of a class's
+/// tenants, selects by their labels.
 pub(super) fn unread(snapshot: &ClusterSnapshot, controller: &str) -> BTreeMap<ObjectKind, String> {
-    let namespaces = if selects_namespaces(snapshot, controller) {
-        why(&snapshot.namespaces)
-    } else {
-        None
-    };
-    [
-        (ObjectKind::GatewayClass, why(&snapshot.classes)),
-        (ObjectKind::Gateway, why(&snapshot.gateways)),
-        (ObjectKind::Route, why(&snapshot.routes)),
-        (ObjectKind::ReferenceGrant, why(&snapshot.grants)),
-        (ObjectKind::Service, why(&snapshot.services)),
-        (ObjectKind::EndpointSlice, why(&snapshot.endpoint_slices)),
-        (ObjectKind::Namespace, namespaces),
-    ]
-    .into_iter()
-    .filter_map(|(kind, why)| Some((kind, why?)))
-    .collect()
-}
-
-fn why<T>(reading: &Reading<T>) -> Option<String> {
-    match reading {
-        Reading::Unknown(why) => Some(why.clone()),
-        Reading::Known(_) | Reading::Absent => None,
+    let mut unread = snapshot.unread();
+    if !selects_namespaces(snapshot, controller) {
+        unread.remove(&ObjectKind::Namespace);
     }
+    unread
 }
 
 fn selects_namespaces(snapshot: &ClusterSnapshot, controller: &str) -> bool {

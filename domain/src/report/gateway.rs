@@ -4,11 +4,12 @@ use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
 use super::{Context, Verdict, certificates, dns, reference};
 use crate::attachment::{
-    GatewayResolution, ListenerResolution, ObjectKind, Refusal, listed, refused_listeners,
+    GatewayResolution, ListenerResolution, Refusal, listed, refused_listeners,
 };
 use crate::edge::{IngressOutcome, namesakes};
 use crate::error::PortErrorKind;
 use crate::gateway::PARAMETERS_KIND;
+use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
 pub(super) fn status(

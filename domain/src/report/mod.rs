@@ -12,11 +12,12 @@ mod tests;
 use std::collections::BTreeMap;
 
 use self::edge_view::EdgeView;
-use crate::attachment::{ClassResolution, ObjectKind, Refusal, Resolution, listed};
+use crate::attachment::{ClassResolution, Refusal, Resolution, listed};
 use crate::edge::EdgeStatus;
 use crate::error::PortError;
 use crate::gateway::GATEWAY_GROUP;
 use crate::names::{ObjectKey, ObjectRef};
+use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
 

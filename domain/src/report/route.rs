@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edge_view::Known;
 use super::{Context, Verdict, dns, headers, reference};
-use crate::attachment::{
-    GatewayResolution, ObjectKind, ParentResolution, Refusal, RouteResolution, listed,
-};
+use crate::attachment::{GatewayResolution, ParentResolution, Refusal, RouteResolution, listed};
 use crate::edge::HostnameOutcome;
 use crate::names::ObjectKey;
+use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
 /// How many routes each listener has, by Gateway and listener name.

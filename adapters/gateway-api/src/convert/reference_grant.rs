@@ -5,7 +5,33 @@ use domain::gateway::{GrantFrom, GrantTo, ReferenceGrant};
 use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::types::{ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo};
+use crate::types::api_type;
+
+api_type! {
+    /// `ReferenceGrant.spec`.
+    ReferenceGrantSpec {
+        from: Vec<ReferenceGrantFrom>,
+        to: Vec<ReferenceGrantTo>,
+    }
+}
+
+api_type! {
+    /// One of `spec.from`.
+    ReferenceGrantFrom {
+        group: String,
+        kind: String,
+        namespace: String,
+    }
+}
+
+api_type! {
+    /// One of `spec.to`.
+    ReferenceGrantTo {
+        group: String,
+        kind: String,
+        name: Option<String>,
+    }
+}
 
 /// A grant has no status to report a defect on, and half of one could permit more than its author meant:
 /// it is read whole or not at all.

@@ -2,14 +2,13 @@
 //! Kubernetes' core. A field that no data plane serves yet is a [`Value`](serde_json::Value) in routes and has no place
 //! elsewhere; whatever else is written in a `spec` is found while reading and reported under its path. Numbers keep the range of JSON, so that a port of
 //! 70000 is a value to report on, not a failure to read. No type is flattened, tagged or untagged: those
-//! would hide unread fields from `serde_ignored`.
+//! would hide unread fields from `serde_ignored`. A small kind has its types where it is converted.
 
 mod gateway;
 mod grpc_route;
 mod http_route;
 mod kubernetes;
 mod parameters;
-mod reference_grant;
 mod shared;
 
 pub(crate) use gateway::*;
@@ -17,7 +16,6 @@ pub(crate) use grpc_route::*;
 pub(crate) use http_route::*;
 pub(crate) use kubernetes::*;
 pub(crate) use parameters::*;
-pub(crate) use reference_grant::*;
 pub(crate) use shared::*;
 
 /// Declares a type that mirrors a Go struct: every field may be absent.
@@ -31,4 +29,4 @@ macro_rules! api_type {
         }
     };
 }
-use api_type;
+pub(crate) use api_type;

@@ -1,8 +1,7 @@
 use super::fixtures::*;
-use crate::attachment::ObjectKind;
 use crate::gateway::{AllowedNamespaces, LabelSelector};
 use crate::report::report;
-use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::snapshot::{ClusterSnapshot, ObjectKind, Reading};
 use crate::status::{ConditionType, Reason, StatusUpdate, Truth};
 
 fn unread<T>() -> Reading<T> {

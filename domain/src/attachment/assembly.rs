@@ -1,73 +1,29 @@
-//! From a snapshot to everything that follows from it.
+//! Gateways before any route, routes on their way to listeners, and what follows for their Gateways.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backend::{Backends, resolve_backends};
-use super::class::{JudgedClass, resolve_class};
+use super::class::JudgedClass;
 use super::conflict::{AttachedRoute, AttachedRoutes};
 use super::listener::resolve_listeners;
 use super::parameters::{Circumstances, GatewayDefaults, Uploads, resolve_parameters};
 use super::parent::{Candidate, candidates, gateway_of};
 use super::patterns::PatternShares;
 use super::tenancy::{Tenancies, Tenancy};
-use super::unread::unread;
-use super::view::{Secret, View, classes_of, gateways_of};
+use super::view::{Secret, View};
 use super::{
-    GatewayResolution, ListenerResolution, ParentResolution, Refusal, Resolution, RouteResolution,
-    certificate, gateway, validation,
+    GatewayResolution, ListenerResolution, ParentResolution, Refusal, RouteResolution, certificate,
+    gateway, validation,
 };
 use crate::capabilities::DataPlaneKind;
 use crate::gateway::{Gateway, ParentRef, Route};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::{CompileInput, ListenerInput, RouteInput, RouteTable, compile};
-use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
 
-/// Applies the Gateway API's rules to a snapshot. The order of objects in it does not matter.
-pub fn resolve(
-    snapshot: &ClusterSnapshot,
-    controller: &str,
-    defaults: &GatewayDefaults,
-) -> Resolution {
-    let view = View::new(snapshot);
-    let classes: BTreeMap<&str, JudgedClass<'_>> = classes_of(snapshot, controller)
-        .map(|class| (class.name.as_str(), resolve_class(class, &view)))
-        .collect();
-    let mut tenancies = Tenancies::new(&view, &classes);
-    let mut over_limit = tenancies.over_limit(gateways_of(snapshot, controller));
-    let mut gateways: BTreeMap<ObjectKey, GatewayResolution> = BTreeMap::new();
-    for gateway in gateways_of(snapshot, controller) {
-        let class = classes.get(gateway.class.as_str());
-        let tenancy = tenancies.of(&gateway.class, &gateway.key.namespace);
-        let over_limit = over_limit.remove(&gateway.key);
-        let judged = judged(gateway, class, tenancy, over_limit, &view, defaults);
-        gateways.insert(gateway.key.clone(), judged);
-    }
-    let mut routes: Vec<&Arc<Route>> = snapshot.routes.items().iter().collect();
-    routes.sort_by_key(|route| (route.created, &route.key, route.kind));
-    let mut assembly = Assembly::new(&gateways, &routes, tenancies, &view);
-    let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
-    let Assembly {
-        backends, attached, ..
-    } = assembly;
-    for (key, gateway) in &mut gateways {
-        let attached = attached.get(key).map_or(&[][..], Vec::as_slice);
-        settle(gateway, attached, &routes, &backends, &view);
-    }
-    let classes = classes.into_iter();
-    Resolution {
-        classes: classes
-            .map(|(name, class)| (name.to_owned(), class.resolution))
-            .collect(),
-        gateways: Arc::new(gateways),
-        routes: resolved,
-        unread: unread(snapshot, controller),
-    }
-}
-
 /// A Gateway before any route.
-fn judged(
+pub(super) fn judged(
     gateway: &Gateway,
     class: Option<&JudgedClass<'_>>,
     tenancy: Tenancy<'_>,
@@ -117,20 +73,20 @@ fn edition(secret: &ObjectRef, view: &View<'_>) -> Option<u64> {
 }
 
 /// Routes on their way to listeners.
-struct Assembly<'a> {
+pub(super) struct Assembly<'a> {
     gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
     routes: &'a [&'a Arc<Route>],
     tenancies: Tenancies<'a>,
     view: &'a View<'a>,
     /// Backends of the routes that have a parent of ours, by position.
-    backends: BTreeMap<usize, Backends>,
+    pub(super) backends: BTreeMap<usize, Backends>,
     /// For each Gateway, for each of its listeners.
-    attached: BTreeMap<ObjectKey, Vec<AttachedRoutes>>,
+    pub(super) attached: BTreeMap<ObjectKey, Vec<AttachedRoutes>>,
     patterns: BTreeMap<ObjectKey, PatternShares>,
 }
 
 impl<'a> Assembly<'a> {
-    fn new(
+    pub(super) fn new(
         gateways: &'a BTreeMap<ObjectKey, GatewayResolution>,
         routes: &'a [&'a Arc<Route>],
         tenancies: Tenancies<'a>,
@@ -158,7 +114,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Attaches a route to all of its parents. Older routes must have been attached before.
-    fn attach(&mut self, position: usize) -> RouteResolution {
+    pub(super) fn attach(&mut self, position: usize) -> RouteResolution {
         let route = self.routes[position];
         let ours: Vec<(&ParentRef, &'a GatewayResolution)> = route
             .parents
@@ -291,7 +247,7 @@ fn parent_resolution(
 }
 
 /// Fills in what follows from the routes on a Gateway's listeners.
-fn settle(
+pub(super) fn settle(
     gateway: &mut GatewayResolution,
     attached: &[AttachedRoutes],
     routes: &[&Arc<Route>],
