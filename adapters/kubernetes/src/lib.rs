@@ -30,6 +30,3 @@ pub use kube::{Client, Config};
 pub use lease::{Lease, LeaseOptions};
 pub use status::Statuses;
 pub use token_reviews::TokenReviews;
-
-/// Name under which this software writes: field manager, and source of events.
-const FIELD_MANAGER: &str = "cloudflare-gateway-controller";

@@ -16,6 +16,9 @@ use crate::cluster::LONGEST_SILENCE;
 use limit::AnswerLayer;
 pub(crate) use managed_fields::Remover;
 
+/// Name under which this software writes: field manager, and source of events.
+pub(crate) const FIELD_MANAGER: &str = "cloudflare-gateway-controller";
+
 /// An API server that is there accepts connections well within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

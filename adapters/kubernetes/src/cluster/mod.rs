@@ -2,20 +2,21 @@
 //!
 //! - `raw`: objects that are not read yet; `watch`: one watch;
 //! - `table`: the objects of a kind as domain values;
-//! - `secrets`: Secrets that somebody refers to.
+//! - `secrets`: Secrets that are referred to; `read_secrets`: their watches, and when each is read.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod raw;
+mod read_secrets;
 mod secrets;
 mod table;
+mod times;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use adapter_gateway_api::{Kind, SnapshotBuilder};
 use async_trait::async_trait;
@@ -34,25 +35,9 @@ use secrets::Secrets;
 pub(crate) use secrets::secret;
 use table::{Seen, Table};
 pub(crate) use table::{UnreadObject, Written};
+pub use times::WatchTimes;
 pub(crate) use watch::LONGEST_SILENCE;
 use watch::{News, Watch};
-
-/// How patient the watches are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WatchTimes {
-    /// Changes within this time make one view.
-    pub debounce: Duration,
-    /// A kind is unknown once reading it has failed for so long; until then its last view stands.
-    pub unknown_after: Duration,
-    /// Pause after the first failure; each further one doubles it.
-    pub first_pause: Duration,
-    /// Longest pause after a failure.
-    pub longest_pause: Duration,
-    /// How often to look for a kind that does not exist here.
-    pub look_again: Duration,
-    /// A watch that has gone on for so long, or has brought something, works.
-    pub works_after: Duration,
-}
 
 /// What is watched, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,19 +48,6 @@ pub struct ClusterOptions {
     pub secret_namespaces: Option<BTreeSet<String>>,
     /// Where endpoints may be.
     pub endpoint_rules: EndpointRules,
-}
-
-impl Default for WatchTimes {
-    fn default() -> Self {
-        Self {
-            debounce: Duration::from_millis(50),
-            unknown_after: Duration::from_secs(10),
-            first_pause: Duration::from_millis(200),
-            longest_pause: Duration::from_secs(5),
-            look_again: Duration::from_secs(10),
-            works_after: Duration::from_secs(1),
-        }
-    }
 }
 
 /// A Kubernetes cluster.

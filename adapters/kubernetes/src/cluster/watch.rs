@@ -2,12 +2,12 @@
 //!
 //! - `wire`: what lists and events look like; `trouble`: how failures are counted.
 
+mod news;
 mod trouble;
 mod wire;
 
 use std::sync::Arc;
 
-use domain::ObjectKey;
 use kube::Client;
 use kube::api::{ListParams, WatchParams};
 use kube::core::Request;
@@ -16,9 +16,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use super::WatchTimes;
 use super::raw::RawObject;
+use super::times::WatchTimes;
 use crate::kind::Endpoint;
+pub(crate) use news::News;
 use trouble::{Failure, Stage, Trouble};
 pub(super) use wire::{Event, Page};
 
@@ -34,22 +35,6 @@ const GRACE: Duration = Duration::from_secs(15);
 /// The longest time in which nothing comes of an answer that goes on: that of a watch in which nothing happens.
 pub(crate) const LONGEST_SILENCE: Duration =
     Duration::from_secs(WATCH_SECONDS as u64 + GRACE.as_secs());
-
-/// What a watch has to say. `T` is what is read of an object.
-#[derive(Debug)]
-pub(crate) enum News<T> {
-    /// All objects there are; others are gone.
-    Listed(Vec<T>),
-    /// One is new or changed.
-    Put(T),
-    Gone(ObjectKey),
-    /// What was said before still holds.
-    Alive,
-    /// The kind does not exist here.
-    Absent,
-    /// Reading fails, and has for a while.
-    Failing(String),
-}
 
 /// Reads one object that was found at an endpoint. Runs on threads where it may take its time.
 pub(crate) type Reader<T> = Arc<dyn Fn(&Endpoint, &RawObject<'_>) -> T + Send + Sync>;

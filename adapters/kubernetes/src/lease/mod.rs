@@ -5,12 +5,12 @@
 //! its last successful renewal and no longer, whether it can reach the API server or not: it has stopped
 //! before another may begin, and clocks need not agree.
 
+mod options;
 mod record;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use domain::ports::Leadership;
 use futures_util::{StreamExt, TryStreamExt};
@@ -21,37 +21,10 @@ use tokio::sync::watch::Sender;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::FIELD_MANAGER;
+use crate::client::FIELD_MANAGER;
 use crate::failure::{is_conflict, told};
+pub use options::LeaseOptions;
 use record::{Record, holder_of};
-
-/// Who competes for which Lease, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseOptions {
-    /// Namespace of the Lease.
-    pub namespace: String,
-    pub name: String,
-    /// This instance, e.g. the pod's name. Unique among all that compete.
-    pub identity: String,
-    /// Where this instance is reached while it leads (`host:port`). It becomes part of the Lease, after the last `_`.
-    pub address: String,
-    /// After this time without renewal another may take the Lease. Whole seconds, at least 1.
-    pub duration: Duration,
-    /// Time between renewals; a third of the duration or less leaves room for failures.
-    pub renew: Duration,
-}
-
-impl LeaseOptions {
-    /// `spec.holderIdentity`.
-    fn holder(&self) -> String {
-        format!("{}_{}", self.identity, self.address)
-    }
-
-    /// How long after the start of a renewal this instance counts itself leader.
-    fn trusted(&self) -> Duration {
-        self.duration * 2 / 3
-    }
-}
 
 /// Competes for a Lease until it is stopped, then gives it up.
 pub struct Lease {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
-use super::LeaseOptions;
+use super::options::LeaseOptions;
 
 /// A Lease as it was last seen to change, by this instance's own clock.
 #[derive(Debug, Default)]

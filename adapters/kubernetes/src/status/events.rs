@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::merge::list;
-use crate::FIELD_MANAGER;
+use crate::client::FIELD_MANAGER;
 use crate::cluster::UnreadObject;
 use crate::failure::told;
 

@@ -24,7 +24,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::FIELD_MANAGER;
+use crate::client::FIELD_MANAGER;
 use crate::cluster::{Cluster, UnreadObject, Written};
 use crate::failure::{is_absent, is_conflict, port_error};
 use crate::kind::resource;

@@ -3,7 +3,7 @@
 //!
 //! Which Secrets there are and when one changes is told by a watch of their metadata, one for all namespaces or one
 //! for each that may be read. A value is read by name, once it is referred to and whenever its version is another
-//! one; few are read at the same time (`read`), and namespaces take turns (`queue`).
+//! one; namespaces take turns (`queue`).
 
 mod queue;
 mod read;
@@ -17,9 +17,10 @@ use domain::{ObjectKey, ObjectRef};
 use super::raw::Head;
 use super::watch::News;
 use queue::FairQueue;
+use read::Read;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use read::parsed;
-pub(crate) use read::secret;
+pub(crate) use read::{read, secret};
 
 /// What one watch covers: a namespace, or all of them.
 pub(crate) type Area = Option<String>;
@@ -70,9 +71,6 @@ enum Turn {
 /// Which of several reads of a Secret this is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
-
-/// A Secret as it was read: its version and what may be known of it.
-pub(crate) type Read = (Box<str>, Reading<SecretFacts>);
 
 impl Secrets {
     /// In these namespaces, or in all.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::WatchTimes;
+use super::super::times::WatchTimes;
 use crate::failure::{is_absent, is_expired, told};
 
 /// Why a list or a watch failed. Holds nothing of an object's text.
