@@ -17,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::StartError;
 use crate::addresses::AddressBook;
 use crate::metrics::Metrics;
-use crate::options::ConnectorOptions;
+use crate::options::{ConnectorOptions, StartError};
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::token::Credentials;
 use crate::transport::TransportKind;

@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::StartError;
 use crate::metrics::Metrics;
+use crate::token::TokenError;
 use crate::transport::TransportChoice;
 
 /// How a connector finds the edge and behaves towards it.
@@ -69,6 +69,27 @@ impl Default for ConnectorOptions {
             metrics: Metrics::default(),
         }
     }
+}
+
+/// Why a connector cannot start. A failure at the edge is none of these: the status shows it, and the connector
+/// tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The token is not one.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The given certificates cannot be read.
+    #[error("the edge's root certificates are not PEM certificates")]
+    MalformedRoots,
+    /// There are no certificates to verify the edge with.
+    #[error("there are no root certificates to verify the edge with")]
+    NoRoots,
+    /// The edge's name is not a host name.
+    #[error("{0:?} is not a server name")]
+    ServerName(String),
+    /// The TLS library cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
 }
 
 /// Where the edge is.

@@ -17,8 +17,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::RequestHandler;
-
 /// How often it is looked who waits.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long an endpoint may take nothing of a body before it counts as stalled.
@@ -55,13 +53,13 @@ tokio::task_local! {
 }
 
 impl Stalls {
-    /// A connection without requests. It is looked after until it is dropped.
-    pub(crate) fn of<H: RequestHandler>(handler: &Arc<H>) -> Arc<Self> {
+    /// A connection without requests. It is looked after until it is dropped; `patience` is asked each time.
+    pub(crate) fn watched(patience: impl Fn() -> Duration + Send + 'static) -> Arc<Self> {
         let stalls = Arc::new(Self {
             since: Instant::now(),
             requests: Mutex::default(),
         });
-        tokio::spawn(look_after(Arc::downgrade(&stalls), Arc::clone(handler)));
+        tokio::spawn(look_after(Arc::downgrade(&stalls), patience));
         stalls
     }
 
@@ -120,9 +118,9 @@ impl Stalls {
     }
 }
 
-async fn look_after<H: RequestHandler>(stalls: Weak<Stalls>, handler: Arc<H>) {
+async fn look_after(stalls: Weak<Stalls>, patience: impl Fn() -> Duration) {
     while let Some(stalls) = stalls.upgrade() {
-        stalls.look(handler.patience());
+        stalls.look(patience());
         drop(stalls);
         tokio::time::sleep(INTERVAL).await;
     }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use crate::addresses::Failures;
 use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::handler::RequestHandler;
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::transport::choice::Turn;
-use crate::transport::{Transport, TransportChoice, TransportKind, probe};
+use crate::transport::{self, TransportChoice, TransportKind, probe};
 use crate::wire::rpc::Refusal;
 
 /// Time between the starts of connections while the first one is not registered.
@@ -35,12 +36,11 @@ const LASTING: Duration = Duration::from_secs(10);
 const FOLLOW_WITHIN: Duration = Duration::from_secs(1);
 
 /// Starts all connections of a connector.
-pub(crate) fn start<T: Transport>(membership: &Arc<Membership>, transport: T) {
-    let transport = Arc::new(transport);
+pub(crate) fn start<H: RequestHandler>(membership: &Arc<Membership>, handler: &Arc<H>) {
     for index in 0..membership.options.connections.max(1) {
         let connection = Connection {
             membership: Arc::clone(membership),
-            transport: Arc::clone(&transport),
+            handler: Arc::clone(handler),
             index,
             ends: Ends::default(),
             failed_addresses: Failures::default(),
@@ -72,9 +72,9 @@ async fn tell_withheld(membership: Arc<Membership>) {
 }
 
 /// One connection by its index, over all its attempts.
-struct Connection<T> {
+struct Connection<H> {
     membership: Arc<Membership>,
-    transport: Arc<T>,
+    handler: Arc<H>,
     index: u8,
     ends: Ends,
     failed_addresses: Failures,
@@ -132,7 +132,7 @@ impl Ends {
     }
 }
 
-impl<T: Transport> Connection<T> {
+impl<H: RequestHandler> Connection<H> {
     /// Runs until the connector leaves or is dropped.
     async fn keep(mut self) {
         let membership = Arc::clone(&self.membership);
@@ -190,7 +190,7 @@ impl<T: Transport> Connection<T> {
             self.turn.take(),
         ));
         let ended = tokio::select! {
-            ended = self.transport.serve(Arc::clone(&attempt)) => ended,
+            ended = transport::serve(Arc::clone(&self.handler), Arc::clone(&attempt)) => ended,
             // A connection that is registered leaves by itself; one that is not has nothing to finish.
             () = self.left_unregistered(&attempt) => Ended::Left,
         };

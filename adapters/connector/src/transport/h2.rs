@@ -21,10 +21,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::Transport;
-use crate::RequestHandler;
+use crate::body::RequestBody;
 use crate::connection::{Attempt, ConnectionError, Ended, Membership};
-use crate::exchange::{self, AnswerBody, RequestBody, Upgrade};
+use crate::exchange::{self, AnswerBody, Upgrade};
+use crate::handler::{RequestHandler, stalls_of};
 use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 use crate::wire::headers::StreamKind;
 
@@ -42,52 +42,38 @@ const MAX_CONFIGURATION: usize = 16 << 20;
 /// Bytes of the control stream that may wait to be sent.
 const CONTROL_BUFFER: usize = 64 << 10;
 
-/// The transport for one handler.
-pub(crate) struct Http2<H> {
-    handler: Arc<H>,
-}
-
-impl<H> Http2<H> {
-    /// Requests go to `handler`.
-    pub(crate) fn new(handler: Arc<H>) -> Self {
-        Self { handler }
-    }
-}
-
-impl<H: RequestHandler> Transport for Http2<H> {
-    async fn serve(&self, attempt: Arc<Attempt>) -> Ended {
-        let stream = match dial(&attempt.membership, attempt.edge).await {
-            Ok(stream) => stream,
-            Err(error) => return Ended::Lost(error),
-        };
-        attempt.membership.addresses.answered(attempt.edge);
-        attempt.membership.chooser.tcp_reached();
-        let membership = Arc::clone(&attempt.membership);
-        let (streams, control) = Streams::new(Arc::clone(&self.handler), membership);
-        let service = hyper::service::service_fn(move |request| {
-            let streams = Arc::clone(&streams);
-            async move { Ok::<_, Infallible>(streams.answer(request).await) }
-        });
-        let stalls = Stalls::of(&self.handler);
-        let connection = builder(attempt.membership.options.silence, stalls)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = Box::pin(connection);
-        let ended = tokio::select! {
-            result = connection.as_mut() => return Ended::Lost(match result {
-                Ok(()) => ConnectionError::Closed,
-                Err(error) => error.into(),
-            }),
-            ended = control_stream(&attempt, control) => ended,
-        };
-        connection.as_mut().graceful_shutdown();
-        match ended {
-            Ended::Refused(_) => {}
-            Ended::Left | Ended::Moved(_) | Ended::Lost(_) => {
-                finish(&attempt.membership, connection);
-            }
+/// Dials the address of an attempt and serves, as [`super::serve`] says.
+pub(super) async fn serve<H: RequestHandler>(handler: Arc<H>, attempt: Arc<Attempt>) -> Ended {
+    let stream = match dial(&attempt.membership, attempt.edge).await {
+        Ok(stream) => stream,
+        Err(error) => return Ended::Lost(error),
+    };
+    attempt.membership.addresses.answered(attempt.edge);
+    attempt.membership.chooser.tcp_reached();
+    let stalls = stalls_of(&handler);
+    let (streams, control) = Streams::new(handler, Arc::clone(&attempt.membership));
+    let service = hyper::service::service_fn(move |request| {
+        let streams = Arc::clone(&streams);
+        async move { Ok::<_, Infallible>(streams.answer(request).await) }
+    });
+    let connection = builder(attempt.membership.options.silence, stalls)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = Box::pin(connection);
+    let ended = tokio::select! {
+        result = connection.as_mut() => return Ended::Lost(match result {
+            Ok(()) => ConnectionError::Closed,
+            Err(error) => error.into(),
+        }),
+        ended = control_stream(&attempt, control) => ended,
+    };
+    connection.as_mut().graceful_shutdown();
+    match ended {
+        Ended::Refused(_) => {}
+        Ended::Left | Ended::Moved(_) | Ended::Lost(_) => {
+            finish(&attempt.membership, connection);
         }
-        ended
     }
+    ended
 }
 
 /// Connects to an edge address, which proves who it is.
@@ -121,7 +107,7 @@ pub(crate) async fn serve_bytes<H: RequestHandler>(
     let (edge, ours) = tokio::io::duplex(CONTROL_BUFFER);
     let (mut heard, mut says) = tokio::io::split(edge);
     let silence = membership.options.silence;
-    let stalls = Stalls::of(&handler);
+    let stalls = stalls_of(&handler);
     let (streams, _control) = Streams::new(handler, membership);
     let service = hyper::service::service_fn(move |request| {
         let streams = Arc::clone(&streams);

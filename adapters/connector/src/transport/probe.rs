@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::choice::TransportKind;
 use super::h2;
+use super::kind::TransportKind;
 use crate::connection::Membership;
 
 /// The wait doubles with every probe that fails, so many times at most.

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use quinn::{RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, VarInt};
 use serde::de::IgnoredAny;
 
-use super::NO_ERROR;
 use super::body::{CHUNK, END_WITHIN, QuicBody, Unread};
 use super::request::{self, Expected};
+use crate::body::{BoxError, RequestBody};
 use crate::connection::Membership;
-use crate::exchange::{self, RequestBody, Upgrade};
+use crate::exchange::{self, Upgrade};
+use crate::handler::RequestHandler;
 use crate::stalls::Progress;
 use crate::wire::calls::{self, Applied};
 use crate::wire::connect::{
     self, ConnectRequest, HeadRoom, Kind, LARGE_HEAD, PreambleError, Purpose,
 };
 use crate::wire::headers::is_of_the_hop;
-use crate::{BoxError, RequestHandler};
 
+/// The code with which connections are closed and streams reset.
+pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0);
 /// Room for what a stream begins with; it grows where that is longer.
 const HEAD_ROOM: usize = LARGE_HEAD;
 
