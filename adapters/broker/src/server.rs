@@ -15,9 +15,8 @@
 //! All else is a [`Problem`]. Who asks is decided first, so that nobody learns anything without a token; a
 //! refused request reaches no edge.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_listener::{Client, Known};
@@ -28,14 +27,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use domain::edge::{EdgeError, EdgeErrorKind};
+use domain::edge::{EdgeError, EdgeErrorKind, KeyedLock, KeyedLocks};
 use domain::ports::{Clock, Edge};
 use domain::{InstanceId, ObjectKey};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::sync::{
-    OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock,
-    Semaphore,
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
 };
 
 use crate::auth::{Cluster, authenticate};
@@ -89,27 +87,20 @@ impl Asked {
 /// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
 #[derive(Default)]
 struct GatewayLocks {
-    of_gateways: Mutex<BTreeMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>>,
+    of_gateways: KeyedLocks<ObjectKey>,
     of_all: Arc<RwLock<()>>,
 }
 
 /// The right to work on one Gateway, for as long as it is kept.
 struct GatewayLock {
-    _of_gateway: OwnedMutexGuard<()>,
+    _of_gateway: KeyedLock,
     _no_sweep: OwnedRwLockReadGuard<()>,
 }
 
 impl GatewayLocks {
     async fn lock(&self, gateway: &ObjectKey) -> GatewayLock {
-        let lock = {
-            let all = self.of_gateways.lock();
-            let mut all = all.unwrap_or_else(PoisonError::into_inner);
-            // Nobody works on or waits for these.
-            all.retain(|_, lock| Arc::strong_count(lock) > 1);
-            all.entry(gateway.clone()).or_default().clone()
-        };
         GatewayLock {
-            _of_gateway: lock.lock_owned().await,
+            _of_gateway: self.of_gateways.lock(gateway).await,
             _no_sweep: self.of_all.clone().read_owned().await,
         }
     }

@@ -44,9 +44,10 @@ use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
 use crate::edge::{
-    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan, tunnel,
+    EdgeError, EdgeErrorKind, EdgeIntent, EdgeStatus, KeyedLocks, Partial, TunnelStatus, plan,
+    tunnel,
 };
-use crate::names::{Installation, ObjectKey, TunnelId, ZoneId};
+use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Executor;
 pub use instances::DirectEdges;
@@ -66,6 +67,7 @@ pub struct DirectEdge {
     journal: Option<Arc<dyn Journal>>,
     remembers: bool,
     memory: Mutex<Memory>,
+    account_locks: KeyedLocks<AccountId>,
 }
 
 /// What one reconcile is about.
@@ -94,6 +96,7 @@ impl DirectEdge {
             journal: None,
             remembers: false,
             memory: Mutex::default(),
+            account_locks: KeyedLocks::default(),
         }
     }
 
