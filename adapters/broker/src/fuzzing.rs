@@ -5,10 +5,10 @@ use domain::ObjectKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::path::gateway_key;
 use crate::problem::Problem;
 use crate::wire::{
     IntentDocument, LiveDocument, OwnedDocument, RemovedDocument, StatusDocument, SweptDocument,
+    gateway_key,
 };
 
 /// Reads a document between a cluster and the broker.

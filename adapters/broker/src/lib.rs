@@ -18,7 +18,6 @@ pub mod credentials;
 pub mod fuzzing;
 mod limits;
 mod outage;
-mod path;
 pub mod problem;
 pub mod serve;
 pub mod server;

@@ -38,11 +38,10 @@ use tokio::sync::{
 
 use crate::auth::{Cluster, authenticate};
 use crate::limits::Places;
-use crate::path::gateway_key;
 use crate::problem::{self, Problem, Refusal};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RemovedDocument,
-    StatusDocument, SweptDocument, TokenDocument,
+    StatusDocument, SweptDocument, TokenDocument, gateway_key,
 };
 
 /// How long a document may take to come.

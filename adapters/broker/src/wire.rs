@@ -1,7 +1,6 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
-//! acts on half of what the other meant. Fields that came later are absent where they say nothing: a broker
-//! serves older clients, and answers with such a field only who asked with one. There is no field for
-//! credentials, and no answer but [`TokenDocument`] holds a secret.
+//! acts on half of what the other meant. There is no field for credentials, and no answer but [`TokenDocument`] holds a
+//! secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +8,11 @@ use domain::edge::{
     DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy, TunnelStatus,
 };
 use domain::gateway::DnsPolicy;
-use domain::names::MalformedName;
+use domain::names::{MalformedName, is_dns_label, is_object_name};
 use domain::secret::ConnectorToken;
 use domain::{Hostname, Installation, InstallationName, InstanceId, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
 
-use crate::path;
 use crate::problem::FailureDocument;
 
 /// Bytes of a request's document, at most. Cloudflare's limit of records in a zone is reached far earlier.
@@ -53,8 +51,21 @@ impl GatewayDocument {
 
     /// The key, if both parts are names as Kubernetes has them.
     pub fn read(self) -> Result<ObjectKey, Malformed> {
-        path::gateway_key(&self.namespace, &self.name)
+        gateway_key(&self.namespace, &self.name)
     }
+}
+
+/// Namespace and name of a Gateway. Such names need no encoding in a path, so an encoded path is never a right one.
+pub(crate) fn gateway_key(namespace: &str, name: &str) -> Result<ObjectKey, Malformed> {
+    if !is_dns_label(namespace) {
+        let problem = "the namespace must have 1 to 63 of a-z, 0-9 and inner `-`";
+        return Err(Malformed(problem.to_owned()));
+    }
+    if !is_object_name(name) {
+        let problem = "the name must be labels of a-z, 0-9 and inner `-` with dots between them, 253 characters at most";
+        return Err(Malformed(problem.to_owned()));
+    }
+    Ok(ObjectKey::new(namespace, name))
 }
 
 /// Body of `PUT …/intent`: an [`EdgeIntent`] whose Gateway stands in the path.
@@ -179,7 +190,6 @@ pub struct StatusDocument {
     ingress: IngressDocument,
     failures: Vec<FailureDocument>,
     unwanted_kept: Option<BTreeSet<String>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     namesakes: Vec<InstallationDocument>,
 }
 

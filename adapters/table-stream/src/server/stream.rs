@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::capabilities::{Feature, FeatureSet};
+use domain::names::is_object_name;
 use domain::route_table::{RouteTable, needs, reduced};
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -100,18 +101,11 @@ impl Stream {
                 hello.protocol
             ));
         }
-        if !is_name(&hello.replica) {
+        if !is_object_name(&hello.replica) {
             return Err("a replica is named by 1 to 253 of a-z, 0-9, `-` and `.`".to_owned());
         }
         Ok(hello)
     }
-}
-
-/// Replica names end up in statuses.
-fn is_name(text: &str) -> bool {
-    let permitted =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    (1..=253).contains(&text.len()) && text.bytes().all(permitted)
 }
 
 /// A stream after hello. At most one table is under way: a replica that is slow gets the newest one next,
@@ -414,7 +408,7 @@ mod tests {
             ("a\n", false),
             ("A", false),
         ] {
-            assert_eq!(is_name(given), then, "{given:?}");
+            assert_eq!(is_object_name(given), then, "{given:?}");
         }
     }
 }
