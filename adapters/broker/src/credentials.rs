@@ -1,13 +1,13 @@
 //! The broker's own Cloudflare credentials: one account, with its API token in a file.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::edge::{EdgeError, Partial};
 use domain::ports::Credentials;
 use domain::secret::CloudflareCredentials;
 use domain::{AccountId, ObjectKey};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 /// Why there is no token.
@@ -61,7 +61,7 @@ impl FileCredentials {
     }
 
     fn now(&self) -> CloudflareCredentials {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         match read_token(&self.path) {
             Ok(token) => *last = token,
             Err(error) => tracing::warn!("{error}; the last token stays in use"),

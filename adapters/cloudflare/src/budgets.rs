@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use domain::secret::CloudflareCredentials;
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 
 use crate::budget::Budget;
@@ -42,7 +43,7 @@ impl Budgets {
     pub(crate) fn of(&self, credentials: &CloudflareCredentials) -> Arc<Budget> {
         let token = credentials.token.expose_secret();
         let key = self.hasher.hash_one((credentials.account.as_str(), token));
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.len() >= BUDGETS && !known.contains_key(&key) {
             known.retain(|_, budget| !budget.is_idle());
             if known.len() >= BUDGETS {
@@ -85,7 +86,7 @@ mod tests {
         }
         let still = budgets.of(&of("acme", "ours"));
         assert!(Arc::ptr_eq(&ours, &still));
-        assert!(budgets.known.lock().unwrap().len() <= BUDGETS);
+        assert!(budgets.known.lock().len() <= BUDGETS);
         assert!(!budgets.beyond.is_idle(), "the rest share one");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::discovery::{self, DiscoveryError};
 use crate::options::EdgeAddresses;
@@ -91,11 +93,7 @@ impl AddressBook {
 
     /// The edge answered at an address: its family is to be preferred from now on.
     pub(crate) fn answered(&self, address: SocketAddr) {
-        *self.last_answered() = Some(Family::of(address));
-    }
-
-    fn last_answered(&self) -> MutexGuard<'_, Option<Family>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.answered.lock() = Some(Family::of(address));
     }
 
     /// An address for a connection: a free one before a shared one, one that did not fail before one
@@ -115,11 +113,11 @@ impl AddressBook {
             }
             failures.forget();
         }
-        if let Some(answered) = *self.last_answered() {
+        if let Some(answered) = *self.answered.lock() {
             known.sort_by_key(|address| Family::of(*address) != answered);
         }
         let chosen = {
-            let users = self.users.lock();
+            let users = self.users.0.lock();
             choose(&known, index, |address| Against {
                 users: users.get(&address).copied().unwrap_or(0),
                 failures: failures.of(address),
@@ -170,12 +168,8 @@ fn distance(known: &[SocketAddr], at: usize, index: u8) -> usize {
 }
 
 impl Users {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn lease(&self, address: SocketAddr) -> Lease {
-        *self.lock().entry(address).or_default() += 1;
+        *self.0.lock().entry(address).or_default() += 1;
         Lease {
             address,
             users: self.clone(),
@@ -192,7 +186,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut users = self.users.lock();
+        let mut users = self.users.0.lock();
         if let Some(count) = users.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

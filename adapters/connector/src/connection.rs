@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -238,18 +239,12 @@ impl Attempt {
 
     /// The turn to change the transport, where the attempt has it and is not registered.
     pub(crate) fn take_turn(&self) -> Option<Turn> {
-        self.turn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.turn.lock().take()
     }
 
     /// How long ago the edge accepted the registration, if it did.
     pub(crate) fn served(&self) -> Option<Duration> {
-        let at = self
-            .registered_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let at = self.registered_at.lock();
         at.map(|at| at.elapsed())
     }
 
@@ -316,10 +311,7 @@ impl Attempt {
         let (edge, transport) = (self.edge, self.over);
         tracing::info!(index = self.index, %edge, %transport, location, "connection registered");
         drop(self.take_turn());
-        *self
-            .registered_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.registered_at.lock() = Some(Instant::now());
         let state = ConnectionState::Registered {
             location,
             edge,

@@ -11,9 +11,10 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -74,7 +75,7 @@ impl Stalls {
             body: Waiting::default(),
             given_up: Notify::new(),
         });
-        self.requests().push(Arc::downgrade(&progress));
+        self.requests.lock().push(Arc::downgrade(&progress));
         PROGRESS.scope(Arc::clone(&progress), async move {
             tokio::select! {
                 output = request => Some(output),
@@ -83,15 +84,11 @@ impl Stalls {
         })
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Progress>>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives up what waits for too long.
     fn look(&self, patience: Duration) {
         let mut stalled = Vec::new();
         let mut unread = 0;
-        self.requests().retain(|request| {
+        self.requests.lock().retain(|request| {
             let Some(request) = request.upgrade() else {
                 return false;
             };

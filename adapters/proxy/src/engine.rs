@@ -16,9 +16,9 @@ mod response;
 mod table;
 mod timing;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -33,6 +33,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::admission::Admitted;
 use crate::body::{ResponseBody, tunnel};
@@ -41,7 +42,7 @@ use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
 use crate::trailers;
 use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
-use crate::{BoxError, Limits, Memory, lock};
+use crate::{BoxError, Limits, Memory};
 use attempts::Answered;
 use refusal_log::RefusalLog;
 use table::{Endpoints, ReadyBackend, ReadyRule, ReadyTable};
@@ -144,7 +145,7 @@ impl Engine {
 
     /// What a call may change; `None` where a later call was faster.
     fn enter(&self, call: u64) -> Option<MutexGuard<'_, Present>> {
-        let mut present = lock(&self.present);
+        let mut present = self.present.lock();
         if present.call > call {
             return None;
         }

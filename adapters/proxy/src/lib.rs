@@ -39,10 +39,3 @@ pub use metrics::{GatewayMetrics, Metrics};
 
 /// Any error of a request body that somebody else made.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Takes a lock. What our locks guard is whole after every statement, so a panic elsewhere spoils nothing.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}

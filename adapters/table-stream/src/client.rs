@@ -9,12 +9,13 @@ mod tests;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::names::ObjectKey;
 use domain::ports::DataPlane;
 use domain::route_table::RouteTable;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use self::dial::{DialError, dial};
 use self::kept::Kept;
 use self::session::{End, Session};
-use crate::lock;
 use crate::wire::{Holding, Version};
 
 /// The first pause before another try; each is twice as long as the one before.
@@ -109,7 +109,7 @@ impl TableClient {
 
     /// The Gateway that this proxy serves, as the controller or the kept table says.
     pub fn gateway(&self) -> Option<ObjectKey> {
-        lock(&self.shared.state).gateway.clone()
+        self.shared.state.lock().gateway.clone()
     }
 
     /// Whether there is a table to serve.
@@ -140,13 +140,13 @@ impl TableClient {
 
     /// Whether the stream is open.
     pub fn connected(&self) -> bool {
-        lock(&self.shared.state).connected
+        self.shared.state.lock().connected
     }
 
     /// Says goodbye to the controller and stops following; what is served stays served.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
-        let task = lock(&self.task).take();
+        let task = self.task.lock().take();
         if let Some(mut task) = task
             && tokio::time::timeout(FAREWELL, &mut task).await.is_err()
         {
@@ -171,12 +171,12 @@ impl fmt::Debug for TableClient {
 
 impl Shared {
     fn held(&self) -> Option<Held> {
-        lock(&self.state).held.clone()
+        self.state.lock().held.clone()
     }
 
     /// What is held, in the words of the wire.
     fn holding(&self) -> Option<Holding> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         Some(Holding {
             gateway: state.gateway.clone()?,
             version: state.held.as_ref()?.version,
@@ -184,7 +184,7 @@ impl Shared {
     }
 
     fn connected(&self, connected: bool) {
-        lock(&self.state).connected = connected;
+        self.state.lock().connected = connected;
     }
 
     /// Serves what an earlier run kept. A file that cannot be used is as good as none.
@@ -200,7 +200,7 @@ impl Shared {
             return tracing::warn!(%error, "the kept route table is not used");
         }
         tracing::info!(version = %kept.version, "serving the route table that was kept");
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.gateway = Some(kept.gateway);
         state.held = Some(Held {
             version: kept.version,

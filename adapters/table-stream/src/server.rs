@@ -8,7 +8,7 @@ mod stream;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter_listener::{Client, Known, Limits};
@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, Delivery, PortError, ProxyIdentities};
 use domain::route_table::RouteTable;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 pub use self::audience::ReplicaStatus;
@@ -24,7 +25,6 @@ use self::encoded::Encoded;
 use self::reviews::Reviews;
 pub(crate) use self::serve::FRAMES;
 pub use self::serve::LISTENER_LIMITS;
-use crate::lock;
 use crate::wire::Version;
 
 /// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
@@ -143,13 +143,13 @@ impl TableServer {
 
     /// The replicas of a Gateway that are connected, or were a moment ago.
     pub fn replicas(&self, gateway: &ObjectKey) -> Vec<ReplicaStatus> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let served = state.gateways.get(gateway);
         served.map_or_else(Vec::new, |served| served.audience.statuses())
     }
 
     fn tell(&self, gateway: &ObjectKey, table: Option<Arc<RouteTable>>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let served = state.gateways.entry(gateway.clone()).or_default();
         let counter = match &*served.told.borrow() {
             Told::Nothing => self.first_counter,
@@ -169,7 +169,7 @@ impl TableServer {
     fn observe(&self) {
         let leader = (self.options.leader)();
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match (&leader, state.term) {
             (Leader::Here { term }, Some((known, _))) if *term == known => {}
             (Leader::Here { term }, _) => state.term = Some((*term, now)),
@@ -192,7 +192,7 @@ impl TableServer {
 
     /// One stream more for a Gateway, if it may have one.
     fn open(self: &Arc<Self>, gateway: &ObjectKey, client: &Client) -> Option<OpenStream> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let open = state.open.entry(gateway.clone()).or_default();
         if *open >= STREAMS_OF_GATEWAY {
             return None;
@@ -213,7 +213,7 @@ impl TableServer {
         mut replica: Hearer<'_>,
         term: u64,
     ) -> Result<Joined, Full> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.streams += 1;
         let stream = state.streams;
         let first = self.first_counter;
@@ -243,7 +243,7 @@ impl TableServer {
         term: u64,
         act: impl FnOnce(&mut Audience, Option<Version>),
     ) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some(served) = state.gateways.get_mut(gateway) {
             let newest = served.told.borrow().version(term);
             act(&mut served.audience, newest);
@@ -254,7 +254,7 @@ impl TableServer {
 
     /// Whether a stream still speaks for its replica.
     fn is_current(&self, gateway: &ObjectKey, name: &str, stream: u64) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let served = state.gateways.get(gateway);
         served.is_some_and(|served| served.audience.is_of(name, stream))
     }
@@ -277,7 +277,7 @@ fn was_published(version: Version, first_counter: u64, newest: Version) -> bool 
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        let mut state = lock(&self.server.state);
+        let mut state = self.server.state.lock();
         if let Some(open) = state.open.get_mut(&self.gateway) {
             *open -= 1;
             if *open == 0 {
@@ -340,7 +340,7 @@ impl DataPlane for TableServer {
 
     fn delivery(&self, gateway: &ObjectKey) -> Delivery {
         self.observe();
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let served = state.gateways.get(gateway);
         served.map_or(Delivery::Served, |served| served.delivery.clone())
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::kind::{TransportChoice, TransportKind};
@@ -138,7 +139,7 @@ impl Chooser {
     }
 
     fn learn(&self, change: impl FnOnce(&mut Evidence)) {
-        let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut evidence = self.evidence.lock();
         change(&mut evidence);
         let chosen = evidence.chosen();
         let changed = self.chosen.send_if_modified(|current| {

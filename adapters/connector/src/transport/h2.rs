@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -13,6 +13,7 @@ use http_body_util::{BodyDataStream, BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
@@ -233,11 +234,7 @@ impl<H: RequestHandler> Streams<H> {
     }
 
     fn open_control(&self, body: Incoming) -> Answer<H> {
-        let waiting = self
-            .control
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let waiting = self.control.lock().take();
         let (ours, sent) = tokio::io::duplex(CONTROL_BUFFER);
         let stream = ControlStream::new(body, ours);
         match waiting.map(|waiting| waiting.send(stream)) {

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use http_body::Frame;
 use hyper::body::Incoming;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
@@ -20,7 +21,6 @@ use tokio::time::Instant;
 
 use super::error::BodyError;
 use crate::admission::Admitted;
-use crate::lock;
 use crate::refusal::Refusal;
 use crate::silence::Silence;
 use crate::upstream::{ClientBody, Lease, Paced};
@@ -101,7 +101,7 @@ async fn upload(
     if let Some(mut client) = client {
         while let Some(frame) = poll_fn(|cx| client.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|_| BodyError::Client)?;
-            *lock(&shared.last_upload) = Instant::now();
+            *shared.last_upload.lock() = Instant::now();
             if let Ok(data) = frame.into_data()
                 && write.write_all(&data).await.is_err()
             {
@@ -153,7 +153,7 @@ impl TunnelBody {
             }
         }
         let shared = &self.shared;
-        let moved = || Some(*lock(&shared.last_upload));
+        let moved = || Some(*shared.last_upload.lock());
         ready!(self.silence.poll_over(cx, moved));
         Poll::Ready(Some(Err(BodyError::Silent)))
     }

@@ -3,19 +3,18 @@
 mod paced;
 
 use std::pin::pin;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::Request;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{Answer, ConnectFailure, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
-use crate::lock;
 
 pub(crate) use paced::Paced;
 
@@ -52,7 +51,7 @@ struct Idle {
 impl Http1Pool {
     /// Takes the connection that was used last, passing over closed ones.
     pub(super) fn take(&self, max_age: Duration) -> Option<Sender> {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         while let Some(Idle { sender, since }) = idle.pop() {
             if sender.is_ready() && since.elapsed() < max_age {
                 return Some(sender);
@@ -65,7 +64,7 @@ impl Http1Pool {
     /// that [`clear`](Self::clear) takes.
     pub(super) fn put(&self, sender: Sender, limit: usize, closed: impl FnOnce() -> bool) {
         let since = Instant::now();
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         if idle.len() < limit && !closed() {
             idle.push(Idle { sender, since });
         }
@@ -73,7 +72,7 @@ impl Http1Pool {
 
     /// Closes connections that are too old or were closed by the endpoint; returns how many are left.
     pub(super) fn sweep(&self, max_age: Duration) -> usize {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         idle.retain(|idle| idle.sender.is_ready() && idle.since.elapsed() < max_age);
         idle.shrink_to_fit();
         idle.len()
@@ -81,7 +80,7 @@ impl Http1Pool {
 
     /// Closes all of them.
     pub(super) fn clear(&self) {
-        *lock(&self.idle) = Vec::new();
+        *self.idle.lock() = Vec::new();
     }
 }
 

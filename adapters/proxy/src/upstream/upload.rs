@@ -7,20 +7,21 @@
 mod kept;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use kept::Kept;
 
+use crate::BoxError;
 use crate::memory::Held;
 use crate::unsent::Unsent;
-use crate::{BoxError, lock};
 
 /// How much of a body an endpoint may take after it has answered in full, and for how long.
 const AFTER_ANSWER_BYTES: u64 = 1024 * 1024;
@@ -141,7 +142,7 @@ impl UploadHandle {
 
     /// Counts a body that is known to be large. `false` where there is no memory for it.
     pub(crate) fn has_room(&self) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let bytes = state.size_hint().lower();
         state.is_known_large = bytes > SMALL;
         !state.is_known_large || state.memory.try_hold(bytes)
@@ -150,17 +151,17 @@ impl UploadHandle {
     /// Keeps what is read, up to a limit, until [`answered`](Self::answered): an endpoint may refuse the request after
     /// a part of its body was sent.
     pub(crate) fn keep(&self, limit: usize, memory: Held) {
-        lock(&self.state).kept = Kept::up_to(limit, memory);
+        self.state.lock().kept = Kept::up_to(limit, memory);
     }
 
     /// The endpoint has answered: nobody else will get the body.
     pub(crate) fn answered(&self) {
-        lock(&self.state).kept = Kept::nothing();
+        self.state.lock().kept = Kept::nothing();
     }
 
     /// The body for one more endpoint; an earlier one reads nothing any more.
     pub(crate) fn body(&self) -> Upload {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.turn += 1;
         state.is_read = true;
         Upload {
@@ -172,7 +173,7 @@ impl UploadHandle {
     /// Takes the body back: its reader reads nothing any more. `false` where nobody else can get the whole. Both at
     /// once, because over HTTP/2 the reader is a task that may still run when its request has failed.
     pub(crate) fn rewind(&self) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.turn += 1;
         state.is_read = false;
         state.kept.rewind();
@@ -182,26 +183,26 @@ impl UploadHandle {
 
     /// Since when nothing of it has moved, and whether it is the client that is waited for.
     pub(crate) fn silence(&self) -> (Instant, bool) {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let flows = matches!(state.phase, Phase::Flowing(_)) && state.is_read;
         (state.last_frame, flows && state.is_awaited)
     }
 
     /// Whether it is known beforehand how many bytes it has.
     pub(crate) fn has_known_length(&self) -> bool {
-        lock(&self.state).size_hint().exact().is_some()
+        self.state.lock().size_hint().exact().is_some()
     }
 
     /// Why it is not sent to its end, where that is not the endpoint's doing.
     pub(crate) fn fault(&self) -> Option<UploadFault> {
-        lock(&self.state).fault
+        self.state.lock().fault
     }
 
     /// The answer is complete: the endpoint may take a little more of the body. `claims` are held until it is done with
     /// that.
     pub(crate) fn finish_after_answer(self, claims: impl Send + 'static) {
         let (ended, end) = oneshot::channel();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let flows = matches!(&state.phase, Phase::Flowing(body) if !body.is_end_stream());
         let Some(runtime) = tokio::runtime::Handle::try_current()
             .ok()
@@ -225,7 +226,7 @@ impl UploadHandle {
 
 impl Drop for UploadHandle {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Phase::Done = state.phase {
             return;
         }
@@ -243,7 +244,7 @@ impl Drop for UploadHandle {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.turn == self.turn {
             state.is_read = false;
             state.ended = None;
@@ -384,7 +385,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Upload(upload) => {
-                let mut state = lock(&upload.state);
+                let mut state = upload.state.lock();
                 if state.turn != upload.turn {
                     return Poll::Ready(Some(Err(UploadError::Cut)));
                 }
@@ -396,14 +397,14 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Upload(upload) => lock(&upload.state).is_end_stream(),
+            Self::Upload(upload) => upload.state.lock().is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Upload(upload) => lock(&upload.state).size_hint(),
+            Self::Upload(upload) => upload.state.lock().size_hint(),
         }
     }
 }

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use super::dial::Dialled;
 use super::kept::Kept;
 use super::{FAREWELL, Held, Shared};
-use crate::lock;
 use crate::wire::{
     Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse, SILENCE,
     Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
@@ -132,7 +131,7 @@ impl Session {
             let words = format!("the controller speaks protocol {}", welcome.protocol);
             return Some(End::Broken(words));
         }
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state.lock();
         state.connected = true;
         state.gateway.get_or_insert(welcome.gateway);
         None
@@ -168,7 +167,7 @@ impl Session {
 
     /// Serves nothing any more.
     async fn give_up(&mut self, version: Version) -> Option<End> {
-        let gateway = lock(&self.shared.state).gateway.clone()?;
+        let gateway = self.shared.state.lock().gateway.clone()?;
         if let Err(refusal) = self.acceptable(version, &gateway) {
             return self.refuse(version, refusal).await;
         }
@@ -187,7 +186,7 @@ impl Session {
     ) -> Option<End> {
         let held = Held { version, table };
         {
-            let mut state = lock(&self.shared.state);
+            let mut state = self.shared.state.lock();
             state.gateway = Some(gateway.clone());
             state.held = Some(held.clone());
         }
@@ -199,7 +198,7 @@ impl Session {
 
     /// Whether this version for this Gateway may take the place of what is held.
     fn acceptable(&self, version: Version, gateway: &ObjectKey) -> Result<(), Refusal> {
-        let state = lock(&self.shared.state);
+        let state = self.shared.state.lock();
         if let Some(held) = &state.held
             && held.version > version
         {

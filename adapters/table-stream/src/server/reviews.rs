@@ -2,17 +2,16 @@
 //! or an honest proxy would suffer from somebody who invents them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter_listener::{AtMostEvery, Peer};
 use domain::names::ObjectKey;
 use domain::ports::ProxyIdentities;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-
-use crate::lock;
 
 /// Questions to the cluster at a time.
 pub(super) const AT_A_TIME: usize = 8;
@@ -138,7 +137,7 @@ impl Reviews {
     /// What is known of a token, or the question to the cluster, if this peer may have one more. It counts as refused
     /// until it is answered: nobody asks for nothing by going away.
     fn begin(&self, hash: &Hash, peer: Peer, now: Instant) -> Result<Question<'_>, Verdict> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some(gateway) = state.accepted.get(hash, now) {
             return Err(Verdict::Proxy(gateway.clone()));
         }
@@ -186,12 +185,12 @@ impl Question<'_> {
         match gateway {
             Some(gateway) => {
                 self.forgive();
-                let mut state = lock(&self.reviews.state);
+                let mut state = self.reviews.state.lock();
                 state.accepted.insert(hash, gateway.clone(), now);
                 Verdict::Proxy(gateway)
             }
             None => {
-                let mut state = lock(&self.reviews.state);
+                let mut state = self.reviews.state.lock();
                 state.refused.insert(hash, (), now);
                 Verdict::Refused
             }
@@ -205,7 +204,7 @@ impl Question<'_> {
 
     /// The token was no invented one, as far as anybody knows.
     fn forgive(&self) {
-        let mut state = lock(&self.reviews.state);
+        let mut state = self.reviews.state.lock();
         if let Some(of_peer) = state.peers.get_mut(&self.peer) {
             of_peer.refused = of_peer.refused.saturating_sub(1);
         }
@@ -214,7 +213,7 @@ impl Question<'_> {
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.reviews.state);
+        let mut state = self.reviews.state.lock();
         state.questions -= 1;
         if let Some(of_peer) = state.peers.get_mut(&self.peer) {
             of_peer.questions -= 1;
