@@ -104,31 +104,31 @@ struct Ends {
 }
 
 impl Ends {
-    /// Counts a connection that broke after it had served for a while, or that never came to be. `dice`
+    /// Counts a connection that broke after it had served for a while, or that never came to be. `random`
     /// is between 0 and 1.
     ///
     /// One that had been accepted is made again at once, so that a restart of the edge costs little, but
     /// only the first time. Where connections are accepted and lost again and again, another's success says
     /// nothing: each would keep the others from ever waiting.
-    fn lost(&mut self, served: Option<Duration>, dice: f64) -> Wait {
+    fn lost(&mut self, served: Option<Duration>, random: f64) -> Wait {
         if served.is_some_and(|served| served >= LASTING) {
             *self = Self::default();
         }
         self.all = self.all.saturating_add(1);
         if served.is_none() {
-            return Wait::ForTheEdge(backoff(self.all, dice));
+            return Wait::ForTheEdge(backoff(self.all, random));
         }
         self.accepted = self.accepted.saturating_add(1);
         match self.accepted {
             1 => Wait::AsTold(Duration::ZERO),
-            again => Wait::Alone(backoff(again, dice).min(LONGEST_ALONE)),
+            again => Wait::Alone(backoff(again, random).min(LONGEST_ALONE)),
         }
     }
 
     /// Counts a connection that the edge did not want.
-    fn refused(&mut self, refusal: &Refusal, dice: f64) -> Wait {
+    fn refused(&mut self, refusal: &Refusal, random: f64) -> Wait {
         self.all = self.all.saturating_add(1);
-        Wait::AsTold(after_refusal(refusal, backoff(self.all, dice)))
+        Wait::AsTold(after_refusal(refusal, backoff(self.all, random)))
     }
 }
 
@@ -176,7 +176,7 @@ impl<H: RequestHandler> Connection<H> {
         let lease = match taken {
             Ok(lease) => lease,
             Err(error) => {
-                let wait = self.ends.lost(None, dice());
+                let wait = self.ends.lost(None, random());
                 return self.back_off(&wait, error.to_string(), false).await;
             }
         };
@@ -251,7 +251,7 @@ impl<H: RequestHandler> Connection<H> {
     /// Notes a connection that broke or never came to be.
     fn lost(&mut self, attempt: &Attempt, error: &ConnectionError) -> Wait {
         let served = attempt.served();
-        let wait = self.ends.lost(served, dice());
+        let wait = self.ends.lost(served, random());
         if served.is_some() {
             self.failed_addresses.forget();
         }
@@ -266,7 +266,7 @@ impl<H: RequestHandler> Connection<H> {
     /// Notes a connection that the edge did not want.
     fn refused(&mut self, attempt: &Attempt, refusal: &Refusal) -> Wait {
         self.failed_addresses.count(attempt.edge);
-        self.ends.refused(refusal, dice())
+        self.ends.refused(refusal, random())
     }
 
     async fn back_off(&self, wait: &Wait, error: String, disowned: bool) {
@@ -296,7 +296,7 @@ impl<H: RequestHandler> Connection<H> {
 
     async fn another_reached_the_edge(&self) {
         self.membership.edge_reached.notified().await;
-        tokio::time::sleep(FOLLOW_WITHIN.mul_f64(dice())).await;
+        tokio::time::sleep(FOLLOW_WITHIN.mul_f64(random())).await;
     }
 
     fn tell(&self, state: ConnectionState) {
@@ -305,11 +305,11 @@ impl<H: RequestHandler> Connection<H> {
 }
 
 /// Exponential backoff with full jitter: evenly spread between nothing and a limit that grows with
-/// every failure. `dice` is between 0 and 1.
-fn backoff(failures: u32, dice: f64) -> Duration {
+/// every failure. `random` is between 0 and 1.
+fn backoff(failures: u32, random: f64) -> Duration {
     let growths = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
     let limit = FIRST_BACKOFF.as_secs_f64() * GROWTH.powi(growths);
-    Duration::from_secs_f64(limit.min(LONGEST_BACKOFF.as_secs_f64()) * dice)
+    Duration::from_secs_f64(limit.min(LONGEST_BACKOFF.as_secs_f64()) * random)
 }
 
 /// How long to wait after a refusal. The edge's own word counts. A connection that it has already, or a
@@ -325,7 +325,7 @@ fn after_refusal(refusal: &Refusal, backoff: Duration) -> Duration {
 }
 
 /// A number from 0 to 1, evenly spread.
-fn dice() -> f64 {
+fn random() -> f64 {
     let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
     f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
@@ -419,9 +419,9 @@ mod tests {
     }
 
     #[test]
-    fn a_dice_shows_a_number_from_nought_to_one() {
+    fn a_random_number_is_from_nought_to_one() {
         for _ in 0..1000 {
-            assert!((0.0..=1.0).contains(&dice()));
+            assert!((0.0..=1.0).contains(&random()));
         }
     }
 }

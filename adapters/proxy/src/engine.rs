@@ -41,7 +41,7 @@ use crate::memory;
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
 use crate::trailers;
-use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
+use crate::upstream::{ClientBody, UploadHandle, Upstream, random_number};
 use crate::{BoxError, Limits, Memory};
 use attempts::Answered;
 use refusal_log::RefusalLog;
@@ -274,7 +274,7 @@ impl Engine {
         let Some(rule) = table.rules.get(selected.rule_index) else {
             return self.unrouted(Refusal::NoRoute);
         };
-        let backend = selected.backend_index(roll());
+        let backend = selected.backend_index(random_number());
         let backend = backend.and_then(|index| rule.backends.get(index));
         let matched = &selected.matched.path;
         let answered = self.follow(rule, matched, backend, asked).await;
