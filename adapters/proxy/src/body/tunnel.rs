@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::error::BodyError;
 use crate::admission::Admitted;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 use crate::silence::Silence;
 use crate::upstream::{ClientBody, Lease, Paced};
 
@@ -66,14 +66,17 @@ pub(crate) async fn open(
     lease: Lease,
     admitted: Admitted,
     limit: Duration,
-) -> Result<TunnelBody, Refusal> {
+) -> Result<TunnelBody, LocalReply> {
     let upgraded = hyper::upgrade::on(answer)
         .await
-        .map_err(|_| Refusal::BrokenAnswer)?;
+        .map_err(|_| LocalReply::BrokenAnswer)?;
     let Parts { io, read_buf, .. } = upgraded
         .downcast::<TokioIo<Paced>>()
-        .map_err(|_| Refusal::BrokenAnswer)?;
-    let stream = io.into_inner().into_inner().ok_or(Refusal::BrokenAnswer)?;
+        .map_err(|_| LocalReply::BrokenAnswer)?;
+    let stream = io
+        .into_inner()
+        .into_inner()
+        .ok_or(LocalReply::BrokenAnswer)?;
     let (read, write) = stream.into_split();
     let shared = Arc::new(Shared {
         _lease: lease,

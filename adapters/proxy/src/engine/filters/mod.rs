@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response};
 
 use crate::body::ResponseBody;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 use header_modifier::HeaderEdits;
 
 /// A filter with its names and values parsed.
@@ -38,7 +38,7 @@ pub(super) fn on_request(
     matched: &PathMatch,
     arrival: &Arrival,
     head: &mut Parts,
-) -> Result<Option<Response<ResponseBody>>, Refusal> {
+) -> Result<Option<Response<ResponseBody>>, LocalReply> {
     for filter in filters {
         match filter {
             ReadyFilter::RequestHeaders(edits) => edits.apply_to_request(&mut head.headers),

@@ -5,7 +5,7 @@ use http::StatusCode;
 /// Why the engine answers a request itself. The text that a client sees is one short line that tells
 /// nothing of what stands behind the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum LocalReply {
     /// No table was loaded yet, or it was withdrawn.
     NoTable,
     /// No rule takes the request.
@@ -57,7 +57,7 @@ pub(crate) enum Refusal {
     BodyTooLarge,
 }
 
-impl Refusal {
+impl LocalReply {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoTable | Self::NoEndpoint | Self::Busy | Self::NoMemory => {
