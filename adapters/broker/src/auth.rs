@@ -10,7 +10,7 @@ use domain::{InstallationName, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::limits::ClusterLimits;
-use crate::problem::{Problem, Refusal};
+use crate::problem::{ApiError, Problem};
 
 /// SHA-256 of a bearer token: what the broker keeps instead of the token. Tokens are long and random, so a
 /// plain hash of one tells nothing about it.
@@ -91,11 +91,11 @@ pub(crate) fn authenticate<'c>(
     }
     match found {
         None => Err(Problem::refused(
-            Refusal::UnknownToken,
+            ApiError::UnknownToken,
             "no cluster has this token; ask whoever runs the broker for a new one",
         )),
         Some((_, Some(expires))) if expires <= now => Err(Problem::refused(
-            Refusal::ExpiredToken,
+            ApiError::ExpiredToken,
             "this cluster's token has expired; ask whoever runs the broker for a new one",
         )),
         Some((place, _)) => Ok(place),
@@ -105,7 +105,7 @@ pub(crate) fn authenticate<'c>(
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || {
         Problem::refused(
-            Refusal::MissingToken,
+            ApiError::MissingToken,
             "send the cluster's token once, as `Authorization: Bearer …`",
         )
     };

@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::outage::{self, Outage};
-use crate::problem::{self, Meaning, Problem, Refusal};
+use crate::problem::{self, ApiError, Meaning, Problem};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT, LiveDocument, Malformed,
     OwnedDocument, RemovedDocument, StatusDocument, SweptDocument, TokenDocument,
@@ -187,12 +187,12 @@ impl BrokerEdge {
     fn told(&self, meaning: Meaning) -> EdgeError {
         match meaning {
             Meaning::Edge(error) => error,
-            Meaning::Refused(refusal, detail) => {
-                let kind = match refusal {
-                    Refusal::MissingToken | Refusal::UnknownToken | Refusal::ExpiredToken => {
+            Meaning::Refused(error, detail) => {
+                let kind = match error {
+                    ApiError::MissingToken | ApiError::UnknownToken | ApiError::ExpiredToken => {
                         EdgeErrorKind::Unauthenticated
                     }
-                    Refusal::TooSlow | Refusal::TooManyRequests => EdgeErrorKind::Unavailable,
+                    ApiError::TooSlow | ApiError::TooManyRequests => EdgeErrorKind::Unavailable,
                     _ => EdgeErrorKind::Invalid,
                 };
                 let message = format!("the broker {} refused: {detail}", self.base);

@@ -16,7 +16,7 @@ const EDGE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/edge/
 
 /// Why the broker did not take a request. Nothing was done at Cloudflare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Refusal {
+pub enum ApiError {
     MissingToken,
     /// A bearer token of no cluster.
     UnknownToken,
@@ -38,7 +38,7 @@ pub enum Refusal {
     MalformedDocument,
 }
 
-impl Refusal {
+impl ApiError {
     /// Every one.
     pub const ALL: [Self; 10] = [
         Self::MissingToken,
@@ -93,13 +93,13 @@ pub enum Meaning {
     /// The edge behind the broker failed.
     Edge(EdgeError),
     /// The broker did not take the request.
-    Refused(Refusal, String),
+    Refused(ApiError, String),
 }
 
 impl Problem {
-    /// A refusal.
-    pub fn refused(refusal: Refusal, detail: impl Into<String>) -> Self {
-        let (status, name, title) = refusal.words();
+    /// For a request that was not taken.
+    pub fn refused(error: ApiError, detail: impl Into<String>) -> Self {
+        let (status, name, title) = error.words();
         Self {
             kind: format!("{TYPE_BASE}{name}"),
             title: title.to_owned(),
@@ -109,7 +109,7 @@ impl Problem {
         }
     }
 
-    /// A failure of the edge.
+    /// For a failure of the edge.
     pub fn failed(error: &EdgeError) -> Self {
         Self {
             kind: format!("{EDGE_BASE}{}", name_of(error.kind)),
@@ -130,9 +130,9 @@ impl Problem {
             }));
         }
         let name = self.kind.strip_prefix(TYPE_BASE)?;
-        let mut all = Refusal::ALL.into_iter();
-        let refusal = all.find(|refusal| refusal.words().1 == name)?;
-        Some(Meaning::Refused(refusal, self.detail))
+        let mut all = ApiError::ALL.into_iter();
+        let error = all.find(|error| error.words().1 == name)?;
+        Some(Meaning::Refused(error, self.detail))
     }
 }
 
@@ -240,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_is_read_as_it_was_written_and_other_problems_mean_nothing() {
-        for refusal in Refusal::ALL {
-            let read = written_and_read(&Problem::refused(refusal, "why"));
-            assert_eq!(read, Some(Meaning::Refused(refusal, "why".to_owned())));
+    fn every_api_error_is_read_as_it_was_written_and_other_problems_mean_nothing() {
+        for error in ApiError::ALL {
+            let read = written_and_read(&Problem::refused(error, "why"));
+            assert_eq!(read, Some(Meaning::Refused(error, "why".to_owned())));
         }
-        let mut foreign = Problem::refused(Refusal::NoSuchPath, "why");
+        let mut foreign = Problem::refused(ApiError::NoSuchPath, "why");
         foreign.kind = "about:blank".to_owned();
         assert_eq!(written_and_read(&foreign), None);
     }

@@ -38,7 +38,7 @@ use tokio::sync::{
 
 use crate::auth::{Cluster, authenticate};
 use crate::limits::Places;
-use crate::problem::{self, Problem, Refusal};
+use crate::problem::{self, ApiError, Problem};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RemovedDocument,
     StatusDocument, SweptDocument, TokenDocument, gateway_key,
@@ -177,7 +177,7 @@ fn counted(served: &Arc<Served>, known: Option<Known>) -> Result<Asked, Problem>
         );
         Problem {
             retry_after_ms: u64::try_from(AGAIN.as_millis()).ok(),
-            ..Problem::refused(Refusal::TooManyRequests, detail)
+            ..Problem::refused(ApiError::TooManyRequests, detail)
         }
     })?;
     Ok(Asked {
@@ -190,7 +190,7 @@ fn counted(served: &Arc<Served>, known: Option<Known>) -> Result<Asked, Problem>
 fn refuse_form(method: &Method, uri: &Uri, body: &Body) -> Result<(), Problem> {
     if uri.path().contains('%') || uri.query().is_some() {
         let detail = "names need no encoding and no path takes a query";
-        return Err(Problem::refused(Refusal::NoSuchPath, detail));
+        return Err(Problem::refused(ApiError::NoSuchPath, detail));
     }
     // The router would answer HEAD as it answers GET.
     if ![Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(method) {
@@ -198,7 +198,7 @@ fn refuse_form(method: &Method, uri: &Uri, body: &Body) -> Result<(), Problem> {
     }
     if method != Method::PUT && !body.is_end_stream() {
         let detail = format!("{method} takes no body here");
-        return Err(Problem::refused(Refusal::UnsupportedBody, detail));
+        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
     }
     Ok(())
 }
@@ -214,7 +214,7 @@ fn uncached(mut response: Response) -> Response {
 
 async fn no_such_path() -> Problem {
     Problem::refused(
-        Refusal::NoSuchPath,
+        ApiError::NoSuchPath,
         "see the paths under /v1/instances/{instance}/gateways, where {instance} is the cluster's instance id",
     )
 }
@@ -225,7 +225,7 @@ async fn method_not_allowed(method: Method) -> Problem {
 
 fn not_a_method(method: &Method) -> Problem {
     let detail = format!("this path does not take {method}");
-    Problem::refused(Refusal::MethodNotAllowed, detail)
+    Problem::refused(ApiError::MethodNotAllowed, detail)
 }
 
 async fn owned(
@@ -320,13 +320,13 @@ type Names = (String, String, String);
 fn gateway_of((instance, namespace, name): &Names) -> Result<(InstanceId, ObjectKey), Problem> {
     let instance = instance_of(instance)?;
     let gateway = gateway_key(namespace, name)
-        .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))?;
+        .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))?;
     Ok((instance, gateway))
 }
 
 fn instance_of(text: &str) -> Result<InstanceId, Problem> {
     InstanceId::parse(text)
-        .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))
+        .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))
 }
 
 /// Waits for the Gateway's lock, as long as the client does.
@@ -363,29 +363,29 @@ async fn read_document<D: DeserializeOwned>(headers: &HeaderMap, body: Body) -> 
     let essence = declared.and_then(|value| value.to_str().ok()?.split(';').next());
     if !essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json")) {
         let detail = "declare the document as Content-Type: application/json";
-        return Err(Problem::refused(Refusal::UnsupportedBody, detail));
+        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
     }
     let whole = Limited::new(body, LARGEST_INTENT).collect();
     let whole = match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(whole) => whole,
         Err(_) => {
             let detail = format!("send it within {} s", BODY_TIMEOUT.as_secs());
-            return Err(Problem::refused(Refusal::TooSlow, detail));
+            return Err(Problem::refused(ApiError::TooSlow, detail));
         }
     };
     let bytes = whole.map_err(|error| {
         if error.is::<LengthLimitError>() {
             let detail = format!("a document has {LARGEST_INTENT} bytes at most");
-            Problem::refused(Refusal::TooLarge, detail)
+            Problem::refused(ApiError::TooLarge, detail)
         } else {
-            Problem::refused(Refusal::MalformedDocument, "the document broke off")
+            Problem::refused(ApiError::MalformedDocument, "the document broke off")
         }
     })?;
     serde_json::from_slice(&bytes.to_bytes()).map_err(malformed)
 }
 
 fn malformed(error: impl std::fmt::Display) -> Problem {
-    Problem::refused(Refusal::MalformedDocument, error.to_string())
+    Problem::refused(ApiError::MalformedDocument, error.to_string())
 }
 
 #[allow(
