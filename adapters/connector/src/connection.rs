@@ -26,7 +26,7 @@ use crate::token::Credentials;
 use crate::transport::TransportKind;
 use crate::transport::choice::{Chooser, Turn};
 use crate::wire::connect::HeadRoom;
-use crate::wire::rpc::{Client, Refusal, Registered, Registration, RpcError};
+use crate::wire::rpc::{Client, Registered, Registration, RegistrationRefusal, RpcError};
 
 /// What this connector can do, in the edge's words: response headers come serialised, the end of a
 /// request's body is told, and configuration may be pushed.
@@ -120,7 +120,7 @@ impl ConfigurationVersion {
 }
 
 /// One attempt at a connection, from the dial to the end.
-pub(crate) struct Attempt {
+pub(crate) struct ConnectionAttempt {
     pub(crate) membership: Arc<Membership>,
     /// Number of the connection.
     pub(crate) index: u8,
@@ -142,7 +142,7 @@ pub(crate) enum Ended {
     /// On our own wish, to be made again over another transport.
     Moved(Turn),
     /// The edge does not want it.
-    Refused(Refusal),
+    Refused(RegistrationRefusal),
     /// It broke, or never came to be.
     Lost(ConnectionError),
 }
@@ -217,7 +217,7 @@ impl ConnectionError {
     }
 }
 
-impl Attempt {
+impl ConnectionAttempt {
     pub(crate) fn new(
         membership: Arc<Membership>,
         index: u8,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::addresses::Failures;
-use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
 use crate::handler::RequestHandler;
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::transport::choice::Turn;
 use crate::transport::{self, TransportChoice, TransportKind, probe};
-use crate::wire::rpc::Refusal;
+use crate::wire::rpc::RegistrationRefusal;
 
 /// Time between the starts of connections while the first one is not registered.
 const STAGGER: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ impl Ends {
     }
 
     /// Counts a connection that the edge did not want.
-    fn refused(&mut self, refusal: &Refusal, random: f64) -> Wait {
+    fn refused(&mut self, refusal: &RegistrationRefusal, random: f64) -> Wait {
         self.all = self.all.saturating_add(1);
         Wait::AsTold(after_refusal(refusal, backoff(self.all, random)))
     }
@@ -181,7 +181,7 @@ impl<H: RequestHandler> Connection<H> {
             }
         };
         let previous = u8::try_from(self.ends.all).unwrap_or(u8::MAX);
-        let attempt = Arc::new(Attempt::new(
+        let attempt = Arc::new(ConnectionAttempt::new(
             Arc::clone(&self.membership),
             self.index,
             previous,
@@ -228,7 +228,7 @@ impl<H: RequestHandler> Connection<H> {
 
     /// Lets the choice of the transport know of an attempt that TCP did not carry. While any connection
     /// works over TCP it is not what fails.
-    async fn note_blocked(&self, attempt: &Attempt, error: &ConnectionError) {
+    async fn note_blocked(&self, attempt: &ConnectionAttempt, error: &ConnectionError) {
         let membership = &*self.membership;
         let works = membership
             .status
@@ -241,7 +241,7 @@ impl<H: RequestHandler> Connection<H> {
         }
     }
 
-    async fn left_unregistered(&self, attempt: &Attempt) {
+    async fn left_unregistered(&self, attempt: &ConnectionAttempt) {
         self.membership.leave.cancelled().await;
         if attempt.served().is_some() {
             std::future::pending::<()>().await;
@@ -249,7 +249,7 @@ impl<H: RequestHandler> Connection<H> {
     }
 
     /// Notes a connection that broke or never came to be.
-    fn lost(&mut self, attempt: &Attempt, error: &ConnectionError) -> Wait {
+    fn lost(&mut self, attempt: &ConnectionAttempt, error: &ConnectionError) -> Wait {
         let served = attempt.served();
         let wait = self.ends.lost(served, random());
         if served.is_some() {
@@ -264,7 +264,7 @@ impl<H: RequestHandler> Connection<H> {
     }
 
     /// Notes a connection that the edge did not want.
-    fn refused(&mut self, attempt: &Attempt, refusal: &Refusal) -> Wait {
+    fn refused(&mut self, attempt: &ConnectionAttempt, refusal: &RegistrationRefusal) -> Wait {
         self.failed_addresses.count(attempt.edge);
         self.ends.refused(refusal, random())
     }
@@ -314,7 +314,7 @@ fn backoff(failures: u32, random: f64) -> Duration {
 
 /// How long to wait after a refusal. The edge's own word counts. A connection that it has already, or a
 /// tunnel that it does not know yet, is a matter of seconds; anything else hardly changes by itself.
-fn after_refusal(refusal: &Refusal, backoff: Duration) -> Duration {
+fn after_refusal(refusal: &RegistrationRefusal, backoff: Duration) -> Duration {
     let told = refusal.retry_after.min(LONGEST_RETRY_AFTER);
     let passing = refusal.cause == "EDUPCONN" || refusal.cause.contains("Unauthorized");
     if passing || (refusal.should_retry && !told.is_zero()) {
@@ -405,7 +405,7 @@ mod tests {
             ("Tunnel not found", false, 60, 60),
             ("Tunnel not found", true, 100_000, 600),
         ] {
-            let refusal = Refusal {
+            let refusal = RegistrationRefusal {
                 cause: cause.to_owned(),
                 retry_after: seconds(retry_after),
                 should_retry,

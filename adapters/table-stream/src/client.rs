@@ -244,13 +244,13 @@ async fn follow(shared: &Arc<Shared>) {
     let mut address = shared.options.address.clone();
     while !shared.stop.is_cancelled() {
         let next = match attempt(shared, &address).await {
-            Attempt::Stopped => return,
-            Attempt::Served(next) => {
+            StreamOutcome::Stopped => return,
+            StreamOutcome::Served(next) => {
                 pause = FIRST_PAUSE;
                 redirects = 0;
                 next
             }
-            Attempt::Elsewhere(next) => next,
+            StreamOutcome::Elsewhere(next) => next,
         };
         match next {
             Some(leader) if redirects < REDIRECTS => {
@@ -271,7 +271,7 @@ async fn follow(shared: &Arc<Shared>) {
 }
 
 /// How one attempt ended, with the address to go on to.
-enum Attempt {
+enum StreamOutcome {
     Stopped,
     /// There was a stream for a while.
     Served(Option<String>),
@@ -279,24 +279,24 @@ enum Attempt {
     Elsewhere(Option<String>),
 }
 
-async fn attempt(shared: &Arc<Shared>, address: &str) -> Attempt {
+async fn attempt(shared: &Arc<Shared>, address: &str) -> StreamOutcome {
     let dialled = dial(&shared.options, address);
     let Some(dialled) = shared.stop.run_until_cancelled(dialled).await else {
-        return Attempt::Stopped;
+        return StreamOutcome::Stopped;
     };
     let stream = match dialled {
         Ok(stream) => stream,
-        Err(DialError::Elsewhere(leader)) => return Attempt::Elsewhere(Some(leader)),
+        Err(DialError::Elsewhere(leader)) => return StreamOutcome::Elsewhere(Some(leader)),
         Err(error) => {
             tracing::warn!(address, %error, "no stream of route tables");
-            return Attempt::Elsewhere(None);
+            return StreamOutcome::Elsewhere(None);
         }
     };
     let began = Instant::now();
     let ended = Session::new(shared.clone(), stream).run().await;
     shared.connected(false);
     let next = match ended {
-        End::Stopped => return Attempt::Stopped,
+        End::Stopped => return StreamOutcome::Stopped,
         End::Elsewhere(leader) => leader,
         End::Broken(why) => {
             tracing::warn!(address, why, "the stream of route tables ended");
@@ -305,9 +305,9 @@ async fn attempt(shared: &Arc<Shared>, address: &str) -> Attempt {
     };
     // Instances that send a proxy to and fro are no reason to hurry.
     if began.elapsed() >= LONGEST_PAUSE {
-        Attempt::Served(next)
+        StreamOutcome::Served(next)
     } else {
-        Attempt::Elsewhere(next)
+        StreamOutcome::Elsewhere(next)
     }
 }
 

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::body::RequestBody;
-use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
 use crate::exchange::{self, AnswerBody, Upgrade};
 use crate::handler::{RequestHandler, stalls_of};
 use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
@@ -44,7 +44,10 @@ const MAX_CONFIGURATION: usize = 16 << 20;
 const CONTROL_BUFFER: usize = 64 << 10;
 
 /// Dials the address of an attempt and serves, as [`super::serve`] says.
-pub(super) async fn serve<H: RequestHandler>(handler: Arc<H>, attempt: Arc<Attempt>) -> Ended {
+pub(super) async fn serve<H: RequestHandler>(
+    handler: Arc<H>,
+    attempt: Arc<ConnectionAttempt>,
+) -> Ended {
     let stream = match dial(&attempt.membership, attempt.edge).await {
         Ok(stream) => stream,
         Err(error) => return Ended::Lost(error),
@@ -159,7 +162,10 @@ where
 }
 
 /// Waits for the control stream and runs it.
-async fn control_stream(attempt: &Attempt, opened: oneshot::Receiver<ControlStream>) -> Ended {
+async fn control_stream(
+    attempt: &ConnectionAttempt,
+    opened: oneshot::Receiver<ControlStream>,
+) -> Ended {
     let membership = &attempt.membership;
     let limit = membership.options.rpc_timeout;
     tokio::select! {

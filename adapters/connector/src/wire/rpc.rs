@@ -73,12 +73,12 @@ pub(crate) enum Registered {
         location: String,
     },
     /// The edge does not want it.
-    Refused(Refusal),
+    Refused(RegistrationRefusal),
 }
 
 /// Why the edge does not want a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RegistrationRefusal {
     /// In the edge's words.
     pub(crate) cause: String,
     /// How long to wait at least; zero where the edge does not say.
@@ -87,7 +87,7 @@ pub(crate) struct Refusal {
     pub(crate) should_retry: bool,
 }
 
-impl Refusal {
+impl RegistrationRefusal {
     /// Whether it says that there is no such tunnel, or that the token is not its. A tunnel that was made a moment
     /// ago may be refused so as well.
     pub(crate) fn disowns(&self) -> bool {
@@ -338,7 +338,7 @@ fn read_registered(payload: payload::Reader<'_>) -> Result<Registered, RpcError>
         connection_response::result::Error(error) => {
             let error = error?;
             let nanoseconds = u64::try_from(error.get_retry_after()).unwrap_or(0);
-            Ok(Registered::Refused(Refusal {
+            Ok(Registered::Refused(RegistrationRefusal {
                 cause: told(error.get_cause()?)?,
                 retry_after: Duration::from_nanos(nanoseconds),
                 should_retry: error.get_should_retry(),

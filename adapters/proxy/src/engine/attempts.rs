@@ -113,7 +113,7 @@ struct Attempts<'a> {
     refusals: u32,
 }
 
-enum Attempt {
+enum AttemptOutcome {
     Answered(Response<Incoming>, Lease),
     /// The next endpoint may be tried; if there is none, this is the answer.
     Again(LocalReply),
@@ -128,7 +128,7 @@ impl Attempts<'_> {
                 self.metrics.retries.fetch_add(1, Relaxed);
             }
             match self.attempt(index, choice).await {
-                Attempt::Answered(response, lease) => {
+                AttemptOutcome::Answered(response, lease) => {
                     let end = self.end;
                     return Ok(Answered {
                         response,
@@ -136,8 +136,8 @@ impl Attempts<'_> {
                         end,
                     });
                 }
-                Attempt::Again(reply) => outcome = reply,
-                Attempt::Failed(reply) => return Err(reply),
+                AttemptOutcome::Again(reply) => outcome = reply,
+                AttemptOutcome::Failed(reply) => return Err(reply),
             }
         }
         Err(outcome)
@@ -150,7 +150,7 @@ impl Attempts<'_> {
         }
     }
 
-    async fn attempt(&mut self, index: usize, choice: Choice) -> Attempt {
+    async fn attempt(&mut self, index: usize, choice: Choice) -> AttemptOutcome {
         let mut lease = match self.connect(index, choice).await {
             Ok(lease) => lease,
             Err(failure) => {
@@ -160,7 +160,7 @@ impl Attempts<'_> {
             }
         };
         let Some(head) = self.head.take() else {
-            return Attempt::Failed(LocalReply::BrokenAnswer);
+            return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
         };
         if self.upstream.protocol == UpstreamProtocol::H2c || head.method.is_idempotent() {
             self.head = Some(head.clone());
@@ -178,10 +178,10 @@ impl Attempts<'_> {
                     upload.answered();
                 }
                 self.end = self.timing.answer_end(attempt_end);
-                Attempt::Answered(response, lease)
+                AttemptOutcome::Answered(response, lease)
             }
             Ok(Err(failure)) => self.after(index, choice, lease, failure),
-            Err(reply) => Attempt::Failed(reply),
+            Err(reply) => AttemptOutcome::Failed(reply),
         }
     }
 
@@ -244,7 +244,7 @@ impl Attempts<'_> {
         }
     }
 
-    fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> Attempt {
+    fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> AttemptOutcome {
         if std::mem::take(&mut self.excusable) {
             self.sends -= 1;
         }
@@ -253,7 +253,7 @@ impl Attempts<'_> {
         }
         match self.timeouts < MAX_TIMEOUTS {
             true => self.elsewhere(index, failure.into()),
-            false => Attempt::Failed(failure.into()),
+            false => AttemptOutcome::Failed(failure.into()),
         }
     }
 
@@ -264,12 +264,12 @@ impl Attempts<'_> {
         choice: Choice,
         lease: Lease,
         failure: SendFailure,
-    ) -> Attempt {
+    ) -> AttemptOutcome {
         tracing::debug!(error = %failure, lease.reused, "no answer from an endpoint");
         match self.upload.and_then(UploadHandle::fault) {
-            Some(UploadFault::TooLarge) => return Attempt::Failed(LocalReply::BodyTooLarge),
-            Some(UploadFault::NoMemory) => return Attempt::Failed(LocalReply::NoMemory),
-            Some(UploadFault::Broken) => return Attempt::Failed(LocalReply::BrokenRequest),
+            Some(UploadFault::TooLarge) => return AttemptOutcome::Failed(LocalReply::BodyTooLarge),
+            Some(UploadFault::NoMemory) => return AttemptOutcome::Failed(LocalReply::NoMemory),
+            Some(UploadFault::Broken) => return AttemptOutcome::Failed(LocalReply::BrokenRequest),
             None => {}
         }
         let kept_alive = lease.reused && choice == Choice::Any;
@@ -289,15 +289,15 @@ impl Attempts<'_> {
             self.excusable = kept_alive;
             self.sends += 1;
             if failure.is_parse_too_large() {
-                return Attempt::Failed(LocalReply::AnswerTooLarge);
+                return AttemptOutcome::Failed(LocalReply::AnswerTooLarge);
             }
             if failure.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
-                return Attempt::Failed(LocalReply::BrokenAnswer);
+                return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
             }
         }
         if kept_alive {
             self.again = Some((index, Choice::New));
-            Attempt::Again(LocalReply::BrokenAnswer)
+            AttemptOutcome::Again(LocalReply::BrokenAnswer)
         } else {
             self.elsewhere(index, LocalReply::BrokenAnswer)
         }
@@ -305,11 +305,11 @@ impl Attempts<'_> {
 
     /// What to do after an HTTP/2 endpoint said that it did nothing with the request, or ended the connection before it
     /// was sent. Where it ends even a connection that no other request uses, it takes none: that is no refusal.
-    fn after_refusal(&mut self, index: usize, takes_none: bool) -> Attempt {
+    fn after_refusal(&mut self, index: usize, takes_none: bool) -> AttemptOutcome {
         self.excusable = false;
         self.refusals += 1;
         if !self.upload.is_none_or(UploadHandle::rewind) {
-            return Attempt::Failed(LocalReply::NotKept);
+            return AttemptOutcome::Failed(LocalReply::NotKept);
         }
         if takes_none && self.upstream.endpoints.len() > 1 {
             self.refusals = 0;
@@ -317,7 +317,7 @@ impl Attempts<'_> {
             return self.elsewhere(index, LocalReply::BrokenAnswer);
         }
         if self.refusals == MAX_REFUSALS {
-            return Attempt::Failed(LocalReply::BrokenAnswer);
+            return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
         }
         if self.refusals == MAX_REFUSALS_IN_A_ROW && self.upstream.endpoints.len() > 1 {
             return self.elsewhere(index, LocalReply::BrokenAnswer);
@@ -328,7 +328,7 @@ impl Attempts<'_> {
             _ => Choice::Own,
         };
         self.again = Some((index, choice));
-        Attempt::Again(LocalReply::BrokenAnswer)
+        AttemptOutcome::Again(LocalReply::BrokenAnswer)
     }
 
     /// Whether the request that has just failed may go out again although its endpoint may have acted upon it. Its body
@@ -339,11 +339,11 @@ impl Attempts<'_> {
             && self.upload.is_none_or(UploadHandle::rewind)
     }
 
-    fn elsewhere(&mut self, index: usize, reply: LocalReply) -> Attempt {
+    fn elsewhere(&mut self, index: usize, reply: LocalReply) -> AttemptOutcome {
         if self.tried.add(index) {
-            Attempt::Again(reply)
+            AttemptOutcome::Again(reply)
         } else {
-            Attempt::Failed(reply)
+            AttemptOutcome::Failed(reply)
         }
     }
 }

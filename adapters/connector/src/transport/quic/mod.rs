@@ -11,7 +11,7 @@ use std::time::Duration;
 use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, TransportConfig};
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
 use crate::handler::{RequestHandler, stalls_of};
 use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 
@@ -38,7 +38,10 @@ const LINGER: Duration = Duration::from_millis(250);
 /// Time for the edge to be told that a connection is closed.
 const CLOSING: Duration = Duration::from_millis(500);
 /// Dials the address of an attempt and serves, as [`super::serve`] says.
-pub(super) async fn serve<H: RequestHandler>(handler: Arc<H>, attempt: Arc<Attempt>) -> Ended {
+pub(super) async fn serve<H: RequestHandler>(
+    handler: Arc<H>,
+    attempt: Arc<ConnectionAttempt>,
+) -> Ended {
     let link = match Link::dial(&attempt).await {
         Ok(link) => link,
         Err(error) => return Ended::Lost(error),
@@ -68,7 +71,7 @@ struct Link {
 }
 
 impl Link {
-    async fn dial(attempt: &Attempt) -> Result<Self, ConnectionError> {
+    async fn dial(attempt: &ConnectionAttempt) -> Result<Self, ConnectionError> {
         let membership = &*attempt.membership;
         let edge = attempt.edge;
         let any = match edge {
@@ -126,7 +129,7 @@ fn settings(membership: &Membership) -> ClientConfig {
 }
 
 /// Opens the control stream and runs it. There is no signature on it: calls begin with its first byte.
-async fn control_stream(attempt: &Attempt, connection: &Connection) -> Ended {
+async fn control_stream(attempt: &ConnectionAttempt, connection: &Connection) -> Ended {
     match connection.open_bi().await {
         Ok((send, recv)) => attempt.control(tokio::io::join(recv, send)).await,
         Err(error) => Ended::Lost(error.into()),
