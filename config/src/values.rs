@@ -16,7 +16,7 @@ use url::{Host, Url};
 pub struct Unfit;
 
 /// A setting that is written as text.
-trait Written: FromStr<Err = Unfit> + fmt::Display {
+trait TextSetting: FromStr<Err = Unfit> + fmt::Display {
     /// Completes "is not …", with an example.
     const EXPECTED: &'static str;
     /// Whether a number without quotes does too.
@@ -31,7 +31,7 @@ trait Written: FromStr<Err = Unfit> + fmt::Display {
 
 struct TextVisitor<T>(std::marker::PhantomData<T>);
 
-impl<'de, T: Written> Visitor<'de> for TextVisitor<T> {
+impl<'de, T: TextSetting> Visitor<'de> for TextVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,7 +115,7 @@ macro_rules! text {
             }
         }
 
-        impl Written for $name {
+        impl TextSetting for $name {
             const EXPECTED: &'static str = $expected;
             $( const $option: bool = true; )?
         }
@@ -195,7 +195,7 @@ impl Period {
     }
 }
 
-impl Written for Period {
+impl TextSetting for Period {
     const EXPECTED: &'static str = "a length of time above zero with units h, m, s or ms from long to short, such as 30s or 1h30m";
 }
 
@@ -271,7 +271,7 @@ impl Address {
     }
 }
 
-impl Written for Address {
+impl TextSetting for Address {
     const EXPECTED: &'static str =
         "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
 }
@@ -302,7 +302,7 @@ macro_rules! addresses {
             Given(Vec<SocketAddr>),
         }
 
-        impl Written for $name {
+        impl TextSetting for $name {
             const EXPECTED: &'static str =
                 concat!("`", $word, "` or a list of IP addresses with ports, such as ", $example);
             const TAKES_LISTS: bool = true;
@@ -374,7 +374,7 @@ macro_rules! number {
             }
         }
 
-        impl Written for $name {
+        impl TextSetting for $name {
             const EXPECTED: &'static str = $expected;
             const TAKES_NUMBERS: bool = true;
         }

@@ -10,7 +10,7 @@ use domain::ObjectRef;
 use domain::gateway::Namespace;
 use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts, UnreadableObject};
 
-use crate::file::{ManifestFile, Written};
+use crate::file::{FileObject, ManifestFile};
 use crate::problem::Problem;
 
 /// Label that the API server puts on every namespace.
@@ -158,7 +158,7 @@ fn shown_path(path: &Path) -> String {
     }
 }
 
-fn duplicate(path: &Path, written: &Written, (first, line): (&Path, usize)) -> Problem {
+fn duplicate(path: &Path, written: &FileObject, (first, line): (&Path, usize)) -> Problem {
     let object = crate::status::object_name(&written.reference);
     Problem {
         file: path.to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ServerName, Unfit, Written};
+use super::{ServerName, TextSetting, Unfit};
 
 /// Hexadecimal digits, this many and no others; in lower case.
 fn hexadecimal(text: &str, digits: usize) -> Option<String> {
@@ -49,7 +49,7 @@ impl Moment {
     }
 }
 
-impl Written for Moment {
+impl TextSetting for Moment {
     const EXPECTED: &'static str = "a moment with its offset, such as 2027-01-31T12:00:00Z";
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Unfit, Written, is_label, kept};
+use super::{TextSetting, Unfit, is_label, kept};
 
 /// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Switch {
     }
 }
 
-impl Written for Switch {
+impl TextSetting for Switch {
     const EXPECTED: &'static str = "`true` or `false`";
     const TAKES_BOOLEANS: bool = true;
 }
@@ -80,7 +80,7 @@ impl Names {
     }
 }
 
-impl Written for Names {
+impl TextSetting for Names {
     const EXPECTED: &'static str = "a list of names of Kubernetes objects";
     const TAKES_LISTS: bool = true;
 }

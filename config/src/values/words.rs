@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Unfit, Written};
+use super::{TextSetting, Unfit};
 
 /// An enum whose variants are written as words.
 macro_rules! words {
@@ -14,7 +14,7 @@ macro_rules! words {
             $( $(#[$variant_doc])* $variant, )+
         }
 
-        impl Written for $name {
+        impl TextSetting for $name {
             const EXPECTED: &'static str = $expected;
         }
 

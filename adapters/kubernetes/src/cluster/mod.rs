@@ -34,7 +34,7 @@ use crate::kind::{endpoints, watched};
 use secrets::Secrets;
 pub(crate) use secrets::secret;
 use table::{Seen, Table};
-pub(crate) use table::{UnreadObject, Written};
+pub(crate) use table::{StatusBase, UnreadObject};
 pub use times::WatchTimes;
 pub(crate) use watch::LONGEST_SILENCE;
 use watch::{News, Watch};
@@ -190,8 +190,13 @@ impl Cluster {
     }
 
     /// An object as it was last seen, for writing its status.
-    pub(crate) fn written(&self, kind: Kind, key: &ObjectKey) -> Option<Written> {
-        self.inner.lock().tables.get(&kind)?.written(key).cloned()
+    pub(crate) fn status_base(&self, kind: Kind, key: &ObjectKey) -> Option<StatusBase> {
+        self.inner
+            .lock()
+            .tables
+            .get(&kind)?
+            .status_base(key)
+            .cloned()
     }
 
     /// Objects that cannot be read.

@@ -18,7 +18,7 @@ pub(super) const LONGEST_FIELD: usize = 128;
 
 /// Of an object, what writing its status needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct StatusBase {
     /// `metadata.uid`, by which events find their object.
     pub(crate) uid: String,
     /// `metadata.resourceVersion`.
@@ -27,7 +27,7 @@ pub(crate) struct Written {
     status: Box<str>,
 }
 
-impl Written {
+impl StatusBase {
     fn of(object: &RawObject<'_>) -> Self {
         let Head {
             uid,
@@ -59,7 +59,7 @@ impl Written {
 pub(crate) struct Seen {
     key: ObjectKey,
     /// Of kinds that get a status of ours.
-    written: Option<Written>,
+    status_base: Option<StatusBase>,
     read: Result<Object, Unread>,
 }
 
@@ -86,7 +86,7 @@ impl Seen {
         let value = value.map_err(|problem| problem.to_string());
         Self {
             key: object.head.key(),
-            written: kind.status().map(|_| Written::of(object)),
+            status_base: kind.status().map(|_| StatusBase::of(object)),
             read: value
                 .and_then(|value| read(value).map_err(|error| why(&error)))
                 .map_err(|why| Unread {
@@ -132,7 +132,7 @@ pub(crate) struct Table {
     objects: BTreeMap<ObjectKey, Object>,
     /// Objects that cannot be read any more, or never could. What was last read of them stays in `objects`.
     unread: BTreeMap<ObjectKey, Unread>,
-    written: BTreeMap<ObjectKey, Written>,
+    status_bases: BTreeMap<ObjectKey, StatusBase>,
 }
 
 impl Table {
@@ -142,7 +142,7 @@ impl Table {
             state: State::Listing,
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),
-            written: BTreeMap::new(),
+            status_bases: BTreeMap::new(),
         }
     }
 
@@ -172,8 +172,8 @@ impl Table {
         !matches!(self.state, State::Listing)
     }
 
-    pub(crate) fn written(&self, key: &ObjectKey) -> Option<&Written> {
-        self.written.get(key)
+    pub(crate) fn status_base(&self, key: &ObjectKey) -> Option<&StatusBase> {
+        self.status_bases.get(key)
     }
 
     /// Whether an object is there, read or not.
@@ -246,9 +246,13 @@ impl Table {
 
     fn put(&mut self, seen: Seen) -> bool {
         let revived = self.revive();
-        let Seen { key, written, read } = seen;
-        if let Some(written) = written {
-            self.written.insert(key.clone(), written);
+        let Seen {
+            key,
+            status_base,
+            read,
+        } = seen;
+        if let Some(status_base) = status_base {
+            self.status_bases.insert(key.clone(), status_base);
         }
         let changed = match read {
             Ok(object) => self.put_read(key, object),
@@ -278,7 +282,7 @@ impl Table {
     }
 
     fn remove(&mut self, key: &ObjectKey) -> bool {
-        self.written.remove(key);
+        self.status_bases.remove(key);
         let was_unread = self.unread.remove(key).is_some();
         self.objects.remove(key).is_some() || was_unread
     }

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::client::FIELD_MANAGER;
-use crate::cluster::{Cluster, UnreadObject, Written};
+use crate::cluster::{Cluster, StatusBase, UnreadObject};
 use crate::failure::{is_absent, is_conflict, port_error};
 use crate::kind::resource;
 use events::Events;
@@ -51,7 +51,7 @@ pub struct Statuses {
 struct Last {
     /// Version that was there before.
     replaced: String,
-    now: Written,
+    now: StatusBase,
 }
 
 impl fmt::Debug for Statuses {
@@ -124,8 +124,8 @@ impl Statuses {
     }
 
     /// The object as it was last seen or written.
-    fn present(&self, about: &Subject) -> Option<Written> {
-        let seen = self.cluster.written(about.kind, &about.key)?;
+    fn present(&self, about: &Subject) -> Option<StatusBase> {
+        let seen = self.cluster.status_base(about.kind, &about.key)?;
         let mut last = self.last.lock();
         match last.get(about) {
             Some(last) if last.replaced == seen.version => Some(last.now.clone()),
@@ -137,10 +137,10 @@ impl Statuses {
         }
     }
 
-    fn remember(&self, about: Subject, before: Written, now: Written) {
+    fn remember(&self, about: Subject, before: StatusBase, now: StatusBase) {
         let mut last = self.last.lock();
         // Where the watch is several writes behind, it still shows the version before the first of them.
-        let replaced = match self.cluster.written(about.kind, &about.key) {
+        let replaced = match self.cluster.status_base(about.kind, &about.key) {
             Some(seen) if seen.version != now.version => seen.version,
             _ => before.version,
         };
@@ -150,9 +150,9 @@ impl Statuses {
     async fn put(
         &self,
         about: &Subject,
-        present: &Written,
+        present: &StatusBase,
         status: Value,
-    ) -> Result<Written, kube::Error> {
+    ) -> Result<StatusBase, kube::Error> {
         let api = self.api(about);
         let name = &about.key.name;
         let written = match about.kind.status() {
@@ -181,12 +181,12 @@ impl Statuses {
                 api.patch_status(name, &params, &patch).await?
             }
         };
-        Ok(written_of(&written))
+        Ok(status_base_of(&written))
     }
 
-    async fn read(&self, about: &Subject) -> Result<Option<Written>, kube::Error> {
+    async fn read(&self, about: &Subject) -> Result<Option<StatusBase>, kube::Error> {
         let found = self.api(about).get_opt(&about.key.name).await?;
-        Ok(found.as_ref().map(written_of))
+        Ok(found.as_ref().map(status_base_of))
     }
 
     fn api(&self, about: &Subject) -> Api<DynamicObject> {
@@ -219,9 +219,9 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     }
 }
 
-fn written_of(object: &DynamicObject) -> Written {
+fn status_base_of(object: &DynamicObject) -> StatusBase {
     let metadata = &object.metadata;
-    Written::new(
+    StatusBase::new(
         metadata.uid.clone().unwrap_or_default(),
         metadata.resource_version.clone().unwrap_or_default(),
         &object.data["status"],
