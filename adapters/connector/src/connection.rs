@@ -24,7 +24,7 @@ use crate::options::{ConnectorOptions, StartError};
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::token::Credentials;
 use crate::transport::TransportKind;
-use crate::transport::choice::{Chooser, Turn};
+use crate::transport::choice::{Chooser, MovePermit};
 use crate::wire::connect::HeadRoom;
 use crate::wire::rpc::{Client, Registered, Registration, RegistrationRefusal, RpcError};
 
@@ -130,7 +130,7 @@ pub(crate) struct ConnectionAttempt {
     pub(crate) edge: SocketAddr,
     pub(crate) over: TransportKind,
     /// Held by a connection that changes its transport, until it is registered again.
-    turn: Mutex<Option<Turn>>,
+    move_permit: Mutex<Option<MovePermit>>,
     registered_at: Mutex<Option<Instant>>,
 }
 
@@ -140,7 +140,7 @@ pub(crate) enum Ended {
     /// On our own wish.
     Left,
     /// On our own wish, to be made again over another transport.
-    Moved(Turn),
+    Moved(MovePermit),
     /// The edge does not want it.
     Refused(RegistrationRefusal),
     /// It broke, or never came to be.
@@ -224,7 +224,7 @@ impl ConnectionAttempt {
         previous: u8,
         edge: SocketAddr,
         over: TransportKind,
-        turn: Option<Turn>,
+        move_permit: Option<MovePermit>,
     ) -> Self {
         Self {
             membership,
@@ -232,14 +232,14 @@ impl ConnectionAttempt {
             previous,
             edge,
             over,
-            turn: Mutex::new(turn),
+            move_permit: Mutex::new(move_permit),
             registered_at: Mutex::default(),
         }
     }
 
-    /// The turn to change the transport, where the attempt has it and is not registered.
-    pub(crate) fn take_turn(&self) -> Option<Turn> {
-        self.turn.lock().take()
+    /// The permit to change the transport, where the attempt has it and is not registered.
+    pub(crate) fn take_permit(&self) -> Option<MovePermit> {
+        self.move_permit.lock().take()
     }
 
     /// How long ago the edge accepted the registration, if it did.
@@ -272,9 +272,9 @@ impl ConnectionAttempt {
                 self.unregister(&mut client).await;
                 Ended::Left
             }
-            turn = membership.chooser.time_to_move(self.over) => {
+            permit = membership.chooser.time_to_move(self.over) => {
                 self.unregister(&mut client).await;
-                Ended::Moved(turn)
+                Ended::Moved(permit)
             }
         }
     }
@@ -310,7 +310,7 @@ impl ConnectionAttempt {
     fn registered(&self, location: String) -> RegisteredGuard {
         let (edge, transport) = (self.edge, self.over);
         tracing::info!(index = self.index, %edge, %transport, location, "connection registered");
-        drop(self.take_turn());
+        drop(self.take_permit());
         *self.registered_at.lock() = Some(Instant::now());
         let state = ConnectionState::Registered {
             location,

@@ -9,7 +9,7 @@ use crate::addresses::Failures;
 use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
 use crate::handler::RequestHandler;
 use crate::status::{ConnectionState, ConnectorStatus};
-use crate::transport::choice::Turn;
+use crate::transport::choice::MovePermit;
 use crate::transport::{self, TransportChoice, TransportKind, probe};
 use crate::wire::rpc::RegistrationRefusal;
 
@@ -45,7 +45,7 @@ pub(crate) fn start<H: RequestHandler>(membership: &Arc<Membership>, handler: &A
             ends: Ends::default(),
             failed_addresses: Failures::default(),
             over: membership.chooser.kind(),
-            turn: None,
+            move_permit: None,
         };
         membership.tasks.spawn(connection.keep());
     }
@@ -81,7 +81,7 @@ struct Connection<H> {
     /// The transport of the last attempt.
     over: TransportKind,
     /// Held while the connection changes its transport.
-    turn: Option<Turn>,
+    move_permit: Option<MovePermit>,
 }
 
 /// What to do before the next attempt.
@@ -187,7 +187,7 @@ impl<H: RequestHandler> Connection<H> {
             previous,
             lease.address(),
             self.over,
-            self.turn.take(),
+            self.move_permit.take(),
         ));
         let ended = tokio::select! {
             ended = transport::serve(Arc::clone(&self.handler), Arc::clone(&attempt)) => ended,
@@ -195,11 +195,11 @@ impl<H: RequestHandler> Connection<H> {
             () = self.left_unregistered(&attempt) => Ended::Left,
         };
         drop(lease);
-        self.turn = attempt.take_turn();
+        self.move_permit = attempt.take_permit();
         let (wait, error, disowned) = match ended {
             Ended::Left => return,
-            Ended::Moved(turn) => {
-                self.turn = Some(turn);
+            Ended::Moved(permit) => {
+                self.move_permit = Some(permit);
                 return;
             }
             Ended::Lost(error) => {

@@ -92,11 +92,11 @@ pub(crate) struct Chooser {
     chosen: watch::Sender<Chosen>,
     /// Connections leave a transport that is no longer chosen one after the other, so that the tunnel
     /// is served all the while.
-    turn: Arc<Semaphore>,
+    move_permit: Arc<Semaphore>,
 }
 
-/// The right to change the transport of a connection; others wait until it is dropped.
-pub(crate) type Turn = OwnedSemaphorePermit;
+/// Permits one connection to change its transport; others wait until it is dropped.
+pub(crate) type MovePermit = OwnedSemaphorePermit;
 
 impl Chooser {
     pub(crate) fn new(choice: TransportChoice) -> Self {
@@ -109,7 +109,7 @@ impl Chooser {
         Self {
             chosen: watch::Sender::new(evidence.chosen()),
             evidence: Mutex::new(evidence),
-            turn: Arc::new(Semaphore::new(1)),
+            move_permit: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -162,17 +162,17 @@ impl Chooser {
 
     /// Waits until a registered connection over `kind` is to be made over another, and it is its turn.
     /// One that works over HTTP/2 is left alone: it shows that TCP is not blocked.
-    pub(crate) async fn time_to_move(&self, kind: TransportKind) -> Turn {
+    pub(crate) async fn time_to_move(&self, kind: TransportKind) -> MovePermit {
         if kind == TransportKind::Http2 {
             return std::future::pending().await;
         }
         loop {
             self.other_than(kind).await;
-            let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
+            let Ok(permit) = Arc::clone(&self.move_permit).acquire_owned().await else {
                 return std::future::pending().await;
             };
             if self.kind() != kind {
-                return turn;
+                return permit;
             }
         }
     }

@@ -55,7 +55,7 @@ type Hash = [u8; 32];
 
 /// What became of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Review {
     /// It is that of a proxy of this Gateway.
     Proxy(ObjectKey),
     /// It is no proxy's.
@@ -109,11 +109,11 @@ impl Reviews {
     }
 
     /// What the token of this peer is. What the API server says of its troubles is for the log alone.
-    pub(super) async fn of(&self, token: &SecretString, peer: Peer) -> Verdict {
+    pub(super) async fn of(&self, token: &SecretString, peer: Peer) -> Review {
         let hash: Hash = Sha256::digest(token.expose_secret().as_bytes()).into();
         let question = match self.begin(&hash, peer, Instant::now()) {
             Ok(question) => question,
-            Err(verdict) => return verdict,
+            Err(review) => return review,
         };
         let asked = async {
             let _turn = self.at_a_time.acquire().await;
@@ -136,19 +136,19 @@ impl Reviews {
 
     /// What is known of a token, or the question to the cluster, if this peer may have one more. It counts as refused
     /// until it is answered: nobody asks for nothing by going away.
-    fn begin(&self, hash: &Hash, peer: Peer, now: Instant) -> Result<Question<'_>, Verdict> {
+    fn begin(&self, hash: &Hash, peer: Peer, now: Instant) -> Result<Question<'_>, Review> {
         let mut state = self.state.lock();
         if let Some(gateway) = state.accepted.get(hash, now) {
-            return Err(Verdict::Proxy(gateway.clone()));
+            return Err(Review::Proxy(gateway.clone()));
         }
         if state.refused.get(hash, now).is_some() {
-            return Err(Verdict::Refused);
+            return Err(Review::Refused);
         }
         if state.peers.len() >= PEERS {
             state.peers.retain(|_, of_peer| of_peer.counts(now));
         }
         if state.questions >= WAITING || state.peers.len() >= PEERS {
-            return Err(Verdict::Later);
+            return Err(Review::Later);
         }
         let of_peer = state.peers.entry(peer).or_insert(OfPeer {
             questions: 0,
@@ -160,7 +160,7 @@ impl Reviews {
             of_peer.since = now;
         }
         if of_peer.questions >= OF_PEER || of_peer.refused >= REFUSED_OF_PEER {
-            return Err(Verdict::Later);
+            return Err(Review::Later);
         }
         of_peer.questions += 1;
         of_peer.refused += 1;
@@ -180,26 +180,26 @@ impl OfPeer {
 }
 
 impl Question<'_> {
-    fn answered(self, hash: Hash, gateway: Option<ObjectKey>) -> Verdict {
+    fn answered(self, hash: Hash, gateway: Option<ObjectKey>) -> Review {
         let now = Instant::now();
         match gateway {
             Some(gateway) => {
                 self.forgive();
                 let mut state = self.reviews.state.lock();
                 state.accepted.insert(hash, gateway.clone(), now);
-                Verdict::Proxy(gateway)
+                Review::Proxy(gateway)
             }
             None => {
                 let mut state = self.reviews.state.lock();
                 state.refused.insert(hash, (), now);
-                Verdict::Refused
+                Review::Refused
             }
         }
     }
 
-    fn unanswered(self) -> Verdict {
+    fn unanswered(self) -> Review {
         self.forgive();
-        Verdict::Later
+        Review::Later
     }
 
     /// The token was no invented one, as far as anybody knows.

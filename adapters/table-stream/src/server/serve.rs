@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::reviews::Verdict;
+use super::reviews::Review;
 use super::stream::Stream;
 use super::{Leader, OpenStream, STREAMS_OF_GATEWAY, TableServer};
 use crate::authority::ServerIdentity;
@@ -174,9 +174,9 @@ impl TableServer {
             return Err(later(LATER));
         };
         match self.reviews.of(&token, client.peer()).await {
-            Verdict::Proxy(gateway) => Ok((gateway, client)),
-            Verdict::Refused => Err(denied(StatusCode::FORBIDDEN, REFUSED)),
-            Verdict::Later => Err(later(LATER)),
+            Review::Proxy(gateway) => Ok((gateway, client)),
+            Review::Refused => Err(denied(StatusCode::FORBIDDEN, REFUSED)),
+            Review::Later => Err(later(LATER)),
         }
     }
 }

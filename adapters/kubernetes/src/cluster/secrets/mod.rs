@@ -54,13 +54,13 @@ struct Followed {
     failing: Option<String>,
     /// `metadata.resourceVersion` of what was read.
     version: Box<str>,
-    turn: Turn,
+    state: ReadState,
     /// Answers to other tickets do not count any more.
     ticket: Ticket,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum ReadState {
     Idle,
     Queued,
     Reading,
@@ -111,7 +111,7 @@ impl Secrets {
                     read: None,
                     failing: None,
                     version: "".into(),
-                    turn: Turn::Idle,
+                    state: ReadState::Idle,
                     ticket: self.next_ticket(),
                 };
                 self.followed.insert(key.clone(), followed);
@@ -157,8 +157,9 @@ impl Secrets {
     pub(crate) fn next(&mut self) -> Option<(ObjectKey, Ticket)> {
         while let Some(key) = self.queue.pop() {
             let followed = self.followed.get_mut(&key);
-            if let Some(followed) = followed.filter(|followed| followed.turn == Turn::Queued) {
-                followed.turn = Turn::Reading;
+            if let Some(followed) = followed.filter(|followed| followed.state == ReadState::Queued)
+            {
+                followed.state = ReadState::Reading;
                 return Some((key, followed.ticket));
             }
         }
@@ -182,8 +183,8 @@ impl Secrets {
             return false;
         };
         let before = followed.reading();
-        let again = followed.turn == Turn::ReadingAgain;
-        followed.turn = Turn::Idle;
+        let again = followed.state == ReadState::ReadingAgain;
+        followed.state = ReadState::Idle;
         followed.failing = None;
         match answer {
             Ok((version, reading)) => {
@@ -266,7 +267,7 @@ impl Secrets {
             read: Some(Reading::Absent),
             failing: None,
             version: "".into(),
-            turn: Turn::Idle,
+            state: ReadState::Idle,
             ticket,
         };
         let before = self.followed.insert(key.clone(), missing);
@@ -277,12 +278,12 @@ impl Secrets {
         let Some(followed) = self.followed.get_mut(key) else {
             return;
         };
-        followed.turn = match followed.turn {
-            Turn::Idle => {
+        followed.state = match followed.state {
+            ReadState::Idle => {
                 self.queue.push(key);
-                Turn::Queued
+                ReadState::Queued
             }
-            Turn::Reading => Turn::ReadingAgain,
+            ReadState::Reading => ReadState::ReadingAgain,
             waiting => waiting,
         };
     }
