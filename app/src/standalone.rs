@@ -29,7 +29,6 @@ use crate::passes::Passes;
 use crate::system::{AlwaysLeader, SystemEntropy};
 use crate::workloads::InProcess;
 
-/// A running standalone program.
 pub struct Standalone {
     admin: SocketAddr,
     stop: CancellationToken,

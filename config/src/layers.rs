@@ -17,7 +17,6 @@ pub const ENV_PREFIX: &str = "CFGW_";
 /// Stands between section and key in the name of a variable.
 const ENV_SEPARATOR: &str = "__";
 
-/// One source of settings.
 pub(crate) struct Layer {
     metadata: Metadata,
     settings: Dict,
@@ -198,7 +197,6 @@ fn missing(key: &str, why: &str) -> SettingsError {
     }
 }
 
-/// The environment variable of a key.
 pub(crate) fn variable(key: &str) -> String {
     let name = key.to_ascii_uppercase().replace('.', ENV_SEPARATOR);
     format!("{ENV_PREFIX}{name}")

@@ -261,7 +261,6 @@ text! {
     |text| kept(text, text.len() <= 253 && text.split('.').all(|label| label.parse::<Label>().is_ok()))
 }
 
-/// An IP address with a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address(SocketAddr);
 

@@ -18,7 +18,6 @@ use crate::problem::{ApiError, Problem};
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The hash of a token.
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
@@ -56,11 +55,9 @@ impl FromStr for TokenHash {
 pub struct Cluster {
     /// Its name; the installation name of its edges.
     pub name: InstallationName,
-    /// The hash of its bearer token.
     pub token: TokenHash,
     /// When the token stops being accepted; `None` for never.
     pub expires: Option<Timestamp>,
-    /// What it may have.
     pub limits: ClusterLimits,
     /// The edges that hold this cluster's Gateways and no others: one for each cluster that shows this token.
     pub edges: Arc<dyn Edges>,

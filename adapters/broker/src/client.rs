@@ -27,12 +27,10 @@ use crate::wire::{
     OwnedDocument, RemovedDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
-/// What a client is built from.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
     /// The broker's base URL. Plain `http` only to this machine.
     pub base_url: String,
-    /// The cluster's bearer token.
     pub token: SecretString,
     /// Which of the clusters that show this token it is.
     pub instance: InstanceId,
@@ -40,7 +38,6 @@ pub struct ClientSettings {
     pub extra_roots: Vec<u8>,
     /// Limit for one request, its whole answer included. The broker asks Cloudflare meanwhile.
     pub request_timeout: Duration,
-    /// Limit for opening a connection.
     pub connect_timeout: Duration,
 }
 
@@ -50,18 +47,14 @@ pub enum ClientError {
     /// The URL cannot be used; it is not repeated, as it may hold a password.
     #[error("the broker's URL cannot be used: {0}")]
     BaseUrl(&'static str),
-    /// The token cannot stand in a header.
     #[error("the cluster's token has characters that no token has")]
     Token,
-    /// The extra roots are not certificates.
     #[error("the broker's root certificates cannot be read: {0}; a PEM file is expected")]
     ExtraRoots(String),
-    /// TLS or the HTTP client cannot be set up.
     #[error("the HTTPS client cannot be set up: {0}")]
     Setup(String),
 }
 
-/// [`Edge`] through a broker.
 #[derive(Debug)]
 pub struct BrokerEdge {
     http: reqwest::Client,

@@ -13,11 +13,9 @@ use secrecy::SecretString;
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
-    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         path: PathBuf,
-        /// What the system says.
         source: std::io::Error,
     },
     /// The file holds something else. What it holds is not told.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use domain::edge::{EdgeError, EdgeErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// Media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// All problem types start with it.
@@ -18,9 +17,7 @@ const EDGE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/edge/
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ApiError {
     MissingToken,
-    /// A bearer token of no cluster.
     UnknownToken,
-    /// A token whose time is over.
     ExpiredToken,
     /// A path that this API does not have; an encoded one and one with a query too.
     NoSuchPath,
@@ -39,7 +36,6 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// Every one.
     pub const ALL: [Self; 10] = [
         Self::MissingToken,
         Self::UnknownToken,
@@ -76,9 +72,7 @@ pub struct Problem {
     /// What sort of problem; the one field for programs.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The sort in words.
     pub title: String,
-    /// Status code of the answer.
     pub status: u16,
     /// What happened and what would help. Never holds a secret.
     pub detail: String,
@@ -146,7 +140,6 @@ pub struct FailureDocument {
 }
 
 impl FailureDocument {
-    /// The form of an error.
     pub fn of(error: &EdgeError) -> Self {
         Self {
             kind: name_of(error.kind).to_owned(),

@@ -68,7 +68,6 @@ struct Served {
     places: Arc<Places>,
 }
 
-/// A request of a cluster.
 #[derive(Clone)]
 struct Asked {
     by: Arc<Served>,

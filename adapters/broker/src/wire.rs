@@ -32,7 +32,6 @@ impl From<MalformedName> for Malformed {
     }
 }
 
-/// Namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayDocument {
@@ -41,7 +40,6 @@ pub struct GatewayDocument {
 }
 
 impl GatewayDocument {
-    /// The form of a key.
     pub fn of(key: &ObjectKey) -> Self {
         Self {
             namespace: key.namespace.clone(),
@@ -102,7 +100,6 @@ enum DnsDocument {
 }
 
 impl IntentDocument {
-    /// The form of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
         let lost_to = intent.dns.lost_to.iter();
         Self {
@@ -280,7 +277,6 @@ impl StatusDocument {
         }
     }
 
-    /// The status.
     pub fn read(self) -> Result<EdgeStatus, Malformed> {
         let tunnels = self.tunnels.into_iter().map(|tunnel| {
             Ok(TunnelStatus {
@@ -371,14 +367,12 @@ pub struct OwnedDocument {
 }
 
 impl OwnedDocument {
-    /// The form of these.
     pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
         Self {
             gateways: gateways.iter().map(GatewayDocument::of).collect(),
         }
     }
 
-    /// The Gateways.
     pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
         self.gateways
             .into_iter()
@@ -396,14 +390,12 @@ pub struct LiveDocument {
 }
 
 impl LiveDocument {
-    /// The form of these.
     pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
         Self {
             live: gateways.iter().map(GatewayDocument::of).collect(),
         }
     }
 
-    /// The Gateways.
     pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
         self.live.into_iter().map(GatewayDocument::read).collect()
     }
@@ -422,7 +414,6 @@ pub struct SweptDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemovedDocument {
-    /// The Gateway of the path.
     pub removed: GatewayDocument,
 }
 
@@ -440,14 +431,12 @@ impl std::fmt::Debug for TokenDocument {
 }
 
 impl TokenDocument {
-    /// The form of a token.
     pub fn of(token: &ConnectorToken) -> Self {
         Self {
             token: token.expose().to_owned(),
         }
     }
 
-    /// The token.
     pub fn read(self) -> Result<ConnectorToken, Malformed> {
         if self.token.is_empty() {
             return Err(Malformed("the token is empty".to_owned()));

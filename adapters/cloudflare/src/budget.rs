@@ -137,7 +137,6 @@ impl Budget {
         pause
     }
 
-    /// The token was accepted.
     pub fn token_accepted(&self) {
         self.state.lock().refused = None;
     }

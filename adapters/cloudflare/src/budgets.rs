@@ -17,7 +17,6 @@ use crate::budget::Budget;
 /// Budgets that are remembered. Credentials beyond share one, until one of these has nothing to remember.
 const BUDGETS: usize = 1024;
 
-/// The budgets of a process.
 pub(crate) struct Budgets {
     requests_per_window: u32,
     /// Keyed at random in each process: the tokens are not kept, and nobody can aim at another's budget.

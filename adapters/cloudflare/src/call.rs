@@ -28,7 +28,6 @@ pub enum CallKind {
     Write,
 }
 
-/// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallOutcome {
     Succeeded,

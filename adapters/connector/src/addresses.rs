@@ -25,17 +25,13 @@ pub(crate) struct AddressBook {
     users: Users,
 }
 
-/// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Family {
-    /// IPv4.
     V4,
-    /// IPv6.
     V6,
 }
 
 impl Family {
-    /// The family of an address.
     pub(crate) fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() {
             Self::V4
@@ -66,7 +62,6 @@ pub(crate) struct Failures {
 /// What speaks against an address for a connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct Against {
-    /// Connections that use it.
     users: u32,
     /// How often the connection failed on it.
     failures: u32,
@@ -178,7 +173,6 @@ impl Users {
 }
 
 impl Lease {
-    /// The address that is used.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -27,9 +27,7 @@ pub struct RequestBody {
 #[derive(Debug)]
 enum Source {
     Nowhere,
-    /// A stream of an HTTP/2 connection.
     Http2(Incoming),
-    /// A stream of a QUIC connection.
     Quic(QuicBody),
 }
 
@@ -39,7 +37,6 @@ enum Source {
 pub struct RequestBodyError(#[source] BoxError);
 
 impl RequestBody {
-    /// No body.
     pub(crate) fn none() -> Self {
         Self {
             source: Source::Nowhere,
@@ -47,12 +44,10 @@ impl RequestBody {
         }
     }
 
-    /// One that comes over HTTP/2.
     pub(crate) fn http2(incoming: Incoming) -> Self {
         Self::from(Source::Http2(incoming))
     }
 
-    /// One that comes over QUIC.
     pub(crate) fn quic(body: QuicBody) -> Self {
         Self::from(Source::Quic(body))
     }

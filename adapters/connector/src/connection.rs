@@ -122,11 +122,9 @@ impl ConfigurationVersion {
 /// One attempt at a connection, from the dial to the end.
 pub(crate) struct ConnectionAttempt {
     pub(crate) membership: Arc<Membership>,
-    /// Number of the connection.
     pub(crate) index: u8,
     /// Attempts before this one since the connection last served for a while.
     pub(crate) previous: u8,
-    /// The edge address to dial.
     pub(crate) edge: SocketAddr,
     pub(crate) over: TransportKind,
     /// Held by a connection that changes its transport, until it is registered again.
@@ -134,7 +132,6 @@ pub(crate) struct ConnectionAttempt {
     registered_at: Mutex<Option<Instant>>,
 }
 
-/// How a connection ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// On our own wish.
@@ -150,42 +147,32 @@ pub(crate) enum Ended {
 /// Why a connection broke or never came to be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {
-    /// Nobody answers at the address.
     #[error("connecting to {edge} failed: {source}")]
     Dial {
         edge: SocketAddr,
         #[source]
         source: io::Error,
     },
-    /// The edge did not prove who it is.
     #[error("TLS with {edge} failed: {source}")]
     Tls {
         edge: SocketAddr,
         #[source]
         source: io::Error,
     },
-    /// TCP and TLS took too long.
     #[error("{0} did not accept the connection in time")]
     DialTimeout(SocketAddr),
-    /// The edge never opened a control stream.
     #[error("the edge opened no control stream")]
     NoControlStream,
-    /// A call took too long.
     #[error("the edge did not answer the registration in time")]
     RegistrationTimeout,
-    /// The control stream broke.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// The transport broke, or gave no sign of life.
     #[error("the connection broke: {0}")]
     Transport(#[from] hyper::Error),
-    /// The edge closed the connection.
     #[error("the edge closed the connection")]
     Closed,
-    /// There is no UDP socket to be had.
     #[error("a UDP socket cannot be opened: {0}")]
     Socket(#[source] io::Error),
-    /// QUIC cannot be begun with the address.
     #[error("QUIC with {edge} failed: {source}")]
     QuicStart {
         edge: SocketAddr,
@@ -325,7 +312,6 @@ impl ConnectionAttempt {
     }
 }
 
-/// Counts a registered connection.
 struct RegisteredGuard(Metrics, TransportKind);
 
 impl Drop for RegisteredGuard {

@@ -45,7 +45,6 @@ impl<B> AnswerBody<B> {
         Self::Connector(Box::pin(body))
     }
 
-    /// A short text.
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
         Self::own(http_body_util::Full::new(text.into()))
     }

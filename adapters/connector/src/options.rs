@@ -17,11 +17,9 @@ use crate::transport::TransportChoice;
 /// How a connector finds the edge and behaves towards it.
 #[derive(Debug, Clone)]
 pub struct ConnectorOptions {
-    /// Where the edge is.
     pub edge: EdgeAddresses,
     /// Who vouches for the edge's certificate.
     pub roots: EdgeRoots,
-    /// What carries the connections.
     pub transport: TransportChoice,
     /// The name that the edge's certificate must have over HTTP/2.
     pub server_name: String,
@@ -75,27 +73,21 @@ impl Default for ConnectorOptions {
 /// tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The token is not one.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The given certificates cannot be read.
     #[error("the edge's root certificates are not PEM certificates")]
     MalformedRoots,
     /// There are no certificates to verify the edge with.
     #[error("there are no root certificates to verify the edge with")]
     NoRoots,
-    /// The edge's name is not a host name.
     #[error("{0:?} is not a server name")]
     ServerName(String),
-    /// The TLS library cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] rustls::Error),
 }
 
-/// Where the edge is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeAddresses {
-    /// Looked up by DNS.
     Discover(Discovery),
     Given(Vec<SocketAddr>),
 }

@@ -31,7 +31,6 @@ pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all requests of a connection together, which carries a good part of all traffic.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// The requests of one connection.
 pub(crate) struct Stalls {
     since: Instant,
     requests: Mutex<Vec<Weak<Progress>>>,

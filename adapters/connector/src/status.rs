@@ -18,7 +18,6 @@ const QUIC_WITHHELD: &str = "TCP to the edge fails at every address; QUIC is not
 pub struct ConnectorStatus {
     /// Names this connector among those of its tunnel; made anew at every start.
     pub connector_id: Uuid,
-    /// The tunnel it serves.
     pub tunnel: TunnelId,
     /// One entry for each connection it keeps, by index.
     pub connections: Vec<ConnectionStatus>,

@@ -21,7 +21,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// once it is back, the first of several connections is there after about a tenth of that time, and the
 /// others follow it.
 const GROWTH: f64 = 1.25;
-/// The longest wait of all.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest wait after connections that were accepted and lost again and again. Short, because it may be requests
 /// that end them: whoever can send such a one must not keep others away for long.

@@ -99,7 +99,6 @@ impl Fields {
         self.uses.borrow_mut().push(FeatureUse { field, feature });
     }
 
-    /// Every feature that was noted.
     pub(crate) fn used(&self) -> Vec<FeatureUse> {
         let mut uses = self.uses.take();
         uses.shrink_to_fit();

@@ -23,7 +23,6 @@ pub enum InstanceError {
         "Namespace {NAMESPACE} cannot be read: {0}; its uid tells this cluster from others: permit `get` of it to the controller, as the chart does"
     )]
     Unread(String),
-    /// What it answers is no id.
     #[error("Namespace {NAMESPACE}: metadata.uid: {0}")]
     NoUid(String),
 }

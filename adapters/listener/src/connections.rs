@@ -35,7 +35,6 @@ struct OfPeer {
 
 #[derive(Debug)]
 struct Connection {
-    /// The requests under way.
     requests: HashMap<u64, Request>,
     /// When it was accepted or, after requests, when the last one ended.
     since: Instant,

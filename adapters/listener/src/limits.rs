@@ -20,7 +20,6 @@ pub(crate) const CONNECTION_WINDOW: u32 = 256 << 10;
 /// How many connections a server has, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time.
     pub connections: usize,
     /// Of these, connections of strangers: those without a request whose client is [known](crate::Client::known).
     pub strangers: usize,

@@ -50,7 +50,6 @@ pub struct Server {
     /// What it serves, for the log.
     pub name: &'static str,
     pub security: Security,
-    /// Which versions of HTTP.
     pub versions: Versions,
     pub limits: Limits,
 }
@@ -72,12 +71,9 @@ impl fmt::Debug for Security {
     }
 }
 
-/// Which versions of HTTP are spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
-    /// HTTP/1.1 and HTTP/2.
     Both,
-    /// HTTP/2 alone.
     Http2,
 }
 

@@ -22,7 +22,6 @@ pub(crate) struct Cluster {
     objects: BTreeMap<Arc<ObjectRef>, Arc<Object>>,
     /// Problems of all files, in their order.
     pub(crate) problems: Vec<Problem>,
-    /// Objects that cannot be read.
     unread: BTreeMap<ObjectRef, UnreadableObject>,
     /// Why there may be others, whose names are not known.
     incomplete: Option<String>,

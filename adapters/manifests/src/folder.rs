@@ -33,22 +33,17 @@ const WRITTEN_AT_ONCE: usize = 256;
 /// Why the folder cannot be the cluster, or its state cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The manifests folder cannot be listed.
     #[error("manifests folder {}: {source}; name a folder that can be read", path.display())]
     Folder {
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
     /// The state folder, or a file of it, cannot be read or written.
     #[error("state {}: {source}; name a folder that this user can read and write", path.display())]
     State {
-        /// The folder or file.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
-    /// A file of the state folder holds no status.
     #[error("status {}: {problem}; remove the file, it is written anew", path.display())]
     Status {
         path: PathBuf,

@@ -16,16 +16,10 @@ const FILE: &str = "instance-id";
 /// The longest file that is read. An id has 36 bytes, an inode 20 at most.
 const LONGEST: u64 = 64;
 
-/// Why there is no id.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
-    /// The file cannot be read or made.
     #[error("state {}: {source}; name a folder that this user can read and write", path.display())]
-    File {
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The file holds something else.
     #[error(
         "instance id {}: Invalid value: must be a UUID in lower case and the number of the inode; restore the file from a copy, or remove it: then this becomes another installation, which takes over what this one left once its tunnels have no connection", path.display()

@@ -20,7 +20,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a whole file.
     pub(crate) fn of_file(
         file: impl Into<PathBuf>,
         line: Option<usize>,

@@ -175,7 +175,6 @@ impl Engine {
         self.metrics.in_flight()
     }
 
-    /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

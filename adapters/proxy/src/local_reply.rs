@@ -8,14 +8,12 @@ use http::StatusCode;
 pub(crate) enum LocalReply {
     /// No table was loaded yet, or it was withdrawn.
     NoTable,
-    /// No rule takes the request.
     NoRoute,
     /// The backend that was chosen does not resolve, or the rule has none
     /// (Gateway API, `HTTPRouteRule.backendRefs`).
     NoBackend,
     /// The backend has no endpoint that takes traffic.
     NoEndpoint,
-    /// No endpoint could be reached.
     Unreachable,
     /// The last endpoint tried did not accept in time.
     ConnectTimeout,
@@ -41,7 +39,6 @@ pub(crate) enum LocalReply {
     Malformed,
     /// A path that servers read in different ways.
     AmbiguousPath,
-    /// A `CONNECT` request.
     Connect,
     /// An upgrade towards a backend that speaks HTTP/2.
     Upgrade,
@@ -51,7 +48,6 @@ pub(crate) enum LocalReply {
     NoMemory,
     /// Above [`Limits::max_uri_bytes`](crate::Limits::max_uri_bytes).
     UriTooLong,
-    /// Above the header limits.
     HeadersTooLarge,
     /// Above [`Limits::max_body_bytes`](crate::Limits::max_body_bytes).
     BodyTooLarge,

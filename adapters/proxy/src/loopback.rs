@@ -52,15 +52,12 @@ pub struct LoopbackListener {
     engine: Arc<Engine>,
 }
 
-/// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopbackError {
-    /// The address is not a loopback address.
     #[error(
         "{0} is not a loopback address; use 127.0.0.1 or ::1, for whoever reaches it is believed"
     )]
     NotLoopback(SocketAddr),
-    /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Bind(SocketAddr, #[source] io::Error),
 }
@@ -77,7 +74,6 @@ impl LoopbackListener {
         Ok(Self { listener, engine })
     }
 
-    /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -69,7 +69,6 @@ impl Memory {
         })
     }
 
-    /// Without a limit.
     pub fn unlimited() -> Arc<Self> {
         Self::of(usize::MAX)
     }

@@ -29,7 +29,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that a registry shows.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register_collector(Box::new(metrics.clone()));
@@ -42,13 +41,11 @@ impl Metrics {
         Arc::clone(gateways.entry(gateway.clone()).or_default())
     }
 
-    /// Shows a Gateway no more.
     pub fn forget(&self, gateway: &ObjectKey) {
         self.gateways.lock().remove(gateway);
     }
 }
 
-/// Metrics of one Gateway's engine.
 #[derive(Debug, Default)]
 pub struct GatewayMetrics {
     in_flight: AtomicUsize,
@@ -127,7 +124,6 @@ impl Drop for InFlight {
 pub(crate) struct Answers([AtomicU64; CLASSES.len()]);
 
 impl Answers {
-    /// Counts an answer.
     pub(crate) fn count(&self, status: StatusCode) {
         if let Some(class) = self
             .0

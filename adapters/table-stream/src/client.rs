@@ -40,7 +40,6 @@ const KEEP_PAUSE: Duration = Duration::from_millis(500);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Settings of a [`TableClient`].
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Address of the controller, `host:port`; any of its instances.
@@ -61,7 +60,6 @@ pub struct TableClient {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the client's parts share.
 struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
@@ -112,13 +110,11 @@ impl TableClient {
         self.shared.state.lock().gateway.clone()
     }
 
-    /// Whether there is a table to serve.
     pub fn has_table(&self) -> bool {
         let held = self.shared.held();
         held.is_some_and(|held| held.table.is_some())
     }
 
-    /// The version that is served.
     pub fn version(&self) -> Option<Version> {
         self.shared.held().map(|held| held.version)
     }
@@ -138,7 +134,6 @@ impl TableClient {
         self.shared.disowned.notify_one();
     }
 
-    /// Whether the stream is open.
     pub fn connected(&self) -> bool {
         self.shared.state.lock().connected
     }

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-/// Bytes of the length.
 const PREFIX: usize = 4;
 
 /// Why no further frame comes.
@@ -19,15 +18,12 @@ const PREFIX: usize = 4;
 pub(crate) enum FrameError {
     #[error("the stream broke: {0}")]
     Broken(#[from] hyper::Error),
-    /// The body ended within a frame.
     #[error("the stream ended within a frame")]
     Cut,
-    /// Longer than the reader takes.
     #[error("a frame of {length} bytes is longer than the {limit} that are taken")]
     TooLong { length: usize, limit: usize },
 }
 
-/// Writes one frame.
 pub(crate) fn encode(frame: &impl Serialize) -> Bytes {
     let mut written = BytesMut::zeroed(PREFIX).writer();
     serde_json::to_writer(&mut written, frame)

@@ -54,7 +54,6 @@ impl fmt::Display for Version {
     }
 }
 
-/// What the controller says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToProxy {
@@ -76,9 +75,7 @@ pub enum ToProxy {
 /// See [`ToProxy::Welcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// Version of the exchange.
     pub protocol: u32,
-    /// The Gateway of the proxy.
     pub gateway: ObjectKey,
 }
 
@@ -96,7 +93,6 @@ pub struct Table {
 pub struct Delta {
     /// [`FORMAT`] of the sender.
     pub format: u32,
-    /// Version of the result.
     pub version: Version,
     /// Version that it applies to.
     pub base: Version,
@@ -117,7 +113,6 @@ pub struct Leave {
     pub leader: Option<String>,
 }
 
-/// What a proxy says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToController {
@@ -161,7 +156,6 @@ pub struct Holding {
 /// See [`ToController::Refuse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refuse {
-    /// Version that is refused.
     pub version: Version,
     /// Why, as a word.
     pub reason: RefusalReason,
@@ -169,7 +163,6 @@ pub struct Refuse {
     pub message: String,
 }
 
-/// Why a version is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {

@@ -5,17 +5,13 @@ use std::str::FromStr;
 
 use super::{TextSetting, Unfit, is_label, kept};
 
-/// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(bool);
 
 impl Switch {
-    /// It is done.
     pub(crate) const ON: Self = Self(true);
-    /// It is not.
     pub(crate) const OFF: Self = Self(false);
 
-    /// Whether it is done.
     pub fn is_on(self) -> bool {
         self.0
     }

@@ -32,7 +32,6 @@ struct Evidence {
     /// Attempts over TCP that failed since one did not.
     failures: u32,
     failed: BTreeSet<SocketAddr>,
-    /// TCP fails at every address.
     blocked: bool,
 }
 
@@ -128,7 +127,6 @@ impl Chooser {
         self.learn(|evidence| evidence.tcp_failed(address, known));
     }
 
-    /// The edge answered over TCP.
     pub(crate) fn tcp_reached(&self) {
         self.learn(Evidence::tcp_reached);
     }

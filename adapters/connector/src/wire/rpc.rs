@@ -18,22 +18,16 @@ const UNREGISTER_CONNECTION: u16 = 1;
 /// The question that asks for the bootstrap capability.
 const BOOTSTRAP: u32 = 0;
 
-/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RpcError {
-    /// The stream broke or ended.
     #[error("the control stream broke: {0}")]
     Io(#[from] io::Error),
-    /// A message that is not Cap'n Proto RPC.
     #[error("the edge sent a malformed message: {0}")]
     Malformed(#[from] capnp::Error),
-    /// The edge answered with an exception.
     #[error("the edge failed: {0}")]
     Exception(String),
-    /// The edge ended the RPC session.
     #[error("the edge aborted the control stream: {0}")]
     Abort(String),
-    /// A message that has no place at this point.
     #[error("the edge broke the protocol: {0}")]
     Protocol(&'static str),
 }

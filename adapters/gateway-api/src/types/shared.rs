@@ -79,7 +79,6 @@ api_type! {
 }
 
 api_type! {
-    /// One requirement of a label selector.
     LabelSelectorRequirement {
         key: String,
         operator: String,

@@ -65,7 +65,6 @@ pub struct Cluster {
     news: Notify,
     /// Secrets wait to be read.
     unread_secrets: Notify,
-    /// As in the options.
     secret_namespaces: Option<BTreeSet<String>>,
     /// The present view and its number; none before the first one, which has number 1.
     view: Sender<(u64, Option<Arc<ClusterSnapshot>>)>,
@@ -199,7 +198,6 @@ impl Cluster {
             .cloned()
     }
 
-    /// Objects that cannot be read.
     pub(crate) fn unread(&self) -> Vec<UnreadObject> {
         let inner = self.inner.lock();
         inner.tables.values().flat_map(Table::unread).collect()

@@ -54,7 +54,6 @@ impl StatusBase {
     }
 }
 
-/// What was read of one object.
 #[derive(Debug)]
 pub(crate) struct Seen {
     key: ObjectKey,
@@ -80,7 +79,6 @@ pub(crate) struct UnreadObject {
 }
 
 impl Seen {
-    /// Reads an object of a kind.
     pub(crate) fn of(kind: Kind, endpoint: &Endpoint, object: &RawObject<'_>) -> Self {
         let value = object.value(&endpoint.api_version, kind.as_str());
         let value = value.map_err(|problem| problem.to_string());
@@ -182,7 +180,6 @@ impl Table {
         self.objects.contains_key(key) || self.unread.contains_key(key)
     }
 
-    /// Objects that cannot be read.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (&ObjectKey, &UnreadableObject)> {
         self.unread.iter().map(|(key, unread)| (key, &unread.found))

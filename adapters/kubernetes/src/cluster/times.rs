@@ -11,7 +11,6 @@ pub struct WatchTimes {
     pub unknown_after: Duration,
     /// Pause after the first failure; each further one doubles it.
     pub first_pause: Duration,
-    /// Longest pause after a failure.
     pub longest_pause: Duration,
     /// How often to look for a kind that does not exist here.
     pub look_again: Duration,

@@ -39,7 +39,6 @@ pub(crate) const LONGEST_SILENCE: Duration =
 /// Reads one object that was found at an endpoint. Runs on threads where it may take its time.
 pub(crate) type Reader<T> = Arc<dyn Fn(&Endpoint, &RawObject<'_>) -> T + Send + Sync>;
 
-/// What to watch.
 pub(crate) struct Watch<T> {
     pub(crate) client: Client,
     /// Where the kind may be, best first.
@@ -127,7 +126,6 @@ impl<T: Send + 'static> Watch<T> {
         done.unwrap_or(Err(Failure::Answer("reading it was stopped")))
     }
 
-    /// Begins to watch.
     async fn begin(
         &self,
         endpoint: &Endpoint,

@@ -5,7 +5,6 @@ use std::time::Duration;
 /// The Lease, the instance that competes for it, and the times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseOptions {
-    /// Namespace of the Lease.
     pub namespace: String,
     pub name: String,
     /// This instance, e.g. the pod's name. Unique among all that compete.

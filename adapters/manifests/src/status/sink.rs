@@ -45,7 +45,6 @@ impl StatusFolder {
         }
     }
 
-    /// Waits for the round before to end.
     pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
         self.turn.clone().lock_owned().await
     }

@@ -46,16 +46,13 @@ pub(crate) enum RequestBody {
 /// Why an upload ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
-    /// The client's body broke off.
     #[error("the client's body broke off")]
     Client(#[source] BoxError),
-    /// It has more bytes than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
     /// Its length was not known, it waits for the endpoint, and there is no memory for that.
     #[error("the proxy is short of memory")]
     NoMemory,
-    /// Nobody waits for the answer any more.
     #[error("the request was given up")]
     Cut,
 }

@@ -58,7 +58,6 @@ pub(super) enum DialError {
     Timeout,
 }
 
-/// An open stream.
 pub(super) struct Dialled {
     pub(super) sender: FrameSender,
     pub(super) reader: FrameReader,

@@ -14,7 +14,6 @@ use crate::wire::{FORMAT, Version};
 
 const FILE: &str = "route-table.json";
 
-/// Content of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
     format: u32,

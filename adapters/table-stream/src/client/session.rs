@@ -19,7 +19,6 @@ use crate::wire::{
 /// How often signs of life are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How a session ended.
 #[derive(Debug)]
 pub(super) enum End {
     /// This client was stopped.

@@ -53,11 +53,8 @@ struct Replica {
 pub struct ReplicaStatus {
     /// Name (of its pod).
     pub name: String,
-    /// Whether it takes traffic.
     pub ready: bool,
-    /// Whether its stream is open.
     pub connected: bool,
-    /// Version that it serves.
     pub held: Option<Version>,
     /// Why it does not take the newest one.
     pub refusal: Option<String>,

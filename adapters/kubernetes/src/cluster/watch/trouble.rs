@@ -12,10 +12,8 @@ use crate::failure::{is_absent, is_expired, told};
 pub(in super::super) enum Failure {
     #[error("{}", told(.0))]
     Call(#[from] kube::Error),
-    /// The version is too old to be watched from.
     #[error("the version that was read last is too old")]
     Expired,
-    /// The answer is not what an API server writes.
     #[error("{0}")]
     Answer(&'static str),
 }

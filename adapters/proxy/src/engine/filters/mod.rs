@@ -22,7 +22,6 @@ pub(super) enum ReadyFilter {
 }
 
 impl ReadyFilter {
-    /// Makes a filter ready.
     pub(super) fn new(filter: &Filter) -> Self {
         match filter {
             Filter::RequestHeaders(modifier) => Self::RequestHeaders(HeaderEdits::new(modifier)),

@@ -10,7 +10,6 @@ use http::{Response, StatusCode, Uri};
 use crate::body::ResponseBody;
 use crate::local_reply::LocalReply;
 
-/// The answer.
 pub(super) fn answer(
     redirect: &Redirect,
     matched: &PathMatch,
