@@ -239,7 +239,7 @@ fn defaults(settings: &ControllerSettings) -> GatewayDefaults {
     }
 }
 
-/// What proxies are told of the tunnel, requests and the log: what the controller was told. The edge's roots are a file,
+/// The controller's own settings of the tunnel, requests and the log, for its proxies. The edge's roots are a file,
 /// which they get on another way.
 fn passed_on(settings: &ControllerSettings) -> anyhow::Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();

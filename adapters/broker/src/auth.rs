@@ -13,7 +13,7 @@ use crate::limits::ClusterLimits;
 use crate::problem::{ApiError, Problem};
 
 /// SHA-256 of a bearer token: what the broker keeps instead of the token. Tokens are long and random, so a
-/// plain hash of one tells nothing about it.
+/// plain hash does not reveal one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Cluster {
 }
 
 /// The place of the cluster whose token the request bears. All clusters are compared, so that the time
-/// tells nothing about which one it is.
+/// does not show which one it is.
 pub(crate) fn authenticate<'c>(
     clusters: impl Iterator<Item = &'c Cluster>,
     headers: &HeaderMap,

@@ -220,7 +220,7 @@ impl Edge for BrokerEdge {
         let mut status = self
             .ask(Method::PUT, &path, Some(body), StatusDocument::read)
             .await?;
-        // Keys stay in the cluster: the broker is told of no certificate.
+        // Keys stay in the cluster: an intent for the broker has no certificates.
         let wanted = intent.certificates.iter().flatten();
         status.certificates = wanted
             .map(|one| (one.secret.clone(), CertificateOutcome::NotAvailable))

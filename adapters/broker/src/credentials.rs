@@ -18,7 +18,7 @@ pub enum TokenFileError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// The file holds something else. What it holds is not told.
+    /// The file holds something else. The message does not repeat it.
     #[error(
         "{} does not hold a token: one line of visible ASCII is expected",
         .0.display()

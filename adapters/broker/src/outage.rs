@@ -21,7 +21,7 @@ impl Outage {
     }
 }
 
-/// A length of time in words, so coarse that a status which tells it is not rewritten all the time: below a
+/// A length of time in words, so coarse that a status which holds it is not rewritten all the time: below a
 /// minute in steps of ten seconds, below an hour in minutes, then in hours and minutes.
 pub(crate) fn in_words(age: Duration) -> String {
     let seconds = age.as_secs();

@@ -12,7 +12,7 @@
 //! `{instance}` is the [`InstanceId`] of the asking cluster: clusters that were given one token are told apart by it, and
 //! each finds nothing but its own.
 //!
-//! All else is a [`Problem`]. Who asks is decided first, so that nobody learns anything without a token; a
+//! All else is a [`Problem`]. The token is checked first, so that an answer without one says nothing; a
 //! refused request reaches no edge.
 
 use std::future::Future;

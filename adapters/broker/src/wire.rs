@@ -163,7 +163,7 @@ impl IntentDocument {
     }
 }
 
-/// A hostname that may be published. A controller asks for no other, so whoever does is none.
+/// A hostname that may be published. A controller asks for no other.
 fn published(text: &str) -> Result<Hostname, Malformed> {
     let hostname = hostname(text)?;
     match hostname.reserved() {

@@ -19,7 +19,8 @@ const BUDGETS: usize = 1024;
 
 pub(crate) struct Budgets {
     requests_per_window: u32,
-    /// Keyed at random in each process: the tokens are not kept, and nobody can aim at another's budget.
+    /// Keyed at random in each process: the tokens are not kept, and no token can be chosen to share another's
+    /// budget.
     hasher: RandomState,
     known: Mutex<HashMap<u64, Arc<Budget>>>,
     beyond: Arc<Budget>,

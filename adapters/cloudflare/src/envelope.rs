@@ -47,7 +47,7 @@ pub(crate) struct ResultInfo {
 pub(crate) enum Envelope<T> {
     Yes(Answer<T>),
     No(Vec<Complaint>),
-    /// Not what the API's description says. The text tells where, never what: it may be a secret.
+    /// Not what the API's description says. The text names the place, never the content: that may be a secret.
     Unreadable(String),
 }
 

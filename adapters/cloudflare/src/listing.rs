@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// Reads pages as they are written here, and tells the ids or what does not fit.
+    /// Reads the pages that are given; returns the ids, or what does not fit.
     fn read(pages: &[&str]) -> Result<String, String> {
         let mut listing = Listing::new();
         for page in pages {

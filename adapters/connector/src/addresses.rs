@@ -55,7 +55,7 @@ pub(crate) struct Lease {
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     of: HashMap<SocketAddr, u32>,
-    /// How often nobody answered in a family.
+    /// Attempts without an answer, by family.
     unanswered: HashMap<Family, u32>,
 }
 
@@ -65,7 +65,7 @@ struct Against {
     users: u32,
     /// How often the connection failed on it.
     failures: u32,
-    /// How often the connection found nobody in its family.
+    /// Attempts of the connection without an answer, in the address's family.
     unanswered: u32,
 }
 
@@ -92,7 +92,7 @@ impl AddressBook {
     }
 
     /// An address for a connection: a free one before a shared one, one that did not fail before one
-    /// that did, one of a family where somebody answers before one of the other, the connection's own
+    /// that did, one of a family that answers before one of the other, the connection's own
     /// before another. When all have failed it is time to look them up again.
     pub(crate) async fn take(
         &self,
@@ -126,7 +126,7 @@ impl AddressBook {
     }
 }
 
-/// The best address for a connection; `against` tells what speaks against one. The family of the first
+/// The best address for a connection; `against` is what speaks against each. The family of the first
 /// address comes before the other.
 fn choose(
     known: &[SocketAddr],
@@ -196,7 +196,7 @@ impl Failures {
         *self.of.entry(address).or_default() += 1;
     }
 
-    /// Nobody answered at the address. Where one family does not get through, its other addresses
+    /// There was no answer at the address. Where one family does not get through, its other addresses
     /// hardly do, so the other family is to be tried next.
     pub(crate) fn count_unanswered(&mut self, address: SocketAddr) {
         self.count(address);

@@ -19,7 +19,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct RequestBody {
     source: Source,
-    /// Told when a part of it waits for the handler.
+    /// Notes when a part of it waits for the handler.
     progress: Option<Arc<Progress>>,
 }
 

@@ -29,7 +29,7 @@ use crate::wire::connect::HeadRoom;
 use crate::wire::rpc::{Client, Registered, Registration, RegistrationRefusal, RpcError};
 
 /// What this connector can do, in the edge's words: response headers come serialised, the end of a
-/// request's body is told, and configuration may be pushed.
+/// request's body is marked, and configuration may be pushed.
 const FEATURES: &[&str] = &[
     "allow_remote_config",
     "serialized_headers",
@@ -52,7 +52,7 @@ pub(crate) struct Membership {
     pub(crate) addresses: AddressBook,
     pub(crate) status: watch::Sender<ConnectorStatus>,
     pub(crate) configuration: ConfigurationVersion,
-    /// Told when any connection is registered: the edge can be reached.
+    /// Notified when any connection is registered: the edge can be reached.
     pub(crate) edge_reached: Notify,
     /// Leave, and finish what is in flight.
     pub(crate) leave: CancellationToken,
@@ -108,7 +108,7 @@ impl Default for ConfigurationVersion {
 }
 
 impl ConfigurationVersion {
-    /// Notes a pushed version and tells the newest: an older one than that changes nothing.
+    /// Notes a pushed version; returns the newest so far.
     pub(crate) fn pushed(&self, version: i32) -> i32 {
         self.0.fetch_max(version, Ordering::Relaxed).max(version)
     }

@@ -41,7 +41,7 @@ impl Connector {
         Ok(Self { membership })
     }
 
-    /// What the connector tells of itself, now and at every change.
+    /// The present status, and each later one.
     pub fn status(&self) -> watch::Receiver<ConnectorStatus> {
         self.membership.status.subscribe()
     }

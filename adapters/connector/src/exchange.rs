@@ -24,14 +24,14 @@ use crate::wire::headers::{
 
 /// An answer broke off. The transport looks into an error for the code to reset the stream with; one that an endpoint
 /// reset its own stream with says something else to the edge: that all is well, or that the request may be repeated.
-/// So this error tells of no other.
+/// So this error has no source.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer broke off: {0}")]
 struct Cut(String);
 
 /// The body of an answer to the edge.
 pub(crate) enum AnswerBody<B> {
-    /// The handler's; its error resets the stream. With what is told when a part of it waits for the edge.
+    /// The handler's; its error resets the stream. With the progress, which notes when a part of it waits for the edge.
     Handler(Pin<Box<B>>, Option<Arc<Progress>>),
     Connector(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
 }
@@ -151,7 +151,7 @@ pub(crate) fn refusal<B>(status: StatusCode) -> Response<AnswerBody<B>> {
     response
 }
 
-/// What the edge tells of the way that a request came. `None` where it has no usable host.
+/// What the edge says of how a request came. `None` where it has no usable host.
 fn arrival(head: &Parts) -> Option<Arrival> {
     let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok());
     let scheme = match text(CLIENT_SCHEME) {

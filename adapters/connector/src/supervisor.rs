@@ -23,7 +23,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const GROWTH: f64 = 1.25;
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest wait after connections that were accepted and lost again and again. Short, because it may be requests
-/// that end them: whoever can send such a one must not keep others away for long.
+/// that end them: a client that sends such requests must not keep others away for long.
 const LONGEST_ALONE: Duration = Duration::from_secs(5);
 /// The wait at least after a refusal that another attempt will hardly change.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
@@ -56,7 +56,7 @@ pub(crate) fn start<H: RequestHandler>(membership: &Arc<Membership>, handler: &A
     }
 }
 
-/// Tells in the status that QUIC is withheld, while it is.
+/// Keeps in the status whether QUIC is withheld.
 async fn tell_withheld(membership: Arc<Membership>) {
     let mut chosen = membership.chooser.watch();
     loop {

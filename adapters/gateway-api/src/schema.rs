@@ -1,4 +1,4 @@
-//! What an API server refuses by the Gateway API's schemas. Without one nobody else does.
+//! What an API server refuses by the Gateway API's schemas; without an API server this does.
 //!
 //! `schema/rules.txt` has the rules of v1.6.1, experimental channel; `tests/reading/crd_fields.py` makes it. Rules
 //! between several fields (CEL) stand where the fields are read.
@@ -10,7 +10,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Faults of one object that are told.
+/// Faults of one object that are reported.
 const TOLD: usize = 32;
 
 /// Characters of a value that a message repeats.

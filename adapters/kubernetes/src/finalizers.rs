@@ -64,7 +64,7 @@ impl Finalizers {
             let Some(finalizers) = next(&gateway)? else {
                 return Ok(());
             };
-            // With the version, so that nobody else's finalizer is lost.
+            // With the version, so that no other finalizer is lost.
             let patch = json!({ "metadata": {
                 "resourceVersion": gateway.resource_version(),
                 "finalizers": finalizers,

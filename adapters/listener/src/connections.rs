@@ -49,7 +49,7 @@ struct Request {
 }
 
 impl Connection {
-    /// Whether nobody knows who is at the other end.
+    /// Whether the client is a stranger.
     fn is_stranger(&self) -> bool {
         !self.requests.values().any(|request| request.is_known)
     }

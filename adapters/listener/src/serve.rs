@@ -38,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After what silence HTTP/2 asks whether the other end is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// How often the log tells that clients are turned away, or cannot be accepted.
+/// How often the log says that clients are turned away, or cannot be accepted.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a body broke off.

@@ -121,7 +121,7 @@ impl ManifestFile {
         }
     }
 
-    /// Adds what one object says, or what it said `last` while it cannot be told.
+    /// Adds what one object says, or what it said in `last` while it cannot be read.
     fn add_object(
         &mut self,
         path: &Path,

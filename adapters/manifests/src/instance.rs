@@ -1,7 +1,7 @@
 //! Which of the installations of one name this is: an id that is made once and kept in the state folder.
 //!
 //! Beside the id stands the inode of the file that holds it. A file with another inode is a copy, in a folder that was
-//! copied, and whoever runs there is another installation: two with one id would remove each other's records.
+//! copied, and a program that runs there is another installation: two with one id would remove each other's records.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

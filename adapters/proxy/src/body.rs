@@ -239,7 +239,7 @@ impl ResponseBody {
         Self(Kind::Text(text))
     }
 
-    /// Takes the engine's own text away and tells how long it was. `None` where the body is an endpoint's.
+    /// Takes the engine's own text away; returns its length. `None` where the body is an endpoint's.
     pub(crate) fn take_text(&mut self) -> Option<usize> {
         match &mut self.0 {
             Kind::Text(text) => Some(std::mem::take(text).len()),

@@ -382,7 +382,7 @@ impl Engine {
         response::upgraded(response, tunnel)
     }
 
-    /// Answers a request that does not tell which host it is for.
+    /// Answers a request that does not say which host it is for.
     pub(crate) fn refuse_hostless(&self, method: &Method) -> Response<ResponseBody> {
         let mut response = self.unrouted(LocalReply::Malformed);
         if method == Method::HEAD {

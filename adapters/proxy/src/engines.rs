@@ -71,7 +71,7 @@ impl DataPlane for Engines {
     }
 
     /// Who still holds the engine sees it answer 503. Published again, the Gateway gets the same engine
-    /// while anybody holds it.
+    /// while it is held.
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         if let Some(engine) = self.engines.lock().get(gateway) {
             engine.clear();
@@ -82,7 +82,7 @@ impl DataPlane for Engines {
 }
 
 impl Engines {
-    /// Drops engines without a table that nobody else holds.
+    /// Drops engines that have no table and are not held elsewhere.
     fn drop_unused(&self) {
         self.engines.lock().retain(|gateway, engine| {
             let used = Arc::strong_count(engine) > 1 || engine.table().is_some();

@@ -37,5 +37,5 @@ pub use loopback::{LoopbackError, LoopbackListener};
 pub use memory::Memory;
 pub use metrics::{GatewayMetrics, Metrics};
 
-/// Any error of a request body that somebody else made.
+/// Any error of a request's body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -113,7 +113,7 @@ impl Limits {
         MIN_SUSPICION.max(self.connect_timeout.saturating_mul(2))
     }
 
-    /// Checks a request's head: its sizes, and that its framing and its host are told in one way only
+    /// Checks a request's head: its sizes, and that its framing and its host are said in one way only
     /// (RFC 9112 §3.2 and §6.3: a message that could be read in two ways is an attack or a fault).
     pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), LocalReply> {
         let uri = head

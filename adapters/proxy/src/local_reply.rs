@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-/// Why the engine answers a request itself. The text that a client sees is one short line that tells
-/// nothing of what stands behind the proxy.
+/// Why the engine answers a request itself. The text that a client sees is one short line that does
+/// not reveal what is behind the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LocalReply {
     /// No table was loaded yet, or it was withdrawn.
@@ -112,7 +112,7 @@ impl LocalReply {
         }
     }
 
-    /// Whether it tells of a side that breaks the protocol or a limit, which is worth a line in the log.
+    /// Whether a side broke the protocol or a limit, which is worth a line in the log.
     pub(crate) fn is_remarkable(self) -> bool {
         match self {
             Self::NoTable

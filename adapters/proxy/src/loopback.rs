@@ -151,7 +151,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         // It would also close kept connections that a client is about to use, and set a timer for each
-        // request. Whoever could be slow to send a head waits at the edge.
+        // request. A slow client is held at the edge.
         .header_read_timeout(None)
         .max_headers(limits.max_header_count + 1)
         .max_buf_size(head.max(MIN_BUFFER));
@@ -188,7 +188,7 @@ async fn handle(
     Response::from_parts(head, ResponseBody::empty())
 }
 
-/// What the request tells of its way.
+/// How the request came, as its headers say.
 fn arrival(request: &Request<Incoming>) -> Option<Arrival> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     let scheme = match header("x-forwarded-proto") {

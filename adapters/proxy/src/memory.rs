@@ -101,7 +101,7 @@ impl Memory {
         is_admitted.then_some(request)
     }
 
-    /// Counts bytes, and tells whether there is room for them.
+    /// Counts bytes; returns whether there is room for them.
     fn take(&self, bytes: usize) -> bool {
         let held = self.held.fetch_add(bytes, Relaxed).saturating_add(bytes);
         let most = if self.is_short() {

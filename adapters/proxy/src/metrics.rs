@@ -1,7 +1,7 @@
 //! What the data plane counts.
 //!
 //! Counters are plain atomics, found once when a table is loaded and counted up without a look-up. They
-//! are turned into the exposition format only when somebody asks, and go with the route they belong to.
+//! are turned into the exposition format only when they are asked for, and go with the route they belong to.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -121,7 +121,7 @@ impl Authority {
                 renewed.next = None;
                 renewed.previous = Some(self.current.certified.clone());
             }
-            // Nobody can have an overlap with what is over.
+            // There is no overlap with one that has expired.
             None if expired => renewed.current = Signer::new(now),
             None if age >= AUTHORITY_RENEWAL => renewed.next = Some(Signer::new(now)),
             _ => {}

@@ -1,4 +1,4 @@
-//! The proxy's side: it serves the last table it was told, from its first moment on.
+//! The proxy's side: it serves the last table that it got, from its first moment on.
 
 mod dial;
 mod kept;
@@ -64,7 +64,7 @@ struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
-    /// The controller is to be told that the edge has disowned the tunnel.
+    /// Notified when the controller is to hear that the edge has disowned the tunnel.
     disowned: Notify,
     /// What the next run should find.
     to_keep: watch::Sender<Option<Kept>>,
@@ -129,7 +129,7 @@ impl TableClient {
     }
 
     /// Tells the controller that the edge knows no such tunnel, or refuses its token. Where there is no stream it is
-    /// told once there is one.
+    /// sent once there is one.
     pub fn tell_disowned(&self) {
         self.shared.disowned.notify_one();
     }
@@ -270,7 +270,7 @@ enum StreamOutcome {
     Stopped,
     /// There was a stream for a while.
     Served(Option<String>),
-    /// There was none to speak of.
+    /// There was none, or only for a moment.
     Elsewhere(Option<String>),
 }
 

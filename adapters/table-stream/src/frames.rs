@@ -129,10 +129,10 @@ impl FrameSender {
         self.0.send(frame).await.is_ok()
     }
 
-    /// Queues a frame unless older ones still wait: whoever does not read needs no sign of life.
+    /// Queues a frame unless older ones still wait: a side that does not read needs no sign of life.
     pub(crate) fn send_if_idle(&self, frame: &impl Serialize) {
         if self.0.capacity() == WAITING {
-            // The receiver may be gone; the reading half tells of that.
+            // The receiver may be gone; the reading half reports that.
             drop(self.0.try_send(encode(frame)));
         }
     }

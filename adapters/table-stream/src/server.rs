@@ -37,16 +37,16 @@ pub enum Leader {
     Here { term: u64 },
     /// Another one, at this address (`host:port`).
     At(String),
-    /// Nobody leads, or nobody knows who does.
+    /// No instance leads, or it is not known which.
     Nobody,
 }
 
 pub struct ServerOptions {
     /// How long a ready replica may be behind before statuses wait for it no longer.
     pub late_after: Duration,
-    /// Told whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
+    /// Notified whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
     pub changed: Arc<Notify>,
-    /// Told when the edge has said to a proxy of this Gateway that there is no such tunnel, or that the token is not
+    /// Called when the edge has said to a proxy of this Gateway that there is no such tunnel, or that the token is not
     /// its. Must be cheap: a proxy may say it at any rate.
     pub disowned: Arc<dyn Fn(&ObjectKey) + Send + Sync>,
     /// Who leads. Asked often; must be cheap.
@@ -84,17 +84,17 @@ struct OpenStream {
     _known: Known,
 }
 
-/// What one Gateway is told, and who hears it.
+/// What is published for one Gateway, and its replicas.
 struct Served {
     told: watch::Sender<Told>,
     /// The whole table as a frame, made once for all who need it.
     encoded: Arc<Encoded>,
     audience: Audience,
-    /// Delivery as it was last seen, to tell when it changes.
+    /// Delivery as it was last seen, to notice a change.
     delivery: Delivery,
 }
 
-/// What the proxies of a Gateway are told.
+/// What is published for the proxies of a Gateway.
 #[derive(Debug, Clone, Default)]
 enum Told {
     /// Nothing: no table was published yet. They go on with what they have.
@@ -127,7 +127,7 @@ impl Told {
 }
 
 impl TableServer {
-    /// Serves nobody before [`serve`](Self::serve).
+    /// It begins to serve with [`serve`](Self::serve).
     pub fn new(identities: Arc<dyn ProxyIdentities>, options: ServerOptions) -> Arc<Self> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let micros = since_epoch.unwrap_or_default().as_micros();
@@ -155,7 +155,7 @@ impl TableServer {
             Told::State { counter, .. } => *counter,
         };
         served.told.send_replace(Told::State {
-            // Nobody but this process moves it.
+            // Only this process changes it.
             counter: counter + 1,
             table,
         });
@@ -205,7 +205,7 @@ impl TableServer {
         })
     }
 
-    /// A replica has said hello. Gives what it is to be told.
+    /// A replica has said hello. Returns what is published for it.
     fn join(
         &self,
         gateway: &ObjectKey,
@@ -269,7 +269,7 @@ struct Joined {
 }
 
 /// Whether this process published a version of its term. Nothing else is believed: what an earlier process published
-/// is older, and what nobody published was made up.
+/// is older, and what was not published was made up.
 fn was_published(version: Version, first_counter: u64, newest: Version) -> bool {
     version.term == newest.term && (first_counter..=newest.counter).contains(&version.counter)
 }
@@ -298,7 +298,7 @@ impl Default for Served {
 }
 
 impl Served {
-    /// Who does not lead waits for nobody. Who leads since a moment ago gives replicas the time to come.
+    /// An instance that does not lead waits for no replica; one that has just begun to lead gives replicas time to come.
     fn delivery(
         &self,
         term: Option<(u64, Instant)>,
@@ -317,7 +317,7 @@ impl Served {
         self.audience.delivery(newest, late_after, now)
     }
 
-    /// Withdrawn, and nobody is left to hear of it.
+    /// Withdrawn, and no replica is left to hear of it.
     fn is_over(&self) -> bool {
         let withdrawn = matches!(&*self.told.borrow(), Told::State { table: None, .. });
         withdrawn && self.audience.is_empty()

@@ -20,7 +20,7 @@ pub const PATH: &str = "/v1/route-table";
 pub const PROTOCOL: u32 = 1;
 
 /// Version of the written form of tables and differences. A proxy refuses any other, because half understood
-/// routes would send requests where nobody meant them to go.
+/// routes would send requests to a wrong place.
 pub const FORMAT: u32 = 2;
 
 /// Each side says something at least this often.
@@ -178,14 +178,14 @@ pub enum RefusalReason {
     Unusable,
 }
 
-/// Why somebody is turned away: a frame, and the body of every answer that carries no frames.
+/// Why a proxy is turned away: a frame, and the body of every answer that carries no frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
     /// What is wrong and who can mend it.
     pub message: String,
 }
 
-/// What can be told of a table whose format is not known.
+/// What can be read of a table whose format is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) struct Stamp {
     pub(crate) format: u32,

@@ -117,12 +117,12 @@ impl Chooser {
         self.chosen.borrow().kind
     }
 
-    /// Told at every change.
+    /// Changes when another transport is chosen.
     pub(crate) fn watch(&self) -> watch::Receiver<Chosen> {
         self.chosen.subscribe()
     }
 
-    /// An attempt found nobody at `address` over TCP. `known` are all addresses of the edge.
+    /// An attempt over TCP had no answer at `address`. `known` are all addresses of the edge.
     pub(crate) fn tcp_failed(&self, address: SocketAddr, known: &[SocketAddr]) {
         self.learn(|evidence| evidence.tcp_failed(address, known));
     }

@@ -35,7 +35,7 @@ pub(crate) enum PreambleError {
     Signature,
     #[error("a malformed message: {0}")]
     Malformed(#[from] capnp::Error),
-    /// Method or host more than once: which one counts would be anybody's guess.
+    /// Method or host more than once: it is not clear which one counts.
     #[error("an entry that may be there once is there twice")]
     Twice,
     #[error("an unknown kind of request")]

@@ -50,7 +50,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Clients {
     pub calls: Client,
-    /// For the Lease: whoever cannot renew it in time does not lead any more.
+    /// For the Lease: an instance that cannot renew it in time leads no longer.
     pub lease: Client,
     /// For reviews of the tokens that strangers show.
     pub reviews: Client,

@@ -203,7 +203,7 @@ impl Cluster {
         inner.tables.values().flat_map(Table::unread).collect()
     }
 
-    /// Lets those know who wait for a change of Secrets.
+    /// Notifies the tasks that wait for a change of Secrets.
     fn secrets_changed(&self, inner: MutexGuard<'_, Inner>, changed: bool) {
         let unread = inner.secrets.has_next();
         drop(inner);

@@ -13,7 +13,7 @@ use super::raw::{Head, RawObject};
 use super::watch::News;
 use crate::kind::Endpoint;
 
-/// Longest path of a field that is told: it may have names in it that users choose.
+/// Longest path of a field in a message: it may have names in it that users choose.
 pub(super) const LONGEST_FIELD: usize = 128;
 
 /// Of an object, what writing its status needs.
@@ -69,7 +69,7 @@ struct Unread {
     found: UnreadableObject,
 }
 
-/// The same, for telling of it.
+/// The same with its name, for messages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnreadObject {
     pub(crate) kind: Kind,
@@ -98,7 +98,7 @@ impl Seen {
     }
 }
 
-/// The message of an error may repeat what the object says, so only the field is told.
+/// The message of an error may repeat what the object says, so only the field is named.
 fn why(error: &ReadError) -> String {
     let field: String = error.field.chars().take(LONGEST_FIELD).collect();
     format!("{field}: it has no value that this field can have; correct it")
@@ -185,7 +185,7 @@ impl Table {
         self.unread.iter().map(|(key, unread)| (key, &unread.found))
     }
 
-    /// The same, for telling of it.
+    /// The same with its name, for messages.
     pub(crate) fn unread(&self) -> impl Iterator<Item = UnreadObject> {
         self.unread.iter().map(|(key, unread)| UnreadObject {
             kind: self.kind,

@@ -63,12 +63,12 @@ struct Run<T, F> {
     watch: Watch<T>,
     tell: F,
     trouble: Trouble,
-    /// A list that is told once the watch is known to work.
+    /// A list that is passed on once the watch is known to work.
     held: Option<Vec<T>>,
 }
 
 impl<T: Send + 'static> Watch<T> {
-    /// Tells of everything, forever. `tell` must not block.
+    /// Calls `tell` for all news, without end. `tell` must not block.
     pub(crate) async fn run(self, tell: impl FnMut(News<T>) + Send) {
         let run = Run {
             trouble: Trouble::new(self.name.clone(), self.times),
@@ -154,7 +154,7 @@ impl<T: Send + 'static, F: FnMut(News<T>) + Send> Run<T, F> {
                     self.passed(Stage::List);
                     self.follow(&listing.endpoint, listing.version).await;
                 }
-                // What was there does not count as gone at the first word of it.
+                // A kind that was there counts as gone only after it was missing for a while.
                 Err(failure) if failure.is_absent() && (!was_there || self.trouble.lasts()) => {
                     was_there = false;
                     self.trouble.end();
@@ -249,7 +249,7 @@ impl<T: Send + 'static, F: FnMut(News<T>) + Send> Run<T, F> {
         }
     }
 
-    /// Tells of a failure once there have been failures for long enough, and waits before the next attempt.
+    /// Reports failures once they have lasted for long enough, and waits before the next attempt.
     async fn failed(&mut self, stage: Stage, failure: &Failure) {
         let pause = self.trouble.met(stage, failure);
         if self.trouble.is_told() {

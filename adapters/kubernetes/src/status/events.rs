@@ -57,7 +57,7 @@ impl Events {
         Self { waiting }
     }
 
-    /// Tells of what flipped on a Gateway or route, without being waited for.
+    /// Writes Events for what flipped on a Gateway or route, in the background.
     pub(super) fn of_flips(&self, about: &Subject, uid: &str, earlier: &Value, now: &Value) {
         if about.kind.scope() == Scope::Cluster {
             return;
@@ -75,7 +75,7 @@ impl Events {
         }
     }
 
-    /// Tells of an object that cannot be read. Whether there was room for it.
+    /// Writes an Event for an object that cannot be read. Whether there was room for it.
     pub(super) fn of_unread(&self, object: &UnreadObject) -> bool {
         let namespace = Some(object.key.namespace.clone());
         let regarding = ObjectReference {

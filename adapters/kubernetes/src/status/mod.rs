@@ -63,7 +63,7 @@ impl fmt::Debug for Statuses {
 impl Statuses {
     /// Present statuses are those that the cluster shows, so comparing costs no call. What was begun in one term of
     /// `leadership` is not gone on with in another: a process that stood still for a while must not put its old
-    /// conclusions over those of whoever leads since.
+    /// conclusions over those of the next leader.
     pub fn new(client: Client, cluster: Arc<Cluster>, leadership: Arc<dyn Leadership>) -> Self {
         Self {
             events: Events::new(client.clone()),
@@ -75,7 +75,7 @@ impl Statuses {
         }
     }
 
-    /// Tells of objects that cannot be read, once of each: most of them have no status of ours.
+    /// Writes an Event for each object that cannot be read: most of them have no status of ours.
     fn tell_of_unread(&self) {
         let unread: BTreeSet<UnreadObject> = self.cluster.unread().into_iter().collect();
         let mut told = self.told.lock();

@@ -27,7 +27,7 @@ pub(crate) struct StatusFolder {
 /// Writing all statuses once, some after the other.
 #[derive(Debug)]
 pub(crate) struct StatusRound {
-    /// One round at a time, also where nobody waits for its end any more.
+    /// One round at a time, also after its caller has gone.
     _turn: OwnedMutexGuard<()>,
     /// The time of every transition that is found.
     now: String,
@@ -87,7 +87,7 @@ impl StatusFolder {
         round
     }
 
-    /// Removes the files of objects that were neither among the updates nor present, and tells what failed.
+    /// Removes the files of objects that were neither among the updates nor present, and returns what failed.
     pub(crate) fn finish(&self, mut round: StatusRound) -> Result<(), PortError> {
         for kind in kinds() {
             let folder = self.state.join(folder(kind));
@@ -132,7 +132,7 @@ fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    // A file that somebody broke is written anew.
+    // A broken file is written anew.
     let earlier: Value = there
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
@@ -174,7 +174,7 @@ fn path(state: &Path, Subject { kind, key }: &Subject) -> Option<PathBuf> {
 }
 
 /// Removes status files below a folder that are not reported, and folders that are empty then. What is
-/// no status file is somebody else's.
+/// no status file is not ours.
 fn sweep(folder: &Path, reported: &BTreeSet<PathBuf>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

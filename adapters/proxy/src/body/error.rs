@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Why an answer broke off after its head was sent. Whoever sends it on must not make it look complete:
+/// Why an answer broke off after its head was sent. It must not look complete to the client:
 /// reset the stream, or close the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {

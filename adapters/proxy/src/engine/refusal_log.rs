@@ -1,5 +1,5 @@
 //! One line in the log for each refusal, never with anything that the client or the endpoint sent, and no
-//! more lines than somebody can read: who sends bad requests by the thousand must not fill the disk.
+//! more lines than a person can read: a client that sends bad requests by the thousand must not fill the disk.
 
 use std::time::{Duration, Instant};
 

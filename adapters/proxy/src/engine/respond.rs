@@ -62,7 +62,7 @@ pub(super) fn tell_grpc(response: &mut Response<ResponseBody>) {
     headers.insert("grpc-message", message);
 }
 
-/// gRPC's number for an HTTP status; 12 is UNIMPLEMENTED, which also stands for a method that nobody serves.
+/// gRPC's number for an HTTP status; 12 is UNIMPLEMENTED, which also stands for a method that is not served.
 fn grpc_status(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "13",

@@ -141,7 +141,7 @@ fn notice_silence(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel hold little of what nobody takes.
+/// Has the kernel hold little of what is not read.
 fn bound_buffers(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_recv_buffer_size(UNREAD)?;

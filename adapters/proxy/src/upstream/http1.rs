@@ -33,7 +33,7 @@ pub(super) struct Taken(Option<Sender>);
 /// Bytes of an answer's head as it comes, line ends included. It leaves room for 8,192 lines beside as many bytes of
 /// names and values as there may be.
 const MAX_HEAD: usize = MAX_ANSWER_HEADERS + 32 * 1024;
-/// A head that is too large must be told from one that is not there yet.
+/// A head that is too large must be distinguished from one that is not there yet.
 const BUFFER: usize = MAX_HEAD + 8 * 1024;
 
 /// Unused connections, the last used one on top: what is not needed grows old at the bottom.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Answer, ConnectFailure, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 
-/// Bytes that one answer may be ahead of whoever takes it.
+/// Bytes that one answer may be ahead of its reader.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// Size of an answer's head as HTTP/2 counts it, which adds 32 bytes to each line (RFC 9113 §6.5.2).
 const MAX_HEAD: u32 = (MAX_ANSWER_HEADERS + 32 * MAX_ANSWER_LINES) as u32;
@@ -160,7 +160,7 @@ impl Http2Pool {
         Some(StreamSlot(Arc::clone(connection)))
     }
 
-    /// Closes connections that nobody used for long; returns how many are left.
+    /// Closes connections that were idle for long; returns how many are left.
     pub(super) fn sweep(&self, max_age: Duration) -> usize {
         let mut connections = self.connections.lock();
         connections.retain(|connection| {

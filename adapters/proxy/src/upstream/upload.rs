@@ -151,7 +151,7 @@ impl UploadHandle {
         self.state.lock().kept = Kept::up_to(limit, memory);
     }
 
-    /// The endpoint has answered: nobody else will get the body.
+    /// The endpoint has answered: the body goes to no other.
     pub(crate) fn answered(&self) {
         self.state.lock().kept = Kept::nothing();
     }
@@ -301,7 +301,7 @@ impl State {
         })
     }
 
-    /// Whoever cuts the upload off wakes this reader.
+    /// Cutting the upload off wakes this reader.
     fn wake_later(&mut self, cx: &Context<'_>) {
         match &mut self.reader {
             Some(reader) => reader.clone_from(cx.waker()),

@@ -11,7 +11,7 @@ use crate::wire::Version;
 /// Laggards that statuses name.
 const NAMED: usize = 8;
 
-/// Characters of a refusal that are told.
+/// Characters of a refusal that are shown.
 const LONGEST_REFUSAL: usize = 256;
 
 /// The Gateway has as many replicas as it may have.
@@ -136,7 +136,7 @@ impl Audience {
         }
     }
 
-    /// The stream ended; with a goodbye nobody waits for the replica any more.
+    /// The stream ended; with a goodbye the replica is not waited for any more.
     pub(super) fn leave(&mut self, name: &str, stream: u64, goodbye: bool, now: Instant) {
         let Some(replica) = self.of(name, stream) else {
             return;

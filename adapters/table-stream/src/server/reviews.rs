@@ -1,5 +1,5 @@
 //! Whose proxy shows a token. The cluster is asked about tokens that are not known, and never about so many that it
-//! or an honest proxy would suffer from somebody who invents them.
+//! or an honest proxy would suffer from a stranger who invents them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -45,10 +45,10 @@ const ACCEPTED: usize = 4096;
 /// made comes again.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-/// Refused tokens that are remembered. They are anybody's to invent.
+/// Refused tokens that are remembered. Anyone can invent them.
 const REFUSED: usize = 1024;
 
-/// How often the log tells that the cluster could not be asked.
+/// How often the log says that the cluster could not be asked.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 type Hash = [u8; 32];
@@ -60,7 +60,7 @@ pub(super) enum Review {
     Proxy(ObjectKey),
     /// It is no proxy's.
     Refused,
-    /// Nobody knows now: the cluster could not be asked, or not yet.
+    /// It is not known: the cluster could not be asked, or not yet.
     Later,
 }
 
@@ -82,7 +82,7 @@ struct State {
 /// What is counted of one peer.
 struct OfPeer {
     questions: usize,
-    /// Tokens since `since` that were refused, or about which nobody knows yet.
+    /// Tokens since `since` that were refused, or are not known yet.
     refused: u32,
     since: Instant,
 }
@@ -135,7 +135,7 @@ impl Reviews {
     }
 
     /// What is known of a token, or the question to the cluster, if this peer may have one more. It counts as refused
-    /// until it is answered: nobody asks for nothing by going away.
+    /// until it is answered: going away does not make a question free.
     fn begin(&self, hash: &Hash, peer: Peer, now: Instant) -> Result<Question<'_>, Review> {
         let mut state = self.state.lock();
         if let Some(gateway) = state.accepted.get(hash, now) {
@@ -202,7 +202,7 @@ impl Question<'_> {
         Review::Later
     }
 
-    /// The token was no invented one, as far as anybody knows.
+    /// The token may be a good one.
     fn forgive(&self) {
         let mut state = self.reviews.state.lock();
         if let Some(of_peer) = state.peers.get_mut(&self.peer) {

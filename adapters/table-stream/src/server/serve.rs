@@ -45,10 +45,10 @@ const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// How long streams may take to end, once their connections have.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// All that is told of a token that is no proxy's.
+/// The answer to a token that is no proxy's.
 const REFUSED: &str = "the token was not accepted";
 
-/// All that is told where it is not known what a token is.
+/// The answer where it is not known what a token is.
 const LATER: &str = "try again later";
 
 /// Type of a body of frames.

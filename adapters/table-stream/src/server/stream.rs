@@ -1,4 +1,4 @@
-//! One stream: what one replica is told and what it says.
+//! One stream: what is sent to one replica and what it says.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -183,7 +183,7 @@ impl Session {
             let leader = leader.clone();
             let frame = ToProxy::Leave(Leave { leader });
             let sent = self.stream.sender.send(&frame);
-            // Whoever reads nothing needs no farewell.
+            // A replica that reads nothing needs no farewell.
             drop(tokio::time::timeout(LOOK_EVERY, sent).await);
         }
         if let End::Broken(why) = &end {

@@ -97,7 +97,7 @@ impl QuicBody {
         if self.remaining == Some(0)
             && let Some((chunks, whole)) = self.chunks.take()
         {
-            // An error says that the answer is there already, and nobody waits for an end.
+            // An error says that the answer is there already, and the end does not matter.
             let _ = whole.send(chunks);
         }
     }

@@ -35,7 +35,7 @@ const KEEP_ALIVE_SHARE: u32 = 4;
 /// Time without any stream after which a connection that was unregistered is closed: what the edge had
 /// sent before it heard of that has arrived then.
 const LINGER: Duration = Duration::from_millis(250);
-/// Time for the edge to be told that a connection is closed.
+/// Time for the edge to hear that a connection is closed.
 const CLOSING: Duration = Duration::from_millis(500);
 /// Dials the address of an attempt and serves, as [`super::serve`] says.
 pub(super) async fn serve<H: RequestHandler>(
@@ -98,7 +98,7 @@ impl Link {
     async fn close(self) {
         self.connection.close(NO_ERROR, b"");
         let told = self.endpoint.wait_idle();
-        // Where it is not told, its own timeout tells it.
+        // If it does not hear of it, its own timeout ends the connection.
         let _ = tokio::time::timeout(CLOSING, told).await;
     }
 }

@@ -36,7 +36,7 @@ pub(crate) enum HeadError {
 }
 
 impl HeadError {
-    /// The status that tells the client.
+    /// The status for the client.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

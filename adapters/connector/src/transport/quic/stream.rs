@@ -124,7 +124,7 @@ struct Exchange<'a, H> {
 }
 
 impl<H: RequestHandler> Exchange<'_, H> {
-    /// Has the request answered and sends the answer. Where the handler has none, the edge is told why.
+    /// Has the request answered and sends the answer. Where the handler has none, the answer says why.
     /// What is left of the edge's half is to be kept until all is sent. An error is one after which the
     /// stream is to be reset.
     async fn run(
@@ -163,7 +163,7 @@ impl<H: RequestHandler> Exchange<'_, H> {
     }
 }
 
-/// Gives a request the body that is to be expected, and tells what is behind it on the stream.
+/// Gives a request the body that is to be expected; returns what is behind it on the stream too.
 fn with_body(
     request: Request<Expected>,
     recv: RecvStream,

@@ -1,7 +1,7 @@
-//! Secrets that somebody refers to. No value is kept: only the names of the keys, what a certificate says of itself,
+//! Secrets that are referred to. No value is kept: only the names of the keys, what a certificate says of itself,
 //! and a keyed number that changes with the values.
 //!
-//! Which Secrets there are and when one changes is told by a watch of their metadata, one for all namespaces or one
+//! Which Secrets there are and when one changes is known from a watch of their metadata, one for all namespaces or one
 //! for each that may be read. A value is read by name, once it is referred to and whenever its version is another
 //! one; namespaces take turns (`queue`).
 
@@ -45,7 +45,7 @@ enum Standing {
     Failing(String),
 }
 
-/// A Secret that somebody refers to.
+/// A Secret that is referred to.
 #[derive(Debug)]
 struct Followed {
     /// As it was last read; `None` until that is known for the first time.

@@ -65,13 +65,13 @@ impl Trouble {
         }
     }
 
-    /// Whether it has gone on for long enough to be told.
+    /// Whether it has gone on for long enough to be reported.
     pub(super) fn lasts(&self) -> bool {
         self.since
             .is_some_and(|since| since.elapsed() >= self.times.unknown_after)
     }
 
-    /// Whether it lasts and was told.
+    /// Whether it lasts and was reported.
     pub(super) fn is_told(&self) -> bool {
         self.told
     }
@@ -81,7 +81,7 @@ impl Trouble {
         *self = Self::new(std::mem::take(&mut self.name), self.times);
     }
 
-    /// A stage went well. Whether trouble that was told is over by that.
+    /// A stage went well. Whether that ends trouble which was reported.
     pub(super) fn passed(&mut self, stage: Stage) -> bool {
         let was_told = self.told;
         if stage < self.stage || self.since.is_none() {
