@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use figment::Figment;
 use figment::error::Kind;
-
-use crate::layers;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -50,10 +47,13 @@ fn known_keys(known: &[String]) -> String {
 
 impl SettingsError {
     /// Names key and source of what figment found.
-    pub(crate) fn from_figment(error: figment::Error, figment: &Figment) -> Self {
+    pub(crate) fn from_figment(
+        error: figment::Error,
+        origin_of: impl FnOnce(&str) -> String,
+    ) -> Self {
         // The path of an unknown key ends with that key.
         let key = error.path.join(".");
-        let origin = layers::origin_of(figment, &key);
+        let origin = origin_of(&key);
         if let Kind::UnknownField(_, known) = &error.kind {
             let known = known.iter().map(|name| (*name).to_owned()).collect();
             return Self::UnknownKey { key, origin, known };

@@ -161,7 +161,7 @@ pub trait ProgramSettings: Default + Serialize + DeserializeOwned {
         let figment = figment.merge(environment(env)).merge(flags(&given)?);
         let settings: Self = figment
             .extract()
-            .map_err(|error| SettingsError::from_figment(error, &figment))?;
+            .map_err(|error| SettingsError::from_figment(error, |key| origin_of(&figment, key)))?;
         settings.check(&figment)?;
         Ok(settings)
     }

@@ -36,6 +36,4 @@ pub use limits::Limits;
 pub use loopback::{LoopbackError, LoopbackListener};
 pub use memory::Memory;
 pub use metrics::{GatewayMetrics, Metrics};
-
-/// Any error of a request's body.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use upstream::BoxError;

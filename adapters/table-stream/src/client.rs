@@ -8,21 +8,20 @@ mod tests;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::names::ObjectKey;
 use domain::ports::DataPlane;
-use domain::route_table::RouteTable;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::dial::ClientOptions;
 use self::dial::{DialError, dial};
-use self::kept::Kept;
-use self::session::{End, Session};
+use self::kept::{Held, Kept};
+use self::session::{End, FAREWELL, Session};
 use crate::wire::{Holding, Version};
 
 /// The first pause before another try; each is twice as long as the one before.
@@ -36,23 +35,6 @@ const REDIRECTS: u32 = 2;
 
 /// How long writing the kept table pauses: a large one changes with every pod of every backend.
 const KEEP_PAUSE: Duration = Duration::from_millis(500);
-
-/// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// Address of the controller, `host:port`; any of its instances.
-    pub address: String,
-    /// File with the proxy's token; read before each connection, because it is replaced as it ages.
-    pub token_file: PathBuf,
-    /// File with the certificates of the controller's authority, in PEM; read before each connection.
-    pub ca_file: PathBuf,
-    /// Folder for the last table; it outlives the process, not the pod.
-    pub state_dir: PathBuf,
-    /// Name of this replica, unique within its Gateway: the pod's.
-    pub replica: String,
-}
 
 /// Keeps the route table of one proxy current.
 pub struct TableClient {
@@ -77,13 +59,6 @@ struct State {
     gateway: Option<ObjectKey>,
     held: Option<Held>,
     connected: bool,
-}
-
-/// What is served now; without a table after a withdrawal.
-#[derive(Debug, Clone)]
-struct Held {
-    version: Version,
-    table: Option<Arc<RouteTable>>,
 }
 
 impl TableClient {

@@ -11,6 +11,9 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+/// Type of a body of frames.
+pub(crate) const FRAMES: &str = "application/vnd.cloudflare-gateway-controller.frames+json";
+
 const PREFIX: usize = 4;
 
 /// Why no further frame comes.

@@ -19,16 +19,12 @@ use domain::route_table::RouteTable;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-pub use self::audience::ReplicaStatus;
 use self::audience::{Audience, Full, Hearer};
+pub use self::audience::{ReplicaStatus, STREAMS_OF_GATEWAY};
 use self::encoded::Encoded;
 use self::reviews::Reviews;
-pub(crate) use self::serve::FRAMES;
 pub use self::serve::LISTENER_LIMITS;
 use crate::wire::Version;
-
-/// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
-pub const STREAMS_OF_GATEWAY: usize = 256;
 
 /// Which instance serves the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

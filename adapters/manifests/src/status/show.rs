@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{folder, kinds};
-use crate::folder::OpenError;
 use crate::journal::PROBLEMS_FILE;
+use crate::open_error::OpenError;
 
 /// What the state folder says of one object, or of a part of it: a listener, a route's parent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{Answer, ConnectFailure, RequestBody};
+use super::ConnectFailure;
+use super::upload::{Answer, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 
 pub(crate) use paced::Paced;

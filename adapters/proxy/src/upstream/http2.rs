@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Answer, ConnectFailure, RequestBody};
+use super::ConnectFailure;
+use super::upload::{Answer, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 
 /// Bytes that one answer may be ahead of its reader.

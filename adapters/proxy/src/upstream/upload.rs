@@ -12,14 +12,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use kept::Kept;
 
-use crate::BoxError;
 use crate::memory::Held;
 use crate::unsent::Unsent;
 
@@ -32,6 +34,12 @@ const AFTER_ANSWER: Duration = Duration::from_secs(5);
 const UNSENT: usize = 32 << 10;
 /// What a body may have without being counted. Most end here.
 const SMALL: u64 = 16 << 10;
+
+/// What hyper says of a request: the head of its answer, or why there is none.
+pub(super) type Answer = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// Any error of a request's body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body as a client sends it.
 pub(crate) type ClientBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;

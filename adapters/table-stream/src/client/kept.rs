@@ -9,8 +9,14 @@ use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use serde::{Deserialize, Serialize};
 
-use super::Held;
 use crate::wire::{FORMAT, Version};
+
+/// What is served now; without a table after a withdrawal.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) version: Version,
+    pub(super) table: Option<Arc<RouteTable>>,
+}
 
 const FILE: &str = "route-table.json";
 

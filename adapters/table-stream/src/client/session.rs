@@ -8,13 +8,16 @@ use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use tokio::sync::watch;
 
+use super::Shared;
 use super::dial::Dialled;
-use super::kept::Kept;
-use super::{FAREWELL, Held, Shared};
+use super::kept::{Held, Kept};
 use crate::wire::{
     Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse, SILENCE,
     Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
 };
+
+/// How long a farewell may take.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How often signs of life are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

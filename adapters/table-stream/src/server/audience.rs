@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use domain::ports::Delivery;
 
-use super::STREAMS_OF_GATEWAY;
 use crate::wire::Version;
+
+/// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
+pub const STREAMS_OF_GATEWAY: usize = 256;
 
 /// Laggards that statuses name.
 const NAMED: usize = 8;

@@ -18,11 +18,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::audience::STREAMS_OF_GATEWAY;
 use super::reviews::Review;
 use super::stream::Stream;
-use super::{Leader, OpenStream, STREAMS_OF_GATEWAY, TableServer};
+use super::{Leader, OpenStream, TableServer};
 use crate::authority::ServerIdentity;
-use crate::frames::FrameBody;
+use crate::frames::{FRAMES, FrameBody};
 use crate::wire::{Denial, PATH};
 
 /// The bounds of the server. Streams have their own ([`STREAMS_OF_GATEWAY`]).
@@ -50,9 +51,6 @@ const REFUSED: &str = "the token was not accepted";
 
 /// The answer where it is not known what a token is.
 const LATER: &str = "try again later";
-
-/// Type of a body of frames.
-pub(crate) const FRAMES: &str = "application/vnd.cloudflare-gateway-controller.frames+json";
 
 type Answer = Response<Either<FrameBody, Full<Bytes>>>;
 
