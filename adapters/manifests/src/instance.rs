@@ -40,8 +40,8 @@ pub fn instance_id(state: &Path, random: [u8; 32]) -> Result<InstanceId, Instanc
     };
     match File::open(&path) {
         Ok(file) => match read(file, &path)? {
-            Held::Own(id) => return Ok(id),
-            Held::Copy(of) => {
+            FoundId::Own(id) => return Ok(id),
+            FoundId::Copy(of) => {
                 tracing::warn!(file = %path.display(), %of, "this state folder is a copy: it gets an instance id of its own");
                 fs::remove_file(&path).map_err(failed)?;
             }
@@ -63,22 +63,23 @@ pub fn instance_id(state: &Path, random: [u8; 32]) -> Result<InstanceId, Instanc
             Ok(id)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let (Held::Own(id) | Held::Copy(id)) = read(File::open(&path).map_err(failed)?, &path)?;
+            let (FoundId::Own(id) | FoundId::Copy(id)) =
+                read(File::open(&path).map_err(failed)?, &path)?;
             Ok(id)
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// Whose id a file holds.
-enum Held {
+/// The id in a file, and whose it is.
+enum FoundId {
     /// That of the folder which it is in.
     Own(InstanceId),
     /// That of the folder which it was copied from.
     Copy(InstanceId),
 }
 
-fn read(file: File, path: &Path) -> Result<Held, InstanceError> {
+fn read(file: File, path: &Path) -> Result<FoundId, InstanceError> {
     let path = path.to_owned();
     let inode = match file.metadata() {
         Ok(metadata) => metadata.ino(),
@@ -95,8 +96,8 @@ fn read(file: File, path: &Path) -> Result<Held, InstanceError> {
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let (id, written) = text.split_once(' ').unwrap_or((text, ""));
     match (InstanceId::parse(id), written.parse::<u64>()) {
-        (Ok(id), Ok(written)) if written == inode => Ok(Held::Own(id)),
-        (Ok(id), Ok(_)) => Ok(Held::Copy(id)),
+        (Ok(id), Ok(written)) if written == inode => Ok(FoundId::Own(id)),
+        (Ok(id), Ok(_)) => Ok(FoundId::Copy(id)),
         _ => Err(InstanceError::Malformed { path }),
     }
 }

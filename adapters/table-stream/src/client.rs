@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::dial::ClientOptions;
 use self::dial::{DialError, dial};
-use self::kept::{Held, Kept};
+use self::kept::{HeldTable, Kept};
 use self::session::{End, FAREWELL, Session};
 use crate::wire::{Holding, Version};
 
@@ -57,7 +57,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     gateway: Option<ObjectKey>,
-    held: Option<Held>,
+    held: Option<HeldTable>,
     connected: bool,
 }
 
@@ -140,7 +140,7 @@ impl fmt::Debug for TableClient {
 }
 
 impl Shared {
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<HeldTable> {
         self.state.lock().held.clone()
     }
 
@@ -172,7 +172,7 @@ impl Shared {
         tracing::info!(version = %kept.version, "serving the route table that was kept");
         let mut state = self.state.lock();
         state.gateway = Some(kept.gateway);
-        state.held = Some(Held {
+        state.held = Some(HeldTable {
             version: kept.version,
             table: kept.table,
         });

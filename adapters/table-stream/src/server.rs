@@ -82,7 +82,7 @@ struct OpenStream {
 
 /// What is published for one Gateway, and its replicas.
 struct Served {
-    told: watch::Sender<Told>,
+    published: watch::Sender<Published>,
     /// The whole table as a frame, made once for all who need it.
     encoded: Arc<Encoded>,
     audience: Audience,
@@ -92,7 +92,7 @@ struct Served {
 
 /// What is published for the proxies of a Gateway.
 #[derive(Debug, Clone, Default)]
-enum Told {
+enum Published {
     /// Nothing: no table was published yet. They go on with what they have.
     #[default]
     Nothing,
@@ -103,7 +103,7 @@ enum Told {
     },
 }
 
-impl Told {
+impl Published {
     fn version(&self, term: u64) -> Option<Version> {
         match self {
             Self::Nothing => None,
@@ -146,11 +146,11 @@ impl TableServer {
     fn tell(&self, gateway: &ObjectKey, table: Option<Arc<RouteTable>>) {
         let mut state = self.state.lock();
         let served = state.gateways.entry(gateway.clone()).or_default();
-        let counter = match &*served.told.borrow() {
-            Told::Nothing => self.first_counter,
-            Told::State { counter, .. } => *counter,
+        let counter = match &*served.published.borrow() {
+            Published::Nothing => self.first_counter,
+            Published::State { counter, .. } => *counter,
         };
-        served.told.send_replace(Told::State {
+        served.published.send_replace(Published::State {
             // Only this process changes it.
             counter: counter + 1,
             table,
@@ -213,7 +213,7 @@ impl TableServer {
         let stream = state.streams;
         let first = self.first_counter;
         let served = state.gateways.entry(gateway.clone()).or_default();
-        let newest = served.told.borrow().version(term);
+        let newest = served.published.borrow().version(term);
         replica.held = replica
             .held
             .filter(|held| newest.is_some_and(|newest| was_published(*held, first, newest)));
@@ -223,7 +223,7 @@ impl TableServer {
         let joined = Joined {
             stream,
             held: replica.held,
-            told: served.told.subscribe(),
+            published: served.published.subscribe(),
             encoded: served.encoded.clone(),
         };
         drop(state);
@@ -240,7 +240,7 @@ impl TableServer {
     ) {
         let mut state = self.state.lock();
         if let Some(served) = state.gateways.get_mut(gateway) {
-            let newest = served.told.borrow().version(term);
+            let newest = served.published.borrow().version(term);
             act(&mut served.audience, newest);
         }
         drop(state);
@@ -260,7 +260,7 @@ struct Joined {
     stream: u64,
     /// What the replica serves of what this process published.
     held: Option<Version>,
-    told: watch::Receiver<Told>,
+    published: watch::Receiver<Published>,
     encoded: Arc<Encoded>,
 }
 
@@ -285,7 +285,7 @@ impl Drop for OpenStream {
 impl Default for Served {
     fn default() -> Self {
         Self {
-            told: watch::Sender::default(),
+            published: watch::Sender::default(),
             encoded: Arc::default(),
             audience: Audience::default(),
             delivery: Delivery::Served,
@@ -304,7 +304,7 @@ impl Served {
         let Some((term, since)) = term else {
             return Delivery::Served;
         };
-        let Some(newest) = self.told.borrow().version(term) else {
+        let Some(newest) = self.published.borrow().version(term) else {
             return Delivery::Served;
         };
         if self.audience.is_empty() && now.duration_since(since) < late_after {
@@ -315,7 +315,10 @@ impl Served {
 
     /// Withdrawn, and no replica is left to hear of it.
     fn is_over(&self) -> bool {
-        let withdrawn = matches!(&*self.told.borrow(), Told::State { table: None, .. });
+        let withdrawn = matches!(
+            &*self.published.borrow(),
+            Published::State { table: None, .. }
+        );
         withdrawn && self.audience.is_empty()
     }
 }

@@ -248,16 +248,21 @@ fn aborted(root: message::Reader<'_>) -> Result<(), RpcError> {
 }
 
 fn reason(exception: exception::Reader<'_>) -> Result<String, RpcError> {
-    told(exception.get_reason()?)
+    one_line(exception.get_reason()?)
 }
 
 /// Characters of a text that are kept. The edge's own texts are shorter.
-const TOLD: usize = 300;
+const LONGEST_TEXT: usize = 300;
 
 /// A text of the edge as it may stand in a log or a status: in one line, and not too long.
-fn told(text: capnp::text::Reader<'_>) -> Result<String, RpcError> {
+fn one_line(text: capnp::text::Reader<'_>) -> Result<String, RpcError> {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    Ok(text.to_str()?.chars().take(TOLD).map(printable).collect())
+    Ok(text
+        .to_str()?
+        .chars()
+        .take(LONGEST_TEXT)
+        .map(printable)
+        .collect())
 }
 
 fn capability(payload: payload::Reader<'_>) -> Result<u32, RpcError> {
@@ -327,13 +332,13 @@ fn read_registered(payload: payload::Reader<'_>) -> Result<Registered, RpcError>
         .get_as::<registration_server::register_connection_results::Reader<'_>>()?;
     match results.get_result()?.get_result().which()? {
         connection_response::result::ConnectionDetails(details) => Ok(Registered::Accepted {
-            location: told(details?.get_location_name()?)?,
+            location: one_line(details?.get_location_name()?)?,
         }),
         connection_response::result::Error(error) => {
             let error = error?;
             let nanoseconds = u64::try_from(error.get_retry_after()).unwrap_or(0);
             Ok(Registered::Refused(RegistrationRefusal {
-                cause: told(error.get_cause()?)?,
+                cause: one_line(error.get_cause()?)?,
                 retry_after: Duration::from_nanos(nanoseconds),
                 should_retry: error.get_should_retry(),
             }))
@@ -351,9 +356,9 @@ mod tests {
         for (given, then) in [
             ("EDUPCONN", "EDUPCONN"),
             ("two\r\nlines\u{1b}[31m", "two  lines [31m"),
-            (long.as_str(), &long[..TOLD]),
+            (long.as_str(), &long[..LONGEST_TEXT]),
         ] {
-            assert_eq!(told(given.into()).unwrap(), then);
+            assert_eq!(one_line(given.into()).unwrap(), then);
         }
     }
 }

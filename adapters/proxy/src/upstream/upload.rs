@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use kept::Kept;
 
-use crate::memory::Held;
+use crate::memory::HeldMemory;
 use crate::unsent::Unsent;
 
 /// How much of a body an endpoint may take after it has answered in full, and for how long.
@@ -88,7 +88,7 @@ struct State {
     /// Bytes that have come.
     read: u64,
     /// What is counted: a body that is known to be large while it comes, another one while it waits for the endpoint.
-    memory: Held,
+    memory: HeldMemory,
     is_known_large: bool,
     /// Those that wait to be sent.
     unsent: Unsent,
@@ -123,7 +123,7 @@ pub(crate) struct Upload {
 
 impl UploadHandle {
     /// Takes charge of a body of at most `max_bytes`.
-    pub(crate) fn new(body: ClientBody, max_bytes: Option<u64>, memory: Held) -> Self {
+    pub(crate) fn new(body: ClientBody, max_bytes: Option<u64>, memory: HeldMemory) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 phase: Phase::Flowing(body),
@@ -155,7 +155,7 @@ impl UploadHandle {
 
     /// Keeps what is read, up to a limit, until [`answered`](Self::answered): an endpoint may refuse the request after
     /// a part of its body was sent.
-    pub(crate) fn keep(&self, limit: usize, memory: Held) {
+    pub(crate) fn keep(&self, limit: usize, memory: HeldMemory) {
         self.state.lock().kept = Kept::up_to(limit, memory);
     }
 

@@ -13,7 +13,7 @@ use crate::wire::{FORMAT, Version};
 
 /// What is served now; without a table after a withdrawal.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct HeldTable {
     pub(super) version: Version,
     pub(super) table: Option<Arc<RouteTable>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(gateway: ObjectKey, held: Held) -> Self {
+    pub(super) fn new(gateway: ObjectKey, held: HeldTable) -> Self {
         Self {
             format: FORMAT,
             gateway,
@@ -121,7 +121,7 @@ mod tests {
         };
         let version = Version { term: 1, counter };
         let table = Some(Arc::new(table));
-        Kept::new(gateway, Held { version, table })
+        Kept::new(gateway, HeldTable { version, table })
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::dial::Dialled;
-use super::kept::{Held, Kept};
+use super::kept::{HeldTable, Kept};
 use crate::wire::{
     Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse, SILENCE,
     Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
@@ -189,7 +189,7 @@ impl Session {
         version: Version,
         table: Option<Arc<RouteTable>>,
     ) -> Option<End> {
-        let held = Held { version, table };
+        let held = HeldTable { version, table };
         {
             let mut state = self.shared.state.lock();
             state.gateway = Some(gateway.clone());
