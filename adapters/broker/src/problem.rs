@@ -114,7 +114,7 @@ impl Problem {
         }
     }
 
-    /// What it means; `None` for a problem that is none of ours.
+    /// What it means; `None` for a problem of another type.
     pub fn meaning(self) -> Option<Meaning> {
         if let Some(name) = self.kind.strip_prefix(EDGE_BASE) {
             return Some(Meaning::Edge(EdgeError {

@@ -1,6 +1,6 @@
 //! One budget for each set of credentials.
 //!
-//! Not for each account: anybody may write the id of another's account into a Secret, with a token that is none, and
+//! Not for each account: a user may write the id of another's account into a Secret, with an invalid token, and
 //! what comes of it must stop nobody else. Cloudflare counts by user and token, so two tokens of one user have a budget
 //! each here and one limit there; half of the limit for each leaves room for that.
 

@@ -96,7 +96,7 @@ impl Membership {
 }
 
 /// The newest remote configuration that the edge pushed. The routes of this connector come from its
-/// Gateway, so a pushed configuration is only noted; the edge wants to hear which one that was.
+/// Gateway, so a pushed configuration is only noted; the answer to the edge names its version.
 #[derive(Debug)]
 pub(crate) struct ConfigurationVersion(AtomicI32);
 
@@ -134,9 +134,9 @@ pub(crate) struct ConnectionAttempt {
 
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// On our own wish.
+    /// This connector left.
     Left,
-    /// On our own wish, to be made again over another transport.
+    /// This connector closed it, to make it again over another transport.
     Moved(MovePermit),
     /// The edge does not want it.
     Refused(RegistrationRefusal),

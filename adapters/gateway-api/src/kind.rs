@@ -11,7 +11,7 @@ pub enum Scope {
     Namespaced,
 }
 
-/// How the status of a kind is made up, where one is written.
+/// The shape of the status of a kind, where one is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusShape {
     /// Conditions and lists with keys: each writer owns its entries.

@@ -8,7 +8,7 @@ use kube::{Api, Client};
 
 use crate::failure::{is_answered, told};
 
-/// Made with the cluster and never replaced while it lives: its uid is the cluster's.
+/// Made with the cluster and never replaced: its uid stands for the cluster.
 const NAMESPACE: &str = "kube-system";
 
 /// An API server that does not answer is asked again this often, this long after each failure.

@@ -273,7 +273,7 @@ async fn attempt(shared: &Arc<Shared>, address: &str) -> StreamOutcome {
             None
         }
     };
-    // Instances that send a proxy to and fro are no reason to hurry.
+    // Instances that send a proxy to each other again and again must not make it dial without a pause.
     if began.elapsed() >= LONGEST_PAUSE {
         StreamOutcome::Served(next)
     } else {

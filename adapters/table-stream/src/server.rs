@@ -264,8 +264,8 @@ struct Joined {
     encoded: Arc<Encoded>,
 }
 
-/// Whether this process published a version of its term. Nothing else is believed: what an earlier process published
-/// is older, and what was not published was made up.
+/// Whether this process published a version of its term. Other versions do not count: what an earlier process published
+/// is older, and what was not published was invented.
 fn was_published(version: Version, first_counter: u64, newest: Version) -> bool {
     version.term == newest.term && (first_counter..=newest.counter).contains(&version.counter)
 }

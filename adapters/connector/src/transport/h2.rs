@@ -100,7 +100,7 @@ pub(crate) async fn dial(
         .map_err(|_| ConnectionError::DialTimeout(edge))?
 }
 
-/// Serves the requests of an edge that says these bytes after its preface, and hears nothing.
+/// Serves the requests of an edge that sends these bytes after its preface and reads no answer.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) async fn serve_bytes<H: RequestHandler>(
     handler: Arc<H>,

@@ -16,7 +16,7 @@ const DOUBLINGS: u32 = 4;
 /// The wait while there is no connection at all.
 const SOON: Duration = Duration::from_secs(1);
 /// When TCP is blocked again within this time the waits go on from where they were, so that connections
-/// do not go to and fro.
+/// do not change again and again.
 const STEADY: Duration = Duration::from_secs(300);
 
 /// Probes until the connector leaves, for a choice that may change. Does nothing while HTTP/2 is chosen.

@@ -25,7 +25,7 @@ const HOST: &[u8] = b"HttpHost";
 const STATUS: &str = "HttpStatus";
 const HEADER: &str = "HttpHeader:";
 
-/// Why a stream's beginning is none.
+/// What is wrong with a stream's beginning.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PreambleError {
     /// The stream broke or ended before it was all there.

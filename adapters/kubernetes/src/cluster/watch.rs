@@ -32,7 +32,7 @@ const WATCH_SECONDS: u32 = 240;
 /// How much longer than [`WATCH_SECONDS`] a silent connection is waited for.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// The longest time in which nothing comes of an answer that goes on: that of a watch in which nothing happens.
+/// The longest silence within an answer: that of a watch in which nothing happens.
 pub(crate) const LONGEST_SILENCE: Duration =
     Duration::from_secs(WATCH_SECONDS as u64 + GRACE.as_secs());
 

@@ -1,4 +1,4 @@
-//! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are told in passing:
+//! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are written in the background:
 //! one that cannot be written stops nothing.
 
 use adapter_gateway_api::Scope;

@@ -190,7 +190,7 @@ impl Head {
     }
 }
 
-/// The value, if this is the header of that name. A name with space before its colon is none to the parser.
+/// The value, if this is the header of that name. The parser takes no name with a space before its colon.
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (found, rest) = line.split_at_checked(name.len())?;
     found

@@ -224,7 +224,7 @@ impl Session {
         }
     }
 
-    /// What is served stays. A controller with older tables than ours is none to stay with.
+    /// What is served stays. A controller with older tables than ours is left.
     async fn refuse(&mut self, version: Version, refusal: TableRefusal) -> Option<End> {
         let TableRefusal(reason, message) = refusal;
         tracing::warn!(%version, message, "a route table is refused");

@@ -94,11 +94,11 @@ impl Link {
         })
     }
 
-    /// Closes the connection, and gives the edge the time to hear of it.
+    /// Closes the connection, and waits for a moment until the edge has the close.
     async fn close(self) {
         self.connection.close(NO_ERROR, b"");
         let told = self.endpoint.wait_idle();
-        // If it does not hear of it, its own timeout ends the connection.
+        // If the edge does not get it, its own timeout ends the connection.
         let _ = tokio::time::timeout(CLOSING, told).await;
     }
 }

@@ -76,7 +76,7 @@ impl Trouble {
         self.told
     }
 
-    /// There is none any more.
+    /// Forgets all failures.
     pub(super) fn end(&mut self) {
         *self = Self::new(std::mem::take(&mut self.name), self.times);
     }
