@@ -22,7 +22,6 @@ use crate::admin;
 use crate::edge::{cloudflare_client, read_pem};
 use crate::system::{LogJournal, SystemClock, SystemEntropy};
 
-/// A running broker.
 pub struct Broker {
     address: SocketAddr,
     stop: CancellationToken,
@@ -55,7 +54,6 @@ impl Broker {
         })
     }
 
-    /// Where clusters are served.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

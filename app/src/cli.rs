@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use config::{BrokerSettings, ControllerSettings, ProxySettings, StandaloneSettings};
+use config::{
+    BrokerSettings, ControllerSettings, ProgramSettings, ProxySettings, StandaloneSettings,
+};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -35,7 +35,6 @@ use crate::passes::Passes;
 /// How long replicas may take to acknowledge a table before statuses name them.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
-/// A running controller.
 pub struct Controller {
     stop: CancellationToken,
     passes: JoinHandle<()>,
@@ -240,7 +239,7 @@ fn defaults(settings: &ControllerSettings) -> GatewayDefaults {
     }
 }
 
-/// What proxies are told of the tunnel, requests and the log: what the controller was told. The edge's roots are a file,
+/// The controller's own settings of the tunnel, requests and the log, for its proxies. The edge's roots are a file,
 /// which they get on another way.
 fn passed_on(settings: &ControllerSettings) -> anyhow::Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();

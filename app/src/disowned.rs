@@ -18,12 +18,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Gateways that an edge pass is to look at.
 #[derive(Default)]
 pub struct Disowned {
-    told: Mutex<BTreeMap<ObjectKey, Told>>,
+    reports: Mutex<BTreeMap<ObjectKey, Report>>,
     due: Notify,
 }
 
-/// What was said of one Gateway.
-struct Told {
+/// What the edge said of one Gateway.
+struct Report {
     /// Whether a pass is to be woken for it.
     is_due: bool,
     pause: Duration,
@@ -34,22 +34,23 @@ impl Disowned {
     /// The edge has said so of this Gateway.
     pub fn tell(&self, gateway: &ObjectKey) {
         let now = Instant::now();
-        let mut told = self.told.lock();
-        told.retain(|_, told| told.is_due || now < told.woken + told.pause + LONGEST_PAUSE);
-        match told.get_mut(gateway) {
-            Some(told) if told.is_due || now < told.woken + told.pause => return,
-            Some(told) => {
-                told.is_due = true;
-                told.pause = (told.pause * 2).min(LONGEST_PAUSE);
-                told.woken = now;
+        let mut reports = self.reports.lock();
+        reports
+            .retain(|_, report| report.is_due || now < report.woken + report.pause + LONGEST_PAUSE);
+        match reports.get_mut(gateway) {
+            Some(report) if report.is_due || now < report.woken + report.pause => return,
+            Some(report) => {
+                report.is_due = true;
+                report.pause = (report.pause * 2).min(LONGEST_PAUSE);
+                report.woken = now;
             }
             None => {
-                let new = Told {
+                let new = Report {
                     is_due: true,
                     pause: FIRST_PAUSE,
                     woken: now,
                 };
-                told.insert(gateway.clone(), new);
+                reports.insert(gateway.clone(), new);
             }
         }
         self.due.notify_one();
@@ -59,9 +60,9 @@ impl Disowned {
     pub async fn due(&self) -> Vec<ObjectKey> {
         loop {
             self.due.notified().await;
-            let mut told = self.told.lock();
-            let due = told.iter_mut().filter_map(|(gateway, told)| {
-                std::mem::take(&mut told.is_due).then(|| gateway.clone())
+            let mut reports = self.reports.lock();
+            let due = reports.iter_mut().filter_map(|(gateway, report)| {
+                std::mem::take(&mut report.is_due).then(|| gateway.clone())
             });
             let due: Vec<_> = due.collect();
             if !due.is_empty() {

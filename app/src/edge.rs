@@ -87,7 +87,6 @@ fn roots(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     Ok(file.map(read_pem).transpose()?.unwrap_or_default())
 }
 
-/// The text of a PEM file.
 pub(crate) fn read_pem(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }

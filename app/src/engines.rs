@@ -11,7 +11,7 @@ use config::values::{MemoryLimit, Period, UnderscoredHeaders as Setting};
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::UnderscoredHeaders;
 
-/// As good as for ever.
+/// Longer than any request.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Engines that share the memory of this process.

@@ -31,7 +31,7 @@ const QUEUES_AT_A_TIME: usize = 32;
 pub struct Passes {
     reconciler: Arc<Reconciler>,
     source: Arc<dyn ClusterSource>,
-    /// Something that statuses tell of has changed: the edge, a proxy.
+    /// Something that statuses show has changed: the edge, a proxy.
     statuses: Arc<Notify>,
     /// Everything is worth another look: this instance leads now.
     woken: Arc<Notify>,
@@ -43,9 +43,9 @@ pub struct Passes {
 }
 
 impl Passes {
-    /// `statuses` is notified by whoever changes what statuses tell of; `resync` is how often the edge is
+    /// `statuses` is notified when what statuses show has changed; `resync` is how often the edge is
     /// compared with the intents though nothing changed here; `woken` is notified when leadership comes; `disowned`
-    /// is told what only an edge pass can mend.
+    /// collects what only an edge pass can mend.
     pub fn new(
         reconciler: Arc<Reconciler>,
         source: Arc<dyn ClusterSource>,
@@ -109,7 +109,7 @@ impl Passes {
         }
     }
 
-    /// A pass that is under way writes what it began with; the next one has only the last conclusions to tell of.
+    /// A pass that is under way writes what it began with; the next one writes the last conclusions only.
     async fn status_loop(&self, conclusions: &Notify, stop: &CancellationToken) {
         let mut problems = Problems::default();
         let mut wait = FIRST_WAIT;
@@ -184,7 +184,7 @@ impl Passes {
         let resting = schedule.resting(now);
         let mut queues: Vec<_> = self.reconciler.edge_queues(&resting).into_iter().collect();
         queues.retain(|queue| !busy.contains(queue) && !schedule.rests(queue, now));
-        // Whoever waited longest comes first, so that many queues of one owner keep no other waiting for good.
+        // The queue that waited longest comes first, so that many queues of one owner do not block others for ever.
         queues.sort_by_key(|queue| schedule.last_end(queue));
         for queue in queues {
             if busy.len() >= QUEUES_AT_A_TIME {

@@ -29,7 +29,6 @@ use crate::passes::Passes;
 use crate::system::{AlwaysLeader, SystemEntropy};
 use crate::workloads::InProcess;
 
-/// A running standalone program.
 pub struct Standalone {
     admin: SocketAddr,
     stop: CancellationToken,
@@ -134,7 +133,7 @@ impl Standalone {
     }
 }
 
-/// Hands tables to the engines, and has the Gateway's connector hear of it: a route of another kind may
+/// Hands tables to the engines, and notifies the Gateway's connector: a route of another kind may
 /// need another transport, long before the proxy itself is looked at again.
 struct Served {
     engines: Arc<Engines>,

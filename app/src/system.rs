@@ -30,7 +30,6 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// The system's clock.
 #[derive(Debug)]
 pub struct SystemClock;
 

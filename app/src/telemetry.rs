@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 /// Libraries that write answers of the API server into the log, Secrets among them. They are silent whatever the
-/// filter says; what fails is told by whoever called them.
+/// filter says; what fails is reported by the caller.
 const SILENT: [&str; 3] = ["kube_client", "kube_core", "kube_runtime"];
 
 /// Installs the log subscriber of this process. A second call changes nothing.

@@ -46,24 +46,24 @@ pub struct InProcess {
     engines: Arc<Engines>,
     options: ConnectorOptions,
     running: Mutex<BTreeMap<ObjectKey, Proxy>>,
-    /// Notified when a connection comes or goes, because statuses tell of it.
+    /// Notified when a connection comes or goes, because statuses show it.
     changed: Arc<Notify>,
-    /// Told when the edge knows a tunnel no more.
+    /// Notified when the edge knows a tunnel no more.
     disowned: Arc<Disowned>,
 }
 
 /// The proxy of one Gateway.
 struct Proxy {
     current: Running,
-    /// What the current connector tells of itself. Those that it replaced wait for its connections; they wait no
+    /// The status of the current connector. Those that it replaced wait for its connections; they wait no
     /// longer when this is dropped.
-    told: watch::Sender<Told>,
+    statuses: watch::Sender<StatusReceiver>,
     /// Those that were replaced, until they have left.
     replaced: TaskTracker,
 }
 
-/// Where to hear how a connector is.
-type Told = watch::Receiver<ConnectorStatus>;
+/// The status of one connector.
+type StatusReceiver = watch::Receiver<ConnectorStatus>;
 
 /// A connector with its token.
 struct Running {
@@ -175,7 +175,7 @@ impl InProcess {
 impl Proxy {
     fn new(current: Running) -> Self {
         Self {
-            told: watch::Sender::new(current.connector.status()),
+            statuses: watch::Sender::new(current.connector.status()),
             current,
             replaced: TaskTracker::new(),
         }
@@ -184,13 +184,13 @@ impl Proxy {
     /// Makes another connector the current one. The connections of the one before go when the new ones are there:
     /// the edge may refuse the new token. One that has no connection itself is not worth waiting with.
     fn replace(&mut self, new: Running) {
-        self.told.send_replace(new.connector.status());
+        self.statuses.send_replace(new.connector.status());
         let old = std::mem::replace(&mut self.current, new);
         let serves = old.status().ready > 0;
-        let told = self.told.subscribe();
+        let statuses = self.statuses.subscribe();
         self.replaced.spawn(async move {
             if serves {
-                connected(told).await;
+                connected(statuses).await;
             }
             old.stop().await;
         });
@@ -198,26 +198,26 @@ impl Proxy {
 
     /// Returns when the current connector and all before it have left.
     async fn stop(self) {
-        drop(self.told);
+        drop(self.statuses);
         self.replaced.close();
         tokio::join!(self.current.stop(), self.replaced.wait());
     }
 }
 
-/// Returns when the connector of which is told has a connection, whichever that is by then, or when nothing will
-/// be told any more.
-async fn connected(mut told: watch::Receiver<Told>) {
+/// Returns when the connector whose status is sent has a connection, or when no status will
+/// be sent any more.
+async fn connected(mut statuses: watch::Receiver<StatusReceiver>) {
     loop {
-        let mut status = told.borrow_and_update().clone();
+        let mut status = statuses.borrow_and_update().clone();
         let registered = async {
-            // A connector that is gone gets no connection; another one may be told of.
+            // A connector that is gone gets no connection; another one may follow.
             if status.wait_for(|now| now.registered() > 0).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             () = registered => return,
-            changed = told.changed() => if changed.is_err() { return },
+            changed = statuses.changed() => if changed.is_err() { return },
         }
     }
 }

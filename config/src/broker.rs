@@ -1,14 +1,14 @@
 //! Settings of `cfgw broker`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::Figment;
 use serde::{Deserialize, Serialize};
 
 use crate::declaration::settings;
 use crate::error::SettingsError;
-use crate::layers::{self, Program};
+use crate::layers::{self, ProgramSettings};
 use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, fixed};
 use crate::values::{AccountTag, Address, HostnamePattern, Label, Moment, Sha256Hash};
 
@@ -77,19 +77,7 @@ pub struct ClusterSettings {
     pub max_gateways: Option<u32>,
 }
 
-impl BrokerSettings {
-    /// Puts the layers together, as
-    /// [`StandaloneSettings::load`](crate::StandaloneSettings::load) does.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl Iterator<Item = (String, String)>,
-        flags: impl Serialize,
-    ) -> Result<Self, SettingsError> {
-        layers::load(file, env, &flags)
-    }
-}
-
-impl Program for BrokerSettings {
+impl ProgramSettings for BrokerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         let credentials = &self.credentials;
         let why = "the broker needs it";

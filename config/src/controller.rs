@@ -1,13 +1,10 @@
 //! Settings of `cfgw controller`.
 
-use std::path::Path;
-
 use figment::Figment;
-use serde::Serialize;
 
 use crate::declaration::settings;
 use crate::error::SettingsError;
-use crate::layers::{self, Program};
+use crate::layers::{self, ProgramSettings};
 use crate::sections::{
     AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, RequestSettings, TunnelSettings,
     fixed,
@@ -129,16 +126,6 @@ settings! {
 }
 
 impl ControllerSettings {
-    /// Puts the layers together, as
-    /// [`StandaloneSettings::load`](crate::StandaloneSettings::load) does.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl Iterator<Item = (String, String)>,
-        flags: impl Serialize,
-    ) -> Result<Self, SettingsError> {
-        layers::load(file, env, &flags)
-    }
-
     /// Name of this installation.
     ///
     /// # Errors
@@ -148,7 +135,7 @@ impl ControllerSettings {
     }
 }
 
-impl Program for ControllerSettings {
+impl ProgramSettings for ControllerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         self.installation_name()?;
         self.edge.check(figment)?;

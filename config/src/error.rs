@@ -2,22 +2,12 @@
 
 use std::path::PathBuf;
 
-use figment::Figment;
 use figment::error::Kind;
 
-use crate::layers;
-
-/// Why there are no settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// The settings file cannot be read.
     #[error("cannot read the settings file {}: {reason}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// The settings file is not a YAML map.
+    Unreadable { path: PathBuf, reason: String },
     #[error("the settings file {} is not a map of settings in YAML: {reason}", path.display())]
     Malformed {
         path: PathBuf,
@@ -27,30 +17,22 @@ pub enum SettingsError {
     /// The flags are no map; a mistake of the program, not of its user.
     #[error("the flags cannot be read as settings: {0}")]
     Flags(String),
-    /// A key that is none.
     #[error("unknown setting `{key}` (from {origin}); {}", known_keys(known))]
     UnknownKey {
-        /// The key with its section.
         key: String,
         /// Where it was set.
         origin: String,
         /// Keys of that section.
         known: Vec<String>,
     },
-    /// A key that needs a value and has none.
     #[error("setting `{key}` is not set: {why}; {remedy}")]
     Missing {
-        /// The key with its section.
         key: String,
-        /// Why it is needed.
         why: String,
-        /// Where to set it.
         remedy: String,
     },
-    /// A value that a key cannot have.
     #[error("setting `{key}` (from {origin}): {problem}")]
     WrongValue {
-        /// The key with its section.
         key: String,
         /// Where it was set.
         origin: String,
@@ -65,10 +47,13 @@ fn known_keys(known: &[String]) -> String {
 
 impl SettingsError {
     /// Names key and source of what figment found.
-    pub(crate) fn from_figment(error: figment::Error, figment: &Figment) -> Self {
+    pub(crate) fn from_figment(
+        error: figment::Error,
+        origin_of: impl FnOnce(&str) -> String,
+    ) -> Self {
         // The path of an unknown key ends with that key.
         let key = error.path.join(".");
-        let origin = layers::origin_of(figment, &key);
+        let origin = origin_of(&key);
         if let Kind::UnknownField(_, known) = &error.kind {
             let known = known.iter().map(|name| (*name).to_owned()).collect();
             return Self::UnknownKey { key, origin, known };

@@ -17,7 +17,6 @@ pub const ENV_PREFIX: &str = "CFGW_";
 /// Stands between section and key in the name of a variable.
 const ENV_SEPARATOR: &str = "__";
 
-/// One source of settings.
 pub(crate) struct Layer {
     metadata: Metadata,
     settings: Dict,
@@ -140,27 +139,32 @@ fn without_nothing(dict: Dict) -> Dict {
 }
 
 /// All settings of a program.
-pub(crate) trait Program: Default + Serialize + DeserializeOwned {
+pub trait ProgramSettings: Default + Serialize + DeserializeOwned {
     /// What no single value can tell: keys that are needed, and keys that must fit each other.
+    #[doc(hidden)]
     fn check(&self, figment: &Figment) -> Result<(), SettingsError>;
-}
 
-/// The settings of a program: defaults, then the file, then the environment, then the flags.
-pub(crate) fn load<P: Program>(
-    path: Option<&Path>,
-    env: impl Iterator<Item = (String, String)>,
-    given: &impl Serialize,
-) -> Result<P, SettingsError> {
-    let mut figment = Figment::from(defaults(&P::default()));
-    if let Some(path) = path {
-        figment = figment.merge(file(path)?);
+    /// Puts the layers together: defaults, then the file, then the environment, then the flags.
+    ///
+    /// `env` is the whole environment (`std::env::vars()` in a program); what is not ours in it is passed
+    /// over. `given` is a struct of the same shape as these settings, as far as there are flags; `None`
+    /// in it means that the flag was not given.
+    fn load(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        given: impl Serialize,
+    ) -> Result<Self, SettingsError> {
+        let mut figment = Figment::from(defaults(&Self::default()));
+        if let Some(path) = path {
+            figment = figment.merge(file(path)?);
+        }
+        let figment = figment.merge(environment(env)).merge(flags(&given)?);
+        let settings: Self = figment
+            .extract()
+            .map_err(|error| SettingsError::from_figment(error, |key| origin_of(&figment, key)))?;
+        settings.check(&figment)?;
+        Ok(settings)
     }
-    let figment = figment.merge(environment(env)).merge(flags(given)?);
-    let settings: P = figment
-        .extract()
-        .map_err(|error| SettingsError::from_figment(error, &figment))?;
-    settings.check(&figment)?;
-    Ok(settings)
 }
 
 /// Each of these files must be there, if it is named.
@@ -193,7 +197,6 @@ fn missing(key: &str, why: &str) -> SettingsError {
     }
 }
 
-/// The environment variable of a key.
 pub(crate) fn variable(key: &str) -> String {
     let name = key.to_ascii_uppercase().replace('.', ENV_SEPARATOR);
     format!("{ENV_PREFIX}{name}")

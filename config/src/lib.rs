@@ -23,6 +23,6 @@ pub mod values;
 pub use broker::BrokerSettings;
 pub use controller::ControllerSettings;
 pub use error::SettingsError;
-pub use layers::ENV_PREFIX;
+pub use layers::{ENV_PREFIX, ProgramSettings};
 pub use proxy::ProxySettings;
 pub use standalone::StandaloneSettings;

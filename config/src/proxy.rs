@@ -1,13 +1,12 @@
 //! Settings of `cfgw proxy`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::Figment;
-use serde::Serialize;
 
 use crate::declaration::settings;
 use crate::error::SettingsError;
-use crate::layers::{self, Program};
+use crate::layers::{self, ProgramSettings};
 use crate::sections::{AdminSettings, LogSettings, RequestSettings, TunnelSettings, fixed};
 use crate::values::{HostPort, ObjectName};
 
@@ -47,19 +46,7 @@ settings! {
     }
 }
 
-impl ProxySettings {
-    /// Puts the layers together, as
-    /// [`StandaloneSettings::load`](crate::StandaloneSettings::load) does.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl Iterator<Item = (String, String)>,
-        flags: impl Serialize,
-    ) -> Result<Self, SettingsError> {
-        layers::load(file, env, &flags)
-    }
-}
-
-impl Program for ProxySettings {
+impl ProgramSettings for ProxySettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         let controller = &self.controller;
         let why = "a proxy needs it";

@@ -1,13 +1,12 @@
 //! Settings of `cfgw standalone`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::Figment;
-use serde::Serialize;
 
 use crate::declaration::settings;
 use crate::error::SettingsError;
-use crate::layers::{self, Program};
+use crate::layers::{self, ProgramSettings};
 use crate::sections::{
     AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, RequestSettings, TunnelSettings,
 };
@@ -43,20 +42,6 @@ settings! {
 }
 
 impl StandaloneSettings {
-    /// Puts the layers together: defaults, then the file, then the environment, then the flags.
-    ///
-    /// `env` is the whole environment (`std::env::vars()` in a program); what is not ours in it is passed
-    /// over. `flags` is a struct of the same shape as these settings, as far as there are flags; `None`
-    /// in it means that the flag was not given. Whether the installation has a name is not looked at: who only shows
-    /// statuses needs none.
-    pub fn load(
-        file: Option<&Path>,
-        env: impl Iterator<Item = (String, String)>,
-        flags: impl Serialize,
-    ) -> Result<Self, SettingsError> {
-        layers::load(file, env, &flags)
-    }
-
     /// Name of this installation.
     ///
     /// # Errors
@@ -66,7 +51,7 @@ impl StandaloneSettings {
     }
 }
 
-impl Program for StandaloneSettings {
+impl ProgramSettings for StandaloneSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         self.edge.check(figment)?;
         layers::check_files(

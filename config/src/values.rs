@@ -2,17 +2,13 @@
 //! alike); a value of such a type is valid.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-
-mod memory;
-mod words;
-
-pub use memory::MemoryLimit;
-pub use words::{LogFormat, TransportChoice, UnderscoredHeaders};
+use url::{Host, Url};
 
 /// The text is not what the setting may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +16,7 @@ pub use words::{LogFormat, TransportChoice, UnderscoredHeaders};
 pub struct Unfit;
 
 /// A setting that is written as text.
-trait Written: FromStr<Err = Unfit> + fmt::Display {
+trait TextSetting: FromStr<Err = Unfit> + fmt::Display {
     /// Completes "is not …", with an example.
     const EXPECTED: &'static str;
     /// Whether a number without quotes does too.
@@ -35,7 +31,7 @@ trait Written: FromStr<Err = Unfit> + fmt::Display {
 
 struct TextVisitor<T>(std::marker::PhantomData<T>);
 
-impl<'de, T: Written> Visitor<'de> for TextVisitor<T> {
+impl<'de, T: TextSetting> Visitor<'de> for TextVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,10 +102,55 @@ macro_rules! written {
     )+};
 }
 
+/// A text setting that holds what was written, or the form of it that `$read` gives.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $expected:expr, $read:expr $(, $option:ident)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TextSetting for $name {
+            const EXPECTED: &'static str = $expected;
+            $( const $option: bool = true; )?
+        }
+
+        impl FromStr for $name {
+            type Err = Unfit;
+
+            fn from_str(text: &str) -> Result<Self, Unfit> {
+                let read: fn(&str) -> Option<String> = $read;
+                read(text).map(Self).ok_or(Unfit)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+/// The text, where it is a value.
+fn kept(text: &str, is_value: bool) -> Option<String> {
+    is_value.then(|| text.to_owned())
+}
+
 mod broker;
 mod cluster;
-pub use broker::{AccountTag, Backend, HostnamePattern, Moment, Sha256Hash};
+mod memory;
+mod words;
+
+pub use broker::{AccountTag, HostnamePattern, Moment, Sha256Hash};
 pub use cluster::{HostPort, Image, Names, ObjectName, Switch};
+pub use memory::MemoryLimit;
+pub use words::{Backend, LogFormat, TransportChoice, UnderscoredHeaders};
 
 written!(
     AccountTag,
@@ -143,22 +184,18 @@ written!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(Duration);
 
-/// Units from long to short, in milliseconds.
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-
 impl Period {
     /// This many seconds; used for defaults, which are above zero.
     pub(crate) const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// The length of time.
     pub fn get(self) -> Duration {
         self.0
     }
 }
 
-impl Written for Period {
+impl TextSetting for Period {
     const EXPECTED: &'static str = "a length of time above zero with units h, m, s or ms from long to short, such as 30s or 1h30m";
 }
 
@@ -166,175 +203,74 @@ impl FromStr for Period {
     type Err = Unfit;
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
-        let mut rest = text;
-        let mut units = UNITS.iter();
-        let mut total: u64 = 0;
-        while !rest.is_empty() {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let number: u64 = rest[..digits].parse().map_err(|_| Unfit)?;
-            rest = &rest[digits..];
-            let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-            // The iterator goes on from the last unit, so none comes twice or out of order.
-            let (_, length) = units
-                .find(|(unit, _)| *unit == &rest[..letters])
-                .ok_or(Unfit)?;
-            rest = &rest[letters..];
-            total = number
-                .checked_mul(*length)
-                .and_then(|part| total.checked_add(part))
-                .ok_or(Unfit)?;
-        }
-        if total == 0 {
-            return Err(Unfit);
-        }
-        Ok(Self(Duration::from_millis(total)))
+        let read = SpanParser::new().parse_unsigned_duration(text);
+        let period = read.ok().filter(|period| !period.is_zero());
+        period.map(Self).ok_or(Unfit)
     }
 }
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        for (unit, length) in UNITS {
-            if rest >= length {
-                write!(f, "{}{unit}", rest / length)?;
-                rest %= length;
-            }
-        }
-        Ok(())
+        let printer = SpanPrinter::new().spacing(Spacing::None);
+        f.write_str(&printer.unsigned_duration_to_string(&self.0))
     }
 }
 
-/// A DNS label (RFC 1123): 1 to 63 of a-z, 0-9 and inner `-`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label(String);
-
-impl Label {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text! {
+    /// A DNS label (RFC 1123): 1 to 63 of a-z, 0-9 and inner `-`.
+    Label,
+    "1 to 63 of a-z, 0-9 and inner `-`, such as production",
+    |text| kept(text, is_label(text) && text.len() <= 63)
 }
 
-impl Written for Label {
-    const EXPECTED: &'static str = "1 to 63 of a-z, 0-9 and inner `-`, such as production";
+/// Whether a text is of a-z, 0-9 and inner `-`.
+fn is_label(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(fits)
 }
 
-impl FromStr for Label {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let inner = !text.starts_with('-') && !text.ends_with('-');
-        if inner && (1..=63).contains(&text.len()) && text.bytes().all(fits) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Unfit)
-        }
-    }
+text! {
+    /// Base URL of an API that gets a token: `https`, or `http` to this machine.
+    BaseUrl,
+    "an https URL without user, query and fragment (http only to this machine), such as https://api.cloudflare.com/client/v4",
+    |text| kept(text, Url::parse(text).is_ok_and(|url| is_base(&url, text))),
+    MAY_HOLD_SECRET
 }
 
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Base URL of an API that gets a token: `https`, or `http` to this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl(String);
-
-impl BaseUrl {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Written for BaseUrl {
-    const EXPECTED: &'static str = "an https URL without user, query and fragment (http only to this machine), such as \
-        https://api.cloudflare.com/client/v4";
-    const MAY_HOLD_SECRET: bool = true;
-}
-
-impl FromStr for BaseUrl {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        let (scheme, rest) = text.split_once("://").ok_or(Unfit)?;
-        let authority = rest.split('/').next().unwrap_or_default();
-        let odd =
-            |c: char| matches!(c, '?' | '#' | '@' | '\\') || c.is_whitespace() || c.is_control();
-        if authority.is_empty() || rest.contains(odd) {
-            return Err(Unfit);
-        }
-        match scheme {
-            "https" => Ok(Self(text.to_owned())),
-            "http" if is_this_machine(authority) => Ok(Self(text.to_owned())),
-            _ => Err(Unfit),
-        }
-    }
-}
-
-fn is_this_machine(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
+fn is_base(url: &Url, text: &str) -> bool {
+    let is_encrypted = match url.scheme() {
+        "https" => true,
+        "http" => match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        },
+        _ => false,
     };
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    // The parser passes over slashes and blanks that are too many, and takes `\` for a slash.
+    let is_plain = !text.contains(":///") && !text.contains(['\\', ' ', '\t', '\n', '\r']);
+    is_encrypted && is_plain && !has_user && url.query().is_none() && url.fragment().is_none()
 }
 
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+text! {
+    /// A DNS name that a server proves by its certificate.
+    ServerName,
+    "a DNS name in lower case, such as h2.cftunnel.com",
+    |text| kept(text, text.len() <= 253 && text.split('.').all(|label| label.parse::<Label>().is_ok()))
 }
 
-/// A DNS name that a server proves by its certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerName(String);
-
-impl ServerName {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Written for ServerName {
-    const EXPECTED: &'static str = "a DNS name in lower case, such as h2.cftunnel.com";
-}
-
-impl FromStr for ServerName {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        if text.len() <= 253 && text.split('.').all(|label| label.parse::<Label>().is_ok()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Unfit)
-        }
-    }
-}
-
-impl fmt::Display for ServerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An IP address with a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address(SocketAddr);
 
 impl Address {
-    /// The address.
     pub fn get(self) -> SocketAddr {
         self.0
     }
 }
 
-impl Written for Address {
+impl TextSetting for Address {
     const EXPECTED: &'static str =
         "an IP address with a port, such as 127.0.0.1:8081 or [::1]:8081";
 }
@@ -365,7 +301,7 @@ macro_rules! addresses {
             Given(Vec<SocketAddr>),
         }
 
-        impl Written for $name {
+        impl TextSetting for $name {
             const EXPECTED: &'static str =
                 concat!("`", $word, "` or a list of IP addresses with ports, such as ", $example);
             const TAKES_LISTS: bool = true;
@@ -411,36 +347,11 @@ addresses! {
     "1.1.1.1:53"
 }
 
-/// Which log lines are written, as `tracing` directives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFilter(String);
-
-impl LogFilter {
-    /// The directives, not yet parsed.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Written for LogFilter {
-    const EXPECTED: &'static str = "a level or directives, such as info or info,hyper=warn";
-}
-
-impl FromStr for LogFilter {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        if text.is_empty() {
-            return Err(Unfit);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for LogFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+text! {
+    /// Which log lines are written, as `tracing` directives.
+    LogFilter,
+    "a level or directives, such as info or info,hyper=warn",
+    |text| kept(text, !text.is_empty())
 }
 
 /// A whole number within limits.
@@ -457,13 +368,12 @@ macro_rules! number {
                 Self(number)
             }
 
-            /// The number.
             pub fn get(self) -> u32 {
                 self.0
             }
         }
 
-        impl Written for $name {
+        impl TextSetting for $name {
             const EXPECTED: &'static str = $expected;
             const TAKES_NUMBERS: bool = true;
         }

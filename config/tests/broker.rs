@@ -5,7 +5,7 @@
     reason = "what a test cannot go on without may panic"
 )]
 
-use config::BrokerSettings;
+use config::{BrokerSettings, ProgramSettings};
 
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 

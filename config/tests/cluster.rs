@@ -1,6 +1,6 @@
 //! Settings of the programs that run in a cluster: what is refused, and in which words.
 
-use config::{ControllerSettings, ProxySettings};
+use config::{ControllerSettings, ProgramSettings, ProxySettings};
 
 fn env<'a>(pairs: &'a [(&str, &str)]) -> impl Iterator<Item = (String, String)> + 'a {
     pairs

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use config::ProgramSettings;
+
 #[test]
 fn the_reference_page_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");

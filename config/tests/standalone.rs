@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use config::values::EdgeAddresses;
-use config::{SettingsError, StandaloneSettings};
+use config::{ProgramSettings, SettingsError, StandaloneSettings};
 use serde::Serialize;
 
 /// Flags as a program declares them: what was not given is `None`.

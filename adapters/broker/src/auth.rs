@@ -10,15 +10,14 @@ use domain::{InstallationName, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::limits::ClusterLimits;
-use crate::problem::{Problem, Refusal};
+use crate::problem::{ApiError, Problem};
 
 /// SHA-256 of a bearer token: what the broker keeps instead of the token. Tokens are long and random, so a
-/// plain hash of one tells nothing about it.
+/// plain hash does not reveal one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The hash of a token.
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
@@ -56,11 +55,9 @@ impl FromStr for TokenHash {
 pub struct Cluster {
     /// Its name; the installation name of its edges.
     pub name: InstallationName,
-    /// The hash of its bearer token.
     pub token: TokenHash,
     /// When the token stops being accepted; `None` for never.
     pub expires: Option<Timestamp>,
-    /// What it may have.
     pub limits: ClusterLimits,
     /// The edges that hold this cluster's Gateways and no others: one for each cluster that shows this token.
     pub edges: Arc<dyn Edges>,
@@ -76,7 +73,7 @@ impl fmt::Debug for Cluster {
 }
 
 /// The place of the cluster whose token the request bears. All clusters are compared, so that the time
-/// tells nothing about which one it is.
+/// does not show which one it is.
 pub(crate) fn authenticate<'c>(
     clusters: impl Iterator<Item = &'c Cluster>,
     headers: &HeaderMap,
@@ -91,11 +88,11 @@ pub(crate) fn authenticate<'c>(
     }
     match found {
         None => Err(Problem::refused(
-            Refusal::UnknownToken,
+            ApiError::UnknownToken,
             "no cluster has this token; ask whoever runs the broker for a new one",
         )),
         Some((_, Some(expires))) if expires <= now => Err(Problem::refused(
-            Refusal::ExpiredToken,
+            ApiError::ExpiredToken,
             "this cluster's token has expired; ask whoever runs the broker for a new one",
         )),
         Some((place, _)) => Ok(place),
@@ -105,7 +102,7 @@ pub(crate) fn authenticate<'c>(
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing = || {
         Problem::refused(
-            Refusal::MissingToken,
+            ApiError::MissingToken,
             "send the cluster's token once, as `Authorization: Bearer …`",
         )
     };

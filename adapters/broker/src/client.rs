@@ -21,18 +21,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::outage::{self, Outage};
-use crate::problem::{self, Meaning, Problem, Refusal};
+use crate::problem::{self, ApiError, Meaning, Problem};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT, LiveDocument, Malformed,
     OwnedDocument, RemovedDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
-/// What a client is built from.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
     /// The broker's base URL. Plain `http` only to this machine.
     pub base_url: String,
-    /// The cluster's bearer token.
     pub token: SecretString,
     /// Which of the clusters that show this token it is.
     pub instance: InstanceId,
@@ -40,7 +38,6 @@ pub struct ClientSettings {
     pub extra_roots: Vec<u8>,
     /// Limit for one request, its whole answer included. The broker asks Cloudflare meanwhile.
     pub request_timeout: Duration,
-    /// Limit for opening a connection.
     pub connect_timeout: Duration,
 }
 
@@ -50,18 +47,14 @@ pub enum ClientError {
     /// The URL cannot be used; it is not repeated, as it may hold a password.
     #[error("the broker's URL cannot be used: {0}")]
     BaseUrl(&'static str),
-    /// The token cannot stand in a header.
     #[error("the cluster's token has characters that no token has")]
     Token,
-    /// The extra roots are not certificates.
     #[error("the broker's root certificates cannot be read: {0}; a PEM file is expected")]
     ExtraRoots(String),
-    /// TLS or the HTTP client cannot be set up.
     #[error("the HTTPS client cannot be set up: {0}")]
     Setup(String),
 }
 
-/// [`Edge`] through a broker.
 #[derive(Debug)]
 pub struct BrokerEdge {
     http: reqwest::Client,
@@ -187,12 +180,12 @@ impl BrokerEdge {
     fn told(&self, meaning: Meaning) -> PortError {
         match meaning {
             Meaning::Edge(error) => error,
-            Meaning::Refused(refusal, detail) => {
-                let kind = match refusal {
-                    Refusal::MissingToken | Refusal::UnknownToken | Refusal::ExpiredToken => {
+            Meaning::Refused(error, detail) => {
+                let kind = match error {
+                    ApiError::MissingToken | ApiError::UnknownToken | ApiError::ExpiredToken => {
                         PortErrorKind::Unauthenticated
                     }
-                    Refusal::TooSlow | Refusal::TooManyRequests => PortErrorKind::Unavailable,
+                    ApiError::TooSlow | ApiError::TooManyRequests => PortErrorKind::Unavailable,
                     _ => PortErrorKind::Invalid,
                 };
                 let message = format!("the broker {} refused: {detail}", self.base);
@@ -227,7 +220,7 @@ impl Edge for BrokerEdge {
         let mut status = self
             .ask(Method::PUT, &path, Some(body), StatusDocument::read)
             .await?;
-        // Keys stay in the cluster: the broker is told of no certificate.
+        // Keys stay in the cluster: an intent for the broker has no certificates.
         let wanted = intent.certificates.iter().flatten();
         status.certificates = wanted
             .map(|one| (one.secret.clone(), CertificateOutcome::NotAvailable))

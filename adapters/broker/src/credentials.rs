@@ -1,26 +1,24 @@
 //! The broker's own Cloudflare credentials: one account, with its API token in a file.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::edge::Partial;
 use domain::ports::{Credentials, PortError};
 use domain::secret::CloudflareCredentials;
 use domain::{AccountId, ObjectKey};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
-    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         path: PathBuf,
-        /// What the system says.
         source: std::io::Error,
     },
-    /// The file holds something else. What it holds is not told.
+    /// The file holds something else. The message does not repeat it.
     #[error(
         "{} does not hold a token: one line of visible ASCII is expected",
         .0.display()
@@ -61,7 +59,7 @@ impl FileCredentials {
     }
 
     fn now(&self) -> CloudflareCredentials {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         match read_token(&self.path) {
             Ok(token) => *last = token,
             Err(error) => tracing::warn!("{error}; the last token stays in use"),

@@ -1,14 +1,14 @@
-//! Doors to the parsers for the fuzz targets, which live outside the workspace. Each panics where a rule of
+//! Entry points to the parsers for the fuzz targets, which are outside the workspace. Each panics where a rule of
 //! its parser does not hold.
 
 use domain::ObjectKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::path::gateway_key;
 use crate::problem::Problem;
 use crate::wire::{
     IntentDocument, LiveDocument, OwnedDocument, RemovedDocument, StatusDocument, SweptDocument,
+    gateway_key,
 };
 
 /// Reads a document between a cluster and the broker.

@@ -1,7 +1,7 @@
 //! The broker: it holds Cloudflare credentials and makes the edge intents of many clusters true.
 //!
 //! - [`wire`]: the documents that client and server exchange.
-//! - [`problem`]: how a refusal or a failure is told (RFC 9457).
+//! - [`problem`]: refusals and failures (RFC 9457).
 //! - [`client`]: [`BrokerEdge`], the `Edge` of a cluster that has no Cloudflare credentials.
 //! - [`auth`]: which cluster a bearer token stands for.
 //! - [`server`]: the HTTP API over one `Edge` for each cluster.
@@ -18,7 +18,6 @@ pub mod credentials;
 pub mod fuzzing;
 mod limits;
 mod outage;
-mod path;
 pub mod problem;
 pub mod serve;
 pub mod server;

@@ -1,11 +1,11 @@
 //! What the broker's owner lets a cluster have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::edge::{EdgeIntent, EdgeStatus, HostnameOutcome};
 use domain::ports::{Edges, PortError, PortErrorKind};
 use domain::{AllowedHostnames, Hostname, InstanceId, ObjectKey};
+use parking_lot::Mutex;
 
 /// Limits of a cluster. Without any it may have everything that the account has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,7 +70,7 @@ impl Places {
         intent: &EdgeIntent,
     ) -> Result<EdgeStatus, PortError> {
         let place = (instance, intent.gateway.clone());
-        let has_place = self.taken().contains(&place);
+        let has_place = self.taken.lock().contains(&place);
         let Some(limit) = self.limit.filter(|_| !has_place) else {
             return edges.of(instance).reconcile(intent).await;
         };
@@ -88,18 +88,14 @@ impl Places {
         }
         let answer = edges.of(instance).reconcile(intent).await;
         if answer.is_ok() {
-            self.taken().insert(place);
+            self.taken.lock().insert(place);
         }
         answer
     }
 
     /// Nothing of a Gateway is left.
     pub(crate) fn free(&self, instance: InstanceId, gateway: &ObjectKey) {
-        self.taken().remove(&(instance, gateway.clone()));
-    }
-
-    fn taken(&self) -> MutexGuard<'_, BTreeSet<Place>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().remove(&(instance, gateway.clone()));
     }
 }
 

@@ -1,7 +1,8 @@
 //! How long the broker has not answered.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Since when the broker has not answered, by the monotonic clock of this process.
 #[derive(Debug, Default)]
@@ -10,17 +11,17 @@ pub(crate) struct Outage(Mutex<Option<Instant>>);
 impl Outage {
     /// The broker answered.
     pub(crate) fn over(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 
     /// It did not, at this moment; for how long it has not. The first time counts from when it was asked.
     pub(crate) fn goes_on(&self, asked: Instant, now: Instant) -> Duration {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.0.lock();
         now.saturating_duration_since(*since.get_or_insert(asked))
     }
 }
 
-/// A length of time in words, so coarse that a status which tells it is not rewritten all the time: below a
+/// A length of time in words, so coarse that a status which holds it is not rewritten all the time: below a
 /// minute in steps of ten seconds, below an hour in minutes, then in hours and minutes.
 pub(crate) fn in_words(age: Duration) -> String {
     let seconds = age.as_secs();

@@ -5,7 +5,6 @@ use std::time::Duration;
 use domain::ports::{PortError, PortErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// Media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// All problem types start with it.
@@ -16,11 +15,9 @@ const EDGE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/edge/
 
 /// Why the broker did not take a request. Nothing was done at Cloudflare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Refusal {
+pub enum ApiError {
     MissingToken,
-    /// A bearer token of no cluster.
     UnknownToken,
-    /// A token whose time is over.
     ExpiredToken,
     /// A path that this API does not have; an encoded one and one with a query too.
     NoSuchPath,
@@ -38,8 +35,7 @@ pub enum Refusal {
     MalformedDocument,
 }
 
-impl Refusal {
-    /// Every one.
+impl ApiError {
     pub const ALL: [Self; 10] = [
         Self::MissingToken,
         Self::UnknownToken,
@@ -76,9 +72,7 @@ pub struct Problem {
     /// What sort of problem; the one field for programs.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The sort in words.
     pub title: String,
-    /// Status code of the answer.
     pub status: u16,
     /// What happened and what would help. Never holds a secret.
     pub detail: String,
@@ -93,13 +87,13 @@ pub enum Meaning {
     /// The edge behind the broker failed.
     Edge(PortError),
     /// The broker did not take the request.
-    Refused(Refusal, String),
+    Refused(ApiError, String),
 }
 
 impl Problem {
-    /// A refusal.
-    pub fn refused(refusal: Refusal, detail: impl Into<String>) -> Self {
-        let (status, name, title) = refusal.words();
+    /// For a request that was not taken.
+    pub fn refused(error: ApiError, detail: impl Into<String>) -> Self {
+        let (status, name, title) = error.words();
         Self {
             kind: format!("{TYPE_BASE}{name}"),
             title: title.to_owned(),
@@ -109,7 +103,7 @@ impl Problem {
         }
     }
 
-    /// A failure of the edge.
+    /// For a failure of the edge.
     pub fn failed(error: &PortError) -> Self {
         Self {
             kind: format!("{EDGE_BASE}{}", name_of(error.kind)),
@@ -120,7 +114,7 @@ impl Problem {
         }
     }
 
-    /// What it means; `None` for a problem that is none of ours.
+    /// What it means; `None` for a problem of another type.
     pub fn meaning(self) -> Option<Meaning> {
         if let Some(name) = self.kind.strip_prefix(EDGE_BASE) {
             return Some(Meaning::Edge(PortError {
@@ -130,9 +124,9 @@ impl Problem {
             }));
         }
         let name = self.kind.strip_prefix(TYPE_BASE)?;
-        let mut all = Refusal::ALL.into_iter();
-        let refusal = all.find(|refusal| refusal.words().1 == name)?;
-        Some(Meaning::Refused(refusal, self.detail))
+        let mut all = ApiError::ALL.into_iter();
+        let error = all.find(|error| error.words().1 == name)?;
+        Some(Meaning::Refused(error, self.detail))
     }
 }
 
@@ -146,7 +140,6 @@ pub struct FailureDocument {
 }
 
 impl FailureDocument {
-    /// The form of an error.
     pub fn of(error: &PortError) -> Self {
         Self {
             kind: name_of(error.kind).to_owned(),
@@ -240,12 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_is_read_as_it_was_written_and_other_problems_mean_nothing() {
-        for refusal in Refusal::ALL {
-            let read = written_and_read(&Problem::refused(refusal, "why"));
-            assert_eq!(read, Some(Meaning::Refused(refusal, "why".to_owned())));
+    fn every_api_error_is_read_as_it_was_written_and_other_problems_mean_nothing() {
+        for error in ApiError::ALL {
+            let read = written_and_read(&Problem::refused(error, "why"));
+            assert_eq!(read, Some(Meaning::Refused(error, "why".to_owned())));
         }
-        let mut foreign = Problem::refused(Refusal::NoSuchPath, "why");
+        let mut foreign = Problem::refused(ApiError::NoSuchPath, "why");
         foreign.kind = "about:blank".to_owned();
         assert_eq!(written_and_read(&foreign), None);
     }

@@ -30,13 +30,10 @@ pub const LISTENER_LIMITS: Limits = Limits {
 /// Why certificate and key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
-    /// The certificates are none.
     #[error("the certificate cannot be read: {0}; a PEM file with the whole chain is expected")]
     Certificate(String),
-    /// The key is none.
     #[error("the private key cannot be read: {0}; a PEM file is expected")]
     Key(String),
-    /// They do not fit.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(String),
 }

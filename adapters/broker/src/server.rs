@@ -12,12 +12,11 @@
 //! `{instance}` is the [`InstanceId`] of the asking cluster: clusters that were given one token are told apart by it, and
 //! each finds nothing but its own.
 //!
-//! All else is a [`Problem`]. Who asks is decided first, so that nobody learns anything without a token; a
+//! All else is a [`Problem`]. The token is checked first, so that an answer without one says nothing; a
 //! refused request reaches no edge.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_listener::{Client, Known};
@@ -28,22 +27,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
+use domain::edge::{KeyedLock, KeyedLocks};
 use domain::ports::{Clock, Edge, PortError, PortErrorKind};
 use domain::{InstanceId, ObjectKey};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::sync::{
-    OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock,
-    Semaphore,
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
 };
 
 use crate::auth::{Cluster, authenticate};
 use crate::limits::Places;
-use crate::path::gateway_key;
-use crate::problem::{self, Problem, Refusal};
+use crate::problem::{self, ApiError, Problem};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RemovedDocument,
-    StatusDocument, SweptDocument, TokenDocument,
+    StatusDocument, SweptDocument, TokenDocument, gateway_key,
 };
 
 /// How long a document may take to come.
@@ -70,7 +68,6 @@ struct Served {
     places: Arc<Places>,
 }
 
-/// A request of a cluster.
 #[derive(Clone)]
 struct Asked {
     by: Arc<Served>,
@@ -88,27 +85,20 @@ impl Asked {
 /// One piece of work at a time for each Gateway; others wait. A sweep is work on all of them.
 #[derive(Default)]
 struct GatewayLocks {
-    of_gateways: Mutex<BTreeMap<ObjectKey, Arc<tokio::sync::Mutex<()>>>>,
+    of_gateways: KeyedLocks<ObjectKey>,
     of_all: Arc<RwLock<()>>,
 }
 
 /// The right to work on one Gateway, for as long as it is kept.
 struct GatewayLock {
-    _of_gateway: OwnedMutexGuard<()>,
+    _of_gateway: KeyedLock,
     _no_sweep: OwnedRwLockReadGuard<()>,
 }
 
 impl GatewayLocks {
     async fn lock(&self, gateway: &ObjectKey) -> GatewayLock {
-        let lock = {
-            let all = self.of_gateways.lock();
-            let mut all = all.unwrap_or_else(PoisonError::into_inner);
-            // Nobody works on or waits for these.
-            all.retain(|_, lock| Arc::strong_count(lock) > 1);
-            all.entry(gateway.clone()).or_default().clone()
-        };
         GatewayLock {
-            _of_gateway: lock.lock_owned().await,
+            _of_gateway: self.of_gateways.lock(gateway).await,
             _no_sweep: self.of_all.clone().read_owned().await,
         }
     }
@@ -186,7 +176,7 @@ fn counted(served: &Arc<Served>, known: Option<Known>) -> Result<Asked, Problem>
         );
         Problem {
             retry_after_ms: u64::try_from(AGAIN.as_millis()).ok(),
-            ..Problem::refused(Refusal::TooManyRequests, detail)
+            ..Problem::refused(ApiError::TooManyRequests, detail)
         }
     })?;
     Ok(Asked {
@@ -199,7 +189,7 @@ fn counted(served: &Arc<Served>, known: Option<Known>) -> Result<Asked, Problem>
 fn refuse_form(method: &Method, uri: &Uri, body: &Body) -> Result<(), Problem> {
     if uri.path().contains('%') || uri.query().is_some() {
         let detail = "names need no encoding and no path takes a query";
-        return Err(Problem::refused(Refusal::NoSuchPath, detail));
+        return Err(Problem::refused(ApiError::NoSuchPath, detail));
     }
     // The router would answer HEAD as it answers GET.
     if ![Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(method) {
@@ -207,7 +197,7 @@ fn refuse_form(method: &Method, uri: &Uri, body: &Body) -> Result<(), Problem> {
     }
     if method != Method::PUT && !body.is_end_stream() {
         let detail = format!("{method} takes no body here");
-        return Err(Problem::refused(Refusal::UnsupportedBody, detail));
+        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
     }
     Ok(())
 }
@@ -223,7 +213,7 @@ fn uncached(mut response: Response) -> Response {
 
 async fn no_such_path() -> Problem {
     Problem::refused(
-        Refusal::NoSuchPath,
+        ApiError::NoSuchPath,
         "see the paths under /v1/instances/{instance}/gateways, where {instance} is the cluster's instance id",
     )
 }
@@ -234,7 +224,7 @@ async fn method_not_allowed(method: Method) -> Problem {
 
 fn not_a_method(method: &Method) -> Problem {
     let detail = format!("this path does not take {method}");
-    Problem::refused(Refusal::MethodNotAllowed, detail)
+    Problem::refused(ApiError::MethodNotAllowed, detail)
 }
 
 async fn owned(
@@ -329,13 +319,13 @@ type Names = (String, String, String);
 fn gateway_of((instance, namespace, name): &Names) -> Result<(InstanceId, ObjectKey), Problem> {
     let instance = instance_of(instance)?;
     let gateway = gateway_key(namespace, name)
-        .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))?;
+        .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))?;
     Ok((instance, gateway))
 }
 
 fn instance_of(text: &str) -> Result<InstanceId, Problem> {
     InstanceId::parse(text)
-        .map_err(|error| Problem::refused(Refusal::NoSuchPath, error.to_string()))
+        .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))
 }
 
 /// Waits for the Gateway's lock, as long as the client does.
@@ -372,29 +362,29 @@ async fn read_document<D: DeserializeOwned>(headers: &HeaderMap, body: Body) -> 
     let essence = declared.and_then(|value| value.to_str().ok()?.split(';').next());
     if !essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json")) {
         let detail = "declare the document as Content-Type: application/json";
-        return Err(Problem::refused(Refusal::UnsupportedBody, detail));
+        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
     }
     let whole = Limited::new(body, LARGEST_INTENT).collect();
     let whole = match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(whole) => whole,
         Err(_) => {
             let detail = format!("send it within {} s", BODY_TIMEOUT.as_secs());
-            return Err(Problem::refused(Refusal::TooSlow, detail));
+            return Err(Problem::refused(ApiError::TooSlow, detail));
         }
     };
     let bytes = whole.map_err(|error| {
         if error.is::<LengthLimitError>() {
             let detail = format!("a document has {LARGEST_INTENT} bytes at most");
-            Problem::refused(Refusal::TooLarge, detail)
+            Problem::refused(ApiError::TooLarge, detail)
         } else {
-            Problem::refused(Refusal::MalformedDocument, "the document broke off")
+            Problem::refused(ApiError::MalformedDocument, "the document broke off")
         }
     })?;
     serde_json::from_slice(&bytes.to_bytes()).map_err(malformed)
 }
 
 fn malformed(error: impl std::fmt::Display) -> Problem {
-    Problem::refused(Refusal::MalformedDocument, error.to_string())
+    Problem::refused(ApiError::MalformedDocument, error.to_string())
 }
 
 #[allow(

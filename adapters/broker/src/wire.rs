@@ -1,7 +1,6 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
-//! acts on half of what the other meant. Fields that came later are absent where they say nothing: a broker
-//! serves older clients, and answers with such a field only who asked with one. There is no field for
-//! credentials, and no answer but [`TokenDocument`] holds a secret.
+//! acts on half of what the other meant. There is no field for credentials, and no answer but [`TokenDocument`] holds a
+//! secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +8,11 @@ use domain::edge::{
     DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy, TunnelStatus,
 };
 use domain::gateway::DnsPolicy;
-use domain::names::MalformedName;
+use domain::names::{MalformedName, is_dns_label, is_object_name};
 use domain::secret::ConnectorToken;
 use domain::{Hostname, Installation, InstallationName, InstanceId, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
 
-use crate::path;
 use crate::problem::FailureDocument;
 
 /// Bytes of a request's document, at most. Cloudflare's limit of records in a zone is reached far earlier.
@@ -34,7 +32,6 @@ impl From<MalformedName> for Malformed {
     }
 }
 
-/// Namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayDocument {
@@ -43,7 +40,6 @@ pub struct GatewayDocument {
 }
 
 impl GatewayDocument {
-    /// The form of a key.
     pub fn of(key: &ObjectKey) -> Self {
         Self {
             namespace: key.namespace.clone(),
@@ -53,8 +49,21 @@ impl GatewayDocument {
 
     /// The key, if both parts are names as Kubernetes has them.
     pub fn read(self) -> Result<ObjectKey, Malformed> {
-        path::gateway_key(&self.namespace, &self.name)
+        gateway_key(&self.namespace, &self.name)
     }
+}
+
+/// Namespace and name of a Gateway. Such names need no encoding in a path, so an encoded path is never a right one.
+pub(crate) fn gateway_key(namespace: &str, name: &str) -> Result<ObjectKey, Malformed> {
+    if !is_dns_label(namespace) {
+        let problem = "the namespace must have 1 to 63 of a-z, 0-9 and inner `-`";
+        return Err(Malformed(problem.to_owned()));
+    }
+    if !is_object_name(name) {
+        let problem = "the name must be labels of a-z, 0-9 and inner `-` with dots between them, 253 characters at most";
+        return Err(Malformed(problem.to_owned()));
+    }
+    Ok(ObjectKey::new(namespace, name))
 }
 
 /// Body of `PUT …/intent`: an [`EdgeIntent`] whose Gateway stands in the path.
@@ -91,7 +100,6 @@ enum DnsDocument {
 }
 
 impl IntentDocument {
-    /// The form of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
         let lost_to = intent.dns.lost_to.iter();
         Self {
@@ -155,7 +163,7 @@ impl IntentDocument {
     }
 }
 
-/// A hostname that may be published. A controller asks for no other, so whoever does is none.
+/// A hostname that may be published. A controller asks for no other.
 fn published(text: &str) -> Result<Hostname, Malformed> {
     let hostname = hostname(text)?;
     match hostname.reserved() {
@@ -179,7 +187,6 @@ pub struct StatusDocument {
     ingress: IngressDocument,
     failures: Vec<FailureDocument>,
     unwanted_kept: Option<BTreeSet<String>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     namesakes: Vec<InstallationDocument>,
 }
 
@@ -270,7 +277,6 @@ impl StatusDocument {
         }
     }
 
-    /// The status.
     pub fn read(self) -> Result<EdgeStatus, Malformed> {
         let tunnels = self.tunnels.into_iter().map(|tunnel| {
             Ok(TunnelStatus {
@@ -361,14 +367,12 @@ pub struct OwnedDocument {
 }
 
 impl OwnedDocument {
-    /// The form of these.
     pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
         Self {
             gateways: gateways.iter().map(GatewayDocument::of).collect(),
         }
     }
 
-    /// The Gateways.
     pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
         self.gateways
             .into_iter()
@@ -386,14 +390,12 @@ pub struct LiveDocument {
 }
 
 impl LiveDocument {
-    /// The form of these.
     pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
         Self {
             live: gateways.iter().map(GatewayDocument::of).collect(),
         }
     }
 
-    /// The Gateways.
     pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
         self.live.into_iter().map(GatewayDocument::read).collect()
     }
@@ -412,7 +414,6 @@ pub struct SweptDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemovedDocument {
-    /// The Gateway of the path.
     pub removed: GatewayDocument,
 }
 
@@ -430,14 +431,12 @@ impl std::fmt::Debug for TokenDocument {
 }
 
 impl TokenDocument {
-    /// The form of a token.
     pub fn of(token: &ConnectorToken) -> Self {
         Self {
             token: token.expose().to_owned(),
         }
     }
 
-    /// The token.
     pub fn read(self) -> Result<ConnectorToken, Malformed> {
         if self.token.is_empty() {
             return Err(Malformed("the token is empty".to_owned()));

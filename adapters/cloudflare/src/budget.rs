@@ -8,9 +8,9 @@
 //! A token that is not accepted is not asked with again and again either: each refusal stops its requests for twice as
 //! long as the one before.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// The time over which Cloudflare counts requests.
@@ -109,14 +109,14 @@ impl Budget {
         let (at, turn) = self.reserve()?;
         sleep_until(at).await;
         // Cloudflare may have refused another request while this one waited.
-        self.lock().may_send(Instant::now())?;
+        self.state.lock().may_send(Instant::now())?;
         Ok(turn)
     }
 
     /// Stops all requests for the time that a refusal named, and returns that time.
     pub fn pause(&self, retry_after: Option<Duration>) -> Duration {
         let pause = retry_after.unwrap_or(DEFAULT_PAUSE).min(LONGEST_PAUSE);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.paused_until = state.paused_until.max(Instant::now() + pause);
         pause
     }
@@ -126,7 +126,7 @@ impl Budget {
     /// Requests that were under way together count as one refusal.
     pub fn token_refused(&self) -> Duration {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let pause = match state.refused {
             Some(before) if before.until > now => return before.until - now,
             Some(before) => (before.pause * 2).min(LONGEST_PAUSE_OF_TOKEN),
@@ -137,21 +137,20 @@ impl Budget {
         pause
     }
 
-    /// The token was accepted.
     pub fn token_accepted(&self) {
-        self.lock().refused = None;
+        self.state.lock().refused = None;
     }
 
     /// Whether nothing would be lost if it were forgotten and made anew.
     pub(crate) fn is_idle(&self) -> bool {
         let now = Instant::now();
-        let state = self.lock();
+        let state = self.state.lock();
         state.full_at <= now && state.may_send(now).is_ok()
     }
 
     fn reserve(&self) -> Result<(Instant, Admission), NotAdmitted> {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.may_send(now)?;
         let full_at = state.full_at.max(now);
         let ahead = full_at.duration_since(now);
@@ -161,10 +160,6 @@ impl Budget {
         }
         state.full_at = full_at + self.interval;
         Ok((now + wait, state.turn(ahead, self.tolerance)))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,14 +1,15 @@
 //! One budget for each set of credentials.
 //!
-//! Not for each account: anybody may write the id of another's account into a Secret, with a token that is none, and
+//! Not for each account: a user may write the id of another's account into a Secret, with an invalid token, and
 //! what comes of it must stop nobody else. Cloudflare counts by user and token, so two tokens of one user have a budget
 //! each here and one limit there; half of the limit for each leaves room for that.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use domain::secret::CloudflareCredentials;
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 
 use crate::budget::Budget;
@@ -16,10 +17,10 @@ use crate::budget::Budget;
 /// Budgets that are remembered. Credentials beyond share one, until one of these has nothing to remember.
 const BUDGETS: usize = 1024;
 
-/// The budgets of a process.
 pub(crate) struct Budgets {
     requests_per_window: u32,
-    /// Keyed at random in each process: the tokens are not kept, and nobody can aim at another's budget.
+    /// Keyed at random in each process: the tokens are not kept, and no token can be chosen to share another's
+    /// budget.
     hasher: RandomState,
     known: Mutex<HashMap<u64, Arc<Budget>>>,
     beyond: Arc<Budget>,
@@ -42,7 +43,7 @@ impl Budgets {
     pub(crate) fn of(&self, credentials: &CloudflareCredentials) -> Arc<Budget> {
         let token = credentials.token.expose_secret();
         let key = self.hasher.hash_one((credentials.account.as_str(), token));
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.len() >= BUDGETS && !known.contains_key(&key) {
             known.retain(|_, budget| !budget.is_idle());
             if known.len() >= BUDGETS {
@@ -85,7 +86,7 @@ mod tests {
         }
         let still = budgets.of(&of("acme", "ours"));
         assert!(Arc::ptr_eq(&ours, &still));
-        assert!(budgets.known.lock().unwrap().len() <= BUDGETS);
+        assert!(budgets.known.lock().len() <= BUDGETS);
         assert!(!budgets.beyond.is_idle(), "the rest share one");
     }
 }

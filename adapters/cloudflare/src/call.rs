@@ -1,4 +1,4 @@
-//! What one call asks for, and what is told about it to whoever counts calls.
+//! What one call asks for, and what is reported of it for metrics.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use domain::ports::PortErrorKind;
 use reqwest::Method;
 use serde::Serialize;
 
-/// Told of every request.
+/// Called for every request.
 pub type CallHook = Arc<dyn Fn(&CallReport) + Send + Sync>;
 
 /// One request to the API, once its outcome is known. A list of three pages is three of them, and so is
@@ -28,7 +28,6 @@ pub enum CallKind {
     Write,
 }
 
-/// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallOutcome {
     Succeeded,

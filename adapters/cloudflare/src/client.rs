@@ -197,7 +197,7 @@ impl AccountClient {
         outcome
     }
 
-    /// Whether the token is accepted at all, which only an answer of Cloudflare's tells.
+    /// Whether the token is accepted at all, which only an answer of Cloudflare's shows.
     fn learn_of_token(&self, call: &Call, failure: Option<&Failure>) {
         match failure {
             None => self.budget.token_accepted(),
@@ -264,7 +264,7 @@ impl AccountClient {
                 complaints,
                 pause,
             }),
-            // The status decides: whoever answered in another form, it was no yes.
+            // The status decides: an answer in another form is no success.
             _ if status >= 300 => Err(Failure::Refused {
                 status,
                 complaints: Vec::new(),

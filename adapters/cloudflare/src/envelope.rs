@@ -17,9 +17,9 @@ pub(crate) struct Complaint {
     error_chain: Option<Vec<Complaint>>,
 }
 
-/// Whether the answer is a yes.
+/// Whether the call succeeded, and what Cloudflare complains about.
 #[derive(Deserialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Head {
     success: bool,
     #[serde(default)]
     errors: Option<Vec<Complaint>>,
@@ -47,18 +47,18 @@ pub(crate) struct ResultInfo {
 pub(crate) enum Envelope<T> {
     Yes(Answer<T>),
     No(Vec<Complaint>),
-    /// Not what the API's description says. The text tells where, never what: it may be a secret.
+    /// Not what the API's description says. The text names the place, never the content: that may be a secret.
     Unreadable(String),
 }
 
 /// Reads a body. Complaints are flattened, causes after effects.
 pub(crate) fn open<T: DeserializeOwned>(body: &[u8]) -> Envelope<T> {
-    let verdict: Verdict = match serde_json::from_slice(body) {
-        Ok(verdict) => verdict,
+    let head: Head = match serde_json::from_slice(body) {
+        Ok(head) => head,
         Err(error) => return Envelope::Unreadable(place_of(&error)),
     };
-    if !verdict.success {
-        return Envelope::No(flatten(verdict.errors.unwrap_or_default()));
+    if !head.success {
+        return Envelope::No(flatten(head.errors.unwrap_or_default()));
     }
     match serde_json::from_slice(body) {
         Ok(answer) => Envelope::Yes(answer),

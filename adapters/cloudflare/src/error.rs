@@ -1,4 +1,4 @@
-//! What it means when a call fails, and how the user is told.
+//! What a failed call means, and the message for the user.
 
 use std::error::Error as _;
 use std::fmt::Write as _;

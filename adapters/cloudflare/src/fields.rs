@@ -14,7 +14,7 @@ use serde::de::{
 };
 use serde_json::Value;
 
-use crate::envelope::{Answer, Verdict};
+use crate::envelope::{Answer, Head};
 use crate::wire::{
     WireCertificate, WireCertificateId, WireConfiguration, WireConnector, WireRecord,
     WireTokenStatus, WireTunnel, WireZone,
@@ -190,7 +190,7 @@ fn every_field_that_is_read_is_one_that_the_judges_know_and_the_other_way_round(
         })
         .collect();
     let found: BTreeSet<Field> = [
-        read::<Verdict>("any call", ""),
+        read::<Head>("any call", ""),
         read::<Answer<Vec<WireTunnel>>>("list tunnels", ""),
         read::<WireTunnel>("create tunnel", "result"),
         read::<String>("get connector token", "result"),

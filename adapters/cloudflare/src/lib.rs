@@ -58,7 +58,7 @@ impl CloudflareClient {
         })
     }
 
-    /// Tells `hook` of every request once its outcome is known; set before the first
+    /// Calls `hook` for every request once its outcome is known; set before the first
     /// [`open`](CloudflareAccounts::open).
     #[must_use]
     pub fn on_call(mut self, hook: impl Fn(&CallReport) + Send + Sync + 'static) -> Self {

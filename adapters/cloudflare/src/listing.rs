@@ -1,6 +1,6 @@
 //! Pages put together to a list that is complete, or an error.
 //!
-//! Whoever deletes what is not in a list must be able to trust the list: a page that is missing, short or
+//! What is not in a list may be deleted, so the list must be complete: a page that is missing, short or
 //! of another state of the list than its neighbours is never papered over.
 
 use std::collections::HashSet;
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// Reads pages as they are written here, and tells the ids or what does not fit.
+    /// Reads the pages that are given; returns the ids, or what does not fit.
     fn read(pages: &[&str]) -> Result<String, String> {
         let mut listing = Listing::new();
         for page in pages {

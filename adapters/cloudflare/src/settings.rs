@@ -17,7 +17,6 @@ pub struct ClientSettings {
     pub user_agent: String,
     /// Limit for one request, its whole answer included.
     pub request_timeout: Duration,
-    /// Limit for opening a connection.
     pub connect_timeout: Duration,
     /// Certificates (PEM, any number) that are trusted besides the system's; empty for none.
     pub extra_roots: Vec<u8>,
@@ -41,15 +40,12 @@ impl Default for ClientSettings {
 /// Why no client can be built from the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The base URL cannot be used.
     #[error("the Cloudflare base URL {text:?} cannot be used: {problem}")]
     BaseUrl {
-        /// The URL as it was given.
         text: String,
         /// What is wrong, and what would be right.
         problem: String,
     },
-    /// The extra roots are not certificates.
     #[error("the extra root certificates cannot be read: {0}; a PEM file is expected")]
     ExtraRoots(String),
     /// TLS or the HTTP client cannot be set up, e.g. because the system has no root certificates.

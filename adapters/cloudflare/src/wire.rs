@@ -179,7 +179,7 @@ impl From<&IngressDocument> for WireConfiguration {
 
 impl WireConfiguration {
     /// `None` where there is no document, and where there is one that nothing of ours would have put:
-    /// rules by path, several catch-alls, hostnames that are none.
+    /// rules by path, several catch-alls, malformed hostnames.
     pub(crate) fn into_domain(self) -> Option<IngressDocument> {
         let mut ingress = self.config?.ingress?;
         let last = ingress.pop().filter(WireRule::is_catch_all)?;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::discovery::{self, DiscoveryError};
 use crate::options::EdgeAddresses;
@@ -23,17 +25,13 @@ pub(crate) struct AddressBook {
     users: Users,
 }
 
-/// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Family {
-    /// IPv4.
     V4,
-    /// IPv6.
     V6,
 }
 
 impl Family {
-    /// The family of an address.
     pub(crate) fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() {
             Self::V4
@@ -57,18 +55,17 @@ pub(crate) struct Lease {
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     of: HashMap<SocketAddr, u32>,
-    /// How often nobody answered in a family.
+    /// Attempts without an answer, by family.
     unanswered: HashMap<Family, u32>,
 }
 
 /// What speaks against an address for a connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct Against {
-    /// Connections that use it.
     users: u32,
     /// How often the connection failed on it.
     failures: u32,
-    /// How often the connection found nobody in its family.
+    /// Attempts of the connection without an answer, in the address's family.
     unanswered: u32,
 }
 
@@ -91,15 +88,11 @@ impl AddressBook {
 
     /// The edge answered at an address: its family is to be preferred from now on.
     pub(crate) fn answered(&self, address: SocketAddr) {
-        *self.last_answered() = Some(Family::of(address));
-    }
-
-    fn last_answered(&self) -> MutexGuard<'_, Option<Family>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.answered.lock() = Some(Family::of(address));
     }
 
     /// An address for a connection: a free one before a shared one, one that did not fail before one
-    /// that did, one of a family where somebody answers before one of the other, the connection's own
+    /// that did, one of a family that answers before one of the other, the connection's own
     /// before another. When all have failed it is time to look them up again.
     pub(crate) async fn take(
         &self,
@@ -115,11 +108,11 @@ impl AddressBook {
             }
             failures.forget();
         }
-        if let Some(answered) = *self.last_answered() {
+        if let Some(answered) = *self.answered.lock() {
             known.sort_by_key(|address| Family::of(*address) != answered);
         }
         let chosen = {
-            let users = self.users.lock();
+            let users = self.users.0.lock();
             choose(&known, index, |address| Against {
                 users: users.get(&address).copied().unwrap_or(0),
                 failures: failures.of(address),
@@ -133,7 +126,7 @@ impl AddressBook {
     }
 }
 
-/// The best address for a connection; `against` tells what speaks against one. The family of the first
+/// The best address for a connection; `against` is what speaks against each. The family of the first
 /// address comes before the other.
 fn choose(
     known: &[SocketAddr],
@@ -170,12 +163,8 @@ fn distance(known: &[SocketAddr], at: usize, index: u8) -> usize {
 }
 
 impl Users {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn lease(&self, address: SocketAddr) -> Lease {
-        *self.lock().entry(address).or_default() += 1;
+        *self.0.lock().entry(address).or_default() += 1;
         Lease {
             address,
             users: self.clone(),
@@ -184,7 +173,6 @@ impl Users {
 }
 
 impl Lease {
-    /// The address that is used.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -192,7 +180,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut users = self.users.lock();
+        let mut users = self.users.0.lock();
         if let Some(count) = users.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -208,7 +196,7 @@ impl Failures {
         *self.of.entry(address).or_default() += 1;
     }
 
-    /// Nobody answered at the address. Where one family does not get through, its other addresses
+    /// There was no answer at the address. Where one family does not get through, its other addresses
     /// hardly do, so the other family is to be tried next.
     pub(crate) fn count_unanswered(&mut self, address: SocketAddr) {
         self.count(address);

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -17,19 +18,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::StartError;
 use crate::addresses::AddressBook;
 use crate::metrics::Metrics;
-use crate::options::ConnectorOptions;
+use crate::options::{ConnectorOptions, StartError};
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::token::Credentials;
 use crate::transport::TransportKind;
-use crate::transport::choice::{Chooser, Turn};
+use crate::transport::choice::{Chooser, MovePermit};
 use crate::wire::connect::HeadRoom;
-use crate::wire::rpc::{Client, Refusal, Registered, Registration, RpcError};
+use crate::wire::rpc::{Client, Registered, Registration, RegistrationRefusal, RpcError};
 
 /// What this connector can do, in the edge's words: response headers come serialised, the end of a
-/// request's body is told, and configuration may be pushed.
+/// request's body is marked, and configuration may be pushed.
 const FEATURES: &[&str] = &[
     "allow_remote_config",
     "serialized_headers",
@@ -52,7 +52,7 @@ pub(crate) struct Membership {
     pub(crate) addresses: AddressBook,
     pub(crate) status: watch::Sender<ConnectorStatus>,
     pub(crate) configuration: ConfigurationVersion,
-    /// Told when any connection is registered: the edge can be reached.
+    /// Notified when any connection is registered: the edge can be reached.
     pub(crate) edge_reached: Notify,
     /// Leave, and finish what is in flight.
     pub(crate) leave: CancellationToken,
@@ -96,7 +96,7 @@ impl Membership {
 }
 
 /// The newest remote configuration that the edge pushed. The routes of this connector come from its
-/// Gateway, so a pushed configuration is only noted; the edge wants to hear which one that was.
+/// Gateway, so a pushed configuration is only noted; the answer to the edge names its version.
 #[derive(Debug)]
 pub(crate) struct ConfigurationVersion(AtomicI32);
 
@@ -108,7 +108,7 @@ impl Default for ConfigurationVersion {
 }
 
 impl ConfigurationVersion {
-    /// Notes a pushed version and tells the newest: an older one than that changes nothing.
+    /// Notes a pushed version; returns the newest so far.
     pub(crate) fn pushed(&self, version: i32) -> i32 {
         self.0.fetch_max(version, Ordering::Relaxed).max(version)
     }
@@ -120,29 +120,26 @@ impl ConfigurationVersion {
 }
 
 /// One attempt at a connection, from the dial to the end.
-pub(crate) struct Attempt {
+pub(crate) struct ConnectionAttempt {
     pub(crate) membership: Arc<Membership>,
-    /// Number of the connection.
     pub(crate) index: u8,
     /// Attempts before this one since the connection last served for a while.
     pub(crate) previous: u8,
-    /// The edge address to dial.
     pub(crate) edge: SocketAddr,
     pub(crate) over: TransportKind,
     /// Held by a connection that changes its transport, until it is registered again.
-    turn: Mutex<Option<Turn>>,
+    move_permit: Mutex<Option<MovePermit>>,
     registered_at: Mutex<Option<Instant>>,
 }
 
-/// How a connection ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// On our own wish.
+    /// This connector left.
     Left,
-    /// On our own wish, to be made again over another transport.
-    Moved(Turn),
+    /// This connector closed it, to make it again over another transport.
+    Moved(MovePermit),
     /// The edge does not want it.
-    Refused(Refusal),
+    Refused(RegistrationRefusal),
     /// It broke, or never came to be.
     Lost(ConnectionError),
 }
@@ -150,42 +147,32 @@ pub(crate) enum Ended {
 /// Why a connection broke or never came to be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {
-    /// Nobody answers at the address.
     #[error("connecting to {edge} failed: {source}")]
     Dial {
         edge: SocketAddr,
         #[source]
         source: io::Error,
     },
-    /// The edge did not prove who it is.
     #[error("TLS with {edge} failed: {source}")]
     Tls {
         edge: SocketAddr,
         #[source]
         source: io::Error,
     },
-    /// TCP and TLS took too long.
     #[error("{0} did not accept the connection in time")]
     DialTimeout(SocketAddr),
-    /// The edge never opened a control stream.
     #[error("the edge opened no control stream")]
     NoControlStream,
-    /// A call took too long.
     #[error("the edge did not answer the registration in time")]
     RegistrationTimeout,
-    /// The control stream broke.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// The transport broke, or gave no sign of life.
     #[error("the connection broke: {0}")]
     Transport(#[from] hyper::Error),
-    /// The edge closed the connection.
     #[error("the edge closed the connection")]
     Closed,
-    /// There is no UDP socket to be had.
     #[error("a UDP socket cannot be opened: {0}")]
     Socket(#[source] io::Error),
-    /// QUIC cannot be begun with the address.
     #[error("QUIC with {edge} failed: {source}")]
     QuicStart {
         edge: SocketAddr,
@@ -217,14 +204,14 @@ impl ConnectionError {
     }
 }
 
-impl Attempt {
+impl ConnectionAttempt {
     pub(crate) fn new(
         membership: Arc<Membership>,
         index: u8,
         previous: u8,
         edge: SocketAddr,
         over: TransportKind,
-        turn: Option<Turn>,
+        move_permit: Option<MovePermit>,
     ) -> Self {
         Self {
             membership,
@@ -232,25 +219,19 @@ impl Attempt {
             previous,
             edge,
             over,
-            turn: Mutex::new(turn),
+            move_permit: Mutex::new(move_permit),
             registered_at: Mutex::default(),
         }
     }
 
-    /// The turn to change the transport, where the attempt has it and is not registered.
-    pub(crate) fn take_turn(&self) -> Option<Turn> {
-        self.turn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// The permit to change the transport, where the attempt has it and is not registered.
+    pub(crate) fn take_permit(&self) -> Option<MovePermit> {
+        self.move_permit.lock().take()
     }
 
     /// How long ago the edge accepted the registration, if it did.
     pub(crate) fn served(&self) -> Option<Duration> {
-        let at = self
-            .registered_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let at = self.registered_at.lock();
         at.map(|at| at.elapsed())
     }
 
@@ -278,9 +259,9 @@ impl Attempt {
                 self.unregister(&mut client).await;
                 Ended::Left
             }
-            turn = membership.chooser.time_to_move(self.over) => {
+            permit = membership.chooser.time_to_move(self.over) => {
                 self.unregister(&mut client).await;
-                Ended::Moved(turn)
+                Ended::Moved(permit)
             }
         }
     }
@@ -316,11 +297,8 @@ impl Attempt {
     fn registered(&self, location: String) -> RegisteredGuard {
         let (edge, transport) = (self.edge, self.over);
         tracing::info!(index = self.index, %edge, %transport, location, "connection registered");
-        drop(self.take_turn());
-        *self
-            .registered_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        drop(self.take_permit());
+        *self.registered_at.lock() = Some(Instant::now());
         let state = ConnectionState::Registered {
             location,
             edge,
@@ -334,7 +312,6 @@ impl Attempt {
     }
 }
 
-/// Counts a registered connection.
 struct RegisteredGuard(Metrics, TransportKind);
 
 impl Drop for RegisteredGuard {

@@ -7,35 +7,14 @@ use domain::secret::ConnectorToken;
 use tokio::sync::watch;
 
 use crate::connection::Membership;
-use crate::options::ConnectorOptions;
+use crate::handler::RequestHandler;
+use crate::options::{ConnectorOptions, StartError};
 use crate::status::ConnectorStatus;
-use crate::token::{Credentials, TokenError};
-use crate::transport::Either;
-use crate::{RequestHandler, supervisor};
+use crate::supervisor;
+use crate::token::Credentials;
 
 /// Time beyond its limits that a shutdown may take before what is left is dropped.
 const LEEWAY: Duration = Duration::from_secs(1);
-
-/// Why a connector cannot start. Trouble with the edge is none of these: it is told by the status, and
-/// overcome in time.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The token is not one.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The given certificates cannot be read.
-    #[error("the edge's root certificates are not PEM certificates")]
-    MalformedRoots,
-    /// There are no certificates to verify the edge with.
-    #[error("there are no root certificates to verify the edge with")]
-    NoRoots,
-    /// The edge's name is not a host name.
-    #[error("{0:?} is not a server name")]
-    ServerName(String),
-    /// The TLS library cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[source] rustls::Error),
-}
 
 /// A running connector: it keeps its connections to the edge and hands their requests to its handler.
 /// Dropping it closes everything at once; [`Connector::shutdown`] leaves in good order.
@@ -58,11 +37,11 @@ impl Connector {
     ) -> Result<Self, StartError> {
         let credentials = Credentials::read(token)?;
         let membership = Arc::new(Membership::new(credentials, options)?);
-        supervisor::start(&membership, Either::new(handler));
+        supervisor::start(&membership, handler);
         Ok(Self { membership })
     }
 
-    /// What the connector tells of itself, now and at every change.
+    /// The present status, and each later one.
     pub fn status(&self) -> watch::Receiver<ConnectorStatus> {
         self.membership.status.subscribe()
     }

@@ -20,7 +20,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why the edge was not found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DiscoveryError {
-    /// The resolver cannot be set up.
     #[error("the resolver cannot be set up: {0}")]
     Resolver(#[source] NetError),
     #[error("looking up {name} failed: {source}")]
@@ -29,7 +28,6 @@ pub(crate) enum DiscoveryError {
         #[source]
         source: NetError,
     },
-    /// There is nothing to connect to.
     #[error("{0} leads to no edge address")]
     Nothing(String),
 }
@@ -65,7 +63,6 @@ pub(crate) async fn addresses(
     }
 }
 
-/// Name of the SRV record.
 fn service(region: Option<&str>) -> String {
     match region {
         Some(region) => format!("_{region}-v2-origintunneld._tcp.argotunnel.com."),

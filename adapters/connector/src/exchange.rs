@@ -13,135 +13,25 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
+use crate::body::{BoxError, RequestBody};
+use crate::handler::RequestHandler;
 use crate::stalls::Progress;
-use crate::transport::quic::QuicBody;
 use crate::wire::headers::{
     CLIENT_ADDRESS, CLIENT_SCHEME, CONNECTOR_ID, FROM_CONNECTOR, FROM_ORIGIN, RESPONSE_HEADERS,
     RESPONSE_META, serialize, strip_hop,
 };
-use crate::{BoxError, RequestHandler};
-
-/// The body of a request: frames as the client sends them, trailers included where the transport has
-/// them; with a WebSocket the client's byte stream.
-#[derive(Debug)]
-pub struct RequestBody {
-    source: Source,
-    /// Told when a part of it waits for the handler.
-    progress: Option<Arc<Progress>>,
-}
-
-/// Where a body comes from.
-#[derive(Debug)]
-enum Source {
-    Nowhere,
-    /// A stream of an HTTP/2 connection.
-    Http2(Incoming),
-    /// A stream of a QUIC connection.
-    Quic(QuicBody),
-}
-
-/// The client, or the connection it came through, broke off in the middle of a request's body.
-#[derive(Debug, thiserror::Error)]
-#[error("the request's body broke off: {0}")]
-pub struct RequestBodyError(#[source] BoxError);
-
-impl RequestBody {
-    /// No body.
-    pub(crate) fn none() -> Self {
-        Self {
-            source: Source::Nowhere,
-            progress: None,
-        }
-    }
-
-    /// One that comes over HTTP/2.
-    pub(crate) fn http2(incoming: Incoming) -> Self {
-        Self::from(Source::Http2(incoming))
-    }
-
-    /// One that comes over QUIC.
-    pub(crate) fn quic(body: QuicBody) -> Self {
-        Self::from(Source::Quic(body))
-    }
-
-    /// It waits until it is first asked for.
-    fn from(source: Source) -> Self {
-        let body = Self {
-            source,
-            progress: Progress::of_this_task(),
-        };
-        body.waits(!body.is_end_stream());
-        body
-    }
-
-    fn waits(&self, waits: bool) {
-        if let Some(progress) = &self.progress {
-            progress.body_waits(waits);
-        }
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.waits(false);
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let frame = match &mut self.source {
-            Source::Nowhere => Poll::Ready(None),
-            Source::Http2(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map_err(|error| RequestBodyError(error.into())),
-            Source::Quic(body) => body
-                .poll_data(cx)
-                .map_ok(Frame::data)
-                .map_err(|error| RequestBodyError(error.into())),
-        };
-        // As long as there is something, the rest waits until it is asked for.
-        self.waits(matches!(frame, Poll::Ready(Some(Ok(_)))) && !self.is_end_stream());
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Nowhere => true,
-            Source::Http2(incoming) => incoming.is_end_stream(),
-            Source::Quic(body) => body.remaining() == Some(0),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Nowhere => SizeHint::with_exact(0),
-            Source::Http2(incoming) => incoming.size_hint(),
-            Source::Quic(body) => body
-                .remaining()
-                .map(SizeHint::with_exact)
-                .unwrap_or_default(),
-        }
-    }
-}
 
 /// An answer broke off. The transport looks into an error for the code to reset the stream with; one that an endpoint
 /// reset its own stream with says something else to the edge: that all is well, or that the request may be repeated.
-/// So this error tells of no other.
+/// So this error has no source.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer broke off: {0}")]
 struct Cut(String);
 
 /// The body of an answer to the edge.
 pub(crate) enum AnswerBody<B> {
-    /// The handler's; its error resets the stream. With what is told when a part of it waits for the edge.
+    /// The handler's; its error resets the stream. With the progress, which notes when a part of it waits for the edge.
     Handler(Pin<Box<B>>, Option<Arc<Progress>>),
     Connector(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
 }
@@ -155,7 +45,6 @@ impl<B> AnswerBody<B> {
         Self::Connector(Box::pin(body))
     }
 
-    /// A short text.
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
         Self::own(http_body_util::Full::new(text.into()))
     }
@@ -262,7 +151,7 @@ pub(crate) fn refusal<B>(status: StatusCode) -> Response<AnswerBody<B>> {
     response
 }
 
-/// What the edge tells of the way that a request came. `None` where it has no usable host.
+/// What the edge says of how a request came. `None` where it has no usable host.
 fn arrival(head: &Parts) -> Option<Arrival> {
     let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok());
     let scheme = match text(CLIENT_SCHEME) {

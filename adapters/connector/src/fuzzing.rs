@@ -1,4 +1,4 @@
-//! Doors to the parsers for the fuzz targets, which live outside the workspace. Each panics where a rule of
+//! Entry points to the parsers for the fuzz targets, which are outside the workspace. Each panics where a rule of
 //! its parser does not hold.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -10,18 +10,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::StartError;
 use crate::metrics::Metrics;
+use crate::token::TokenError;
 use crate::transport::TransportChoice;
 
 /// How a connector finds the edge and behaves towards it.
 #[derive(Debug, Clone)]
 pub struct ConnectorOptions {
-    /// Where the edge is.
     pub edge: EdgeAddresses,
     /// Who vouches for the edge's certificate.
     pub roots: EdgeRoots,
-    /// What carries the connections.
     pub transport: TransportChoice,
     /// The name that the edge's certificate must have over HTTP/2.
     pub server_name: String,
@@ -71,10 +69,25 @@ impl Default for ConnectorOptions {
     }
 }
 
-/// Where the edge is.
+/// Why a connector cannot start. A failure at the edge is none of these: the status shows it, and the connector
+/// tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("the edge's root certificates are not PEM certificates")]
+    MalformedRoots,
+    /// There are no certificates to verify the edge with.
+    #[error("there are no root certificates to verify the edge with")]
+    NoRoots,
+    #[error("{0:?} is not a server name")]
+    ServerName(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeAddresses {
-    /// Looked up by DNS.
     Discover(Discovery),
     Given(Vec<SocketAddr>),
 }

@@ -11,13 +11,12 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-use crate::RequestHandler;
 
 /// How often it is looked who waits.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -32,7 +31,6 @@ pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all requests of a connection together, which carries a good part of all traffic.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// The requests of one connection.
 pub(crate) struct Stalls {
     since: Instant,
     requests: Mutex<Vec<Weak<Progress>>>,
@@ -55,13 +53,13 @@ tokio::task_local! {
 }
 
 impl Stalls {
-    /// A connection without requests. It is looked after until it is dropped.
-    pub(crate) fn of<H: RequestHandler>(handler: &Arc<H>) -> Arc<Self> {
+    /// A connection without requests. It is looked after until it is dropped; `patience` is asked each time.
+    pub(crate) fn watched(patience: impl Fn() -> Duration + Send + 'static) -> Arc<Self> {
         let stalls = Arc::new(Self {
             since: Instant::now(),
             requests: Mutex::default(),
         });
-        tokio::spawn(look_after(Arc::downgrade(&stalls), Arc::clone(handler)));
+        tokio::spawn(look_after(Arc::downgrade(&stalls), patience));
         stalls
     }
 
@@ -76,7 +74,7 @@ impl Stalls {
             body: Waiting::default(),
             given_up: Notify::new(),
         });
-        self.requests().push(Arc::downgrade(&progress));
+        self.requests.lock().push(Arc::downgrade(&progress));
         PROGRESS.scope(Arc::clone(&progress), async move {
             tokio::select! {
                 output = request => Some(output),
@@ -85,15 +83,11 @@ impl Stalls {
         })
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Progress>>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives up what waits for too long.
     fn look(&self, patience: Duration) {
         let mut stalled = Vec::new();
         let mut unread = 0;
-        self.requests().retain(|request| {
+        self.requests.lock().retain(|request| {
             let Some(request) = request.upgrade() else {
                 return false;
             };
@@ -120,9 +114,9 @@ impl Stalls {
     }
 }
 
-async fn look_after<H: RequestHandler>(stalls: Weak<Stalls>, handler: Arc<H>) {
+async fn look_after(stalls: Weak<Stalls>, patience: impl Fn() -> Duration) {
     while let Some(stalls) = stalls.upgrade() {
-        stalls.look(handler.patience());
+        stalls.look(patience());
         drop(stalls);
         tokio::time::sleep(INTERVAL).await;
     }

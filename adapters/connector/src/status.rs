@@ -1,4 +1,4 @@
-//! What a connector tells of itself.
+//! The status of a connector.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::transport::TransportKind;
 
-/// What a user is told where QUIC is withheld.
+/// The problem that is shown where QUIC is withheld.
 const QUIC_WITHHELD: &str = "TCP to the edge fails at every address; QUIC is not used in its place, \
     because gRPC needs trailers, which QUIC's requests do not have";
 
@@ -18,7 +18,6 @@ const QUIC_WITHHELD: &str = "TCP to the edge fails at every address; QUIC is not
 pub struct ConnectorStatus {
     /// Names this connector among those of its tunnel; made anew at every start.
     pub connector_id: Uuid,
-    /// The tunnel it serves.
     pub tunnel: TunnelId,
     /// One entry for each connection it keeps, by index.
     pub connections: Vec<ConnectionStatus>,
@@ -117,7 +116,7 @@ impl ConnectorStatus {
         });
     }
 
-    /// Sets the state of one connection, and tells the watchers if it is another one.
+    /// Sets the state of one connection, and notifies the watchers if it is another one.
     pub(crate) fn set(board: &watch::Sender<Self>, index: u8, state: ConnectionState) {
         board.send_if_modified(|status| {
             let Some(connection) = status.connections.get_mut(usize::from(index)) else {

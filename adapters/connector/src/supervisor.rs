@@ -6,11 +6,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::addresses::Failures;
-use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
+use crate::handler::RequestHandler;
 use crate::status::{ConnectionState, ConnectorStatus};
-use crate::transport::choice::Turn;
-use crate::transport::{Transport, TransportChoice, TransportKind, probe};
-use crate::wire::rpc::Refusal;
+use crate::transport::choice::MovePermit;
+use crate::transport::{self, TransportChoice, TransportKind, probe};
+use crate::wire::rpc::RegistrationRefusal;
 
 /// Time between the starts of connections while the first one is not registered.
 const STAGGER: Duration = Duration::from_secs(1);
@@ -20,10 +21,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// once it is back, the first of several connections is there after about a tenth of that time, and the
 /// others follow it.
 const GROWTH: f64 = 1.25;
-/// The longest wait of all.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest wait after connections that were accepted and lost again and again. Short, because it may be requests
-/// that end them: whoever can send such a one must not keep others away for long.
+/// that end them: a client that sends such requests must not keep others away for long.
 const LONGEST_ALONE: Duration = Duration::from_secs(5);
 /// The wait at least after a refusal that another attempt will hardly change.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(15);
@@ -35,17 +35,18 @@ const LASTING: Duration = Duration::from_secs(10);
 const FOLLOW_WITHIN: Duration = Duration::from_secs(1);
 
 /// Starts all connections of a connector.
-pub(crate) fn start<T: Transport>(membership: &Arc<Membership>, transport: T) {
-    let transport = Arc::new(transport);
-    for index in 0..membership.options.connections.max(1) {
+pub(crate) fn start<H: RequestHandler>(membership: &Arc<Membership>, handler: Arc<H>) {
+    let connections = membership.options.connections.max(1);
+    let handlers = std::iter::repeat_n(handler, connections.into());
+    for (index, handler) in (0..connections).zip(handlers) {
         let connection = Connection {
             membership: Arc::clone(membership),
-            transport: Arc::clone(&transport),
+            handler,
             index,
             ends: Ends::default(),
             failed_addresses: Failures::default(),
             over: membership.chooser.kind(),
-            turn: None,
+            move_permit: None,
         };
         membership.tasks.spawn(connection.keep());
     }
@@ -57,7 +58,7 @@ pub(crate) fn start<T: Transport>(membership: &Arc<Membership>, transport: T) {
     }
 }
 
-/// Tells in the status that QUIC is withheld, while it is.
+/// Keeps in the status whether QUIC is withheld.
 async fn tell_withheld(membership: Arc<Membership>) {
     let mut chosen = membership.chooser.watch();
     loop {
@@ -72,16 +73,16 @@ async fn tell_withheld(membership: Arc<Membership>) {
 }
 
 /// One connection by its index, over all its attempts.
-struct Connection<T> {
+struct Connection<H> {
     membership: Arc<Membership>,
-    transport: Arc<T>,
+    handler: Arc<H>,
     index: u8,
     ends: Ends,
     failed_addresses: Failures,
     /// The transport of the last attempt.
     over: TransportKind,
     /// Held while the connection changes its transport.
-    turn: Option<Turn>,
+    move_permit: Option<MovePermit>,
 }
 
 /// What to do before the next attempt.
@@ -104,35 +105,35 @@ struct Ends {
 }
 
 impl Ends {
-    /// Counts a connection that broke after it had served for a while, or that never came to be. `dice`
+    /// Counts a connection that broke after it had served for a while, or that never came to be. `random`
     /// is between 0 and 1.
     ///
     /// One that had been accepted is made again at once, so that a restart of the edge costs little, but
     /// only the first time. Where connections are accepted and lost again and again, another's success says
     /// nothing: each would keep the others from ever waiting.
-    fn lost(&mut self, served: Option<Duration>, dice: f64) -> Wait {
+    fn lost(&mut self, served: Option<Duration>, random: f64) -> Wait {
         if served.is_some_and(|served| served >= LASTING) {
             *self = Self::default();
         }
         self.all = self.all.saturating_add(1);
         if served.is_none() {
-            return Wait::ForTheEdge(backoff(self.all, dice));
+            return Wait::ForTheEdge(backoff(self.all, random));
         }
         self.accepted = self.accepted.saturating_add(1);
         match self.accepted {
             1 => Wait::AsTold(Duration::ZERO),
-            again => Wait::Alone(backoff(again, dice).min(LONGEST_ALONE)),
+            again => Wait::Alone(backoff(again, random).min(LONGEST_ALONE)),
         }
     }
 
     /// Counts a connection that the edge did not want.
-    fn refused(&mut self, refusal: &Refusal, dice: f64) -> Wait {
+    fn refused(&mut self, refusal: &RegistrationRefusal, random: f64) -> Wait {
         self.all = self.all.saturating_add(1);
-        Wait::AsTold(after_refusal(refusal, backoff(self.all, dice)))
+        Wait::AsTold(after_refusal(refusal, backoff(self.all, random)))
     }
 }
 
-impl<T: Transport> Connection<T> {
+impl<H: RequestHandler> Connection<H> {
     /// Runs until the connector leaves or is dropped.
     async fn keep(mut self) {
         let membership = Arc::clone(&self.membership);
@@ -176,30 +177,30 @@ impl<T: Transport> Connection<T> {
         let lease = match taken {
             Ok(lease) => lease,
             Err(error) => {
-                let wait = self.ends.lost(None, dice());
+                let wait = self.ends.lost(None, random());
                 return self.back_off(&wait, error.to_string(), false).await;
             }
         };
         let previous = u8::try_from(self.ends.all).unwrap_or(u8::MAX);
-        let attempt = Arc::new(Attempt::new(
+        let attempt = Arc::new(ConnectionAttempt::new(
             Arc::clone(&self.membership),
             self.index,
             previous,
             lease.address(),
             self.over,
-            self.turn.take(),
+            self.move_permit.take(),
         ));
         let ended = tokio::select! {
-            ended = self.transport.serve(Arc::clone(&attempt)) => ended,
+            ended = transport::serve(Arc::clone(&self.handler), Arc::clone(&attempt)) => ended,
             // A connection that is registered leaves by itself; one that is not has nothing to finish.
             () = self.left_unregistered(&attempt) => Ended::Left,
         };
         drop(lease);
-        self.turn = attempt.take_turn();
+        self.move_permit = attempt.take_permit();
         let (wait, error, disowned) = match ended {
             Ended::Left => return,
-            Ended::Moved(turn) => {
-                self.turn = Some(turn);
+            Ended::Moved(permit) => {
+                self.move_permit = Some(permit);
                 return;
             }
             Ended::Lost(error) => {
@@ -228,7 +229,7 @@ impl<T: Transport> Connection<T> {
 
     /// Lets the choice of the transport know of an attempt that TCP did not carry. While any connection
     /// works over TCP it is not what fails.
-    async fn note_blocked(&self, attempt: &Attempt, error: &ConnectionError) {
+    async fn note_blocked(&self, attempt: &ConnectionAttempt, error: &ConnectionError) {
         let membership = &*self.membership;
         let works = membership
             .status
@@ -241,7 +242,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    async fn left_unregistered(&self, attempt: &Attempt) {
+    async fn left_unregistered(&self, attempt: &ConnectionAttempt) {
         self.membership.leave.cancelled().await;
         if attempt.served().is_some() {
             std::future::pending::<()>().await;
@@ -249,9 +250,9 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Notes a connection that broke or never came to be.
-    fn lost(&mut self, attempt: &Attempt, error: &ConnectionError) -> Wait {
+    fn lost(&mut self, attempt: &ConnectionAttempt, error: &ConnectionError) -> Wait {
         let served = attempt.served();
-        let wait = self.ends.lost(served, dice());
+        let wait = self.ends.lost(served, random());
         if served.is_some() {
             self.failed_addresses.forget();
         }
@@ -264,9 +265,9 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Notes a connection that the edge did not want.
-    fn refused(&mut self, attempt: &Attempt, refusal: &Refusal) -> Wait {
+    fn refused(&mut self, attempt: &ConnectionAttempt, refusal: &RegistrationRefusal) -> Wait {
         self.failed_addresses.count(attempt.edge);
-        self.ends.refused(refusal, dice())
+        self.ends.refused(refusal, random())
     }
 
     async fn back_off(&self, wait: &Wait, error: String, disowned: bool) {
@@ -296,7 +297,7 @@ impl<T: Transport> Connection<T> {
 
     async fn another_reached_the_edge(&self) {
         self.membership.edge_reached.notified().await;
-        tokio::time::sleep(FOLLOW_WITHIN.mul_f64(dice())).await;
+        tokio::time::sleep(FOLLOW_WITHIN.mul_f64(random())).await;
     }
 
     fn tell(&self, state: ConnectionState) {
@@ -305,16 +306,16 @@ impl<T: Transport> Connection<T> {
 }
 
 /// Exponential backoff with full jitter: evenly spread between nothing and a limit that grows with
-/// every failure. `dice` is between 0 and 1.
-fn backoff(failures: u32, dice: f64) -> Duration {
+/// every failure. `random` is between 0 and 1.
+fn backoff(failures: u32, random: f64) -> Duration {
     let growths = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
     let limit = FIRST_BACKOFF.as_secs_f64() * GROWTH.powi(growths);
-    Duration::from_secs_f64(limit.min(LONGEST_BACKOFF.as_secs_f64()) * dice)
+    Duration::from_secs_f64(limit.min(LONGEST_BACKOFF.as_secs_f64()) * random)
 }
 
 /// How long to wait after a refusal. The edge's own word counts. A connection that it has already, or a
 /// tunnel that it does not know yet, is a matter of seconds; anything else hardly changes by itself.
-fn after_refusal(refusal: &Refusal, backoff: Duration) -> Duration {
+fn after_refusal(refusal: &RegistrationRefusal, backoff: Duration) -> Duration {
     let told = refusal.retry_after.min(LONGEST_RETRY_AFTER);
     let passing = refusal.cause == "EDUPCONN" || refusal.cause.contains("Unauthorized");
     if passing || (refusal.should_retry && !told.is_zero()) {
@@ -325,7 +326,7 @@ fn after_refusal(refusal: &Refusal, backoff: Duration) -> Duration {
 }
 
 /// A number from 0 to 1, evenly spread.
-fn dice() -> f64 {
+fn random() -> f64 {
     let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
     f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
@@ -405,7 +406,7 @@ mod tests {
             ("Tunnel not found", false, 60, 60),
             ("Tunnel not found", true, 100_000, 600),
         ] {
-            let refusal = Refusal {
+            let refusal = RegistrationRefusal {
                 cause: cause.to_owned(),
                 retry_after: seconds(retry_after),
                 should_retry,
@@ -419,9 +420,9 @@ mod tests {
     }
 
     #[test]
-    fn a_dice_shows_a_number_from_nought_to_one() {
+    fn a_random_number_is_from_nought_to_one() {
         for _ in 0..1000 {
-            assert!((0.0..=1.0).contains(&dice()));
+            assert!((0.0..=1.0).contains(&random()));
         }
     }
 }

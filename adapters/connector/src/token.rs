@@ -12,7 +12,6 @@ use serde::Deserialize;
 pub(crate) struct Credentials {
     /// The account that the tunnel belongs to.
     pub(crate) account: String,
-    /// The tunnel to join.
     pub(crate) tunnel: TunnelId,
     /// Proves that the connector may join it.
     pub(crate) secret: SecretSlice<u8>,
@@ -23,16 +22,12 @@ pub(crate) struct Credentials {
 /// Why a text is not a connector token. Never says what the text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is not base64.
     #[error("the connector token is not base64")]
     NotBase64,
-    /// It is not the expected JSON document.
     #[error("the connector token is not a JSON document with the fields a, t and s")]
     NotADocument,
-    /// The tunnel id is not a UUID.
     #[error("the tunnel id in the connector token is not a UUID")]
     TunnelId,
-    /// The secret is not base64, or empty.
     #[error("the tunnel secret in the connector token is not base64")]
     Secret,
 }
@@ -56,7 +51,6 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 impl Credentials {
-    /// Reads a token.
     pub(crate) fn read(token: &ConnectorToken) -> Result<Self, TokenError> {
         let json = STANDARD
             .decode(token.expose().trim())

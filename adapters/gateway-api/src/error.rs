@@ -10,7 +10,6 @@ pub struct ReadError {
     pub reference: Option<Box<ObjectRef>>,
     /// The object for people, e.g. `Gateway default/web`.
     pub object: String,
-    /// Path of the field.
     pub field: String,
     /// What is wrong and how to mend it.
     pub message: String,

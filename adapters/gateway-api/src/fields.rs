@@ -99,7 +99,6 @@ impl Fields {
         self.uses.borrow_mut().push(FeatureUse { field, feature });
     }
 
-    /// Every feature that was noted.
     pub(crate) fn used(&self) -> Vec<FeatureUse> {
         let mut uses = self.uses.take();
         uses.shrink_to_fit();
@@ -145,7 +144,7 @@ impl Fields {
         self.patterns.borrow().room()
     }
 
-    /// Every defect: those noted, each written field that nobody read, and what the schema refuses. A field inside
+    /// Every defect: those noted, each written field that was not read, and what the schema refuses. A field inside
     /// one that is reported already is not reported again.
     pub(crate) fn defects(&self) -> Vec<Defect> {
         let mut defects = self.defects.borrow().clone();

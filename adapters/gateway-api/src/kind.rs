@@ -8,11 +8,10 @@ use domain::{ObjectKey, ObjectRef};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     Cluster,
-    /// Each in a namespace.
     Namespaced,
 }
 
-/// How the status of a kind is made up, where one is written.
+/// The shape of the status of a kind, where one is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusShape {
     /// Conditions.
@@ -131,7 +130,6 @@ impl Kind {
         self.row().group
     }
 
-    /// The plural in paths of the API.
     pub fn plural(self) -> &'static str {
         self.row().plural
     }
@@ -152,7 +150,6 @@ impl Kind {
         versions.map(move |version| self.in_version(version))
     }
 
-    /// Where its objects are.
     pub fn scope(self) -> Scope {
         self.row().scope
     }
@@ -162,12 +159,10 @@ impl Kind {
         self.row().status
     }
 
-    /// Whether an object is of this kind.
     pub fn has(self, object: &ObjectRef) -> bool {
         object.group == self.group() && object.kind == self.as_str()
     }
 
-    /// An object of this kind.
     pub fn reference(self, key: ObjectKey) -> ObjectRef {
         ObjectRef {
             group: self.group().to_owned(),

@@ -3,7 +3,7 @@
 //! [`read`] takes one object as JSON and refuses as little as it can. What the user got wrong becomes a
 //! [`Defect`](domain::gateway::Defect) of the domain value wherever that value can still stand, and so
 //! does every field of a `spec` that no type here reads: a field is served or reported, never ignored.
-//! A [`ReadError`] is left for objects that cannot be told at all.
+//! A [`ReadError`] is for objects whose kind, name or fields cannot be read at all.
 //!
 //! The types inside mirror the Go types of the Gateway API under their own names, as far as they are
 //! served.

@@ -9,14 +9,13 @@ use domain::gateway::{
 use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
-use crate::convert::{
-    gateway, gateway_class, grpc_route, http_route, kubernetes, parameters, reference_grant,
-};
+use crate::convert::{gateway, gateway_class, kubernetes, parameters, reference_grant, route};
 use crate::error::{ReadError, wrong_type};
 use crate::fields::Fields;
 use crate::kind::{Kind, Scope};
 use crate::metadata::{Header, group};
 use crate::secret::{self, Secret};
+use crate::types::{GRPCRouteRule, HTTPRouteRule};
 
 /// An object that was read.
 #[derive(Debug, PartialEq)]
@@ -100,8 +99,8 @@ pub fn read(mut value: Value) -> Result<Object, ReadError> {
         Kind::GatewayClass => Object::GatewayClass(gateway_class::read(&header, &fields)?),
         Kind::Gateway => Object::Gateway(gateway::read(&header, &fields)?),
         Kind::GatewayParameters => Object::Parameters(parameters::read(&header, &fields)?),
-        Kind::HttpRoute => Object::Route(Arc::new(http_route::read(&header, &fields)?)),
-        Kind::GrpcRoute => Object::Route(Arc::new(grpc_route::read(&header, &fields)?)),
+        Kind::HttpRoute => Object::Route(Arc::new(route::read::<HTTPRouteRule>(&header, &fields)?)),
+        Kind::GrpcRoute => Object::Route(Arc::new(route::read::<GRPCRouteRule>(&header, &fields)?)),
         Kind::ReferenceGrant => Object::ReferenceGrant(reference_grant::read(&header, &fields)?),
         Kind::Service => Object::Service(kubernetes::service(&header, &fields)?),
         Kind::EndpointSlice => Object::EndpointSlice(kubernetes::endpoint_slice(&header, &fields)?),

@@ -1,4 +1,4 @@
-//! What an API server refuses by the Gateway API's schemas. Without one nobody else does.
+//! What an API server refuses by the Gateway API's schemas; without an API server this does.
 //!
 //! `schema/rules.txt` has the rules of v1.6.1, experimental channel; `tests/reading/crd_fields.py` makes it. Rules
 //! between several fields (CEL) stand where the fields are read.
@@ -10,7 +10,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Faults of one object that are told.
+/// Faults of one object that are reported.
 const TOLD: usize = 32;
 
 /// Characters of a value that a message repeats.
@@ -23,7 +23,7 @@ static SCHEMAS: LazyLock<HashMap<&'static str, Node>> = LazyLock::new(|| {
         let mut parts = line.splitn(3, ' ');
         let mut next = || parts.next().unwrap_or_default();
         let (kind, path, rules) = (next(), next(), next());
-        let written: Written = serde_json::from_str(rules).expect("rules of a schema");
+        let written: Constraints = serde_json::from_str(rules).expect("rules of a schema");
         schemas.entry(kind).or_default().at(path).rules = Rules::new(written, &mut patterns);
     }
     schemas
@@ -39,7 +39,7 @@ struct Node {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct Written {
+struct Constraints {
     r#enum: Vec<Value>,
     max_items: Option<usize>,
     max_length: Option<usize>,
@@ -53,12 +53,12 @@ struct Written {
 
 #[derive(Debug, Default)]
 struct Rules {
-    written: Written,
+    written: Constraints,
     pattern: Option<Arc<Regex>>,
 }
 
 impl Rules {
-    fn new(written: Written, patterns: &mut HashMap<String, Arc<Regex>>) -> Self {
+    fn new(written: Constraints, patterns: &mut HashMap<String, Arc<Regex>>) -> Self {
         let pattern = written.pattern.as_ref().map(|text| {
             let compile = || Arc::new(Regex::new(text).expect("a pattern of a schema"));
             patterns.entry(text.clone()).or_insert_with(compile).clone()
@@ -144,7 +144,7 @@ impl Walk {
         }
     }
 
-    fn check_count(&mut self, rules: &Written, count: usize) {
+    fn check_count(&mut self, rules: &Constraints, count: usize) {
         if let Some(most) = rules.max_items.filter(|most| count > *most) {
             self.note(format!("Too many: {count}: must have at most {most} items"));
         }
@@ -179,7 +179,7 @@ impl Walk {
         }
     }
 
-    fn check_number(&mut self, rules: &Written, number: Option<i64>) {
+    fn check_number(&mut self, rules: &Constraints, number: Option<i64>) {
         let Some(number) = number else { return };
         if let Some(most) = rules.maximum.filter(|most| number > *most) {
             self.note(format!("Invalid value: {number}: must be at most {most}"));

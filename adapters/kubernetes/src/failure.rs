@@ -18,7 +18,7 @@ pub(crate) fn is_absent(error: &Error) -> bool {
     code(error) == Some(404)
 }
 
-/// Somebody else changed the object since it was read, or made one of that name.
+/// The object was changed since it was read, or another one of that name was made.
 pub(crate) fn is_conflict(error: &Error) -> bool {
     code(error) == Some(409)
 }
@@ -61,7 +61,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
     }
 }
 
-/// Longest text of a failure that is told, in characters.
+/// Longest text of a failure in a message, in characters.
 const LONGEST: usize = 512;
 
 /// The failure as a sentence that says what was not done. Repeats nothing of an answer but the message of a failure.

@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::failure::{is_absent, is_conflict, port_error};
 use crate::kind::resource;
 
-/// The finalizer on Gateways.
 pub const FINALIZER: &str = "cloudflare-gateway-controller.io/finalizer";
 
 /// Attempts while others write the same object.
@@ -39,7 +38,6 @@ impl std::fmt::Debug for Finalizers {
 type Gateway = PartialObjectMeta<DynamicObject>;
 
 impl Finalizers {
-    /// Works through this client.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -66,7 +64,7 @@ impl Finalizers {
             let Some(finalizers) = next(&gateway)? else {
                 return Ok(());
             };
-            // With the version, so that nobody else's finalizer is lost.
+            // With the version, so that no other finalizer is lost.
             let patch = json!({ "metadata": {
                 "resourceVersion": gateway.resource_version(),
                 "finalizers": finalizers,

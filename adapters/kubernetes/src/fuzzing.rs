@@ -1,4 +1,4 @@
-//! A door to the reader of the API server's answers for the fuzz targets, which live outside the workspace. It panics
+//! An entry point to the reader of the API server's answers for the fuzz targets, which are outside the workspace. It panics
 //! where a rule of the reader does not hold.
 
 use std::collections::BTreeSet;

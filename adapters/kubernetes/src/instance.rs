@@ -8,7 +8,7 @@ use kube::{Api, Client};
 
 use crate::failure::{is_answered, told};
 
-/// Made with the cluster and never replaced while it lives: its uid is the cluster's.
+/// Made with the cluster and never replaced: its uid stands for the cluster.
 const NAMESPACE: &str = "kube-system";
 
 /// An API server that does not answer is asked again this often, this long after each failure.
@@ -23,7 +23,6 @@ pub enum InstanceError {
         "Namespace {NAMESPACE} cannot be read: {0}; its uid tells this cluster from others: permit `get` of it to the controller, as the chart does"
     )]
     Unread(String),
-    /// What it answers is no id.
     #[error("Namespace {NAMESPACE}: metadata.uid: {0}")]
     NoUid(String),
 }

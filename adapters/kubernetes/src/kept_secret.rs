@@ -8,7 +8,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 
-use crate::FIELD_MANAGER;
+use crate::client::FIELD_MANAGER;
 use crate::failure::{is_answered, is_conflict, told};
 
 /// Why a kept Secret was not read or written.

@@ -6,7 +6,6 @@ use kube::api::{ApiResource, GroupVersionKind};
 /// Where a kind is at the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// `apiVersion` of its objects.
     pub(crate) api_version: String,
     /// Path of the collection over all namespaces.
     pub(crate) path: String,

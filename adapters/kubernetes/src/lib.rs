@@ -1,8 +1,8 @@
 //! Kubernetes as the cluster: watches, statuses, finalizers, leadership, credentials, identities, and the
 //! [`workloads`] that proxies are.
 //!
-//! Lists and events are cut into objects before any of them is read, so an object that is not as its kind should be
-//! concerns nobody else; `adapter-gateway-api` converts it.
+//! Lists and events are cut into objects before any of them is read, so that a malformed object does not keep others
+//! from being read; `adapter-gateway-api` converts them.
 
 mod client;
 mod cluster;
@@ -30,6 +30,3 @@ pub use kube::{Client, Config};
 pub use lease::{Lease, LeaseOptions};
 pub use status::Statuses;
 pub use token_reviews::TokenReviews;
-
-/// Name under which this software writes: field manager, and source of events.
-const FIELD_MANAGER: &str = "cloudflare-gateway-controller";

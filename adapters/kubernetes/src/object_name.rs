@@ -3,7 +3,7 @@
 use domain::ObjectKey;
 use domain::names::is_object_name;
 
-/// Whether an object may have this key. No object has another one, so nobody needs to be asked for it.
+/// Whether an object may have this key. No object has another one, so the API server need not be asked for it.
 pub(crate) fn is_possible(key: &ObjectKey) -> bool {
     is_object_name(&key.namespace) && is_object_name(&key.name)
 }

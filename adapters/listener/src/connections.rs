@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
@@ -34,7 +35,6 @@ struct OfPeer {
 
 #[derive(Debug)]
 struct Connection {
-    /// The requests under way.
     requests: HashMap<u64, Request>,
     /// When it was accepted or, after requests, when the last one ended.
     since: Instant,
@@ -49,7 +49,7 @@ struct Request {
 }
 
 impl Connection {
-    /// Whether nobody knows who is at the other end.
+    /// Whether the client is a stranger.
     fn is_stranger(&self) -> bool {
         !self.requests.values().any(|request| request.is_known)
     }
@@ -109,7 +109,7 @@ impl Client {
     }
 
     fn set_known(&self, is_known: bool) {
-        let mut state = self.place.connections.lock();
+        let mut state = self.place.connections.state.lock();
         state.change(&self.place, |connection| {
             if let Some(request) = connection.requests.get_mut(&self.request) {
                 request.is_known = is_known;
@@ -135,17 +135,11 @@ impl Connections {
         Arc::new(Self { limits, state })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds this lock")
-    }
-
     /// A place for a new connection from this address. Where there are too many, one of a stranger has to go: of the
     /// same peer if that has more than its share, else of the peer that has most of them. `None` where all are known.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
         let peer = Peer::of(address, self.limits.ipv6_prefix);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let of_peer = state.peers.get(&peer);
         if of_peer.is_some_and(|of_peer| of_peer.connections.len() >= self.limits.of_peer()) {
             state.close_one_of(peer).then_some(())?;
@@ -178,12 +172,12 @@ impl Connections {
 
     /// Closes a connection of a stranger, if there is any.
     pub(crate) fn close_one(&self) {
-        self.lock().close_one();
+        self.state.lock().close_one();
     }
 
     /// Closes every connection that has used up its time.
     pub(crate) fn close_overdue(&self, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut overdue = Vec::new();
         for (peer, of_peer) in &state.peers {
             for (number, connection) in &of_peer.connections {
@@ -278,7 +272,7 @@ impl State {
 impl Place {
     /// A request has come.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
-        let mut state = self.connections.lock();
+        let mut state = self.connections.state.lock();
         let number = state.number();
         state.change(self, |connection| {
             connection.had_request = true;
@@ -306,7 +300,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.place.connections.lock();
+        let mut state = self.place.connections.state.lock();
         state.change(&self.place, |connection| {
             connection.requests.remove(&self.number);
             connection.since = Instant::now();
@@ -316,7 +310,7 @@ impl Drop for UnderWay {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.lock().remove(self.peer, self.number);
+        self.connections.state.lock().remove(self.peer, self.number);
     }
 }
 
@@ -453,7 +447,7 @@ mod tests {
         let known: Vec<_> = places.iter().map(known).collect();
         let requests: Vec<_> = places.iter().map(Place::begin).collect();
         drop((places, requests, known));
-        let state = connections.lock();
+        let state = connections.state.lock();
         assert_eq!((state.connections, state.strangers), (0, 0));
         assert!(state.peers.is_empty());
     }

@@ -11,7 +11,7 @@ pub(crate) const MOST_HEADERS: usize = 64;
 /// Requests at a time on one HTTP/2 connection, at most.
 pub(crate) const REQUESTS_OF_CONNECTION: u32 = 8;
 
-/// Bytes of a body that an HTTP/2 client may send before somebody reads them.
+/// Bytes of a body that an HTTP/2 client may send before they are read.
 pub(crate) const STREAM_WINDOW: u32 = 128 << 10;
 
 /// The same for all bodies of a connection.
@@ -20,11 +20,10 @@ pub(crate) const CONNECTION_WINDOW: u32 = 256 << 10;
 /// How many connections a server has, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time.
     pub connections: usize,
     /// Of these, connections of strangers: those without a request whose client is [known](crate::Client::known).
     pub strangers: usize,
-    /// Bits of an IPv6 address that tell clients apart: 128 where each client has one address, 64 where it may
+    /// Bits of an IPv6 address that distinguish clients: 128 where each client has one address, 64 where it may
     /// choose from a network.
     pub ipv6_prefix: u8,
     /// How long a connection may take from being accepted until the head of its first request is complete, TLS

@@ -1,7 +1,8 @@
 //! What strangers cause must not fill the log.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Lets one log line pass in a span of time, and counts the others.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl AtMostEvery {
 
     /// Whether a line may be written now; then, how many were withheld since the last one.
     pub fn pass(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let is_early = |passed: Instant| now.duration_since(passed) < self.span;
         if state.passed.is_some_and(is_early) {
             state.withheld += 1;

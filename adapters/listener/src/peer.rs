@@ -11,7 +11,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// That of an address, where clients are told apart by so many bits of an IPv6 address.
+    /// That of an address, where clients are distinguished by so many bits of an IPv6 address.
     pub fn of(address: IpAddr, ipv6_prefix: u8) -> Self {
         match address.to_canonical() {
             IpAddr::V6(address) => {

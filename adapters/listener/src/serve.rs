@@ -38,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After what silence HTTP/2 asks whether the other end is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// How often the log tells that clients are turned away, or cannot be accepted.
+/// How often the log says that clients are turned away, or cannot be accepted.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a body broke off.
@@ -50,7 +50,6 @@ pub struct Server {
     /// What it serves, for the log.
     pub name: &'static str,
     pub security: Security,
-    /// Which versions of HTTP.
     pub versions: Versions,
     pub limits: Limits,
 }
@@ -72,12 +71,9 @@ impl fmt::Debug for Security {
     }
 }
 
-/// Which versions of HTTP are spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
-    /// HTTP/1.1 and HTTP/2.
     Both,
-    /// HTTP/2 alone.
     Http2,
 }
 

@@ -10,7 +10,7 @@ use domain::ObjectRef;
 use domain::gateway::Namespace;
 use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts, UnreadableObject};
 
-use crate::file::{ManifestFile, Written};
+use crate::file::{FileObject, ManifestFile};
 use crate::problem::Problem;
 
 /// Label that the API server puts on every namespace.
@@ -22,7 +22,6 @@ pub(crate) struct Cluster {
     objects: BTreeMap<Arc<ObjectRef>, Arc<Object>>,
     /// Problems of all files, in their order.
     pub(crate) problems: Vec<Problem>,
-    /// Objects that cannot be read.
     unread: BTreeMap<ObjectRef, UnreadableObject>,
     /// Why there may be others, whose names are not known.
     incomplete: Option<String>,
@@ -158,7 +157,7 @@ fn shown_path(path: &Path) -> String {
     }
 }
 
-fn duplicate(path: &Path, written: &Written, (first, line): (&Path, usize)) -> Problem {
+fn duplicate(path: &Path, written: &FileObject, (first, line): (&Path, usize)) -> Problem {
     let object = written.reference.to_string();
     Problem {
         file: path.to_owned(),

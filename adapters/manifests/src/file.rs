@@ -21,7 +21,7 @@ pub(crate) struct ManifestFile {
     /// Fingerprint of the text that this was made of; `None` where the file could not be read.
     pub(crate) fingerprint: Option<u64>,
     /// Objects, in the order written.
-    pub(crate) objects: Vec<Written>,
+    pub(crate) objects: Vec<FileObject>,
     /// What is wrong with it.
     pub(crate) problems: Vec<Problem>,
     /// Objects in it that cannot be read. What was read of them before stands in `objects`.
@@ -32,7 +32,7 @@ pub(crate) struct ManifestFile {
 
 /// An object and where it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Written {
+pub(crate) struct FileObject {
     /// Position of the document in its file, from 1.
     pub(crate) document: usize,
     /// Line, from 1.
@@ -121,7 +121,7 @@ impl ManifestFile {
         }
     }
 
-    /// Adds what one object says, or what it said `last` while it cannot be told.
+    /// Adds what one object says, or what it said in `last` while it cannot be read.
     fn add_object(
         &mut self,
         path: &Path,
@@ -136,7 +136,7 @@ impl ManifestFile {
             object: Some(object),
             message,
         };
-        let written = |reference, object| Written {
+        let written = |reference, object| FileObject {
             document: position,
             line,
             reference,
@@ -194,7 +194,7 @@ impl ManifestFile {
         self.unread.insert(reference.clone(), found);
     }
 
-    fn find(&self, reference: &ObjectRef) -> Option<&Written> {
+    fn find(&self, reference: &ObjectRef) -> Option<&FileObject> {
         self.objects
             .iter()
             .find(|written| *written.reference == *reference)

@@ -19,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::file::ManifestFile;
 use crate::journal::Journal;
 use crate::news::News;
+use crate::open_error::OpenError;
 use crate::problem::Problem;
 use crate::status::StatusFolder;
 use crate::tree::{Tree, Unlisted};
@@ -29,33 +30,6 @@ const PATIENCE: Duration = Duration::from_millis(400);
 
 /// How many statuses are handed to the thread that writes them: their copies are not held all at once.
 const WRITTEN_AT_ONCE: usize = 256;
-
-/// Why the folder cannot be the cluster, or its state cannot be shown.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The manifests folder cannot be listed.
-    #[error("manifests folder {}: {source}; name a folder that can be read", path.display())]
-    Folder {
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The state folder, or a file of it, cannot be read or written.
-    #[error("state {}: {source}; name a folder that this user can read and write", path.display())]
-    State {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file of the state folder holds no status.
-    #[error("status {}: {problem}; remove the file, it is written anew", path.display())]
-    Status {
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 /// A folder of manifests, watched. It is the cluster: objects come from the folder, statuses go to the
 /// state folder.

@@ -1,4 +1,4 @@
-//! A door to the reader of files for the fuzz targets, which live outside the workspace.
+//! An entry point to the reader of files for the fuzz targets, which are outside the workspace.
 
 use std::path::Path;
 

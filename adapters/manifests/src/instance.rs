@@ -1,7 +1,7 @@
 //! Which of the installations of one name this is: an id that is made once and kept in the state folder.
 //!
 //! Beside the id stands the inode of the file that holds it. A file with another inode is a copy, in a folder that was
-//! copied, and whoever runs there is another installation: two with one id would remove each other's records.
+//! copied, and a program that runs there is another installation: two with one id would remove each other's records.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,16 +16,10 @@ const FILE: &str = "instance-id";
 /// The longest file that is read. An id has 36 bytes, an inode 20 at most.
 const LONGEST: u64 = 64;
 
-/// Why there is no id.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
-    /// The file cannot be read or made.
     #[error("state {}: {source}; name a folder that this user can read and write", path.display())]
-    File {
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The file holds something else.
     #[error(
         "instance id {}: Invalid value: must be a UUID in lower case and the number of the inode; restore the file from a copy, or remove it: then this becomes another installation, which takes over what this one left once its tunnels have no connection", path.display()
@@ -46,8 +40,8 @@ pub fn instance_id(state: &Path, random: [u8; 32]) -> Result<InstanceId, Instanc
     };
     match File::open(&path) {
         Ok(file) => match read(file, &path)? {
-            Held::Own(id) => return Ok(id),
-            Held::Copy(of) => {
+            FoundId::Own(id) => return Ok(id),
+            FoundId::Copy(of) => {
                 tracing::warn!(file = %path.display(), %of, "this state folder is a copy: it gets an instance id of its own");
                 fs::remove_file(&path).map_err(failed)?;
             }
@@ -69,22 +63,23 @@ pub fn instance_id(state: &Path, random: [u8; 32]) -> Result<InstanceId, Instanc
             Ok(id)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let (Held::Own(id) | Held::Copy(id)) = read(File::open(&path).map_err(failed)?, &path)?;
+            let (FoundId::Own(id) | FoundId::Copy(id)) =
+                read(File::open(&path).map_err(failed)?, &path)?;
             Ok(id)
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// Whose id a file holds.
-enum Held {
+/// The id in a file, and whose it is.
+enum FoundId {
     /// That of the folder which it is in.
     Own(InstanceId),
     /// That of the folder which it was copied from.
     Copy(InstanceId),
 }
 
-fn read(file: File, path: &Path) -> Result<Held, InstanceError> {
+fn read(file: File, path: &Path) -> Result<FoundId, InstanceError> {
     let path = path.to_owned();
     let inode = match file.metadata() {
         Ok(metadata) => metadata.ino(),
@@ -101,8 +96,8 @@ fn read(file: File, path: &Path) -> Result<Held, InstanceError> {
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let (id, written) = text.split_once(' ').unwrap_or((text, ""));
     match (InstanceId::parse(id), written.parse::<u64>()) {
-        (Ok(id), Ok(written)) if written == inode => Ok(Held::Own(id)),
-        (Ok(id), Ok(_)) => Ok(Held::Copy(id)),
+        (Ok(id), Ok(written)) if written == inode => Ok(FoundId::Own(id)),
+        (Ok(id), Ok(_)) => Ok(FoundId::Copy(id)),
         _ => Err(InstanceError::Malformed { path }),
     }
 }

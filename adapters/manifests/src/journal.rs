@@ -1,4 +1,4 @@
-//! The record of problems: the log tells when one appears and when it is mended, a file tells what is
+//! The record of problems: the log says when one appears and when it is mended, a file tells what is
 //! wrong now.
 
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use crate::store;
 /// Name of the file in the state folder.
 pub(crate) const PROBLEMS_FILE: &str = "problems.txt";
 
-/// Problems as they were last told.
+/// Problems as they were last reported.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     told: Vec<Problem>,
-    /// Whether the file says what was told.
+    /// Whether the file says what was reported.
     written: bool,
 }
 
@@ -28,7 +28,7 @@ impl Journal {
         }
     }
 
-    /// Tells what is new and what is mended. A file that cannot be written is tried again next time.
+    /// Reports what is new and what is mended. A file that cannot be written is tried again next time.
     pub(crate) fn record(&mut self, problems: &[Problem]) {
         if self.written && self.told == problems {
             return;

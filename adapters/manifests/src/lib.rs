@@ -16,6 +16,7 @@ mod instance;
 mod journal;
 mod list;
 mod news;
+mod open_error;
 mod problem;
 mod status;
 mod store;
@@ -23,7 +24,8 @@ mod tree;
 mod watch;
 mod yaml;
 
-pub use folder::{ManifestFolder, OpenError};
+pub use folder::ManifestFolder;
 pub use instance::{InstanceError, instance_id};
+pub use open_error::OpenError;
 pub use problem::Problem;
 pub use status::{ObjectStatus, ShownCondition, read_statuses, render};

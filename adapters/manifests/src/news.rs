@@ -81,7 +81,7 @@ impl News {
         self.texts.is_empty() && self.unreadable.is_empty() && self.gone.is_empty()
     }
 
-    /// Whether nobody is still writing, as far as can be told. `waited`: since these or other changes
+    /// Whether writing seems to be over. `waited`: since these or other changes
     /// were first seen. A file that is gone may be about to be replaced.
     pub(crate) fn is_settled(&self, waited: Duration) -> bool {
         self.texts.iter().all(|text| text.age >= SETTLED)
@@ -115,7 +115,7 @@ fn read(path: &Path) -> io::Result<(SecretString, Duration)> {
     Ok((text, age.unwrap_or(Duration::MAX)))
 }
 
-/// Tells texts apart within this process; says nothing about them outside of it.
+/// Distinguishes texts within this process only: it is keyed at random.
 fn fingerprint(text: &str) -> u64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     KEYS.hash_one(text)

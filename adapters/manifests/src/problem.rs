@@ -11,16 +11,15 @@ pub struct Problem {
     pub file: PathBuf,
     /// Position of the document in its file, from 1; 0 for the file as a whole.
     pub document: usize,
-    /// Line in the file, from 1, where one can be told.
+    /// Line in the file, from 1, where it is known.
     pub line: Option<usize>,
-    /// The object, where one can be told, e.g. `HTTPRoute default/good`.
+    /// The object, where it is known, e.g. `HTTPRoute default/good`.
     pub object: Option<String>,
     /// What is wrong and how to mend it. One line.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem of a whole file.
     pub(crate) fn of_file(
         file: impl Into<PathBuf>,
         line: Option<usize>,

@@ -75,7 +75,7 @@ impl Tree {
             let path = below.join(&name);
             match look_at(&entry) {
                 Entry::Folder => self.descend(root, &path, visited),
-                // Reading tells why it cannot be read.
+                // Reading it gives the reason.
                 Entry::File | Entry::Unknown(_) if is_manifest(&path) => {
                     self.files.insert(path);
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// A file that nobody wrote to for so long is taken for whole.
+/// A file that did not change for so long is taken for whole.
 pub(crate) const SETTLED: Duration = Duration::from_millis(100);
 
 /// Longest time between two looks.
@@ -23,7 +23,7 @@ pub(crate) enum Look {
     Again,
 }
 
-/// Tells of events for as long as it lives.
+/// Notifies of events until it is dropped.
 pub(crate) struct Events {
     happened: Arc<Notify>,
     /// Stops watching when dropped; `None` where the system cannot watch.

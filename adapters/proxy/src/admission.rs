@@ -1,20 +1,20 @@
 //! What a request is counted for while it is served.
 
-use crate::memory::Held;
+use crate::memory::HeldMemory;
 use crate::metrics::InFlight;
 
 /// What a request takes up of the proxy's limits; dropping it makes room.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     _in_flight: InFlight,
-    pub(crate) memory: Held,
+    pub(crate) memory: HeldMemory,
     /// What is counted of its answer.
-    answer: Held,
+    answer: HeldMemory,
 }
 
 impl Admitted {
     /// A request that was counted, and the memory of its head.
-    pub(crate) fn new(in_flight: InFlight, memory: Held) -> Self {
+    pub(crate) fn new(in_flight: InFlight, memory: HeldMemory) -> Self {
         Self {
             _in_flight: in_flight,
             answer: memory.part(),

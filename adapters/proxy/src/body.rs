@@ -58,7 +58,6 @@ pub(crate) struct Download {
     incoming: Option<Incoming>,
     /// Bytes that are still to come, where the connection does not count them.
     left: Option<u64>,
-    /// The connection it comes on.
     lease: Option<Lease>,
     /// The client's body, which may still flow.
     upload: Option<UploadHandle>,
@@ -68,7 +67,6 @@ pub(crate) struct Download {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Whether it was counted when it began.
     is_known_large: bool,
-    /// Bytes of it that have come.
     read: u64,
     unsent: Unsent,
 }
@@ -232,7 +230,6 @@ impl Drop for Download {
 }
 
 impl ResponseBody {
-    /// No body.
     pub(crate) fn empty() -> Self {
         Self::text(Bytes::new())
     }
@@ -242,7 +239,7 @@ impl ResponseBody {
         Self(Kind::Text(text))
     }
 
-    /// Takes the engine's own text away and tells how long it was. `None` where the body is an endpoint's.
+    /// Takes the engine's own text away; returns its length. `None` where the body is an endpoint's.
     pub(crate) fn take_text(&mut self) -> Option<usize> {
         match &mut self.0 {
             Kind::Text(text) => Some(std::mem::take(text).len()),

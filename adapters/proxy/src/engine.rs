@@ -16,9 +16,9 @@ mod response;
 mod table;
 mod timing;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -33,15 +33,16 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::admission::Admitted;
 use crate::body::{ResponseBody, tunnel};
+use crate::local_reply::LocalReply;
 use crate::memory;
 use crate::metrics::GatewayMetrics;
-use crate::refusal::Refusal;
 use crate::trailers;
-use crate::upstream::{ClientBody, UploadHandle, Upstream, roll};
-use crate::{BoxError, Limits, Memory, lock};
+use crate::upstream::{ClientBody, UploadHandle, Upstream, random_number};
+use crate::{BoxError, Limits, Memory};
 use attempts::Answered;
 use refusal_log::RefusalLog;
 use table::{Endpoints, ReadyBackend, ReadyRule, ReadyTable};
@@ -144,7 +145,7 @@ impl Engine {
 
     /// What a call may change; `None` where a later call was faster.
     fn enter(&self, call: u64) -> Option<MutexGuard<'_, Present>> {
-        let mut present = lock(&self.present);
+        let mut present = self.present.lock();
         if present.call > call {
             return None;
         }
@@ -174,7 +175,6 @@ impl Engine {
         self.metrics.in_flight()
     }
 
-    /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -218,15 +218,15 @@ impl Engine {
         };
         let admitted = match self.make_room(&head) {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.unrouted(refusal),
+            Err(reply) => return self.unrouted(reply),
         };
         let upgrade = requested_upgrade(&head.headers);
         let has_body = body.is_some() && upgrade.is_none();
         if head.method == Method::CONNECT {
-            return self.unrouted(Refusal::Connect);
+            return self.unrouted(LocalReply::Connect);
         }
-        if let Err(refusal) = self.limits.check(&head, has_body) {
-            return self.unrouted(refusal);
+        if let Err(reply) = self.limits.check(&head, has_body) {
+            return self.unrouted(reply);
         }
         let asked = Asked {
             arrival,
@@ -239,12 +239,12 @@ impl Engine {
     }
 
     /// Counts a request in, unless there are too many or they hold too much.
-    fn make_room(&self, head: &Parts) -> Result<Admitted, Refusal> {
+    fn make_room(&self, head: &Parts) -> Result<Admitted, LocalReply> {
         let in_flight = self.metrics.admit(self.limits.max_in_flight);
         let memory = self.memory.admit(memory::cost(head));
         let (in_flight, memory) = (
-            in_flight.ok_or(Refusal::Busy)?,
-            memory.ok_or(Refusal::NoMemory)?,
+            in_flight.ok_or(LocalReply::Busy)?,
+            memory.ok_or(LocalReply::NoMemory)?,
         );
         Ok(Admitted::new(in_flight, memory))
     }
@@ -253,7 +253,7 @@ impl Engine {
     /// the client forged, and nothing that it hid.
     async fn route(&self, mut asked: Asked) -> Response<ResponseBody> {
         let Some(table) = self.table.load_full() else {
-            return self.unrouted(Refusal::NoTable);
+            return self.unrouted(LocalReply::NoTable);
         };
         let fit = headers::towards_endpoint(
             &mut asked.head,
@@ -262,22 +262,22 @@ impl Engine {
             self.limits.underscored_headers,
         );
         if !fit {
-            return self.unrouted(Refusal::Malformed);
+            return self.unrouted(LocalReply::Malformed);
         }
         let Ok(path) = canonical_path(asked.head.uri.path()) else {
-            return self.unrouted(Refusal::AmbiguousPath);
+            return self.unrouted(LocalReply::AmbiguousPath);
         };
         let Some(selected) = select(&table, &asked, &path) else {
-            return self.unrouted(Refusal::NoRoute);
+            return self.unrouted(LocalReply::NoRoute);
         };
         let Some(rule) = table.rules.get(selected.rule_index) else {
-            return self.unrouted(Refusal::NoRoute);
+            return self.unrouted(LocalReply::NoRoute);
         };
-        let backend = selected.backend_index(roll());
+        let backend = selected.backend_index(random_number());
         let backend = backend.and_then(|index| rule.backends.get(index));
         let matched = &selected.matched.path;
         let answered = self.follow(rule, matched, backend, asked).await;
-        let response = answered.unwrap_or_else(|refusal| self.refuse(refusal));
+        let response = answered.unwrap_or_else(|reply| self.refuse(reply));
         rule.answers.count(response.status());
         response
     }
@@ -289,15 +289,15 @@ impl Engine {
         matched: &PathMatch,
         backend: Option<&ReadyBackend>,
         mut asked: Asked,
-    ) -> Result<Response<ResponseBody>, Refusal> {
+    ) -> Result<Response<ResponseBody>, LocalReply> {
         let timing = Timing::begin(&rule.policy.timeouts, &self.limits);
         let answer = filters::on_request(&rule.filters, matched, &asked.arrival, &mut asked.head)?;
         if let Some(mut answer) = answer {
             filters::on_answer(&rule.filters, answer.headers_mut());
             return Ok(answer);
         }
-        let backend = backend.ok_or(Refusal::NoBackend)?;
-        let upstream = backend.upstream.as_deref().ok_or(Refusal::NoBackend)?;
+        let backend = backend.ok_or(LocalReply::NoBackend)?;
+        let upstream = backend.upstream.as_deref().ok_or(LocalReply::NoBackend)?;
         let (arrival, head) = (&asked.arrival, &mut asked.head);
         if let Some(answer) = filters::on_request(&backend.filters, matched, arrival, head)? {
             return Ok(answer);
@@ -318,7 +318,7 @@ impl Engine {
         upstream: &Upstream,
         asked: Asked,
         timing: Timing,
-    ) -> Result<Response<ResponseBody>, Refusal> {
+    ) -> Result<Response<ResponseBody>, LocalReply> {
         let limits = &*self.limits;
         let part = || asked.admitted.memory.part();
         let upload = asked
@@ -326,7 +326,7 @@ impl Engine {
             .map(|body| UploadHandle::new(body, limits.max_body_bytes, part()));
         if let Some(upload) = &upload {
             if !upload.has_room() {
-                return Err(Refusal::NoMemory);
+                return Err(LocalReply::NoMemory);
             }
             if upstream.protocol == UpstreamProtocol::H2c {
                 upload.keep(limits.max_kept_body_bytes, part());
@@ -344,7 +344,7 @@ impl Engine {
         let answered = sent.await?;
         if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // It was not asked for.
-            return Err(Refusal::BrokenAnswer);
+            return Err(LocalReply::BrokenAnswer);
         }
         response::streamed(answered, upload, asked.admitted, limits)
     }
@@ -355,12 +355,12 @@ impl Engine {
         upstream: &Upstream,
         asked: Asked,
         timing: Timing,
-    ) -> Result<Response<ResponseBody>, Refusal> {
+    ) -> Result<Response<ResponseBody>, LocalReply> {
         let Some(asked_for) = asked
             .upgrade
             .filter(|_| upstream.protocol == UpstreamProtocol::Http1)
         else {
-            return Err(Refusal::Upgrade);
+            return Err(LocalReply::Upgrade);
         };
         let metrics = &self.metrics;
         let sent = attempts::send(upstream, asked.head, None, &self.limits, metrics, timing);
@@ -370,7 +370,7 @@ impl Engine {
             return response::streamed(answered, None, asked.admitted, &self.limits);
         }
         if !headers::agrees_to(response.headers(), &asked_for) {
-            return Err(Refusal::BrokenAnswer);
+            return Err(LocalReply::BrokenAnswer);
         }
         let Answered {
             mut response,
@@ -382,9 +382,9 @@ impl Engine {
         response::upgraded(response, tunnel)
     }
 
-    /// Answers a request that does not tell which host it is for.
+    /// Answers a request that does not say which host it is for.
     pub(crate) fn refuse_hostless(&self, method: &Method) -> Response<ResponseBody> {
-        let mut response = self.unrouted(Refusal::Malformed);
+        let mut response = self.unrouted(LocalReply::Malformed);
         if method == Method::HEAD {
             respond::answer_head(&mut response);
         }
@@ -392,20 +392,20 @@ impl Engine {
     }
 
     /// An answer to a request that no rule is asked about.
-    fn unrouted(&self, refusal: Refusal) -> Response<ResponseBody> {
-        let response = self.refuse(refusal);
+    fn unrouted(&self, reply: LocalReply) -> Response<ResponseBody> {
+        let response = self.refuse(reply);
         self.metrics.unrouted.count(response.status());
         response
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<ResponseBody> {
-        if matches!(refusal, Refusal::Busy | Refusal::NoMemory) {
+    fn refuse(&self, reply: LocalReply) -> Response<ResponseBody> {
+        if matches!(reply, LocalReply::Busy | LocalReply::NoMemory) {
             self.metrics.shed.fetch_add(1, Relaxed);
         }
-        if refusal.is_remarkable() {
-            self.note_refusal(refusal.text());
+        if reply.is_remarkable() {
+            self.note_refusal(reply.text());
         }
-        respond::response(refusal)
+        respond::response(reply)
     }
 
     /// Writes a refusal into the log. The reason is ours, nothing of the request.

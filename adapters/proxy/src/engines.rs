@@ -1,15 +1,16 @@
 //! One engine per Gateway, in one process.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError};
 use domain::route_table::RouteTable;
+use parking_lot::Mutex;
 
-use crate::{Engine, Limits, Memory, Metrics, lock};
+use crate::{Engine, Limits, Memory, Metrics};
 
 /// The engines of a process, by Gateway: the in-process data plane.
 ///
@@ -42,7 +43,7 @@ impl Engines {
 
     /// The engine of a Gateway; it answers 503 until its table is published.
     pub fn get(&self, gateway: &ObjectKey) -> Arc<Engine> {
-        let mut engines = lock(&self.engines);
+        let mut engines = self.engines.lock();
         if let Some(engine) = engines.get(gateway) {
             return Arc::clone(engine);
         }
@@ -70,9 +71,9 @@ impl DataPlane for Engines {
     }
 
     /// Who still holds the engine sees it answer 503. Published again, the Gateway gets the same engine
-    /// while anybody holds it.
+    /// while it is held.
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        if let Some(engine) = lock(&self.engines).get(gateway) {
+        if let Some(engine) = self.engines.lock().get(gateway) {
             engine.clear();
         }
         self.drop_unused();
@@ -81,9 +82,9 @@ impl DataPlane for Engines {
 }
 
 impl Engines {
-    /// Drops engines without a table that nobody else holds.
+    /// Drops engines that have no table and are not held elsewhere.
     fn drop_unused(&self) {
-        lock(&self.engines).retain(|gateway, engine| {
+        self.engines.lock().retain(|gateway, engine| {
             let used = Arc::strong_count(engine) > 1 || engine.table().is_some();
             if !used {
                 self.metrics.forget(gateway);
@@ -131,6 +132,6 @@ mod tests {
 
         drop(held);
         engines.withdraw(&web).await.unwrap();
-        assert!(lock(&engines.engines).is_empty());
+        assert!(engines.engines.lock().is_empty());
     }
 }

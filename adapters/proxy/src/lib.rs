@@ -20,10 +20,10 @@ pub mod body;
 pub mod engine;
 pub mod engines;
 pub mod limits;
+mod local_reply;
 pub mod loopback;
 pub mod memory;
 pub mod metrics;
-mod refusal;
 mod silence;
 mod trailers;
 mod unsent;
@@ -36,13 +36,4 @@ pub use limits::Limits;
 pub use loopback::{LoopbackError, LoopbackListener};
 pub use memory::Memory;
 pub use metrics::{GatewayMetrics, Metrics};
-
-/// Any error of a request body that somebody else made.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Takes a lock. What our locks guard is whole after every statement, so a panic elsewhere spoils nothing.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+pub use upstream::BoxError;

@@ -6,7 +6,7 @@ use domain::gateway::UnderscoredHeaders;
 use http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 
 /// Limits of one engine. The defaults for request heads are those of Cloudflare's edge, so that what the
 /// edge lets through is not refused here (Cloudflare documentation, "Connection limits").
@@ -80,9 +80,9 @@ pub const MAX_ANSWER_HEADERS: usize = 128 * 1024;
 pub(crate) const MAX_ANSWER_LINES: usize = 24_000;
 
 /// Checks the sizes of an answer's head that was small enough to be read.
-pub(crate) fn check_answer(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_answer(headers: &HeaderMap) -> Result<(), LocalReply> {
     match size(headers) > MAX_ANSWER_HEADERS {
-        true => Err(Refusal::AnswerTooLarge),
+        true => Err(LocalReply::AnswerTooLarge),
         false => Ok(()),
     }
 }
@@ -113,27 +113,27 @@ impl Limits {
         MIN_SUSPICION.max(self.connect_timeout.saturating_mul(2))
     }
 
-    /// Checks a request's head: its sizes, and that its framing and its host are told in one way only
+    /// Checks a request's head: its sizes, and that its framing and its host are said in one way only
     /// (RFC 9112 §3.2 and §6.3: a message that could be read in two ways is an attack or a fault).
-    pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), LocalReply> {
         let uri = head
             .uri
             .path_and_query()
             .map_or(0, |path| path.as_str().len());
         if uri > self.max_uri_bytes {
-            return Err(Refusal::UriTooLong);
+            return Err(LocalReply::UriTooLong);
         }
         if size(&head.headers) > self.max_header_bytes || head.headers.len() > self.max_header_count
         {
-            return Err(Refusal::HeadersTooLarge);
+            return Err(LocalReply::HeadersTooLarge);
         }
         if head.headers.get_all(HOST).iter().count() > 1 || !is_plainly_coded(head) {
-            return Err(Refusal::Malformed);
+            return Err(LocalReply::Malformed);
         }
         match announced_length(head)? {
-            Some(length) if length > 0 && !has_body => Err(Refusal::Malformed),
+            Some(length) if length > 0 && !has_body => Err(LocalReply::Malformed),
             Some(length) if self.max_body_bytes.is_some_and(|max| length > max) => {
-                Err(Refusal::BodyTooLarge)
+                Err(LocalReply::BodyTooLarge)
             }
             _ => Ok(()),
         }
@@ -149,7 +149,7 @@ fn is_plainly_coded(head: &Parts) -> bool {
 }
 
 /// The one `Content-Length`, if there is any.
-fn announced_length(head: &Parts) -> Result<Option<u64>, Refusal> {
+fn announced_length(head: &Parts) -> Result<Option<u64>, LocalReply> {
     let mut lengths = head.headers.get_all(http::header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else {
         return Ok(None);
@@ -158,10 +158,10 @@ fn announced_length(head: &Parts) -> Result<Option<u64>, Refusal> {
         || head.headers.contains_key(TRANSFER_ENCODING)
         || !first.as_bytes().iter().all(u8::is_ascii_digit);
     if conflicting {
-        return Err(Refusal::Malformed);
+        return Err(LocalReply::Malformed);
     }
     let length = first.to_str().ok().and_then(|text| text.parse().ok());
-    length.map(Some).ok_or(Refusal::Malformed)
+    length.map(Some).ok_or(LocalReply::Malformed)
 }
 
 #[cfg(test)]
@@ -179,60 +179,65 @@ mod tests {
             ..Limits::default()
         };
         let long = "x".repeat(101);
-        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool, Option<Refusal>);
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool, Option<LocalReply>);
         let cases: [Case<'_>; 15] = [
             ("/short", &[], false, None),
             (
                 "/path?with=a-long-query",
                 &[],
                 false,
-                Some(Refusal::UriTooLong),
+                Some(LocalReply::UriTooLong),
             ),
-            ("/", &[("a", &long)], false, Some(Refusal::HeadersTooLarge)),
+            (
+                "/",
+                &[("a", &long)],
+                false,
+                Some(LocalReply::HeadersTooLarge),
+            ),
             (
                 "/",
                 &[("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")],
                 false,
-                Some(Refusal::HeadersTooLarge),
+                Some(LocalReply::HeadersTooLarge),
             ),
             ("/", &[("content-length", "10")], true, None),
             (
                 "/",
                 &[("content-length", "11")],
                 true,
-                Some(Refusal::BodyTooLarge),
+                Some(LocalReply::BodyTooLarge),
             ),
             (
                 "/",
                 &[("content-length", "5")],
                 false,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
             ("/", &[("content-length", "0")], false, None),
             (
                 "/",
                 &[("content-length", "5"), ("content-length", "6")],
                 true,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
             (
                 "/",
                 &[("content-length", "5"), ("transfer-encoding", "chunked")],
                 true,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
             (
                 "/",
                 &[("content-length", "+5")],
                 true,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
             ("/", &[("transfer-encoding", "Chunked")], true, None),
             (
                 "/",
                 &[("transfer-encoding", "gzip, chunked")],
                 true,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
             (
                 "/",
@@ -241,13 +246,13 @@ mod tests {
                     ("transfer-encoding", "chunked"),
                 ],
                 true,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
             (
                 "/",
                 &[("host", "a.example"), ("host", "b.example")],
                 false,
-                Some(Refusal::Malformed),
+                Some(LocalReply::Malformed),
             ),
         ];
         for (uri, headers, has_body, expected) in cases {

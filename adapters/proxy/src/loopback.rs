@@ -52,15 +52,12 @@ pub struct LoopbackListener {
     engine: Arc<Engine>,
 }
 
-/// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopbackError {
-    /// The address is not a loopback address.
     #[error(
         "{0} is not a loopback address; use 127.0.0.1 or ::1, for whoever reaches it is believed"
     )]
     NotLoopback(SocketAddr),
-    /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Bind(SocketAddr, #[source] io::Error),
 }
@@ -77,7 +74,6 @@ impl LoopbackListener {
         Ok(Self { listener, engine })
     }
 
-    /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -155,7 +151,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         // It would also close kept connections that a client is about to use, and set a timer for each
-        // request. Whoever could be slow to send a head waits at the edge.
+        // request. A slow client is held at the edge.
         .header_read_timeout(None)
         .max_headers(limits.max_header_count + 1)
         .max_buf_size(head.max(MIN_BUFFER));
@@ -192,7 +188,7 @@ async fn handle(
     Response::from_parts(head, ResponseBody::empty())
 }
 
-/// What the request tells of its way.
+/// How the request came, as its headers say.
 fn arrival(request: &Request<Incoming>) -> Option<Arrival> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     let scheme = match header("x-forwarded-proto") {

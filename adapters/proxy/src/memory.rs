@@ -52,7 +52,7 @@ pub struct Memory {
 
 /// Memory that a request is counted to hold; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldMemory {
     memory: Arc<Memory>,
     bytes: usize,
 }
@@ -69,7 +69,6 @@ impl Memory {
         })
     }
 
-    /// Without a limit.
     pub fn unlimited() -> Arc<Self> {
         Self::of(usize::MAX)
     }
@@ -94,15 +93,15 @@ impl Memory {
 
     /// Counts a request in. `None` where it has no room. The last quarter of it is not for large requests, so that a
     /// flood of those leaves room for everybody else's.
-    pub(crate) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Held> {
+    pub(crate) fn admit(self: &Arc<Self>, bytes: usize) -> Option<HeldMemory> {
         let is_admitted = self.take(bytes);
         let memory = Arc::clone(self);
         // Dropped where it is too much.
-        let request = Held { memory, bytes };
+        let request = HeldMemory { memory, bytes };
         is_admitted.then_some(request)
     }
 
-    /// Counts bytes, and tells whether there is room for them.
+    /// Counts bytes; returns whether there is room for them.
     fn take(&self, bytes: usize) -> bool {
         let held = self.held.fetch_add(bytes, Relaxed).saturating_add(bytes);
         let most = if self.is_short() {
@@ -178,7 +177,7 @@ fn watch(memory: &Weak<Memory>) {
     }
 }
 
-impl Held {
+impl HeldMemory {
     /// Counts more for the same request, which was admitted already.
     pub(crate) fn grow(&mut self, bytes: usize) {
         self.memory.held.fetch_add(bytes, Relaxed);
@@ -224,7 +223,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.clear();
     }

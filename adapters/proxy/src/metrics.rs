@@ -1,23 +1,22 @@
 //! What the data plane counts.
 //!
 //! Counters are plain atomics, found once when a table is loaded and counted up without a look-up. They
-//! are turned into the exposition format only when somebody asks, and go with the route they belong to.
+//! are turned into the exposition format only when they are asked for, and go with the route they belong to.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 use domain::gateway::RouteKind;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use http::StatusCode;
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-
-use crate::lock;
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -30,7 +29,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that a registry shows.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register_collector(Box::new(metrics.clone()));
@@ -39,17 +37,15 @@ impl Metrics {
 
     /// Metrics of one Gateway; the same ones each time.
     pub fn gateway(&self, gateway: &ObjectKey) -> Arc<GatewayMetrics> {
-        let mut gateways = lock(&self.gateways);
+        let mut gateways = self.gateways.lock();
         Arc::clone(gateways.entry(gateway.clone()).or_default())
     }
 
-    /// Shows a Gateway no more.
     pub fn forget(&self, gateway: &ObjectKey) {
-        lock(&self.gateways).remove(gateway);
+        self.gateways.lock().remove(gateway);
     }
 }
 
-/// Metrics of one Gateway's engine.
 #[derive(Debug, Default)]
 pub struct GatewayMetrics {
     in_flight: AtomicUsize,
@@ -92,7 +88,7 @@ impl GatewayMetrics {
 
     /// Counters of every route of a table; those of routes that are gone are dropped.
     pub(crate) fn follow(&self, table: &RouteTable) -> BTreeMap<RouteName, Arc<Answers>> {
-        let mut routes = lock(&self.routes);
+        let mut routes = self.routes.lock();
         let mut followed = BTreeMap::new();
         for route in table.listeners.iter().flat_map(|l| &l.routes) {
             let name = (route.kind, route.key.clone());
@@ -128,7 +124,6 @@ impl Drop for InFlight {
 pub(crate) struct Answers([AtomicU64; CLASSES.len()]);
 
 impl Answers {
-    /// Counts an answer.
     pub(crate) fn count(&self, status: StatusCode) {
         if let Some(class) = self
             .0
@@ -148,7 +143,9 @@ impl Answers {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let gateways: Vec<_> = lock(&self.gateways)
+        let gateways: Vec<_> = self
+            .gateways
+            .lock()
             .iter()
             .map(|(key, metrics)| (key.to_string(), Arc::clone(metrics)))
             .collect();
@@ -222,7 +219,7 @@ fn encode_requests(
     };
     for (gateway, metrics) in gateways {
         encode(gateway, "", "", &metrics.unrouted)?;
-        for ((kind, key), answers) in lock(&metrics.routes).iter() {
+        for ((kind, key), answers) in metrics.routes.lock().iter() {
             encode(gateway, kind.as_str(), &key.to_string(), answers)?;
         }
     }

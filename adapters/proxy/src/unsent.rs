@@ -25,7 +25,7 @@ struct Watched {
     reader: AtomicWaker,
 }
 
-/// Data that says when nobody needs it any more.
+/// Data that says when it is not needed any more.
 struct Telling {
     data: Bytes,
     watched: Arc<Watched>,

@@ -50,16 +50,12 @@ const PREVIOUS_CERTIFICATE: &str = "previous.crt";
 /// Why files are no authority. Says which, never what is in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
-    /// A file is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// A certificate cannot be read.
     #[error("{0} holds no certificate in PEM")]
     Certificate(&'static str),
-    /// A key cannot be read.
     #[error("{0} holds no private key in PEM")]
     Key(&'static str),
-    /// Certificate and key do not belong together.
     #[error("{0} does not belong to the key beside it")]
     Mismatch(&'static str),
 }
@@ -75,7 +71,6 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one.
     pub fn new(now: Timestamp) -> Self {
         Self {
             current: Signer::new(now),
@@ -126,7 +121,7 @@ impl Authority {
                 renewed.next = None;
                 renewed.previous = Some(self.current.certified.clone());
             }
-            // Nobody can have an overlap with what is over.
+            // There is no overlap with one that has expired.
             None if expired => renewed.current = Signer::new(now),
             None if age >= AUTHORITY_RENEWAL => renewed.next = Some(Signer::new(now)),
             _ => {}

@@ -1,4 +1,4 @@
-//! The proxy's side: it serves the last table it was told, from its first moment on.
+//! The proxy's side: it serves the last table that it got, from its first moment on.
 
 mod dial;
 mod kept;
@@ -8,21 +8,20 @@ mod tests;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::names::ObjectKey;
 use domain::ports::DataPlane;
-use domain::route_table::RouteTable;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::dial::ClientOptions;
 use self::dial::{DialError, dial};
-use self::kept::Kept;
-use self::session::{End, Session};
-use crate::lock;
+use self::kept::{HeldTable, Kept};
+use self::session::{End, FAREWELL, Session};
 use crate::wire::{Holding, Version};
 
 /// The first pause before another try; each is twice as long as the one before.
@@ -37,36 +36,17 @@ const REDIRECTS: u32 = 2;
 /// How long writing the kept table pauses: a large one changes with every pod of every backend.
 const KEEP_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Settings of a [`TableClient`].
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// Address of the controller, `host:port`; any of its instances.
-    pub address: String,
-    /// File with the proxy's token; read before each connection, because it is replaced as it ages.
-    pub token_file: PathBuf,
-    /// File with the certificates of the controller's authority, in PEM; read before each connection.
-    pub ca_file: PathBuf,
-    /// Folder for the last table; it outlives the process, not the pod.
-    pub state_dir: PathBuf,
-    /// Name of this replica, unique within its Gateway: the pod's.
-    pub replica: String,
-}
-
 /// Keeps the route table of one proxy current.
 pub struct TableClient {
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the client's parts share.
 struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
-    /// The controller is to be told that the edge has disowned the tunnel.
+    /// Notified when the controller is to hear that the edge has disowned the tunnel.
     disowned: Notify,
     /// What the next run should find.
     to_keep: watch::Sender<Option<Kept>>,
@@ -77,15 +57,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     gateway: Option<ObjectKey>,
-    held: Option<Held>,
+    held: Option<HeldTable>,
     connected: bool,
-}
-
-/// What is served now; without a table after a withdrawal.
-#[derive(Debug, Clone)]
-struct Held {
-    version: Version,
-    table: Option<Arc<RouteTable>>,
 }
 
 impl TableClient {
@@ -109,16 +82,14 @@ impl TableClient {
 
     /// The Gateway that this proxy serves, as the controller or the kept table says.
     pub fn gateway(&self) -> Option<ObjectKey> {
-        lock(&self.shared.state).gateway.clone()
+        self.shared.state.lock().gateway.clone()
     }
 
-    /// Whether there is a table to serve.
     pub fn has_table(&self) -> bool {
         let held = self.shared.held();
         held.is_some_and(|held| held.table.is_some())
     }
 
-    /// The version that is served.
     pub fn version(&self) -> Option<Version> {
         self.shared.held().map(|held| held.version)
     }
@@ -133,20 +104,19 @@ impl TableClient {
     }
 
     /// Tells the controller that the edge knows no such tunnel, or refuses its token. Where there is no stream it is
-    /// told once there is one.
+    /// sent once there is one.
     pub fn tell_disowned(&self) {
         self.shared.disowned.notify_one();
     }
 
-    /// Whether the stream is open.
     pub fn connected(&self) -> bool {
-        lock(&self.shared.state).connected
+        self.shared.state.lock().connected
     }
 
     /// Says goodbye to the controller and stops following; what is served stays served.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
-        let task = lock(&self.task).take();
+        let task = self.task.lock().take();
         if let Some(mut task) = task
             && tokio::time::timeout(FAREWELL, &mut task).await.is_err()
         {
@@ -170,13 +140,13 @@ impl fmt::Debug for TableClient {
 }
 
 impl Shared {
-    fn held(&self) -> Option<Held> {
-        lock(&self.state).held.clone()
+    fn held(&self) -> Option<HeldTable> {
+        self.state.lock().held.clone()
     }
 
     /// What is held, in the words of the wire.
     fn holding(&self) -> Option<Holding> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         Some(Holding {
             gateway: state.gateway.clone()?,
             version: state.held.as_ref()?.version,
@@ -184,7 +154,7 @@ impl Shared {
     }
 
     fn connected(&self, connected: bool) {
-        lock(&self.state).connected = connected;
+        self.state.lock().connected = connected;
     }
 
     /// Serves what an earlier run kept. A file that cannot be used is as good as none.
@@ -200,9 +170,9 @@ impl Shared {
             return tracing::warn!(%error, "the kept route table is not used");
         }
         tracing::info!(version = %kept.version, "serving the route table that was kept");
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.gateway = Some(kept.gateway);
-        state.held = Some(Held {
+        state.held = Some(HeldTable {
             version: kept.version,
             table: kept.table,
         });
@@ -244,13 +214,13 @@ async fn follow(shared: &Arc<Shared>) {
     let mut address = shared.options.address.clone();
     while !shared.stop.is_cancelled() {
         let next = match attempt(shared, &address).await {
-            Attempt::Stopped => return,
-            Attempt::Served(next) => {
+            StreamOutcome::Stopped => return,
+            StreamOutcome::Served(next) => {
                 pause = FIRST_PAUSE;
                 redirects = 0;
                 next
             }
-            Attempt::Elsewhere(next) => next,
+            StreamOutcome::Elsewhere(next) => next,
         };
         match next {
             Some(leader) if redirects < REDIRECTS => {
@@ -271,43 +241,43 @@ async fn follow(shared: &Arc<Shared>) {
 }
 
 /// How one attempt ended, with the address to go on to.
-enum Attempt {
+enum StreamOutcome {
     Stopped,
     /// There was a stream for a while.
     Served(Option<String>),
-    /// There was none to speak of.
+    /// There was none, or only for a moment.
     Elsewhere(Option<String>),
 }
 
-async fn attempt(shared: &Arc<Shared>, address: &str) -> Attempt {
+async fn attempt(shared: &Arc<Shared>, address: &str) -> StreamOutcome {
     let dialled = dial(&shared.options, address);
     let Some(dialled) = shared.stop.run_until_cancelled(dialled).await else {
-        return Attempt::Stopped;
+        return StreamOutcome::Stopped;
     };
     let stream = match dialled {
         Ok(stream) => stream,
-        Err(DialError::Elsewhere(leader)) => return Attempt::Elsewhere(Some(leader)),
+        Err(DialError::Elsewhere(leader)) => return StreamOutcome::Elsewhere(Some(leader)),
         Err(error) => {
             tracing::warn!(address, %error, "no stream of route tables");
-            return Attempt::Elsewhere(None);
+            return StreamOutcome::Elsewhere(None);
         }
     };
     let began = Instant::now();
     let ended = Session::new(shared.clone(), stream).run().await;
     shared.connected(false);
     let next = match ended {
-        End::Stopped => return Attempt::Stopped,
+        End::Stopped => return StreamOutcome::Stopped,
         End::Elsewhere(leader) => leader,
         End::Broken(why) => {
             tracing::warn!(address, why, "the stream of route tables ended");
             None
         }
     };
-    // Instances that send a proxy to and fro are no reason to hurry.
+    // Instances that send a proxy to each other again and again must not make it dial without a pause.
     if began.elapsed() >= LONGEST_PAUSE {
-        Attempt::Served(next)
+        StreamOutcome::Served(next)
     } else {
-        Attempt::Elsewhere(next)
+        StreamOutcome::Elsewhere(next)
     }
 }
 

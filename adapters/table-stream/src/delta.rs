@@ -34,13 +34,9 @@ pub enum Piece<T> {
 /// A listener that is new or has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerDelta {
-    /// As in the table.
     pub name: String,
-    /// As in the table.
     pub port: u16,
-    /// As in the table.
     pub protocol: Protocol,
-    /// As in the table.
     pub hostname: Option<Hostname>,
     /// The new routes, in their order; kept ones are those of the old listener of the same name.
     pub routes: Vec<Piece<TableRoute>>,
@@ -79,7 +75,6 @@ impl TableDelta {
         }
     }
 
-    /// The new table.
     pub(crate) fn apply(self, old: &RouteTable) -> Result<RouteTable, Mismatch> {
         let listeners = assemble(&old.listeners, self.listeners, |delta| {
             let mut olds = old.listeners.iter();

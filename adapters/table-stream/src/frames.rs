@@ -11,7 +11,9 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-/// Bytes of the length.
+/// Type of a body of frames.
+pub(crate) const FRAMES: &str = "application/vnd.cloudflare-gateway-controller.frames+json";
+
 const PREFIX: usize = 4;
 
 /// Why no further frame comes.
@@ -19,15 +21,12 @@ const PREFIX: usize = 4;
 pub(crate) enum FrameError {
     #[error("the stream broke: {0}")]
     Broken(#[from] hyper::Error),
-    /// The body ended within a frame.
     #[error("the stream ended within a frame")]
     Cut,
-    /// Longer than the reader takes.
     #[error("a frame of {length} bytes is longer than the {limit} that are taken")]
     TooLong { length: usize, limit: usize },
 }
 
-/// Writes one frame.
 pub(crate) fn encode(frame: &impl Serialize) -> Bytes {
     let mut written = BytesMut::zeroed(PREFIX).writer();
     serde_json::to_writer(&mut written, frame)
@@ -133,10 +132,10 @@ impl FrameSender {
         self.0.send(frame).await.is_ok()
     }
 
-    /// Queues a frame unless older ones still wait: whoever does not read needs no sign of life.
+    /// Queues a frame unless older ones still wait: a side that does not read needs no sign of life.
     pub(crate) fn send_if_idle(&self, frame: &impl Serialize) {
         if self.0.capacity() == WAITING {
-            // The receiver may be gone; the reading half tells of that.
+            // The receiver may be gone; the reading half reports that.
             drop(self.0.try_send(encode(frame)));
         }
     }

@@ -25,12 +25,3 @@ pub use authority::{Authority, AuthorityError, SERVER_NAME, ServerIdentity};
 pub use client::{ClientOptions, TableClient};
 pub use server::{LISTENER_LIMITS, Leader, ReplicaStatus, ServerOptions, TableServer};
 pub use wire::Version;
-
-use std::sync::{Mutex, MutexGuard};
-
-/// Locks a mutex whose holders do not panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .expect("nothing panics while it holds this lock")
-}

@@ -8,7 +8,7 @@ mod stream;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter_listener::{Client, Known, Limits};
@@ -16,19 +16,15 @@ use async_trait::async_trait;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, Delivery, PortError, ProxyIdentities};
 use domain::route_table::RouteTable;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-pub use self::audience::ReplicaStatus;
 use self::audience::{Audience, Full, Hearer};
+pub use self::audience::{ReplicaStatus, STREAMS_OF_GATEWAY};
 use self::encoded::Encoded;
 use self::reviews::Reviews;
-pub(crate) use self::serve::FRAMES;
 pub use self::serve::LISTENER_LIMITS;
-use crate::lock;
 use crate::wire::Version;
-
-/// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
-pub const STREAMS_OF_GATEWAY: usize = 256;
 
 /// Which instance serves the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +33,16 @@ pub enum Leader {
     Here { term: u64 },
     /// Another one, at this address (`host:port`).
     At(String),
-    /// Nobody leads, or nobody knows who does.
+    /// No instance leads, or it is not known which.
     Nobody,
 }
 
-/// Settings of a [`TableServer`].
 pub struct ServerOptions {
     /// How long a ready replica may be behind before statuses wait for it no longer.
     pub late_after: Duration,
-    /// Told whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
+    /// Notified whenever the [`Delivery`] of a Gateway changes to something that statuses do not wait for.
     pub changed: Arc<Notify>,
-    /// Told when the edge has said to a proxy of this Gateway that there is no such tunnel, or that the token is not
+    /// Called when the edge has said to a proxy of this Gateway that there is no such tunnel, or that the token is not
     /// its. Must be cheap: a proxy may say it at any rate.
     pub disowned: Arc<dyn Fn(&ObjectKey) + Send + Sync>,
     /// Who leads. Asked often; must be cheap.
@@ -85,19 +80,19 @@ struct OpenStream {
     _known: Known,
 }
 
-/// What one Gateway is told, and who hears it.
+/// What is published for one Gateway, and its replicas.
 struct Served {
-    told: watch::Sender<Told>,
+    published: watch::Sender<Published>,
     /// The whole table as a frame, made once for all who need it.
     encoded: Arc<Encoded>,
     audience: Audience,
-    /// Delivery as it was last seen, to tell when it changes.
+    /// Delivery as it was last seen, to notice a change.
     delivery: Delivery,
 }
 
-/// What the proxies of a Gateway are told.
+/// What is published for the proxies of a Gateway.
 #[derive(Debug, Clone, Default)]
-enum Told {
+enum Published {
     /// Nothing: no table was published yet. They go on with what they have.
     #[default]
     Nothing,
@@ -108,7 +103,7 @@ enum Told {
     },
 }
 
-impl Told {
+impl Published {
     fn version(&self, term: u64) -> Option<Version> {
         match self {
             Self::Nothing => None,
@@ -128,7 +123,7 @@ impl Told {
 }
 
 impl TableServer {
-    /// Serves nobody before [`serve`](Self::serve).
+    /// It begins to serve with [`serve`](Self::serve).
     pub fn new(identities: Arc<dyn ProxyIdentities>, options: ServerOptions) -> Arc<Self> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let micros = since_epoch.unwrap_or_default().as_micros();
@@ -143,20 +138,20 @@ impl TableServer {
 
     /// The replicas of a Gateway that are connected, or were a moment ago.
     pub fn replicas(&self, gateway: &ObjectKey) -> Vec<ReplicaStatus> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let served = state.gateways.get(gateway);
         served.map_or_else(Vec::new, |served| served.audience.statuses())
     }
 
     fn tell(&self, gateway: &ObjectKey, table: Option<Arc<RouteTable>>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let served = state.gateways.entry(gateway.clone()).or_default();
-        let counter = match &*served.told.borrow() {
-            Told::Nothing => self.first_counter,
-            Told::State { counter, .. } => *counter,
+        let counter = match &*served.published.borrow() {
+            Published::Nothing => self.first_counter,
+            Published::State { counter, .. } => *counter,
         };
-        served.told.send_replace(Told::State {
-            // Nobody but this process moves it.
+        served.published.send_replace(Published::State {
+            // Only this process changes it.
             counter: counter + 1,
             table,
         });
@@ -169,7 +164,7 @@ impl TableServer {
     fn observe(&self) {
         let leader = (self.options.leader)();
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match (&leader, state.term) {
             (Leader::Here { term }, Some((known, _))) if *term == known => {}
             (Leader::Here { term }, _) => state.term = Some((*term, now)),
@@ -192,7 +187,7 @@ impl TableServer {
 
     /// One stream more for a Gateway, if it may have one.
     fn open(self: &Arc<Self>, gateway: &ObjectKey, client: &Client) -> Option<OpenStream> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let open = state.open.entry(gateway.clone()).or_default();
         if *open >= STREAMS_OF_GATEWAY {
             return None;
@@ -206,19 +201,19 @@ impl TableServer {
         })
     }
 
-    /// A replica has said hello. Gives what it is to be told.
+    /// A replica has said hello. Returns what is published for it.
     fn join(
         &self,
         gateway: &ObjectKey,
         mut replica: Hearer<'_>,
         term: u64,
     ) -> Result<Joined, Full> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.streams += 1;
         let stream = state.streams;
         let first = self.first_counter;
         let served = state.gateways.entry(gateway.clone()).or_default();
-        let newest = served.told.borrow().version(term);
+        let newest = served.published.borrow().version(term);
         replica.held = replica
             .held
             .filter(|held| newest.is_some_and(|newest| was_published(*held, first, newest)));
@@ -228,7 +223,7 @@ impl TableServer {
         let joined = Joined {
             stream,
             held: replica.held,
-            told: served.told.subscribe(),
+            published: served.published.subscribe(),
             encoded: served.encoded.clone(),
         };
         drop(state);
@@ -243,9 +238,9 @@ impl TableServer {
         term: u64,
         act: impl FnOnce(&mut Audience, Option<Version>),
     ) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some(served) = state.gateways.get_mut(gateway) {
-            let newest = served.told.borrow().version(term);
+            let newest = served.published.borrow().version(term);
             act(&mut served.audience, newest);
         }
         drop(state);
@@ -254,7 +249,7 @@ impl TableServer {
 
     /// Whether a stream still speaks for its replica.
     fn is_current(&self, gateway: &ObjectKey, name: &str, stream: u64) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let served = state.gateways.get(gateway);
         served.is_some_and(|served| served.audience.is_of(name, stream))
     }
@@ -265,19 +260,19 @@ struct Joined {
     stream: u64,
     /// What the replica serves of what this process published.
     held: Option<Version>,
-    told: watch::Receiver<Told>,
+    published: watch::Receiver<Published>,
     encoded: Arc<Encoded>,
 }
 
-/// Whether this process published a version of its term. Nothing else is believed: what an earlier process published
-/// is older, and what nobody published was made up.
+/// Whether this process published a version of its term. Other versions do not count: what an earlier process published
+/// is older, and what was not published was invented.
 fn was_published(version: Version, first_counter: u64, newest: Version) -> bool {
     version.term == newest.term && (first_counter..=newest.counter).contains(&version.counter)
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        let mut state = lock(&self.server.state);
+        let mut state = self.server.state.lock();
         if let Some(open) = state.open.get_mut(&self.gateway) {
             *open -= 1;
             if *open == 0 {
@@ -290,7 +285,7 @@ impl Drop for OpenStream {
 impl Default for Served {
     fn default() -> Self {
         Self {
-            told: watch::Sender::default(),
+            published: watch::Sender::default(),
             encoded: Arc::default(),
             audience: Audience::default(),
             delivery: Delivery::Served,
@@ -299,7 +294,7 @@ impl Default for Served {
 }
 
 impl Served {
-    /// Who does not lead waits for nobody. Who leads since a moment ago gives replicas the time to come.
+    /// An instance that does not lead waits for no replica; one that has just begun to lead gives replicas time to come.
     fn delivery(
         &self,
         term: Option<(u64, Instant)>,
@@ -309,7 +304,7 @@ impl Served {
         let Some((term, since)) = term else {
             return Delivery::Served;
         };
-        let Some(newest) = self.told.borrow().version(term) else {
+        let Some(newest) = self.published.borrow().version(term) else {
             return Delivery::Served;
         };
         if self.audience.is_empty() && now.duration_since(since) < late_after {
@@ -318,9 +313,12 @@ impl Served {
         self.audience.delivery(newest, late_after, now)
     }
 
-    /// Withdrawn, and nobody is left to hear of it.
+    /// Withdrawn, and no replica is left to hear of it.
     fn is_over(&self) -> bool {
-        let withdrawn = matches!(&*self.told.borrow(), Told::State { table: None, .. });
+        let withdrawn = matches!(
+            &*self.published.borrow(),
+            Published::State { table: None, .. }
+        );
         withdrawn && self.audience.is_empty()
     }
 }
@@ -340,7 +338,7 @@ impl DataPlane for TableServer {
 
     fn delivery(&self, gateway: &ObjectKey) -> Delivery {
         self.observe();
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let served = state.gateways.get(gateway);
         served.map_or(Delivery::Served, |served| served.delivery.clone())
     }

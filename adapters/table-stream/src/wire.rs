@@ -20,7 +20,7 @@ pub const PATH: &str = "/v1/route-table";
 pub const PROTOCOL: u32 = 1;
 
 /// Version of the written form of tables and differences. A proxy refuses any other, because half understood
-/// routes would send requests where nobody meant them to go.
+/// routes would send requests to a wrong place.
 pub const FORMAT: u32 = 2;
 
 /// Each side says something at least this often.
@@ -54,7 +54,6 @@ impl fmt::Display for Version {
     }
 }
 
-/// What the controller says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToProxy {
@@ -76,9 +75,7 @@ pub enum ToProxy {
 /// See [`ToProxy::Welcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// Version of the exchange.
     pub protocol: u32,
-    /// The Gateway of the proxy.
     pub gateway: ObjectKey,
 }
 
@@ -96,7 +93,6 @@ pub struct Table {
 pub struct Delta {
     /// [`FORMAT`] of the sender.
     pub format: u32,
-    /// Version of the result.
     pub version: Version,
     /// Version that it applies to.
     pub base: Version,
@@ -117,7 +113,6 @@ pub struct Leave {
     pub leader: Option<String>,
 }
 
-/// What a proxy says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToController {
@@ -161,7 +156,6 @@ pub struct Holding {
 /// See [`ToController::Refuse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refuse {
-    /// Version that is refused.
     pub version: Version,
     /// Why, as a word.
     pub reason: RefusalReason,
@@ -169,7 +163,6 @@ pub struct Refuse {
     pub message: String,
 }
 
-/// Why a version is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {
@@ -185,14 +178,14 @@ pub enum RefusalReason {
     Unusable,
 }
 
-/// Why somebody is turned away: a frame, and the body of every answer that carries no frames.
+/// Why a proxy is turned away: a frame, and the body of every answer that carries no frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
     /// What is wrong and who can mend it.
     pub message: String,
 }
 
-/// What can be told of a table whose format is not known.
+/// What can be read of a table whose format is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) struct Stamp {
     pub(crate) format: u32,

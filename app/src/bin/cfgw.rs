@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line for a person; where in the code it arose tells a user nothing.
+            // One line for a person; the place in the code does not help a user.
             eprintln!("cfgw: {error:#}");
             ExitCode::FAILURE
         }

@@ -3,25 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Unfit, Written};
+use super::{TextSetting, Unfit, is_label, kept};
 
-/// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(bool);
 
 impl Switch {
-    /// It is done.
     pub(crate) const ON: Self = Self(true);
-    /// It is not.
     pub(crate) const OFF: Self = Self(false);
 
-    /// Whether it is done.
     pub fn is_on(self) -> bool {
         self.0
     }
 }
 
-impl Written for Switch {
+impl TextSetting for Switch {
     const EXPECTED: &'static str = "`true` or `false`";
     const TAKES_BOOLEANS: bool = true;
 }
@@ -44,71 +40,29 @@ impl fmt::Display for Switch {
     }
 }
 
-/// A text setting that holds what was written.
-macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $fits:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name(String);
-
-        impl $name {
-            /// As it was written.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl Written for $name {
-            const EXPECTED: &'static str = $expected;
-        }
-
-        impl FromStr for $name {
-            type Err = Unfit;
-
-            fn from_str(text: &str) -> Result<Self, Unfit> {
-                let fits: fn(&str) -> bool = $fits;
-                if fits(text) { Ok(Self(text.to_owned())) } else { Err(Unfit) }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
 text! {
     /// Where a server is found: a name or an address, and a port.
     HostPort,
     "a name or address with a port, such as cfgw-controller.cfgw-system.svc:8443",
     |text| {
-        text.rsplit_once(':').is_some_and(|(host, port)| {
-            let bracketed = host.starts_with('[') && host.ends_with(']');
-            let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-            (bracketed || named) && port.parse::<u16>().is_ok_and(|port| port > 0)
-        })
+        let (host, port) = text.rsplit_once(':')?;
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+        kept(text, (bracketed || named) && port.parse::<u16>().is_ok_and(|port| port > 0))
     }
 }
 
 text! {
     Image,
     "a container image with its tag or digest, such as example.com/cfgw:1.2.3",
-    |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) && text.contains(['/', ':'])
+    |text| kept(text, !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) && text.contains(['/', ':']))
 }
 
 text! {
     /// Name of a Kubernetes object (a DNS subdomain, RFC 1123).
     ObjectName,
     "a name of at most 253 of a-z, 0-9, `-` and `.` that begins and ends with a letter or digit",
-    |text| {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        (1..=253).contains(&text.len())
-            && text.bytes().all(|b| inner(b) || matches!(b, b'-' | b'.'))
-            && text.bytes().next().is_some_and(inner)
-            && text.bytes().last().is_some_and(inner)
-    }
+    |text| kept(text, text.len() <= 253 && text.split('.').all(is_label))
 }
 
 /// Names of Kubernetes objects of one kind.
@@ -122,7 +76,7 @@ impl Names {
     }
 }
 
-impl Written for Names {
+impl TextSetting for Names {
     const EXPECTED: &'static str = "a list of names of Kubernetes objects";
     const TAKES_LISTS: bool = true;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Unfit, Written};
+use super::{TextSetting, Unfit};
 
 /// How much memory a process may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ const UNITS: [(&str, usize); 6] = [
 /// Below this no proxy runs.
 const LEAST: usize = 32 << 20;
 
-impl Written for MemoryLimit {
+impl TextSetting for MemoryLimit {
     const EXPECTED: &'static str = "`auto` or an amount of memory of at least 32Mi with a unit Ki, Mi, Gi, M or G, such as 512Mi";
     const TAKES_NUMBERS: bool = true;
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn periods_are_read_strictly_and_written_shortly() {
+fn periods_are_read_with_units_and_written_shortly() {
     for (text, expected) in [
         ("30s", Some(("30s", 30_000))),
         ("10m", Some(("10m", 600_000))),
@@ -17,12 +17,15 @@ fn periods_are_read_strictly_and_written_shortly() {
         ("s", None),
         ("0s", None),
         ("-1s", None),
-        ("1.5s", None),
+        ("1.5s", Some(("1s500ms", 1_500))),
         ("1s1m", None),
         ("1s1s", None),
-        ("1 s", None),
+        ("1 s", Some(("1s", 1_000))),
         ("1S", None),
         ("1d", None),
+        ("1mo", None),
+        ("1y", None),
+        ("1s ago", None),
         ("1ms1s", None),
         ("٣s", None),
         ("18446744073709551615h", None),

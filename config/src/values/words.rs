@@ -3,106 +3,75 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Unfit, Written};
+use super::{TextSetting, Unfit};
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
+/// An enum whose variants are written as words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $( $(#[$variant_doc:meta])* $variant:ident = $word:literal, )+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $( $(#[$variant_doc])* $variant, )+
+        }
+
+        impl TextSetting for $name {
+            const EXPECTED: &'static str = $expected;
+        }
+
+        impl FromStr for $name {
+            type Err = Unfit;
+
+            fn from_str(text: &str) -> Result<Self, Unfit> {
+                match text {
+                    $( $word => Ok(Self::$variant), )+
+                    _ => Err(Unfit),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $( Self::$variant => $word, )+
+                })
+            }
+        }
+    };
+}
+
+words! {
+    /// How log lines look.
+    LogFormat,
+    "`text` or `json`",
+    Text = "text",
     /// One JSON object a line.
-    Json,
+    Json = "json",
 }
 
-impl Written for LogFormat {
-    const EXPECTED: &'static str = "`text` or `json`";
-}
-
-impl FromStr for LogFormat {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(Unfit),
-        }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
-    }
-}
-
-/// What carries tunnel connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransportChoice {
+words! {
+    /// What carries tunnel connections.
+    TransportChoice,
+    "`auto`, `http2` or `quic`",
     /// HTTP/2, and QUIC while TCP to the edge fails.
-    Auto,
-    /// HTTP/2 always.
-    Http2,
-    Quic,
+    Auto = "auto",
+    Http2 = "http2",
+    Quic = "quic",
 }
 
-impl Written for TransportChoice {
-    const EXPECTED: &'static str = "`auto`, `http2` or `quic`";
+words! {
+    /// What becomes of a request's headers with underscores in their names.
+    UnderscoredHeaders,
+    "`drop` or `allow`",
+    Drop = "drop",
+    Allow = "allow",
 }
 
-impl FromStr for TransportChoice {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "http2" => Ok(Self::Http2),
-            "quic" => Ok(Self::Quic),
-            _ => Err(Unfit),
-        }
-    }
-}
-
-impl fmt::Display for TransportChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Http2 => "http2",
-            Self::Quic => "quic",
-        })
-    }
-}
-
-/// What becomes of a request's headers with underscores in their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnderscoredHeaders {
-    Drop,
-    Allow,
-}
-
-impl Written for UnderscoredHeaders {
-    const EXPECTED: &'static str = "`drop` or `allow`";
-}
-
-impl FromStr for UnderscoredHeaders {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        match text {
-            "drop" => Ok(Self::Drop),
-            "allow" => Ok(Self::Allow),
-            _ => Err(Unfit),
-        }
-    }
-}
-
-impl fmt::Display for UnderscoredHeaders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Drop => "drop",
-            Self::Allow => "allow",
-        })
-    }
+words! {
+    /// What stands between this program and Cloudflare.
+    Backend,
+    "`direct` or `broker`",
+    /// Nothing: credentials come from Secrets.
+    Direct = "direct",
+    /// A broker, which holds the credentials.
+    Broker = "broker",
 }

@@ -6,7 +6,7 @@ mod helm;
 use std::path::Path;
 
 use config::values::Backend;
-use config::{ControllerSettings, SettingsError};
+use config::{ControllerSettings, ProgramSettings, SettingsError};
 use helm::{Helm, Rendered};
 use serde_json::{Value, json};
 

@@ -43,9 +43,9 @@ use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
-use crate::edge::{EdgeIntent, EdgeStatus, Partial, TunnelStatus, plan, tunnel};
+use crate::edge::{EdgeIntent, EdgeStatus, KeyedLocks, Partial, TunnelStatus, plan, tunnel};
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{Installation, ObjectKey, TunnelId, ZoneId};
+use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken};
 use apply::Executor;
 pub use instances::DirectEdges;
@@ -65,6 +65,7 @@ pub struct DirectEdge {
     journal: Option<Arc<dyn Journal>>,
     remembers: bool,
     memory: Mutex<Memory>,
+    account_locks: KeyedLocks<AccountId>,
 }
 
 /// What one reconcile is about.
@@ -93,6 +94,7 @@ impl DirectEdge {
             journal: None,
             remembers: false,
             memory: Mutex::default(),
+            account_locks: KeyedLocks::default(),
         }
     }
 

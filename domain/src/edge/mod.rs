@@ -17,6 +17,7 @@ pub mod direct;
 pub mod dns;
 mod intent;
 mod journal;
+mod keyed_locks;
 pub(crate) mod namesakes;
 pub mod objects;
 pub mod observed;
@@ -28,6 +29,7 @@ pub mod tunnel;
 pub use credentials::CredentialSets;
 pub use dns::{DnsIntent, claims};
 pub use intent::{EdgeIntent, Policy};
+pub use keyed_locks::{KeyedLock, KeyedLocks};
 
 use std::collections::{BTreeMap, BTreeSet};
 

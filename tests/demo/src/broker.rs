@@ -1,7 +1,7 @@
 //! `cfgw broker` as a part of the demo. Its files are outside the folder of the cluster's side.
 
 use app::broker::Broker;
-use config::BrokerSettings;
+use config::{BrokerSettings, ProgramSettings};
 use standin::Standin;
 use tempfile::TempDir;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ::app::standalone::Standalone;
 use anyhow::Context;
-use config::StandaloneSettings;
+use config::{ProgramSettings, StandaloneSettings};
 use standin::cloud::{Account, ApiToken, Plan};
 use standin::{Standin, StandinOptions};
 use tempfile::TempDir;

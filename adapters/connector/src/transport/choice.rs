@@ -1,56 +1,14 @@
 //! Which transport connections are made over, and when that changes.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::kind::{TransportChoice, TransportKind};
 use crate::addresses::Family;
-
-/// What carries a connection to the edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TransportKind {
-    /// HTTP/2 over TLS over TCP.
-    Http2,
-    /// QUIC, which is over UDP. Its requests have no trailers, so gRPC does not work over it.
-    Quic,
-}
-
-impl TransportKind {
-    /// The name in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http2 => "http2",
-            Self::Quic => "quic",
-        }
-    }
-}
-
-impl fmt::Display for TransportKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How a connector chooses what carries its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TransportChoice {
-    /// HTTP/2, whatever happens.
-    #[default]
-    Http2,
-    Quic,
-    /// HTTP/2, and QUIC for as long as TCP to the edge fails at every address.
-    Auto {
-        /// Whether requests need trailers, as gRPC does. QUIC is not used then, and the connector's
-        /// status says so when it would have helped. See [`Connector::set_trailers_needed`] for
-        /// requests that change.
-        ///
-        /// [`Connector::set_trailers_needed`]: crate::Connector::set_trailers_needed
-        trailers_needed: bool,
-    },
-}
 
 /// Attempts that must have failed before TCP counts as blocked.
 const SEVERAL: u32 = 3;
@@ -74,7 +32,6 @@ struct Evidence {
     /// Attempts over TCP that failed since one did not.
     failures: u32,
     failed: BTreeSet<SocketAddr>,
-    /// TCP fails at every address.
     blocked: bool,
 }
 
@@ -134,11 +91,11 @@ pub(crate) struct Chooser {
     chosen: watch::Sender<Chosen>,
     /// Connections leave a transport that is no longer chosen one after the other, so that the tunnel
     /// is served all the while.
-    turn: Arc<Semaphore>,
+    move_permit: Arc<Semaphore>,
 }
 
-/// The right to change the transport of a connection; others wait until it is dropped.
-pub(crate) type Turn = OwnedSemaphorePermit;
+/// Permits one connection to change its transport; others wait until it is dropped.
+pub(crate) type MovePermit = OwnedSemaphorePermit;
 
 impl Chooser {
     pub(crate) fn new(choice: TransportChoice) -> Self {
@@ -151,7 +108,7 @@ impl Chooser {
         Self {
             chosen: watch::Sender::new(evidence.chosen()),
             evidence: Mutex::new(evidence),
-            turn: Arc::new(Semaphore::new(1)),
+            move_permit: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -160,17 +117,16 @@ impl Chooser {
         self.chosen.borrow().kind
     }
 
-    /// Told at every change.
+    /// Changes when another transport is chosen.
     pub(crate) fn watch(&self) -> watch::Receiver<Chosen> {
         self.chosen.subscribe()
     }
 
-    /// An attempt found nobody at `address` over TCP. `known` are all addresses of the edge.
+    /// An attempt over TCP had no answer at `address`. `known` are all addresses of the edge.
     pub(crate) fn tcp_failed(&self, address: SocketAddr, known: &[SocketAddr]) {
         self.learn(|evidence| evidence.tcp_failed(address, known));
     }
 
-    /// The edge answered over TCP.
     pub(crate) fn tcp_reached(&self) {
         self.learn(Evidence::tcp_reached);
     }
@@ -181,7 +137,7 @@ impl Chooser {
     }
 
     fn learn(&self, change: impl FnOnce(&mut Evidence)) {
-        let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut evidence = self.evidence.lock();
         change(&mut evidence);
         let chosen = evidence.chosen();
         let changed = self.chosen.send_if_modified(|current| {
@@ -204,17 +160,17 @@ impl Chooser {
 
     /// Waits until a registered connection over `kind` is to be made over another, and it is its turn.
     /// One that works over HTTP/2 is left alone: it shows that TCP is not blocked.
-    pub(crate) async fn time_to_move(&self, kind: TransportKind) -> Turn {
+    pub(crate) async fn time_to_move(&self, kind: TransportKind) -> MovePermit {
         if kind == TransportKind::Http2 {
             return std::future::pending().await;
         }
         loop {
             self.other_than(kind).await;
-            let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
+            let Ok(permit) = Arc::clone(&self.move_permit).acquire_owned().await else {
                 return std::future::pending().await;
             };
             if self.kind() != kind {
-                return turn;
+                return permit;
             }
         }
     }

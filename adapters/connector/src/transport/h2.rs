@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -13,6 +13,7 @@ use http_body_util::{BodyDataStream, BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
@@ -21,10 +22,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::Transport;
-use crate::RequestHandler;
-use crate::connection::{Attempt, ConnectionError, Ended, Membership};
-use crate::exchange::{self, AnswerBody, RequestBody, Upgrade};
+use crate::body::RequestBody;
+use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
+use crate::exchange::{self, AnswerBody, Upgrade};
+use crate::handler::{RequestHandler, stalls_of};
 use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 use crate::wire::headers::StreamKind;
 
@@ -42,52 +43,41 @@ const MAX_CONFIGURATION: usize = 16 << 20;
 /// Bytes of the control stream that may wait to be sent.
 const CONTROL_BUFFER: usize = 64 << 10;
 
-/// The transport for one handler.
-pub(crate) struct Http2<H> {
+/// Dials the address of an attempt and serves, as [`super::serve`] says.
+pub(super) async fn serve<H: RequestHandler>(
     handler: Arc<H>,
-}
-
-impl<H> Http2<H> {
-    /// Requests go to `handler`.
-    pub(crate) fn new(handler: Arc<H>) -> Self {
-        Self { handler }
-    }
-}
-
-impl<H: RequestHandler> Transport for Http2<H> {
-    async fn serve(&self, attempt: Arc<Attempt>) -> Ended {
-        let stream = match dial(&attempt.membership, attempt.edge).await {
-            Ok(stream) => stream,
-            Err(error) => return Ended::Lost(error),
-        };
-        attempt.membership.addresses.answered(attempt.edge);
-        attempt.membership.chooser.tcp_reached();
-        let membership = Arc::clone(&attempt.membership);
-        let (streams, control) = Streams::new(Arc::clone(&self.handler), membership);
-        let service = hyper::service::service_fn(move |request| {
-            let streams = Arc::clone(&streams);
-            async move { Ok::<_, Infallible>(streams.answer(request).await) }
-        });
-        let stalls = Stalls::of(&self.handler);
-        let connection = builder(attempt.membership.options.silence, stalls)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = Box::pin(connection);
-        let ended = tokio::select! {
-            result = connection.as_mut() => return Ended::Lost(match result {
-                Ok(()) => ConnectionError::Closed,
-                Err(error) => error.into(),
-            }),
-            ended = control_stream(&attempt, control) => ended,
-        };
-        connection.as_mut().graceful_shutdown();
-        match ended {
-            Ended::Refused(_) => {}
-            Ended::Left | Ended::Moved(_) | Ended::Lost(_) => {
-                finish(&attempt.membership, connection);
-            }
+    attempt: Arc<ConnectionAttempt>,
+) -> Ended {
+    let stream = match dial(&attempt.membership, attempt.edge).await {
+        Ok(stream) => stream,
+        Err(error) => return Ended::Lost(error),
+    };
+    attempt.membership.addresses.answered(attempt.edge);
+    attempt.membership.chooser.tcp_reached();
+    let stalls = stalls_of(&handler);
+    let (streams, control) = Streams::new(handler, Arc::clone(&attempt.membership));
+    let service = hyper::service::service_fn(move |request| {
+        let streams = Arc::clone(&streams);
+        async move { Ok::<_, Infallible>(streams.answer(request).await) }
+    });
+    let connection = builder(attempt.membership.options.silence, stalls)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = Box::pin(connection);
+    let ended = tokio::select! {
+        result = connection.as_mut() => return Ended::Lost(match result {
+            Ok(()) => ConnectionError::Closed,
+            Err(error) => error.into(),
+        }),
+        ended = control_stream(&attempt, control) => ended,
+    };
+    connection.as_mut().graceful_shutdown();
+    match ended {
+        Ended::Refused(_) => {}
+        Ended::Left | Ended::Moved(_) | Ended::Lost(_) => {
+            finish(&attempt.membership, connection);
         }
-        ended
     }
+    ended
 }
 
 /// Connects to an edge address, which proves who it is.
@@ -110,7 +100,7 @@ pub(crate) async fn dial(
         .map_err(|_| ConnectionError::DialTimeout(edge))?
 }
 
-/// Serves the requests of an edge that says these bytes after its preface, and hears nothing.
+/// Serves the requests of an edge that sends these bytes after its preface and reads no answer.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) async fn serve_bytes<H: RequestHandler>(
     handler: Arc<H>,
@@ -121,7 +111,7 @@ pub(crate) async fn serve_bytes<H: RequestHandler>(
     let (edge, ours) = tokio::io::duplex(CONTROL_BUFFER);
     let (mut heard, mut says) = tokio::io::split(edge);
     let silence = membership.options.silence;
-    let stalls = Stalls::of(&handler);
+    let stalls = stalls_of(&handler);
     let (streams, _control) = Streams::new(handler, membership);
     let service = hyper::service::service_fn(move |request| {
         let streams = Arc::clone(&streams);
@@ -172,7 +162,10 @@ where
 }
 
 /// Waits for the control stream and runs it.
-async fn control_stream(attempt: &Attempt, opened: oneshot::Receiver<ControlStream>) -> Ended {
+async fn control_stream(
+    attempt: &ConnectionAttempt,
+    opened: oneshot::Receiver<ControlStream>,
+) -> Ended {
     let membership = &attempt.membership;
     let limit = membership.options.rpc_timeout;
     tokio::select! {
@@ -247,11 +240,7 @@ impl<H: RequestHandler> Streams<H> {
     }
 
     fn open_control(&self, body: Incoming) -> Answer<H> {
-        let waiting = self
-            .control
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let waiting = self.control.lock().take();
         let (ours, sent) = tokio::io::duplex(CONTROL_BUFFER);
         let stream = ControlStream::new(body, ours);
         match waiting.map(|waiting| waiting.send(stream)) {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::choice::TransportKind;
 use super::h2;
+use super::kind::TransportKind;
 use crate::connection::Membership;
 
 /// The wait doubles with every probe that fails, so many times at most.
@@ -16,7 +16,7 @@ const DOUBLINGS: u32 = 4;
 /// The wait while there is no connection at all.
 const SOON: Duration = Duration::from_secs(1);
 /// When TCP is blocked again within this time the waits go on from where they were, so that connections
-/// do not go to and fro.
+/// do not change again and again.
 const STEADY: Duration = Duration::from_secs(300);
 
 /// Probes until the connector leaves, for a choice that may change. Does nothing while HTTP/2 is chosen.

@@ -25,25 +25,21 @@ const HOST: &[u8] = b"HttpHost";
 const STATUS: &str = "HttpStatus";
 const HEADER: &str = "HttpHeader:";
 
-/// Why a stream's beginning is none.
+/// What is wrong with a stream's beginning.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PreambleError {
     /// The stream broke or ended before it was all there.
     #[error("the stream broke: {0}")]
     Io(#[from] io::Error),
-    /// It begins with something else.
     #[error("an unknown signature")]
     Signature,
-    /// The message after it is malformed.
     #[error("a malformed message: {0}")]
     Malformed(#[from] capnp::Error),
-    /// Method or host more than once: which one counts would be anybody's guess.
+    /// Method or host more than once: it is not clear which one counts.
     #[error("an entry that may be there once is there twice")]
     Twice,
-    /// A kind of request that the schema does not have.
     #[error("an unknown kind of request")]
     Kind(#[from] capnp::NotInSchema),
-    /// Too many large heads are on their way.
     #[error("no room for another large head")]
     NoRoom,
 }
@@ -87,7 +83,6 @@ pub(crate) enum Purpose {
 /// What kind of stream a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A plain HTTP request.
     Http,
     /// A WebSocket: both directions are byte streams.
     WebSocket,

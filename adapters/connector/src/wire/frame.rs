@@ -5,9 +5,7 @@ use bytes::{Buf, BytesMut};
 use capnp::message::{HeapAllocator, Reader, ReaderOptions};
 use capnp::serialize::OwnedSegments;
 
-/// A message that was received.
 pub(crate) type Message = Reader<OwnedSegments>;
-/// A message to send.
 pub(crate) type Builder = capnp::message::Builder<HeapAllocator>;
 
 /// Bytes of a message at most. Nothing that the edge says on a control stream gets near it.

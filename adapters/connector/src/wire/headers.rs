@@ -38,7 +38,6 @@ pub(crate) enum StreamKind {
     WebSocket,
     /// A TCP stream of a private network, which is not served.
     Tcp,
-    /// A plain HTTP request.
     Http,
 }
 

@@ -18,22 +18,16 @@ const UNREGISTER_CONNECTION: u16 = 1;
 /// The question that asks for the bootstrap capability.
 const BOOTSTRAP: u32 = 0;
 
-/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RpcError {
-    /// The stream broke or ended.
     #[error("the control stream broke: {0}")]
     Io(#[from] io::Error),
-    /// A message that is not Cap'n Proto RPC.
     #[error("the edge sent a malformed message: {0}")]
     Malformed(#[from] capnp::Error),
-    /// The edge answered with an exception.
     #[error("the edge failed: {0}")]
     Exception(String),
-    /// The edge ended the RPC session.
     #[error("the edge aborted the control stream: {0}")]
     Abort(String),
-    /// A message that has no place at this point.
     #[error("the edge broke the protocol: {0}")]
     Protocol(&'static str),
 }
@@ -73,12 +67,12 @@ pub(crate) enum Registered {
         location: String,
     },
     /// The edge does not want it.
-    Refused(Refusal),
+    Refused(RegistrationRefusal),
 }
 
 /// Why the edge does not want a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RegistrationRefusal {
     /// In the edge's words.
     pub(crate) cause: String,
     /// How long to wait at least; zero where the edge does not say.
@@ -87,7 +81,7 @@ pub(crate) struct Refusal {
     pub(crate) should_retry: bool,
 }
 
-impl Refusal {
+impl RegistrationRefusal {
     /// Whether it says that there is no such tunnel, or that the token is not its. A tunnel that was made a moment
     /// ago may be refused so as well.
     pub(crate) fn disowns(&self) -> bool {
@@ -254,16 +248,21 @@ fn aborted(root: message::Reader<'_>) -> Result<(), RpcError> {
 }
 
 fn reason(exception: exception::Reader<'_>) -> Result<String, RpcError> {
-    told(exception.get_reason()?)
+    one_line(exception.get_reason()?)
 }
 
 /// Characters of a text that are kept. The edge's own texts are shorter.
-const TOLD: usize = 300;
+const LONGEST_TEXT: usize = 300;
 
 /// A text of the edge as it may stand in a log or a status: in one line, and not too long.
-fn told(text: capnp::text::Reader<'_>) -> Result<String, RpcError> {
+fn one_line(text: capnp::text::Reader<'_>) -> Result<String, RpcError> {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    Ok(text.to_str()?.chars().take(TOLD).map(printable).collect())
+    Ok(text
+        .to_str()?
+        .chars()
+        .take(LONGEST_TEXT)
+        .map(printable)
+        .collect())
 }
 
 fn capability(payload: payload::Reader<'_>) -> Result<u32, RpcError> {
@@ -333,13 +332,13 @@ fn read_registered(payload: payload::Reader<'_>) -> Result<Registered, RpcError>
         .get_as::<registration_server::register_connection_results::Reader<'_>>()?;
     match results.get_result()?.get_result().which()? {
         connection_response::result::ConnectionDetails(details) => Ok(Registered::Accepted {
-            location: told(details?.get_location_name()?)?,
+            location: one_line(details?.get_location_name()?)?,
         }),
         connection_response::result::Error(error) => {
             let error = error?;
             let nanoseconds = u64::try_from(error.get_retry_after()).unwrap_or(0);
-            Ok(Registered::Refused(Refusal {
-                cause: told(error.get_cause()?)?,
+            Ok(Registered::Refused(RegistrationRefusal {
+                cause: one_line(error.get_cause()?)?,
                 retry_after: Duration::from_nanos(nanoseconds),
                 should_retry: error.get_should_retry(),
             }))
@@ -357,9 +356,9 @@ mod tests {
         for (given, then) in [
             ("EDUPCONN", "EDUPCONN"),
             ("two\r\nlines\u{1b}[31m", "two  lines [31m"),
-            (long.as_str(), &long[..TOLD]),
+            (long.as_str(), &long[..LONGEST_TEXT]),
         ] {
-            assert_eq!(told(given.into()).unwrap(), then);
+            assert_eq!(one_line(given.into()).unwrap(), then);
         }
     }
 }

@@ -171,7 +171,7 @@ fn allowed_kind(written: &RouteGroupKind) -> AllowedKind {
     }
 }
 
-/// What is noted as a defect admits nobody: the narrowest reading is the safe one.
+/// What is noted as a defect admits no route: the narrowest reading is the safe one.
 fn namespaces(
     fields: &Fields,
     field: &str,

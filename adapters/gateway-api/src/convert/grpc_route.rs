@@ -3,60 +3,38 @@
 
 use domain::ObjectKey;
 use domain::capabilities::Feature;
-use domain::gateway::{
-    CallMatch, PathMatch, Route, RouteKind, RouteMatch, Rule, RulePolicy, TextMatch,
-};
+use domain::gateway::{CallMatch, PathMatch, RouteKind, RouteMatch, Rule, RulePolicy, TextMatch};
 
+use super::route::WrittenRule;
 use super::{filters, matches, references, text};
-use crate::error::ReadError;
 use crate::fields::Fields;
-use crate::metadata::Header;
-use crate::types::{GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule, GRPCRouteSpec};
+use crate::types::{GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule};
 
-pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Route, ReadError> {
-    let spec: GRPCRouteSpec = fields.read("spec")?;
-    let key = header.key();
-    if spec.use_default_gateways.is_some() {
-        fields.uses(Feature::DefaultGateways, "spec.useDefaultGateways");
-    }
-    let rules = spec.rules.unwrap_or_else(|| vec![GRPCRouteRule::default()]);
-    matches::check_sum(fields, rules.iter().map(|rule| rule.matches.len()));
-    let rules = rules
-        .iter()
-        .enumerate()
-        .map(|(index, written)| rule(fields, &format!("spec.rules[{index}]"), written, &key));
-    Ok(Route {
-        kind: RouteKind::Grpc,
-        generation: header.metadata.generation,
-        created: header.created(fields)?,
-        parents: references::parents(fields, &spec.parent_refs, &key),
-        hostnames: references::hostnames(fields, &spec.hostnames),
-        rules: rules.collect(),
-        pattern_room: fields.pattern_room(),
-        uses: fields.used(),
-        key,
-        defects: fields.defects(),
-    })
-}
+impl WrittenRule for GRPCRouteRule {
+    const KIND: RouteKind = RouteKind::Grpc;
 
-fn rule(fields: &Fields, field: &str, written: &GRPCRouteRule, own: &ObjectKey) -> Rule {
-    let one = |(index, written): (usize, &GRPCRouteMatch)| {
-        grpc_match(fields, &format!("{field}.matches[{index}]"), written)
-    };
-    let matches = match written.matches.as_slice() {
-        [] => vec![taking(CallMatch::default())],
-        written => written.iter().enumerate().filter_map(one).collect(),
-    };
-    if written.session_persistence.is_some() {
-        let field = format!("{field}.sessionPersistence");
-        fields.uses(Feature::SessionPersistence, field);
+    fn matches(&self) -> usize {
+        self.matches.len()
     }
-    let kind = RouteKind::Grpc;
-    Rule {
-        filters: filters::of_rule(fields, field, &written.filters, kind),
-        matches,
-        policy: RulePolicy::default(),
-        backends: references::backends(fields, field, &written.backend_refs, kind, own),
+
+    fn read(&self, fields: &Fields, field: &str, own: &ObjectKey) -> Rule {
+        let one = |(index, written): (usize, &GRPCRouteMatch)| {
+            grpc_match(fields, &format!("{field}.matches[{index}]"), written)
+        };
+        let matches = match self.matches.as_slice() {
+            [] => vec![taking(CallMatch::default())],
+            written => written.iter().enumerate().filter_map(one).collect(),
+        };
+        if self.session_persistence.is_some() {
+            let field = format!("{field}.sessionPersistence");
+            fields.uses(Feature::SessionPersistence, field);
+        }
+        Rule {
+            filters: filters::of_rule(fields, field, &self.filters, Self::KIND),
+            matches,
+            policy: RulePolicy::default(),
+            backends: references::backends(fields, field, &self.backend_refs, Self::KIND, own),
+        }
     }
 }
 

@@ -75,7 +75,6 @@ fn slice_ports(fields: &Fields) -> Result<BTreeMap<String, u16>, ReadError> {
     Ok(ports)
 }
 
-/// Reads a Namespace.
 pub(crate) fn namespace(header: &Header) -> Namespace {
     let name = header.metadata.name.clone();
     let mut labels = header.labels();

@@ -24,7 +24,7 @@ pub(crate) fn everything() -> RouteMatch {
     }
 }
 
-/// `rule.matches`. A match that cannot be told is noted and left out: leaving out only a part of it
+/// `rule.matches`. A match that cannot be read is noted and left out: leaving out only a part of it
 /// would widen it. A rule may therefore be left without any, and then takes nothing.
 pub(crate) fn matches(fields: &Fields, rule: &str, written: &[HTTPRouteMatch]) -> Vec<RouteMatch> {
     if written.is_empty() {

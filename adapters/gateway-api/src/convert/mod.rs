@@ -2,13 +2,14 @@
 
 pub(crate) mod gateway;
 pub(crate) mod gateway_class;
-pub(crate) mod grpc_route;
-pub(crate) mod http_route;
 pub(crate) mod kubernetes;
 pub(crate) mod parameters;
 pub(crate) mod reference_grant;
+pub(crate) mod route;
 
 mod filters;
+mod grpc_route;
+mod http_route;
 mod matches;
 mod references;
 mod tenants;

@@ -24,7 +24,7 @@ pub(crate) fn pattern(fields: &Fields, field: String, text: &str) -> Option<Patt
         .ok()
 }
 
-/// A header name in lower case (RFC 9110, `token`). Notes a defect where it is none.
+/// A header name in lower case (RFC 9110, `token`). Notes a defect where it is malformed.
 pub(crate) fn header_name(fields: &Fields, field: String, name: &str) -> String {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
@@ -36,7 +36,7 @@ pub(crate) fn header_name(fields: &Fields, field: String, name: &str) -> String 
     name.to_ascii_lowercase()
 }
 
-/// A header value as it may be sent (RFC 9110, `field-value`). Notes a defect where it is none.
+/// A header value as it may be sent (RFC 9110, `field-value`). Notes a defect where it is malformed.
 pub(crate) fn header_value(fields: &Fields, field: String, value: &str) -> String {
     if value
         .bytes()

@@ -14,7 +14,6 @@ api_type! {
 }
 
 api_type! {
-    /// `Gateway.spec`.
     GatewaySpec {
         gateway_class_name: String,
         listeners: Vec<Listener>,

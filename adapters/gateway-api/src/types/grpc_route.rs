@@ -1,16 +1,6 @@
 use serde_json::Value;
 
-use super::{BackendRef, HTTPHeaderMatch, HTTPRouteFilter, ParentReference, api_type};
-
-api_type! {
-    /// `GRPCRoute.spec`.
-    GRPCRouteSpec {
-        parent_refs: Vec<ParentReference>,
-        hostnames: Vec<String>,
-        rules: Option<Vec<GRPCRouteRule>>,
-        use_default_gateways: Option<Value>,
-    }
-}
+use super::{BackendRef, HTTPHeaderMatch, HTTPRouteFilter, api_type};
 
 api_type! {
     /// One of `GRPCRoute.spec.rules`.

@@ -1,16 +1,6 @@
 use serde_json::Value;
 
-use super::{BackendRef, ParentReference, api_type};
-
-api_type! {
-    /// `HTTPRoute.spec`.
-    HTTPRouteSpec {
-        parent_refs: Vec<ParentReference>,
-        hostnames: Vec<String>,
-        rules: Option<Vec<HTTPRouteRule>>,
-        use_default_gateways: Option<Value>,
-    }
-}
+use super::{BackendRef, api_type};
 
 api_type! {
     /// One of `HTTPRoute.spec.rules`.

@@ -28,7 +28,6 @@ api_type! {
 }
 
 api_type! {
-    /// `endpoint.conditions`.
     EndpointConditions {
         ready: Option<bool>,
         serving: Option<bool>,

@@ -1,6 +1,22 @@
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{HTTPRouteFilter, api_type};
+
+/// `spec` of an HTTPRoute or a GRPCRoute, whose rules are `R`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(
+    default,
+    rename_all = "camelCase",
+    bound = "R: serde::Deserialize<'de> + Default"
+)]
+pub(crate) struct RouteSpec<R> {
+    pub(crate) parent_refs: Vec<ParentReference>,
+    pub(crate) hostnames: Vec<String>,
+    pub(crate) rules: Option<Vec<R>>,
+    pub(crate) use_default_gateways: Option<Value>,
+}
 
 api_type! {
     /// What a route attaches to.
@@ -63,7 +79,6 @@ api_type! {
 }
 
 api_type! {
-    /// One requirement of a label selector.
     LabelSelectorRequirement {
         key: String,
         operator: String,

@@ -16,6 +16,9 @@ use crate::cluster::LONGEST_SILENCE;
 use limit::AnswerLayer;
 pub(crate) use managed_fields::Remover;
 
+/// Name under which this software writes: field manager, and source of events.
+pub(crate) const FIELD_MANAGER: &str = "cloudflare-gateway-controller";
+
 /// An API server that is there accepts connections well within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,7 +36,6 @@ const LEASE_CALLS: usize = 2;
 /// The same for reviews of tokens.
 const REVIEW_CALLS: usize = 4;
 
-/// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Neither KUBECONFIG (or `~/.kube/config`) nor a pod's ServiceAccount says where the cluster is.
@@ -48,7 +50,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Clients {
     pub calls: Client,
-    /// For the Lease: whoever cannot renew it in time does not lead any more.
+    /// For the Lease: an instance that cannot renew it in time leads no longer.
     pub lease: Client,
     /// For reviews of the tokens that strangers show.
     pub reviews: Client,

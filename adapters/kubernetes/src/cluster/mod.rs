@@ -2,20 +2,21 @@
 //!
 //! - `raw`: objects that are not read yet; `watch`: one watch;
 //! - `table`: the objects of a kind as domain values;
-//! - `secrets`: Secrets that somebody refers to.
+//! - `secrets`: Secrets that are referred to; `read_secrets`: their watches, and when each is read.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod raw;
+mod read_secrets;
 mod secrets;
 mod table;
+mod times;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use adapter_gateway_api::{Kind, SnapshotBuilder};
 use async_trait::async_trait;
@@ -33,26 +34,10 @@ use crate::kind::{endpoints, watched};
 use secrets::Secrets;
 pub(crate) use secrets::secret;
 use table::{Seen, Table};
-pub(crate) use table::{UnreadObject, Written};
+pub(crate) use table::{StatusBase, UnreadObject};
+pub use times::WatchTimes;
 pub(crate) use watch::LONGEST_SILENCE;
 use watch::{News, Watch};
-
-/// How patient the watches are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WatchTimes {
-    /// Changes within this time make one view.
-    pub debounce: Duration,
-    /// A kind is unknown once reading it has failed for so long; until then its last view stands.
-    pub unknown_after: Duration,
-    /// Pause after the first failure; each further one doubles it.
-    pub first_pause: Duration,
-    /// Longest pause after a failure.
-    pub longest_pause: Duration,
-    /// How often to look for a kind that does not exist here.
-    pub look_again: Duration,
-    /// A watch that has gone on for so long, or has brought something, works.
-    pub works_after: Duration,
-}
 
 /// What is watched, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,19 +48,6 @@ pub struct ClusterOptions {
     pub secret_namespaces: Option<BTreeSet<String>>,
     /// Where endpoints may be.
     pub endpoint_rules: EndpointRules,
-}
-
-impl Default for WatchTimes {
-    fn default() -> Self {
-        Self {
-            debounce: Duration::from_millis(50),
-            unknown_after: Duration::from_secs(10),
-            first_pause: Duration::from_millis(200),
-            longest_pause: Duration::from_secs(5),
-            look_again: Duration::from_secs(10),
-            works_after: Duration::from_secs(1),
-        }
-    }
 }
 
 /// A Kubernetes cluster.
@@ -93,7 +65,6 @@ pub struct Cluster {
     news: Notify,
     /// Secrets wait to be read.
     unread_secrets: Notify,
-    /// As in the options.
     secret_namespaces: Option<BTreeSet<String>>,
     /// The present view and its number; none before the first one, which has number 1.
     view: Sender<(u64, Option<Arc<ClusterSnapshot>>)>,
@@ -218,17 +189,21 @@ impl Cluster {
     }
 
     /// An object as it was last seen, for writing its status.
-    pub(crate) fn written(&self, kind: Kind, key: &ObjectKey) -> Option<Written> {
-        self.inner.lock().tables.get(&kind)?.written(key).cloned()
+    pub(crate) fn status_base(&self, kind: Kind, key: &ObjectKey) -> Option<StatusBase> {
+        self.inner
+            .lock()
+            .tables
+            .get(&kind)?
+            .status_base(key)
+            .cloned()
     }
 
-    /// Objects that cannot be read.
     pub(crate) fn unread(&self) -> Vec<UnreadObject> {
         let inner = self.inner.lock();
         inner.tables.values().flat_map(Table::unread).collect()
     }
 
-    /// Lets those know who wait for a change of Secrets.
+    /// Notifies the tasks that wait for a change of Secrets.
     fn secrets_changed(&self, inner: MutexGuard<'_, Inner>, changed: bool) {
         let unread = inner.secrets.has_next();
         drop(inner);

@@ -73,7 +73,6 @@ impl<'a> RawObject<'a> {
         Ok(Value::Object(object))
     }
 
-    /// The text of `status`.
     pub(crate) fn status(&self) -> &'a str {
         #[derive(Deserialize)]
         struct Reported<'a> {

@@ -13,12 +13,12 @@ use super::raw::{Head, RawObject};
 use super::watch::News;
 use crate::kind::Endpoint;
 
-/// Longest path of a field that is told: it may have names in it that users choose.
+/// Longest path of a field in a message: it may have names in it that users choose.
 pub(super) const LONGEST_FIELD: usize = 128;
 
 /// Of an object, what writing its status needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct StatusBase {
     /// `metadata.uid`, by which events find their object.
     pub(crate) uid: String,
     /// `metadata.resourceVersion`.
@@ -27,7 +27,7 @@ pub(crate) struct Written {
     status: Box<str>,
 }
 
-impl Written {
+impl StatusBase {
     fn of(object: &RawObject<'_>) -> Self {
         let Head {
             uid,
@@ -54,12 +54,11 @@ impl Written {
     }
 }
 
-/// What was read of one object.
 #[derive(Debug)]
 pub(crate) struct Seen {
     key: ObjectKey,
     /// Of kinds that get a status of ours.
-    written: Option<Written>,
+    status_base: Option<StatusBase>,
     read: Result<Object, Unread>,
 }
 
@@ -70,7 +69,7 @@ struct Unread {
     found: UnreadableObject,
 }
 
-/// The same, for telling of it.
+/// The same with its name, for messages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnreadObject {
     pub(crate) kind: Kind,
@@ -80,13 +79,12 @@ pub(crate) struct UnreadObject {
 }
 
 impl Seen {
-    /// Reads an object of a kind.
     pub(crate) fn of(kind: Kind, endpoint: &Endpoint, object: &RawObject<'_>) -> Self {
         let value = object.value(&endpoint.api_version, kind.as_str());
         let value = value.map_err(|problem| problem.to_string());
         Self {
             key: object.head.key(),
-            written: kind.status().map(|_| Written::of(object)),
+            status_base: kind.status().map(|_| StatusBase::of(object)),
             read: value
                 .and_then(|value| read(value).map_err(|error| why(&error)))
                 .map_err(|why| Unread {
@@ -100,7 +98,7 @@ impl Seen {
     }
 }
 
-/// The message of an error may repeat what the object says, so only the field is told.
+/// The message of an error may repeat what the object says, so only the field is named.
 fn why(error: &ReadError) -> String {
     let field: String = error.field.chars().take(LONGEST_FIELD).collect();
     format!("{field}: it has no value that this field can have; correct it")
@@ -132,7 +130,7 @@ pub(crate) struct Table {
     objects: BTreeMap<ObjectKey, Object>,
     /// Objects that cannot be read any more, or never could. What was last read of them stays in `objects`.
     unread: BTreeMap<ObjectKey, Unread>,
-    written: BTreeMap<ObjectKey, Written>,
+    status_bases: BTreeMap<ObjectKey, StatusBase>,
 }
 
 impl Table {
@@ -142,7 +140,7 @@ impl Table {
             state: State::Listing,
             objects: BTreeMap::new(),
             unread: BTreeMap::new(),
-            written: BTreeMap::new(),
+            status_bases: BTreeMap::new(),
         }
     }
 
@@ -172,8 +170,8 @@ impl Table {
         !matches!(self.state, State::Listing)
     }
 
-    pub(crate) fn written(&self, key: &ObjectKey) -> Option<&Written> {
-        self.written.get(key)
+    pub(crate) fn status_base(&self, key: &ObjectKey) -> Option<&StatusBase> {
+        self.status_bases.get(key)
     }
 
     /// Whether an object is there, read or not.
@@ -182,13 +180,12 @@ impl Table {
         self.objects.contains_key(key) || self.unread.contains_key(key)
     }
 
-    /// Objects that cannot be read.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (&ObjectKey, &UnreadableObject)> {
         self.unread.iter().map(|(key, unread)| (key, &unread.found))
     }
 
-    /// The same, for telling of it.
+    /// The same with its name, for messages.
     pub(crate) fn unread(&self) -> impl Iterator<Item = UnreadObject> {
         self.unread.iter().map(|(key, unread)| UnreadObject {
             kind: self.kind,
@@ -246,9 +243,13 @@ impl Table {
 
     fn put(&mut self, seen: Seen) -> bool {
         let revived = self.revive();
-        let Seen { key, written, read } = seen;
-        if let Some(written) = written {
-            self.written.insert(key.clone(), written);
+        let Seen {
+            key,
+            status_base,
+            read,
+        } = seen;
+        if let Some(status_base) = status_base {
+            self.status_bases.insert(key.clone(), status_base);
         }
         let changed = match read {
             Ok(object) => self.put_read(key, object),
@@ -278,7 +279,7 @@ impl Table {
     }
 
     fn remove(&mut self, key: &ObjectKey) -> bool {
-        self.written.remove(key);
+        self.status_bases.remove(key);
         let was_unread = self.unread.remove(key).is_some();
         self.objects.remove(key).is_some() || was_unread
     }

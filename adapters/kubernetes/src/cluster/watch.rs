@@ -2,12 +2,12 @@
 //!
 //! - `wire`: what lists and events look like; `trouble`: how failures are counted.
 
+mod news;
 mod trouble;
 mod wire;
 
 use std::sync::Arc;
 
-use domain::ObjectKey;
 use kube::Client;
 use kube::api::{ListParams, WatchParams};
 use kube::core::Request;
@@ -16,9 +16,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use super::WatchTimes;
 use super::raw::RawObject;
+use super::times::WatchTimes;
 use crate::kind::Endpoint;
+pub(crate) use news::News;
 use trouble::{Failure, Stage, Trouble};
 pub(super) use wire::{Event, Page};
 
@@ -31,30 +32,13 @@ const WATCH_SECONDS: u32 = 240;
 /// How much longer than [`WATCH_SECONDS`] a silent connection is waited for.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// The longest time in which nothing comes of an answer that goes on: that of a watch in which nothing happens.
+/// The longest silence within an answer: that of a watch in which nothing happens.
 pub(crate) const LONGEST_SILENCE: Duration =
     Duration::from_secs(WATCH_SECONDS as u64 + GRACE.as_secs());
-
-/// What a watch has to say. `T` is what is read of an object.
-#[derive(Debug)]
-pub(crate) enum News<T> {
-    /// All objects there are; others are gone.
-    Listed(Vec<T>),
-    /// One is new or changed.
-    Put(T),
-    Gone(ObjectKey),
-    /// What was said before still holds.
-    Alive,
-    /// The kind does not exist here.
-    Absent,
-    /// Reading fails, and has for a while.
-    Failing(String),
-}
 
 /// Reads one object that was found at an endpoint. Runs on threads where it may take its time.
 pub(crate) type Reader<T> = Arc<dyn Fn(&Endpoint, &RawObject<'_>) -> T + Send + Sync>;
 
-/// What to watch.
 pub(crate) struct Watch<T> {
     pub(crate) client: Client,
     /// Where the kind may be, best first.
@@ -79,12 +63,12 @@ struct Run<T, F> {
     watch: Watch<T>,
     tell: F,
     trouble: Trouble,
-    /// A list that is told once the watch is known to work.
+    /// A list that is passed on once the watch is known to work.
     held: Option<Vec<T>>,
 }
 
 impl<T: Send + 'static> Watch<T> {
-    /// Tells of everything, forever. `tell` must not block.
+    /// Calls `tell` for all news, without end. `tell` must not block.
     pub(crate) async fn run(self, tell: impl FnMut(News<T>) + Send) {
         let run = Run {
             trouble: Trouble::new(self.name.clone(), self.times),
@@ -142,7 +126,6 @@ impl<T: Send + 'static> Watch<T> {
         done.unwrap_or(Err(Failure::Answer("reading it was stopped")))
     }
 
-    /// Begins to watch.
     async fn begin(
         &self,
         endpoint: &Endpoint,
@@ -171,7 +154,7 @@ impl<T: Send + 'static, F: FnMut(News<T>) + Send> Run<T, F> {
                     self.passed(Stage::List);
                     self.follow(&listing.endpoint, listing.version).await;
                 }
-                // What was there does not count as gone at the first word of it.
+                // A kind that was there counts as gone only after it was missing for a while.
                 Err(failure) if failure.is_absent() && (!was_there || self.trouble.lasts()) => {
                     was_there = false;
                     self.trouble.end();
@@ -266,7 +249,7 @@ impl<T: Send + 'static, F: FnMut(News<T>) + Send> Run<T, F> {
         }
     }
 
-    /// Tells of a failure once there have been failures for long enough, and waits before the next attempt.
+    /// Reports failures once they have lasted for long enough, and waits before the next attempt.
     async fn failed(&mut self, stage: Stage, failure: &Failure) {
         let pause = self.trouble.met(stage, failure);
         if self.trouble.is_told() {

@@ -5,12 +5,12 @@
 //! its last successful renewal and no longer, whether it can reach the API server or not: it has stopped
 //! before another may begin, and clocks need not agree.
 
+mod options;
 mod record;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use domain::ports::Leadership;
 use futures_util::{StreamExt, TryStreamExt};
@@ -21,44 +21,17 @@ use tokio::sync::watch::Sender;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::FIELD_MANAGER;
+use crate::client::FIELD_MANAGER;
 use crate::failure::{is_conflict, told};
+pub use options::LeaseOptions;
 use record::{Record, holder_of};
-
-/// Who competes for which Lease, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseOptions {
-    /// Namespace of the Lease.
-    pub namespace: String,
-    pub name: String,
-    /// This instance, e.g. the pod's name. Unique among all that compete.
-    pub identity: String,
-    /// Where this instance is reached while it leads (`host:port`). It becomes part of the Lease, after the last `_`.
-    pub address: String,
-    /// After this time without renewal another may take the Lease. Whole seconds, at least 1.
-    pub duration: Duration,
-    /// Time between renewals; a third of the duration or less leaves room for failures.
-    pub renew: Duration,
-}
-
-impl LeaseOptions {
-    /// `spec.holderIdentity`.
-    fn holder(&self) -> String {
-        format!("{}_{}", self.identity, self.address)
-    }
-
-    /// How long after the start of a renewal this instance counts itself leader.
-    fn trusted(&self) -> Duration {
-        self.duration * 2 / 3
-    }
-}
 
 /// Competes for a Lease until it is stopped, then gives it up.
 pub struct Lease {
     options: LeaseOptions,
     api: Api<Object>,
     standing: Sender<Standing>,
-    /// Number of the standing that [`changed`](Lease::changed) last told of.
+    /// Number of the standing that [`changed`](Lease::changed) last returned for.
     told: AtomicU64,
     /// Cancelled once this instance has stopped competing and has given up what it had.
     released: CancellationToken,
@@ -71,7 +44,7 @@ struct Standing {
     number: u64,
     /// The term, while this instance leads, and until when.
     leads: Option<(u64, Instant)>,
-    /// `holderIdentity`, whoever that is.
+    /// `spec.holderIdentity`.
     holder: Option<String>,
 }
 
@@ -208,7 +181,7 @@ impl Lease {
         }
     }
 
-    /// Renews until that fails for too long or somebody else has the Lease.
+    /// Renews until that fails for too long or another instance has the Lease.
     async fn lead(&self, mut lease: Object, mut renewed: Instant) {
         let term = record::term(&lease);
         tracing::info!(term, "this instance leads");
@@ -235,7 +208,7 @@ impl Lease {
                     lease = *next;
                     renewed = started;
                     let until = renewed + self.options.trusted();
-                    // Only the end moves: nobody needs to hear of it.
+                    // Only the end moves, so there is no change to report.
                     self.standing.send_if_modified(|standing| {
                         standing.leads = Some((term, until));
                         false
@@ -255,7 +228,7 @@ impl Lease {
         let written = self.api.replace(&self.options.name, &params, &next);
         match timeout(self.options.renew, written).await {
             Ok(Ok(lease)) => Renewal::Done(Box::new(lease)),
-            // Whoever wrote it: what this instance knows of it is not true any more.
+            // Another writer changed it: what this instance knows of it is out of date.
             Ok(Err(error)) if is_conflict(&error) => self.after_conflict(lease).await,
             Ok(Err(error)) => {
                 tracing::warn!(error = %told(&error), "the Lease was not renewed");
@@ -265,7 +238,7 @@ impl Lease {
         }
     }
 
-    /// The answer to a renewal that did not arrive, or somebody's annotation, must not cost the leadership.
+    /// A lost answer to a renewal, or a new annotation, must not cost the leadership.
     async fn after_conflict(&self, ours: &Object) -> Renewal {
         match self.bounded(self.api.get_opt(&self.options.name)).await {
             Ok(Some(lease)) if record::is_same_term(&lease, ours) => {
@@ -331,9 +304,9 @@ impl Lease {
 /// How a renewal went.
 enum Renewal {
     Done(Box<Object>),
-    /// Nobody knows: try again while there is time.
+    /// It is not known: try again while there is time.
     Again,
-    /// Somebody else has it, or it is gone.
+    /// Another instance has it, or it is gone.
     Lost,
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
-use super::LeaseOptions;
+use super::options::LeaseOptions;
 
 /// A Lease as it was last seen to change, by this instance's own clock.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// When the Lease may be taken: now if nobody has it, else its duration after it was last seen to change.
+    /// When the Lease may be taken: now if it has no holder, else its duration after it was last seen to change.
     pub(super) fn observe(&mut self, lease: &Lease, now: Instant) -> Instant {
         let spec = lease.spec.clone().unwrap_or_default();
         if holder_of(lease).is_none() {
@@ -33,7 +33,7 @@ impl Record {
     }
 }
 
-/// Who has it; `None` where nobody has.
+/// The holder, if there is one.
 pub(super) fn holder_of(lease: &Lease) -> Option<String> {
     let holder = lease.spec.as_ref()?.holder_identity.clone();
     holder.filter(|holder| !holder.is_empty())
@@ -51,7 +51,7 @@ pub(super) fn is_same_term(lease: &Lease, other: &Lease) -> bool {
 }
 
 /// A free Lease, taken in a new term. The first term of a new Lease is the minutes since the epoch, so that terms
-/// go on growing when somebody deletes the Lease.
+/// go on growing when the Lease was deleted.
 pub(super) fn taken(free: Option<&Lease>, options: &LeaseOptions, now: Timestamp) -> Lease {
     let transitions = match free {
         Some(lease) => lease.spec.as_ref().and_then(|spec| spec.lease_transitions),

@@ -1,4 +1,4 @@
-//! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are told in passing:
+//! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are written in the background:
 //! one that cannot be written stops nothing.
 
 use adapter_gateway_api::status::is_same_entry;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::merge::items;
-use crate::FIELD_MANAGER;
+use crate::client::FIELD_MANAGER;
 use crate::cluster::UnreadObject;
 use crate::failure::told;
 
@@ -58,7 +58,7 @@ impl Events {
         Self { waiting }
     }
 
-    /// Tells of what flipped on a Gateway or route, without being waited for.
+    /// Writes Events for what flipped on a Gateway or route, in the background.
     pub(super) fn of_flips(&self, about: &ObjectRef, uid: &str, earlier: &Value, now: &Value) {
         let kind = Kind::of_object(about).filter(|kind| kind.scope() != Scope::Cluster);
         let Some(kind) = kind else {
@@ -77,7 +77,7 @@ impl Events {
         }
     }
 
-    /// Tells of an object that cannot be read. Whether there was room for it.
+    /// Writes an Event for an object that cannot be read. Whether there was room for it.
     pub(super) fn of_unread(&self, object: &UnreadObject) -> bool {
         let namespace = Some(object.key.namespace.clone());
         let regarding = ObjectReference {

@@ -25,8 +25,8 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::FIELD_MANAGER;
-use crate::cluster::{Cluster, UnreadObject, Written};
+use crate::client::FIELD_MANAGER;
+use crate::cluster::{Cluster, StatusBase, UnreadObject};
 use crate::failure::{self, is_absent, is_conflict, port_error};
 use crate::kind::resource;
 use events::Events;
@@ -52,7 +52,7 @@ pub struct Statuses {
 struct Last {
     /// Version that was there before.
     replaced: String,
-    now: Written,
+    now: StatusBase,
 }
 
 impl fmt::Debug for Statuses {
@@ -64,7 +64,7 @@ impl fmt::Debug for Statuses {
 impl Statuses {
     /// Present statuses are those that the cluster shows, so comparing costs no call. What was begun in one term of
     /// `leadership` is not gone on with in another: a process that stood still for a while must not put its old
-    /// conclusions over those of whoever leads since.
+    /// conclusions over those of the next leader.
     pub fn new(client: Client, cluster: Arc<Cluster>, leadership: Arc<dyn Leadership>) -> Self {
         Self {
             events: Events::new(client.clone()),
@@ -76,7 +76,7 @@ impl Statuses {
         }
     }
 
-    /// Tells of objects that cannot be read, once of each: most of them have no status of ours.
+    /// Writes an Event for each object that cannot be read: most of them have no status of ours.
     fn tell_of_unread(&self) {
         let unread: BTreeSet<UnreadObject> = self.cluster.unread().into_iter().collect();
         let mut told = self.told.lock();
@@ -125,8 +125,8 @@ impl Statuses {
     }
 
     /// The object as it was last seen or written.
-    fn present(&self, kind: Kind, about: &ObjectRef) -> Option<Written> {
-        let seen = self.cluster.written(kind, &about.key)?;
+    fn present(&self, kind: Kind, about: &ObjectRef) -> Option<StatusBase> {
+        let seen = self.cluster.status_base(kind, &about.key)?;
         let mut last = self.last.lock();
         match last.get(about) {
             Some(last) if last.replaced == seen.version => Some(last.now.clone()),
@@ -138,10 +138,10 @@ impl Statuses {
         }
     }
 
-    fn remember(&self, kind: Kind, about: &ObjectRef, before: Written, now: Written) {
+    fn remember(&self, kind: Kind, about: &ObjectRef, before: StatusBase, now: StatusBase) {
         let mut last = self.last.lock();
         // Where the watch is several writes behind, it still shows the version before the first of them.
-        let replaced = match self.cluster.written(kind, &about.key) {
+        let replaced = match self.cluster.status_base(kind, &about.key) {
             Some(seen) if seen.version != now.version => seen.version,
             _ => before.version,
         };
@@ -152,9 +152,9 @@ impl Statuses {
         &self,
         kind: Kind,
         about: &ObjectRef,
-        present: &Written,
+        present: &StatusBase,
         status: Value,
-    ) -> Result<Written, kube::Error> {
+    ) -> Result<StatusBase, kube::Error> {
         let api = self.api(kind, about);
         let name = &about.key.name;
         let written = match kind.status() {
@@ -183,12 +183,12 @@ impl Statuses {
                 api.patch_status(name, &params, &patch).await?
             }
         };
-        Ok(written_of(&written))
+        Ok(status_base_of(&written))
     }
 
-    async fn read(&self, kind: Kind, about: &ObjectRef) -> Result<Option<Written>, kube::Error> {
+    async fn read(&self, kind: Kind, about: &ObjectRef) -> Result<Option<StatusBase>, kube::Error> {
         let found = self.api(kind, about).get_opt(&about.key.name).await?;
-        Ok(found.as_ref().map(written_of))
+        Ok(found.as_ref().map(status_base_of))
     }
 
     fn api(&self, kind: Kind, about: &ObjectRef) -> Api<DynamicObject> {
@@ -221,9 +221,9 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     merge::differs(&ours, earlier).then_some(ours)
 }
 
-fn written_of(object: &DynamicObject) -> Written {
+fn status_base_of(object: &DynamicObject) -> StatusBase {
     let metadata = &object.metadata;
-    Written::new(
+    StatusBase::new(
         metadata.uid.clone().unwrap_or_default(),
         metadata.resource_version.clone().unwrap_or_default(),
         &object.data["status"],

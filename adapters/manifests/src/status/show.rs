@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{folder, kinds};
-use crate::folder::OpenError;
 use crate::journal::PROBLEMS_FILE;
+use crate::open_error::OpenError;
 
 /// What the state folder says of one object, or of a part of it: a listener, a route's parent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +16,6 @@ pub struct ObjectStatus {
     /// E.g. `Gateway default/web`, `Gateway default/web listener https`,
     /// `HTTPRoute default/app on default/web`; `manifests folder` for what could not be read.
     pub object: String,
-    /// Addresses of a Gateway.
     pub addresses: Vec<String>,
     /// Conditions, as they were written.
     pub conditions: Vec<ShownCondition>,
@@ -131,7 +130,6 @@ fn problems(file: &Path) -> Result<Option<ObjectStatus>, OpenError> {
     }))
 }
 
-/// The object and its parts.
 fn parts(kind: &str, document: Document) -> Vec<ObjectStatus> {
     let Document { metadata, status } = document;
     let namespace = metadata.namespace.unwrap_or_default();

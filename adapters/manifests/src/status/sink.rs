@@ -28,7 +28,7 @@ pub(crate) struct StatusFolder {
 /// Writing all statuses once, some after the other.
 #[derive(Debug)]
 pub(crate) struct StatusRound {
-    /// One round at a time, also where nobody waits for its end any more.
+    /// One round at a time, also after its caller has gone.
     _turn: OwnedMutexGuard<()>,
     /// The time of every transition that is found.
     now: String,
@@ -46,7 +46,6 @@ impl StatusFolder {
         }
     }
 
-    /// Waits for the round before to end.
     pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
         self.turn.clone().lock_owned().await
     }
@@ -85,7 +84,7 @@ impl StatusFolder {
         round
     }
 
-    /// Removes the files of objects that were neither among the updates nor present, and tells what failed.
+    /// Removes the files of objects that were neither among the updates nor present, and returns what failed.
     pub(crate) fn finish(&self, mut round: StatusRound) -> Result<(), PortError> {
         for kind in kinds() {
             let folder = self.state.join(folder(kind));
@@ -125,7 +124,7 @@ fn write_one(path: &Path, update: &StatusUpdate, now: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    // A file that somebody broke is written anew.
+    // A broken file is written anew.
     let earlier: Value = there
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
@@ -164,7 +163,7 @@ fn path(state: &Path, object: &ObjectRef) -> Option<PathBuf> {
 }
 
 /// Removes status files below a folder that are not reported, and folders that are empty then. What is
-/// no status file is somebody else's.
+/// no status file is not ours.
 fn sweep(folder: &Path, reported: &BTreeSet<PathBuf>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -2,26 +2,22 @@
 
 use std::io;
 
-/// Why an answer broke off after its head was sent. Whoever sends it on must not make it look complete:
+/// Why an answer broke off after its head was sent. It must not look complete to the client:
 /// reset the stream, or close the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The endpoint broke off.
     #[error("the endpoint's answer broke off")]
     Endpoint(#[from] hyper::Error),
-    /// The endpoint sent less than it announced.
     #[error("the endpoint's answer is shorter than announced")]
     Short,
     /// The endpoint ended the answer's stream before the answer was complete, without calling it an error.
     #[error("the endpoint's answer has no end")]
     Cut,
-    /// The endpoint sent nothing for too long.
     #[error("the endpoint was silent for too long")]
     Silent,
     /// The time that the route gives the request, or one attempt of it, is over.
     #[error("the answer was not complete in time")]
     TimedOut,
-    /// An upgraded connection to the endpoint broke.
     #[error("the endpoint's connection broke")]
     Tunnel(#[from] io::Error),
     /// The client's half of an upgraded connection broke off.

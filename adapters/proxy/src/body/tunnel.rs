@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use http_body::Frame;
 use hyper::body::Incoming;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
@@ -20,8 +21,7 @@ use tokio::time::Instant;
 
 use super::error::BodyError;
 use crate::admission::Admitted;
-use crate::lock;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 use crate::silence::Silence;
 use crate::upstream::{ClientBody, Lease, Paced};
 
@@ -66,14 +66,17 @@ pub(crate) async fn open(
     lease: Lease,
     admitted: Admitted,
     limit: Duration,
-) -> Result<TunnelBody, Refusal> {
+) -> Result<TunnelBody, LocalReply> {
     let upgraded = hyper::upgrade::on(answer)
         .await
-        .map_err(|_| Refusal::BrokenAnswer)?;
+        .map_err(|_| LocalReply::BrokenAnswer)?;
     let Parts { io, read_buf, .. } = upgraded
         .downcast::<TokioIo<Paced>>()
-        .map_err(|_| Refusal::BrokenAnswer)?;
-    let stream = io.into_inner().into_inner().ok_or(Refusal::BrokenAnswer)?;
+        .map_err(|_| LocalReply::BrokenAnswer)?;
+    let stream = io
+        .into_inner()
+        .into_inner()
+        .ok_or(LocalReply::BrokenAnswer)?;
     let (read, write) = stream.into_split();
     let shared = Arc::new(Shared {
         _lease: lease,
@@ -101,7 +104,7 @@ async fn upload(
     if let Some(mut client) = client {
         while let Some(frame) = poll_fn(|cx| client.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|_| BodyError::Client)?;
-            *lock(&shared.last_upload) = Instant::now();
+            *shared.last_upload.lock() = Instant::now();
             if let Ok(data) = frame.into_data()
                 && write.write_all(&data).await.is_err()
             {
@@ -153,7 +156,7 @@ impl TunnelBody {
             }
         }
         let shared = &self.shared;
-        let moved = || Some(*lock(&shared.last_upload));
+        let moved = || Some(*shared.last_upload.lock());
         ready!(self.silence.poll_over(cx, moved));
         Poll::Ready(Some(Err(BodyError::Silent)))
     }

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use super::headers::name_te;
 use super::timing::Timing;
 use crate::Limits;
+use crate::local_reply::LocalReply;
 use crate::metrics::GatewayMetrics;
-use crate::refusal::Refusal;
 use crate::upstream::{
     Choice, ConnectFailure, Endpoint, Lease, RequestBody, SendFailure, Tried, UploadFault,
     UploadHandle, Upstream,
@@ -65,7 +65,7 @@ pub(super) async fn send(
     limits: &Limits,
     metrics: &GatewayMetrics,
     timing: Timing,
-) -> Result<Answered, Refusal> {
+) -> Result<Answered, LocalReply> {
     let mut attempts = Attempts {
         upstream,
         upload,
@@ -86,7 +86,7 @@ pub(super) async fn send(
     };
     timeout_at(end, attempts.run()).await.unwrap_or_else(|_| {
         metrics.answer_timeouts.fetch_add(1, Relaxed);
-        Err(Refusal::RequestTimeout)
+        Err(LocalReply::RequestTimeout)
     })
 }
 
@@ -113,22 +113,22 @@ struct Attempts<'a> {
     refusals: u32,
 }
 
-enum Attempt {
+enum AttemptOutcome {
     Answered(Response<Incoming>, Lease),
     /// The next endpoint may be tried; if there is none, this is the answer.
-    Again(Refusal),
-    Failed(Refusal),
+    Again(LocalReply),
+    Failed(LocalReply),
 }
 
 impl Attempts<'_> {
-    async fn run(&mut self) -> Result<Answered, Refusal> {
-        let mut outcome = Refusal::NoEndpoint;
+    async fn run(&mut self) -> Result<Answered, LocalReply> {
+        let mut outcome = LocalReply::NoEndpoint;
         while let Some((index, choice)) = self.next_endpoint() {
-            if outcome != Refusal::NoEndpoint {
+            if outcome != LocalReply::NoEndpoint {
                 self.metrics.retries.fetch_add(1, Relaxed);
             }
             match self.attempt(index, choice).await {
-                Attempt::Answered(response, lease) => {
+                AttemptOutcome::Answered(response, lease) => {
                     let end = self.end;
                     return Ok(Answered {
                         response,
@@ -136,8 +136,8 @@ impl Attempts<'_> {
                         end,
                     });
                 }
-                Attempt::Again(refusal) => outcome = refusal,
-                Attempt::Failed(refusal) => return Err(refusal),
+                AttemptOutcome::Again(reply) => outcome = reply,
+                AttemptOutcome::Failed(reply) => return Err(reply),
             }
         }
         Err(outcome)
@@ -150,7 +150,7 @@ impl Attempts<'_> {
         }
     }
 
-    async fn attempt(&mut self, index: usize, choice: Choice) -> Attempt {
+    async fn attempt(&mut self, index: usize, choice: Choice) -> AttemptOutcome {
         let mut lease = match self.connect(index, choice).await {
             Ok(lease) => lease,
             Err(failure) => {
@@ -160,7 +160,7 @@ impl Attempts<'_> {
             }
         };
         let Some(head) = self.head.take() else {
-            return Attempt::Failed(Refusal::BrokenAnswer);
+            return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
         };
         if self.upstream.protocol == UpstreamProtocol::H2c || head.method.is_idempotent() {
             self.head = Some(head.clone());
@@ -178,10 +178,10 @@ impl Attempts<'_> {
                     upload.answered();
                 }
                 self.end = self.timing.answer_end(attempt_end);
-                Attempt::Answered(response, lease)
+                AttemptOutcome::Answered(response, lease)
             }
             Ok(Err(failure)) => self.after(index, choice, lease, failure),
-            Err(refusal) => Attempt::Failed(refusal),
+            Err(reply) => AttemptOutcome::Failed(reply),
         }
     }
 
@@ -208,7 +208,7 @@ impl Attempts<'_> {
         answer: impl Future<Output = T>,
         sent: Instant,
         end: Option<Instant>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, LocalReply> {
         let (silence, idle) = (self.timing.silence, self.limits.body_idle_timeout);
         let until_end = |at: Instant| end.map_or(at, |end| end.min(at));
         let mut answer = pin!(answer);
@@ -223,14 +223,14 @@ impl Attempts<'_> {
             let (moved, awaits_client) = self.upload.map_or((sent, false), UploadHandle::silence);
             let since = moved.max(sent);
             if awaits_client && since + idle <= now {
-                return Err(Refusal::SlowRequest);
+                return Err(LocalReply::SlowRequest);
             }
             let is_silent = !awaits_client && since + silence <= now;
             if is_silent || end.is_some_and(|end| end <= now) {
                 self.metrics.answer_timeouts.fetch_add(1, Relaxed);
                 return Err(match is_silent {
-                    true => Refusal::AnswerTimeout,
-                    false => Refusal::BackendTimeout,
+                    true => LocalReply::AnswerTimeout,
+                    false => LocalReply::BackendTimeout,
                 });
             }
             // What the client is waited for may come at any moment, and then the endpoint is waited for, and the other way
@@ -244,7 +244,7 @@ impl Attempts<'_> {
         }
     }
 
-    fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> Attempt {
+    fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> AttemptOutcome {
         if std::mem::take(&mut self.excusable) {
             self.sends -= 1;
         }
@@ -253,7 +253,7 @@ impl Attempts<'_> {
         }
         match self.timeouts < MAX_TIMEOUTS {
             true => self.elsewhere(index, failure.into()),
-            false => Attempt::Failed(failure.into()),
+            false => AttemptOutcome::Failed(failure.into()),
         }
     }
 
@@ -264,12 +264,12 @@ impl Attempts<'_> {
         choice: Choice,
         lease: Lease,
         failure: SendFailure,
-    ) -> Attempt {
+    ) -> AttemptOutcome {
         tracing::debug!(error = %failure, lease.reused, "no answer from an endpoint");
         match self.upload.and_then(UploadHandle::fault) {
-            Some(UploadFault::TooLarge) => return Attempt::Failed(Refusal::BodyTooLarge),
-            Some(UploadFault::NoMemory) => return Attempt::Failed(Refusal::NoMemory),
-            Some(UploadFault::Broken) => return Attempt::Failed(Refusal::BrokenRequest),
+            Some(UploadFault::TooLarge) => return AttemptOutcome::Failed(LocalReply::BodyTooLarge),
+            Some(UploadFault::NoMemory) => return AttemptOutcome::Failed(LocalReply::NoMemory),
+            Some(UploadFault::Broken) => return AttemptOutcome::Failed(LocalReply::BrokenRequest),
             None => {}
         }
         let kept_alive = lease.reused && choice == Choice::Any;
@@ -289,38 +289,38 @@ impl Attempts<'_> {
             self.excusable = kept_alive;
             self.sends += 1;
             if failure.is_parse_too_large() {
-                return Attempt::Failed(Refusal::AnswerTooLarge);
+                return AttemptOutcome::Failed(LocalReply::AnswerTooLarge);
             }
             if failure.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
-                return Attempt::Failed(Refusal::BrokenAnswer);
+                return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
             }
         }
         if kept_alive {
             self.again = Some((index, Choice::New));
-            Attempt::Again(Refusal::BrokenAnswer)
+            AttemptOutcome::Again(LocalReply::BrokenAnswer)
         } else {
-            self.elsewhere(index, Refusal::BrokenAnswer)
+            self.elsewhere(index, LocalReply::BrokenAnswer)
         }
     }
 
     /// What to do after an HTTP/2 endpoint said that it did nothing with the request, or ended the connection before it
     /// was sent. Where it ends even a connection that no other request uses, it takes none: that is no refusal.
-    fn after_refusal(&mut self, index: usize, takes_none: bool) -> Attempt {
+    fn after_refusal(&mut self, index: usize, takes_none: bool) -> AttemptOutcome {
         self.excusable = false;
         self.refusals += 1;
         if !self.upload.is_none_or(UploadHandle::rewind) {
-            return Attempt::Failed(Refusal::NotKept);
+            return AttemptOutcome::Failed(LocalReply::NotKept);
         }
         if takes_none && self.upstream.endpoints.len() > 1 {
             self.refusals = 0;
             self.upstream.endpoints[index].suspect();
-            return self.elsewhere(index, Refusal::BrokenAnswer);
+            return self.elsewhere(index, LocalReply::BrokenAnswer);
         }
         if self.refusals == MAX_REFUSALS {
-            return Attempt::Failed(Refusal::BrokenAnswer);
+            return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
         }
         if self.refusals == MAX_REFUSALS_IN_A_ROW && self.upstream.endpoints.len() > 1 {
-            return self.elsewhere(index, Refusal::BrokenAnswer);
+            return self.elsewhere(index, LocalReply::BrokenAnswer);
         }
         // On a connection that others use too they may use up what it still takes, again and again.
         let choice = match self.refusals % MAX_REFUSALS_IN_A_ROW {
@@ -328,7 +328,7 @@ impl Attempts<'_> {
             _ => Choice::Own,
         };
         self.again = Some((index, choice));
-        Attempt::Again(Refusal::BrokenAnswer)
+        AttemptOutcome::Again(LocalReply::BrokenAnswer)
     }
 
     /// Whether the request that has just failed may go out again although its endpoint may have acted upon it. Its body
@@ -339,16 +339,16 @@ impl Attempts<'_> {
             && self.upload.is_none_or(UploadHandle::rewind)
     }
 
-    fn elsewhere(&mut self, index: usize, refusal: Refusal) -> Attempt {
+    fn elsewhere(&mut self, index: usize, reply: LocalReply) -> AttemptOutcome {
         if self.tried.add(index) {
-            Attempt::Again(refusal)
+            AttemptOutcome::Again(reply)
         } else {
-            Attempt::Failed(refusal)
+            AttemptOutcome::Failed(reply)
         }
     }
 }
 
-impl From<ConnectFailure> for Refusal {
+impl From<ConnectFailure> for LocalReply {
     fn from(failure: ConnectFailure) -> Self {
         match failure {
             ConnectFailure::Refused => Self::Unreachable,

@@ -1,4 +1,4 @@
-//! How long a message is, told in one way. Each hop frames what it sends anew, so whatever an endpoint wrote, the next
+//! The length of a message, written in one way. Each hop frames what it sends anew, so whatever an endpoint wrote, the next
 //! reader sees at most one `Content-Length`, and one that is true.
 
 use http::StatusCode;
@@ -11,11 +11,11 @@ use crate::body::BodyEnd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
-/// Tells an answer's length in one way (RFC 9110 §8.6, RFC 9112 §6):
+/// Writes an answer's length in one way (RFC 9110 §8.6, RFC 9112 §6):
 ///
 /// - several lengths are one if they are the same number, and none beside `chunked` or where the status allows none;
 /// - `identity` is no coding, so a length beside it counts, as it does for nginx;
-/// - any other coding would have to be told to the client, which HTTP/2 cannot.
+/// - the client would have to know any other coding, which HTTP/2 cannot say.
 pub(super) fn of_answer(head: &mut Parts) -> Result<BodyEnd, Unreadable> {
     let coding = coding(&head.headers)?;
     let length = plain_length(&mut head.headers)?;
@@ -32,7 +32,7 @@ pub(super) fn of_answer(head: &mut Parts) -> Result<BodyEnd, Unreadable> {
     })
 }
 
-/// The number that `Content-Length` tells, written in the one way that every reader takes for it: once, and without
+/// The number in `Content-Length`, written in the one way that every reader understands alike: once, and without
 /// zeros in front, because `010` is eight to a reader of octal numbers.
 pub(super) fn plain_length(headers: &mut HeaderMap) -> Result<Option<u64>, Unreadable> {
     let mut found = None;

@@ -1,10 +1,9 @@
 //! One line in the log for each refusal, never with anything that the client or the endpoint sent, and no
-//! more lines than somebody can read: who sends bad requests by the thousand must not fill the disk.
+//! more lines than a person can read: a client that sends bad requests by the thousand must not fill the disk.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::lock;
+use parking_lot::Mutex;
 
 /// Lines in any one [`WINDOW`].
 const LINES: u32 = 20;
@@ -24,7 +23,7 @@ struct Window {
 impl RefusalLog {
     /// Writes a line, unless there were too many of late; the next line then says how many were left out.
     pub(super) fn note(&self, gateway: Option<&str>, reason: &str) {
-        let withheld = lock(&self.0).admit(Instant::now());
+        let withheld = self.0.lock().admit(Instant::now());
         if let Some(withheld) = withheld {
             let gateway = gateway.unwrap_or_default();
             let reason = reason.trim_end();

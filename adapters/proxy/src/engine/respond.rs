@@ -5,25 +5,25 @@ use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::ResponseBody;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 
 /// The answer for a reason.
-pub(super) fn response(refusal: Refusal) -> Response<ResponseBody> {
+pub(super) fn response(reply: LocalReply) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::text(Bytes::from_static(
-        refusal.text().as_bytes(),
+        reply.text().as_bytes(),
     )));
-    *response.status_mut() = refusal.status();
-    response.extensions_mut().insert(refusal);
+    *response.status_mut() = reply.status();
+    response.extensions_mut().insert(reply);
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
-    match refusal {
-        Refusal::Busy | Refusal::NoMemory | Refusal::NoTable => {
+    match reply {
+        LocalReply::Busy | LocalReply::NoMemory | LocalReply::NoTable => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        Refusal::Connect => {
+        LocalReply::Connect => {
             // RFC 9110 §15.5.6: a 405 names what is allowed; an empty list is a valid one.
             headers.insert(ALLOW, HeaderValue::from_static(""));
         }
@@ -52,17 +52,17 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 /// whatever on the way may take trailers away or end the answer otherwise than gRPC has it, every client makes
 /// the same of the two (gRPC, "HTTP to gRPC Status Code Mapping").
 pub(super) fn tell_grpc(response: &mut Response<ResponseBody>) {
-    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
+    let Some(reply) = response.extensions_mut().remove::<LocalReply>() else {
         return;
     };
     let status = grpc_status(response.status());
     let headers = response.headers_mut();
     headers.insert("grpc-status", HeaderValue::from_static(status));
-    let message = HeaderValue::from_static(refusal.text().trim_ascii_end());
+    let message = HeaderValue::from_static(reply.text().trim_ascii_end());
     headers.insert("grpc-message", message);
 }
 
-/// gRPC's number for an HTTP status; 12 is UNIMPLEMENTED, which also stands for a method that nobody serves.
+/// gRPC's number for an HTTP status; 12 is UNIMPLEMENTED, which also stands for a method that is not served.
 fn grpc_status(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "13",

@@ -9,7 +9,7 @@ use crate::admission::Admitted;
 use crate::body::tunnel::TunnelBody;
 use crate::body::{BodyEnd, Download, ResponseBody};
 use crate::limits::check_answer;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 use crate::upstream::UploadHandle;
 
 /// An answer whose body follows, with all that belongs to its request.
@@ -18,14 +18,14 @@ pub(super) fn streamed(
     upload: Option<UploadHandle>,
     mut admitted: Admitted,
     limits: &Limits,
-) -> Result<Response<ResponseBody>, Refusal> {
+) -> Result<Response<ResponseBody>, LocalReply> {
     let Answered {
         response,
         lease,
         end: deadline,
     } = answered;
     if !Download::has_room(response.body(), &mut admitted) {
-        return Err(Refusal::NoMemory);
+        return Err(LocalReply::NoMemory);
     }
     let silence = limits.body_idle_timeout;
     fit(response, |incoming, end| {
@@ -38,17 +38,17 @@ pub(super) fn streamed(
 pub(super) fn upgraded<T>(
     response: Response<T>,
     tunnel: TunnelBody,
-) -> Result<Response<ResponseBody>, Refusal> {
+) -> Result<Response<ResponseBody>, LocalReply> {
     fit(response, |_, _| ResponseBody::tunnel(tunnel))
 }
 
 fn fit<T>(
     response: Response<T>,
     body: impl FnOnce(T, BodyEnd) -> ResponseBody,
-) -> Result<Response<ResponseBody>, Refusal> {
+) -> Result<Response<ResponseBody>, LocalReply> {
     let (mut head, endpoint) = response.into_parts();
     check_answer(&head.headers)?;
-    let end = framing::of_answer(&mut head).map_err(|_| Refusal::BrokenAnswer)?;
+    let end = framing::of_answer(&mut head).map_err(|_| LocalReply::BrokenAnswer)?;
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
     headers::towards_client(&mut head.headers, upgraded);
     head.extensions.clear();

@@ -24,17 +24,14 @@ pub(super) struct ReadyTable {
     pub(super) rules: Box<[ReadyRule]>,
 }
 
-/// A rule made ready.
 #[derive(Debug)]
 pub(super) struct ReadyRule {
     pub(super) filters: Box<[ReadyFilter]>,
     pub(super) policy: RulePolicy,
-    /// In the order of the rule.
     pub(super) backends: Box<[ReadyBackend]>,
     pub(super) answers: Arc<Answers>,
 }
 
-/// A backend made ready.
 #[derive(Debug)]
 pub(super) struct ReadyBackend {
     /// `None` where it does not resolve. Found here once instead of by its key for each request.

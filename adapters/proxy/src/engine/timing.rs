@@ -10,7 +10,6 @@ use crate::Limits;
 /// Longer than any request lasts.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The times of one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
     /// When the answer has to be complete.

@@ -102,7 +102,7 @@ impl Framing {
         self.upgrade_asked
     }
 
-    /// Passes over bytes of a body. Tells how many.
+    /// Passes over bytes of a body; returns how many.
     fn skip(&mut self, left: u64, present: usize) -> usize {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(present);
         let left = left - taken as u64;
@@ -115,7 +115,7 @@ impl Framing {
         taken
     }
 
-    /// Reads up to the end of a line, or keeps what there is of it. Tells how many bytes that were.
+    /// Reads up to the end of a line, or keeps what there is of it; returns how many bytes that were.
     fn read_line(&mut self, bytes: &[u8]) -> Result<usize, Ambiguity> {
         let Some(end) = memchr::memchr(b'\n', bytes) else {
             self.begun.extend_from_slice(bytes);
@@ -190,7 +190,7 @@ impl Head {
     }
 }
 
-/// The value, if this is the header of that name. A name with space before its colon is none to the parser.
+/// The value, if this is the header of that name. The parser takes no name with a space before its colon.
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (found, rest) = line.split_at_checked(name.len())?;
     found

@@ -61,7 +61,7 @@ fn upwards(path: &str) -> impl Iterator<Item = PathBuf> {
     paths.into_iter()
 }
 
-/// A limit; `max` is none.
+/// A limit; `None` for `max`.
 fn number(file: &Path) -> Option<usize> {
     read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::route_table::UpstreamProtocol;
 
 use super::Endpoint;
-use super::dice::below;
+use super::random::below;
 
 /// Endpoints tried for one request, at most; then the last failure is the answer. Most of a Service may go at once, when
 /// it is scaled down, and those that are gone refuse at once.

@@ -36,7 +36,6 @@ const UNSENT: u32 = 128 << 10;
 /// 6 MiB (`tcp_rmem`); it may need twice as much for them. With a millisecond to an endpoint that is 1 Gbit/s.
 const UNREAD: usize = 128 << 10;
 
-/// Why no connection could be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectFailure {
     /// The name does not resolve, or the endpoint refused.
@@ -142,7 +141,7 @@ fn notice_silence(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel hold little of what nobody takes.
+/// Has the kernel hold little of what is not read.
 fn bound_buffers(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_recv_buffer_size(UNREAD)?;

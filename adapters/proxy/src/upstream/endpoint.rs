@@ -231,7 +231,7 @@ impl SendFailure {
         false
     }
 
-    /// Whether the answer's head is none.
+    /// Whether the answer's head is malformed.
     pub(crate) fn is_parse(&self) -> bool {
         self.error.as_ref().is_some_and(hyper::Error::is_parse)
     }

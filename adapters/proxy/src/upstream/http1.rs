@@ -3,19 +3,19 @@
 mod paced;
 
 use std::pin::pin;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::Request;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{Answer, ConnectFailure, RequestBody};
+use super::ConnectFailure;
+use super::upload::{Answer, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
-use crate::lock;
 
 pub(crate) use paced::Paced;
 
@@ -34,7 +34,7 @@ pub(super) struct Taken(Option<Sender>);
 /// Bytes of an answer's head as it comes, line ends included. It leaves room for 8,192 lines beside as many bytes of
 /// names and values as there may be.
 const MAX_HEAD: usize = MAX_ANSWER_HEADERS + 32 * 1024;
-/// A head that is too large must be told from one that is not there yet.
+/// A head that is too large must be distinguished from one that is not there yet.
 const BUFFER: usize = MAX_HEAD + 8 * 1024;
 
 /// Unused connections, the last used one on top: what is not needed grows old at the bottom.
@@ -52,7 +52,7 @@ struct Idle {
 impl Http1Pool {
     /// Takes the connection that was used last, passing over closed ones.
     pub(super) fn take(&self, max_age: Duration) -> Option<Sender> {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         while let Some(Idle { sender, since }) = idle.pop() {
             if sender.is_ready() && since.elapsed() < max_age {
                 return Some(sender);
@@ -65,7 +65,7 @@ impl Http1Pool {
     /// that [`clear`](Self::clear) takes.
     pub(super) fn put(&self, sender: Sender, limit: usize, closed: impl FnOnce() -> bool) {
         let since = Instant::now();
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         if idle.len() < limit && !closed() {
             idle.push(Idle { sender, since });
         }
@@ -73,7 +73,7 @@ impl Http1Pool {
 
     /// Closes connections that are too old or were closed by the endpoint; returns how many are left.
     pub(super) fn sweep(&self, max_age: Duration) -> usize {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         idle.retain(|idle| idle.sender.is_ready() && idle.since.elapsed() < max_age);
         idle.shrink_to_fit();
         idle.len()
@@ -81,7 +81,7 @@ impl Http1Pool {
 
     /// Closes all of them.
     pub(super) fn clear(&self) {
-        *lock(&self.idle) = Vec::new();
+        *self.idle.lock() = Vec::new();
     }
 }
 

@@ -2,21 +2,22 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Answer, ConnectFailure, RequestBody};
+use super::ConnectFailure;
+use super::upload::{Answer, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
-use crate::lock;
 
-/// Bytes that one answer may be ahead of whoever takes it.
+/// Bytes that one answer may be ahead of its reader.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// Size of an answer's head as HTTP/2 counts it, which adds 32 bytes to each line (RFC 9113 §6.5.2).
 const MAX_HEAD: u32 = (MAX_ANSWER_HEADERS + 32 * MAX_ANSWER_LINES) as u32;
@@ -55,7 +56,7 @@ impl StreamSlot {
         &self,
         request: Request<RequestBody>,
     ) -> Result<impl Future<Output = Answer> + use<>, Box<Request<RequestBody>>> {
-        match &mut *lock(&self.0.sender) {
+        match &mut *self.0.sender.lock() {
             Some(sender) => Ok(sender.try_send_request(request)),
             None => Err(Box::new(request)),
         }
@@ -75,14 +76,15 @@ impl StreamSlot {
 impl Drop for StreamSlot {
     fn drop(&mut self) {
         if self.0.streams.fetch_sub(1, Relaxed) == 1 {
-            *lock(&self.0.idle_since) = Instant::now();
+            *self.0.idle_since.lock() = Instant::now();
         }
     }
 }
 
 impl Connection {
     fn is_closed(&self) -> bool {
-        lock(&self.sender)
+        self.sender
+            .lock()
             .as_ref()
             .is_none_or(SendRequest::is_closed)
     }
@@ -124,7 +126,7 @@ impl Http2Pool {
         match opened {
             Ok(connection) => {
                 let slot = StreamSlot(Arc::clone(&connection));
-                let mut connections = lock(&self.connections);
+                let mut connections = self.connections.lock();
                 if !closed() {
                     connections.push(connection);
                 }
@@ -148,7 +150,7 @@ impl Http2Pool {
 
     /// A place on the first connection with room, so that those opened in a rush fall idle later.
     fn free_slot(&self, limit: usize) -> Option<StreamSlot> {
-        let mut connections = lock(&self.connections);
+        let mut connections = self.connections.lock();
         connections.retain(|connection| connection.is_usable());
         let connection = connections.iter().find(|connection| {
             let allowed = connection.allowed.load(Relaxed).min(limit).max(1);
@@ -159,12 +161,12 @@ impl Http2Pool {
         Some(StreamSlot(Arc::clone(connection)))
     }
 
-    /// Closes connections that nobody used for long; returns how many are left.
+    /// Closes connections that were idle for long; returns how many are left.
     pub(super) fn sweep(&self, max_age: Duration) -> usize {
-        let mut connections = lock(&self.connections);
+        let mut connections = self.connections.lock();
         connections.retain(|connection| {
             let in_use = connection.streams.load(Relaxed) > 0;
-            connection.is_usable() && (in_use || lock(&connection.idle_since).elapsed() < max_age)
+            connection.is_usable() && (in_use || connection.idle_since.lock().elapsed() < max_age)
         });
         connections.shrink_to_fit();
         connections.len()
@@ -172,7 +174,7 @@ impl Http2Pool {
 
     /// Lets go of all of them: each closes when its last request is done.
     pub(super) fn clear(&self) {
-        *lock(&self.connections) = Vec::new();
+        *self.connections.lock() = Vec::new();
     }
 }
 
@@ -209,7 +211,7 @@ async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, Conne
             poll
         });
         let end = end.await;
-        let sender = ended.upgrade().and_then(|sender| lock(&sender).take());
+        let sender = ended.upgrade().and_then(|sender| sender.lock().take());
         drop(sender);
         if let Err(error) = end {
             tracing::debug!(%error, "connection to an endpoint ended");

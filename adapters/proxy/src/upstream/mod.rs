@@ -2,22 +2,16 @@
 
 mod balance;
 mod dial;
-mod dice;
 mod endpoint;
 mod http1;
 mod http2;
+mod random;
 mod upload;
-
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 
 pub(crate) use balance::{Tried, Upstream};
 pub(crate) use dial::ConnectFailure;
-pub(crate) use dice::roll;
 pub(crate) use endpoint::{Choice, Endpoint, Lease, SendFailure};
 pub(crate) use http1::Paced;
+pub(crate) use random::random_number;
+pub use upload::BoxError;
 pub(crate) use upload::{ClientBody, RequestBody, UploadFault, UploadHandle};
-
-/// What hyper says of a request: the head of its answer, or why there is none.
-type Answer = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;

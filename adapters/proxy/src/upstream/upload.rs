@@ -7,20 +7,23 @@
 mod kept;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use kept::Kept;
 
-use crate::memory::Held;
+use crate::memory::HeldMemory;
 use crate::unsent::Unsent;
-use crate::{BoxError, lock};
 
 /// How much of a body an endpoint may take after it has answered in full, and for how long.
 const AFTER_ANSWER_BYTES: u64 = 1024 * 1024;
@@ -31,6 +34,12 @@ const AFTER_ANSWER: Duration = Duration::from_secs(5);
 const UNSENT: usize = 32 << 10;
 /// What a body may have without being counted. Most end here.
 const SMALL: u64 = 16 << 10;
+
+/// What hyper says of a request: the head of its answer, or why there is none.
+pub(super) type Answer = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// Any error of a request's body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body as a client sends it.
 pub(crate) type ClientBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
@@ -45,16 +54,13 @@ pub(crate) enum RequestBody {
 /// Why an upload ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
-    /// The client's body broke off.
     #[error("the client's body broke off")]
     Client(#[source] BoxError),
-    /// It has more bytes than allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
     /// Its length was not known, it waits for the endpoint, and there is no memory for that.
     #[error("the proxy is short of memory")]
     NoMemory,
-    /// Nobody waits for the answer any more.
     #[error("the request was given up")]
     Cut,
 }
@@ -82,7 +88,7 @@ struct State {
     /// Bytes that have come.
     read: u64,
     /// What is counted: a body that is known to be large while it comes, another one while it waits for the endpoint.
-    memory: Held,
+    memory: HeldMemory,
     is_known_large: bool,
     /// Those that wait to be sent.
     unsent: Unsent,
@@ -117,7 +123,7 @@ pub(crate) struct Upload {
 
 impl UploadHandle {
     /// Takes charge of a body of at most `max_bytes`.
-    pub(crate) fn new(body: ClientBody, max_bytes: Option<u64>, memory: Held) -> Self {
+    pub(crate) fn new(body: ClientBody, max_bytes: Option<u64>, memory: HeldMemory) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 phase: Phase::Flowing(body),
@@ -141,7 +147,7 @@ impl UploadHandle {
 
     /// Counts a body that is known to be large. `false` where there is no memory for it.
     pub(crate) fn has_room(&self) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let bytes = state.size_hint().lower();
         state.is_known_large = bytes > SMALL;
         !state.is_known_large || state.memory.try_hold(bytes)
@@ -149,18 +155,18 @@ impl UploadHandle {
 
     /// Keeps what is read, up to a limit, until [`answered`](Self::answered): an endpoint may refuse the request after
     /// a part of its body was sent.
-    pub(crate) fn keep(&self, limit: usize, memory: Held) {
-        lock(&self.state).kept = Kept::up_to(limit, memory);
+    pub(crate) fn keep(&self, limit: usize, memory: HeldMemory) {
+        self.state.lock().kept = Kept::up_to(limit, memory);
     }
 
-    /// The endpoint has answered: nobody else will get the body.
+    /// The endpoint has answered: the body goes to no other.
     pub(crate) fn answered(&self) {
-        lock(&self.state).kept = Kept::nothing();
+        self.state.lock().kept = Kept::nothing();
     }
 
     /// The body for one more endpoint; an earlier one reads nothing any more.
     pub(crate) fn body(&self) -> Upload {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.turn += 1;
         state.is_read = true;
         Upload {
@@ -172,7 +178,7 @@ impl UploadHandle {
     /// Takes the body back: its reader reads nothing any more. `false` where nobody else can get the whole. Both at
     /// once, because over HTTP/2 the reader is a task that may still run when its request has failed.
     pub(crate) fn rewind(&self) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.turn += 1;
         state.is_read = false;
         state.kept.rewind();
@@ -182,26 +188,26 @@ impl UploadHandle {
 
     /// Since when nothing of it has moved, and whether it is the client that is waited for.
     pub(crate) fn silence(&self) -> (Instant, bool) {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let flows = matches!(state.phase, Phase::Flowing(_)) && state.is_read;
         (state.last_frame, flows && state.is_awaited)
     }
 
     /// Whether it is known beforehand how many bytes it has.
     pub(crate) fn has_known_length(&self) -> bool {
-        lock(&self.state).size_hint().exact().is_some()
+        self.state.lock().size_hint().exact().is_some()
     }
 
     /// Why it is not sent to its end, where that is not the endpoint's doing.
     pub(crate) fn fault(&self) -> Option<UploadFault> {
-        lock(&self.state).fault
+        self.state.lock().fault
     }
 
     /// The answer is complete: the endpoint may take a little more of the body. `claims` are held until it is done with
     /// that.
     pub(crate) fn finish_after_answer(self, claims: impl Send + 'static) {
         let (ended, end) = oneshot::channel();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let flows = matches!(&state.phase, Phase::Flowing(body) if !body.is_end_stream());
         let Some(runtime) = tokio::runtime::Handle::try_current()
             .ok()
@@ -225,7 +231,7 @@ impl UploadHandle {
 
 impl Drop for UploadHandle {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Phase::Done = state.phase {
             return;
         }
@@ -243,7 +249,7 @@ impl Drop for UploadHandle {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.turn == self.turn {
             state.is_read = false;
             state.ended = None;
@@ -303,7 +309,7 @@ impl State {
         })
     }
 
-    /// Whoever cuts the upload off wakes this reader.
+    /// Cutting the upload off wakes this reader.
     fn wake_later(&mut self, cx: &Context<'_>) {
         match &mut self.reader {
             Some(reader) => reader.clone_from(cx.waker()),
@@ -384,7 +390,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Upload(upload) => {
-                let mut state = lock(&upload.state);
+                let mut state = upload.state.lock();
                 if state.turn != upload.turn {
                     return Poll::Ready(Some(Err(UploadError::Cut)));
                 }
@@ -396,14 +402,14 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Upload(upload) => lock(&upload.state).is_end_stream(),
+            Self::Upload(upload) => upload.state.lock().is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Upload(upload) => lock(&upload.state).size_hint(),
+            Self::Upload(upload) => upload.state.lock().size_hint(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Opening a stream.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,23 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ClientOptions;
 use crate::authority::SERVER_NAME;
-use crate::frames::{FrameBody, FrameReader, FrameSender};
+use crate::frames::{FRAMES, FrameBody, FrameReader, FrameSender};
 use crate::wire::{Denial, LARGEST_TABLE, PATH};
+
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Address of the controller, `host:port`; any of its instances.
+    pub address: String,
+    /// File with the proxy's token; read before each connection, because it is replaced as it ages.
+    pub token_file: PathBuf,
+    /// File with the certificates of the controller's authority, in PEM; read before each connection.
+    pub ca_file: PathBuf,
+    /// Folder for the last table; it outlives the process, not the pod.
+    pub state_dir: PathBuf,
+    /// Name of this replica, unique within its Gateway: the pod's.
+    pub replica: String,
+}
 
 /// How long all of it may take. The controller asks the cluster about the token meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -58,7 +71,6 @@ pub(super) enum DialError {
     Timeout,
 }
 
-/// An open stream.
 pub(super) struct Dialled {
     pub(super) sender: FrameSender,
     pub(super) reader: FrameReader,
@@ -126,7 +138,7 @@ fn request(
         .expect("its parts are constants");
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, bearer);
-    let kind = HeaderValue::from_static(crate::server::FRAMES);
+    let kind = HeaderValue::from_static(FRAMES);
     headers.insert(CONTENT_TYPE, kind);
     Ok(request)
 }

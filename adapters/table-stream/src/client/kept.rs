@@ -9,12 +9,17 @@ use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use serde::{Deserialize, Serialize};
 
-use super::Held;
 use crate::wire::{FORMAT, Version};
+
+/// What is served now; without a table after a withdrawal.
+#[derive(Debug, Clone)]
+pub(super) struct HeldTable {
+    pub(super) version: Version,
+    pub(super) table: Option<Arc<RouteTable>>,
+}
 
 const FILE: &str = "route-table.json";
 
-/// Content of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
     format: u32,
@@ -25,7 +30,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(gateway: ObjectKey, held: Held) -> Self {
+    pub(super) fn new(gateway: ObjectKey, held: HeldTable) -> Self {
         Self {
             format: FORMAT,
             gateway,
@@ -116,7 +121,7 @@ mod tests {
         };
         let version = Version { term: 1, counter };
         let table = Some(Arc::new(table));
-        Kept::new(gateway, Held { version, table })
+        Kept::new(gateway, HeldTable { version, table })
     }
 
     #[tokio::test]

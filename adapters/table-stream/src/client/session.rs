@@ -8,19 +8,20 @@ use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use tokio::sync::watch;
 
+use super::Shared;
 use super::dial::Dialled;
-use super::kept::Kept;
-use super::{FAREWELL, Held, Shared};
-use crate::lock;
+use super::kept::{HeldTable, Kept};
 use crate::wire::{
     Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse, SILENCE,
     Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
 };
 
+/// How long a farewell may take.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How often signs of life are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How a session ended.
 #[derive(Debug)]
 pub(super) enum End {
     /// This client was stopped.
@@ -40,7 +41,7 @@ pub(super) struct Session {
 }
 
 /// Why a version is not taken.
-struct Refusal(RefusalReason, String);
+struct TableRefusal(RefusalReason, String);
 
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, stream: Dialled) -> Self {
@@ -132,16 +133,19 @@ impl Session {
             let words = format!("the controller speaks protocol {}", welcome.protocol);
             return Some(End::Broken(words));
         }
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state.lock();
         state.connected = true;
         state.gateway.get_or_insert(welcome.gateway);
         None
     }
 
     /// The table that a difference leads to.
-    fn result_of(&self, delta: Delta) -> Result<(Version, Arc<RouteTable>), (Version, Refusal)> {
+    fn result_of(
+        &self,
+        delta: Delta,
+    ) -> Result<(Version, Arc<RouteTable>), (Version, TableRefusal)> {
         let version = delta.version;
-        let mismatch = |words: String| (version, Refusal(RefusalReason::BaseMismatch, words));
+        let mismatch = |words: String| (version, TableRefusal(RefusalReason::BaseMismatch, words));
         let held = self.shared.held();
         let base = held.filter(|held| held.version == delta.base);
         let Some(old) = base.and_then(|held| held.table) else {
@@ -159,7 +163,7 @@ impl Session {
             return self.refuse(version, refusal).await;
         }
         if let Err(error) = self.shared.sink.publish(table.clone()).await {
-            let refusal = Refusal(RefusalReason::Unusable, error.to_string());
+            let refusal = TableRefusal(RefusalReason::Unusable, error.to_string());
             return self.refuse(version, refusal).await;
         }
         let gateway = table.gateway.clone();
@@ -168,12 +172,12 @@ impl Session {
 
     /// Serves nothing any more.
     async fn give_up(&mut self, version: Version) -> Option<End> {
-        let gateway = lock(&self.shared.state).gateway.clone()?;
+        let gateway = self.shared.state.lock().gateway.clone()?;
         if let Err(refusal) = self.acceptable(version, &gateway) {
             return self.refuse(version, refusal).await;
         }
         if let Err(error) = self.shared.sink.withdraw(&gateway).await {
-            let refusal = Refusal(RefusalReason::Unusable, error.to_string());
+            let refusal = TableRefusal(RefusalReason::Unusable, error.to_string());
             return self.refuse(version, refusal).await;
         }
         self.hold(gateway, version, None).await
@@ -185,9 +189,9 @@ impl Session {
         version: Version,
         table: Option<Arc<RouteTable>>,
     ) -> Option<End> {
-        let held = Held { version, table };
+        let held = HeldTable { version, table };
         {
-            let mut state = lock(&self.shared.state);
+            let mut state = self.shared.state.lock();
             state.gateway = Some(gateway.clone());
             state.held = Some(held.clone());
         }
@@ -198,8 +202,8 @@ impl Session {
     }
 
     /// Whether this version for this Gateway may take the place of what is held.
-    fn acceptable(&self, version: Version, gateway: &ObjectKey) -> Result<(), Refusal> {
-        let state = lock(&self.shared.state);
+    fn acceptable(&self, version: Version, gateway: &ObjectKey) -> Result<(), TableRefusal> {
+        let state = self.shared.state.lock();
         if let Some(held) = &state.held
             && held.version > version
         {
@@ -207,22 +211,22 @@ impl Session {
                 "the replica holds version {}, which is newer than {version}; if the controller's terms began anew, restart the proxy's pods",
                 held.version
             );
-            return Err(Refusal(RefusalReason::Older, words));
+            return Err(TableRefusal(RefusalReason::Older, words));
         }
         match &state.gateway {
             Some(served) if served != gateway => {
                 let words = format!(
                     "the replica serves Gateway {served}, not {gateway}; a proxy serves one Gateway for life"
                 );
-                Err(Refusal(RefusalReason::OtherGateway, words))
+                Err(TableRefusal(RefusalReason::OtherGateway, words))
             }
             _ => Ok(()),
         }
     }
 
-    /// What is served stays. A controller with older tables than ours is none to stay with.
-    async fn refuse(&mut self, version: Version, refusal: Refusal) -> Option<End> {
-        let Refusal(reason, message) = refusal;
+    /// What is served stays. A controller with older tables than ours is left.
+    async fn refuse(&mut self, version: Version, refusal: TableRefusal) -> Option<End> {
+        let TableRefusal(reason, message) = refusal;
         tracing::warn!(%version, message, "a route table is refused");
         let refuse = Refuse {
             version,
@@ -259,14 +263,14 @@ fn gone() -> End {
     End::Broken("the connection is gone".to_owned())
 }
 
-fn unreadable(stamp: Stamp) -> Refusal {
+fn unreadable(stamp: Stamp) -> TableRefusal {
     if stamp.format == FORMAT {
         let words = "the table cannot be read although its format is known";
-        return Refusal(RefusalReason::Unusable, words.to_owned());
+        return TableRefusal(RefusalReason::Unusable, words.to_owned());
     }
     let words = format!(
         "the table is written in format {}, and this replica reads format {FORMAT} only; run proxy and controller of one release",
         stamp.format
     );
-    Refusal(RefusalReason::UnknownFormat, words)
+    TableRefusal(RefusalReason::UnknownFormat, words)
 }

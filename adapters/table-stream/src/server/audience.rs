@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use domain::ports::Delivery;
 
-use super::STREAMS_OF_GATEWAY;
 use crate::wire::Version;
+
+/// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
+pub const STREAMS_OF_GATEWAY: usize = 256;
 
 /// Laggards that statuses name.
 const NAMED: usize = 8;
 
-/// Characters of a refusal that are told.
+/// Characters of a refusal that are shown.
 const LONGEST_REFUSAL: usize = 256;
 
 /// The Gateway has as many replicas as it may have.
@@ -53,11 +55,8 @@ struct Replica {
 pub struct ReplicaStatus {
     /// Name (of its pod).
     pub name: String,
-    /// Whether it takes traffic.
     pub ready: bool,
-    /// Whether its stream is open.
     pub connected: bool,
-    /// Version that it serves.
     pub held: Option<Version>,
     /// Why it does not take the newest one.
     pub refusal: Option<String>,
@@ -139,7 +138,7 @@ impl Audience {
         }
     }
 
-    /// The stream ended; with a goodbye nobody waits for the replica any more.
+    /// The stream ended; with a goodbye the replica is not waited for any more.
     pub(super) fn leave(&mut self, name: &str, stream: u64, goodbye: bool, now: Instant) {
         let Some(replica) = self.of(name, stream) else {
             return;

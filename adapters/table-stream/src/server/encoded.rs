@@ -1,12 +1,12 @@
 //! The frame with a whole table: made once and shared by all streams that need it, for as long as one of them does.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use domain::route_table::RouteTable;
+use parking_lot::Mutex;
 
 use crate::frames::encode;
-use crate::lock;
 use crate::wire::{FORMAT, Table, ToProxy, Version};
 
 /// The frame with the newest table of one Gateway.
@@ -24,7 +24,7 @@ impl AsRef<[u8]> for Sent {
 
 impl Encoded {
     pub(super) fn of(&self, version: Version, table: &Arc<RouteTable>) -> Bytes {
-        let mut last = lock(&self.0);
+        let mut last = self.0.lock();
         let known = last.as_ref().filter(|(known, _)| *known == version);
         let known = known.and_then(|(_, frame)| frame.upgrade());
         let frame = known.unwrap_or_else(|| {
@@ -63,7 +63,9 @@ mod tests {
         let next = encoded.of(version(2), &table);
         assert_ne!(first, next);
         drop((first, again, next));
-        let kept = lock(&encoded.0)
+        let kept = encoded
+            .0
+            .lock()
             .as_ref()
             .and_then(|(_, frame)| frame.upgrade());
         assert_eq!(kept, None);

@@ -1,18 +1,17 @@
 //! Whose proxy shows a token. The cluster is asked about tokens that are not known, and never about so many that it
-//! or an honest proxy would suffer from somebody who invents them.
+//! or an honest proxy would suffer from a stranger who invents them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter_listener::{AtMostEvery, Peer};
 use domain::names::ObjectKey;
 use domain::ports::ProxyIdentities;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-
-use crate::lock;
 
 /// Questions to the cluster at a time.
 pub(super) const AT_A_TIME: usize = 8;
@@ -46,22 +45,22 @@ const ACCEPTED: usize = 4096;
 /// made comes again.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-/// Refused tokens that are remembered. They are anybody's to invent.
+/// Refused tokens that are remembered. Anyone can invent them.
 const REFUSED: usize = 1024;
 
-/// How often the log tells that the cluster could not be asked.
+/// How often the log says that the cluster could not be asked.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 type Hash = [u8; 32];
 
 /// What became of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Review {
     /// It is that of a proxy of this Gateway.
     Proxy(ObjectKey),
     /// It is no proxy's.
     Refused,
-    /// Nobody knows now: the cluster could not be asked, or not yet.
+    /// It is not known: the cluster could not be asked, or not yet.
     Later,
 }
 
@@ -83,7 +82,7 @@ struct State {
 /// What is counted of one peer.
 struct OfPeer {
     questions: usize,
-    /// Tokens since `since` that were refused, or about which nobody knows yet.
+    /// Tokens since `since` that were refused, or are not known yet.
     refused: u32,
     since: Instant,
 }
@@ -110,11 +109,11 @@ impl Reviews {
     }
 
     /// What the token of this peer is. What the API server says of its troubles is for the log alone.
-    pub(super) async fn of(&self, token: &SecretString, peer: Peer) -> Verdict {
+    pub(super) async fn of(&self, token: &SecretString, peer: Peer) -> Review {
         let hash: Hash = Sha256::digest(token.expose_secret().as_bytes()).into();
         let question = match self.begin(&hash, peer, Instant::now()) {
             Ok(question) => question,
-            Err(verdict) => return verdict,
+            Err(review) => return review,
         };
         let asked = async {
             let _turn = self.at_a_time.acquire().await;
@@ -136,20 +135,20 @@ impl Reviews {
     }
 
     /// What is known of a token, or the question to the cluster, if this peer may have one more. It counts as refused
-    /// until it is answered: nobody asks for nothing by going away.
-    fn begin(&self, hash: &Hash, peer: Peer, now: Instant) -> Result<Question<'_>, Verdict> {
-        let mut state = lock(&self.state);
+    /// until it is answered: going away does not make a question free.
+    fn begin(&self, hash: &Hash, peer: Peer, now: Instant) -> Result<Question<'_>, Review> {
+        let mut state = self.state.lock();
         if let Some(gateway) = state.accepted.get(hash, now) {
-            return Err(Verdict::Proxy(gateway.clone()));
+            return Err(Review::Proxy(gateway.clone()));
         }
         if state.refused.get(hash, now).is_some() {
-            return Err(Verdict::Refused);
+            return Err(Review::Refused);
         }
         if state.peers.len() >= PEERS {
             state.peers.retain(|_, of_peer| of_peer.counts(now));
         }
         if state.questions >= WAITING || state.peers.len() >= PEERS {
-            return Err(Verdict::Later);
+            return Err(Review::Later);
         }
         let of_peer = state.peers.entry(peer).or_insert(OfPeer {
             questions: 0,
@@ -161,7 +160,7 @@ impl Reviews {
             of_peer.since = now;
         }
         if of_peer.questions >= OF_PEER || of_peer.refused >= REFUSED_OF_PEER {
-            return Err(Verdict::Later);
+            return Err(Review::Later);
         }
         of_peer.questions += 1;
         of_peer.refused += 1;
@@ -181,31 +180,31 @@ impl OfPeer {
 }
 
 impl Question<'_> {
-    fn answered(self, hash: Hash, gateway: Option<ObjectKey>) -> Verdict {
+    fn answered(self, hash: Hash, gateway: Option<ObjectKey>) -> Review {
         let now = Instant::now();
         match gateway {
             Some(gateway) => {
                 self.forgive();
-                let mut state = lock(&self.reviews.state);
+                let mut state = self.reviews.state.lock();
                 state.accepted.insert(hash, gateway.clone(), now);
-                Verdict::Proxy(gateway)
+                Review::Proxy(gateway)
             }
             None => {
-                let mut state = lock(&self.reviews.state);
+                let mut state = self.reviews.state.lock();
                 state.refused.insert(hash, (), now);
-                Verdict::Refused
+                Review::Refused
             }
         }
     }
 
-    fn unanswered(self) -> Verdict {
+    fn unanswered(self) -> Review {
         self.forgive();
-        Verdict::Later
+        Review::Later
     }
 
-    /// The token was no invented one, as far as anybody knows.
+    /// The token may be a good one.
     fn forgive(&self) {
-        let mut state = lock(&self.reviews.state);
+        let mut state = self.reviews.state.lock();
         if let Some(of_peer) = state.peers.get_mut(&self.peer) {
             of_peer.refused = of_peer.refused.saturating_sub(1);
         }
@@ -214,7 +213,7 @@ impl Question<'_> {
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.reviews.state);
+        let mut state = self.reviews.state.lock();
         state.questions -= 1;
         if let Some(of_peer) = state.peers.get_mut(&self.peer) {
             of_peer.questions -= 1;

@@ -18,11 +18,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::reviews::Verdict;
+use super::audience::STREAMS_OF_GATEWAY;
+use super::reviews::Review;
 use super::stream::Stream;
-use super::{Leader, OpenStream, STREAMS_OF_GATEWAY, TableServer};
+use super::{Leader, OpenStream, TableServer};
 use crate::authority::ServerIdentity;
-use crate::frames::FrameBody;
+use crate::frames::{FRAMES, FrameBody};
 use crate::wire::{Denial, PATH};
 
 /// The bounds of the server. Streams have their own ([`STREAMS_OF_GATEWAY`]).
@@ -45,14 +46,11 @@ const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// How long streams may take to end, once their connections have.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// All that is told of a token that is no proxy's.
+/// The answer to a token that is no proxy's.
 const REFUSED: &str = "the token was not accepted";
 
-/// All that is told where it is not known what a token is.
+/// The answer where it is not known what a token is.
 const LATER: &str = "try again later";
-
-/// Type of a body of frames.
-pub(crate) const FRAMES: &str = "application/vnd.cloudflare-gateway-controller.frames+json";
 
 type Answer = Response<Either<FrameBody, Full<Bytes>>>;
 
@@ -174,9 +172,9 @@ impl TableServer {
             return Err(later(LATER));
         };
         match self.reviews.of(&token, client.peer()).await {
-            Verdict::Proxy(gateway) => Ok((gateway, client)),
-            Verdict::Refused => Err(denied(StatusCode::FORBIDDEN, REFUSED)),
-            Verdict::Later => Err(later(LATER)),
+            Review::Proxy(gateway) => Ok((gateway, client)),
+            Review::Refused => Err(denied(StatusCode::FORBIDDEN, REFUSED)),
+            Review::Later => Err(later(LATER)),
         }
     }
 }

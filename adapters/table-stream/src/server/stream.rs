@@ -1,10 +1,11 @@
-//! One stream: what one replica is told and what it says.
+//! One stream: what is sent to one replica and what it says.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::capabilities::{Feature, FeatureSet};
+use domain::names::is_object_name;
 use domain::route_table::{RouteTable, needs, reduced};
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::audience::Hearer;
 use super::encoded::Encoded;
-use super::{Joined, Leader, OpenStream, Told};
+use super::{Joined, Leader, OpenStream, Published};
 use crate::delta::TableDelta;
 use crate::frames::{FrameReader, FrameSender, encode};
 use crate::wire::{
@@ -100,18 +101,11 @@ impl Stream {
                 hello.protocol
             ));
         }
-        if !is_name(&hello.replica) {
+        if !is_object_name(&hello.replica) {
             return Err("a replica is named by 1 to 253 of a-z, 0-9, `-` and `.`".to_owned());
         }
         Ok(hello)
     }
-}
-
-/// Replica names end up in statuses.
-fn is_name(text: &str) -> bool {
-    let permitted =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    (1..=253).contains(&text.len()) && text.bytes().all(permitted)
 }
 
 /// A stream after hello. At most one table is under way: a replica that is slow gets the newest one next,
@@ -122,7 +116,7 @@ struct Session {
     /// What of the Gateway API the replica serves.
     features: FeatureSet,
     number: u64,
-    told: watch::Receiver<Told>,
+    published: watch::Receiver<Published>,
     encoded: Arc<Encoded>,
     /// What the replica is known to serve: what differences are made to.
     acknowledged: Option<(Version, Arc<RouteTable>)>,
@@ -157,9 +151,9 @@ enum End {
 impl Session {
     fn new(stream: Stream, replica: String, features: FeatureSet, joined: Joined) -> Self {
         let now = Instant::now();
-        let told = joined.told.borrow().clone();
-        let newest = told.version(stream.term);
-        let table = told.table();
+        let published = joined.published.borrow().clone();
+        let newest = published.version(stream.term);
+        let table = published.table();
         // What it holds of such a table is not known: the program that asked for it may have been another one.
         let is_whole = |table: &Arc<RouteTable>| needs(table).without(features).is_empty();
         let is_whole = table.as_ref().is_none_or(is_whole);
@@ -170,7 +164,7 @@ impl Session {
             features,
             number: joined.stream,
             acknowledged: settled.and_then(|version| Some((version, table?))),
-            told: joined.told,
+            published: joined.published,
             encoded: joined.encoded,
             in_flight: None,
             settled,
@@ -189,7 +183,7 @@ impl Session {
             let leader = leader.clone();
             let frame = ToProxy::Leave(Leave { leader });
             let sent = self.stream.sender.send(&frame);
-            // Whoever reads nothing needs no farewell.
+            // A replica that reads nothing needs no farewell.
             drop(tokio::time::timeout(LOOK_EVERY, sent).await);
         }
         if let End::Broken(why) = &end {
@@ -230,7 +224,7 @@ impl Session {
                     Ok(None) => return End::Broken("the proxy ended it".to_owned()),
                     Err(error) => return End::Broken(error.to_string()),
                 },
-                changed = self.told.changed() => if changed.is_err() {
+                changed = self.published.changed() => if changed.is_err() {
                     return End::Leave(None);
                 },
                 _ = looks.tick() => if let Some(end) = self.look() {
@@ -243,9 +237,9 @@ impl Session {
 
     /// The frame that brings the replica to the newest state; `None` where it is there.
     fn news(&mut self) -> Option<Bytes> {
-        let told = self.told.borrow_and_update().clone();
-        let version = told.version(self.stream.term)?;
-        let Told::State { table, .. } = told else {
+        let published = self.published.borrow_and_update().clone();
+        let version = published.version(self.stream.term)?;
+        let Published::State { table, .. } = published else {
             return None;
         };
         if self.settled == Some(version) {
@@ -414,7 +408,7 @@ mod tests {
             ("a\n", false),
             ("A", false),
         ] {
-            assert_eq!(is_name(given), then, "{given:?}");
+            assert_eq!(is_object_name(given), then, "{given:?}");
         }
     }
 }

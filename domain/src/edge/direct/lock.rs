@@ -1,10 +1,7 @@
 //! One piece of work at a time: on a Gateway, in an account, at sweeping.
 
-use std::sync::Arc;
-
-use futures_util::lock;
-
 use super::DirectEdge;
+use crate::edge::KeyedLock;
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, ObjectKey};
 
@@ -56,13 +53,7 @@ impl DirectEdge {
     /// it is up to this process: two calls at a time could each remove what the other has just made its own.
     ///
     /// Only for credentials that the account let in: anybody may write the id of another's account into a Secret.
-    pub(super) async fn lock_account(&self, account: &AccountId) -> lock::OwnedMutexGuard<()> {
-        let lock = {
-            let accounts = &mut self.memory().accounts;
-            // Nobody is in these or waits for them.
-            accounts.retain(|_, lock| Arc::strong_count(lock) > 1);
-            accounts.entry(account.clone()).or_default().clone()
-        };
-        lock.lock_owned().await
+    pub(super) async fn lock_account(&self, account: &AccountId) -> KeyedLock {
+        self.account_locks.lock(account).await
     }
 }

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-use futures_util::lock;
-
 use super::DirectEdge;
 use crate::edge::cache::SharedCache;
 use crate::edge::certificates::Note;
@@ -17,8 +15,6 @@ pub(super) struct Memory {
     pub(super) gateways: BTreeMap<ObjectKey, GatewayMemory>,
     /// Gateways that a call is at work on.
     pub(super) busy: BTreeSet<ObjectKey>,
-    /// Accounts that a call is at work in, or waits for.
-    pub(super) accounts: BTreeMap<AccountId, Arc<lock::Mutex<()>>>,
     /// Whether a sweep is at work.
     pub(super) sweeping: bool,
     /// What was read with each token.

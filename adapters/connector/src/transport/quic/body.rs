@@ -59,13 +59,10 @@ impl Unread {
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    /// The stream was reset, or its connection ended.
     #[error(transparent)]
     Stream(#[from] quinn::ReadError),
-    /// It ended before its time.
     #[error("it ended {0} bytes before its length")]
     Short(u64),
-    /// It did not end in time.
     #[error("it goes on after its length")]
     Long,
 }
@@ -100,7 +97,7 @@ impl QuicBody {
         if self.remaining == Some(0)
             && let Some((chunks, whole)) = self.chunks.take()
         {
-            // An error says that the answer is there already, and nobody waits for an end.
+            // An error says that the answer is there already, and the end does not matter.
             let _ = whole.send(chunks);
         }
     }

@@ -8,15 +8,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, TransportConfig};
 use tokio_util::task::TaskTracker;
 
-use super::Transport;
-use crate::RequestHandler;
-use crate::connection::{Attempt, ConnectionError, Ended, Membership};
+use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
+use crate::handler::{RequestHandler, stalls_of};
 use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 
 pub(crate) use body::QuicBody;
+use stream::NO_ERROR;
 
 /// Streams that the edge may have open at once. The library keeps an entry for each one that it permits,
 /// so this is no place for a number without meaning.
@@ -35,46 +35,33 @@ const KEEP_ALIVE_SHARE: u32 = 4;
 /// Time without any stream after which a connection that was unregistered is closed: what the edge had
 /// sent before it heard of that has arrived then.
 const LINGER: Duration = Duration::from_millis(250);
-/// Time for the edge to be told that a connection is closed.
+/// Time for the edge to hear that a connection is closed.
 const CLOSING: Duration = Duration::from_millis(500);
-/// The code with which connections are closed and streams reset.
-const NO_ERROR: VarInt = VarInt::from_u32(0);
-
-/// The transport for one handler.
-pub(crate) struct Quic<H> {
+/// Dials the address of an attempt and serves, as [`super::serve`] says.
+pub(super) async fn serve<H: RequestHandler>(
     handler: Arc<H>,
-}
-
-impl<H> Quic<H> {
-    /// Requests go to `handler`.
-    pub(crate) fn new(handler: Arc<H>) -> Self {
-        Self { handler }
+    attempt: Arc<ConnectionAttempt>,
+) -> Ended {
+    let link = match Link::dial(&attempt).await {
+        Ok(link) => link,
+        Err(error) => return Ended::Lost(error),
+    };
+    attempt.membership.addresses.answered(attempt.edge);
+    let streams = Streams {
+        stalls: stalls_of(&handler),
+        handler,
+        membership: Arc::clone(&attempt.membership),
+        open: TaskTracker::new(),
+    };
+    let ended = tokio::select! {
+        ended = control_stream(&attempt, &link.connection) => ended,
+        error = streams.accept(&link.connection) => return Ended::Lost(error.into()),
+    };
+    match ended {
+        Ended::Refused(_) => {}
+        Ended::Left | Ended::Moved(_) | Ended::Lost(_) => finish(link, streams),
     }
-}
-
-impl<H: RequestHandler> Transport for Quic<H> {
-    async fn serve(&self, attempt: Arc<Attempt>) -> Ended {
-        let link = match Link::dial(&attempt).await {
-            Ok(link) => link,
-            Err(error) => return Ended::Lost(error),
-        };
-        attempt.membership.addresses.answered(attempt.edge);
-        let streams = Streams {
-            handler: Arc::clone(&self.handler),
-            membership: Arc::clone(&attempt.membership),
-            stalls: Stalls::of(&self.handler),
-            open: TaskTracker::new(),
-        };
-        let ended = tokio::select! {
-            ended = control_stream(&attempt, &link.connection) => ended,
-            error = streams.accept(&link.connection) => return Ended::Lost(error.into()),
-        };
-        match ended {
-            Ended::Refused(_) => {}
-            Ended::Left | Ended::Moved(_) | Ended::Lost(_) => finish(link, streams),
-        }
-        ended
-    }
+    ended
 }
 
 /// A QUIC connection on a socket of its own. Dropping it closes the connection at once.
@@ -84,7 +71,7 @@ struct Link {
 }
 
 impl Link {
-    async fn dial(attempt: &Attempt) -> Result<Self, ConnectionError> {
+    async fn dial(attempt: &ConnectionAttempt) -> Result<Self, ConnectionError> {
         let membership = &*attempt.membership;
         let edge = attempt.edge;
         let any = match edge {
@@ -107,11 +94,11 @@ impl Link {
         })
     }
 
-    /// Closes the connection, and gives the edge the time to hear of it.
+    /// Closes the connection, and waits for a moment until the edge has the close.
     async fn close(self) {
         self.connection.close(NO_ERROR, b"");
         let told = self.endpoint.wait_idle();
-        // Where it is not told, its own timeout tells it.
+        // If the edge does not get it, its own timeout ends the connection.
         let _ = tokio::time::timeout(CLOSING, told).await;
     }
 }
@@ -142,7 +129,7 @@ fn settings(membership: &Membership) -> ClientConfig {
 }
 
 /// Opens the control stream and runs it. There is no signature on it: calls begin with its first byte.
-async fn control_stream(attempt: &Attempt, connection: &Connection) -> Ended {
+async fn control_stream(attempt: &ConnectionAttempt, connection: &Connection) -> Ended {
     match connection.open_bi().await {
         Ok((send, recv)) => attempt.control(tokio::io::join(recv, send)).await,
         Err(error) => Ended::Lost(error.into()),

@@ -21,28 +21,22 @@ pub(crate) enum Expected {
 /// Why a head is not one of an HTTP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadError {
-    /// No method, or one that cannot be.
     #[error("the request has no method")]
     Method,
-    /// No host, or one that cannot be.
     #[error("the request has no host")]
     Host,
-    /// The destination has no path.
     #[error("the request has no path")]
     Path,
-    /// A name that a header cannot have, or a value.
     #[error("the request has a malformed header")]
     Header,
-    /// Lengths that are none, or more than one.
     #[error("the request has no clear length")]
     Length,
-    /// More headers than a request may have.
     #[error("the request has too many headers")]
     TooMany,
 }
 
 impl HeadError {
-    /// The status that tells the client.
+    /// The status for the client.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use quinn::{RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, VarInt};
 use serde::de::IgnoredAny;
 
-use super::NO_ERROR;
 use super::body::{CHUNK, END_WITHIN, QuicBody, Unread};
 use super::request::{self, Expected};
+use crate::body::{BoxError, RequestBody};
 use crate::connection::Membership;
-use crate::exchange::{self, RequestBody, Upgrade};
+use crate::exchange::{self, Upgrade};
+use crate::handler::RequestHandler;
 use crate::stalls::Progress;
 use crate::wire::calls::{self, Applied};
 use crate::wire::connect::{
     self, ConnectRequest, HeadRoom, Kind, LARGE_HEAD, PreambleError, Purpose,
 };
 use crate::wire::headers::is_of_the_hop;
-use crate::{BoxError, RequestHandler};
 
+/// The code with which connections are closed and streams reset.
+pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0);
 /// Room for what a stream begins with; it grows where that is longer.
 const HEAD_ROOM: usize = LARGE_HEAD;
 
@@ -122,7 +124,7 @@ struct Exchange<'a, H> {
 }
 
 impl<H: RequestHandler> Exchange<'_, H> {
-    /// Has the request answered and sends the answer. Where the handler has none, the edge is told why.
+    /// Has the request answered and sends the answer. Where the handler has none, the answer says why.
     /// What is left of the edge's half is to be kept until all is sent. An error is one after which the
     /// stream is to be reset.
     async fn run(
@@ -161,7 +163,7 @@ impl<H: RequestHandler> Exchange<'_, H> {
     }
 }
 
-/// Gives a request the body that is to be expected, and tells what is behind it on the stream.
+/// Gives a request the body that is to be expected; returns what is behind it on the stream too.
 fn with_body(
     request: Request<Expected>,
     recv: RecvStream,

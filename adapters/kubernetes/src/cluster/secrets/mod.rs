@@ -1,9 +1,9 @@
-//! Secrets that somebody refers to. No value is kept: only the names of the keys, what a certificate says of itself,
+//! Secrets that are referred to. No value is kept: only the names of the keys, what a certificate says of itself,
 //! and a keyed number that changes with the values.
 //!
-//! Which Secrets there are and when one changes is told by a watch of their metadata, one for all namespaces or one
+//! Which Secrets there are and when one changes is known from a watch of their metadata, one for all namespaces or one
 //! for each that may be read. A value is read by name, once it is referred to and whenever its version is another
-//! one; few are read at the same time (`read`), and namespaces take turns (`queue`).
+//! one; namespaces take turns (`queue`).
 
 mod queue;
 mod read;
@@ -17,9 +17,10 @@ use domain::{ObjectKey, ObjectRef};
 use super::raw::Head;
 use super::watch::News;
 use queue::FairQueue;
+use read::Read;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use read::parsed;
-pub(crate) use read::secret;
+pub(crate) use read::{read, secret};
 
 /// What one watch covers: a namespace, or all of them.
 pub(crate) type Area = Option<String>;
@@ -44,7 +45,7 @@ enum Standing {
     Failing(String),
 }
 
-/// A Secret that somebody refers to.
+/// A Secret that is referred to.
 #[derive(Debug)]
 struct Followed {
     /// As it was last read; `None` until that is known for the first time.
@@ -53,13 +54,13 @@ struct Followed {
     failing: Option<String>,
     /// `metadata.resourceVersion` of what was read.
     version: Box<str>,
-    turn: Turn,
+    state: ReadState,
     /// Answers to other tickets do not count any more.
     ticket: Ticket,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum ReadState {
     Idle,
     Queued,
     Reading,
@@ -70,9 +71,6 @@ enum Turn {
 /// Which of several reads of a Secret this is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
-
-/// A Secret as it was read: its version and what may be known of it.
-pub(crate) type Read = (Box<str>, Reading<SecretFacts>);
 
 impl Secrets {
     /// In these namespaces, or in all.
@@ -113,7 +111,7 @@ impl Secrets {
                     read: None,
                     failing: None,
                     version: "".into(),
-                    turn: Turn::Idle,
+                    state: ReadState::Idle,
                     ticket: self.next_ticket(),
                 };
                 self.followed.insert(key.clone(), followed);
@@ -159,8 +157,9 @@ impl Secrets {
     pub(crate) fn next(&mut self) -> Option<(ObjectKey, Ticket)> {
         while let Some(key) = self.queue.pop() {
             let followed = self.followed.get_mut(&key);
-            if let Some(followed) = followed.filter(|followed| followed.turn == Turn::Queued) {
-                followed.turn = Turn::Reading;
+            if let Some(followed) = followed.filter(|followed| followed.state == ReadState::Queued)
+            {
+                followed.state = ReadState::Reading;
                 return Some((key, followed.ticket));
             }
         }
@@ -184,8 +183,8 @@ impl Secrets {
             return false;
         };
         let before = followed.reading();
-        let again = followed.turn == Turn::ReadingAgain;
-        followed.turn = Turn::Idle;
+        let again = followed.state == ReadState::ReadingAgain;
+        followed.state = ReadState::Idle;
         followed.failing = None;
         match answer {
             Ok((version, reading)) => {
@@ -268,7 +267,7 @@ impl Secrets {
             read: Some(Reading::Absent),
             failing: None,
             version: "".into(),
-            turn: Turn::Idle,
+            state: ReadState::Idle,
             ticket,
         };
         let before = self.followed.insert(key.clone(), missing);
@@ -279,12 +278,12 @@ impl Secrets {
         let Some(followed) = self.followed.get_mut(key) else {
             return;
         };
-        followed.turn = match followed.turn {
-            Turn::Idle => {
+        followed.state = match followed.state {
+            ReadState::Idle => {
                 self.queue.push(key);
-                Turn::Queued
+                ReadState::Queued
             }
-            Turn::Reading => Turn::ReadingAgain,
+            ReadState::Reading => ReadState::ReadingAgain,
             waiting => waiting,
         };
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::WatchTimes;
+use super::super::times::WatchTimes;
 use crate::failure::{is_absent, is_expired, told};
 
 /// Why a list or a watch failed. Holds nothing of an object's text.
@@ -12,10 +12,8 @@ use crate::failure::{is_absent, is_expired, told};
 pub(in super::super) enum Failure {
     #[error("{}", told(.0))]
     Call(#[from] kube::Error),
-    /// The version is too old to be watched from.
     #[error("the version that was read last is too old")]
     Expired,
-    /// The answer is not what an API server writes.
     #[error("{0}")]
     Answer(&'static str),
 }
@@ -67,23 +65,23 @@ impl Trouble {
         }
     }
 
-    /// Whether it has gone on for long enough to be told.
+    /// Whether it has gone on for long enough to be reported.
     pub(super) fn lasts(&self) -> bool {
         self.since
             .is_some_and(|since| since.elapsed() >= self.times.unknown_after)
     }
 
-    /// Whether it lasts and was told.
+    /// Whether it lasts and was reported.
     pub(super) fn is_told(&self) -> bool {
         self.told
     }
 
-    /// There is none any more.
+    /// Forgets all failures.
     pub(super) fn end(&mut self) {
         *self = Self::new(std::mem::take(&mut self.name), self.times);
     }
 
-    /// A stage went well. Whether trouble that was told is over by that.
+    /// A stage went well. Whether that ends trouble which was reported.
     pub(super) fn passed(&mut self, stage: Stage) -> bool {
         let was_told = self.told;
         if stage < self.stage || self.since.is_none() {

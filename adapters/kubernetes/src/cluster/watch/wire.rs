@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::raw::RawObject;
-use super::News;
+use super::news::News;
 use super::trouble::Failure;
 
 /// The text is not that of a list or an event.

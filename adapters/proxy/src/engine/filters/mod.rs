@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response};
 
 use crate::body::ResponseBody;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 use header_modifier::HeaderEdits;
 
 /// A filter with its names and values parsed.
@@ -22,7 +22,6 @@ pub(super) enum ReadyFilter {
 }
 
 impl ReadyFilter {
-    /// Makes a filter ready.
     pub(super) fn new(filter: &Filter) -> Self {
         match filter {
             Filter::RequestHeaders(modifier) => Self::RequestHeaders(HeaderEdits::new(modifier)),
@@ -38,7 +37,7 @@ pub(super) fn on_request(
     matched: &PathMatch,
     arrival: &Arrival,
     head: &mut Parts,
-) -> Result<Option<Response<ResponseBody>>, Refusal> {
+) -> Result<Option<Response<ResponseBody>>, LocalReply> {
     for filter in filters {
         match filter {
             ReadyFilter::RequestHeaders(edits) => edits.apply_to_request(&mut head.headers),

@@ -8,17 +8,16 @@ use http::header::{HeaderValue, LOCATION};
 use http::{Response, StatusCode, Uri};
 
 use crate::body::ResponseBody;
-use crate::refusal::Refusal;
+use crate::local_reply::LocalReply;
 
-/// The answer.
 pub(super) fn answer(
     redirect: &Redirect,
     matched: &PathMatch,
     arrival: &Arrival,
     uri: &Uri,
-) -> Result<Response<ResponseBody>, Refusal> {
+) -> Result<Response<ResponseBody>, LocalReply> {
     let location = location(redirect, matched, arrival, uri);
-    let location = HeaderValue::try_from(location).map_err(|_| Refusal::Malformed)?;
+    let location = HeaderValue::try_from(location).map_err(|_| LocalReply::Malformed)?;
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
     response.headers_mut().insert(LOCATION, location);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
 
 /// Most bytes of one read. hyper doubles its buffer whenever a read fills it, up to the size of the largest head; one
-/// byte less than a full buffer of 64 KiB keeps it there, so that an answer nobody takes holds no more.
+/// byte less than a full buffer of 64 KiB keeps it there, so that an answer that is not read holds no more.
 const PIECE: u64 = 64 * 1024 - 1;
 
 /// A connection to an endpoint of which no read takes more than [`PIECE`] bytes. One that is dropped while the endpoint

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 
-use crate::memory::Held;
+use crate::memory::HeldMemory;
 
 /// Data below this size is copied: a few bytes must not keep the whole buffer alive that they were read into.
 const SMALL: usize = 1024;
@@ -20,7 +20,7 @@ pub(super) struct Kept {
     given: usize,
     /// Bytes that may still be kept; `None` where some were not.
     room: Option<usize>,
-    memory: Option<Held>,
+    memory: Option<HeldMemory>,
 }
 
 impl Kept {
@@ -36,7 +36,7 @@ impl Kept {
     }
 
     /// Keeps that many bytes, which are counted in `memory`.
-    pub(super) fn up_to(limit: usize, memory: Held) -> Self {
+    pub(super) fn up_to(limit: usize, memory: HeldMemory) -> Self {
         Self {
             room: Some(limit),
             memory: Some(memory),

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::sync::oneshot::error::TryRecvError;
 
-fn uncounted() -> Held {
+fn uncounted() -> HeldMemory {
     Memory::unlimited().admit(0).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! Numbers for choices that nobody gains from foretelling.
+//! Random numbers for choices whose prediction gains nothing: they are not secret.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ thread_local! {
 }
 
 /// The next number of this thread, evenly spread over all of `u64` (SplitMix64: a counter, mixed).
-pub(crate) fn roll() -> u64 {
+pub(crate) fn random_number() -> u64 {
     STATE.with(|state| {
         let next = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
         state.set(next);
@@ -20,7 +20,7 @@ pub(crate) fn roll() -> u64 {
 
 /// An index below `len`, which is not 0.
 pub(super) fn below(len: usize) -> usize {
-    ((u128::from(roll()) * len as u128) >> 64) as usize
+    ((u128::from(random_number()) * len as u128) >> 64) as usize
 }
 
 #[cfg(test)]

@@ -2,20 +2,18 @@
 
 use http::StatusCode;
 
-/// Why the engine answers a request itself. The text that a client sees is one short line that tells
-/// nothing of what stands behind the proxy.
+/// Why the engine answers a request itself. The text that a client sees is one short line that does
+/// not reveal what is behind the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum LocalReply {
     /// No table was loaded yet, or it was withdrawn.
     NoTable,
-    /// No rule takes the request.
     NoRoute,
     /// The backend that was chosen does not resolve, or the rule has none
     /// (Gateway API, `HTTPRouteRule.backendRefs`).
     NoBackend,
     /// The backend has no endpoint that takes traffic.
     NoEndpoint,
-    /// No endpoint could be reached.
     Unreachable,
     /// The last endpoint tried did not accept in time.
     ConnectTimeout,
@@ -41,7 +39,6 @@ pub(crate) enum Refusal {
     Malformed,
     /// A path that servers read in different ways.
     AmbiguousPath,
-    /// A `CONNECT` request.
     Connect,
     /// An upgrade towards a backend that speaks HTTP/2.
     Upgrade,
@@ -51,13 +48,12 @@ pub(crate) enum Refusal {
     NoMemory,
     /// Above [`Limits::max_uri_bytes`](crate::Limits::max_uri_bytes).
     UriTooLong,
-    /// Above the header limits.
     HeadersTooLarge,
     /// Above [`Limits::max_body_bytes`](crate::Limits::max_body_bytes).
     BodyTooLarge,
 }
 
-impl Refusal {
+impl LocalReply {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoTable | Self::NoEndpoint | Self::Busy | Self::NoMemory => {
@@ -116,7 +112,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it tells of a side that breaks the protocol or a limit, which is worth a line in the log.
+    /// Whether a side broke the protocol or a limit, which is worth a line in the log.
     pub(crate) fn is_remarkable(self) -> bool {
         match self {
             Self::NoTable
