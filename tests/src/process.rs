@@ -72,7 +72,7 @@ impl Cfgw {
         Self::start(shell, &["standalone"], environment, log)
     }
 
-    /// Starts `cfgw broker` with a settings file; it logs beside that.
+    /// Starts `cfgw broker` with a settings file; its log is in the same folder.
     pub fn broker(settings: &Path, listen: SocketAddr) -> Self {
         let log = settings.with_extension("log");
         let settings = settings.display().to_string();

@@ -194,7 +194,7 @@ fn modules_of_the_domain_use_only_modules_before_them() {
     }
 }
 
-/// Fields and variants may speak for themselves; the lint of the compiler knows no such difference.
+/// Fields and variants need no documentation, but the compiler's lint asks for it.
 #[test]
 fn every_public_item_says_what_it_is() {
     const ITEMS: &[&str] = &[
