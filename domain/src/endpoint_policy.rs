@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_the_machine_may_name_its_loopback_addresses_and_nothing_else_of_these() {
+    fn standalone_permits_loopback_addresses_and_refuses_the_other_special_ones() {
         for (address, refused) in [
             ("127.0.0.1", false),
             ("::1", false),

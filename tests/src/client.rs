@@ -33,7 +33,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A field of the JSON that an [`crate::origin::Origin`] tells.
+    /// A field of the JSON with which an [`crate::origin::Origin`] answers.
     pub fn told(&self, field: &str) -> String {
         let json: serde_json::Value = serde_json::from_str(&self.body)
             .unwrap_or_else(|_| panic!("not an endpoint's answer: {} {}", self.status, self.body));

@@ -74,10 +74,10 @@ impl Caller {
         }
     }
 
-    /// Calls until somebody answers.
+    /// Calls until there is an answer.
     ///
     /// # Panics
-    /// When nobody does in time.
+    /// When there is none in time.
     pub async fn served(&mut self, method: &str, message: &[u8], within: Duration) {
         let deadline = Instant::now() + within;
         while let Err(status) = self.call(method, &[], message).await {

@@ -59,7 +59,7 @@ pub struct Installation {
     pub token: String,
 }
 
-/// The installation while nobody disturbs it.
+/// The installation while no test disturbs it.
 pub struct Quiet {
     _others: RwLockReadGuard<'static, ()>,
     installation: &'static Installation,
@@ -85,7 +85,7 @@ impl std::ops::Deref for Alone {
     }
 }
 
-/// The installation, beside other tests.
+/// The installation, shared with other tests.
 pub async fn quiet() -> Quiet {
     let _others = DISTURBED.read().await;
     Quiet {
@@ -94,7 +94,7 @@ pub async fn quiet() -> Quiet {
     }
 }
 
-/// The installation, with no other test beside.
+/// The installation, while no other test uses it.
 pub async fn alone() -> Alone {
     let _others = DISTURBED.write().await;
     Alone {
@@ -130,7 +130,7 @@ impl Installation {
         installation
     }
 
-    /// What the README tells a user to do, with the stand-in in Cloudflare's place.
+    /// The steps of the README, with the stand-in in Cloudflare's place.
     async fn install(&self) {
         let roots = self.cluster.state().join("standin-ca.pem");
         std::fs::write(&roots, self.standin.ca_pem()).expect("a writable state");

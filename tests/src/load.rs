@@ -63,7 +63,7 @@ impl Load {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Lets requests under way finish, and tells.
+    /// Waits for the requests under way and returns the counts.
     pub async fn stop(mut self) -> LoadReport {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

@@ -1,5 +1,5 @@
-//! A cgroup with a limit of memory, of version 1 or 2, for one program: what it takes there is taken from nobody else,
-//! and the kernel ends it where it takes too much.
+//! A cgroup with a limit of memory, of version 1 or 2, for one program: the kernel ends it where
+//! it takes more, and other programs keep theirs.
 
 use std::fs::{read_to_string, write};
 use std::io;
@@ -13,7 +13,7 @@ pub struct MemoryGroup {
     files: &'static Files,
 }
 
-/// How one version names what a group tells.
+/// The file names of one version.
 #[derive(Debug)]
 struct Files {
     limit: &'static str,

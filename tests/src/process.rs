@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::memory_group::MemoryGroup;
 
-/// The built `cfgw`; built on first use.
+/// The built `cfgw`; built on first use, with the features of the whole workspace, so that it is linked and no more.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -20,7 +20,7 @@ fn binary() -> &'static Path {
             .exec()
             .expect("cargo metadata of this workspace");
         let status = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "app", "--bin", "cfgw"])
+            .args(["build", "--quiet", "--workspace", "--bin", "cfgw"])
             .status()
             .expect("cargo runs");
         assert!(status.success(), "cfgw does not build");
@@ -72,7 +72,7 @@ impl Cfgw {
         Self::start(shell, &["standalone"], environment, log)
     }
 
-    /// Starts `cfgw broker` with a settings file; it logs beside that.
+    /// Starts `cfgw broker` with a settings file; its log is in the same folder.
     pub fn broker(settings: &Path, listen: SocketAddr) -> Self {
         let log = settings.with_extension("log");
         let settings = settings.display().to_string();

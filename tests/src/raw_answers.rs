@@ -1,7 +1,7 @@
 //! Answers as endpoints write them on an HTTP/1.1 connection, with what a client must get of each (RFC 9110 §8.6, RFC
 //! 9112 §6). Plain data, so that other proxies can be asked the same.
 
-/// An answer, and what becomes of it.
+/// An answer of an endpoint, and what the visitor gets.
 #[derive(Debug, Clone, Copy)]
 pub struct RawAnswer {
     /// What is odd about it.

@@ -1,14 +1,10 @@
 //! A whole world for one test: a stand-in Cloudflare, a folder of manifests, and `cfgw standalone` on it.
 
-use std::collections::BTreeSet;
 use std::future::Future;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use standin::cloud::{
-    Account, ApiToken, Call, Cloud, Permission, Plan, RecordBatch, RecordFields, RecordKind,
-};
+use standin::cloud::{Account, ApiToken, Plan};
 use standin::{Standin, StandinOptions};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -17,6 +13,10 @@ use uuid::Uuid;
 use crate::client::{Answer, Client};
 use crate::memory_group::MemoryGroup;
 use crate::process::Cfgw;
+
+mod cloudflare;
+
+pub use self::cloudflare::{RecordSeen, TunnelSeen};
 
 /// The one account of a world.
 pub const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
@@ -41,39 +41,7 @@ pub struct World {
 const ROOM: u32 = 3;
 static GATE: Semaphore = Semaphore::const_new(ROOM as usize);
 
-/// A tunnel that is not deleted.
-#[derive(Debug)]
-pub struct TunnelSeen {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Who keeps its document.
-    pub config_src: &'static str,
-    /// Its ingress rules.
-    pub ingress: serde_json::Value,
-    /// Where the edge answers for it.
-    pub address: Ipv4Addr,
-}
-
-/// A record of the zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordSeen {
-    /// Its id.
-    pub id: String,
-    /// Its type.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// Its content.
-    pub content: String,
-    /// Whether the edge answers for it.
-    pub proxied: bool,
-    /// Its comment.
-    pub comment: String,
-}
-
-/// A condition, as the state directory tells it.
+/// A condition as it stands in the state directory.
 #[derive(Debug, Clone)]
 pub struct ConditionSeen {
     /// `True`, `False` or `Unknown`.
@@ -90,7 +58,7 @@ impl World {
         Self::start_with(1, Plan::Free).await
     }
 
-    /// The same with nothing beside it, for what measures time or memory.
+    /// The same while no other world runs, for tests that measure time or memory.
     pub async fn start_alone() -> Self {
         Self::start_with(ROOM, Plan::Free).await
     }
@@ -133,13 +101,9 @@ impl World {
         }
     }
 
-    fn cloud(&self) -> &Cloud {
-        self.standin.cloud()
-    }
-
     // The folder.
 
-    /// Writes a manifest as editors do: beside, then renamed over.
+    /// Writes a manifest as editors do: a new file, renamed over the old one.
     pub fn write(&self, file: &str, text: &str) {
         let folder = self.dir.path().join("manifests");
         let beside = self.dir.path().join(format!("{file}.new"));
@@ -257,14 +221,6 @@ impl World {
         files
     }
 
-    /// The connector tokens of all tunnels that are not deleted.
-    pub fn connector_tokens(&self) -> Vec<String> {
-        let all = self.cloud().tunnels().into_iter();
-        all.filter(|tunnel| tunnel.deleted_at.is_none())
-            .map(|tunnel| tunnel.token())
-            .collect()
-    }
-
     /// Starts `cfgw standalone` behind a broker and waits until it is ready. It knows nothing of the Cloudflare
     /// API; its log goes to a file among [`World::files_of_the_cluster`].
     pub async fn cfgw_behind(&self, broker: &str, token: &str) -> Cfgw {
@@ -367,176 +323,13 @@ impl World {
         .await;
     }
 
-    // What is at Cloudflare.
-
-    /// Ids of the custom certificates of the zone.
-    pub fn certificates(&self) -> Vec<String> {
-        let all = self.cloud().certificates(&self.zone).into_iter();
-        all.map(|certificate| certificate.id).collect()
-    }
-
-    /// Tunnels that are not deleted.
-    pub fn tunnels(&self) -> Vec<TunnelSeen> {
-        let all = self.cloud().tunnels().into_iter();
-        all.filter(|tunnel| tunnel.deleted_at.is_none())
-            .map(|tunnel| TunnelSeen {
-                id: tunnel.id,
-                name: tunnel.name,
-                config_src: tunnel.config_src.as_str(),
-                ingress: tunnel
-                    .configuration
-                    .map_or(serde_json::Value::Null, |c| c.document["ingress"].clone()),
-                address: tunnel.address,
-            })
-            .collect()
-    }
-
-    /// All records of the zone.
-    pub fn records(&self) -> Vec<RecordSeen> {
-        let all = self.cloud().records(&self.zone);
-        all.iter()
-            .map(|record| RecordSeen {
-                id: record.id.clone(),
-                kind: record.kind.as_str().to_owned(),
-                name: record.name.clone(),
-                content: record.content.clone(),
-                proxied: record.proxied,
-                comment: record.comment.clone().unwrap_or_default(),
-            })
-            .collect()
-    }
-
-    /// A record with every field there is, times included.
-    pub fn raw_record(&self, name: &str) -> String {
-        let all = self.cloud().records(&self.zone);
-        let found = all.iter().find(|record| record.name == name);
-        format!(
-            "{:?}",
-            found.unwrap_or_else(|| panic!("{name} has no record"))
-        )
-    }
-
-    /// Somebody deletes every tunnel; records stay.
-    pub fn delete_tunnels(&self) {
-        for tunnel in self.tunnels() {
-            let deleted = self.cloud().delete_tunnel(ACCOUNT, tunnel.id);
-            deleted.expect("no connection is in the way");
-        }
-    }
-
-    /// API calls so far.
-    pub fn calls(&self) -> Vec<Call> {
-        self.cloud().calls()
-    }
-
-    /// Waits until no API call has been made for half a second.
-    pub async fn settled(&self) {
-        let mut before = self.calls().len();
-        loop {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let now = self.calls().len();
-            if now == before {
-                return;
-            }
-            before = now;
-        }
-    }
-
-    /// A record that somebody else made.
-    pub fn foreign_record(&self, kind: &str, name: &str, content: &str) {
-        let fields = RecordFields {
-            kind: RecordKind::parse(kind).expect("a kind of record"),
-            name: name.to_owned(),
-            content: content.to_owned(),
-            priority: None,
-            proxied: true,
-            ttl: 1,
-            comment: Some("made by hand".to_owned()),
-            tags: Vec::new(),
-        };
-        let batch = RecordBatch {
-            posts: vec![fields],
-            ..RecordBatch::default()
-        };
-        self.cloud()
-            .change_records(&self.zone, batch)
-            .expect("a valid record");
-    }
-
-    /// Another token, which may not write DNS.
-    pub fn token_without_dns(&self) -> String {
-        let value = format!("canary-{}", Uuid::new_v4().simple());
-        let token = ApiToken::all_powerful(ACCOUNT, value.as_str());
-        self.cloud().add_token(token.allowed([
-            Permission::TunnelEdit,
-            Permission::ZoneRead,
-            Permission::DnsRead,
-        ]));
-        value
-    }
-
-    // Connections of connectors.
-
-    /// Ids of the connections that are registered now.
-    pub fn live_connections(&self) -> BTreeSet<Uuid> {
-        let tunnels = self.tunnels();
-        tunnels
-            .iter()
-            .flat_map(|t| self.cloud().connections(t.id))
-            .map(|c| c.connection)
-            .collect()
-    }
-
-    /// Waits until this many connections are registered.
-    pub async fn connections(&self, number: usize) {
-        within(
-            Duration::from_secs(20),
-            &format!("{number} connections"),
-            || async { (self.live_connections().len() >= number).then_some(()) },
-        )
-        .await;
-    }
-
-    /// Cuts one connection and waits until the edge has noticed.
-    pub async fn kill_connection(&self) {
-        let victim = *self.live_connections().first().expect("a connection");
-        self.standin.edge().kill(victim);
-        within(
-            Duration::from_secs(5),
-            "the edge drops the connection",
-            || async { (!self.live_connections().contains(&victim)).then_some(()) },
-        )
-        .await;
-    }
-
-    /// Makes one connection take and give nothing any more, without closing it.
-    pub async fn wedge_connection(&self) -> Uuid {
-        let victim = *self.live_connections().first().expect("a connection");
-        self.standin.edge().wedge(victim);
-        victim
-    }
-
-    /// The edge drops all connections and takes no new ones.
-    pub async fn edge_away(&self) {
-        self.standin.edge().leave().await;
-    }
-
-    /// The edge takes connections again.
-    pub async fn edge_back(&self) {
-        self.standin
-            .edge()
-            .come_back()
-            .await
-            .expect("the edge listens again");
-    }
-
     // What the program says.
 
     fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
-    /// Problems with the manifests, as the state directory tells them.
+    /// Problems with the manifests, from the state directory.
     pub fn problems(&self) -> String {
         std::fs::read_to_string(self.state().join("problems.txt")).unwrap_or_default()
     }

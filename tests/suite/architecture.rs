@@ -133,6 +133,32 @@ fn the_domain_uses_nothing_that_can_do_io() {
     }
 }
 
+/// Packages of the whole workspace with their features, as cargo chooses them with these arguments.
+fn features(arguments: &[&str]) -> BTreeSet<String> {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--offline", "--prefix", "none"])
+        .args(["--format", "{p} {f}"])
+        .args(arguments)
+        .current_dir(workspace())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo tree: {output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    lines.map(str::to_owned).collect()
+}
+
+/// Otherwise `cargo test` compiles most of the tree once more to start `cfgw`.
+#[test]
+fn a_build_of_the_workspace_has_the_features_of_its_tests() {
+    let (built, tested) = (features(&["--edges=no-dev"]), features(&[]));
+    let others: Vec<_> = built.difference(&tested).collect();
+    assert!(
+        others.is_empty(),
+        "{others:#?}: see wiremock in tests/Cargo.toml"
+    );
+}
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -195,7 +221,7 @@ fn modules_of_the_domain_use_only_modules_before_them() {
     }
 }
 
-/// Fields and variants may speak for themselves; the lint of the compiler knows no such difference.
+/// Fields and variants need no documentation, but the compiler's lint asks for it.
 #[test]
 fn every_public_item_says_what_it_is() {
     const ITEMS: &[&str] = &[

@@ -5,7 +5,7 @@
 //! - `messages.txt`: messages by kind of object, condition and reason, as many as show every sentence once. It is there
 //!   to be read.
 //!
-//! `UPDATE=1 cargo test -p tests conditions` writes both anew; `SEED=7` shows one cluster and what becomes of it.
+//! `UPDATE=1 cargo test -p tests conditions` writes both anew; `SEED=7` prints one cluster and its conditions.
 
 mod generated;
 

@@ -431,7 +431,7 @@ async fn a_proxy_that_does_not_stop_keeps_its_gateway_at_the_edge() {
     assert!(world.data_plane.table(&gateway("one")).is_some());
 }
 
-/// Proxies that run as they are told.
+/// Proxies that run.
 fn workloads() -> MockWorkloads {
     let mut workloads = MockWorkloads::new();
     workloads.expect_running().returning(|| Ok(BTreeSet::new()));

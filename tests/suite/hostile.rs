@@ -2,7 +2,7 @@
 //! exhaust the proxy. Each row is refused with the right status, or served in the one way that is safe; it
 //! is logged at most once and without what was sent; and the next request is served as if nothing had been.
 //!
-//! An edge that does not keep the tunnel protocol is played in the connector's own tests, beside its parsers.
+//! An edge that does not keep the tunnel protocol is played in the connector's own tests.
 
 mod downgrade;
 mod endpoints;

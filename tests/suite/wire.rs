@@ -1,9 +1,9 @@
-//! One table of what goes over the wire: what a visitor sends, what an endpoint answers, and what the specification wants
-//! to become of it. Each row is asked over HTTP/2 and over QUIC, with endpoints that speak HTTP/1.1 and HTTP/2; what nginx
-//! makes of it as a plain proxy is asked too, where it is installed.
+//! One table of what goes over the wire: what a visitor sends, what an endpoint answers, and what must follow by the
+//! specification. Each row runs over HTTP/2 and over QUIC, with endpoints that speak HTTP/1.1 and HTTP/2, and through
+//! nginx as a plain proxy where it is installed.
 //!
-//! `answers` is asked by visitors through the stand-in's edge; what no visitor's library sends is asked in `requests`,
-//! where the test is the edge.
+//! In `answers` visitors send requests through the stand-in's edge. In `requests` the test itself is the edge, because no
+//! library of a visitor sends these.
 
 mod answers;
 mod endpoint;

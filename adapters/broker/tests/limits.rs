@@ -76,7 +76,7 @@ fn at_most(max_gateways: u32) -> ClusterLimits {
 }
 
 #[tokio::test]
-async fn a_hostname_that_the_cluster_may_not_have_is_refused_by_name_and_others_are_served() {
+async fn a_hostname_beyond_the_limits_of_the_cluster_is_refused_and_others_are_served() {
     let limits = ClusterLimits {
         hostnames: AllowedHostnames::listed([host("*.east.example.com")]),
         max_gateways: None,

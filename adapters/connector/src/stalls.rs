@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_bodies_that_are_not_taken_those_that_wait_longest_are_given_up_for_want_of_room() {
+    async fn the_bodies_that_waited_longest_are_given_up_when_there_is_no_more_room() {
         let stalls = connection();
         let mut requests = Vec::new();
         for _ in 0..ROOM + 2 {

@@ -1,4 +1,4 @@
-//! The broker fails in every way it can: traffic flows, nothing is deleted, statuses tell, all converges.
+//! The broker fails in every way: traffic flows, nothing is deleted, statuses show it, and all converges.
 
 use std::time::Duration;
 

@@ -6,7 +6,8 @@ use tests::cluster::{Namespace, eventually};
 use tests::installation::{self, CLASS, Installation, PATIENCE};
 use tests::world::ACCOUNT;
 
-use super::bystander::{bystander, made_for};
+use super::other_gateway::{made_for, other_gateway};
+use super::user::route;
 
 /// One echo pod and its Service, a Gateway with one proxy, and a route to the Service.
 fn manifests(hostname: &str) -> String {
@@ -30,21 +31,6 @@ spec:
 ---
 {}",
         route(hostname, "")
-    )
-}
-
-/// A route of this hostname to Service `echo`; `elsewhere` is added to the reference to its Gateway.
-fn route(hostname: &str, elsewhere: &str) -> String {
-    format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: my-route}}
-spec:
-  parentRefs: [{{name: my-gateway{elsewhere}}}]
-  hostnames: [{hostname}]
-  rules:
-    - backendRefs: [{{name: echo, port: 8080}}]
-"
     )
 }
 
@@ -85,9 +71,9 @@ async fn patch(namespace: &Namespace, object: &str, kind: &str, patch: &str) {
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
-async fn a_token_that_is_made_wrong_is_told_and_takes_nothing_away_until_it_is_right_again() {
+async fn a_wrong_token_becomes_a_condition_and_removes_nothing() {
     let product = installation::quiet().await;
-    let bystander = bystander(&product).await;
+    let other_gateway = other_gateway(&product).await;
     let namespace = product.cluster.namespace("token").await;
     let hostname = hostname(&namespace);
     let right = product.secret("my-account", namespace.name());
@@ -103,10 +89,10 @@ async fn a_token_that_is_made_wrong_is_told_and_takes_nothing_away_until_it_is_r
     namespace
         .apply(&right.replace(&product.token, "another-token-that-opens-nothing"))
         .await;
-    let told = namespace
+    let condition = namespace
         .condition("gateway/my-gateway", "Programmed", "False")
         .await;
-    assert_eq!(told["reason"], "InvalidParameters", "{told}");
+    assert_eq!(condition["reason"], "InvalidParameters", "{condition}");
     answers(&product, &hostname, 200).await;
     assert_eq!(made_for(&product, &namespace).await, before);
 
@@ -122,17 +108,17 @@ async fn a_token_that_is_made_wrong_is_told_and_takes_nothing_away_until_it_is_r
     assert!(without.contains(ACCOUNT), "{without}");
     namespace.kubectl(&["delete", "secret", "my-account"]).await;
     namespace.apply(&without).await;
-    let told = namespace
+    let condition = namespace
         .condition("gateway/my-gateway", "Accepted", "False")
         .await;
-    assert_eq!(told["reason"], "InvalidParameters", "{told}");
+    assert_eq!(condition["reason"], "InvalidParameters", "{condition}");
     namespace.apply(&right).await;
     namespace
         .condition("gateway/my-gateway", "Programmed", "True")
         .await;
     answers(&product, &hostname, 200).await;
     assert_eq!(made_for(&product, &namespace).await, before);
-    bystander.was_not_touched(&product).await;
+    other_gateway.was_not_touched(&product).await;
 }
 
 /// A TLS Secret `cert` with this text in the certificate's place, or with a right one.
@@ -159,9 +145,9 @@ stringData:
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
-async fn a_certificate_that_is_spoiled_and_mended_flips_its_listener_and_takes_nothing_away() {
+async fn an_invalid_certificate_becomes_a_condition_and_removes_nothing() {
     let product = installation::quiet().await;
-    let bystander = bystander(&product).await;
+    let other_gateway = other_gateway(&product).await;
     let namespace = product.cluster.namespace("cert").await;
     let hostname = hostname(&namespace);
     namespace.apply(&certificate(&hostname, None)).await;
@@ -174,8 +160,8 @@ async fn a_certificate_that_is_spoiled_and_mended_flips_its_listener_and_takes_n
 
     let spoiled = certificate(&hostname, Some("no certificate"));
     namespace.apply(&spoiled).await;
-    let told = of_listener(&namespace, "ResolvedRefs", "False").await;
-    assert_eq!(told["reason"], "InvalidCertificateRef", "{told}");
+    let condition = of_listener(&namespace, "ResolvedRefs", "False").await;
+    assert_eq!(condition["reason"], "InvalidCertificateRef", "{condition}");
     assert_eq!(made_for(&product, &namespace).await, before);
 
     namespace.apply(&certificate(&hostname, None)).await;
@@ -183,14 +169,14 @@ async fn a_certificate_that_is_spoiled_and_mended_flips_its_listener_and_takes_n
     of_listener(&namespace, "Programmed", "True").await;
     answers(&product, &hostname, 200).await;
     assert_eq!(made_for(&product, &namespace).await, before);
-    bystander.was_not_touched(&product).await;
+    other_gateway.was_not_touched(&product).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
 async fn a_services_port_and_selector_are_followed() {
     let product = installation::quiet().await;
-    let bystander = bystander(&product).await;
+    let other_gateway = other_gateway(&product).await;
     let namespace = product.cluster.namespace("service").await;
     let hostname = hostname(&namespace);
     namespace.apply(&manifests(&hostname)).await;
@@ -208,10 +194,10 @@ async fn a_services_port_and_selector_are_followed() {
     let port =
         |port: u16| format!(r#"[{{"op":"replace","path":"/spec/ports/0/port","value":{port}}}]"#);
     patch(&namespace, "service/echo", "json", &port(9090)).await;
-    let told = namespace
+    let condition = namespace
         .condition("httproute/my-route", "ResolvedRefs", "False")
         .await;
-    assert_eq!(told["reason"], "BackendNotFound", "{told}");
+    assert_eq!(condition["reason"], "BackendNotFound", "{condition}");
     answers(&product, &hostname, 500).await;
     patch(&namespace, "service/echo", "json", &port(8080)).await;
     namespace
@@ -233,14 +219,14 @@ async fn a_services_port_and_selector_are_followed() {
     })
     .await;
     assert_eq!(made_for(&product, &namespace).await, before);
-    bystander.was_not_touched(&product).await;
+    other_gateway.was_not_touched(&product).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
 async fn labels_of_a_namespace_let_its_routes_in_and_out() {
     let product = installation::quiet().await;
-    let bystander = bystander(&product).await;
+    let other_gateway = other_gateway(&product).await;
     let namespace = product.cluster.namespace("listens").await;
     let guests = product.cluster.namespace("guests").await;
     let (own, guest) = (hostname(&namespace), hostname(&guests));
@@ -261,10 +247,10 @@ async fn labels_of_a_namespace_let_its_routes_in_and_out() {
     guests
         .apply(&format!("{echo}---\n{}", route(&guest, &there)))
         .await;
-    let told = guests
+    let condition = guests
         .condition("httproute/my-route", "Accepted", "False")
         .await;
-    assert_eq!(told["reason"], "NotAllowedByListeners", "{told}");
+    assert_eq!(condition["reason"], "NotAllowedByListeners", "{condition}");
     answers(&product, &own, 200).await;
     let before = made_for(&product, &namespace).await;
 
@@ -275,10 +261,10 @@ async fn labels_of_a_namespace_let_its_routes_in_and_out() {
     answers(&product, &guest, 200).await;
 
     label(&guests, "let-").await;
-    let told = guests
+    let condition = guests
         .condition("httproute/my-route", "Accepted", "False")
         .await;
-    assert_eq!(told["reason"], "NotAllowedByListeners", "{told}");
+    assert_eq!(condition["reason"], "NotAllowedByListeners", "{condition}");
     eventually("the guest's record is gone", PATIENCE, || async {
         match product.records_of(&guest) {
             0 => Ok(()),
@@ -288,14 +274,14 @@ async fn labels_of_a_namespace_let_its_routes_in_and_out() {
     .await;
     answers(&product, &own, 200).await;
     assert_eq!(made_for(&product, &namespace).await, before);
-    bystander.was_not_touched(&product).await;
+    other_gateway.was_not_touched(&product).await;
 }
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
 async fn a_reference_grant_opens_and_closes_a_service_elsewhere() {
     let product = installation::quiet().await;
-    let bystander = bystander(&product).await;
+    let other_gateway = other_gateway(&product).await;
     let namespace = product.cluster.namespace("asks").await;
     let owner = product.cluster.namespace("owns").await;
     let hostname = hostname(&namespace);
@@ -315,10 +301,10 @@ spec:
     );
     namespace.apply(&text).await;
     let refused = || async {
-        let told = namespace
+        let condition = namespace
             .condition("httproute/my-route", "ResolvedRefs", "False")
             .await;
-        assert_eq!(told["reason"], "RefNotPermitted", "{told}");
+        assert_eq!(condition["reason"], "RefNotPermitted", "{condition}");
         answers(&product, &hostname, 500).await;
     };
     refused().await;
@@ -333,5 +319,5 @@ spec:
     owner.kubectl(&["delete", "referencegrant", "let-in"]).await;
     refused().await;
     assert_eq!(made_for(&product, &namespace).await, before);
-    bystander.was_not_touched(&product).await;
+    other_gateway.was_not_touched(&product).await;
 }

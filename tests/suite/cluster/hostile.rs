@@ -1,5 +1,6 @@
-//! A hostile tenant beside a good one: whatever it writes into its own namespace, the good one's changes are served at
-//! once, nothing of it is lost, and the controllers stay small and keep the lead. docs/security.md lists the attacks.
+//! A hostile tenant and a good one: whatever the first writes into its own namespace, the changes of the second are
+//! served at once, nothing of it is lost, and the controllers stay small and keep the lead. docs/security.md lists the
+//! attacks.
 
 mod objects;
 mod tenants;
@@ -11,7 +12,7 @@ use tests::installation::{self, Installation, NAMESPACE};
 use tests::pods::processes_of;
 
 use self::objects::{attacks, path};
-use super::bystander::made_for;
+use super::other_gateway::made_for;
 use super::traffic::echo_behind;
 
 /// Until a change of the good tenant's must be served.

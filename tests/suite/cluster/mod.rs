@@ -1,9 +1,9 @@
 //! What only a true Kubernetes can show. These tests run inside of the test cluster's namespaces.
 
-mod bystander;
 mod edits;
 mod hostile;
 mod node;
+mod other_gateway;
 mod outage;
 mod permissions;
 mod scale;

@@ -49,7 +49,7 @@ async fn pods_of_a_deployment_answer_at_the_address_of_their_service() {
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
 async fn nothing_leaves_the_cluster() {
-    // TEST-NET-1 of RFC 5737: an address of nobody.
+    // TEST-NET-1 of RFC 5737: an address that no host has.
     let refused = tokio::net::TcpStream::connect("192.0.2.1:443").await;
     let error = refused.expect_err("no route leads out");
     assert_eq!(error.kind(), std::io::ErrorKind::NetworkUnreachable);

@@ -1,4 +1,4 @@
-//! What the controller may do, and what it must not tell.
+//! What the controller may do, and what it must not disclose.
 
 use std::collections::BTreeSet;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tests::cluster::{Namespace, eventually};
 use tests::grpc::Caller;
-use tests::installation::{self, CLASS, Installation, PATIENCE};
+use tests::installation::{self, Installation, PATIENCE};
 use tests::load::Load;
 
-use super::user::manifests;
+use super::user::{gateway, manifests};
 
 /// A Gateway and a route to so many echo pods, served; the hostname.
 pub(super) async fn echo_behind(
@@ -160,13 +160,7 @@ fn grpc_behind(hostname: &str) -> String {
         .replace("httpGet: {path: /, port: 3000}", "tcpSocket: {port: 3000}");
     format!(
         "{echo}---
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: my-gateway}}
-spec:
-  gatewayClassName: {CLASS}
-  listeners: [{{name: https, protocol: HTTPS, port: 443}}]
----
+{}---
 apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
 metadata: {{name: my-route}}
@@ -175,7 +169,8 @@ spec:
   hostnames: [{hostname}]
   rules:
     - backendRefs: [{{name: echo, port: 8080}}]
-"
+",
+        gateway()
     )
 }
 

@@ -14,6 +14,11 @@ pub(super) fn manifests(hostname: &str) -> String {
 }
 
 fn gateway_and_route(hostname: &str) -> String {
+    format!("{}---\n{}", gateway(), route(hostname, ""))
+}
+
+/// A Gateway with one listener for every hostname.
+pub(super) fn gateway() -> String {
     format!(
         "apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -21,12 +26,18 @@ metadata: {{name: my-gateway}}
 spec:
   gatewayClassName: {CLASS}
   listeners: [{{name: https, protocol: HTTPS, port: 443}}]
----
-apiVersion: gateway.networking.k8s.io/v1
+"
+    )
+}
+
+/// A route of this hostname to Service `echo`; `elsewhere` is added to the reference to its Gateway.
+pub(super) fn route(hostname: &str, elsewhere: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: my-route}}
 spec:
-  parentRefs: [{{name: my-gateway}}]
+  parentRefs: [{{name: my-gateway{elsewhere}}}]
   hostnames: [{hostname}]
   rules:
     - backendRefs: [{{name: echo, port: 8080}}]
@@ -130,10 +141,10 @@ spec:
         .condition("gateway/my-gateway", "Accepted", "True")
         .await;
     let own = "cloudflare-gateway-controller.io/Parameters";
-    let told = namespace
+    let condition = namespace
         .condition("gateway/my-gateway", own, "False")
         .await;
-    let message = told["message"].as_str().unwrap();
+    let message = condition["message"].as_str().unwrap();
     assert!(message.contains("autoscaling"), "{message}");
     let label = "--selector=gateway.networking.k8s.io/gateway-name=my-gateway";
     let deployments = namespace.get(&["deployments", label]).await.unwrap();

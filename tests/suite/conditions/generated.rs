@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::simulation::dice::Dice;
+use crate::simulation::random::Random;
 
 const NAMESPACES: &[&str] = &["infra", "shop", "blog"];
 const GATEWAYS: &[&str] = &["web", "internal", "edge"];
@@ -31,46 +31,46 @@ pub(super) fn is_name(word: &str) -> bool {
 
 /// The objects of one cluster.
 pub(super) fn cluster(seed: u64) -> Vec<Value> {
-    let mut dice = Dice::new(seed);
-    let dice = &mut dice;
-    let mut objects = vec![class(dice)];
+    let mut random = Random::new(seed);
+    let random = &mut random;
+    let mut objects = vec![class(random)];
     objects.extend(NAMESPACES.iter().map(|name| namespace(name)));
-    objects.extend(secrets(dice));
-    objects.extend(dice.some(&[other_class()], 30));
-    objects.extend(parameters(dice));
-    for name in some(dice, GATEWAYS, 60) {
-        objects.push(gateway(dice, name));
+    objects.extend(secrets(random));
+    objects.extend(random.some(&[other_class()], 30));
+    objects.extend(parameters(random));
+    for name in some(random, GATEWAYS, 60) {
+        objects.push(gateway(random, name));
     }
-    for name in some(dice, &ROUTES[..4], 60) {
-        objects.push(http_route(dice, name));
+    for name in some(random, &ROUTES[..4], 60) {
+        objects.push(http_route(random, name));
     }
-    for name in some(dice, &ROUTES[4..], 40) {
-        objects.push(grpc_route(dice, name));
+    for name in some(random, &ROUTES[4..], 40) {
+        objects.push(grpc_route(random, name));
     }
     for name in SERVICES {
-        objects.extend(service(dice, name));
+        objects.extend(service(random, name));
     }
-    if dice.chance(40) {
-        objects.push(grant(dice));
+    if random.chance(40) {
+        objects.push(grant(random));
     }
     objects
 }
 
-fn some(dice: &mut Dice, of: &[&'static str], percent: usize) -> Vec<&'static str> {
-    dice.some(of, percent)
+fn some(random: &mut Random, of: &[&'static str], percent: usize) -> Vec<&'static str> {
+    random.some(of, percent)
 }
 
 /// One of the right values most of the time, else one of the wrong ones.
-fn mostly(dice: &mut Dice, right: &[Value], wrong: &[Value]) -> Value {
-    match dice.chance(88) {
-        true => dice.pick(right).clone(),
-        false => dice.pick(wrong).clone(),
+fn mostly(random: &mut Random, right: &[Value], wrong: &[Value]) -> Value {
+    match random.chance(88) {
+        true => random.pick(right).clone(),
+        false => random.pick(wrong).clone(),
     }
 }
 
 /// Sets a field now and then.
-fn maybe(dice: &mut Dice, percent: usize, object: &mut Value, field: &str, value: Value) {
-    if dice.chance(percent) {
+fn maybe(random: &mut Random, percent: usize, object: &mut Value, field: &str, value: Value) {
+    if random.chance(percent) {
         object[field] = value;
     }
 }
@@ -92,11 +92,11 @@ fn namespace(name: &str) -> Value {
     })
 }
 
-fn class(dice: &mut Dice) -> Value {
+fn class(random: &mut Random) -> Value {
     let reference = |group: &str, kind: &str, name: &str| json!({"group": group, "kind": kind, "name": name, "namespace": "infra"});
     let own = "cloudflare-gateway-controller.io";
     let parameters = mostly(
-        dice,
+        random,
         &[
             reference("", "Secret", "credentials"),
             reference(own, "CloudflareGatewayParameters", "of-class"),
@@ -128,9 +128,9 @@ fn other_class() -> Value {
     })
 }
 
-fn secrets(dice: &mut Dice) -> Vec<Value> {
+fn secrets(random: &mut Random) -> Vec<Value> {
     let data = mostly(
-        dice,
+        random,
         &[
             json!({"CLOUDFLARE_API_TOKEN": "token", "CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}),
         ],
@@ -150,16 +150,16 @@ fn secrets(dice: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn parameters(dice: &mut Dice) -> Vec<Value> {
+fn parameters(random: &mut Random) -> Vec<Value> {
     let mut of_class = json!({"secretRef": {"name": "credentials"}});
     let tenants = json!([
         {"namespaceSelector": {"matchLabels": {"team": "shop"}}, "hostnames": ["*.example.com"], "maxGateways": 1},
         {"namespaceSelector": {"matchLabels": {"team": "infra"}}, "hostnames": ["*.example.com", "app.example.org"]},
     ]);
-    maybe(dice, 25, &mut of_class, "tenants", tenants);
+    maybe(random, 25, &mut of_class, "tenants", tenants);
     let mut own = json!({});
     let dns = mostly(
-        dice,
+        random,
         &[
             json!({"zones": [{"name": "example.com"}]}),
             json!({"zones": []}),
@@ -170,17 +170,29 @@ fn parameters(dice: &mut Dice) -> Vec<Value> {
             json!({"zone": "example.com"}),
         ],
     );
-    maybe(dice, 40, &mut own, "dns", dns);
+    maybe(random, 40, &mut own, "dns", dns);
     let replicas = mostly(
-        dice,
+        random,
         &[json!([{"name": "a"}, {"name": "b"}]), json!([])],
         &[
             json!([{"name": "a"}, {"name": "a"}]),
             json!([{"name": "A_"}]),
         ],
     );
-    maybe(dice, 30, &mut own, "tunnel", json!({"replicas": replicas}));
-    maybe(dice, 15, &mut own, "certificates", json!({"upload": true}));
+    maybe(
+        random,
+        30,
+        &mut own,
+        "tunnel",
+        json!({"replicas": replicas}),
+    );
+    maybe(
+        random,
+        15,
+        &mut own,
+        "certificates",
+        json!({"upload": true}),
+    );
     let api = "cloudflare-gateway-controller.io/v1";
     let kind = "CloudflareGatewayParameters";
     vec![
@@ -189,28 +201,28 @@ fn parameters(dice: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn gateway(dice: &mut Dice, name: &str) -> Value {
-    let namespace = *dice.pick(&["infra", "infra", "shop"]);
-    let class = *dice.pick(&["cloudflare", "cloudflare", "cloudflare", "other", "none"]);
-    let names = some(dice, LISTENERS, 60);
-    let listeners: Vec<_> = names.iter().map(|name| listener(dice, name)).collect();
+fn gateway(random: &mut Random, name: &str) -> Value {
+    let namespace = *random.pick(&["infra", "infra", "shop"]);
+    let class = *random.pick(&["cloudflare", "cloudflare", "cloudflare", "other", "none"]);
+    let names = some(random, LISTENERS, 60);
+    let listeners: Vec<_> = names.iter().map(|name| listener(random, name)).collect();
     let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
     let own = json!({"group": "cloudflare-gateway-controller.io", "kind": "CloudflareGatewayParameters", "name": "own"});
     let missing = json!({"group": "cloudflare-gateway-controller.io", "kind": "CloudflareGatewayParameters", "name": "missing"});
-    let named = mostly(dice, &[own], &[missing]);
+    let named = mostly(random, &[own], &[missing]);
     let mut infrastructure = json!({"parametersRef": named});
     let labels = mostly(
-        dice,
+        random,
         &[json!({"team": "web"})],
         &[
             json!({"bad key!": "x"}),
             json!({"app.kubernetes.io/name": "x"}),
         ],
     );
-    maybe(dice, 20, &mut infrastructure, "labels", labels);
-    maybe(dice, 40, &mut spec, "infrastructure", infrastructure);
+    maybe(random, 20, &mut infrastructure, "labels", labels);
+    maybe(random, 40, &mut spec, "infrastructure", infrastructure);
     maybe(
-        dice,
+        random,
         6,
         &mut spec,
         "addresses",
@@ -225,22 +237,22 @@ fn gateway(dice: &mut Dice, name: &str) -> Value {
     )
 }
 
-fn listener(dice: &mut Dice, name: &str) -> Value {
+fn listener(random: &mut Random, name: &str) -> Value {
     let protocol = mostly(
-        dice,
+        random,
         &[json!("HTTPS"), json!("HTTPS"), json!("HTTP")],
         &[json!("TLS"), json!("TCP"), json!("example.com/own")],
     );
     let port = mostly(
-        dice,
+        random,
         &[json!(443), json!(80), json!(8443)],
         &[json!(0), json!(70000)],
     );
     let mut listener = json!({"name": name, "protocol": protocol, "port": port});
-    let hostname = json!(dice.pick(HOSTNAMES));
-    maybe(dice, 60, &mut listener, "hostname", hostname);
+    let hostname = json!(random.pick(HOSTNAMES));
+    maybe(random, 60, &mut listener, "hostname", hostname);
     let certificate = mostly(
-        dice,
+        random,
         &[json!({"name": "not-a-certificate"})],
         &[
             json!({"name": "missing"}),
@@ -249,13 +261,13 @@ fn listener(dice: &mut Dice, name: &str) -> Value {
         ],
     );
     let tls = mostly(
-        dice,
+        random,
         &[json!({"certificateRefs": [certificate]}), json!({})],
         &[json!({"mode": "Passthrough"})],
     );
-    maybe(dice, 25, &mut listener, "tls", tls);
+    maybe(random, 25, &mut listener, "tls", tls);
     let allowed = mostly(
-        dice,
+        random,
         &[
             json!({"namespaces": {"from": "All"}}),
             json!({"namespaces": {"from": "Same"}}),
@@ -267,46 +279,46 @@ fn listener(dice: &mut Dice, name: &str) -> Value {
             json!({"namespaces": {"from": "Selector"}}),
         ],
     );
-    maybe(dice, 75, &mut listener, "allowedRoutes", allowed);
+    maybe(random, 75, &mut listener, "allowedRoutes", allowed);
     listener
 }
 
-fn parents(dice: &mut Dice) -> Value {
-    let gateways = some(dice, GATEWAYS, 50);
+fn parents(random: &mut Random) -> Value {
+    let gateways = some(random, GATEWAYS, 50);
     let parents = gateways.into_iter().map(|gateway| {
         let mut parent = json!({"name": gateway});
-        let namespace = dice.pick(&["infra", "infra", "shop"]);
+        let namespace = random.pick(&["infra", "infra", "shop"]);
         parent["namespace"] = json!(namespace);
-        let section = json!(dice.pick(&["https", "http", "nothing"]));
-        maybe(dice, 20, &mut parent, "sectionName", section);
-        let port = json!(dice.pick(&[443, 80, 9]));
-        maybe(dice, 10, &mut parent, "port", port);
-        maybe(dice, 5, &mut parent, "kind", json!("Service"));
+        let section = json!(random.pick(&["https", "http", "nothing"]));
+        maybe(random, 20, &mut parent, "sectionName", section);
+        let port = json!(random.pick(&[443, 80, 9]));
+        maybe(random, 10, &mut parent, "port", port);
+        maybe(random, 5, &mut parent, "kind", json!("Service"));
         parent
     });
     parents.collect()
 }
 
-fn backends(dice: &mut Dice) -> Value {
-    let services = some(dice, SERVICES, 40);
+fn backends(random: &mut Random) -> Value {
+    let services = some(random, SERVICES, 40);
     let backends = services.into_iter().map(|service| {
         let mut backend = json!({"name": service, "port": 80});
-        let name = mostly(dice, &[json!(service)], &[json!("missing")]);
+        let name = mostly(random, &[json!(service)], &[json!("missing")]);
         backend["name"] = name;
-        let port = json!(dice.pick(&[81, 8080]));
-        maybe(dice, 10, &mut backend, "port", port);
-        maybe(dice, 15, &mut backend, "namespace", json!("shop"));
-        let weight = json!(dice.pick(&[0, 1, 7]));
-        maybe(dice, 30, &mut backend, "weight", weight);
-        maybe(dice, 6, &mut backend, "kind", json!("ServiceImport"));
+        let port = json!(random.pick(&[81, 8080]));
+        maybe(random, 10, &mut backend, "port", port);
+        maybe(random, 15, &mut backend, "namespace", json!("shop"));
+        let weight = json!(random.pick(&[0, 1, 7]));
+        maybe(random, 30, &mut backend, "weight", weight);
+        maybe(random, 6, &mut backend, "kind", json!("ServiceImport"));
         backend
     });
     backends.collect()
 }
 
-fn header_match(dice: &mut Dice) -> Value {
+fn header_match(random: &mut Random) -> Value {
     mostly(
-        dice,
+        random,
         &[
             json!({"name": "x-version", "value": "2"}),
             json!({"name": "x-version", "type": "RegularExpression", "value": "v[0-9]+"}),
@@ -319,9 +331,9 @@ fn header_match(dice: &mut Dice) -> Value {
     )
 }
 
-fn http_match(dice: &mut Dice) -> Value {
+fn http_match(random: &mut Random) -> Value {
     let path = mostly(
-        dice,
+        random,
         &[
             json!({"type": "PathPrefix", "value": "/"}),
             json!({"type": "Exact", "value": "/cart"}),
@@ -336,22 +348,22 @@ fn http_match(dice: &mut Dice) -> Value {
         ],
     );
     let mut matched = json!({"path": path});
-    let header = header_match(dice);
-    maybe(dice, 25, &mut matched, "headers", json!([header]));
+    let header = header_match(random);
+    maybe(random, 25, &mut matched, "headers", json!([header]));
     let query = mostly(
-        dice,
+        random,
         &[json!({"name": "q", "value": "1"})],
         &[json!({"name": "q", "type": "RegularExpression", "value": "["})],
     );
-    maybe(dice, 15, &mut matched, "queryParams", json!([query]));
-    let method = mostly(dice, &[json!("GET")], &[json!("BREW")]);
-    maybe(dice, 15, &mut matched, "method", method);
+    maybe(random, 15, &mut matched, "queryParams", json!([query]));
+    let method = mostly(random, &[json!("GET")], &[json!("BREW")]);
+    maybe(random, 15, &mut matched, "method", method);
     matched
 }
 
-fn http_filter(dice: &mut Dice) -> Value {
+fn http_filter(random: &mut Random) -> Value {
     mostly(
-        dice,
+        random,
         &[
             json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-a", "value": "1"}], "remove": ["x-b"]}}),
             json!({"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}),
@@ -371,29 +383,29 @@ fn http_filter(dice: &mut Dice) -> Value {
     )
 }
 
-fn http_route(dice: &mut Dice, name: &str) -> Value {
-    let rules: Vec<_> = (0..=dice.below(2))
+fn http_route(random: &mut Random, name: &str) -> Value {
+    let rules: Vec<_> = (0..=random.below(2))
         .map(|_| {
-            let mut rule = json!({"backendRefs": backends(dice)});
-            let matched = http_match(dice);
-            maybe(dice, 60, &mut rule, "matches", json!([matched]));
-            let filter = http_filter(dice);
-            maybe(dice, 30, &mut rule, "filters", json!([filter]));
-            maybe(dice, 4, &mut rule, "retry", json!({"attempts": 2}));
+            let mut rule = json!({"backendRefs": backends(random)});
+            let matched = http_match(random);
+            maybe(random, 60, &mut rule, "matches", json!([matched]));
+            let filter = http_filter(random);
+            maybe(random, 30, &mut rule, "filters", json!([filter]));
+            maybe(random, 4, &mut rule, "retry", json!({"attempts": 2}));
             let session = json!({"sessionName": "s", "type": "Cookie"});
-            maybe(dice, 4, &mut rule, "sessionPersistence", session);
+            maybe(random, 4, &mut rule, "sessionPersistence", session);
             rule
         })
         .collect();
-    route(dice, "HTTPRoute", name, &rules)
+    route(random, "HTTPRoute", name, &rules)
 }
 
-fn grpc_route(dice: &mut Dice, name: &str) -> Value {
-    let rules: Vec<_> = (0..=dice.below(2))
+fn grpc_route(random: &mut Random, name: &str) -> Value {
+    let rules: Vec<_> = (0..=random.below(2))
         .map(|_| {
-            let mut rule = json!({"backendRefs": backends(dice)});
+            let mut rule = json!({"backendRefs": backends(random)});
             let method = mostly(
-                dice,
+                random,
                 &[
                     json!({"service": "shop.Cart", "method": "Add"}),
                     json!({"service": "shop.Cart"}),
@@ -406,29 +418,29 @@ fn grpc_route(dice: &mut Dice, name: &str) -> Value {
                 ],
             );
             let mut matched = json!({"method": method});
-            let header = header_match(dice);
-            maybe(dice, 25, &mut matched, "headers", json!([header]));
-            maybe(dice, 60, &mut rule, "matches", json!([matched]));
-            let filter = http_filter(dice);
-            maybe(dice, 20, &mut rule, "filters", json!([filter]));
+            let header = header_match(random);
+            maybe(random, 25, &mut matched, "headers", json!([header]));
+            maybe(random, 60, &mut rule, "matches", json!([matched]));
+            let filter = http_filter(random);
+            maybe(random, 20, &mut rule, "filters", json!([filter]));
             rule
         })
         .collect();
-    route(dice, "GRPCRoute", name, &rules)
+    route(random, "GRPCRoute", name, &rules)
 }
 
-fn route(dice: &mut Dice, kind: &str, name: &str, rules: &[Value]) -> Value {
-    let namespace = *dice.pick(NAMESPACES);
-    let mut spec = json!({"parentRefs": parents(dice), "rules": rules});
-    let hostnames = some(dice, HOSTNAMES, 25);
-    maybe(dice, 70, &mut spec, "hostnames", json!(hostnames));
+fn route(random: &mut Random, kind: &str, name: &str, rules: &[Value]) -> Value {
+    let namespace = *random.pick(NAMESPACES);
+    let mut spec = json!({"parentRefs": parents(random), "rules": rules});
+    let hostnames = some(random, HOSTNAMES, 25);
+    maybe(random, 70, &mut spec, "hostnames", json!(hostnames));
     object("gateway.networking.k8s.io/v1", kind, namespace, name, &spec)
 }
 
-fn service(dice: &mut Dice, name: &str) -> Vec<Value> {
-    let namespace = *dice.pick(NAMESPACES);
+fn service(random: &mut Random, name: &str) -> Vec<Value> {
+    let namespace = *random.pick(NAMESPACES);
     let mut spec = mostly(
-        dice,
+        random,
         &[
             json!({"ports": [{"name": "http", "port": 80}]}),
             json!({"clusterIP": "None", "ports": [{"name": "http", "port": 80}]}),
@@ -439,15 +451,15 @@ fn service(dice: &mut Dice, name: &str) -> Vec<Value> {
         ],
     );
     let protocol = mostly(
-        dice,
+        random,
         &[json!("kubernetes.io/h2c"), json!("http"), json!("grpc")],
         &[json!("https"), json!("mysql")],
     );
-    if dice.chance(40) {
+    if random.chance(40) {
         spec["ports"][0]["appProtocol"] = protocol;
     }
     let address = mostly(
-        dice,
+        random,
         &[json!("10.0.0.1")],
         &[json!("127.0.0.1"), json!("169.254.169.254")],
     );
@@ -460,16 +472,16 @@ fn service(dice: &mut Dice, name: &str) -> Vec<Value> {
         "endpoints": [{"addresses": [address]}],
     });
     let mut objects = vec![object("v1", "Service", namespace, name, &spec)];
-    if dice.chance(80) {
+    if random.chance(80) {
         objects.push(slice);
     }
     objects
 }
 
-fn grant(dice: &mut Dice) -> Value {
-    let from = *dice.pick(NAMESPACES);
-    let kind = *dice.pick(&["HTTPRoute", "GRPCRoute", "Gateway"]);
-    let to = *dice.pick(&["Service", "Secret"]);
+fn grant(random: &mut Random) -> Value {
+    let from = *random.pick(NAMESPACES);
+    let kind = *random.pick(&["HTTPRoute", "GRPCRoute", "Gateway"]);
+    let to = *random.pick(&["Service", "Secret"]);
     let spec = json!({
         "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": from}],
         "to": [{"group": "", "kind": to}],

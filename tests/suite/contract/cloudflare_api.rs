@@ -411,7 +411,7 @@ async fn a_zone_that_cannot_be_seen_is_refused(cloudflare: impl Cloudflare) {
             kind_of(api.change_records(&zone, &posting([cname("app")]))).await,
         ];
         for kind in refused {
-            // Cloudflare does not tell a zone of somebody else from none.
+            // For a zone of another account Cloudflare answers as for one that does not exist.
             let expected = [PortErrorKind::NotFound, PortErrorKind::Forbidden];
             assert!(expected.contains(&kind), "{zone}: {kind:?}");
         }

@@ -34,7 +34,7 @@ impl Folder {
         self.dir.path().join("state")
     }
 
-    /// Writes a file as editors do: beside, then renamed over.
+    /// Writes a file as editors do: a new one, renamed over the old one.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let beside = self.dir.path().join(name);
         std::fs::write(&beside, text).expect("the file is written");

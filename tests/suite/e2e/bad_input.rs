@@ -10,7 +10,7 @@ use tests::world::{ACCOUNT, World, within};
 
 const DNS: &str = "cloudflare-gateway-controller.io/DNS";
 
-/// A good Gateway with a good route beside whatever a test adds.
+/// A good Gateway with a good route, to which a test adds what is wrong.
 async fn world() -> (World, Origin) {
     let origin = Origin::start("app").await;
     let world = World::start().await;

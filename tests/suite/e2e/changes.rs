@@ -39,7 +39,7 @@ async fn two_hundred_changes_under_load_fail_no_request_and_are_served_within_a_
         let wanted = if n % 2 == 0 { "two" } else { "one" };
         let began = Instant::now();
         if n % 10 == 9 {
-            // A new hostname beside the loaded one.
+            // A new hostname while the other one is under load.
             let host = format!("n{n}.example.com");
             world.write("extra.yaml", &route("extra", &host, wanted));
             world

@@ -65,7 +65,7 @@ async fn one_of_four_connections_dies_and_no_new_request_fails() {
     assert!(report.failures.is_empty(), "{:?}", report.failures);
 }
 
-/// One connection falls silent: nothing arrives any more, and nobody is told.
+/// One connection falls silent: nothing arrives any more, and it is not closed.
 async fn silence(protocol: &str) {
     let (world, _origin) = world().await;
     let over = [("CFGW_TUNNEL__PROTOCOL", protocol.to_owned())];

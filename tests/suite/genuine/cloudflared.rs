@@ -2,21 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
-use domain::ObjectKey;
-use domain::endpoint_policy::EndpointPolicy;
-use domain::gateway::{EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
-use domain::names::{Hostname, Timestamp};
-use domain::route_table::{
-    BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
-    UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
-};
+use domain::gateway::Protocol;
+use domain::route_table::UpstreamProtocol;
 use serde_json::json;
 use standin::cloud::{ConfigSource, NewTunnel};
 use tempfile::TempDir;
+use tests::routing::{Rule, engine, on_loopback};
 use tests::world::{ACCOUNT, World, within};
 use tokio::process::{Child, Command};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -123,69 +116,16 @@ fn tunnel(world: &World, service: &str) -> String {
 
 /// Our proxy on loopback. Gives its URL.
 async fn proxy(origins: &Origins, stop: CancellationToken) -> String {
-    let engine = Engine::new(
-        Limits::default(),
-        EndpointPolicy::Standalone,
-        Memory::unlimited(),
-        Arc::new(GatewayMetrics::default()),
-    );
-    engine.load(table(origins));
-    let any_port = ([127, 0, 0, 1], 0).into();
-    let listener = LoopbackListener::bind(any_port, engine).await;
-    let listener = listener.expect("a free port of 127.0.0.1");
-    let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(listener.serve(stop));
-    format!("http://{address}")
-}
-
-fn table(origins: &Origins) -> Arc<RouteTable> {
     let living = origins.living.address;
-    let backends = [
+    let rules = [
         (APP, UpstreamProtocol::Http1, living),
         (GRPC, UpstreamProtocol::H2c, living),
         (DEAD, UpstreamProtocol::Http1, origins.dead),
-    ];
-    let key = |name: &str, protocol| UpstreamKey {
-        service: ObjectKey::new("default", name),
-        port: 80,
-        protocol,
-    };
-    let routes = backends.map(|(name, protocol, _)| TableRoute {
-        key: ObjectKey::new("default", name),
-        kind: RouteKind::Http,
-        created: Timestamp(0),
-        hostnames: vec![Hostname::parse(name).expect("a name")],
-        rules: vec![TableRule {
-            matches: vec![RouteMatch {
-                path: PathMatch::Prefix("/".into()),
-                method: None,
-                headers: vec![],
-                query: vec![],
-            }],
-            filters: vec![],
-            policy: Default::default(),
-            backends: vec![TableBackend {
-                weight: 1,
-                target: BackendTarget::Upstream(key(name, protocol)),
-                filters: vec![],
-            }],
-        }],
+    ]
+    .map(|(name, protocol, at)| Rule {
+        hostname: Some(name),
+        ..Rule::new("/", protocol, &[at])
     });
-    let upstreams = backends.map(|(name, protocol, address)| {
-        let host = EndpointHost::Address(address.ip());
-        let port = address.port();
-        let endpoints = vec![UpstreamEndpoint { host, port }];
-        (key(name, protocol), Upstream { endpoints })
-    });
-    Arc::new(RouteTable {
-        gateway: ObjectKey::new("default", "my-gateway"),
-        listeners: vec![TableListener {
-            name: "https".to_owned(),
-            port: 443,
-            protocol: Protocol::Https,
-            hostname: None,
-            routes: routes.to_vec(),
-        }],
-        upstreams: upstreams.into_iter().collect(),
-    })
+    let address = on_loopback(engine(Protocol::Https, &rules), stop).await;
+    format!("http://{address}")
 }

@@ -1,5 +1,5 @@
-//! One table of requests, through genuine cloudflared and through our connector: whoever judges one
-//! judges the other.
+//! One table of requests, through genuine cloudflared and through our connector, with the same
+//! checks for both.
 
 mod cloudflared;
 mod restart;
@@ -32,7 +32,7 @@ impl Origins {
     }
 }
 
-/// Runs the table through genuine cloudflared; its failing rows must be these, beside [`HALF_CLOSE`].
+/// Runs the table through genuine cloudflared; only these rows and [`HALF_CLOSE`] may fail.
 async fn judge_cloudflared(protocol: &str, expected: &[&str]) {
     let Some(program) = cloudflared::program() else {
         println!("NOT RUN: genuine cloudflared is absent; set CLOUDFLARED");

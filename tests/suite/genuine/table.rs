@@ -19,7 +19,7 @@ pub(super) const APP: &str = "app.example.com";
 pub(super) const GRPC: &str = "grpc.example.com";
 /// Leads to an endpoint that is gone.
 pub(super) const DEAD: &str = "dead.example.com";
-/// Leads to the tunnel, but no route knows it.
+/// Its record points to the tunnel, but no route has it.
 pub(super) const STRANGER: &str = "stranger.example.com";
 
 const MIB: usize = 1 << 20;
@@ -90,7 +90,7 @@ fn must<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Outc
     }
 }
 
-/// Errors come from many crates, and all a row can do is to tell them.
+/// Errors come from many crates; a row prints them.
 fn told(error: impl std::fmt::Debug) -> String {
     format!("{error:?}")
 }

@@ -1,4 +1,4 @@
-//! Endpoints that answer with what would become something else on the way to the client.
+//! Endpoints whose answers another program on the way to the client would read differently.
 
 use super::rig::{CANARY, Proxy, Recorder, answering};
 
@@ -67,7 +67,7 @@ async fn what_an_endpoint_sends_after_its_answer_reaches_nobody() {
     }
 }
 
-/// The coding is the one that counts (RFC 9112 §6.3); a length beside it would cut the answer, or wait for more.
+/// The coding counts (RFC 9112 §6.3); by the length the answer would be cut, or more would be waited for.
 #[tokio::test]
 async fn an_answer_with_a_length_and_a_coding_arrives_whole() {
     let rows = [

@@ -1,5 +1,5 @@
-//! Floods beside good visitors, with `cfgw` in a cgroup of 512 MiB: it does not die, every good visitor is answered
-//! meanwhile, and what the flood took is given back. Each flood is sent through the stand-in's edge, once over HTTP/2
+//! Floods while good visitors make requests, with `cfgw` in a cgroup of 512 MiB: it does not die, every good visitor
+//! is answered, and the memory that the flood took is given back. Each flood is sent through the stand-in's edge, once over HTTP/2
 //! and once over QUIC.
 //!
 //! `FLOOD=4` makes each four times as large; `make soak` does.

@@ -1,24 +1,18 @@
-//! The proxy behind its loopback listener, an endpoint that tells exactly what reached it, and the log.
+//! The proxy behind its loopback listener, an endpoint that keeps exactly what reached it, and the log.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
 use bytes::Bytes;
-use domain::endpoint_policy::EndpointPolicy;
-use domain::gateway::{EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
-use domain::names::{ObjectKey, Timestamp};
-use domain::route_table::{
-    BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
-    UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
-};
+use domain::gateway::Protocol;
+use domain::route_table::UpstreamProtocol;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tests::routing::{Rule, engine, on_loopback};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -143,55 +137,6 @@ pub(super) async fn answering(bytes: impl Into<Bytes>) -> SocketAddr {
     address
 }
 
-/// Prefixes and where they lead, for every host, by HTTP on port 80.
-pub(super) fn table(rules: &[(&str, SocketAddr)]) -> Arc<RouteTable> {
-    let key = |prefix: &str| UpstreamKey {
-        service: ObjectKey::new("shop", prefix),
-        port: 80,
-        protocol: UpstreamProtocol::Http1,
-    };
-    let rule = |(prefix, _): &(&str, SocketAddr)| TableRule {
-        matches: vec![RouteMatch {
-            path: PathMatch::Prefix((*prefix).into()),
-            method: None,
-            headers: vec![],
-            query: vec![],
-        }],
-        filters: vec![],
-        policy: Default::default(),
-        backends: vec![TableBackend {
-            weight: 1,
-            target: BackendTarget::Upstream(key(prefix)),
-            filters: vec![],
-        }],
-    };
-    let upstream = |(prefix, at): &(&str, SocketAddr)| {
-        let endpoint = UpstreamEndpoint {
-            host: EndpointHost::Address(at.ip()),
-            port: at.port(),
-        };
-        let endpoints = vec![endpoint];
-        (key(prefix), Upstream { endpoints })
-    };
-    Arc::new(RouteTable {
-        gateway: ObjectKey::new("infra", "web"),
-        listeners: vec![TableListener {
-            name: "http".into(),
-            port: 80,
-            protocol: Protocol::Http,
-            hostname: None,
-            routes: vec![TableRoute {
-                key: ObjectKey::new("shop", "route"),
-                kind: RouteKind::Http,
-                created: Timestamp(0),
-                hostnames: vec![],
-                rules: rules.iter().map(rule).collect(),
-            }],
-        }],
-        upstreams: rules.iter().map(upstream).collect::<BTreeMap<_, _>>(),
-    })
-}
-
 /// The proxy behind a loopback listener. Its log is that of this thread, so tests run on one thread.
 pub(super) struct Proxy {
     address: SocketAddr,
@@ -200,20 +145,14 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
+    /// Sends each prefix to one endpoint, for every host, by HTTP on port 80.
     pub(super) async fn start(rules: &[(&str, SocketAddr)]) -> Self {
         let log = Log::capture();
-        let engine = Engine::new(
-            Limits::default(),
-            EndpointPolicy::Standalone,
-            Memory::unlimited(),
-            Arc::new(GatewayMetrics::default()),
-        );
-        engine.load(table(rules));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = LoopbackListener::bind(any, engine).await.unwrap();
-        let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(listener.serve(stop.clone()));
+        let rule =
+            |(prefix, at): &(&str, SocketAddr)| Rule::new(*prefix, UpstreamProtocol::Http1, &[*at]);
+        let rules: Vec<_> = rules.iter().map(rule).collect();
+        let address = on_loopback(engine(Protocol::Http, &rules), stop.clone()).await;
         Self {
             address,
             log,
@@ -252,7 +191,7 @@ impl Proxy {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Sends bytes on a new connection and reads until the other side closes; it must, without being told.
+    /// Sends bytes on a new connection and reads until the other side closes, which it must do by itself.
     pub(super) async fn exchange_to_the_end(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.ok();

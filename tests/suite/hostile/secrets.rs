@@ -24,7 +24,7 @@ async fn no_token_is_in_any_log_state_metric_or_status() {
     let mut secrets = world.connector_tokens();
     assert_eq!(secrets.len(), 1);
 
-    // A token that may not write DNS, one that nobody knows, and one that breaks the YAML around it.
+    // A token that may not write DNS, an unknown one, and one that breaks the YAML around it.
     let forbidden = world.token_without_dns();
     let unknown = "canary-unknown-0123456789abcdef";
     let broken = "canary-broken-0123456789abcdef";

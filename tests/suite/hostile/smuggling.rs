@@ -3,7 +3,7 @@
 
 use super::rig::{CANARY, Proxy, Recorder};
 
-/// What becomes of a row.
+/// What must happen to the request of a row.
 #[derive(Debug)]
 enum Then {
     /// Refused with this status; no endpoint gets to see it in whole.

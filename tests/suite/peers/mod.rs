@@ -1,5 +1,5 @@
-//! Programs of others on both sides of us: genuine gRPC as client and server, nginx and Go as endpoints that speak
-//! HTTP/2 without TLS. `tests/peers/run` installs them and names them in the environment.
+//! Independent programs on both sides of the proxy: genuine gRPC as client and server, nginx and Go as endpoints that
+//! speak HTTP/2 without TLS. `tests/peers/run` installs them and names them in the environment.
 
 mod endings;
 mod silence;

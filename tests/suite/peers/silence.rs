@@ -1,4 +1,4 @@
-//! Calls in which nobody says anything for longer than a minute: neither end may find a reason to give up.
+//! Calls in which no byte is sent for longer than a minute: neither end may give up.
 
 use std::time::Duration;
 

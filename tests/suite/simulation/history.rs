@@ -11,16 +11,16 @@ use domain::reconcile::{EdgePassReport, Ports, Reconciler};
 use domain::testing::{FakeCluster, FakeDataPlane, FixedEntropy, FixedLeadership};
 
 use super::CONVERGED_WITHIN;
-use super::dice::Dice;
-use super::judge::judge_end;
+use super::checks::check_end;
+use super::cluster_model::{ClusterModel, View};
+use super::expected::Expected;
+use super::harness::{Harness, INSTALLATION, Persistent};
 use super::ports::{Actor, Port};
-use super::stage::{INSTALLATION, Stage, Surroundings};
-use super::town::{Sight, Town};
-use super::wishes::Wishes;
+use super::random::Random;
 
 type Pass = Pin<Box<dyn Future<Output = Option<EdgePassReport>> + Send>>;
 
-/// More polls than any pass of a small world takes.
+/// More polls than any pass takes over so few objects.
 const LONGEST_PASS: usize = 2_000;
 
 /// A controller that runs. Dropping it is a crash.
@@ -28,19 +28,24 @@ struct Process {
     actor: Arc<Actor>,
     leadership: Arc<FixedLeadership>,
     reconciler: Arc<Reconciler>,
-    sight: Sight,
+    view: View,
     route_pass: Option<Pass>,
     edge_pass: Option<Pass>,
 }
 
 impl Process {
-    fn start(name: &str, stage: &Arc<Stage>, around: &Surroundings, term: Option<u64>) -> Self {
+    fn start(
+        name: &str,
+        harness: &Arc<Harness>,
+        persistent: &Persistent,
+        term: Option<u64>,
+    ) -> Self {
         let actor = Arc::new(Actor {
             name: name.to_owned(),
-            stage: stage.clone(),
+            harness: harness.clone(),
             cluster: FakeCluster::default(),
             data_plane: FakeDataPlane::default(),
-            around: around.clone(),
+            persistent: persistent.clone(),
             notes: Default::default(),
         });
         let port = || Arc::new(Port(actor.clone()));
@@ -66,14 +71,14 @@ impl Process {
             reconciler: Arc::new(Reconciler::new(ports, CONTROLLER_NAME)),
             actor,
             leadership,
-            sight: Sight::Whole,
+            view: View::Whole,
             route_pass: None,
             edge_pass: None,
         }
     }
 
-    fn see(&self, town: &Town) {
-        self.actor.cluster.show(town.snapshot(&self.sight));
+    fn see(&self, cluster_model: &ClusterModel) {
+        self.actor.cluster.show(cluster_model.snapshot(&self.view));
     }
 
     fn begin_route_pass(&mut self) {
@@ -81,7 +86,7 @@ impl Process {
         let reconciler = self.reconciler.clone();
         self.route_pass = Some(Box::pin(async move {
             reconciler.route_pass().await;
-            actor.put_in_force();
+            actor.use_last_snapshot();
             reconciler.status_pass().await;
             None
         }));
@@ -96,22 +101,22 @@ impl Process {
         }));
     }
 
-    /// Goes on to the next call, in one of the passes.
-    fn step(&mut self, dice: &mut Dice) {
-        if dice.chance(35) {
+    /// Runs one of the passes up to its next call.
+    fn step(&mut self, random: &mut Random) {
+        if random.chance(35) {
             if self.route_pass.is_some() {
                 advance(&mut self.route_pass);
-            } else if dice.chance(50) {
+            } else if random.chance(50) {
                 self.begin_route_pass();
             }
         } else if self.edge_pass.is_some() {
             advance(&mut self.edge_pass);
         } else {
-            self.begin_edge_pass(dice.chance(25));
+            self.begin_edge_pass(random.chance(25));
         }
     }
 
-    /// Brings both passes to their end.
+    /// Runs both passes to their end.
     fn drain(&mut self) {
         let passes = [self.route_pass.take(), self.edge_pass.take()];
         for pass in passes.into_iter().flatten() {
@@ -124,12 +129,12 @@ impl Process {
             if let Poll::Ready(report) = poll(&mut pass) {
                 return report;
             }
-            self.actor.stage.check_after_writes();
+            self.actor.harness.check_after_writes();
         }
         let name = &self.actor.name;
         self.actor
-            .stage
-            .wrong(format!("a pass of {name} does not end"));
+            .harness
+            .fail(format!("a pass of {name} does not end"));
         None
     }
 
@@ -139,7 +144,7 @@ impl Process {
         self.begin_edge_pass(resync);
         let edge_pass = self.edge_pass.take()?;
         let report = self.finish(edge_pass);
-        self.actor.stage.tell(|| format!(" {report:?}"));
+        self.actor.harness.log(|| format!(" {report:?}"));
         report
     }
 }
@@ -149,192 +154,193 @@ fn poll(pass: &mut Pass) -> Poll<Option<EdgePassReport>> {
     pass.as_mut().poll(&mut context)
 }
 
-/// To the next call of a pass that is under way, or to its end.
+/// Runs a pass that has begun up to its next call, or to its end.
 fn advance(pass: &mut Option<Pass>) {
     if pass.as_mut().is_some_and(|pass| poll(pass).is_ready()) {
         *pass = None;
     }
 }
 
-/// What came of a history that went wrong.
+/// A history that broke a rule: which one, and all its steps where they were kept.
 #[derive(Debug)]
-pub(crate) struct Wrong {
+pub(crate) struct Failure {
     pub(crate) what: String,
-    pub(crate) told: Vec<String>,
+    pub(crate) log: Vec<String>,
 }
 
 struct History {
-    dice: Dice,
-    stage: Arc<Stage>,
-    town: Town,
-    around: Surroundings,
+    random: Random,
+    harness: Arc<Harness>,
+    cluster_model: ClusterModel,
+    persistent: Persistent,
     processes: Vec<Process>,
     /// Terms given so far.
     terms: u64,
 }
 
-/// Lets the history of a seed happen.
-pub(crate) fn happen(seed: u64, telling: bool) -> Result<(), Wrong> {
-    let mut dice = Dice::new(seed);
-    let stage = Stage::new(&mut dice, telling);
-    stage.tell(|| format!("in a cluster: {}; {:?}", stage.in_cluster, stage.trouble));
-    let around = Surroundings::default();
-    let mut processes = vec![Process::start("first", &stage, &around, Some(1))];
-    if stage.in_cluster {
-        processes.push(Process::start("second", &stage, &around, None));
+/// Runs the history of a seed.
+pub(crate) fn run(seed: u64, keeps_log: bool) -> Result<(), Failure> {
+    let mut random = Random::new(seed);
+    let harness = Harness::new(&mut random, keeps_log);
+    harness.log(|| format!("in a cluster: {}; {:?}", harness.in_cluster, harness.faults));
+    let persistent = Persistent::default();
+    let mut processes = vec![Process::start("first", &harness, &persistent, Some(1))];
+    if harness.in_cluster {
+        processes.push(Process::start("second", &harness, &persistent, None));
     }
     let mut history = History {
-        town: Town::new(stage.in_cluster),
-        dice,
-        stage: stage.clone(),
-        around,
+        cluster_model: ClusterModel::new(harness.in_cluster),
+        random,
+        harness: harness.clone(),
+        persistent,
         processes,
         terms: 1,
     };
-    history.go_on();
-    match stage.first_wrong() {
+    history.run();
+    match harness.first_failure() {
         None => Ok(()),
-        Some(what) => Err(Wrong {
+        Some(what) => Err(Failure {
             what,
-            told: stage.told(),
+            log: harness.take_log(),
         }),
     }
 }
 
 impl History {
-    fn go_on(&mut self) {
+    fn run(&mut self) {
         for _ in 0..4 {
             self.edit();
         }
         self.deliver_to_all();
-        for _ in 0..30 + self.dice.below(80) {
-            self.happening();
-            self.stage.check_after_writes();
-            if self.stage.first_wrong().is_some() {
+        for _ in 0..30 + self.random.below(80) {
+            self.next_event();
+            self.harness.check_after_writes();
+            if self.harness.first_failure().is_some() {
                 return;
             }
         }
         self.end();
     }
 
-    fn happening(&mut self) {
-        let trouble = self.stage.trouble;
-        match self.dice.below(100) {
+    fn next_event(&mut self) {
+        let faults = self.harness.faults;
+        match self.random.below(100) {
             0..=5 => self.edit(),
             6..=10 => self.deliver(),
-            11 | 12 if trouble.poor_sight => self.see_otherwise(),
-            13 | 14 if trouble.foreign_records => {
-                self.stage.change_foreign_records(&mut self.dice);
+            11 | 12 if faults.incomplete_views => self.change_view(),
+            13 | 14 if faults.foreign_records => {
+                self.harness.change_foreign_records(&mut self.random);
             }
-            15 | 16 if trouble.meddling => {
+            15 | 16 if faults.manual_edits => {
                 let quiet = self.processes.iter().all(|p| p.edge_pass.is_none());
-                self.stage.meddle(&mut self.dice, quiet);
+                self.harness.edit_by_hand(&mut self.random, quiet);
             }
-            17 | 18 if trouble.crashes => self.crash(),
-            19 | 20 if self.stage.in_cluster => self.change_leader(),
-            21 | 22 if trouble.lag => self.lag(),
+            17 | 18 if faults.crashes => self.crash(),
+            19 | 20 if self.harness.in_cluster => self.change_leader(),
+            21 | 22 if faults.lag => self.lag(),
             _ => {
-                let who = self.dice.below(self.processes.len());
-                self.processes[who].step(&mut self.dice);
-                self.town.let_go(&self.around.finalizer.gateways());
+                let who = self.random.below(self.processes.len());
+                self.processes[who].step(&mut self.random);
+                self.cluster_model
+                    .remove_deleted(&self.persistent.finalizer.gateways());
             }
         }
     }
 
     fn edit(&mut self) {
-        let held = self.around.finalizer.gateways();
-        let told = self.town.edit(&mut self.dice, &held);
-        self.stage.tell(|| told);
+        let with_finalizer = self.persistent.finalizer.gateways();
+        let line = self.cluster_model.edit(&mut self.random, &with_finalizer);
+        self.harness.log(|| line);
         // Most changes are seen at once.
-        if self.dice.chance(70) {
+        if self.random.chance(70) {
             self.deliver_to_all();
         }
     }
 
     fn deliver(&mut self) {
-        let who = self.dice.below(self.processes.len());
-        self.processes[who].see(&self.town);
+        let who = self.random.below(self.processes.len());
+        self.processes[who].see(&self.cluster_model);
     }
 
     fn deliver_to_all(&mut self) {
         for process in &self.processes {
-            process.see(&self.town);
+            process.see(&self.cluster_model);
         }
     }
 
-    fn see_otherwise(&mut self) {
-        let who = self.dice.below(self.processes.len());
+    fn change_view(&mut self) {
+        let who = self.random.below(self.processes.len());
         let process = &mut self.processes[who];
-        process.sight = Sight::draw(&mut self.dice);
-        let told = format!("{} sees {:?}", process.actor.name, process.sight);
-        self.stage.tell(|| told);
-        process.see(&self.town);
+        process.view = View::draw(&mut self.random);
+        let line = format!("{} sees {:?}", process.actor.name, process.view);
+        self.harness.log(|| line);
+        process.see(&self.cluster_model);
     }
 
     fn lag(&mut self) {
-        let calls = *self.dice.pick(&[0, 3, 8]);
-        self.stage.tell(|| format!("reads lag by {calls} calls"));
-        self.stage.cloudflare.lag(calls);
+        let calls = *self.random.pick(&[0, 3, 8]);
+        self.harness.log(|| format!("reads lag by {calls} calls"));
+        self.harness.cloudflare.lag(calls);
     }
 
-    /// A process ends where it is, and another takes its place.
+    /// A process ends between two calls, and a new one is started.
     fn crash(&mut self) {
-        let who = self.dice.below(self.processes.len());
+        let who = self.random.below(self.processes.len());
         let crashed = &self.processes[who];
         let name = crashed.actor.name.clone();
         let term = domain::ports::Leadership::term(&*crashed.leadership);
         let term = term.map(|term| {
-            if self.stage.in_cluster {
+            if self.harness.in_cluster {
                 self.terms += 1;
                 self.terms
             } else {
                 term
             }
         });
-        self.stage.tell(|| format!("{name} crashes"));
-        if !self.stage.in_cluster {
-            // Its proxies were a part of it.
-            self.around = Surroundings::default();
-            for (gateway, _) in self.stage.our_tunnels() {
-                self.stage.close_connections(&gateway);
+        self.harness.log(|| format!("{name} crashes"));
+        if !self.harness.in_cluster {
+            // The proxies ran in the same process.
+            self.persistent = Persistent::default();
+            for (gateway, _) in self.harness.our_tunnels() {
+                self.harness.close_connections(&gateway);
             }
         }
-        self.processes[who] = Process::start(&name, &self.stage, &self.around, term);
-        self.processes[who].see(&self.town);
+        self.processes[who] = Process::start(&name, &self.harness, &self.persistent, term);
+        self.processes[who].see(&self.cluster_model);
     }
 
-    /// Leadership is lost, or goes to another; where the history has two leaders, before the first knows.
+    /// Leadership ends, or another process gets it; with `two_leaders` perhaps before the first one has lost it.
     fn change_leader(&mut self) {
-        let to = self.dice.below(self.processes.len());
-        let overlap = self.stage.trouble.two_leaders && self.dice.chance(60);
+        let to = self.random.below(self.processes.len());
+        let overlap = self.harness.faults.two_leaders && self.random.chance(60);
         let others = |index: usize| index != to;
         for (index, process) in self.processes.iter_mut().enumerate() {
             if others(index) && !overlap {
                 process.leadership.set(None);
-                if !self.stage.trouble.two_leaders {
+                if !self.harness.faults.two_leaders {
                     process.drain();
                 }
             }
         }
         self.terms += 1;
-        let term = self.dice.chance(80).then_some(self.terms);
+        let term = self.random.chance(80).then_some(self.terms);
         self.processes[to].leadership.set(term);
-        if !self.stage.trouble.two_leaders && term.is_some() {
+        if !self.harness.faults.two_leaders && term.is_some() {
             self.processes[to].drain();
         }
-        let told = format!(
+        let line = format!(
             "{} leads in {term:?}, overlap {overlap}",
             self.processes[to].actor.name
         );
-        self.stage.tell(|| told);
+        self.harness.log(|| line);
     }
 
-    /// All trouble stops: everything must be as wished within [`CONVERGED_WITHIN`] passes, and stay.
+    /// The faults stop: everything must be as expected within [`CONVERGED_WITHIN`] passes, and stay.
     fn end(&mut self) {
-        self.stage.tell(|| "all trouble ends".to_owned());
-        self.stage.calm();
-        self.town.mend();
-        let stays = self.dice.below(self.processes.len());
+        self.harness.log(|| "faults stop".to_owned());
+        self.harness.stop_faults();
+        self.cluster_model.repair();
+        let stays = self.random.below(self.processes.len());
         for (index, process) in self.processes.iter_mut().enumerate() {
             if index != stays {
                 process.leadership.set(None);
@@ -342,31 +348,34 @@ impl History {
             process.drain();
         }
         let process = &mut self.processes[stays];
-        if self.stage.in_cluster {
+        if self.harness.in_cluster {
             self.terms += 1;
             process.leadership.set(Some(self.terms));
         }
-        process.sight = Sight::Whole;
+        process.view = View::Whole;
         for pass in 0..CONVERGED_WITHIN {
-            self.town.let_go(&self.around.finalizer.gateways());
-            process.see(&self.town);
+            self.cluster_model
+                .remove_deleted(&self.persistent.finalizer.gateways());
+            process.see(&self.cluster_model);
             process.whole_pass(pass == 0);
         }
-        self.town.let_go(&self.around.finalizer.gateways());
-        let wishes = Wishes::of(&self.town.snapshot(&Sight::Whole));
-        self.stage.tell(|| format!("wishes: {wishes:?}"));
-        judge_end(&self.stage, &wishes, &process.actor);
-        self.stage.check();
-        self.stage.check_targets(&self.stage.cloudflare.tunnels());
-        process.see(&self.town);
-        self.stage.cloudflare.forget_calls();
+        self.cluster_model
+            .remove_deleted(&self.persistent.finalizer.gateways());
+        let expected = Expected::of(&self.cluster_model.snapshot(&View::Whole));
+        self.harness.log(|| format!("expected: {expected:?}"));
+        check_end(&self.harness, &expected, &process.actor);
+        self.harness.check();
+        self.harness
+            .check_targets(&self.harness.cloudflare.tunnels());
+        process.see(&self.cluster_model);
+        self.harness.cloudflare.forget_calls();
         let report = process.whole_pass(true);
-        let writes = self.stage.cloudflare.writes();
-        self.stage.require(writes == 0, || {
+        let writes = self.harness.cloudflare.writes();
+        self.harness.require(writes == 0, || {
             format!("a pass over what is right made {writes} writes")
         });
         let settled = report.is_some_and(|report| report.settled && report.removed.is_empty());
-        self.stage.require(settled, || {
+        self.harness.require(settled, || {
             "a pass over what is right is not settled".to_owned()
         });
     }

@@ -1,5 +1,5 @@
-//! The ports of one process. Every call is a step: the process pauses before it, and what happens then is
-//! drawn by the history. Calls that may take something away are judged on the way.
+//! The ports of one process. Every call is a step: the process pauses before it, and the history
+//! draws what happens then. Calls that may remove something are checked first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
@@ -22,18 +22,18 @@ use domain::testing::{
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
 
-use super::stage::zone_id;
-use super::stage::{Stage, Surroundings};
-use super::town::{GATEWAYS, ZONES, key};
-use super::wishes::{Wishes, is_readable};
+use super::cluster_model::{GATEWAYS, ZONES, key};
+use super::expected::{Expected, is_readable};
+use super::harness::zone_id;
+use super::harness::{Harness, Persistent};
 
-/// A process: what it sees, and what it did last.
+/// A process: what it reads, and what it did last.
 pub(crate) struct Actor {
     pub(crate) name: String,
-    pub(crate) stage: Arc<Stage>,
+    pub(crate) harness: Arc<Harness>,
     pub(crate) cluster: FakeCluster,
     pub(crate) data_plane: FakeDataPlane,
-    pub(crate) around: Surroundings,
+    pub(crate) persistent: Persistent,
     pub(crate) notes: Mutex<Notes>,
 }
 
@@ -42,10 +42,10 @@ pub(crate) struct Notes {
     /// The snapshot of the route pass under way.
     pub(crate) seen: Arc<ClusterSnapshot>,
     /// What the last readable snapshot asks for.
-    pub(crate) in_force: Arc<Wishes>,
+    pub(crate) in_force: Arc<Expected>,
     /// The same at the start of the edge pass under way.
-    pub(crate) acting_on: Arc<Wishes>,
-    /// For how many resyncs in a row each Gateway was known to be unwanted.
+    pub(crate) acting_on: Arc<Expected>,
+    /// For how many resyncs in a row each Gateway was known not to be wanted.
     pub(crate) unwanted_for: BTreeMap<ObjectKey, usize>,
     /// Zones whose last read failed.
     pub(crate) unread: BTreeSet<ZoneId>,
@@ -54,14 +54,14 @@ pub(crate) struct Notes {
 /// One port of a process.
 pub(crate) struct Port(pub(crate) Arc<Actor>);
 
-/// Lets the history decide who is next.
+/// Returns control to the history, which chooses the process that runs next.
 async fn pause() {
     let mut paused = false;
     poll_fn(|context| {
         if std::mem::replace(&mut paused, true) {
             Poll::Ready(())
         } else {
-            // Passes of several queues only go on where they were woken.
+            // A pass with several queues polls only those that were woken.
             context.waker().wake_by_ref();
             Poll::Pending
         }
@@ -74,21 +74,21 @@ impl Actor {
         let mut notes = self.notes.lock().unwrap();
         notes.acting_on = notes.in_force.clone();
         for gateway in GATEWAYS.map(key) {
-            if !notes.acting_on.releases(&gateway) {
+            if !notes.acting_on.may_remove(&gateway) {
                 notes.unwanted_for.remove(&gateway);
             } else if resync {
                 *notes.unwanted_for.entry(gateway).or_default() += 1;
             }
         }
-        let told = || format!(" {}: edge pass, resync {resync}", self.name);
-        self.stage.tell(told);
+        let line = || format!(" {}: edge pass, resync {resync}", self.name);
+        self.harness.log(line);
     }
 
-    /// What was seen last is what passes at the edge act on from now on.
-    pub(crate) fn put_in_force(&self) {
+    /// Edge passes act on the last snapshot from now on.
+    pub(crate) fn use_last_snapshot(&self) {
         let mut notes = self.notes.lock().unwrap();
         if is_readable(&notes.seen) {
-            notes.in_force = Arc::new(Wishes::of(&notes.seen));
+            notes.in_force = Arc::new(Expected::of(&notes.seen));
         }
     }
 
@@ -100,15 +100,15 @@ impl Actor {
     ) -> Result<T, PortError> {
         pause().await;
         let lost = || Err(PortError::unavailable("lost"));
-        let fault = self.stage.next_port_fault();
+        let fault = self.harness.next_port_fault();
         let answer = match fault {
             Some(Moment::Before) => lost(),
             Some(Moment::After) => made.await.and(lost()),
             None => made.await,
         };
-        let told = fault.map_or(String::new(), |moment| format!(" fails {moment:?}"));
-        self.stage
-            .tell(|| format!("  {}: {}{told}", self.name, what()));
+        let line = fault.map_or(String::new(), |moment| format!(" fails {moment:?}"));
+        self.harness
+            .log(|| format!("  {}: {}{line}", self.name, what()));
         answer
     }
 }
@@ -142,7 +142,7 @@ impl StatusSink for Port {
 #[async_trait]
 impl Finalizer for Port {
     async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        let made = self.0.around.finalizer.add(gateway);
+        let made = self.0.persistent.finalizer.add(gateway);
         self.0
             .port(|| format!("adds the finalizer to {gateway}"), made)
             .await
@@ -150,12 +150,11 @@ impl Finalizer for Port {
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let made = async {
-            let stage = &self.0.stage;
-            stage.require(
-                !stage.trouble.is_alone_and_sees() || !stage.has(gateway),
-                || format!("{gateway} is let go while something of it is at the edge"),
-            );
-            self.0.around.finalizer.remove(gateway).await
+            let harness = &self.0.harness;
+            harness.require(!harness.faults.is_strict() || !harness.has(gateway), || {
+                format!("{gateway} loses its finalizer while something of it is at the edge")
+            });
+            self.0.persistent.finalizer.remove(gateway).await
         };
         self.0
             .port(|| format!("removes the finalizer from {gateway}"), made)
@@ -163,7 +162,7 @@ impl Finalizer for Port {
     }
 
     async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let made = Finalizer::gateways(&*self.0.around.finalizer);
+        let made = Finalizer::gateways(&*self.0.persistent.finalizer);
         self.0
             .port(|| "asks who has the finalizer".to_owned(), made)
             .await
@@ -179,7 +178,7 @@ impl Workloads for Port {
         tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
-        let workloads = &self.0.around.workloads;
+        let workloads = &self.0.persistent.workloads;
         let made = workloads.ensure(gateway, spec, tunnel, token);
         let what = || format!("runs the proxy of {gateway}");
         self.0.port(what, made).await
@@ -187,8 +186,8 @@ impl Workloads for Port {
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let made = async {
-            let stopped = self.0.around.workloads.stop(gateway).await;
-            self.0.stage.close_connections(gateway);
+            let stopped = self.0.persistent.workloads.stop(gateway).await;
+            self.0.harness.close_connections(gateway);
             stopped
         };
         let what = || format!("stops the proxy of {gateway}");
@@ -196,11 +195,11 @@ impl Workloads for Port {
     }
 
     async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
-        self.0.around.workloads.status(gateway).await
+        self.0.persistent.workloads.status(gateway).await
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let made = self.0.around.workloads.running();
+        let made = self.0.persistent.workloads.running();
         self.0
             .port(|| "asks which proxies run".to_owned(), made)
             .await
@@ -221,7 +220,7 @@ impl DataPlane for Port {
     }
 }
 
-/// As where the Secret is named by the class of the Gateway: a Gateway that is gone has none.
+/// As with a Secret that the class of the Gateway names: a Gateway that does not exist has no credentials.
 #[async_trait]
 impl Credentials for Port {
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
@@ -242,7 +241,10 @@ impl Credentials for Port {
 impl CloudflareAccounts for Port {
     fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
         let observer = Arc::new(Self(self.0.clone()));
-        self.0.stage.cloudflare.open_observed(credentials, observer)
+        self.0
+            .harness
+            .cloudflare
+            .open_observed(credentials, observer)
     }
 }
 
@@ -250,8 +252,8 @@ impl CloudflareAccounts for Port {
 impl Observer for Port {
     async fn before(&self, call: &Call<'_>) -> Option<(Moment, PortError)> {
         pause().await;
-        let fault = self.0.stage.next_fault();
-        self.0.judge(call);
+        let fault = self.0.harness.next_fault();
+        self.0.check(call);
         fault
     }
 
@@ -268,32 +270,32 @@ impl Observer for Port {
             _ => {}
         }
         let error = error.map(|error| (error.kind, &error.message));
-        let told = || format!("  {}: {call:?} {error:?}", self.0.name);
-        self.0.stage.tell(told);
+        let line = || format!("  {}: {call:?} {error:?}", self.0.name);
+        self.0.harness.log(line);
     }
 }
 
 impl Actor {
-    /// What a process may not do, before it does it.
-    fn judge(&self, call: &Call<'_>) {
+    /// Checks a call before it is made.
+    fn check(&self, call: &Call<'_>) {
         if let Some(name) = call.name {
-            self.judge_creation(name);
+            self.check_creation(name);
         }
         if let (Some(zone), Some(batch)) = (call.zone, call.batch) {
-            self.judge_batch(zone, batch);
+            self.check_batch(zone, batch);
         }
         if let (ApiCall::DeleteTunnel, Some(tunnel)) = (call.kind, call.tunnel) {
-            self.judge_removal(tunnel);
+            self.check_removal(tunnel);
             self.reconnect(tunnel);
         }
     }
 
-    /// A proxy that still runs comes back at once after its connections were closed.
+    /// A proxy that still runs connects again at once after its connections were closed.
     fn reconnect(&self, tunnel: TunnelId) {
         for gateway in GATEWAYS {
-            let proxy = self.around.workloads.proxy(&key(gateway));
+            let proxy = self.persistent.workloads.proxy(&key(gateway));
             let runs = proxy.is_some_and(|(runs_for, _)| runs_for == tunnel);
-            let cloudflare = &self.stage.cloudflare;
+            let cloudflare = &self.harness.cloudflare;
             if runs && cloudflare.tunnels().iter().any(|there| there.id == tunnel) {
                 cloudflare.connect(tunnel, gateway);
             }

@@ -155,7 +155,7 @@ async fn answer(connection: Connection, vector: Arc<Vector>) {
 
 async fn answer_calls(vector: &Vector, send: &mut SendStream, recv: &mut RecvStream) {
     for message in messages(&unhex(&vector.configuration.from_connector)) {
-        // An answer to a call that has not been made is none.
+        // An answer before its call does not count.
         tokio::time::sleep(Duration::from_millis(100)).await;
         if send.write_all(&unhex(&message)).await.is_err() {
             break;

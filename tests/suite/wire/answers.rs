@@ -15,11 +15,12 @@ use tokio::time::timeout;
 
 use super::TRANSPORTS;
 use super::endpoint::{Said, answering, saying};
-use super::nginx::{NGINX, Nginx};
+use super::nginx::{self, NGINX};
 use super::rows::{Answer, Row, rows};
-use super::table::{Rule, connector};
+use super::table::connector;
 use super::visitor::{Seen, ask, is_right};
 use crate::vectors::Site;
+use tests::routing::Rule;
 
 const HOST: &str = "app.example.com";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +53,7 @@ pub(super) async fn visited(
     let registered = status.wait_for(|status| status.registered() == 1);
     timeout(PATIENCE, registered).await.unwrap().unwrap();
     let client = site.client();
-    // The edge may know of the connection a moment later. No rule has this path.
+    // The edge may register the connection a moment later. No rule has this path.
     within(PATIENCE, "the edge knows the connector", || async {
         let seen = visit(&client, "GET", "/nowhere").await;
         (seen.status == 404).then_some(())
@@ -107,7 +108,7 @@ async fn nginx_answers_alike_but_for_the_rows_that_say_otherwise() {
     for (prefix, _) in &mut locations {
         *prefix = format!("= {prefix}");
     }
-    let Some(nginx) = Nginx::before(&locations).await else {
+    let Some(nginx) = nginx::before(&locations).await else {
         return;
     };
     let nginx = &nginx;

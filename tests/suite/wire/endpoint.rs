@@ -28,7 +28,7 @@ pub(super) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
 const PREFACE: usize = 24;
-/// As much as a frame may have that nobody has asked for more.
+/// The largest frame without a setting for larger ones.
 const FRAME: usize = 16 << 10;
 
 /// A frame of HTTP/2.
@@ -110,7 +110,7 @@ impl Recorder {
     }
 }
 
-/// Has `each` done with every connection; it is told how many there were before.
+/// Calls `each` with every connection and the number of those before it.
 pub(super) async fn serve<F>(each: impl Fn(TcpStream, usize) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
@@ -217,7 +217,7 @@ async fn record_h2c(stream: TcpStream, notes: Notes) {
                 head.uri.authority().map_or("", Authority::as_str).into(),
             )];
             all.extend(fields(&head.headers));
-            // A body that breaks off is none that reached the endpoint.
+            // A request whose body breaks off does not count as one that reached the endpoint.
             if let Ok(body) = body.collect().await {
                 let trailers = body.trailers().map(fields).unwrap_or_default();
                 notes.lock().unwrap().push(Reached {

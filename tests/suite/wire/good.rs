@@ -5,7 +5,7 @@ use domain::route_table::UpstreamProtocol::{H2c, Http1};
 use super::TRANSPORTS;
 use super::endpoint::{Reached, Recorder};
 use super::line::{Body, Ended, Field, Line, Request};
-use super::table::Rule;
+use tests::routing::Rule;
 
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT",

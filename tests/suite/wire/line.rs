@@ -22,7 +22,8 @@ use tunnel_schema::quic_metadata_protocol_capnp::{
 };
 
 use super::endpoint::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, frame, literal};
-use super::table::{Rule, connector};
+use super::table::connector;
+use tests::routing::Rule;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: u8 = 4;

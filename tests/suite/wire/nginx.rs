@@ -1,76 +1,28 @@
-//! nginx as a plain proxy, beside us, and where it decides otherwise.
+//! nginx as a plain proxy with the same requests and endpoints, and the rows in which it differs.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use tests::process::free_address;
+use tests::nginx::{Nginx, program};
 use tests::raw_answers::Then;
-use tests::world::within;
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 
-/// A proxy with a location for each prefix; killed when dropped.
-pub(super) struct Nginx {
-    pub(super) address: SocketAddr,
-    _folder: tempfile::TempDir,
-    _child: Child,
-}
-
-/// Where nginx is, if there is one.
-fn program() -> Option<PathBuf> {
-    let named = std::env::var_os("PEER_NGINX").map(PathBuf::from);
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&folders).chain(["/usr/sbin".into()]);
-    let mut found = folders.map(|folder| folder.join("nginx"));
-    named.or_else(|| found.find(|file| file.is_file()))
-}
-
-impl Nginx {
-    /// `None` where there is no nginx, which is said.
-    pub(super) async fn before(locations: &[(String, Vec<SocketAddr>)]) -> Option<Self> {
-        let Some(program) = program() else {
-            println!("NOT RUN: nginx is absent, so nobody is asked beside us; set PEER_NGINX");
-            return None;
-        };
-        let told = std::process::Command::new(&program).arg("-v").output();
-        let told = told.expect("nginx tells its version").stderr;
-        let told = String::from_utf8_lossy(&told);
-        if !told.contains("nginx/1.22.") {
-            println!("NOT RUN: {}, and the rows tell of 1.22", told.trim());
-            return None;
-        }
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let address = free_address();
-        let file = folder.path().join("nginx.conf");
-        let path = folder.path().display().to_string();
-        std::fs::write(&file, settings(&path, address, locations)).expect("a new file");
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(&file)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("nginx starts");
-        within(Duration::from_secs(10), "nginx listens", || async {
-            TcpStream::connect(address).await.ok()
-        })
-        .await;
-        Some(Self {
-            address,
-            _folder: folder,
-            _child: child,
-        })
+/// A proxy with a location for each prefix. `None` where nginx is missing or has another version, which is printed.
+pub(super) async fn before(locations: &[(String, Vec<SocketAddr>)]) -> Option<Nginx> {
+    let Some(program) = program() else {
+        println!("NOT RUN: nginx is absent, so its answers are not compared; set PEER_NGINX");
+        return None;
+    };
+    let version = std::process::Command::new(&program).arg("-v").output();
+    let version = version.expect("nginx prints its version").stderr;
+    let version = String::from_utf8_lossy(&version);
+    if !version.contains("nginx/1.22.") {
+        println!("NOT RUN: {}, and the rows are of 1.22", version.trim());
+        return None;
     }
-
-    pub(super) async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address)
-            .await
-            .expect("nginx listens")
-    }
+    Some(Nginx::start(&program, |address| settings(address, locations)).await)
 }
 
-/// Plain: its defaults, but for HTTP/1.1, the host as it came, and less patience than a minute.
-fn settings(path: &str, address: SocketAddr, locations: &[(String, Vec<SocketAddr>)]) -> String {
+/// Its defaults, but for HTTP/1.1, the host of the request, and 2 s in place of a minute.
+fn settings(address: SocketAddr, locations: &[(String, Vec<SocketAddr>)]) -> String {
     let (mut upstreams, mut rules) = (String::new(), String::new());
     for (index, (prefix, endpoints)) in locations.iter().enumerate() {
         let servers: String = endpoints.iter().map(|at| format!("server {at};")).collect();
@@ -78,12 +30,7 @@ fn settings(path: &str, address: SocketAddr, locations: &[(String, Vec<SocketAdd
         rules += &format!("        location {prefix} {{ proxy_pass http://u{index}; }}\n");
     }
     format!(
-        "daemon off; master_process off; pid {path}/pid; error_log /dev/null emerg;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    client_body_temp_path {path}/body;
-    proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u; scgi_temp_path {path}/s;
+        "    error_log /dev/null emerg;
     proxy_read_timeout 2s;
     proxy_http_version 1.1;
     proxy_set_header Host $http_host;
@@ -91,7 +38,6 @@ http {{
 {upstreams}    server {{
         listen {address};
 {rules}    }}
-}}
 "
     )
 }

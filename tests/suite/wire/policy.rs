@@ -8,7 +8,7 @@ use domain::route_table::UpstreamProtocol::Http1;
 use super::TRANSPORTS;
 use super::answers::{visit, visited};
 use super::endpoint::answering;
-use super::table::Rule;
+use tests::routing::Rule;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_of_an_answer_are_changed_over_both_transports() {

@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::TRANSPORTS;
 use super::endpoint::{Reached, Recorder, Said, ending};
 use super::line::{Body, Ended, Field, Line, Request};
-use super::nginx::Nginx;
-use super::table::Rule;
+use super::nginx;
+use tests::routing::Rule;
 
 const APP: &str = "app";
 const ADMIN: &str = "admin";
@@ -222,7 +222,7 @@ async fn nginx_takes_paths_alike_but_for_those_that_say_otherwise() {
         .each_ref()
         .map(|(_, recorder)| vec![recorder.at]);
     let locations = [("/".to_owned(), app), ("/admin".to_owned(), admin)];
-    let Some(nginx) = Nginx::before(&locations).await else {
+    let Some(nginx) = nginx::before(&locations).await else {
         return;
     };
     let mut wrong = Vec::new();
@@ -453,7 +453,7 @@ async fn nginx_sends_requests_again_alike() {
         for _ in 0..3 {
             at.push(ending(None, usize::MAX, Http1, Arc::clone(&seen)).await);
         }
-        let Some(nginx) = Nginx::before(&[("/".to_owned(), at)]).await else {
+        let Some(nginx) = nginx::before(&[("/".to_owned(), at)]).await else {
             return;
         };
         let mut io = nginx.connect().await;

@@ -6,7 +6,7 @@ use super::endpoint::Said;
 
 const OK: Then = Then::Whole(200, Some("2"), "ok");
 
-/// An answer, and what becomes of it.
+/// An answer of an endpoint, and what the visitor gets.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) given: String,

@@ -67,7 +67,7 @@ pub(super) async fn ask(
     })
 }
 
-/// The final answer; `None` where there is none.
+/// The final answer, if there is one.
 fn read(mut bytes: &[u8], method: &str) -> Option<Seen> {
     loop {
         let end = find(bytes, b"\r\n\r\n")?;

@@ -112,8 +112,7 @@ async fn nonsense_on_a_control_stream_costs_that_connection_only_and_is_told_onc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_after_the_registration_is_ignored_or_ends_the_connection_and_another_one_serves()
-{
+async fn invalid_bytes_after_the_registration_leave_a_connection_that_serves() {
     for (what, bytes, _) in nonsense() {
         let rig = Rig::start(1).await;
         rig.connection().interject(bytes);

@@ -484,7 +484,7 @@ fn maps(value: &Value, pointer: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_left_out() {
+fn a_pattern_that_cannot_be_served_is_a_defect_and_its_match_is_left_out() {
     let like = |value: &str| format!("{{name: a, type: RegularExpression, value: '{value}'}}");
     let path = |value: &str| format!("path: {{type: RegularExpression, value: '{value}'}}");
     let table = [
@@ -530,7 +530,7 @@ fn a_pattern_that_cannot_be_served_is_a_defect_of_its_field_and_its_match_is_lef
 
 /// The largest route that the CRD takes.
 #[test]
-fn of_too_many_patterns_the_first_beyond_the_limit_is_told_and_the_others_cost_nothing() {
+fn the_first_pattern_beyond_the_limit_is_a_defect_and_later_ones_are_not_read() {
     let mut number = 0;
     let mut pattern = || {
         number += 1;

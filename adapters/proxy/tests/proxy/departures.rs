@@ -138,7 +138,7 @@ async fn answers_once_then(way: Way) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn where_nine_of_ten_endpoints_break_off_on_kept_connections_each_request_is_answered() {
+async fn each_request_is_answered_where_nine_of_ten_endpoints_end_kept_connections() {
     for way in [Way::Refused, Way::Reset] {
         let living = Endpoint::start("living").await;
         let mut endpoints = join_all((0..GONE).map(|_| answers_once_then(way))).await;

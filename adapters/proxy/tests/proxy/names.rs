@@ -20,7 +20,7 @@ fn limits(underscored_headers: UnderscoredHeaders) -> Limits {
 }
 
 #[tokio::test]
-async fn a_second_spelling_of_a_name_reaches_no_endpoint_unless_it_is_allowed_and_not_reserved() {
+async fn a_second_spelling_of_a_header_needs_the_setting_and_is_never_reserved() {
     let reserved = [
         "x_forwarded_for",
         "x_forwarded_proto",

@@ -122,8 +122,7 @@ async fn send(engine: &adapter_proxy::Engine, sent: Sent) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn what_an_endpoint_did_nothing_with_is_sent_again_and_nothing_else_that_it_may_have_acted_upon()
- {
+async fn a_request_is_sent_again_only_if_the_endpoint_did_not_act_on_it() {
     const LEFT_OUT: Ending = Ending::GoAway { last: 0 };
     const REFUSED: Ending = Ending::Reset(REFUSED_STREAM);
     for (sent, how, endings, status, requests) in [

@@ -55,7 +55,7 @@ fn certificates_are_uploaded_where_the_parameters_or_else_the_default_say_so() {
 }
 
 #[test]
-fn only_what_a_serving_listener_may_use_is_wanted_and_nothing_is_known_of_an_unread_secret() {
+fn a_certificate_is_wanted_for_a_serving_listener_and_unknown_while_unread() {
     let snapshot = || cluster().with(gateway(EDGE).listening(with_certificate("web")));
     let usable = snapshot().certificate("shop/cert", &["*.example.com"]);
     let wanted = found(&usable, &uploading()).certificates.unwrap();

@@ -125,7 +125,7 @@ fn a_gateway_is_served_while_it_is_accepted_stays_and_has_a_listener_that_serves
 }
 
 #[test]
-fn hostnames_are_those_of_accepted_routes_on_listeners_that_serve_with_their_oldest_age() {
+fn hostnames_come_from_accepted_routes_on_serving_listeners_with_the_oldest_age() {
     let edge = gateway(EDGE)
         .listening(https("open"))
         .listening(https("wild").named("*.example.com"))

@@ -142,7 +142,7 @@ fn certificates_are_uploaded_where_whoever_owns_the_account_permits_it() {
 }
 
 #[test]
-fn a_certificate_is_shown_for_any_name_where_the_operator_permits_uploads_and_makes_the_records() {
+fn uploads_are_for_any_name_where_the_operator_makes_the_records() {
     use DnsPolicy::{All, Off};
     let (open, entry) = (None, Some(true));
     let table = [

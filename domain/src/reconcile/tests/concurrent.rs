@@ -39,7 +39,7 @@ impl DataPlane for Stopping {
 }
 
 #[tokio::test]
-async fn a_gateway_that_comes_back_while_its_table_is_withdrawn_has_one_and_loses_it_again() {
+async fn a_gateway_that_returns_during_the_withdrawal_of_its_table_has_a_table() {
     for before in [true, false] {
         let mut bench = bench(quickstart());
         let stopping = Arc::new(Stopping {

@@ -345,7 +345,7 @@ impl Finalizer for Closed {
 }
 
 #[tokio::test]
-async fn a_gateway_that_cannot_get_the_finalizer_does_not_delay_the_removal_of_another_for_good() {
+async fn a_gateway_without_finalizer_delays_the_removal_of_another_for_two_resyncs() {
     let mut bench = bench(snapshot(vec![gateway("other")], vec![]));
     bench.reconciler.ports.finalizer = Arc::new(Closed(bench.finalizer.clone(), key("with")));
     bench.pass().await;
@@ -404,7 +404,7 @@ async fn a_name_that_moved_between_two_processes_stays_until_its_new_holder_has_
 }
 
 #[tokio::test]
-async fn what_is_stated_and_remembered_grows_with_the_names_and_not_with_names_times_gateways() {
+async fn intents_and_memory_grow_with_names_and_not_with_names_times_gateways() {
     const GATEWAYS: usize = 50;
     const NAMES: usize = 40;
     let names = |gateway: usize| -> Vec<String> {

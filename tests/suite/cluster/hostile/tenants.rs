@@ -65,8 +65,8 @@ spec:
 
 /// Why an object is not accepted.
 async fn refused(namespace: &Namespace, object: &str) -> String {
-    let told = namespace.condition(object, "Accepted", "False").await;
-    told["reason"].as_str().unwrap_or_default().to_owned()
+    let condition = namespace.condition(object, "Accepted", "False").await;
+    condition["reason"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Annotations and labels that reached the pods and ServiceAccounts of a Gateway, as text.
@@ -122,7 +122,7 @@ async fn a_namespace_has_no_more_than_its_entry_of_the_tenants_says() {
         assert_eq!(product.records_of(hostname), 0, "{hostname}");
     }
     assert_eq!(product.tunnels_of(evil.name()), 1);
-    let told = evil
+    let condition = evil
         .condition("gateway/first", &format!("{OWN}/Parameters"), "False")
         .await;
     eventually("pods with what is permitted", PATIENCE, || async {
@@ -137,7 +137,7 @@ async fn a_namespace_has_no_more_than_its_entry_of_the_tenants_says() {
     })
     .await;
     for key in ["sidecar.istio.io/inject", "eks.amazonaws.com/role-arn"] {
-        let message = told["message"].as_str().unwrap_or_default();
+        let message = condition["message"].as_str().unwrap_or_default();
         assert!(message.contains(key), "{key}: {message}");
     }
     clean_up(&product, &evil).await;

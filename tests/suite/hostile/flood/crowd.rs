@@ -23,7 +23,7 @@ const EACH: usize = 100;
 const WINDOW: u32 = 64 << 10;
 /// Header lines of a large head; the proxy takes 256.
 const LINES: usize = 20;
-/// Time for all requests of a flood to leave. One that gets no answer is never told to have arrived.
+/// Time for all requests of a flood to leave. A request without an answer is never counted as sent.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// Requests that are all alike.

@@ -114,7 +114,7 @@ impl Seen {
         }
     }
 
-    /// How many were served; nothing else may have become of any.
+    /// How many were served; each of them must be.
     pub(super) fn judged(&self, flood: &str) -> u64 {
         assert!(self.failures.is_empty(), "{flood}: {:#?}", self.failures);
         assert_eq!(self.sent_away, 0, "{flood}: good visitors were sent away");

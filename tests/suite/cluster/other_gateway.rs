@@ -1,4 +1,4 @@
-//! What a test must not touch: another Gateway with its route, its proxies and what it has at Cloudflare.
+//! Another Gateway that a test must not touch: its route, its proxies and what it has at Cloudflare.
 
 use std::time::{Duration, Instant};
 
@@ -9,26 +9,26 @@ use tokio::sync::OnceCell;
 
 use super::traffic::echo_behind;
 
-/// It serves, and nobody edits it; one for all tests.
-static BYSTANDER: OnceCell<Namespace> = OnceCell::const_new();
+/// Its namespace: one for all tests, and none of them edits it.
+static OTHER_GATEWAY: OnceCell<Namespace> = OnceCell::const_new();
 
-/// Nothing that moved for so long is at rest: proxies of a new Gateway become ready one by one.
+/// Without a change for so long it is at rest: the proxies of a new Gateway become ready one by one.
 const REST: Duration = Duration::from_secs(4);
 
-/// A Gateway, with what there was of it.
-pub(super) struct Bystander {
+/// The other Gateway, and all that there was of it before the test.
+pub(super) struct OtherGateway {
     namespace: &'static Namespace,
     before: Vec<String>,
 }
 
-/// The bystander, at rest.
-pub(super) async fn bystander(product: &Installation) -> Bystander {
+/// The other Gateway, once nothing of it changes any more.
+pub(super) async fn other_gateway(product: &Installation) -> OtherGateway {
     let make = || async {
-        let namespace = product.cluster.namespace("bystander").await;
+        let namespace = product.cluster.namespace("other-gateway").await;
         echo_behind(product, &namespace, 1).await;
         namespace
     };
-    let namespace = BYSTANDER.get_or_init(make).await;
+    let namespace = OTHER_GATEWAY.get_or_init(make).await;
     let deadline = Instant::now() + PATIENCE;
     let mut before = everything(product, namespace).await;
     let mut since = Instant::now();
@@ -40,22 +40,22 @@ pub(super) async fn bystander(product: &Installation) -> Bystander {
             (before, since) = (now, Instant::now());
         }
     }
-    Bystander { namespace, before }
+    OtherGateway { namespace, before }
 }
 
-impl Bystander {
+impl OtherGateway {
     /// Nothing of it was written meanwhile: neither its objects and their statuses, nor those made for it, nor
     /// what it has at Cloudflare.
     pub(super) async fn was_not_touched(&self, product: &Installation) {
         let after = everything(product, self.namespace).await;
-        assert_eq!(after, self.before, "the bystander was touched");
+        assert_eq!(after, self.before, "the other Gateway was touched");
     }
 }
 
 /// Versions of the Gateway and its route, and [`made_for`] it.
 async fn everything(product: &Installation, namespace: &Namespace) -> Vec<String> {
     let found = namespace.get(&["gateways,httproutes"]).await;
-    let mut all = told(&found.unwrap_or_default(), "resourceVersion");
+    let mut all = versions(&found.unwrap_or_default(), "resourceVersion");
     all.extend(made_for(product, namespace).await);
     all
 }
@@ -66,7 +66,7 @@ pub(super) async fn made_for(product: &Installation, namespace: &Namespace) -> V
     let kinds = "deployments,serviceaccounts,poddisruptionbudgets";
     let label = "--selector=gateway.networking.k8s.io/gateway-name";
     let found = namespace.get(&[kinds, label]).await.unwrap_or_default();
-    let mut all = told(&found, "generation");
+    let mut all = versions(&found, "generation");
     let cloud = product.standin.cloud();
     let part = format!("/namespaces/{}/", namespace.name());
     let tunnels = cloud.tunnels().into_iter();
@@ -84,12 +84,12 @@ pub(super) async fn made_for(product: &Installation, namespace: &Namespace) -> V
     all
 }
 
-fn told(list: &Value, field: &str) -> Vec<String> {
+fn versions(list: &Value, field: &str) -> Vec<String> {
     let items = list["items"].as_array().into_iter().flatten();
-    let tell = |item: &Value| {
+    let version = |item: &Value| {
         let metadata = &item["metadata"];
         let (name, uid) = (&metadata["name"], &metadata["uid"]);
         format!("{} {name} {uid} {}", item["kind"], metadata[field])
     };
-    items.map(tell).collect()
+    items.map(version).collect()
 }

@@ -1,15 +1,15 @@
-//! Chance that can be repeated.
+//! Random numbers that a seed reproduces.
 
 /// Numbers that follow from a seed alone (SplitMix64, Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Random(u64);
 
-impl Dice {
+impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Dice of their own for a part of the history, so that one part's throws do not shift another's.
+    /// A generator for a part of the history, so that what one part draws does not change what another draws.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }

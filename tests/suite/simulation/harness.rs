@@ -1,5 +1,4 @@
-//! What all processes of a history share: Cloudflare, the faults that happen to calls, and what was found
-//! to be wrong.
+//! What all processes of a history share: Cloudflare, the faults of calls, and the rules that were broken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
@@ -13,15 +12,15 @@ use domain::testing::{
 };
 use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
 
-use super::dice::Dice;
-use super::town::{GATEWAYS, NAMES, ZONES, host, key};
-use super::wishes::zone_of;
+use super::cluster_model::{GATEWAYS, NAMES, ZONES, host, key};
+use super::expected::zone_of;
+use super::random::Random;
 
 pub(crate) static INSTALLATION: LazyLock<Installation> = LazyLock::new(|| installation("home"));
 static NEIGHBOUR: LazyLock<Installation> = LazyLock::new(|| installation("home-2"));
 static NAMESAKE: LazyLock<Installation> = LazyLock::new(|| instance_of("home", 2));
 
-/// Whose record a comment makes it.
+/// The Gateway of each ownership mark that is ours.
 static MARKS: LazyLock<BTreeMap<String, ObjectKey>> = LazyLock::new(|| {
     let gateways = GATEWAYS.iter().map(|name| key(name));
     gateways
@@ -29,8 +28,8 @@ static MARKS: LazyLock<BTreeMap<String, ObjectKey>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What others write into the comments of their records: nothing, another installation's mark, one of our
-/// name's, and what is nearly ours.
+/// Comments of foreign records: none, the mark of another installation, that of another instance with our
+/// name, and one that only begins with our mark.
 static FOREIGN_COMMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let own = RecordMark::of(&INSTALLATION, &key(GATEWAYS[0])).to_string();
     vec![
@@ -52,49 +51,49 @@ pub(crate) fn owner(record: &RecordData) -> Option<&'static ObjectKey> {
         .filter(|_| record.kind == "CNAME")
 }
 
-/// The kinds of trouble of one history. Each history has some of them.
+/// The kinds of faults in one history. Each history has some of them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Trouble {
+pub(crate) struct Faults {
     /// Of 100 calls to Cloudflare, how many fail.
     pub(crate) failing_calls: usize,
     /// Of 100 calls to other ports, how many fail.
     pub(crate) failing_ports: usize,
     pub(crate) crashes: bool,
-    /// Snapshots in which something is missing.
-    pub(crate) poor_sight: bool,
+    /// Snapshots in which objects are missing.
+    pub(crate) incomplete_views: bool,
     /// Reads that lag behind writes.
     pub(crate) lag: bool,
-    /// A new leader begins before the old one knows.
+    /// A new leader begins before the old one has stopped.
     pub(crate) two_leaders: bool,
-    /// People change our records and tunnels by hand.
-    pub(crate) meddling: bool,
-    /// Other people's records come and go.
+    /// Our records and tunnels are changed by hand.
+    pub(crate) manual_edits: bool,
+    /// Foreign records are added and removed.
     pub(crate) foreign_records: bool,
 }
 
-impl Trouble {
-    fn draw(dice: &mut Dice) -> Self {
+impl Faults {
+    fn draw(random: &mut Random) -> Self {
         Self {
-            failing_calls: *dice.pick(&[0, 5, 20]),
-            failing_ports: *dice.pick(&[0, 0, 10]),
-            crashes: dice.chance(50),
-            poor_sight: dice.chance(40),
-            lag: dice.chance(20),
-            two_leaders: dice.chance(25),
-            meddling: dice.chance(25),
-            foreign_records: dice.chance(50),
+            failing_calls: *random.pick(&[0, 5, 20]),
+            failing_ports: *random.pick(&[0, 0, 10]),
+            crashes: random.chance(50),
+            incomplete_views: random.chance(40),
+            lag: random.chance(20),
+            two_leaders: random.chance(25),
+            manual_edits: random.chance(25),
+            foreign_records: random.chance(50),
         }
     }
 
-    /// Whether each process sees the edge as it is and is alone there. Then no moment may be wrong, however
-    /// calls fail; otherwise the end must be right.
-    pub(crate) fn is_alone_and_sees(&self) -> bool {
-        !(self.lag || self.two_leaders || self.meddling)
+    /// Whether each process reads the edge as it is and is the only one that writes. Then the rules hold at
+    /// every step, also where calls fail; otherwise only at the end.
+    pub(crate) fn is_strict(&self) -> bool {
+        !(self.lag || self.two_leaders || self.manual_edits)
     }
 }
 
-pub(crate) struct Stage {
-    pub(crate) trouble: Trouble,
+pub(crate) struct Harness {
+    pub(crate) faults: Faults,
     pub(crate) cloudflare: FakeCloudflare,
     /// Whether it is a cluster: finalizers, proxies that outlive a controller, two replicas.
     pub(crate) in_cluster: bool,
@@ -102,17 +101,17 @@ pub(crate) struct Stage {
 }
 
 struct State {
-    dice: Dice,
-    calm: bool,
+    random: Random,
+    faults_stopped: bool,
     foreign_records: BTreeMap<RecordId, RecordData>,
     foreign_tunnels: Vec<Tunnel>,
-    wrong: Vec<String>,
-    /// What happened; only kept where somebody will read it.
-    told: Option<Vec<String>>,
+    failures: Vec<String>,
+    /// Each step, where it will be printed.
+    log: Option<Vec<String>>,
 }
 
-impl Stage {
-    pub(crate) fn new(dice: &mut Dice, telling: bool) -> Arc<Self> {
+impl Harness {
+    pub(crate) fn new(random: &mut Random, keeps_log: bool) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
         for others in [&NEIGHBOUR, &NAMESAKE] {
             let name = ownership::tunnel_name(others, &key(GATEWAYS[0]));
@@ -120,16 +119,16 @@ impl Stage {
         }
         cloudflare.add_tunnel("acme", "somebody's", false);
         let state = State {
-            dice: dice.split(),
-            calm: false,
+            random: random.split(),
+            faults_stopped: false,
             foreign_records: BTreeMap::new(),
             foreign_tunnels: cloudflare.tunnels(),
-            wrong: Vec::new(),
-            told: telling.then(Vec::new),
+            failures: Vec::new(),
+            log: keeps_log.then(Vec::new),
         };
         Arc::new(Self {
-            trouble: Trouble::draw(dice),
-            in_cluster: dice.chance(60),
+            faults: Faults::draw(random),
+            in_cluster: random.chance(60),
             cloudflare,
             state: Mutex::new(state),
         })
@@ -139,46 +138,46 @@ impl Stage {
         self.state.lock().unwrap()
     }
 
-    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
-        if let Some(told) = &mut self.state().told {
-            told.push(what());
+    pub(crate) fn log(&self, what: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.state().log {
+            log.push(what());
         }
     }
 
-    pub(crate) fn told(&self) -> Vec<String> {
-        self.state().told.take().unwrap_or_default()
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        self.state().log.take().unwrap_or_default()
     }
 
     /// Notes that a rule was broken.
-    pub(crate) fn wrong(&self, what: String) {
-        self.tell(|| format!("WRONG: {what}"));
-        self.state().wrong.push(what);
+    pub(crate) fn fail(&self, what: String) {
+        self.log(|| format!("WRONG: {what}"));
+        self.state().failures.push(what);
     }
 
     pub(crate) fn require(&self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
-            self.wrong(what());
+            self.fail(what());
         }
     }
 
-    pub(crate) fn first_wrong(&self) -> Option<String> {
-        self.state().wrong.first().cloned()
+    pub(crate) fn first_failure(&self) -> Option<String> {
+        self.state().failures.first().cloned()
     }
 
     /// Nothing fails from now on.
-    pub(crate) fn calm(&self) {
-        self.state().calm = true;
+    pub(crate) fn stop_faults(&self) {
+        self.state().faults_stopped = true;
         self.cloudflare.lag(0);
     }
 
     /// What happens to the next call to Cloudflare.
     pub(crate) fn next_fault(&self) -> Option<(Moment, PortError)> {
         let mut state = self.state();
-        if state.calm || !state.dice.chance(self.trouble.failing_calls) {
+        if state.faults_stopped || !state.random.chance(self.faults.failing_calls) {
             return None;
         }
         let unavailable = |message: &str| PortError::unavailable(message);
-        Some(match state.dice.below(6) {
+        Some(match state.random.below(6) {
             0 => (Moment::Before, unavailable("500")),
             1 => (Moment::Before, unavailable("timeout")),
             2 => (Moment::After, unavailable("timeout")),
@@ -195,30 +194,30 @@ impl Stage {
     /// What happens to the next call to a port other than Cloudflare.
     pub(crate) fn next_port_fault(&self) -> Option<Moment> {
         let mut state = self.state();
-        if state.calm || !state.dice.chance(self.trouble.failing_ports) {
+        if state.faults_stopped || !state.random.chance(self.faults.failing_ports) {
             return None;
         }
-        Some(*state.dice.pick(&[Moment::Before, Moment::After]))
+        Some(*state.random.pick(&[Moment::Before, Moment::After]))
     }
 
-    /// Somebody else's record comes, or one goes.
-    pub(crate) fn change_foreign_records(&self, dice: &mut Dice) {
+    /// Adds a foreign record or removes one.
+    pub(crate) fn change_foreign_records(&self, random: &mut Random) {
         let mut state = self.state();
         let there: Vec<RecordId> = state.foreign_records.keys().cloned().collect();
-        if !there.is_empty() && dice.chance(40) {
-            let gone = dice.pick(&there);
+        if !there.is_empty() && random.chance(40) {
+            let gone = random.pick(&there);
             state.foreign_records.remove(gone);
             self.cloudflare.remove_record(gone);
             drop(state);
-            return self.tell(|| format!("foreign record {gone} is gone"));
+            return self.log(|| format!("foreign record {gone} is gone"));
         }
-        let name = *dice.pick(&NAMES);
+        let name = *random.pick(&NAMES);
         let Some(zone) = zone_of(&host(name)) else {
             return;
         };
         let free = self.cloudflare.records_named(name).is_empty();
         let kind = if free {
-            *dice.pick(&["A", "CNAME", "TXT"])
+            *random.pick(&["A", "CNAME", "TXT"])
         } else {
             "TXT"
         };
@@ -228,41 +227,41 @@ impl Stage {
             content: "192.0.2.1".to_owned(),
             proxied: false,
             ttl: 300,
-            comment: dice.pick(&FOREIGN_COMMENTS).clone(),
+            comment: random.pick(&FOREIGN_COMMENTS).clone(),
         };
         let data = id.clone();
         let id = self.cloudflare.add_record(&zone_id(zone), id);
         state.foreign_records.insert(id, data);
         drop(state);
-        self.tell(|| format!("foreign {kind} record {name} is added"));
+        self.log(|| format!("foreign {kind} record {name} is added"));
     }
 
-    /// Somebody changes what is ours in the dashboard. A record can be made theirs only while no pass is
-    /// between reading and writing it (`quiet`): the API has no way to write only what did not change.
-    pub(crate) fn meddle(&self, dice: &mut Dice, quiet: bool) {
+    /// Changes a record or tunnel of ours, as a user of the dashboard may. A record becomes a foreign one only
+    /// while no pass is between its read and its write (`quiet`): the API has no conditional write.
+    pub(crate) fn edit_by_hand(&self, random: &mut Random, quiet: bool) {
         let records = self.our_records();
         let tunnels = self.our_tunnels();
-        if dice.chance(30) && !tunnels.is_empty() {
-            let (gateway, tunnel) = dice.pick(&tunnels).clone();
+        if random.chance(30) && !tunnels.is_empty() {
+            let (gateway, tunnel) = random.pick(&tunnels).clone();
             self.cloudflare.remove_tunnel(tunnel);
-            return self.tell(|| format!("somebody deletes the tunnel of {gateway}"));
+            return self.log(|| format!("by hand: deletes the tunnel of {gateway}"));
         }
         if records.is_empty() {
             return;
         }
-        let (_, record) = dice.pick(&records).clone();
+        let (_, record) = random.pick(&records).clone();
         let name = &record.data.name;
-        match dice.below(3) {
+        match random.below(3) {
             0 => {
                 self.cloudflare.remove_record(&record.id);
-                self.tell(|| format!("somebody deletes our record {name}"));
+                self.log(|| format!("by hand: deletes our record {name}"));
             }
             1 => {
                 let edit = |data: &mut RecordData| data.content = "192.0.2.2".to_owned();
                 self.cloudflare.edit_record(&record.id, edit);
-                self.tell(|| format!("somebody leads our record {name} elsewhere"));
+                self.log(|| format!("by hand: our record {name} points elsewhere"));
             }
-            _ if !quiet || self.trouble.lag => {}
+            _ if !quiet || self.faults.lag => {}
             _ => {
                 let mut data = record.data.clone();
                 data.comment = "mine now".to_owned();
@@ -270,7 +269,7 @@ impl Stage {
                 self.cloudflare
                     .edit_record(&record.id, |there| *there = taken);
                 self.state().foreign_records.insert(record.id, data);
-                self.tell(|| format!("somebody makes our record {name} theirs"));
+                self.log(|| format!("by hand: our record {name} becomes a foreign one"));
             }
         }
     }
@@ -294,7 +293,7 @@ impl Stage {
             .collect()
     }
 
-    /// As the proxies of a Gateway do when they end.
+    /// Closes the connections of the proxies of a Gateway, as their end does.
     pub(crate) fn close_connections(&self, gateway: &ObjectKey) {
         for (owner, tunnel) in self.our_tunnels() {
             if owner == *gateway {
@@ -309,7 +308,7 @@ impl Stage {
             || self.our_records().iter().any(|(owner, _)| owner == gateway)
     }
 
-    /// Checks what holds at every moment, where the last step may have changed it.
+    /// Checks the rules for every step, if the last step wrote something.
     pub(crate) fn check_after_writes(&self) {
         if self.cloudflare.writes() > 0 {
             self.cloudflare.forget_calls();
@@ -317,7 +316,7 @@ impl Stage {
         }
     }
 
-    /// What holds at every moment.
+    /// Checks the rules for every step.
     pub(crate) fn check(&self) {
         let all = self.cloudflare.records();
         let changed = self.state().foreign_records.iter().find_map(|(id, data)| {
@@ -325,7 +324,7 @@ impl Stage {
             (found.map(|record| &record.data) != Some(data)).then(|| data.name.clone())
         });
         if let Some(name) = changed {
-            self.wrong(format!("the foreign record {name} was touched"));
+            self.fail(format!("the foreign record {name} was touched"));
         }
         let tunnels = self.cloudflare.tunnels();
         let kept = {
@@ -337,12 +336,12 @@ impl Stage {
         self.require(names.len() == tunnels.len(), || {
             "a Gateway has two tunnels".to_owned()
         });
-        if self.trouble.is_alone_and_sees() {
+        if self.faults.is_strict() {
             self.check_targets(&tunnels);
         }
     }
 
-    /// No record of ours leads nowhere.
+    /// Each record of ours points to a tunnel that exists.
     pub(crate) fn check_targets(&self, tunnels: &[Tunnel]) {
         for (gateway, record) in self.our_records() {
             let leads = |tunnel: &Tunnel| tunnel.id.address() == record.data.content;
@@ -356,9 +355,9 @@ impl Stage {
     }
 }
 
-/// What outlives a controller in a cluster.
+/// What stays in a cluster when a controller ends.
 #[derive(Clone, Default)]
-pub(crate) struct Surroundings {
+pub(crate) struct Persistent {
     pub(crate) finalizer: Arc<FakeFinalizer>,
     pub(crate) workloads: Arc<FakeWorkloads>,
 }

@@ -1,4 +1,4 @@
-//! The cluster as it is: what users write, and what a process is shown of it.
+//! A model of the cluster: what users write, and the snapshots that a process gets of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +13,7 @@ use domain::gateway::{
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
-use super::dice::Dice;
+use super::random::Random;
 
 pub(crate) const ZONES: [&str; 2] = ["example.com", "example.org"];
 pub(crate) const GATEWAYS: [&str; 3] = ["g0", "g1", "g2"];
@@ -39,10 +39,10 @@ pub(crate) fn host(name: &str) -> Hostname {
     Hostname::parse(name).unwrap()
 }
 
-/// All objects.
+/// All objects of the cluster.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Town {
-    /// Whether a Gateway that is held stays, marked, until it is let go.
+pub(crate) struct ClusterModel {
+    /// Whether a deleted Gateway with our finalizer stays until the finalizer is removed.
     finalizers: bool,
     classes: BTreeMap<String, GatewayClass>,
     gateways: BTreeMap<ObjectKey, Gateway>,
@@ -52,9 +52,9 @@ pub(crate) struct Town {
     clock: i64,
 }
 
-/// What a process can see of it.
+/// What of the cluster a process reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum View {
     #[default]
     Whole,
     /// These objects are in files that cannot be parsed.
@@ -74,10 +74,10 @@ pub(crate) enum Kind {
     EndpointSlices,
 }
 
-impl Sight {
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
+impl View {
+    pub(crate) fn draw(random: &mut Random) -> Self {
         let served = [Kind::Classes, Kind::Gateways, Kind::Routes];
-        match dice.below(6) {
+        match random.below(6) {
             0..=2 => Self::Whole,
             3 => {
                 let objects: Vec<_> = GATEWAYS
@@ -85,18 +85,18 @@ impl Sight {
                     .chain(&ROUTES)
                     .map(|name| key(name))
                     .collect();
-                Self::Without(dice.some(&objects, 40).into_iter().collect())
+                Self::Without(random.some(&objects, 40).into_iter().collect())
             }
             4 => {
                 let all = [&served[..], &[Kind::Services, Kind::EndpointSlices]].concat();
-                Self::Unread(*dice.pick(&all))
+                Self::Unread(*random.pick(&all))
             }
-            _ => Self::NoSuchKind(*dice.pick(&served)),
+            _ => Self::NoSuchKind(*random.pick(&served)),
         }
     }
 }
 
-impl Town {
+impl ClusterModel {
     pub(crate) fn new(finalizers: bool) -> Self {
         let class = |name: &str, controller: &str| GatewayClass {
             name: name.to_owned(),
@@ -117,27 +117,31 @@ impl Town {
         }
     }
 
-    /// One thing changes. `held` are the Gateways that may not vanish yet.
-    pub(crate) fn edit(&mut self, dice: &mut Dice, held: &BTreeSet<ObjectKey>) -> String {
+    /// One object changes. `with_finalizer`: the Gateways that stay while they are being deleted.
+    pub(crate) fn edit(
+        &mut self,
+        random: &mut Random,
+        with_finalizer: &BTreeSet<ObjectKey>,
+    ) -> String {
         self.clock += 100;
-        let shift = i64::try_from(dice.below(120)).unwrap();
+        let shift = i64::try_from(random.below(120)).unwrap();
         self.clock -= shift;
-        match dice.below(20) {
-            0..=4 => self.add_gateway(dice),
-            5 | 6 => self.remove_gateway(dice, held),
-            7..=9 => self.change_gateway(dice),
-            10..=13 => self.add_route(dice),
-            14 => self.remove_route(dice),
-            15..=17 => self.change_route(dice),
-            18 => self.change_services(dice),
-            _ => self.change_class(dice),
+        match random.below(20) {
+            0..=4 => self.add_gateway(random),
+            5 | 6 => self.remove_gateway(random, with_finalizer),
+            7..=9 => self.change_gateway(random),
+            10..=13 => self.add_route(random),
+            14 => self.remove_route(random),
+            15..=17 => self.change_route(random),
+            18 => self.change_services(random),
+            _ => self.change_class(random),
         }
     }
 
-    fn add_gateway(&mut self, dice: &mut Dice) -> String {
-        let name = *dice.pick(&GATEWAYS);
+    fn add_gateway(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&GATEWAYS);
         if self.gateways.contains_key(&key(name)) {
-            return self.add_route(dice);
+            return self.add_route(random);
         }
         let gateway = Gateway {
             key: key(name),
@@ -145,7 +149,7 @@ impl Town {
             created: Timestamp(self.clock),
             deleting: false,
             class: CLASSES[0].to_owned(),
-            listeners: vec![listener(dice)],
+            listeners: vec![listener(random)],
             parameters: None,
             infrastructure: Infrastructure::default(),
             annotations: BTreeMap::new(),
@@ -155,32 +159,36 @@ impl Town {
         format!("Gateway {name} is added")
     }
 
-    fn remove_gateway(&mut self, dice: &mut Dice, held: &BTreeSet<ObjectKey>) -> String {
-        let name = *dice.pick(&GATEWAYS);
+    fn remove_gateway(
+        &mut self,
+        random: &mut Random,
+        with_finalizer: &BTreeSet<ObjectKey>,
+    ) -> String {
+        let name = *random.pick(&GATEWAYS);
         if let Some(gateway) = self.gateways.get_mut(&key(name)) {
             gateway.deleting = true;
         }
-        self.let_go(held);
+        self.remove_deleted(with_finalizer);
         format!("Gateway {name} is deleted")
     }
 
-    /// Gateways that are being deleted and that nobody holds vanish.
-    pub(crate) fn let_go(&mut self, held: &BTreeSet<ObjectKey>) {
+    /// Removes the Gateways that are being deleted and have no finalizer.
+    pub(crate) fn remove_deleted(&mut self, with_finalizer: &BTreeSet<ObjectKey>) {
         let stays = |gateway: &Gateway| {
-            !gateway.deleting || (self.finalizers && held.contains(&gateway.key))
+            !gateway.deleting || (self.finalizers && with_finalizer.contains(&gateway.key))
         };
         self.gateways.retain(|_, gateway| stays(gateway));
     }
 
-    fn change_gateway(&mut self, dice: &mut Dice) -> String {
-        let name = *dice.pick(&GATEWAYS);
+    fn change_gateway(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&GATEWAYS);
         let Some(gateway) = self.gateways.get_mut(&key(name)) else {
-            return self.add_gateway(dice);
+            return self.add_gateway(random);
         };
-        match dice.below(5) {
-            0 => gateway.class = (*dice.pick(&CLASSES)).to_owned(),
+        match random.below(5) {
+            0 => gateway.class = (*random.pick(&CLASSES)).to_owned(),
             1 => gateway.listeners.clear(),
-            2 | 3 => gateway.listeners = vec![listener(dice)],
+            2 | 3 => gateway.listeners = vec![listener(random)],
             _ if gateway.defects.is_empty() => gateway.defects.push(unserved()),
             _ => gateway.defects.clear(),
         }
@@ -193,74 +201,74 @@ impl Town {
         )
     }
 
-    fn add_route(&mut self, dice: &mut Dice) -> String {
-        let name = *dice.pick(&ROUTES);
+    fn add_route(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&ROUTES);
         if self.routes.contains_key(&key(name)) {
-            return self.change_route(dice);
+            return self.change_route(random);
         }
         let route = Route {
             kind: RouteKind::Http,
             key: key(name),
             generation: 1,
             created: Timestamp(self.clock),
-            parents: parents(dice),
-            hostnames: dice.some(&NAMES.map(host), 40),
-            rules: vec![rule(dice)],
+            parents: parents(random),
+            hostnames: random.some(&NAMES.map(host), 40),
+            rules: vec![rule(random)],
             pattern_room: domain::gateway::PatternRoom::default(),
             uses: Vec::new(),
             defects: Vec::new(),
         };
-        let told = told(&route, "added");
+        let line = describe(&route, "added");
         self.routes.insert(key(name), route);
-        told
+        line
     }
 
-    fn remove_route(&mut self, dice: &mut Dice) -> String {
-        let name = *dice.pick(&ROUTES);
+    fn remove_route(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&ROUTES);
         self.routes.remove(&key(name));
         format!("Route {name} is removed")
     }
 
-    fn change_route(&mut self, dice: &mut Dice) -> String {
-        let name = *dice.pick(&ROUTES);
+    fn change_route(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&ROUTES);
         let Some(route) = self.routes.get_mut(&key(name)) else {
             return format!("Route {name} is not there");
         };
-        match dice.below(4) {
-            0 | 1 => route.hostnames = dice.some(&NAMES.map(host), 40),
-            2 => route.parents = parents(dice),
-            _ => route.rules = vec![rule(dice)],
+        match random.below(4) {
+            0 | 1 => route.hostnames = random.some(&NAMES.map(host), 40),
+            2 => route.parents = parents(random),
+            _ => route.rules = vec![rule(random)],
         }
-        told(route, "changed")
+        describe(route, "changed")
     }
 
-    fn change_services(&mut self, dice: &mut Dice) -> String {
-        let name = *dice.pick(&SERVICES);
+    fn change_services(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&SERVICES);
         if !self.services.remove(name) {
             self.services.insert(name);
         }
         format!("Services are {:?}", self.services)
     }
 
-    fn change_class(&mut self, dice: &mut Dice) -> String {
-        if dice.chance(50) && self.classes.remove(CLASSES[0]).is_some() {
+    fn change_class(&mut self, random: &mut Random) -> String {
+        if random.chance(50) && self.classes.remove(CLASSES[0]).is_some() {
             return "our GatewayClass is removed".to_owned();
         }
         self.classes = Self::new(self.finalizers).classes;
         "our GatewayClass is there".to_owned()
     }
 
-    /// Every mistake in an object is mended, and each class is there.
-    pub(crate) fn mend(&mut self) {
+    /// Removes every defect and adds the classes that are missing.
+    pub(crate) fn repair(&mut self) {
         self.classes = Self::new(self.finalizers).classes;
         for gateway in self.gateways.values_mut() {
             gateway.defects.clear();
         }
     }
 
-    pub(crate) fn snapshot(&self, sight: &Sight) -> ClusterSnapshot {
-        let visible = |key: &ObjectKey| match sight {
-            Sight::Without(objects) => !objects.contains(key),
+    pub(crate) fn snapshot(&self, view: &View) -> ClusterSnapshot {
+        let visible = |key: &ObjectKey| match view {
+            View::Without(objects) => !objects.contains(key),
             _ => true,
         };
         let gateways = self.gateways.values().filter(|object| visible(&object.key));
@@ -273,13 +281,13 @@ impl Town {
             endpoint_slices: Reading::Known(self.services.iter().map(|name| slice(name)).collect()),
             ..ClusterSnapshot::default()
         };
-        match sight {
-            Sight::Whole => {}
-            Sight::Without(_) => {
+        match view {
+            View::Whole => {}
+            View::Without(_) => {
                 snapshot.unreadable.nameless = Some("a file is not YAML".to_owned());
             }
-            Sight::Unread(kind) => kind.hide(&mut snapshot, true),
-            Sight::NoSuchKind(kind) => kind.hide(&mut snapshot, false),
+            View::Unread(kind) => kind.hide(&mut snapshot, true),
+            View::NoSuchKind(kind) => kind.hide(&mut snapshot, false),
         }
         snapshot
     }
@@ -304,7 +312,7 @@ impl Kind {
     }
 }
 
-fn told(route: &Route, what: &str) -> String {
+fn describe(route: &Route, what: &str) -> String {
     let parents = route.parents.iter();
     let parents: Vec<_> = parents.map(|parent| &parent.target.key.name).collect();
     let hostnames = route.hostnames.iter();
@@ -322,10 +330,10 @@ fn unserved() -> (GatewayPart, Defect) {
     (GatewayPart::Addresses, defect)
 }
 
-fn listener(dice: &mut Dice) -> Listener {
-    let hostname = dice
+fn listener(random: &mut Random) -> Listener {
+    let hostname = random
         .chance(40)
-        .then(|| host(dice.pick::<&str>(&LISTENER_NAMES)));
+        .then(|| host(random.pick::<&str>(&LISTENER_NAMES)));
     Listener {
         name: "https".to_owned(),
         hostname,
@@ -338,7 +346,7 @@ fn listener(dice: &mut Dice) -> Listener {
     }
 }
 
-fn parents(dice: &mut Dice) -> Vec<ParentRef> {
+fn parents(random: &mut Random) -> Vec<ParentRef> {
     let parent = |name: &str| ParentRef {
         target: ObjectRef {
             group: GATEWAY_GROUP.to_owned(),
@@ -349,15 +357,15 @@ fn parents(dice: &mut Dice) -> Vec<ParentRef> {
         section: None,
         port: None,
     };
-    let chosen = dice.some(&GATEWAYS, 50);
+    let chosen = random.some(&GATEWAYS, 50);
     chosen.into_iter().map(parent).collect()
 }
 
-fn rule(dice: &mut Dice) -> Rule {
+fn rule(random: &mut Random) -> Rule {
     let target = ObjectRef {
         group: String::new(),
         kind: "Service".to_owned(),
-        key: key(dice.pick::<&str>(&SERVICES)),
+        key: key(random.pick::<&str>(&SERVICES)),
     };
     Rule {
         matches: vec![RouteMatch {

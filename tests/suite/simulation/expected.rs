@@ -1,5 +1,5 @@
-//! What a snapshot asks for at the edge, worked out a second time and more simply than the domain does:
-//! what the simulation holds the domain to.
+//! What must be at the edge for a snapshot, computed a second time and more simply than in the domain. The
+//! simulation compares the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,33 +8,33 @@ use domain::gateway::{CONTROLLER_NAME, Gateway, Route};
 use domain::snapshot::ClusterSnapshot;
 use domain::{Hostname, ObjectKey, Timestamp};
 
-use super::town::ZONES;
+use super::cluster_model::ZONES;
 
-/// What becomes of a Gateway that the snapshot shows as ours. One without a listener is as good as absent.
+/// What is expected for a Gateway of our class. One without a listener is treated as absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// It is to have these names, each with the age of the oldest route that asks.
+pub(crate) enum ExpectedGateway {
+    /// It gets these names, each with the creation time of the oldest route that has it.
     Served {
         created: Timestamp,
         names: BTreeMap<Hostname, Timestamp>,
     },
-    /// It is refused for now and keeps what it has; these names it would have.
+    /// It is refused for now and keeps what it has; without the refusal it would get these names.
     Kept {
         created: Timestamp,
         names: BTreeMap<Hostname, Timestamp>,
     },
     /// It is being deleted.
-    Leaving,
+    Deleting,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    /// Whether what is not there is not wanted.
+pub(crate) struct Expected {
+    /// Whether an object that the snapshot lacks is known not to exist.
     pub(crate) complete: bool,
-    pub(crate) gateways: BTreeMap<ObjectKey, Wish>,
+    pub(crate) gateways: BTreeMap<ObjectKey, ExpectedGateway>,
 }
 
-/// Whether a pass may act on it at all: no kind failed to be read.
+/// Whether a pass may act on the snapshot: each kind was read.
 pub(crate) fn is_readable(snapshot: &ClusterSnapshot) -> bool {
     !(snapshot.classes.is_unknown()
         || snapshot.gateways.is_unknown()
@@ -43,7 +43,7 @@ pub(crate) fn is_readable(snapshot: &ClusterSnapshot) -> bool {
         || snapshot.endpoint_slices.is_unknown())
 }
 
-impl Wishes {
+impl Expected {
     pub(crate) fn of(snapshot: &ClusterSnapshot) -> Self {
         let classes = || snapshot.classes.items().iter();
         let ours: BTreeSet<&str> = classes()
@@ -59,12 +59,14 @@ impl Wishes {
                 && snapshot.routes.known().is_some(),
             gateways: gateways
                 .filter_map(|gateway| {
-                    let wish = match gateway.class.as_str() {
-                        class if ours.contains(class) => wish(gateway, snapshot.routes.items())?,
+                    let expected = match gateway.class.as_str() {
+                        class if ours.contains(class) => {
+                            expected_gateway(gateway, snapshot.routes.items())?
+                        }
                         class if exists(class) || gateway.deleting => return None,
                         _ => kept_without_class(gateway),
                     };
-                    Some((gateway.key.clone(), wish))
+                    Some((gateway.key.clone(), expected))
                 })
                 .collect(),
         }
@@ -73,28 +75,29 @@ impl Wishes {
     pub(crate) fn served(
         &self,
     ) -> impl Iterator<Item = (&ObjectKey, Timestamp, &BTreeMap<Hostname, Timestamp>)> {
-        self.gateways.iter().filter_map(|(key, wish)| match wish {
-            Wish::Served { created, names } => Some((key, *created, names)),
-            Wish::Kept { .. } | Wish::Leaving => None,
-        })
+        self.gateways
+            .iter()
+            .filter_map(|(key, gateway)| match gateway {
+                ExpectedGateway::Served { created, names } => Some((key, *created, names)),
+                ExpectedGateway::Kept { .. } | ExpectedGateway::Deleting => None,
+            })
     }
 
-    /// Whether a Gateway that is kept as it is has the older claim to a name.
+    /// Whether `kept` is a Gateway that keeps what it has, with an older claim to a name than `other`.
     pub(crate) fn keeps_from(&self, kept: &ObjectKey, other: &ObjectKey, name: &Hostname) -> bool {
         let rank = |key| match self.gateways.get(key)? {
-            Wish::Served { created, names } | Wish::Kept { created, names } => {
-                Some((names.get(name)?, created, key))
-            }
-            Wish::Leaving => None,
+            ExpectedGateway::Served { created, names }
+            | ExpectedGateway::Kept { created, names } => Some((names.get(name)?, created, key)),
+            ExpectedGateway::Deleting => None,
         };
-        let is_kept = matches!(self.gateways.get(kept), Some(Wish::Kept { .. }));
+        let is_kept = matches!(self.gateways.get(kept), Some(ExpectedGateway::Kept { .. }));
         match (rank(kept), rank(other)) {
             (Some(kept), Some(other)) => is_kept && kept < other,
             _ => false,
         }
     }
 
-    /// Who is to have a name: the oldest route that asks, then the oldest Gateway, then the first by key.
+    /// The Gateway that gets a name: by the age of the route, then of the Gateway, then by key.
     pub(crate) fn holder(&self, name: &Hostname) -> Option<&ObjectKey> {
         let asking = self.served().filter_map(|(key, created, names)| {
             let age = names.get(name)?;
@@ -106,8 +109,8 @@ impl Wishes {
             .map(|(_, _, key)| key)
     }
 
-    /// Whether a Gateway is served and asks for a name.
-    pub(crate) fn asks(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
+    /// Whether a Gateway is served and has a route with this name.
+    pub(crate) fn wants(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
         let mut served = self.served();
         served.any(|(key, _, names)| key == gateway && names.contains_key(name))
     }
@@ -118,27 +121,30 @@ impl Wishes {
             .collect()
     }
 
-    /// Whether all that a Gateway has may be taken away.
-    pub(crate) fn releases(&self, gateway: &ObjectKey) -> bool {
+    /// Whether all that a Gateway has at the edge may be removed.
+    pub(crate) fn may_remove(&self, gateway: &ObjectKey) -> bool {
         match self.gateways.get(gateway) {
-            Some(Wish::Leaving) => true,
-            Some(Wish::Served { .. } | Wish::Kept { .. }) => false,
+            Some(ExpectedGateway::Deleting) => true,
+            Some(ExpectedGateway::Served { .. } | ExpectedGateway::Kept { .. }) => false,
             None => self.complete,
         }
     }
 
-    /// Whether a Gateway's record of this name may be deleted. Where another Gateway is to have the name, its
-    /// record should be taken over in place.
-    pub(crate) fn releases_name(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
-        let serves = matches!(self.gateways.get(gateway), Some(Wish::Served { .. }));
+    /// Whether a Gateway's record of this name may be deleted. Where another Gateway gets the name, the record
+    /// should be changed in place instead.
+    pub(crate) fn may_remove_record(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
+        let serves = matches!(
+            self.gateways.get(gateway),
+            Some(ExpectedGateway::Served { .. })
+        );
         let holds = self.holder(name) == Some(gateway);
-        self.releases(gateway) || (serves && self.complete && !holds)
+        self.may_remove(gateway) || (serves && self.complete && !holds)
     }
 }
 
-fn wish(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Wish> {
+fn expected_gateway(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<ExpectedGateway> {
     if gateway.deleting {
-        return Some(Wish::Leaving);
+        return Some(ExpectedGateway::Deleting);
     }
     let listener = gateway.listeners.first()?;
     let mut names: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
@@ -150,14 +156,14 @@ fn wish(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Wish> {
     }
     let created = gateway.created;
     Some(match gateway.defects.is_empty() {
-        true => Wish::Served { created, names },
-        false => Wish::Kept { created, names },
+        true => ExpectedGateway::Served { created, names },
+        false => ExpectedGateway::Kept { created, names },
     })
 }
 
-/// Whose it is nobody knows for the moment.
-fn kept_without_class(gateway: &Gateway) -> Wish {
-    Wish::Kept {
+/// Its class was not read, so it may be ours.
+fn kept_without_class(gateway: &Gateway) -> ExpectedGateway {
+    ExpectedGateway::Kept {
         created: gateway.created,
         names: BTreeMap::new(),
     }
