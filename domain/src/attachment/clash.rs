@@ -25,6 +25,8 @@ pub(super) struct Seat {
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     taken: Vec<Seat>,
+    /// Whether the two kinds may have hostnames in common: then nothing is in the way of anything.
+    shared: bool,
     /// Made when the second kind comes: most listeners only ever have one, and nothing is in its way.
     both: Option<Both>,
 }
@@ -37,6 +39,13 @@ struct Both {
 }
 
 impl Seats {
+    pub(super) fn new(shared: bool) -> Self {
+        Self {
+            shared,
+            ..Self::default()
+        }
+    }
+
     /// Seats a route, unless one of the other kind is there with a hostname in common; then the position of
     /// the first such. Routes must come oldest first: of two such routes exactly one is accepted, the older,
     /// then the first by namespace and name (Gateway API, `GRPCRoute`).
@@ -48,7 +57,7 @@ impl Seats {
         if last.route == seat.route {
             return Ok(());
         }
-        if self.both.is_none() && last.kind != seat.kind {
+        if self.both.is_none() && last.kind != seat.kind && !self.shared {
             self.both = Some(Both::of(&self.taken));
         }
         if let Some(both) = &mut self.both {

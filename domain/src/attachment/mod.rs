@@ -21,6 +21,7 @@ mod class;
 mod credentials;
 mod fault;
 mod gateway;
+mod guard_rails;
 mod listener;
 mod parameters;
 mod parent;

@@ -137,7 +137,12 @@ impl<'a> Assembly<'a> {
         view: &'a View<'a>,
     ) -> Self {
         let empty = |gateway: &GatewayResolution| {
-            gateway.listeners.iter().map(|_| Seats::default()).collect()
+            let shared = gateway.parameters.shared_hostnames;
+            gateway
+                .listeners
+                .iter()
+                .map(|_| Seats::new(shared))
+                .collect()
         };
         Self {
             gateways,
@@ -238,7 +243,7 @@ struct Seated {
 
 fn clashes(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal {
     let message = format!(
-        "{} {}: spec.hostnames: {} {} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener",
+        "{} {}: spec.hostnames: {} {} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener, or set sharedHostnames in the Gateway's CloudflareGatewayParameters",
         route.kind.as_str(),
         route.key,
         other.kind.as_str(),

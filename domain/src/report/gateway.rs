@@ -2,12 +2,9 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, certificates, dns};
-use crate::attachment::{
-    GatewayResolution, ListenerResolution, ObjectKind, Refusal, listed, refused_listeners,
-};
+use super::{Context, Verdict, certificates, dns, parameters};
+use crate::attachment::{GatewayResolution, ListenerResolution, ObjectKind, refused_listeners};
 use crate::edge::{EdgeErrorKind, IngressOutcome, namesakes};
-use crate::gateway::PARAMETERS_KIND;
 use crate::status::{Condition, ConditionType, GatewayStatus, ListenerStatus, Reason, Truth};
 
 /// The status of one Gateway.
@@ -48,8 +45,10 @@ pub(super) fn status(
         conditions
             .extend(installation.map(|v| v.condition(ConditionType::Installation, generation)));
     }
-    conditions
-        .extend(parameters(gateway).map(|v| v.condition(ConditionType::Parameters, generation)));
+    conditions.extend(
+        parameters::verdict(gateway, &edge)
+            .map(|v| v.condition(ConditionType::Parameters, generation)),
+    );
     GatewayStatus {
         addresses: edge.addresses(),
         conditions,
@@ -181,48 +180,6 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
 fn installation(edge: &EdgeView<'_>) -> Option<Verdict> {
     let message = namesakes::are_there(edge.status()?)?;
     Some(Verdict::new(Truth::False, Reason::NameNotUnique, message))
-}
-
-/// Whether everything that the parameters say has its effect, and everything that the Gateway says of what is made
-/// for it. What is wrong with the parameters is told by Accepted.
-fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
-    let parameters = &gateway.parameters;
-    let named = parameters.named.as_ref();
-    let of_class =
-        |refusal: &&Refusal| matches!(refusal.reason, Reason::InvalidParameters | Reason::Pending);
-    let refusal = gateway.refusal.as_ref().filter(of_class);
-    if let (Some(refusal), Some(_)) = (refusal.or(parameters.refusal.as_ref()), named) {
-        return Some(Verdict::refused(refusal));
-    }
-    let without_effect = parameters.without_effect.iter().map(ToString::to_string);
-    let without_effect = listed(without_effect);
-    if let (Some(key), Some(why)) = (named, &parameters.unreadable) {
-        let message = format!(
-            "{PARAMETERS_KIND} {key} cannot be read ({why}); what was last read of it is in force"
-        );
-        return Some(Verdict::new(Truth::Unknown, Reason::Pending, message));
-    }
-    let withheld = parameters.withheld.iter().map(ToString::to_string);
-    let withheld = listed(withheld);
-    let mut problems = Vec::new();
-    if let (Some(key), false) = (named, without_effect.is_empty()) {
-        problems.push(format!("{PARAMETERS_KIND} {key}: {without_effect}"));
-    }
-    if !withheld.is_empty() {
-        problems.push(format!("Gateway {}: {withheld}", gateway.gateway.key));
-    }
-    if !problems.is_empty() {
-        let message = listed(problems);
-        return Some(Verdict::new(
-            Truth::False,
-            Reason::UnsupportedValue,
-            message,
-        ));
-    }
-    named.map(|key| {
-        let message = format!("{PARAMETERS_KIND} {key} is in force");
-        Verdict::new(Truth::True, Reason::Accepted, message)
-    })
 }
 
 fn listener_conditions(

@@ -13,3 +13,4 @@ mod matches;
 mod references;
 mod tenants;
 mod text;
+mod tunnel;
