@@ -174,7 +174,10 @@ async fn what_would_give_power_or_hide_the_deployment_is_refused() {
     for operation in table {
         let stage = Stage::set().await;
         stage.run().await;
-        let status = stage.ensure(&patching(std::slice::from_ref(&operation))).await.unwrap();
+        let status = stage
+            .ensure(&patching(std::slice::from_ref(&operation)))
+            .await
+            .unwrap();
         let told = told(&status);
         let (kind, text) = &told[0];
         assert_eq!(*kind, DefectKind::Invalid, "{operation}: {text}");
@@ -241,7 +244,10 @@ async fn what_weakens_the_proxy_is_carried_out_and_told() {
     for (operation, field) in table {
         let stage = Stage::set().await;
         stage.run().await;
-        let status = stage.ensure(&patching(std::slice::from_ref(&operation))).await.unwrap();
+        let status = stage
+            .ensure(&patching(std::slice::from_ref(&operation)))
+            .await
+            .unwrap();
         let told = told(&status);
         let weakens = told
             .iter()
