@@ -10,7 +10,7 @@ use adapter_connector::{
 };
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
-use domain::gateway::RouteKind;
+use domain::gateway::{Defect, DefectKind, RouteKind};
 use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, Workloads};
 use domain::route_table::Arrival;
@@ -60,6 +60,8 @@ struct Proxy {
     statuses: watch::Sender<StatusReceiver>,
     /// Those that were replaced, until they have left.
     replaced: TaskTracker,
+    /// What of the parameters has no effect here; `None` until it was asked for by them.
+    parameters: Option<Vec<Defect>>,
 }
 
 /// The status of one connector.
@@ -172,12 +174,31 @@ impl InProcess {
     }
 }
 
+/// There is one proxy and no pod, and its settings are those of the program.
+fn without_effect(spec: &WorkloadSpec) -> Vec<Defect> {
+    let fields = spec.fields_of_pods().into_iter();
+    let told = fields.map(|field| Defect {
+        field: format!("spec.tunnel.{field}"),
+        kind: DefectKind::Unsupported,
+        message: "Forbidden: without Kubernetes there are no pods, and one proxy with the settings of the program serves; remove it".to_owned(),
+    });
+    told.collect()
+}
+
 impl Proxy {
+    fn status(&self) -> WorkloadStatus {
+        WorkloadStatus {
+            parameters: self.parameters.clone(),
+            ..self.current.status()
+        }
+    }
+
     fn new(current: Running) -> Self {
         Self {
             statuses: watch::Sender::new(current.connector.status()),
             current,
             replaced: TaskTracker::new(),
+            parameters: None,
         }
     }
 
@@ -244,11 +265,15 @@ impl Workloads for InProcess {
     async fn ensure(
         &self,
         gateway: &ObjectKey,
-        _spec: &WorkloadSpec,
+        spec: &WorkloadSpec,
         _tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
-        self.run(gateway, token).await
+        self.run(gateway, token).await?;
+        if let Some(proxy) = self.running.lock().await.get_mut(gateway) {
+            proxy.parameters = Some(without_effect(spec));
+        }
+        Ok(self.status(gateway).await)
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
@@ -264,7 +289,7 @@ impl Workloads for InProcess {
             .lock()
             .await
             .get(gateway)
-            .map_or_else(WorkloadStatus::default, |proxy| proxy.current.status())
+            .map_or_else(WorkloadStatus::default, Proxy::status)
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {

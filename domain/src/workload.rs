@@ -1,6 +1,8 @@
 //! How the proxies of a Gateway are to run.
 
-use crate::gateway::{GatewayParameters, Infrastructure, Replica, Resources};
+use crate::gateway::{
+    Autoscaling, Defect, GatewayParameters, Infrastructure, Replica, Resources, TunnelParameters,
+};
 
 /// Replicas of a Gateway whose parameters name none: one may go while the other serves.
 pub const DEFAULT_REPLICAS: u32 = 2;
@@ -18,6 +20,8 @@ pub struct WorkloadSpec {
     /// Labels and annotations of every object that is made for the Gateway. They never replace those by which
     /// the objects are found.
     pub infrastructure: Infrastructure,
+    /// How they scale, where their pods may be, and how they behave.
+    pub tunnel: Box<TunnelParameters>,
 }
 
 /// How many replicas, and where.
@@ -46,6 +50,49 @@ impl Replicas {
 }
 
 impl WorkloadSpec {
+    /// Fields of `spec.tunnel` that say something, each of which needs pods to have an effect.
+    pub fn fields_of_pods(&self) -> Vec<&'static str> {
+        let TunnelParameters {
+            autoscaling,
+            pods,
+            settings,
+            ..
+        } = &*self.tunnel;
+        let scales = |it: &Autoscaling| it.vertical.is_some() || it.horizontal.is_some();
+        [
+            ("replicas", matches!(self.replicas, Replicas::Named(_))),
+            ("resources", self.resources != Resources::default()),
+            ("minReadySeconds", self.min_ready_seconds > 0),
+            ("autoscaling", autoscaling.as_ref().is_some_and(scales)),
+            ("patches", self.has_patches()),
+            ("tolerations", pods.tolerations.is_some()),
+            ("topologySpreadConstraints", pods.topology_spread.is_some()),
+            ("priorityClassName", pods.priority_class.is_some()),
+            ("imagePullSecrets", pods.image_pull_secrets.is_some()),
+            ("podLabels", pods.labels.is_some()),
+            ("podAnnotations", pods.annotations.is_some()),
+            ("logLevel", settings.log_level.is_some()),
+            ("protocol", settings.protocol.is_some()),
+            ("gracePeriod", settings.grace_period.is_some()),
+            ("limits", settings.has_limits()),
+        ]
+        .into_iter()
+        .filter_map(|(field, is_said)| is_said.then_some(field))
+        .collect()
+    }
+
+    /// Whether users change the Deployments by operations of their own.
+    pub fn has_patches(&self) -> bool {
+        let patches = self.tunnel.patches.as_ref();
+        patches.is_some_and(|patches| !patches.is_empty())
+    }
+
+    /// Whether something is asked for of which only the cluster can tell if it has its effect.
+    pub fn needs_the_cluster(&self) -> bool {
+        let scales = |it: &Autoscaling| it.vertical.is_some() || it.horizontal.is_some();
+        self.tunnel.autoscaling.as_ref().is_some_and(scales) || self.has_patches()
+    }
+
     /// What a Gateway asks for: what its own parameters say, else those of its class, else the defaults.
     pub fn of(
         infrastructure: Infrastructure,
@@ -62,6 +109,10 @@ impl WorkloadSpec {
                 .find_map(|p| p.min_ready_seconds)
                 .unwrap_or_default(),
             infrastructure,
+            tunnel: layers()
+                .map(|parameters| parameters.tunnel.clone())
+                .reduce(|own, of_class| Box::new(own.or(*of_class)))
+                .unwrap_or_default(),
         }
     }
 }
@@ -76,4 +127,7 @@ pub struct WorkloadStatus {
     /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): something is left to do that has to wait for replicas, so the call is
     /// to be repeated.
     pub unfinished: bool,
+    /// What of the parameters could not be carried out, or weakens the proxy, by its field. `None` as long as
+    /// [`Workloads::ensure`](crate::ports::Workloads::ensure) was not called for the Gateway.
+    pub parameters: Option<Vec<Defect>>,
 }

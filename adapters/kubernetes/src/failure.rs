@@ -33,6 +33,11 @@ pub(crate) fn is_answered(error: &Error) -> bool {
     code(error).is_some_and(|code| (400..500).contains(&code) && code != 429)
 }
 
+/// The API server does not know the kind, or does not permit the call.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    matches!(code(error), Some(403 | 404))
+}
+
 fn kind(error: &Error) -> PortErrorKind {
     match code(error) {
         Some(401 | 403) => PortErrorKind::Forbidden,

@@ -69,7 +69,7 @@ impl Helm {
     }
 }
 
-fn chart() -> PathBuf {
+pub(crate) fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cloudflare-gateway-controller")
 }
 

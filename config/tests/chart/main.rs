@@ -1,6 +1,7 @@
 //! The Helm chart, rendered by helm: what it sets are settings, what it runs is confined, what it grants is
 //! spelled out. `HELM` names the program; without it, one on the `PATH` is used.
 
+mod crd;
 mod helm;
 
 use std::path::Path;

@@ -93,10 +93,11 @@ impl<'a> Assembly<'a> {
         view: &'a View<'a>,
     ) -> Self {
         let empty = |gateway: &GatewayResolution| {
+            let shared = gateway.parameters.shared_hostnames;
             gateway
                 .listeners
                 .iter()
-                .map(|_| AttachedRoutes::default())
+                .map(|_| AttachedRoutes::new(shared))
                 .collect()
         };
         Self {
@@ -198,7 +199,7 @@ struct Attachment {
 
 fn conflict(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal {
     let message = format!(
-        "{} {}: spec.hostnames: {} {} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener",
+        "{} {}: spec.hostnames: {} {} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener, or set sharedHostnames in the Gateway's CloudflareGatewayParameters",
         route.kind.as_str(),
         route.key,
         other.kind.as_str(),

@@ -25,6 +25,8 @@ pub(super) struct AttachedRoute {
 #[derive(Debug, Default)]
 pub(super) struct AttachedRoutes {
     routes: Vec<AttachedRoute>,
+    /// Whether the two kinds may have hostnames in common: then nothing conflicts.
+    shared: bool,
     /// Made when the second kind comes: most listeners only ever have one, and nothing conflicts with it.
     by_kind: Option<ByKind>,
 }
@@ -37,6 +39,13 @@ struct ByKind {
 }
 
 impl AttachedRoutes {
+    pub(super) fn new(shared: bool) -> Self {
+        Self {
+            shared,
+            ..Self::default()
+        }
+    }
+
     /// Attaches a route, unless one of the other kind is there with a hostname in common; then the position of
     /// the first such. Routes must come oldest first: of two such routes exactly one is accepted, the older,
     /// then the first by namespace and name (Gateway API, `GRPCRoute`).
@@ -48,7 +57,7 @@ impl AttachedRoutes {
         if last.position == route.position {
             return Ok(());
         }
-        if self.by_kind.is_none() && last.kind != route.kind {
+        if self.by_kind.is_none() && last.kind != route.kind && !self.shared {
             self.by_kind = Some(ByKind::of(&self.routes));
         }
         if let Some(by_kind) = &mut self.by_kind {

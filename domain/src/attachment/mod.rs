@@ -22,6 +22,7 @@ mod class;
 mod conflict;
 mod credentials;
 mod gateway;
+mod guard_rails;
 mod listener;
 mod parameters;
 mod parent;

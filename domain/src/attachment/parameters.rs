@@ -1,12 +1,13 @@
 //! The CloudflareGatewayParameters of a Gateway.
 
 use super::credentials::incomplete;
+use super::guard_rails;
 use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed};
 use crate::gateway::{
-    Defect, DefectKind, DnsPolicy, Gateway, GatewayParameters, Infrastructure, OWN_GROUP,
-    PARAMETERS_KIND, Tenant, UnderscoredHeaders,
+    Defect, DefectKind, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
+    UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::{ClusterSnapshot, Reading};
@@ -58,6 +59,8 @@ pub struct ParametersResolution {
     pub uploads: Uploads,
     /// What becomes of headers with underscores.
     pub underscored_headers: UnderscoredHeaders,
+    /// Whether an HTTPRoute and a GRPCRoute may have a hostname in common; then the content type decides.
+    pub shared_hostnames: bool,
     /// How the proxies are to run.
     pub workload: WorkloadSpec,
 }
@@ -91,12 +94,11 @@ pub(super) fn resolve_parameters(
     let dns = said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone());
     let (uploads, not_uploaded) = uploads(own, circumstances, defaults);
     without_effect.extend(not_uploaded);
-    let (infrastructure, withheld) = infrastructure(gateway, tenant);
-    let mut workload = WorkloadSpec::of(infrastructure, own, of_class);
-    let own_replicas = own.is_some_and(|own| own.replicas.is_some());
-    if own_replicas && tenant.is_some_and(|tenant| !tenant.may_select_nodes) {
-        without_effect.extend(ignore_node_selectors(&mut workload));
-    }
+    let (infrastructure, withheld) = guard_rails::infrastructure(gateway, tenant);
+    let (permitted, forbidden) = own.map(|own| guard_rails::permitted(own, tenant)).unzip();
+    without_effect.extend(forbidden.into_iter().flatten());
+    let mut workload = WorkloadSpec::of(infrastructure, permitted.as_deref(), of_class);
+    without_effect.extend(scaled_in_vain(&mut workload));
     ParametersResolution {
         named: named.map(|target| target.key.clone()),
         refusal,
@@ -110,6 +112,7 @@ pub(super) fn resolve_parameters(
         dns,
         uploads,
         underscored_headers: defaults.underscored_headers,
+        shared_hostnames: said(own, of_class, |p| p.shared_hostnames).unwrap_or_default(),
         workload,
     }
 }
@@ -173,55 +176,16 @@ fn uploads(
     (uploads, refused)
 }
 
-/// The labels and annotations of a Gateway that may reach what is made for it, and the others.
-fn infrastructure(gateway: &Gateway, tenant: Option<&Tenant>) -> (Infrastructure, Vec<Defect>) {
-    let mut permitted = gateway.infrastructure.clone();
-    let mut withheld = Vec::new();
-    let Some(tenant) = tenant else {
-        return (permitted, withheld);
-    };
-    for (field, keys, allowed) in [
-        ("labels", &mut permitted.labels, &tenant.labels),
-        (
-            "annotations",
-            &mut permitted.annotations,
-            &tenant.annotations,
-        ),
-    ] {
-        keys.retain(|key, _| {
-            let is_allowed = allowed.allows(key);
-            if !is_allowed {
-                let message = format!(
-                    "Forbidden: {key}: the GatewayClass does not permit this key, so it is left out; remove it, or ask whoever runs the cluster to add it to spec.tenants[].infrastructure.{field} of the GatewayClass's parameters"
-                );
-                withheld.push(no_effect(
-                    &format!("spec.infrastructure.{field}"),
-                    message,
-                ));
-            }
-            is_allowed
-        });
-    }
-    (permitted, withheld)
+/// Replicas with names are one pod each, so their number cannot follow anything.
+fn scaled_in_vain(workload: &mut WorkloadSpec) -> Option<Defect> {
+    let named = matches!(workload.replicas, Replicas::Named(_));
+    let autoscaling = workload.tunnel.autoscaling.as_mut().filter(|_| named)?;
+    autoscaling.horizontal.take()?;
+    let message = "Forbidden: spec.tunnel.replicas names the replicas, so their number is fixed; remove one of the two";
+    Some(no_effect("spec.tunnel.autoscaling.horizontal", message))
 }
 
-fn ignore_node_selectors(workload: &mut WorkloadSpec) -> Vec<Defect> {
-    let Replicas::Named(replicas) = &mut workload.replicas else {
-        return Vec::new();
-    };
-    let replicas = replicas.iter_mut().enumerate();
-    let selecting = replicas.filter(|(_, replica)| !replica.node_selector.is_empty());
-    selecting
-        .map(|(index, replica)| {
-            replica.node_selector.clear();
-            let field = format!("spec.tunnel.replicas[{index}].nodeSelector");
-            let message = "Forbidden: the GatewayClass does not permit it, so the replica runs on any node; remove it, or ask whoever runs the cluster to allow it in spec.tenants[].infrastructure.nodeSelector of the GatewayClass's parameters";
-            no_effect(&field, message)
-        })
-        .collect()
-}
-
-fn no_effect(field: &str, message: impl Into<String>) -> Defect {
+pub(super) fn no_effect(field: &str, message: impl Into<String>) -> Defect {
     Defect {
         field: field.to_owned(),
         kind: DefectKind::Unsupported,

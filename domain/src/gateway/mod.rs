@@ -13,6 +13,7 @@ mod parameters;
 mod pattern;
 mod route;
 mod tenant;
+mod tunnel;
 
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass, GatewayPart};
 pub use dns_policy::DnsPolicy;
@@ -35,6 +36,10 @@ pub use route::{
     TextMatch, Timeouts,
 };
 pub use tenant::{AllowedKeys, KeyPattern, Tenant};
+pub use tunnel::{
+    Autoscaling, HorizontalAutoscaling, Json, MOST_CONNECTORS, PatchOperation, PodParameters,
+    ProxySettings, TunnelParameters, VerticalAutoscaling,
+};
 
 /// API group of Gateway, HTTPRoute and their kin.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";

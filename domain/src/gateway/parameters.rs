@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, DnsPolicy, Tenant};
+use super::{Defect, DnsPolicy, Json, Tenant, TunnelParameters};
 use crate::names::{ObjectKey, ObjectRef};
 
 /// A CloudflareGatewayParameters object. What is absent in that of a Gateway is taken from that of its
@@ -18,12 +18,16 @@ pub struct GatewayParameters {
     pub dns: Option<DnsPolicy>,
     /// `spec.certificates.upload`: whether certificates of listeners are uploaded.
     pub upload_certificates: Option<bool>,
+    /// `spec.sharedHostnames`: whether an HTTPRoute and a GRPCRoute may have a hostname in common.
+    pub shared_hostnames: Option<bool>,
     /// `spec.tunnel.replicas`; an empty list asks for no proxy at all.
     pub replicas: Option<Vec<Replica>>,
     /// `spec.tunnel.resources`; replaces the default as a whole.
     pub resources: Option<Resources>,
     /// `spec.tunnel.minReadySeconds`.
     pub min_ready_seconds: Option<u32>,
+    /// Everything else of `spec.tunnel`.
+    pub tunnel: Box<TunnelParameters>,
     /// `spec.tenants`: what which namespaces may have; `None` where nothing is restricted. It counts only in the
     /// object that a GatewayClass names.
     pub tenants: Option<Vec<Tenant>>,
@@ -48,6 +52,8 @@ pub struct Replica {
     pub zone: Option<String>,
     /// Runs only on nodes with these labels.
     pub node_selector: BTreeMap<String, String>,
+    /// `core/v1 Affinity`; never together with `zone`.
+    pub affinity: Option<Json>,
 }
 
 /// Compute resources of a container, by name (`cpu`, `memory`), as Kubernetes quantities.

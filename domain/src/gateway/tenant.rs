@@ -19,8 +19,10 @@ pub struct Tenant {
     pub labels: AllowedKeys,
     /// `infrastructure.annotations`, alike.
     pub annotations: AllowedKeys,
-    /// Whether `infrastructure.nodeSelector` is `Allowed`.
+    /// Whether `infrastructure.nodeSelector` is `Allowed`: what decides on which nodes pods run, and before which others.
     pub may_select_nodes: bool,
+    /// Whether `infrastructure.patches` is `Allowed`.
+    pub may_patch: bool,
 }
 
 /// Keys of labels or annotations that are permitted.

@@ -2,13 +2,10 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, certificates, dns, reference};
-use crate::attachment::{
-    GatewayResolution, ListenerResolution, Refusal, listed, refused_listeners,
-};
+use super::{Context, Verdict, certificates, dns, parameters, reference};
+use crate::attachment::{GatewayResolution, ListenerResolution, refused_listeners};
 use crate::edge::{IngressOutcome, namesakes};
 use crate::error::PortErrorKind;
-use crate::gateway::PARAMETERS_KIND;
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
@@ -64,7 +61,10 @@ fn conditions(
             (ConditionType::Installation, installation(edge)),
         ]);
     }
-    verdicts.push((ConditionType::Parameters, parameters(gateway)));
+    verdicts.push((
+        ConditionType::Parameters,
+        parameters::verdict(gateway, edge),
+    ));
     let generation = gateway.gateway.generation;
     let verdicts = verdicts.into_iter();
     verdicts
@@ -196,48 +196,6 @@ fn ingress(edge: &EdgeView<'_>) -> Verdict {
 fn installation(edge: &EdgeView<'_>) -> Option<Verdict> {
     let message = namesakes::are_there(edge.status()?)?;
     Some(Verdict::new(Truth::False, Reason::NameNotUnique, message))
-}
-
-/// Whether everything that the parameters say has its effect, and everything that the Gateway says of what is made
-/// for it. What is wrong with the parameters stands in Accepted.
-fn parameters(gateway: &GatewayResolution) -> Option<Verdict> {
-    let parameters = &gateway.parameters;
-    let named = parameters.named.as_ref();
-    let of_class =
-        |refusal: &&Refusal| matches!(refusal.reason, Reason::InvalidParameters | Reason::Pending);
-    let refusal = gateway.refusal.as_ref().filter(of_class);
-    if let (Some(refusal), Some(_)) = (refusal.or(parameters.refusal.as_ref()), named) {
-        return Some(Verdict::refused(refusal));
-    }
-    let without_effect = parameters.without_effect.iter().map(ToString::to_string);
-    let without_effect = listed(without_effect);
-    if let (Some(key), Some(why)) = (named, &parameters.unreadable) {
-        let message = format!(
-            "{PARAMETERS_KIND} {key} cannot be read ({why}); what was last read of it is in force"
-        );
-        return Some(Verdict::new(Truth::Unknown, Reason::Pending, message));
-    }
-    let withheld = parameters.withheld.iter().map(ToString::to_string);
-    let withheld = listed(withheld);
-    let mut problems = Vec::new();
-    if let (Some(key), false) = (named, without_effect.is_empty()) {
-        problems.push(format!("{PARAMETERS_KIND} {key}: {without_effect}"));
-    }
-    if !withheld.is_empty() {
-        problems.push(format!("Gateway {}: {withheld}", gateway.gateway.key));
-    }
-    if !problems.is_empty() {
-        let message = listed(problems);
-        return Some(Verdict::new(
-            Truth::False,
-            Reason::UnsupportedValue,
-            message,
-        ));
-    }
-    named.map(|key| {
-        let message = format!("{PARAMETERS_KIND} {key} is in force");
-        Verdict::new(Truth::True, Reason::Accepted, message)
-    })
 }
 
 fn listener_conditions(

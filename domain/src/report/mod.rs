@@ -5,6 +5,7 @@ mod dns;
 mod edge_view;
 mod gateway;
 mod headers;
+mod parameters;
 mod route;
 #[cfg(test)]
 mod tests;

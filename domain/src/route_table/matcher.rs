@@ -8,8 +8,8 @@
 //!    hostname is a GRPCRoute's, service and method ([`call`]);
 //! 4. the few matches left, in their order of precedence, for method, headers and query ([`predicate`]).
 //!
-//! The precedence is that of `HTTPRouteRule.matches` in the Gateway API, or of `GRPCRouteRule.matches`. The
-//! two kinds never meet: a listener has no host for which there are both. Where no rule of the best hostname
+//! The precedence is that of `HTTPRouteRule.matches` in the Gateway API, or of `GRPCRouteRule.matches`. Where
+//! both kinds have one host, a request is first looked up among those of its content type. Where no rule of the best hostname
 //! holds, a less specific hostname of the same listener may take the request: the text speaks of
 //! precedence, not of exclusion.
 

@@ -12,10 +12,17 @@ use super::user::{gone, manifests};
 type Permission = (String, String, String);
 
 /// Granted for what no test waits for.
-const NOT_SEEN: [(&str, &str, &str); 1] = [
+const NOT_SEEN: [(&str, &str, &str); 5] = [
     // The certificate authority is renewed after months.
     ("", "secrets", "update"),
+    // The test cluster does not serve the kind.
+    ("autoscaling.k8s.io", VERTICAL, "get"),
+    ("autoscaling.k8s.io", VERTICAL, "create"),
+    ("autoscaling.k8s.io", VERTICAL, "patch"),
+    ("autoscaling.k8s.io", VERTICAL, "delete"),
 ];
+
+const VERTICAL: &str = "verticalpodautoscalers";
 
 fn used(event: &AuditEvent, user: &str) -> Vec<Permission> {
     let Some(object) = event
@@ -55,8 +62,20 @@ spec:
   hostnames: [calls.example.com]
   rules: [{backendRefs: [{name: echo, port: 8080}]}]
 ";
+    let gateway = manifests(&hostname).replace(
+        "  listeners:",
+        "  infrastructure:
+    parametersRef: {group: cloudflare-gateway-controller.io, kind: CloudflareGatewayParameters, name: scaled}
+  listeners:",
+    );
+    let scaled = "apiVersion: cloudflare-gateway-controller.io/v1
+kind: CloudflareGatewayParameters
+metadata: {name: scaled}
+spec:
+  tunnel: {autoscaling: {horizontal: {maxReplicas: 2, targetInFlightRequests: 100}}}
+";
     namespace
-        .apply(&format!("{}---\n{calls}", manifests(&hostname)))
+        .apply(&format!("{scaled}---\n{gateway}---\n{calls}"))
         .await;
     product.served(&format!("https://{hostname}/")).await;
     namespace

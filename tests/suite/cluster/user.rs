@@ -112,7 +112,7 @@ async fn applied_manifests_are_served_and_deleted_ones_leave_nothing() {
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/run cluster"]
-async fn parameters_decide_how_a_gateway_runs_and_say_what_they_do_not_do_yet() {
+async fn parameters_decide_how_a_gateway_runs_and_say_what_has_no_effect() {
     let product = installation::quiet().await;
     let namespace = product.cluster.namespace("parameters").await;
     let hostname = format!("{}.example.com", namespace.name());
@@ -127,8 +127,21 @@ kind: CloudflareGatewayParameters
 metadata: {name: my-params}
 spec:
   tunnel:
-    replicas: [{name: first}, {name: second}]
+    replicas:
+    - name: first
+    - name: second
+      affinity:
+        podAntiAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+          - weight: 1
+            podAffinityTerm: {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {team: shop}}}
     autoscaling: {enabled: true}
+    minReadySeconds: 1
+    podLabels: {team: shop}
+    protocol: http2
+    gracePeriod: 10s
+    patches:
+    - {op: add, path: /spec/template/spec/hostAliases, value: [{ip: 192.0.2.1, hostnames: [a.internal]}]}
     resources:
       requests: {cpu: 10m, memory: 32Mi}
       limits: {cpu: \"1\", memory: 256Mi}
@@ -145,7 +158,8 @@ spec:
         .condition("gateway/my-gateway", own, "False")
         .await;
     let message = condition["message"].as_str().unwrap();
-    assert!(message.contains("autoscaling"), "{message}");
+    let words = "spec.tunnel.autoscaling: the cluster does not serve VerticalPodAutoscaler";
+    assert!(message.contains(words), "{message}");
     let label = "--selector=gateway.networking.k8s.io/gateway-name=my-gateway";
     let deployments = namespace.get(&["deployments", label]).await.unwrap();
     let deployments = deployments["items"].as_array().unwrap();
@@ -153,5 +167,26 @@ spec:
     for deployment in deployments {
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["resources"]["limits"]["memory"], "256Mi");
+        let template = &deployment["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"]["team"], "shop");
+        assert_eq!(template["spec"]["hostAliases"][0]["ip"], "192.0.2.1");
     }
+    let broken = parameters
+        .replace("op: add", "op: replace")
+        .replace("{enabled: true}", "{enabled: false}");
+    namespace.apply(&broken).await;
+    eventually("the operation is named", PATIENCE, || async {
+        let gateway = namespace
+            .get(&["gateway/my-gateway"])
+            .await
+            .ok_or("it is gone".to_owned())?;
+        let conditions = gateway["status"]["conditions"].to_string();
+        let is_named = conditions.contains("spec.tunnel.patches[0]: replace");
+        is_named.then_some(()).ok_or(conditions)
+    })
+    .await;
+    product.served(&format!("https://{hostname}/")).await;
+    let healed = broken.replace("op: replace", "op: add");
+    namespace.apply(&healed).await;
+    namespace.condition("gateway/my-gateway", own, "True").await;
 }

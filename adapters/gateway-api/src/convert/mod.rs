@@ -14,3 +14,4 @@ mod matches;
 mod references;
 mod tenants;
 mod text;
+mod tunnel;

@@ -64,6 +64,12 @@ fn tenant(fields: &Fields, field: &str, written: &ParametersTenant) -> Tenant {
             infrastructure.node_selector.as_deref(),
             true,
         ),
+        may_patch: is_allowed(
+            fields,
+            &format!("{field}.infrastructure.patches"),
+            infrastructure.patches.as_deref(),
+            false,
+        ),
     }
 }
 
@@ -94,7 +100,12 @@ fn allowed_keys(fields: &Fields, field: &str, written: &[String]) -> AllowedKeys
     AllowedKeys::Listed(parsed.collect())
 }
 
-fn is_allowed(fields: &Fields, field: &str, written: Option<&str>, default: bool) -> bool {
+pub(super) fn is_allowed(
+    fields: &Fields,
+    field: &str,
+    written: Option<&str>,
+    default: bool,
+) -> bool {
     match written {
         None => default,
         Some("Allowed") => true,
@@ -117,7 +128,12 @@ fn max_gateways(fields: &Fields, field: &str, written: i64) -> Option<u32> {
     limit
 }
 
-fn limited<'w, T>(fields: &Fields, field: &str, written: &'w [T], most: usize) -> &'w [T] {
+pub(super) fn limited<'w, T>(
+    fields: &Fields,
+    field: &str,
+    written: &'w [T],
+    most: usize,
+) -> &'w [T] {
     if written.len() > most {
         let message = format!(
             "Too many: {}: must have at most {most} items",

@@ -9,6 +9,7 @@ mod grpc_route;
 mod http_route;
 mod kubernetes;
 mod parameters;
+mod parameters_tunnel;
 mod shared;
 
 pub(crate) use gateway::*;
@@ -16,13 +17,14 @@ pub(crate) use grpc_route::*;
 pub(crate) use http_route::*;
 pub(crate) use kubernetes::*;
 pub(crate) use parameters::*;
+pub(crate) use parameters_tunnel::*;
 pub(crate) use shared::*;
 
 /// Declares a type that mirrors a Go struct: every field may be absent.
 macro_rules! api_type {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
         #[serde(default, rename_all = "camelCase")]
         pub(crate) struct $name {
             $(pub(crate) $field: $type,)*

@@ -1,8 +1,4 @@
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
-use super::{LabelSelector, api_type};
+use super::{LabelSelector, ParametersTunnel, api_type};
 
 api_type! {
     /// `CloudflareGatewayParameters.spec`.
@@ -10,6 +6,7 @@ api_type! {
         secret_ref: Option<LocalSecretReference>,
         dns: Option<ParametersDns>,
         certificates: Option<ParametersCertificates>,
+        shared_hostnames: Option<String>,
         tunnel: Option<ParametersTunnel>,
         tenants: Option<Vec<ParametersTenant>>,
     }
@@ -39,6 +36,7 @@ api_type! {
         labels: Option<Vec<String>>,
         annotations: Option<Vec<String>>,
         node_selector: Option<String>,
+        patches: Option<String>,
     }
 }
 
@@ -68,42 +66,5 @@ api_type! {
     /// One of `spec.dns.zones`.
     ParametersZone {
         name: String,
-    }
-}
-
-api_type! {
-    /// `spec.tunnel`. What is a bare value here is accepted and has no effect yet.
-    ParametersTunnel {
-        replicas: Option<Vec<ParametersReplica>>,
-        resources: Option<ResourceRequirements>,
-        min_ready_seconds: Option<i64>,
-        token: Option<ParametersToken>,
-        autoscaling: Option<Value>,
-        patches: Option<Value>,
-    }
-}
-
-api_type! {
-    /// One of `spec.tunnel.replicas`.
-    ParametersReplica {
-        name: String,
-        zone: Option<String>,
-        node_selector: BTreeMap<String, String>,
-        affinity: Option<Value>,
-    }
-}
-
-api_type! {
-    /// Compute resources of a container.
-    ResourceRequirements {
-        requests: BTreeMap<String, Value>,
-        limits: BTreeMap<String, Value>,
-    }
-}
-
-api_type! {
-    /// `spec.tunnel.token`.
-    ParametersToken {
-        rotation: Option<Value>,
     }
 }

@@ -1,5 +1,9 @@
 use super::*;
-use domain::gateway::{AllowedKeys, DnsPolicy, GatewayParameters, KeyPattern, Replica};
+use std::time::Duration;
+
+use domain::gateway::{
+    AllowedKeys, DnsPolicy, GatewayParameters, HorizontalAutoscaling, KeyPattern, ProxySettings,
+};
 use domain::{AllowedHostnames, Hostname};
 
 fn parameters(spec: &str) -> GatewayParameters {
@@ -26,9 +30,33 @@ const FULL: &str = r"
       zone: us-east-1a
     - name: b
       nodeSelector: {disk: fast}
-    autoscaling: {enabled: true, minAllowed: {cpu: 10m}}
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+          - topologyKey: kubernetes.io/hostname
+            labelSelector: {matchLabels: {app: web}}
+    autoscaling:
+      enabled: true
+      minAllowed: {cpu: 10m}
+      maxAllowed: {memory: 1Gi}
+      controlledResources: [cpu, memory]
+      controlledValues: RequestsOnly
+      horizontal: {maxReplicas: 9, targetInFlightRequests: 200}
     token: {rotation: {schedule: {cron: '0 18 * * 4'}}}
-    patches: [{op: add, path: /spec/x, value: 1}]
+    patches:
+    - {op: add, path: /spec/x, value: {a: [1]}}
+    - {op: move, from: /spec/x, path: /spec/y}
+    - {op: remove, path: /spec/y}
+    tolerations: [{key: dedicated, operator: Exists, effect: NoSchedule}]
+    topologySpreadConstraints: []
+    priorityClassName: high
+    imagePullSecrets: [{name: registry}]
+    podLabels: {team: shop}
+    podAnnotations: {example.com/note: hello there}
+    logLevel: debug
+    protocol: quic
+    gracePeriod: 1m30s
+    limits: {maxInFlightRequests: 5, connectTimeout: 500ms, answerTimeout: 1m, bodyIdleTimeout: 2m, upgradeIdleTimeout: 3m}
     resources:
       requests: {cpu: 100m, memory: 128Mi}
       limits: {cpu: 1, memory: 512Mi}
@@ -42,31 +70,70 @@ fn every_field_is_read_or_said_to_have_no_effect() {
     assert_eq!(read.credentials, Some(secret));
     let zones = ["example.com", "other.com"].map(|name| Hostname::parse(name).unwrap());
     assert_eq!(read.dns, Some(DnsPolicy::Below(zones.to_vec())));
-    let replicas = [
-        Replica {
-            name: "us-east-1a".into(),
-            zone: Some("us-east-1a".into()),
-            ..Replica::default()
-        },
-        Replica {
-            name: "b".into(),
-            node_selector: [("disk".to_owned(), "fast".to_owned())].into(),
-            ..Replica::default()
-        },
-    ];
-    assert_eq!(read.replicas.as_deref(), Some(&replicas[..]));
+    let [east, b] = read.replicas.as_deref().unwrap() else {
+        panic!("{:?}", read.replicas);
+    };
+    assert_eq!(
+        (&*east.name, east.zone.as_deref()),
+        ("us-east-1a", Some("us-east-1a"))
+    );
+    assert_eq!(b.node_selector["disk"], "fast");
+    let affinity = b.affinity.as_ref().unwrap().as_str();
+    assert_eq!(
+        affinity,
+        r#"{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"labelSelector":{"matchLabels":{"app":"web"}},"topologyKey":"kubernetes.io/hostname"}]}}"#
+    );
     let resources = read.resources.unwrap();
     assert_eq!(resources.requests["memory"], "128Mi");
     assert_eq!(resources.limits["cpu"], "1");
     assert_eq!(read.min_ready_seconds, Some(10));
     assert_eq!(
         summary(&read.defects),
+        ["unsupported spec.tunnel.token.rotation"]
+    );
+    let tunnel = *read.tunnel;
+    let autoscaling = tunnel.autoscaling.unwrap();
+    let vertical = autoscaling.vertical.unwrap();
+    assert_eq!(vertical.min_allowed.unwrap()["cpu"], "10m");
+    assert_eq!(vertical.max_allowed.unwrap()["memory"], "1Gi");
+    assert_eq!(vertical.controlled_resources.unwrap(), ["cpu", "memory"]);
+    assert_eq!(vertical.controlled_values.unwrap(), "RequestsOnly");
+    let horizontal = HorizontalAutoscaling {
+        min_replicas: 2,
+        max_replicas: 9,
+        target_in_flight: 200,
+    };
+    assert_eq!(autoscaling.horizontal, Some(horizontal));
+    let patches = tunnel.patches.unwrap();
+    let patches: Vec<&str> = patches.iter().map(|patch| patch.json.as_str()).collect();
+    assert_eq!(
+        patches,
         [
-            "unsupported spec.tunnel.autoscaling",
-            "unsupported spec.tunnel.patches",
-            "unsupported spec.tunnel.token.rotation",
+            r#"{"op":"add","path":"/spec/x","value":{"a":[1]}}"#,
+            r#"{"from":"/spec/x","op":"move","path":"/spec/y"}"#,
+            r#"{"op":"remove","path":"/spec/y"}"#,
         ]
     );
+    let pods = tunnel.pods;
+    let tolerations = r#"[{"effect":"NoSchedule","key":"dedicated","operator":"Exists"}]"#;
+    assert_eq!(pods.tolerations.unwrap().as_str(), tolerations);
+    assert_eq!(pods.topology_spread.unwrap().as_str(), "[]");
+    assert_eq!(pods.priority_class.unwrap(), "high");
+    assert_eq!(pods.image_pull_secrets.unwrap(), ["registry"]);
+    assert_eq!(pods.labels.unwrap()["team"], "shop");
+    assert_eq!(pods.annotations.unwrap()["example.com/note"], "hello there");
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let settings = ProxySettings {
+        log_level: Some("debug".into()),
+        protocol: Some("quic".into()),
+        grace_period: seconds(90),
+        max_in_flight: Some(5),
+        connect_timeout: Some(Duration::from_millis(500)),
+        answer_timeout: seconds(60),
+        body_idle_timeout: seconds(120),
+        upgrade_idle_timeout: seconds(180),
+    };
+    assert_eq!(tunnel.settings, settings);
 }
 
 #[test]
@@ -121,7 +188,11 @@ fn what_is_wrong_in_the_tunnel_is_named() {
         ),
         (
             "replicas: [{name: a, affinity: {nodeAffinity: {}}}]",
-            vec!["unsupported spec.tunnel.replicas[0].affinity"],
+            vec![],
+        ),
+        (
+            "replicas: [{name: a, affinity: {nodeAffinity: {maybe: {}}}}]",
+            vec!["unsupported spec.tunnel.replicas[0].affinity.nodeAffinity.maybe"],
         ),
         ("replicas: []", vec![]),
         (
@@ -133,7 +204,81 @@ fn what_is_wrong_in_the_tunnel_is_named() {
             vec!["invalid spec.tunnel.resources.limits.memory"],
         ),
         ("resources: {limits: {memory: 1e3, cpu: '.5'}}", vec![]),
+        (
+            "minReadySeconds: 86401",
+            vec!["invalid spec.tunnel.minReadySeconds"],
+        ),
         ("autoscaling: {enabled: false}", vec![]),
+        (
+            "autoscaling: {controlledValues: Both}",
+            vec![
+                "invalid spec.tunnel.autoscaling.controlledValues",
+                "invalid spec.tunnel.autoscaling.enabled",
+            ],
+        ),
+        (
+            "autoscaling: {horizontal: {maxReplicas: 26, targetInFlightRequests: 0}}",
+            vec![
+                "invalid spec.tunnel.autoscaling.horizontal.maxReplicas",
+                "invalid spec.tunnel.autoscaling.horizontal.targetInFlightRequests",
+            ],
+        ),
+        (
+            "autoscaling: {horizontal: {minReplicas: 3, maxReplicas: 2, targetInFlightRequests: 9}}",
+            vec!["invalid spec.tunnel.autoscaling.horizontal.minReplicas"],
+        ),
+        (
+            "patches: [{op: change, path: /a}]",
+            vec!["invalid spec.tunnel.patches[0].op"],
+        ),
+        (
+            "patches: [{op: test, path: /a}, {op: copy, path: /a}]",
+            vec![
+                "invalid spec.tunnel.patches[0].value",
+                "invalid spec.tunnel.patches[1].from",
+            ],
+        ),
+        (
+            "patches: [{op: remove, path: spec}, {op: remove, path: /~2}]",
+            vec![
+                "invalid spec.tunnel.patches[0].path",
+                "invalid spec.tunnel.patches[1].path",
+            ],
+        ),
+        (
+            "tolerations: [{keys: a}]",
+            vec!["unsupported spec.tunnel.tolerations[0].keys"],
+        ),
+        (
+            "priorityClassName: High",
+            vec!["invalid spec.tunnel.priorityClassName"],
+        ),
+        (
+            "imagePullSecrets: [{}]",
+            vec!["invalid spec.tunnel.imagePullSecrets[0].name"],
+        ),
+        (
+            "podLabels: {'a b': c}, podAnnotations: {'a/b/c': d}",
+            vec![
+                "invalid spec.tunnel.podAnnotations",
+                "invalid spec.tunnel.podLabels",
+            ],
+        ),
+        (
+            "podLabels: {app.kubernetes.io/name: other}",
+            vec!["unsupported spec.tunnel.podLabels"],
+        ),
+        ("logLevel: loud", vec!["invalid spec.tunnel.logLevel"]),
+        ("protocol: http3", vec!["invalid spec.tunnel.protocol"]),
+        ("gracePeriod: 2h", vec!["invalid spec.tunnel.gracePeriod"]),
+        ("gracePeriod: soon", vec!["invalid spec.tunnel.gracePeriod"]),
+        (
+            "limits: {maxInFlightRequests: 0, connectTimeout: 0s}",
+            vec![
+                "invalid spec.tunnel.limits.connectTimeout",
+                "invalid spec.tunnel.limits.maxInFlightRequests",
+            ],
+        ),
         ("token: {rotation: {enabled: false}}", vec![]),
         (
             "replicaCount: 3",
@@ -143,6 +288,75 @@ fn what_is_wrong_in_the_tunnel_is_named() {
     for (tunnel, defects) in table {
         let read = parameters(&format!("  tunnel: {{{tunnel}}}"));
         assert_eq!(summary(&read.defects), defects, "{tunnel}");
+    }
+}
+
+#[test]
+fn every_list_and_map_of_the_tunnel_has_a_limit_and_is_told_of_by_it() {
+    let many = |count: usize, item: &str| {
+        let items = (0..count).map(|i| item.replace("{i}", &i.to_string()));
+        items.collect::<Vec<_>>().join(", ")
+    };
+    let long = "x".repeat(70_000);
+    let table = [
+        (
+            format!("replicas: [{}]", many(26, "{name: a{i}}")),
+            "spec.tunnel.replicas: Too many: 26: must have at most 25 items, because Cloudflare takes 25 connectors for a tunnel",
+        ),
+        (
+            format!(
+                "replicas: [{{name: a, nodeSelector: {{{}}}}}]",
+                many(33, "k{i}: v")
+            ),
+            "spec.tunnel.replicas[0].nodeSelector: Too many: 33",
+        ),
+        (
+            format!("resources: {{limits: {{{}}}}}", many(17, "r{i}: 1")),
+            "spec.tunnel.resources.limits: Too many: 17",
+        ),
+        (
+            format!(
+                "autoscaling: {{enabled: true, controlledResources: [{}]}}",
+                many(9, "r{i}")
+            ),
+            "spec.tunnel.autoscaling.controlledResources: Too many: 9",
+        ),
+        (
+            format!("patches: [{}]", many(129, "{op: remove, path: /a}")),
+            "spec.tunnel.patches: Too many: 129",
+        ),
+        (
+            format!("patches: [{{op: add, path: /a, value: {long}}}]"),
+            "spec.tunnel.patches: Too long",
+        ),
+        (
+            format!("patches: [{{op: remove, path: /{}}}]", &long[..1024]),
+            "spec.tunnel.patches[0].path: Invalid value",
+        ),
+        (
+            format!("tolerations: [{}]", many(65, "{operator: Exists}")),
+            "spec.tunnel.tolerations: Too many: 65",
+        ),
+        (
+            format!("topologySpreadConstraints: [{}]", many(17, "{maxSkew: 1}")),
+            "spec.tunnel.topologySpreadConstraints: Too many: 17",
+        ),
+        (
+            format!("imagePullSecrets: [{}]", many(17, "{name: a}")),
+            "spec.tunnel.imagePullSecrets: Too many: 17",
+        ),
+        (
+            format!("podLabels: {{{}}}", many(65, "k{i}: v")),
+            "spec.tunnel.podLabels: Too many: 65",
+        ),
+    ];
+    for (tunnel, words) in table {
+        let read = parameters(&format!("  tunnel: {{{tunnel}}}"));
+        let told: Vec<String> = read.defects.iter().map(ToString::to_string).collect();
+        assert!(
+            told.len() == 1 && told[0].contains(words),
+            "{words}: {told:?}"
+        );
     }
 }
 
@@ -167,7 +381,7 @@ fn tenants_are_read_with_what_is_permitted_where_nothing_is_said() {
     hostnames: [shop.example.com, '*.Shop.example.com']
     certificates: {upload: Allowed}
     maxGateways: 5
-    infrastructure: {labels: ['team.example.com/*'], annotations: [], nodeSelector: Denied}
+    infrastructure: {labels: ['team.example.com/*'], annotations: [], nodeSelector: Denied, patches: Allowed}
   - {}
 ",
     );
@@ -179,7 +393,7 @@ fn tenants_are_read_with_what_is_permitted_where_nothing_is_said() {
     assert_eq!(shop.namespaces.rules.len(), 1);
     let names = [host("shop.example.com"), host("*.shop.example.com")];
     assert_eq!(shop.hostnames, AllowedHostnames::listed(names));
-    assert!(shop.may_upload_certificates && !shop.may_select_nodes);
+    assert!(shop.may_upload_certificates && !shop.may_select_nodes && shop.may_patch);
     assert_eq!(shop.max_gateways, Some(5));
     let keys = vec![KeyPattern::Prefix("team.example.com/".into())];
     assert_eq!(shop.labels, AllowedKeys::Listed(keys));
@@ -188,6 +402,7 @@ fn tenants_are_read_with_what_is_permitted_where_nothing_is_said() {
     assert!(everybody.namespaces.rules.is_empty());
     assert_eq!(everybody.hostnames, AllowedHostnames::Any);
     assert!(!everybody.may_upload_certificates && everybody.may_select_nodes);
+    assert!(!everybody.may_patch);
     assert_eq!(everybody.max_gateways, None);
     assert_eq!(everybody.annotations, AllowedKeys::Any);
 }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::error::WorkloadError;
 use super::names::{hex, is_labelled};
 use super::objects::{Desired, Kind, Owner};
+use super::scaling::kept;
 
 /// Field manager of what is applied here. Other parts of the controller write as others.
 const FIELD_MANAGER: &str = "cloudflare-gateway-controller/workloads";
@@ -30,6 +31,7 @@ pub(super) async fn apply(
         kind,
         name,
         mut object,
+        scaled,
     } = desired;
     let what = described(kind, &owner.gateway.namespace, &name);
     let live = api.get_opt(&name).await;
@@ -37,7 +39,16 @@ pub(super) async fn apply(
     if let Some(live) = &live {
         check_owner(&live.metadata, owner, &what)?;
     }
+    if scaled.is_some() {
+        object["spec"]["replicas"] = Value::Null;
+    }
     let fingerprint = fingerprint(&object);
+    if let Some(scaling) = scaled {
+        let replicas = live
+            .as_ref()
+            .and_then(|it| it.data["spec"]["replicas"].as_u64());
+        object["spec"]["replicas"] = json!(kept(replicas, scaling));
+    }
     object["metadata"]["annotations"][APPLIED_ANNOTATION] = json!(fingerprint);
     let mut params = PatchParams::apply(FIELD_MANAGER);
     if let Some(live) = live {

@@ -32,6 +32,23 @@ impl WorkloadError {
     pub(super) fn api(doing: &str, what: &str, error: &kube::Error) -> Self {
         Self::Api(port_error(format!("{doing} {what}"), error))
     }
+
+    /// The API server does not take what was sent.
+    pub(super) fn is_invalid(&self) -> bool {
+        matches!(self, Self::Api(error) if error.kind == PortErrorKind::Invalid)
+    }
+
+    /// The cluster does not know the kind, does not take the object, or does not let it be written: until somebody acts
+    /// there is no use in trying again.
+    pub(super) fn is_refusal(&self) -> bool {
+        use PortErrorKind::{Forbidden, Invalid, NotFound};
+        let refused = |kind| matches!(kind, Forbidden | Invalid | NotFound);
+        match self {
+            Self::Api(error) => refused(error.kind),
+            Self::Foreign(_) => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<WorkloadError> for PortError {

@@ -1,7 +1,8 @@
 //! Proxies as Deployments: for each Gateway, in its namespace, a Deployment (or one for each named replica),
-//! a ServiceAccount, a Secret and a PodDisruptionBudget.
+//! a ServiceAccount, a Secret and a PodDisruptionBudget, and what scales them where that is asked for.
 //!
-//! - `names`: what they are called and labelled; `objects`, `pod`: what they look like.
+//! - `names`: what they are called and labelled; `objects`, `pod`, `scaling`: what they look like; `patches`: what users
+//!   change of it.
 //! - `apply`: how they are written, and whose they must be; `stop`: how they go.
 //! - `view`, `status`: how they are doing.
 //!
@@ -11,10 +12,13 @@
 //! next made to run, so an old one must hold for longer than the time between two resyncs.
 
 mod apply;
+mod autoscalers;
 mod error;
 mod names;
 mod objects;
+mod patches;
 mod pod;
+mod scaling;
 mod status;
 mod stop;
 mod view;
@@ -24,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::gateway::{Defect, DefectKind};
 use domain::ports::{PortError, Workloads};
 use domain::secret::ConnectorToken;
 use domain::workload::{WorkloadSpec, WorkloadStatus};
@@ -32,6 +37,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ObjectMeta;
 use kube::{Client, ResourceExt};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::kind::resource;
@@ -74,6 +80,8 @@ pub struct Deployments {
     client: Client,
     options: WorkloadOptions,
     view: View,
+    /// What was told of the parameters of each Gateway that was made to run.
+    told: Mutex<BTreeMap<ObjectKey, Vec<Defect>>>,
 }
 
 impl Deployments {
@@ -84,6 +92,7 @@ impl Deployments {
             client,
             options,
             view,
+            told: Mutex::default(),
         })
     }
 
@@ -141,19 +150,49 @@ impl Deployments {
             token,
             authority: &authority,
         };
+        let mut plan = blueprint.plan();
         let mut wanted = BTreeSet::new();
-        for desired in blueprint.objects() {
-            if desired.kind == Kind::Deployment {
+        for desired in plan.objects {
+            let api = self.api(desired.kind, &gateway.namespace);
+            let is_deployment = desired.kind == Kind::Deployment;
+            if is_deployment {
                 wanted.insert(desired.name.clone());
             }
-            let api = self.api(desired.kind, &gateway.namespace);
-            apply::apply(&api, &owner, desired).await?;
+            let applied = apply::apply(&api, &owner, desired).await;
+            match applied {
+                Err(error) if is_deployment && spec.has_patches() && error.is_invalid() => {
+                    plan.told.push(misshapen(&error));
+                    plan.is_whole = false;
+                }
+                applied => applied?,
+            }
         }
-        let unfinished = !self.retire(gateway, &wanted).await?;
+        let mut unfinished = false;
+        if plan.is_whole {
+            let told = self.autoscale(&owner, plan.autoscalers).await?;
+            plan.told.extend(told);
+            unfinished = !self.retire(gateway, &wanted).await?;
+        }
+        self.told.lock().insert(gateway.clone(), plan.told);
         Ok(WorkloadStatus {
             unfinished,
-            ..self.view.status(gateway)
+            ..self.seen(gateway)
         })
+    }
+
+    /// What the cluster shows, and what was found out about the parameters.
+    fn seen(&self, gateway: &ObjectKey) -> WorkloadStatus {
+        let parameters = self.told.lock().get(gateway).cloned();
+        let mut status = self.view.status(gateway);
+        if status.ready == 0 {
+            let wrong = parameters.iter().flatten();
+            let wrong = wrong.filter(|defect| defect.kind == DefectKind::Invalid);
+            status.problems.extend(wrong.map(ToString::to_string));
+        }
+        WorkloadStatus {
+            parameters,
+            ..status
+        }
     }
 
     /// Removes Deployments that are not wanted any more, once those that are wanted serve. Whether all are gone.
@@ -181,6 +220,17 @@ impl Deployments {
     }
 }
 
+/// Told of patches that make a Deployment which the API server does not take.
+fn misshapen(error: &WorkloadError) -> Defect {
+    Defect {
+        field: "spec.tunnel.patches".to_owned(),
+        kind: DefectKind::Invalid,
+        message: format!(
+            "Invalid value: what they make of the Deployment is refused, so it stays as it is: {error}"
+        ),
+    }
+}
+
 /// Whether a Deployment serves, in the shape that was applied last.
 fn is_ready(deployment: &Deployment) -> bool {
     let status = deployment.status.as_ref();
@@ -202,12 +252,14 @@ impl Workloads for Deployments {
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
-        Ok(self.remove_all(gateway).await?)
+        self.remove_all(gateway).await?;
+        self.told.lock().remove(gateway);
+        Ok(())
     }
 
     async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
         self.view.listed().await;
-        self.view.status(gateway)
+        self.seen(gateway)
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {

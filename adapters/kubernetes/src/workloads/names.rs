@@ -62,6 +62,11 @@ pub(super) fn pod_labels(gateway: &str) -> BTreeMap<String, String> {
     .into()
 }
 
+/// Whether a label is one of those that the controller sets.
+pub(super) fn is_own_label(label: &str) -> bool {
+    label == REPLICA_LABEL || labels("").contains_key(label)
+}
+
 /// Selects what was made for a Gateway, in its namespace.
 pub(super) fn selector_of(gateway: &str) -> String {
     format!(

@@ -2,33 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use domain::gateway::Replica;
+use domain::gateway::{Defect, HorizontalAutoscaling, Replica, VerticalAutoscaling};
 use domain::secret::ConnectorToken;
 use domain::workload::{Replicas, WorkloadSpec};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::ApiResource;
+use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::WorkloadOptions;
 use super::names::{self, ALIKE, REPLICA_LABEL};
-use super::pod;
+use super::{patches, pod, scaling};
 
 /// Keys of a Gateway's Secret, and names of the files in its pods.
 pub(super) const TOKEN_FILE: &str = "tunnel-token";
 pub(super) const AUTHORITY_FILE: &str = "controller-ca.crt";
 pub(super) const EDGE_ROOTS_FILE: &str = "edge-ca.crt";
 
+/// How long a new pod may take until it is ready, before the Deployment says that it gets on no more.
+const PROGRESS_SECONDS: u32 = 600;
+
 /// Kinds that are made for a Gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     ServiceAccount,
     Secret,
     Deployment,
     PodDisruptionBudget,
+    VerticalPodAutoscaler,
+    HorizontalPodAutoscaler,
 }
 
 impl Kind {
@@ -38,6 +44,12 @@ impl Kind {
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            // Not of Kubernetes itself; a cluster may be without.
+            Self::VerticalPodAutoscaler => ApiResource::from_gvk_with_plural(
+                &GroupVersionKind::gvk("autoscaling.k8s.io", "v1", "VerticalPodAutoscaler"),
+                "verticalpodautoscalers",
+            ),
+            Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
         }
     }
 }
@@ -47,6 +59,21 @@ pub(super) struct Desired {
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) object: Value,
+    /// What decides about `spec.replicas` besides the object.
+    pub(super) scaled: Option<HorizontalAutoscaling>,
+}
+
+/// What is to be applied for a Gateway.
+pub(super) struct Plan {
+    /// In the order in which they are applied: what pods need comes before them. Without Deployments where the patches
+    /// cannot be carried out.
+    pub(super) objects: Vec<Desired>,
+    /// Of the Deployments, by name.
+    pub(super) autoscalers: Vec<Desired>,
+    /// What is to be told of the parameters.
+    pub(super) told: Vec<Defect>,
+    /// Whether the patches could be carried out. If not, the Deployments that are there stay as they are.
+    pub(super) is_whole: bool,
 }
 
 /// The Gateway that objects belong to.
@@ -67,18 +94,81 @@ pub(super) struct Blueprint<'a> {
 }
 
 impl Blueprint<'_> {
-    /// In the order in which they are applied: what pods need comes before them.
-    pub(super) fn objects(&self) -> Vec<Desired> {
+    pub(super) fn plan(&self) -> Plan {
         let mut objects = vec![self.service_account(), self.secret()];
-        match &self.spec.replicas {
-            Replicas::Alike(count) => objects.push(self.deployment(None, *count)),
-            Replicas::Named(replicas) => {
-                let named = replicas.iter();
-                objects.extend(named.map(|replica| self.deployment(Some(replica), 1)));
-            }
+        let mut told = Vec::new();
+        let deployments = self.deployments(&mut told);
+        let is_whole = deployments.is_ok();
+        let autoscalers = match &deployments {
+            Ok(deployments) => self.autoscalers(deployments),
+            Err(_) => Vec::new(),
+        };
+        match deployments {
+            Ok(deployments) => objects.extend(deployments),
+            Err(problem) => told.push(problem),
         }
         objects.push(self.disruption_budget());
-        objects
+        Plan {
+            objects,
+            autoscalers,
+            told,
+            is_whole,
+        }
+    }
+
+    /// Patched and placed. An error is the operation that cannot be carried out.
+    fn deployments(&self, told: &mut Vec<Defect>) -> Result<Vec<Desired>, Defect> {
+        let replicas: Vec<(Option<&Replica>, u32)> = match &self.spec.replicas {
+            Replicas::Alike(count) => vec![(None, *count)],
+            Replicas::Named(replicas) => replicas.iter().map(|it| (Some(it), 1)).collect(),
+        };
+        let patches = self.spec.tunnel.patches.as_deref().unwrap_or_default();
+        let alike = replicas.len();
+        let mut deployments = Vec::new();
+        for (replica, count) in replicas {
+            let mut deployment = self.deployment(replica, count);
+            if !patches.is_empty() {
+                let patched = patches::patched(&deployment.object, patches, alike)?;
+                deployment.object = patched.object;
+                // The same operations on much the same object weaken the same.
+                *told = patched.weakened;
+            }
+            if let Some(replica) = replica {
+                pod::place(&mut deployment.object["spec"]["template"]["spec"], replica);
+            }
+            deployments.push(deployment);
+        }
+        Ok(deployments)
+    }
+
+    fn autoscalers(&self, deployments: &[Desired]) -> Vec<Desired> {
+        let mut autoscalers = Vec::new();
+        for deployment in deployments {
+            let name = &deployment.name;
+            let label = &deployment.object["metadata"]["labels"][REPLICA_LABEL];
+            let labels = [(REPLICA_LABEL, label.as_str().unwrap_or(ALIKE))];
+            let mut add = |kind, body| {
+                autoscalers.push(self.desired(kind, name.clone(), &labels, body));
+            };
+            if let Some(policy) = self.vertical() {
+                add(Kind::VerticalPodAutoscaler, scaling::vertical(name, policy));
+            }
+            if let Some(policy) = self.horizontal() {
+                let body = scaling::horizontal(name, policy);
+                add(Kind::HorizontalPodAutoscaler, body);
+            }
+        }
+        autoscalers
+    }
+
+    fn vertical(&self) -> Option<&VerticalAutoscaling> {
+        let autoscaling = self.spec.tunnel.autoscaling.as_ref();
+        autoscaling.and_then(|it| it.vertical.as_ref())
+    }
+
+    fn horizontal(&self) -> Option<HorizontalAutoscaling> {
+        let autoscaling = self.spec.tunnel.autoscaling.as_ref();
+        autoscaling.and_then(|it| it.horizontal)
     }
 
     fn gateway(&self) -> &str {
@@ -112,7 +202,12 @@ impl Blueprint<'_> {
                 "controller": true,
             }],
         });
-        Desired { kind, name, object }
+        Desired {
+            kind,
+            name,
+            object,
+            scaled: None,
+        }
     }
 
     fn service_account(&self) -> Desired {
@@ -155,11 +250,17 @@ impl Blueprint<'_> {
         let replica_label = (REPLICA_LABEL, replica.map_or(ALIKE, |r| r.name.as_str()));
         let mut selector = names::pod_labels(gateway);
         selector.insert(replica_label.0.to_owned(), replica_label.1.to_owned());
+        let pods = &self.spec.tunnel.pods;
         let mut annotations = self.spec.infrastructure.annotations.clone();
+        annotations.extend(pods.annotations.clone().unwrap_or_default());
+        let mut labels = pods.labels.clone().unwrap_or_default();
+        labels.extend(self.labels(&[replica_label]));
         annotations.insert(pod::TUNNEL_ANNOTATION.to_owned(), self.tunnel.to_string());
         let body = json!({"spec": {
             "replicas": count,
             "minReadySeconds": self.spec.min_ready_seconds,
+            // Kubernetes takes it only where it is the longer of the two.
+            "progressDeadlineSeconds": self.spec.min_ready_seconds + PROGRESS_SECONDS,
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector},
             "strategy": {
@@ -168,13 +269,16 @@ impl Blueprint<'_> {
             },
             "template": {
                 "metadata": {
-                    "labels": self.labels(&[replica_label]),
+                    "labels": labels,
                     "annotations": annotations,
                 },
-                "spec": pod::spec(self, replica),
+                "spec": pod::spec(self),
             },
         }});
-        self.desired(Kind::Deployment, name, &[replica_label], body)
+        Desired {
+            scaled: self.horizontal(),
+            ..self.desired(Kind::Deployment, name, &[replica_label], body)
+        }
     }
 }
 

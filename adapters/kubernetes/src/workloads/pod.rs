@@ -1,8 +1,9 @@
 //! The pod of a proxy: no permission in the cluster, nothing writable but its state, secrets in files only.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use domain::gateway::Replica;
+use domain::gateway::{Json, ProxySettings, Replica};
 use serde_json::{Value, json};
 
 use super::names;
@@ -36,14 +37,16 @@ const IDENTITY_SECONDS: u32 = 3600;
 const STOP_SECONDS: u64 = 15;
 
 /// `spec` of the pod.
-pub(super) fn spec(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Value {
+pub(super) fn spec(blueprint: &Blueprint<'_>) -> Value {
     let options = blueprint.options;
+    let parameters = &blueprint.spec.tunnel;
+    let drain = parameters.settings.grace_period.unwrap_or(options.drain);
     let gateway = &blueprint.owner.gateway.name;
     let mut spec = json!({
         "serviceAccountName": names::object_name(gateway),
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
-        "terminationGracePeriodSeconds": options.drain.as_secs() + STOP_SECONDS,
+        "terminationGracePeriodSeconds": drain.as_secs() + STOP_SECONDS,
         "securityContext": {
             "runAsNonRoot": true,
             "runAsUser": USER,
@@ -51,19 +54,50 @@ pub(super) fn spec(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Valu
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": spread(gateway),
+        "topologySpreadConstraints": match &parameters.pods.topology_spread {
+            Some(written) => value(written),
+            None => spread(gateway),
+        },
         "containers": [container(blueprint)],
         "volumes": volumes(blueprint),
     });
-    if !options.image_pull_secrets.is_empty() {
-        let secrets = options.image_pull_secrets.iter();
+    let own = parameters.pods.image_pull_secrets.iter().flatten();
+    let secrets: BTreeSet<&String> = options.image_pull_secrets.iter().chain(own).collect();
+    if !secrets.is_empty() {
+        let secrets = secrets.into_iter();
         spec["imagePullSecrets"] = secrets.map(|name| json!({ "name": name })).collect();
     }
-    let nodes = replica.map(node_selector).unwrap_or_default();
-    if !nodes.is_empty() {
-        spec["nodeSelector"] = json!(nodes);
+    if let Some(tolerations) = &parameters.pods.tolerations {
+        spec["tolerations"] = value(tolerations);
+    }
+    if let Some(class) = &parameters.pods.priority_class {
+        spec["priorityClassName"] = json!(class);
     }
     spec
+}
+
+/// Where a named replica runs. It is set after the patches of users, in place of what they may say of it.
+pub(super) fn place(spec: &mut Value, replica: &Replica) {
+    if !replica.node_selector.is_empty() {
+        spec["nodeSelector"] = json!(replica.node_selector);
+    }
+    let zone = replica.zone.as_ref().map(|zone| {
+        let expression = json!({
+            "key": "topology.kubernetes.io/zone",
+            "operator": "In",
+            "values": [zone],
+        });
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [expression]}],
+        }}})
+    });
+    if let Some(affinity) = zone.or_else(|| replica.affinity.as_ref().map(value)) {
+        spec["affinity"] = affinity;
+    }
+}
+
+fn value(json: &Json) -> Value {
+    serde_json::from_str(json.as_str()).unwrap_or_default()
 }
 
 /// Over zones and nodes as far as there are any.
@@ -80,14 +114,6 @@ fn spread(gateway: &str) -> Value {
         over("topology.kubernetes.io/zone"),
         over("kubernetes.io/hostname")
     ])
-}
-
-fn node_selector(replica: &Replica) -> BTreeMap<String, String> {
-    let mut nodes = replica.node_selector.clone();
-    if let Some(zone) = &replica.zone {
-        nodes.insert("topology.kubernetes.io/zone".to_owned(), zone.clone());
-    }
-    nodes
 }
 
 fn container(blueprint: &Blueprint<'_>) -> Value {
@@ -127,10 +153,43 @@ fn probe(path: &str, period: u32, failures: u32) -> Value {
     })
 }
 
-/// What is passed on, and over it what only we know.
+/// What the Gateway sets for its own proxies.
+fn own_settings(settings: &ProxySettings) -> impl Iterator<Item = (String, String)> {
+    let time = |time: Option<Duration>| time.map(|time| format!("{}ms", time.as_millis()));
+    [
+        ("CFGW_LOG__FILTER", settings.log_level.clone()),
+        ("CFGW_TUNNEL__PROTOCOL", settings.protocol.clone()),
+        ("CFGW_TUNNEL__GRACE_PERIOD", time(settings.grace_period)),
+        (
+            "CFGW_REQUESTS__MAX_IN_FLIGHT",
+            settings.max_in_flight.map(|count| count.to_string()),
+        ),
+        (
+            "CFGW_REQUESTS__CONNECT_TIMEOUT",
+            time(settings.connect_timeout),
+        ),
+        (
+            "CFGW_REQUESTS__ANSWER_TIMEOUT",
+            time(settings.answer_timeout),
+        ),
+        (
+            "CFGW_REQUESTS__BODY_IDLE_TIMEOUT",
+            time(settings.body_idle_timeout),
+        ),
+        (
+            "CFGW_REQUESTS__UPGRADE_IDLE_TIMEOUT",
+            time(settings.upgrade_idle_timeout),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+}
+
+/// What is passed on, and over it what the Gateway sets, and over that what only we know.
 fn environment(blueprint: &Blueprint<'_>) -> Vec<Value> {
     let options = blueprint.options;
     let mut settings = options.proxy_environment.clone();
+    settings.extend(own_settings(&blueprint.spec.tunnel.settings));
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
     set("CFGW_ADMIN__LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
     set("CFGW_CONTROLLER__ADDRESS", options.stream_address.clone());

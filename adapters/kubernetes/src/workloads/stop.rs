@@ -1,5 +1,6 @@
 //! How the proxies of a Gateway go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::ObjectKey;
@@ -31,6 +32,7 @@ impl Deployments {
             let name = deployment.name_any();
             delete(&api, gateway, Kind::Deployment, &name).await?;
         }
+        self.remove_autoscalers(gateway, &BTreeSet::new()).await?;
         self.pods_are_gone(gateway).await?;
         let name = names::object_name(&gateway.name);
         for kind in [

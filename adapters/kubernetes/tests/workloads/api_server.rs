@@ -33,6 +33,8 @@ struct Cluster {
     events: Vec<(Key, &'static str, Value)>,
     writes: Vec<String>,
     made: u64,
+    /// Resources whose objects cannot be written or listed, with the answer instead.
+    refused: BTreeMap<&'static str, StatusCode>,
 }
 
 impl ApiServer {
@@ -102,6 +104,14 @@ impl ApiServer {
 
     pub(crate) fn remove(&self, resource: &str, name: &str) {
         self.with(|cluster| cluster.remove(&key(resource, name)));
+    }
+
+    /// Answers every write and list of a resource so, or again as usual.
+    pub(crate) fn refuse(&self, resource: &'static str, answer: Option<StatusCode>) {
+        self.with(|cluster| match answer {
+            Some(answer) => cluster.refused.insert(resource, answer),
+            None => cluster.refused.remove(resource),
+        });
     }
 
     /// An object in namespace `shop`.
@@ -247,6 +257,10 @@ async fn answer(
     let (resource, namespace, name) = parse(uri.path());
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let selector = query.get("labelSelector").cloned().unwrap_or_default();
+    let refused = server.with(|cluster| cluster.refused.get(resource.as_str()).copied());
+    if let Some(code) = refused.filter(|_| name.is_none() || method != Method::GET) {
+        return failure(code, "Refused", "it is refused");
+    }
     let Some(name) = name else {
         let scope = Scope {
             resource,

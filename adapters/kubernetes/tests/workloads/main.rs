@@ -3,6 +3,8 @@
 mod api_server;
 mod lifecycle;
 mod ownership;
+mod patches;
+mod scaling;
 mod shape;
 
 use std::sync::Arc;

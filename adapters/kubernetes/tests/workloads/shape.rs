@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use domain::gateway::Resources;
+use domain::gateway::{Json, PodParameters, ProxySettings, Resources, TunnelParameters};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -201,6 +201,7 @@ async fn named_replicas_have_a_deployment_each_in_their_place() {
         replicas[0].zone = Some("us-east-1a".to_owned());
         let node = ("disk".to_owned(), "fast".to_owned());
         replicas[1].node_selector.extend([node]);
+        replicas[1].affinity = Some(Json::new(r#"{"podAntiAffinity": {}}"#));
     }
     spec.resources = Resources {
         requests: [("cpu".to_owned(), "1".to_owned())].into(),
@@ -208,21 +209,28 @@ async fn named_replicas_have_a_deployment_each_in_their_place() {
     };
     spec.min_ready_seconds = 7;
     stage.ensure(&spec).await.unwrap();
+    let in_zone = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a"]},
+        ]}],
+    }}});
     let table = [
+        ("gateway-web-east", json!(null), in_zone),
         (
-            "gateway-web-east",
-            json!({"topology.kubernetes.io/zone": "us-east-1a"}),
+            "gateway-web-west",
+            json!({"disk": "fast"}),
+            json!({"podAntiAffinity": {}}),
         ),
-        ("gateway-web-west", json!({"disk": "fast"})),
     ];
     let mut selectors = Vec::new();
-    for (name, nodes) in table {
+    for (name, nodes, affinity) in table {
         let deployment = stage.object("deployments", name);
         let spec = &deployment["spec"];
         assert_eq!(spec["replicas"], 1, "{name}");
         assert_eq!(spec["minReadySeconds"], 7, "{name}");
         let pod = &spec["template"]["spec"];
         assert_eq!(pod["nodeSelector"], nodes, "{name}");
+        assert_eq!(pod["affinity"], affinity, "{name}");
         let resources = &pod["containers"][0]["resources"];
         assert_eq!(resources["requests"], json!({"cpu": "1"}), "{name}");
         selectors.push(spec["selector"].clone());
@@ -231,4 +239,67 @@ async fn named_replicas_have_a_deployment_each_in_their_place() {
         selectors[0], selectors[1],
         "no Deployment takes another's pods"
     );
+}
+
+#[tokio::test]
+async fn what_the_gateway_says_of_its_pods_and_settings_reaches_them() {
+    let text = |text: &str| text.to_owned();
+    let spec = WorkloadSpec {
+        tunnel: Box::new(TunnelParameters {
+            pods: PodParameters {
+                tolerations: Some(Json::new(r#"[{"operator": "Exists"}]"#)),
+                topology_spread: Some(Json::new("[]")),
+                priority_class: Some(text("high")),
+                image_pull_secrets: Some(vec![text("registry"), text("own")]),
+                labels: Some([(text("team"), text("shop"))].into()),
+                annotations: Some([(text("note"), text("hello"))].into()),
+            },
+            settings: ProxySettings {
+                log_level: Some(text("debug")),
+                protocol: Some(text("quic")),
+                grace_period: Some(Duration::from_secs(90)),
+                max_in_flight: Some(5),
+                ..ProxySettings::default()
+            },
+            ..TunnelParameters::default()
+        }),
+        min_ready_seconds: 900,
+        ..WorkloadSpec::default()
+    };
+    let stage = Stage::set().await;
+    stage.ensure(&spec).await.unwrap();
+    let deployment = stage.object("deployments", "gateway-web");
+    assert_known::<Deployment>(&deployment);
+    assert_eq!(
+        deployment["spec"]["progressDeadlineSeconds"], 1500,
+        "Kubernetes wants more than minReadySeconds"
+    );
+    assert!(deployment["metadata"]["labels"]["team"].is_null());
+    let template = &deployment["spec"]["template"];
+    let pod = &template["spec"];
+    let table = [
+        (&template["metadata"]["labels"]["team"], json!("shop")),
+        (&template["metadata"]["annotations"]["note"], json!("hello")),
+        (&pod["tolerations"], json!([{"operator": "Exists"}])),
+        (&pod["topologySpreadConstraints"], json!([])),
+        (&pod["priorityClassName"], json!("high")),
+        (
+            &pod["imagePullSecrets"],
+            json!([{"name": "own"}, {"name": "registry"}]),
+        ),
+        (&pod["terminationGracePeriodSeconds"], json!(105)),
+    ];
+    for (found, expected) in table {
+        assert_eq!(*found, expected);
+    }
+    let variables = pod["containers"][0]["env"].as_array().unwrap();
+    for (name, value) in [
+        ("CFGW_LOG__FILTER", "debug"),
+        ("CFGW_TUNNEL__PROTOCOL", "quic"),
+        ("CFGW_TUNNEL__GRACE_PERIOD", "90000ms"),
+        ("CFGW_REQUESTS__MAX_IN_FLIGHT", "5"),
+    ] {
+        let variable = json!({"name": name, "value": value});
+        assert!(variables.contains(&variable), "{name}: {variables:?}");
+    }
 }

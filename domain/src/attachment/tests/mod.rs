@@ -5,6 +5,7 @@ mod certificates;
 mod classes;
 pub(crate) mod fixtures;
 mod gateways;
+mod guard_rails;
 mod listeners;
 mod order;
 mod parameters;

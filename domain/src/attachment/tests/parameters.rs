@@ -3,13 +3,13 @@ use crate::attachment::{
     GatewayDefaults, all_credentials_references, credentials_reference, resolve,
 };
 use crate::gateway::{
-    CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
-    Replica, Resources,
+    Autoscaling, CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway, GatewayParameters,
+    HorizontalAutoscaling, Json, OWN_GROUP, PARAMETERS_KIND, PatchOperation, Replica, Resources,
 };
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, Reason, Truth};
-use crate::workload::{Replicas, WorkloadSpec};
+use crate::workload::{Replicas, WorkloadSpec, WorkloadStatus};
 
 fn naming() -> Gateway {
     let target = object(OWN_GROUP, PARAMETERS_KIND, "shop/p");
@@ -265,6 +265,112 @@ fn proxies_run_as_the_parameters_and_the_infrastructure_of_the_gateway_say() {
         let resolution = resolved(&cluster);
         let found = &resolution.gateway(EDGE).parameters.workload;
         assert_eq!(found, &expected, "{given}");
+    }
+}
+
+#[test]
+fn what_a_gateway_does_not_say_of_its_tunnel_is_taken_from_its_class() {
+    let text = |text: &str| Some(text.to_owned());
+    let mut of_class = parameters();
+    of_class.key = key("infra/of-class");
+    of_class.tunnel.settings.protocol = text("quic");
+    of_class.tunnel.settings.log_level = text("debug");
+    of_class.tunnel.pods.priority_class = text("high");
+    let mut own = parameters();
+    own.tunnel.settings.protocol = text("http2");
+    let class = class().credentials(object(OWN_GROUP, PARAMETERS_KIND, "infra/of-class"));
+    let cluster = empty_cluster()
+        .with(class)
+        .with(naming())
+        .with(own)
+        .with(of_class);
+    let resolution = resolved(&cluster);
+    let found = &resolution.gateway(EDGE).parameters.workload.tunnel;
+    assert_eq!(found.settings.protocol, text("http2"));
+    assert_eq!(found.settings.log_level, text("debug"));
+    assert_eq!(found.pods.priority_class, text("high"));
+}
+
+#[test]
+fn the_number_of_named_replicas_follows_nothing() {
+    let mut own = parameters();
+    own.replicas = Some(vec![Replica::default()]);
+    own.tunnel.autoscaling = Some(Autoscaling {
+        vertical: None,
+        horizontal: Some(HorizontalAutoscaling {
+            min_replicas: 1,
+            max_replicas: 2,
+            target_in_flight: 3,
+        }),
+    });
+    let resolution = resolved(&with(own));
+    let found = &resolution.gateway(EDGE).parameters;
+    let field = "spec.tunnel.autoscaling.horizontal";
+    assert_eq!(found.without_effect[0].field, field);
+    let autoscaling = found.workload.tunnel.autoscaling.as_ref().unwrap();
+    assert_eq!(autoscaling.horizontal, None);
+}
+
+#[test]
+fn the_condition_says_what_the_cluster_made_of_the_parameters() {
+    let told = |field: &str, kind| Some(vec![defect(field, kind)]);
+    let patching = || {
+        let mut own = parameters();
+        own.tunnel.patches = Some(vec![PatchOperation {
+            op: "remove".to_owned(),
+            path: "/spec".to_owned(),
+            json: Json::new("{}"),
+        }]);
+        own
+    };
+    let (field, wrong) = ("spec.tunnel.patches[0]", DefectKind::Invalid);
+    let table = [
+        (
+            "nothing to do",
+            parameters(),
+            None,
+            (Truth::True, Reason::Accepted),
+        ),
+        (
+            "not done yet",
+            patching(),
+            None,
+            (Truth::Unknown, Reason::Pending),
+        ),
+        (
+            "done",
+            patching(),
+            Some(vec![]),
+            (Truth::True, Reason::Accepted),
+        ),
+        (
+            "an operation that fails",
+            patching(),
+            told(field, wrong),
+            (Truth::False, Reason::InvalidParameters),
+        ),
+        (
+            "a kind that is not there",
+            parameters(),
+            told("spec.tunnel.autoscaling", DefectKind::Unsupported),
+            (Truth::False, Reason::UnsupportedValue),
+        ),
+    ];
+    for (given, own, carried_out, expected) in table {
+        let facts = facts(GatewayFacts {
+            workload: WorkloadStatus {
+                parameters: carried_out.clone(),
+                ..WorkloadStatus::default()
+            },
+            ..GatewayFacts::default()
+        });
+        let updates = report(&resolved(&with(own)), &facts);
+        let conditions = parts_of(updates, "Gateway").remove(0).conditions;
+        let found = condition(&conditions, ConditionType::Parameters);
+        assert_eq!((found.truth, found.reason), expected, "{given}");
+        for defect in carried_out.iter().flatten() {
+            assert!(found.message.contains(&defect.field), "{given}");
+        }
     }
 }
 

@@ -4,14 +4,12 @@ use super::fixtures::*;
 use crate::attachment::{Resolution, all_credentials_references, credentials_reference};
 use crate::gateway::{
     AllowedKeys, AllowedNamespaces, CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway,
-    GatewayParameters, KeyPattern, LabelSelector, OWN_GROUP, PARAMETERS_KIND, Replica, Route,
-    SelectorRule, Tenant,
+    GatewayParameters, LabelSelector, OWN_GROUP, PARAMETERS_KIND, Route, SelectorRule, Tenant,
 };
 use crate::names::{AllowedHostnames, ObjectKey, ObjectRef, Timestamp};
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{Condition, ConditionType, Reason, Truth};
-use crate::workload::Replicas;
 
 fn of_class() -> ObjectRef {
     object(OWN_GROUP, PARAMETERS_KIND, "infra/p")
@@ -37,6 +35,7 @@ pub(super) fn tenant(team: Option<&str>) -> Tenant {
         labels: AllowedKeys::Any,
         annotations: AllowedKeys::Any,
         may_select_nodes: true,
+        may_patch: false,
     }
 }
 
@@ -48,7 +47,7 @@ fn having(team: &str, hostnames: &[&str]) -> Tenant {
 }
 
 /// A class whose parameters have these entries; namespaces `shop` and `evil` with a label each, and `bare` without.
-fn restricted(tenants: Vec<Tenant>) -> ClusterSnapshot {
+pub(super) fn restricted(tenants: Vec<Tenant>) -> ClusterSnapshot {
     with_parameters(GatewayParameters {
         tenants: Some(tenants),
         ..class_parameters()
@@ -78,7 +77,7 @@ fn asking(route: &str, hostnames: &[&str]) -> Route {
         .fold(route, |route, name| route.named(name))
 }
 
-fn refusal(resolution: &Resolution, gateway: &str) -> Option<(Reason, String)> {
+pub(super) fn refusal(resolution: &Resolution, gateway: &str) -> Option<(Reason, String)> {
     let refusal = resolution.gateway(gateway).refusal.clone();
     refusal.map(|refusal| (refusal.reason, refusal.message))
 }
@@ -459,57 +458,6 @@ fn of_more_gateways_than_an_entry_permits_the_older_ones_are_served() {
         &["spec.tenants[0].maxGateways", "permits 2"][..],
     ));
     assert_verdict("young", refusal(&resolution, "shop/young"), expected);
-}
-
-#[test]
-fn labels_annotations_and_nodes_that_are_not_permitted_are_left_out_and_told() {
-    let listed = |pattern: &str| AllowedKeys::Listed(vec![KeyPattern::parse(pattern).unwrap()]);
-    let strict = Tenant {
-        labels: listed("team.example.com/*"),
-        annotations: AllowedKeys::Listed(vec![]),
-        may_select_nodes: false,
-        ..tenant(Some("shop"))
-    };
-    let mut edge = shared_gateway().parameters(object(OWN_GROUP, PARAMETERS_KIND, "shop/p"));
-    let text = |text: &str| text.to_owned();
-    edge.infrastructure.labels = [
-        (text("team.example.com/cost"), text("7")),
-        (text("istio-injection"), text("enabled")),
-    ]
-    .into();
-    edge.infrastructure.annotations = [(text("eks.amazonaws.com/role-arn"), text("admin"))].into();
-    let replica = Replica {
-        name: text("a"),
-        node_selector: [(text("node-role"), text("control-plane"))].into(),
-        ..Replica::default()
-    };
-    let own = GatewayParameters {
-        replicas: Some(vec![replica]),
-        ..parameters()
-    };
-    let cluster = restricted(vec![strict]).with(edge).with(own);
-    let resolution = resolved(&cluster);
-    let workload = &resolution.gateway(EDGE).parameters.workload;
-    let labels: Vec<&String> = workload.infrastructure.labels.keys().collect();
-    assert_eq!(labels, ["team.example.com/cost"]);
-    assert!(workload.infrastructure.annotations.is_empty());
-    let Replicas::Named(replicas) = &workload.replicas else {
-        panic!("{workload:?}");
-    };
-    assert!(replicas[0].node_selector.is_empty());
-
-    assert_eq!(refusal(&resolution, EDGE), None, "nothing else breaks");
-    let updates = report(&resolution, &facts(GatewayFacts::default()));
-    let parts = parts_of(updates, "Gateway");
-    let told = condition(&parts[0].conditions, ConditionType::Parameters);
-    assert_eq!(told.truth, Truth::False);
-    for word in [
-        "spec.infrastructure.labels: Forbidden: istio-injection",
-        "spec.infrastructure.annotations: Forbidden: eks.amazonaws.com/role-arn",
-        "spec.tunnel.replicas[0].nodeSelector",
-    ] {
-        assert!(told.message.contains(word), "{word}: {}", told.message);
-    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) struct ListenerIndex {
     /// Sorted by everything that is compared after host and path.
     matches: Vec<IndexedMatch>,
     hosts: HostMap<PathIndex>,
-    /// Those of GRPCRoutes, which share no host with the others (attachment refuses one of the two).
+    /// Those of GRPCRoutes. They share a host with the others only where the Gateway's parameters permit it.
     calls: HostMap<CallIndex>,
 }
 
@@ -80,8 +80,21 @@ impl ListenerIndex {
         index
     }
 
-    /// The match that takes the request.
+    /// The match that takes the request. Where both kinds have one, the content type decides.
     pub(super) fn select<H: HeaderLookup + ?Sized>(
+        &self,
+        head: &RequestHead<'_, H>,
+    ) -> Option<&IndexedMatch> {
+        if self.calls.is_empty() {
+            return self.select_path(head);
+        }
+        match is_call(head) {
+            true => self.select_call(head).or_else(|| self.select_path(head)),
+            false => self.select_path(head).or_else(|| self.select_call(head)),
+        }
+    }
+
+    fn select_path<H: HeaderLookup + ?Sized>(
         &self,
         head: &RequestHead<'_, H>,
     ) -> Option<&IndexedMatch> {
@@ -90,7 +103,6 @@ impl ListenerIndex {
             .flat_map(|paths| paths.candidates(head.path))
             .map(|id| &self.matches[id])
             .find(|candidate| candidate.predicate.holds(head))
-            .or_else(|| self.select_call(head))
     }
 
     fn select_call<H: HeaderLookup + ?Sized>(
@@ -104,6 +116,22 @@ impl ListenerIndex {
             .find(|candidate| candidate.predicate.holds(head))
     }
 }
+
+/// Whether a request is gRPC by its content type: `application/grpc`, alone or with a format or parameters after it.
+/// gRPC-Web is none.
+fn is_call<H: HeaderLookup + ?Sized>(head: &RequestHead<'_, H>) -> bool {
+    let Some(content_type) = head.headers.joined("content-type") else {
+        return false;
+    };
+    let rest = content_type
+        .split_at_checked(GRPC.len())
+        .filter(|(start, _)| start.eq_ignore_ascii_case(GRPC))
+        .map(|(_, rest)| rest.trim_ascii_start());
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// Content type of gRPC (github.com/grpc/grpc, PROTOCOL-HTTP2.md).
+const GRPC: &[u8] = b"application/grpc";
 
 /// Every match of the listener that can hold, in the order written.
 fn entries<'t>(

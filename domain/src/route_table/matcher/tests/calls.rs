@@ -182,3 +182,29 @@ fn both_kinds_serve_their_hostnames_on_one_listener() {
         ],
     );
 }
+
+#[test]
+fn where_both_kinds_have_a_host_a_request_goes_first_to_those_of_its_content_type() {
+    let http = route("http", &["a.test"], vec![vec![prefix("/")]]);
+    let calls = grpc_route("calls", &["a.test"], vec![vec![names("foo.Bar", "")]]);
+    let listeners = vec![listener("", vec![http, calls])];
+    let matcher = Matcher::new(Arc::new(table(listeners)));
+    let rows = [
+        ("application/grpc", "/foo.Bar/Check", "calls#0"),
+        ("application/grpc+proto", "/foo.Bar/Check", "calls#0"),
+        (
+            "Application/gRPC; charset=utf-8",
+            "/foo.Bar/Check",
+            "calls#0",
+        ),
+        ("application/grpc-web", "/foo.Bar/Check", "http#0"),
+        ("application/json", "/foo.Bar/Check", "http#0"),
+        ("", "/foo.Bar/Check", "http#0"),
+        ("application/grpc", "/foo.Other/Check", "http#0"),
+    ];
+    for (content_type, path, expected) in rows {
+        let headers = Headers::from_iter([("content-type", content_type)]);
+        let found = selected(&matcher, &format!("POST a.test{path}"), &headers);
+        assert_eq!(found.as_deref(), Some(expected), "{content_type} {path}");
+    }
+}
