@@ -22,6 +22,7 @@ use crate::admin;
 use crate::edge::{cloudflare_client, read_pem};
 use crate::system::{LogJournal, SystemClock, SystemEntropy};
 
+/// `cfgw broker`, running.
 pub struct Broker {
     address: SocketAddr,
     stop: CancellationToken,
@@ -54,6 +55,7 @@ impl Broker {
         })
     }
 
+    /// Where clusters are served.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

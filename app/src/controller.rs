@@ -35,6 +35,7 @@ use crate::passes::Passes;
 /// How long replicas may take to acknowledge a table before statuses name them.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
+/// `cfgw controller`, running.
 pub struct Controller {
     stop: CancellationToken,
     passes: JoinHandle<()>,

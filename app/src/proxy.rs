@@ -30,6 +30,7 @@ use crate::workloads::InProcess;
 /// How often the token's file is read, in case it was replaced.
 const TOKEN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// `cfgw proxy`, running.
 pub struct Proxy {
     stop: CancellationToken,
     tables: Arc<TableClient>,

@@ -29,6 +29,7 @@ use crate::passes::Passes;
 use crate::system::{AlwaysLeader, SystemEntropy};
 use crate::workloads::InProcess;
 
+/// `cfgw standalone`, running.
 pub struct Standalone {
     admin: SocketAddr,
     stop: CancellationToken,

@@ -30,6 +30,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// The system's clock.
 #[derive(Debug)]
 pub struct SystemClock;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use figment::error::Kind;
 
+/// Why settings cannot be used; each names the setting and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     #[error("cannot read the settings file {}: {reason}", path.display())]

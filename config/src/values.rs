@@ -110,6 +110,7 @@ macro_rules! text {
         pub struct $name(String);
 
         impl $name {
+            /// The text as it was written.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -190,6 +191,7 @@ impl Period {
         Self(Duration::from_secs(seconds))
     }
 
+    /// The length of time.
     pub fn get(self) -> Duration {
         self.0
     }
@@ -261,10 +263,12 @@ text! {
     |text| kept(text, text.len() <= 253 && text.split('.').all(|label| label.parse::<Label>().is_ok()))
 }
 
+/// An IP address with a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address(SocketAddr);
 
 impl Address {
+    /// The address.
     pub fn get(self) -> SocketAddr {
         self.0
     }
@@ -368,6 +372,7 @@ macro_rules! number {
                 Self(number)
             }
 
+            /// The number, which is within the limits.
             pub fn get(self) -> u32 {
                 self.0
             }

@@ -18,6 +18,7 @@ use crate::problem::{ApiError, Problem};
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// The hash of a token.
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }

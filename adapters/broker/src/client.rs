@@ -27,6 +27,7 @@ use crate::wire::{
     OwnedDocument, RemovedDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
+/// What a client is built from.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
     /// The broker's base URL. Plain `http` only to this machine.
@@ -55,6 +56,7 @@ pub enum ClientError {
     Setup(String),
 }
 
+/// [`Edge`] through a broker.
 #[derive(Debug)]
 pub struct BrokerEdge {
     http: reqwest::Client,

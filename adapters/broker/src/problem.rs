@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::ports::{PortError, PortErrorKind};
 use serde::{Deserialize, Serialize};
 
+/// Content type of a problem (RFC 9457).
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// All problem types start with it.
@@ -36,6 +37,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Every variant.
     pub const ALL: [Self; 10] = [
         Self::MissingToken,
         Self::UnknownToken,
@@ -140,6 +142,7 @@ pub struct FailureDocument {
 }
 
 impl FailureDocument {
+    /// The document of an error.
     pub fn of(error: &PortError) -> Self {
         Self {
             kind: name_of(error.kind).to_owned(),

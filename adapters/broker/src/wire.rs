@@ -32,6 +32,7 @@ impl From<MalformedName> for Malformed {
     }
 }
 
+/// Namespace and name of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayDocument {
@@ -40,6 +41,7 @@ pub struct GatewayDocument {
 }
 
 impl GatewayDocument {
+    /// The document of a Gateway's key.
     pub fn of(key: &ObjectKey) -> Self {
         Self {
             namespace: key.namespace.clone(),
@@ -100,6 +102,7 @@ enum DnsDocument {
 }
 
 impl IntentDocument {
+    /// The document of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
         let lost_to = intent.dns.lost_to.iter();
         Self {
@@ -277,6 +280,7 @@ impl StatusDocument {
         }
     }
 
+    /// The status that the document holds.
     pub fn read(self) -> Result<EdgeStatus, Malformed> {
         let tunnels = self.tunnels.into_iter().map(|tunnel| {
             Ok(TunnelStatus {
@@ -367,12 +371,14 @@ pub struct OwnedDocument {
 }
 
 impl OwnedDocument {
+    /// The document of these Gateways, in their order.
     pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
         Self {
             gateways: gateways.iter().map(GatewayDocument::of).collect(),
         }
     }
 
+    /// The Gateways that the document names.
     pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
         self.gateways
             .into_iter()
@@ -390,12 +396,14 @@ pub struct LiveDocument {
 }
 
 impl LiveDocument {
+    /// The document of these Gateways, in their order.
     pub fn of(gateways: &BTreeSet<ObjectKey>) -> Self {
         Self {
             live: gateways.iter().map(GatewayDocument::of).collect(),
         }
     }
 
+    /// The Gateways that the document names.
     pub fn read(self) -> Result<BTreeSet<ObjectKey>, Malformed> {
         self.live.into_iter().map(GatewayDocument::read).collect()
     }
@@ -431,12 +439,14 @@ impl std::fmt::Debug for TokenDocument {
 }
 
 impl TokenDocument {
+    /// The document of a token. It holds the secret.
     pub fn of(token: &ConnectorToken) -> Self {
         Self {
             token: token.expose().to_owned(),
         }
     }
 
+    /// The token that the document holds.
     pub fn read(self) -> Result<ConnectorToken, Malformed> {
         if self.token.is_empty() {
             return Err(Malformed("the token is empty".to_owned()));

@@ -137,6 +137,7 @@ impl Budget {
         pause
     }
 
+    /// The token was accepted.
     pub fn token_accepted(&self) {
         self.state.lock().refused = None;
     }

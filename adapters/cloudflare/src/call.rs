@@ -28,6 +28,7 @@ pub enum CallKind {
     Write,
 }
 
+/// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallOutcome {
     Succeeded,

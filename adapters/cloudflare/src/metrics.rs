@@ -14,6 +14,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Metrics that a registry shows.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
@@ -24,6 +25,7 @@ impl Metrics {
         metrics
     }
 
+    /// Counts one request.
     pub fn count(&self, report: &CallReport) {
         let labels = [("call", report.name), ("outcome", outcome(report.outcome))];
         self.calls.get_or_create_owned(&labels).inc();

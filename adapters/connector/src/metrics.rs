@@ -16,6 +16,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Metrics that a registry shows.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(

@@ -86,6 +86,7 @@ pub enum StartError {
     Tls(#[source] rustls::Error),
 }
 
+/// Where the edge is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeAddresses {
     Discover(Discovery),

@@ -130,6 +130,7 @@ impl Kind {
         self.row().group
     }
 
+    /// The plural in paths of the API.
     pub fn plural(self) -> &'static str {
         self.row().plural
     }
@@ -150,6 +151,7 @@ impl Kind {
         versions.map(move |version| self.in_version(version))
     }
 
+    /// Where its objects are.
     pub fn scope(self) -> Scope {
         self.row().scope
     }
@@ -159,10 +161,12 @@ impl Kind {
         self.row().status
     }
 
+    /// Whether an object is of this kind.
     pub fn has(self, object: &ObjectRef) -> bool {
         object.group == self.group() && object.kind == self.as_str()
     }
 
+    /// An object of this kind.
     pub fn reference(self, key: ObjectKey) -> ObjectRef {
         ObjectRef {
             group: self.group().to_owned(),

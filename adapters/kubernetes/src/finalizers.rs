@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::failure::{is_absent, is_conflict, port_error};
 use crate::kind::resource;
 
+/// The finalizer on Gateways.
 pub const FINALIZER: &str = "cloudflare-gateway-controller.io/finalizer";
 
 /// Attempts while others write the same object.
@@ -38,6 +39,7 @@ impl std::fmt::Debug for Finalizers {
 type Gateway = PartialObjectMeta<DynamicObject>;
 
 impl Finalizers {
+    /// Works through this client.
     pub fn new(client: Client) -> Self {
         Self {
             client,

@@ -32,6 +32,7 @@ impl std::fmt::Debug for TokenReviews {
 }
 
 impl TokenReviews {
+    /// For tokens of this audience.
     pub fn new(client: Client, audience: String) -> Self {
         Self { client, audience }
     }

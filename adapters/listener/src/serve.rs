@@ -71,6 +71,7 @@ impl fmt::Debug for Security {
     }
 }
 
+/// Which versions of HTTP are spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
     Both,

@@ -16,6 +16,7 @@ const FILE: &str = "instance-id";
 /// The longest file that is read. An id has 36 bytes, an inode 20 at most.
 const LONGEST: u64 = 64;
 
+/// Why there is no id.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     #[error("state {}: {source}; name a folder that this user can read and write", path.display())]

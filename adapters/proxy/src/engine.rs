@@ -175,6 +175,7 @@ impl Engine {
         self.metrics.in_flight()
     }
 
+    /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -52,6 +52,7 @@ pub struct LoopbackListener {
     engine: Arc<Engine>,
 }
 
+/// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopbackError {
     #[error(
@@ -74,6 +75,7 @@ impl LoopbackListener {
         Ok(Self { listener, engine })
     }
 
+    /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

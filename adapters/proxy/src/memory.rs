@@ -69,6 +69,7 @@ impl Memory {
         })
     }
 
+    /// Without a limit.
     pub fn unlimited() -> Arc<Self> {
         Self::of(usize::MAX)
     }

@@ -29,6 +29,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Metrics that a registry shows.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register_collector(Box::new(metrics.clone()));
@@ -41,11 +42,13 @@ impl Metrics {
         Arc::clone(gateways.entry(gateway.clone()).or_default())
     }
 
+    /// Removes the series of a Gateway that is served no more.
     pub fn forget(&self, gateway: &ObjectKey) {
         self.gateways.lock().remove(gateway);
     }
 }
 
+/// Metrics of one Gateway's engine.
 #[derive(Debug, Default)]
 pub struct GatewayMetrics {
     in_flight: AtomicUsize,

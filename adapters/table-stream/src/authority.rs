@@ -71,6 +71,7 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// A new authority, with a key that no other has.
     pub fn new(now: Timestamp) -> Self {
         Self {
             current: Signer::new(now),

@@ -85,11 +85,13 @@ impl TableClient {
         self.shared.state.lock().gateway.clone()
     }
 
+    /// Whether there is a table to serve.
     pub fn has_table(&self) -> bool {
         let held = self.shared.held();
         held.is_some_and(|held| held.table.is_some())
     }
 
+    /// The version that is served.
     pub fn version(&self) -> Option<Version> {
         self.shared.held().map(|held| held.version)
     }
@@ -109,6 +111,7 @@ impl TableClient {
         self.shared.disowned.notify_one();
     }
 
+    /// Whether the stream is open.
     pub fn connected(&self) -> bool {
         self.shared.state.lock().connected
     }

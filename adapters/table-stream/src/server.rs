@@ -37,6 +37,7 @@ pub enum Leader {
     Nobody,
 }
 
+/// Settings of a [`TableServer`].
 pub struct ServerOptions {
     /// How long a ready replica may be behind before statuses wait for it no longer.
     pub late_after: Duration,

@@ -54,6 +54,7 @@ impl fmt::Display for Version {
     }
 }
 
+/// A frame from the controller to a proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToProxy {
@@ -113,6 +114,7 @@ pub struct Leave {
     pub leader: Option<String>,
 }
 
+/// A frame from a proxy to the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToController {
@@ -163,6 +165,7 @@ pub struct Refuse {
     pub message: String,
 }
 
+/// Why a version is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalReason {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::{TextSetting, Unfit, is_label, kept};
 
+/// Whether something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(bool);
 
@@ -12,6 +13,7 @@ impl Switch {
     pub(crate) const ON: Self = Self(true);
     pub(crate) const OFF: Self = Self(false);
 
+    /// Whether it is done.
     pub fn is_on(self) -> bool {
         self.0
     }

@@ -36,6 +36,7 @@ const LEASE_CALLS: usize = 2;
 /// The same for reviews of tokens.
 const REVIEW_CALLS: usize = 4;
 
+/// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Neither KUBECONFIG (or `~/.kube/config`) nor a pod's ServiceAccount says where the cluster is.

@@ -23,6 +23,7 @@ use crate::authority::SERVER_NAME;
 use crate::frames::{FRAMES, FrameBody, FrameReader, FrameSender};
 use crate::wire::{Denial, LARGEST_TABLE, PATH};
 
+/// Settings of a [`TableClient`](super::TableClient).
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Address of the controller, `host:port`; any of its instances.
