@@ -8,7 +8,7 @@
 //! 2. [`attachment`]: which route attaches to which listener, and why not.
 //! 3. [`route_table`]: what a proxy needs to route, and the matcher that answers a request.
 //! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
-//! 5. [`workload`]: how the proxies of a Gateway are to run.
+//! 5. [`rotation`]: when the token of a tunnel is replaced. [`workload`]: how the proxies of a Gateway are to run.
 //!    [`certificate`]: what may be known of a listener's certificate.
 //! 6. [`status`]: conditions and reasons as the Gateway API names them; [`report`]: the statuses that follow.
 //!    [`endpoint_policy`]: which addresses a proxy may connect to.
@@ -27,6 +27,7 @@ pub mod names;
 pub mod ports;
 pub mod reconcile;
 pub mod report;
+pub mod rotation;
 pub mod route_table;
 pub mod secret;
 pub mod snapshot;

