@@ -10,6 +10,7 @@ use crate::gateway::{
     UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
+use crate::rotation::{RotationIntent, Schedule};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
 use crate::workload::{Replicas, WorkloadSpec};
@@ -63,6 +64,8 @@ pub struct ParametersResolution {
     pub shared_hostnames: bool,
     /// How the proxies are to run.
     pub workload: WorkloadSpec,
+    /// When the tunnel's token is replaced.
+    pub rotation: RotationIntent,
 }
 
 /// What decides about a Gateway besides itself.
@@ -114,7 +117,18 @@ pub(super) fn resolve_parameters(
         underscored_headers: defaults.underscored_headers,
         shared_hostnames: said(own, of_class, |p| p.shared_hostnames).unwrap_or_default(),
         workload,
+        rotation: RotationIntent::new(schedule(own, of_class), &gateway.annotations),
     }
+}
+
+/// When the tunnel's token is replaced without a request.
+fn schedule(
+    own: Option<&GatewayParameters>,
+    of_class: Option<&GatewayParameters>,
+) -> Option<Schedule> {
+    let is_enabled = said(own, of_class, |p| p.rotation.is_enabled).unwrap_or(true);
+    let schedule = said(own, of_class, |p| p.rotation.schedule.clone());
+    is_enabled.then(|| schedule.unwrap_or_default())
 }
 
 /// What a Gateway's own parameters say, or else those of its class.

@@ -25,7 +25,7 @@ pub use header_names::UnderscoredHeaders;
 pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
-pub use parameters::{GatewayParameters, Infrastructure, Replica, Resources};
+pub use parameters::{GatewayParameters, Infrastructure, Replica, Resources, RotationParameters};
 pub(crate) use pattern::Automaton;
 #[cfg(test)]
 pub(crate) use pattern::COMPILATIONS;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Defect, DnsPolicy, Json, Tenant, TunnelParameters};
 use crate::names::{ObjectKey, ObjectRef};
+use crate::rotation::Schedule;
 
 /// A CloudflareGatewayParameters object. What is absent in that of a Gateway is taken from that of its
 /// GatewayClass, and else from the controller's defaults.
@@ -26,6 +27,8 @@ pub struct GatewayParameters {
     pub resources: Option<Resources>,
     /// `spec.tunnel.minReadySeconds`.
     pub min_ready_seconds: Option<u32>,
+    /// `spec.tunnel.token.rotation`.
+    pub rotation: RotationParameters,
     /// Everything else of `spec.tunnel`.
     pub tunnel: Box<TunnelParameters>,
     /// `spec.tenants`: what which namespaces may have; `None` where nothing is restricted. It counts only in the
@@ -33,6 +36,14 @@ pub struct GatewayParameters {
     pub tenants: Option<Vec<Tenant>>,
     /// What is wrong, or right and not acted upon. The former refuses the Gateway, the latter is reported.
     pub defects: Vec<Defect>,
+}
+
+/// When the tunnel's token is replaced without a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RotationParameters {
+    /// Whether the schedule counts.
+    pub is_enabled: Option<bool>,
+    pub schedule: Option<Schedule>,
 }
 
 /// `Gateway.spec.infrastructure.labels` and `annotations`: for every object that is made for the Gateway

@@ -10,7 +10,7 @@ mod state;
 mod tests;
 
 pub use request::{
-    CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationIntent, RotationPolicy,
+    CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationIntent,
 };
 pub use rollout::{HeldTokens, Rollout, rollout};
 pub use schedule::{DEFAULT_CRON, DEFAULT_TIME_ZONE, MalformedSchedule, Schedule, ScheduleField};

@@ -50,21 +50,6 @@ impl fmt::Display for Request {
     }
 }
 
-/// `spec.tunnel.token.rotation` of CloudflareGatewayParameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RotationPolicy {
-    /// On request only.
-    OnRequest,
-    /// On request, and at these times.
-    Scheduled(Schedule),
-}
-
-impl Default for RotationPolicy {
-    fn default() -> Self {
-        Self::Scheduled(Schedule::default())
-    }
-}
-
 /// When the token of a Gateway is to be replaced, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationIntent {
@@ -79,15 +64,12 @@ pub struct RotationIntent {
 
 impl RotationIntent {
     /// Of a Gateway with these annotations.
-    pub fn new(policy: RotationPolicy, annotations: &BTreeMap<String, String>) -> Self {
+    pub fn new(schedule: Option<Schedule>, annotations: &BTreeMap<String, String>) -> Self {
         let value = |annotation: &str| Request::new(annotations.get(annotation)?);
         let request = value(REQUEST_ANNOTATION);
         let is_same = |annotation: &str| request.is_some() && value(annotation) == request;
         Self {
-            schedule: match policy {
-                RotationPolicy::OnRequest => None,
-                RotationPolicy::Scheduled(schedule) => Some(schedule),
-            },
+            schedule,
             is_forced: is_same(FORCE_ANNOTATION),
             closes_connections: is_same(CLOSE_ANNOTATION),
             request,

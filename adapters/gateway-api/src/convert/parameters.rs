@@ -34,6 +34,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         replicas: tunnel::replicas(fields, &tunnel),
         resources: tunnel::resources(fields, &tunnel),
         min_ready_seconds: tunnel::min_ready_seconds(fields, &tunnel),
+        rotation: tunnel::rotation(fields, &tunnel),
         tunnel: Box::new(tunnel::read(fields, &tunnel)),
         tenants: spec
             .tenants

@@ -4,6 +4,7 @@
 mod autoscaling;
 mod patches;
 mod pods;
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -14,12 +15,11 @@ use domain::names::is_dns_label;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use rotation::read as rotation;
+
 use super::text::duration;
 use crate::fields::Fields;
 use crate::types::{ParametersLimits, ParametersReplica, ParametersTunnel};
-
-/// Told of a field that is known and has no effect.
-const WITHOUT_EFFECT: &str = "it is accepted, but this version does not act upon it";
 
 /// Limits of the CRD.
 const MOST_NODE_LABELS: usize = 32;
@@ -34,7 +34,6 @@ const TIMES: RangeInclusive<Duration> =
 
 /// What of `spec.tunnel` has no reader of its own.
 pub(super) fn read(fields: &Fields, written: &ParametersTunnel) -> TunnelParameters {
-    rotation(fields, written);
     let autoscaling = written.autoscaling.as_ref();
     let patches = written.patches.as_deref();
     TunnelParameters {
@@ -238,13 +237,4 @@ fn time(
         fields.invalid(field, message);
     }
     Some(time).filter(|_| fits)
-}
-
-/// Known, and without effect yet. What is switched off does what it says.
-fn rotation(fields: &Fields, tunnel: &ParametersTunnel) {
-    let is_off = |value: &&Value| value["enabled"] == Value::Bool(false);
-    let rotation = tunnel.token.as_ref().and_then(|it| it.rotation.as_ref());
-    if rotation.filter(|written| !is_off(written)).is_some() {
-        fields.unsupported("spec.tunnel.token.rotation", WITHOUT_EFFECT);
-    }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{LocalSecretReference, api_type};
 
 api_type! {
-    /// `spec.tunnel`. What is a bare value is read where it is converted, or is accepted and has no effect yet.
+    /// `spec.tunnel`. What is a bare value is read where it is converted.
     ParametersTunnel {
         replicas: Option<Vec<ParametersReplica>>,
         resources: Option<ResourceRequirements>,
@@ -48,7 +48,23 @@ api_type! {
 api_type! {
     /// `spec.tunnel.token`.
     ParametersToken {
-        rotation: Option<Value>,
+        rotation: Option<ParametersRotation>,
+    }
+}
+
+api_type! {
+    /// `spec.tunnel.token.rotation`.
+    ParametersRotation {
+        enabled: Option<bool>,
+        schedule: Option<ParametersSchedule>,
+    }
+}
+
+api_type! {
+    /// `spec.tunnel.token.rotation.schedule`.
+    ParametersSchedule {
+        cron: String,
+        time_zone: Option<String>,
     }
 }
 

@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use domain::gateway::{
     AllowedKeys, DnsPolicy, GatewayParameters, HorizontalAutoscaling, KeyPattern, ProxySettings,
+    RotationParameters,
 };
+use domain::rotation::Schedule;
 use domain::{AllowedHostnames, Hostname};
 
 fn parameters(spec: &str) -> GatewayParameters {
@@ -63,7 +65,7 @@ const FULL: &str = r"
 ";
 
 #[test]
-fn every_field_is_read_or_said_to_have_no_effect() {
+fn every_field_is_read() {
     let read = parameters(FULL);
     assert_eq!(read.key, ObjectKey::new("apps", "p"));
     let secret = reference("", "Secret", "apps", "cf");
@@ -87,10 +89,9 @@ fn every_field_is_read_or_said_to_have_no_effect() {
     assert_eq!(resources.requests["memory"], "128Mi");
     assert_eq!(resources.limits["cpu"], "1");
     assert_eq!(read.min_ready_seconds, Some(10));
-    assert_eq!(
-        summary(&read.defects),
-        ["unsupported spec.tunnel.token.rotation"]
-    );
+    let schedule = Schedule::parse("0 18 * * 4", None).unwrap();
+    assert_eq!(read.rotation.schedule, Some(schedule));
+    assert!(read.defects.is_empty(), "{:?}", read.defects);
     let tunnel = *read.tunnel;
     let autoscaling = tunnel.autoscaling.unwrap();
     let vertical = autoscaling.vertical.unwrap();
@@ -279,7 +280,6 @@ fn what_is_wrong_in_the_tunnel_is_named() {
                 "invalid spec.tunnel.limits.maxInFlightRequests",
             ],
         ),
-        ("token: {rotation: {enabled: false}}", vec![]),
         (
             "replicaCount: 3",
             vec!["unsupported spec.tunnel.replicaCount"],
@@ -357,6 +357,55 @@ fn every_list_and_map_of_the_tunnel_has_a_limit_and_is_told_of_by_it() {
             told.len() == 1 && told[0].contains(words),
             "{words}: {told:?}"
         );
+    }
+}
+
+#[test]
+fn a_schedule_is_read_also_where_it_is_switched_off() {
+    let read = |enabled, schedule: Option<(&str, &str)>| RotationParameters {
+        is_enabled: enabled,
+        schedule: schedule.map(|(cron, zone)| Schedule::parse(cron, Some(zone)).unwrap()),
+    };
+    let refused = || read(Some(false), None);
+    for (rotation, expected, defects) in [
+        ("", read(None, None), &[][..]),
+        ("rotation: {}", read(None, None), &[]),
+        ("rotation: {enabled: true}", read(Some(true), None), &[]),
+        ("rotation: {enabled: false}", read(Some(false), None), &[]),
+        (
+            "rotation: {enabled: false, schedule: {cron: '@daily'}}",
+            read(Some(false), Some(("@daily", "UTC"))),
+            &[],
+        ),
+        (
+            "rotation: {schedule: {cron: '0 3 * * 7', timeZone: Europe/Berlin}}",
+            read(None, Some(("0 3 * * 7", "Europe/Berlin"))),
+            &[],
+        ),
+        (
+            "rotation: {schedule: {cron: '0 0 31 2 *'}}",
+            refused(),
+            &["invalid spec.tunnel.token.rotation.schedule.cron"],
+        ),
+        (
+            "rotation: {schedule: {timeZone: UTC}}",
+            refused(),
+            &["invalid spec.tunnel.token.rotation.schedule.cron"],
+        ),
+        (
+            "rotation: {enabled: false, schedule: {cron: '@daily', timeZone: Mars}}",
+            refused(),
+            &["invalid spec.tunnel.token.rotation.schedule.timeZone"],
+        ),
+        (
+            "rotation: {every: 1h}",
+            read(None, None),
+            &["unsupported spec.tunnel.token.rotation.every"],
+        ),
+    ] {
+        let read = parameters(&format!("  tunnel: {{token: {{{rotation}}}}}"));
+        assert_eq!(read.rotation, expected, "{rotation}");
+        assert_eq!(summary(&read.defects), defects, "{rotation}");
     }
 }
 

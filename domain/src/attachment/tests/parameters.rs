@@ -5,8 +5,10 @@ use crate::attachment::{
 use crate::gateway::{
     Autoscaling, CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway, GatewayParameters,
     HorizontalAutoscaling, Json, OWN_GROUP, PARAMETERS_KIND, PatchOperation, Replica, Resources,
+    RotationParameters,
 };
 use crate::report::{GatewayFacts, report};
+use crate::rotation::Schedule;
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, Reason, Truth};
 use crate::workload::{Replicas, WorkloadSpec, WorkloadStatus};
@@ -289,6 +291,56 @@ fn what_a_gateway_does_not_say_of_its_tunnel_is_taken_from_its_class() {
     assert_eq!(found.settings.protocol, text("http2"));
     assert_eq!(found.settings.log_level, text("debug"));
     assert_eq!(found.pods.priority_class, text("high"));
+}
+
+#[test]
+fn a_token_is_replaced_by_the_schedule_of_the_gateway_or_its_class_or_the_default() {
+    let schedule = |cron| Schedule::parse(cron, None).unwrap();
+    let said = |is_enabled, cron: Option<_>| RotationParameters {
+        is_enabled,
+        schedule: cron.map(schedule),
+    };
+    let nothing = || said(None, None);
+    for (own, of_class, expected) in [
+        (nothing(), nothing(), Some(Schedule::default())),
+        (
+            nothing(),
+            said(None, Some("@daily")),
+            Some(schedule("@daily")),
+        ),
+        (
+            said(Some(true), None),
+            said(Some(false), Some("@daily")),
+            Some(schedule("@daily")),
+        ),
+        (
+            said(None, Some("@hourly")),
+            said(None, Some("@daily")),
+            Some(schedule("@hourly")),
+        ),
+        (said(None, Some("@hourly")), said(Some(false), None), None),
+        (
+            said(Some(false), None),
+            said(Some(true), Some("@daily")),
+            None,
+        ),
+    ] {
+        let shown = format!("{own:?} {of_class:?}");
+        let of_class = GatewayParameters {
+            key: key("infra/of-class"),
+            rotation: of_class,
+            ..parameters()
+        };
+        let own = GatewayParameters {
+            rotation: own,
+            ..parameters()
+        };
+        let class = class().credentials(object(OWN_GROUP, PARAMETERS_KIND, "infra/of-class"));
+        let cluster = empty_cluster().with(class).with(naming());
+        let resolution = resolved(&cluster.with(own).with(of_class));
+        let found = &resolution.gateway(EDGE).parameters.rotation;
+        assert_eq!(found.schedule, expected, "{shown}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
     CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationIntent,
-    RotationPolicy, RotationState, Schedule, Stage, rollout,
+    RotationState, Schedule, Stage, rollout,
 };
 use super::at;
 use crate::names::Timestamp;
@@ -16,12 +16,11 @@ fn hash(token: &str) -> TokenHash {
 
 fn intent(schedule: Option<&str>, request: Option<&str>) -> RotationIntent {
     let schedule = schedule.map(|cron| Schedule::parse(cron, None).unwrap());
-    let policy = schedule.map_or(RotationPolicy::OnRequest, RotationPolicy::Scheduled);
-    annotated(policy, request, None, None)
+    annotated(schedule, request, None, None)
 }
 
 fn annotated(
-    policy: RotationPolicy,
+    schedule: Option<Schedule>,
     request: Option<&str>,
     force: Option<&str>,
     close: Option<&str>,
@@ -33,7 +32,7 @@ fn annotated(
     ];
     let written = written.into_iter();
     let annotations = written.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
-    RotationIntent::new(policy, &annotations.collect())
+    RotationIntent::new(schedule, &annotations.collect())
 }
 
 /// Does all that is due now, at once. Whether anything was.
@@ -251,7 +250,7 @@ fn only_a_forced_request_does_not_wait_for_replicas() {
     ] {
         let done = intent(None, Some("done"));
         let state = RotationState::first_seen(&done, Timestamp(0));
-        let wanted = annotated(RotationPolicy::OnRequest, request, force, close);
+        let wanted = annotated(None, request, force, close);
         assert_eq!(
             state.waits_for_replicas(&wanted),
             waits,
