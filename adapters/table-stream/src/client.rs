@@ -6,6 +6,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use domain::names::ObjectKey;
 use domain::ports::DataPlane;
+use domain::secret::TokenHash;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -22,7 +24,7 @@ pub use self::dial::ClientOptions;
 use self::dial::{DialError, dial};
 use self::kept::{HeldTable, Kept};
 use self::session::{End, FAREWELL, Session};
-use crate::wire::{Holding, Version};
+use crate::wire::{Holding, MOST_TOKENS, Version};
 
 /// The first pause before another try; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -46,6 +48,8 @@ struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
+    /// With which tokens there are connections to the edge.
+    tokens: watch::Sender<BTreeSet<TokenHash>>,
     /// Notified when the controller is to hear that the edge has disowned the tunnel.
     disowned: Notify,
     /// What the next run should find.
@@ -68,6 +72,7 @@ impl TableClient {
             options,
             sink,
             ready: watch::Sender::new(false),
+            tokens: watch::Sender::default(),
             disowned: Notify::new(),
             to_keep: watch::Sender::new(None),
             stop: CancellationToken::new(),
@@ -101,6 +106,18 @@ impl TableClient {
         self.shared.ready.send_if_modified(|was| {
             let changed = *was != ready;
             *was = ready;
+            changed
+        });
+    }
+
+    /// Tells the controller with which tokens this replica holds connections to the edge.
+    pub fn set_tokens(&self, mut tokens: BTreeSet<TokenHash>) {
+        while tokens.len() > MOST_TOKENS {
+            tokens.pop_last();
+        }
+        self.shared.tokens.send_if_modified(|had| {
+            let changed = *had != tokens;
+            *had = tokens;
             changed
         });
     }

@@ -164,10 +164,12 @@ mod tests {
     #[test]
     fn whatever_becomes_of_a_frame_it_is_read_as_it_was_written() {
         let version = r#"{"term":1,"counter":2}"#;
+        let token = "ab".repeat(32);
         for seed in [
             format!(
-                r#"{{"hello":{{"protocol":1,"replica":"a","held":{{"gateway":{{"namespace":"a","name":"b"}},"version":{version}}},"ready":true,"features":["HTTPRoute"]}}}}"#
+                r#"{{"hello":{{"protocol":1,"replica":"a","held":{{"gateway":{{"namespace":"a","name":"b"}},"version":{version}}},"ready":true,"tokens":[{token:?}],"features":["HTTPRoute"]}}}}"#
             ),
+            format!(r#"{{"tokens":[{token:?}]}}"#),
             format!(r#"{{"acknowledge":{version}}}"#),
             format!(r#"{{"refuse":{{"version":{version},"reason":"older","message":"m"}}}}"#),
         ] {

@@ -2,6 +2,7 @@
 //! golden file; whatever changes what a proxy reads already takes a new [`FORMAT`]. What a feature of the Gateway API adds
 //! takes none: a table goes to each proxy in the features that its [`Hello`] names.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use domain::capabilities::FeatureSet;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
+use domain::secret::TokenHash;
 use serde::{Deserialize, Serialize};
 
 use crate::delta::TableDelta;
@@ -34,6 +36,9 @@ pub(crate) const LARGEST_REPORT: usize = 8 << 10;
 
 /// Characters of a refusal's message that a proxy sends: whatever they are, they fit [`LARGEST_REPORT`].
 pub(crate) const LONGEST_MESSAGE: usize = 1000;
+
+/// Tokens that a replica names. It has one, and a second while it takes another.
+pub(crate) const MOST_TOKENS: usize = 16;
 
 /// Largest frame from the controller, in bytes: a bound for memory, far above any table that fits etcd.
 pub(crate) const LARGEST_TABLE: usize = 1 << 30;
@@ -126,6 +131,8 @@ pub enum ToController {
     Refuse(Refuse),
     /// Whether the replica takes traffic: it has a table and a connection to the edge.
     Ready(bool),
+    /// With which tokens the replica holds connections to the edge; at most [`MOST_TOKENS`].
+    Tokens(BTreeSet<TokenHash>),
     /// The edge has told the replica that there is no such tunnel, or that the token is not its.
     Disowned,
     /// Nothing new; still here.
@@ -144,6 +151,8 @@ pub struct Hello {
     pub held: Option<Holding>,
     /// As in [`ToController::Ready`].
     pub ready: bool,
+    /// As in [`ToController::Tokens`].
+    pub tokens: BTreeSet<TokenHash>,
     /// What of the Gateway API it serves.
     pub features: FeatureSet,
 }

@@ -1,11 +1,13 @@
 //! One stream as the proxy sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::capabilities::DataPlaneKind;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
+use domain::secret::TokenHash;
 use tokio::sync::watch;
 
 use super::Shared;
@@ -37,6 +39,7 @@ pub(super) struct Session {
     shared: Arc<Shared>,
     stream: Dialled,
     ready: watch::Receiver<bool>,
+    tokens: watch::Receiver<BTreeSet<TokenHash>>,
     spoke: Instant,
 }
 
@@ -47,6 +50,7 @@ impl Session {
     pub(super) fn new(shared: Arc<Shared>, stream: Dialled) -> Self {
         Self {
             ready: shared.ready.subscribe(),
+            tokens: shared.tokens.subscribe(),
             shared,
             stream,
             spoke: Instant::now(),
@@ -60,6 +64,7 @@ impl Session {
             replica: self.shared.options.replica.clone(),
             held: self.shared.holding(),
             ready: *self.ready.borrow_and_update(),
+            tokens: self.tokens.borrow_and_update().clone(),
             features: DataPlaneKind::Native.serves(),
         };
         if !self.say(&ToController::Hello(hello)).await {
@@ -86,6 +91,11 @@ impl Session {
                 changed = self.ready.changed() => {
                     let ready = *self.ready.borrow_and_update();
                     let said = changed.is_ok() && self.say(&ToController::Ready(ready)).await;
+                    (!said).then(gone)
+                }
+                changed = self.tokens.changed() => {
+                    let tokens = self.tokens.borrow_and_update().clone();
+                    let said = changed.is_ok() && self.say(&ToController::Tokens(tokens)).await;
                     (!said).then(gone)
                 }
                 () = shared.disowned.notified() => {

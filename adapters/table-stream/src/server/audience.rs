@@ -1,11 +1,12 @@
 //! The replicas of one Gateway, and how far the last table has come among them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use domain::ports::Delivery;
+use domain::secret::TokenHash;
 
-use crate::wire::Version;
+use crate::wire::{MOST_TOKENS, Version};
 
 /// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
 pub const STREAMS_OF_GATEWAY: usize = 256;
@@ -34,6 +35,8 @@ pub(super) struct Hearer<'h> {
     pub(super) ready: bool,
     /// The table of this Gateway that it serves.
     pub(super) held: Option<Version>,
+    /// With which it holds connections to the edge.
+    pub(super) tokens: &'h BTreeSet<TokenHash>,
 }
 
 /// What is known of one replica.
@@ -42,6 +45,7 @@ struct Replica {
     /// The stream that speaks for it; a later one takes over.
     stream: u64,
     ready: bool,
+    tokens: BTreeSet<TokenHash>,
     held: Option<Version>,
     refused: Option<(Version, String)>,
     /// Since when it holds something else than the newest table.
@@ -57,6 +61,8 @@ pub struct ReplicaStatus {
     pub name: String,
     pub ready: bool,
     pub connected: bool,
+    /// With which tokens it holds connections to the edge.
+    pub tokens: BTreeSet<TokenHash>,
     pub held: Option<Version>,
     /// Why it does not take the newest one.
     pub refusal: Option<String>,
@@ -77,6 +83,7 @@ impl Audience {
         let joined = Replica {
             stream,
             ready: replica.ready,
+            tokens: replica.tokens.iter().take(MOST_TOKENS).copied().collect(),
             held: replica.held,
             refused: None,
             behind_since: (replica.held != newest).then_some(now),
@@ -110,6 +117,15 @@ impl Audience {
         if let Some(replica) = self.of(name, stream) {
             replica.ready = ready;
         }
+    }
+
+    /// With which tokens it holds connections to the edge. Whether those are others than before.
+    pub(super) fn tokens(&mut self, name: &str, stream: u64, tokens: BTreeSet<TokenHash>) -> bool {
+        self.of(name, stream).is_some_and(|replica| {
+            let are_others = replica.tokens != tokens;
+            replica.tokens = tokens;
+            are_others
+        })
     }
 
     /// It serves this version.
@@ -208,6 +224,7 @@ impl Audience {
                 name: name.clone(),
                 ready: replica.ready,
                 connected: replica.lost.is_none(),
+                tokens: replica.tokens.clone(),
                 held: replica.held,
                 refusal: replica.refused.as_ref().map(|(_, why)| why.clone()),
             })
@@ -230,7 +247,13 @@ mod tests {
     }
 
     fn hearer(name: &str, ready: bool, held: Option<Version>) -> Hearer<'_> {
-        Hearer { name, ready, held }
+        static NO_TOKENS: BTreeSet<TokenHash> = BTreeSet::new();
+        Hearer {
+            name,
+            ready,
+            held,
+            tokens: &NO_TOKENS,
+        }
     }
 
     /// Replica `a` holds version 1, which is the newest.

@@ -17,8 +17,8 @@ use super::{Joined, Leader, OpenStream, Published};
 use crate::delta::TableDelta;
 use crate::frames::{FrameReader, FrameSender, encode};
 use crate::wire::{
-    Delta, Denial, FORMAT, HEARTBEAT, Hello, LARGEST_REPORT, Leave, PROTOCOL, RefusalReason,
-    Refuse, SILENCE, Table, ToController, ToProxy, Version, Welcome, Withdraw,
+    Delta, Denial, FORMAT, HEARTBEAT, Hello, LARGEST_REPORT, Leave, MOST_TOKENS, PROTOCOL,
+    RefusalReason, Refuse, SILENCE, Table, ToController, ToProxy, Version, Welcome, Withdraw,
 };
 
 /// How long a proxy may take to say hello.
@@ -71,6 +71,7 @@ impl Stream {
             name: &hello.replica,
             ready: hello.ready,
             held: held.map(|held| held.version),
+            tokens: &hello.tokens,
         };
         let joined = match self.open.server.join(&gateway, hearer, self.term) {
             Ok(joined) => joined,
@@ -286,6 +287,17 @@ impl Session {
             Ok(ToController::Ready(ready)) => {
                 let (name, number) = (self.replica.clone(), self.number);
                 self.note(|audience, _| audience.ready(&name, number, ready));
+            }
+            Ok(ToController::Tokens(tokens)) if tokens.len() > MOST_TOKENS => {
+                return Some(End::Broken("the proxy names too many tokens".to_owned()));
+            }
+            Ok(ToController::Tokens(tokens)) => {
+                let (name, number) = (self.replica.clone(), self.number);
+                let mut are_others = false;
+                self.note(|audience, _| are_others = audience.tokens(&name, number, tokens));
+                if are_others {
+                    self.stream.open.server.options.changed.notify_one();
+                }
             }
             // Whose proxy it is the token has shown, so it speaks for no other Gateway.
             Ok(ToController::Disowned) => {
