@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_broker::{
-    Cluster, ClusterLimits, FileCredentials, LISTENER_LIMITS, TokenHash, router, serve, tls_config,
+    Cluster, ClusterLimits, ClusterTokenHash, FileCredentials, LISTENER_LIMITS, router, serve,
+    tls_config,
 };
 use adapter_cloudflare::CloudflareClient;
 use anyhow::Context;
@@ -97,7 +98,7 @@ fn cluster_of(
     }));
     Ok(Cluster {
         name,
-        token: settings.token_sha256.as_str().parse::<TokenHash>()?,
+        token: settings.token_sha256.as_str().parse::<ClusterTokenHash>()?,
         expires: settings.expires.map(|at| Timestamp(at.unix_seconds())),
         limits: limits(settings)?,
         edges: Arc::new(edges),

@@ -11,7 +11,7 @@ use domain::ports::{
     ClusterSource, Edge, Finalizer, PortError, PortErrorKind, StatusSink, Workloads,
 };
 use domain::reconcile::{Ports, Reconciler};
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::status::StatusUpdate;
 use domain::testing::{
@@ -33,7 +33,8 @@ mock! {
         async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError>;
         async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
         async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
-        async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
+        async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError>;
+        async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError>;
         async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
         async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError>;
     }

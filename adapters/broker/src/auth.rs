@@ -15,9 +15,9 @@ use crate::problem::{ApiError, Problem};
 /// SHA-256 of a bearer token: what the broker keeps instead of the token. Tokens are long and random, so a
 /// plain hash does not reveal one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenHash([u8; 32]);
+pub struct ClusterTokenHash([u8; 32]);
 
-impl TokenHash {
+impl ClusterTokenHash {
     /// The hash of a token.
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
@@ -36,7 +36,7 @@ impl TokenHash {
 #[error("a SHA-256 hash has 64 hexadecimal digits")]
 pub struct NotAHash;
 
-impl FromStr for TokenHash {
+impl FromStr for ClusterTokenHash {
     type Err = NotAHash;
 
     fn from_str(text: &str) -> Result<Self, NotAHash> {
@@ -56,7 +56,7 @@ impl FromStr for TokenHash {
 pub struct Cluster {
     /// Its name; the installation name of its edges.
     pub name: InstallationName,
-    pub token: TokenHash,
+    pub token: ClusterTokenHash,
     /// When the token stops being accepted; `None` for never.
     pub expires: Option<Timestamp>,
     pub limits: ClusterLimits,
@@ -80,7 +80,7 @@ pub(crate) fn authenticate<'c>(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<usize, Problem> {
-    let borne = TokenHash::of(bearer(headers)?);
+    let borne = ClusterTokenHash::of(bearer(headers)?);
     let mut found = None;
     for (place, cluster) in clusters.enumerate() {
         if cluster.token.is_same(&borne) {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use domain::edge::certificates::CertificateOutcome;
 use domain::edge::{EdgeIntent, EdgeStatus, Partial};
 use domain::ports::{Edge, PortError, PortErrorKind};
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::{InstanceId, ObjectKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Method, Response, StatusCode, Url, redirect};
@@ -24,7 +24,7 @@ use crate::outage::{self, Outage};
 use crate::problem::{self, ApiError, Meaning, Problem};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_ANSWER, LARGEST_INTENT, LiveDocument, Malformed,
-    OwnedDocument, RemovedDocument, StatusDocument, SweptDocument, TokenDocument,
+    OwnedDocument, RemovedDocument, RetiredDocument, StatusDocument, SweptDocument, TokenDocument,
 };
 
 /// What a client is built from.
@@ -140,6 +140,16 @@ impl BrokerEdge {
         }
     }
 
+    /// Has something of a Gateway removed. The answer names the Gateway.
+    async fn ask_removal(&self, path: &[&str], gateway: &ObjectKey) -> Result<(), PortError> {
+        let wanted = GatewayDocument::of(gateway);
+        let read = |document: RemovedDocument| match document.removed == wanted {
+            true => Ok(()),
+            false => Err(Malformed("it names another Gateway".to_owned())),
+        };
+        self.ask(Method::DELETE, path, None, read).await
+    }
+
     async fn exchange<D: DeserializeOwned>(
         &self,
         method: Method,
@@ -241,20 +251,25 @@ impl Edge for BrokerEdge {
             .await
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
-        let path = [&*gateway.namespace, &*gateway.name, "rotate"];
-        self.ask(Method::POST, &path, None, TokenDocument::read)
-            .await
+    async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError> {
+        let path = [&*gateway.namespace, &*gateway.name, "token"];
+        let wanted = RetiredDocument::of(retired);
+        let body = serde_json::to_vec(&wanted).expect("a document of texts can be written");
+        let read = |document: RetiredDocument| match document == wanted {
+            true => Ok(()),
+            false => Err(Malformed("it names another token".to_owned())),
+        };
+        self.ask(Method::PUT, &path, Some(body), read).await
+    }
+
+    async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let path = [&*gateway.namespace, &*gateway.name, "connections"];
+        self.ask_removal(&path, gateway).await
     }
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let path = [&*gateway.namespace, &*gateway.name];
-        let wanted = GatewayDocument::of(gateway);
-        let read = |document: RemovedDocument| match document.removed == wanted {
-            true => Ok(()),
-            false => Err(Malformed("it names another Gateway".to_owned())),
-        };
-        self.ask(Method::DELETE, &path, None, read).await
+        self.ask_removal(&path, gateway).await
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {

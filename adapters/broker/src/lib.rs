@@ -23,7 +23,7 @@ pub mod serve;
 pub mod server;
 pub mod wire;
 
-pub use auth::{Cluster, TokenHash};
+pub use auth::{Cluster, ClusterTokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};
 pub use credentials::FileCredentials;
 pub use limits::ClusterLimits;

@@ -6,7 +6,8 @@
 //! | `PUT /v1/instances/{instance}/gateways` with a [`LiveDocument`] | [`SweptDocument`] |
 //! | `PUT /v1/instances/{instance}/gateways/{namespace}/{name}/intent` with an [`IntentDocument`] | [`StatusDocument`] |
 //! | `GET /v1/instances/{instance}/gateways/{namespace}/{name}/token` | [`TokenDocument`] |
-//! | `POST /v1/instances/{instance}/gateways/{namespace}/{name}/rotate` | [`TokenDocument`] |
+//! | `PUT /v1/instances/{instance}/gateways/{namespace}/{name}/token` with a [`RetiredDocument`] | [`RetiredDocument`] |
+//! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}/connections` | [`RemovedDocument`] |
 //! | `DELETE /v1/instances/{instance}/gateways/{namespace}/{name}` | [`RemovedDocument`] |
 //!
 //! `{instance}` is the [`InstanceId`] of the asking cluster: clusters that were given one token are told apart by it, and
@@ -25,7 +26,7 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, put};
 use axum::{Json, Router};
 use domain::edge::{KeyedLock, KeyedLocks};
 use domain::ports::{Clock, Edge, PortError, PortErrorKind};
@@ -41,7 +42,7 @@ use crate::limits::Places;
 use crate::problem::{self, ApiError, Problem};
 use crate::wire::{
     GatewayDocument, IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RemovedDocument,
-    StatusDocument, SweptDocument, TokenDocument, gateway_key,
+    RetiredDocument, StatusDocument, SweptDocument, TokenDocument, gateway_key,
 };
 
 /// How long a document may take to come.
@@ -134,11 +135,11 @@ pub fn router(clusters: Vec<Cluster>, clock: Arc<dyn Clock>) -> Router {
         )
         .route(
             "/v1/instances/{instance}/gateways/{namespace}/{name}/token",
-            get(token),
+            get(token).put(retire),
         )
         .route(
-            "/v1/instances/{instance}/gateways/{namespace}/{name}/rotate",
-            post(rotate),
+            "/v1/instances/{instance}/gateways/{namespace}/{name}/connections",
+            delete(close),
         )
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
@@ -286,15 +287,31 @@ async fn token(
     Ok(Json(TokenDocument::of(&token.map_err(failed)?)))
 }
 
-async fn rotate(
+async fn retire(
     Extension(asked): Extension<Asked>,
     Path(names): Path<Names>,
-) -> Result<Json<TokenDocument>, Problem> {
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<RetiredDocument>, Problem> {
     let (instance, gateway) = gateway_of(&names)?;
+    let document: RetiredDocument = read_document(&headers, body).await?;
+    let retired = document.read().map_err(malformed)?;
     let (edge, key) = (asked.edge(instance), gateway.clone());
-    let work = async move { edge.rotate(&key).await };
-    let token = locked(asked, gateway, work).await?;
-    Ok(Json(TokenDocument::of(&token)))
+    let work = async move { edge.retire_token(&key, retired).await };
+    locked(asked, gateway, work).await?;
+    Ok(Json(RetiredDocument::of(retired)))
+}
+
+async fn close(
+    Extension(asked): Extension<Asked>,
+    Path(names): Path<Names>,
+) -> Result<Json<RemovedDocument>, Problem> {
+    let (instance, gateway) = gateway_of(&names)?;
+    let removed = GatewayDocument::of(&gateway);
+    let (edge, key) = (asked.edge(instance), gateway.clone());
+    let work = async move { edge.close_connections(&key).await };
+    locked(asked, gateway, work).await?;
+    Ok(Json(RemovedDocument { removed }))
 }
 
 async fn remove(

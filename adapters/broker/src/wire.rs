@@ -9,7 +9,7 @@ use domain::edge::{
 };
 use domain::gateway::DnsPolicy;
 use domain::names::{MalformedName, is_dns_label, is_object_name};
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::{Hostname, Installation, InstallationName, InstanceId, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
 
@@ -425,7 +425,7 @@ pub struct RemovedDocument {
     pub removed: GatewayDocument,
 }
 
-/// Answer to `GET …/token` and `POST …/rotate`.
+/// Answer to `GET …/token`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenDocument {
@@ -452,6 +452,30 @@ impl TokenDocument {
             return Err(Malformed("the token is empty".to_owned()));
         }
         Ok(ConnectorToken::new(self.token))
+    }
+}
+
+/// Body of `PUT …/token`, and the answer to it, which is there so that an empty answer of something that is no broker is
+/// not taken for a replaced token: the token with this hash is not in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetiredDocument {
+    /// SHA-256 of the token, in hexadecimal digits.
+    retired: String,
+}
+
+impl RetiredDocument {
+    /// The form of a hash.
+    pub fn of(retired: TokenHash) -> Self {
+        Self {
+            retired: retired.to_string(),
+        }
+    }
+
+    /// The hash.
+    pub fn read(self) -> Result<TokenHash, Malformed> {
+        TokenHash::parse(&self.retired)
+            .ok_or_else(|| Malformed("retired: must be 64 hexadecimal digits".to_owned()))
     }
 }
 

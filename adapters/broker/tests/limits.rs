@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::{
-    BrokerEdge, ClientSettings, Cluster, ClusterLimits, LISTENER_LIMITS, TokenHash, router, serve,
+    BrokerEdge, ClientSettings, Cluster, ClusterLimits, ClusterTokenHash, LISTENER_LIMITS, router,
+    serve,
 };
 use domain::edge::{EdgeIntent, HostnameOutcome};
 use domain::ports::{Edge, PortError, PortErrorKind};
@@ -42,7 +43,7 @@ async fn cluster(limits: ClusterLimits, edge: Arc<FakeEdge>) -> BrokerEdge {
 async fn cluster_of(limits: ClusterLimits, edges: Arc<FakeEdges>, instance: u8) -> BrokerEdge {
     let cluster = Cluster {
         name: InstallationName::parse("east").unwrap(),
-        token: TokenHash::of(TOKEN),
+        token: ClusterTokenHash::of(TOKEN),
         expires: None,
         limits,
         edges,

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use adapter_broker::server::REQUESTS_OF_CLUSTER;
 use adapter_broker::{
-    Cluster, ClusterLimits, LISTENER_LIMITS, TokenHash, router, serve, tls_config,
+    Cluster, ClusterLimits, ClusterTokenHash, LISTENER_LIMITS, router, serve, tls_config,
 };
 use async_trait::async_trait;
 use domain::edge::{EdgeIntent, EdgeStatus, Partial};
 use domain::ports::{Edge, Edges, OwnedGateway, PortError};
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::testing::FixedClock;
 use domain::{InstallationName, InstanceId, ObjectKey};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 const TOKEN: &str = "token-of-cluster";
 
-/// An edge whose rotations and tokens wait until they may go on.
+/// An edge whose closings and tokens wait until they may go on.
 struct Waiting(Semaphore);
 
 #[async_trait]
@@ -46,12 +46,17 @@ impl Edge for Waiting {
     }
 
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
-        self.rotate(gateway).await
+        self.close_connections(gateway).await?;
+        Ok(ConnectorToken::new("token"))
     }
 
-    async fn rotate(&self, _: &ObjectKey) -> Result<ConnectorToken, PortError> {
+    async fn retire_token(&self, _: &ObjectKey, _: TokenHash) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn close_connections(&self, _: &ObjectKey) -> Result<(), PortError> {
         self.0.acquire().await.unwrap().forget();
-        Ok(ConnectorToken::new("token"))
+        Ok(())
     }
 
     async fn remove(&self, _: &ObjectKey) -> Result<(), PortError> {
@@ -105,7 +110,7 @@ impl Broker {
         let edge = Arc::new(Waiting(Semaphore::new(0)));
         let cluster = |name: &str, token: &str| Cluster {
             name: InstallationName::parse(name).unwrap(),
-            token: TokenHash::of(token),
+            token: ClusterTokenHash::of(token),
             expires: None,
             limits: ClusterLimits::default(),
             edges: Arc::new(Same(edge.clone())),
@@ -205,8 +210,8 @@ async fn a_cluster_has_so_many_requests_at_a_time_also_when_it_goes_away_meanwhi
     let mut asking = Vec::new();
     for number in 0..REQUESTS_OF_CLUSTER {
         let mut stream = broker.handshake([127, 0, 0, 1]).await;
-        let rest = format!("/shop/gateway-{number}/rotate");
-        say(&mut stream, TOKEN, "POST", &rest).await;
+        let rest = format!("/shop/gateway-{number}/connections");
+        say(&mut stream, TOKEN, "DELETE", &rest).await;
         asking.push(stream);
     }
     let refused = tokio::time::timeout(DEADLINE, async {

@@ -46,7 +46,7 @@ use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
 use crate::edge::{EdgeIntent, EdgeStatus, KeyedLocks, Partial, TunnelStatus, plan, tunnel};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
-use crate::secret::{CloudflareCredentials, ConnectorToken};
+use crate::secret::{CloudflareCredentials, ConnectorToken, TokenHash};
 use apply::Executor;
 pub use instances::DirectEdges;
 use memory::{GatewayMemory, Memory};
@@ -351,13 +351,25 @@ impl Edge for DirectEdge {
         api.uncached().tunnel_token(tunnel).await
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
+    async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError> {
         let _lock = self.lock_gateway(gateway)?;
         let api = self.api_of(gateway).await?;
         let tunnel = self.tunnel_id(&api, gateway).await?;
+        if api.uncached().tunnel_token(tunnel).await?.hash() != retired {
+            return Ok(());
+        }
         let secret = self.entropy.secret();
         api.uncached().set_tunnel_secret(tunnel, secret).await?;
-        api.uncached().tunnel_token(tunnel).await
+        let notes = Notes::new(self.journal.clone(), format!("Gateway {gateway} asks"));
+        notes.done(format_args!("replaced the token of tunnel {tunnel}"));
+        Ok(())
+    }
+
+    async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let _lock = self.lock_gateway(gateway)?;
+        let api = self.api_of(gateway).await?;
+        let tunnel = self.tunnel_id(&api, gateway).await?;
+        api.uncached().disconnect(tunnel).await
     }
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::edge::{EdgeIntent, EdgeStatus, Partial};
 use crate::error::PortError;
 use crate::names::{InstanceId, ObjectKey};
-use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken};
+use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken, TokenHash};
 
 /// Cloudflare for the controller: states an intent, never learns which account served it. The direct
 /// edge plans over [`CloudflareApi`](super::api::CloudflareApi); the broker client sends the intent on.
@@ -33,8 +33,12 @@ pub trait Edge: Send + Sync {
     /// The token that lets connectors join the Gateway's tunnel.
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
 
-    /// Gives the tunnel a new secret and returns the new token. The old one opens no new connection.
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
+    /// Replaces the token of the Gateway's tunnel if it has this hash, and does nothing if it has another one: to be asked
+    /// again after an answer was lost changes nothing. The old token opens no new connection; those that it opened stay.
+    async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError>;
+
+    /// Closes every connection to the Gateway's tunnel. Connectors with the present token come back by themselves.
+    async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;

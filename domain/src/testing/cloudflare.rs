@@ -14,6 +14,7 @@ use crate::edge::objects::{
 };
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
+use crate::secret::ConnectorToken;
 
 pub use observer::{Call, Observer};
 
@@ -94,6 +95,8 @@ struct TunnelState {
     tunnel: Tunnel,
     configuration: Option<IngressDocument>,
     secret: [u8; 32],
+    /// How often that was replaced.
+    replaced: usize,
     connectors: Vec<Connector>,
 }
 
@@ -245,6 +248,21 @@ impl FakeCloudflare {
         accounts.find_map(|account| account.tunnels.get(&tunnel)?.configuration.clone())
     }
 
+    /// The connector token of a tunnel.
+    pub fn token(&self, tunnel: TunnelId) -> Option<ConnectorToken> {
+        let world = self.world();
+        let mut accounts = world.accounts.values();
+        accounts.find_map(|account| Some(account.tunnels.get(&tunnel)?.token(tunnel)))
+    }
+
+    /// How often the connector token of a tunnel was replaced.
+    pub fn replaced_tokens(&self, tunnel: TunnelId) -> usize {
+        let world = self.world();
+        let mut accounts = world.accounts.values();
+        let replaced = accounts.find_map(|account| Some(account.tunnels.get(&tunnel)?.replaced));
+        replaced.unwrap_or(0)
+    }
+
     /// Puts an ingress document, as somebody else would.
     pub fn put_configuration(&self, tunnel: TunnelId, document: IngressDocument) {
         let mut world = self.world();
@@ -358,6 +376,10 @@ impl FakeCloudflare {
 }
 
 impl TunnelState {
+    fn token(&self, tunnel: TunnelId) -> ConnectorToken {
+        ConnectorToken::new(format!("{tunnel} {}", self.secret[0]))
+    }
+
     fn disconnect(&mut self) {
         self.connectors.clear();
         if self.tunnel.health != TunnelHealth::Inactive {
@@ -385,6 +407,7 @@ impl World {
             tunnel,
             configuration: None,
             secret: [0; 32],
+            replaced: 0,
             connectors: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Partial, Policy, Tunn
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
 use crate::ports::{Edge, Edges, OwnedGateway};
-use crate::secret::ConnectorToken;
+use crate::secret::{ConnectorToken, TokenHash};
 
 /// An intent for these names, as it is where all of the cluster was seen and no other Gateway asks for one of them.
 ///
@@ -35,6 +35,7 @@ struct State {
     records: BTreeMap<Hostname, ObjectKey>,
     in_the_way: BTreeMap<Hostname, HostnameOutcome>,
     rotations: BTreeMap<ObjectKey, u32>,
+    closings: BTreeMap<ObjectKey, u32>,
     /// Tunnels that others are connected to.
     connected: BTreeSet<TunnelId>,
     stated: Vec<EdgeIntent>,
@@ -64,6 +65,18 @@ impl FakeEdge {
     /// Lets the edge hold something for a Gateway, as an earlier process would have left it.
     pub fn leave(&self, intent: &EdgeIntent) {
         self.0.lock().expect("lock").apply(intent);
+    }
+
+    /// How often a Gateway's token was replaced.
+    pub fn rotations(&self, gateway: &ObjectKey) -> u32 {
+        let state = self.0.lock().expect("lock");
+        state.rotations.get(gateway).copied().unwrap_or(0)
+    }
+
+    /// How often the connections to a Gateway's tunnel were closed.
+    pub fn closings(&self, gateway: &ObjectKey) -> u32 {
+        let state = self.0.lock().expect("lock");
+        state.closings.get(gateway).copied().unwrap_or(0)
     }
 
     /// Connects somebody's connector to a tunnel.
@@ -242,13 +255,19 @@ impl Edge for FakeEdge {
         Ok(ConnectorToken::new(format!("{gateway} {rotation}")))
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
-        self.connector_token(gateway).await?;
-        {
+    async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError> {
+        if self.connector_token(gateway).await?.hash() == retired {
             let mut state = self.state(Some(gateway))?;
             *state.rotations.entry(gateway.clone()).or_default() += 1;
         }
-        self.connector_token(gateway).await
+        Ok(())
+    }
+
+    async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.connector_token(gateway).await?;
+        let mut state = self.state(Some(gateway))?;
+        *state.closings.entry(gateway.clone()).or_default() += 1;
+        Ok(())
     }
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {

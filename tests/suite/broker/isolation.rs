@@ -37,7 +37,10 @@ async fn another_clusters_gateway_is_as_if_it_were_not_there() {
             told.contains("Gateway default/NAME has no tunnel"),
             "{told}"
         );
-        let refused = west.rotate(&gateway(name)).await.unwrap_err();
+        let refused = west
+            .retire_token(&gateway(name), token.hash())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, PortErrorKind::NotFound);
         assert_eq!(refused.message.replace(name, "NAME"), told);
         assert_eq!(west.remove(&gateway(name)).await, Ok(()));

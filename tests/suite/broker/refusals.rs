@@ -177,8 +177,8 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
         ("POST of an intent", to(Method::POST, INTENT), 405, method),
         ("GET of an intent", to(Method::GET, INTENT), 405, method),
         (
-            "GET of a rotation",
-            to(Method::GET, &gateways("/default/one/rotate")),
+            "GET of connections",
+            to(Method::GET, &gateways("/default/one/connections")),
             405,
             method,
         ),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edge::{DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy};
 use domain::gateway::DnsPolicy;
 use domain::ports::{Edge, PortErrorKind};
+use domain::secret::ConnectorToken;
 
 use super::cloudflare::{StandIn, ZONE, in_memory_cloudflare};
 use super::{gateway, hostname};
@@ -38,7 +39,7 @@ contract! {
         records_whose_gateway_and_tunnel_are_gone_are_swept,
         what_is_live_or_has_a_tunnel_or_is_somebody_elses_is_not_swept,
         a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate,
-        the_token_stays_the_same_until_it_is_rotated,
+        a_token_is_replaced_once_however_often_that_is_asked,
         a_new_secret_leaves_the_tunnel_and_its_names,
         a_gateway_without_credentials_is_told_so_and_keeps_what_it_has,
         a_token_that_may_not_edit_dns_still_makes_the_tunnel,
@@ -372,29 +373,40 @@ async fn a_gateway_without_a_tunnel_has_no_token_and_nothing_to_rotate(rig: impl
     let none = gateway("one");
     let refused = rig.edge().connector_token(&none).await.unwrap_err();
     assert_eq!(refused.kind, PortErrorKind::NotFound);
-    let refused = rig.edge().rotate(&none).await.unwrap_err();
-    assert_eq!(refused.kind, PortErrorKind::NotFound);
+    let retired = ConnectorToken::new("a token").hash();
+    for refused in [
+        rig.edge().retire_token(&none, retired).await.unwrap_err(),
+        rig.edge().close_connections(&none).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.kind, PortErrorKind::NotFound);
+    }
     assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
 }
 
-async fn the_token_stays_the_same_until_it_is_rotated(rig: impl Rig) {
+async fn a_token_is_replaced_once_however_often_that_is_asked(rig: impl Rig) {
     let (edge, one) = (rig.edge(), gateway("one"));
     applied(edge, &intent("one", &[APP])).await;
     let first = edge.connector_token(&one).await.unwrap();
     applied(edge, &intent("one", &[APP, SHOP])).await;
     assert!(first.is_same(&edge.connector_token(&one).await.unwrap()));
-    let mut known = vec![first];
-    for _ in 0..2 {
-        let new = edge.rotate(&one).await.unwrap();
-        assert!(!known.iter().any(|old| old.is_same(&new)));
-        assert!(new.is_same(&edge.connector_token(&one).await.unwrap()));
-        known.push(new);
+    let mut known = vec![first.hash()];
+    for retired in [0, 0, 0, 1, 0, 1] {
+        edge.retire_token(&one, known[retired]).await.unwrap();
+        let now = edge.connector_token(&one).await.unwrap().hash();
+        if known.last() != Some(&now) {
+            assert!(!known.contains(&now), "an old token is in force again");
+            known.push(now);
+        }
     }
+    assert_eq!(known.len(), 3);
 }
 
 async fn a_new_secret_leaves_the_tunnel_and_its_names(rig: impl Rig) {
     let before = applied(rig.edge(), &intent("one", &[APP])).await;
-    rig.edge().rotate(&gateway("one")).await.unwrap();
+    let (edge, one) = (rig.edge(), gateway("one"));
+    let token = edge.connector_token(&one).await.unwrap();
+    edge.retire_token(&one, token.hash()).await.unwrap();
+    edge.close_connections(&one).await.unwrap();
     assert_eq!(rig.names().await, leading(&[APP], &address(&before)));
     let after = applied(rig.edge(), &intent("one", &[APP])).await;
     assert_eq!(after, before);
@@ -426,11 +438,19 @@ async fn an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost(rig: impl
     let before = applied(edge, &intent("one", &[APP])).await;
     rig.cut_off();
     let stated = edge.reconcile(&intent("one", &[SHOP])).await;
+    let retired = ConnectorToken::new("a token").hash();
     for (call, kind) in [
         ("reconcile", stated.unwrap_err().kind),
         ("owned", edge.owned().await.unwrap_err().error.kind),
         ("token", edge.connector_token(&one).await.unwrap_err().kind),
-        ("rotate", edge.rotate(&one).await.unwrap_err().kind),
+        (
+            "retire",
+            edge.retire_token(&one, retired).await.unwrap_err().kind,
+        ),
+        (
+            "close",
+            edge.close_connections(&one).await.unwrap_err().kind,
+        ),
         ("remove", edge.remove(&one).await.unwrap_err().kind),
         (
             "sweep",

@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::edge::{EdgeIntent, EdgeStatus, Partial};
-use crate::secret::ConnectorToken;
+use crate::secret::{ConnectorToken, TokenHash};
 
 /// An edge that never answers for one Gateway.
 struct Stuck {
@@ -29,8 +29,12 @@ impl Edge for Stuck {
         self.edge.connector_token(gateway).await
     }
 
-    async fn rotate(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError> {
-        self.edge.rotate(gateway).await
+    async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError> {
+        self.edge.retire_token(gateway, retired).await
+    }
+
+    async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.edge.close_connections(gateway).await
     }
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationIntent,
-    RotationState, Schedule, Stage, rollout,
+    CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationIntent, RotationState,
+    Schedule, Stage, rollout,
 };
 use super::at;
 use crate::names::Timestamp;

@@ -197,15 +197,14 @@ impl TunnelApi for FakeCloudflareApi {
     }
 
     async fn tunnel_token(&self, tunnel: TunnelId) -> Result<ConnectorToken, PortError> {
-        self.of_tunnel(ApiCall::TunnelToken, tunnel, |state| {
-            ConnectorToken::new(format!("{tunnel} {}", state.secret[0]))
-        })
-        .await
+        self.of_tunnel(ApiCall::TunnelToken, tunnel, |state| state.token(tunnel))
+            .await
     }
 
     async fn set_tunnel_secret(&self, tunnel: TunnelId, secret: [u8; 32]) -> Result<(), PortError> {
         self.in_tunnel(ApiCall::SetTunnelSecret, tunnel, |state| {
             state.secret = secret;
+            state.replaced += 1;
         })
         .await
     }

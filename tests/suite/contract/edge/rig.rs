@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_broker::{BrokerEdge, ClientSettings, Cluster, ClusterLimits, TokenHash};
+use adapter_broker::{BrokerEdge, ClientSettings, Cluster, ClusterLimits, ClusterTokenHash};
 use async_trait::async_trait;
 use domain::edge::direct::{DirectEdge, DirectEdges};
 use domain::edge::objects::{RecordBatch, RecordData};
@@ -90,7 +90,7 @@ pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
     let instance = parts.installation.instance;
     let cluster = Cluster {
         name: parts.installation.name.clone(),
-        token: TokenHash::of(token),
+        token: ClusterTokenHash::of(token),
         expires: None,
         limits: ClusterLimits::default(),
         edges: Arc::new(DirectEdges::new(
