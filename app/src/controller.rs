@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
+use adapter_kubernetes::workloads::{Deployments, HeldByPods, WorkloadOptions};
 use adapter_kubernetes::{
     Client, Clients, Cluster, ClusterOptions, Finalizers, KeptSecret, Lease, LeaseOptions,
-    SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
+    Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
 };
 use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
@@ -31,6 +31,7 @@ use crate::disowned::Disowned;
 use crate::edge::{self, read_pem};
 use crate::engines::underscored_headers;
 use crate::passes::Passes;
+use crate::system::SystemClock;
 
 /// How long replicas may take to acknowledge a table before statuses name them.
 const LATE_AFTER: Duration = Duration::from_secs(5);
@@ -80,8 +81,10 @@ impl Controller {
             leadership: lease.clone(),
             workloads: Deployments::new(
                 client.clone(),
-                workload_options(settings, &authority, &statuses)?,
+                workload_options(settings, &authority, &statuses, held_tokens(&tables))?,
             ),
+            rotations: Arc::new(Rotations::new(client.clone())),
+            clock: Arc::new(SystemClock),
             data_plane: tables,
             edge: edge::open(
                 &settings.edge,
@@ -190,10 +193,23 @@ async fn serve_tables(
     Ok(server)
 }
 
+/// With which tokens the pods of a Gateway hold connections, as they say on the stream.
+fn held_tokens(tables: &Arc<TableServer>) -> Arc<HeldByPods> {
+    let tables = tables.clone();
+    Arc::new(move |gateway| {
+        let replicas = tables.replicas(gateway).into_iter();
+        let connected = replicas.filter(|replica| replica.connected);
+        connected
+            .map(|replica| (replica.name, replica.tokens))
+            .collect()
+    })
+}
+
 fn workload_options(
     settings: &ControllerSettings,
     authority: &KeptAuthority,
     changed: &Arc<Notify>,
+    held_tokens: Arc<HeldByPods>,
 ) -> anyhow::Result<WorkloadOptions> {
     let image = settings.proxies.image.as_ref();
     let roots = settings
@@ -217,6 +233,7 @@ fn workload_options(
         proxy_environment: passed_on(settings)?,
         drain: settings.tunnel.grace_period.get(),
         changed: changed.clone(),
+        held_tokens,
     })
 }
 

@@ -155,7 +155,10 @@ impl Passes {
             if running.is_empty() {
                 self.applied.send_replace(true);
             }
-            let due = schedule.next(Instant::now()).unwrap_or(next_resync);
+            let now = Instant::now();
+            let rotation = self.reconciler.until_rotation().map(|time| now + time);
+            let due = schedule.next(now).into_iter().chain(rotation).min();
+            let due = due.unwrap_or(next_resync);
             tokio::select! {
                 Some(ended) = running.join_next() => {
                     let (queue, report) = ended.expect("a pass does not panic and is not aborted");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
-use adapter_manifests::ManifestFolder;
+use adapter_manifests::{ManifestFolder, Rotations};
 use adapter_proxy::{Engines, Metrics};
 use async_trait::async_trait;
 use config::StandaloneSettings;
@@ -26,7 +26,7 @@ use crate::disowned::Disowned;
 use crate::edge;
 use crate::engines::{self, underscored_headers};
 use crate::passes::Passes;
-use crate::system::{AlwaysLeader, SystemEntropy};
+use crate::system::{AlwaysLeader, SystemClock, SystemEntropy};
 use crate::workloads::InProcess;
 
 /// `cfgw standalone`, running.
@@ -84,6 +84,8 @@ impl Standalone {
                     workloads: workloads.clone(),
                 }),
                 edge,
+                rotations: Arc::new(Rotations::new(settings.state_dir.clone())),
+                clock: Arc::new(SystemClock),
             },
             CONTROLLER_NAME,
         );

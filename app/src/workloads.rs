@@ -14,7 +14,7 @@ use domain::gateway::{Defect, DefectKind, RouteKind};
 use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, Workloads};
 use domain::route_table::Arrival;
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
@@ -58,6 +58,8 @@ struct Proxy {
     /// The status of the current connector. Those that it replaced wait for its connections; they wait no
     /// longer when this is dropped.
     statuses: watch::Sender<StatusReceiver>,
+    /// Those that were replaced, each with its token, as long as they may have connections.
+    before: Vec<(TokenHash, StatusReceiver)>,
     /// Those that were replaced, until they have left.
     replaced: TaskTracker,
     /// What of the parameters has no effect here; `None` until it was asked for by them.
@@ -110,7 +112,18 @@ impl InProcess {
         } else {
             proxy.replace(self.start(gateway, token)?);
         }
-        Ok(proxy.current.status())
+        let holds_token = proxy.held_tokens().into_iter().eq([token.hash()]);
+        Ok(WorkloadStatus {
+            holds_token,
+            ..proxy.current.status()
+        })
+    }
+
+    /// With which tokens the proxy of a Gateway holds connections to the edge.
+    pub async fn held_tokens(&self, gateway: &ObjectKey) -> BTreeSet<TokenHash> {
+        let mut running = self.running.lock().await;
+        let proxy = running.get_mut(gateway);
+        proxy.map_or_else(BTreeSet::new, Proxy::held_tokens)
     }
 
     /// Tells the connector of a Gateway what the table that is served now needs of it.
@@ -197,9 +210,20 @@ impl Proxy {
         Self {
             statuses: watch::Sender::new(current.connector.status()),
             current,
+            before: Vec::new(),
             replaced: TaskTracker::new(),
             parameters: None,
         }
+    }
+
+    fn held_tokens(&mut self) -> BTreeSet<TokenHash> {
+        let has_connection = |status: &StatusReceiver| status.borrow().registered() > 0;
+        // One that begins to leave gets no further connection.
+        self.before.retain(|(_, status)| has_connection(status));
+        let before = self.before.iter().map(|(token, _)| *token);
+        let is_connected = has_connection(&self.current.connector.status());
+        let current = is_connected.then(|| self.current.token.hash());
+        before.chain(current).collect()
     }
 
     /// Makes another connector the current one. The connections of the one before go when the new ones are there:
@@ -207,6 +231,7 @@ impl Proxy {
     fn replace(&mut self, new: Running) {
         self.statuses.send_replace(new.connector.status());
         let old = std::mem::replace(&mut self.current, new);
+        self.before.push((old.token.hash(), old.connector.status()));
         let serves = old.status().ready > 0;
         let statuses = self.statuses.subscribe();
         self.replaced.spawn(async move {

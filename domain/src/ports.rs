@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use crate::names::{ObjectKey, ObjectRef, Timestamp, TunnelId};
+use crate::rotation::RotationState;
 use crate::route_table::RouteTable;
 use crate::secret::ConnectorToken;
 use crate::snapshot::ClusterSnapshot;
@@ -70,8 +71,9 @@ pub trait Leadership: Send + Sync {
 /// Makes the proxy of a Gateway run.
 #[async_trait]
 pub trait Workloads: Send + Sync {
-    /// Runs it so, with this connector token; an unchanged call changes nothing. Returns without waiting for
-    /// replicas to be ready.
+    /// Runs it so, with this connector token; an unchanged call changes nothing. Replicas that run take a new token one
+    /// after another, each once those before it hold their connections with it. Returns without waiting for replicas
+    /// to be ready.
     async fn ensure(
         &self,
         gateway: &ObjectKey,
@@ -124,6 +126,20 @@ pub trait ProxyIdentities: Send + Sync {
     /// The Gateway whose proxy may show this token; `None` for a token that is no proxy's. An error means
     /// that the cluster could not be asked.
     async fn gateway_of(&self, token: &SecretString) -> Result<Option<ObjectKey>, PortError>;
+}
+
+/// Keeps how far the rotation of each Gateway's token is, for the next process. What it loses costs nothing but the time
+/// of the schedule that passes meanwhile.
+#[async_trait]
+pub trait RotationStore: Send + Sync {
+    /// What was kept; `None` where there is nothing, or nothing that can be read.
+    async fn load(&self, gateway: &ObjectKey) -> Result<Option<RotationState>, PortError>;
+
+    /// Keeps it in the place of what was kept. It is kept when this returns.
+    async fn save(&self, gateway: &ObjectKey, state: &RotationState) -> Result<(), PortError>;
+
+    /// The Gateway is gone. Idempotent.
+    async fn forget(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 }
 
 /// The time.

@@ -24,6 +24,7 @@ mod gateway_state;
 mod promises;
 mod queue;
 mod removal;
+mod rotation;
 mod route_pass;
 mod serve;
 mod state;
@@ -37,7 +38,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::attachment::{self, GatewayDefaults, Resolution};
 use crate::names::ObjectKey;
-use crate::ports::{ClusterSource, DataPlane, Edge, Finalizer, Leadership, StatusSink, Workloads};
+use crate::ports::{
+    Clock, ClusterSource, DataPlane, Edge, Finalizer, Leadership, RotationStore, StatusSink,
+    Workloads,
+};
 use crate::snapshot::ClusterSnapshot;
 
 pub use edge_pass::EdgePassReport;
@@ -58,6 +62,8 @@ pub struct Ports {
     pub workloads: Arc<dyn Workloads>,
     pub data_plane: Arc<dyn DataPlane>,
     pub edge: Arc<dyn Edge>,
+    pub rotations: Arc<dyn RotationStore>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The rules that a pass applies to a snapshot: [`attachment::resolve`], or a test's stand-in for it.

@@ -5,6 +5,7 @@ mod cloudflare;
 mod cluster;
 mod edge;
 mod fixed;
+mod rotations;
 mod running;
 
 pub use cloudflare::{ApiCall, Call, FakeCloudflare, Moment, Observer};
@@ -13,4 +14,5 @@ pub use edge::{FakeEdge, FakeEdges, intent};
 pub use fixed::{
     FixedClock, FixedEntropy, FixedLeadership, StaticCredentials, installation, instance_of,
 };
+pub use rotations::FakeRotations;
 pub use running::{FakeDataPlane, FakeWorkloads};

@@ -127,6 +127,9 @@ pub struct WorkloadStatus {
     /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): something is left to do that has to wait for replicas, so the call is
     /// to be repeated.
     pub unfinished: bool,
+    /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): every replica that has a connection to the edge holds it with the token
+    /// of the call, and with no other.
+    pub holds_token: bool,
     /// What of the parameters could not be carried out, or weakens the proxy, by its field. `None` as long as
     /// [`Workloads::ensure`](crate::ports::Workloads::ensure) was not called for the Gateway.
     pub parameters: Option<Vec<Defect>>,

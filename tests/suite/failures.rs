@@ -15,8 +15,8 @@ use domain::secret::{ConnectorToken, TokenHash};
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::status::StatusUpdate;
 use domain::testing::{
-    FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeWorkloads, FixedLeadership,
-    RecordingStatusSink,
+    FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeRotations, FakeWorkloads, FixedClock,
+    FixedLeadership, RecordingStatusSink,
 };
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{Hostname, ObjectKey, ObjectRef, TunnelId};
@@ -100,6 +100,8 @@ impl World {
             workloads: Arc::new(FakeWorkloads::default()),
             data_plane: data_plane.clone(),
             edge: Arc::new(FakeEdge::default()),
+            rotations: Arc::new(FakeRotations::default()),
+            clock: Arc::new(FixedClock::default()),
         };
         Self {
             cluster,

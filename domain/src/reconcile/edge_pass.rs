@@ -111,7 +111,10 @@ impl Reconciler {
         // The answers that one queue got may change what another is to do.
         for _ in 0..ROUNDS {
             let resting = &done.again.keys().cloned().collect();
-            let mut queues = self.state().due_queues(&view, resting);
+            let mut queues = {
+                let now = self.ports.clock.now();
+                self.state().due_queues(&view, resting, now)
+            };
             queues.remove(&Queue::Leftovers);
             let passes = queues.into_iter().map(|queue| {
                 let view = view.clone();
@@ -200,7 +203,7 @@ impl Reconciler {
                     return false;
                 }
                 tried.insert(intent.gateway.clone());
-                self.serve(&pass.view, intent, done).await;
+                self.serve(pass, intent, done).await;
             }
         }
         self.reshape_proxies(pass, &tried, done).await
@@ -214,9 +217,10 @@ impl Reconciler {
         tried: &BTreeSet<ObjectKey>,
         done: &mut EdgePassReport,
     ) -> bool {
+        let now = self.ports.clock.now();
         let outdated = {
             let state = self.state();
-            let mut outdated = state.outdated_proxies(&pass.view);
+            let mut outdated = state.outdated_proxies(&pass.view, now);
             outdated.retain(|(gateway, _)| {
                 let left_alone = tried.contains(gateway) || pass.resting.contains(gateway);
                 !left_alone && state.queue_of(&pass.view, gateway) == *pass.queue
@@ -230,9 +234,10 @@ impl Reconciler {
             let runs = self
                 .run_proxy(&pass.view, &gateway, &status, false, done)
                 .await;
-            self.with(&gateway, |at_edge| at_edge.settle(runs));
-            if !runs {
-                self.state().note_failure(&pass.view, &gateway);
+            self.with(&gateway, |at_edge| at_edge.settle(runs.is_some()));
+            match runs {
+                Some(runs) => self.rotate(pass, &gateway, &status, runs, done).await,
+                None => self.state().note_failure(&pass.view, &gateway),
             }
         }
         true

@@ -15,12 +15,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Queue;
+use super::rotation::Rotation;
 use crate::attachment::GatewayResolution;
 use crate::edge::claims::Claimant;
 use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::error::PortError;
 use crate::gateway::DnsPolicy;
 use crate::names::{Hostname, ObjectKey, Timestamp, TunnelId};
+use crate::secret::TokenHash;
 use crate::workload::WorkloadSpec;
 
 /// A Gateway that was stated at the edge, or is about to be.
@@ -39,6 +41,10 @@ pub(super) struct GatewayState {
     /// Whether its object has the finalizer, as far as is known.
     finalizer: bool,
     proxy: ProxyState,
+    /// How far the rotation of its token is, once that was read in this term.
+    pub(super) rotation: Option<Rotation>,
+    /// The token that its proxy was given last.
+    pub(super) token: Option<TokenHash>,
     /// To the last call.
     answer: Option<Result<EdgeStatus, PortError>>,
     /// The last answer to an intent that was wholly made true.
@@ -80,6 +86,8 @@ impl GatewayState {
             settled: false,
             finalizer: false,
             proxy: ProxyState::NotRun(None),
+            rotation: None,
+            token: None,
             answer: None,
             last_known: None,
         }
@@ -88,6 +96,7 @@ impl GatewayState {
     pub(super) fn begin_term(&mut self) {
         self.records = None;
         self.finalizer = false;
+        self.rotation = None;
         self.disown();
     }
 

@@ -9,7 +9,7 @@ use super::term::Search;
 use super::view::{Fate, View};
 use crate::attachment::{GatewayResolution, Retained};
 use crate::edge::EdgeIntent;
-use crate::names::ObjectKey;
+use crate::names::{ObjectKey, Timestamp};
 
 /// Gateways that are worked on one after another.
 ///
@@ -45,7 +45,10 @@ impl Reconciler {
     /// the same as their last one, which failed. Empty without leadership.
     pub fn edge_queues(&self, resting: &BTreeSet<ObjectKey>) -> BTreeSet<Queue> {
         match self.begin() {
-            Some((_, view)) => self.state().due_queues(&view, resting),
+            Some((_, view)) => {
+                let now = self.ports.clock.now();
+                self.state().due_queues(&view, resting, now)
+            }
             None => BTreeSet::new(),
         }
     }
@@ -74,10 +77,11 @@ impl State {
         &mut self,
         view: &View,
         resting: &BTreeSet<ObjectKey>,
+        now: Timestamp,
     ) -> BTreeSet<Queue> {
         let due = self.due(view, None, resting, &BTreeSet::new()).into_iter();
         let mut gateways: BTreeSet<_> = due.map(|intent| intent.gateway).collect();
-        let outdated = self.outdated_proxies(view).into_iter();
+        let outdated = self.outdated_proxies(view, now).into_iter();
         let outdated = outdated.map(|(gateway, _)| gateway);
         gateways.extend(outdated.filter(|gateway| !resting.contains(gateway)));
         gateways.extend(self.removals(view, resting).due);

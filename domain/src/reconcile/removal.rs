@@ -133,6 +133,8 @@ impl Reconciler {
         // A route pass may have published it again meanwhile, before or after it was withdrawn.
         self.state().retract(gateway);
         withdrawn.map_err(|error| failed("withdrawing the routes", error))?;
+        let forgotten = ports.rotations.forget(gateway).await;
+        forgotten.map_err(|error| failed("forgetting the rotations of the token", error))?;
         // Counts as removed even if the answer is lost: a Gateway that comes back must get it anew.
         self.with(gateway, GatewayState::finalizer_removed);
         let released = ports.finalizer.remove(gateway).await;

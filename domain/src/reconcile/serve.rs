@@ -1,15 +1,22 @@
 //! Making the intent of one Gateway true, and its proxy run.
 
-use super::edge_pass::EdgePassReport;
+use super::edge_pass::{EdgePassReport, Pass};
 use super::gateway_state::{GatewayState, Proxy};
 use super::view::View;
 use super::{Problem, Reconciler};
 use crate::edge::{EdgeIntent, EdgeStatus, namesakes};
 use crate::error::PortError;
 use crate::names::ObjectKey;
+use crate::secret::TokenHash;
 
 impl Reconciler {
-    pub(super) async fn serve(&self, view: &View, intent: EdgeIntent, done: &mut EdgePassReport) {
+    pub(super) async fn serve(
+        &self,
+        pass: &Pass<'_>,
+        intent: EdgeIntent,
+        done: &mut EdgePassReport,
+    ) {
+        let view = &*pass.view;
         let gateway = intent.gateway.clone();
         {
             let mut state = self.state();
@@ -55,10 +62,13 @@ impl Reconciler {
         let runs = self
             .run_proxy(view, &gateway, &status, compared, done)
             .await;
-        let settled = runs && status.failures.is_empty();
+        let settled = runs.is_some() && status.failures.is_empty();
         self.with(&gateway, |at_edge| at_edge.settle(settled));
         if settled {
             self.state().failed.remove(&gateway);
+        }
+        if let Some(runs) = runs {
+            self.rotate(pass, &gateway, &status, runs, done).await;
         }
     }
 
@@ -92,7 +102,7 @@ impl Reconciler {
     }
 
     /// Makes the proxy run where its tunnel is new to it or it should run otherwise than before, and at a
-    /// resync, in case its token was changed.
+    /// resync, in case its token was changed. `None` where that failed.
     pub(super) async fn run_proxy(
         &self,
         view: &View,
@@ -100,12 +110,12 @@ impl Reconciler {
         status: &EdgeStatus,
         resync: bool,
         done: &mut EdgePassReport,
-    ) -> bool {
+    ) -> Option<Runs> {
         let Some(tunnel) = status.tunnels.first().map(|tunnel| tunnel.id) else {
-            return true;
+            return Some(Runs::Unasked);
         };
         let Some(found) = view.gateways.get(gateway) else {
-            return true;
+            return Some(Runs::Unasked);
         };
         let spec = found.parameters.workload.clone();
         let proxy = Proxy {
@@ -116,14 +126,14 @@ impl Reconciler {
         let runs = self.with(gateway, GatewayState::take_proxy).flatten();
         if runs.as_ref() == Some(&proxy) && !resync {
             self.with(gateway, |at_edge| at_edge.proxy_runs(proxy));
-            return true;
+            return Some(Runs::Unasked);
         }
         let token = match self.ports.edge.connector_token(gateway).await {
             Ok(token) => token,
             Err(error) => {
                 let subject = format!("getting the connector token of Gateway {gateway}");
                 done.failed(gateway, subject, &error);
-                return false;
+                return None;
             }
         };
         let workloads = &self.ports.workloads;
@@ -134,15 +144,32 @@ impl Reconciler {
                     done.again(gateway, None);
                 }
                 let proxy = Proxy { finished, ..proxy };
-                self.with(gateway, |at_edge| at_edge.proxy_runs(proxy));
-                true
+                self.with(gateway, |at_edge| {
+                    at_edge.proxy_runs(proxy);
+                    at_edge.token = Some(token.hash());
+                });
+                Some(match status.holds_token {
+                    true => Runs::Holds(token.hash()),
+                    false => Runs::Takes,
+                })
             }
             Err(error) => {
                 let subject = format!("running the proxy of Gateway {gateway}");
                 self.with(gateway, |at_edge| at_edge.proxy_failed(error.to_string()));
                 done.failed(gateway, subject, &error);
-                false
+                None
             }
         }
     }
+}
+
+/// How far a proxy that runs is with its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// As it did before; nobody was asked.
+    Unasked,
+    /// Some of its connections may still be held with another token.
+    Takes,
+    /// All of its connections are held with the token that has this hash.
+    Holds(TokenHash),
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::gateway_state::GatewayState;
 use super::promises::WrittenStatuses;
+use super::rotation::needs_rotation;
 use super::status_pass::Conclusions;
 use super::term::{Search, Term};
 use super::view::{Fate, View};
@@ -318,15 +319,22 @@ impl State {
         self.resyncs < since + RESYNCS_TO_WAIT
     }
 
-    /// Gateways whose proxies run otherwise than they should now, though nothing changes at the edge.
-    pub(super) fn outdated_proxies(&self, view: &View) -> Vec<(ObjectKey, EdgeStatus)> {
+    /// Gateways whose proxies run otherwise than they should now, or whose token is to be replaced, though nothing else
+    /// changes at the edge.
+    pub(super) fn outdated_proxies(
+        &self,
+        view: &View,
+        now: Timestamp,
+    ) -> Vec<(ObjectKey, EdgeStatus)> {
         let served = view.gateways.iter();
         served
             .filter(|(key, _)| view.fate(key) == Fate::Serve)
             .filter_map(|(key, found)| {
                 let at_edge = self.at_edge.get(key)?;
                 let proxy = at_edge.proxy()?;
-                let is_outdated = !proxy.finished || proxy.spec != found.parameters.workload;
+                let is_outdated = !proxy.finished
+                    || proxy.spec != found.parameters.workload
+                    || needs_rotation(at_edge, &found.parameters.rotation, now);
                 let status = at_edge.last_known().filter(|_| is_outdated)?.clone();
                 Some((key.clone(), status))
             })

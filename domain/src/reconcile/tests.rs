@@ -7,6 +7,7 @@ mod handover;
 mod kept;
 mod queues;
 mod removal;
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,12 +21,14 @@ use crate::gateway::{
     Protocol, Route, RouteKind,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
+use crate::rotation::{RotationIntent, Schedule};
 use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
 use crate::testing::{
-    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeWorkloads,
-    FixedEntropy, FixedLeadership, Moment, RecordingStatusSink, StaticCredentials,
+    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeRotations,
+    FakeWorkloads, FixedClock, FixedEntropy, FixedLeadership, Moment, RecordingStatusSink,
+    StaticCredentials,
 };
 use crate::workload::{WorkloadSpec, WorkloadStatus};
 
@@ -95,6 +98,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
         hostnames,
         parameters: ParametersResolution {
             workload: WorkloadSpec::of(gateway.infrastructure.clone(), None, None),
+            rotation: rotation_of(gateway),
             ..ParametersResolution::default()
         },
         table: Arc::new(RouteTable {
@@ -108,6 +112,13 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             upstreams: BTreeMap::new(),
         }),
     }
+}
+
+/// By the schedule in an annotation.
+fn rotation_of(gateway: &Gateway) -> RotationIntent {
+    let schedule = gateway.annotations.get("schedule");
+    let schedule = schedule.map(|cron| Schedule::parse(cron, None).unwrap());
+    RotationIntent::new(schedule, &gateway.annotations)
 }
 
 fn key(name: &str) -> ObjectKey {
@@ -239,6 +250,8 @@ fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> 
         workloads: workloads.clone(),
         data_plane: data_plane.clone(),
         edge: edge.clone(),
+        rotations: Arc::new(FakeRotations::default()),
+        clock: Arc::new(FixedClock::default()),
     };
     let mut reconciler = Reconciler::new(ports, "test");
     reconciler.rules = rules;

@@ -41,6 +41,8 @@ pub enum Stage {
 /// What users are shown of the rotations of one Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationFacts {
+    /// The token that the proxies were given last.
+    pub token: Option<TokenHash>,
     /// When the token was replaced last.
     pub last: Option<Timestamp>,
     /// When the schedule calls for it next.
@@ -131,10 +133,11 @@ impl RotationState {
         }
     }
 
-    /// What users are shown.
-    pub fn facts(&self, intent: &RotationIntent) -> RotationFacts {
+    /// What users are shown, of a Gateway with this token.
+    pub fn facts(&self, intent: &RotationIntent, token: Option<TokenHash>) -> RotationFacts {
         let is_under_way = self.stage != Stage::Idle;
         RotationFacts {
+            token,
             last: self.last,
             next: self.next(intent),
             handled: self.request.clone().filter(|_| !is_under_way),

@@ -22,6 +22,9 @@ struct Proxies {
     specs: BTreeMap<ObjectKey, WorkloadSpec>,
     ensured: usize,
     unfinished: bool,
+    /// Replicas still hold connections with another token.
+    takes_token: bool,
+    status: Option<WorkloadStatus>,
     refusal: Option<PortError>,
 }
 
@@ -34,6 +37,16 @@ impl FakeWorkloads {
     /// Leaves something to do in every later call, or no longer.
     pub fn leave_unfinished(&self, unfinished: bool) {
         self.0.lock().expect("lock").unfinished = unfinished;
+    }
+
+    /// Lets replicas hold their connections with other tokens from now on, or no longer.
+    pub fn take_token_slowly(&self, slowly: bool) {
+        self.0.lock().expect("lock").takes_token = slowly;
+    }
+
+    /// Says this of how proxies that run are doing from now on, or that they are ready.
+    pub fn tell(&self, status: Option<WorkloadStatus>) {
+        self.0.lock().expect("lock").status = status;
     }
 
     /// Tunnel and token of a proxy that runs.
@@ -83,6 +96,7 @@ impl Workloads for FakeWorkloads {
         proxies.running.insert(gateway.clone(), proxy);
         Ok(WorkloadStatus {
             unfinished: proxies.unfinished,
+            holds_token: !proxies.takes_token,
             ..ready()
         })
     }
@@ -93,11 +107,10 @@ impl Workloads for FakeWorkloads {
     }
 
     async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
-        let running = self.0.lock().expect("lock").running.contains_key(gateway);
-        if running {
-            ready()
-        } else {
-            WorkloadStatus::default()
+        let proxies = self.0.lock().expect("lock");
+        match proxies.running.contains_key(gateway) {
+            true => proxies.status.clone().unwrap_or_else(ready),
+            false => WorkloadStatus::default(),
         }
     }
 

@@ -140,6 +140,7 @@ fn route(name: &str, parents: &Value) -> Value {
 /// Deployments of the Gateways `one` and `other`, which become ready at once.
 pub(crate) struct AsDeployments {
     server: workloads_server::ApiServer,
+    pub(crate) client: adapter_kubernetes::Client,
     pub(crate) workloads: Arc<Deployments>,
     _authority: watch::Sender<String>,
     _stop: DropGuard,
@@ -163,13 +164,15 @@ impl AsDeployments {
             proxy_environment: BTreeMap::new(),
             drain: Duration::from_secs(30),
             changed: Arc::new(Notify::new()),
+            held_tokens: Arc::new(|_| BTreeMap::new()),
         };
         let stop = CancellationToken::new();
         let until = stop.clone();
         let runner = server.clone();
         tokio::spawn(async move { until.run_until_cancelled(make_ready(runner)).await });
         Self {
-            workloads: Deployments::new(client, options),
+            workloads: Deployments::new(client.clone(), options),
+            client,
             server,
             _authority: authority,
             _stop: stop.drop_guard(),

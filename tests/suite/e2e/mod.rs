@@ -7,4 +7,5 @@ mod connections;
 mod grpc;
 mod namesakes;
 mod quickstart;
+mod rotation;
 mod streams;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::edge::objects::{RecordBatch, RecordData};
 use domain::edge::ownership::{self, RecordMark};
 use domain::edge::plan::wanted_record;
+use domain::rotation::Stage;
 use domain::{Hostname, ObjectKey, TunnelId, ZoneId};
 
 use super::cluster_model::{GATEWAYS, host, key};
@@ -163,8 +164,36 @@ pub(crate) fn check_end(harness: &Harness, expected: &Expected, actor: &Actor) {
             actor.persistent.finalizer.gateways(),
         );
     }
+    check_tokens(actor, &tunnels);
     check_records(harness, expected, &tunnels);
     check_documents(harness, expected, &tunnels);
+}
+
+/// Each proxy has the present token, and no token was replaced that was not kept before as the one to be replaced.
+fn check_tokens(actor: &Actor, tunnels: &BTreeMap<ObjectKey, TunnelId>) {
+    let (harness, persistent) = (&actor.harness, &actor.persistent);
+    for (gateway, tunnel) in tunnels {
+        let held = persistent.workloads.proxy(gateway);
+        let held = held.map(|(_, token)| token.hash());
+        let present = harness.cloudflare.token(*tunnel);
+        let present = present.map(|token| token.hash());
+        harness.require(held == present, || {
+            format!("the proxy of {gateway} has another token than its tunnel")
+        });
+        let kept = persistent.rotations.kept(gateway);
+        let is_over = kept.is_some_and(|kept| kept.stage == Stage::Idle);
+        harness.require(is_over, || {
+            format!("a rotation of the token of {gateway} does not end")
+        });
+        let begun = persistent.rotations.begun(gateway);
+        let replaced = harness.cloudflare.replaced_tokens(*tunnel);
+        let strict = harness.faults.is_strict();
+        harness.require(replaced <= begun || !strict, || {
+            format!(
+                "the token of {gateway} was replaced {replaced} times, though {begun} were begun"
+            )
+        });
+    }
 }
 
 fn check_records(harness: &Harness, expected: &Expected, tunnels: &BTreeMap<ObjectKey, TunnelId>) {

@@ -10,6 +10,7 @@ use domain::gateway::{
     Listener, ParentRef, PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service,
     ServicePort,
 };
+use domain::rotation::REQUEST_ANNOTATION;
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
@@ -126,7 +127,7 @@ impl ClusterModel {
         self.clock += 100;
         let shift = i64::try_from(random.below(120)).unwrap();
         self.clock -= shift;
-        match random.below(20) {
+        match random.below(22) {
             0..=4 => self.add_gateway(random),
             5 | 6 => self.remove_gateway(random, with_finalizer),
             7..=9 => self.change_gateway(random),
@@ -134,6 +135,7 @@ impl ClusterModel {
             14 => self.remove_route(random),
             15..=17 => self.change_route(random),
             18 => self.change_services(random),
+            19 | 20 => self.request_rotation(random),
             _ => self.change_class(random),
         }
     }
@@ -170,6 +172,18 @@ impl ClusterModel {
         }
         self.remove_deleted(with_finalizer);
         format!("Gateway {name} is deleted")
+    }
+
+    /// Now and then the same value as before.
+    fn request_rotation(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&GATEWAYS);
+        let Some(gateway) = self.gateways.get_mut(&key(name)) else {
+            return self.add_gateway(random);
+        };
+        let value = random.below(4).to_string();
+        let annotations = &mut gateway.annotations;
+        annotations.insert(REQUEST_ANNOTATION.to_owned(), value.clone());
+        format!("Gateway {name} is to get a new token, request {value}")
     }
 
     /// Removes the Gateways that are being deleted and have no finalizer.

@@ -8,7 +8,8 @@ use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
 use domain::edge::ownership::{self, RecordMark};
 use domain::ports::{PortError, PortErrorKind};
 use domain::testing::{
-    FakeCloudflare, FakeFinalizer, FakeWorkloads, Moment, installation, instance_of,
+    FakeCloudflare, FakeFinalizer, FakeRotations, FakeWorkloads, FixedEntropy, Moment,
+    installation, instance_of,
 };
 use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
 
@@ -360,4 +361,6 @@ impl Harness {
 pub(crate) struct Persistent {
     pub(crate) finalizer: Arc<FakeFinalizer>,
     pub(crate) workloads: Arc<FakeWorkloads>,
+    pub(crate) rotations: Arc<FakeRotations>,
+    pub(crate) entropy: Arc<FixedEntropy>,
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use domain::edge::direct::DirectEdge;
 use domain::gateway::CONTROLLER_NAME;
 use domain::reconcile::{EdgePassReport, Ports, Reconciler};
-use domain::testing::{FakeCluster, FakeDataPlane, FixedEntropy, FixedLeadership};
+use domain::testing::{FakeCluster, FakeDataPlane, FixedClock, FixedLeadership};
 
 use super::CONVERGED_WITHIN;
 use super::checks::check_end;
@@ -54,7 +54,7 @@ impl Process {
         let edge = DirectEdge::new(
             port(),
             port(),
-            Arc::new(FixedEntropy::default()),
+            persistent.entropy.clone(),
             INSTALLATION.clone(),
         )
         .remembering();
@@ -66,6 +66,8 @@ impl Process {
             workloads: port(),
             data_plane: port(),
             edge: Arc::new(edge),
+            rotations: port(),
+            clock: Arc::new(FixedClock::default()),
         };
         Self {
             reconciler: Arc::new(Reconciler::new(ports, CONTROLLER_NAME)),
@@ -299,8 +301,12 @@ impl History {
         });
         self.harness.log(|| format!("{name} crashes"));
         if !self.harness.in_cluster {
-            // The proxies ran in the same process.
-            self.persistent = Persistent::default();
+            // The proxies ran in the same process; the state folder stays.
+            self.persistent = Persistent {
+                rotations: self.persistent.rotations.clone(),
+                entropy: self.persistent.entropy.clone(),
+                ..Persistent::default()
+            };
             for (gateway, _) in self.harness.our_tunnels() {
                 self.harness.close_connections(&gateway);
             }

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use domain::edge::Partial;
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Finalizer, PortError,
-    PortErrorKind, StatusSink, Workloads,
+    PortErrorKind, RotationStore, StatusSink, Workloads,
 };
+use domain::rotation::RotationState;
 use domain::route_table::RouteTable;
 use domain::secret::{CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
@@ -203,6 +204,27 @@ impl Workloads for Port {
         self.0
             .port(|| "asks which proxies run".to_owned(), made)
             .await
+    }
+}
+
+#[async_trait]
+impl RotationStore for Port {
+    async fn load(&self, gateway: &ObjectKey) -> Result<Option<RotationState>, PortError> {
+        let made = self.0.persistent.rotations.load(gateway);
+        let what = || format!("reads what is kept of the token of {gateway}");
+        self.0.port(what, made).await
+    }
+
+    async fn save(&self, gateway: &ObjectKey, state: &RotationState) -> Result<(), PortError> {
+        let made = self.0.persistent.rotations.save(gateway, state);
+        let what = || format!("keeps {:?} of the token of {gateway}", state.stage);
+        self.0.port(what, made).await
+    }
+
+    async fn forget(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let made = self.0.persistent.rotations.forget(gateway);
+        let what = || format!("forgets what is kept of the token of {gateway}");
+        self.0.port(what, made).await
     }
 }
 

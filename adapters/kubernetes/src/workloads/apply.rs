@@ -93,7 +93,7 @@ pub(super) async fn delete(
 }
 
 /// Whether an object was made for a Gateway of this name.
-pub(super) fn is_of(object: &ObjectMeta, gateway: &ObjectKey) -> bool {
+pub(crate) fn is_of(object: &ObjectMeta, gateway: &ObjectKey) -> bool {
     is_labelled(object.labels.as_ref(), &gateway.name)
         && owner_of(object).is_some_and(|owner| owner == *gateway)
 }

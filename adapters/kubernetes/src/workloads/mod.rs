@@ -8,8 +8,9 @@
 //!
 //! The Secret holds the tunnel's token and the public part of the controller's certificate authority as
 //! files. A new token of the same tunnel, and a new authority, are taken from there by the running proxies: no
-//! pod is replaced for them. A new tunnel replaces the pods. A changed authority is written when a Gateway is
-//! next made to run, so an old one must hold for longer than the time between two resyncs.
+//! pod is replaced for them. Each named replica has a token of its own there, so that one takes a new token after
+//! another. A new tunnel replaces the pods. A changed authority is written when a Gateway is next made to run, so an
+//! old one must hold for longer than the time between two resyncs.
 
 mod apply;
 mod autoscalers;
@@ -18,6 +19,7 @@ mod names;
 mod objects;
 mod patches;
 mod pod;
+mod rollout;
 mod scaling;
 mod status;
 mod stop;
@@ -30,7 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::gateway::{Defect, DefectKind};
 use domain::ports::{PortError, Workloads};
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -46,11 +48,12 @@ use self::error::WorkloadError;
 use self::objects::{Blueprint, Kind, Owner};
 use self::view::View;
 
+pub(crate) use self::apply::is_of;
 pub(crate) use self::names::MANAGED_BY;
 pub use self::names::{GATEWAY_NAME_LABEL, object_name};
 
 /// What all proxies have in common.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WorkloadOptions {
     /// Image of the pods; its entrypoint is `cfgw`.
     pub image: String,
@@ -73,7 +76,12 @@ pub struct WorkloadOptions {
     pub drain: Duration,
     /// Notified when anything changes that [`Workloads::status`] tells of.
     pub changed: Arc<Notify>,
+    /// With which tokens the pods of a Gateway hold connections to the edge, by the name of the pod, as they say.
+    pub held_tokens: Arc<HeldByPods>,
 }
+
+/// See [`WorkloadOptions::held_tokens`].
+pub type HeldByPods = dyn Fn(&ObjectKey) -> BTreeMap<String, BTreeSet<TokenHash>> + Send + Sync;
 
 /// Runs proxies as Deployments.
 pub struct Deployments {
@@ -142,12 +150,14 @@ impl Deployments {
             return Err(WorkloadError::NoAuthority);
         }
         let owner = self.owner(gateway).await?;
+        let rollout = self.rollout(gateway, spec, token).await;
         let blueprint = Blueprint {
             options: &self.options,
             owner: &owner,
             spec,
             tunnel,
             token,
+            kept_tokens: self.kept_tokens(gateway, &rollout.waiting).await?,
             authority: &authority,
         };
         let mut plan = blueprint.plan();
@@ -167,15 +177,16 @@ impl Deployments {
                 applied => applied?,
             }
         }
-        let mut unfinished = false;
+        let mut unfinished = blueprint.keeps_another_token();
         if plan.is_whole {
             let told = self.autoscale(&owner, plan.autoscalers).await?;
             plan.told.extend(told);
-            unfinished = !self.retire(gateway, &wanted).await?;
+            unfinished |= !self.retire(gateway, &wanted).await?;
         }
         self.told.lock().insert(gateway.clone(), plan.told);
         Ok(WorkloadStatus {
             unfinished,
+            holds_token: rollout.is_over,
             ..self.seen(gateway)
         })
     }

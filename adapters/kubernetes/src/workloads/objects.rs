@@ -90,6 +90,8 @@ pub(super) struct Blueprint<'a> {
     pub(super) spec: &'a WorkloadSpec,
     pub(super) tunnel: TunnelId,
     pub(super) token: &'a ConnectorToken,
+    /// Tokens of the replicas that keep theirs for now.
+    pub(super) kept_tokens: BTreeMap<String, ByteString>,
     pub(super) authority: &'a str,
 }
 
@@ -217,16 +219,34 @@ impl Blueprint<'_> {
     }
 
     fn secret(&self) -> Desired {
-        let mut data = BTreeMap::from([
-            (TOKEN_FILE, bytes(self.token.expose())),
-            (AUTHORITY_FILE, bytes(self.authority)),
-        ]);
+        let mut data = self.tokens();
+        data.insert(AUTHORITY_FILE.to_owned(), bytes(self.authority));
         if let Some(roots) = &self.options.edge_roots {
-            data.insert(EDGE_ROOTS_FILE, bytes(roots));
+            data.insert(EDGE_ROOTS_FILE.to_owned(), bytes(roots));
         }
         let name = names::object_name(self.gateway());
         let body = json!({"type": "Opaque", "data": data});
         self.desired(Kind::Secret, name, &[], body)
+    }
+
+    /// The token of each replica, by its key in the Secret.
+    fn tokens(&self) -> BTreeMap<String, ByteString> {
+        let names: Vec<&str> = match &self.spec.replicas {
+            Replicas::Alike(_) => vec![ALIKE],
+            Replicas::Named(replicas) => replicas.iter().map(|r| r.name.as_str()).collect(),
+        };
+        let token = |name| {
+            let kept = self.kept_tokens.get(name).cloned();
+            kept.unwrap_or_else(|| bytes(self.token.expose()))
+        };
+        let tokens = names.into_iter();
+        tokens.map(|name| (token_key(name), token(name))).collect()
+    }
+
+    /// Whether a replica is to have the present token later.
+    pub(super) fn keeps_another_token(&self) -> bool {
+        let present = bytes(self.token.expose());
+        self.kept_tokens.values().any(|kept| *kept != present)
     }
 
     /// One replica at a time may be taken away by whoever empties nodes, over all Deployments of the Gateway.
@@ -272,13 +292,21 @@ impl Blueprint<'_> {
                     "labels": labels,
                     "annotations": annotations,
                 },
-                "spec": pod::spec(self),
+                "spec": pod::spec(self, replica),
             },
         }});
         Desired {
             scaled: self.horizontal(),
             ..self.desired(Kind::Deployment, name, &[replica_label], body)
         }
+    }
+}
+
+/// Key of a replica's token in the Secret.
+pub(super) fn token_key(replica: &str) -> String {
+    match replica {
+        ALIKE => TOKEN_FILE.to_owned(),
+        name => format!("{TOKEN_FILE}.{name}"),
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use domain::gateway::{Json, ProxySettings, Replica};
 use serde_json::{Value, json};
 
-use super::names;
-use super::objects::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, TOKEN_FILE};
+use super::names::{self, ALIKE};
+use super::objects::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, TOKEN_FILE, token_key};
 
 /// The tunnel that a pod was made for: another tunnel needs other pods. Another token of the same tunnel does
 /// not, the proxy takes it from its file.
@@ -36,8 +36,8 @@ const IDENTITY_SECONDS: u32 = 3600;
 /// What a proxy needs to stop, once its requests are done or given up.
 const STOP_SECONDS: u64 = 15;
 
-/// `spec` of the pod.
-pub(super) fn spec(blueprint: &Blueprint<'_>) -> Value {
+/// `spec` of a replica's pod, but for its place.
+pub(super) fn spec(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Value {
     let options = blueprint.options;
     let parameters = &blueprint.spec.tunnel;
     let drain = parameters.settings.grace_period.unwrap_or(options.drain);
@@ -59,7 +59,7 @@ pub(super) fn spec(blueprint: &Blueprint<'_>) -> Value {
             None => spread(gateway),
         },
         "containers": [container(blueprint)],
-        "volumes": volumes(blueprint),
+        "volumes": volumes(blueprint, replica),
     });
     let own = parameters.pods.image_pull_secrets.iter().flatten();
     let secrets: BTreeSet<&String> = options.image_pull_secrets.iter().chain(own).collect();
@@ -217,13 +217,27 @@ fn environment(blueprint: &Blueprint<'_>) -> Vec<Value> {
     variables
 }
 
-fn volumes(blueprint: &Blueprint<'_>) -> Value {
+/// Each replica sees its own token alone.
+fn access(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Vec<Value> {
+    let token = token_key(replica.map_or(ALIKE, |replica| &replica.name));
+    let mut items = vec![
+        json!({"key": token, "path": TOKEN_FILE}),
+        json!({"key": AUTHORITY_FILE, "path": AUTHORITY_FILE}),
+    ];
+    if blueprint.options.edge_roots.is_some() {
+        items.push(json!({"key": EDGE_ROOTS_FILE, "path": EDGE_ROOTS_FILE}));
+    }
+    items
+}
+
+fn volumes(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Value {
     // Readable by the group that `fsGroup` gives the pod.
     let mode = 0o440;
     json!([
         {"name": "access", "secret": {
             "secretName": names::object_name(&blueprint.owner.gateway.name),
             "defaultMode": mode,
+            "items": access(blueprint, replica),
         }},
         {"name": "identity", "projected": {
             "defaultMode": mode,

@@ -58,6 +58,16 @@ fn is(field: &Option<String>, value: &str) -> bool {
     field.as_deref() == Some(value)
 }
 
+/// Whether a pod takes traffic.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
 fn pod_problem(pod: &Pod) -> Option<String> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref();
@@ -65,7 +75,7 @@ fn pod_problem(pod: &Pod) -> Option<String> {
         let conditions = status.and_then(|s| s.conditions.as_ref());
         conditions?.iter().find(|c| c.type_ == kind)
     };
-    if condition("Ready").is_some_and(|c| c.status == "True") {
+    if is_ready(pod) {
         return None;
     }
     if let Some(unscheduled) = condition("PodScheduled").filter(|c| c.status == "False") {

@@ -1,25 +1,28 @@
 //! Deployments and pods of proxies as they are now, watched.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ObjectKey;
+use domain::rotation::HeldTokens;
+use domain::secret::TokenHash;
 use domain::workload::WorkloadStatus;
 use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::names::{is_labelled, selector_of_all};
-use super::status::describe;
+use super::names::{REPLICA_LABEL, is_labelled, selector_of_all};
+use super::status::{describe, is_ready};
 
 /// How long after the start statuses wait for the first list of proxies; statuses of everything else are not to wait
 /// for ever.
@@ -56,6 +59,31 @@ impl View {
         if timeout_at(self.listed_by, listed).await.is_err() {
             tracing::debug!("the proxies have not been listed yet");
         }
+    }
+
+    /// With which tokens the pods of each replica hold connections, of what they say by name. Pods that are leaving do
+    /// not count; `None` where one that is ready has not said anything.
+    pub(super) fn held_tokens(
+        &self,
+        gateway: &ObjectKey,
+        by_pod: &BTreeMap<String, BTreeSet<TokenHash>>,
+    ) -> HeldTokens {
+        let mut held: BTreeMap<String, BTreeSet<TokenHash>> = BTreeMap::new();
+        for pod in of(&self.pods, gateway) {
+            let labels = pod.labels();
+            let Some(replica) = labels.get(REPLICA_LABEL) else {
+                continue;
+            };
+            if pod.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            match by_pod.get(&pod.name_any()) {
+                Some(tokens) => held.entry(replica.clone()).or_default().extend(tokens),
+                None if is_ready(&pod) => return None,
+                None => {}
+            }
+        }
+        Some(held)
     }
 
     /// How the proxies of a Gateway are doing.

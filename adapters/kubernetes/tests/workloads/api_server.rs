@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -200,6 +200,20 @@ impl Cluster {
         self.store(key.clone(), object);
         Ok(self.objects[key].clone())
     }
+
+    /// A merge patch, as whoever is not the manager of the object's shape writes.
+    fn merge(&mut self, key: &Key, patch: &Value) -> Response {
+        let Some(mut object) = self.objects.get(key).cloned() else {
+            return found(None);
+        };
+        let uid = &patch["metadata"]["uid"];
+        if !uid.is_null() && *uid != object["metadata"]["uid"] {
+            return failure(StatusCode::CONFLICT, "Conflict", "the UID differs");
+        }
+        lay_over(&mut object, patch);
+        self.store(key.clone(), object);
+        found(self.objects.get(key).cloned())
+    }
 }
 
 fn take_away(object: &mut Value, applied: &Value) {
@@ -252,6 +266,7 @@ async fn answer(
     method: Method,
     uri: Uri,
     Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let (resource, namespace, name) = parse(uri.path());
@@ -285,7 +300,10 @@ async fn answer(
             Method::GET => found(cluster.objects.get(&key).cloned()),
             Method::PATCH => {
                 let force = query.get("force").is_some_and(|force| force == "true");
-                assert!(query.contains_key("fieldManager"), "an apply has a manager");
+                assert!(query.contains_key("fieldManager"), "a patch has a manager");
+                if headers["content-type"] == "application/merge-patch+json" {
+                    return cluster.merge(&key, &body);
+                }
                 match cluster.apply(&key, body, force) {
                     Ok(object) => json_of(StatusCode::OK, &object),
                     Err(message) => failure(StatusCode::CONFLICT, "Conflict", &message),

@@ -4,16 +4,18 @@ mod api_server;
 mod lifecycle;
 mod ownership;
 mod patches;
+mod rollout;
 mod scaling;
 mod shape;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use adapter_kubernetes::workloads::{Deployments, WorkloadOptions};
+use adapter_kubernetes::workloads::{Deployments, HeldByPods, WorkloadOptions};
 use domain::gateway::Replica;
 use domain::ports::{PortError, Workloads};
-use domain::secret::ConnectorToken;
+use domain::secret::{ConnectorToken, TokenHash};
 use domain::workload::{Replicas, WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use serde_json::{Value, json};
@@ -30,6 +32,7 @@ pub(crate) struct Stage {
     pub(crate) workloads: Arc<Deployments>,
     pub(crate) authority: watch::Sender<String>,
     pub(crate) changed: Arc<Notify>,
+    held: Held,
 }
 
 pub(crate) fn web() -> ObjectKey {
@@ -51,11 +54,20 @@ pub(crate) fn named(names: &[&str]) -> WorkloadSpec {
     }
 }
 
+/// With which tokens pods hold connections, by name.
+type Held = Arc<Mutex<BTreeMap<String, BTreeSet<TokenHash>>>>;
+
+fn held_by(held: &Held) -> Arc<HeldByPods> {
+    let held = held.clone();
+    Arc::new(move |_| held.lock().expect("lock").clone())
+}
+
 impl Stage {
     pub(crate) async fn set() -> Self {
         let (server, client) = ApiServer::start().await;
         let authority = watch::Sender::new("-----BEGIN CERTIFICATE-----\n".to_owned());
         let changed = Arc::new(Notify::new());
+        let held = Arc::new(Mutex::default());
         let options = WorkloadOptions {
             image: "registry.example.com/cfgw:1".to_owned(),
             image_pull_secrets: vec!["registry".to_owned()],
@@ -71,12 +83,14 @@ impl Stage {
             .into(),
             drain: Duration::from_secs(30),
             changed: changed.clone(),
+            held_tokens: held_by(&held),
         };
         let stage = Self {
             server,
             workloads: Deployments::new(client, options),
             authority,
             changed,
+            held,
         };
         stage.gateway("web");
         stage

@@ -129,7 +129,7 @@ proptest! {
         let window = 3 * 24 * 60;
         let end = after.as_second() + window * 60;
         let zone = TimeZone::get(zone).expect("a zone");
-        let expected = next(&fields, &zone, after, window).map(|moment| moment.as_second());
+        let expected = next(&fields, &zone, after, window).map(Moment::as_second);
         let found = schedule.next_after(Timestamp(after.as_second())).map(|moment| moment.0);
         prop_assert_eq!(found.filter(|found| *found <= end - 60), expected.filter(|at| *at <= end - 60));
     }

@@ -226,12 +226,12 @@ fn nothing_is_due_while_a_rotation_is_under_way_and_what_came_meanwhile_follows_
     let later = at("2026-01-02T12:00:00Z");
     for state in [&begun, &begun.replaced(hash("old"), now)] {
         assert!(!state.is_due(&wanted, later));
-        let facts = state.facts(&wanted);
+        let facts = state.facts(&wanted, None);
         assert!(facts.is_under_way && facts.handled.is_none());
     }
     let finished = begun.replaced(hash("old"), now).finished();
     assert!(finished.is_due(&wanted, later));
-    let facts = finished.facts(&wanted);
+    let facts = finished.facts(&wanted, None);
     assert_eq!(facts.handled, Request::new("one"));
     assert_eq!(facts.last, Some(now));
     assert_eq!(facts.next, Some(at("2026-01-01T13:00:00Z")));
