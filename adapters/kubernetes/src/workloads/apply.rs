@@ -131,10 +131,12 @@ fn described(kind: Kind, namespace: &str, name: &str) -> String {
     format!("{} {namespace}/{name}", kind.resource().kind)
 }
 
+/// Of all but what a Secret holds. Its keys count, so that one that is not desired any more is taken away.
 fn fingerprint(object: &Value) -> String {
     let mut public = object.clone();
-    if let Some(fields) = public.as_object_mut() {
-        fields.remove("data");
+    if let Some(data) = public.get_mut("data") {
+        let keys = data.as_object().into_iter().flat_map(|data| data.keys());
+        *data = keys.cloned().collect();
     }
     hex(&Sha256::digest(public.to_string().as_bytes())[..16])
 }
@@ -206,6 +208,8 @@ mod tests {
         let one = json!({"kind": "Secret", "data": {"t": "b25l"}});
         let other = json!({"kind": "Secret", "data": {"t": "b3RoZXI="}});
         assert_eq!(fingerprint(&one), fingerprint(&other));
+        let more = json!({"kind": "Secret", "data": {"t": "b25l", "u": "b25l"}});
+        assert_ne!(fingerprint(&one), fingerprint(&more));
         let labelled = json!({"kind": "Secret", "metadata": {"labels": {"a": "b"}}});
         assert_ne!(fingerprint(&one), fingerprint(&labelled));
     }

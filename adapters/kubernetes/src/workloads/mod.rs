@@ -158,6 +158,7 @@ impl Deployments {
             tunnel,
             token,
             kept_tokens: self.kept_tokens(gateway, &rollout.waiting).await?,
+            running: self.view.replicas(gateway),
             authority: &authority,
         };
         let mut plan = blueprint.plan();

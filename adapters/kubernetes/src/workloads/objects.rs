@@ -1,6 +1,6 @@
 //! The objects of a Gateway's proxies, as they are applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::gateway::{Defect, HorizontalAutoscaling, Replica, VerticalAutoscaling};
 use domain::secret::ConnectorToken;
@@ -92,6 +92,8 @@ pub(super) struct Blueprint<'a> {
     pub(super) token: &'a ConnectorToken,
     /// Tokens of the replicas that keep theirs for now.
     pub(super) kept_tokens: BTreeMap<String, ByteString>,
+    /// Replicas that have a Deployment. Those that are to go need a token until others serve.
+    pub(super) running: BTreeSet<String>,
     pub(super) authority: &'a str,
 }
 
@@ -239,7 +241,8 @@ impl Blueprint<'_> {
             let kept = self.kept_tokens.get(name).cloned();
             kept.unwrap_or_else(|| bytes(self.token.expose()))
         };
-        let tokens = names.into_iter();
+        let running = self.running.iter().map(String::as_str);
+        let tokens = names.into_iter().chain(running);
         tokens.map(|name| (token_key(name), token(name))).collect()
     }
 

@@ -86,6 +86,14 @@ impl View {
         Some(held)
     }
 
+    /// Replicas that have a Deployment.
+    pub(super) fn replicas(&self, gateway: &ObjectKey) -> BTreeSet<String> {
+        let deployments = of(&self.deployments, gateway).into_iter();
+        deployments
+            .filter_map(|found| found.labels().get(REPLICA_LABEL).cloned())
+            .collect()
+    }
+
     /// How the proxies of a Gateway are doing.
     pub(super) fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
         let deployments = of(&self.deployments, gateway);

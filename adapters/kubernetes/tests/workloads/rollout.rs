@@ -119,3 +119,24 @@ async fn each_pod_sees_the_token_of_its_own_replica_alone() {
         assert!(there["data"][key].is_string());
     }
 }
+
+#[tokio::test]
+async fn replicas_that_are_to_go_have_a_token_until_they_are_gone() {
+    let stage = Stage::set().await;
+    stage.ensure(&WorkloadSpec::default()).await.unwrap();
+    let becomes = async |expected: &[&str]| {
+        until(&format!("{expected:?}"), async || {
+            stage.ensure(&named(&["a", "b"])).await.unwrap();
+            let secret = stage.object("secrets", "gateway-web");
+            let keys = secret["data"].as_object().unwrap().keys();
+            keys.filter(|key| key.starts_with("tunnel-token"))
+                .eq(expected)
+        })
+        .await;
+    };
+    becomes(&["tunnel-token", "tunnel-token.a", "tunnel-token.b"]).await;
+    for deployment in ["gateway-web-a", "gateway-web-b"] {
+        stage.becomes_ready(deployment);
+    }
+    becomes(&["tunnel-token.a", "tunnel-token.b"]).await;
+}
