@@ -218,8 +218,8 @@ const DAY: i64 = 86_400;
 async fn a_trigger_is_one_new_token_wherever_a_process_ends() {
     for first in 0.. {
         let ends = async {
-            // Every sixth, another one each time: all pairs would take seconds.
-            for second in (first % 6..).step_by(6) {
+            // Every twelfth, another one each time: all pairs would take seconds.
+            for second in (first % 12..).step_by(12) {
                 let world = World::served(Some("@every 24h")).await;
                 world.annotate(REQUEST_ANNOTATION, "now");
                 world.annotate(CLOSE_ANNOTATION, "now");

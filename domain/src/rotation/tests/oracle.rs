@@ -108,7 +108,7 @@ const AROUND: [&str; 6] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn a_schedule_comes_when_a_look_at_every_minute_says_so(
         fields in (field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)),
