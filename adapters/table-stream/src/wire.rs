@@ -131,7 +131,7 @@ pub enum ToController {
     Refuse(Refuse),
     /// Whether the replica takes traffic: it has a table and a connection to the edge.
     Ready(bool),
-    /// With which tokens the replica holds connections to the edge; at most [`MOST_TOKENS`].
+    /// With which tokens the replica holds connections to the edge; at most 16.
     Tokens(BTreeSet<TokenHash>),
     /// The edge has told the replica that there is no such tunnel, or that the token is not its.
     Disowned,
