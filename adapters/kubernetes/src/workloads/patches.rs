@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 256 * 1024;
 const DEEPEST: usize = 64;
 
 /// What must stay as it is.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 13] = [
     "/apiVersion",
     "/kind",
     "/metadata/name",
@@ -29,6 +29,7 @@ const FIXED: [&str; 12] = [
     "/spec/template/spec/serviceAccountName",
     "/spec/template/spec/automountServiceAccountToken",
     "/spec/template/spec/hostPID",
+    "/spec/template/spec/hostIPC",
 ];
 
 /// What of the pod is told of where it differs.

@@ -154,6 +154,7 @@ async fn what_would_give_power_or_hide_the_deployment_is_refused() {
         in_pod("/automountServiceAccountToken", json!(true)),
         json!({"op": "remove", "path": format!("{POD}/automountServiceAccountToken")}),
         in_pod("/hostPID", json!(true)),
+        in_pod("/hostIPC", json!(true)),
         in_pod("/containers", json!([{"name": "other", "image": "other"}])),
         in_pod("/containers/0/name", json!("other")),
         in_pod("/containers/0/securityContext/privileged", json!(true)),
