@@ -125,8 +125,10 @@ mod tests {
                 request(&json);
             }
         }
+        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","address":"a"}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[]}"#;
+        assert!(serde_json::from_str::<StatusDocument>(status).is_ok());
         for seed in [
-            r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","address":"a"}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}]}"#,
+            status,
             r#"{"gateways":[{"namespace":"a","name":"b"}]}"#,
             r#"{"type":"https://cloudflare-gateway-controller.io/problems/too-slow","title":"t","status":408,"detail":"d","retry_after_ms":5}"#,
         ] {
