@@ -9,9 +9,10 @@ use adapter_proxy::{Engine, Limits};
 use domain::route_table::UpstreamProtocol::{self, H2c, Http1};
 use futures_util::future::join_all;
 use socket2::SockRef;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::{self, Endpoint, refusing};
 use crate::rig::{Sketch, engine_with, get, in_time, read};
@@ -102,39 +103,32 @@ async fn where_nine_of_ten_endpoints_are_gone_each_request_is_answered_by_the_te
     }
 }
 
-/// Answers one request on one connection, then breaks off on the second one; after that connections end so.
+/// Answers one request on each connection. A connection breaks off at its second request; from the first such request on,
+/// new connections end as `way` says.
 async fn answers_once_then(way: Way) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
+    let gone = CancellationToken::new();
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-        endpoint::read_head(&mut stream).await;
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
-        let _ = stream.read_u8().await;
-        match way {
-            Way::Refused => drop(listener),
-            Way::Silent => {
-                let mut queued = Vec::new();
-                let held = listener;
-                tokio::spawn(async move {
-                    let patience = Duration::from_millis(300);
-                    while let Ok(stream) = timeout(patience, TcpStream::connect(at)).await {
-                        queued.push(stream);
-                    }
-                    let _held = (held, queued);
-                    std::future::pending::<()>().await;
-                });
-            }
-            Way::Reset | Way::Closed => {
-                tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-            }
+        while let Some(accepted) = gone.run_until_cancelled(listener.accept()).await {
+            tokio::spawn(answer_once(accepted.unwrap().0, gone.clone()));
         }
-        SockRef::from(&stream)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
+        if let Way::Reset = way {
+            while listener.accept().await.is_ok() {}
+        }
     });
     at
+}
+
+async fn answer_once(mut stream: TcpStream, gone: CancellationToken) {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    endpoint::read_head(&mut stream).await;
+    let _ = stream.write_all(answer).await;
+    let _ = stream.read_u8().await;
+    gone.cancel();
+    SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
 }
 
 #[tokio::test]
