@@ -1,8 +1,15 @@
 //! Conditions and reasons, spelled as the Gateway API spells them, and the statuses made of them.
 //! Times of transition are the sink's business: a status here is a pure value that can be compared.
 
+mod details;
+
 use crate::gateway::{ParentRef, RouteKind};
 use crate::names::{ObjectKey, ObjectRef};
+
+pub use details::{
+    GatewayDetails, HostnameDetail, HostnameDetails, LISTED_HOSTNAMES, LISTED_OBJECTS,
+    LONGEST_MESSAGE, TunnelDetails,
+};
 
 /// `status` of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +37,9 @@ macro_rules! spelled {
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The API's spelling.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
@@ -55,8 +65,6 @@ spelled! {
         Dns = "cloudflare-gateway-controller.io/DNS",
         /// Gateway, our own: the edge shows the listeners' certificates.
         Certificates = "cloudflare-gateway-controller.io/Certificates",
-        /// Gateway, our own: the ingress document that the dashboard shows is complete.
-        Ingress = "cloudflare-gateway-controller.io/Ingress",
         /// Gateway, our own: no other installation in the Cloudflare account has this one's name. Only where that is
         /// False.
         Installation = "cloudflare-gateway-controller.io/Installation",
@@ -65,6 +73,10 @@ spelled! {
         Parameters = "cloudflare-gateway-controller.io/Parameters",
         /// Route parent, our own: requests can have every header that the route names. Only where that is False.
         Headers = "cloudflare-gateway-controller.io/Headers",
+        /// GatewayClass, Gateway, route parent: the sum of the other conditions, as kstatus and `kubectl wait` read it.
+        Ready = "Ready",
+        /// GatewayClass, Gateway: only an edit can help (kstatus: Failed). Only where that is True.
+        Stalled = "Stalled",
     }
 }
 
@@ -148,8 +160,14 @@ spelled! {
         UploadFailed = "UploadFailed",
         /// Certificates: the broker has no way to the Secret.
         NotAvailable = "NotAvailable",
-        /// Ingress: more hostnames than Cloudflare's 1,000 rules; one catch-all stands for them.
-        TooManyRules = "TooManyRules",
+        /// Ready=True: everything is as it was asked for.
+        ReconciliationSucceeded = "ReconciliationSucceeded",
+        /// Ready=False, Stalled: something has to be edited.
+        ReconciliationFailed = "ReconciliationFailed",
+        /// Ready=Unknown: on its way.
+        Progressing = "Progressing",
+        /// Ready=Unknown: a call failed and is tried again.
+        ProgressingWithRetry = "ProgressingWithRetry",
     }
 }
 
@@ -171,6 +189,8 @@ pub struct StatusUpdate {
     pub object: ObjectRef,
     /// Of a Gateway: tunnel addresses (`<tunnel-id>.cfargotunnel.com`).
     pub addresses: Vec<String>,
+    /// Of a CloudflareGatewayStatus.
+    pub details: Option<Box<GatewayDetails>>,
     /// In the order in which they are written. A route without a parent of ours has none, which removes our entries.
     pub parts: Vec<StatusPart>,
 }

@@ -117,6 +117,15 @@ impl WorkloadSpec {
     }
 }
 
+/// An object in the cluster that was made for a Gateway, in its namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ManagedObject {
+    /// E.g. `apps/v1`.
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+}
+
 /// How the proxy of a Gateway is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkloadStatus {
@@ -124,6 +133,10 @@ pub struct WorkloadStatus {
     pub ready: u32,
     /// Why others are not ready, for the user; empty when all are.
     pub problems: Vec<String>,
+    /// Why the cluster has given up waiting for replicas; empty while it has not.
+    pub overdue: Vec<String>,
+    /// What was made in the cluster, as far as it is known here.
+    pub objects: Vec<ManagedObject>,
     /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): something is left to do that has to wait for replicas, so the call is
     /// to be repeated.
     pub unfinished: bool,

@@ -78,7 +78,10 @@ struct Messages {
 impl Messages {
     fn add(&mut self, statuses: &[ObjectStatus]) {
         for object in statuses {
-            for condition in &object.conditions {
+            // The messages of these are those of the others.
+            let is_sum = |kind: &str| matches!(kind, "Ready" | "Stalled");
+            let conditions = object.conditions.iter();
+            for condition in conditions.filter(|condition| !is_sum(&condition.kind)) {
                 let (kind, name) = (kind(object), &condition.kind);
                 let (status, reason) = (&condition.status, &condition.reason);
                 let about = format!("{kind} {name}={status} {reason}");

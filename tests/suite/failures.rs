@@ -191,6 +191,7 @@ fn done(intent: &EdgeIntent) -> EdgeStatus {
     EdgeStatus {
         tunnels: vec![TunnelStatus {
             id,
+            name: intent.gateway.to_string(),
             address: id.address(),
         }],
         hostnames: names.map(|name| (name, outcome.clone())).collect(),

@@ -220,6 +220,8 @@ impl InstallationDocument {
 #[serde(deny_unknown_fields)]
 struct TunnelDocument {
     id: String,
+    #[serde(default)]
+    name: String,
     address: String,
 }
 
@@ -257,6 +259,7 @@ impl StatusDocument {
                 .into_iter()
                 .map(|tunnel| TunnelDocument {
                     id: tunnel.id.to_string(),
+                    name: tunnel.name,
                     address: tunnel.address,
                 })
                 .collect(),
@@ -285,6 +288,7 @@ impl StatusDocument {
         let tunnels = self.tunnels.into_iter().map(|tunnel| {
             Ok(TunnelStatus {
                 id: tunnel.id.parse::<TunnelId>().map_err(Malformed::from)?,
+                name: tunnel.name,
                 address: tunnel.address,
             })
         });

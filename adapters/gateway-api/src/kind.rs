@@ -1,7 +1,7 @@
 //! The kinds that are read. A new kind is one row here, its type in [`Object`](crate::Object), its conversion, and
 //! its place in the snapshot.
 
-use domain::gateway::{GATEWAY_GROUP, OWN_GROUP, PARAMETERS_KIND, RouteKind};
+use domain::gateway::{GATEWAY_GROUP, GATEWAY_STATUS_KIND, OWN_GROUP, PARAMETERS_KIND, RouteKind};
 use domain::{ObjectKey, ObjectRef};
 
 /// Where objects of a kind are.
@@ -16,6 +16,8 @@ pub enum Scope {
 pub enum StatusShape {
     /// Conditions.
     Conditions,
+    /// Conditions and details of an object that is nothing but its status: it is made where there is none.
+    Details,
     /// Conditions, addresses and listeners, which are lists with keys: each writer owns its entries.
     Listeners,
     /// One list without a key for the entries of all controllers, each with a reference.
@@ -94,6 +96,8 @@ kinds! {
     Gateway, "Gateway", "gateways": { status: Some(StatusShape::Listeners), ..GATEWAY_API };
     HttpRoute, "HTTPRoute", "httproutes": { status: Some(StatusShape::PARENTS), ..GATEWAY_API };
     GrpcRoute, "GRPCRoute", "grpcroutes": { status: Some(StatusShape::PARENTS), ..GATEWAY_API };
+    GatewayStatus, GATEWAY_STATUS_KIND, "cloudflaregatewaystatuses":
+        { group: OWN_GROUP, status: Some(StatusShape::Details), ..KUBERNETES };
     // Served as v1 since Gateway API 1.6 only.
     ReferenceGrant, "ReferenceGrant", "referencegrants": { versions: &["v1", "v1beta1"], ..GATEWAY_API };
     GatewayParameters, PARAMETERS_KIND, "cloudflaregatewayparameters": { group: OWN_GROUP, ..KUBERNETES };

@@ -29,7 +29,7 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     Namespace(Namespace),
     Secret(Secret),
-    /// A kind that is not served, or not in this version.
+    /// A kind that is not read, or not in this version.
     Unknown {
         api_version: String,
         kind: String,
@@ -106,6 +106,12 @@ pub fn read(mut value: Value) -> Result<Object, ReadError> {
         Kind::EndpointSlice => Object::EndpointSlice(kubernetes::endpoint_slice(&header, &fields)?),
         Kind::Namespace => Object::Namespace(kubernetes::namespace(&header)),
         Kind::Secret => Object::Secret(secret::read(&header, &fields)?),
+        // It is written for people: nothing that it says is read.
+        Kind::GatewayStatus => Object::Unknown {
+            key: header.key(),
+            api_version: header.api_version,
+            kind: header.kind,
+        },
     })
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::kind::{Kind, StatusShape};
 
+mod details;
+
 /// Fields that tell the entries of a list in a status apart.
 const IDENTITY: [&str; 4] = ["name", "controllerName", "parentRef", "ancestorRef"];
 
@@ -32,6 +34,16 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
             ("listeners", "")
         }
         Some(StatusShape::References { list, reference }) => (list, reference),
+        Some(StatusShape::Details) => {
+            status.extend(
+                update
+                    .details
+                    .as_deref()
+                    .map(details::fields)
+                    .unwrap_or_default(),
+            );
+            ("", "")
+        }
         Some(StatusShape::Conditions) | None => ("", ""),
     };
     let mut entries = Vec::new();

@@ -299,6 +299,7 @@ impl Edge for DirectEdge {
         Ok(EdgeStatus {
             tunnels: vec![TunnelStatus {
                 id: executor.tunnel,
+                name: work.name,
                 address: executor.tunnel.address(),
             }],
             hostnames,

@@ -63,6 +63,8 @@ pub struct EdgeStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelStatus {
     pub id: TunnelId,
+    /// As Cloudflare's dashboard shows it.
+    pub name: String,
     /// Where records point: `<id>.cfargotunnel.com`.
     pub address: String,
 }

@@ -54,6 +54,9 @@ pub const OWN_GROUP: &str = "cloudflare-gateway-controller.io";
 /// [`OWN_GROUP`].
 pub const PARAMETERS_KIND: &str = "CloudflareGatewayParameters";
 
+/// Kind of the object that tells how a Gateway is doing.
+pub const GATEWAY_STATUS_KIND: &str = "CloudflareGatewayStatus";
+
 /// Something in an object that cannot be acted upon.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Defect {

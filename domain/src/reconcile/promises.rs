@@ -1,7 +1,7 @@
 //! Which statuses may be written while a route table is on its way to its proxies.
 //!
 //! A condition that promises traffic (Programmed of a Gateway or listener, Accepted and ResolvedRefs of a
-//! route, each when True) is not written before every ready replica serves the table that keeps the promise.
+//! route, Ready, each when True) is not written before every ready replica serves the table that keeps the promise.
 //! Bad news never waits: not for good news in another object, nor for good news in its own.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,8 +129,12 @@ fn conditions_of<'u>(update: &'u StatusUpdate, part: &Part) -> &'u [Condition] {
 
 fn promises(part: &Part) -> &'static [ConditionType] {
     match part {
-        Part::Object | Part::Listener { .. } => &[ConditionType::Programmed],
-        Part::Parent(_) => &[ConditionType::Accepted, ConditionType::ResolvedRefs],
+        Part::Object | Part::Listener { .. } => &[ConditionType::Programmed, ConditionType::Ready],
+        Part::Parent(_) => &[
+            ConditionType::Accepted,
+            ConditionType::ResolvedRefs,
+            ConditionType::Ready,
+        ],
     }
 }
 
@@ -173,7 +177,10 @@ fn hold(conditions: &mut [Condition], before: &[Condition], kinds: &[ConditionTy
         if is_promise(condition, kinds) && promised(condition, before).is_none() {
             let waiting = || Condition {
                 truth: Truth::Unknown,
-                reason: Reason::Pending,
+                reason: match condition.kind {
+                    ConditionType::Ready => Reason::Progressing,
+                    _ => Reason::Pending,
+                },
                 message: "the routes are on their way to the proxies".to_owned(),
                 ..condition.clone()
             };

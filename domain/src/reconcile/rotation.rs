@@ -34,6 +34,14 @@ impl Rotation {
     }
 }
 
+impl GatewayState {
+    /// What users are shown of the rotations of the Gateway's token; `None` while nothing is known of them.
+    pub(super) fn rotation_facts(&self) -> Option<RotationFacts> {
+        let known = self.rotation.as_ref()?;
+        Some(known.state.facts(&known.intent, self.token))
+    }
+}
+
 /// Whether there is something to do for the token of a Gateway whose proxy runs.
 pub(super) fn needs_rotation(
     at_edge: &GatewayState,
@@ -69,14 +77,6 @@ impl Reconciler {
             .filter(|seconds| *seconds > 0)
             .min()
             .map(Duration::from_secs)
-    }
-
-    /// What users are shown of the rotations of a Gateway's token; `None` while nothing is known of them.
-    pub fn rotation_facts(&self, gateway: &ObjectKey) -> Option<RotationFacts> {
-        let state = self.state();
-        let at_edge = state.at_edge.get(gateway)?;
-        let known = at_edge.rotation.as_ref()?;
-        Some(known.state.facts(&known.intent, at_edge.token))
     }
 
     /// Goes on with the rotation of a Gateway whose proxy runs, as far as it can.

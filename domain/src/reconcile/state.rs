@@ -349,6 +349,7 @@ impl State {
         }
         GatewayFacts {
             workload,
+            rotation: at_edge.and_then(GatewayState::rotation_facts),
             edge: at_edge.and_then(GatewayState::answer).cloned(),
             last_known: at_edge.and_then(GatewayState::last_known).cloned(),
         }

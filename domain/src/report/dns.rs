@@ -59,7 +59,11 @@ fn rank(reason: Reason) -> usize {
     place.unwrap_or(ORDER.len())
 }
 
-fn of_hostname(hostname: &Hostname, gateway: &ObjectKey, edge: &EdgeView<'_>) -> Verdict {
+pub(super) fn of_hostname(
+    hostname: &Hostname,
+    gateway: &ObjectKey,
+    edge: &EdgeView<'_>,
+) -> Verdict {
     match edge.outcome(hostname) {
         Known::Now(outcome) => of_outcome(hostname, outcome, gateway),
         Known::Earlier(outcome, why) => {

@@ -2,8 +2,8 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, certificates, dns, parameters, reference};
-use crate::attachment::{GatewayResolution, ListenerResolution, refused_listeners};
+use super::{Context, Verdict, certificates, dns, parameters, ready, reference};
+use crate::attachment::{GatewayResolution, ListenerResolution, listed, refused_listeners};
 use crate::edge::{IngressOutcome, namesakes};
 use crate::error::PortErrorKind;
 use crate::snapshot::ObjectKind;
@@ -33,12 +33,40 @@ pub(super) fn status(
         let conditions = listener_conditions(listener, gateway, &programmed, context);
         of_part(part, conditions)
     });
-    let whole = of_part(Part::Object, conditions(gateway, &programmed, &edge));
+    let listeners: Vec<StatusPart> = listeners.collect();
+    let mut whole = conditions(gateway, &programmed, &edge);
+    let overdue = edge.workload().map_or(&[][..], |it| &it.overdue);
+    let ready = readiness(gateway, &whole, &listeners, overdue);
+    whole.extend(ready::conditions(ready, gateway.gateway.generation));
+    let whole = of_part(Part::Object, whole);
     StatusUpdate {
         object: reference("Gateway", key),
         addresses: edge.addresses(),
+        details: None,
         parts: std::iter::once(whole).chain(listeners).collect(),
     }
+}
+
+/// Ready of the Gateway: by what its owner answers for. Whether a hostname has its record is its route's to say: a route
+/// of another namespace must not make the Gateway fail.
+fn readiness(
+    gateway: &GatewayResolution,
+    whole: &[Condition],
+    listeners: &[StatusPart],
+    overdue: &[String],
+) -> Verdict {
+    let of_gateway = whole.iter().filter(|it| it.kind != ConditionType::Dns);
+    let of_listeners = listeners.iter().flat_map(|listener| &listener.conditions);
+    // It is that of the Gateway, with the listeners' own conditions.
+    let of_listeners = of_listeners.filter(|it| it.kind != ConditionType::Programmed);
+    let subject = format!("Gateway {}", gateway.gateway.key);
+    let ready = ready::verdict(&subject, of_gateway.chain(of_listeners));
+    if overdue.is_empty() || ready.truth == Truth::False || !gateway.is_served() {
+        return ready;
+    }
+    let overdue = listed(overdue.iter().cloned());
+    let message = format!("{overdue}; see the Gateway's Programmed condition");
+    Verdict::new(Truth::False, Reason::ReconciliationFailed, message)
 }
 
 fn conditions(
@@ -53,7 +81,6 @@ fn conditions(
     if gateway.is_served() {
         verdicts.extend([
             (ConditionType::Dns, Some(hostnames_resolve(gateway, edge))),
-            (ConditionType::Ingress, Some(ingress(edge))),
             (
                 ConditionType::Certificates,
                 certificates::verdict(gateway, edge),
@@ -126,6 +153,7 @@ fn programmed(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
         message.push_str("; others are not ready: ");
         message.push_str(&problems);
     }
+    message.extend(unshown(edge));
     Verdict::new(Truth::True, Reason::Programmed, message)
 }
 
@@ -169,26 +197,13 @@ fn hostnames_resolve(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdic
     dns::verdict(gateway.hostnames.keys(), &gateway.gateway.key, edge)
 }
 
-fn ingress(edge: &EdgeView<'_>) -> Verdict {
-    let Some(status) = edge.status() else {
-        return edge.silence();
-    };
-    match &status.ingress {
-        IngressOutcome::Complete => {
-            let message = "the tunnel's ingress rules show every hostname";
-            Verdict::new(Truth::True, Reason::Accepted, message)
-        }
-        IngressOutcome::CatchAll { hostnames } => {
-            let message = format!(
-                "{hostnames} hostnames are more than Cloudflare takes ingress rules, so one catch-all rule stands for them; all are served"
-            );
-            Verdict::new(Truth::False, Reason::TooManyRules, message)
-        }
-        IngressOutcome::Unknown { message } => {
-            let message =
-                format!("whether the ingress rules show every hostname is not known: {message}");
-            Verdict::new(Truth::Unknown, Reason::EdgeUnavailable, message)
-        }
+/// What Cloudflare's dashboard does not show of the tunnel, though all of it is served.
+fn unshown(edge: &EdgeView<'_>) -> Option<String> {
+    match edge.status()?.ingress {
+        IngressOutcome::CatchAll { hostnames } => Some(format!(
+            "; Cloudflare's dashboard shows one rule for all {hostnames} hostnames, which are more than it takes rules"
+        )),
+        IngressOutcome::Complete | IngressOutcome::Unknown { .. } => None,
     }
 }
 

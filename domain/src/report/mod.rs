@@ -1,11 +1,13 @@
 //! Statuses from resolutions and from what is known of the edge.
 
 mod certificates;
+mod details;
 mod dns;
 mod edge_view;
 mod gateway;
 mod headers;
 mod parameters;
+mod ready;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use crate::edge::EdgeStatus;
 use crate::error::PortError;
 use crate::gateway::GATEWAY_GROUP;
 use crate::names::{ObjectKey, ObjectRef};
+use crate::rotation::RotationFacts;
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
@@ -31,6 +34,8 @@ pub struct GatewayFacts {
     pub last_known: Option<EdgeStatus>,
     /// How its proxy is doing.
     pub workload: WorkloadStatus,
+    /// How its token is doing; `None` while nothing is known of it.
+    pub rotation: Option<RotationFacts>,
 }
 
 /// The statuses of every object of ours. A Gateway without facts is one that the edge has not answered
@@ -48,10 +53,11 @@ pub fn report(
         .map(|(name, class)| StatusUpdate {
             object: reference("GatewayClass", &ObjectKey::new("", name)),
             addresses: Vec::new(),
+            details: None,
             parts: vec![StatusPart {
                 part: Part::Object,
                 gateway: None,
-                conditions: vec![class_accepted(name, class)],
+                conditions: class_conditions(name, class),
             }],
         })
         .collect();
@@ -68,10 +74,27 @@ pub fn report(
     }
     let context = Context { resolution, facts };
     let attached = route::attached(&context);
-    let gateways = resolution.gateways.values();
-    updates.extend(gateways.map(|gateway| gateway::status(gateway, &context, &attached)));
+    let gateways = resolution.gateways.iter();
+    let gateways: BTreeMap<&ObjectKey, StatusUpdate> = gateways
+        .map(|(key, gateway)| (key, gateway::status(gateway, &context, &attached)))
+        .collect();
+    let programmed = |key: &ObjectKey| {
+        let conditions = gateways.get(key)?.conditions();
+        let mut programmed = conditions.filter(|it| it.kind == ConditionType::Programmed);
+        programmed.next()
+    };
     let routes = resolution.routes.iter();
-    updates.extend(routes.map(|route| route::status(route, &context)));
+    let routes: Vec<StatusUpdate> = routes
+        .map(|route| route::status(route, &context, programmed))
+        .collect();
+    let live = resolution.gateways.values();
+    let live = live.filter(|gateway| !gateway.gateway.deleting);
+    let details = live.filter_map(|gateway| {
+        let status = gateways.get(&gateway.gateway.key)?;
+        Some(details::status(gateway, status, &context))
+    });
+    updates.extend(details);
+    updates.extend(gateways.into_values().chain(routes));
     updates
 }
 
@@ -148,6 +171,13 @@ impl Verdict {
             generation,
         }
     }
+}
+
+fn class_conditions(name: &str, class: &ClassResolution) -> Vec<Condition> {
+    let accepted = class_accepted(name, class);
+    let ready = ready::verdict(&format!("GatewayClass {name}"), [&accepted]);
+    let ready = ready::conditions(ready, class.generation);
+    std::iter::once(accepted).chain(ready).collect()
 }
 
 fn class_accepted(name: &str, class: &ClassResolution) -> Condition {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edge_view::Known;
-use super::{Context, Verdict, dns, headers, reference};
+use super::{Context, Verdict, dns, headers, ready, reference};
 use crate::attachment::{GatewayResolution, ParentResolution, Refusal, RouteResolution, listed};
 use crate::edge::HostnameOutcome;
 use crate::names::ObjectKey;
@@ -35,16 +35,35 @@ pub(super) fn attached<'a>(context: &Context<'a>) -> Attached<'a> {
     counts
 }
 
-/// One entry for each parent of ours.
-pub(super) fn status(route: &RouteResolution, context: &Context<'_>) -> StatusUpdate {
-    let parents = route.parents.iter().map(|parent| StatusPart {
-        part: Part::Parent(parent.parent.clone()),
-        gateway: Some(parent.gateway.clone()),
-        conditions: conditions(route, parent, context),
+/// One entry for each parent of ours. `programmed` is that condition of a Gateway.
+pub(super) fn status<'s>(
+    route: &RouteResolution,
+    context: &Context<'_>,
+    programmed: impl Fn(&ObjectKey) -> Option<&'s Condition>,
+) -> StatusUpdate {
+    let parents = route.parents.iter().map(|parent| {
+        let mut conditions = conditions(route, parent, context);
+        let subject = format!(
+            "{} {} on Gateway {}",
+            route.route.kind.as_str(),
+            route.route.key,
+            parent.gateway
+        );
+        let ready = ready::verdict(
+            &subject,
+            conditions.iter().chain(programmed(&parent.gateway)),
+        );
+        conditions.push(ready.condition(ConditionType::Ready, route.route.generation));
+        StatusPart {
+            part: Part::Parent(parent.parent.clone()),
+            gateway: Some(parent.gateway.clone()),
+            conditions,
+        }
     });
     StatusUpdate {
         object: reference(route.route.kind.as_str(), &route.route.key),
         addresses: Vec::new(),
+        details: None,
         parts: parents.collect(),
     }
 }

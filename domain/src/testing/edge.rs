@@ -199,7 +199,11 @@ impl State {
         self.held.insert(gateway.clone(), intent.clone());
         let address = id.address();
         EdgeStatus {
-            tunnels: vec![TunnelStatus { id, address }],
+            tunnels: vec![TunnelStatus {
+                id,
+                name: gateway.to_string(),
+                address,
+            }],
             hostnames,
             unwanted_kept: kept,
             ..EdgeStatus::default()

@@ -1,6 +1,7 @@
 //! What only a true Kubernetes can show. These tests run inside of the test cluster's namespaces.
 
 mod edits;
+mod health;
 mod hostile;
 mod node;
 mod other_gateway;

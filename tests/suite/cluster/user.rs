@@ -1,5 +1,7 @@
 //! The way of a user: manifests in, a request served through the edge, everything gone after.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tests::cluster::{Namespace, eventually};
 use tests::installation::{self, CLASS, Installation, PATIENCE};
@@ -100,6 +102,16 @@ async fn applied_manifests_are_served_and_deleted_ones_leave_nothing() {
     assert_eq!(gateway["status"]["listeners"][0]["attachedRoutes"], 1);
     assert_eq!(product.tunnels_of(namespace.name()), 1);
     assert_eq!(product.records_of(&hostname), 1);
+    for object in ["gateway/my-gateway", "cloudflaregatewaystatus/my-gateway"] {
+        let ready = "--for=condition=Ready";
+        namespace
+            .kubectl(&["wait", ready, object, "--timeout=60s"])
+            .await;
+    }
+    namespace
+        .condition("httproute/my-route", "Ready", "True")
+        .await;
+    shown_by_its_status_object(&namespace, address).await;
 
     namespace
         .kubectl(&["delete", "gateway", "my-gateway", "--timeout=120s"])
@@ -108,6 +120,40 @@ async fn applied_manifests_are_served_and_deleted_ones_leave_nothing() {
     let route = namespace.get(&["httproute", "my-route"]).await.unwrap();
     let parents = route["status"]["parents"].as_array().cloned();
     assert!(parents.unwrap_or_default().is_empty(), "{route}");
+}
+
+/// What `kubectl get cgs` shows, also after somebody has deleted it.
+async fn shown_by_its_status_object(namespace: &Namespace, address: &str) {
+    let tunnel = address.trim_end_matches(".cfargotunnel.com");
+    for _ in 0..2 {
+        eventually("the status object is there", PATIENCE, || async {
+            let shown = namespace.try_kubectl(&["get", "cgs", "my-gateway"]).await?;
+            let words: Vec<&str> = shown.split_whitespace().collect();
+            let expected = [
+                "NAME",
+                "TUNNEL",
+                "ID",
+                "DNS",
+                "READY",
+                "my-gateway",
+                tunnel,
+                "Enabled",
+                "True",
+            ];
+            (words == expected).then_some(()).ok_or(shown.clone())
+        })
+        .await;
+        let found = namespace.get(&["cgs", "my-gateway"]).await.unwrap();
+        let status = &found["status"];
+        assert_eq!(status["dns"]["applied"], 1, "{status}");
+        assert_eq!(status["hostnames"][0]["reason"], "Applied", "{status}");
+        let inventory = status["inventory"].as_array().unwrap();
+        let kinds = inventory.iter().map(|it| it["kind"].as_str().unwrap());
+        let kinds: BTreeSet<&str> = kinds.collect();
+        assert!(kinds.contains("Deployment"), "{kinds:?}");
+        assert!(status["tunnel"]["token"]["hash"].is_string(), "{status}");
+        namespace.kubectl(&["delete", "cgs", "my-gateway"]).await;
+    }
 }
 
 #[tokio::test]

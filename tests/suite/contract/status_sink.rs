@@ -161,6 +161,7 @@ fn class(message: &str) -> StatusUpdate {
     StatusUpdate {
         object: object("GatewayClass", ObjectKey::new("", "cloudflare")),
         addresses: Vec::new(),
+        details: None,
         parts: vec![part(Part::Object, Truth::True, message)],
     }
 }
@@ -174,6 +175,7 @@ fn of_gateway(name: &str, truth: Truth, message: &str) -> StatusUpdate {
     StatusUpdate {
         object: object("Gateway", gateway(name)),
         addresses: vec!["1.cfargotunnel.com".to_owned()],
+        details: None,
         parts: vec![
             part(Part::Object, truth, message),
             part(listener, truth, "of the listener"),
@@ -194,6 +196,7 @@ fn of_route(parents: &[&str]) -> StatusUpdate {
     StatusUpdate {
         object: object("HTTPRoute", gateway("app")),
         addresses: Vec::new(),
+        details: None,
         parts: parents.collect(),
     }
 }

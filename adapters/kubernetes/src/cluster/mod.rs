@@ -198,6 +198,12 @@ impl Cluster {
             .cloned()
     }
 
+    /// Whether the API server has this kind, as far as is known.
+    pub(crate) fn serves(&self, kind: Kind) -> bool {
+        let inner = self.inner.lock();
+        inner.tables.get(&kind).is_some_and(Table::is_served)
+    }
+
     pub(crate) fn unread(&self) -> Vec<UnreadObject> {
         let inner = self.inner.lock();
         inner.tables.values().flat_map(Table::unread).collect()

@@ -170,6 +170,11 @@ impl Table {
         !matches!(self.state, State::Listing)
     }
 
+    /// Whether the API server has the kind.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self.state, State::Known)
+    }
+
     pub(crate) fn status_base(&self, key: &ObjectKey) -> Option<&StatusBase> {
         self.status_bases.get(key)
     }

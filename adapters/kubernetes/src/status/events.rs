@@ -19,7 +19,10 @@ use crate::failure::told;
 const LONGEST_NOTE: usize = 1024;
 
 /// Condition types of which the truth `True` is the bad one.
-const NEGATIVE: [&str; 2] = ["Conflicted", "PartiallyInvalid"];
+const NEGATIVE: [&str; 3] = ["Conflicted", "PartiallyInvalid", "Stalled"];
+
+/// What the Events about statuses are about, as those of other controllers say it.
+const ACTION: &str = "Reconcile";
 
 /// Events that wait to be written, at most. Those that come while so many wait are left out: the conditions say the
 /// same.
@@ -35,7 +38,8 @@ pub(super) struct Events {
 struct Flip {
     kind: String,
     reason: String,
-    note: String,
+    /// The condition with its message, on one line.
+    line: String,
     is_good: bool,
 }
 
@@ -58,23 +62,24 @@ impl Events {
         Self { waiting }
     }
 
-    /// Writes Events for what flipped on a Gateway or route, in the background.
+    /// Writes one Event for all that flipped on a Gateway or route, in the background.
     pub(super) fn of_flips(&self, about: &ObjectRef, uid: &str, earlier: &Value, now: &Value) {
         let kind = Kind::of_object(about).filter(|kind| kind.scope() != Scope::Cluster);
         let Some(kind) = kind else {
             return;
         };
-        for flip in flips(earlier, now) {
-            let regarding = ObjectReference {
-                api_version: Some(kind.api_version()),
-                kind: Some(about.kind.clone()),
-                namespace: Some(about.key.namespace.clone()),
-                name: Some(about.key.name.clone()),
-                uid: Some(uid.to_owned()),
-                ..ObjectReference::default()
-            };
-            self.tell(event(flip), regarding);
-        }
+        let Some(event) = event(flips(earlier, now)) else {
+            return;
+        };
+        let regarding = ObjectReference {
+            api_version: Some(kind.api_version()),
+            kind: Some(about.kind.clone()),
+            namespace: Some(about.key.namespace.clone()),
+            name: Some(about.key.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        self.tell(event, regarding);
     }
 
     /// Writes an Event for an object that cannot be read. Whether there was room for it.
@@ -106,18 +111,29 @@ impl Events {
     }
 }
 
-fn event(flip: Flip) -> Event {
-    Event {
-        type_: match flip.is_good {
+/// One Event for these flips, with what has to be mended first.
+fn event(mut flips: Vec<Flip>) -> Option<Event> {
+    let ready = flips.iter().find(|flip| flip.kind == "Ready");
+    let ready = ready.map(|flip| (flip.reason.clone(), flip.is_good));
+    // Ready is the sum of the others, and its message theirs.
+    let is_sum = |flip: &Flip| matches!(flip.kind.as_str(), "Ready" | "Stalled");
+    if !flips.iter().all(is_sum) {
+        flips.retain(|flip| !is_sum(flip));
+    }
+    flips.sort_by_key(|flip| flip.is_good);
+    let first = flips.first()?;
+    let (reason, is_good) = ready.unwrap_or_else(|| (first.reason.clone(), first.is_good));
+    let lines: Vec<&str> = flips.iter().map(|flip| flip.line.as_str()).collect();
+    Some(Event {
+        type_: match is_good {
             true => EventType::Normal,
             false => EventType::Warning,
         },
-        reason: flip.reason,
-        note: Some(flip.note),
-        // The part behind the slash of our own types.
-        action: flip.kind.rsplit('/').next().unwrap_or_default().to_owned(),
+        reason,
+        note: Some(shortened(lines.join("\n"))),
+        action: ACTION.to_owned(),
         secondary: None,
-    }
+    })
 }
 
 /// Conditions whose truth is another one now. A condition that is new, or was unknown until now, says something only
@@ -158,13 +174,14 @@ fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
         };
         let is_good = truth == good;
         let was_known = matches!(was.as_str(), "True" | "False");
-        let is_news = was_known || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
+        let is_news =
+            was_known || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed" | "Ready");
         if truth == was || truth == "Unknown" || !is_news {
             continue;
         }
         let message = text(condition, "message");
         flips.push(Flip {
-            note: shortened(format!("{prefix}{kind}={truth}: {message}")),
+            line: format!("{prefix}{kind}={truth}: {message}"),
             reason: text(condition, "reason"),
             kind,
             is_good,
@@ -239,8 +256,51 @@ mod tests {
             ),
         ] {
             let flips = flips(earlier, &now);
-            let flips: Vec<_> = flips.iter().map(|f| (f.note.as_str(), f.is_good)).collect();
+            let flips: Vec<_> = flips.iter().map(|f| (f.line.as_str(), f.is_good)).collect();
             assert_eq!(flips, Vec::from_iter(told), "{earlier} → {now}");
+        }
+    }
+
+    #[test]
+    fn what_flipped_in_one_write_is_one_event_with_the_bad_news_first() {
+        let flip = |kind: &str, reason: &str, is_good| Flip {
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            line: format!("{kind}: {reason}"),
+            is_good,
+        };
+        let ready = || flip("Ready", "ReconciliationSucceeded", true);
+        let failed = || flip("Ready", "ReconciliationFailed", false);
+        let stalled = || flip("Stalled", "ReconciliationFailed", false);
+        for (flips, told) in [
+            (vec![], None),
+            (
+                vec![ready()],
+                Some(("Ready: ReconciliationSucceeded", "ReconciliationSucceeded")),
+            ),
+            (
+                vec![flip("Programmed", "Programmed", true), ready()],
+                Some(("Programmed: Programmed", "ReconciliationSucceeded")),
+            ),
+            (
+                vec![
+                    flip("Accepted", "Accepted", true),
+                    flip("DNS", "NoZone", false),
+                    failed(),
+                    stalled(),
+                ],
+                Some(("DNS: NoZone\nAccepted: Accepted", "ReconciliationFailed")),
+            ),
+            (
+                vec![flip("DNS", "NoZone", false)],
+                Some(("DNS: NoZone", "NoZone")),
+            ),
+        ] {
+            let event = event(flips);
+            let event = event.as_ref();
+            let found =
+                event.map(|it| (it.note.as_deref().unwrap_or_default(), it.reason.as_str()));
+            assert_eq!(found, told);
         }
     }
 

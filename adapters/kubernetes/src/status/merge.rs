@@ -2,13 +2,8 @@
 
 use adapter_gateway_api::status::is_same_entry;
 use domain::gateway::CONTROLLER_NAME;
+use domain::status::ConditionType;
 use serde_json::{Value, json};
-
-/// Condition types of the Gateway API that are written here. Others on the same object are others'.
-const CONDITIONS: [&str; 4] = ["Accepted", "Programmed", "ResolvedRefs", "Conflicted"];
-
-/// Start of the names of our own condition types.
-const OWN_CONDITIONS: &str = "cloudflare-gateway-controller.io/";
 
 /// A status with our entries of a list in place of the earlier ones of ours; others' stay where they are.
 /// `None` where that changes nothing.
@@ -53,8 +48,8 @@ pub(super) fn differs(ours: &Value, there: &Value) -> bool {
         || listeners()
 }
 
-/// Whether a listener or a parent differs.
-fn part_differs(new: &Value, old: &Value) -> bool {
+/// Whether a listener, a parent or the status of a CloudflareGatewayStatus differs.
+pub(super) fn part_differs(new: &Value, old: &Value) -> bool {
     let fields = new.as_object().into_iter().flatten();
     let mut others = fields.filter(|(name, _)| *name != "conditions");
     conditions_differ(new, old) || others.any(|(name, value)| old[name] != *value)
@@ -66,9 +61,10 @@ fn conditions_differ(new: &Value, old: &Value) -> bool {
     ours.len() != new.len() || new.iter().any(|condition| !ours.contains(&condition))
 }
 
+/// Whether a condition is of a type that is written here. Others on the same object are others'.
 fn is_ours(condition: &Value) -> bool {
     let kind = condition["type"].as_str().unwrap_or("");
-    CONDITIONS.contains(&kind) || kind.starts_with(OWN_CONDITIONS)
+    ConditionType::ALL.iter().any(|it| it.as_str() == kind)
 }
 
 /// The items; none where there is no list.

@@ -91,7 +91,11 @@ impl Statuses {
     /// Writes one, if it differs.
     async fn write_one(&self, update: &StatusUpdate, term: Option<u64>) -> Result<(), PortError> {
         let (kind, about) = (kind_of(update), &update.object);
-        let Some(mut present) = self.present(kind, about) else {
+        let present = match self.present(kind, about) {
+            Some(present) => Some(present),
+            None => self.make(kind, about).await?,
+        };
+        let Some(mut present) = present else {
             // Gone, or so new that the watch has not brought it.
             return Ok(());
         };
@@ -122,6 +126,38 @@ impl Statuses {
         }
         let message = format!("the status of {about}: others keep writing it");
         Err(PortError::new(PortErrorKind::Conflict, message))
+    }
+
+    /// Makes an object that is nothing but its status, where its kind is there; its Gateway owns it, so that it goes
+    /// with the Gateway. It has no finalizer: nothing is lost with it.
+    async fn make(&self, kind: Kind, about: &ObjectRef) -> Result<Option<StatusBase>, PortError> {
+        let owner = self.cluster.status_base(Kind::Gateway, &about.key);
+        let is_made = kind.status() == Some(StatusShape::Details) && self.cluster.serves(kind);
+        let Some(owner) = owner.filter(|_| is_made) else {
+            return Ok(None);
+        };
+        let object = json!({
+            "apiVersion": kind.api_version(),
+            "kind": about.kind,
+            "metadata": {
+                "name": about.key.name,
+                "ownerReferences": [{
+                    "apiVersion": Kind::Gateway.api_version(),
+                    "kind": Kind::Gateway.as_str(),
+                    "name": about.key.name,
+                    "uid": owner.uid,
+                    "controller": true,
+                }],
+            },
+        });
+        let params = PatchParams::apply(FIELD_MANAGER);
+        let api = self.api(kind, about);
+        let made = Patch::Apply(&object);
+        match api.patch(&about.key.name, &params, &made).await {
+            Ok(made) => Ok(Some(status_base_of(&made))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(failed(about, &error)),
+        }
     }
 
     /// The object as it was last seen or written.
@@ -210,6 +246,9 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
     let kind = kind_of(update);
     if let Some(StatusShape::References { list, .. }) = kind.status() {
         return merge::entries(list, earlier, &ours);
+    }
+    if kind.status() == Some(StatusShape::Details) {
+        return merge::part_differs(&ours, earlier).then_some(ours);
     }
     if kind == Kind::GatewayClass {
         let claimed = DataPlaneKind::Native.claims().map(Feature::name);

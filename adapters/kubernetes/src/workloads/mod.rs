@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use domain::gateway::{Defect, DefectKind};
 use domain::ports::{PortError, Workloads};
 use domain::secret::{ConnectorToken, TokenHash};
-use domain::workload::{WorkloadSpec, WorkloadStatus};
+use domain::workload::{ManagedObject, WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -83,13 +83,22 @@ pub struct WorkloadOptions {
 /// See [`WorkloadOptions::held_tokens`].
 pub type HeldByPods = dyn Fn(&ObjectKey) -> BTreeMap<String, BTreeSet<TokenHash>> + Send + Sync;
 
+/// What was found out when a Gateway was made to run.
+#[derive(Default, Clone)]
+struct Made {
+    /// What is wrong with its parameters.
+    told: Vec<Defect>,
+    /// What there is for it now.
+    objects: Vec<ManagedObject>,
+}
+
 /// Runs proxies as Deployments.
 pub struct Deployments {
     client: Client,
     options: WorkloadOptions,
     view: View,
-    /// What was told of the parameters of each Gateway that was made to run.
-    told: Mutex<BTreeMap<ObjectKey, Vec<Defect>>>,
+    /// What was found out when each Gateway was made to run.
+    made: Mutex<BTreeMap<ObjectKey, Made>>,
 }
 
 impl Deployments {
@@ -100,7 +109,7 @@ impl Deployments {
             client,
             options,
             view,
-            told: Mutex::default(),
+            made: Mutex::default(),
         })
     }
 
@@ -163,6 +172,8 @@ impl Deployments {
         };
         let mut plan = blueprint.plan();
         let mut wanted = BTreeSet::new();
+        let objects = plan.objects.iter().chain(&plan.autoscalers);
+        let objects = objects.map(objects::Desired::managed).collect();
         for desired in plan.objects {
             let api = self.api(desired.kind, &gateway.namespace);
             let is_deployment = desired.kind == Kind::Deployment;
@@ -184,7 +195,11 @@ impl Deployments {
             plan.told.extend(told);
             unfinished |= !self.retire(gateway, &wanted).await?;
         }
-        self.told.lock().insert(gateway.clone(), plan.told);
+        let made = Made {
+            told: plan.told,
+            objects,
+        };
+        self.made.lock().insert(gateway.clone(), made);
         Ok(WorkloadStatus {
             unfinished,
             holds_token: rollout.is_over,
@@ -194,7 +209,8 @@ impl Deployments {
 
     /// What the cluster shows, and what was found out about the parameters.
     fn seen(&self, gateway: &ObjectKey) -> WorkloadStatus {
-        let parameters = self.told.lock().get(gateway).cloned();
+        let made = self.made.lock().get(gateway).cloned();
+        let (parameters, objects) = made.map(|made| (made.told, made.objects)).unzip();
         let mut status = self.view.status(gateway);
         if status.ready == 0 {
             let wrong = parameters.iter().flatten();
@@ -203,6 +219,7 @@ impl Deployments {
         }
         WorkloadStatus {
             parameters,
+            objects: objects.unwrap_or_default(),
             ..status
         }
     }
@@ -265,7 +282,7 @@ impl Workloads for Deployments {
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.remove_all(gateway).await?;
-        self.told.lock().remove(gateway);
+        self.made.lock().remove(gateway);
         Ok(())
     }
 

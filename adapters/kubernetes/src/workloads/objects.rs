@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::gateway::{Defect, HorizontalAutoscaling, Replica, VerticalAutoscaling};
 use domain::secret::ConnectorToken;
-use domain::workload::{Replicas, WorkloadSpec};
+use domain::workload::{ManagedObject, Replicas, WorkloadSpec};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -61,6 +61,18 @@ pub(super) struct Desired {
     pub(super) object: Value,
     /// What decides about `spec.replicas` besides the object.
     pub(super) scaled: Option<HorizontalAutoscaling>,
+}
+
+impl Desired {
+    /// The object, for people.
+    pub(super) fn managed(&self) -> ManagedObject {
+        let resource = self.kind.resource();
+        ManagedObject {
+            api_version: resource.api_version,
+            kind: resource.kind,
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// What is to be applied for a Gateway.

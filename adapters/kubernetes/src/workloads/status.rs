@@ -16,11 +16,13 @@ pub(super) fn describe<'a>(
     let mut ready = 0;
     let mut wanted = 0;
     let mut problems = Vec::new();
+    let mut overdue = Vec::new();
     for deployment in deployments {
         let status = deployment.status.as_ref();
         ready += status.and_then(|s| s.ready_replicas).unwrap_or(0);
         wanted += deployment.spec.replicas.unwrap_or(1);
         problems.extend(refused_pods(deployment));
+        overdue.extend(self::overdue(deployment));
     }
     let mut of_pods: Vec<String> = pods
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
@@ -39,8 +41,20 @@ pub(super) fn describe<'a>(
     WorkloadStatus {
         ready: u32::try_from(ready).unwrap_or(0),
         problems,
+        overdue,
         ..WorkloadStatus::default()
     }
+}
+
+/// Told where a Deployment waits for its pods for longer than its `progressDeadlineSeconds`.
+fn overdue(deployment: &Deployment) -> Option<String> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let mut conditions = conditions.iter();
+    conditions.find(|c| is(&c.type_, "Progressing") && is(&c.status, "False"))?;
+    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    Some(format!(
+        "Deployment {name} has exceeded its progress deadline"
+    ))
 }
 
 /// Told where the cluster refuses to make pods: a quota, an admission rule.

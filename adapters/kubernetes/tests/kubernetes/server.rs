@@ -395,7 +395,14 @@ fn write(inner: &mut Inner, asked: &Asked, body: Value) -> Response {
         };
     }
     let Some(there) = inner.objects.get(&key).cloned() else {
-        return refusal(404, "not found");
+        // An object that is applied as a whole is made.
+        return match asked.method == "PATCH"
+            && next["kind"].is_string()
+            && asked.subresource.is_none()
+        {
+            true => text(&inner.store(&asked.plural, next)).into_response(),
+            false => refusal(404, "not found"),
+        };
     };
     let version = &next["metadata"]["resourceVersion"];
     if !version.is_null() && *version != there["metadata"]["resourceVersion"] {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use adapter_kubernetes::Statuses;
-use domain::gateway::{GATEWAY_GROUP, ParentRef};
+use domain::gateway::{GATEWAY_GROUP, GATEWAY_STATUS_KIND, OWN_GROUP, ParentRef};
 use domain::ports::{ClusterSource, Leadership, PortErrorKind, StatusSink};
-use domain::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
+use domain::status::{
+    Condition, ConditionType, GatewayDetails, Part, Reason, StatusPart, StatusUpdate, Truth,
+};
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
@@ -45,6 +47,7 @@ fn of_route(parents: &[&str]) -> StatusUpdate {
     StatusUpdate {
         object: object("HTTPRoute", "default", "app"),
         addresses: Vec::new(),
+        details: None,
         parts: parents.collect(),
     }
 }
@@ -53,6 +56,7 @@ fn of_whole(object: ObjectRef, truth: Truth) -> StatusUpdate {
     StatusUpdate {
         object,
         addresses: Vec::new(),
+        details: None,
         parts: vec![StatusPart {
             part: Part::Object,
             gateway: None,
@@ -65,6 +69,20 @@ fn of_gateway(truth: Truth) -> StatusUpdate {
     StatusUpdate {
         addresses: vec!["1.cfargotunnel.com".to_owned()],
         ..of_whole(object("Gateway", "default", "web"), truth)
+    }
+}
+
+fn of_details(ready_replicas: u32) -> StatusUpdate {
+    let object = ObjectRef {
+        group: OWN_GROUP.to_owned(),
+        ..object(GATEWAY_STATUS_KIND, "default", "web")
+    };
+    StatusUpdate {
+        details: Some(Box::new(GatewayDetails {
+            ready_replicas,
+            ..GatewayDetails::default()
+        })),
+        ..of_whole(object, Truth::True)
     }
 }
 
@@ -146,6 +164,51 @@ async fn what_is_there_already_is_not_written_again() {
         .get("gatewayclasses", "", "cloudflare")
         .expect("the class");
     assert!(class["status"]["supportedFeatures"].is_array(), "{class}");
+}
+
+#[tokio::test]
+async fn the_status_object_of_a_gateway_is_made_and_made_again_and_goes_with_the_gateway() {
+    let (server, statuses) = stage().await;
+    let shown = || server.get("cloudflaregatewaystatuses", "default", "web");
+    assert_eq!(statuses.write(&[of_details(1)]).await, Ok(()));
+    let made = shown().expect("it is made");
+    assert_eq!(made["status"]["readyReplicas"], 1);
+    assert_eq!(made["metadata"]["ownerReferences"][0]["uid"], "uid-web");
+    assert!(made["metadata"]["finalizers"].is_null(), "{made}");
+    assert_eq!(writes(&server).len(), 2);
+    until(
+        "the watch has brought it, and nothing is written",
+        async || statuses.write(&[of_details(1)]).await.is_ok() && writes(&server).is_empty(),
+    )
+    .await;
+    assert_eq!(statuses.write(&[of_details(2)]).await, Ok(()));
+    assert_eq!(writes(&server).len(), 1);
+    server.delete("cloudflaregatewaystatuses", "default", "web");
+    until("it is made again", async || {
+        statuses.write(&[of_details(2)]).await.is_ok() && shown().is_some()
+    })
+    .await;
+    server.delete("gateways", "default", "web");
+    server.delete("cloudflaregatewaystatuses", "default", "web");
+    until("it is not made without its Gateway", async || {
+        server.delete("cloudflaregatewaystatuses", "default", "web");
+        statuses.write(&[of_details(2)]).await.is_ok() && shown().is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_the_kind_no_status_object_is_made() {
+    let server = ApiServer::start().await;
+    server.put("gateways", gateway("web"));
+    server.set_absent("cloudflaregatewaystatuses", true);
+    let cluster = watched(&server);
+    cluster.snapshot().await;
+    server.take_calls();
+    let leads = Arc::new(LeadsFor(AtomicUsize::new(usize::MAX)));
+    let statuses = Statuses::new(server.client(), cluster, leads);
+    assert_eq!(statuses.write(&[of_details(1)]).await, Ok(()));
+    assert_eq!(writes(&server), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use adapter_gateway_api::StatusShape;
+
 use super::{folder, kinds};
 use crate::journal::PROBLEMS_FILE;
 use crate::open_error::OpenError;
@@ -96,7 +98,8 @@ struct ParentRef {
 pub fn read_statuses(state: &Path) -> Result<Vec<ObjectStatus>, OpenError> {
     list(state)?;
     let mut statuses = Vec::new();
-    for kind in kinds() {
+    // What those tell of conditions is the Gateway's.
+    for kind in kinds().filter(|kind| kind.status() != Some(StatusShape::Details)) {
         for file in files(&state.join(folder(kind)))? {
             let text = fs::read_to_string(&file).map_err(|source| state_error(&file, source))?;
             let document = serde_json::from_str(&text).map_err(|error| OpenError::Status {

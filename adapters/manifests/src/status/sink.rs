@@ -112,8 +112,13 @@ impl StatusFolder {
         let about: BTreeSet<&ObjectRef> = updates.iter().map(|update| &update.object).collect();
         let present = present.iter().map(|object| &**object);
         let left_out = present.filter(|object| !about.contains(object));
+        let of_gateway = |object: &ObjectRef| {
+            let is_gateway = Kind::Gateway.has(object);
+            is_gateway.then(|| Kind::GatewayStatus.reference(object.key.clone()))
+        };
         left_out
-            .filter_map(|object| path(&self.state, object))
+            .flat_map(|object| [Some(object.clone()), of_gateway(object)])
+            .filter_map(|object| path(&self.state, &object?))
             .collect()
     }
 }

@@ -42,6 +42,7 @@ fn class_update(truth: Truth) -> StatusUpdate {
     StatusUpdate {
         object: object("GatewayClass", "", "cloudflare"),
         addresses: Vec::new(),
+        details: None,
         parts: vec![part(Part::Object, truth, "of the class")],
     }
 }
@@ -55,6 +56,7 @@ fn gateway_update(name: &str) -> StatusUpdate {
     StatusUpdate {
         object: object("Gateway", "default", name),
         addresses: vec!["1.cfargotunnel.com".to_owned()],
+        details: None,
         parts: vec![
             part(Part::Object, Truth::True, "of the gateway"),
             part(listener, Truth::True, "of the listener"),
@@ -75,6 +77,7 @@ fn route_update(name: &str, sections: &[&str]) -> StatusUpdate {
     StatusUpdate {
         object: object("HTTPRoute", "shop", name),
         addresses: Vec::new(),
+        details: None,
         parts: sections.iter().map(parent).collect(),
     }
 }

@@ -38,6 +38,7 @@ fn said(conditions: &[Condition]) -> Vec<Said> {
 
 fn update(kind: &str, name: &str, parts: Vec<StatusPart>) -> StatusUpdate {
     StatusUpdate {
+        details: None,
         object: ObjectRef {
             group: GATEWAY_GROUP.to_owned(),
             kind: kind.to_owned(),

@@ -7,7 +7,8 @@ use crate::edge::{EdgeIntent, EdgeStatus, Partial};
 use crate::names::TunnelId;
 use crate::ports::{RotationStore, Workloads};
 use crate::rotation::{
-    CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationState, Stage,
+    CLOSE_ANNOTATION, FORCE_ANNOTATION, REQUEST_ANNOTATION, Request, RotationFacts, RotationState,
+    Stage,
 };
 use crate::secret::{ConnectorToken, TokenHash};
 
@@ -369,7 +370,7 @@ async fn it_is_over_once_every_replica_holds_the_new_token_and_then_connections_
     for _ in 0..3 {
         assert!(!pass(&process).await.settled);
         assert!(matches!(world.stage(), Stage::RollOut(_)));
-        let facts = process.rotation_facts(&key("gw")).unwrap();
+        let facts = shown(&process);
         assert!(facts.is_under_way && facts.handled.is_none());
         assert_eq!(world.edge.closings(&key("gw")), 0);
     }
@@ -377,9 +378,15 @@ async fn it_is_over_once_every_replica_holds_the_new_token_and_then_connections_
     assert!(pass(&process).await.settled);
     assert_eq!(world.edge.closings(&key("gw")), 1);
     assert_eq!(world.rotations().await, 1);
-    let facts = process.rotation_facts(&key("gw")).unwrap();
+    let facts = shown(&process);
     assert_eq!(facts.handled, Request::new("leaked"));
     assert_eq!(facts.last, Some(Timestamp(1_000_000_000)));
     let present = world.edge.connector_token(&key("gw")).await.unwrap();
     assert_eq!(facts.token, Some(present.hash()));
+}
+
+/// What users are shown of the Gateway's token.
+fn shown(process: &Reconciler) -> RotationFacts {
+    let facts = process.state().facts(&key("gw"), WorkloadStatus::default());
+    facts.rotation.unwrap()
 }

@@ -1,0 +1,89 @@
+//! What a CloudflareGatewayStatus says of its Gateway.
+
+use super::{Context, dns};
+use crate::attachment::GatewayResolution;
+use crate::gateway::{DnsPolicy, GATEWAY_STATUS_KIND, OWN_GROUP};
+use crate::names::ObjectRef;
+use crate::report::edge_view::EdgeView;
+use crate::status::{
+    GatewayDetails, HostnameDetail, HostnameDetails, LISTED_HOSTNAMES, LISTED_OBJECTS,
+    LONGEST_MESSAGE, Part, StatusUpdate, Truth, TunnelDetails,
+};
+
+/// The object of the same name, with the Gateway's own conditions.
+pub(super) fn status(
+    gateway: &GatewayResolution,
+    status: &StatusUpdate,
+    context: &Context<'_>,
+) -> StatusUpdate {
+    let key = &gateway.gateway.key;
+    let own = status.parts.iter().find(|part| part.part == Part::Object);
+    StatusUpdate {
+        object: ObjectRef {
+            group: OWN_GROUP.to_owned(),
+            kind: GATEWAY_STATUS_KIND.to_owned(),
+            key: key.clone(),
+        },
+        addresses: Vec::new(),
+        details: Some(Box::new(details(gateway, context))),
+        parts: own.cloned().into_iter().collect(),
+    }
+}
+
+fn details(gateway: &GatewayResolution, context: &Context<'_>) -> GatewayDetails {
+    let edge = context.edge(&gateway.gateway.key);
+    let facts = context.facts.get(&gateway.gateway.key);
+    let workload = edge.workload();
+    let tunnel = edge.status().and_then(|status| status.tunnels.first());
+    let mut inventory = workload.map_or_else(Vec::new, |workload| workload.objects.clone());
+    inventory.truncate(LISTED_OBJECTS);
+    GatewayDetails {
+        tunnel: tunnel.map(|tunnel| TunnelDetails {
+            id: tunnel.id,
+            name: tunnel.name.clone(),
+        }),
+        ready_replicas: workload.map_or(0, |workload| workload.ready),
+        rotation: facts.and_then(|facts| facts.rotation.clone()),
+        manages_dns: gateway.parameters.dns != DnsPolicy::Off,
+        hostnames: hostnames(gateway, &edge),
+        inventory,
+    }
+}
+
+fn hostnames(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> HostnameDetails {
+    let key = &gateway.gateway.key;
+    let verdicts = gateway.hostnames.keys().map(|hostname| {
+        let verdict = dns::of_hostname(hostname, key, edge);
+        HostnameDetail {
+            hostname: hostname.clone(),
+            truth: verdict.truth,
+            reason: verdict.reason,
+            message: match verdict.truth {
+                Truth::True => String::new(),
+                Truth::False | Truth::Unknown => shortened(&verdict.message),
+            },
+        }
+    });
+    let mut listed: Vec<HostnameDetail> = verdicts.collect();
+    let total = listed.len();
+    let is_applied = |it: &HostnameDetail| it.truth == Truth::True;
+    let applied = listed.iter().filter(|it| is_applied(it)).count();
+    // The order by name stays among those that are alike.
+    listed.sort_by_key(is_applied);
+    listed.truncate(LISTED_HOSTNAMES);
+    HostnameDetails {
+        total,
+        applied,
+        listed,
+    }
+}
+
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        None => message.to_owned(),
+        Some(_) => {
+            let kept = message.chars().take(LONGEST_MESSAGE - 1);
+            kept.chain(['…']).collect()
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use crate::attachment::tests::fixtures::*;
+use crate::edge::HostnameOutcome;
+use crate::error::PortErrorKind;
+use crate::gateway::DefectKind;
+use crate::report::{GatewayFacts, report};
+use crate::snapshot::{ClusterSnapshot, Reading};
+use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
+use crate::workload::WorkloadStatus;
+
+/// Conditions of the first part of the first object of a kind.
+fn conditions(cluster: &ClusterSnapshot, known: &GatewayFacts, kind: &str) -> Vec<Condition> {
+    let updates = report(&resolved(cluster), &facts(known.clone()));
+    let mut of_kind = updates.into_iter().filter(|it| it.object.kind == kind);
+    let StatusUpdate { mut parts, .. } = of_kind.next().expect("a status of this kind");
+    parts.swap_remove(0).conditions
+}
+
+fn with_route() -> ClusterSnapshot {
+    shop().with(http_route("shop/store").to(EDGE).named("app.example.com"))
+}
+
+fn with_outcome(outcome: HostnameOutcome) -> GatewayFacts {
+    serving(&[("app.example.com", outcome)])
+}
+
+fn edge_says(kind: PortErrorKind) -> GatewayFacts {
+    GatewayFacts {
+        edge: Some(Err(edge_error(kind))),
+        ..serving(&[])
+    }
+}
+
+#[test]
+fn ready_is_the_worst_of_what_the_owner_of_the_object_answers_for() {
+    let ready = (Truth::True, Reason::ReconciliationSucceeded);
+    let failed = (Truth::False, Reason::ReconciliationFailed);
+    let progressing = (Truth::Unknown, Reason::Progressing);
+    let retried = (Truth::Unknown, Reason::ProgressingWithRetry);
+    let starting = GatewayFacts {
+        workload: WorkloadStatus::default(),
+        ..with_outcome(HostnameOutcome::Applied)
+    };
+    let wrong = https("two")
+        .named("b.example.com")
+        .certificate(object("", "Secret", "infra/cert"));
+    let one_listener_refused = cluster()
+        .with(gateway(EDGE).listening(https("web")).listening(wrong))
+        .with(http_route("shop/store").to(EDGE).named("app.example.com"));
+    let addresses = gateway(EDGE).listening(https("web"));
+    let addresses = addresses.flawed("spec.addresses", DefectKind::Unsupported);
+    let refused = cluster()
+        .with(addresses)
+        .with(http_route("shop/store").to(EDGE).named("app.example.com"));
+    let route_of_no_listener = shop().with(
+        http_route("shop/store")
+            .to_section(EDGE, "none")
+            .named("app.example.com"),
+    );
+    let no_class = with_route()
+        .with(class().credentials(object("", "Secret", "infra/cf")))
+        .secret_reading("infra/cf", Reading::Absent);
+    let applied = || with_outcome(HostnameOutcome::Applied);
+    let unknown = with_outcome(HostnameOutcome::Unknown {
+        message: "HTTP 502".to_owned(),
+    });
+    let cases = [
+        ("all is well", with_route(), applied(), [ready; 3]),
+        (
+            "a hostname without a zone is its route's matter",
+            with_route(),
+            with_outcome(HostnameOutcome::NoZone),
+            [ready, ready, failed],
+        ),
+        (
+            "a record that somebody else sees to",
+            with_route(),
+            with_outcome(HostnameOutcome::NotManaged),
+            [ready; 3],
+        ),
+        (
+            "a record that could not be written",
+            with_route(),
+            unknown,
+            [ready, ready, retried],
+        ),
+        (
+            "the edge was not asked yet",
+            with_route(),
+            GatewayFacts::default(),
+            [ready, progressing, progressing],
+        ),
+        (
+            "no replica is ready",
+            with_route(),
+            starting,
+            [ready, progressing, progressing],
+        ),
+        (
+            "the edge is away and nothing is known",
+            with_route(),
+            edge_says(PortErrorKind::Unavailable),
+            [ready, retried, retried],
+        ),
+        (
+            "a permission is missing",
+            with_route(),
+            edge_says(PortErrorKind::Forbidden),
+            [ready, failed, failed],
+        ),
+        (
+            "one of two listeners is refused",
+            one_listener_refused,
+            applied(),
+            [ready, failed, ready],
+        ),
+        (
+            "a Gateway that is refused",
+            refused,
+            applied(),
+            [ready, failed, failed],
+        ),
+        (
+            "a route that names no listener of the Gateway",
+            route_of_no_listener,
+            applied(),
+            [ready, ready, failed],
+        ),
+        (
+            "a class without its credentials",
+            no_class,
+            applied(),
+            [failed, failed, failed],
+        ),
+    ];
+    for (given, cluster, known, expected) in cases {
+        for (kind, expected) in ["GatewayClass", "Gateway", "HTTPRoute"]
+            .iter()
+            .zip(expected)
+        {
+            let conditions = conditions(&cluster, &known, kind);
+            let found = condition(&conditions, ConditionType::Ready);
+            let (truth, reason) = (found.truth, found.reason);
+            assert_eq!((truth, reason), expected, "{given}: {kind}: {found:?}");
+            let mut stalled = conditions.iter().map(|condition| condition.kind);
+            let stalled = stalled.any(|kind| kind == ConditionType::Stalled);
+            let is_whole = *kind != "HTTPRoute";
+            assert_eq!(stalled, expected == failed && is_whole, "{given}: {kind}");
+        }
+    }
+}
+
+#[test]
+fn ready_repeats_what_is_to_be_mended() {
+    let known = with_outcome(HostnameOutcome::NoZone);
+    let conditions = conditions(&with_route(), &known, "HTTPRoute");
+    let dns = condition(&conditions, ConditionType::Dns);
+    let ready = condition(&conditions, ConditionType::Ready);
+    assert_eq!(ready.message, dns.message);
+}
+
+/// Gateway API, `status.conditions` of Gateway and of a route's parent: at most eight.
+#[test]
+fn an_object_has_room_for_a_condition_of_somebody_else() {
+    let of_listeners_or_routes = [
+        ConditionType::ResolvedRefs,
+        ConditionType::Conflicted,
+        ConditionType::PartiallyInvalid,
+        ConditionType::Headers,
+    ];
+    let of_gateways = ConditionType::ALL.iter();
+    let of_gateways = of_gateways.filter(|kind| !of_listeners_or_routes.contains(kind));
+    assert!(of_gateways.count() <= 8);
+}

@@ -1,0 +1,63 @@
+//! What a CloudflareGatewayStatus tells of its Gateway besides conditions. It is written to be read by people: nothing
+//! is decided by it, and nothing is lost with it.
+
+use super::{Reason, Truth};
+use crate::names::{Hostname, TunnelId};
+use crate::rotation::RotationFacts;
+use crate::workload::ManagedObject;
+
+/// How many hostnames are listed at most: those that are not as they should be first. The status of a Gateway with
+/// 10,000 hostnames would be larger than the API server takes (1.5 MiB).
+pub const LISTED_HOSTNAMES: usize = 256;
+
+/// Longest message of a hostname, in characters.
+pub const LONGEST_MESSAGE: usize = 256;
+
+/// How many objects are listed at most.
+pub const LISTED_OBJECTS: usize = 512;
+
+/// Everything but conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GatewayDetails {
+    /// `None` as long as the edge has named none.
+    pub tunnel: Option<TunnelDetails>,
+    /// Proxies that take traffic.
+    pub ready_replicas: u32,
+    /// `None` as long as nothing is known of the token.
+    pub rotation: Option<RotationFacts>,
+    /// Whether records are made for the Gateway's hostnames.
+    pub manages_dns: bool,
+    pub hostnames: HostnameDetails,
+    /// What was made in the cluster for the Gateway; at most [`LISTED_OBJECTS`].
+    pub inventory: Vec<ManagedObject>,
+}
+
+/// A tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelDetails {
+    pub id: TunnelId,
+    /// As Cloudflare's dashboard shows it.
+    pub name: String,
+}
+
+/// What became of hostnames.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostnameDetails {
+    /// How many the Gateway has.
+    pub total: usize,
+    /// How many of them lead to the tunnel.
+    pub applied: usize,
+    /// At most [`LISTED_HOSTNAMES`], those that are not as they should be first, then by name.
+    pub listed: Vec<HostnameDetail>,
+}
+
+/// What became of one hostname.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostnameDetail {
+    pub hostname: Hostname,
+    /// Whether it has its record.
+    pub truth: Truth,
+    pub reason: Reason,
+    /// Empty where it has its record; at most [`LONGEST_MESSAGE`] characters.
+    pub message: String,
+}
