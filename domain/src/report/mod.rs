@@ -6,6 +6,7 @@ mod edge_view;
 mod gateway;
 mod headers;
 mod parameters;
+mod records;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,10 @@ const LONGEST_NOTE: usize = 1024;
 /// Condition types of which the truth `True` is the bad one.
 const NEGATIVE: [&str; 2] = ["Conflicted", "PartiallyInvalid"];
 
+/// A condition type of which each new message is told, whatever its truth: it is there only while it has something to
+/// tell.
+const ALWAYS_TOLD: &str = "cloudflare-gateway-controller.io/DNSDrift";
+
 /// Events that wait to be written, at most. Those that come while so many wait are left out: the conditions say the
 /// same.
 const WAITING: usize = 256;
@@ -159,10 +163,12 @@ fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
         let is_good = truth == good;
         let was_known = matches!(was.as_str(), "True" | "False");
         let is_news = was_known || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed");
-        if truth == was || truth == "Unknown" || !is_news {
+        let message = text(condition, "message");
+        let said = before.map_or_else(String::new, |before| text(before, "message"));
+        let is_told = kind == ALWAYS_TOLD && message != said;
+        if !is_told && (truth == was || truth == "Unknown" || !is_news) {
             continue;
         }
-        let message = text(condition, "message");
         flips.push(Flip {
             note: shortened(format!("{prefix}{kind}={truth}: {message}")),
             reason: text(condition, "reason"),
@@ -235,6 +241,19 @@ mod tests {
             (
                 &status("Programmed", "True"),
                 status("Programmed", "Unknown"),
+                None,
+            ),
+            (
+                &nothing,
+                status(ALWAYS_TOLD, "True"),
+                Some((
+                    "cloudflare-gateway-controller.io/DNSDrift=True: so it is",
+                    true,
+                )),
+            ),
+            (
+                &status(ALWAYS_TOLD, "True"),
+                status(ALWAYS_TOLD, "True"),
                 None,
             ),
         ] {
