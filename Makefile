@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test check mutants soak bench bench-scale conformance cluster-up cluster-down lint fmt clean help
+.PHONY: demo test check mutants soak bench bench-api bench-scale conformance cluster-up cluster-down lint fmt clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,6 +25,9 @@ mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of the
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run
+
+bench-api: ## How many calls to Cloudflare an idle interval, 500 new hostnames and a restart with 10,000 cost, through the stand-in.
+	cargo test --workspace --test suite -- --ignored --exact records::calls::bench_api --nocapture
 
 bench-scale: ## A thousand HTTPRoutes in a test cluster: times, memory, writes (ROUTES=1000, GATEWAYS=10; a release build first).
 	@PROFILE=$(or $(PROFILE),release) SCALE_ROUTES=$(or $(ROUTES),1000) SCALE_GATEWAYS=$(or $(GATEWAYS),10) \

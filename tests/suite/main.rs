@@ -12,6 +12,7 @@ mod failures;
 mod genuine;
 mod hostile;
 mod peers;
+mod records;
 mod simulation;
 mod timing;
 mod vectors;

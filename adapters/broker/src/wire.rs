@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::edge::{
     DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy, TunnelStatus,
 };
-use domain::gateway::DnsPolicy;
 use domain::names::{MalformedName, is_dns_label, is_object_name};
 use domain::secret::{ConnectorToken, TokenHash};
 use domain::{Hostname, Installation, InstallationName, InstanceId, ObjectKey, TunnelId};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::FailureDocument;
+use crate::wire_dns::{DnsDocument, HeldBackDocument, RecordsDocument, ZoneDocument};
 
 /// Bytes of a request's document, at most. Cloudflare's limit of records in a zone is reached far earlier.
 pub const LARGEST_INTENT: usize = 1 << 20;
@@ -75,6 +75,7 @@ pub struct IntentDocument {
     hostnames: Vec<String>,
     lost_to: Vec<LostDocument>,
     dns: DnsDocument,
+    records: RecordsDocument,
     policy: PolicyDocument,
 }
 
@@ -93,14 +94,6 @@ struct LostDocument {
     to: GatewayDocument,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum DnsDocument {
-    All,
-    Below(Vec<String>),
-    Off,
-}
-
 impl IntentDocument {
     /// The document of an intent.
     pub fn of(intent: &EdgeIntent) -> Self {
@@ -113,13 +106,8 @@ impl IntentDocument {
                     to: GatewayDocument::of(holder),
                 })
                 .collect(),
-            dns: match &intent.dns.managed {
-                DnsPolicy::All => DnsDocument::All,
-                DnsPolicy::Off => DnsDocument::Off,
-                DnsPolicy::Below(zones) => {
-                    DnsDocument::Below(zones.iter().map(ToString::to_string).collect())
-                }
-            },
+            dns: DnsDocument::of(&intent.dns.managed),
+            records: RecordsDocument::of(&intent.dns.records),
             policy: match intent.policy {
                 Policy::Sync => PolicyDocument::Sync,
                 Policy::KeepRecords => PolicyDocument::KeepRecords,
@@ -145,14 +133,6 @@ impl IntentDocument {
                 return Err(twice(&hostname));
             }
         }
-        let managed = match self.dns {
-            DnsDocument::All => DnsPolicy::All,
-            DnsDocument::Off => DnsPolicy::Off,
-            DnsDocument::Below(zones) => {
-                let zones = zones.iter().map(|zone| hostname(zone));
-                DnsPolicy::Below(zones.collect::<Result<_, _>>()?)
-            }
-        };
         Ok(EdgeIntent {
             hostnames,
             policy: match self.policy {
@@ -160,7 +140,11 @@ impl IntentDocument {
                 PolicyDocument::KeepRecords => Policy::KeepRecords,
                 PolicyDocument::UpsertOnly => Policy::UpsertOnly,
             },
-            dns: DnsIntent { managed, lost_to },
+            dns: DnsIntent {
+                managed: self.dns.read()?,
+                lost_to,
+                records: self.records.read()?,
+            },
             ..EdgeIntent::new(gateway)
         })
     }
@@ -177,7 +161,7 @@ fn published(text: &str) -> Result<Hostname, Malformed> {
     }
 }
 
-fn hostname(text: &str) -> Result<Hostname, Malformed> {
+pub(crate) fn hostname(text: &str) -> Result<Hostname, Malformed> {
     Hostname::parse(text).map_err(Malformed::from)
 }
 
@@ -191,6 +175,9 @@ pub struct StatusDocument {
     failures: Vec<FailureDocument>,
     unwanted_kept: Option<BTreeSet<String>>,
     namesakes: Vec<InstallationDocument>,
+    zones: Vec<ZoneDocument>,
+    repaired: BTreeMap<String, String>,
+    held_back: Option<HeldBackDocument>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +217,9 @@ struct TunnelDocument {
 enum OutcomeDocument {
     Applied,
     Conflict { found: String },
+    Adoptable { found: String, code: String },
+    Drifted { difference: String },
+    Paused { because: String },
     Namesake { tunnel: String },
     Claimed { by: GatewayDocument },
     NoZone,
@@ -280,6 +270,13 @@ impl StatusDocument {
                 .iter()
                 .map(InstallationDocument::of)
                 .collect(),
+            zones: status.zones.iter().map(ZoneDocument::of).collect(),
+            repaired: status
+                .repaired
+                .into_iter()
+                .map(|(hostname, was)| (hostname.to_string(), was))
+                .collect(),
+            held_back: status.held_back.as_ref().map(HeldBackDocument::of),
         }
     }
 
@@ -295,6 +292,8 @@ impl StatusDocument {
         let failures = self.failures.into_iter().map(FailureDocument::read);
         let hostnames = self.hostnames.into_iter();
         let hostnames = hostnames.map(|(text, outcome)| Ok((hostname(&text)?, outcome.read()?)));
+        let repaired = self.repaired.into_iter();
+        let repaired = repaired.map(|(text, was)| Ok((hostname(&text)?, was)));
         Ok(EdgeStatus {
             tunnels: tunnels.collect::<Result<_, Malformed>>()?,
             hostnames: hostnames.collect::<Result<_, Malformed>>()?,
@@ -317,6 +316,9 @@ impl StatusDocument {
                 .iter()
                 .map(InstallationDocument::read)
                 .collect::<Result<_, _>>()?,
+            zones: self.zones.into_iter().map(ZoneDocument::read).collect(),
+            repaired: repaired.collect::<Result<_, Malformed>>()?,
+            held_back: self.held_back.map(HeldBackDocument::read).transpose()?,
             certificates: BTreeMap::new(),
             failures: failures.collect(),
         })
@@ -329,6 +331,14 @@ impl OutcomeDocument {
             HostnameOutcome::Applied => Self::Applied,
             HostnameOutcome::Conflict { found } => Self::Conflict {
                 found: without_tunnel(&found),
+            },
+            HostnameOutcome::Adoptable { found, code } => Self::Adoptable {
+                found: without_tunnel(&found),
+                code,
+            },
+            HostnameOutcome::Drifted { difference } => Self::Drifted { difference },
+            HostnameOutcome::Paused { because } => Self::Paused {
+                because: because.to_string(),
             },
             HostnameOutcome::Namesake { tunnel } => Self::Namesake { tunnel },
             HostnameOutcome::Claimed { by } => Self::Claimed {
@@ -347,6 +357,11 @@ impl OutcomeDocument {
         Ok(match self {
             Self::Applied => HostnameOutcome::Applied,
             Self::Conflict { found } => HostnameOutcome::Conflict { found },
+            Self::Adoptable { found, code } => HostnameOutcome::Adoptable { found, code },
+            Self::Drifted { difference } => HostnameOutcome::Drifted { difference },
+            Self::Paused { because } => HostnameOutcome::Paused {
+                because: hostname(&because)?,
+            },
             Self::Namesake { tunnel } => HostnameOutcome::Namesake { tunnel },
             Self::Claimed { by } => HostnameOutcome::Claimed { by: by.read()? },
             Self::NoZone => HostnameOutcome::NoZone,
@@ -496,6 +511,16 @@ mod tests {
             HostnameOutcome::Conflict {
                 found: "A record 192.0.2.1".to_owned(),
             },
+            HostnameOutcome::Adoptable {
+                found: message(),
+                code: message(),
+            },
+            HostnameOutcome::Drifted {
+                difference: message(),
+            },
+            HostnameOutcome::Paused {
+                because: hostname("a.example.com").unwrap(),
+            },
             HostnameOutcome::Namesake { tunnel: message() },
             HostnameOutcome::Claimed {
                 by: ObjectKey::new("default", "one"),
@@ -514,6 +539,7 @@ mod tests {
                 .map(|(index, outcome)| (name(index), outcome))
                 .collect(),
             failures: vec![PortError::new(PortErrorKind::Invalid, "quota")],
+            repaired: [(name(0), message())].into(),
             ..EdgeStatus::default()
         };
         let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();

@@ -54,7 +54,7 @@ impl fmt::Display for Permission {
         f.write_str(match self {
             Self::Tunnels => "\"Cloudflare Tunnel: Edit\" for the account",
             Self::Dns => "\"DNS: Edit\" for the zone",
-            Self::Zones => "\"Zone: Read\" for the zones of the account",
+            Self::Zones => "\"Zone: Read\" for the zones of the account, or the parameters the id of each zone in spec.dns.zoneIDs",
             Self::Certificates => "\"SSL and Certificates: Edit\" for the zone",
             Self::Own => "to be used from this network address",
         })

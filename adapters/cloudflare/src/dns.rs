@@ -27,6 +27,15 @@ impl DnsApi for AccountClient {
         Ok(zones.into_iter().map(Zone::from).collect())
     }
 
+    async fn zone_named(&self, name: &str) -> Result<Option<Zone>, PortError> {
+        let call = Call::new("look up zone", Permission::Zones, Method::GET, &["zones"])
+            .query("account.id", self.account())
+            .query("name", name);
+        let zones: Vec<WireZone> = self.list(&call).await?;
+        let mut zones = zones.into_iter().map(Zone::from);
+        Ok(zones.find(|zone| zone.name == name))
+    }
+
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError> {
         let path = ["zones", zone.as_str(), "dns_records"];
         let call = Call::new("list DNS records", Permission::Dns, Method::GET, &path)

@@ -4,9 +4,10 @@
 use domain::TunnelId;
 use domain::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, IngressRule, RecordBatch, RecordData,
-    Tunnel, TunnelHealth, Zone,
+    Tunnel, TunnelHealth, Zone, ZoneState,
 };
 use domain::names::{CertificateId, Hostname, RecordId, ZoneId};
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::listing::Identified;
@@ -215,13 +216,42 @@ impl WireRule {
 pub(crate) struct WireZone {
     id: String,
     name: String,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    paused: Option<bool>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+impl WireZone {
+    /// What keeps its names from Cloudflare, the worst first. A word that is not known is taken for a zone that works.
+    fn state(&self) -> ZoneState {
+        match (self.status.as_deref(), self.kind.as_deref()) {
+            (Some("initializing" | "pending" | "moved"), _) => ZoneState::Pending,
+            _ if self.paused == Some(true) => ZoneState::Paused,
+            (_, Some("partial")) => ZoneState::Partial,
+            _ => ZoneState::Active,
+        }
+    }
+}
+
+/// A name in the form of DNS: lower case, and `xn--…` where it has letters beyond ASCII.
+fn dns_name(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let url = Url::parse(&format!("http://{name}/")).ok();
+    let host = url.as_ref().and_then(Url::host_str);
+    host.map_or_else(|| name.to_lowercase(), str::to_owned)
 }
 
 impl From<WireZone> for Zone {
     fn from(zone: WireZone) -> Self {
         Self {
+            state: zone.state(),
+            name: dns_name(&zone.name),
             id: ZoneId::new(zone.id),
-            name: zone.name.to_ascii_lowercase(),
         }
     }
 }
@@ -256,7 +286,7 @@ impl From<WireRecord> for DnsRecord {
         Self {
             id: RecordId::new(record.id),
             data: RecordData {
-                name: record.name.to_ascii_lowercase(),
+                name: dns_name(&record.name),
                 kind: record.kind,
                 content: record.content.unwrap_or_default(),
                 proxied: record.proxied.unwrap_or(false),
@@ -337,6 +367,57 @@ pub(crate) struct WireTokenStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_has_its_state_and_its_name_in_the_form_of_dns() {
+        for (json, name, state) in [
+            (
+                r#"{"id":"z","name":"Example.com"}"#,
+                "example.com",
+                ZoneState::Active,
+            ),
+            (
+                r#"{"id":"z","name":"bücher.example","status":"active","paused":false,"type":"full"}"#,
+                "xn--bcher-kva.example",
+                ZoneState::Active,
+            ),
+            (
+                r#"{"id":"z","name":"a.b","status":"pending","paused":true}"#,
+                "a.b",
+                ZoneState::Pending,
+            ),
+            (
+                r#"{"id":"z","name":"a.b","status":"initializing"}"#,
+                "a.b",
+                ZoneState::Pending,
+            ),
+            (
+                r#"{"id":"z","name":"a.b","status":"moved"}"#,
+                "a.b",
+                ZoneState::Pending,
+            ),
+            (
+                r#"{"id":"z","name":"a.b","paused":true,"type":"partial"}"#,
+                "a.b",
+                ZoneState::Paused,
+            ),
+            (
+                r#"{"id":"z","name":"a.b","status":"active","type":"partial"}"#,
+                "a.b",
+                ZoneState::Partial,
+            ),
+            (
+                r#"{"id":"z","name":"a.b","status":"new word","type":"other"}"#,
+                "a.b",
+                ZoneState::Active,
+            ),
+        ] {
+            let zone: WireZone = serde_json::from_str(json).unwrap();
+            let zone = Zone::from(zone);
+            assert_eq!((zone.name.as_str(), zone.state), (name, state), "{json}");
+        }
+        assert_eq!(dns_name("*.bücher.example"), "*.xn--bcher-kva.example");
+    }
 
     #[test]
     fn only_documents_of_our_form_are_read_as_documents() {

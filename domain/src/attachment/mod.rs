@@ -27,6 +27,7 @@ mod listener;
 mod parameters;
 mod parent;
 mod patterns;
+mod records;
 mod retained;
 mod tenancy;
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::credentials::incomplete;
 use super::guard_rails;
 use super::tenancy::Tenancy;
 use super::view::View;
-use super::{Refusal, listed};
+use super::{Refusal, listed, records};
 use crate::gateway::{
     Defect, DefectKind, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
-    UnderscoredHeaders,
+    RecordSettings, UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::rotation::{RotationIntent, Schedule};
@@ -56,6 +56,8 @@ pub struct ParametersResolution {
     pub withheld: Vec<Defect>,
     /// For which hostnames records are made.
     pub dns: DnsPolicy,
+    /// How these records are treated.
+    pub records: RecordSettings,
     /// Which certificates of listeners are uploaded.
     pub uploads: Uploads,
     /// What becomes of headers with underscores.
@@ -97,6 +99,8 @@ pub(super) fn resolve_parameters(
     let dns = said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone());
     let (uploads, not_uploaded) = uploads(own, circumstances, defaults);
     without_effect.extend(not_uploaded);
+    let (records, not_counted) = records::settings(gateway, own, circumstances);
+    without_effect.extend(not_counted);
     let (infrastructure, withheld) = guard_rails::infrastructure(gateway, tenant);
     let (permitted, forbidden) = own.map(|own| guard_rails::permitted(own, tenant)).unzip();
     without_effect.extend(forbidden.into_iter().flatten());
@@ -113,6 +117,7 @@ pub(super) fn resolve_parameters(
         without_effect,
         withheld,
         dns,
+        records,
         uploads,
         underscored_headers: defaults.underscored_headers,
         shared_hostnames: said(own, of_class, |p| p.shared_hostnames).unwrap_or_default(),
@@ -132,7 +137,7 @@ fn schedule(
 }
 
 /// What a Gateway's own parameters say, or else those of its class.
-fn said<T>(
+pub(super) fn said<T>(
     own: Option<&GatewayParameters>,
     of_class: Option<&GatewayParameters>,
     what: impl Fn(&GatewayParameters) -> Option<T>,

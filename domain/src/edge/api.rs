@@ -60,6 +60,9 @@ pub trait TunnelApi: Send + Sync {
 pub trait DnsApi: Send + Sync {
     /// Zones that the token can see in this account.
     async fn zones(&self) -> Result<Vec<Zone>, PortError>;
+    /// The zone of this very name, if the token can see one in this account. Some tokens that may not list zones may look
+    /// one up.
+    async fn zone_named(&self, name: &str) -> Result<Option<Zone>, PortError>;
     async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError>;
     /// Carries out a batch, or none of it. At most [`BATCH_LIMIT`] operations.
     async fn change_records(&self, zone: &ZoneId, batch: &RecordBatch) -> Result<(), PortError>;

@@ -14,7 +14,7 @@ use futures_util::lock as async_lock;
 use super::journal::Notes;
 use crate::edge::api::CloudflareApi;
 use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
-use crate::error::PortError;
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
 
 /// What was read with one token, and what was written since.
@@ -23,7 +23,10 @@ pub(crate) struct Cache {
     /// Complete lists, by the prefix that was asked for.
     tunnels: BTreeMap<String, Vec<Tunnel>>,
     documents: BTreeMap<TunnelId, Option<IngressDocument>>,
-    zones: Option<Vec<Zone>>,
+    /// The list, or that the token may not read it.
+    zones: Option<Result<Vec<Zone>, PortError>>,
+    /// Zones that were looked up by name.
+    named: BTreeMap<String, Result<Option<Zone>, PortError>>,
     records: BTreeMap<ZoneId, Vec<DnsRecord>>,
 }
 
@@ -46,6 +49,12 @@ pub(crate) struct CachedApi {
     listed_now: Mutex<bool>,
     /// Whether any answer came from memory.
     remembered: Mutex<bool>,
+}
+
+/// Whether asking again gives the same until something is changed: the token may not.
+fn is_decided<T>(answer: &Result<T, PortError>) -> bool {
+    let error = answer.as_ref().err();
+    error.is_none_or(|error| error.kind == PortErrorKind::Forbidden)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -263,11 +272,27 @@ impl CachedApi {
 
     pub(crate) async fn zones(&self) -> Result<Vec<Zone>, PortError> {
         if let Some(zones) = self.recall(|cache| cache.zones.clone()) {
-            return Ok(zones);
+            return zones;
         }
-        let zones = self.api.zones().await?;
-        lock(&self.shared.cache).zones = Some(zones.clone());
-        Ok(zones)
+        let zones = self.api.zones().await;
+        if is_decided(&zones) {
+            lock(&self.shared.cache).zones = Some(zones.clone());
+        }
+        zones
+    }
+
+    /// What is remembered of [`CachedApi::zone_named`].
+    pub(crate) fn known_zone(&self, name: &str) -> Option<Result<Option<Zone>, PortError>> {
+        self.recall(|cache| cache.named.get(name).cloned())
+    }
+
+    pub(crate) async fn zone_named(&self, name: &str) -> Result<Option<Zone>, PortError> {
+        let zone = self.api.zone_named(name).await;
+        if is_decided(&zone) {
+            let named = &mut lock(&self.shared.cache).named;
+            named.insert(name.to_owned(), zone.clone());
+        }
+        zone
     }
 
     pub(crate) async fn records(&self, zone: &ZoneId) -> Result<Vec<DnsRecord>, PortError> {

@@ -29,6 +29,7 @@ mod remove;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -43,9 +44,11 @@ use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
-use crate::edge::{EdgeIntent, EdgeStatus, KeyedLocks, Partial, TunnelStatus, plan, tunnel};
+use crate::edge::{
+    EdgeIntent, EdgeStatus, HostnameOutcome, KeyedLocks, Partial, TunnelStatus, plan, tunnel,
+};
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
+use crate::names::{AccountId, Hostname, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken, TokenHash};
 use apply::Executor;
 pub use instances::DirectEdges;
@@ -75,6 +78,10 @@ struct Work<'a> {
     mark: RecordMark,
     /// Zones in which something of the Gateway may be; `None` for all.
     known: Option<BTreeSet<ZoneId>>,
+    /// The tunnel that the Gateway had when it was last reconciled.
+    former: Option<TunnelId>,
+    /// Hostnames that had a record of it then.
+    had: BTreeSet<Hostname>,
 }
 
 impl DirectEdge {
@@ -195,7 +202,7 @@ impl DirectEdge {
         credentials: &CloudflareCredentials,
         observed: &Observed,
         plan: &Plan,
-        tunnel: TunnelId,
+        executor: &Executor<'_>,
     ) {
         let mut zones = observe::zones_with_something(observed, work.intent, work.mark);
         match (&mut zones, &work.known) {
@@ -208,8 +215,9 @@ impl DirectEdge {
             written: [(credentials.account.clone(), written)].into(),
             credentials: credentials.clone(),
             former_credentials: Vec::new(),
-            tunnel,
+            tunnel: executor.tunnel,
             zones,
+            had: had_after(work, plan, executor),
         };
         self.remember(&work.intent.gateway, now);
     }
@@ -230,8 +238,7 @@ impl DirectEdge {
 
     /// The Gateway's tunnel, as remembered or by its name.
     async fn tunnel_id(&self, api: &CachedApi, gateway: &ObjectKey) -> Result<TunnelId, PortError> {
-        let remembered = self.memory().gateways.get(gateway).map(|m| m.tunnel);
-        if let Some(tunnel) = remembered {
+        if let Some(tunnel) = self.remembered_tunnel(gateway) {
             return Ok(tunnel);
         }
         let name = ownership::tunnel_name(&self.installation, gateway);
@@ -259,6 +266,21 @@ impl DirectEdge {
     }
 }
 
+/// Hostnames that have a record of the Gateway once a plan was carried out, as far as is known. One that somebody removed
+/// and that stays away still counts as having had one.
+fn had_after(work: &Work<'_>, plan: &Plan, executor: &Executor<'_>) -> BTreeSet<Hostname> {
+    let has = |(hostname, planned): (&Hostname, &HostnameOutcome)| match planned {
+        HostnameOutcome::Applied => !executor.hostnames.contains_key(hostname),
+        HostnameOutcome::Drifted { .. } => true,
+        HostnameOutcome::Paused { .. } | HostnameOutcome::Unknown { .. } => {
+            work.had.contains(hostname)
+        }
+        _ => false,
+    };
+    let outcomes = plan.hostnames.iter().filter(|entry| has(*entry));
+    outcomes.map(|(hostname, _)| hostname.clone()).collect()
+}
+
 #[async_trait]
 impl Edge for DirectEdge {
     /// The list of tunnels, which a reconcile begins with too.
@@ -284,10 +306,15 @@ impl Edge for DirectEdge {
             name: ownership::tunnel_name(&self.installation, gateway),
             mark: RecordMark::of(&self.installation, gateway),
             known: self.zones_to_read(gateway, &credentials),
+            former: self.remembered_tunnel(gateway),
+            had: self.had_records(gateway, &credentials),
         };
+        self.know_zones(gateway, &intent.dns.records.zone_ids);
         self.adopt_former(&api, &work).await?;
         let (observed, plan, mut executor) = self.make_true(&api, &work).await?;
-        self.remember_gateway(&work, &credentials, &observed, &plan, executor.tunnel);
+        self.remember_gateway(&work, &credentials, &observed, &plan, &executor);
+        let mut repaired = plan.repaired;
+        repaired.retain(|hostname, _| !executor.hostnames.contains_key(hostname));
         let mut hostnames = plan.hostnames;
         hostnames.append(&mut executor.hostnames);
         let keys = self.note_keys(gateway, &credentials, executor.tunnel);
@@ -306,6 +333,9 @@ impl Edge for DirectEdge {
             ingress: executor.ingress.unwrap_or(plan.ingress),
             unwanted_kept: plan.unwanted_kept,
             namesakes,
+            zones: plan.zones,
+            repaired,
+            held_back: plan.held_back,
             certificates: shown.outcomes,
             failures,
         })
@@ -376,13 +406,23 @@ impl Edge for DirectEdge {
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let _lock = self.lock_gateway(gateway)?;
         self.remove_everywhere(gateway).await?;
-        self.memory().gateways.remove(gateway);
+        let mut memory = self.memory();
+        memory.gateways.remove(gateway);
+        memory.zone_ids.remove(gateway);
         Ok(())
     }
 
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError> {
         let _lock = self.lock_sweep()?;
         self.sweep_everywhere(live).await
+    }
+
+    fn know_zones(&self, gateway: &ObjectKey, ids: &BTreeMap<Hostname, ZoneId>) {
+        let named = &mut self.memory().zone_ids;
+        match ids.is_empty() {
+            true => drop(named.remove(gateway)),
+            false => drop(named.insert(gateway.clone(), ids.clone())),
+        }
     }
 
     /// All zones are read again, once: another instance may have put something into any of them, and what was read

@@ -27,7 +27,7 @@ pub mod ports;
 pub mod tunnel;
 
 pub use credentials::CredentialSets;
-pub use dns::{DnsIntent, claims};
+pub use dns::{DnsIntent, HeldBack, ZoneStatus, claims, has_universal_certificate};
 pub use intent::{EdgeIntent, Policy};
 pub use keyed_locks::{KeyedLock, KeyedLocks};
 
@@ -52,6 +52,12 @@ pub struct EdgeStatus {
     pub unwanted_kept: Option<BTreeSet<Hostname>>,
     /// Other installations of our name that have a tunnel in the account which is not down.
     pub namesakes: BTreeSet<Installation>,
+    /// Zones that managed hostnames lie in.
+    pub zones: BTreeSet<ZoneStatus>,
+    /// What others had changed on records of ours and was put right, by hostname.
+    pub repaired: BTreeMap<Hostname, String>,
+    /// A removal that waits until somebody confirms it.
+    pub held_back: Option<HeldBack>,
     /// An outcome for each certificate of the intent, by its Secret.
     pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Calls that failed, also those that no outcome of a hostname shows (the removal of a record, for
@@ -80,6 +86,20 @@ pub enum HostnameOutcome {
         /// Type and content of the record.
         found: String,
     },
+    /// The same, and the name is to be adopted: what is there would give way to ours.
+    Adoptable {
+        /// All that is there.
+        found: String,
+        /// What confirms the adoption of exactly that.
+        code: String,
+    },
+    /// Somebody changed or removed the record, and it stays so, as the drift policy says.
+    Drifted {
+        /// What is there and what should be.
+        difference: String,
+    },
+    /// Nothing is done for the name while the record of another one has drifted, as the drift policy says.
+    Paused { because: Hostname },
     /// Another installation of our name holds the name, with a tunnel that is there. Its record stays as it is.
     Namesake {
         /// The tunnel's name, which holds installation, instance and Gateway.

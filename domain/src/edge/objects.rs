@@ -53,6 +53,14 @@ pub struct IngressDocument {
     pub catch_all: String,
 }
 
+impl IngressDocument {
+    /// Hostnames that it shows. What stands below a reserved name is none ([`Hostname::reserved`]).
+    pub fn hostnames(&self) -> impl Iterator<Item = &Hostname> {
+        let names = self.rules.iter().map(|rule| &rule.hostname);
+        names.filter(|name| name.reserved().is_none())
+    }
+}
+
 /// One ingress rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngressRule {
@@ -65,8 +73,35 @@ pub struct IngressRule {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Zone {
     pub id: ZoneId,
-    /// Its apex, in lower case.
+    /// Its apex, in lower case and in the form of DNS (`xn--…`).
     pub name: String,
+    pub state: ZoneState,
+}
+
+impl Zone {
+    /// A zone that Cloudflare serves.
+    pub fn active(id: ZoneId, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            state: ZoneState::Active,
+        }
+    }
+}
+
+/// Whether names of a zone lead to Cloudflare (`status`, `paused` and `type` of a zone).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum ZoneState {
+    #[default]
+    Active,
+    /// Its name servers are not those of Cloudflare, not yet or not any more.
+    Pending,
+    /// Cloudflare answers for its names and proxies none.
+    Paused,
+    /// Another provider serves its DNS (CNAME set-up); each name needs a CNAME there.
+    Partial,
+    /// Known by its id alone, as the token may not look at it.
+    Unseen,
 }
 
 /// A custom certificate of a zone. It has no field for an owner.

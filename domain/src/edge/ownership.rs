@@ -23,6 +23,9 @@ use crate::names::{Installation, InstallationName, InstanceId, ObjectKey};
 /// First word of every mark. Another scheme takes another word; a word that we do not know is foreign.
 const VERSION: &str = "cfgw1";
 
+/// Characters of a mark.
+const MARK_LENGTH: usize = 56;
+
 /// Name of a Gateway's tunnel:
 /// `cloudflare-gateway-controller.io/clusters/<installation>/instances/<instance>/namespaces/<namespace>/gateways/<name>`,
 /// 490 characters at most. Cloudflare's API documents no longest name.
@@ -96,6 +99,29 @@ impl RecordMark {
             gateway: parse_hash(gateway)?,
             instance: parse_hash(instance)?,
         })
+    }
+
+    /// Finds the mark in a comment, which may have words of others beside it. A comment with two different marks has
+    /// none: nobody could tell whose it is.
+    pub fn find(comment: &str) -> Option<Self> {
+        let is_word = |start: usize| {
+            comment[..start]
+                .chars()
+                .next_back()
+                .is_none_or(char::is_whitespace)
+        };
+        let starts = comment.match_indices(VERSION).map(|(start, _)| start);
+        let mut marks = starts.filter(|start| is_word(*start)).filter_map(|start| {
+            let end = start + MARK_LENGTH;
+            let ends = comment
+                .get(end..)?
+                .chars()
+                .next()
+                .is_none_or(char::is_whitespace);
+            Self::parse(comment.get(start..end)?).filter(|_| ends)
+        });
+        let mark = marks.next()?;
+        marks.all(|other| other == mark).then_some(mark)
     }
 
     /// Whether both marks are of one installation, of whichever Gateways.
@@ -272,6 +298,28 @@ mod tests {
             mark.to_string(),
             "cfgw1 6d48ce810a707def eb59a63f7da35fed 240d821b2f8da4bc"
         );
+    }
+
+    #[test]
+    fn a_mark_is_found_beside_words_of_others() {
+        let mark = RecordMark::of(&installation("home"), &ObjectKey::new("default", "gw"));
+        let other = RecordMark::of(&installation("work"), &ObjectKey::new("default", "gw"));
+        for (comment, found) in [
+            (format!("{mark}"), Some(mark)),
+            (format!("{mark} keep, asks Ülker"), Some(mark)),
+            (format!("Ü {mark}"), Some(mark)),
+            (format!(" {mark}\n"), Some(mark)),
+            (format!("{mark} {mark}"), Some(mark)),
+            (format!("{mark} {other}"), None),
+            (format!("{mark}0"), None),
+            (format!("x{mark}"), None),
+            (format!("{mark}ü"), None),
+            (format!("cfgw1 cfgw1 {mark}"), Some(mark)),
+            ("cfgw1 ü".repeat(20), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(RecordMark::find(&comment), found, "{comment:?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The traits of the edge: what the controller asks of it, and what the direct edge needs besides [Cloudflare's
 //! API](super::api).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::edge::{EdgeIntent, EdgeStatus, Partial};
 use crate::error::PortError;
-use crate::names::{InstanceId, ObjectKey};
+use crate::names::{Hostname, InstanceId, ObjectKey, ZoneId};
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken, TokenHash};
 
 /// Cloudflare for the controller: states an intent, never learns which account served it. The direct
@@ -48,6 +48,10 @@ pub trait Edge: Send + Sync {
     /// left in an account that it moved away from. `live` holds every Gateway that may still have something
     /// at the edge; a complete view of the cluster alone can tell. Returns the names of the removed records.
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError>;
+
+    /// Ids of zones that a Gateway's parameters name. Told before [`Edge::remove`] too, which gets no intent. No call is
+    /// made.
+    fn know_zones(&self, _gateway: &ObjectKey, _ids: &BTreeMap<Hostname, ZoneId>) {}
 
     /// It is time to see what others did at the edge, or a new term has begun: what was read before does not count any
     /// more. No call is made.

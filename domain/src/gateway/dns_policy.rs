@@ -1,6 +1,8 @@
-//! For which hostnames DNS records are made.
+//! For which hostnames DNS records are made, and what becomes of those that others changed.
 
-use crate::names::Hostname;
+use std::collections::BTreeMap;
+
+use crate::names::{Hostname, HostnamePatterns, ZoneId};
 
 /// For which hostnames DNS records are made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -10,7 +12,20 @@ pub enum DnsPolicy {
     All,
     /// Only names directly below one of these (`x.zone`, `*.zone`), as `spec.dns.zones` says.
     Below(Vec<Hostname>),
+    /// As patterns say besides.
+    Selected(Box<DnsSelection>),
     Off,
+}
+
+/// `spec.dns` with `include` or `exclude`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DnsSelection {
+    /// `zones`, as in [`DnsPolicy::Below`].
+    pub zones: Vec<Hostname>,
+    /// Names besides those of the zones; without either, all.
+    pub include: HostnamePatterns,
+    /// Names for which no record is made whatever else is said.
+    pub exclude: HostnamePatterns,
 }
 
 impl DnsPolicy {
@@ -19,9 +34,114 @@ impl DnsPolicy {
         match self {
             Self::All => true,
             Self::Off => false,
-            Self::Below(zones) => {
-                let parent = hostname.as_str().split_once('.').map(|(_, parent)| parent);
-                zones.iter().any(|zone| parent == Some(zone.as_str()))
+            Self::Below(zones) => is_directly_below(hostname, zones),
+            Self::Selected(selection) => selection.selects(hostname),
+        }
+    }
+}
+
+impl DnsSelection {
+    fn selects(&self, hostname: &Hostname) -> bool {
+        let is_any = self.zones.is_empty() && self.include.is_empty();
+        (is_any || is_directly_below(hostname, &self.zones) || self.include.allow(hostname))
+            && !self.exclude.allow(hostname)
+    }
+}
+
+fn is_directly_below(hostname: &Hostname, zones: &[Hostname]) -> bool {
+    let parent = hostname.as_str().split_once('.').map(|(_, parent)| parent);
+    zones.iter().any(|zone| parent == Some(zone.as_str()))
+}
+
+/// What becomes of a record of ours that somebody changed or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DriftPolicy {
+    /// It is put right.
+    #[default]
+    Repair,
+    /// It stays and is told; everything else goes on.
+    Report,
+    /// It stays and is told, and no record of the Gateway is made, changed or removed until it is right again.
+    Pause,
+}
+
+/// How records are treated: the rest of `spec.dns`, and what is confirmed on the Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordSettings {
+    pub drift: DriftPolicy,
+    /// Ids of zones by their names, for tokens that may not look at zones. At most [`MOST_ZONE_IDS`].
+    pub zone_ids: BTreeMap<Hostname, ZoneId>,
+    /// Names whose records of somebody else are to give way to ours. At most [`MOST_ADOPTIONS`].
+    pub adopt: BTreeMap<Hostname, Adoption>,
+    /// The code of the removal that is confirmed. At most [`LONGEST_CODE`] characters.
+    pub confirmed_removal: Option<String>,
+}
+
+/// Limit of `spec.dns.zoneIDs`.
+pub const MOST_ZONE_IDS: usize = 128;
+
+/// Limit of `spec.dns.adopt`.
+pub const MOST_ADOPTIONS: usize = 128;
+
+/// Characters of a code that confirms something, at most.
+pub const LONGEST_CODE: usize = 64;
+
+/// Annotation of a Gateway that confirms a removal that is held back: the code of it.
+pub const CONFIRM_REMOVAL: &str = "cloudflare-gateway-controller.io/confirm-removal";
+
+/// How far the adoption of a name's records was allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Adoption {
+    /// It is only said what would be done.
+    #[default]
+    DryRun,
+    /// The code of what would be done, as the dry run said it.
+    Confirmed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(names: &[&str]) -> Vec<Hostname> {
+        let parsed = names.iter().map(|name| Hostname::parse(name));
+        parsed.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn patterns_add_to_zones_and_exclusions_win() {
+        for (zones, include, exclude, managed, unmanaged) in [
+            (
+                &[][..],
+                &[][..],
+                &["*.dev.example.com", "old.example.com"][..],
+                &["app.example.com", "dev.example.com", "example.org"][..],
+                &["a.dev.example.com", "*.dev.example.com", "old.example.com"][..],
+            ),
+            (
+                &[],
+                &["*.shop.example.com", "example.com"],
+                &[],
+                &["example.com", "a.shop.example.com", "a.b.shop.example.com"],
+                &["shop.example.com", "app.example.com"],
+            ),
+            (
+                &["example.com"],
+                &["a.b.example.com"],
+                &["c.example.com"],
+                &["app.example.com", "*.example.com", "a.b.example.com"],
+                &["example.com", "x.b.example.com", "c.example.com"],
+            ),
+        ] {
+            let policy = DnsPolicy::Selected(Box::new(DnsSelection {
+                zones: hosts(zones),
+                include: hosts(include).into_iter().collect(),
+                exclude: hosts(exclude).into_iter().collect(),
+            }));
+            for (names, expected) in [(managed, true), (unmanaged, false)] {
+                for name in hosts(names) {
+                    assert_eq!(policy.manages(&name), expected, "{name} {policy:?}");
+                }
             }
         }
     }

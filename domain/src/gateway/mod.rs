@@ -16,7 +16,10 @@ mod tenant;
 mod tunnel;
 
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass, GatewayPart};
-pub use dns_policy::DnsPolicy;
+pub use dns_policy::{
+    Adoption, CONFIRM_REMOVAL, DnsPolicy, DnsSelection, DriftPolicy, LONGEST_CODE, MOST_ADOPTIONS,
+    MOST_ZONE_IDS, RecordSettings,
+};
 pub use endpoints::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
 };
@@ -25,7 +28,9 @@ pub use header_names::UnderscoredHeaders;
 pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
-pub use parameters::{GatewayParameters, Infrastructure, Replica, Resources, RotationParameters};
+pub use parameters::{
+    GatewayParameters, Infrastructure, RecordParameters, Replica, Resources, RotationParameters,
+};
 pub(crate) use pattern::Automaton;
 #[cfg(test)]
 pub(crate) use pattern::COMPILATIONS;

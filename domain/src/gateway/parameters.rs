@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, DnsPolicy, Json, Tenant, TunnelParameters};
-use crate::names::{ObjectKey, ObjectRef};
+use super::{Adoption, Defect, DnsPolicy, DriftPolicy, Json, Tenant, TunnelParameters};
+use crate::names::{Hostname, ObjectKey, ObjectRef, ZoneId};
 use crate::rotation::Schedule;
 
 /// A CloudflareGatewayParameters object. What is absent in that of a Gateway is taken from that of its
@@ -17,6 +17,8 @@ pub struct GatewayParameters {
     pub credentials: Option<ObjectRef>,
     /// `spec.dns`: for which hostnames records are made.
     pub dns: Option<DnsPolicy>,
+    /// The rest of `spec.dns`: how records are treated.
+    pub records: RecordParameters,
     /// `spec.certificates.upload`: whether certificates of listeners are uploaded.
     pub upload_certificates: Option<bool>,
     /// `spec.sharedHostnames`: whether an HTTPRoute and a GRPCRoute may have a hostname in common.
@@ -36,6 +38,14 @@ pub struct GatewayParameters {
     pub tenants: Option<Vec<Tenant>>,
     /// What is wrong, or right and not acted upon. The former refuses the Gateway, the latter is reported.
     pub defects: Vec<Defect>,
+}
+
+/// `spec.dns.driftPolicy`, `zoneIDs` and `adopt`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordParameters {
+    pub drift: Option<DriftPolicy>,
+    pub zone_ids: Option<BTreeMap<Hostname, ZoneId>>,
+    pub adopt: Option<BTreeMap<Hostname, Adoption>>,
 }
 
 /// When the tunnel's token is replaced without a request.

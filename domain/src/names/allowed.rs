@@ -19,7 +19,7 @@ pub enum AllowedHostnames {
 impl AllowedHostnames {
     /// Those of a list.
     pub fn listed(patterns: impl IntoIterator<Item = Hostname>) -> Self {
-        Self::Listed(HostnamePatterns(patterns.into_iter().collect()))
+        Self::Listed(patterns.into_iter().collect())
     }
 
     /// Whether a hostname is permitted.
@@ -37,11 +37,28 @@ impl AllowedHostnames {
 }
 
 /// A list of exact names and of wildcards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostnamePatterns(BTreeSet<Hostname>);
 
+impl FromIterator<Hostname> for HostnamePatterns {
+    fn from_iter<I: IntoIterator<Item = Hostname>>(patterns: I) -> Self {
+        Self(patterns.into_iter().collect())
+    }
+}
+
 impl HostnamePatterns {
-    fn allow(&self, hostname: &Hostname) -> bool {
+    /// Whether there is no pattern, so that no hostname is in the list.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each pattern once, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Hostname> {
+        self.0.iter()
+    }
+
+    /// Whether a hostname is in the list: itself, or below a wildcard of it.
+    pub fn allow(&self, hostname: &Hostname) -> bool {
         // Looks up the name and each wildcard above it, so that a long list costs no more than a short one.
         self.0.contains(hostname)
             || parents(hostname).any(|parent| self.0.contains(format!("*.{parent}").as_str()))

@@ -158,6 +158,8 @@ impl GatewayState {
                 };
                 if let Some(mut records) = besides {
                     records.extend(intent.hostnames.iter().cloned());
+                    let held_back = status.held_back.iter().flat_map(|held| &held.names);
+                    records.extend(held_back.cloned());
                     self.records = Some(records);
                 }
             }

@@ -100,6 +100,10 @@ impl Reconciler {
     /// Proxy, edge, table, finalizer, in this order: what resolves keeps being answered until it does not resolve,
     /// and the object stays until nothing else is left. A failure leaves the rest for the next pass.
     async fn remove(&self, view: &Arc<View>, gateway: &ObjectKey, done: &mut EdgePassReport) {
+        if let Some(found) = view.gateways.get(gateway) {
+            let zones = &found.parameters.records.zone_ids;
+            self.ports.edge.know_zones(gateway, zones);
+        }
         match self.remove_all(gateway).await {
             Err((subject, error)) => done.failed(gateway, subject, &error),
             Ok(()) => {

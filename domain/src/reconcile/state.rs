@@ -90,6 +90,9 @@ fn intent(view: &View, claimant: &Claimant<'_>, grant: Grant) -> EdgeIntent {
         dns: DnsIntent {
             managed: claimant.dns.clone(),
             lost_to: grant.lost_to,
+            records: served
+                .map(|found| found.parameters.records.clone())
+                .unwrap_or_default(),
         },
         certificates: served.and_then(|found| found.certificates.clone()),
     }

@@ -3,7 +3,8 @@
 use super::Verdict;
 use super::edge_view::{EdgeView, Known};
 use crate::attachment::listed;
-use crate::edge::{HostnameOutcome, namesakes};
+use crate::edge::objects::ZoneState;
+use crate::edge::{HostnameOutcome, ZoneStatus, namesakes};
 use crate::names::{Hostname, ObjectKey};
 use crate::status::{Reason, Truth};
 
@@ -41,14 +42,16 @@ pub(super) fn verdict<'h>(
 
 /// What the user must mend comes first, then what is not known, then what is fine.
 fn rank(reason: Reason) -> usize {
-    const ORDER: [Reason; 12] = [
+    const ORDER: [Reason; 14] = [
         Reason::HostnameNotPermitted,
         Reason::RecordConflict,
+        Reason::RecordDrift,
         Reason::ClaimedByOther,
         Reason::Forbidden,
         Reason::Refused,
         Reason::InvalidParameters,
         Reason::NoZone,
+        Reason::ZoneNotServed,
         Reason::BrokerUnavailable,
         Reason::EdgeUnavailable,
         Reason::Pending,
@@ -65,6 +68,8 @@ pub(super) fn of_hostname(
     edge: &EdgeView<'_>,
 ) -> Verdict {
     match edge.outcome(hostname) {
+        Known::Now(HostnameOutcome::Applied) => of_zone(hostname, edge)
+            .unwrap_or_else(|| of_outcome(hostname, &HostnameOutcome::Applied, gateway)),
         Known::Now(outcome) => of_outcome(hostname, outcome, gateway),
         Known::Earlier(outcome, why) => {
             let verdict = of_outcome(hostname, outcome, gateway);
@@ -82,6 +87,34 @@ pub(super) fn of_hostname(
     }
 }
 
+/// Why a hostname does not lead to Cloudflare though it has its record: the zone is not served, or not by Cloudflare.
+fn of_zone(hostname: &Hostname, edge: &EdgeView<'_>) -> Option<Verdict> {
+    let ZoneStatus { name, state } = edge.zone(hostname)?;
+    let (truth, problem) = match state {
+        ZoneState::Active | ZoneState::Unseen => return None,
+        ZoneState::Pending => (
+            Truth::False,
+            format!(
+                "its record is there, and zone {name} is pending: its name servers are not Cloudflare's; set those that the dashboard shows at the domain's registrar"
+            ),
+        ),
+        ZoneState::Paused => (
+            Truth::False,
+            format!(
+                "its record is there, and zone {name} is paused, so Cloudflare proxies nothing of it; choose \"Resume Cloudflare\" in the dashboard"
+            ),
+        ),
+        ZoneState::Partial => (
+            Truth::Unknown,
+            format!(
+                "its record is there, and the DNS of zone {name} is served elsewhere (CNAME set-up); make a CNAME from {hostname} to {hostname}.cdn.cloudflare.net there"
+            ),
+        ),
+    };
+    let message = format!("{hostname}: {problem}");
+    Some(Verdict::new(truth, Reason::ZoneNotServed, message))
+}
+
 fn of_outcome(hostname: &Hostname, outcome: &HostnameOutcome, gateway: &ObjectKey) -> Verdict {
     let (truth, reason, message) = match outcome {
         HostnameOutcome::Applied => (
@@ -93,7 +126,28 @@ fn of_outcome(hostname: &Hostname, outcome: &HostnameOutcome, gateway: &ObjectKe
             Truth::False,
             Reason::RecordConflict,
             format!(
-                "{hostname}: the zone has {found}, which was not made by this installation and stays as it is; remove that record or use another hostname"
+                "{hostname}: the zone has {found}, which does not have the mark of this installation and stays as it is; remove that record, name {hostname} in spec.dns.adopt of the CloudflareGatewayParameters, or use another hostname"
+            ),
+        ),
+        HostnameOutcome::Adoptable { found, code } => (
+            Truth::False,
+            Reason::RecordConflict,
+            format!(
+                "{hostname}: the zone has {found}; adopting the name would replace that by a proxied CNAME to the tunnel of Gateway {gateway}. To have it done, set confirm: {code} at {hostname} in spec.dns.adopt"
+            ),
+        ),
+        HostnameOutcome::Drifted { difference } => (
+            Truth::False,
+            Reason::RecordDrift,
+            format!(
+                "{hostname}: its record was changed by others and stays so, as spec.dns.driftPolicy says: {difference}; put it right, or set driftPolicy: Repair"
+            ),
+        ),
+        HostnameOutcome::Paused { because } => (
+            Truth::False,
+            Reason::RecordDrift,
+            format!(
+                "{hostname}: nothing is done for it while the record of {because} is changed, as spec.dns.driftPolicy: Pause says"
             ),
         ),
         HostnameOutcome::Namesake { tunnel } => (

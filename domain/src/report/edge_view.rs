@@ -1,7 +1,7 @@
 //! What is known of one Gateway at the edge, newly or from an earlier answer.
 
 use super::{GatewayFacts, Verdict};
-use crate::edge::{EdgeStatus, HostnameOutcome};
+use crate::edge::{EdgeStatus, HostnameOutcome, ZoneStatus};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::Hostname;
 use crate::status::{Reason, Truth};
@@ -87,6 +87,13 @@ impl<'f> EdgeView<'f> {
             }
             (Answer::Error(_) | Answer::None, None) => Known::Nothing,
         }
+    }
+
+    /// The zone that a hostname lies in, where the edge has told.
+    pub(super) fn zone(&self, hostname: &Hostname) -> Option<&'f ZoneStatus> {
+        let zones = self.status()?.zones.iter();
+        let around = zones.filter(|zone| hostname.is_within(&zone.name));
+        around.max_by_key(|zone| zone.name.len())
     }
 
     /// Why nothing is known, for a condition that only the edge can decide.

@@ -2,7 +2,7 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, certificates, dns, parameters, ready, reference};
+use super::{Context, Verdict, certificates, dns, parameters, ready, records, reference};
 use crate::attachment::{GatewayResolution, ListenerResolution, listed, refused_listeners};
 use crate::edge::{IngressOutcome, namesakes};
 use crate::error::PortErrorKind;
@@ -86,6 +86,15 @@ fn conditions(
                 certificates::verdict(gateway, edge),
             ),
             (ConditionType::Installation, installation(edge)),
+            (ConditionType::DnsDrift, records::drift(edge)),
+            (
+                ConditionType::DnsRemoval,
+                records::removal(&gateway.gateway.key, edge),
+            ),
+            (
+                ConditionType::UniversalCertificate,
+                records::universal_certificate(gateway, edge),
+            ),
         ]);
     }
     verdicts.push((

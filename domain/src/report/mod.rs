@@ -8,6 +8,7 @@ mod gateway;
 mod headers;
 mod parameters;
 mod ready;
+mod records;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::certificate::Fingerprint;
 use crate::edge::objects::{
-    Connector, DnsRecord, IngressDocument, RecordData, Tunnel, TunnelHealth,
+    Connector, DnsRecord, IngressDocument, RecordData, Tunnel, TunnelHealth, ZoneState,
 };
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, CertificateId, RecordId, TunnelId, ZoneId};
@@ -32,6 +32,7 @@ pub enum ApiCall {
     Configuration,
     Configure,
     Zones,
+    ZoneNamed,
     Records,
     ChangeRecords,
     CustomCertificates,
@@ -87,7 +88,7 @@ struct World {
 #[derive(Debug, Clone, Default)]
 struct Account {
     tunnels: BTreeMap<TunnelId, TunnelState>,
-    zones: BTreeMap<ZoneId, ZoneState>,
+    zones: BTreeMap<ZoneId, ZoneHeld>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,8 +102,9 @@ struct TunnelState {
 }
 
 #[derive(Debug, Clone)]
-struct ZoneState {
+struct ZoneHeld {
     name: String,
+    state: ZoneState,
     records: Vec<DnsRecord>,
     certificates: BTreeMap<CertificateId, Fingerprint>,
 }
@@ -139,8 +141,9 @@ impl FakeCloudflare {
     /// Adds a zone to an account, which is made if need be. Its id is `zone-<name>`.
     pub fn add_zone(&self, account: &str, name: &str) -> ZoneId {
         let id = ZoneId::new(format!("zone-{name}"));
-        let state = ZoneState {
+        let state = ZoneHeld {
             name: name.to_owned(),
+            state: ZoneState::Active,
             records: Vec::new(),
             certificates: BTreeMap::new(),
         };
@@ -148,6 +151,11 @@ impl FakeCloudflare {
         let account = world.accounts.entry(AccountId::new(account)).or_default();
         account.zones.insert(id.clone(), state);
         id
+    }
+
+    /// Brings a zone into another state.
+    pub fn set_zone_state(&self, zone: &ZoneId, state: ZoneState) {
+        self.world().zone(zone).expect("a zone of this test").state = state;
     }
 
     /// Puts a record into a zone, as somebody else would.
@@ -412,13 +420,13 @@ impl World {
         }
     }
 
-    fn zone(&mut self, zone: &ZoneId) -> Option<&mut ZoneState> {
+    fn zone(&mut self, zone: &ZoneId) -> Option<&mut ZoneHeld> {
         self.accounts
             .values_mut()
             .find_map(|account| account.zones.get_mut(zone))
     }
 
-    fn zone_of(&mut self, account: &AccountId, zone: &ZoneId) -> Option<&mut ZoneState> {
+    fn zone_of(&mut self, account: &AccountId, zone: &ZoneId) -> Option<&mut ZoneHeld> {
         self.accounts.get_mut(account)?.zones.get_mut(zone)
     }
 

@@ -290,7 +290,7 @@ const TUNNEL_CALLS: [ApiCall; 10] = [
     ApiCall::Configure,
 ];
 const DNS_CALLS: [ApiCall; 2] = [ApiCall::Records, ApiCall::ChangeRecords];
-const OTHER_CALLS: [ApiCall; 2] = [ApiCall::Zones, ApiCall::VerifyToken];
+const OTHER_CALLS: [ApiCall; 3] = [ApiCall::Zones, ApiCall::ZoneNamed, ApiCall::VerifyToken];
 
 /// Fails every call of these kinds.
 fn refuse(fake: &FakeCloudflare, calls: &[&[ApiCall]], error: &PortError) {

@@ -20,6 +20,7 @@ contract! {
         no_ingress_document_is_there_until_one_is_put,
         putting_a_document_takes_a_local_tunnel_over,
         only_zones_of_the_account_are_listed,
+        a_zone_is_looked_up_by_its_very_name,
         records_come_back_as_they_were_written,
         a_record_is_replaced_whole_and_keeps_its_id,
         a_name_that_a_batch_frees_can_be_taken_in_the_same_batch,
@@ -250,6 +251,20 @@ async fn only_zones_of_the_account_are_listed(cloudflare: impl Cloudflare) {
     let names: Vec<_> = zones.iter().map(|zone| zone.name.as_str()).collect();
     assert_eq!(names, [ZONE]);
     assert_eq!(zones[0].id, cloudflare.zone());
+}
+
+async fn a_zone_is_looked_up_by_its_very_name(cloudflare: impl Cloudflare) {
+    cloudflare.add_zone_of_another_account("example.org");
+    let api = api_of(&cloudflare);
+    for (name, found) in [
+        (ZONE, Some(cloudflare.zone())),
+        ("com", None),
+        ("a.example.com", None),
+        ("example.org", None),
+    ] {
+        let zone = api.zone_named(name).await.unwrap();
+        assert_eq!(zone.map(|zone| zone.id), found, "{name}");
+    }
 }
 
 async fn records_come_back_as_they_were_written(cloudflare: impl Cloudflare) {

@@ -37,7 +37,7 @@ static FOREIGN_COMMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         String::new(),
         RecordMark::of(&NEIGHBOUR, &key(GATEWAYS[0])).to_string(),
         RecordMark::of(&NAMESAKE, &key(GATEWAYS[0])).to_string(),
-        format!("{own} copied"),
+        format!("{own}0"),
     ]
 });
 
@@ -258,9 +258,14 @@ impl Harness {
                 self.log(|| format!("by hand: deletes our record {name}"));
             }
             1 => {
-                let edit = |data: &mut RecordData| data.content = "192.0.2.2".to_owned();
-                self.cloudflare.edit_record(&record.id, edit);
-                self.log(|| format!("by hand: our record {name} points elsewhere"));
+                let edits: [fn(&mut RecordData); 3] = [
+                    |data| data.content = "192.0.2.2".to_owned(),
+                    |data| data.proxied = false,
+                    |data| data.ttl = 60,
+                ];
+                self.cloudflare
+                    .edit_record(&record.id, *random.pick(&edits));
+                self.log(|| format!("by hand: our record {name} is changed"));
             }
             _ if !quiet || self.faults.lag => {}
             _ => {

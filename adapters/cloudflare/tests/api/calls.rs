@@ -205,10 +205,10 @@ async fn zone_and_record_names_are_in_lower_case() {
         .await;
 
     let api = api(&server);
-    let zone = Zone {
-        id: zone_id(),
-        name: "example.com".to_owned(),
-    };
+    let zone = Zone::active(zone_id(), "example.com");
+    let named = api.zone_named("example.com").await.unwrap();
+    assert_eq!(named.as_ref(), Some(&zone));
+    assert_eq!(api.zone_named("example.org").await.unwrap(), None);
     assert_eq!(api.zones().await.unwrap(), [zone]);
     let found = api.records(&zone_id()).await.unwrap();
     let fields = |r: &DnsRecord| {

@@ -323,6 +323,19 @@ fn zone_calls() -> Vec<EveryCall> {
             make: make!(api, api.zones()),
         },
         EveryCall {
+            name: "look up zone",
+            method: "GET",
+            path: "/zones".to_owned(),
+            query: vec![
+                ("account.id", ACCOUNT),
+                ("name", "example.com"),
+                ("page", "1"),
+            ],
+            body: None,
+            result: json!([{ "id": ZONE, "name": "example.com" }]),
+            make: make!(api, api.zone_named("example.com")),
+        },
+        EveryCall {
             name: "list DNS records",
             method: "GET",
             path: records.clone(),

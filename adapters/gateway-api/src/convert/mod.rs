@@ -7,6 +7,7 @@ pub(crate) mod parameters;
 pub(crate) mod reference_grant;
 pub(crate) mod route;
 
+mod dns;
 mod filters;
 mod grpc_route;
 mod http_route;

@@ -22,12 +22,12 @@ pub(crate) use shared::*;
 
 /// Declares a type that mirrors a Go struct: every field may be absent.
 macro_rules! api_type {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
         #[serde(default, rename_all = "camelCase")]
         pub(crate) struct $name {
-            $(pub(crate) $field: $type,)*
+            $($(#[$attribute])* pub(crate) $field: $type,)*
         }
     };
 }

@@ -52,6 +52,28 @@ api_type! {
     ParametersDns {
         enabled: Option<bool>,
         zones: Option<Vec<ParametersZone>>,
+        include: Option<Vec<String>>,
+        exclude: Option<Vec<String>>,
+        drift_policy: Option<String>,
+        #[serde(rename = "zoneIDs")]
+        zone_ids: Option<Vec<ParametersZoneId>>,
+        adopt: Option<Vec<ParametersAdoption>>,
+    }
+}
+
+api_type! {
+    /// One of `spec.dns.zoneIDs`.
+    ParametersZoneId {
+        name: String,
+        id: String,
+    }
+}
+
+api_type! {
+    /// One of `spec.dns.adopt`.
+    ParametersAdoption {
+        hostname: String,
+        confirm: Option<String>,
     }
 }
 

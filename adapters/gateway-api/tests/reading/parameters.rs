@@ -2,8 +2,8 @@ use super::*;
 use std::time::Duration;
 
 use domain::gateway::{
-    AllowedKeys, DnsPolicy, GatewayParameters, HorizontalAutoscaling, KeyPattern, ProxySettings,
-    RotationParameters,
+    Adoption, AllowedKeys, DnsPolicy, DnsSelection, DriftPolicy, GatewayParameters,
+    HorizontalAutoscaling, KeyPattern, ProxySettings, RotationParameters,
 };
 use domain::rotation::Schedule;
 use domain::{AllowedHostnames, Hostname};
@@ -137,6 +137,65 @@ fn every_field_is_read() {
     assert_eq!(tunnel.settings, settings);
 }
 
+fn host(name: &str) -> Hostname {
+    Hostname::parse(name).expect("a hostname of this test")
+}
+
+fn selected(zones: &[&str], include: &[&str], exclude: &[&str]) -> Option<DnsPolicy> {
+    Some(DnsPolicy::Selected(Box::new(DnsSelection {
+        zones: zones.iter().copied().map(host).collect(),
+        include: include.iter().copied().map(host).collect(),
+        exclude: exclude.iter().copied().map(host).collect(),
+    })))
+}
+
+#[test]
+fn how_records_are_treated_is_read_or_refused_by_field() {
+    let id = "0123456789abcdef0123456789ABCDEF";
+    let read = parameters(&format!(
+        "  dns: {{driftPolicy: Pause, zoneIDs: [{{name: a.com, id: {id}}}], adopt: [{{hostname: x.a.com}}, {{hostname: '*.a.com', confirm: c0de}}]}}"
+    ));
+    assert_eq!(summary(&read.defects), Vec::<String>::new());
+    let records = read.records;
+    assert_eq!(records.drift, Some(DriftPolicy::Pause));
+    let ids = records.zone_ids.unwrap();
+    assert_eq!(ids[&host("a.com")].as_str(), id.to_lowercase());
+    let adopt = records.adopt.unwrap();
+    assert_eq!(adopt[&host("x.a.com")], Adoption::DryRun);
+    let confirmed = Adoption::Confirmed("c0de".to_owned());
+    assert_eq!(adopt[&host("*.a.com")], confirmed);
+    let long = "c".repeat(65);
+    for (dns, defects) in [
+        (
+            "driftPolicy: repair".to_owned(),
+            vec!["invalid spec.dns.driftPolicy"],
+        ),
+        (
+            format!("zoneIDs: [{{name: '*.a.com', id: {id}}}, {{name: b.com, id: short}}]"),
+            vec![
+                "invalid spec.dns.zoneIDs[0].name",
+                "invalid spec.dns.zoneIDs[1].id",
+            ],
+        ),
+        (
+            format!("zoneIDs: [{{name: a.com, id: {id}}}, {{name: a.com, id: {id}}}]"),
+            vec!["invalid spec.dns.zoneIDs[1].name"],
+        ),
+        (
+            format!(
+                "adopt: [{{hostname: a.com}}, {{hostname: a.com}}, {{hostname: b.com, confirm: {long}}}]"
+            ),
+            vec![
+                "invalid spec.dns.adopt[1].hostname",
+                "invalid spec.dns.adopt[2].confirm",
+            ],
+        ),
+    ] {
+        let read = parameters(&format!("  dns: {{{dns}}}"));
+        assert_eq!(summary(&read.defects), defects, "{dns}");
+    }
+}
+
 #[test]
 fn dns_is_on_off_or_restricted() {
     let table = [
@@ -161,8 +220,29 @@ fn dns_is_on_off_or_restricted() {
         ),
         (
             "  dns: {zones: [{name: a.com}, {name: a.com}]}",
-            Some(DnsPolicy::Below(vec![Hostname::parse("a.com").unwrap()])),
+            Some(DnsPolicy::Below(vec![host("a.com")])),
             vec!["invalid spec.dns.zones[1].name"],
+        ),
+        ("  dns: {driftPolicy: Report}", None, vec![]),
+        (
+            "  dns: {zones: [{name: a.com}], include: [b.com], exclude: ['*.c.a.com']}",
+            selected(&["a.com"], &["b.com"], &["*.c.a.com"]),
+            vec![],
+        ),
+        (
+            "  dns: {exclude: [b.com, 'a.*.com']}",
+            selected(&[], &[], &["b.com"]),
+            vec!["invalid spec.dns.exclude[1]"],
+        ),
+        (
+            "  dns: {zones: [], include: [b.com]}",
+            None,
+            vec!["invalid spec.dns"],
+        ),
+        (
+            "  dns: {enabled: false, exclude: [b.com]}",
+            None,
+            vec!["invalid spec.dns"],
         ),
     ];
     for (spec, dns, defects) in table {

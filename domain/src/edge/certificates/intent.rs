@@ -36,6 +36,13 @@ impl CertificateIntent {
         self.names_in(zone).next().is_some() && self.without_record(zone).next().is_none()
     }
 
+    /// Whether a browser takes it for a hostname: a wildcard of it is for one label (RFC 6125, 6.4.3).
+    pub fn is_valid_for(&self, hostname: &Hostname) -> bool {
+        let above = hostname.as_str().split_once('.').map(|(_, above)| above);
+        let mut names = self.names.iter();
+        names.any(|name| name == hostname || (above.is_some() && name.wildcard_suffix() == above))
+    }
+
     /// Names that it has in a zone, and that the Gateway does not have.
     pub fn without_record(&self, zone: &Zone) -> impl Iterator<Item = Hostname> {
         let names = self.names_in(zone);

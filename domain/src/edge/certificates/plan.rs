@@ -81,8 +81,13 @@ pub(crate) fn wanted(
     intent: &EdgeIntent,
     hostnames: &BTreeMap<Hostname, HostnameOutcome>,
 ) -> Option<BTreeSet<CertificateIntent>> {
-    let applied = hostnames.iter();
-    let applied = applied.filter(|(_, outcome)| **outcome == HostnameOutcome::Applied);
+    let has_record = |outcome: &HostnameOutcome| {
+        matches!(
+            outcome,
+            HostnameOutcome::Applied | HostnameOutcome::Drifted { .. }
+        )
+    };
+    let applied = hostnames.iter().filter(|(_, outcome)| has_record(outcome));
     let records = applied.map(|(hostname, _)| hostname.clone()).collect();
     let wanted = intent.certificates.as_ref()?.iter();
     Some(wanted.map(|one| one.with_records(&records)).collect())
@@ -118,7 +123,12 @@ pub(crate) fn plan(
         Ok(zones) => zones.iter().map(|zone| &zone.zone).collect(),
         Err(error) => return CertificatesPlan::failed(&wanted, error),
     };
-    let is_unknown = |outcome: &HostnameOutcome| matches!(outcome, HostnameOutcome::Unknown { .. });
+    let is_unknown = |outcome: &HostnameOutcome| {
+        matches!(
+            outcome,
+            HostnameOutcome::Unknown { .. } | HostnameOutcome::Paused { .. }
+        )
+    };
     let prune = intent.policy != Policy::UpsertOnly && !hostnames.values().any(is_unknown);
     let mut plan = CertificatesPlan {
         outcomes: outcomes(&wanted, &zones),

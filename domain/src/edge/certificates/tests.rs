@@ -25,10 +25,7 @@ fn certificate(secret: &str, chain: &str) -> CertificateIntent {
 }
 
 fn zone() -> Zone {
-    Zone {
-        id: ZoneId::new("0a1b"),
-        name: "example.com".to_owned(),
-    }
+    Zone::active(ZoneId::new("0a1b"), "example.com")
 }
 
 fn note(id: &str, chain: &str) -> Note {
@@ -205,10 +202,7 @@ fn a_certificate_goes_to_a_zone_where_the_gateway_has_every_name_of_it() {
             hosts: set(hosts),
             ..certificate("one", "chain")
         };
-        let zone = Zone {
-            id: ZoneId::new("z"),
-            name: zone.to_owned(),
-        };
+        let zone = Zone::active(ZoneId::new("z"), zone);
         assert_eq!(one.is_for(&zone), expected, "the Gateway has {given}");
         let for_any = CertificateIntent {
             any_name: true,

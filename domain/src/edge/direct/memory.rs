@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use super::DirectEdge;
 use crate::edge::cache::SharedCache;
 use crate::edge::certificates::Note;
-use crate::names::{AccountId, ObjectKey, TunnelId, ZoneId};
+use crate::names::{AccountId, Hostname, ObjectKey, TunnelId, ZoneId};
 use crate::secret::CloudflareCredentials;
 
 /// What is remembered between calls. None of it is needed for correctness after a restart.
@@ -22,6 +22,8 @@ pub(super) struct Memory {
     /// Credentials that a Gateway had before it moved to another account.
     pub(super) former: Vec<CloudflareCredentials>,
     pub(super) adopted: BTreeSet<TunnelId>,
+    /// Ids of zones that Gateways' parameters name.
+    pub(super) zone_ids: BTreeMap<ObjectKey, BTreeMap<Hostname, ZoneId>>,
     /// Certificates that were uploaded and that the ingress document of their tunnel does not note yet.
     pub(super) unnoted: BTreeMap<TunnelId, BTreeSet<Note>>,
 }
@@ -36,6 +38,8 @@ pub(super) struct GatewayMemory {
     pub(super) tunnel: TunnelId,
     /// Zones in which something of it may be; `None` until all zones were listed once.
     pub(super) zones: Option<BTreeSet<ZoneId>>,
+    /// Hostnames that had a record of it when it was last reconciled.
+    pub(super) had: BTreeSet<Hostname>,
     /// Zones in which something of it was seen or written, in this account and in those that it moved away
     /// from. Where one of them cannot be read, something may be left.
     pub(super) written: BTreeMap<AccountId, BTreeSet<ZoneId>>,
@@ -98,6 +102,38 @@ impl DirectEdge {
         let of_gateway = memory.gateways.get(gateway);
         let zones = of_gateway.and_then(|of| of.written.get(account));
         zones.cloned().unwrap_or_default()
+    }
+
+    /// Zones of an account in which something of any Gateway was, as far as this process knows, and those that the
+    /// parameters of Gateways name by id.
+    pub(super) fn known_zones(&self, account: &AccountId) -> BTreeSet<ZoneId> {
+        let memory = self.memory();
+        let gateways = memory.gateways.iter();
+        let here = gateways.filter(|(_, of)| of.credentials.account == *account);
+        let named = here
+            .clone()
+            .filter_map(|(gateway, _)| memory.zone_ids.get(gateway));
+        let named = named.flat_map(BTreeMap::values);
+        let written = here.filter_map(|(_, of)| of.written.get(account)).flatten();
+        written.chain(named).cloned().collect()
+    }
+
+    /// The tunnel that the Gateway had when it was last reconciled.
+    pub(super) fn remembered_tunnel(&self, gateway: &ObjectKey) -> Option<TunnelId> {
+        let memory = self.memory();
+        memory.gateways.get(gateway).map(|of| of.tunnel)
+    }
+
+    /// Hostnames that are known to have had a record of the Gateway in this account.
+    pub(super) fn had_records(
+        &self,
+        gateway: &ObjectKey,
+        credentials: &CloudflareCredentials,
+    ) -> BTreeSet<Hostname> {
+        let memory = self.memory();
+        let remembered = memory.gateways.get(gateway);
+        let here = remembered.filter(|of| of.credentials.account == credentials.account);
+        here.map(|of| of.had.clone()).unwrap_or_default()
     }
 
     pub(super) fn zones_to_read(

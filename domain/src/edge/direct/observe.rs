@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::Work;
+use super::zones::{self, Zones};
 use crate::edge::cache::CachedApi;
-use crate::edge::dns::owner::{mark_of, own_records};
-use crate::edge::objects::{DnsRecord, Zone};
+use crate::edge::dns::owner::{mark_of, own_records, target};
+use crate::edge::objects::{DnsRecord, IngressDocument, Zone};
 use crate::edge::observed::{Observed, ObservedTunnel, ObservedZone, ZoneRecords};
 use crate::edge::ownership::RecordMark;
 use crate::edge::plan::{Change, Plan, zone_of};
 use crate::edge::{EdgeIntent, tunnel};
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{Hostname, ZoneId};
+use crate::names::{Hostname, TunnelId, ZoneId};
 
 /// Reads all that a plan needs. Only tunnels that cannot be listed stop it; every other failure becomes
 /// part of what was observed.
@@ -24,19 +25,48 @@ pub(super) async fn observe(api: &CachedApi, work: &Work<'_>) -> Result<Observed
             ingress: api.configuration(tunnel.id).await,
         }),
     };
-    let zones = match api.zones().await {
-        Ok(zones) => Ok(read_zones(api, intent, zones, work.known.as_ref()).await),
-        Err(error) => Err(error),
+    let managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));
+    let mut names: BTreeSet<&Hostname> = managed.collect();
+    names.extend(shown(tunnel.as_ref()));
+    let (zones, unseen) = match zones::find(api, &names, &intent.dns.records.zone_ids).await {
+        Ok(Zones { found, unseen }) => {
+            let zones = read_zones(api, intent, found, work.known.as_ref()).await;
+            (Ok(zones), unseen)
+        }
+        Err(error) => (Err(error), None),
     };
-    let tunnels = match zones.iter().flatten().any(|zone| has_namesake(zone, work)) {
+    let own = tunnel.as_ref().map(|tunnel| tunnel.id);
+    let by_tunnel = |zone: &ObservedZone| has_namesake(zone, work) || is_led_away(zone, work, own);
+    let tunnels = match zones.iter().flatten().any(by_tunnel) {
         true => Some(api.all_tunnels_now().await),
         false => None,
     };
     Ok(Observed {
         tunnel,
         zones,
+        unseen,
+        former: work.former.filter(|former| Some(*former) != own),
+        had: work.had.clone(),
         tunnels,
     })
+}
+
+/// Hostnames that a tunnel's ingress document shows: its Gateway has records of no others, but for the many of a
+/// catch-all.
+fn shown(tunnel: Option<&ObservedTunnel>) -> impl Iterator<Item = &Hostname> {
+    let document = tunnel.and_then(|tunnel| tunnel.ingress.as_ref().ok()?.as_ref());
+    document.into_iter().flat_map(IngressDocument::hostnames)
+}
+
+/// Whether a record of the Gateway leads to another tunnel than its own. If that tunnel is there, somebody led it there.
+fn is_led_away(zone: &ObservedZone, work: &Work<'_>, own: Option<TunnelId>) -> bool {
+    let ZoneRecords::Read(records) = &zone.records else {
+        return false;
+    };
+    let mut marked = records
+        .iter()
+        .filter(|record| mark_of(record) == Some(work.mark));
+    marked.any(|record| target(record).is_some_and(|led| Some(led) != own))
 }
 
 /// Whether a wanted name has a record of another installation of our name.
@@ -67,7 +97,10 @@ async fn read_zones(
             wanted.contains(&zone.id) || known.is_none_or(|known| known.contains(&zone.id));
         let records = if matters {
             match api.records(&zone.id).await {
-                Ok(records) => ZoneRecords::Read(records),
+                Ok(records) => match zones::mismatch(&zone, &records) {
+                    None => ZoneRecords::Read(records),
+                    Some(error) => ZoneRecords::Failed(error),
+                },
                 Err(error) => ZoneRecords::Failed(error),
             }
         } else {
@@ -144,6 +177,11 @@ pub(super) fn failures(observed: &Observed, intent: &EdgeIntent) -> Vec<PortErro
             failures.extend((needed || !closed(error)).then(|| error.clone()));
         }
         Ok(zones) => {
+            let zone_of = |name| zone_of(name, zones.iter().map(|zone| &zone.zone));
+            let mut managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));
+            let needed = managed.any(|hostname| zone_of(hostname).is_none());
+            let unseen = observed.unseen.iter();
+            failures.extend(unseen.filter(|error| needed || !closed(error)).cloned());
             let wanted = wanted_zones(intent, || zones.iter().map(|zone| &zone.zone));
             failures.extend(zones.iter().filter_map(|zone| match &zone.records {
                 ZoneRecords::Failed(error) if wanted.contains(&zone.zone.id) || !closed(error) => {

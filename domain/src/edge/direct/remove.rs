@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::DirectEdge;
+use super::{DirectEdge, zones};
 use crate::edge::cache::CachedApi;
 use crate::edge::dns::owner::own_records;
-use crate::edge::objects::Tunnel;
+use crate::edge::objects::{IngressDocument, Tunnel};
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::{dns, tunnel};
 use crate::error::{PortError, PortErrorKind};
@@ -112,18 +112,15 @@ impl DirectEdge {
         let mark = RecordMark::of(&self.installation, gateway);
         let ids: Vec<_> = tunnels.iter().map(|tunnel| tunnel.id).collect();
         let mut failed = None;
-        let zones = match api.zones().await {
-            Err(error) if is_forbidden(&error) && written.is_empty() => Vec::new(),
-            zones => zones?,
-        };
+        let zones = self.zones_of(api, gateway, tunnels, written).await?;
         for zone in zones {
-            let cleared = match api.records(&zone.id).await {
+            let cleared = match api.records(&zone).await {
                 Ok(records) => {
                     let own = own_records(&records, mark, &ids);
                     let ids: Vec<_> = own.into_iter().map(|record| record.id.clone()).collect();
-                    dns::apply::delete_records(api, &zone.id, &ids).await
+                    dns::apply::delete_records(api, &zone, &ids).await
                 }
-                Err(error) if is_forbidden(&error) && !written.contains(&zone.id) => Ok(()),
+                Err(error) if is_forbidden(&error) && !written.contains(&zone) => Ok(()),
                 Err(error) => Err(error),
             };
             failed = failed.or(cleared.err());
@@ -137,6 +134,30 @@ impl DirectEdge {
             tunnel::apply::remove(api, tunnel.id).await?;
         }
         Ok(())
+    }
+
+    /// Zones in which something of the Gateway may be: all that the token lists, or else those of the names that its
+    /// ingress document shows, those that its parameters name by id, and those that were `written` to.
+    async fn zones_of(
+        &self,
+        api: &CachedApi,
+        gateway: &ObjectKey,
+        tunnels: &[Tunnel],
+        written: &BTreeSet<ZoneId>,
+    ) -> Result<BTreeSet<ZoneId>, PortError> {
+        let ids = self.memory().zone_ids.get(gateway).cloned();
+        let mut documents = Vec::new();
+        for tunnel in tunnels {
+            documents.extend(api.configuration(tunnel.id).await?);
+        }
+        let names = documents.iter().flat_map(IngressDocument::hostnames);
+        let found = zones::find(api, &names.collect(), &ids.unwrap_or_default()).await?;
+        match found.unseen {
+            Some(error) if !is_forbidden(&error) => return Err(error),
+            _ => {}
+        }
+        let found = found.found.into_iter().map(|zone| zone.id);
+        Ok(found.chain(written.iter().cloned()).collect())
     }
 
     /// The Gateway's own credentials if they can be had, those it was last reconciled with, and all others:

@@ -23,6 +23,8 @@ struct Account<'a> {
     installation: RecordMark,
     /// Marks of the Gateways that may have records here.
     kept: BTreeSet<RecordMark>,
+    /// Zones that are known though they may not be listed.
+    known: BTreeSet<ZoneId>,
 }
 
 /// Whether a Gateway that moved away still has something in its former account.
@@ -99,6 +101,7 @@ impl DirectEdge {
             api: &api,
             installation: RecordMark::of_installation(&self.installation),
             kept: marks.collect(),
+            known: self.known_zones(&credentials.account),
         };
         let suspect = account.suspect_zones(seen).await?;
         if suspect.is_empty() {
@@ -196,34 +199,39 @@ impl Account<'_> {
         seen: &mut BTreeSet<ZoneId>,
     ) -> Result<Vec<(ZoneId, Vec<DnsRecord>)>, PortError> {
         let mut suspect = Vec::new();
-        let zones = match self.api.zones().await {
-            Ok(zones) => zones,
-            Err(error) if error.kind == PortErrorKind::Forbidden => return Ok(suspect),
+        let zones: BTreeSet<ZoneId> = match self.api.zones().await {
+            Ok(zones) if !zones.is_empty() => zones.into_iter().map(|zone| zone.id).collect(),
+            Ok(_) => self.known.clone(),
+            Err(error) if error.kind == PortErrorKind::Forbidden => self.known.clone(),
             Err(error) => return Err(error),
         };
         for zone in zones {
-            if !seen.insert(zone.id.clone()) {
+            if !seen.insert(zone.clone()) {
                 continue;
             }
-            let records = match self.api.records(&zone.id).await {
+            let records = match self.api.records(&zone).await {
                 Ok(records) if self.lost(&records).is_empty() => continue,
-                Ok(_) => self.api.records_now(&zone.id).await?,
+                Ok(_) => self.api.records_now(&zone).await?,
                 // A zone that may not be read could not have been written to.
                 Err(error) if error.kind == PortErrorKind::Forbidden => {
-                    seen.remove(&zone.id);
+                    seen.remove(&zone);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            suspect.push((zone.id, records));
+            suspect.push((zone, records));
         }
         Ok(suspect)
     }
 
     fn lost<'r>(&self, records: &'r [DnsRecord]) -> Vec<&'r DnsRecord> {
         let ours = records.iter().filter(|record| {
+            // With words of others beside the mark it may be a copy that somebody made.
+            let has_words = RecordMark::parse(&record.data.comment).is_none();
             mark_of(record).is_some_and(|mark| {
-                mark.is_same_installation(self.installation) && !self.kept.contains(&mark)
+                !has_words
+                    && mark.is_same_installation(self.installation)
+                    && !self.kept.contains(&mark)
             })
         });
         ours.collect()

@@ -1,8 +1,10 @@
 //! The direct edge over Cloudflare in memory, and over an observed one where a single call is the point.
 
 mod certificates;
+mod drift;
 mod memory;
 mod namesakes;
+mod permissions;
 mod records;
 mod removal;
 mod sweep;

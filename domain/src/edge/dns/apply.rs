@@ -30,10 +30,25 @@ pub(crate) async fn change(
     zone: &ZoneChanges,
 ) -> RecordFailures {
     let mut failed = RecordFailures::default();
-    for part in zone.changes.chunks(BATCH_LIMIT) {
+    for part in batches(&zone.changes) {
         change_batch(api, tunnel, mark, zone.part(part), &mut failed).await;
     }
     failed
+}
+
+/// Changes in groups of as many operations as a batch takes. One that is several operations is never parted.
+fn batches(changes: &[RecordChange]) -> Vec<&[RecordChange]> {
+    let mut batches = Vec::new();
+    let (mut start, mut operations) = (0, 0);
+    for (index, change) in changes.iter().enumerate() {
+        if operations + change.operations() > BATCH_LIMIT {
+            batches.push(&changes[start..index]);
+            (start, operations) = (index, 0);
+        }
+        operations += change.operations();
+    }
+    batches.push(&changes[start..]);
+    batches
 }
 
 /// One batch, all or nothing. Where one of its operations is refused, it is taken apart, so that one bad
@@ -122,4 +137,26 @@ pub(crate) async fn delete_records(
         api.change_records(zone, &batch).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_full_at_its_limit_and_parts_no_switch() {
+        let name = Hostname::parse("a.example.com").unwrap();
+        let post = || RecordChange::Post(name.clone());
+        let others = vec![RecordId::new("r"); 100];
+        let switch = RecordChange::Switch(others, name.clone());
+        let mut changes = vec![post(); BATCH_LIMIT - 100];
+        changes.extend([switch, post(), post()]);
+        let sizes: Vec<_> = batches(&changes).iter().map(|batch| batch.len()).collect();
+        assert_eq!(sizes, [BATCH_LIMIT - 100, 3]);
+        let sizes: Vec<_> = batches(&vec![post(); 450])
+            .iter()
+            .map(|b| b.len())
+            .collect();
+        assert_eq!(sizes, [200, 200, 50]);
+    }
 }

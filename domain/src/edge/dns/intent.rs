@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::gateway::DnsPolicy;
+use crate::gateway::{DnsPolicy, RecordSettings};
 use crate::names::{Hostname, ObjectKey};
 
 /// For which of the intent's hostnames there is a record. Without any entry: for all in a zone that the credentials see.
@@ -13,6 +13,8 @@ pub struct DnsIntent {
     /// and those that it is known to have a record for. Its plan leaves their records alone: the new holder
     /// takes them over in place.
     pub lost_to: BTreeMap<Hostname, ObjectKey>,
+    /// How they are treated.
+    pub records: RecordSettings,
 }
 
 impl DnsIntent {

@@ -33,6 +33,8 @@ pub(super) struct Owners<'a> {
     pub(super) mark: RecordMark,
     /// The Gateway's tunnel. `None` where it is yet to be made: then every record of ours points at the wrong place.
     pub(super) tunnel: Option<TunnelId>,
+    /// The one that it had before.
+    former: Option<TunnelId>,
     /// Every tunnel of the account.
     tunnels: Option<&'a Result<Vec<Tunnel>, PortError>>,
 }
@@ -47,6 +49,7 @@ impl<'a> Owners<'a> {
             installation,
             mark: RecordMark::of(installation, &intent.gateway),
             tunnel: observed.tunnel.as_ref().map(|tunnel| tunnel.id),
+            former: observed.former,
             tunnels: observed.tunnels.as_ref(),
         }
     }
@@ -54,6 +57,21 @@ impl<'a> Owners<'a> {
     /// Whether a record is the Gateway's for sure, so that it may be removed.
     pub(super) fn is_own(&self, record: &DnsRecord) -> bool {
         is_own(record, self.mark, self.tunnel.as_slice())
+    }
+
+    /// Whether a record has the Gateway's very mark, and not that of one from which its tunnel was adopted.
+    pub(super) fn is_marked(&self, record: &DnsRecord) -> bool {
+        mark_of(record) == Some(self.mark)
+    }
+
+    /// Whether a record leads to a tunnel that is known to be gone, or to the one that the Gateway had before.
+    pub(super) fn leads_back(&self, record: &DnsRecord) -> bool {
+        let Some(tunnel) = target(record) else {
+            return false;
+        };
+        let is_gone = |there: &[Tunnel]| there.iter().all(|known| known.id != tunnel);
+        let there = self.tunnels.and_then(|tunnels| tunnels.as_ref().ok());
+        self.former == Some(tunnel) || there.is_some_and(|there| is_gone(there))
     }
 
     pub(super) fn owner(&self, record: &DnsRecord) -> Owner {
@@ -109,7 +127,7 @@ pub(crate) fn target(record: &DnsRecord) -> Option<TunnelId> {
 pub(crate) fn mark_of(record: &DnsRecord) -> Option<RecordMark> {
     let is_cname = record.data.kind.eq_ignore_ascii_case("CNAME");
     is_cname
-        .then(|| RecordMark::parse(&record.data.comment))
+        .then(|| RecordMark::find(&record.data.comment))
         .flatten()
 }
 

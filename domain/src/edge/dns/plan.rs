@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::owner::{Owner, Owners};
+use super::guard::HeldBack;
+use super::name::{Judge, NamePlan};
+use super::owner::Owners;
+use super::zone::{ZoneStatus, zone_of};
 use crate::edge::objects::{DnsRecord, RecordBatch, RecordData, Zone};
 use crate::edge::observed::{Observed, ObservedZone, ZoneRecords};
 use crate::edge::ownership::RecordMark;
 use crate::edge::{EdgeIntent, HostnameOutcome, Policy};
 use crate::error::{PortError, PortErrorKind};
+use crate::gateway::DriftPolicy;
 use crate::names::{Hostname, Installation, RecordId, TunnelId, ZoneId};
 
 /// Changes to the records of one zone. What is written to a record follows from its name, the tunnel and
@@ -26,6 +30,8 @@ pub enum RecordChange {
     Put(RecordId, Hostname),
     /// Make a record where there is none.
     Post(Hostname),
+    /// Make a record in the place of these, which are of somebody else and are adopted.
+    Switch(Vec<RecordId>, Hostname),
     /// Remove a record of this Gateway.
     Delete(RecordId),
 }
@@ -34,8 +40,18 @@ impl RecordChange {
     /// The hostname that it is made for; a removal is made for none.
     pub fn hostname(&self) -> Option<&Hostname> {
         match self {
-            Self::Put(_, hostname) | Self::Post(hostname) => Some(hostname),
+            Self::Put(_, hostname) | Self::Post(hostname) | Self::Switch(_, hostname) => {
+                Some(hostname)
+            }
             Self::Delete(_) => None,
+        }
+    }
+
+    /// Operations that it is in a batch.
+    pub(super) fn operations(&self) -> usize {
+        match self {
+            Self::Put(..) | Self::Post(_) | Self::Delete(_) => 1,
+            Self::Switch(others, _) => 1 + others.len(),
         }
     }
 }
@@ -53,12 +69,19 @@ impl ZoneChanges {
                 RecordChange::Post(hostname) => {
                     batch.posts.push(wanted_record(hostname, tunnel, mark));
                 }
+                RecordChange::Switch(others, hostname) => {
+                    batch.deletes.extend(others.iter().cloned());
+                    batch.posts.push(wanted_record(hostname, tunnel, mark));
+                }
                 RecordChange::Delete(id) => batch.deletes.push(id.clone()),
             }
         }
         batch
     }
 }
+
+/// A TTL that Cloudflare chooses, as that of every proxied record.
+pub(super) const AUTOMATIC_TTL: u32 = 1;
 
 /// The record of a hostname: a proxied CNAME to the tunnel's address, whose TTL Cloudflare keeps automatic.
 pub fn wanted_record(hostname: &Hostname, tunnel: TunnelId, mark: RecordMark) -> RecordData {
@@ -67,16 +90,9 @@ pub fn wanted_record(hostname: &Hostname, tunnel: TunnelId, mark: RecordMark) ->
         kind: "CNAME".to_owned(),
         content: tunnel.address(),
         proxied: true,
-        ttl: 1,
+        ttl: AUTOMATIC_TTL,
         comment: mark.to_string(),
     }
-}
-
-/// The zone that a hostname lies in: the one with the longest name that the hostname ends in.
-pub fn zone_of<'a>(hostname: &Hostname, zones: impl Iterator<Item = &'a Zone>) -> Option<&'a Zone> {
-    zones
-        .filter(|zone| hostname.is_within(&zone.name))
-        .max_by(|a, b| (a.name.len(), &b.id).cmp(&(b.name.len(), &a.id)))
 }
 
 /// What a failed call means for the hostnames that needed it.
@@ -91,10 +107,14 @@ pub(crate) fn outcome_of(error: &PortError) -> HostnameOutcome {
     }
 }
 
+#[derive(Default)]
 pub(crate) struct RecordsPlan {
     pub(crate) changes: Vec<ZoneChanges>,
     pub(crate) hostnames: BTreeMap<Hostname, HostnameOutcome>,
     pub(crate) unwanted_kept: Option<BTreeSet<Hostname>>,
+    pub(crate) zones: BTreeSet<ZoneStatus>,
+    pub(crate) repaired: BTreeMap<Hostname, String>,
+    pub(crate) held_back: Option<HeldBack>,
 }
 
 pub(crate) fn plan(
@@ -102,62 +122,166 @@ pub(crate) fn plan(
     observed: &Observed,
     installation: &Installation,
 ) -> RecordsPlan {
-    let owners = Owners::of(intent, observed, installation);
-    let mut hostnames: BTreeMap<_, _> = intent
-        .dns
-        .lost_to
-        .iter()
-        .map(|(hostname, by)| {
-            (
-                hostname.clone(),
-                HostnameOutcome::Claimed { by: by.clone() },
-            )
-        })
-        .collect();
+    let mut plan = RecordsPlan {
+        unwanted_kept: (intent.policy == Policy::KeepRecords).then(BTreeSet::new),
+        ..RecordsPlan::default()
+    };
+    let lost_to = intent.dns.lost_to.iter();
+    plan.hostnames.extend(lost_to.map(|(hostname, by)| {
+        let by = by.clone();
+        (hostname.clone(), HostnameOutcome::Claimed { by })
+    }));
     let unmanaged = intent.hostnames.iter().filter(|h| !intent.dns.manages(h));
-    hostnames.extend(unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged)));
-
-    let mut changes = Vec::new();
-    let mut unwanted_kept = (intent.policy == Policy::KeepRecords).then(BTreeSet::new);
+    let unmanaged = unmanaged.map(|h| (h.clone(), HostnameOutcome::NotManaged));
+    plan.hostnames.extend(unmanaged);
     match &observed.zones {
         Err(error) => {
-            hostnames.extend(managed(intent).map(|h| (h.clone(), outcome_of(error))));
-            unwanted_kept = None;
+            let failed = managed(intent).map(|h| (h.clone(), outcome_of(error)));
+            plan.hostnames.extend(failed);
+            plan.unwanted_kept = None;
         }
-        Ok(zones) => {
-            let by_zone = HostnamesByZone::of(intent, zones);
-            let outside = by_zone.outside.iter();
-            hostnames.extend(outside.map(|h| ((*h).clone(), HostnameOutcome::NoZone)));
-            for zone in in_order(zones) {
-                let planner = ZonePlanner {
-                    intent,
-                    zone,
-                    owners: &owners,
-                    wanted: by_zone.in_zone(&zone.zone),
-                };
-                let (zone_changes, outcomes) = planner.plan();
-                hostnames.extend(outcomes);
-                changes.extend(zone_changes);
-                if let Some(mut all) = unwanted_kept.take() {
-                    unwanted_kept = planner.unwanted_names().map(|names| {
-                        all.extend(names);
-                        all
-                    });
-                }
-            }
-        }
+        Ok(zones) => plan.add_zones(intent, observed, installation, zones),
     }
     // Zones that gain a record first: see the module's text. The sort is stable.
-    changes.sort_by_key(|zone| {
+    plan.changes.sort_by_key(|zone| {
         zone.changes
             .iter()
             .all(|change| change.hostname().is_none())
     });
-    RecordsPlan {
-        changes,
-        hostnames,
-        unwanted_kept,
+    plan
+}
+
+impl RecordsPlan {
+    fn add_zones(
+        &mut self,
+        intent: &EdgeIntent,
+        observed: &Observed,
+        installation: &Installation,
+        zones: &[ObservedZone],
+    ) {
+        let owners = Owners::of(intent, observed, installation);
+        let by_zone = HostnamesByZone::of(intent, zones);
+        let outside = observed
+            .unseen
+            .as_ref()
+            .map_or(HostnameOutcome::NoZone, outcome_of);
+        let names = by_zone.outside.iter();
+        self.hostnames
+            .extend(names.map(|h| ((*h).clone(), outside.clone())));
+        if observed.unseen.as_ref().is_some_and(may_hide_records) {
+            self.unwanted_kept = None;
+        }
+        let planners = in_order(zones).into_iter().map(|zone| ZonePlanner {
+            intent,
+            zone,
+            judge: Judge {
+                intent,
+                owners: &owners,
+                had: &observed.had,
+            },
+            wanted: by_zone.in_zone(&zone.zone),
+        });
+        let planners: Vec<_> = planners.collect();
+        for planner in &planners {
+            self.add_wanted(planner);
+        }
+        match self.drifted(intent) {
+            Some(because) => self.pause(&because),
+            None => self.add_leftovers(intent, &planners),
+        }
     }
+
+    fn add_wanted(&mut self, planner: &ZonePlanner<'_>) {
+        let zone = &planner.zone.zone;
+        if !planner.wanted.is_empty() {
+            let (name, state) = (zone.name.clone(), zone.state);
+            self.zones.insert(ZoneStatus { name, state });
+        }
+        let mut changes = Vec::new();
+        for (hostname, plan) in planner.plan() {
+            changes.extend(plan.change);
+            let repaired = plan.repaired.map(|repaired| (hostname.clone(), repaired));
+            self.repaired.extend(repaired);
+            self.hostnames.insert(hostname, plan.outcome);
+        }
+        self.add(&zone.id, changes);
+        if let Some(mut all) = self.unwanted_kept.take() {
+            self.unwanted_kept = planner.unwanted_names().map(|names| {
+                all.extend(names);
+                all
+            });
+        }
+    }
+
+    fn add(&mut self, zone: &ZoneId, changes: Vec<RecordChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let there = self.changes.iter().position(|known| known.zone == *zone);
+        let place = there.unwrap_or_else(|| {
+            let zone = zone.clone();
+            let changes = Vec::new();
+            self.changes.push(ZoneChanges { zone, changes });
+            self.changes.len() - 1
+        });
+        let known = &mut self.changes[place].changes;
+        known.extend(changes);
+        known.sort();
+    }
+
+    /// A name whose record drifted, where that pauses the others.
+    fn drifted(&self, intent: &EdgeIntent) -> Option<Hostname> {
+        if intent.dns.records.drift != DriftPolicy::Pause {
+            return None;
+        }
+        let is_drifted =
+            |outcome: &HostnameOutcome| matches!(outcome, HostnameOutcome::Drifted { .. });
+        let mut outcomes = self.hostnames.iter();
+        let drifted = outcomes.find(|(_, outcome)| is_drifted(outcome));
+        drifted.map(|(hostname, _)| hostname.clone())
+    }
+
+    /// Changes no record.
+    fn pause(&mut self, because: &Hostname) {
+        for change in self.changes.drain(..).flat_map(|zone| zone.changes) {
+            if let Some(hostname) = change.hostname() {
+                let because = because.clone();
+                self.hostnames
+                    .insert(hostname.clone(), HostnameOutcome::Paused { because });
+            }
+        }
+    }
+
+    /// Removes records of names that are not wanted, unless these are so many that somebody must confirm it.
+    fn add_leftovers(&mut self, intent: &EdgeIntent, planners: &[ZonePlanner<'_>]) {
+        let wanted: BTreeSet<&Hostname> = managed(intent).collect();
+        let leftovers: Vec<_> = planners
+            .iter()
+            .map(|planner| (planner, planner.leftovers()))
+            .collect();
+        let removed = leftovers.iter().flat_map(|(_, leftovers)| leftovers);
+        let removed = removed.filter_map(|(name, _)| Hostname::parse(name).ok());
+        let removed: BTreeSet<_> = removed.filter(|name| !wanted.contains(name)).collect();
+        let mut own = BTreeSet::new();
+        for planner in planners {
+            own.extend(planner.own_names());
+        }
+        let confirmed = intent.dns.records.confirmed_removal.as_deref();
+        self.held_back = HeldBack::guard(&intent.gateway, removed, own.len(), confirmed);
+        let held = self.held_back.as_ref().map(|held| held.names.clone());
+        let stays = |name: &str| held.as_ref().is_some_and(|held| held.contains(name));
+        for (planner, leftovers) in leftovers {
+            let goes = leftovers.into_iter().filter(|(name, _)| !stays(name));
+            let deletes = goes.map(|(_, id)| RecordChange::Delete(id));
+            self.add(&planner.zone.zone.id, deletes.collect());
+        }
+    }
+}
+
+/// Whether a failed search for zones may have hidden one with records of ours. With a token that may not look at a zone
+/// nothing was made in it.
+fn may_hide_records(error: &PortError) -> bool {
+    error.kind != PortErrorKind::Forbidden
 }
 
 fn managed(intent: &EdgeIntent) -> impl Iterator<Item = &Hostname> {
@@ -200,119 +324,61 @@ fn in_order(zones: &[ObservedZone]) -> Vec<&ObservedZone> {
 struct ZonePlanner<'a> {
     intent: &'a EdgeIntent,
     zone: &'a ObservedZone,
-    owners: &'a Owners<'a>,
+    judge: Judge<'a>,
     /// Names whose record belongs into this zone.
     wanted: BTreeSet<&'a Hostname>,
 }
 
-/// What one name's records call for.
-struct NamePlan {
-    outcome: HostnameOutcome,
-    changes: Vec<RecordChange>,
-}
-
-impl NamePlan {
-    fn leave(outcome: HostnameOutcome) -> Self {
-        Self {
-            outcome,
-            changes: Vec::new(),
-        }
-    }
-
-    fn apply(change: RecordChange) -> Self {
-        Self {
-            outcome: HostnameOutcome::Applied,
-            changes: vec![change],
-        }
-    }
-}
-
 impl ZonePlanner<'_> {
-    fn plan(&self) -> (Option<ZoneChanges>, Vec<(Hostname, HostnameOutcome)>) {
-        let records = match &self.zone.records {
-            ZoneRecords::Read(records) => records,
-            ZoneRecords::Failed(error) => return (None, self.all_wanted(&outcome_of(error))),
-            ZoneRecords::Skipped => {
-                let message = format!("the records of zone {} were not read", self.zone.zone.name);
-                return (None, self.all_wanted(&HostnameOutcome::Unknown { message }));
+    fn plan(&self) -> Vec<(Hostname, NamePlan)> {
+        let unread = match &self.zone.records {
+            ZoneRecords::Read(records) => {
+                let by_name = occupied(&self.zone.zone, records);
+                let wanted = self.wanted.iter();
+                let judged = wanted.map(|hostname| {
+                    let there = by_name.get(hostname.as_str());
+                    let there = there.map_or(&[][..], Vec::as_slice);
+                    ((*hostname).clone(), self.judge.judge(hostname, there))
+                });
+                return judged.collect();
             }
+            ZoneRecords::Failed(error) => outcome_of(error),
+            ZoneRecords::Skipped => HostnameOutcome::Unknown {
+                message: format!("the records of zone {} were not read", self.zone.zone.name),
+            },
         };
-        let by_name = occupied(&self.zone.zone, records);
-        let mut changes = Vec::new();
-        let mut outcomes = Vec::new();
-        for hostname in &self.wanted {
-            let there = by_name
-                .get(hostname.as_str())
-                .map_or(&[][..], Vec::as_slice);
-            let plan = self.judge(hostname, there);
-            changes.extend(plan.changes);
-            outcomes.push(((*hostname).clone(), plan.outcome));
-        }
-        changes.extend(self.leftovers(&by_name));
-        changes.sort();
-        let zone = self.zone.zone.id.clone();
-        let changes = (!changes.is_empty()).then_some(ZoneChanges { zone, changes });
-        (changes, outcomes)
-    }
-
-    fn all_wanted(&self, outcome: &HostnameOutcome) -> Vec<(Hostname, HostnameOutcome)> {
         let wanted = self.wanted.iter();
-        wanted
-            .map(|hostname| ((*hostname).clone(), outcome.clone()))
-            .collect()
-    }
-
-    /// A wanted name and the records that occupy it.
-    fn judge(&self, hostname: &Hostname, there: &[&DnsRecord]) -> NamePlan {
-        let owners = there.iter().map(|record| self.owners.owner(record));
-        let owners: Vec<Owner> = owners.collect();
-        let foreign = owners.iter().filter(|owner| **owner == Owner::Foreign);
-        let foreign = foreign.count();
-        for (record, owner) in there.iter().zip(&owners) {
-            let outcome = match owner {
-                Owner::Foreign => HostnameOutcome::Conflict {
-                    found: describe(record, foreign - 1),
-                },
-                Owner::Namesake { tunnel } if foreign == 0 => HostnameOutcome::Namesake {
-                    tunnel: tunnel.clone(),
-                },
-                Owner::Unknown { message } if foreign == 0 => HostnameOutcome::Unknown {
-                    message: message.clone(),
-                },
-                _ => continue,
-            };
-            return NamePlan::leave(outcome);
-        }
-        let own = owners.iter().position(|owner| *owner == Owner::Gateway);
-        let Some(record) = there.get(own.unwrap_or(0)) else {
-            return NamePlan::apply(RecordChange::Post(hostname.clone()));
-        };
-        if self.is_right(record, hostname) {
-            return NamePlan::leave(HostnameOutcome::Applied);
-        }
-        if own.is_some() || self.intent.policy != Policy::UpsertOnly {
-            return NamePlan::apply(RecordChange::Put(record.id.clone(), hostname.clone()));
-        }
-        NamePlan::leave(HostnameOutcome::Unknown {
-            message: format!(
-                "{hostname} has a record of another Gateway of this installation, and not all \
-                 objects could be read, so it is not known whether that Gateway still wants it"
-            ),
-        })
+        let left = wanted.map(|hostname| ((*hostname).clone(), NamePlan::leave(unread.clone())));
+        left.collect()
     }
 
     /// Records of this Gateway whose name is neither wanted here nor granted to another.
-    fn leftovers(&self, by_name: &BTreeMap<String, Vec<&DnsRecord>>) -> Vec<RecordChange> {
+    fn leftovers(&self) -> Vec<(String, RecordId)> {
+        let ZoneRecords::Read(records) = &self.zone.records else {
+            return Vec::new();
+        };
         if self.intent.policy != Policy::Sync {
             return Vec::new();
         }
-        let lost_to = self.intent.dns.lost_to.keys();
-        let lost_to: BTreeSet<&str> = lost_to.map(Hostname::as_str).collect();
-        let unwanted = self.unwanted(by_name);
+        let lost_to = &self.intent.dns.lost_to;
+        let by_name = occupied(&self.zone.zone, records);
+        let unwanted = self.unwanted(&by_name);
         unwanted
-            .filter(|(name, _)| !lost_to.contains(name))
-            .map(|(_, record)| RecordChange::Delete(record.id.clone()))
+            .filter(|(name, _)| !lost_to.contains_key(*name))
+            .map(|(name, record)| (name.to_owned(), record.id.clone()))
             .collect()
+    }
+
+    /// Names with a record of this Gateway.
+    fn own_names(&self) -> BTreeSet<&str> {
+        let records = match &self.zone.records {
+            ZoneRecords::Read(records) => &records[..],
+            ZoneRecords::Failed(_) | ZoneRecords::Skipped => &[],
+        };
+        let own = records
+            .iter()
+            .filter(|record| self.judge.owners.is_own(record));
+        own.map(|record| record.data.name.as_str()).collect()
     }
 
     /// Records of this Gateway whose name is not wanted here.
@@ -325,7 +391,7 @@ impl ZonePlanner<'_> {
             .iter()
             .filter(move |(name, _)| !wanted.contains(name.as_str()))
             .flat_map(|(name, records)| records.iter().map(|record| (name.as_str(), *record)))
-            .filter(|(_, record)| self.owners.is_own(record))
+            .filter(|(_, record)| self.judge.owners.is_own(record))
     }
 
     /// Names of these; `None` where the zone was not read. A zone that the token may not read is as good as
@@ -344,18 +410,6 @@ impl ZonePlanner<'_> {
             ZoneRecords::Failed(error) if error.kind != PortErrorKind::Forbidden => None,
             ZoneRecords::Failed(_) | ZoneRecords::Skipped => Some(BTreeSet::new()),
         }
-    }
-
-    /// Names and targets compare without case, as DNS does (RFC 4343).
-    fn is_right(&self, record: &DnsRecord, hostname: &Hostname) -> bool {
-        let Some(tunnel) = self.owners.tunnel else {
-            return false;
-        };
-        let wanted = wanted_record(hostname, tunnel, self.owners.mark);
-        let data = &record.data;
-        data.content.eq_ignore_ascii_case(&wanted.content)
-            && (data.proxied, data.ttl) == (wanted.proxied, wanted.ttl)
-            && data.comment == wanted.comment
     }
 }
 
@@ -380,13 +434,4 @@ fn occupied<'a>(zone: &Zone, records: &'a [DnsRecord]) -> BTreeMap<String, Vec<&
         });
     }
     by_name
-}
-
-fn describe(record: &DnsRecord, others: usize) -> String {
-    let described = format!("{} record {}", record.data.kind, record.data.content);
-    if others == 0 {
-        described
-    } else {
-        format!("{described} and {others} more")
-    }
 }

@@ -33,7 +33,9 @@ use crate::edge::observed::Observed;
 use crate::edge::{EdgeIntent, HostnameOutcome, IngressOutcome, certificates, dns, tunnel};
 use crate::names::{Hostname, Installation, ZoneId};
 
-pub use crate::edge::dns::{RecordChange, ZoneChanges, wanted_record, zone_of};
+pub use crate::edge::dns::{
+    HeldBack, RecordChange, ZoneChanges, ZoneStatus, wanted_record, zone_of,
+};
 pub use crate::edge::tunnel::RULE_LIMIT;
 
 /// What to do, in order, and what then is true of each hostname if all of it succeeds.
@@ -47,6 +49,12 @@ pub struct Plan {
     pub unwanted_kept: Option<BTreeSet<Hostname>>,
     /// What the ingress document shows.
     pub ingress: IngressOutcome,
+    /// Zones that hostnames lie in.
+    pub zones: BTreeSet<ZoneStatus>,
+    /// What others changed on records, and what these changes put right.
+    pub repaired: BTreeMap<Hostname, String>,
+    /// A removal that waits until somebody confirms it.
+    pub held_back: Option<HeldBack>,
 }
 
 /// One step. The variants stand in the order in which a plan has them; a document that only loses rules comes after
@@ -80,7 +88,8 @@ impl Plan {
 /// Plans the way from what was observed to the intent.
 pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installation) -> Plan {
     let records = dns::plan::plan(intent, observed, installation);
-    let ingress = tunnel::plan::plan(intent, observed);
+    let held_back = records.held_back.as_ref().map(|held| &held.names);
+    let ingress = tunnel::plan::plan(intent, observed, held_back);
 
     let mut changes = Vec::new();
     if observed.tunnel.is_none() {
@@ -98,6 +107,9 @@ pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installatio
         hostnames: records.hostnames,
         unwanted_kept: records.unwanted_kept,
         ingress: ingress.outcome,
+        zones: records.zones,
+        repaired: records.repaired,
+        held_back: records.held_back,
     }
 }
 

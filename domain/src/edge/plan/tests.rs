@@ -68,10 +68,7 @@ fn right(id: &str, name: &str) -> DnsRecord {
 
 fn zone(name: &str, records: ZoneRecords) -> ObservedZone {
     ObservedZone {
-        zone: Zone {
-            id: ZoneId::new(format!("zone-{name}")),
-            name: name.to_owned(),
-        },
+        zone: Zone::active(ZoneId::new(format!("zone-{name}")), name),
         records,
     }
 }
@@ -91,6 +88,9 @@ fn observed(hostnames: &[&str], records: Vec<DnsRecord>) -> Observed {
             })),
         }),
         zones: Ok(vec![zone("example.com", ZoneRecords::Read(records))]),
+        unseen: None,
+        former: None,
+        had: BTreeSet::new(),
         tunnels: None,
     }
 }
@@ -136,6 +136,9 @@ fn a_new_gateway_gets_tunnel_document_and_one_batch_for_each_zone() {
             zone("example.org", ZoneRecords::Read(vec![])),
             zone("example.com", ZoneRecords::Read(vec![])),
         ]),
+        unseen: None,
+        former: None,
+        had: BTreeSet::new(),
         tunnels: None,
     };
     let plan = plan(&wanted, &nothing, &installation());

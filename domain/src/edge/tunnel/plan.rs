@@ -23,13 +23,18 @@ pub(crate) struct IngressPlan {
     pub(crate) outcome: IngressOutcome,
 }
 
-pub(crate) fn plan(intent: &EdgeIntent, observed: &Observed) -> IngressPlan {
+/// `held_back`: names that keep their record and so their rule, though they are not wanted any more.
+pub(crate) fn plan(
+    intent: &EdgeIntent,
+    observed: &Observed,
+    held_back: Option<&BTreeSet<Hostname>>,
+) -> IngressPlan {
     let present = match observed.tunnel.as_ref().map(|tunnel| &tunnel.ingress) {
         Some(Err(error)) => return IngressPlan::unknown(&error.message),
         Some(Ok(document)) => document.as_ref(),
         None => None,
     };
-    let (wanted, outcome) = document(intent, present);
+    let (wanted, outcome) = document(intent, held_back, present);
     IngressPlan {
         only_removes: present.is_some_and(|present| only_removes(present, &wanted)),
         document: (present != Some(&wanted)).then_some(wanted),
@@ -54,6 +59,7 @@ impl IngressPlan {
 /// Gateway's; it comes last and stays as it is.
 fn document(
     intent: &EdgeIntent,
+    held_back: Option<&BTreeSet<Hostname>>,
     present: Option<&IngressDocument>,
 ) -> (IngressDocument, IngressOutcome) {
     let service = format!(
@@ -61,6 +67,7 @@ fn document(
         intent.gateway.name, intent.gateway.namespace
     );
     let mut names: BTreeSet<(bool, &Hostname)> = intent.hostnames.iter().map(sorting_key).collect();
+    names.extend(held_back.into_iter().flatten().map(sorting_key));
     let notes: Vec<IngressRule> = present
         .into_iter()
         .flat_map(|document| &document.rules)

@@ -122,7 +122,7 @@ fn dns_says_what_became_of_the_hostname_and_what_to_do() {
             no(Reason::RecordConflict),
             &[
                 "A record 192.0.2.1",
-                "remove that record or use another hostname",
+                "name app.example.com in spec.dns.adopt",
             ],
         ),
         (

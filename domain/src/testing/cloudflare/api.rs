@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::observer::{Call, Observer};
-use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World};
+use super::{Account, ApiCall, FakeCloudflare, Moment, TunnelState, World, ZoneHeld};
 use crate::edge::objects::{
     Connector, CustomCertificate, DnsRecord, IngressDocument, RecordBatch, RecordData, Tunnel, Zone,
 };
@@ -256,12 +256,16 @@ impl DnsApi for FakeCloudflareApi {
     async fn zones(&self) -> Result<Vec<Zone>, PortError> {
         self.of_account(Call::of(ApiCall::Zones), |account| {
             let zones = account.zones.iter();
-            Ok(zones
-                .map(|(id, zone)| Zone {
-                    id: id.clone(),
-                    name: zone.name.clone(),
-                })
-                .collect())
+            Ok(zones.map(|(id, zone)| zone.seen(id)).collect())
+        })
+        .await
+    }
+
+    async fn zone_named(&self, name: &str) -> Result<Option<Zone>, PortError> {
+        self.of_account(Call::of(ApiCall::ZoneNamed), |account| {
+            let mut zones = account.zones.iter();
+            let found = zones.find(|(_, zone)| zone.name == name);
+            Ok(found.map(|(id, zone)| zone.seen(id)))
         })
         .await
     }
@@ -364,6 +368,16 @@ impl CertificateApi for FakeCloudflareApi {
 impl TokenApi for FakeCloudflareApi {
     async fn verify_token(&self) -> Result<(), PortError> {
         self.call(Call::of(ApiCall::VerifyToken), |_| Ok(())).await
+    }
+}
+
+impl ZoneHeld {
+    fn seen(&self, id: &ZoneId) -> Zone {
+        Zone {
+            id: id.clone(),
+            name: self.name.clone(),
+            state: self.state,
+        }
     }
 }
 

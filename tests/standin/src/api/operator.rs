@@ -14,7 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cloud::{Call, Cloud, ConnectionRecord, Fault, ListLag, RateLimit, Tunnel};
+use crate::cloud::{
+    Call, Cloud, ConnectionRecord, Fault, ListLag, RateLimit, Tunnel, WithoutZoneRead,
+};
 
 /// Calls shown on the page for people.
 const CALLS_SHOWN: usize = 50;
@@ -33,6 +35,7 @@ pub(super) fn routes() -> Router<Cloud> {
         .route("/standin/connections", post(pretend_connections))
         .route("/standin/list-lag", put(set_list_lag))
         .route("/standin/rate-limit", put(set_rate_limit))
+        .route("/standin/without-zone-read", put(set_without_zone_read))
 }
 
 async fn calls(State(cloud): State<Cloud>) -> Json<Vec<Call>> {
@@ -100,6 +103,14 @@ async fn set_rate_limit(State(cloud): State<Cloud>, Json(limit): Json<RateLimit>
     StatusCode::NO_CONTENT
 }
 
+async fn set_without_zone_read(
+    State(cloud): State<Cloud>,
+    Json(shown): Json<WithoutZoneRead>,
+) -> StatusCode {
+    cloud.set_without_zone_read(shown);
+    StatusCode::NO_CONTENT
+}
+
 /// Everything but secrets.
 async fn state(State(cloud): State<Cloud>) -> Json<Value> {
     let zones: Vec<Value> = cloud
@@ -120,7 +131,7 @@ async fn state(State(cloud): State<Cloud>) -> Json<Value> {
                 .collect();
             json!({
                 "id": zone.id, "name": zone.name, "account": zone.account,
-                "status": zone.status, "records": records,
+                "status": zone.status, "paused": zone.paused, "kind": zone.kind, "records": records,
             })
         })
         .collect();

@@ -5,8 +5,8 @@ use axum::extract::{Path, Query, State};
 use serde_json::{Value, json};
 
 use super::caller::{Caller, unauthorized_for_resource};
-use super::envelope::{Answer, Page, Params, Reply};
-use crate::cloud::{Account, Cloud, Permission, Plan, Zone};
+use super::envelope::{Answer, ApiError, Page, Params, Reply};
+use crate::cloud::{Account, Cloud, Permission, Plan, WithoutZoneRead, Zone};
 
 /// `GET /zones`: what the token can see. At most 50 to a page.
 pub(super) async fn list(
@@ -14,9 +14,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Query(params): Query<Params>,
 ) -> Answer {
-    if !caller.0.may(Permission::ZoneRead) {
-        return Err(unauthorized_for_resource());
-    }
+    let shown = shown(&caller, &cloud, &params)?;
     let page = Page::read(&params, 20, 50)?;
     let wanted = |key: &str, value: &str| {
         let filter = params.get(key).map(String::as_str);
@@ -25,7 +23,8 @@ pub(super) async fn list(
     let name = params.get("name").map(|filter| NameFilter::read(filter));
     let mut zones = cloud.zones();
     zones.retain(|zone| {
-        caller.sees(zone)
+        shown
+            && caller.sees(zone)
             && name.as_ref().is_none_or(|name| name.holds(&zone.name))
             && wanted("account.id", &zone.account)
             && wanted("status", zone.status.as_str())
@@ -37,6 +36,20 @@ pub(super) async fn list(
     Ok(Reply::page(&zones, page, |zone| {
         show(zone, cloud.account(&zone.account).as_ref())
     }))
+}
+
+/// Whether zones are shown to a caller that asks for them, or how the API refuses.
+fn shown(caller: &Caller, cloud: &Cloud, params: &Params) -> Result<bool, ApiError> {
+    if caller.0.may(Permission::ZoneRead) {
+        return Ok(true);
+    }
+    let exact = params.get("name").is_some_and(|name| !name.contains(':'));
+    match cloud.without_zone_read() {
+        _ if !caller.0.may(Permission::DnsRead) => Err(unauthorized_for_resource()),
+        WithoutZoneRead::ByName if exact => Ok(true),
+        WithoutZoneRead::Empty => Ok(false),
+        WithoutZoneRead::Refused | WithoutZoneRead::ByName => Err(unauthorized_for_resource()),
+    }
 }
 
 /// A condition on a zone's name, like `starts_with:shop`. Cloudflare API documentation: "List Zones".
@@ -101,8 +114,8 @@ fn show(zone: &Zone, account: Option<&Account>) -> Value {
         "id": zone.id,
         "name": zone.name,
         "status": zone.status.as_str(),
-        "paused": false,
-        "type": "full",
+        "paused": zone.paused,
+        "type": zone.kind.as_str(),
         "development_mode": 0,
         "name_servers": [format!("ns1.{}", zone.name), format!("ns2.{}", zone.name)],
         "original_name_servers": null,

@@ -127,6 +127,19 @@ impl Default for RateLimit {
     }
 }
 
+/// What of zones a token is shown that may edit DNS and not read zones. Public reports disagree about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutZoneRead {
+    /// Status 403, as the permission is missing.
+    #[default]
+    Refused,
+    /// A list without a zone.
+    Empty,
+    /// The zone that it asks for by name; status 403 for a list.
+    ByName,
+}
+
 struct Window {
     began: Instant,
     calls: u32,
@@ -138,6 +151,7 @@ struct Settings {
     faults: Vec<(Fault, u64)>,
     lag: ListLag,
     limit: RateLimit,
+    without_zone_read: WithoutZoneRead,
     windows: HashMap<String, Window>,
 }
 
@@ -176,6 +190,16 @@ impl Cloud {
     /// How late lists show writes.
     pub fn list_lag(&self) -> ListLag {
         self.shared.faults.lock().lag
+    }
+
+    /// Sets what of zones tokens without the permission for it are shown.
+    pub fn set_without_zone_read(&self, shown: WithoutZoneRead) {
+        self.shared.faults.lock().without_zone_read = shown;
+    }
+
+    /// What of zones tokens without the permission for it are shown.
+    pub fn without_zone_read(&self) -> WithoutZoneRead {
+        self.shared.faults.lock().without_zone_read
     }
 
     /// Sets the rate limit of every token and starts counting anew.

@@ -31,7 +31,7 @@ pub use calls::Call;
 pub use certificate::{CertificateRefusal, CustomCertificate, NewCertificate};
 pub use connection::{ConnectionRecord, EdgeEvent, RegistrationRefusal, TunnelRegistration};
 pub use edge_view::HostRoute;
-pub use faults::{CallMatch, Effect, Failure, Fault, RateLimit, Stage};
+pub use faults::{CallMatch, Effect, Failure, Fault, RateLimit, Stage, WithoutZoneRead};
 pub use ingress::{BadConfiguration, MAX_RULES};
 pub use lag::{ListLag, StaleViews};
 pub use record::{DnsRecord, RecordKind, TUNNEL_DOMAIN, tunnel_of_name};
@@ -41,7 +41,7 @@ pub use record_set::RecordSet;
 pub use token::{ApiToken, Permission, TokenOwner, TokenStatus, ZoneScope};
 pub use tunnel::{ConfigSource, Tunnel, TunnelConfiguration, TunnelSecret};
 pub use tunnel_commands::{NewTunnel, TunnelChange, TunnelRefusal};
-pub use zone::{Account, Plan, Zone, ZoneStatus};
+pub use zone::{Account, Plan, Zone, ZoneKind, ZoneStatus};
 
 /// Where the addresses of tunnels come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,8 @@ impl Cloud {
             name: name.to_ascii_lowercase(),
             account: account.to_owned(),
             status: ZoneStatus::Active,
+            paused: false,
+            kind: ZoneKind::Full,
             created_on: Timestamp::now(),
             records: Arc::default(),
             record_quota: None,
@@ -137,6 +139,15 @@ impl Cloud {
         let id = zone.id.clone();
         self.change(|state| state.zones.insert(id.clone(), zone));
         id
+    }
+
+    /// Brings a zone into this state.
+    pub fn set_zone_state(&self, id: &str, status: ZoneStatus, paused: bool, kind: ZoneKind) {
+        self.change(|state| {
+            if let Some(zone) = state.zones.get_mut(id) {
+                (zone.status, zone.paused, zone.kind) = (status, paused, kind);
+            }
+        });
     }
 
     /// Adds an API token, or replaces the one with its id.

@@ -65,6 +65,8 @@ pub enum ZoneStatus {
     Active,
     /// They do not yet.
     Pending,
+    /// They did and do not any more.
+    Moved,
 }
 
 impl ZoneStatus {
@@ -73,6 +75,29 @@ impl ZoneStatus {
         match self {
             Self::Active => "active",
             Self::Pending => "pending",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// Who serves a zone's DNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneKind {
+    /// Cloudflare.
+    #[default]
+    Full,
+    /// Another provider, which has CNAMEs to Cloudflare.
+    /// Cloudflare documentation: DNS, "CNAME setup (Partial)".
+    Partial,
+}
+
+impl ZoneKind {
+    /// The word that the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
         }
     }
 }
@@ -88,6 +113,10 @@ pub struct Zone {
     pub account: String,
     /// Whether it is served.
     pub status: ZoneStatus,
+    /// Whether Cloudflare proxies none of its names for now.
+    pub paused: bool,
+    /// Who serves its DNS.
+    pub kind: ZoneKind,
     /// When it was made.
     pub created_on: Timestamp,
     /// Its records; a transaction replaces the whole set, so that a copy of the zone costs nothing.

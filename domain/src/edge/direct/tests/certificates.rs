@@ -4,6 +4,7 @@ use super::*;
 use crate::certificate::Fingerprint;
 use crate::edge::certificates::{CertificateIntent, CertificateOutcome};
 use crate::edge::objects::IngressRule;
+use crate::gateway::DriftPolicy;
 use crate::secret::CertificatePair;
 
 /// Every Secret holds the chain of this text.
@@ -393,5 +394,21 @@ async fn what_was_noted_with_a_former_token_is_still_ours_and_is_noted_anew() {
             shown(&bench).is_empty(),
             "{token}: known by the next process"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_stays_while_the_record_of_its_name_has_drifted() {
+    for policy in [DriftPolicy::Report, DriftPolicy::Pause] {
+        let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
+        let mut wanted = showing(Some("chain"));
+        wanted.dns.records.drift = policy;
+        bench.reconcile(&wanted).await;
+        let app = bench.record("app.example.com").id;
+        bench
+            .cloudflare
+            .edit_record(&app, |data| data.proxied = false);
+        bench.reconcile(&wanted).await;
+        assert_eq!(shown(&bench), [Fingerprint::of(b"chain")], "{policy:?}");
     }
 }

@@ -119,6 +119,9 @@ async fn a_token_without_permission_is_told_by_name() {
     for call in [ApiCall::Zones, ApiCall::Records, ApiCall::ChangeRecords] {
         let bench = bench(&["example.com"]);
         bench.cloudflare.fail_every(call, None, closed.clone());
+        bench
+            .cloudflare
+            .fail_every(ApiCall::ZoneNamed, None, closed.clone());
         let status = bench.reconcile(&intent("gw", &["app.example.com"])).await;
         assert_eq!(
             status.hostnames[&host("app.example.com")],
@@ -173,6 +176,8 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
         name: tunnel_name(&installation(), &key("gw")),
         mark,
         known: None,
+        former: None,
+        had: BTreeSet::new(),
     };
     let observed = observe::observe(&api, &work).await.unwrap();
     let plan = plan::plan(&wanted, &observed, &installation());

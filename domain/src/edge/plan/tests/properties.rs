@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::edge::objects::TunnelHealth;
+use crate::gateway::DriftPolicy;
 
 /// Names and the zone that each lies in; the last is in none.
 const NAMES: [(&str, Option<&str>); 6] = [
@@ -21,7 +23,9 @@ enum Slot {
     Free,
     Right,
     Astray,
+    LedAway,
     Unproxied,
+    Annotated,
     Sibling,
     Stranger,
     Unmarked,
@@ -31,11 +35,13 @@ enum Slot {
     Text,
 }
 
-const SLOTS: [Slot; 11] = [
+const SLOTS: [Slot; 13] = [
     Slot::Free,
     Slot::Right,
     Slot::Astray,
+    Slot::LedAway,
     Slot::Unproxied,
+    Slot::Annotated,
     Slot::Sibling,
     Slot::Stranger,
     Slot::Unmarked,
@@ -45,19 +51,29 @@ const SLOTS: [Slot; 11] = [
     Slot::Text,
 ];
 
-fn records_at(name: &str, slot: Slot) -> Vec<DnsRecord> {
+/// A tunnel that is there and somebody else's, and one that is gone.
+fn others() -> [TunnelId; 2] {
+    [8, 9].map(|byte| TunnelId::from_bytes([byte; 16]))
+}
+
+/// Where the Gateway has no tunnel its records lead to the one that it had.
+fn records_at(name: &str, slot: Slot, has_tunnel: bool) -> Vec<DnsRecord> {
     let ours = mark("gw").to_string();
-    let (here, away) = (tunnel().address(), "away.cfargotunnel.com");
+    let [there, gone] = others();
+    let here = if has_tunnel { tunnel() } else { gone }.address();
+    let away = &gone.address();
     let cname = |content: &str, comment: &str| record(name, name, "CNAME", content, comment);
     match slot {
         Slot::Free => vec![],
         Slot::Right => vec![cname(&here, &ours)],
         Slot::Astray => vec![cname(away, &ours)],
+        Slot::LedAway => vec![cname(&there.address(), &ours)],
         Slot::Unproxied => {
             let mut unproxied = cname(&here, &ours);
             unproxied.data.proxied = false;
             vec![unproxied]
         }
+        Slot::Annotated => vec![cname(&here, &format!("{ours} keep"))],
         Slot::Sibling => vec![cname(away, &mark("other").to_string())],
         Slot::Stranger => vec![cname(away, &stranger().to_string())],
         Slot::Unmarked => vec![cname(&here, "")],
@@ -82,6 +98,7 @@ struct Spec {
     document: Option<Vec<bool>>,
     policy: u8,
     prune: bool,
+    drift: DriftPolicy,
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
@@ -95,9 +112,10 @@ fn spec() -> impl Strategy<Value = Spec> {
         prop::option::of(flags()),
         0u8..4,
         prop::bool::weighted(0.8),
+        prop::sample::select(&[DriftPolicy::Repair, DriftPolicy::Report, DriftPolicy::Pause][..]),
     )
         .prop_map(
-            |(slots, wanted, lost_to, unread, has_tunnel, document, policy, prune)| Spec {
+            |(slots, wanted, lost_to, unread, has_tunnel, document, policy, prune, drift)| Spec {
                 slots,
                 wanted,
                 lost_to,
@@ -106,6 +124,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                 document,
                 policy,
                 prune,
+                drift,
             },
         )
 }
@@ -123,6 +142,7 @@ impl Spec {
             1 => DnsPolicy::Below(vec![host("example.com")]),
             _ => DnsPolicy::All,
         };
+        intent.dns.records.drift = self.drift;
         if !self.prune {
             intent.policy = Policy::UpsertOnly;
         }
@@ -143,7 +163,7 @@ impl Spec {
             let there = NAMES.iter().zip(&self.slots);
             let records = there
                 .filter(|((_, in_zone), _)| *in_zone == Some(name))
-                .flat_map(|((name, _), slot)| records_at(name, *slot));
+                .flat_map(|((name, _), slot)| records_at(name, *slot, self.has_tunnel));
             zone(name, ZoneRecords::Read(records.collect()))
         };
         let mut observed = match &self.document {
@@ -156,6 +176,12 @@ impl Spec {
         if !self.has_tunnel {
             observed.tunnel = None;
         }
+        observed.tunnels = Some(Ok(vec![Tunnel {
+            id: others()[0],
+            name: "somebody's".to_owned(),
+            remotely_configured: true,
+            health: TunnelHealth::Healthy,
+        }]));
         observed.zones = Ok(vec![
             zone_named("example.com", self.unread[0]),
             zone_named("sub.example.com", self.unread[1]),
@@ -221,7 +247,7 @@ fn records(observed: &Observed) -> Vec<DnsRecord> {
 }
 
 fn is_foreign(record: &DnsRecord) -> bool {
-    let mark = RecordMark::parse(&record.data.comment);
+    let mark = RecordMark::find(&record.data.comment);
     record.data.kind != "CNAME" || mark.is_none_or(|mark| mark == stranger())
 }
 
@@ -294,7 +320,7 @@ proptest! {
         let before = spec.observed();
         let after = records(&carried_out(&spec.intent(), before.clone()));
         for record in records(&before) {
-            let own = RecordMark::parse(&record.data.comment) == Some(mark("gw"));
+            let own = RecordMark::find(&record.data.comment) == Some(mark("gw"));
             let stays = after.iter().any(|now| now.id == record.id && (own || *now == record));
             prop_assert!(stays, "{:?} is gone or changed hands", record);
         }
