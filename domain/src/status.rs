@@ -63,21 +63,11 @@ spelled! {
         PartiallyInvalid = "PartiallyInvalid",
         /// Gateway, route parent, our own: the hostnames resolve to the tunnel.
         Dns = "cloudflare-gateway-controller.io/DNS",
-        /// Gateway, our own: the edge shows the listeners' certificates.
+        /// Gateway, our own: visitors are shown certificates for every hostname.
         Certificates = "cloudflare-gateway-controller.io/Certificates",
-        /// Gateway, our own: no other installation in the Cloudflare account has this one's name. Only where that is
-        /// False.
-        Installation = "cloudflare-gateway-controller.io/Installation",
         /// Gateway, our own: every field of its CloudflareGatewayParameters and of `spec.infrastructure` has its
         /// effect. Only on Gateways that name some, or of which something is left out.
         Parameters = "cloudflare-gateway-controller.io/Parameters",
-        /// Gateway, our own: no record of ours was found changed by others when the records were last read. Only where one
-        /// was, True once it was put right.
-        DnsDrift = "cloudflare-gateway-controller.io/DNSDrift",
-        /// Gateway, our own: no removal of records waits until somebody confirms it. Only where that is False.
-        DnsRemoval = "cloudflare-gateway-controller.io/DNSRemoval",
-        /// Gateway, our own: Cloudflare's Universal certificate is for every hostname. Only where that is False.
-        UniversalCertificate = "cloudflare-gateway-controller.io/UniversalCertificate",
         /// Route parent, our own: requests can have every header that the route names. Only where that is False.
         Headers = "cloudflare-gateway-controller.io/Headers",
         /// GatewayClass, Gateway, route parent: the sum of the other conditions, as kstatus and `kubectl wait` read it.
@@ -143,17 +133,15 @@ spelled! {
         NoResources = "NoResources",
         /// DNS: every hostname has its record.
         Applied = "Applied",
-        /// Installation: another installation in the Cloudflare account has the same name.
+        /// DNS: another installation in the Cloudflare account has the same name.
         NameNotUnique = "NameNotUnique",
         /// DNS: a record that is not ours has the name.
         RecordConflict = "RecordConflict",
-        /// DNS, DNSDrift: others changed a record of ours, or removed it.
+        /// DNS: others changed a record of ours, or removed it.
         RecordDrift = "RecordDrift",
-        /// DNSDrift: and it was put right.
-        DriftRepaired = "DriftRepaired",
-        /// DNSRemoval: so many names would lose their record that somebody must confirm it.
+        /// DNS of a Gateway: so many names would lose their record that somebody must confirm it.
         HeldBack = "HeldBack",
-        /// UniversalCertificate: names further down than Cloudflare's Universal certificate reaches.
+        /// Certificates: names further down than Cloudflare's Universal certificate reaches.
         NotCovered = "NotCovered",
         /// DNS: the zone is pending, paused, or served by another provider.
         ZoneNotServed = "ZoneNotServed",

@@ -4,12 +4,25 @@ use super::Verdict;
 use super::edge_view::EdgeView;
 use crate::attachment::{GatewayResolution, listed};
 use crate::edge::certificates::CertificateOutcome;
-use crate::names::ObjectKey;
+use crate::edge::objects::ZoneState;
+use crate::edge::{HostnameOutcome, has_universal_certificate};
+use crate::names::{Hostname, ObjectKey};
 use crate::status::{Reason, Truth};
+
+/// Whether visitors are shown certificates for the hostnames: those of the listeners, where they are to be uploaded, and
+/// Cloudflare's own. `None` where there is nothing to tell.
+pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict> {
+    let uploaded = uploaded(gateway, edge);
+    let is_good = |verdict: &Verdict| verdict.truth == Truth::True;
+    match uploaded {
+        Some(verdict) if !is_good(&verdict) => Some(verdict),
+        uploaded => universal(gateway, edge).or(uploaded),
+    }
+}
 
 /// Whether the edge shows the certificates of the listeners; `None` where none is to be uploaded. Traffic
 /// does not depend on it: without them the edge shows its own.
-pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict> {
+fn uploaded(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict> {
     let wanted = gateway.certificates.as_ref();
     let wanted = wanted.filter(|wanted| !wanted.is_empty())?;
     let Some(status) = edge.status() else {
@@ -23,6 +36,43 @@ pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Optio
     let (truth, reason) = verdicts.first().map(|worst| (worst.truth, worst.reason))?;
     let message = listed(verdicts.into_iter().map(|verdict| verdict.message));
     Some(Verdict::new(truth, reason, message))
+}
+
+/// Names that are served and that neither Cloudflare's Universal certificate nor an uploaded one is for. What other
+/// certificates the zone has cannot be seen with the permissions of the token.
+fn universal(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict> {
+    let status = edge.status()?;
+    let is_applied =
+        |hostname: &&Hostname| status.hostnames.get(*hostname) == Some(&HostnameOutcome::Applied);
+    // In a partial zone each proxied name gets a certificate of its own.
+    let is_uncovered = |hostname: &&Hostname| {
+        edge.zone(hostname).is_some_and(|zone| {
+            zone.state != ZoneState::Partial && !has_universal_certificate(hostname, &zone.name)
+        })
+    };
+    let uploaded = gateway.certificates.iter().flatten().filter(|one| {
+        let outcome = status.certificates.get(&one.secret);
+        matches!(outcome, Some(CertificateOutcome::Uploaded { .. }))
+    });
+    let uploaded: Vec<_> = uploaded.collect();
+    let is_uploaded = |hostname: &Hostname| uploaded.iter().any(|one| one.is_valid_for(hostname));
+    let names = gateway
+        .hostnames
+        .keys()
+        .filter(is_applied)
+        .filter(is_uncovered);
+    let names: Vec<String> = names
+        .filter(|hostname| !is_uploaded(hostname))
+        .map(ToString::to_string)
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "Cloudflare's Universal certificate is for a zone's apex and one label below it, and not for {}; browsers show an error there unless the zone has another certificate for them. Use names of one label, turn on Total TLS or order an Advanced certificate in the dashboard, or upload one (certificates.upload)",
+        listed(names)
+    );
+    Some(Verdict::new(Truth::False, Reason::NotCovered, message))
 }
 
 fn rank(truth: Truth) -> usize {

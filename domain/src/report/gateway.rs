@@ -2,9 +2,9 @@
 
 use super::edge_view::{Answer, EdgeView, error_reason};
 use super::route::Attached;
-use super::{Context, Verdict, certificates, dns, parameters, ready, records, reference};
+use super::{Context, Verdict, certificates, parameters, ready, records, reference};
 use crate::attachment::{GatewayResolution, ListenerResolution, listed, refused_listeners};
-use crate::edge::{IngressOutcome, namesakes};
+use crate::edge::IngressOutcome;
 use crate::error::PortErrorKind;
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
@@ -80,20 +80,10 @@ fn conditions(
     ];
     if gateway.is_served() {
         verdicts.extend([
-            (ConditionType::Dns, Some(hostnames_resolve(gateway, edge))),
+            (ConditionType::Dns, Some(records::verdict(gateway, edge))),
             (
                 ConditionType::Certificates,
                 certificates::verdict(gateway, edge),
-            ),
-            (ConditionType::Installation, installation(edge)),
-            (ConditionType::DnsDrift, records::drift(edge)),
-            (
-                ConditionType::DnsRemoval,
-                records::removal(&gateway.gateway.key, edge),
-            ),
-            (
-                ConditionType::UniversalCertificate,
-                records::universal_certificate(gateway, edge),
             ),
         ]);
     }
@@ -198,14 +188,6 @@ fn is_for_the_user(kind: PortErrorKind) -> bool {
     )
 }
 
-fn hostnames_resolve(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
-    if gateway.hostnames.is_empty() {
-        let message = "no attached route or listener names a hostname, so no record is needed";
-        return Verdict::new(Truth::True, Reason::NoHostname, message);
-    }
-    dns::verdict(gateway.hostnames.keys(), &gateway.gateway.key, edge)
-}
-
 /// What Cloudflare's dashboard does not show of the tunnel, though all of it is served.
 fn unshown(edge: &EdgeView<'_>) -> Option<String> {
     match edge.status()?.ingress {
@@ -214,12 +196,6 @@ fn unshown(edge: &EdgeView<'_>) -> Option<String> {
         )),
         IngressOutcome::Complete | IngressOutcome::Unknown { .. } => None,
     }
-}
-
-/// Only where the installation is not alone with its name.
-fn installation(edge: &EdgeView<'_>) -> Option<Verdict> {
-    let message = namesakes::are_there(edge.status()?)?;
-    Some(Verdict::new(Truth::False, Reason::NameNotUnique, message))
 }
 
 fn listener_conditions(

@@ -62,6 +62,8 @@ fn progress(condition: &Condition) -> Progress {
         _ if is_good => Progress::Done,
         // Somebody else sees to the record, as the Gateway's parameters say.
         Reason::NotManaged => Progress::Done,
+        // Whether the zone has another certificate is not known.
+        Reason::NotCovered => Progress::Done,
         Reason::EdgeUnavailable | Reason::BrokerUnavailable | Reason::NoResources => {
             Progress::Retried
         }

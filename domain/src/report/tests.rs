@@ -2,4 +2,5 @@
 
 mod gateways;
 mod ready;
+mod records;
 mod routes;

@@ -36,7 +36,7 @@ async fn logs(cfgw: &Cfgw, text: &str) {
 /// Condition and log say that the installation is not alone with its name.
 async fn says_so(world: &World, state: &str, gateway: &str, cfgw: &Cfgw) {
     let object = format!("gateway default/{gateway}");
-    let condition = "cloudflare-gateway-controller.io/Installation";
+    let condition = "cloudflare-gateway-controller.io/DNS";
     let told = world.condition_in(state, &object, condition, |seen| seen.status == "False");
     let told = told.await;
     assert_eq!(told.reason, "NameNotUnique");

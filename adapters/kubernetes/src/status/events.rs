@@ -24,10 +24,6 @@ const NEGATIVE: [&str; 3] = ["Conflicted", "PartiallyInvalid", "Stalled"];
 /// What the Events about statuses are about, as those of other controllers say it.
 const ACTION: &str = "Reconcile";
 
-/// A condition type of which each new message is told, whatever its truth: it is there only while it has something to
-/// tell.
-const ALWAYS_TOLD: &str = "cloudflare-gateway-controller.io/DNSDrift";
-
 /// Events that wait to be written, at most. Those that come while so many wait are left out: the conditions say the
 /// same.
 const WAITING: usize = 256;
@@ -180,12 +176,10 @@ fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
         let was_known = matches!(was.as_str(), "True" | "False");
         let is_news =
             was_known || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed" | "Ready");
-        let message = text(condition, "message");
-        let said = before.map_or_else(String::new, |before| text(before, "message"));
-        let is_told = kind == ALWAYS_TOLD && message != said;
-        if !is_told && (truth == was || truth == "Unknown" || !is_news) {
+        if truth == was || truth == "Unknown" || !is_news {
             continue;
         }
+        let message = text(condition, "message");
         flips.push(Flip {
             line: format!("{prefix}{kind}={truth}: {message}"),
             reason: text(condition, "reason"),
@@ -258,19 +252,6 @@ mod tests {
             (
                 &status("Programmed", "True"),
                 status("Programmed", "Unknown"),
-                None,
-            ),
-            (
-                &nothing,
-                status(ALWAYS_TOLD, "True"),
-                Some((
-                    "cloudflare-gateway-controller.io/DNSDrift=True: so it is",
-                    true,
-                )),
-            ),
-            (
-                &status(ALWAYS_TOLD, "True"),
-                status(ALWAYS_TOLD, "True"),
                 None,
             ),
         ] {
