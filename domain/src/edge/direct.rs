@@ -43,7 +43,9 @@ use crate::edge::observed::Observed;
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
-use crate::edge::{EdgeIntent, EdgeStatus, KeyedLocks, Partial, TunnelStatus, plan, tunnel};
+use crate::edge::{
+    EdgeIntent, EdgeStatus, Holdings, KeyedLocks, Partial, TunnelStatus, plan, tunnel,
+};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken, TokenHash};
@@ -372,6 +374,11 @@ impl Edge for DirectEdge {
         api.uncached().disconnect(tunnel).await
     }
 
+    async fn holdings(&self, gateway: &ObjectKey) -> Result<Holdings, PortError> {
+        let _lock = self.lock_gateway(gateway)?;
+        self.holdings_of(gateway).await
+    }
+
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let _lock = self.lock_gateway(gateway)?;
         self.remove_everywhere(gateway).await?;
@@ -392,5 +399,16 @@ impl Edge for DirectEdge {
         for gateway in memory.gateways.values_mut() {
             gateway.zones = None;
         }
+    }
+
+    /// Everything that was read in its account, and in which zones it has something.
+    fn read_anew(&self, gateway: &ObjectKey) {
+        let mut memory = self.memory();
+        let Some(of_gateway) = memory.gateways.get_mut(gateway) else {
+            return;
+        };
+        of_gateway.zones = None;
+        let account = of_gateway.credentials.account.clone();
+        memory.caches.retain(|(of, _)| of.account != account);
     }
 }

@@ -1,7 +1,7 @@
 //! CloudflareGatewayParameters. The rules of its CRD are checked again here: a folder of manifests has no
 //! API server in front of it.
 
-use domain::gateway::{DnsPolicy, GatewayParameters};
+use domain::gateway::{DeletionPolicy, DnsPolicy, GatewayParameters};
 use domain::{Hostname, ObjectKey};
 
 use super::{tenants, tunnel};
@@ -31,6 +31,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         shared_hostnames: spec.shared_hostnames.as_deref().map(|written| {
             tenants::is_allowed(fields, "spec.sharedHostnames", Some(written), false)
         }),
+        deletion_policy: spec
+            .deletion_policy
+            .as_deref()
+            .map(|written| deletion_policy(fields, written)),
         replicas: tunnel::replicas(fields, &tunnel),
         resources: tunnel::resources(fields, &tunnel),
         min_ready_seconds: tunnel::min_ready_seconds(fields, &tunnel),
@@ -71,6 +75,19 @@ fn dns_policy(fields: &Fields, written: &ParametersDns) -> Option<DnsPolicy> {
                 }
             }
             Some(DnsPolicy::Below(names))
+        }
+    }
+}
+
+/// What is wrong removes nothing.
+fn deletion_policy(fields: &Fields, written: &str) -> DeletionPolicy {
+    match written {
+        "Delete" => DeletionPolicy::Delete,
+        "Orphan" => DeletionPolicy::Orphan,
+        other => {
+            let message = format!("Unsupported value: {other:?}: must be Delete or Orphan");
+            fields.invalid("spec.deletionPolicy", message);
+            DeletionPolicy::Orphan
         }
     }
 }
