@@ -24,6 +24,7 @@ mod certificates;
 mod instances;
 mod lock;
 mod memory;
+mod moving;
 mod observe;
 mod remove;
 mod sweep;
@@ -52,6 +53,7 @@ use crate::secret::{CloudflareCredentials, ConnectorToken, TokenHash};
 use apply::Executor;
 pub use instances::DirectEdges;
 use memory::{GatewayMemory, Memory};
+use moving::MovedFrom;
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -77,6 +79,8 @@ struct Work<'a> {
     mark: RecordMark,
     /// Zones in which something of the Gateway may be; `None` for all.
     known: Option<BTreeSet<ZoneId>>,
+    /// What it is served by until a proxy has joined its tunnel here.
+    moved_from: Option<MovedFrom>,
 }
 
 impl DirectEdge {
@@ -172,7 +176,10 @@ impl DirectEdge {
         work: &Work<'_>,
     ) -> Result<(Observed, Plan, Executor<'a>), PortError> {
         loop {
-            let (observed, plan) = self.read_and_plan(api, work).await?;
+            let (observed, mut plan) = self.read_and_plan(api, work).await?;
+            if self.must_wait(api, work, &observed).await? {
+                plan.hold_records();
+            }
             let relied_on_memory = api.has_remembered();
             let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
             let mut executor = Executor::start(api, work, existing).await?;
@@ -206,7 +213,9 @@ impl DirectEdge {
             (none, known) => *none = none.take().or_else(|| known.clone()),
         }
         let written = observe::zones_written(observed, plan, work.mark);
+        let held = plan.are_records_held;
         let now = GatewayMemory {
+            moved_from: work.moved_from.clone().filter(|_| held),
             written: [(credentials.account.clone(), written)].into(),
             credentials: credentials.clone(),
             former_credentials: Vec::new(),
@@ -286,6 +295,7 @@ impl Edge for DirectEdge {
             name: ownership::tunnel_name(&self.installation, gateway),
             mark: RecordMark::of(&self.installation, gateway),
             known: self.zones_to_read(gateway, &credentials),
+            moved_from: self.moved_from(gateway, &credentials),
         };
         self.adopt_former(&api, &work).await?;
         let (observed, plan, mut executor) = self.make_true(&api, &work).await?;
@@ -296,6 +306,10 @@ impl Edge for DirectEdge {
         let shown = self.show_certificates(&mut executor, intent, &observed, &hostnames, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
+        failures.extend(
+            plan.are_records_held
+                .then(|| moving::waits(executor.tunnel)),
+        );
         failures.extend(executor.failures);
         failures.extend(shown.failures);
         Ok(EdgeStatus {

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod memory;
+mod moving;
 mod namesakes;
 mod records;
 mod removal;

@@ -47,6 +47,8 @@ pub struct Plan {
     pub unwanted_kept: Option<BTreeSet<Hostname>>,
     /// What the ingress document shows.
     pub ingress: IngressOutcome,
+    /// Whether records wait, so that their changes are not in the list.
+    pub are_records_held: bool,
 }
 
 /// One step. The variants stand in the order in which a plan has them; a document that only loses rules comes after
@@ -65,6 +67,24 @@ pub enum Change {
 }
 
 impl Plan {
+    /// Leaves the records as they are.
+    pub(super) fn hold_records(&mut self) {
+        self.are_records_held = true;
+        let hostnames = &mut self.hostnames;
+        self.changes.retain(|change| {
+            let Change::Records(zone) = change else {
+                return true;
+            };
+            for hostname in zone.changes.iter().filter_map(RecordChange::hostname) {
+                let message =
+                    "its record waits until a proxy has joined the tunnel of the new account";
+                let message = message.to_owned();
+                hostnames.insert(hostname.clone(), HostnameOutcome::Unknown { message });
+            }
+            false
+        });
+    }
+
     /// Zones in which records are changed in place or removed.
     pub(super) fn zones_that_lose(&self) -> impl Iterator<Item = &ZoneId> {
         let zones = self.changes.iter().filter_map(|change| match change {
@@ -98,6 +118,7 @@ pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installatio
         hostnames: records.hostnames,
         unwanted_kept: records.unwanted_kept,
         ingress: ingress.outcome,
+        are_records_held: false,
     }
 }
 
