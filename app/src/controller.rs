@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use adapter_kubernetes::workloads::{Deployments, HeldByPods, WorkloadOptions};
 use adapter_kubernetes::{
-    Client, Clients, Cluster, ClusterOptions, Finalizers, KeptSecret, Lease, LeaseOptions,
-    Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
+    Client, Clients, Cluster, ClusterOptions, Finalizers, KeptOrphans, KeptSecret, Lease,
+    LeaseOptions, Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
 };
 use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
@@ -69,14 +69,17 @@ impl Controller {
             limits: LISTENER_LIMITS,
         };
         let tables = serve_tables(settings, reviews, options, &authority, &stop).await?;
+        let written = Arc::new(Statuses::new(
+            client.clone(),
+            cluster.clone(),
+            lease.clone(),
+        ));
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));
         let ports = Ports {
             cluster: cluster.clone(),
-            statuses: Arc::new(Statuses::new(
-                client.clone(),
-                cluster.clone(),
-                lease.clone(),
-            )),
+            statuses: written.clone(),
+            events: written,
+            orphans: Arc::new(kept_orphans(settings, &client)),
             finalizer: Arc::new(Finalizers::new(client.clone())),
             leadership: lease.clone(),
             workloads: Deployments::new(
@@ -160,6 +163,15 @@ async fn kept_authority(
     let secret = KeptSecret::new(client.clone(), namespace.as_str(), name.as_str());
     let kept = authority::keep(secret, stop.clone()).await;
     kept.with_context(|| format!("the certificate authority in Secret {namespace}/{name}"))
+}
+
+fn kept_orphans(settings: &ControllerSettings, client: &Client) -> KeptOrphans {
+    let (namespace, name) = (&settings.namespace, &settings.orphans);
+    KeptOrphans::new(KeptSecret::new(
+        client.clone(),
+        namespace.as_str(),
+        name.as_str(),
+    ))
 }
 
 /// Who serves the stream of tables: the holder of the Lease.

@@ -156,8 +156,8 @@ impl Passes {
                 self.applied.send_replace(true);
             }
             let now = Instant::now();
-            let rotation = self.reconciler.until_rotation().map(|time| now + time);
-            let due = schedule.next(now).into_iter().chain(rotation).min();
+            let timed = self.reconciler.until_due().map(|time| now + time);
+            let due = schedule.next(now).into_iter().chain(timed).min();
             let due = due.unwrap_or(next_resync);
             tokio::select! {
                 Some(ended) = running.join_next() => {

@@ -43,7 +43,8 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Takes note of a pass that ended now.
     pub(crate) fn ended(&mut self, queue: &Queue, report: &EdgePassReport, now: Instant) {
-        for gateway in report.stated.iter().chain(&report.removed) {
+        let gone = report.removed.iter().chain(&report.orphaned);
+        for gateway in report.stated.iter().chain(gone) {
             if !report.again.contains_key(gateway) {
                 self.gateways.remove(gateway);
             }
@@ -121,6 +122,7 @@ mod tests {
                 .collect(),
             stated: stated.iter().map(|name| key(name)).collect(),
             removed: Vec::new(),
+            orphaned: Vec::new(),
             swept: BTreeSet::new(),
             problems: Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapter_connector::{ConnectorOptions, Metrics as ConnectorMetrics};
-use adapter_manifests::{ManifestFolder, Rotations};
+use adapter_manifests::{KeptOrphans, LoggedEvents, ManifestFolder, Rotations};
 use adapter_proxy::{Engines, Metrics};
 use async_trait::async_trait;
 use config::StandaloneSettings;
@@ -85,6 +85,8 @@ impl Standalone {
                 }),
                 edge,
                 rotations: Arc::new(Rotations::new(settings.state_dir.clone())),
+                orphans: Arc::new(KeptOrphans::new(&settings.state_dir)),
+                events: Arc::new(LoggedEvents),
                 clock: Arc::new(SystemClock),
             },
             CONTROLLER_NAME,

@@ -64,6 +64,8 @@ struct Proxy {
     replaced: TaskTracker,
     /// What of the parameters has no effect here; `None` until it was asked for by them.
     parameters: Option<Vec<Defect>>,
+    /// Whether it is no Gateway's any more.
+    is_released: bool,
 }
 
 /// The status of one connector.
@@ -213,6 +215,7 @@ impl Proxy {
             before: Vec::new(),
             replaced: TaskTracker::new(),
             parameters: None,
+            is_released: false,
         }
     }
 
@@ -297,8 +300,17 @@ impl Workloads for InProcess {
         self.run(gateway, token).await?;
         if let Some(proxy) = self.running.lock().await.get_mut(gateway) {
             proxy.parameters = Some(without_effect(spec));
+            proxy.is_released = false;
         }
         Ok(self.status(gateway).await)
+    }
+
+    /// It runs until the program ends.
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        if let Some(proxy) = self.running.lock().await.get_mut(gateway) {
+            proxy.is_released = true;
+        }
+        Ok(())
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
@@ -318,6 +330,8 @@ impl Workloads for InProcess {
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        Ok(self.running.lock().await.keys().cloned().collect())
+        let running = self.running.lock().await;
+        let of_gateways = running.iter().filter(|(_, proxy)| !proxy.is_released);
+        Ok(of_gateways.map(|(gateway, _)| gateway.clone()).collect())
     }
 }

@@ -22,6 +22,9 @@ settings! {
         namespace: ObjectName = fixed("cfgw-system"),
         /// Name of this replica, unique among those that run: the name of its pod.
         replica: ObjectName = fixed("cfgw-controller"),
+        /// Name of the Secret in the controller's namespace that names the Gateways which leave what they have when they
+        /// go. It is made where it is needed.
+        orphans: ObjectName = fixed("cfgw-controller-orphans"),
         /// How often everything is compared with Cloudflare when nothing changes.
         resync_interval: Period = Period::seconds(600),
         section /// Which replica leads.

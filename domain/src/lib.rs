@@ -17,6 +17,7 @@
 pub mod attachment;
 pub mod capabilities;
 pub mod certificate;
+mod duration;
 pub mod edge;
 pub mod endpoint_policy;
 pub mod error;

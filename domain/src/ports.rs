@@ -13,7 +13,7 @@ use crate::rotation::RotationState;
 use crate::route_table::RouteTable;
 use crate::secret::ConnectorToken;
 use crate::snapshot::ClusterSnapshot;
-use crate::status::StatusUpdate;
+use crate::status::{GatewayEvent, StatusUpdate};
 use crate::workload::{WorkloadSpec, WorkloadStatus};
 
 pub use crate::edge::api::{
@@ -82,6 +82,10 @@ pub trait Workloads: Send + Sync {
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError>;
 
+    /// Lets go of it: it runs on as it is, with the routes and the token that it has, and is no Gateway's any more. A
+    /// later [`Workloads::ensure`] for a Gateway of this name takes it up again. Idempotent.
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+
     /// Drains and stops it. Idempotent; returns when its connections to the edge are closed.
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
@@ -140,6 +144,26 @@ pub trait RotationStore: Send + Sync {
 
     /// The Gateway is gone. Idempotent.
     async fn forget(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+}
+
+/// Remembers, for the next process, of which Gateways all that they have stays when they go. What they have is still
+/// marked as ours, so nothing else tells that it is not left over.
+#[async_trait]
+pub trait Orphans: Send + Sync {
+    /// All of them. An error means that it is not known, and then nothing may be removed.
+    async fn all(&self) -> Result<BTreeSet<ObjectKey>, PortError>;
+
+    /// One more. Idempotent; it is kept when this returns.
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+
+    /// One less: what it has is removed with it, or was. Idempotent.
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
+}
+
+/// Where Events go. They are written in the background, and one that cannot be written stops nothing.
+pub trait Events: Send + Sync {
+    /// Tells it of a Gateway that is still there.
+    fn tell(&self, gateway: &ObjectKey, event: &GatewayEvent);
 }
 
 /// The time.

@@ -21,6 +21,7 @@
 
 mod edge_pass;
 mod gateway_state;
+mod orphaning;
 mod promises;
 mod queue;
 mod removal;
@@ -39,8 +40,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::attachment::{self, GatewayDefaults, Resolution};
 use crate::names::ObjectKey;
 use crate::ports::{
-    Clock, ClusterSource, DataPlane, Edge, Finalizer, Leadership, RotationStore, StatusSink,
-    Workloads,
+    Clock, ClusterSource, DataPlane, Edge, Events, Finalizer, Leadership, Orphans, RotationStore,
+    StatusSink, Workloads,
 };
 use crate::snapshot::ClusterSnapshot;
 
@@ -63,6 +64,9 @@ pub struct Ports {
     pub data_plane: Arc<dyn DataPlane>,
     pub edge: Arc<dyn Edge>,
     pub rotations: Arc<dyn RotationStore>,
+    /// Whose things stay when they go.
+    pub orphans: Arc<dyn Orphans>,
+    pub events: Arc<dyn Events>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -101,7 +105,7 @@ impl Reconciler {
     /// The edge says of a Gateway's tunnel that there is none, or that the token is not its. The next edge pass
     /// reads and states that Gateway anew, and no other.
     pub fn edge_disowned(&self, gateway: &ObjectKey) {
-        self.ports.edge.begin_resync();
+        self.ports.edge.read_anew(gateway);
         self.state().disown(gateway);
     }
 

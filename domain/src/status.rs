@@ -176,6 +176,26 @@ spelled! {
     }
 }
 
+spelled! {
+    /// `reason` of an Event.
+    EventReason {
+        /// A Gateway went, and what it had was left.
+        Orphaned = "Orphaned",
+        /// A Gateway cannot go, because what it has cannot be removed.
+        RemovalBlocked = "RemovalBlocked",
+        /// Records that others had changed were put right.
+        DriftRepaired = "DriftRepaired",
+    }
+}
+
+/// What happened to a Gateway and stands in none of its conditions, or not for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayEvent {
+    pub reason: EventReason,
+    /// What happened, as a sentence that names the remedy where there is one.
+    pub message: String,
+}
+
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
@@ -207,6 +227,7 @@ pub struct StatusPart {
     /// The Gateway whose route table keeps what the conditions promise; `None` where they promise no traffic. Not
     /// written.
     pub gateway: Option<ObjectKey>,
+    /// Empty where what was written before stays as it is.
     pub conditions: Vec<Condition>,
 }
 

@@ -9,7 +9,7 @@ mod rotations;
 mod running;
 
 pub use cloudflare::{ApiCall, Call, FakeCloudflare, Moment, Observer};
-pub use cluster::{FakeCluster, FakeFinalizer, RecordingStatusSink};
+pub use cluster::{FakeCluster, FakeFinalizer, FakeOrphans, RecordingEvents, RecordingStatusSink};
 pub use edge::{FakeEdge, FakeEdges, intent};
 pub use fixed::{
     FixedClock, FixedEntropy, FixedLeadership, StaticCredentials, installation, instance_of,

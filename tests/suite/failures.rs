@@ -15,8 +15,8 @@ use domain::secret::{ConnectorToken, TokenHash};
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::status::StatusUpdate;
 use domain::testing::{
-    FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeRotations, FakeWorkloads, FixedClock,
-    FixedLeadership, RecordingStatusSink,
+    FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeOrphans, FakeRotations, FakeWorkloads,
+    FixedClock, FixedLeadership, RecordingEvents, RecordingStatusSink,
 };
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{Hostname, ObjectKey, ObjectRef, TunnelId};
@@ -52,6 +52,7 @@ mock! {
             tunnel: TunnelId,
             token: &ConnectorToken,
         ) -> Result<WorkloadStatus, PortError>;
+        async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError>;
         async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError>;
         async fn status(&self, gateway: &ObjectKey) -> WorkloadStatus;
         async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError>;
@@ -101,6 +102,8 @@ impl World {
             data_plane: data_plane.clone(),
             edge: Arc::new(FakeEdge::default()),
             rotations: Arc::new(FakeRotations::default()),
+            orphans: Arc::new(FakeOrphans::default()),
+            events: Arc::new(RecordingEvents::default()),
             clock: Arc::new(FixedClock::default()),
         };
         Self {

@@ -23,7 +23,7 @@ pub fn is_same_entry(one: &Value, other: &Value) -> bool {
 
 /// `status` of an update; of a list for the entries of all controllers, our entries alone. Conditions that did not flip
 /// keep their `lastTransitionTime` of `earlier`, the same object's status as it was written before (null where there is
-/// none); others get `now`.
+/// none); others get `now`. An entry without conditions stays as it was.
 pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
     let mut status = Map::new();
     let (list, reference) = match kind_of(update).status() {
@@ -72,6 +72,10 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
             }),
         };
         let before = find(&earlier[list], |before| is_same_entry(before, &entry));
+        if part.conditions.is_empty() {
+            entries.extend((!before.is_null()).then(|| before.clone()));
+            continue;
+        }
         entry["conditions"] = conditions_of(&part.conditions, before, now);
         entries.push(entry);
     }

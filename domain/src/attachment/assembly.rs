@@ -17,7 +17,7 @@ use super::{
     gateway, validation,
 };
 use crate::capabilities::DataPlaneKind;
-use crate::gateway::{Gateway, ParentRef, Route};
+use crate::gateway::{Gateway, ParentRef, Reconciling, Route};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::{CompileInput, ListenerInput, RouteInput, RouteTable, compile};
 use crate::status::Reason;
@@ -34,6 +34,7 @@ pub(super) fn judged(
     let listeners = resolve_listeners(gateway, &tenancy, view);
     let circumstances = Circumstances {
         of_class: class.and_then(|class| class.parameters),
+        is_class_refused: class.is_none_or(|class| class.resolution.refusal.is_some()),
         tenancy,
     };
     let parameters = resolve_parameters(gateway, &circumstances, view, defaults);
@@ -56,6 +57,7 @@ pub(super) fn judged(
         listeners,
         hostnames: BTreeMap::new(),
         parameters,
+        reconciling: Reconciling::read(&gateway.annotations).0,
         certificates: Some(BTreeSet::new()),
         table: Arc::new(RouteTable {
             gateway: gateway.key.clone(),

@@ -2,7 +2,7 @@
 
 use super::view::kind_text;
 use super::{ClassResolution, ListenerResolution, Refusal};
-use crate::gateway::{Gateway, GatewayPart, OWN_GROUP, PARAMETERS_KIND};
+use crate::gateway::{Gateway, GatewayPart, OWN_GROUP, PARAMETERS_KIND, Reconciling};
 use crate::status::Reason;
 
 const PARAMETERS_FIELD: &str = "spec.infrastructure.parametersRef";
@@ -45,6 +45,13 @@ fn unserved_fields(gateway: &Gateway) -> Option<Refusal> {
         .iter()
         .map(|(part, defect)| Refusal::new(reason_of(*part), format!("Gateway {key}: {defect}")))
         .collect();
+    let (_, defect) = Reconciling::read(&gateway.annotations);
+    refusals.extend(defect.map(|defect| {
+        Refusal::new(
+            Reason::InvalidParameters,
+            format!("Gateway {key}: {defect}"),
+        )
+    }));
     if let Some(target) = &gateway.parameters
         && (target.group != OWN_GROUP || target.kind != PARAMETERS_KIND)
     {

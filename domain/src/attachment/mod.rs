@@ -40,7 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::edge::certificates::CertificateIntent;
-use crate::gateway::{Gateway, Listener, ParentRef, Route, RouteKind};
+use crate::gateway::{Gateway, Listener, ParentRef, Reconciling, Route, RouteKind};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::RouteTable;
 use crate::snapshot::{ClusterSnapshot, ObjectKind};
@@ -222,6 +222,8 @@ pub struct GatewayResolution {
     pub hostnames: BTreeMap<Hostname, Timestamp>,
     /// What its parameters, or their defaults, say.
     pub parameters: ParametersResolution,
+    /// Whether and when it is reconciled, as its annotations say.
+    pub reconciling: Reconciling,
     /// The edition of the Secret with its credentials (see [`crate::snapshot::SecretFacts::edition`]); `None`
     /// where it names none or that one was not read.
     pub credentials: Option<u64>,

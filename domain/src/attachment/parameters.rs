@@ -6,8 +6,8 @@ use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed, records};
 use crate::gateway::{
-    Defect, DefectKind, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
-    RecordSettings, UnderscoredHeaders,
+    Defect, DefectKind, DeletionPolicy, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP,
+    PARAMETERS_KIND, RecordSettings, UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::rotation::{RotationIntent, Schedule};
@@ -68,12 +68,17 @@ pub struct ParametersResolution {
     pub workload: WorkloadSpec,
     /// When the tunnel's token is replaced.
     pub rotation: RotationIntent,
+    /// What becomes of what the Gateway has when it is deleted; `None` where an object that may say so could not be
+    /// read.
+    pub deletion_policy: Option<DeletionPolicy>,
 }
 
 /// What decides about a Gateway besides itself.
 pub(super) struct Circumstances<'s> {
     /// The parameters that its class names.
     pub(super) of_class: Option<&'s GatewayParameters>,
+    /// Whether the class may name others, which cannot be used.
+    pub(super) is_class_refused: bool,
     /// What its namespace may have.
     pub(super) tenancy: Tenancy<'s>,
 }
@@ -90,8 +95,11 @@ pub(super) fn resolve_parameters(
         Ok(parameters) => (parameters, None),
         Err(refusal) => (None, Some(refusal)),
     };
-    let refusal = refusal.or_else(|| faults(gateway, own?, view));
     let of_class = circumstances.of_class;
+    let is_unknown = refusal.is_some() || (of_class.is_none() && circumstances.is_class_refused);
+    let deletion_policy = said(own, of_class, |p| p.deletion_policy)
+        .or_else(|| (!is_unknown).then(DeletionPolicy::default));
+    let refusal = refusal.or_else(|| faults(gateway, own?, view));
     let tenant = circumstances.tenancy.tenant();
     let named = gateway.parameters.as_ref().filter(|p| is_ours(p));
     let mut without_effect = own.map_or_else(Vec::new, without_effect);
@@ -123,6 +131,7 @@ pub(super) fn resolve_parameters(
         shared_hostnames: said(own, of_class, |p| p.shared_hostnames).unwrap_or_default(),
         workload,
         rotation: RotationIntent::new(schedule(own, of_class), &gateway.annotations),
+        deletion_policy,
     }
 }
 

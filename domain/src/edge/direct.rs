@@ -24,6 +24,7 @@ mod certificates;
 mod instances;
 mod lock;
 mod memory;
+mod moving;
 mod observe;
 mod remove;
 mod sweep;
@@ -45,7 +46,8 @@ use crate::edge::ownership::{self, RecordMark};
 use crate::edge::plan::Plan;
 use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
 use crate::edge::{
-    EdgeIntent, EdgeStatus, HostnameOutcome, KeyedLocks, Partial, TunnelStatus, plan, tunnel,
+    EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, KeyedLocks, Partial, TunnelStatus, plan,
+    tunnel,
 };
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, Hostname, Installation, ObjectKey, TunnelId, ZoneId};
@@ -53,6 +55,7 @@ use crate::secret::{CloudflareCredentials, ConnectorToken, TokenHash};
 use apply::Executor;
 pub use instances::DirectEdges;
 use memory::{GatewayMemory, Memory};
+use moving::MovedFrom;
 
 /// Reads of one reconcile of a Gateway that has its tunnel, beside one for each zone: tunnels,
 /// configuration, zones.
@@ -82,6 +85,8 @@ struct Work<'a> {
     former: Option<TunnelId>,
     /// Hostnames that had a record of it then.
     had: BTreeSet<Hostname>,
+    /// What it is served by until a proxy has joined its tunnel here.
+    moved_from: Option<MovedFrom>,
 }
 
 impl DirectEdge {
@@ -177,7 +182,10 @@ impl DirectEdge {
         work: &Work<'_>,
     ) -> Result<(Observed, Plan, Executor<'a>), PortError> {
         loop {
-            let (observed, plan) = self.read_and_plan(api, work).await?;
+            let (observed, mut plan) = self.read_and_plan(api, work).await?;
+            if self.must_wait(api, work, &observed).await? {
+                plan.hold_records();
+            }
             let relied_on_memory = api.has_remembered();
             let existing = observed.tunnel.as_ref().map(|tunnel| tunnel.id);
             let mut executor = Executor::start(api, work, existing).await?;
@@ -211,7 +219,9 @@ impl DirectEdge {
             (none, known) => *none = none.take().or_else(|| known.clone()),
         }
         let written = observe::zones_written(observed, plan, work.mark);
+        let held = plan.are_records_held;
         let now = GatewayMemory {
+            moved_from: work.moved_from.clone().filter(|_| held),
             written: [(credentials.account.clone(), written)].into(),
             credentials: credentials.clone(),
             former_credentials: Vec::new(),
@@ -308,6 +318,7 @@ impl Edge for DirectEdge {
             known: self.zones_to_read(gateway, &credentials),
             former: self.remembered_tunnel(gateway),
             had: self.had_records(gateway, &credentials),
+            moved_from: self.moved_from(gateway, &credentials),
         };
         self.know_zones(gateway, &intent.dns.records.zone_ids);
         self.adopt_former(&api, &work).await?;
@@ -321,6 +332,10 @@ impl Edge for DirectEdge {
         let shown = self.show_certificates(&mut executor, intent, &observed, &hostnames, keys);
         let shown = shown.await;
         let mut failures = observe::failures(&observed, intent);
+        failures.extend(
+            plan.are_records_held
+                .then(|| moving::waits(executor.tunnel)),
+        );
         failures.extend(executor.failures);
         failures.extend(shown.failures);
         Ok(EdgeStatus {
@@ -403,6 +418,11 @@ impl Edge for DirectEdge {
         api.uncached().disconnect(tunnel).await
     }
 
+    async fn holdings(&self, gateway: &ObjectKey) -> Result<Holdings, PortError> {
+        let _lock = self.lock_gateway(gateway)?;
+        self.holdings_of(gateway).await
+    }
+
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let _lock = self.lock_gateway(gateway)?;
         self.remove_everywhere(gateway).await?;
@@ -433,5 +453,16 @@ impl Edge for DirectEdge {
         for gateway in memory.gateways.values_mut() {
             gateway.zones = None;
         }
+    }
+
+    /// Everything that was read in its account, and in which zones it has something.
+    fn read_anew(&self, gateway: &ObjectKey) {
+        let mut memory = self.memory();
+        let Some(of_gateway) = memory.gateways.get_mut(gateway) else {
+            return;
+        };
+        of_gateway.zones = None;
+        let account = of_gateway.credentials.account.clone();
+        memory.caches.retain(|(of, _)| of.account != account);
     }
 }

@@ -65,6 +65,30 @@ pub struct EdgeStatus {
     pub failures: Vec<PortError>,
 }
 
+/// What a Gateway has at the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holdings {
+    pub tunnels: BTreeSet<TunnelId>,
+    /// Names of its DNS records.
+    pub records: BTreeSet<String>,
+}
+
+/// Tunnels by their ids, records by their number: there may be thousands.
+impl std::fmt::Display for Holdings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tunnels: Vec<_> = self
+            .tunnels
+            .iter()
+            .map(|id| format!("tunnel {id}"))
+            .collect();
+        match tunnels.is_empty() {
+            true => f.write_str("no tunnel")?,
+            false => f.write_str(&tunnels.join(", "))?,
+        }
+        write!(f, " and {} DNS records", self.records.len())
+    }
+}
+
 /// A tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelStatus {

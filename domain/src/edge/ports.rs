@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::edge::{EdgeIntent, EdgeStatus, Partial};
-use crate::error::PortError;
+use crate::edge::{EdgeIntent, EdgeStatus, Holdings, Partial};
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, InstanceId, ObjectKey, ZoneId};
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken, TokenHash};
 
@@ -40,6 +40,12 @@ pub trait Edge: Send + Sync {
     /// Closes every connection to the Gateway's tunnel. Connectors with the present token come back by themselves.
     async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
+    /// What the Gateway has at the edge. Reads, and writes nothing. Not every edge can tell.
+    async fn holdings(&self, gateway: &ObjectKey) -> Result<Holdings, PortError> {
+        let message = format!("this edge does not tell what Gateway {gateway} has");
+        Err(PortError::new(PortErrorKind::NotFound, message))
+    }
+
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
@@ -56,6 +62,9 @@ pub trait Edge: Send + Sync {
     /// It is time to see what others did at the edge, or a new term has begun: what was read before does not count any
     /// more. No call is made.
     fn begin_resync(&self) {}
+
+    /// What was read before of one Gateway does not count any more. No call is made.
+    fn read_anew(&self, _gateway: &ObjectKey) {}
 }
 
 /// The edges of all installations of one name, for a broker that serves them.

@@ -11,6 +11,7 @@ pub mod header_names;
 mod listener;
 mod parameters;
 mod pattern;
+mod reconciling;
 mod route;
 mod tenant;
 mod tunnel;
@@ -29,12 +30,17 @@ pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
 pub use parameters::{
-    GatewayParameters, Infrastructure, RecordParameters, Replica, Resources, RotationParameters,
+    DeletionPolicy, GatewayParameters, Infrastructure, RecordParameters, Replica, Resources,
+    RotationParameters,
 };
 pub(crate) use pattern::Automaton;
 #[cfg(test)]
 pub(crate) use pattern::COMPILATIONS;
 pub use pattern::{Pattern, PatternBudget, PatternRoom, UnusablePattern};
+pub use reconciling::{
+    RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION, Reconciling,
+};
+pub(crate) use reconciling::{how_to_let_go, is_suspended};
 pub use route::{
     BackendRef, CallMatch, FeatureUse, Filter, HeaderMatch, HeaderModifier, HttpPathModifier,
     ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, RulePolicy,

@@ -23,6 +23,8 @@ pub struct GatewayParameters {
     pub upload_certificates: Option<bool>,
     /// `spec.sharedHostnames`: whether an HTTPRoute and a GRPCRoute may have a hostname in common.
     pub shared_hostnames: Option<bool>,
+    /// `spec.deletionPolicy`: what becomes of what a Gateway has when it is deleted.
+    pub deletion_policy: Option<DeletionPolicy>,
     /// `spec.tunnel.replicas`; an empty list asks for no proxy at all.
     pub replicas: Option<Vec<Replica>>,
     /// `spec.tunnel.resources`; replaces the default as a whole.
@@ -46,6 +48,16 @@ pub struct RecordParameters {
     pub drift: Option<DriftPolicy>,
     pub zone_ids: Option<BTreeMap<Hostname, ZoneId>>,
     pub adopt: Option<BTreeMap<Hostname, Adoption>>,
+}
+
+/// What becomes of what a Gateway has, in the cluster and at the edge, when it is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionPolicy {
+    /// It is removed.
+    #[default]
+    Delete,
+    /// It stays as it is, and is nobody's from then on.
+    Orphan,
 }
 
 /// When the tunnel's token is replaced without a request.

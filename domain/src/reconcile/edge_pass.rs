@@ -30,6 +30,8 @@ pub struct EdgePassReport {
     pub stated: Vec<ObjectKey>,
     /// Gateways of which nothing is left.
     pub removed: Vec<ObjectKey>,
+    /// Gateways that are gone and left what they had.
+    pub orphaned: Vec<ObjectKey>,
     /// Names of records that were removed because neither a Gateway nor a tunnel led to them any more.
     pub swept: BTreeSet<String>,
     pub problems: Vec<Problem>,
@@ -42,6 +44,7 @@ impl EdgePassReport {
             again: BTreeMap::new(),
             stated: Vec::new(),
             removed: Vec::new(),
+            orphaned: Vec::new(),
             swept: BTreeSet::new(),
             problems: Vec::new(),
         }
@@ -62,6 +65,7 @@ impl EdgePassReport {
         }
         self.stated.extend(other.stated);
         self.removed.extend(other.removed);
+        self.orphaned.extend(other.orphaned);
         self.swept.extend(other.swept);
         self.problems.extend(other.problems);
     }
@@ -184,6 +188,11 @@ impl Reconciler {
         if self.state().begin_term(term) {
             self.ports.edge.begin_resync();
         }
+        let now = self.ports.clock.now();
+        let compared = self.state().begin_comparisons(&view, now);
+        for gateway in &compared {
+            self.ports.edge.read_anew(gateway);
+        }
         Some((term, view))
     }
 
@@ -203,6 +212,9 @@ impl Reconciler {
                     return false;
                 }
                 tried.insert(intent.gateway.clone());
+                if self.state().suspended.contains(&intent.gateway) {
+                    continue;
+                }
                 self.serve(pass, intent, done).await;
             }
         }
@@ -230,6 +242,9 @@ impl Reconciler {
         for (gateway, status) in outdated {
             if !self.leads_in(pass.term) {
                 return false;
+            }
+            if self.state().suspended.contains(&gateway) {
+                continue;
             }
             let runs = self
                 .run_proxy(&pass.view, &gateway, &status, false, done)

@@ -18,10 +18,11 @@ use super::Queue;
 use super::rotation::Rotation;
 use crate::attachment::GatewayResolution;
 use crate::edge::claims::Claimant;
-use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
+use crate::edge::{EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Policy};
 use crate::error::PortError;
-use crate::gateway::DnsPolicy;
+use crate::gateway::{DeletionPolicy, DnsPolicy, Reconciling};
 use crate::names::{Hostname, ObjectKey, Timestamp, TunnelId};
+use crate::rotation::Request;
 use crate::secret::TokenHash;
 use crate::workload::WorkloadSpec;
 
@@ -45,6 +46,14 @@ pub(super) struct GatewayState {
     pub(super) rotation: Option<Rotation>,
     /// The token that its proxy was given last.
     pub(super) token: Option<TokenHash>,
+    /// What becomes of what it has when it goes, as its object said last.
+    pub(super) deletion: DeletionPolicy,
+    /// When it was compared with the edge last.
+    compared: Option<Timestamp>,
+    /// The comparison that somebody asked for, once it is due.
+    request: Option<Request>,
+    /// The last one that was made.
+    handled: Option<Request>,
     /// To the last call.
     answer: Option<Result<EdgeStatus, PortError>>,
     /// The last answer to an intent that was wholly made true.
@@ -88,6 +97,10 @@ impl GatewayState {
             proxy: ProxyState::NotRun(None),
             rotation: None,
             token: None,
+            deletion: DeletionPolicy::default(),
+            compared: None,
+            request: None,
+            handled: None,
             answer: None,
             last_known: None,
         }
@@ -132,6 +145,24 @@ impl GatewayState {
             records.extend(intent.hostnames.iter().cloned());
         }
         self.intent = Some(intent.clone());
+    }
+
+    /// Takes note of a comparison that is asked for. Whether that is news.
+    pub(super) fn take_request(&mut self, reconciling: &Reconciling) -> bool {
+        let is_new = reconciling.request.is_some() && self.request != reconciling.request;
+        if is_new {
+            self.request.clone_from(&reconciling.request);
+            self.rotation = None;
+        }
+        is_new
+    }
+
+    /// It is stated now; `compares`: after everything about it was forgotten.
+    pub(super) fn compared(&mut self, now: Timestamp, compares: bool) {
+        if compares || self.compared.is_none() {
+            self.compared = Some(now);
+        }
+        self.handled.clone_from(&self.request);
     }
 
     /// Takes the edge's answer to the intent last stated.
@@ -284,6 +315,50 @@ impl GatewayState {
             without_zone: self.without_zone(),
             records: self.known_records(),
         }
+    }
+
+    /// The claim of one that is suspended: nobody takes from it what it has, by whatever age.
+    pub(super) fn undisputed_claimant<'a>(&'a self, key: &ObjectKey) -> Claimant<'a> {
+        let oldest = Timestamp(i64::MIN);
+        let asked = self.claim.asked.keys();
+        let known = self.records.iter().flatten();
+        let names = asked.chain(known).map(|name| (name.clone(), oldest));
+        Claimant {
+            created: oldest,
+            hostnames: Cow::Owned(names.collect()),
+            ..self.claimant(key, None)
+        }
+    }
+
+    /// What it has at the edge, as far as answers told.
+    pub(super) fn known_holdings(&self) -> Option<Holdings> {
+        let status = self.last_known.as_ref()?;
+        Some(Holdings {
+            tunnels: status.tunnels.iter().map(|tunnel| tunnel.id).collect(),
+            records: self
+                .records
+                .as_ref()?
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        })
+    }
+
+    /// Whether its own interval is over.
+    pub(super) fn is_comparison_due(&self, reconciling: &Reconciling, now: Timestamp) -> bool {
+        let due = self.next_comparison(reconciling);
+        due.is_some_and(|due| due <= now)
+    }
+
+    /// When its own interval is over.
+    pub(super) fn next_comparison(&self, reconciling: &Reconciling) -> Option<Timestamp> {
+        let seconds = i64::try_from(reconciling.interval?.as_secs()).ok()?;
+        Some(Timestamp(self.compared?.0.saturating_add(seconds)))
+    }
+
+    /// The last comparison that somebody asked for and that was made.
+    pub(super) fn handled_request(&self) -> Option<&Request> {
+        self.handled.as_ref()
     }
 
     pub(super) fn known_records(&self) -> Option<Cow<'_, BTreeSet<Hostname>>> {

@@ -1,6 +1,7 @@
 //! What there is to do at the edge, and in which queue.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Reconciler;
 use super::gateway_state::GatewayState;
@@ -9,6 +10,7 @@ use super::term::Search;
 use super::view::{Fate, View};
 use crate::attachment::{GatewayResolution, Retained};
 use crate::edge::EdgeIntent;
+use crate::gateway::DeletionPolicy;
 use crate::names::{ObjectKey, Timestamp};
 
 /// Gateways that are worked on one after another.
@@ -39,6 +41,26 @@ impl Reconciler {
     pub fn begin_resync(&self) {
         self.ports.edge.begin_resync();
         self.state().begin_resync();
+    }
+
+    /// Until only time calls for something: a token that is to be replaced by a schedule, or a Gateway that is to be
+    /// compared at its own interval. What is due already does not count.
+    pub fn until_due(&self) -> Option<Duration> {
+        let now = self.ports.clock.now();
+        let state = self.state();
+        let view = state.view.clone()?;
+        let times = state.at_edge.iter().flat_map(|(key, at_edge)| {
+            let found = view.gateways.get(key);
+            let found = found.filter(|_| view.fate(key) == Fate::Serve);
+            let rotation = at_edge.rotation.as_ref().and_then(|known| known.next);
+            let comparison = found.and_then(|found| at_edge.next_comparison(&found.reconciling));
+            [rotation.filter(|_| found.is_some()), comparison]
+        });
+        let until = times
+            .flatten()
+            .filter_map(|next| u64::try_from(next.0 - now.0).ok());
+        let next = until.filter(|seconds| *seconds > 0).min();
+        next.map(Duration::from_secs)
     }
 
     /// Queues in which there is something to do now. Gateways that `rest` are left out, as far as an attempt would be
@@ -120,6 +142,7 @@ impl State {
                         let compare = self.to_compare.contains(gateway) || !at_edge.is_settled();
                         (compare && !was_tried)
                             || differs(at_edge, view, gateway)
+                            || self.must_keep_policy(view, gateway)
                             || at_edge.needs(intent)
                     }
                 }
@@ -168,7 +191,7 @@ impl State {
             .keys()
             .chain(&self.leftovers)
             .chain(deleting.filter(|gateway| !self.removed.contains(*gateway)))
-            .filter(|gateway| view.fate(gateway) == Fate::Remove)
+            .filter(|gateway| view.fate(gateway) == Fate::Remove && !self.is_left(view, gateway))
             .cloned()
             .collect();
         let mut removals = Removals::default();
@@ -177,13 +200,27 @@ impl State {
         }
         let awaited = self.awaited(view);
         for gateway in candidates {
-            if self.waits(&gateway, &awaited) {
+            let leaves_all = self.leaves_all(view, &gateway);
+            if !leaves_all && self.waits(&gateway, &awaited) {
                 removals.waiting = true;
             } else if !resting.contains(&gateway) {
                 removals.due.push(gateway);
             }
         }
         removals
+    }
+
+    /// Whether what becomes of a Gateway's things is not kept as it is said by now.
+    fn must_keep_policy(&self, view: &View, gateway: &ObjectKey) -> bool {
+        let is_kept = self.orphans.contains(gateway);
+        let policy = view.deletion.get(gateway);
+        policy.is_some_and(|policy| (*policy == DeletionPolicy::Orphan) != is_kept)
+    }
+
+    /// Whether it is gone and what it had was left: then there is nothing to do for it.
+    fn is_left(&self, view: &View, gateway: &ObjectKey) -> bool {
+        let is_at_work = self.at_edge.contains_key(gateway) || view.shown.contains(gateway);
+        !is_at_work && self.orphans.contains(gateway)
     }
 
     fn forget_what_is_settled(&mut self, view: &View) {
@@ -198,6 +235,8 @@ impl State {
             .retain(|gateway, _| view.fate(gateway) == Fate::Serve);
         self.leftovers
             .retain(|gateway| view.fate(gateway) != Fate::Serve);
+        self.removal_failures
+            .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
         self.removal_waits
             .retain(|gateway, _| view.fate(gateway) == Fate::Remove);
     }

@@ -1,7 +1,5 @@
 //! Replacing the token of a Gateway's tunnel, step by step: each step is kept before what follows from it is done.
 
-use std::time::Duration;
-
 use super::Reconciler;
 use super::edge_pass::{EdgePassReport, Pass};
 use super::gateway_state::GatewayState;
@@ -21,7 +19,7 @@ pub(super) struct Rotation {
     /// What [`Self::next`] was reckoned from.
     intent: RotationIntent,
     /// When the schedule calls for a new token.
-    next: Option<Timestamp>,
+    pub(super) next: Option<Timestamp>,
 }
 
 impl Rotation {
@@ -66,19 +64,6 @@ struct Target<'a> {
 }
 
 impl Reconciler {
-    /// Until the schedule of any Gateway calls for a new token next, those excepted for which it does already.
-    pub fn until_rotation(&self) -> Option<Duration> {
-        let now = self.ports.clock.now();
-        let state = self.state();
-        let known = state.at_edge.values();
-        let times = known.filter_map(|at_edge| at_edge.rotation.as_ref()?.next);
-        let until = times.filter_map(|next| u64::try_from(next.0 - now.0).ok());
-        until
-            .filter(|seconds| *seconds > 0)
-            .min()
-            .map(Duration::from_secs)
-    }
-
     /// Goes on with the rotation of a Gateway whose proxy runs, as far as it can.
     pub(super) async fn rotate(
         &self,
@@ -96,6 +81,9 @@ impl Reconciler {
         else {
             return;
         };
+        if self.state().suspended.contains(gateway) {
+            return;
+        }
         let target = Target {
             pass,
             gateway,

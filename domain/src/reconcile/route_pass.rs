@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::status_pass::Conclusions;
-use super::view::{Fate, View, classless};
+use super::view::{Fate, View};
 use super::{Problem, Reconciler};
-use crate::attachment::{Resolution, retained, unread_claims};
+use crate::attachment::Resolution;
 use crate::names::ObjectKey;
 use crate::route_table::RouteTable;
 
@@ -41,12 +41,13 @@ impl Reconciler {
         let snapshot = self.ports.cluster.snapshot().await;
         let mut resolution = (self.rules)(&snapshot, &self.controller, &self.defaults);
         self.share_published(&mut resolution);
-        let view = Arc::new(View {
-            gateways: resolution.gateways.clone(),
-            retained: retained(&snapshot),
-            unread_claims: unread_claims(&snapshot),
-            classless: classless(&snapshot),
-        });
+        let view = Arc::new(View::of(&snapshot, &resolution));
+        if !snapshot.gateways.is_unknown() {
+            // At once, whatever else could not be read.
+            let suspended = view.suspended.iter();
+            let suspended = suspended.filter(|key| view.fate(key) == Fate::Suspended);
+            self.state().suspended = suspended.cloned().collect();
+        }
         drop(snapshot);
         let mut done = RoutePassReport {
             withheld: withheld(&resolution),
@@ -56,8 +57,11 @@ impl Reconciler {
         if done.withheld.is_none() {
             self.publish(&view, &mut done).await;
             self.withdraw_gone(&view, &mut done).await;
+            let mut state = self.state();
+            state.follow(&view);
             // Only now: an edge pass must not lead requests to a proxy that does not know them yet.
-            let before = self.state().view.replace(view.clone());
+            let before = state.view.replace(view.clone());
+            drop(state);
             done.concluded_anew = before.is_none_or(|before| *before != *view);
         }
         self.state().unwritten = Some(Arc::new(Conclusions {
@@ -112,7 +116,11 @@ impl Reconciler {
         let state = self.state();
         let served = view.gateways.iter();
         served
-            .filter(|(key, _)| view.fate(key) == Fate::Serve)
+            .filter(|(key, found)| match view.fate(key) {
+                Fate::Serve => true,
+                Fate::Suspended => found.is_served(),
+                Fate::Keep | Fate::Remove => false,
+            })
             .filter(|(key, found)| {
                 state.published.get(*key) != Some(&found.table) || state.unpublished.contains(*key)
             })
@@ -132,7 +140,8 @@ impl Reconciler {
         for gateway in served {
             {
                 let mut state = self.state();
-                if view.fate(&gateway) != Fate::Remove || state.was_begun(&gateway) {
+                let stays = state.was_begun(&gateway) || state.orphans.contains(&gateway);
+                if view.fate(&gateway) != Fate::Remove || stays {
                     continue;
                 }
                 state.retract(&gateway);

@@ -4,10 +4,12 @@ use super::edge_pass::{EdgePassReport, Pass};
 use super::gateway_state::{GatewayState, Proxy};
 use super::view::View;
 use super::{Problem, Reconciler};
+use crate::attachment::listed;
 use crate::edge::{EdgeIntent, EdgeStatus, namesakes};
 use crate::error::PortError;
 use crate::names::ObjectKey;
 use crate::secret::TokenHash;
+use crate::status::{EventReason, GatewayEvent};
 
 impl Reconciler {
     pub(super) async fn serve(
@@ -24,41 +26,33 @@ impl Reconciler {
             // Until it is known to have gone well.
             state.failed.insert(gateway.clone(), attempt);
         }
-        if !self.state().is_published(&gateway) {
-            // The route pass reported why. A name must not lead to a proxy that does not serve it.
-            return done.again(&gateway, None);
-        }
-        let applying = || format!("applying Gateway {gateway} at the edge");
-        if let Err(error) = self.admit(view, &gateway).await {
-            return done.failed(&gateway, applying(), &error);
-        }
-        if let Err(error) = self.add_finalizer(view, &gateway).await {
-            let subject = format!("adding the finalizer to Gateway {gateway}");
-            return done.failed(&gateway, subject, &error);
-        }
-        if !self.state().is_published(&gateway) {
-            // Withdrawn by a route pass while the finalizer was being added.
-            return done.again(&gateway, None);
+        if !self.prepare(pass, &gateway, done).await {
+            return;
         }
         let compared = {
             let mut state = self.state();
             state.begin(view, &intent);
-            state.to_compare.remove(&gateway)
+            let compares = state.to_compare.remove(&gateway);
+            let now = self.ports.clock.now();
+            state.at_edge_of(view, &gateway).compared(now, compares);
+            compares
         };
         let answer = self.ports.edge.reconcile(&intent).await;
         done.stated.push(gateway.clone());
         self.with(&gateway, |at_edge| at_edge.answered(answer.clone()));
         let status = match answer {
             Ok(status) => status,
-            Err(error) => return done.failed(&gateway, applying(), &error),
+            Err(error) => return done.failed(&gateway, applying(&gateway), &error),
         };
         for error in &status.failures {
-            done.failed(&gateway, applying(), error);
+            done.failed(&gateway, applying(&gateway), error);
         }
         // Nothing is left to do here for these, but the log shows them.
         for told in namesakes::told(&status) {
-            done.problems.push(Problem::of(&gateway, applying(), &told));
+            done.problems
+                .push(Problem::of(&gateway, applying(&gateway), &told));
         }
+        self.tell_of_repairs(&gateway, &status);
         let runs = self
             .run_proxy(view, &gateway, &status, compared, done)
             .await;
@@ -70,6 +64,61 @@ impl Reconciler {
         if let Some(runs) = runs {
             self.rotate(pass, &gateway, &status, runs, done).await;
         }
+    }
+
+    fn tell_of_repairs(&self, gateway: &ObjectKey, status: &EdgeStatus) {
+        let repaired = &status.repaired;
+        if repaired.is_empty() {
+            return;
+        }
+        let told = repaired
+            .iter()
+            .map(|(hostname, was)| format!("{hostname}: {was}"));
+        let message = format!(
+            "{} records that others had changed were put right: {}",
+            repaired.len(),
+            listed(told)
+        );
+        let reason = EventReason::DriftRepaired;
+        self.ports
+            .events
+            .tell(gateway, &GatewayEvent { reason, message });
+    }
+
+    /// All that must be true before anything is written at the edge. Whether it is.
+    async fn prepare(
+        &self,
+        pass: &Pass<'_>,
+        gateway: &ObjectKey,
+        done: &mut EdgePassReport,
+    ) -> bool {
+        let view = &*pass.view;
+        if !self.state().is_published(gateway) {
+            // The route pass reported why. A name must not lead to a proxy that does not serve it.
+            done.again(gateway, None);
+            return false;
+        }
+        if let Err(error) = self.admit(view, gateway).await {
+            done.failed(gateway, applying(gateway), &error);
+            return false;
+        }
+        if let Err(error) = self.add_finalizer(view, gateway).await {
+            let subject = format!("adding the finalizer to Gateway {gateway}");
+            done.failed(gateway, subject, &error);
+            return false;
+        }
+        if !self
+            .keep_deletion_policy(view, gateway, pass.term, done)
+            .await
+        {
+            return false;
+        }
+        let is_published = self.state().is_published(gateway);
+        if !is_published {
+            // Withdrawn by a route pass meanwhile.
+            done.again(gateway, None);
+        }
+        is_published
     }
 
     fn has_finalizer(&self, gateway: &ObjectKey) -> bool {
@@ -86,8 +135,14 @@ impl Reconciler {
         }
         let admitted = self.ports.edge.admit(gateway).await;
         if let Err(error) = &admitted {
+            let now = self.ports.clock.now();
             let mut state = self.state();
-            state.at_edge_of(view, gateway).answered(Err(error.clone()));
+            let at_edge = state.at_edge_of(view, gateway);
+            if let Some(found) = view.gateways.get(gateway) {
+                at_edge.take_request(&found.reconciling);
+            }
+            at_edge.compared(now, false);
+            at_edge.answered(Err(error.clone()));
         }
         admitted
     }
@@ -161,6 +216,10 @@ impl Reconciler {
             }
         }
     }
+}
+
+fn applying(gateway: &ObjectKey) -> String {
+    format!("applying Gateway {gateway} at the edge")
 }
 
 /// How far a proxy that runs is with its token.

@@ -13,7 +13,8 @@ use super::view::{Fate, View};
 use crate::attachment::{GatewayResolution, Retained};
 use crate::edge::claims::{self, Claimant, Grant};
 use crate::edge::{DnsIntent, EdgeIntent, EdgeStatus, Policy};
-use crate::gateway::DnsPolicy;
+use crate::error::PortError;
+use crate::gateway::{DeletionPolicy, DnsPolicy};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::report::GatewayFacts;
 use crate::route_table::RouteTable;
@@ -41,6 +42,12 @@ pub(super) struct State {
     pub(super) removed: BTreeSet<ObjectKey>,
     /// Gateways to be compared with the edge though nothing changed here.
     pub(super) to_compare: BTreeSet<ObjectKey>,
+    /// Gateways that were suspended when the cluster was read last: a pass under way may have begun with an earlier view.
+    pub(super) suspended: BTreeSet<ObjectKey>,
+    /// Gateways of which all stays when they go, and those that are gone and left it, as far as was read.
+    pub(super) orphans: BTreeSet<ObjectKey>,
+    /// Why a Gateway that is to be removed still has something.
+    pub(super) removal_failures: BTreeMap<ObjectKey, PortError>,
     /// Last attempts, of Gateways for which they failed.
     pub(super) failed: BTreeMap<ObjectKey, Attempt>,
     pub(super) resyncs: u32,
@@ -116,12 +123,15 @@ impl State {
         let kept = self
             .at_edge
             .iter()
-            .filter(|(key, at_edge)| view.fate(key) == Fate::Keep && at_edge.was_stated())
-            .map(|(key, at_edge)| at_edge.claimant(key, view.gateways.get(key)));
+            .filter(|(key, at_edge)| view.fate(key).keeps() && at_edge.was_stated())
+            .map(|(key, at_edge)| match view.fate(key) {
+                Fate::Suspended => at_edge.undisputed_claimant(key),
+                _ => at_edge.claimant(key, view.gateways.get(key)),
+            });
         let kept_since_before = view
             .gateways
             .iter()
-            .filter(|(key, _)| view.fate(key) == Fate::Keep && !was_stated(key))
+            .filter(|(key, _)| view.fate(key).keeps() && !was_stated(key))
             .filter(|(key, _)| self.may_have_something(view, key))
             .map(|(key, found)| self.claimant(key, found, false));
         let unread = view
@@ -188,7 +198,7 @@ impl State {
         let is_new = self.term.number != Some(term);
         if is_new {
             self.term = Term::new(term);
-            self.compare_all();
+            self.compare_all(false);
             self.failed.clear();
             self.removed.clear();
             self.at_edge.values_mut().for_each(GatewayState::begin_term);
@@ -207,16 +217,66 @@ impl State {
     /// It is time to see what others did at the edge.
     pub(super) fn begin_resync(&mut self) {
         self.resyncs += 1;
-        self.compare_all();
+        self.compare_all(true);
     }
 
-    fn compare_all(&mut self) {
+    /// `keeps_own_time`: but those that have an interval of their own.
+    fn compare_all(&mut self, keeps_own_time: bool) {
         self.term.search = Search::Due;
         let view = self.view.iter();
-        self.to_compare = view
-            .flat_map(|view| view.gateways.keys())
-            .cloned()
-            .collect();
+        let gateways = view.flat_map(|view| view.gateways.iter());
+        let followed =
+            gateways.filter(|(_, found)| !keeps_own_time || found.reconciling.interval.is_none());
+        self.to_compare.extend(followed.map(|(key, _)| key.clone()));
+    }
+
+    /// Marks the Gateways that are to be compared now, because somebody asks for it or their own interval is over, and
+    /// names them.
+    pub(super) fn begin_comparisons(&mut self, view: &View, now: Timestamp) -> Vec<ObjectKey> {
+        let mut begun = Vec::new();
+        for (key, found) in &*view.gateways {
+            let at_edge = self.at_edge.get_mut(key);
+            let Some(at_edge) = at_edge.filter(|_| view.fate(key) == Fate::Serve) else {
+                continue;
+            };
+            let is_requested = at_edge.take_request(&found.reconciling);
+            if is_requested {
+                // An attempt that failed is made again, too.
+                self.failed.remove(key);
+            }
+            let is_due = at_edge.is_comparison_due(&found.reconciling, now);
+            if is_requested || (is_due && !self.to_compare.contains(key)) {
+                self.to_compare.insert(key.clone());
+                begun.push(key.clone());
+            }
+        }
+        begun
+    }
+
+    /// Takes note of Gateways as a new view shows them: what an object says counts also when it is gone, and what
+    /// is suspended is looked at anew when it is not any more.
+    pub(super) fn follow(&mut self, view: &View) {
+        for (key, at_edge) in &mut self.at_edge {
+            if let Some(policy) = view.deletion.get(key) {
+                at_edge.deletion = *policy;
+            }
+            if view.fate(key) == Fate::Suspended {
+                at_edge.disown();
+            }
+        }
+    }
+
+    /// Whether what a Gateway has stays when it goes. Where its object and its parameters do not tell, what was kept
+    /// of it counts.
+    pub(super) fn leaves_all(&self, view: &View, gateway: &ObjectKey) -> bool {
+        if view.is_not_permitted(gateway) {
+            return false;
+        }
+        let said = view.deletion.get(gateway).copied();
+        let remembered = || Some(self.at_edge.get(gateway)?.deletion);
+        let is_kept = || self.orphans.contains(gateway);
+        said.is_some_and(|policy| policy == DeletionPolicy::Orphan)
+            || (said.is_none() && (is_kept() || remembered() == Some(DeletionPolicy::Orphan)))
     }
 
     /// Whether records that nothing leads to may be removed now. A name that another Gateway is to have is taken over
@@ -263,7 +323,9 @@ impl State {
         let is_retained = view.retained.contains(key);
         let asked = self.claimant(key, found, !is_retained).hostnames;
         let asked = asked.into_owned();
-        self.at_edge_of(view, key).begin(found, asked, intent);
+        let at_edge = self.at_edge_of(view, key);
+        at_edge.take_request(&found.reconciling);
+        at_edge.begin(found, asked, intent);
         self.removed.remove(key);
     }
 
@@ -283,7 +345,7 @@ impl State {
         let is_there = |gateway: &ObjectKey| view.fate(gateway) != Fate::Remove;
         for intent in self.intents(view, is_there).into_values() {
             let at_edge = self.at_edge.get(&intent.gateway);
-            let is_kept = view.fate(&intent.gateway) == Fate::Keep;
+            let is_kept = view.fate(&intent.gateway).keeps();
             let may_get = |name: &Hostname| {
                 at_edge.is_none_or(|at_edge| match is_kept {
                     true => !at_edge.is_known_to_have(name),
@@ -355,6 +417,8 @@ impl State {
             rotation: at_edge.and_then(GatewayState::rotation_facts),
             edge: at_edge.and_then(GatewayState::answer).cloned(),
             last_known: at_edge.and_then(GatewayState::last_known).cloned(),
+            removal: self.removal_failures.get(gateway).cloned(),
+            handled: at_edge.and_then(GatewayState::handled_request).cloned(),
         }
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::promises::Deliveries;
-use super::view::View;
+use super::view::{Fate, View};
 use super::{Problem, Reconciler};
 use crate::attachment::Resolution;
 use crate::names::ObjectKey;
 use crate::ports::Delivery;
 use crate::report::{GatewayFacts, report};
+use crate::status::{StatusPart, StatusUpdate};
 
 /// What a status pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,7 +62,7 @@ impl Reconciler {
             true => BTreeSet::new(),
         };
         let facts = self.facts(view).await;
-        let updates = report(&conclusions.resolution, &facts);
+        let updates = without_suspended(report(&conclusions.resolution, &facts), view);
         let deliveries: Deliveries = facts
             .keys()
             .map(|key| (key.clone(), self.ports.data_plane.delivery(key)))
@@ -85,10 +86,31 @@ impl Reconciler {
 
     async fn facts(&self, view: &View) -> BTreeMap<ObjectKey, GatewayFacts> {
         let mut facts = BTreeMap::new();
-        for key in view.gateways.keys() {
+        for (key, found) in &*view.gateways {
             let workload = self.ports.workloads.status(key).await;
-            facts.insert(key.clone(), self.state().facts(key, workload));
+            let mut of_gateway = self.state().facts(key, workload);
+            if view.fate(key) == Fate::Keep {
+                // There is nothing to compare.
+                of_gateway.handled.clone_from(&found.reconciling.request);
+            }
+            facts.insert(key.clone(), of_gateway);
         }
         facts
     }
+}
+
+/// Without what is about Gateways that are suspended: their statuses stay as they are, and so do the entries of routes
+/// for them.
+fn without_suspended(mut updates: Vec<StatusUpdate>, view: &View) -> Vec<StatusUpdate> {
+    let is_suspended = |part: &StatusPart| {
+        let gateway = part.gateway.as_ref();
+        gateway.is_some_and(|gateway| view.is_suspended(gateway))
+    };
+    updates.retain(|update| update.parts.is_empty() || !update.parts.iter().all(is_suspended));
+    for part in updates.iter_mut().flat_map(|update| &mut update.parts) {
+        if is_suspended(part) {
+            part.conditions.clear();
+        }
+    }
+    updates
 }

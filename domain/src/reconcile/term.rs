@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Queue;
+use crate::names::ObjectKey;
 
 /// A new one takes its place whole: another instance may have worked in between.
 #[derive(Default)]
@@ -13,6 +14,10 @@ pub(super) struct Term {
     pub(super) passed: BTreeSet<Queue>,
     /// Whether all places were seen where Gateways leave something.
     pub(super) saw_all: bool,
+    /// Gateways that have a tunnel which the credentials of the cluster show.
+    pub(super) seen_at_edge: BTreeSet<ObjectKey>,
+    /// Whether it is known whose things stay when they go.
+    pub(super) orphans_read: bool,
     pub(super) search: Search,
 }
 

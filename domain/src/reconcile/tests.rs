@@ -8,6 +8,7 @@ mod kept;
 mod queues;
 mod removal;
 mod rotation;
+mod suspended;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +18,8 @@ use crate::edge::HostnameOutcome;
 use crate::edge::direct::DirectEdge;
 use crate::error::{PortError, PortErrorKind};
 use crate::gateway::{
-    AllowedNamespaces, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure, Listener, ParentRef,
-    Protocol, Route, RouteKind,
+    AllowedNamespaces, DeletionPolicy, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure,
+    Listener, ParentRef, Protocol, Reconciling, Route, RouteKind,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::rotation::{RotationIntent, Schedule};
@@ -26,9 +27,9 @@ use crate::route_table::{RouteTable, TableListener, TableRoute};
 use crate::snapshot::Reading;
 use crate::status::Reason;
 use crate::testing::{
-    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeRotations,
-    FakeWorkloads, FixedClock, FixedEntropy, FixedLeadership, Moment, RecordingStatusSink,
-    StaticCredentials,
+    ApiCall, FakeCloudflare, FakeCluster, FakeDataPlane, FakeEdge, FakeFinalizer, FakeOrphans,
+    FakeRotations, FakeWorkloads, FixedClock, FixedEntropy, FixedLeadership, Moment,
+    RecordingEvents, RecordingStatusSink, StaticCredentials,
 };
 use crate::workload::{WorkloadSpec, WorkloadStatus};
 
@@ -96,7 +97,9 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             .and_then(|edition| edition.parse().ok()),
         credentials_namespace: gateway.annotations.get("credentials-in").cloned(),
         hostnames,
+        reconciling: Reconciling::read(&gateway.annotations).0,
         parameters: ParametersResolution {
+            deletion_policy: deletion_policy_of(gateway),
             workload: WorkloadSpec::of(gateway.infrastructure.clone(), None, None),
             rotation: rotation_of(gateway),
             ..ParametersResolution::default()
@@ -111,6 +114,19 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
                 .collect(),
             upstreams: BTreeMap::new(),
         }),
+    }
+}
+
+/// By an annotation: `unknown` where the parameters are gone.
+fn deletion_policy_of(gateway: &Gateway) -> Option<DeletionPolicy> {
+    match gateway
+        .annotations
+        .get("deletion-policy")
+        .map(String::as_str)
+    {
+        Some("Orphan") => Some(DeletionPolicy::Orphan),
+        Some("unknown") => None,
+        _ => Some(DeletionPolicy::Delete),
     }
 }
 
@@ -227,6 +243,10 @@ struct Bench<E> {
     workloads: Arc<FakeWorkloads>,
     data_plane: Arc<FakeDataPlane>,
     edge: Arc<E>,
+    rotations: Arc<FakeRotations>,
+    orphans: Arc<FakeOrphans>,
+    events: Arc<RecordingEvents>,
+    clock: Arc<FixedClock>,
     reconciler: Reconciler,
 }
 
@@ -242,6 +262,10 @@ fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> 
     let leadership = Arc::new(FixedLeadership::default());
     let workloads = Arc::new(FakeWorkloads::default());
     let data_plane = Arc::new(FakeDataPlane::default());
+    let rotations = Arc::new(FakeRotations::default());
+    let orphans = Arc::new(FakeOrphans::default());
+    let events = Arc::new(RecordingEvents::default());
+    let clock = Arc::new(FixedClock::default());
     let ports = Ports {
         cluster: cluster.clone(),
         statuses: statuses.clone(),
@@ -250,8 +274,10 @@ fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> 
         workloads: workloads.clone(),
         data_plane: data_plane.clone(),
         edge: edge.clone(),
-        rotations: Arc::new(FakeRotations::default()),
-        clock: Arc::new(FixedClock::default()),
+        rotations: rotations.clone(),
+        orphans: orphans.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
     };
     let mut reconciler = Reconciler::new(ports, "test");
     reconciler.rules = rules;
@@ -263,6 +289,10 @@ fn over<E: Edge + 'static>(snapshot: ClusterSnapshot, edge: Arc<E>) -> Bench<E> 
         workloads,
         data_plane,
         edge,
+        rotations,
+        orphans,
+        events,
+        clock,
         reconciler,
     }
 }

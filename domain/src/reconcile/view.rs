@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::attachment::{GatewayResolution, Retained};
+use crate::attachment::{GatewayResolution, Resolution, Retained, retained, unread_claims};
+use crate::gateway::{DeletionPolicy, Gateway, is_suspended};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::Reason;
@@ -20,6 +21,12 @@ pub(super) struct View {
     /// Gateways whose class does not exist. Whose they are is not known: a class that is replaced, or handed from one
     /// tool to another, is gone for a moment.
     pub(super) classless: BTreeSet<ObjectKey>,
+    /// Gateways whose objects are there, of every class.
+    pub(super) shown: BTreeSet<ObjectKey>,
+    /// Those that are suspended and not being deleted.
+    pub(super) suspended: BTreeSet<ObjectKey>,
+    /// What becomes of what they have when they are deleted, as far as that is known.
+    pub(super) deletion: BTreeMap<ObjectKey, DeletionPolicy>,
 }
 
 /// What becomes of a Gateway at the edge.
@@ -31,15 +38,41 @@ pub(super) enum Fate {
     /// are missing, it asks for an address), its class does not exist, or it is retained and the view does not
     /// show it.
     Keep,
-    /// It is removed: it is being deleted, is no longer ours or there, has no valid listener left, or its class
+    /// It is suspended, whatever else is true of it: nothing is written for it, but its route table is published.
+    Suspended,
+    /// It goes, and what it has is removed or left ([`View::deletion`]): it is being deleted, is no longer ours or there, has no valid listener left, or its class
     /// permits nothing to its namespace. The last two are edits like any other, and what nobody can reach should
     /// not resolve.
     Remove,
 }
 
 impl View {
+    pub(super) fn of(snapshot: &ClusterSnapshot, resolution: &Resolution) -> Self {
+        let all = || snapshot.gateways.items().iter();
+        let suspends = |gateway: &&Gateway| is_suspended(&gateway.annotations);
+        let at_rest = all().filter(suspends).filter(|gateway| !gateway.deleting);
+        let known = resolution.gateways.iter();
+        let known =
+            known.filter_map(|(key, found)| Some((key.clone(), found.parameters.deletion_policy?)));
+        let mut deletion: BTreeMap<_, _> = known.collect();
+        let suspended = all().filter(suspends);
+        deletion.extend(suspended.map(|gateway| (gateway.key.clone(), DeletionPolicy::Orphan)));
+        Self {
+            gateways: resolution.gateways.clone(),
+            retained: retained(snapshot),
+            unread_claims: unread_claims(snapshot),
+            classless: classless(snapshot),
+            shown: all().map(|gateway| gateway.key.clone()).collect(),
+            suspended: at_rest.map(|gateway| gateway.key.clone()).collect(),
+            deletion,
+        }
+    }
+
     pub(super) fn fate(&self, gateway: &ObjectKey) -> Fate {
         let is_retained = self.retained.contains(gateway);
+        if self.suspended.contains(gateway) && !self.is_not_permitted(gateway) {
+            return Fate::Suspended;
+        }
         match self.gateways.get(gateway) {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
@@ -47,6 +80,29 @@ impl View {
             None if !is_retained && !self.classless.contains(gateway) => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
+    }
+}
+
+impl View {
+    /// Whether its class permits nothing to its namespace: then neither its annotations nor its parameters keep what it
+    /// has.
+    pub(super) fn is_not_permitted(&self, gateway: &ObjectKey) -> bool {
+        let found = self.gateways.get(gateway);
+        let refusal = found.and_then(|found| found.refusal.as_ref());
+        refusal.is_some_and(|refusal| refusal.reason == Reason::NamespaceNotPermitted)
+    }
+
+    /// Whether nothing is written for it, be it being deleted or not.
+    pub(super) fn is_suspended(&self, gateway: &ObjectKey) -> bool {
+        let found = self.gateways.get(gateway);
+        found.is_some_and(|found| found.reconciling.is_suspended) && !self.is_not_permitted(gateway)
+    }
+}
+
+impl Fate {
+    /// Whether what it has stays as it is for now.
+    pub(super) fn keeps(self) -> bool {
+        matches!(self, Self::Keep | Self::Suspended)
     }
 }
 
@@ -61,7 +117,7 @@ fn may_have_nothing(found: &GatewayResolution) -> bool {
 }
 
 /// Gateways that name a class that does not exist, those that are being deleted excepted.
-pub(super) fn classless(snapshot: &ClusterSnapshot) -> BTreeSet<ObjectKey> {
+fn classless(snapshot: &ClusterSnapshot) -> BTreeSet<ObjectKey> {
     let classes = snapshot.classes.items().iter();
     let classes: BTreeSet<&str> = classes.map(|class| class.name.as_str()).collect();
     let gateways = snapshot.gateways.items().iter();

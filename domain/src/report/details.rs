@@ -45,6 +45,7 @@ fn details(gateway: &GatewayResolution, context: &Context<'_>) -> GatewayDetails
         ready_replicas: workload.map_or(0, |workload| workload.ready),
         rotation: facts.and_then(|facts| facts.rotation.clone()),
         manages_dns: gateway.parameters.dns != DnsPolicy::Off,
+        handled: facts.and_then(|facts| facts.handled.clone()),
         hostnames: hostnames(gateway, &edge),
         inventory,
     }

@@ -13,6 +13,7 @@ pub(super) struct EdgeView<'f> {
     answer: Answer<'f>,
     last_known: Option<&'f EdgeStatus>,
     workload: Option<&'f WorkloadStatus>,
+    removal: Option<&'f PortError>,
 }
 
 /// The last answer of the edge.
@@ -42,7 +43,13 @@ impl<'f> EdgeView<'f> {
             },
             last_known: facts.and_then(|facts| facts.last_known.as_ref()),
             workload: facts.map(|facts| &facts.workload),
+            removal: facts.and_then(|facts| facts.removal.as_ref()),
         }
+    }
+
+    /// Why something of it is left, though it is to be removed.
+    pub(super) fn removal(&self) -> Option<&'f PortError> {
+        self.removal
     }
 
     pub(super) fn answer(&self) -> Answer<'f> {

@@ -6,6 +6,7 @@ use super::{Context, Verdict, certificates, parameters, ready, records, referenc
 use crate::attachment::{GatewayResolution, ListenerResolution, listed, refused_listeners};
 use crate::edge::IngressOutcome;
 use crate::error::PortErrorKind;
+use crate::gateway::how_to_let_go;
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
@@ -119,7 +120,7 @@ fn accepted(gateway: &GatewayResolution) -> Verdict {
 /// True needs an address and a ready replica. While the edge is away the tunnel of an earlier answer
 /// counts: what was there stays. What only the user can mend is said at once, even if traffic still flows.
 fn programmed(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
-    if let Some(verdict) = not_served(gateway) {
+    if let Some(verdict) = going(gateway, edge).or_else(|| not_served(gateway)) {
         return verdict;
     }
     let mut note = String::new();
@@ -156,6 +157,21 @@ fn programmed(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
     Verdict::new(Truth::True, Reason::Programmed, message)
 }
 
+/// Of one that is being deleted, whatever else is true of it.
+fn going(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict> {
+    let key = &gateway.gateway.key;
+    let message = match edge.removal() {
+        _ if !gateway.gateway.deleting => return None,
+        None => format!("Gateway {key} is being deleted"),
+        Some(error) => format!(
+            "Gateway {key} is being deleted, and not all that it has could be removed: {}; {}",
+            error.message,
+            how_to_let_go(key)
+        ),
+    };
+    Some(Verdict::new(Truth::False, Reason::Pending, message))
+}
+
 fn not_served(gateway: &GatewayResolution) -> Option<Verdict> {
     let key = &gateway.gateway.key;
     if let Some(refusal) = &gateway.refusal {
@@ -165,10 +181,6 @@ fn not_served(gateway: &GatewayResolution) -> Option<Verdict> {
             _ => (Truth::False, Reason::Invalid),
         };
         return Some(Verdict::new(truth, reason, refusal.message.clone()));
-    }
-    if gateway.gateway.deleting {
-        let message = format!("Gateway {key} is being deleted");
-        return Some(Verdict::new(Truth::False, Reason::Pending, message));
     }
     if !gateway.listeners.iter().any(ListenerResolution::is_served) {
         let message = format!("Gateway {key} has no listener that can serve; see their conditions");

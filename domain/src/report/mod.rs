@@ -21,7 +21,7 @@ use crate::edge::EdgeStatus;
 use crate::error::PortError;
 use crate::gateway::GATEWAY_GROUP;
 use crate::names::{ObjectKey, ObjectRef};
-use crate::rotation::RotationFacts;
+use crate::rotation::{Request, RotationFacts};
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
@@ -37,6 +37,11 @@ pub struct GatewayFacts {
     pub workload: WorkloadStatus,
     /// How its token is doing; `None` while nothing is known of it.
     pub rotation: Option<RotationFacts>,
+    /// Why something of it is left, though it is to be removed.
+    pub removal: Option<PortError>,
+    /// The last comparison with the edge that somebody asked for and that was made
+    /// ([`RECONCILE_REQUEST_ANNOTATION`](crate::gateway::RECONCILE_REQUEST_ANNOTATION)).
+    pub handled: Option<Request>,
 }
 
 /// The statuses of every object of ours. A Gateway without facts is one that the edge has not answered

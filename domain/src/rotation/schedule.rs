@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::fields::Fields;
+use crate::duration;
 use crate::names::Timestamp;
 
 /// The schedule where none is given: Thursday 18:00 in [`DEFAULT_TIME_ZONE`].
@@ -175,21 +176,11 @@ fn expressions(cron: &str) -> Result<Vec<cron::Schedule>, String> {
     expressions.map(read).collect()
 }
 
-/// Seconds of a duration as Go writes it, e.g. `1h30m`.
+/// Seconds of a duration, e.g. `1h30m`.
 fn interval(text: &str) -> Result<i64, String> {
-    let mut seconds = 0.0;
-    let mut rest = text.trim();
-    let malformed = || "must have a duration such as 12h or 1h30m after @every".to_owned();
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'));
-        let (number, after) = rest.split_at(digits.ok_or_else(malformed)?);
-        let number: f64 = number.parse().map_err(|_| malformed())?;
-        let mut units = [("h", 3600.0), ("m", 60.0), ("s", 1.0)].into_iter();
-        let unit = units.find_map(|(unit, length)| Some((after.strip_prefix(unit)?, length)));
-        let (after, length) = unit.ok_or_else(malformed)?;
-        seconds += number * length;
-        rest = after;
-    }
+    let seconds = duration::seconds(text.trim())
+        .filter(|seconds| *seconds >= 0.0)
+        .ok_or("must have a duration such as 12h or 1h30m after @every")?;
     match (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&seconds) {
         #[allow(clippy::cast_possible_truncation, reason = "it is at most a year")]
         true => Ok(seconds as i64),

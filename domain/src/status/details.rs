@@ -3,7 +3,7 @@
 
 use super::{Reason, Truth};
 use crate::names::{Hostname, TunnelId};
-use crate::rotation::RotationFacts;
+use crate::rotation::{Request, RotationFacts};
 use crate::workload::ManagedObject;
 
 /// How many hostnames are listed at most: those that are not as they should be first. The status of a Gateway with
@@ -30,6 +30,8 @@ pub struct GatewayDetails {
     pub hostnames: HostnameDetails,
     /// What was made in the cluster for the Gateway; at most [`LISTED_OBJECTS`].
     pub inventory: Vec<ManagedObject>,
+    /// The last comparison with the edge that somebody asked for and that was made.
+    pub handled: Option<Request>,
 }
 
 /// A tunnel.

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 
 use crate::error::PortError;
 use crate::names::{ObjectKey, ObjectRef};
-use crate::ports::{ClusterSource, Finalizer, StatusSink};
+use crate::ports::{ClusterSource, Events, Finalizer, Orphans, StatusSink};
 use crate::snapshot::{ClusterSnapshot, Reading};
-use crate::status::StatusUpdate;
+use crate::status::{GatewayEvent, StatusUpdate};
 
 /// [`ClusterSource`] that shows what a test sets; of its Secrets only those that are followed.
 #[derive(Debug, Default)]
@@ -158,5 +158,77 @@ impl Finalizer for FakeFinalizer {
 
     async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
         Ok(Self::gateways(self))
+    }
+}
+
+/// [`Orphans`] in memory.
+#[derive(Debug, Default)]
+pub struct FakeOrphans(Mutex<KeptOrphans>);
+
+#[derive(Debug, Default)]
+struct KeptOrphans {
+    gateways: BTreeSet<ObjectKey>,
+    refusal: Option<PortError>,
+}
+
+impl FakeOrphans {
+    /// Those that are kept now.
+    pub fn kept(&self) -> BTreeSet<ObjectKey> {
+        self.0.lock().expect("lock").gateways.clone()
+    }
+
+    /// Fails every later call with this error, or no longer.
+    pub fn fail(&self, refusal: Option<PortError>) {
+        self.0.lock().expect("lock").refusal = refusal;
+    }
+
+    fn gateways<T>(
+        &self,
+        then: impl FnOnce(&mut BTreeSet<ObjectKey>) -> T,
+    ) -> Result<T, PortError> {
+        let mut kept = self.0.lock().expect("lock");
+        match &kept.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(then(&mut kept.gateways)),
+        }
+    }
+}
+
+#[async_trait]
+impl Orphans for FakeOrphans {
+    async fn all(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        self.gateways(|gateways| gateways.clone())
+    }
+
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.gateways(|gateways| gateways.insert(gateway.clone()))
+            .map(|_| ())
+    }
+
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.gateways(|gateways| gateways.remove(gateway))
+            .map(|_| ())
+    }
+}
+
+/// [`Events`] that are kept, in order.
+#[derive(Debug, Default)]
+pub struct RecordingEvents(Mutex<Vec<(ObjectKey, GatewayEvent)>>);
+
+impl RecordingEvents {
+    /// All that was told of a Gateway.
+    pub fn of(&self, gateway: &ObjectKey) -> Vec<GatewayEvent> {
+        let told = self.0.lock().expect("lock");
+        let of_it = told.iter().filter(|(about, _)| about == gateway);
+        of_it.map(|(_, event)| event.clone()).collect()
+    }
+}
+
+impl Events for RecordingEvents {
+    fn tell(&self, gateway: &ObjectKey, event: &GatewayEvent) {
+        self.0
+            .lock()
+            .expect("lock")
+            .push((gateway.clone(), event.clone()));
     }
 }

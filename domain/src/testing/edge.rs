@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Partial, Policy, TunnelStatus};
+use crate::edge::{
+    EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Partial, Policy, TunnelStatus,
+};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
 use crate::ports::{Edge, Edges, OwnedGateway};
@@ -234,7 +236,14 @@ impl Edge for FakeEdge {
     async fn admit(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let refusal = self.state(Some(gateway)).err();
         match refusal {
-            Some(refusal) if refusal.kind == PortErrorKind::Unauthenticated => Err(refusal),
+            Some(refusal)
+                if matches!(
+                    refusal.kind,
+                    PortErrorKind::Unauthenticated | PortErrorKind::Credentials
+                ) =>
+            {
+                Err(refusal)
+            }
             _ => Ok(()),
         }
     }
@@ -272,6 +281,19 @@ impl Edge for FakeEdge {
         let mut state = self.state(Some(gateway))?;
         *state.closings.entry(gateway.clone()).or_default() += 1;
         Ok(())
+    }
+
+    async fn holdings(&self, gateway: &ObjectKey) -> Result<Holdings, PortError> {
+        let state = self.state(Some(gateway))?;
+        let held = state.held.contains_key(gateway);
+        let records = state
+            .records
+            .iter()
+            .filter(|(_, holder)| *holder == gateway);
+        Ok(Holdings {
+            tunnels: held.then(|| tunnel_of(gateway)).into_iter().collect(),
+            records: records.map(|(hostname, _)| hostname.to_string()).collect(),
+        })
     }
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {

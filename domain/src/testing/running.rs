@@ -19,6 +19,8 @@ pub struct FakeWorkloads(Mutex<Proxies>);
 #[derive(Debug, Default)]
 struct Proxies {
     running: BTreeMap<ObjectKey, (TunnelId, ConnectorToken)>,
+    /// Proxies that are no Gateway's any more.
+    released: BTreeMap<ObjectKey, (TunnelId, ConnectorToken)>,
     specs: BTreeMap<ObjectKey, WorkloadSpec>,
     ensured: usize,
     unfinished: bool,
@@ -52,6 +54,11 @@ impl FakeWorkloads {
     /// Tunnel and token of a proxy that runs.
     pub fn proxy(&self, gateway: &ObjectKey) -> Option<(TunnelId, ConnectorToken)> {
         self.0.lock().expect("lock").running.get(gateway).cloned()
+    }
+
+    /// Tunnel and token of a proxy that runs on and was let go of.
+    pub fn released(&self, gateway: &ObjectKey) -> Option<(TunnelId, ConnectorToken)> {
+        self.0.lock().expect("lock").released.get(gateway).cloned()
     }
 
     /// How a Gateway's proxy was last asked to run.
@@ -93,12 +100,22 @@ impl Workloads for FakeWorkloads {
         proxies.ensured += 1;
         proxies.specs.insert(gateway.clone(), spec.clone());
         let proxy = (tunnel, token.clone());
+        proxies.released.remove(gateway);
         proxies.running.insert(gateway.clone(), proxy);
         Ok(WorkloadStatus {
             unfinished: proxies.unfinished,
             holds_token: !proxies.takes_token,
             ..ready()
         })
+    }
+
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let mut proxies = self.proxies()?;
+        let proxy = proxies.running.remove(gateway);
+        proxies
+            .released
+            .extend(proxy.map(|proxy| (gateway.clone(), proxy)));
+        Ok(())
     }
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {

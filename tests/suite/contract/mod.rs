@@ -32,6 +32,7 @@ mod edge;
 mod finalizer;
 pub(crate) mod folder;
 mod kubernetes;
+mod orphans;
 mod rotations;
 mod status_sink;
 mod table_stream;

@@ -32,6 +32,7 @@ contract! {
         stopping_again_or_what_never_ran_is_fine,
         a_stopped_proxy_can_be_made_to_run_again,
         gateways_do_not_disturb_each_other,
+        a_proxy_that_is_let_go_of_runs_on_and_is_nobodys_until_it_is_taken_up_again,
     ]
     in_process_at_stand_in_edge => AtEdge::start().await,
     deployments => AsDeployments::start().await,
@@ -159,7 +160,9 @@ impl Rig for InMemory {
 
     fn joined(&self, tunnel: TunnelId) -> BTreeSet<String> {
         let proxies = ["one", "other"].map(gateway);
-        let proxies = proxies.iter().filter_map(|key| self.0.proxy(key));
+        let proxies = proxies
+            .iter()
+            .filter_map(|key| self.0.proxy(key).or_else(|| self.0.released(key)));
         proxies
             .filter(|(joined, _)| *joined == tunnel)
             .map(|(_, token)| token.expose().to_owned())
@@ -277,6 +280,24 @@ async fn gateways_do_not_disturb_each_other(rig: impl Rig) {
     assert!(rig.joined(one).is_empty());
     assert_eq!(rig.joined(other), joined);
     assert_eq!(rig.workloads().status(&gateway("other")).await.ready, 1);
+}
+
+async fn a_proxy_that_is_let_go_of_runs_on_and_is_nobodys_until_it_is_taken_up_again(
+    rig: impl Rig,
+) {
+    let (tunnel, token) = run(&rig, "one").await;
+    let joined = rig.joined(tunnel);
+    for _ in 0..2 {
+        assert_eq!(rig.workloads().release(&gateway("one")).await, Ok(()));
+        assert_eq!(rig.joined(tunnel), joined);
+        assert_eq!(rig.workloads().running().await, Ok(BTreeSet::new()));
+    }
+    ensure(&rig, "one", tunnel, &token).await;
+    assert_eq!(rig.joined(tunnel), joined);
+    let running = rig.workloads().running().await;
+    assert_eq!(running, Ok(BTreeSet::from([gateway("one")])));
+    assert_eq!(rig.workloads().stop(&gateway("one")).await, Ok(()));
+    assert!(rig.joined(tunnel).is_empty());
 }
 
 /// Replaces a Gateway's token by one that the edge refuses, and waits until it did.

@@ -9,3 +9,4 @@ mod namesakes;
 mod quickstart;
 mod rotation;
 mod streams;
+mod suspended;

@@ -7,6 +7,7 @@ use domain::edge::objects::{RecordBatch, RecordData};
 use domain::edge::ownership::{self, RecordMark};
 use domain::edge::plan::wanted_record;
 use domain::rotation::Stage;
+use domain::status::StatusUpdate;
 use domain::{Hostname, ObjectKey, TunnelId, ZoneId};
 
 use super::cluster_model::{GATEWAYS, host, key};
@@ -17,6 +18,39 @@ use super::ports::Actor;
 impl Actor {
     fn acting_on(&self) -> Arc<Expected> {
         self.notes.lock().unwrap().acting_on.clone()
+    }
+
+    fn orphans(&self) -> BTreeSet<ObjectKey> {
+        self.persistent.orphans.kept()
+    }
+
+    /// Nothing is written for a Gateway that was suspended when the edge pass began.
+    pub(crate) fn check_write(&self, gateway: &ObjectKey, what: &str) {
+        let may_write = !self.acting_on().is_suspended(gateway);
+        self.harness.require(may_write, || {
+            format!("{what} is written for {gateway}, which is suspended")
+        });
+    }
+
+    /// What is left by a Gateway that goes runs on.
+    pub(crate) fn check_stop(&self, gateway: &ObjectKey) {
+        let may_stop = self.acting_on().may_remove(gateway, &self.orphans());
+        self.harness
+            .require(may_stop, || format!("the proxy of {gateway} is stopped"));
+    }
+
+    pub(crate) fn check_statuses(&self, updates: &[StatusUpdate]) {
+        let expected = self.notes.lock().unwrap().in_force.clone();
+        let parts = updates.iter().flat_map(|update| &update.parts);
+        for part in parts.filter(|part| !part.conditions.is_empty()) {
+            let suspended = part
+                .gateway
+                .as_ref()
+                .filter(|key| expected.is_suspended(key));
+            self.harness.require(suspended.is_none(), || {
+                format!("a status is written for {suspended:?}, which is suspended")
+            });
+        }
     }
 
     fn expected_now(&self) -> Expected {
@@ -42,10 +76,10 @@ impl Actor {
         let Some((gateway, _)) = tunnels.iter().find(|(_, id)| *id == tunnel) else {
             return;
         };
-        self.harness
-            .require(self.acting_on().may_remove(gateway), || {
-                format!("the tunnel of {gateway} is removed, which was not known to be unwanted")
-            });
+        self.harness.require(
+            self.acting_on().may_remove(gateway, &self.orphans()),
+            || format!("the tunnel of {gateway} is removed, which was not known to be unwanted"),
+        );
         let records = self.harness.our_records();
         let is_last = records.iter().all(|(owner, _)| owner != gateway);
         let strict = self.harness.faults.is_strict();
@@ -74,6 +108,9 @@ impl Actor {
         let puts = batch.puts.iter().map(|(_, data)| data);
         for data in puts.chain(&batch.posts) {
             let gateway = owner(data);
+            if let Some(gateway) = gateway {
+                self.check_write(gateway, &data.name);
+            }
             let served = gateway.is_some_and(|gateway| self.data_plane.table(gateway).is_some());
             harness.require(served, || {
                 format!("{} resolves before a proxy has its table", data.name)
@@ -124,7 +161,8 @@ impl Actor {
             format!("the record {name} of {gateway} is deleted, though another is to have the name")
         });
         // A read that lags can show a record as this Gateway's although another one has it by now.
-        let released = self.harness.faults.lag || expected.may_remove_record(gateway, &host(name));
+        let released = self.harness.faults.lag
+            || expected.may_remove_record(gateway, &host(name), &self.orphans());
         self.harness.require(released, || {
             format!("the record {name} of {gateway} is deleted, which was not known to be unwanted")
         });
@@ -137,7 +175,12 @@ type Fields = (String, String, String);
 /// Whether exactly what is expected is there: one tunnel each, one record each, one proxy each, no more.
 pub(crate) fn check_end(harness: &Harness, expected: &Expected, actor: &Actor) {
     let served: BTreeSet<ObjectKey> = expected.served().map(|(key, _, _)| key.clone()).collect();
-    let tunnels = harness.our_tunnels();
+    // Gateways that are gone and left what they had.
+    let shown: BTreeSet<&ObjectKey> = expected.gateways.keys().collect();
+    let mut left = actor.persistent.orphans.kept();
+    left.retain(|key| !shown.contains(key));
+    let mut tunnels = harness.our_tunnels();
+    tunnels.retain(|(key, _)| !left.contains(key));
     let equal = |what: &str, found: BTreeSet<ObjectKey>| {
         harness.require(found == served, || {
             format!("{what} in the end: {found:?}, wanted {served:?}")
@@ -147,7 +190,10 @@ pub(crate) fn check_end(harness: &Harness, expected: &Expected, actor: &Actor) {
         "tunnels",
         tunnels.iter().map(|(key, _)| key.clone()).collect(),
     );
-    let keys = || GATEWAYS.iter().map(|name| key(name));
+    let keys = || {
+        let all = GATEWAYS.iter().map(|name| key(name));
+        all.filter(|key| !left.contains(key))
+    };
     let tunnels: BTreeMap<_, _> = tunnels.into_iter().collect();
     let runs = |key: &ObjectKey| {
         let proxy = actor.persistent.workloads.proxy(key);
@@ -165,7 +211,7 @@ pub(crate) fn check_end(harness: &Harness, expected: &Expected, actor: &Actor) {
         );
     }
     check_tokens(actor, &tunnels);
-    check_records(harness, expected, &tunnels);
+    check_records(harness, expected, &tunnels, &left);
     check_documents(harness, expected, &tunnels);
 }
 
@@ -196,11 +242,17 @@ fn check_tokens(actor: &Actor, tunnels: &BTreeMap<ObjectKey, TunnelId>) {
     }
 }
 
-fn check_records(harness: &Harness, expected: &Expected, tunnels: &BTreeMap<ObjectKey, TunnelId>) {
+fn check_records(
+    harness: &Harness,
+    expected: &Expected,
+    tunnels: &BTreeMap<ObjectKey, TunnelId>,
+    left: &BTreeSet<ObjectKey>,
+) {
     let fields = |data: RecordData| (data.name, data.content, data.comment);
     let found: Vec<Fields> = harness
         .our_records()
         .into_iter()
+        .filter(|(owner, _)| !left.contains(owner))
         .map(|(_, record)| fields(record.data))
         .collect();
     let there = harness.cloudflare.records();

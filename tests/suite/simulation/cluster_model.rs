@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use domain::gateway::{
-    AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind, Endpoint,
-    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayPart, Infrastructure,
-    Listener, ParentRef, PathMatch, Protocol, Route, RouteKind, RouteMatch, Rule, Service,
+    AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind,
+    DeletionPolicy, Endpoint, EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass,
+    GatewayParameters, GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND,
+    ParentRef, PathMatch, Protocol, RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION,
+    RECONCILE_REQUEST_ANNOTATION, RotationParameters, Route, RouteKind, RouteMatch, Rule, Service,
     ServicePort,
 };
 use domain::rotation::REQUEST_ANNOTATION;
@@ -32,6 +34,9 @@ pub(crate) const NAMES: [&str; 5] = [
 ];
 const LISTENER_NAMES: [&str; 2] = ["*.example.com", "a.example.org"];
 
+/// Annotation of a Gateway whose Secret with credentials is gone.
+pub(crate) const WITHOUT_CREDENTIALS: &str = "without-credentials";
+
 pub(crate) fn key(name: &str) -> ObjectKey {
     ObjectKey::new("default", name)
 }
@@ -49,6 +54,8 @@ pub(crate) struct ClusterModel {
     gateways: BTreeMap<ObjectKey, Gateway>,
     routes: BTreeMap<ObjectKey, Route>,
     services: BTreeSet<&'static str>,
+    /// Whether the object is gone by which Gateways leave what they have.
+    without_parameters: bool,
     /// Creation times come from here. It jumps, as the clocks of a cluster's machines do.
     clock: i64,
 }
@@ -127,7 +134,7 @@ impl ClusterModel {
         self.clock += 100;
         let shift = i64::try_from(random.below(120)).unwrap();
         self.clock -= shift;
-        match random.below(22) {
+        match random.below(30) {
             0..=4 => self.add_gateway(random),
             5 | 6 => self.remove_gateway(random, with_finalizer),
             7..=9 => self.change_gateway(random),
@@ -136,6 +143,7 @@ impl ClusterModel {
             15..=17 => self.change_route(random),
             18 => self.change_services(random),
             19 | 20 => self.request_rotation(random),
+            21..=28 => self.change_care(random),
             _ => self.change_class(random),
         }
     }
@@ -184,6 +192,42 @@ impl ClusterModel {
         let annotations = &mut gateway.annotations;
         annotations.insert(REQUEST_ANNOTATION.to_owned(), value.clone());
         format!("Gateway {name} is to get a new token, request {value}")
+    }
+
+    /// What decides whether and when a Gateway is reconciled, and what becomes of what it has.
+    fn change_care(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&GATEWAYS);
+        let what = random.below(10);
+        if what == 0 {
+            self.without_parameters = !self.without_parameters;
+            return format!("the parameters are gone: {}", self.without_parameters);
+        }
+        let Some(gateway) = self.gateways.get_mut(&key(name)) else {
+            return self.add_gateway(random);
+        };
+        let annotations = &mut gateway.annotations;
+        let mut toggle = |annotation: &str, value: &str| {
+            if annotations.remove(annotation).is_none() {
+                annotations.insert(annotation.to_owned(), value.to_owned());
+            }
+        };
+        match what {
+            1..=4 => toggle(RECONCILE_ANNOTATION, "disabled"),
+            5 => toggle(RECONCILE_EVERY_ANNOTATION, "10m"),
+            6 => toggle(RECONCILE_REQUEST_ANNOTATION, &random.below(4).to_string()),
+            7 => toggle(WITHOUT_CREDENTIALS, ""),
+            _ => {
+                gateway.parameters = match gateway.parameters.take() {
+                    None => Some(parameters_ref()),
+                    Some(_) => None,
+                };
+            }
+        }
+        format!(
+            "Gateway {name} is changed: {:?}, leaves what it has: {}",
+            gateway.annotations,
+            gateway.parameters.is_some()
+        )
     }
 
     /// Removes the Gateways that are being deleted and have no finalizer.
@@ -275,8 +319,11 @@ impl ClusterModel {
     /// Removes every defect and adds the classes that are missing.
     pub(crate) fn repair(&mut self) {
         self.classes = Self::new(self.finalizers).classes;
+        self.without_parameters = false;
         for gateway in self.gateways.values_mut() {
             gateway.defects.clear();
+            gateway.annotations.remove(RECONCILE_ANNOTATION);
+            gateway.annotations.remove(WITHOUT_CREDENTIALS);
         }
     }
 
@@ -291,6 +338,10 @@ impl ClusterModel {
             classes: Reading::Known(self.classes.values().cloned().collect()),
             gateways: Reading::Known(gateways.cloned().collect()),
             routes: Reading::Known(routes.cloned().map(Arc::new).collect()),
+            parameters: Reading::Known(match self.without_parameters {
+                true => Vec::new(),
+                false => vec![orphaning()],
+            }),
             services: Reading::Known(self.services.iter().map(|name| service(name)).collect()),
             endpoint_slices: Reading::Known(self.services.iter().map(|name| slice(name)).collect()),
             ..ClusterSnapshot::default()
@@ -323,6 +374,33 @@ impl Kind {
             Self::Services => snapshot.services = hidden(unknown),
             Self::EndpointSlices => snapshot.endpoint_slices = hidden(unknown),
         }
+    }
+}
+
+fn parameters_ref() -> ObjectRef {
+    ObjectRef {
+        group: OWN_GROUP.to_owned(),
+        kind: PARAMETERS_KIND.to_owned(),
+        key: key("orphaning"),
+    }
+}
+
+/// Parameters by which a Gateway leaves what it has.
+fn orphaning() -> GatewayParameters {
+    GatewayParameters {
+        key: key("orphaning"),
+        credentials: None,
+        dns: None,
+        upload_certificates: None,
+        shared_hostnames: None,
+        deletion_policy: Some(DeletionPolicy::Orphan),
+        replicas: None,
+        resources: None,
+        min_ready_seconds: None,
+        rotation: RotationParameters::default(),
+        tunnel: Box::default(),
+        tenants: None,
+        defects: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::gateway::{CONTROLLER_NAME, Gateway, Route};
+use domain::gateway::{CONTROLLER_NAME, DeletionPolicy, Gateway, RECONCILE_ANNOTATION, Route};
 use domain::snapshot::ClusterSnapshot;
 use domain::{Hostname, ObjectKey, Timestamp};
 
@@ -23,8 +23,16 @@ pub(crate) enum ExpectedGateway {
         created: Timestamp,
         names: BTreeMap<Hostname, Timestamp>,
     },
+    /// It is suspended: the same, and nothing is written for it.
+    Suspended {
+        created: Timestamp,
+        names: BTreeMap<Hostname, Timestamp>,
+    },
     /// It is being deleted.
-    Deleting,
+    Deleting {
+        /// What becomes of what it has; `None` where only what was kept of it tells.
+        policy: Option<DeletionPolicy>,
+    },
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,10 +68,15 @@ impl Expected {
             gateways: gateways
                 .filter_map(|gateway| {
                     let expected = match gateway.class.as_str() {
-                        class if ours.contains(class) => {
-                            expected_gateway(gateway, snapshot.routes.items())?
+                        class if ours.contains(class) => expected_gateway(gateway, snapshot)?,
+                        _ if gateway.deleting => ExpectedGateway::Deleting {
+                            policy: is_suspended(gateway).then_some(DeletionPolicy::Orphan),
+                        },
+                        class if exists(class) && is_suspended(gateway) => {
+                            suspended(gateway, BTreeMap::new())
                         }
-                        class if exists(class) || gateway.deleting => return None,
+                        class if exists(class) => return None,
+                        _ if is_suspended(gateway) => suspended(gateway, BTreeMap::new()),
                         _ => kept_without_class(gateway),
                     };
                     Some((gateway.key.clone(), expected))
@@ -79,7 +92,7 @@ impl Expected {
             .iter()
             .filter_map(|(key, gateway)| match gateway {
                 ExpectedGateway::Served { created, names } => Some((key, *created, names)),
-                ExpectedGateway::Kept { .. } | ExpectedGateway::Deleting => None,
+                _ => None,
             })
     }
 
@@ -87,10 +100,16 @@ impl Expected {
     pub(crate) fn keeps_from(&self, kept: &ObjectKey, other: &ObjectKey, name: &Hostname) -> bool {
         let rank = |key| match self.gateways.get(key)? {
             ExpectedGateway::Served { created, names }
-            | ExpectedGateway::Kept { created, names } => Some((names.get(name)?, created, key)),
-            ExpectedGateway::Deleting => None,
+            | ExpectedGateway::Kept { created, names }
+            | ExpectedGateway::Suspended { created, names } => {
+                Some((names.get(name)?, created, key))
+            }
+            ExpectedGateway::Deleting { .. } => None,
         };
-        let is_kept = matches!(self.gateways.get(kept), Some(ExpectedGateway::Kept { .. }));
+        let is_kept = matches!(
+            self.gateways.get(kept),
+            Some(ExpectedGateway::Kept { .. } | ExpectedGateway::Suspended { .. })
+        );
         match (rank(kept), rank(other)) {
             (Some(kept), Some(other)) => is_kept && kept < other,
             _ => false,
@@ -121,32 +140,76 @@ impl Expected {
             .collect()
     }
 
-    /// Whether all that a Gateway has at the edge may be removed.
-    pub(crate) fn may_remove(&self, gateway: &ObjectKey) -> bool {
+    /// Whether nothing may be written for a Gateway.
+    pub(crate) fn is_suspended(&self, gateway: &ObjectKey) -> bool {
+        matches!(
+            self.gateways.get(gateway),
+            Some(ExpectedGateway::Suspended { .. })
+        )
+    }
+
+    /// Whether all that a Gateway has at the edge may be removed. `orphans`: those that are kept as leaving it.
+    pub(crate) fn may_remove(&self, gateway: &ObjectKey, orphans: &BTreeSet<ObjectKey>) -> bool {
+        let is_kept = orphans.contains(gateway);
         match self.gateways.get(gateway) {
-            Some(ExpectedGateway::Deleting) => true,
-            Some(ExpectedGateway::Served { .. } | ExpectedGateway::Kept { .. }) => false,
-            None => self.complete,
+            Some(ExpectedGateway::Deleting {
+                policy: Some(policy),
+            }) => *policy == DeletionPolicy::Delete,
+            Some(ExpectedGateway::Deleting { policy: None }) => !is_kept,
+            Some(_) => false,
+            None => self.complete && !is_kept,
         }
     }
 
     /// Whether a Gateway's record of this name may be deleted. Where another Gateway gets the name, the record
     /// should be changed in place instead.
-    pub(crate) fn may_remove_record(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
+    pub(crate) fn may_remove_record(
+        &self,
+        gateway: &ObjectKey,
+        name: &Hostname,
+        orphans: &BTreeSet<ObjectKey>,
+    ) -> bool {
         let serves = matches!(
             self.gateways.get(gateway),
             Some(ExpectedGateway::Served { .. })
         );
         let holds = self.holder(name) == Some(gateway);
-        self.may_remove(gateway) || (serves && self.complete && !holds)
+        self.may_remove(gateway, orphans) || (serves && self.complete && !holds)
     }
 }
 
-fn expected_gateway(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<ExpectedGateway> {
-    if gateway.deleting {
-        return Some(ExpectedGateway::Deleting);
+fn is_suspended(gateway: &Gateway) -> bool {
+    let value = gateway.annotations.get(RECONCILE_ANNOTATION);
+    value.is_some_and(|value| value == "disabled")
+}
+
+fn suspended(gateway: &Gateway, names: BTreeMap<Hostname, Timestamp>) -> ExpectedGateway {
+    ExpectedGateway::Suspended {
+        created: gateway.created,
+        names,
     }
-    let listener = gateway.listeners.first()?;
+}
+
+fn expected_gateway(gateway: &Gateway, snapshot: &ClusterSnapshot) -> Option<ExpectedGateway> {
+    let routes: &[Arc<Route>] = snapshot.routes.items();
+    let parameters = gateway.parameters.as_ref().map(|named| {
+        let mut known = snapshot.parameters.items().iter();
+        known.find(|known| known.key == named.key)
+    });
+    if gateway.deleting {
+        let said = match parameters {
+            None => Some(DeletionPolicy::Delete),
+            Some(found) => found.map(|found| found.deletion_policy.unwrap_or_default()),
+        };
+        let policy = match is_suspended(gateway) {
+            true => Some(DeletionPolicy::Orphan),
+            false => said,
+        };
+        return Some(ExpectedGateway::Deleting { policy });
+    }
+    let Some(listener) = gateway.listeners.first() else {
+        return is_suspended(gateway).then(|| suspended(gateway, BTreeMap::new()));
+    };
     let mut names: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
     for route in routes.iter().filter(|route| names_parent(route, gateway)) {
         for name in served_names(&route.hostnames, listener.hostname.as_ref()) {
@@ -155,9 +218,11 @@ fn expected_gateway(gateway: &Gateway, routes: &[Arc<Route>]) -> Option<Expected
         }
     }
     let created = gateway.created;
-    Some(match gateway.defects.is_empty() {
-        true => ExpectedGateway::Served { created, names },
-        false => ExpectedGateway::Kept { created, names },
+    let is_whole = gateway.defects.is_empty() && !matches!(parameters, Some(None));
+    Some(match (is_suspended(gateway), is_whole) {
+        (true, _) => suspended(gateway, names),
+        (false, true) => ExpectedGateway::Served { created, names },
+        (false, false) => ExpectedGateway::Kept { created, names },
     })
 }
 

@@ -8,8 +8,8 @@ use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
 use domain::edge::ownership::{self, RecordMark};
 use domain::ports::{PortError, PortErrorKind};
 use domain::testing::{
-    FakeCloudflare, FakeFinalizer, FakeRotations, FakeWorkloads, FixedEntropy, Moment,
-    installation, instance_of,
+    FakeCloudflare, FakeFinalizer, FakeOrphans, FakeRotations, FakeWorkloads, FixedClock,
+    FixedEntropy, Moment, installation, instance_of,
 };
 use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
 
@@ -367,5 +367,7 @@ pub(crate) struct Persistent {
     pub(crate) finalizer: Arc<FakeFinalizer>,
     pub(crate) workloads: Arc<FakeWorkloads>,
     pub(crate) rotations: Arc<FakeRotations>,
+    pub(crate) orphans: Arc<FakeOrphans>,
+    pub(crate) clock: Arc<FixedClock>,
     pub(crate) entropy: Arc<FixedEntropy>,
 }

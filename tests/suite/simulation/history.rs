@@ -5,10 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use domain::Timestamp;
 use domain::edge::direct::DirectEdge;
 use domain::gateway::CONTROLLER_NAME;
+use domain::ports::Clock;
 use domain::reconcile::{EdgePassReport, Ports, Reconciler};
-use domain::testing::{FakeCluster, FakeDataPlane, FixedClock, FixedLeadership};
+use domain::testing::{FakeCluster, FakeDataPlane, FixedLeadership};
 
 use super::CONVERGED_WITHIN;
 use super::checks::check_end;
@@ -67,7 +69,9 @@ impl Process {
             data_plane: port(),
             edge: Arc::new(edge),
             rotations: port(),
-            clock: Arc::new(FixedClock::default()),
+            orphans: port(),
+            events: port(),
+            clock: persistent.clock.clone(),
         };
         Self {
             reconciler: Arc::new(Reconciler::new(ports, CONTROLLER_NAME)),
@@ -240,6 +244,7 @@ impl History {
             17 | 18 if faults.crashes => self.crash(),
             19 | 20 if self.harness.in_cluster => self.change_leader(),
             21 | 22 if faults.lag => self.lag(),
+            23 => self.let_time_pass(),
             _ => {
                 let who = self.random.below(self.processes.len());
                 self.processes[who].step(&mut self.random);
@@ -285,6 +290,14 @@ impl History {
         self.harness.cloudflare.lag(calls);
     }
 
+    /// Past the next comparison of a Gateway with an interval of its own, now and then past a rotation by schedule.
+    fn let_time_pass(&mut self) {
+        let seconds = *self.random.pick(&[1_000, 1_000, 1_000, 600_000]);
+        let clock = &self.persistent.clock;
+        clock.set(Timestamp(clock.now().0 + seconds));
+        self.harness.log(|| format!("{seconds} seconds pass"));
+    }
+
     /// A process ends between two calls, and a new one is started.
     fn crash(&mut self) {
         let who = self.random.below(self.processes.len());
@@ -304,6 +317,8 @@ impl History {
             // The proxies ran in the same process; the state folder stays.
             self.persistent = Persistent {
                 rotations: self.persistent.rotations.clone(),
+                orphans: self.persistent.orphans.clone(),
+                clock: self.persistent.clock.clone(),
                 entropy: self.persistent.entropy.clone(),
                 ..Persistent::default()
             };
@@ -359,6 +374,9 @@ impl History {
             process.leadership.set(Some(self.terms));
         }
         process.view = View::Whole;
+        // Past every interval, so that the first of the passes is a comparison for all.
+        let clock = &self.persistent.clock;
+        clock.set(Timestamp(clock.now().0 + 1_000));
         for pass in 0..CONVERGED_WITHIN {
             self.cluster_model
                 .remove_deleted(&self.persistent.finalizer.gateways());

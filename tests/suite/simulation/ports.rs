@@ -8,22 +8,23 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use domain::edge::Partial;
+use domain::gateway::Gateway;
 use domain::ports::{
-    CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Finalizer, PortError,
-    PortErrorKind, RotationStore, StatusSink, Workloads,
+    CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Events, Finalizer,
+    Orphans, PortError, PortErrorKind, RotationStore, StatusSink, Workloads,
 };
 use domain::rotation::RotationState;
 use domain::route_table::RouteTable;
 use domain::secret::{CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
-use domain::status::StatusUpdate;
+use domain::status::{EventReason, GatewayEvent, StatusUpdate};
 use domain::testing::{
     ApiCall, Call, FakeCluster, FakeDataPlane, Moment, Observer, StaticCredentials,
 };
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
 
-use super::cluster_model::{GATEWAYS, ZONES, key};
+use super::cluster_model::{GATEWAYS, WITHOUT_CREDENTIALS, ZONES, key};
 use super::expected::{Expected, is_readable};
 use super::harness::zone_id;
 use super::harness::{Harness, Persistent};
@@ -72,10 +73,11 @@ async fn pause() {
 
 impl Actor {
     pub(crate) fn begin_edge_pass(&self, resync: bool) {
+        let orphans = self.persistent.orphans.kept();
         let mut notes = self.notes.lock().unwrap();
         notes.acting_on = notes.in_force.clone();
         for gateway in GATEWAYS.map(key) {
-            if !notes.acting_on.may_remove(&gateway) {
+            if !notes.acting_on.may_remove(&gateway, &orphans) {
                 notes.unwanted_for.remove(&gateway);
             } else if resync {
                 *notes.unwanted_for.entry(gateway).or_default() += 1;
@@ -135,6 +137,7 @@ impl ClusterSource for Port {
 #[async_trait]
 impl StatusSink for Port {
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
+        self.0.check_statuses(updates);
         let what = || format!("writes {} statuses", updates.len());
         self.0.port(what, async { Ok(()) }).await
     }
@@ -143,6 +146,7 @@ impl StatusSink for Port {
 #[async_trait]
 impl Finalizer for Port {
     async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.check_write(gateway, "the finalizer");
         let made = self.0.persistent.finalizer.add(gateway);
         self.0
             .port(|| format!("adds the finalizer to {gateway}"), made)
@@ -152,7 +156,9 @@ impl Finalizer for Port {
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let made = async {
             let harness = &self.0.harness;
-            harness.require(!harness.faults.is_strict() || !harness.has(gateway), || {
+            let is_left = self.0.persistent.orphans.kept().contains(gateway);
+            let is_over = is_left || !harness.has(gateway);
+            harness.require(!harness.faults.is_strict() || is_over, || {
                 format!("{gateway} loses its finalizer while something of it is at the edge")
             });
             self.0.persistent.finalizer.remove(gateway).await
@@ -179,13 +185,21 @@ impl Workloads for Port {
         tunnel: TunnelId,
         token: &ConnectorToken,
     ) -> Result<WorkloadStatus, PortError> {
+        self.0.check_write(gateway, "a proxy");
         let workloads = &self.0.persistent.workloads;
         let made = workloads.ensure(gateway, spec, tunnel, token);
         let what = || format!("runs the proxy of {gateway}");
         self.0.port(what, made).await
     }
 
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let made = self.0.persistent.workloads.release(gateway);
+        let what = || format!("lets go of the proxy of {gateway}");
+        self.0.port(what, made).await
+    }
+
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.check_stop(gateway);
         let made = async {
             let stopped = self.0.persistent.workloads.stop(gateway).await;
             self.0.harness.close_connections(gateway);
@@ -216,6 +230,7 @@ impl RotationStore for Port {
     }
 
     async fn save(&self, gateway: &ObjectKey, state: &RotationState) -> Result<(), PortError> {
+        self.0.check_write(gateway, "a rotation");
         let made = self.0.persistent.rotations.save(gateway, state);
         let what = || format!("keeps {:?} of the token of {gateway}", state.stage);
         self.0.port(what, made).await
@@ -225,6 +240,39 @@ impl RotationStore for Port {
         let made = self.0.persistent.rotations.forget(gateway);
         let what = || format!("forgets what is kept of the token of {gateway}");
         self.0.port(what, made).await
+    }
+}
+
+#[async_trait]
+impl Orphans for Port {
+    async fn all(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
+        let made = Orphans::all(&*self.0.persistent.orphans);
+        let what = || "reads whose things stay".to_owned();
+        self.0.port(what, made).await
+    }
+
+    async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let made = Orphans::add(&*self.0.persistent.orphans, gateway);
+        let what = || format!("keeps that the things of {gateway} stay");
+        self.0.port(what, made).await
+    }
+
+    async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let made = Orphans::remove(&*self.0.persistent.orphans, gateway);
+        let what = || format!("forgets that the things of {gateway} stay");
+        self.0.port(what, made).await
+    }
+}
+
+impl Events for Port {
+    fn tell(&self, gateway: &ObjectKey, event: &GatewayEvent) {
+        let harness = &self.0.harness;
+        harness.log(|| format!("  {}: tells {event:?} of {gateway}", self.0.name));
+        let is_kept = self.0.persistent.orphans.kept().contains(gateway);
+        let is_true = event.reason != EventReason::Orphaned || is_kept;
+        harness.require(is_true, || {
+            format!("{gateway} is said to leave what it has, and the next process does not know")
+        });
     }
 }
 
@@ -248,14 +296,22 @@ impl Credentials for Port {
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let seen = self.0.notes.lock().unwrap().seen.clone();
         let mut gateways = seen.gateways.items().iter();
-        if gateways.any(|there| there.key == *gateway) {
+        let has_some = |there: &Gateway| !there.annotations.contains_key(WITHOUT_CREDENTIALS);
+        if gateways.any(|there| there.key == *gateway && has_some(there)) {
             return StaticCredentials::for_all("acme").of(gateway).await;
         }
-        let message = format!("there is no Gateway {gateway}");
+        let message = format!("there is no Gateway {gateway}, or no Secret of it");
         Err(PortError::new(PortErrorKind::Credentials, message))
     }
 
+    /// None where no Gateway that is there has any.
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
+        let seen = self.0.notes.lock().unwrap().seen.clone();
+        let gateways = seen.gateways.items();
+        let lacks = |there: &Gateway| there.annotations.contains_key(WITHOUT_CREDENTIALS);
+        if !gateways.is_empty() && gateways.iter().all(lacks) {
+            return Ok(Vec::new());
+        }
         StaticCredentials::for_all("acme").all().await
     }
 }

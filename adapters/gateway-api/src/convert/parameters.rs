@@ -2,7 +2,7 @@
 //! API server in front of it.
 
 use domain::ObjectKey;
-use domain::gateway::GatewayParameters;
+use domain::gateway::{DeletionPolicy, GatewayParameters};
 
 use super::{dns, tenants, tunnel};
 use crate::error::ReadError;
@@ -33,6 +33,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         shared_hostnames: spec.shared_hostnames.as_deref().map(|written| {
             tenants::is_allowed(fields, "spec.sharedHostnames", Some(written), false)
         }),
+        deletion_policy: spec
+            .deletion_policy
+            .as_deref()
+            .map(|written| deletion_policy(fields, written)),
         replicas: tunnel::replicas(fields, &tunnel),
         resources: tunnel::resources(fields, &tunnel),
         min_ready_seconds: tunnel::min_ready_seconds(fields, &tunnel),
@@ -45,4 +49,17 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         defects: fields.defects(),
         key,
     })
+}
+
+/// What is wrong removes nothing.
+fn deletion_policy(fields: &Fields, written: &str) -> DeletionPolicy {
+    match written {
+        "Delete" => DeletionPolicy::Delete,
+        "Orphan" => DeletionPolicy::Orphan,
+        other => {
+            let message = format!("Unsupported value: {other:?}: must be Delete or Orphan");
+            fields.invalid("spec.deletionPolicy", message);
+            DeletionPolicy::Orphan
+        }
+    }
 }

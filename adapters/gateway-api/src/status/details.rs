@@ -28,6 +28,11 @@ pub(super) fn fields(details: &GatewayDetails) -> Map<String, Value> {
     put("hostnames", Some(listed(hostnames)));
     let inventory = details.inventory.iter().map(object);
     put("inventory", Some(inventory.collect()));
+    let handled = details.handled.as_ref();
+    put(
+        "lastHandledReconcileAt",
+        handled.map(|it| it.to_string().into()),
+    );
     fields
 }
 

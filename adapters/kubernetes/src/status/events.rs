@@ -3,7 +3,8 @@
 
 use adapter_gateway_api::status::is_same_entry;
 use adapter_gateway_api::{Kind, Scope};
-use domain::ObjectRef;
+use domain::status::{EventReason, GatewayEvent};
+use domain::{ObjectKey, ObjectRef};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -78,6 +79,33 @@ impl Events {
             name: Some(about.key.name.clone()),
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
+        };
+        self.tell(event, regarding);
+    }
+
+    /// Writes an Event of a Gateway.
+    pub(super) fn of_gateway(&self, about: &ObjectKey, uid: &str, event: &GatewayEvent) {
+        let regarding = ObjectReference {
+            api_version: Some(Kind::Gateway.api_version()),
+            kind: Some(Kind::Gateway.as_str().to_owned()),
+            namespace: Some(about.namespace.clone()),
+            name: Some(about.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: match event.reason {
+                EventReason::Orphaned | EventReason::DriftRepaired => EventType::Normal,
+                EventReason::RemovalBlocked => EventType::Warning,
+            },
+            reason: event.reason.as_str().to_owned(),
+            note: Some(shortened(event.message.clone())),
+            action: match event.reason {
+                EventReason::DriftRepaired => ACTION,
+                EventReason::Orphaned | EventReason::RemovalBlocked => "Finalize",
+            }
+            .to_owned(),
+            secondary: None,
         };
         self.tell(event, regarding);
     }

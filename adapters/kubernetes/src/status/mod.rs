@@ -15,10 +15,10 @@ use std::sync::Arc;
 use adapter_gateway_api::status::{kind_of, status};
 use adapter_gateway_api::{Kind, Scope, StatusShape};
 use async_trait::async_trait;
-use domain::ObjectRef;
 use domain::capabilities::{DataPlaneKind, Feature};
-use domain::ports::{Leadership, PortError, PortErrorKind, StatusSink};
-use domain::status::StatusUpdate;
+use domain::ports::{Events as GatewayEvents, Leadership, PortError, PortErrorKind, StatusSink};
+use domain::status::{GatewayEvent, StatusUpdate};
+use domain::{ObjectKey, ObjectRef};
 use futures_util::{StreamExt, stream};
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -288,5 +288,14 @@ impl StatusSink for Statuses {
         let writes = stream::iter(writes).buffer_unordered(AT_ONCE);
         let written: Vec<_> = writes.collect().await;
         failure::all(written.into_iter().filter_map(Result::err).collect())
+    }
+}
+
+impl GatewayEvents for Statuses {
+    fn tell(&self, gateway: &ObjectKey, event: &GatewayEvent) {
+        // Without its UID an Event is of no object. One that is gone gets none.
+        if let Some(seen) = self.cluster.status_base(Kind::Gateway, gateway) {
+            self.events.of_gateway(gateway, &seen.uid, event);
+        }
     }
 }

@@ -17,11 +17,18 @@ use super::scaling::kept;
 /// Field manager of what is applied here. Other parts of the controller write as others.
 const FIELD_MANAGER: &str = "cloudflare-gateway-controller/workloads";
 
+/// Who writes the annotation of what was let go of, and takes its owner away.
+const ORPHANS_MANAGER: &str = "cloudflare-gateway-controller/orphans";
+
 /// Annotation with a hash of what was applied last, secrets left out: it tells that something is to be taken
 /// away again, which a look at the live object cannot.
 const APPLIED_ANNOTATION: &str = "cloudflare-gateway-controller.io/applied";
 
-/// Applies an object if it differs from what is there.
+/// Annotation of what was let go of, with the name of the Gateway that it was made for. A Gateway of that name may take
+/// it up again.
+const ORPHANED_ANNOTATION: &str = "cloudflare-gateway-controller.io/orphaned";
+
+/// Applies an object if it differs from what is there. What was let go of is taken up again.
 pub(super) async fn apply(
     api: &Api<DynamicObject>,
     owner: &Owner,
@@ -36,8 +43,10 @@ pub(super) async fn apply(
     let what = described(kind, &owner.gateway.namespace, &name);
     let live = api.get_opt(&name).await;
     let live = live.map_err(|error| WorkloadError::api("reading", &what, &error))?;
+    let mut was_let_go = false;
     if let Some(live) = &live {
         check_owner(&live.metadata, owner, &what)?;
+        was_let_go = orphaned(&live.metadata).is_some();
     }
     if scaled.is_some() {
         object["spec"]["replicas"] = Value::Null;
@@ -62,9 +71,62 @@ pub(super) async fn apply(
     }
     // Without force, an object of the name that came in between keeps its fields.
     let written = api.patch(&name, &params, &Patch::Apply(Body(object))).await;
-    match written {
+    let written = written.map_err(|error| WorkloadError::api("applying", &what, &error))?;
+    if was_let_go {
+        // Only now that it has an owner again.
+        let metadata = json!({
+            "uid": written.metadata.uid,
+            "annotations": { ORPHANED_ANNOTATION: null },
+        });
+        mark(api, &name, &metadata, &what).await?;
+    }
+    Ok(())
+}
+
+/// Lets go of an object of a Gateway: it has no owner any more, so that it stays when the Gateway goes.
+pub(super) async fn release(
+    api: &Api<DynamicObject>,
+    gateway: &ObjectKey,
+    kind: Kind,
+    name: &str,
+) -> Result<(), WorkloadError> {
+    let what = described(kind, &gateway.namespace, name);
+    let live = api.get_metadata_opt(name).await;
+    let live = live.map_err(|error| WorkloadError::api("reading", &what, &error))?;
+    let is_owned = |live: &ObjectMeta| owner_of(live).is_some() && is_of(live, gateway);
+    let Some(live) = live.map(|live| live.metadata).filter(is_owned) else {
+        return Ok(());
+    };
+    let mut owners = live.owner_references.clone().unwrap_or_default();
+    owners.retain(|owner| owner.controller != Some(true));
+    let metadata = json!({
+        "uid": live.uid,
+        // No other owner may be lost.
+        "resourceVersion": live.resource_version,
+        "ownerReferences": owners,
+        "annotations": { ORPHANED_ANNOTATION: gateway.name },
+    });
+    mark(api, name, &metadata, &what).await
+}
+
+async fn mark(
+    api: &Api<DynamicObject>,
+    name: &str,
+    metadata: &Value,
+    what: &str,
+) -> Result<(), WorkloadError> {
+    let params = PatchParams {
+        field_manager: Some(ORPHANS_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = json!({ "metadata": metadata });
+    match api
+        .patch_metadata(name, &params, &Patch::Merge(&patch))
+        .await
+    {
         Ok(_) => Ok(()),
-        Err(error) => Err(WorkloadError::api("applying", &what, &error)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(WorkloadError::api("letting go of", what, &error)),
     }
 }
 
@@ -92,10 +154,21 @@ pub(super) async fn delete(
     }
 }
 
-/// Whether an object was made for a Gateway of this name.
+/// Whether an object was made for a Gateway of this name, and is nobody else's since.
 pub(crate) fn is_of(object: &ObjectMeta, gateway: &ObjectKey) -> bool {
     is_labelled(object.labels.as_ref(), &gateway.name)
-        && owner_of(object).is_some_and(|owner| owner == *gateway)
+        && match owner_of(object) {
+            Some(owner) => owner == *gateway,
+            None => orphaned(object) == Some(&gateway.name),
+        }
+}
+
+/// The Gateway that let go of an object which nobody controls since.
+fn orphaned(object: &ObjectMeta) -> Option<&String> {
+    let mut owners = object.owner_references.iter().flatten();
+    let annotations = object.annotations.as_ref();
+    let gateway = annotations.and_then(|annotations| annotations.get(ORPHANED_ANNOTATION));
+    gateway.filter(|_| !owners.any(|owner| owner.controller == Some(true)))
 }
 
 /// The Gateway that controls an object.
@@ -120,7 +193,7 @@ fn check_owner(live: &ObjectMeta, owner: &Owner, what: &str) -> Result<(), Workl
     if !is_of(live, &owner.gateway) {
         return Err(WorkloadError::Foreign(what.to_owned()));
     }
-    let is_same = controller(live).is_some_and(|(_, uid)| uid == owner.uid);
+    let is_same = controller(live).is_none_or(|(_, uid)| uid == owner.uid);
     if !is_same || live.deletion_timestamp.is_some() {
         return Err(WorkloadError::Going(what.to_owned()));
     }
@@ -200,6 +273,49 @@ mod tests {
         ];
         for (live, desired, expected) in table {
             assert_eq!(contains(&live, &desired), expected, "{live} {desired}");
+        }
+    }
+
+    #[test]
+    fn what_was_let_go_of_is_a_gateways_of_that_name_until_somebody_else_controls_it() {
+        let gateway = ObjectKey::new("shop", "web");
+        let object = |mark: Option<&str>, owners: Value| {
+            let labels = super::super::names::labels("web");
+            let annotations = mark.map(|mark| json!({ ORPHANED_ANNOTATION: mark }));
+            let metadata = json!({ "namespace": "shop", "name": "gateway-web", "labels": labels,
+                "annotations": annotations, "ownerReferences": owners });
+            serde_json::from_value::<ObjectMeta>(metadata).expect("metadata")
+        };
+        let owner = |kind: &str, name: &str, controls: bool| {
+            json!([{ "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "name": name,
+                "uid": "1", "controller": controls }])
+        };
+        for (case, object, expected) in [
+            ("owned", object(None, owner("Gateway", "web", true)), true),
+            (
+                "of another Gateway",
+                object(None, owner("Gateway", "api", true)),
+                false,
+            ),
+            ("let go of", object(Some("web"), json!([])), true),
+            (
+                "let go of by another",
+                object(Some("api"), json!([])),
+                false,
+            ),
+            ("with no owner", object(None, json!([])), false),
+            (
+                "taken up by somebody else",
+                object(Some("web"), owner("Other", "x", true)),
+                false,
+            ),
+            (
+                "with another owner beside",
+                object(Some("web"), owner("Other", "x", false)),
+                true,
+            ),
+        ] {
+            assert_eq!(is_of(&object, &gateway), expected, "{case}");
         }
     }
 

@@ -56,7 +56,22 @@ impl Deployments {
         gateway: &ObjectKey,
         kept: &BTreeSet<(Kind, String)>,
     ) -> Result<(), WorkloadError> {
+        for (kind, name) in self.autoscalers_of(gateway).await? {
+            let api = self.api(kind, &gateway.namespace);
+            if !kept.contains(&(kind, name.clone())) {
+                delete(&api, gateway, kind, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that were made for a Gateway.
+    pub(super) async fn autoscalers_of(
+        &self,
+        gateway: &ObjectKey,
+    ) -> Result<Vec<(Kind, String)>, WorkloadError> {
         let selected = ListParams::default().labels(&names::selector_of(&gateway.name));
+        let mut all = Vec::new();
         for (kind, _) in KINDS {
             let api = self.api(kind, &gateway.namespace);
             let found = match api.list_metadata(&selected).await {
@@ -66,14 +81,11 @@ impl Deployments {
                     WorkloadError::api("listing", &format!("autoscalers of {gateway}"), &error)
                 })?,
             };
-            for object in found.items {
-                let name = object.name_any();
-                if is_of(&object.metadata, gateway) && !kept.contains(&(kind, name.clone())) {
-                    delete(&api, gateway, kind, &name).await?;
-                }
-            }
+            let found = found.items.iter();
+            let ours = found.filter(|object| is_of(&object.metadata, gateway));
+            all.extend(ours.map(|object| (kind, object.name_any())));
         }
-        Ok(())
+        Ok(all)
     }
 }
 

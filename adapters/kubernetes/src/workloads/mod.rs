@@ -280,6 +280,12 @@ impl Workloads for Deployments {
         Ok(self.run(gateway, spec, tunnel, token).await?)
     }
 
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.release_all(gateway).await?;
+        self.told.lock().remove(gateway);
+        Ok(())
+    }
+
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.remove_all(gateway).await?;
         self.made.lock().remove(gateway);

@@ -1,4 +1,4 @@
-//! How the proxies of a Gateway go.
+//! How the proxies of a Gateway go, or are let go of.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use tokio::time::Instant;
 
-use super::apply::delete;
+use super::apply::{delete, release};
 use super::error::WorkloadError;
 use super::objects::Kind;
 use super::{Deployments, names};
@@ -42,6 +42,27 @@ impl Deployments {
         ] {
             let api = self.api(kind, &gateway.namespace);
             delete(&api, gateway, kind, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// All that was made for the Gateway. The finalizer holds the Gateway until each of them is let go of.
+    pub(super) async fn release_all(&self, gateway: &ObjectKey) -> Result<(), WorkloadError> {
+        let name = names::object_name(&gateway.name);
+        for kind in [
+            Kind::Secret,
+            Kind::ServiceAccount,
+            Kind::PodDisruptionBudget,
+        ] {
+            release(&self.api(kind, &gateway.namespace), gateway, kind, &name).await?;
+        }
+        for (kind, name) in self.autoscalers_of(gateway).await? {
+            release(&self.api(kind, &gateway.namespace), gateway, kind, &name).await?;
+        }
+        let api = self.api(Kind::Deployment, &gateway.namespace);
+        for deployment in self.deployments_of(gateway).await? {
+            let name = deployment.name_any();
+            release(&api, gateway, Kind::Deployment, &name).await?;
         }
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use adapter_kubernetes::Statuses;
 use domain::gateway::{GATEWAY_GROUP, GATEWAY_STATUS_KIND, OWN_GROUP, ParentRef};
-use domain::ports::{ClusterSource, Leadership, PortErrorKind, StatusSink};
+use domain::ports::{ClusterSource, Events, Leadership, PortErrorKind, StatusSink};
 use domain::status::{
-    Condition, ConditionType, GatewayDetails, Part, Reason, StatusPart, StatusUpdate, Truth,
+    Condition, ConditionType, EventReason, GatewayDetails, GatewayEvent, Part, Reason, StatusPart,
+    StatusUpdate, Truth,
 };
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
@@ -334,4 +335,50 @@ async fn an_object_that_cannot_be_read_gets_one_event() {
     assert_eq!(regarding["uid"], "uid-deep");
     let note = event["note"].as_str().unwrap_or_default();
     assert!(note.starts_with("spec: it is nested"), "{note}");
+}
+
+#[tokio::test]
+async fn an_event_of_a_gateway_is_about_the_object_that_is_there_and_of_no_other() {
+    let (server, statuses) = stage().await;
+    for name in ["gone", "web"] {
+        let event = GatewayEvent {
+            reason: EventReason::Orphaned,
+            message: "it left a tunnel".to_owned(),
+        };
+        statuses.tell(&ObjectKey::new("default", name), &event);
+    }
+    until("an Event tells of it", async || {
+        !server.all("events").is_empty()
+    })
+    .await;
+    let [event] = &server.all("events")[..] else {
+        panic!("{:?}", server.all("events"));
+    };
+    assert_eq!(event["regarding"]["uid"], "uid-web");
+    assert_eq!(event["reason"], "Orphaned");
+    assert_eq!(event["note"], "it left a tunnel");
+}
+
+#[tokio::test]
+async fn an_entry_without_conditions_stays_as_it_was_and_none_is_made() {
+    let (server, statuses) = stage().await;
+    assert_eq!(statuses.write(&[of_route(&["web"])]).await, Ok(()));
+    let of_web = |server: &ApiServer| {
+        let route = server
+            .get("httproutes", "default", "app")
+            .expect("the route");
+        route["status"]["parents"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let before = of_web(&server);
+    let mut kept = of_route(&["web", "new", "other"]);
+    kept.parts[0].conditions.clear();
+    kept.parts[1].conditions.clear();
+    assert_eq!(statuses.write(&[kept]).await, Ok(()));
+    let after = of_web(&server);
+    assert_eq!(after[..before.len()], before[..]);
+    assert_eq!(after.len(), before.len() + 1, "{after:?}");
+    assert_eq!(after[before.len()]["parentRef"]["name"], "other");
 }

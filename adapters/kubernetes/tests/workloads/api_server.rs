@@ -210,7 +210,7 @@ impl Cluster {
         if !uid.is_null() && *uid != object["metadata"]["uid"] {
             return failure(StatusCode::CONFLICT, "Conflict", "the UID differs");
         }
-        lay_over(&mut object, patch);
+        merge_into(&mut object, patch);
         self.store(key.clone(), object);
         found(self.objects.get(key).cloned())
     }
@@ -237,6 +237,22 @@ fn lay_over(object: &mut Value, applied: &Value) {
             }
         }
         (object, applied) => *object = applied.clone(),
+    }
+}
+
+/// JSON Merge Patch (RFC 7396).
+fn merge_into(object: &mut Value, patch: &Value) {
+    match (object, patch) {
+        (Value::Object(object), Value::Object(patch)) => {
+            for (field, value) in patch {
+                if value.is_null() {
+                    object.remove(field);
+                } else {
+                    merge_into(object.entry(field.clone()).or_insert(json!({})), value);
+                }
+            }
+        }
+        (object, patch) => *object = patch.clone(),
     }
 }
 

@@ -142,3 +142,59 @@ async fn nothing_is_made_without_a_gateway_or_an_authority() {
     assert!(error.to_string().contains("Gateway shop/web"), "{error}");
     assert_eq!(stage.server.writes(), [""; 0]);
 }
+
+#[tokio::test]
+async fn what_is_let_go_of_has_no_owner_and_is_taken_up_by_a_later_gateway_of_the_name() {
+    let stage = Stage::set().await;
+    stage.run().await;
+    let all = [
+        "serviceaccounts",
+        "secrets",
+        "deployments",
+        "poddisruptionbudgets",
+    ];
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "7"});
+    stage.server.change("secrets", "gateway-web", |object| {
+        let owners = object["metadata"]["ownerReferences"].as_array_mut();
+        owners.unwrap().push(other.clone());
+    });
+    let pods = stage.object("deployments", "gateway-web")["spec"]["template"].clone();
+    stage.server.writes();
+    stage.workloads.release(&web()).await.unwrap();
+    assert_eq!(stage.server.writes().len(), 4);
+    for resource in all {
+        let metadata = stage.object(resource, "gateway-web")["metadata"].clone();
+        let owners = match resource {
+            "secrets" => json!([other]),
+            _ => json!([]),
+        };
+        assert_eq!(metadata["ownerReferences"], owners, "{resource}");
+        let mark = &metadata["annotations"]["cloudflare-gateway-controller.io/orphaned"];
+        assert_eq!(mark, "web", "{resource}");
+    }
+    stage.workloads.release(&web()).await.unwrap();
+    assert_eq!(stage.server.writes(), [""; 0], "once");
+
+    stage.server.remove("gateways", "web");
+    let again = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "another"}});
+    stage.server.put("gateways", again);
+    stage.ensure(&WorkloadSpec::default()).await.unwrap();
+    for resource in all {
+        let metadata = stage.object(resource, "gateway-web")["metadata"].clone();
+        let owners = metadata["ownerReferences"].as_array().unwrap();
+        assert!(
+            owners.iter().any(|owner| owner["uid"] == "another"),
+            "{resource}: {owners:?}"
+        );
+        let mark = &metadata["annotations"]["cloudflare-gateway-controller.io/orphaned"];
+        assert!(mark.is_null(), "{resource}: {metadata}");
+    }
+    assert_eq!(
+        stage.object("deployments", "gateway-web")["spec"]["template"],
+        pods
+    );
+    stage.server.writes();
+    stage.ensure(&WorkloadSpec::default()).await.unwrap();
+    assert_eq!(stage.server.writes(), [""; 0]);
+}

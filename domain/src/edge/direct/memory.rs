@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
 use super::DirectEdge;
+use super::moving::MovedFrom;
 use crate::edge::cache::SharedCache;
 use crate::edge::certificates::Note;
 use crate::names::{AccountId, Hostname, ObjectKey, TunnelId, ZoneId};
@@ -36,6 +37,8 @@ pub(super) struct GatewayMemory {
     /// Those before, the newest first: what was noted with them is still known.
     pub(super) former_credentials: Vec<CloudflareCredentials>,
     pub(super) tunnel: TunnelId,
+    /// While its records wait for a proxy after it has moved: what it is served by until then.
+    pub(super) moved_from: Option<MovedFrom>,
     /// Zones in which something of it may be; `None` until all zones were listed once.
     pub(super) zones: Option<BTreeSet<ZoneId>>,
     /// Hostnames that had a record of it when it was last reconciled.

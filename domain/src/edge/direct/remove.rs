@@ -8,7 +8,7 @@ use crate::edge::cache::CachedApi;
 use crate::edge::dns::owner::own_records;
 use crate::edge::objects::{IngressDocument, Tunnel};
 use crate::edge::ownership::{self, RecordMark};
-use crate::edge::{dns, tunnel};
+use crate::edge::{Holdings, dns, tunnel};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
@@ -91,6 +91,29 @@ impl DirectEdge {
             search.read.insert(account.clone());
         }
         search.outcome(missing)
+    }
+
+    /// What is found of a Gateway with its own credentials, read anew.
+    pub(super) async fn holdings_of(&self, gateway: &ObjectKey) -> Result<Holdings, PortError> {
+        let name = ownership::tunnel_name(&self.installation, gateway);
+        let mark = RecordMark::of(&self.installation, gateway);
+        let api = self.api_of(gateway).await?;
+        let tunnels = tunnels_named(&api, &name).await?.into_iter();
+        let mut holdings = Holdings {
+            tunnels: tunnels.map(|tunnel| tunnel.id).collect(),
+            records: BTreeSet::new(),
+        };
+        let ids: Vec<_> = holdings.tunnels.iter().copied().collect();
+        for zone in api.zones().await? {
+            let records = match api.records(&zone.id).await {
+                Err(error) if is_forbidden(&error) => continue,
+                records => records?,
+            };
+            let own = own_records(&records, mark, &ids).into_iter();
+            let names = own.map(|record| record.data.name.clone());
+            holdings.records.extend(names);
+        }
+        Ok(holdings)
     }
 
     /// Nothing while others are connected to a tunnel. Records of every zone first. Where one zone fails the tunnel stays, and with it the way to find the

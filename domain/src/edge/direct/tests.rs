@@ -3,6 +3,7 @@
 mod certificates;
 mod drift;
 mod memory;
+mod moving;
 mod namesakes;
 mod permissions;
 mod records;

@@ -55,6 +55,8 @@ pub struct Plan {
     pub repaired: BTreeMap<Hostname, String>,
     /// A removal that waits until somebody confirms it.
     pub held_back: Option<HeldBack>,
+    /// Whether records wait, so that their changes are not in the list.
+    pub are_records_held: bool,
 }
 
 /// One step. The variants stand in the order in which a plan has them; a document that only loses rules comes after
@@ -73,6 +75,24 @@ pub enum Change {
 }
 
 impl Plan {
+    /// Leaves the records as they are.
+    pub(super) fn hold_records(&mut self) {
+        self.are_records_held = true;
+        let hostnames = &mut self.hostnames;
+        self.changes.retain(|change| {
+            let Change::Records(zone) = change else {
+                return true;
+            };
+            for hostname in zone.changes.iter().filter_map(RecordChange::hostname) {
+                let message =
+                    "its record waits until a proxy has joined the tunnel of the new account";
+                let message = message.to_owned();
+                hostnames.insert(hostname.clone(), HostnameOutcome::Unknown { message });
+            }
+            false
+        });
+    }
+
     /// Zones in which records are changed in place or removed.
     pub(super) fn zones_that_lose(&self) -> impl Iterator<Item = &ZoneId> {
         let zones = self.changes.iter().filter_map(|change| match change {
@@ -110,6 +130,7 @@ pub fn plan(intent: &EdgeIntent, observed: &Observed, installation: &Installatio
         zones: records.zones,
         repaired: records.repaired,
         held_back: records.held_back,
+        are_records_held: false,
     }
 }
 

@@ -331,6 +331,10 @@ impl Workloads for Slow {
         self.proxies.ensure(gateway, spec, tunnel, token).await
     }
 
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.proxies.release(gateway).await
+    }
+
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.proxies.stop(gateway).await
     }

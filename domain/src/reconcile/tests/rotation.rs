@@ -54,6 +54,8 @@ impl World {
             data_plane: Arc::new(FakeDataPlane::default()),
             edge: Arc::new(Shared(self.clone())),
             rotations: Arc::new(Shared(self.clone())),
+            orphans: Arc::new(FakeOrphans::default()),
+            events: Arc::new(RecordingEvents::default()),
             clock: Arc::new(Shared(self.clone())),
         };
         let mut reconciler = Reconciler::new(ports, "test");
@@ -185,6 +187,10 @@ impl Workloads for Shared {
         )
     }
 
+    async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        self.0.workloads.release(gateway).await
+    }
+
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.0.workloads.stop(gateway).await
     }
@@ -284,7 +290,7 @@ async fn the_schedule_counts_from_when_a_gateway_is_first_seen_and_a_loss_of_the
     let process = world.process();
     pass(&process).await;
     let began = 1_000_000_000;
-    let until = process.until_rotation().unwrap();
+    let until = process.until_due().unwrap();
     assert_eq!(until.as_secs(), u64::try_from(DAY).unwrap());
     for (now, loses, expected) in [
         (began + DAY - 1, false, 0),

@@ -175,6 +175,7 @@ async fn one_name_that_is_refused_does_not_keep_the_others_from_their_records() 
         intent: &wanted,
         name: tunnel_name(&installation(), &key("gw")),
         mark,
+        moved_from: None,
         known: None,
         former: None,
         had: BTreeSet::new(),

@@ -1,0 +1,156 @@
+//! Gateways that go and leave what they have, and what is told of those that cannot go.
+
+use super::Reconciler;
+use super::edge_pass::EdgePassReport;
+use super::gateway_state::GatewayState;
+use super::view::View;
+use crate::error::{PortError, PortErrorKind};
+use crate::gateway::{DeletionPolicy, how_to_let_go};
+use crate::names::ObjectKey;
+use crate::status::{EventReason, GatewayEvent};
+
+/// What was being done, and why it failed.
+pub(super) type Failure = (String, PortError);
+
+impl Reconciler {
+    /// Whether it is known whose things stay when they go: read once in each term.
+    pub(super) async fn read_orphans(&self, term: u64, done: &mut EdgePassReport) -> bool {
+        if self.state().term.orphans_read {
+            return true;
+        }
+        match self.ports.orphans.all().await {
+            Ok(all) => {
+                let mut state = self.state();
+                // Another queue may have read them meanwhile, and changed them since.
+                if state.term.number == Some(term) && !state.term.orphans_read {
+                    state.orphans = all;
+                    state.term.orphans_read = true;
+                }
+                state.term.orphans_read
+            }
+            Err(error) => {
+                done.failed_for_all("reading whose things stay at Cloudflare", &error);
+                false
+            }
+        }
+    }
+
+    /// Keeps the policy of a Gateway that is about to be stated, so that it counts also when its parameters are gone.
+    /// Whether that is done.
+    pub(super) async fn keep_deletion_policy(
+        &self,
+        view: &View,
+        gateway: &ObjectKey,
+        term: u64,
+        done: &mut EdgePassReport,
+    ) -> bool {
+        let Some(policy) = view.deletion.get(gateway).copied() else {
+            return true;
+        };
+        if policy == DeletionPolicy::Orphan && !self.read_orphans(term, done).await {
+            done.again(gateway, None);
+            return false;
+        }
+        match self.keep_as(gateway, policy).await {
+            Ok(()) => true,
+            Err(error) => {
+                let subject = format!("keeping the deletion policy of Gateway {gateway}");
+                done.failed(gateway, subject, &error);
+                false
+            }
+        }
+    }
+
+    /// Nothing is written where it is kept already.
+    pub(super) async fn keep_as(
+        &self,
+        gateway: &ObjectKey,
+        policy: DeletionPolicy,
+    ) -> Result<(), PortError> {
+        let is_kept = self.state().orphans.contains(gateway);
+        match (policy, is_kept) {
+            (DeletionPolicy::Orphan, false) => {
+                self.ports.orphans.add(gateway).await?;
+                self.state().orphans.insert(gateway.clone());
+            }
+            (DeletionPolicy::Delete, true) => {
+                self.ports.orphans.remove(gateway).await?;
+                self.state().orphans.remove(gateway);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lets go of a Gateway: nothing is written at the edge, its proxies serve on, and its table is not withdrawn.
+    pub(super) async fn orphan(&self, gateway: &ObjectKey) -> Result<(), Failure> {
+        let failed = |what: &str, error| (format!("{what} of Gateway {gateway}"), error);
+        let ports = &self.ports;
+        // First: whoever comes next must not take for left over what is let go of.
+        let kept = self.keep_as(gateway, DeletionPolicy::Orphan).await;
+        kept.map_err(|error| failed("keeping the deletion policy", error))?;
+        let released = ports.workloads.release(gateway).await;
+        released.map_err(|error| failed("letting go of the proxy", error))?;
+        let event = GatewayEvent {
+            reason: EventReason::Orphaned,
+            message: format!(
+                "Gateway {gateway} is gone and its proxies go on with the routes that they have; left at Cloudflare: {}. To have all of it removed, make the Gateway again and delete it with deletionPolicy Delete",
+                self.what_it_has(gateway).await
+            ),
+        };
+        ports.events.tell(gateway, &event);
+        self.with(gateway, GatewayState::finalizer_removed);
+        let freed = ports.finalizer.remove(gateway).await;
+        freed.map_err(|error| failed("removing the finalizer", error))
+    }
+
+    /// What a Gateway has at the edge, as it is now or else as it was last seen.
+    async fn what_it_has(&self, gateway: &ObjectKey) -> String {
+        let holdings = self.ports.edge.holdings(gateway).await;
+        let known = holdings.map_or_else(
+            |error| {
+                let known = self.with(gateway, |at_edge| at_edge.known_holdings());
+                known.flatten().ok_or(error)
+            },
+            Ok,
+        );
+        match known {
+            Ok(holdings) => holdings.to_string(),
+            Err(error) => format!("not known ({})", error.message),
+        }
+    }
+
+    /// An Event for what only somebody's action can help, once for each reason.
+    pub(super) fn tell_of_failed_removal(
+        &self,
+        gateway: &ObjectKey,
+        subject: &str,
+        error: &PortError,
+    ) {
+        let before = {
+            let mut state = self.state();
+            state
+                .removal_failures
+                .insert(gateway.clone(), error.clone())
+        };
+        if !needs_somebody(error.kind) || before.as_ref() == Some(error) {
+            return;
+        }
+        let event = GatewayEvent {
+            reason: EventReason::RemovalBlocked,
+            message: format!("{subject}: {}; {}", error.message, how_to_let_go(gateway)),
+        };
+        self.ports.events.tell(gateway, &event);
+    }
+}
+
+fn needs_somebody(kind: PortErrorKind) -> bool {
+    matches!(
+        kind,
+        PortErrorKind::Credentials
+            | PortErrorKind::Unauthenticated
+            | PortErrorKind::Forbidden
+            | PortErrorKind::Conflict
+            | PortErrorKind::Invalid
+    )
+}
