@@ -1,4 +1,5 @@
 //! What becomes of a cluster in statuses.
 
 mod gateways;
+mod records;
 mod routes;

@@ -1,0 +1,143 @@
+//! Conditions about records: zones that are not served, drift, removals that wait, and names without a certificate.
+
+use std::collections::BTreeSet;
+
+use crate::attachment::tests::fixtures::*;
+use crate::edge::objects::ZoneState;
+use crate::edge::{EdgeStatus, HeldBack, HostnameOutcome, ZoneStatus};
+use crate::report::{GatewayFacts, report};
+use crate::status::ConditionType::{self, Dns, DnsDrift, DnsRemoval, UniversalCertificate};
+use crate::status::{Reason, Truth};
+
+const APP: &str = "app.example.com";
+const DEEP: &str = "a.b.example.com";
+
+/// Truth, reason and message of a condition of the Gateway, after this answer of the edge.
+fn condition(kind: ConditionType, edge: EdgeStatus) -> Option<(Truth, Reason, String)> {
+    let gateway = gateway(EDGE).listening(https("web"));
+    let route = http_route("shop/store").to(EDGE).named(APP).named(DEEP);
+    let cluster = cluster().with(gateway).with(route);
+    let known = GatewayFacts {
+        edge: Some(Ok(edge)),
+        ..serving(&[])
+    };
+    let updates = report(&resolved(&cluster), &facts(known));
+    let mut updates = updates.into_iter();
+    let status = updates
+        .find(|update| update.object.kind == "Gateway")
+        .unwrap();
+    let mut conditions = status.parts[0].conditions.iter();
+    let found = conditions.find(|condition| condition.kind == kind)?;
+    Some((found.truth, found.reason, found.message.clone()))
+}
+
+fn applied(state: ZoneState) -> EdgeStatus {
+    let outcomes = [APP, DEEP].map(|name| (name, HostnameOutcome::Applied));
+    let name = "example.com".to_owned();
+    EdgeStatus {
+        zones: BTreeSet::from([ZoneStatus { name, state }]),
+        ..edge_status(&outcomes)
+    }
+}
+
+#[test]
+fn a_zone_that_is_not_served_is_told_for_what_it_is() {
+    use ZoneState::{Active, Partial, Paused, Pending, Unseen};
+    for (state, truth, reason, words) in [
+        (Active, Truth::True, Reason::Applied, "leads to the tunnel"),
+        (Unseen, Truth::True, Reason::Applied, "leads to the tunnel"),
+        (Pending, Truth::False, Reason::ZoneNotServed, "registrar"),
+        (
+            Paused,
+            Truth::False,
+            Reason::ZoneNotServed,
+            "Resume Cloudflare",
+        ),
+        (
+            Partial,
+            Truth::Unknown,
+            Reason::ZoneNotServed,
+            "app.example.com.cdn.cloudflare.net",
+        ),
+    ] {
+        let (found, why, message) = condition(Dns, applied(state)).unwrap();
+        assert_eq!((found, why), (truth, reason), "{state:?}");
+        assert!(message.contains(words), "{state:?}: {message}");
+    }
+}
+
+#[test]
+fn drift_is_told_while_it_is_there_and_once_when_it_was_put_right() {
+    assert_eq!(condition(DnsDrift, applied(ZoneState::Active)), None);
+    let difference = || "ttl is 60, not 1 (automatic)".to_owned();
+    let mut left = applied(ZoneState::Active);
+    let drifted = HostnameOutcome::Drifted {
+        difference: difference(),
+    };
+    left.hostnames.insert(host(APP), drifted);
+    let because = host(APP);
+    left.hostnames
+        .insert(host(DEEP), HostnameOutcome::Paused { because });
+    let mut repaired = applied(ZoneState::Active);
+    repaired.repaired.insert(host(APP), difference());
+    for (edge, truth, reason, dns) in [
+        (left, Truth::False, Reason::RecordDrift, Reason::RecordDrift),
+        (
+            repaired,
+            Truth::True,
+            Reason::DriftRepaired,
+            Reason::Applied,
+        ),
+    ] {
+        let (found, why, message) = condition(DnsDrift, edge.clone()).unwrap();
+        assert_eq!((found, why), (truth, reason));
+        assert!(message.contains("app.example.com: ttl is 60"), "{message}");
+        assert_eq!(condition(Dns, edge).unwrap().1, dns);
+    }
+}
+
+#[test]
+fn a_removal_that_waits_says_how_to_confirm_it() {
+    let mut edge = applied(ZoneState::Active);
+    assert_eq!(condition(DnsRemoval, edge.clone()), None);
+    let names = (0..40).map(|n| host(&format!("n{n}.example.com")));
+    edge.held_back = Some(HeldBack {
+        names: names.collect(),
+        of: 42,
+        code: "c0dec0dec0de".to_owned(),
+    });
+    let (truth, reason, message) = condition(DnsRemoval, edge).unwrap();
+    assert_eq!((truth, reason), (Truth::False, Reason::HeldBack));
+    for words in [
+        "40 of 42 names",
+        "-n shop edge",
+        "confirm-removal=c0dec0dec0de",
+        "more",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+}
+
+#[test]
+fn names_that_the_universal_certificate_is_not_for_are_told() {
+    let (truth, reason, message) =
+        condition(UniversalCertificate, applied(ZoneState::Active)).unwrap();
+    assert_eq!((truth, reason), (Truth::False, Reason::NotCovered));
+    assert!(
+        message.contains(DEEP) && !message.contains(APP),
+        "{message}"
+    );
+    let mut below = applied(ZoneState::Active);
+    let name = "b.example.com".to_owned();
+    let state = ZoneState::Active;
+    below.zones.insert(ZoneStatus { name, state });
+    let mut unmade = applied(ZoneState::Active);
+    unmade.hostnames.insert(host(DEEP), HostnameOutcome::NoZone);
+    for (given, edge) in [
+        ("a zone of its own", below),
+        ("no record", unmade),
+        ("a partial zone", applied(ZoneState::Partial)),
+    ] {
+        assert_eq!(condition(UniversalCertificate, edge), None, "{given}");
+    }
+}
