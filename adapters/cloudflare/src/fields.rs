@@ -197,6 +197,7 @@ fn every_field_that_is_read_is_one_that_the_judges_know_and_the_other_way_round(
         read::<Vec<WireConnector>>("list connections", "result"),
         read::<WireConfiguration>("get ingress rules", "result"),
         read::<Answer<Vec<WireZone>>>("list zones", ""),
+        read::<Answer<Vec<WireZone>>>("look up zone", ""),
         read::<Answer<Vec<WireRecord>>>("list DNS records", ""),
         read::<Answer<Vec<WireCertificate>>>("list custom certificates", ""),
         read::<WireCertificateId>("upload custom certificate", "result"),

@@ -37,6 +37,7 @@ var calls = map[string]any{
 	"get ingress rules":              (*zero_trust.TunnelCloudflaredConfigurationService).Get,
 	"put ingress rules":              (*zero_trust.TunnelCloudflaredConfigurationService).Update,
 	"list zones":                     (*zones.ZoneService).List,
+	"look up zone":                   (*zones.ZoneService).List,
 	"list DNS records":               (*dns.RecordService).List,
 	"change DNS records":             (*dns.RecordService).Batch,
 	"list custom certificates":       (*custom_certificates.CustomCertificateService).List,

@@ -37,6 +37,7 @@ CALLS = {
         cloudflared.ConfigurationUpdateParams,
     ),
     "list zones": (CLIENT.zones.list, zones.ZoneListParams),
+    "look up zone": (CLIENT.zones.list, zones.ZoneListParams),
     "list DNS records": (CLIENT.dns.records.list, dns.RecordListParams),
     "change DNS records": (CLIENT.dns.records.batch, dns.RecordBatchParams),
     "list custom certificates": (

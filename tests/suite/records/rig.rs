@@ -116,16 +116,6 @@ impl Rig {
         changed.expect("a change that the API takes");
     }
 
-    /// Every field of every record of a name.
-    pub(super) fn raw(&self, name: &str) -> String {
-        let records = self.cloud.records(&self.zones["example.com"]);
-        let named: Vec<_> = records
-            .iter()
-            .filter(|record| record.name == name)
-            .collect();
-        format!("{named:?}")
-    }
-
     pub(super) fn record_id(&self, name: &str) -> Option<String> {
         let records = self.cloud.records(&self.zones["example.com"]);
         let found = records.iter().find(|record| record.name == name);

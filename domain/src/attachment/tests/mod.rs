@@ -10,6 +10,7 @@ mod listeners;
 mod order;
 mod parameters;
 mod parents;
+mod records;
 mod retained;
 mod tables;
 mod tenants;
