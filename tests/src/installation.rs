@@ -279,6 +279,21 @@ stringData: {{CLOUDFLARE_API_TOKEN: {token}, CLOUDFLARE_ACCOUNT_ID: \"{ACCOUNT}\
             .count()
     }
 
+    /// How often tokens of Gateways of this namespace were replaced.
+    pub fn replaced_tokens(&self, namespace: &str) -> usize {
+        let part = format!("/namespaces/{namespace}/");
+        let tunnels = self.standin.cloud().tunnels();
+        let tunnels = tunnels.iter().filter(|tunnel| tunnel.name.contains(&part));
+        let paths: Vec<String> = tunnels
+            .map(|tunnel| format!("/cfd_tunnel/{}", tunnel.id))
+            .collect();
+        let calls = self.standin.cloud().calls().into_iter();
+        calls
+            .filter(|call| call.method == "PATCH")
+            .filter(|call| paths.iter().any(|path| call.path.ends_with(path)))
+            .count()
+    }
+
     /// Records of this name.
     pub fn records_of(&self, hostname: &str) -> usize {
         let zones = self.standin.cloud().zones();

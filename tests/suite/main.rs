@@ -7,6 +7,7 @@ mod broker;
 mod cluster;
 mod conditions;
 mod contract;
+mod docs;
 mod e2e;
 mod failures;
 mod genuine;

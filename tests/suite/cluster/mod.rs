@@ -8,6 +8,7 @@ mod node;
 mod other_gateway;
 mod outage;
 mod permissions;
+mod rotation;
 mod scale;
 mod traffic;
 mod user;
