@@ -11,8 +11,8 @@ use domain::gateway::{
 use domain::reconcile::{Ports, Reconciler};
 use domain::snapshot::{ClusterSnapshot, Reading};
 use domain::testing::{
-    FakeCluster, FakeDataPlane, FakeFinalizer, FakeRotations, FakeWorkloads, FixedClock,
-    FixedLeadership, RecordingStatusSink,
+    FakeCluster, FakeDataPlane, FakeFinalizer, FakeOrphans, FakeRotations, FakeWorkloads,
+    FixedClock, FixedLeadership, RecordingEvents, RecordingStatusSink,
 };
 use domain::{ObjectKey, ObjectRef, Timestamp};
 
@@ -102,6 +102,8 @@ impl Controller {
             data_plane: Arc::new(FakeDataPlane::default()),
             edge: rig.edge.clone(),
             rotations: Arc::new(FakeRotations::default()),
+            orphans: Arc::new(FakeOrphans::default()),
+            events: Arc::new(RecordingEvents::default()),
             clock: Arc::new(FixedClock::default()),
         };
         let reconciler = Reconciler::new(ports, CONTROLLER_NAME);

@@ -9,8 +9,8 @@ use domain::gateway::{
     DeletionPolicy, Endpoint, EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass,
     GatewayParameters, GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND,
     ParentRef, PathMatch, Protocol, RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION,
-    RECONCILE_REQUEST_ANNOTATION, RotationParameters, Route, RouteKind, RouteMatch, Rule, Service,
-    ServicePort,
+    RECONCILE_REQUEST_ANNOTATION, RecordParameters, RotationParameters, Route, RouteKind,
+    RouteMatch, Rule, Service, ServicePort,
 };
 use domain::rotation::REQUEST_ANNOTATION;
 use domain::snapshot::{ClusterSnapshot, Reading};
@@ -391,6 +391,7 @@ fn orphaning() -> GatewayParameters {
         key: key("orphaning"),
         credentials: None,
         dns: None,
+        records: RecordParameters::default(),
         upload_certificates: None,
         shared_hostnames: None,
         deletion_policy: Some(DeletionPolicy::Orphan),

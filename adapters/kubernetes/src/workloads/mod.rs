@@ -282,7 +282,7 @@ impl Workloads for Deployments {
 
     async fn release(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.release_all(gateway).await?;
-        self.told.lock().remove(gateway);
+        self.made.lock().remove(gateway);
         Ok(())
     }
 
