@@ -312,7 +312,7 @@ def main(listed, wanted):
     missed = [m for m in tried if not verdicts[m]]
     for mutant in missed:
         if mutant.name not in equivalent:
-            print("missed:", mutant.place, "" if mutant.name in mutant.place else f"({mutant.name})")
+            print("missed:", mutant.place, *re.findall(r"#\d+$", mutant.name))
     noticed = [m.name for m in tried if verdicts[m] and m.name in equivalent]
     outside = [m for m in chosen if m not in possible and m.compiles]
     (WORK / "outside").write_text("".join(m.place + "\n" for m in outside))
