@@ -20,7 +20,7 @@ soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million),
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
 
-mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of them its own tests notice. MUTANTS=all for all.
+mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of them its own tests notice. MUTANTS=1000 draws so many, MUTANTS=all makes all.
 	@tests/mutants/run
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
