@@ -207,7 +207,6 @@ impl InstallationDocument {
 #[serde(deny_unknown_fields)]
 struct TunnelDocument {
     id: String,
-    #[serde(default)]
     name: String,
     address: String,
 }

@@ -9,8 +9,8 @@ use crate::gateway::CONFIRM_REMOVAL;
 use crate::names::ObjectKey;
 use crate::status::{Reason, Truth};
 
-/// The verdict over all hostnames, and then what holds beside it: another installation of the same name, and a removal
-/// that waits.
+/// The verdict over all hostnames, and what holds besides: another installation of the same name, which conflicts come
+/// from, and a removal that waits.
 pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdict {
     let key = &gateway.gateway.key;
     let of_names = match gateway.hostnames.is_empty() {
@@ -20,8 +20,14 @@ pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Verdi
         }
         false => dns::verdict(gateway.hostnames.keys(), key, edge),
     };
-    let told = [installation(edge), removal(key, edge)];
-    told.into_iter().flatten().fold(of_names, joined)
+    let of_names = match installation(edge) {
+        Some(installation) => joined(installation, of_names),
+        None => of_names,
+    };
+    match removal(key, edge) {
+        Some(removal) => joined(of_names, removal),
+        None => of_names,
+    }
 }
 
 /// What is to be mended comes first; of two of that kind the first has the reason.

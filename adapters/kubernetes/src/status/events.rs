@@ -158,14 +158,14 @@ fn event(mut flips: Vec<Flip>) -> Option<Event> {
             false => EventType::Warning,
         },
         reason,
-        note: Some(shortened(lines.join("\n"))),
+        note: Some(shortened(lines.join("; "))),
         action: ACTION.to_owned(),
         secondary: None,
     })
 }
 
 /// Conditions whose truth is another one now. A condition that is new, or was unknown until now, says something only
-/// if it is not as it should be, or if it is the one that says that all is well.
+/// if it is not as it should be, or if it is the one that says that all is well; that it is not there yet is no news.
 fn flips(earlier: &Value, now: &Value) -> Vec<Flip> {
     let mut flips = Vec::new();
     of_part("", earlier, now, &mut flips);
@@ -204,13 +204,15 @@ fn of_part(prefix: &str, earlier: &Value, now: &Value, flips: &mut Vec<Flip>) {
         let was_known = matches!(was.as_str(), "True" | "False");
         let is_news =
             was_known || !is_good || matches!(kind.as_str(), "Accepted" | "Programmed" | "Ready");
-        if truth == was || truth == "Unknown" || !is_news {
+        let reason = text(condition, "reason");
+        let is_beginning = !was_known && reason == "Pending";
+        if truth == was || truth == "Unknown" || !is_news || is_beginning {
             continue;
         }
         let message = text(condition, "message");
         flips.push(Flip {
             line: format!("{prefix}{kind}={truth}: {message}"),
-            reason: text(condition, "reason"),
+            reason,
             kind,
             is_good,
         });
@@ -317,7 +319,7 @@ mod tests {
                     failed(),
                     stalled(),
                 ],
-                Some(("DNS: NoZone\nAccepted: Accepted", "ReconciliationFailed")),
+                Some(("DNS: NoZone; Accepted: Accepted", "ReconciliationFailed")),
             ),
             (
                 vec![flip("DNS", "NoZone", false)],

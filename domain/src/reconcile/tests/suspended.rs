@@ -134,8 +134,9 @@ async fn the_entry_of_a_route_for_a_suspended_gateway_stays_and_others_are_writt
     bench.told().await;
     let last = bench.statuses.last();
     let objects: Vec<_> = last.iter().map(|update| &*update.object.key.name).collect();
-    assert_eq!(objects, ["cloudflare", "other", "r"]);
-    let parts = &last[2].parts;
+    // The Gateway, and the object that tells of it.
+    assert_eq!(objects, ["cloudflare", "other", "other", "r"]);
+    let parts = &last[3].parts;
     let told = |name: &str| {
         let of = |part: &&crate::status::StatusPart| matches!(&part.part, Part::Parent(parent) if parent.target.key == key(name));
         parts.iter().find(of).unwrap().conditions.len()
