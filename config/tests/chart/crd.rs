@@ -4,11 +4,29 @@ use serde_json::Value;
 
 use super::helm::chart;
 
-fn schema() -> Value {
-    let file = chart().join("crds/cloudflaregatewayparameters.yaml");
+/// The schema of one part of the objects of a CRD.
+fn of(crd: &str, part: &str) -> Value {
+    let file = chart().join("crds").join(crd);
     let text = std::fs::read_to_string(file).expect("the CRD");
     let crd: Value = serde_saphyr::from_str(&text).expect("YAML");
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part].clone()
+}
+
+fn schema() -> Value {
+    of("cloudflaregatewayparameters.yaml", "spec")
+}
+
+/// A comma in an unquoted text of a flow mapping begins another field, which the API server warns of and drops.
+#[test]
+fn a_schema_has_no_field_with_a_space_in_its_name() {
+    let status = of("cloudflaregatewaystatuses.yaml", "status");
+    for (part, schema) in [("spec", schema()), ("status", status)] {
+        each(part, &schema, &mut |path, schema| {
+            let fields = schema.as_object().expect("a schema").keys();
+            let wrong: Vec<_> = fields.filter(|field| field.contains(' ')).collect();
+            assert!(wrong.is_empty(), "{path}: {wrong:?}");
+        });
+    }
 }
 
 /// Calls with the path and the schema of each field.
