@@ -116,9 +116,16 @@ async fn a_hostname_of_a_gateway_of_both_stays_with_the_one_that_has_it_and_both
 
         let (other, log) = if holder == "a" { ("b", &b) } else { ("a", &a) };
         let dns = "cloudflare-gateway-controller.io/DNS";
-        let lost = |seen: &tests::world::ConditionSeen| seen.reason == "RecordConflict";
-        for object in ["gateway default/app", "httproute default/app"] {
+        let lost = |seen: &tests::world::ConditionSeen| {
+            let words = "another installation of the same name has the record";
+            seen.message.contains(words)
+        };
+        for (object, reason) in [
+            ("gateway default/app", "NameNotUnique"),
+            ("httproute default/app", "RecordConflict"),
+        ] {
             let told = world.condition_in(other, object, dns, lost).await;
+            assert_eq!(told.reason, reason, "{object}");
             let tunnel = tunnels.iter().find(|one| told.message.contains(&one.name));
             let tunnel = tunnel.unwrap_or_else(|| panic!("it names the tunnel: {told:?}"));
             assert!(records[0].content.starts_with(&tunnel.id.to_string()));
