@@ -40,7 +40,7 @@ pub use pattern::{Pattern, PatternBudget, PatternRoom, UnusablePattern};
 pub use reconciling::{
     RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION, Reconciling,
 };
-pub(crate) use reconciling::{how_to_let_go, is_suspended};
+pub(crate) use reconciling::{SHORTEST_INTERVAL, how_to_let_go, is_suspended};
 pub use route::{
     BackendRef, CallMatch, FeatureUse, Filter, HeaderMatch, HeaderModifier, HttpPathModifier,
     ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, RulePolicy,

@@ -21,9 +21,11 @@ pub const RECONCILE_REQUEST_ANNOTATION: &str =
 /// The value of [`RECONCILE_ANNOTATION`] that suspends.
 const DISABLED: &str = "disabled";
 
-/// Bounds of [`RECONCILE_EVERY_ANNOTATION`], in seconds: a comparison costs several calls of an account that others may
-/// share, and a year is as good as never.
-const SHORTEST: f64 = 10.0;
+/// The least time between two comparisons of a Gateway that its annotations ask for: each costs several calls of an
+/// account that others may share.
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The longest value of [`RECONCILE_EVERY_ANNOTATION`], in seconds: a year is as good as never.
 const LONGEST: f64 = 366.0 * 86_400.0;
 
 /// Longest part of a wrong value that a message shows.
@@ -76,7 +78,8 @@ pub(crate) fn is_suspended(annotations: &BTreeMap<String, String>) -> bool {
 
 fn interval_of(text: &str) -> Result<Duration, Defect> {
     let seconds = duration::seconds(text);
-    let seconds = seconds.filter(|seconds| (SHORTEST..=LONGEST).contains(seconds));
+    let seconds =
+        seconds.filter(|seconds| (SHORTEST_INTERVAL.as_secs_f64()..=LONGEST).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| {
         let shown: String = text.chars().take(SHOWN).collect();
         Defect {

@@ -20,7 +20,7 @@ use crate::attachment::GatewayResolution;
 use crate::edge::claims::Claimant;
 use crate::edge::{EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Policy};
 use crate::error::PortError;
-use crate::gateway::{DeletionPolicy, DnsPolicy, Reconciling};
+use crate::gateway::{DeletionPolicy, DnsPolicy, Reconciling, SHORTEST_INTERVAL};
 use crate::names::{Hostname, ObjectKey, Timestamp, TunnelId};
 use crate::rotation::Request;
 use crate::secret::TokenHash;
@@ -147,9 +147,21 @@ impl GatewayState {
         self.intent = Some(intent.clone());
     }
 
+    /// Whether a comparison is asked for that no note was taken of.
+    fn is_requested(&self, reconciling: &Reconciling) -> bool {
+        reconciling.request.is_some() && self.request != reconciling.request
+    }
+
+    /// The first statement is the comparison that was asked for before it.
+    pub(super) fn take_first_request(&mut self, reconciling: &Reconciling) {
+        if self.compared.is_none() {
+            self.take_request(reconciling);
+        }
+    }
+
     /// Takes note of a comparison that is asked for. Whether that is news.
     pub(super) fn take_request(&mut self, reconciling: &Reconciling) -> bool {
-        let is_new = reconciling.request.is_some() && self.request != reconciling.request;
+        let is_new = self.is_requested(reconciling);
         if is_new {
             self.request.clone_from(&reconciling.request);
             self.rotation = None;
@@ -344,15 +356,21 @@ impl GatewayState {
         })
     }
 
-    /// Whether its own interval is over.
+    /// Whether it is to be compared now: its own interval is over, or somebody asks for it.
     pub(super) fn is_comparison_due(&self, reconciling: &Reconciling, now: Timestamp) -> bool {
-        let due = self.next_comparison(reconciling);
-        due.is_some_and(|due| due <= now)
+        match self.next_comparison(reconciling) {
+            Some(due) => due <= now,
+            None => self.is_requested(reconciling),
+        }
     }
 
-    /// When its own interval is over.
+    /// When that is.
     pub(super) fn next_comparison(&self, reconciling: &Reconciling) -> Option<Timestamp> {
-        let seconds = i64::try_from(reconciling.interval?.as_secs()).ok()?;
+        let wait = match self.is_requested(reconciling) {
+            true => Some(SHORTEST_INTERVAL),
+            false => reconciling.interval,
+        };
+        let seconds = i64::try_from(wait?.as_secs()).ok()?;
         Some(Timestamp(self.compared?.0.saturating_add(seconds)))
     }
 

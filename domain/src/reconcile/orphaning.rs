@@ -9,6 +9,10 @@ use crate::gateway::{DeletionPolicy, how_to_let_go};
 use crate::names::ObjectKey;
 use crate::status::{EventReason, GatewayEvent};
 
+/// How many Gateways of one namespace may leave what they have, those that are there among them: the list of all is of a
+/// limited length, and one namespace must not use it up for the others.
+const MOST_OF_A_NAMESPACE: usize = 256;
+
 /// What was being done, and why it failed.
 pub(super) type Failure = (String, PortError);
 
@@ -70,6 +74,7 @@ impl Reconciler {
         let is_kept = self.state().orphans.contains(gateway);
         match (policy, is_kept) {
             (DeletionPolicy::Orphan, false) => {
+                self.check_room(gateway)?;
                 self.ports.orphans.add(gateway).await?;
                 self.state().orphans.insert(gateway.clone());
             }
@@ -80,6 +85,19 @@ impl Reconciler {
             _ => {}
         }
         Ok(())
+    }
+
+    fn check_room(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let namespace = &gateway.namespace;
+        let state = self.state();
+        let of_namespace = state.orphans.iter().filter(|it| it.namespace == *namespace);
+        if of_namespace.count() < MOST_OF_A_NAMESPACE {
+            return Ok(());
+        }
+        let message = format!(
+            "{MOST_OF_A_NAMESPACE} Gateways of namespace {namespace} leave what they have, which is the most; set deletionPolicy Delete for some, or make Gateways that are gone again and delete them so"
+        );
+        Err(PortError::new(PortErrorKind::Invalid, message))
     }
 
     /// Lets go of a Gateway: nothing is written at the edge, its proxies serve on, and its table is not withdrawn.

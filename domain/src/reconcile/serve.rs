@@ -139,7 +139,7 @@ impl Reconciler {
             let mut state = self.state();
             let at_edge = state.at_edge_of(view, gateway);
             if let Some(found) = view.gateways.get(gateway) {
-                at_edge.take_request(&found.reconciling);
+                at_edge.take_first_request(&found.reconciling);
             }
             at_edge.compared(now, false);
             at_edge.answered(Err(error.clone()));

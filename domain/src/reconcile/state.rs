@@ -239,12 +239,12 @@ impl State {
             let Some(at_edge) = at_edge.filter(|_| view.fate(key) == Fate::Serve) else {
                 continue;
             };
-            let is_requested = at_edge.take_request(&found.reconciling);
+            let is_due = at_edge.is_comparison_due(&found.reconciling, now);
+            let is_requested = is_due && at_edge.take_request(&found.reconciling);
             if is_requested {
                 // An attempt that failed is made again, too.
                 self.failed.remove(key);
             }
-            let is_due = at_edge.is_comparison_due(&found.reconciling, now);
             if is_requested || (is_due && !self.to_compare.contains(key)) {
                 self.to_compare.insert(key.clone());
                 begun.push(key.clone());
@@ -324,7 +324,7 @@ impl State {
         let asked = self.claimant(key, found, !is_retained).hostnames;
         let asked = asked.into_owned();
         let at_edge = self.at_edge_of(view, key);
-        at_edge.take_request(&found.reconciling);
+        at_edge.take_first_request(&found.reconciling);
         at_edge.begin(found, asked, intent);
         self.removed.remove(key);
     }

@@ -1,5 +1,7 @@
 //! Suspended Gateways, comparisons that are asked for or come at an interval, and what stays when a Gateway goes.
 
+use std::time::Duration;
+
 use super::*;
 use crate::gateway::{
     RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION,
@@ -300,6 +302,20 @@ async fn a_gateway_is_not_stated_before_its_policy_is_kept() {
 }
 
 #[tokio::test]
+async fn a_namespace_leaves_only_so_many_gateways_and_takes_no_room_from_others() {
+    for (namespace, is_served) in [("default", false), ("other", true)] {
+        let bench = bench(snapshot(vec![gateway("gw")], vec![]));
+        annotate(&bench, 0, "deletion-policy", "Orphan");
+        for n in 0..256 {
+            let gone = ObjectKey::new(namespace, format!("gone-{n}"));
+            bench.orphans.add(&gone).await.unwrap();
+        }
+        let done = bench.pass().await;
+        assert_eq!(done.settled, is_served, "{done:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_whose_credentials_are_gone_waits_tells_why_once_and_can_be_let_go() {
     for restarts in [false, true] {
         let mut bench = bench(quickstart());
@@ -344,7 +360,14 @@ async fn each_new_request_has_a_gateway_compared_once_and_is_told_as_handled() {
     };
     assert_eq!(handled(), Request::new("before"), "the first pass compares");
     assert!(bench.pass().await.stated.is_empty());
+    // A comparison costs calls of an account that others may share.
+    let last = bench.clock.now();
+    let after = |seconds| bench.clock.set(Timestamp(last.0 + seconds));
     annotate(&bench, 0, RECONCILE_REQUEST_ANNOTATION, "now");
+    after(9);
+    assert!(bench.pass().await.stated.is_empty());
+    assert_eq!(bench.reconciler.until_due(), Some(Duration::from_secs(1)));
+    after(10);
     let done = bench.pass().await;
     assert_eq!(
         (done.stated, handled()),
@@ -356,6 +379,7 @@ async fn each_new_request_has_a_gateway_compared_once_and_is_told_as_handled() {
     // Also one that failed a moment ago and is left alone until its time.
     bench.edge.fail(None, Some(away()));
     annotate(&bench, 0, RECONCILE_REQUEST_ANNOTATION, "failing");
+    after(20);
     assert!(!bench.pass().await.settled);
     assert_eq!(handled(), Request::new("failing"), "tried counts");
     bench.edge.fail(None, None);
@@ -365,6 +389,7 @@ async fn each_new_request_has_a_gateway_compared_once_and_is_told_as_handled() {
         "it rests"
     );
     annotate(&bench, 0, RECONCILE_REQUEST_ANNOTATION, "again");
+    after(30);
     bench.told().await;
     let queues = bench.reconciler.edge_queues(&resting);
     assert_eq!(queues.len(), 1);
