@@ -159,17 +159,17 @@ struct WireRule {
 
 impl From<&IngressDocument> for WireConfiguration {
     fn from(document: &IngressDocument) -> Self {
-        let rule = |hostname, service: &String| WireRule {
-            hostname,
+        let rules = document.rules.iter().map(|rule| WireRule {
+            hostname: Some(rule.hostname.to_string()),
+            path: rule.path.clone(),
+            service: rule.service.clone(),
+        });
+        let catch_all = WireRule {
+            hostname: None,
             path: None,
-            service: service.clone(),
+            service: document.catch_all.clone(),
         };
-        let mut ingress: Vec<WireRule> = document
-            .rules
-            .iter()
-            .map(|r| rule(Some(r.hostname.to_string()), &r.service))
-            .collect();
-        ingress.push(rule(None, &document.catch_all));
+        let ingress = rules.chain([catch_all]).collect();
         Self {
             config: Some(WireIngress {
                 ingress: Some(ingress),
@@ -180,7 +180,7 @@ impl From<&IngressDocument> for WireConfiguration {
 
 impl WireConfiguration {
     /// `None` where there is no document, and where there is one that nothing of ours would have put:
-    /// rules by path, several catch-alls, malformed hostnames.
+    /// rules without a hostname, several catch-alls, malformed hostnames.
     pub(crate) fn into_domain(self) -> Option<IngressDocument> {
         let mut ingress = self.config?.ingress?;
         let last = ingress.pop().filter(WireRule::is_catch_all)?;
@@ -194,19 +194,14 @@ impl WireConfiguration {
 
 impl WireRule {
     fn is_catch_all(&self) -> bool {
-        self.hostname.as_deref().is_none_or(str::is_empty) && !self.has_path()
-    }
-
-    fn has_path(&self) -> bool {
-        self.path.as_deref().is_some_and(|path| !path.is_empty())
+        let is_empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
+        is_empty(&self.hostname) && is_empty(&self.path)
     }
 
     fn into_domain(self) -> Option<IngressRule> {
-        if self.has_path() {
-            return None;
-        }
         Some(IngressRule {
             hostname: Hostname::parse(self.hostname.as_deref()?).ok()?,
+            path: self.path.filter(|path| !path.is_empty()),
             service: self.service,
         })
     }
@@ -451,7 +446,7 @@ mod tests {
                 format!(
                     r#"{{"config":{{"ingress":[{{"hostname":"a.example.com","path":"/x","service":"s"}},{rest}]}}}}"#
                 ),
-                None,
+                Some(1),
             ),
             (
                 format!(r#"{{"config":{{"ingress":[{{"hostname":"*","service":"s"}},{rest}]}}}}"#),

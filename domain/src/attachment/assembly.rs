@@ -14,10 +14,10 @@ use super::tenancy::{Tenancies, Tenancy};
 use super::view::{Secret, View};
 use super::{
     GatewayResolution, ListenerResolution, ParentResolution, Refusal, RouteResolution, certificate,
-    gateway, validation,
+    gateway, paths, validation,
 };
 use crate::capabilities::DataPlaneKind;
-use crate::gateway::{Gateway, ParentRef, Reconciling, Route};
+use crate::gateway::{DashboardRules, Gateway, ParentRef, Reconciling, Route};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::{CompileInput, ListenerInput, RouteInput, RouteTable, compile};
 use crate::status::Reason;
@@ -56,6 +56,7 @@ pub(super) fn judged(
         gateway: gateway.clone(),
         listeners,
         hostnames: BTreeMap::new(),
+        paths: BTreeMap::new(),
         parameters,
         reconciling: Reconciling::read(&gateway.annotations).0,
         certificates: Some(BTreeSet::new()),
@@ -284,6 +285,9 @@ pub(super) fn settle(
         gateway.certificates = certificate::wanted(gateway, attached, view);
     }
     gateway.table = Arc::new(compile(table, &view.backends));
+    if gateway.parameters.dashboard_rules == DashboardRules::HostnamesAndPaths {
+        gateway.paths = paths::of(&gateway.table);
+    }
 }
 
 /// The names of a Gateway, with the age of the oldest route that asks for each. Where it cannot be served for

@@ -8,6 +8,7 @@
 //! - `parameters`, `credentials`: what a Gateway says of itself beyond the API, and whose account it uses.
 //! - `tenancy`: what the operator lets each namespace have.
 //! - `parent`: which listeners a parentRef of a route names, and whether they take it.
+//! - `paths`: which paths of its hostnames the dashboard shows.
 //! - `patterns`: what the regular expressions of a Gateway's routes may take.
 //! - `conflict`: HTTPRoute and GRPCRoute on one hostname.
 //! - `validation`: what in a route cannot be served.
@@ -26,6 +27,7 @@ mod guard_rails;
 mod listener;
 mod parameters;
 mod parent;
+mod paths;
 mod patterns;
 mod records;
 mod retained;
@@ -40,6 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::edge::certificates::CertificateIntent;
+use crate::edge::tunnel::DashboardPaths;
 use crate::gateway::{Gateway, Listener, ParentRef, Reconciling, Route, RouteKind};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::route_table::RouteTable;
@@ -65,7 +68,7 @@ pub fn resolve(
 ) -> Resolution {
     let view = View::new(snapshot);
     let classes: BTreeMap<&str, JudgedClass<'_>> = classes_of(snapshot, controller)
-        .map(|class| (class.name.as_str(), resolve_class(class, &view)))
+        .map(|class| (class.name.as_str(), resolve_class(class, &view, defaults)))
         .collect();
     let mut tenancies = Tenancies::new(&view, &classes);
     let mut over_limit = tenancies.over_limit(gateways_of(snapshot, controller));
@@ -220,6 +223,8 @@ pub struct GatewayResolution {
     /// Effective hostnames of accepted routes on listeners that serve, with the age of the oldest route
     /// that asks for each. Of a Gateway that is not served for now, those on its accepted listeners.
     pub hostnames: BTreeMap<Hostname, Timestamp>,
+    /// Paths of these that the dashboard shows.
+    pub paths: DashboardPaths,
     /// What its parameters, or their defaults, say.
     pub parameters: ParametersResolution,
     /// Whether and when it is reconciled, as its annotations say.

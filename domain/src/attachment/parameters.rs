@@ -6,8 +6,8 @@ use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed, records};
 use crate::gateway::{
-    Defect, DefectKind, DeletionPolicy, DnsPolicy, Gateway, GatewayParameters, OWN_GROUP,
-    PARAMETERS_KIND, RecordSettings, UnderscoredHeaders,
+    DashboardRules, Defect, DefectKind, DeletionPolicy, DnsPolicy, Gateway, GatewayParameters,
+    OWN_GROUP, PARAMETERS_KIND, RecordSettings, UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::rotation::{RotationIntent, Schedule};
@@ -26,6 +26,8 @@ pub struct GatewayDefaults {
     pub upload_certificates: bool,
     /// What becomes of headers with underscores.
     pub underscored_headers: UnderscoredHeaders,
+    /// Whether the edge is a broker, which has the API token, so that what is said about one has no effect.
+    pub is_behind_broker: bool,
 }
 
 /// Which certificates of a Gateway's listeners are uploaded.
@@ -64,6 +66,8 @@ pub struct ParametersResolution {
     pub underscored_headers: UnderscoredHeaders,
     /// Whether an HTTPRoute and a GRPCRoute may have a hostname in common; then the content type decides.
     pub shared_hostnames: bool,
+    /// What Cloudflare's dashboard shows of the routes.
+    pub dashboard_rules: DashboardRules,
     /// How the proxies are to run.
     pub workload: WorkloadSpec,
     /// When the tunnel's token is replaced.
@@ -107,7 +111,7 @@ pub(super) fn resolve_parameters(
     let dns = said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone());
     let (uploads, not_uploaded) = uploads(own, circumstances, defaults);
     without_effect.extend(not_uploaded);
-    let (records, not_counted) = records::settings(gateway, own, circumstances);
+    let (records, not_counted) = records::settings(gateway, own, circumstances, defaults);
     without_effect.extend(not_counted);
     let (infrastructure, withheld) = guard_rails::infrastructure(gateway, tenant);
     let (permitted, forbidden) = own.map(|own| guard_rails::permitted(own, tenant)).unzip();
@@ -129,6 +133,7 @@ pub(super) fn resolve_parameters(
         uploads,
         underscored_headers: defaults.underscored_headers,
         shared_hostnames: said(own, of_class, |p| p.shared_hostnames).unwrap_or_default(),
+        dashboard_rules: said(own, of_class, |p| p.dashboard_rules).unwrap_or_default(),
         workload,
         rotation: RotationIntent::new(schedule(own, of_class), &gateway.annotations),
         deletion_policy,

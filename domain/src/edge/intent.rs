@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::certificates::CertificateIntent;
 use super::dns::DnsIntent;
+use super::tunnel::DashboardPaths;
 use crate::names::{Hostname, ObjectKey};
 
 /// What must be true at the edge for one Gateway: a part for each resource, each with a default.
@@ -12,6 +13,8 @@ pub struct EdgeIntent {
     pub gateway: ObjectKey,
     /// Hostnames that it serves. Its tunnel shows them, and it may have a record for each.
     pub hostnames: BTreeSet<Hostname>,
+    /// Paths of these hostnames that its tunnel shows; where a hostname is missing, it is shown without paths.
+    pub paths: DashboardPaths,
     /// What may be taken away on the way there.
     pub policy: Policy,
     /// For which of the hostnames there are records.
@@ -27,6 +30,7 @@ impl EdgeIntent {
         Self {
             gateway,
             hostnames: BTreeSet::new(),
+            paths: DashboardPaths::new(),
             policy: Policy::default(),
             dns: DnsIntent::default(),
             certificates: None,

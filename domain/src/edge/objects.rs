@@ -47,7 +47,7 @@ pub struct Connector {
 /// Ingress rules of a remotely configured tunnel, in order, without the final catch-all rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IngressDocument {
-    /// One for each hostname; for people reading the dashboard, not for routing.
+    /// One for each hostname, or for each of its paths; for people reading the dashboard, not for routing.
     pub rules: Vec<IngressRule>,
     /// Service of the last rule, which takes what no other took.
     pub catch_all: String,
@@ -65,6 +65,8 @@ impl IngressDocument {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngressRule {
     pub hostname: Hostname,
+    /// A regular expression; `None` for every path.
+    pub path: Option<String>,
     /// Where it leads, e.g. `http://my-gateway.default`.
     pub service: String,
 }

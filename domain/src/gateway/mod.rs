@@ -30,8 +30,8 @@ pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
 pub use parameters::{
-    DeletionPolicy, GatewayParameters, Infrastructure, RecordParameters, Replica, Resources,
-    RotationParameters,
+    DashboardRules, DeletionPolicy, GatewayParameters, Infrastructure, RecordParameters, Replica,
+    Resources, RotationParameters,
 };
 pub(crate) use pattern::Automaton;
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct GatewayParameters {
     pub upload_certificates: Option<bool>,
     /// `spec.sharedHostnames`: whether an HTTPRoute and a GRPCRoute may have a hostname in common.
     pub shared_hostnames: Option<bool>,
+    /// `spec.dashboardRules`: what Cloudflare's dashboard shows of the routes.
+    pub dashboard_rules: Option<DashboardRules>,
     /// `spec.deletionPolicy`: what becomes of what a Gateway has when it is deleted.
     pub deletion_policy: Option<DeletionPolicy>,
     /// `spec.tunnel.replicas`; an empty list asks for no proxy at all.
@@ -48,6 +50,16 @@ pub struct RecordParameters {
     pub drift: Option<DriftPolicy>,
     pub zone_ids: Option<BTreeMap<Hostname, ZoneId>>,
     pub adopt: Option<BTreeMap<Hostname, Adoption>>,
+}
+
+/// What the rules of a tunnel, which Cloudflare's dashboard shows, say of the routes. They route nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DashboardRules {
+    /// A rule for each hostname, so that another path costs no call.
+    #[default]
+    Hostnames,
+    /// A rule for each path of each hostname.
+    HostnamesAndPaths,
 }
 
 /// What becomes of what a Gateway has, in the cluster and at the edge, when it is deleted.

@@ -438,6 +438,7 @@ impl GatewayState {
         let EdgeIntent {
             gateway,
             hostnames,
+            paths,
             policy,
             dns,
             certificates,
@@ -448,6 +449,7 @@ impl GatewayState {
                 && *dns == stated.dns
                 && *certificates == stated.certificates
                 && *hostnames == stated.hostnames
+                && *paths == stated.paths
         })
     }
 }

@@ -92,6 +92,7 @@ fn intent(view: &View, claimant: &Claimant<'_>, grant: Grant) -> EdgeIntent {
     let all_read = served.is_some() && !view.retained.contains(gateway);
     EdgeIntent {
         gateway: gateway.clone(),
+        paths: served.map(|found| found.paths.clone()).unwrap_or_default(),
         hostnames: grant.hostnames,
         policy: Policy::of(all_read, claimant.records.is_some()),
         dns: DnsIntent {

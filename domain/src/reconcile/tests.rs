@@ -97,6 +97,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             .and_then(|edition| edition.parse().ok()),
         credentials_namespace: gateway.annotations.get("credentials-in").cloned(),
         hostnames,
+        paths: BTreeMap::new(),
         reconciling: Reconciling::read(&gateway.annotations).0,
         parameters: ParametersResolution {
             deletion_policy: deletion_policy_of(gateway),

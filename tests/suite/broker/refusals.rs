@@ -1,5 +1,7 @@
 //! What the broker refuses, with a typed problem and without a call to Cloudflare.
 
+use adapter_broker::wire::IntentDocument;
+use domain::ObjectKey;
 use reqwest::Method;
 use serde_json::json;
 use tests::broker::{Broker, EAST, GONE};
@@ -34,7 +36,8 @@ fn right() -> Request {
 }
 
 fn document() -> serde_json::Value {
-    json!({"hostnames": ["app.example.com"], "lost_to": [], "dns": "all", "policy": "sync"})
+    let intent = domain::testing::intent(ObjectKey::new("default", "web"), &["app.example.com"]);
+    serde_json::to_value(IntentDocument::of(&intent)).expect("a document")
 }
 
 fn by(authorization: Option<&str>) -> Request {
@@ -251,7 +254,11 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
         ("nested without end", saying("[".repeat(100_000)), 422, bad),
         (
             "a field twice",
-            saying(r#"{"hostnames":[],"hostnames":[],"lost_to":[],"dns":"all","policy":"sync"}"#),
+            saying(
+                document()
+                    .to_string()
+                    .replacen('{', r#"{"policy":"sync","#, 1),
+            ),
             422,
             bad,
         ),
@@ -268,6 +275,7 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
             bad,
         ),
         ("no policy", without("policy"), 422, bad),
+        ("no paths", without("paths"), 422, bad),
         ("no hostnames", without("hostnames"), 422, bad),
         ("a wrong type", with("policy", json!(true)), 422, bad),
         (

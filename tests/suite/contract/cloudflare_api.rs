@@ -215,6 +215,7 @@ async fn no_ingress_document_is_there_until_one_is_put(cloudflare: impl Cloudfla
     assert_eq!(api.configuration(tunnel).await, Ok(None));
     let rule = |name: &str| IngressRule {
         hostname: hostname(name),
+        path: None,
         service: "http://web.default".to_owned(),
     };
     let first = IngressDocument {

@@ -394,6 +394,7 @@ fn orphaning() -> GatewayParameters {
         records: RecordParameters::default(),
         upload_certificates: None,
         shared_hostnames: None,
+        dashboard_rules: None,
         deletion_policy: Some(DeletionPolicy::Orphan),
         replicas: None,
         resources: None,

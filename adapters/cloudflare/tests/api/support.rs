@@ -137,6 +137,7 @@ pub(crate) fn cname(name: &str) -> RecordData {
 pub(crate) fn document() -> IngressDocument {
     let rule = |hostname: &str| IngressRule {
         hostname: Hostname::parse(hostname).unwrap(),
+        path: None,
         service: "http://my-gateway.default".to_owned(),
     };
     IngressDocument {

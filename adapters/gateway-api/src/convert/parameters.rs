@@ -2,7 +2,7 @@
 //! API server in front of it.
 
 use domain::ObjectKey;
-use domain::gateway::{DeletionPolicy, GatewayParameters};
+use domain::gateway::{DashboardRules, DeletionPolicy, GatewayParameters};
 
 use super::{dns, tenants, tunnel};
 use crate::error::ReadError;
@@ -33,6 +33,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         shared_hostnames: spec.shared_hostnames.as_deref().map(|written| {
             tenants::is_allowed(fields, "spec.sharedHostnames", Some(written), false)
         }),
+        dashboard_rules: spec
+            .dashboard_rules
+            .as_deref()
+            .map(|written| dashboard_rules(fields, written)),
         deletion_policy: spec
             .deletion_policy
             .as_deref()
@@ -49,6 +53,19 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         defects: fields.defects(),
         key,
     })
+}
+
+fn dashboard_rules(fields: &Fields, written: &str) -> DashboardRules {
+    match written {
+        "Hostnames" => DashboardRules::Hostnames,
+        "HostnamesAndPaths" => DashboardRules::HostnamesAndPaths,
+        other => {
+            let message =
+                format!("Unsupported value: {other:?}: must be Hostnames or HostnamesAndPaths");
+            fields.invalid("spec.dashboardRules", message);
+            DashboardRules::default()
+        }
+    }
 }
 
 /// What is wrong removes nothing.

@@ -7,6 +7,7 @@ api_type! {
         dns: Option<ParametersDns>,
         certificates: Option<ParametersCertificates>,
         shared_hostnames: Option<String>,
+        dashboard_rules: Option<String>,
         deletion_policy: Option<String>,
         tunnel: Option<ParametersTunnel>,
         tenants: Option<Vec<ParametersTenant>>,

@@ -105,6 +105,7 @@ impl Note {
         );
         Some(IngressRule {
             hostname: Hostname::parse(&text).ok()?,
+            path: None,
             service: SERVICE.to_owned(),
         })
     }

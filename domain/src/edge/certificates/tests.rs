@@ -53,6 +53,7 @@ fn a_note_is_read_as_it_is_written_and_other_rules_are_none() {
 
     let own_service = |hostname: &str| IngressRule {
         hostname: host(hostname),
+        path: None,
         service: SERVICE.to_owned(),
     };
     let Note {

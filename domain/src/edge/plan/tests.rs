@@ -77,6 +77,7 @@ fn zone(name: &str, records: ZoneRecords) -> ObservedZone {
 fn observed(hostnames: &[&str], records: Vec<DnsRecord>) -> Observed {
     let rules = hostnames.iter().map(|name| IngressRule {
         hostname: host(name),
+        path: None,
         service: "http://gw.default".to_owned(),
     });
     Observed {
@@ -426,6 +427,39 @@ fn above_the_limit_one_catch_all_stands_for_all_rules() {
         assert_eq!(document.catch_all, catch_all);
         let complete = plan.ingress == IngressOutcome::Complete;
         assert_eq!(complete, rules > 0, "{:?}", plan.ingress);
+    }
+}
+
+#[test]
+fn paths_are_shown_before_the_rest_of_their_hostname_where_all_of_them_have_room() {
+    let paths = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let many: Vec<String> = (0..RULE_LIMIT).map(|n| format!("^/{n}$")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (shown, expected, outcome) in [
+        (
+            paths(&["^/a$", "^/cart(/|$)"]),
+            vec![Some("^/cart(/|$)"), Some("^/a$"), None, None],
+            IngressOutcome::Complete,
+        ),
+        (paths(&many), vec![None, None], IngressOutcome::WithoutPaths),
+    ] {
+        let mut intent = intent(&["a.example.net", "*.example.net"]);
+        intent.paths = [
+            (host("a.example.net"), shown),
+            (host("b.example.net"), paths(&["^/b$"])),
+        ]
+        .into();
+        let plan = plan(&intent, &observed(&[], vec![]), &installation());
+        let [Change::Configure(document)] = &plan.changes[..] else {
+            panic!("{outcome:?}");
+        };
+        let found: Vec<_> = document
+            .rules
+            .iter()
+            .map(|rule| rule.path.as_deref())
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(plan.ingress, outcome);
     }
 }
 

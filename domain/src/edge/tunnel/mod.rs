@@ -3,4 +3,4 @@
 pub(crate) mod apply;
 pub(crate) mod plan;
 
-pub use plan::RULE_LIMIT;
+pub use plan::{DashboardPaths, RULE_LIMIT};

@@ -1,7 +1,8 @@
 //! The ingress document: what the dashboard shows under "published application routes". It does not route;
 //! the proxy answers whatever comes through the tunnel by its route table.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::edge::objects::{IngressDocument, IngressRule};
 use crate::edge::observed::Observed;
@@ -11,6 +12,9 @@ use crate::names::Hostname;
 /// Rules that Cloudflare takes for one tunnel, the final catch-all among them
 /// (developers.cloudflare.com/cloudflare-one/account-limits).
 pub const RULE_LIMIT: usize = 1_000;
+
+/// Paths that are shown of hostnames, as regular expressions.
+pub type DashboardPaths = BTreeMap<Hostname, BTreeSet<String>>;
 
 /// Service of the catch-all where every hostname has a rule.
 const NOT_FOUND: &str = "http_status:404";
@@ -54,9 +58,9 @@ impl IngressPlan {
     }
 }
 
-/// One rule for each hostname, exact names first, then by name, so that a wildcard never hides a name from
-/// its reader; above the limit a single catch-all. What stands below a reserved name (the notes of certificates) is no
-/// Gateway's; it comes last and stays as it is.
+/// One rule for each hostname, or for each of its paths and the rest; above the limit without paths, or a single
+/// catch-all. What stands below a reserved name (the notes of certificates) is no Gateway's; it comes last and stays as
+/// it is.
 fn document(
     intent: &EdgeIntent,
     held_back: Option<&BTreeSet<Hostname>>,
@@ -66,48 +70,75 @@ fn document(
         "http://{}.{}",
         intent.gateway.name, intent.gateway.namespace
     );
-    let mut names: BTreeSet<(bool, &Hostname)> = intent.hostnames.iter().map(sorting_key).collect();
-    names.extend(held_back.into_iter().flatten().map(sorting_key));
-    let notes: Vec<IngressRule> = present
-        .into_iter()
-        .flat_map(|document| &document.rules)
-        .filter(|rule| rule.hostname.reserved().is_some())
+    let present = present.map_or(&[][..], |document| &document.rules);
+    let (notes, kept): (Vec<_>, Vec<_>) = present
+        .iter()
         .cloned()
-        .collect();
+        .partition(|rule| rule.hostname.reserved().is_some());
+    let rule = |hostname: &Hostname, path: Option<&String>| IngressRule {
+        hostname: hostname.clone(),
+        path: path.cloned(),
+        service: service.clone(),
+    };
+    let wanted = intent
+        .hostnames
+        .iter()
+        .chain(held_back.into_iter().flatten());
+    let mut rules: Vec<_> = wanted.map(|hostname| rule(hostname, None)).collect();
+    let paths = intent.paths.iter();
+    let paths = paths.filter(|(hostname, _)| intent.hostnames.contains(*hostname));
+    rules.extend(
+        paths.flat_map(|(hostname, paths)| paths.iter().map(|path| rule(hostname, Some(path)))),
+    );
     if intent.policy == Policy::UpsertOnly {
-        let kept = present.iter().flat_map(|document| &document.rules);
-        let kept = kept.filter(|rule| rule.hostname.reserved().is_none());
-        names.extend(kept.map(|rule| sorting_key(&rule.hostname)));
+        rules.extend(
+            kept.iter()
+                .map(|kept| rule(&kept.hostname, kept.path.as_ref())),
+        );
     }
-    if names.len() + notes.len() >= RULE_LIMIT {
+    in_order(&mut rules);
+    let mut outcome = IngressOutcome::Complete;
+    if rules.len() + notes.len() >= RULE_LIMIT && rules.iter().any(|rule| rule.path.is_some()) {
+        rules.retain(|rule| rule.path.is_none());
+        outcome = IngressOutcome::WithoutPaths;
+    }
+    if rules.len() + notes.len() >= RULE_LIMIT {
         let document = IngressDocument {
             rules: notes,
             catch_all: service,
         };
-        let hostnames = names.len();
+        let hostnames = rules.len();
         return (document, IngressOutcome::CatchAll { hostnames });
     }
-    let rule = |(_, hostname): (bool, &Hostname)| IngressRule {
-        hostname: hostname.clone(),
-        service: service.clone(),
-    };
     let document = IngressDocument {
-        rules: names.into_iter().map(rule).chain(notes).collect(),
+        rules: rules.into_iter().chain(notes).collect(),
         catch_all: NOT_FOUND.to_owned(),
     };
-    (document, IngressOutcome::Complete)
+    (document, outcome)
 }
 
-fn sorting_key(hostname: &Hostname) -> (bool, &Hostname) {
-    (hostname.is_wildcard(), hostname)
+/// Exact names first, then by name, and the longest paths of a name first, so that no rule hides another one from its
+/// reader.
+fn in_order(rules: &mut Vec<IngressRule>) {
+    rules.sort_by_cached_key(|rule| {
+        let length = rule.path.as_ref().map(String::len);
+        (
+            rule.hostname.is_wildcard(),
+            rule.hostname.clone(),
+            Reverse(length),
+            rule.path.clone(),
+        )
+    });
+    rules.dedup();
 }
 
 fn only_removes(present: &IngressDocument, wanted: &IngressDocument) -> bool {
-    let rules = |document: &IngressDocument| -> BTreeSet<_> {
-        let rules = document.rules.iter();
-        rules
-            .map(|rule| (rule.hostname.clone(), rule.service.clone()))
-            .collect()
-    };
-    present.catch_all == wanted.catch_all && rules(wanted).is_subset(&rules(present))
+    present.catch_all == wanted.catch_all && as_set(wanted).is_subset(&as_set(present))
+}
+
+fn as_set(document: &IngressDocument) -> BTreeSet<(&Hostname, Option<&str>, &str)> {
+    let rules = document.rules.iter();
+    rules
+        .map(|rule| (&rule.hostname, rule.path.as_deref(), &*rule.service))
+        .collect()
 }

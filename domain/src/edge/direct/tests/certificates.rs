@@ -351,6 +351,7 @@ async fn a_hostname_written_like_a_note_removes_nothing() {
         for service in ["http_status:404", "http://gw.default"] {
             document.rules.push(IngressRule {
                 hostname: host(&hostname),
+                path: None,
                 service: service.to_owned(),
             });
             cloudflare.put_configuration(tunnel, document.clone());
