@@ -167,8 +167,8 @@ impl Membership {
         let token = read_token(&self.token_file).await?;
         let status = self.workloads.run(&gateway, &token).await?;
         self.tables.set_ready(status.ready > 0);
-        let tokens = self.workloads.held_tokens(&gateway).await;
-        self.tables.set_tokens(tokens);
+        let connections = self.workloads.connections(&gateway).await;
+        self.tables.set_connections(connections);
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
 //! How the proxies of a Gateway are to run.
 
+use std::collections::BTreeSet;
+
 use crate::gateway::{
     Autoscaling, Defect, GatewayParameters, Infrastructure, Replica, Resources, TunnelParameters,
 };
+use crate::secret::TokenHash;
 
 /// Replicas of a Gateway whose parameters name none: one may go while the other serves.
 pub const DEFAULT_REPLICAS: u32 = 2;
@@ -126,6 +129,41 @@ pub struct ManagedObject {
     pub name: String,
 }
 
+/// Connections of one replica to the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct EdgeConnections {
+    /// The tokens that they were opened with: one, and a second while the replica takes another.
+    pub tokens: BTreeSet<TokenHash>,
+    /// How many go over HTTP/2.
+    pub http2: u32,
+    /// How many go over QUIC.
+    pub quic: u32,
+}
+
+/// A replica that is connected to the edge.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectedReplica {
+    /// The replica's name: that of its pod.
+    pub name: String,
+    /// How many of its connections go over HTTP/2.
+    pub http2: u32,
+    /// How many of its connections go over QUIC.
+    pub quic: u32,
+}
+
+impl ConnectedReplica {
+    /// `None` where there is no connection.
+    pub fn of(name: &str, connections: &EdgeConnections) -> Option<Self> {
+        let EdgeConnections { http2, quic, .. } = *connections;
+        (http2 > 0 || quic > 0).then(|| Self {
+            name: name.to_owned(),
+            http2,
+            quic,
+        })
+    }
+}
+
 /// How the proxy of a Gateway is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkloadStatus {
@@ -135,6 +173,8 @@ pub struct WorkloadStatus {
     pub problems: Vec<String>,
     /// Why the cluster has given up waiting for replicas; empty while it has not.
     pub overdue: Vec<String>,
+    /// Replicas that are connected, by name.
+    pub connectors: Vec<ConnectedReplica>,
     /// What was made in the cluster, as far as it is known here.
     pub objects: Vec<ManagedObject>,
     /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): something is left to do that has to wait for replicas, so the call is

@@ -6,7 +6,6 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use domain::names::ObjectKey;
 use domain::ports::DataPlane;
-use domain::secret::TokenHash;
+use domain::workload::EdgeConnections;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -48,8 +47,7 @@ struct Shared {
     options: ClientOptions,
     sink: Arc<dyn DataPlane>,
     ready: watch::Sender<bool>,
-    /// With which tokens there are connections to the edge.
-    tokens: watch::Sender<BTreeSet<TokenHash>>,
+    connections: watch::Sender<EdgeConnections>,
     /// Notified when the controller is to hear that the edge has disowned the tunnel.
     disowned: Notify,
     /// What the next run should find.
@@ -72,7 +70,7 @@ impl TableClient {
             options,
             sink,
             ready: watch::Sender::new(false),
-            tokens: watch::Sender::default(),
+            connections: watch::Sender::default(),
             disowned: Notify::new(),
             to_keep: watch::Sender::new(None),
             stop: CancellationToken::new(),
@@ -110,14 +108,14 @@ impl TableClient {
         });
     }
 
-    /// Tells the controller with which tokens this replica holds connections to the edge.
-    pub fn set_tokens(&self, mut tokens: BTreeSet<TokenHash>) {
-        while tokens.len() > MOST_TOKENS {
-            tokens.pop_last();
+    /// Tells the controller of this replica's connections to the edge.
+    pub fn set_connections(&self, mut connections: EdgeConnections) {
+        while connections.tokens.len() > MOST_TOKENS {
+            connections.tokens.pop_last();
         }
-        self.shared.tokens.send_if_modified(|had| {
-            let changed = *had != tokens;
-            *had = tokens;
+        self.shared.connections.send_if_modified(|had| {
+            let changed = *had != connections;
+            *had = connections;
             changed
         });
     }

@@ -167,9 +167,9 @@ mod tests {
         let token = "ab".repeat(32);
         for seed in [
             format!(
-                r#"{{"hello":{{"protocol":1,"replica":"a","held":{{"gateway":{{"namespace":"a","name":"b"}},"version":{version}}},"ready":true,"tokens":[{token:?}],"features":["HTTPRoute"]}}}}"#
+                r#"{{"hello":{{"protocol":1,"replica":"a","held":{{"gateway":{{"namespace":"a","name":"b"}},"version":{version}}},"ready":true,"connections":{{"tokens":[{token:?}],"http2":4,"quic":0}},"features":["HTTPRoute"]}}}}"#
             ),
-            format!(r#"{{"tokens":[{token:?}]}}"#),
+            format!(r#"{{"connections":{{"tokens":[{token:?}],"http2":0,"quic":4}}}}"#),
             format!(r#"{{"acknowledge":{version}}}"#),
             format!(r#"{{"refuse":{{"version":{version},"reason":"older","message":"m"}}}}"#),
         ] {

@@ -2,7 +2,6 @@
 //! golden file; whatever changes what a proxy reads already takes a new [`FORMAT`]. What a feature of the Gateway API adds
 //! takes none: a table goes to each proxy in the features that its [`Hello`] names.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use domain::capabilities::FeatureSet;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
-use domain::secret::TokenHash;
+use domain::workload::EdgeConnections;
 use serde::{Deserialize, Serialize};
 
 use crate::delta::TableDelta;
@@ -131,8 +130,8 @@ pub enum ToController {
     Refuse(Refuse),
     /// Whether the replica takes traffic: it has a table and a connection to the edge.
     Ready(bool),
-    /// With which tokens the replica holds connections to the edge; at most 16.
-    Tokens(BTreeSet<TokenHash>),
+    /// The replica's connections to the edge, with at most 16 tokens.
+    Connections(EdgeConnections),
     /// The edge has told the replica that there is no such tunnel, or that the token is not its.
     Disowned,
     /// Nothing new; still here.
@@ -151,8 +150,8 @@ pub struct Hello {
     pub held: Option<Holding>,
     /// As in [`ToController::Ready`].
     pub ready: bool,
-    /// As in [`ToController::Tokens`].
-    pub tokens: BTreeSet<TokenHash>,
+    /// As in [`ToController::Connections`].
+    pub connections: EdgeConnections,
     /// What of the Gateway API it serves.
     pub features: FeatureSet,
 }

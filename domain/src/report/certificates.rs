@@ -3,11 +3,11 @@
 use super::Verdict;
 use super::edge_view::EdgeView;
 use crate::attachment::{GatewayResolution, listed};
-use crate::edge::certificates::CertificateOutcome;
+use crate::edge::certificates::{CertificateIntent, CertificateOutcome};
 use crate::edge::objects::ZoneState;
 use crate::edge::{HostnameOutcome, has_universal_certificate};
 use crate::names::{Hostname, ObjectKey};
-use crate::status::{Reason, Truth};
+use crate::status::{CertificateCoverage, Reason, Truth};
 
 /// Whether visitors are shown certificates for the hostnames: those of the listeners, where they are to be uploaded, and
 /// Cloudflare's own. `None` where there is nothing to tell.
@@ -38,31 +38,51 @@ fn uploaded(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict>
     Some(Verdict::new(truth, reason, message))
 }
 
-/// Names that are served and that neither Cloudflare's Universal certificate nor an uploaded one is for. What other
-/// certificates the zone has cannot be seen with the permissions of the token.
+/// Which certificates the edge shows for the hostnames of a Gateway.
+pub(super) struct Certificates<'f> {
+    edge: EdgeView<'f>,
+    uploaded: Vec<&'f CertificateIntent>,
+}
+
+impl<'f> Certificates<'f> {
+    pub(super) fn new(gateway: &'f GatewayResolution, edge: &EdgeView<'f>) -> Self {
+        let outcomes = edge.status().map(|status| &status.certificates);
+        let is_uploaded = |one: &&CertificateIntent| {
+            let outcome = outcomes.and_then(|outcomes| outcomes.get(&one.secret));
+            matches!(outcome, Some(CertificateOutcome::Uploaded { .. }))
+        };
+        let wanted = gateway.certificates.iter().flatten();
+        Self {
+            edge: *edge,
+            uploaded: wanted.filter(is_uploaded).collect(),
+        }
+    }
+
+    /// `None` where the zone of the hostname is not known.
+    pub(super) fn of(&self, hostname: &Hostname) -> Option<CertificateCoverage> {
+        let zone = self.edge.zone(hostname)?;
+        let mut uploaded = self.uploaded.iter();
+        Some(if uploaded.any(|one| one.is_valid_for(hostname)) {
+            CertificateCoverage::Uploaded
+        } else if zone.state == ZoneState::Partial
+            || has_universal_certificate(hostname, &zone.name)
+        {
+            CertificateCoverage::Universal
+        } else {
+            CertificateCoverage::NotCovered
+        })
+    }
+}
+
+/// Names that are served and that neither Cloudflare's Universal certificate nor an uploaded one is for.
 fn universal(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Option<Verdict> {
     let status = edge.status()?;
     let is_applied =
         |hostname: &&Hostname| status.hostnames.get(*hostname) == Some(&HostnameOutcome::Applied);
-    // In a partial zone each proxied name gets a certificate of its own.
-    let is_uncovered = |hostname: &&Hostname| {
-        edge.zone(hostname).is_some_and(|zone| {
-            zone.state != ZoneState::Partial && !has_universal_certificate(hostname, &zone.name)
-        })
-    };
-    let uploaded = gateway.certificates.iter().flatten().filter(|one| {
-        let outcome = status.certificates.get(&one.secret);
-        matches!(outcome, Some(CertificateOutcome::Uploaded { .. }))
-    });
-    let uploaded: Vec<_> = uploaded.collect();
-    let is_uploaded = |hostname: &Hostname| uploaded.iter().any(|one| one.is_valid_for(hostname));
-    let names = gateway
-        .hostnames
-        .keys()
-        .filter(is_applied)
-        .filter(is_uncovered);
+    let certificates = Certificates::new(gateway, edge);
+    let names = gateway.hostnames.keys().filter(is_applied);
     let names: Vec<String> = names
-        .filter(|hostname| !is_uploaded(hostname))
+        .filter(|name| certificates.of(name) == Some(CertificateCoverage::NotCovered))
         .map(ToString::to_string)
         .collect();
     if names.is_empty() {

@@ -1,13 +1,15 @@
 //! What a CloudflareGatewayStatus says of its Gateway.
 
+use super::certificates::Certificates;
+use super::edge_view::{EdgeView, Known};
 use super::{Context, dns};
 use crate::attachment::GatewayResolution;
+use crate::edge::HostnameOutcome;
 use crate::gateway::{DnsPolicy, GATEWAY_STATUS_KIND, OWN_GROUP};
-use crate::names::ObjectRef;
-use crate::report::edge_view::EdgeView;
+use crate::names::{Hostname, ObjectRef};
 use crate::status::{
-    GatewayDetails, HostnameDetail, HostnameDetails, LISTED_HOSTNAMES, LISTED_OBJECTS,
-    LONGEST_MESSAGE, Part, StatusUpdate, Truth, TunnelDetails,
+    GatewayDetails, HostnameDetail, HostnameDetails, LISTED_CONNECTORS, LISTED_HOSTNAMES,
+    LISTED_OBJECTS, LONGEST_MESSAGE, Part, StatusUpdate, Truth, TunnelDetails,
 };
 
 /// The object of the same name, with the Gateway's own conditions.
@@ -35,6 +37,8 @@ fn details(gateway: &GatewayResolution, context: &Context<'_>) -> GatewayDetails
     let facts = context.facts.get(&gateway.gateway.key);
     let workload = edge.workload();
     let tunnel = edge.status().and_then(|status| status.tunnels.first());
+    let mut connectors = workload.map_or_else(Vec::new, |workload| workload.connectors.clone());
+    connectors.truncate(LISTED_CONNECTORS);
     let mut inventory = workload.map_or_else(Vec::new, |workload| workload.objects.clone());
     inventory.truncate(LISTED_OBJECTS);
     GatewayDetails {
@@ -43,6 +47,7 @@ fn details(gateway: &GatewayResolution, context: &Context<'_>) -> GatewayDetails
             name: tunnel.name.clone(),
         }),
         ready_replicas: workload.map_or(0, |workload| workload.ready),
+        connectors,
         rotation: facts.and_then(|facts| facts.rotation.clone()),
         manages_dns: gateway.parameters.dns != DnsPolicy::Off,
         handled: facts.and_then(|facts| facts.handled.clone()),
@@ -53,10 +58,14 @@ fn details(gateway: &GatewayResolution, context: &Context<'_>) -> GatewayDetails
 
 fn hostnames(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> HostnameDetails {
     let key = &gateway.gateway.key;
+    let certificates = Certificates::new(gateway, edge);
     let verdicts = gateway.hostnames.keys().map(|hostname| {
         let verdict = dns::of_hostname(hostname, key, edge);
         HostnameDetail {
             hostname: hostname.clone(),
+            zone: edge.zone(hostname).map(|zone| zone.name.clone()),
+            record: record(hostname, edge),
+            certificate: certificates.of(hostname),
             truth: verdict.truth,
             reason: verdict.reason,
             message: match verdict.truth {
@@ -76,6 +85,22 @@ fn hostnames(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> HostnameDetail
         total,
         applied,
         listed,
+    }
+}
+
+fn record(hostname: &Hostname, edge: &EdgeView<'_>) -> Option<String> {
+    let (Known::Now(outcome) | Known::Earlier(outcome, _)) = edge.outcome(hostname) else {
+        return None;
+    };
+    match outcome {
+        HostnameOutcome::Applied => {
+            let address = edge.addresses().into_iter().next()?;
+            Some(format!("CNAME {address}"))
+        }
+        HostnameOutcome::Conflict { found } | HostnameOutcome::Adoptable { found, .. } => {
+            Some(shortened(found))
+        }
+        _ => None,
     }
 }
 

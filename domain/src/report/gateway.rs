@@ -206,6 +206,10 @@ fn unshown(edge: &EdgeView<'_>) -> Option<String> {
         IngressOutcome::CatchAll { hostnames } => Some(format!(
             "; Cloudflare's dashboard shows one rule for all {hostnames} hostnames, which are more than it takes rules"
         )),
+        IngressOutcome::WithoutPaths => Some(
+            "; Cloudflare's dashboard shows hostnames without paths, of which there are more than it takes rules"
+                .to_owned(),
+        ),
         IngressOutcome::Complete | IngressOutcome::Unknown { .. } => None,
     }
 }

@@ -1,5 +1,6 @@
 //! What becomes of a cluster in statuses.
 
+mod details;
 mod gateways;
 mod ready;
 mod records;

@@ -164,7 +164,7 @@ impl AsDeployments {
             proxy_environment: BTreeMap::new(),
             drain: Duration::from_secs(30),
             changed: Arc::new(Notify::new()),
-            held_tokens: Arc::new(|_| BTreeMap::new()),
+            connections: Arc::new(|_| BTreeMap::new()),
         };
         let stop = CancellationToken::new();
         let until = stop.clone();

@@ -1,8 +1,8 @@
 //! The fields of a CloudflareGatewayStatus besides conditions.
 
 use domain::rotation::RotationFacts;
-use domain::status::{GatewayDetails, HostnameDetails};
-use domain::workload::ManagedObject;
+use domain::status::{CertificateCoverage, GatewayDetails, HostnameDetails};
+use domain::workload::{ConnectedReplica, ManagedObject};
 use serde_json::{Map, Value, json};
 
 /// Fields of `status`; what is not known is absent.
@@ -16,6 +16,8 @@ pub(super) fn fields(details: &GatewayDetails) -> Map<String, Value> {
     };
     put("tunnel", tunnel(details));
     put("readyReplicas", Some(json!(details.ready_replicas)));
+    let connectors = details.connectors.iter().map(connector);
+    put("connectors", Some(connectors.collect()));
     put(
         "dns",
         Some(json!({
@@ -83,12 +85,34 @@ fn listed(hostnames: &HostnameDetails) -> Value {
             "status": hostname.truth.as_str(),
             "reason": hostname.reason.as_str(),
         });
-        if !hostname.message.is_empty() {
-            entry["message"] = hostname.message.clone().into();
+        let message = Some(hostname.message.clone()).filter(|message| !message.is_empty());
+        let certificate = hostname.certificate.map(|it| certificate(it).to_owned());
+        for (field, value) in [
+            ("zone", hostname.zone.clone()),
+            ("record", hostname.record.clone()),
+            ("certificate", certificate),
+            ("message", message),
+        ] {
+            if let Some(value) = value {
+                entry[field] = value.into();
+            }
         }
         entry
     });
     entries.collect()
+}
+
+fn certificate(coverage: CertificateCoverage) -> &'static str {
+    match coverage {
+        CertificateCoverage::Uploaded => "Uploaded",
+        CertificateCoverage::Universal => "Universal",
+        CertificateCoverage::NotCovered => "NotCovered",
+    }
+}
+
+fn connector(connector: &ConnectedReplica) -> Value {
+    let ConnectedReplica { name, http2, quic } = connector;
+    json!({ "name": name, "connections": { "http2": http2, "quic": quic } })
 }
 
 fn object(object: &ManagedObject) -> Value {

@@ -32,8 +32,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::gateway::{Defect, DefectKind};
 use domain::ports::{PortError, Workloads};
-use domain::secret::{ConnectorToken, TokenHash};
-use domain::workload::{ManagedObject, WorkloadSpec, WorkloadStatus};
+use domain::secret::ConnectorToken;
+use domain::workload::{
+    ConnectedReplica, EdgeConnections, ManagedObject, WorkloadSpec, WorkloadStatus,
+};
 use domain::{ObjectKey, TunnelId};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -76,12 +78,12 @@ pub struct WorkloadOptions {
     pub drain: Duration,
     /// Notified when anything changes that [`Workloads::status`] tells of.
     pub changed: Arc<Notify>,
-    /// With which tokens the pods of a Gateway hold connections to the edge, by the name of the pod, as they say.
-    pub held_tokens: Arc<HeldByPods>,
+    /// Connections of a Gateway's pods to the edge, by the name of the pod, as they say.
+    pub connections: Arc<ConnectionsOfPods>,
 }
 
-/// See [`WorkloadOptions::held_tokens`].
-pub type HeldByPods = dyn Fn(&ObjectKey) -> BTreeMap<String, BTreeSet<TokenHash>> + Send + Sync;
+/// See [`WorkloadOptions::connections`].
+pub type ConnectionsOfPods = dyn Fn(&ObjectKey) -> BTreeMap<String, EdgeConnections> + Send + Sync;
 
 /// What was found out when a Gateway was made to run.
 #[derive(Default, Clone)]
@@ -217,7 +219,12 @@ impl Deployments {
             let wrong = wrong.filter(|defect| defect.kind == DefectKind::Invalid);
             status.problems.extend(wrong.map(ToString::to_string));
         }
+        let pods = (self.options.connections)(gateway);
+        let connectors = pods
+            .iter()
+            .filter_map(|(pod, it)| ConnectedReplica::of(pod, it));
         WorkloadStatus {
+            connectors: connectors.collect(),
             parameters,
             objects: objects.unwrap_or_default(),
             ..status

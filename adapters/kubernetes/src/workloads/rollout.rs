@@ -25,7 +25,7 @@ impl Deployments {
         self.view.listed().await;
         let held = self
             .view
-            .held_tokens(gateway, &(self.options.held_tokens)(gateway));
+            .held_tokens(gateway, &(self.options.connections)(gateway));
         let replicas: Vec<_> = match &spec.replicas {
             Replicas::Alike(_) => vec![ALIKE.to_owned()],
             Replicas::Named(replicas) => replicas.iter().map(|r| r.name.clone()).collect(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::ObjectKey;
 use domain::rotation::HeldTokens;
 use domain::secret::TokenHash;
-use domain::workload::WorkloadStatus;
+use domain::workload::{EdgeConnections, WorkloadStatus};
 use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -66,7 +66,7 @@ impl View {
     pub(super) fn held_tokens(
         &self,
         gateway: &ObjectKey,
-        by_pod: &BTreeMap<String, BTreeSet<TokenHash>>,
+        by_pod: &BTreeMap<String, EdgeConnections>,
     ) -> HeldTokens {
         let mut held: BTreeMap<String, BTreeSet<TokenHash>> = BTreeMap::new();
         for pod in of(&self.pods, gateway) {
@@ -78,7 +78,9 @@ impl View {
                 continue;
             }
             match by_pod.get(&pod.name_any()) {
-                Some(tokens) => held.entry(replica.clone()).or_default().extend(tokens),
+                Some(EdgeConnections { tokens, .. }) => {
+                    held.entry(replica.clone()).or_default().extend(tokens);
+                }
                 None if is_ready(&pod) => return None,
                 None => {}
             }

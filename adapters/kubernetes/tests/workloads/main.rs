@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use adapter_kubernetes::workloads::{Deployments, HeldByPods, WorkloadOptions};
+use adapter_kubernetes::workloads::{ConnectionsOfPods, Deployments, WorkloadOptions};
 use domain::gateway::Replica;
 use domain::ports::{PortError, Workloads};
 use domain::secret::{ConnectorToken, TokenHash};
-use domain::workload::{Replicas, WorkloadSpec, WorkloadStatus};
+use domain::workload::{EdgeConnections, Replicas, WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, TunnelId};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
@@ -57,9 +57,18 @@ pub(crate) fn named(names: &[&str]) -> WorkloadSpec {
 /// With which tokens pods hold connections, by name.
 type Held = Arc<Mutex<BTreeMap<String, BTreeSet<TokenHash>>>>;
 
-fn held_by(held: &Held) -> Arc<HeldByPods> {
+fn connections_of(held: &Held) -> Arc<ConnectionsOfPods> {
     let held = held.clone();
-    Arc::new(move |_| held.lock().expect("lock").clone())
+    Arc::new(move |_| {
+        let held = held.lock().expect("lock").clone().into_iter();
+        let over_http2 = |tokens| EdgeConnections {
+            tokens,
+            http2: 4,
+            quic: 0,
+        };
+        held.map(|(pod, tokens)| (pod, over_http2(tokens)))
+            .collect()
+    })
 }
 
 impl Stage {
@@ -83,7 +92,7 @@ impl Stage {
             .into(),
             drain: Duration::from_secs(30),
             changed: changed.clone(),
-            held_tokens: held_by(&held),
+            connections: connections_of(&held),
         };
         let stage = Self {
             server,

@@ -1,13 +1,12 @@
 //! One stream as the proxy sees it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::capabilities::DataPlaneKind;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
-use domain::secret::TokenHash;
+use domain::workload::EdgeConnections;
 use tokio::sync::watch;
 
 use super::Shared;
@@ -39,7 +38,7 @@ pub(super) struct Session {
     shared: Arc<Shared>,
     stream: Dialled,
     ready: watch::Receiver<bool>,
-    tokens: watch::Receiver<BTreeSet<TokenHash>>,
+    connections: watch::Receiver<EdgeConnections>,
     spoke: Instant,
 }
 
@@ -50,7 +49,7 @@ impl Session {
     pub(super) fn new(shared: Arc<Shared>, stream: Dialled) -> Self {
         Self {
             ready: shared.ready.subscribe(),
-            tokens: shared.tokens.subscribe(),
+            connections: shared.connections.subscribe(),
             shared,
             stream,
             spoke: Instant::now(),
@@ -64,7 +63,7 @@ impl Session {
             replica: self.shared.options.replica.clone(),
             held: self.shared.holding(),
             ready: *self.ready.borrow_and_update(),
-            tokens: self.tokens.borrow_and_update().clone(),
+            connections: self.connections.borrow_and_update().clone(),
             features: DataPlaneKind::Native.serves(),
         };
         if !self.say(&ToController::Hello(hello)).await {
@@ -93,9 +92,9 @@ impl Session {
                     let said = changed.is_ok() && self.say(&ToController::Ready(ready)).await;
                     (!said).then(gone)
                 }
-                changed = self.tokens.changed() => {
-                    let tokens = self.tokens.borrow_and_update().clone();
-                    let said = changed.is_ok() && self.say(&ToController::Tokens(tokens)).await;
+                changed = self.connections.changed() => {
+                    let connections = self.connections.borrow_and_update().clone();
+                    let said = changed.is_ok() && self.say(&ToController::Connections(connections)).await;
                     (!said).then(gone)
                 }
                 () = shared.disowned.notified() => {

@@ -1,12 +1,12 @@
 //! The replicas of one Gateway, and how far the last table has come among them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use domain::ports::Delivery;
-use domain::secret::TokenHash;
+use domain::workload::EdgeConnections;
 
-use crate::wire::{MOST_TOKENS, Version};
+use crate::wire::Version;
 
 /// Streams of one Gateway at a time. A Gateway may have 128 replicas, and as many more while they are replaced.
 pub const STREAMS_OF_GATEWAY: usize = 256;
@@ -35,8 +35,8 @@ pub(super) struct Hearer<'h> {
     pub(super) ready: bool,
     /// The table of this Gateway that it serves.
     pub(super) held: Option<Version>,
-    /// With which it holds connections to the edge.
-    pub(super) tokens: &'h BTreeSet<TokenHash>,
+    /// To the edge.
+    pub(super) connections: &'h EdgeConnections,
 }
 
 /// What is known of one replica.
@@ -45,7 +45,7 @@ struct Replica {
     /// The stream that speaks for it; a later one takes over.
     stream: u64,
     ready: bool,
-    tokens: BTreeSet<TokenHash>,
+    connections: EdgeConnections,
     held: Option<Version>,
     refused: Option<(Version, String)>,
     /// Since when it holds something else than the newest table.
@@ -61,8 +61,8 @@ pub struct ReplicaStatus {
     pub name: String,
     pub ready: bool,
     pub connected: bool,
-    /// With which tokens it holds connections to the edge.
-    pub tokens: BTreeSet<TokenHash>,
+    /// To the edge.
+    pub connections: EdgeConnections,
     pub held: Option<Version>,
     /// Why it does not take the newest one.
     pub refusal: Option<String>,
@@ -83,7 +83,7 @@ impl Audience {
         let joined = Replica {
             stream,
             ready: replica.ready,
-            tokens: replica.tokens.iter().take(MOST_TOKENS).copied().collect(),
+            connections: replica.connections.clone(),
             held: replica.held,
             refused: None,
             behind_since: (replica.held != newest).then_some(now),
@@ -119,11 +119,11 @@ impl Audience {
         }
     }
 
-    /// With which tokens it holds connections to the edge. Whether those are others than before.
-    pub(super) fn tokens(&mut self, name: &str, stream: u64, tokens: BTreeSet<TokenHash>) -> bool {
+    /// Its connections to the edge. Whether those are others than before.
+    pub(super) fn connections(&mut self, name: &str, stream: u64, now: EdgeConnections) -> bool {
         self.of(name, stream).is_some_and(|replica| {
-            let are_others = replica.tokens != tokens;
-            replica.tokens = tokens;
+            let are_others = replica.connections != now;
+            replica.connections = now;
             are_others
         })
     }
@@ -224,7 +224,7 @@ impl Audience {
                 name: name.clone(),
                 ready: replica.ready,
                 connected: replica.lost.is_none(),
-                tokens: replica.tokens.clone(),
+                connections: replica.connections.clone(),
                 held: replica.held,
                 refusal: replica.refused.as_ref().map(|(_, why)| why.clone()),
             })
@@ -247,12 +247,16 @@ mod tests {
     }
 
     fn hearer(name: &str, ready: bool, held: Option<Version>) -> Hearer<'_> {
-        static NO_TOKENS: BTreeSet<TokenHash> = BTreeSet::new();
+        static NONE: EdgeConnections = EdgeConnections {
+            tokens: std::collections::BTreeSet::new(),
+            http2: 0,
+            quic: 0,
+        };
         Hearer {
             name,
             ready,
             held,
-            tokens: &NO_TOKENS,
+            connections: &NONE,
         }
     }
 

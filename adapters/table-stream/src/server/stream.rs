@@ -71,7 +71,7 @@ impl Stream {
             name: &hello.replica,
             ready: hello.ready,
             held: held.map(|held| held.version),
-            tokens: &hello.tokens,
+            connections: &hello.connections,
         };
         let joined = match self.open.server.join(&gateway, hearer, self.term) {
             Ok(joined) => joined,
@@ -105,9 +105,14 @@ impl Stream {
         if !is_object_name(&hello.replica) {
             return Err("a replica is named by 1 to 253 of a-z, 0-9, `-` and `.`".to_owned());
         }
+        if hello.connections.tokens.len() > MOST_TOKENS {
+            return Err(TOO_MANY_TOKENS.to_owned());
+        }
         Ok(hello)
     }
 }
+
+const TOO_MANY_TOKENS: &str = "the proxy names too many tokens";
 
 /// A stream after hello. At most one table is under way: a replica that is slow gets the newest one next,
 /// whatever was published meanwhile.
@@ -288,13 +293,13 @@ impl Session {
                 let (name, number) = (self.replica.clone(), self.number);
                 self.note(|audience, _| audience.ready(&name, number, ready));
             }
-            Ok(ToController::Tokens(tokens)) if tokens.len() > MOST_TOKENS => {
-                return Some(End::Broken("the proxy names too many tokens".to_owned()));
+            Ok(ToController::Connections(now)) if now.tokens.len() > MOST_TOKENS => {
+                return Some(End::Broken(TOO_MANY_TOKENS.to_owned()));
             }
-            Ok(ToController::Tokens(tokens)) => {
+            Ok(ToController::Connections(now)) => {
                 let (name, number) = (self.replica.clone(), self.number);
                 let mut are_others = false;
-                self.note(|audience, _| are_others = audience.tokens(&name, number, tokens));
+                self.note(|audience, _| are_others = audience.connections(&name, number, now));
                 if are_others {
                     self.stream.open.server.options.changed.notify_one();
                 }

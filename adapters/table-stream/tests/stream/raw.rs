@@ -119,7 +119,7 @@ impl Client {
 /// What a replica says first.
 pub(crate) fn hello(replica: &str, held: Option<adapter_table_stream::wire::Holding>) -> Hello {
     Hello {
-        tokens: Default::default(),
+        connections: Default::default(),
         protocol: PROTOCOL,
         replica: replica.to_owned(),
         held,

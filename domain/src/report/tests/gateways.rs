@@ -266,17 +266,23 @@ fn the_addresses_are_those_of_the_tunnels_also_while_the_edge_is_away() {
 
 #[test]
 fn programmed_tells_what_the_dashboard_does_not_show() {
-    let mut many = edge_status(&[]);
-    many.ingress = IngressOutcome::CatchAll { hostnames: 1200 };
-    let many = GatewayFacts {
-        edge: Some(Ok(many)),
-        ..serving(&[])
-    };
-    for (known, is_told) in [(serving(&[]), false), (many, true)] {
+    let many = IngressOutcome::CatchAll { hostnames: 1200 };
+    for (ingress, told) in [
+        (IngressOutcome::Complete, ""),
+        (IngressOutcome::WithoutPaths, "hostnames without paths"),
+        (many, "one rule for all 1200"),
+    ] {
+        let mut edge = edge_status(&[]);
+        edge.ingress = ingress;
+        let known = GatewayFacts {
+            edge: Some(Ok(edge)),
+            ..serving(&[])
+        };
         let status = status(&with_route(), known);
         let found = condition(&status.parts[0].conditions, ConditionType::Programmed);
         assert_eq!(found.truth, Truth::True);
-        assert_eq!(found.message.contains("one rule for all 1200"), is_told);
+        assert_eq!(found.message.contains("dashboard"), !told.is_empty());
+        assert!(found.message.contains(told), "{}", found.message);
     }
 }
 
