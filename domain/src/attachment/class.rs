@@ -2,7 +2,7 @@
 
 use super::credentials::{CLASS_FIELD, ClassParameters, incomplete, of_class};
 use super::view::View;
-use super::{ClassResolution, Refusal, listed};
+use super::{ClassResolution, GatewayDefaults, Refusal, listed, records};
 use crate::gateway::{DefectKind, GatewayClass, GatewayParameters, PARAMETERS_KIND};
 use crate::status::Reason;
 
@@ -16,7 +16,11 @@ pub(super) struct JudgedClass<'s> {
 
 /// Judges a class. `parametersRef` may be absent: then the credentials come from elsewhere. A Secret that
 /// was not read yet refuses nothing.
-pub(super) fn resolve_class<'s>(class: &GatewayClass, view: &View<'s>) -> JudgedClass<'s> {
+pub(super) fn resolve_class<'s>(
+    class: &GatewayClass,
+    view: &View<'s>,
+    defaults: &GatewayDefaults,
+) -> JudgedClass<'s> {
     let refuse = |reason: Reason, problem: String| {
         let message = format!("GatewayClass {}: {problem}", class.name);
         Refusal::new(reason, message)
@@ -54,7 +58,8 @@ pub(super) fn resolve_class<'s>(class: &GatewayClass, view: &View<'s>) -> Judged
         resolution: ClassResolution {
             generation: class.generation,
             credentials,
-            without_effect: parameters.map_or_else(Vec::new, without_effect),
+            without_effect: parameters
+                .map_or_else(Vec::new, |object| without_effect(object, defaults)),
             refusal,
         },
         parameters,
@@ -72,8 +77,12 @@ fn unusable(object: &GatewayParameters) -> Option<String> {
     (!problems.is_empty()).then(|| format!("{PARAMETERS_KIND} {}: {problems}", object.key))
 }
 
-fn without_effect(object: &GatewayParameters) -> Vec<String> {
+fn without_effect(object: &GatewayParameters, defaults: &GatewayDefaults) -> Vec<String> {
     let defects = object.defects.iter();
     let unsupported = defects.filter(|defect| defect.kind == DefectKind::Unsupported);
-    unsupported.map(ToString::to_string).collect()
+    let mut told: Vec<String> = unsupported.map(ToString::to_string).collect();
+    if defaults.is_behind_broker {
+        told.extend(records::at_broker(object).iter().map(ToString::to_string));
+    }
+    told
 }

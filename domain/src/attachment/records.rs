@@ -1,6 +1,6 @@
 //! How the records of a Gateway are treated.
 
-use super::parameters::{Circumstances, no_effect, said};
+use super::parameters::{Circumstances, GatewayDefaults, no_effect, said};
 use crate::gateway::{
     CONFIRM_REMOVAL, Defect, Gateway, GatewayParameters, LONGEST_CODE, RecordSettings,
 };
@@ -13,6 +13,7 @@ pub(super) fn settings(
     gateway: &Gateway,
     own: Option<&GatewayParameters>,
     circumstances: &Circumstances<'_>,
+    defaults: &GatewayDefaults,
 ) -> (RecordSettings, Vec<Defect>) {
     let of_class = circumstances.of_class;
     let owns_token = own.is_some_and(|own| own.credentials.is_some());
@@ -25,13 +26,31 @@ pub(super) fn settings(
         confirmed_removal: confirmed.filter(|code| code.len() <= LONGEST_CODE).cloned(),
     };
     let is_class_object = own.is_some_and(|own| of_class.is_some_and(|class| class.key == own.key));
-    let without_token = own.filter(|_| !owns_token && !is_class_object);
-    let defects = without_token.into_iter().flat_map(|own| {
-        let zone_ids = own.records.zone_ids.is_some().then_some("spec.dns.zoneIDs");
-        let adopt = own.records.adopt.is_some().then_some("spec.dns.adopt");
-        zone_ids.into_iter().chain(adopt)
-    });
-    let message = "Forbidden: the API token is the GatewayClass's; ask whoever runs the cluster to set it in the GatewayClass's parameters, or name credentials of your own in spec.secretRef";
-    let defects = defects.map(|field| no_effect(field, message));
-    (settings, defects.collect())
+    let defects = match own {
+        Some(own) if defaults.is_behind_broker => at_broker(own),
+        Some(own) if !owns_token && !is_class_object => {
+            let message = "Forbidden: the API token is the GatewayClass's; ask whoever runs the cluster to set it in the GatewayClass's parameters, or name credentials of your own in spec.secretRef";
+            of_token(own)
+                .map(|field| no_effect(field, message))
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    (settings, defects)
+}
+
+/// Fields that say where and what the API token is used on.
+fn of_token(parameters: &GatewayParameters) -> impl Iterator<Item = &'static str> {
+    let records = &parameters.records;
+    let zone_ids = records.zone_ids.is_some().then_some("spec.dns.zoneIDs");
+    let adopt = records.adopt.is_some().then_some("spec.dns.adopt");
+    zone_ids.into_iter().chain(adopt)
+}
+
+/// Fields about an API token, where a broker has it.
+pub(super) fn at_broker(parameters: &GatewayParameters) -> Vec<Defect> {
+    let secret = parameters.credentials.is_some().then_some("spec.secretRef");
+    let fields = secret.into_iter().chain(of_token(parameters));
+    let message = "Forbidden: the broker uses a token of its own, and its owner decides on what; remove it here";
+    fields.map(|field| no_effect(field, message)).collect()
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::fixtures::*;
 use super::tenants::{class_parameters, with_parameters};
+use crate::attachment::{GatewayDefaults, resolve};
 use crate::gateway::{
-    Adoption, CONFIRM_REMOVAL, DriftPolicy, GatewayParameters, OWN_GROUP, PARAMETERS_KIND,
-    RecordParameters, RecordSettings,
+    Adoption, CONFIRM_REMOVAL, CONTROLLER_NAME, DriftPolicy, GatewayParameters, OWN_GROUP,
+    PARAMETERS_KIND, RecordParameters, RecordSettings,
 };
 use crate::names::ZoneId;
 
@@ -89,4 +90,31 @@ fn a_code_that_is_too_long_to_be_one_confirms_nothing() {
     let resolution = resolved(&cluster().with(gateway));
     let found = &resolution.gateway(EDGE).parameters.records;
     assert_eq!(found.confirmed_removal, None);
+}
+
+#[test]
+fn what_is_said_about_the_token_has_no_effect_behind_a_broker_and_is_told() {
+    let saying = || GatewayParameters {
+        credentials: Some(object("", "Secret", "shop/cf")),
+        records: saying("own.com", Some(DriftPolicy::Pause)),
+        ..parameters()
+    };
+    let of_class = || GatewayParameters {
+        records: saying().records,
+        ..class_parameters()
+    };
+    for (is_behind_broker, told_of_gateway, told_of_class) in [(false, 0, 0), (true, 3, 2)] {
+        let mut gateway = gateway(EDGE).listening(https("web"));
+        gateway.parameters = Some(object(OWN_GROUP, PARAMETERS_KIND, "shop/p"));
+        let cluster = with_parameters(of_class()).with(saying()).with(gateway);
+        let defaults = GatewayDefaults {
+            is_behind_broker,
+            ..GatewayDefaults::default()
+        };
+        let resolution = resolve(&cluster, CONTROLLER_NAME, &defaults);
+        let found = resolution.gateway(EDGE).parameters.without_effect.len();
+        assert_eq!(found, told_of_gateway);
+        let class = &resolution.classes["cloudflare"];
+        assert_eq!(class.without_effect.len(), told_of_class, "{class:?}");
+    }
 }
