@@ -7,8 +7,8 @@ use crate::gateway::{ParentRef, RouteKind};
 use crate::names::{ObjectKey, ObjectRef};
 
 pub use details::{
-    GatewayDetails, HostnameDetail, HostnameDetails, LISTED_HOSTNAMES, LISTED_OBJECTS,
-    LONGEST_MESSAGE, TunnelDetails,
+    CertificateCoverage, GatewayDetails, HostnameDetail, HostnameDetails, LISTED_CONNECTORS,
+    LISTED_HOSTNAMES, LISTED_OBJECTS, LONGEST_MESSAGE, TunnelDetails,
 };
 
 /// `status` of a condition.
@@ -185,6 +185,8 @@ spelled! {
         RemovalBlocked = "RemovalBlocked",
         /// Records that others had changed were put right.
         DriftRepaired = "DriftRepaired",
+        /// Something was written at the edge.
+        EdgeChanged = "EdgeChanged",
     }
 }
 

@@ -117,14 +117,14 @@ mod tests {
 
     #[test]
     fn whatever_becomes_of_a_document_what_is_read_is_what_was_written() {
-        let intent = r#"{"hostnames":["app.example.com","*.b"],"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"selected":{"zones":["example.com"],"include":["*.b"],"exclude":["c.b"]}},"records":{"drift":"pause","confirmed_removal":"c0de"},"policy":"sync"}"#;
+        let intent = r#"{"hostnames":["app.example.com","*.b"],"paths":{"*.b":["^/a$"]},"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"selected":{"zones":["example.com"],"include":["*.b"],"exclude":["c.b"]}},"records":{"drift":"pause","confirmed_removal":"c0de"},"policy":"sync"}"#;
         assert!(serde_json::from_str::<IntentDocument>(intent).is_ok());
         for seed in [intent, r#"{"live":[{"namespace":"a","name":"b.c"}]}"#] {
             for json in variants(seed.as_bytes()) {
                 request(&json);
             }
         }
-        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","name":"n","address":"a"}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[],"zones":[],"repaired":{"c.d":"w"}}"#;
+        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","name":"n","address":"a"}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[],"zones":[],"repaired":{"c.d":"w"},"changes":{"listed":["w"],"more":1}}"#;
         assert!(serde_json::from_str::<StatusDocument>(status).is_ok());
         for seed in [
             status,

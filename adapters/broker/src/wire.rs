@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::edge::tunnel::{DashboardPaths, RULE_LIMIT};
 use domain::edge::{
-    DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy, TunnelStatus,
+    Changes, DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy,
+    TunnelStatus,
 };
 use domain::names::{MalformedName, is_dns_label, is_object_name};
 use domain::secret::{ConnectorToken, TokenHash};
@@ -73,6 +75,8 @@ pub(crate) fn gateway_key(namespace: &str, name: &str) -> Result<ObjectKey, Malf
 #[serde(deny_unknown_fields)]
 pub struct IntentDocument {
     hostnames: Vec<String>,
+    /// By hostname; at most [`RULE_LIMIT`] in all.
+    paths: BTreeMap<String, BTreeSet<String>>,
     lost_to: Vec<LostDocument>,
     dns: DnsDocument,
     records: RecordsDocument,
@@ -100,6 +104,11 @@ impl IntentDocument {
         let lost_to = intent.dns.lost_to.iter();
         Self {
             hostnames: intent.hostnames.iter().map(ToString::to_string).collect(),
+            paths: intent
+                .paths
+                .iter()
+                .map(|(hostname, paths)| (hostname.to_string(), paths.clone()))
+                .collect(),
             lost_to: lost_to
                 .map(|(hostname, holder)| LostDocument {
                     hostname: hostname.to_string(),
@@ -133,8 +142,15 @@ impl IntentDocument {
                 return Err(twice(&hostname));
             }
         }
+        let paths = self.paths.into_iter();
+        let paths = paths.map(|(text, paths)| Ok((published(&text)?, paths)));
+        let paths: DashboardPaths = paths.collect::<Result<_, Malformed>>()?;
+        if paths.values().map(BTreeSet::len).sum::<usize>() > RULE_LIMIT {
+            return Err(Malformed(format!("there are more than {RULE_LIMIT} paths")));
+        }
         Ok(EdgeIntent {
             hostnames,
+            paths,
             policy: match self.policy {
                 PolicyDocument::Sync => Policy::Sync,
                 PolicyDocument::KeepRecords => Policy::KeepRecords,
@@ -178,6 +194,14 @@ pub struct StatusDocument {
     zones: Vec<ZoneDocument>,
     repaired: BTreeMap<String, String>,
     held_back: Option<HeldBackDocument>,
+    changes: ChangesDocument,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangesDocument {
+    listed: Vec<String>,
+    more: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,6 +257,7 @@ enum OutcomeDocument {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum IngressDocument {
     Complete,
+    WithoutPaths,
     CatchAll { hostnames: usize },
     Unknown { message: String },
 }
@@ -257,6 +282,7 @@ impl StatusDocument {
                 .collect(),
             ingress: match status.ingress {
                 IngressOutcome::Complete => IngressDocument::Complete,
+                IngressOutcome::WithoutPaths => IngressDocument::WithoutPaths,
                 IngressOutcome::CatchAll { hostnames } => IngressDocument::CatchAll { hostnames },
                 IngressOutcome::Unknown { message } => IngressDocument::Unknown { message },
             },
@@ -276,6 +302,10 @@ impl StatusDocument {
                 .map(|(hostname, was)| (hostname.to_string(), was))
                 .collect(),
             held_back: status.held_back.as_ref().map(HeldBackDocument::of),
+            changes: ChangesDocument {
+                listed: status.changes.listed,
+                more: status.changes.more,
+            },
         }
     }
 
@@ -298,6 +328,7 @@ impl StatusDocument {
             hostnames: hostnames.collect::<Result<_, Malformed>>()?,
             ingress: match self.ingress {
                 IngressDocument::Complete => IngressOutcome::Complete,
+                IngressDocument::WithoutPaths => IngressOutcome::WithoutPaths,
                 IngressDocument::CatchAll { hostnames } => IngressOutcome::CatchAll { hostnames },
                 IngressDocument::Unknown { message } => IngressOutcome::Unknown { message },
             },
@@ -318,6 +349,10 @@ impl StatusDocument {
             zones: self.zones.into_iter().map(ZoneDocument::read).collect(),
             repaired: repaired.collect::<Result<_, Malformed>>()?,
             held_back: self.held_back.map(HeldBackDocument::read).transpose()?,
+            changes: Changes {
+                listed: self.changes.listed,
+                more: self.changes.more,
+            },
             certificates: BTreeMap::new(),
             failures: failures.collect(),
         })
@@ -539,6 +574,10 @@ mod tests {
                 .collect(),
             failures: vec![PortError::new(PortErrorKind::Invalid, "quota")],
             repaired: [(name(0), message())].into(),
+            changes: Changes {
+                listed: vec![message()],
+                more: 2,
+            },
             ..EdgeStatus::default()
         };
         let written = serde_json::to_string(&StatusDocument::of(status.clone())).unwrap();
@@ -552,6 +591,11 @@ mod tests {
         for policy in [Policy::Sync, Policy::KeepRecords, Policy::UpsertOnly] {
             let intent = EdgeIntent {
                 policy,
+                paths: [(
+                    hostname("a.example.com").unwrap(),
+                    BTreeSet::from(["^/cart(/|$)".to_owned()]),
+                )]
+                .into(),
                 ..EdgeIntent::new(gateway.clone())
             };
             let written = serde_json::to_string(&IntentDocument::of(&intent)).unwrap();

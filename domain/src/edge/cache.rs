@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::lock as async_lock;
 
+use super::changes::Changes;
 use super::journal::Notes;
 use crate::edge::api::CloudflareApi;
 use crate::edge::objects::{DnsRecord, IngressDocument, RecordBatch, Tunnel, Zone};
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{CertificateId, RecordId, TunnelId, ZoneId};
+use crate::names::{CertificateId, ObjectKey, RecordId, TunnelId, ZoneId};
 
 /// What was read with one token, and what was written since.
 #[derive(Default)]
@@ -73,6 +74,18 @@ impl CachedApi {
             listed_now: Mutex::default(),
             remembered: Mutex::default(),
         }
+    }
+
+    /// What this call has written so far.
+    pub(crate) fn changes(&self) -> Changes {
+        self.notes.changes()
+    }
+
+    /// A certificate was uploaded.
+    pub(crate) fn uploaded(&self, zone: &Zone, secret: &ObjectKey) {
+        let zone = &zone.name;
+        self.notes
+            .made(format_args!("the certificate of Secret {secret} in {zone}"));
     }
 
     /// Whether one of these zones, in which records are to be changed or removed, was not read for it. Such zones are
@@ -223,7 +236,9 @@ impl CachedApi {
 
     pub(crate) async fn create_tunnel(&self, name: &str) -> Result<Tunnel, PortError> {
         let answer = self.api.create_tunnel(name).await;
-        self.written(answer, Cache::add_tunnel)
+        let tunnel = self.written(answer, Cache::add_tunnel)?;
+        self.notes.made(format_args!("tunnel {name}"));
+        Ok(tunnel)
     }
 
     pub(crate) async fn delete_tunnel(&self, tunnel: TunnelId) -> Result<(), PortError> {

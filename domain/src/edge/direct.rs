@@ -351,6 +351,7 @@ impl Edge for DirectEdge {
             zones: plan.zones,
             repaired,
             held_back: plan.held_back,
+            changes: api.changes(),
             certificates: shown.outcomes,
             failures,
         })

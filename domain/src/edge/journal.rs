@@ -1,25 +1,43 @@
 //! The journal of writes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use crate::edge::Changes;
 use crate::edge::objects::{DnsRecord, RecordBatch};
 use crate::edge::ports::Journal;
 use crate::names::{RecordId, TunnelId, ZoneId};
 
-/// The journal, and why the writes of one call are made.
+/// The journal, why the writes of one call are made, and which there were so far.
 pub(crate) struct Notes {
     journal: Option<Arc<dyn Journal>>,
     why: String,
+    changes: Mutex<Changes>,
 }
 
 impl Notes {
     pub(crate) fn new(journal: Option<Arc<dyn Journal>>, why: impl Into<String>) -> Self {
         let why = why.into();
-        Self { journal, why }
+        Self {
+            journal,
+            why,
+            changes: Mutex::default(),
+        }
+    }
+
+    /// What was written so far.
+    pub(crate) fn changes(&self) -> Changes {
+        self.changes.lock().expect("not poisoned").clone()
+    }
+
+    /// Something new was made, which the journal does not name.
+    pub(crate) fn made(&self, what: impl std::fmt::Display) {
+        let mut changes = self.changes.lock().expect("not poisoned");
+        changes.add(format_args!("made {what}"));
     }
 
     /// Something was done.
     pub(crate) fn done(&self, what: impl std::fmt::Display) {
+        self.changes.lock().expect("not poisoned").add(&what);
         if let Some(journal) = &self.journal {
             journal.note(&format!("{what}, as {}", self.why));
         }
@@ -27,9 +45,6 @@ impl Notes {
 
     /// Records were removed, or changed in place. `before`: what the zone is known to have had.
     pub(crate) fn changed(&self, zone: &ZoneId, before: &[DnsRecord], batch: &RecordBatch) {
-        if self.journal.is_none() {
-            return;
-        }
         let found = |id: &RecordId| before.iter().find(|record| record.id == *id);
         for id in &batch.deletes {
             let name = found(id).map_or("", |record| &record.data.name);
@@ -44,6 +59,9 @@ impl Notes {
                     "led record {name} ({id} of zone {zone}) from {from} to {to}"
                 ));
             }
+        }
+        for after in &batch.posts {
+            self.made(format_args!("record {}", after.name));
         }
     }
 

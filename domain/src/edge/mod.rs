@@ -12,6 +12,7 @@
 pub mod api;
 mod cache;
 pub mod certificates;
+mod changes;
 mod credentials;
 pub mod direct;
 pub mod dns;
@@ -26,6 +27,7 @@ pub mod plan;
 pub mod ports;
 pub mod tunnel;
 
+pub use changes::Changes;
 pub use credentials::CredentialSets;
 pub use dns::{DnsIntent, HeldBack, ZoneStatus, claims, has_universal_certificate};
 pub use intent::{EdgeIntent, Policy};
@@ -58,6 +60,8 @@ pub struct EdgeStatus {
     pub repaired: BTreeMap<Hostname, String>,
     /// A removal that waits until somebody confirms it.
     pub held_back: Option<HeldBack>,
+    /// What was written on the way there.
+    pub changes: Changes,
     /// An outcome for each certificate of the intent, by its Secret.
     pub certificates: BTreeMap<ObjectKey, CertificateOutcome>,
     /// Calls that failed, also those that no outcome of a hostname shows (the removal of a record, for
@@ -154,9 +158,11 @@ pub enum HostnameOutcome {
 /// Whether the ingress document shows every hostname.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum IngressOutcome {
-    /// One rule for each hostname.
+    /// One rule for each hostname, or for each of its paths.
     #[default]
     Complete,
+    /// More paths than Cloudflare takes rules: one rule for each hostname.
+    WithoutPaths,
     /// More hostnames than Cloudflare takes rules: one catch-all stands for all.
     CatchAll {
         /// How many hostnames there are.

@@ -53,6 +53,7 @@ impl Reconciler {
                 .push(Problem::of(&gateway, applying(&gateway), &told));
         }
         self.tell_of_repairs(&gateway, &status);
+        self.tell_of_changes(&gateway, &status);
         let runs = self
             .run_proxy(view, &gateway, &status, compared, done)
             .await;
@@ -83,6 +84,17 @@ impl Reconciler {
         self.ports
             .events
             .tell(gateway, &GatewayEvent { reason, message });
+    }
+
+    fn tell_of_changes(&self, gateway: &ObjectKey, status: &EdgeStatus) {
+        if status.changes.is_empty() {
+            return;
+        }
+        let event = GatewayEvent {
+            reason: EventReason::EdgeChanged,
+            message: status.changes.to_string(),
+        };
+        self.ports.events.tell(gateway, &event);
     }
 
     /// All that must be true before anything is written at the edge. Whether it is.

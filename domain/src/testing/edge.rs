@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::edge::{
-    EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Partial, Policy, TunnelStatus,
+    Changes, EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Partial, Policy, TunnelStatus,
 };
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
@@ -173,6 +173,14 @@ impl State {
         let gateway = &intent.gateway;
         let id = tunnel_of(gateway);
         let mut hostnames = BTreeMap::new();
+        let mut changes = Changes::default();
+        let before = self.held.insert(gateway.clone(), intent.clone());
+        if before.is_none() {
+            changes.add(format_args!("made tunnel {gateway}"));
+        }
+        if before.is_none_or(|before| before.hostnames != intent.hostnames) {
+            changes.add("wrote ingress rules");
+        }
         for (hostname, by) in &intent.dns.lost_to {
             let by = by.clone();
             hostnames.insert(hostname.clone(), HostnameOutcome::Claimed { by });
@@ -180,7 +188,10 @@ impl State {
         for hostname in &intent.hostnames {
             let outcome = self.outcome(intent, hostname);
             if outcome == HostnameOutcome::Applied {
-                self.records.insert(hostname.clone(), gateway.clone());
+                let before = self.records.insert(hostname.clone(), gateway.clone());
+                if before.as_ref() != Some(gateway) {
+                    changes.add(format_args!("made record {hostname}"));
+                }
             }
             hostnames.insert(hostname.clone(), outcome);
         }
@@ -198,7 +209,6 @@ impl State {
                 !is_unwanted(hostname, holder) || intent.dns.lost_to.contains_key(hostname)
             });
         }
-        self.held.insert(gateway.clone(), intent.clone());
         let address = id.address();
         EdgeStatus {
             tunnels: vec![TunnelStatus {
@@ -208,6 +218,7 @@ impl State {
             }],
             hostnames,
             unwanted_kept: kept,
+            changes,
             ..EdgeStatus::default()
         }
     }

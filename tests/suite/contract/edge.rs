@@ -5,7 +5,9 @@ mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::edge::{DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy};
+use domain::edge::{
+    Changes, DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome, Policy,
+};
 use domain::gateway::DnsPolicy;
 use domain::ports::{Edge, PortErrorKind};
 use domain::secret::ConnectorToken;
@@ -96,9 +98,13 @@ async fn a_stated_gateway_has_a_tunnel_and_its_names_lead_to_it(rig: impl Rig) {
 }
 
 async fn the_same_intent_again_changes_nothing(rig: impl Rig) {
-    let first = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    let mut first = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
     let names = rig.names().await;
     let again = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
+    let made = std::mem::take(&mut first.changes).to_string();
+    for change in ["made tunnel", "made record", "ingress rules"] {
+        assert!(made.contains(change), "{made}");
+    }
     assert_eq!(again, first);
     assert_eq!(rig.names().await, names);
 }
@@ -402,7 +408,8 @@ async fn a_token_is_replaced_once_however_often_that_is_asked(rig: impl Rig) {
 }
 
 async fn a_new_secret_leaves_the_tunnel_and_its_names(rig: impl Rig) {
-    let before = applied(rig.edge(), &intent("one", &[APP])).await;
+    let mut before = applied(rig.edge(), &intent("one", &[APP])).await;
+    before.changes = Changes::default();
     let (edge, one) = (rig.edge(), gateway("one"));
     let token = edge.connector_token(&one).await.unwrap();
     edge.retire_token(&one, token.hash()).await.unwrap();

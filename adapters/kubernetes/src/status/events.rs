@@ -95,13 +95,15 @@ impl Events {
         };
         let event = Event {
             type_: match event.reason {
-                EventReason::Orphaned | EventReason::DriftRepaired => EventType::Normal,
+                EventReason::Orphaned | EventReason::DriftRepaired | EventReason::EdgeChanged => {
+                    EventType::Normal
+                }
                 EventReason::RemovalBlocked => EventType::Warning,
             },
             reason: event.reason.as_str().to_owned(),
             note: Some(shortened(event.message.clone())),
             action: match event.reason {
-                EventReason::DriftRepaired => ACTION,
+                EventReason::DriftRepaired | EventReason::EdgeChanged => ACTION,
                 EventReason::Orphaned | EventReason::RemovalBlocked => "Finalize",
             }
             .to_owned(),

@@ -106,6 +106,7 @@ impl<'a> CertificateWriter<'a> {
                 replaced.await?
             }
         };
+        self.api.uploaded(zone, &one.secret);
         let note = Note {
             zone: zone.id.clone(),
             id,
