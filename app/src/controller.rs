@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_kubernetes::workloads::{Deployments, HeldByPods, WorkloadOptions};
+use adapter_kubernetes::workloads::{ConnectionsOfPods, Deployments, WorkloadOptions};
 use adapter_kubernetes::{
     Client, Clients, Cluster, ClusterOptions, Finalizers, KeptOrphans, KeptSecret, Lease,
     LeaseOptions, Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
 };
 use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
+use config::values::Backend;
 use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
 use domain::gateway::{CONTROLLER_NAME, DnsPolicy};
@@ -84,7 +85,7 @@ impl Controller {
             leadership: lease.clone(),
             workloads: Deployments::new(
                 client.clone(),
-                workload_options(settings, &authority, &statuses, held_tokens(&tables))?,
+                workload_options(settings, &authority, &statuses, connections(&tables))?,
             ),
             rotations: Arc::new(Rotations::new(client.clone())),
             clock: Arc::new(SystemClock),
@@ -205,14 +206,14 @@ async fn serve_tables(
     Ok(server)
 }
 
-/// With which tokens the pods of a Gateway hold connections, as they say on the stream.
-fn held_tokens(tables: &Arc<TableServer>) -> Arc<HeldByPods> {
+/// Connections of a Gateway's pods to the edge, as they say on the stream.
+fn connections(tables: &Arc<TableServer>) -> Arc<ConnectionsOfPods> {
     let tables = tables.clone();
     Arc::new(move |gateway| {
         let replicas = tables.replicas(gateway).into_iter();
         let connected = replicas.filter(|replica| replica.connected);
         connected
-            .map(|replica| (replica.name, replica.tokens))
+            .map(|replica| (replica.name, replica.connections))
             .collect()
     })
 }
@@ -221,7 +222,7 @@ fn workload_options(
     settings: &ControllerSettings,
     authority: &KeptAuthority,
     changed: &Arc<Notify>,
-    held_tokens: Arc<HeldByPods>,
+    connections: Arc<ConnectionsOfPods>,
 ) -> anyhow::Result<WorkloadOptions> {
     let image = settings.proxies.image.as_ref();
     let roots = settings
@@ -245,7 +246,7 @@ fn workload_options(
         proxy_environment: passed_on(settings)?,
         drain: settings.tunnel.grace_period.get(),
         changed: changed.clone(),
-        held_tokens,
+        connections,
     })
 }
 
@@ -266,6 +267,7 @@ fn defaults(settings: &ControllerSettings) -> GatewayDefaults {
         },
         upload_certificates: settings.defaults.upload_certificates.is_on(),
         underscored_headers: underscored_headers(&settings.requests),
+        is_behind_broker: settings.edge.backend == Backend::Broker,
     }
 }
 

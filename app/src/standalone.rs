@@ -8,6 +8,7 @@ use adapter_manifests::{KeptOrphans, LoggedEvents, ManifestFolder, Rotations};
 use adapter_proxy::{Engines, Metrics};
 use async_trait::async_trait;
 use config::StandaloneSettings;
+use config::values::Backend;
 use domain::attachment::GatewayDefaults;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::CONTROLLER_NAME;
@@ -93,6 +94,7 @@ impl Standalone {
         );
         let reconciler = Arc::new(reconciler.with_defaults(GatewayDefaults {
             underscored_headers: underscored_headers(&settings.requests),
+            is_behind_broker: settings.edge.backend == Backend::Broker,
             ..GatewayDefaults::default()
         }));
         let stop = CancellationToken::new();

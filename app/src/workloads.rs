@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_connector::{
-    Connector, ConnectorOptions, ConnectorStatus, RequestBody, RequestHandler,
+    Connector, ConnectorOptions, ConnectorStatus, RequestBody, RequestHandler, TransportKind,
 };
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
@@ -15,12 +15,16 @@ use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, Workloads};
 use domain::route_table::Arrival;
 use domain::secret::{ConnectorToken, TokenHash};
-use domain::workload::{WorkloadSpec, WorkloadStatus};
+use domain::workload::{ConnectedReplica, EdgeConnections, WorkloadSpec, WorkloadStatus};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::disowned::Disowned;
+
+/// How long a proxy that joins another tunnel stays in the former one besides: its records in the other account are
+/// made once it serves there, and until then visitors come by the former tunnel.
+const BOTH_TUNNELS: Duration = Duration::from_secs(60);
 
 /// Hands the requests of a tunnel to the engine of its Gateway.
 struct ToEngine(Arc<Engine>);
@@ -114,18 +118,18 @@ impl InProcess {
         } else {
             proxy.replace(self.start(gateway, token)?);
         }
-        let holds_token = proxy.held_tokens().into_iter().eq([token.hash()]);
+        let holds_token = proxy.connections().tokens.into_iter().eq([token.hash()]);
         Ok(WorkloadStatus {
             holds_token,
             ..proxy.current.status()
         })
     }
 
-    /// With which tokens the proxy of a Gateway holds connections to the edge.
-    pub async fn held_tokens(&self, gateway: &ObjectKey) -> BTreeSet<TokenHash> {
+    /// Connections of the proxy of a Gateway to the edge.
+    pub async fn connections(&self, gateway: &ObjectKey) -> EdgeConnections {
         let mut running = self.running.lock().await;
         let proxy = running.get_mut(gateway);
-        proxy.map_or_else(BTreeSet::new, Proxy::held_tokens)
+        proxy.map(Proxy::connections).unwrap_or_default()
     }
 
     /// Tells the connector of a Gateway what the table that is served now needs of it.
@@ -219,14 +223,24 @@ impl Proxy {
         }
     }
 
-    fn held_tokens(&mut self) -> BTreeSet<TokenHash> {
+    /// Those to its tunnel.
+    fn connections(&mut self) -> EdgeConnections {
         let has_connection = |status: &StatusReceiver| status.borrow().registered() > 0;
         // One that begins to leave gets no further connection.
         self.before.retain(|(_, status)| has_connection(status));
-        let before = self.before.iter().map(|(token, _)| *token);
-        let is_connected = has_connection(&self.current.connector.status());
-        let current = is_connected.then(|| self.current.token.hash());
-        before.chain(current).collect()
+        let current = (self.current.token.hash(), self.current.connector.status());
+        let mut connections = EdgeConnections::default();
+        let tunnel = self.current.tunnel();
+        let connectors = self.before.iter().chain([&current]);
+        let connectors = connectors.map(|(token, status)| (token, status.borrow()));
+        for (token, status) in
+            connectors.filter(|(_, status)| status.registered() > 0 && status.tunnel == tunnel)
+        {
+            connections.tokens.insert(*token);
+            connections.http2 += over(&status, TransportKind::Http2);
+            connections.quic += over(&status, TransportKind::Quic);
+        }
+        connections
     }
 
     /// Makes another connector the current one. The connections of the one before go when the new ones are there:
@@ -236,10 +250,17 @@ impl Proxy {
         let old = std::mem::replace(&mut self.current, new);
         self.before.push((old.token.hash(), old.connector.status()));
         let serves = old.status().ready > 0;
-        let statuses = self.statuses.subscribe();
+        let moves = old.tunnel() != self.current.tunnel();
+        let mut statuses = self.statuses.subscribe();
         self.replaced.spawn(async move {
             if serves {
-                connected(statuses).await;
+                connected(statuses.clone()).await;
+            }
+            if serves && moves {
+                // What the edge says of the former tunnel counts no more.
+                old.watcher.abort();
+                let stopped = async { while statuses.changed().await.is_ok() {} };
+                let _ = tokio::time::timeout(BOTH_TUNNELS, stopped).await;
             }
             old.stop().await;
         });
@@ -251,6 +272,10 @@ impl Proxy {
         self.replaced.close();
         tokio::join!(self.current.stop(), self.replaced.wait());
     }
+}
+
+fn over(status: &ConnectorStatus, transport: TransportKind) -> u32 {
+    u32::try_from(status.registered_over(transport)).unwrap_or(u32::MAX)
 }
 
 /// Returns when the connector whose status is sent has a connection, or when no status will
@@ -277,10 +302,20 @@ impl Running {
         self.watcher.abort();
     }
 
+    fn tunnel(&self) -> TunnelId {
+        self.connector.status().borrow().tunnel
+    }
+
     fn status(&self) -> WorkloadStatus {
         let status = self.connector.status();
         let status = status.borrow();
+        let connector = ConnectedReplica {
+            name: status.connector_id.to_string(),
+            http2: over(&status, TransportKind::Http2),
+            quic: over(&status, TransportKind::Quic),
+        };
         WorkloadStatus {
+            connectors: vec![connector],
             ready: u32::from(status.registered() > 0),
             problems: status.problems(),
             ..WorkloadStatus::default()

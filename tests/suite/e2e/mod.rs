@@ -5,6 +5,7 @@ mod certificates;
 mod changes;
 mod connections;
 mod grpc;
+mod moving;
 mod namesakes;
 mod quickstart;
 mod rotation;
