@@ -14,7 +14,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tests::grpc::{Caller, framed};
-use tests::manifests::{gateway, service_speaking};
+use tests::manifests::{gateway, route as http_route, service, service_speaking};
+use tests::origin::Origin;
 use tests::world::{ACCOUNT, World};
 use tokio::net::TcpListener;
 
@@ -160,4 +161,39 @@ async fn unary_calls_on_one_connection_reach_every_endpoint() {
     }
     assert_eq!(seen.len(), NAMES.len(), "{seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostname_that_is_shared_is_split_by_content_type() {
+    let world = World::start().await;
+    let named = gateway(&world.token, ACCOUNT).replace(
+        "  listeners:",
+        "  infrastructure:
+    parametersRef: {group: cloudflare-gateway-controller.io, kind: CloudflareGatewayParameters, name: shared}
+  listeners:",
+    );
+    let parameters = "apiVersion: cloudflare-gateway-controller.io/v1
+kind: CloudflareGatewayParameters
+metadata: {name: shared, namespace: default}
+spec: {sharedHostnames: Allowed}
+";
+    world.write("gateway.yaml", &format!("{named}---\n{parameters}"));
+    let calls = server("calls").await;
+    let calls = service_speaking("calls", &[calls], "kubernetes.io/h2c");
+    world.write("calls.yaml", &calls);
+    let pages = Origin::start("pages").await;
+    world.write("pages.yaml", &service("pages", &[pages.address]));
+    world.write("http.yaml", &http_route("pages", HOST, "pages"));
+    let rules = "    - backendRefs: [{name: calls, port: 80}]\n";
+    world.write("grpc.yaml", &route(rules));
+    let _cfgw = world.cfgw().await;
+
+    let page = world
+        .answers(&format!("https://{HOST}/shop.Cart/Add"))
+        .await;
+    assert!(page.body.contains("pages"), "{}", page.body);
+    let mut caller = Caller::connect(&world.client, HOST).await.expect("HTTP/2");
+    caller.served("/shop.Cart/Add", b"hello", PATIENCE).await;
+    let called = name(&mut caller, "/shop.Cart/Add", &[]).await;
+    assert_eq!(called.as_deref(), Ok("calls"));
 }
