@@ -154,6 +154,13 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifests}"));
     }
 
+    /// Creates the objects of manifests; none may be there yet.
+    pub async fn create(&self, manifests: &str) {
+        self.run("kubectl", &["create", "--filename=-"], manifests)
+            .await
+            .unwrap_or_else(|error| panic!("kubectl create: {error}"));
+    }
+
     /// Sends an object to a path of the API server as it is. kubectl reads no manifest that is nested deep, and the API
     /// server does.
     pub async fn post(&self, path: &str, object: &str) -> Result<String, String> {
@@ -274,13 +281,16 @@ impl Namespace {
         self.cluster.get(&[&here, arguments].concat()).await
     }
 
-    /// Applies manifests, into this namespace where they name none; they must be accepted.
-    pub async fn apply(&self, manifests: &str) {
+    /// Applies manifests, into this namespace where they name none; what kubectl prints, or why they are refused.
+    pub async fn try_apply(&self, manifests: &str) -> Result<String, String> {
         let arguments = ["apply", "--namespace", &self.name, "--filename=-"];
-        self.cluster
-            .run("kubectl", &arguments, manifests)
-            .await
-            .unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifests}"));
+        self.cluster.run("kubectl", &arguments, manifests).await
+    }
+
+    /// The same; they must be accepted.
+    pub async fn apply(&self, manifests: &str) {
+        let applied = self.try_apply(manifests).await;
+        applied.unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifests}"));
     }
 
     /// Creates the objects of manifests in this namespace; none may be there yet. Quicker than

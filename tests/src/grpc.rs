@@ -1,13 +1,18 @@
 //! A gRPC client over one HTTP/2 connection to the edge: framed messages and trailers as they are on the wire (gRPC
 //! over HTTP2).
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
 use http::Request;
-use http_body_util::{BodyExt, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::mpsc;
 
 use crate::client::Client;
 
@@ -23,7 +28,32 @@ pub fn framed(message: &[u8]) -> Bytes {
 /// A client with one connection.
 pub struct Caller {
     host: String,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<UnsyncBoxBody<Bytes, Infallible>>,
+}
+
+/// A call in which both sides stream.
+pub struct Streaming {
+    messages: mpsc::Sender<Bytes>,
+    answers: Incoming,
+}
+
+impl Streaming {
+    /// Sends a message to an endpoint that gives it back, and awaits it.
+    ///
+    /// # Errors
+    /// The call has ended, or something else came.
+    pub async fn echo(&mut self, message: &[u8]) -> Result<(), String> {
+        let sent = framed(message);
+        let gone = |_| "the call has ended".to_owned();
+        self.messages.send(sent.clone()).await.map_err(gone)?;
+        let mut came = BytesMut::new();
+        while came.len() < sent.len() {
+            let frame = self.answers.frame().await.ok_or("the answer has ended")?;
+            let frame = frame.map_err(|error| error.to_string())?;
+            came.extend(frame.into_data().map_err(|_| "trailers")?);
+        }
+        (came == sent).then_some(()).ok_or(format!("{came:?}"))
+    }
 }
 
 impl Caller {
@@ -56,7 +86,8 @@ impl Caller {
         for (name, value) in metadata {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(framed(message))).expect("a request");
+        let body = Full::new(framed(message)).boxed_unsync();
+        let request = request.body(body).expect("a request");
         self.sender.ready().await.expect("the connection lasts");
         let response = self.sender.send_request(request).await;
         let (head, body) = response.expect("a response").into_parts();
@@ -72,6 +103,32 @@ impl Caller {
             "0" => Ok(body.to_bytes().slice(5..)),
             other => Err(other.to_owned()),
         }
+    }
+
+    /// Opens a call in which both sides stream.
+    ///
+    /// # Errors
+    /// The answer has another status than 200, or there is none.
+    pub async fn stream(&mut self, method: &str) -> Result<Streaming, String> {
+        let (messages, receiver) = mpsc::channel::<Bytes>(1);
+        let body = stream::unfold(receiver, |mut receiver| async {
+            let message = receiver.recv().await?;
+            Some((Ok(Frame::data(message)), receiver))
+        });
+        let request = Request::post(format!("https://{}{method}", self.host))
+            .header("te", "trailers")
+            .header("content-type", "application/grpc")
+            .body(StreamBody::new(body).boxed_unsync())
+            .expect("a request");
+        let response = self.sender.send_request(request).await;
+        let response = response.map_err(|error| error.to_string())?;
+        let status = response.status();
+        (status == 200)
+            .then(|| Streaming {
+                messages,
+                answers: response.into_body(),
+            })
+            .ok_or(status.to_string())
     }
 
     /// Calls until there is an answer.

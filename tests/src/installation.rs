@@ -27,7 +27,7 @@ pub const CLASS: &str = "cloudflare";
 pub const REPLICAS: usize = 3;
 
 /// The node, as pods see it.
-const NODE: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 2);
+pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 2);
 
 /// Pods start, images are unpacked, two processors do everything.
 pub const PATIENCE: Duration = Duration::from_secs(120);

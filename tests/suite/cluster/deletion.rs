@@ -204,3 +204,57 @@ async fn a_suspended_gateway_is_written_by_nobody_and_catches_up_when_it_is_resu
     .await;
     delete(&namespace, "gatewayclass/{ns}").await;
 }
+
+/// A CRD as it can be made again.
+async fn definition(product: &Installation, name: &str) -> String {
+    let found = product.cluster.get(&["crd", name]).await;
+    let mut found = found.expect("the CRD");
+    let metadata = serde_json::json!({
+        "name": name,
+        "annotations": found["metadata"]["annotations"],
+        "labels": found["metadata"]["labels"],
+    });
+    found["metadata"] = metadata;
+    let fields = found.as_object_mut().expect("an object");
+    fields.remove("status");
+    found.to_string()
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn a_gateway_goes_with_or_after_the_crds_and_the_controller_works_once_they_are_back() {
+    const PARAMETERS: &str = "cloudflaregatewayparameters.cloudflare-gateway-controller.io";
+    const GATEWAYS: &str = "gateways.gateway.networking.k8s.io";
+    let product = installation::alone().await;
+    for gone in [PARAMETERS, GATEWAYS] {
+        let namespace = product.cluster.namespace("deletion").await;
+        let manifests = manifests(&product, namespace.name(), Way::Removed);
+        namespace.apply(&manifests).await;
+        at_cloudflare(&product, &namespace, (1, 1)).await;
+        let crd = definition(&product, gone).await;
+        let name = format!("crd/{gone}");
+        product
+            .cluster
+            .kubectl(&["delete", "--wait=false", &name])
+            .await;
+        if gone == PARAMETERS {
+            namespace.wait("delete", &name, PATIENCE).await;
+            delete(&namespace, "gateway/my-gateway").await;
+            namespace
+                .wait("delete", "gateway/my-gateway", PATIENCE)
+                .await;
+        }
+        namespace.wait("delete", &name, PATIENCE).await;
+        // The account is named by parameters that are gone: what the Gateway had is found by its marks.
+        at_cloudflare(&product, &namespace, (0, 0)).await;
+        product.cluster.create(&crd).await;
+        namespace
+            .wait("condition=Established", &name, PATIENCE)
+            .await;
+        namespace.apply(&manifests).await;
+        at_cloudflare(&product, &namespace, (1, 1)).await;
+        delete(&namespace, "gateway/my-gateway").await;
+        at_cloudflare(&product, &namespace, (0, 0)).await;
+        delete(&namespace, "gatewayclass/{ns}").await;
+    }
+}

@@ -2,6 +2,7 @@
 
 mod deletion;
 mod edits;
+mod first_gateway;
 mod health;
 mod hostile;
 mod node;
@@ -10,5 +11,6 @@ mod outage;
 mod permissions;
 mod rotation;
 mod scale;
+mod schema;
 mod traffic;
 mod user;

@@ -1,12 +1,16 @@
 //! The token of a Gateway with three replicas is replaced under load.
 
+mod failures;
+
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tests::cluster::{Namespace, eventually};
 use tests::grpc::Caller;
-use tests::installation::{self, Installation, PATIENCE};
+use tests::installation::{self, Installation, NODE, PATIENCE};
 use tests::load::Load;
+use tests::origin::Origin;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -18,6 +22,36 @@ use super::user::manifests;
 const GROUP: &str = "gateways.cloudflare-gateway-controller.io";
 const METHOD: &str = "/gateway_api_conformance.echo_basic.grpcecho.GrpcEcho/Echo";
 const GATEWAY: &str = "metadata: {name: my-gateway}\nspec:\n  gatewayClassName: ";
+
+/// Where the streams end: an endpoint outside of the cluster's pods, on the node.
+const STREAMS: SocketAddr = SocketAddr::new(IpAddr::V4(NODE), 3001);
+
+/// A Service with that endpoint, and a route to it.
+fn streams(hostname: &str) -> String {
+    let (address, port) = (STREAMS.ip(), STREAMS.port());
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata: {{name: streams}}
+spec: {{ports: [{{port: {port}, appProtocol: kubernetes.io/h2c}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: streams, labels: {{kubernetes.io/service-name: streams}}}}
+addressType: IPv4
+ports: [{{port: {port}, appProtocol: kubernetes.io/h2c}}]
+endpoints: [{{addresses: [{address}]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{name: streams}}
+spec:
+  parentRefs: [{{name: my-gateway}}]
+  hostnames: [{hostname}]
+  rules: [{{backendRefs: [{{name: streams, port: {port}}}]}}]
+"
+    )
+}
 
 /// A Gateway with three named replicas; routes to pods that answer HTTP and to pods that answer gRPC.
 fn everything(hostname: &str, calls: &str) -> String {
@@ -78,6 +112,22 @@ async fn chatter(product: &Installation, hostname: &str, stop: CancellationToken
     echoed
 }
 
+/// Messages there and back over one gRPC call that stays open, until `stop`; how many came back.
+async fn streaming(product: &Installation, hostname: &str, stop: CancellationToken) -> usize {
+    let connect = || Caller::connect(&product.client, hostname);
+    let mut caller = eventually("a connection", PATIENCE, connect).await;
+    let mut stream = caller.stream("/echo").await.expect("status 200");
+    let mut echoed = 0;
+    while !stop.is_cancelled() {
+        let text = format!("message {echoed}");
+        let answer = timeout(Duration::from_secs(10), stream.echo(text.as_bytes())).await;
+        answer.expect("an echo in time").expect("it is open");
+        echoed += 1;
+        sleep(Duration::from_millis(50)).await;
+    }
+    echoed
+}
+
 /// gRPC calls one after the other on one connection, until `stop`; how many were answered.
 async fn calls(product: &Installation, hostname: &str, stop: CancellationToken) -> usize {
     let mut caller = Caller::connect(&product.client, hostname).await.unwrap();
@@ -125,7 +175,10 @@ async fn three_replicas_take_a_new_token_and_nothing_in_flight_is_lost() {
     let namespace = product.cluster.namespace("rotation").await;
     let hostname = format!("{}.example.com", namespace.name());
     let by_grpc = format!("calls-{hostname}");
+    let streamed = format!("streams-{hostname}");
+    let _endpoint = Origin::start_at("streams", STREAMS).await;
     namespace.apply(&everything(&hostname, &by_grpc)).await;
+    namespace.apply(&streams(&streamed)).await;
     for deployment in [
         "echo",
         "calls",
@@ -159,14 +212,15 @@ async fn three_replicas_take_a_new_token_and_nothing_in_flight_is_lost() {
         sleep(Duration::from_secs(1)).await;
         stop.cancel();
     };
-    let ((), echoed, answered) = tokio::join!(
+    let ((), echoed, answered, in_stream) = tokio::join!(
         rotation,
         chatter(&product, &hostname, stop.clone()),
         calls(&product, &by_grpc, stop.clone()),
+        streaming(&product, &streamed, stop.clone()),
     );
     let report = load.stop().await;
     println!(
-        "while three replicas took a new token: {} requests, {answered} gRPC calls, {echoed} messages over one WebSocket",
+        "while three replicas took a new token: {} requests, {answered} gRPC calls, {in_stream} messages in one gRPC stream and {echoed} over one WebSocket",
         report.requests
     );
     assert_eq!(report.failures, Vec::<String>::new());
