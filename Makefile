@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test check mutants soak bench bench-api bench-scale conformance cluster-up cluster-down lint fmt clean help
+.PHONY: image demo test check mutants soak bench bench-api bench-scale conformance cluster-up cluster-down lint fmt clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -16,12 +16,16 @@ check: ## Format, lints and all unit tests: what to run after an edit.
 soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
 	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture --test-threads=1
-	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} tests/cluster/test cluster::outage --nocapture
+	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} ROTATION_FAILURES=all tests/cluster/test cluster::outage cluster::rotation --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
+	IMAGES=1 tests/run image
 
 mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of them its own tests notice. MUTANTS=1000 draws so many, MUTANTS=all makes all.
 	@tests/mutants/run
+
+image: ## The image as an OCI layout and archive in target/image, for amd64 and arm64, without a daemon. ARCHITECTURES=amd64 builds one.
+	@app/image/build --architectures $(or $(ARCHITECTURES),amd64,arm64)
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run

@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "adapter-table-stream",
         ],
     ),
+    ("image-roots", &[]),
     ("standin", &["tunnel-schema"]),
     ("demo", &["app", "config", "adapter-manifests", "standin"]),
     (
