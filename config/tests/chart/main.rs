@@ -275,6 +275,50 @@ fn a_network_policy_lets_proxies_to_the_stream_and_everybody_to_the_probes() {
 }
 
 #[test]
+fn pod_monitors_select_the_pods_of_controllers_and_of_proxies_where_they_are_asked_for() {
+    let Some(helm) = Helm::find() else { return };
+    assert!(helm.render(&[]).all("PodMonitor").is_empty());
+    let values = [
+        "monitoring.podMonitors.enabled=true",
+        "monitoring.podMonitors.interval=30s",
+        "monitoring.podMonitors.labels.release=prometheus",
+    ];
+    let rendered = helm.render(&values);
+    let [controllers, proxies] = &rendered.all("PodMonitor")[..] else {
+        panic!("{rendered:?}");
+    };
+    let pod = &rendered.one("Deployment")["spec"]["template"];
+    let selected = controllers["spec"]["selector"]["matchLabels"].as_object();
+    for (label, value) in selected.expect("labels") {
+        assert_eq!(pod["metadata"]["labels"][label], *value);
+    }
+    assert_eq!(proxies["spec"]["namespaceSelector"]["any"], true);
+    let ports = rendered.controller()["ports"].as_array().cloned();
+    let mut ports = ports.expect("ports").into_iter();
+    assert!(ports.any(|port| port["name"] == "admin"));
+    for monitor in [controllers, proxies] {
+        assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+        let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+        assert_eq!(
+            (&endpoint["port"], &endpoint["interval"]),
+            (&"admin".into(), &"30s".into())
+        );
+    }
+}
+
+#[test]
+fn controllers_are_spread_over_nodes_unless_values_say_otherwise() {
+    let Some(helm) = Helm::find() else { return };
+    let spread = |values: &[&str]| {
+        let pod = helm.render(values).pod();
+        pod["topologySpreadConstraints"][0]["topologyKey"].clone()
+    };
+    assert_eq!(spread(&[]), "kubernetes.io/hostname");
+    let zones = "topologySpreadConstraints[0].topologyKey=topology.kubernetes.io/zone";
+    assert_eq!(spread(&[zones]), "topology.kubernetes.io/zone");
+}
+
+#[test]
 fn values_that_cannot_be_used_are_refused_by_name() {
     let Some(helm) = Helm::find() else { return };
     let table: &[(&[&str], &str)] = &[
