@@ -22,7 +22,6 @@ pub mod problem;
 pub mod serve;
 pub mod server;
 pub mod wire;
-mod wire_dns;
 
 pub use auth::{Cluster, ClusterTokenHash};
 pub use client::{BrokerEdge, ClientError, ClientSettings};

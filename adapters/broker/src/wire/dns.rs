@@ -8,14 +8,14 @@ use domain::edge::{HeldBack, ZoneStatus};
 use domain::gateway::{DnsPolicy, DnsSelection, DriftPolicy, LONGEST_CODE, RecordSettings};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Malformed, hostname};
+use super::{Malformed, hostname};
 
 /// Entries of each list of a policy, at most; the parameters take fewer.
 const MOST_NAMES: usize = 256;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum DnsDocument {
+pub(super) enum DnsDocument {
     All,
     Below(Vec<String>),
     Selected(SelectionDocument),
@@ -24,7 +24,7 @@ pub(crate) enum DnsDocument {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SelectionDocument {
+pub(super) struct SelectionDocument {
     zones: Vec<String>,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -44,7 +44,7 @@ fn names<C: FromIterator<domain::Hostname>>(names: &[String]) -> Result<C, Malfo
 }
 
 impl DnsDocument {
-    pub(crate) fn of(policy: &DnsPolicy) -> Self {
+    pub(super) fn of(policy: &DnsPolicy) -> Self {
         match policy {
             DnsPolicy::All => Self::All,
             DnsPolicy::Off => Self::Off,
@@ -57,7 +57,7 @@ impl DnsDocument {
         }
     }
 
-    pub(crate) fn read(self) -> Result<DnsPolicy, Malformed> {
+    pub(super) fn read(self) -> Result<DnsPolicy, Malformed> {
         Ok(match self {
             Self::All => DnsPolicy::All,
             Self::Off => DnsPolicy::Off,
@@ -73,7 +73,7 @@ impl DnsDocument {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RecordsDocument {
+pub(super) struct RecordsDocument {
     drift: DriftDocument,
     confirmed_removal: Option<String>,
 }
@@ -87,7 +87,7 @@ enum DriftDocument {
 }
 
 impl RecordsDocument {
-    pub(crate) fn of(settings: &RecordSettings) -> Self {
+    pub(super) fn of(settings: &RecordSettings) -> Self {
         Self {
             drift: match settings.drift {
                 DriftPolicy::Repair => DriftDocument::Repair,
@@ -98,7 +98,7 @@ impl RecordsDocument {
         }
     }
 
-    pub(crate) fn read(self) -> Result<RecordSettings, Malformed> {
+    pub(super) fn read(self) -> Result<RecordSettings, Malformed> {
         let code = self.confirmed_removal;
         if code.as_ref().is_some_and(|code| code.len() > LONGEST_CODE) {
             let problem = format!("confirmed_removal: must have at most {LONGEST_CODE} characters");
@@ -118,7 +118,7 @@ impl RecordsDocument {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ZoneDocument {
+pub(super) struct ZoneDocument {
     name: String,
     state: StateDocument,
 }
@@ -134,7 +134,7 @@ enum StateDocument {
 }
 
 impl ZoneDocument {
-    pub(crate) fn of(zone: &ZoneStatus) -> Self {
+    pub(super) fn of(zone: &ZoneStatus) -> Self {
         Self {
             name: zone.name.clone(),
             state: match zone.state {
@@ -147,7 +147,7 @@ impl ZoneDocument {
         }
     }
 
-    pub(crate) fn read(self) -> ZoneStatus {
+    pub(super) fn read(self) -> ZoneStatus {
         ZoneStatus {
             name: self.name,
             state: match self.state {
@@ -163,14 +163,14 @@ impl ZoneDocument {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct HeldBackDocument {
+pub(super) struct HeldBackDocument {
     names: BTreeSet<String>,
     of: usize,
     code: String,
 }
 
 impl HeldBackDocument {
-    pub(crate) fn of(held: &HeldBack) -> Self {
+    pub(super) fn of(held: &HeldBack) -> Self {
         Self {
             names: held.names.iter().map(ToString::to_string).collect(),
             of: held.of,
@@ -178,7 +178,7 @@ impl HeldBackDocument {
         }
     }
 
-    pub(crate) fn read(self) -> Result<HeldBack, Malformed> {
+    pub(super) fn read(self) -> Result<HeldBack, Malformed> {
         let names = self.names.iter().map(|name| hostname(name));
         Ok(HeldBack {
             names: names.collect::<Result<_, _>>()?,
