@@ -1,5 +1,7 @@
 //! The body of a request, over either transport.
 
+pub(crate) mod quic;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,8 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use self::quic::QuicBody;
 use crate::stalls::Progress;
-use crate::transport::quic::QuicBody;
 
 /// Any error, where only its text matters.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

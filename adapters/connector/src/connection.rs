@@ -23,8 +23,8 @@ use crate::metrics::Metrics;
 use crate::options::{ConnectorOptions, StartError};
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::token::Credentials;
-use crate::transport::TransportKind;
 use crate::transport::choice::{Chooser, MovePermit};
+use crate::transport_kind::TransportKind;
 use crate::wire::connect::HeadRoom;
 use crate::wire::rpc::{Client, Registered, Registration, RegistrationRefusal, RpcError};
 

@@ -25,6 +25,7 @@ mod status;
 mod supervisor;
 mod token;
 mod transport;
+mod transport_kind;
 mod wire;
 
 pub use body::{BoxError, RequestBody, RequestBodyError};
@@ -34,4 +35,4 @@ pub use metrics::Metrics;
 pub use options::{ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots, StartError};
 pub use status::{ConnectionState, ConnectionStatus, ConnectorStatus};
 pub use token::TokenError;
-pub use transport::{TransportChoice, TransportKind};
+pub use transport_kind::{TransportChoice, TransportKind};

@@ -5,7 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::transport::TransportKind;
+use crate::transport_kind::TransportKind;
 
 /// Metrics of all connectors of a process. Clones count into the same numbers.
 #[derive(Debug, Clone, Default)]

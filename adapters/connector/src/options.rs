@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::metrics::Metrics;
 use crate::token::TokenError;
-use crate::transport::TransportChoice;
+use crate::transport_kind::TransportChoice;
 
 /// How a connector finds the edge and behaves towards it.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use domain::names::TunnelId;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::transport::TransportKind;
+use crate::transport_kind::TransportKind;
 
 /// The problem that is shown where QUIC is withheld.
 const QUIC_WITHHELD: &str = "TCP to the edge fails at every address; QUIC is not used in its place, \

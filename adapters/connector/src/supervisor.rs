@@ -10,7 +10,8 @@ use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
 use crate::handler::RequestHandler;
 use crate::status::{ConnectionState, ConnectorStatus};
 use crate::transport::choice::MovePermit;
-use crate::transport::{self, TransportChoice, TransportKind, probe};
+use crate::transport::{self, probe};
+use crate::transport_kind::{TransportChoice, TransportKind};
 use crate::wire::rpc::RegistrationRefusal;
 
 /// Time between the starts of connections while the first one is not registered.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::kind::{TransportChoice, TransportKind};
 use crate::addresses::Family;
+use crate::transport_kind::{TransportChoice, TransportKind};
 
 /// Attempts that must have failed before TCP counts as blocked.
 const SEVERAL: u32 = 3;

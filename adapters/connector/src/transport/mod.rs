@@ -9,14 +9,12 @@ use std::sync::Arc;
 
 use crate::connection::{ConnectionAttempt, Ended};
 use crate::handler::RequestHandler;
+use crate::transport_kind::TransportKind;
 
 pub(crate) mod choice;
 pub(crate) mod h2;
-mod kind;
 pub(crate) mod probe;
 pub(crate) mod quic;
-
-pub use kind::{TransportChoice, TransportKind};
 
 /// Dials the edge address of an attempt over its transport and serves until the connection is to take no new
 /// requests. What is in flight then goes on by itself: until it is done, until the grace period is over, or until the

@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::h2;
-use super::kind::TransportKind;
 use crate::connection::Membership;
+use crate::transport_kind::TransportKind;
 
 /// The wait doubles with every probe that fails, so many times at most.
 const DOUBLINGS: u32 = 4;

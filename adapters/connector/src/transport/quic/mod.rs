@@ -1,6 +1,5 @@
 //! QUIC: the connector dials, opens the control stream first, and serves the streams that the edge opens.
 
-mod body;
 pub(crate) mod request;
 mod stream;
 
@@ -15,7 +14,6 @@ use crate::connection::{ConnectionAttempt, ConnectionError, Ended, Membership};
 use crate::handler::{RequestHandler, stalls_of};
 use crate::stalls::{CONNECTION_WINDOW, STREAM_WINDOW, Stalls};
 
-pub(crate) use body::QuicBody;
 use stream::NO_ERROR;
 
 /// Streams that the edge may have open at once. The library keeps an entry for each one that it permits,

@@ -8,8 +8,8 @@ use http_body_util::BodyExt;
 use quinn::{RecvStream, SendStream, VarInt};
 use serde::de::IgnoredAny;
 
-use super::body::{CHUNK, END_WITHIN, QuicBody, Unread};
 use super::request::{self, Expected};
+use crate::body::quic::{CHUNK, END_WITHIN, QuicBody, Unread};
 use crate::body::{BoxError, RequestBody};
 use crate::connection::Membership;
 use crate::exchange::{self, Upgrade};

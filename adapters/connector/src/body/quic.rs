@@ -11,10 +11,10 @@ use quinn::RecvStream;
 use tokio::sync::oneshot;
 
 /// Bytes of a body that are handed on at once, at most.
-pub(super) const CHUNK: usize = 64 << 10;
+pub(crate) const CHUNK: usize = 64 << 10;
 
 /// Time for the edge to end its half of a stream when nothing more is wanted of it.
-pub(super) const END_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The bytes of a stream.
 pub(crate) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + Sync>>;
