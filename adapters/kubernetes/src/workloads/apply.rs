@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::blueprint::Owner;
 use super::error::WorkloadError;
 use super::names::{hex, is_labelled};
-use super::objects::{Desired, Kind, Owner};
+use super::objects::{Desired, Kind};
 use super::scaling::kept;
 
 /// Field manager of what is applied here. Other parts of the controller write as others.

@@ -9,8 +9,9 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use super::apply::{apply, delete, is_of};
+use super::blueprint::Owner;
 use super::error::WorkloadError;
-use super::objects::{Desired, Kind, Owner};
+use super::objects::{Desired, Kind};
 use super::{Deployments, names};
 use crate::failure::is_refused;
 

@@ -1,8 +1,8 @@
 //! Proxies as Deployments: for each Gateway, in its namespace, a Deployment (or one for each named replica),
 //! a ServiceAccount, a Secret and a PodDisruptionBudget, and what scales them where that is asked for.
 //!
-//! - `names`: what they are called and labelled; `objects`, `pod`, `scaling`: what they look like; `patches`: what users
-//!   change of it.
+//! - `names`: what they are called and labelled; `blueprint`: what they are made from; `objects`, `pod`, `scaling`: what they
+//!   look like; `patches`: what users change of it.
 //! - `apply`: how they are written, and whose they must be; `stop`: how they go.
 //! - `view`, `status`: how they are doing.
 //!
@@ -14,6 +14,7 @@
 
 mod apply;
 mod autoscalers;
+mod blueprint;
 mod error;
 mod names;
 mod objects;
@@ -46,8 +47,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::kind::resource;
 
+use self::blueprint::{Blueprint, Owner};
 use self::error::WorkloadError;
-use self::objects::{Blueprint, Kind, Owner};
+use self::objects::Kind;
 use self::view::View;
 
 pub(crate) use self::apply::is_of;

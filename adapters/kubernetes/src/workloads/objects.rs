@@ -1,12 +1,9 @@
 //! The objects of a Gateway's proxies, as they are applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use domain::gateway::{Defect, HorizontalAutoscaling, Replica, VerticalAutoscaling};
-use domain::secret::ConnectorToken;
-use domain::workload::{ManagedObject, Replicas, WorkloadSpec};
-use domain::{ObjectKey, TunnelId};
-use k8s_openapi::ByteString;
+use domain::workload::{ManagedObject, Replicas};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
@@ -14,14 +11,9 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::WorkloadOptions;
+use super::blueprint::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, bytes};
 use super::names::{self, ALIKE, REPLICA_LABEL};
 use super::{patches, pod, scaling};
-
-/// Keys of a Gateway's Secret, and names of the files in its pods.
-pub(super) const TOKEN_FILE: &str = "tunnel-token";
-pub(super) const AUTHORITY_FILE: &str = "controller-ca.crt";
-pub(super) const EDGE_ROOTS_FILE: &str = "edge-ca.crt";
 
 /// How long a new pod may take until it is ready, before the Deployment says that it gets on no more.
 const PROGRESS_SECONDS: u32 = 600;
@@ -86,27 +78,6 @@ pub(super) struct Plan {
     pub(super) told: Vec<Defect>,
     /// Whether the patches could be carried out. If not, the Deployments that are there stay as they are.
     pub(super) is_whole: bool,
-}
-
-/// The Gateway that objects belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) gateway: ObjectKey,
-    pub(super) uid: String,
-}
-
-/// All that the objects of one Gateway are made from.
-pub(super) struct Blueprint<'a> {
-    pub(super) options: &'a WorkloadOptions,
-    pub(super) owner: &'a Owner,
-    pub(super) spec: &'a WorkloadSpec,
-    pub(super) tunnel: TunnelId,
-    pub(super) token: &'a ConnectorToken,
-    /// Tokens of the replicas that keep theirs for now.
-    pub(super) kept_tokens: BTreeMap<String, ByteString>,
-    /// Replicas that have a Deployment. Those that are to go need a token until others serve.
-    pub(super) running: BTreeSet<String>,
-    pub(super) authority: &'a str,
 }
 
 impl Blueprint<'_> {
@@ -243,27 +214,6 @@ impl Blueprint<'_> {
         self.desired(Kind::Secret, name, &[], body)
     }
 
-    /// The token of each replica, by its key in the Secret.
-    fn tokens(&self) -> BTreeMap<String, ByteString> {
-        let names: Vec<&str> = match &self.spec.replicas {
-            Replicas::Alike(_) => vec![ALIKE],
-            Replicas::Named(replicas) => replicas.iter().map(|r| r.name.as_str()).collect(),
-        };
-        let token = |name| {
-            let kept = self.kept_tokens.get(name).cloned();
-            kept.unwrap_or_else(|| bytes(self.token.expose()))
-        };
-        let running = self.running.iter().map(String::as_str);
-        let tokens = names.into_iter().chain(running);
-        tokens.map(|name| (token_key(name), token(name))).collect()
-    }
-
-    /// Whether a replica is to have the present token later.
-    pub(super) fn keeps_another_token(&self) -> bool {
-        let present = bytes(self.token.expose());
-        self.kept_tokens.values().any(|kept| *kept != present)
-    }
-
     /// One replica at a time may be taken away by whoever empties nodes, over all Deployments of the Gateway.
     fn disruption_budget(&self) -> Desired {
         let body = json!({"spec": {
@@ -315,16 +265,4 @@ impl Blueprint<'_> {
             ..self.desired(Kind::Deployment, name, &[replica_label], body)
         }
     }
-}
-
-/// Key of a replica's token in the Secret.
-pub(super) fn token_key(replica: &str) -> String {
-    match replica {
-        ALIKE => TOKEN_FILE.to_owned(),
-        name => format!("{TOKEN_FILE}.{name}"),
-    }
-}
-
-fn bytes(text: &str) -> ByteString {
-    ByteString(text.as_bytes().to_vec())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use domain::gateway::{Json, ProxySettings, Replica};
 use serde_json::{Value, json};
 
+use super::blueprint::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, TOKEN_FILE, token_key};
 use super::names::{self, ALIKE};
-use super::objects::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, TOKEN_FILE, token_key};
 
 /// The tunnel that a pod was made for: another tunnel needs other pods. Another token of the same tunnel does
 /// not, the proxy takes it from its file.

@@ -12,7 +12,7 @@ use kube::Api;
 
 use super::error::WorkloadError;
 use super::names::{self, ALIKE};
-use super::{Deployments, objects};
+use super::{Deployments, blueprint};
 
 impl Deployments {
     /// Which replicas take this token later than now.
@@ -54,7 +54,7 @@ impl Deployments {
         let mut data = found.and_then(|found| found.data).unwrap_or_default();
         let kept = replicas.iter();
         let kept =
-            kept.filter_map(|name| Some((name.clone(), data.remove(&objects::token_key(name))?)));
+            kept.filter_map(|name| Some((name.clone(), data.remove(&blueprint::token_key(name))?)));
         Ok(kept.collect())
     }
 }
