@@ -209,7 +209,7 @@ class Build:
     def cargo(self, *command):
         target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
         done = subprocess.run(
-            ["cargo", *command, "--lib", "--quiet", "--message-format=json", "--manifest-path", COPY / "Cargo.toml"],
+            ["cargo", *command, "--lib", "--features=serde", "--quiet", "--message-format=json", "--manifest-path", COPY / "Cargo.toml"],
             env=os.environ | {"CARGO_TARGET_DIR": str(target)}, stdout=subprocess.PIPE, text=True)
         messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode and not any(m.get("message", {}).get("level") == "error" for m in messages):

@@ -35,3 +35,80 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     let pairs = Vec::<(UpstreamKey, Upstream)>::deserialize(deserializer)?;
     Ok(pairs.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use crate::gateway::{EndpointHost, Protocol, RouteKind, RulePolicy, Timeouts};
+    use crate::names::{Hostname, ObjectKey, Timestamp};
+    use crate::route_table::{
+        BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
+        UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+    };
+
+    fn rule(policy: RulePolicy, target: BackendTarget) -> TableRule {
+        TableRule {
+            matches: Vec::new(),
+            filters: Vec::new(),
+            policy,
+            backends: vec![TableBackend {
+                weight: 1,
+                target,
+                filters: Vec::new(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_was_written_and_a_policy_that_says_nothing_is_not_written() {
+        let upstream = |name: &str| UpstreamKey {
+            service: ObjectKey::new("shop", name),
+            port: 80,
+            protocol: UpstreamProtocol::Http1,
+        };
+        let endpoint = |port| UpstreamEndpoint {
+            host: EndpointHost::Address("10.0.0.1".parse().unwrap()),
+            port,
+        };
+        let timeouts = Timeouts {
+            request: Some(Duration::from_secs(1)),
+            backend_request: None,
+        };
+        let policy = RulePolicy { timeouts };
+        let rules = vec![
+            rule(policy, BackendTarget::Upstream(upstream("a"))),
+            rule(RulePolicy::default(), BackendTarget::Invalid),
+        ];
+        let table = RouteTable {
+            gateway: ObjectKey::new("shop", "edge"),
+            listeners: vec![TableListener {
+                name: "web".to_owned(),
+                port: 443,
+                protocol: Protocol::Https,
+                hostname: None,
+                routes: vec![TableRoute {
+                    key: ObjectKey::new("shop", "store"),
+                    kind: RouteKind::Http,
+                    created: Timestamp(1),
+                    hostnames: vec![Hostname::parse("app.example.com").unwrap()],
+                    rules,
+                }],
+            }],
+            upstreams: [("a", vec![endpoint(1), endpoint(2)]), ("b", Vec::new())]
+                .map(|(name, endpoints)| (upstream(name), Upstream { endpoints }))
+                .into(),
+        };
+        let written = serde_json::to_value(&table).unwrap();
+        let rules = &written["listeners"][0]["routes"][0]["rules"];
+        assert_ne!(rules[0]["policy"], Value::Null);
+        assert_eq!(rules[1]["policy"], Value::Null);
+        assert_eq!(written["upstreams"][1][0]["service"]["name"], "b");
+        assert_eq!(
+            serde_json::from_value::<RouteTable>(written).unwrap(),
+            table
+        );
+    }
+}
