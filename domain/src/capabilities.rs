@@ -282,6 +282,18 @@ mod tests {
         assert!(some.without(all).is_empty());
     }
 
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_set_is_written_by_names_and_a_name_of_a_later_version_is_left_out() {
+        let set = FeatureSet::of(&[Feature::HTTPRoute, Feature::SessionPersistence]);
+        let written = serde_json::to_string(&set).unwrap();
+        assert_eq!(written, r#"["HTTPRoute","SessionPersistence"]"#);
+        let later = written.replace('[', r#"["HTTPRouteTeleport","#);
+        for text in [written, later] {
+            assert_eq!(serde_json::from_str::<FeatureSet>(&text).unwrap(), set);
+        }
+    }
+
     #[test]
     fn what_is_claimed_is_served_and_has_a_name() {
         let native = DataPlaneKind::Native;
@@ -294,20 +306,62 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_was_written_and_the_remedy() {
-        for (feature, said) in [
+        for (feature, written, remedy) in [
+            (Feature::HTTPRouteCORS, "the filter CORS", "remove it"),
             (
-                Feature::HTTPRouteCORS,
-                "the filter CORS is not served by the data plane of the Gateway; remove it",
+                Feature::HTTPRouteHostRewrite,
+                "the filter URLRewrite",
+                "remove it",
+            ),
+            (
+                Feature::HTTPRouteRequestMirror,
+                "the filter RequestMirror",
+                "remove it",
+            ),
+            (
+                Feature::BackendResponseHeaderModification,
+                "the filter ResponseHeaderModifier",
+                "remove it",
+            ),
+            (
+                Feature::HTTPRouteBackendRequestHeaderModification,
+                "the filter RequestHeaderModifier",
+                "remove it",
+            ),
+            (
+                Feature::ExtensionRef,
+                "the filter ExtensionRef",
+                "remove it",
+            ),
+            (
+                Feature::ExternalAuth,
+                "the filter ExternalAuth",
+                "remove it",
+            ),
+            (
+                Feature::BackendFilter,
+                "this filter of a backend",
+                "remove it",
+            ),
+            (
+                Feature::HTTPRoute303RedirectStatusCode,
+                "303",
+                "write 301 or 302",
             ),
             (
                 Feature::HTTPRoute307RedirectStatusCode,
-                "307 is not served by the data plane of the Gateway; write 301 or 302",
+                "307",
+                "write 301 or 302",
             ),
             (
-                Feature::SessionPersistence,
-                "this field is not served by the data plane of the Gateway; remove it",
+                Feature::HTTPRoute308RedirectStatusCode,
+                "308",
+                "write 301 or 302",
             ),
+            (Feature::SessionPersistence, "this field", "remove it"),
         ] {
+            let said =
+                format!("{written} is not served by the data plane of the Gateway; {remedy}");
             assert_eq!(feature.refusal(), said);
         }
     }

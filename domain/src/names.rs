@@ -447,6 +447,36 @@ mod tests {
     }
 
     #[test]
+    fn a_hostname_has_labels_of_its_alphabet_and_at_most_253_characters() {
+        let label = "a".repeat(63);
+        let longest = format!("*.{label}.{label}.{label}.{}", &label[..59]);
+        assert_eq!(longest.len(), 253);
+        for good in ["a", "*.A-1.x_y.com", &longest] {
+            let parsed = Hostname::parse(good).unwrap();
+            assert_eq!(parsed.as_str(), good.to_ascii_lowercase());
+        }
+        for (bad, must) in [
+            ("", "it must have 1 to 253 characters"),
+            ("*.", "it must have 1 to 253 characters"),
+            (&format!("{longest}a"), "it must have 1 to 253 characters"),
+            ("a.*.com", "`*` may only be the whole first label"),
+            ("a.com:80", "ports and addresses are not allowed"),
+            ("192.0.2.1", "ports and addresses are not allowed"),
+            ("-a.com", "each label takes a-z, 0-9 and inner `-`"),
+            ("a-.com", "each label takes a-z, 0-9 and inner `-`"),
+            ("a..com", "each label takes a-z, 0-9 and inner `-`"),
+            ("a b.com", "each label takes a-z, 0-9 and inner `-`"),
+            (
+                &format!("{label}a.com"),
+                "each label takes a-z, 0-9 and inner `-`",
+            ),
+        ] {
+            let error = Hostname::parse(bad).unwrap_err();
+            assert!(error.problem.starts_with(must), "{bad}: {error}");
+        }
+    }
+
+    #[test]
     fn a_name_of_an_object_is_one_component_of_a_path() {
         let longest = "a".repeat(253);
         for good in ["a", "web-1", "v1.example.com", "0", &longest] {

@@ -128,3 +128,52 @@ impl fmt::Debug for ConnectorToken {
         f.write_str("ConnectorToken(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_of_a_token_is_read_as_it_was_written_and_in_no_other_length() {
+        let hash = ConnectorToken::new("token").hash();
+        let text = hash.to_string();
+        assert_eq!(text.len(), 64);
+        assert_eq!(TokenHash::parse(&text), Some(hash));
+        for bad in [
+            "",
+            &text[2..],
+            &format!("{text}00"),
+            &text.replacen(|_| true, "g", 1),
+            &text.replacen(|_| true, "+", 1),
+        ] {
+            assert_eq!(TokenHash::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_written_hash_of_a_token_is_its_digits() {
+        let hash = ConnectorToken::new("token").hash();
+        let text = serde_json::to_string(&hash).unwrap();
+        assert_eq!(text, format!("\"{hash}\""));
+        assert_eq!(serde_json::from_str::<TokenHash>(&text).unwrap(), hash);
+        assert!(serde_json::from_str::<TokenHash>("\"00\"").is_err());
+    }
+
+    #[test]
+    fn tokens_and_credentials_are_the_same_if_every_part_of_them_is() {
+        let credentials = |account: &str, token: &str| CloudflareCredentials {
+            account: AccountId::new(account),
+            token: SecretString::from(token),
+        };
+        for (account, token, same) in [("a", "t", true), ("b", "t", false), ("a", "u", false)] {
+            let other = credentials(account, token);
+            assert_eq!(credentials("a", "t").is_same(&other), same);
+            let token = ConnectorToken::new(token);
+            assert_eq!(
+                ConnectorToken::new("t").is_same(&token),
+                token.expose() == "t"
+            );
+        }
+    }
+}

@@ -187,3 +187,159 @@ pub struct WorkloadStatus {
     /// [`Workloads::ensure`](crate::ports::Workloads::ensure) was not called for the Gateway.
     pub parameters: Option<Vec<Defect>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::gateway::{
+        HorizontalAutoscaling, Json, PatchOperation, PodParameters, ProxySettings,
+        VerticalAutoscaling,
+    };
+
+    fn tunnel(change: impl FnOnce(&mut TunnelParameters)) -> WorkloadSpec {
+        let mut spec = WorkloadSpec::default();
+        change(&mut spec.tunnel);
+        spec
+    }
+
+    fn pods(pods: PodParameters) -> WorkloadSpec {
+        tunnel(|tunnel| tunnel.pods = pods)
+    }
+
+    fn settings(settings: ProxySettings) -> WorkloadSpec {
+        tunnel(|tunnel| tunnel.settings = settings)
+    }
+
+    fn scaling(autoscaling: Autoscaling) -> WorkloadSpec {
+        tunnel(|tunnel| tunnel.autoscaling = Some(autoscaling))
+    }
+
+    fn patched(operations: &[&str]) -> WorkloadSpec {
+        let operation = |path: &&str| PatchOperation {
+            op: "remove".to_owned(),
+            path: (*path).to_owned(),
+            json: Json::new("{}"),
+        };
+        tunnel(|tunnel| tunnel.patches = Some(operations.iter().map(operation).collect()))
+    }
+
+    #[test]
+    fn the_fields_of_pods_are_those_that_say_something() {
+        let defaults = WorkloadSpec::default;
+        let vertical = Some(VerticalAutoscaling::default());
+        let horizontal = Some(HorizontalAutoscaling {
+            min_replicas: 1,
+            max_replicas: 2,
+            target_in_flight: 100,
+        });
+        let json = || Some(Json::new("[]"));
+        let second = Some(Duration::from_secs(1));
+        let table: Vec<(WorkloadSpec, &[&str], bool)> = vec![
+            (defaults(), &[], false),
+            (
+                WorkloadSpec {
+                    replicas: Replicas::Named(Vec::new()),
+                    ..defaults()
+                },
+                &["replicas"],
+                false,
+            ),
+            (
+                WorkloadSpec {
+                    replicas: Replicas::Alike(7),
+                    min_ready_seconds: 1,
+                    ..defaults()
+                },
+                &["minReadySeconds"],
+                false,
+            ),
+            (
+                WorkloadSpec {
+                    resources: Resources {
+                        limits: [].into(),
+                        ..Resources::default()
+                    },
+                    ..defaults()
+                },
+                &["resources"],
+                false,
+            ),
+            (scaling(Autoscaling::default()), &[], false),
+            (
+                scaling(Autoscaling {
+                    vertical,
+                    horizontal: None,
+                }),
+                &["autoscaling"],
+                true,
+            ),
+            (
+                scaling(Autoscaling {
+                    vertical: None,
+                    horizontal,
+                }),
+                &["autoscaling"],
+                true,
+            ),
+            (patched(&[]), &[], false),
+            (patched(&["/spec/paused"]), &["patches"], true),
+            (
+                pods(PodParameters {
+                    tolerations: json(),
+                    topology_spread: json(),
+                    priority_class: Some(String::new()),
+                    image_pull_secrets: Some(Vec::new()),
+                    labels: Some([].into()),
+                    annotations: Some([].into()),
+                }),
+                &[
+                    "tolerations",
+                    "topologySpreadConstraints",
+                    "priorityClassName",
+                    "imagePullSecrets",
+                    "podLabels",
+                    "podAnnotations",
+                ],
+                false,
+            ),
+            (
+                settings(ProxySettings {
+                    log_level: Some("debug".to_owned()),
+                    protocol: Some("quic".to_owned()),
+                    grace_period: second,
+                    ..ProxySettings::default()
+                }),
+                &["logLevel", "protocol", "gracePeriod"],
+                false,
+            ),
+            (
+                settings(ProxySettings {
+                    max_in_flight: Some(1),
+                    ..ProxySettings::default()
+                }),
+                &["limits"],
+                false,
+            ),
+            (
+                settings(ProxySettings {
+                    upgrade_idle_timeout: second,
+                    ..ProxySettings::default()
+                }),
+                &["limits"],
+                false,
+            ),
+        ];
+        for (spec, fields, needs_the_cluster) in table {
+            assert_eq!(spec.fields_of_pods(), fields);
+            assert_eq!(spec.needs_the_cluster(), needs_the_cluster, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn replicas_are_as_many_as_is_said_or_have_names() {
+        assert_eq!(Replicas::Alike(3).count(), 3);
+        assert_eq!(Replicas::Named(vec![Replica::default()]).count(), 1);
+    }
+}

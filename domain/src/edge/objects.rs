@@ -160,3 +160,31 @@ impl RecordBatch {
         self.deletes.len() + self.puts.len() + self.posts.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_counts_every_operation() {
+        let data = RecordData {
+            name: "a.example.com".to_owned(),
+            kind: "CNAME".to_owned(),
+            content: "b.example.com".to_owned(),
+            proxied: true,
+            ttl: 1,
+            comment: String::new(),
+        };
+        let id = || RecordId::new("r");
+        for (deletes, puts, posts) in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 3, 5)] {
+            let batch = RecordBatch {
+                deletes: vec![id(); deletes],
+                puts: vec![(id(), data.clone()); puts],
+                posts: vec![data.clone(); posts],
+            };
+            let operations = deletes + puts + posts;
+            assert_eq!(batch.len(), operations);
+            assert_eq!(batch.is_empty(), operations == 0);
+        }
+    }
+}

@@ -147,4 +147,35 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_route_changes_no_header_of_the_connection() {
+        for (name, hop_by_hop, of_connection) in [
+            ("connection", true, true),
+            ("te", true, true),
+            ("upgrade", true, true),
+            ("content-length", false, true),
+            ("sec-websocket-key", false, true),
+            ("sec-websocket-accept", false, true),
+            ("sec-websocket-protocol", false, false),
+            ("content-type", false, false),
+            ("host", false, false),
+        ] {
+            assert_eq!(is_hop_by_hop(name), hop_by_hop, "{name}");
+            assert_eq!(is_of_connection(name), of_connection, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_begins_as_another_whatever_its_marks_are() {
+        for (name, known, begins) in [
+            ("x_forwarded.for", "x-forwarded-", true),
+            ("cf_", "cf-", true),
+            ("cf", "cf-", false),
+            ("xf-ray", "cf-", false),
+        ] {
+            assert_eq!(begins_like(name, known), begins, "{name}");
+        }
+        assert_eq!(with_hyphens("x_user.name!"), "x-user-name-");
+    }
 }

@@ -106,3 +106,31 @@ impl LabelSelector {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_selects_labels_that_satisfy_every_rule() {
+        let values = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        let is_in = || SelectorRule::In("team".to_owned(), values(&["shop", "infra"]));
+        let not_in = || SelectorRule::NotIn("team".to_owned(), values(&["shop"]));
+        let exists = || SelectorRule::Exists("team".to_owned());
+        let absent = || SelectorRule::DoesNotExist("team".to_owned());
+        for (given, rules, of_shop, of_infra, of_none) in [
+            ("no rule", vec![], true, true, true),
+            ("In", vec![is_in()], true, true, false),
+            ("NotIn", vec![not_in()], false, true, true),
+            ("Exists", vec![exists()], true, true, false),
+            ("DoesNotExist", vec![absent()], false, false, true),
+            ("In and NotIn", vec![is_in(), not_in()], false, true, false),
+        ] {
+            let selector = LabelSelector { rules };
+            let labels = |team: &str| [("team".to_owned(), team.to_owned())].into();
+            assert_eq!(selector.selects(&labels("shop")), of_shop, "{given}");
+            assert_eq!(selector.selects(&labels("infra")), of_infra, "{given}");
+            assert_eq!(selector.selects(&[].into()), of_none, "{given}");
+        }
+    }
+}

@@ -159,7 +159,7 @@ impl Kind {
             return Err(format!("must not count down in the field {}", self.name));
         }
         let values = (first..=last).step_by(usize::from(step.unwrap_or(1)));
-        Ok(values.fold(0, |bits, value| bits | 1 << value))
+        Ok(values.map(|value| 1 << value).sum())
     }
 
     fn step(&self, text: &str) -> Result<u8, String> {

@@ -146,6 +146,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_plain_path_is_not_copied() {
+        for plain in ["/", "*", "/admin/x", "/a.b/c", "/{id}|^;a=b"] {
+            let found = canonical_path(plain);
+            assert!(matches!(found, Ok(Cow::Borrowed(_))), "{plain}");
+        }
+    }
+
     proptest! {
         #[test]
         fn comparing_twice_is_comparing_once(path in "/[a-c%2fFeE0./\\\\;]{0,20}") {

@@ -209,6 +209,7 @@ fn routes_claim_their_names_for_a_gateway_that_was_never_read() {
     let snapshot = gateways()
         .unreadable(gateway_ref)
         .unreadable(object(GATEWAY_GROUP, "Gateway", "shop/own"))
+        .unreadable(object(GATEWAY_GROUP, "HTTPRoute", "shop/route"))
         .with(route("shop/a", 7))
         .with(route("shop/b", 3))
         .with(http_route("shop/c").to("shop/own").named("own.example.com"));

@@ -114,3 +114,88 @@ impl Edges for DirectEdges {
         Ok(held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::ownership::tunnel_name;
+    use crate::error::PortErrorKind;
+    use crate::names::ObjectKey;
+    use crate::testing::{ApiCall, FakeCloudflare, FixedEntropy, StaticCredentials};
+
+    fn over(cloudflare: &FakeCloudflare, credentials: Arc<StaticCredentials>) -> DirectEdges {
+        DirectEdges::new(
+            Arc::new(cloudflare.clone()),
+            credentials,
+            Arc::new(FixedEntropy::default()),
+            InstallationName::parse("home").unwrap(),
+        )
+    }
+
+    fn instance(number: usize) -> InstanceId {
+        InstanceId::from_bytes([u8::try_from(number).unwrap(); 16])
+    }
+
+    #[test]
+    fn the_last_used_edges_are_kept_and_those_at_work() {
+        let of_all = Arc::new(StaticCredentials::for_all("acme"));
+        let edges = over(&FakeCloudflare::default(), of_all);
+        let kept = || {
+            let kept = edges.kept.lock().unwrap();
+            let mut kept: Vec<_> = kept.iter().map(|(id, _)| *id).collect();
+            kept.sort();
+            kept
+        };
+        for number in (0..KEPT).chain([0, KEPT]) {
+            drop(edges.of(instance(number)));
+        }
+        let expected: Vec<_> = [0].into_iter().chain(2..=KEPT).map(instance).collect();
+        assert_eq!(kept(), expected, "1 was used before all others");
+
+        let at_work = edges.of(instance(2));
+        for number in 100..100 + KEPT {
+            drop(edges.of(instance(number)));
+        }
+        assert_eq!(kept().len(), KEPT);
+        let again = edges.of(instance(2));
+        assert!(std::ptr::addr_eq(
+            Arc::as_ptr(&at_work),
+            Arc::as_ptr(&again)
+        ));
+    }
+
+    #[tokio::test]
+    async fn tunnels_of_every_instance_are_found_and_each_account_is_asked_once() {
+        let cloudflare = FakeCloudflare::default();
+        let credentials = Arc::new(StaticCredentials::for_all("acme"));
+        let gateway = ObjectKey::new("shop", "edge");
+        let own = Some(gateway.clone());
+        credentials.set_token(own, "acme", "another token of the same account");
+        credentials.set(Some(ObjectKey::new("shop", "other")), Some("other"));
+        for (account, number) in [("acme", 1), ("other", 2)] {
+            let of = Installation {
+                name: InstallationName::parse("home").unwrap(),
+                instance: instance(number),
+            };
+            let tunnel = cloudflare.add_tunnel(account, &tunnel_name(&of, &gateway), true);
+            cloudflare.add_tunnel(account, "home page", true);
+            if account == "other" {
+                cloudflare.connect(tunnel, "a replica");
+                cloudflare.disconnect_all(tunnel);
+            }
+        }
+        let edges = over(&cloudflare, credentials);
+        let found: Vec<_> = edges.owned().await.unwrap();
+        let expected = [1, 2].map(|number| OwnedGateway {
+            instance: instance(number),
+            gateway: gateway.clone(),
+            is_down: number == 2,
+        });
+        assert_eq!(found, expected);
+        assert_eq!(cloudflare.calls()[&ApiCall::Tunnels], 2);
+
+        let refusal = PortError::new(PortErrorKind::Forbidden, "no");
+        cloudflare.fail_every(ApiCall::Tunnels, None, refusal.clone());
+        assert_eq!(edges.owned().await, Err(refusal));
+    }
+}

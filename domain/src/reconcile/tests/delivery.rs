@@ -146,6 +146,42 @@ fn a_status_of_a_gateway_waits_only_for_what_it_newly_promises() {
 }
 
 #[test]
+fn a_promise_of_a_listener_waits_until_that_listener_has_made_it() {
+    let listener = |name: &str, attached_routes, said: &[Said]| StatusPart {
+        part: Part::Listener {
+            name: name.to_owned(),
+            supported_kinds: Vec::new(),
+            attached_routes,
+        },
+        gateway: Some(key("gw")),
+        conditions: conditions(said),
+    };
+    const YES: &[Said] = &[(Programmed, True, 1)];
+    const NO: &[Said] = &[(Programmed, False, 1)];
+    let before = update(
+        "Gateway",
+        "gw",
+        vec![listener("a", 1, YES), listener("b", 1, NO)],
+    );
+    let now = update(
+        "Gateway",
+        "gw",
+        vec![
+            listener("b", 2, YES),
+            listener("a", 2, YES),
+            listener("c", 0, YES),
+        ],
+    );
+    let found = written(Some(before), Delivery::Pending, now);
+    let then = [
+        (Programmed, False, 1),
+        (Programmed, True, 1),
+        (Programmed, Unknown, 1),
+    ];
+    assert_eq!(found.as_ref().map(all_said), Some(then.to_vec()));
+}
+
+#[test]
 fn a_status_of_a_route_waits_for_the_gateways_that_are_behind() {
     const YES: &[Said] = &[(Accepted, True, 1), (ResolvedRefs, True, 1)];
     const BROKEN: &[Said] = &[(Accepted, True, 1), (ResolvedRefs, False, 1)];

@@ -1,7 +1,9 @@
 use crate::attachment::tests::fixtures::*;
 use crate::edge::{HostnameOutcome, IngressOutcome};
 use crate::error::PortErrorKind;
-use crate::gateway::{DefectKind, Gateway, Protocol, RouteKind};
+use crate::gateway::{
+    DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, Protocol, RouteKind,
+};
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{ConditionType, Part, Reason, StatusUpdate, Truth};
@@ -40,6 +42,35 @@ fn a_class_is_accepted_or_says_why_not() {
             (truth, reason)
         );
         assert_eq!(conditions[0].generation, 3);
+    }
+}
+
+#[test]
+fn a_class_names_what_of_its_parameters_has_no_effect() {
+    let target = object(OWN_GROUP, PARAMETERS_KIND, "infra/p");
+    let with = |defects| {
+        let own = GatewayParameters {
+            key: key("infra/p"),
+            credentials: Some(object("", "Secret", "infra/cf")),
+            defects,
+            ..parameters()
+        };
+        let class = class().credentials(target.clone());
+        empty_cluster().with(class).with(own)
+    };
+    for (field, told) in [
+        (None, "GatewayClass cloudflare is served by this controller"),
+        (
+            Some("spec.tunnel.x"),
+            "; without effect in its parameters: spec.tunnel.x: cannot be acted upon",
+        ),
+    ] {
+        let unsupported = |field| defect(field, DefectKind::Unsupported);
+        let cluster = with(field.map(unsupported).into_iter().collect());
+        let updates = report(&resolved(&cluster), &facts(serving(&[])));
+        let accepted = condition(&updates[0].parts[0].conditions, ConditionType::Accepted);
+        assert_eq!(accepted.truth, Truth::True);
+        assert!(accepted.message.ends_with(told), "{}", accepted.message);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::edge::objects::ZoneState;
 use crate::edge::{EdgeStatus, HeldBack, HostnameOutcome, ZoneStatus};
 use crate::report::{GatewayFacts, report};
 use crate::status::ConditionType::{self, Certificates, Dns};
-use crate::status::{Reason, Truth};
+use crate::status::{GatewayDetails, LONGEST_MESSAGE, Reason, Truth};
 
 const APP: &str = "app.example.com";
 const DEEP: &str = "a.b.example.com";
@@ -29,6 +29,18 @@ fn condition(kind: ConditionType, edge: EdgeStatus) -> Option<(Truth, Reason, St
     let mut conditions = status.parts[0].conditions.iter();
     let found = conditions.find(|condition| condition.kind == kind)?;
     Some((found.truth, found.reason, found.message.clone()))
+}
+
+fn details(edge: EdgeStatus) -> GatewayDetails {
+    let route = http_route("shop/store").to(EDGE).named(APP).named(DEEP);
+    let cluster = cluster().with(gateway(EDGE).listening(https("web")));
+    let known = GatewayFacts {
+        edge: Some(Ok(edge)),
+        ..serving(&[])
+    };
+    let updates = report(&resolved(&cluster.with(route)), &facts(known));
+    let details = updates.into_iter().find_map(|update| update.details);
+    *details.expect("of the Gateway")
 }
 
 fn applied(state: ZoneState) -> EdgeStatus {
@@ -63,6 +75,27 @@ fn a_zone_that_is_not_served_is_told_for_what_it_is() {
         let (found, why, message) = condition(Dns, applied(state)).unwrap();
         assert_eq!((found, why), (truth, reason), "{state:?}");
         assert!(message.contains(words), "{state:?}: {message}");
+    }
+}
+
+#[test]
+fn a_long_message_of_a_hostname_is_cut() {
+    let long = "ä".repeat(LONGEST_MESSAGE);
+    for (difference, is_cut) in [("ttl".to_owned(), false), (long, true)] {
+        let mut edge = applied(ZoneState::Active);
+        let drifted = HostnameOutcome::Drifted { difference };
+        edge.hostnames.insert(host(DEEP), drifted);
+        let hostnames = details(edge).hostnames;
+        assert_eq!((hostnames.total, hostnames.applied), (2, 1));
+        let [first, second] = &hostnames.listed[..] else {
+            panic!("{hostnames:?}");
+        };
+        assert_eq!(second.message, "");
+        let message = &first.message;
+        assert!(first.hostname == host(DEEP) && message.starts_with("a.b.example.com"));
+        assert_eq!(message.ends_with('…'), is_cut, "{message}");
+        let length = message.chars().count();
+        assert_eq!(length == LONGEST_MESSAGE, is_cut, "{message}");
     }
 }
 

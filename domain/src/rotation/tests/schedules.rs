@@ -24,6 +24,8 @@ fn next(cron: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
 
 #[test]
 fn fields_are_read_as_cron_5_reads_them() {
+    let longest = "1,".repeat(59) + "01 * * * *";
+    assert_eq!(longest.len(), 128);
     for (cron, expected) in [
         (
             "0 18 * * 4",
@@ -119,6 +121,11 @@ fn fields_are_read_as_cron_5_reads_them() {
             "59 23 31 12 *",
             &["Thu 2026-12-31 23:59", "Fri 2027-12-31 23:59"],
         ),
+        (
+            "0,0-5/5,5 0 * * *",
+            &["Thu 2026-01-01 00:05", "Fri 2026-01-02 00:00"],
+        ),
+        (&longest, &["Thu 2026-01-01 00:01", "Thu 2026-01-01 01:01"]),
         ("@hourly", &["Thu 2026-01-01 01:00", "Thu 2026-01-01 02:00"]),
         ("@daily", &["Fri 2026-01-02 00:00", "Sat 2026-01-03 00:00"]),
         (

@@ -133,6 +133,27 @@ async fn a_failure_at_any_call_of_removing_heals_and_never_loses_the_trail() {
 }
 
 #[tokio::test]
+async fn what_is_gone_stops_no_removal_and_what_cannot_be_read_does() {
+    for call in [
+        ApiCall::Connectors,
+        ApiCall::Disconnect,
+        ApiCall::DeleteTunnel,
+    ] {
+        for (kind, goes) in [
+            (PortErrorKind::NotFound, true),
+            (PortErrorKind::Unavailable, false),
+        ] {
+            let given = format!("{call:?}: {kind:?}");
+            let bench = bench(&["example.com"]);
+            bench.reconcile(&intent("gw", &["a.example.com"])).await;
+            bench.cloudflare.fail_every(call, None, error(kind));
+            let ours = over(bench.cloudflare.clone());
+            assert_eq!(ours.edge.remove(&key("gw")).await.is_ok(), goes, "{given}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_zone_that_cannot_be_read_keeps_the_tunnel() {
     let bench = bench(&["example.com", "example.org"]);
     bench

@@ -214,6 +214,26 @@ async fn what_a_gateway_left_in_its_former_account_goes_once_no_proxy_is_there()
 }
 
 #[tokio::test]
+async fn a_former_tunnel_that_others_removed_keeps_no_record_and_an_unread_one_keeps_all() {
+    for (kind, swept, left) in [
+        (PortErrorKind::NotFound, true, names(&["a.example.org"])),
+        (
+            PortErrorKind::Unavailable,
+            false,
+            names(&["a.example.com", "a.example.org"]),
+        ),
+    ] {
+        let (bench, _) = moved().await;
+        bench
+            .cloudflare
+            .fail_every(ApiCall::Connectors, None, error(kind));
+        let answer = bench.edge.sweep(&live(&["gw"])).await;
+        assert_eq!(answer.is_ok(), swept, "{kind:?}: {answer:?}");
+        assert_eq!(bench.all_names(), left, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_that_is_not_served_elsewhere_yet_keeps_its_former_account() {
     let bench = bench(&["example.com"]);
     bench.reconcile(&intent("gw", &["a.example.com"])).await;
