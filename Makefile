@@ -13,13 +13,14 @@ test: ## Every check, those on a true Kubernetes included; tests/run lists the s
 check: ## Format, lints and all unit tests: what to run after an edit.
 	@tests/run format clippy unit
 
-soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs.
+soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs, and `mutants`.
 	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
 	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture --test-threads=1
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} ROTATION_FAILURES=all tests/cluster/test cluster::outage cluster::rotation --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
 	IMAGES=1 tests/run image
+	tests/mutants/run
 
 mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of them its own tests notice. MUTANTS=1000 draws so many, MUTANTS=all makes all.
 	@tests/mutants/run
