@@ -1,5 +1,6 @@
 //! Gateways as a whole.
 
+use super::parameters::is_ours;
 use super::view::kind_text;
 use super::{ClassResolution, ListenerResolution, Refusal};
 use crate::gateway::{Gateway, GatewayPart, OWN_GROUP, PARAMETERS_KIND, Reconciling};
@@ -53,7 +54,7 @@ fn unserved_fields(gateway: &Gateway) -> Option<Refusal> {
         )
     }));
     if let Some(target) = &gateway.parameters
-        && (target.group != OWN_GROUP || target.kind != PARAMETERS_KIND)
+        && !is_ours(target)
     {
         let message = format!(
             "Gateway {key}: {PARAMETERS_FIELD}: {} is not served; name a {OWN_GROUP}/{PARAMETERS_KIND}",

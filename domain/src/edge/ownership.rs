@@ -166,10 +166,8 @@ fn keyed_hash(installation: &InstallationName, text: &str) -> u64 {
     hmac.update(b" ");
     hmac.update(text.as_bytes());
     let digest = hmac.finalize().into_bytes();
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    let first = digest.first_chunk().expect("it has 32 bytes");
+    u64::from_be_bytes(*first)
 }
 
 fn parse_hash(text: &str) -> Option<u64> {

@@ -26,13 +26,14 @@ pub(super) fn verdict<'h>(
     let (truth, reason) = (worst.truth, worst.reason);
     let total = verdicts.len();
     let good = verdicts.iter().filter(|v| v.truth == Truth::True).count();
-    if total > 1 && (1..total).contains(&good) {
+    let is_mixed = (1..total).contains(&good);
+    if is_mixed {
         verdicts.retain(|verdict| verdict.truth != Truth::True);
     }
     let mut messages: Vec<String> = verdicts.into_iter().map(|v| v.message).collect();
     messages.dedup();
     let message = match listed(messages) {
-        text if good > 0 && good < total => {
+        text if is_mixed => {
             format!("{text}; {good} of {total} hostnames have their record")
         }
         text => text,

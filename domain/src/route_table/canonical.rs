@@ -78,7 +78,7 @@ fn encoded(text: &[u8]) -> Option<(u8, &[u8])> {
     let [high, low, tail @ ..] = text else {
         return None;
     };
-    Some(((digit(*high)? << 4) | digit(*low)?, tail))
+    Some((16 * digit(*high)? + digit(*low)?, tail))
 }
 
 fn push(canonical: &mut Vec<u8>, byte: u8) {

@@ -158,7 +158,7 @@ pub(crate) async fn remove(
         answer => answer?,
     };
     let noted = Note::all(document.as_ref(), keys.all());
-    for note in &noted | unnoted {
+    for note in noted.union(unnoted) {
         gone_is_fine(api.delete_certificate(&note.zone, &note.id).await)?;
     }
     Ok(())

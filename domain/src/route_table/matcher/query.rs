@@ -37,7 +37,7 @@ fn decoded_bytes(raw: &str) -> impl Iterator<Item = u8> {
         let (byte, taken) = match *rest {
             [] => return None,
             [b'%', high, low, ..] => match (hex(high), hex(low)) {
-                (Some(high), Some(low)) => (high << 4 | low, 3),
+                (Some(high), Some(low)) => (16 * high + low, 3),
                 _ => (b'%', 1),
             },
             [b'+', ..] => (b' ', 1),
