@@ -507,4 +507,48 @@ mod tests {
             assert!(InstanceId::parse(&bad).is_err(), "{bad:?}");
         }
     }
+
+    #[test]
+    fn two_hostnames_overlap_in_the_more_specific_one() {
+        for (one, other, both) in [
+            ("a.example.com", "a.example.com", Some("a.example.com")),
+            ("a.example.com", "b.example.com", None),
+            ("*.example.com", "a.b.example.com", Some("a.b.example.com")),
+            ("*.example.com", "example.com", None),
+            ("*.example.com", "*.example.com", Some("*.example.com")),
+            ("*.example.com", "*.b.example.com", Some("*.b.example.com")),
+            ("*.example.com", "*.example.org", None),
+        ] {
+            let parse = |text: &str| Hostname::parse(text).unwrap();
+            let both = both.map(parse);
+            assert_eq!(
+                parse(one).intersection(&parse(other)),
+                both,
+                "{one} {other}"
+            );
+            assert_eq!(
+                parse(other).intersection(&parse(one)),
+                both,
+                "{one} {other}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_label_of_rfc_1123_has_no_underscore_and_no_outer_hyphen() {
+        for (label, is_one) in [("a-1", true), ("a_1", false), ("-a", false), ("", false)] {
+            assert_eq!(is_dns_label(label), is_one, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_id_has_32_hexadecimal_digits() {
+        let text = "6ff42ae2-765d-4adf-8112-31c55c1551ef";
+        let id: TunnelId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!(text.replace('-', "").parse(), Ok(id));
+        for bad in [&text[1..], &text.replace('6', "g"), &format!("{text}0")] {
+            assert!(bad.parse::<TunnelId>().is_err(), "{bad}");
+        }
+    }
 }

@@ -265,3 +265,14 @@ impl StatusUpdate {
         self.parts.iter().flat_map(|part| &part.conditions)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truth_is_spelled_as_the_api_spells_it() {
+        let spelled = [Truth::True, Truth::False, Truth::Unknown].map(Truth::as_str);
+        assert_eq!(spelled, ["True", "False", "Unknown"]);
+    }
+}

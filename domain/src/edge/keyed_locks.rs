@@ -33,3 +33,20 @@ impl<K: Ord + Clone> KeyedLocks<K> {
         lock.lock_owned().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_that_nobody_has_is_forgotten() {
+        let locks = KeyedLocks::default();
+        let held = locks.lock(&0).await;
+        for key in 1..9 {
+            drop(locks.lock(&key).await);
+        }
+        let kept: Vec<i32> = locks.0.lock().unwrap().keys().copied().collect();
+        assert_eq!(kept, [0, 8]);
+        drop(held);
+    }
+}

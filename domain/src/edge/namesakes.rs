@@ -34,3 +34,43 @@ pub(crate) fn told(status: &EdgeStatus) -> Vec<String> {
         });
     are_there(status).into_iter().chain(held).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namesakes_are_told_with_what_they_hold() {
+        let host = |name: &str| Hostname::parse(name).unwrap();
+        let held = HostnameOutcome::Namesake {
+            tunnel: "t-1".to_owned(),
+        };
+        let installation = crate::testing::installation("home");
+        let instance = installation.instance.to_string();
+        let status = EdgeStatus {
+            hostnames: [
+                (host("a.example.com"), held),
+                (host("b.example.com"), HostnameOutcome::Applied),
+            ]
+            .into(),
+            namesakes: [installation].into(),
+            ..EdgeStatus::default()
+        };
+        let told = told(&status);
+        let [there, holds] = &told[..] else {
+            panic!("{told:?}");
+        };
+        for (message, words) in [
+            (there, ["is named home too", &instance, "instances/"]),
+            (
+                holds,
+                ["a.example.com: another", "tunnel t-1", "`installation`"],
+            ),
+        ] {
+            for word in words {
+                assert!(message.contains(word), "{word}: {message}");
+            }
+        }
+        assert_eq!(super::told(&EdgeStatus::default()), Vec::<String>::new());
+    }
+}

@@ -133,4 +133,14 @@ mod tests {
             assert_eq!(selector.selects(&[].into()), of_none, "{given}");
         }
     }
+
+    #[test]
+    fn a_protocol_is_spelled_as_the_api_spells_it() {
+        let other = Protocol::Other("TCP".to_owned());
+        let spelled = [Protocol::Http, Protocol::Https, other];
+        assert_eq!(
+            spelled.each_ref().map(Protocol::as_str),
+            ["HTTP", "HTTPS", "TCP"]
+        );
+    }
 }

@@ -164,3 +164,13 @@ impl ProxySettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_kept_as_it_was_written() {
+        assert_eq!(Json::new("{ \"a\": 1 }").as_str(), "{ \"a\": 1 }");
+    }
+}

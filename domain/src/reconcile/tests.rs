@@ -2,7 +2,9 @@
 //! Gateway of class `ours` with a listener is served, and gets the hostnames of the routes that name it.
 
 mod concurrent;
+mod credentials;
 mod delivery;
+mod gateway_state;
 mod handover;
 mod kept;
 mod leadership;

@@ -99,6 +99,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_scheme_is_spelled_as_in_a_uri() {
+        let spelled = [Scheme::Http, Scheme::Https].map(Scheme::as_str);
+        assert_eq!(spelled, ["http", "https"]);
+    }
+
+    #[test]
     fn an_authority_is_a_host_with_or_without_a_port_and_nothing_else() {
         for (given, then) in [
             ("App.example.com", Some(("app.example.com", 443))),

@@ -101,6 +101,7 @@ mod tests {
                 .map(|(name, endpoints)| (upstream(name), Upstream { endpoints }))
                 .into(),
         };
+        assert_eq!(upstream("a").to_string(), "shop/a:80");
         let written = serde_json::to_value(&table).unwrap();
         let rules = &written["listeners"][0]["routes"][0]["rules"];
         assert_ne!(rules[0]["policy"], Value::Null);

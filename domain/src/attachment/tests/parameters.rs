@@ -94,6 +94,24 @@ fn parameters_refuse_a_gateway_only_where_they_are_missing_or_wrong() {
             with(flawed("spec.tunnel.autoscaling", DefectKind::Unsupported)),
             None,
         ),
+        (
+            "they are named in another group",
+            cluster().with(gateway(EDGE).listening(https("web")).parameters(object(
+                "example.com",
+                PARAMETERS_KIND,
+                "shop/p",
+            ))),
+            invalid(&["spec.infrastructure.parametersRef", "is not served; name a"]),
+        ),
+        (
+            "another kind of ours is named",
+            cluster().with(gateway(EDGE).listening(https("web")).parameters(object(
+                OWN_GROUP,
+                "CloudflareGatewayStatus",
+                "shop/p",
+            ))),
+            invalid(&["spec.infrastructure.parametersRef", "is not served; name a"]),
+        ),
         ("their Secret is not read yet", with(own_secret()), None),
         (
             "their Secret is not there",

@@ -316,3 +316,26 @@ fn a_certificate_that_was_replaced_under_its_own_id_is_not_also_what_it_was() {
     let expected = [note("a", "new"), note("b", "other"), note("c", "third")];
     assert_eq!(all, expected.into());
 }
+
+#[test]
+fn a_certificate_is_valid_for_its_names_and_one_label_below_a_wildcard() {
+    for (name, hostname, valid) in [
+        ("app.example.com", "app.example.com", true),
+        ("app.example.com", "web.example.com", false),
+        ("*.example.com", "app.example.com", true),
+        ("*.example.com", "a.b.example.com", false),
+        ("*.example.com", "example.com", false),
+        ("*.example.com", "*.example.com", true),
+        ("example.com", "localhost", false),
+    ] {
+        let certificate = CertificateIntent {
+            names: [host(name)].into(),
+            ..certificate("cert", "chain")
+        };
+        assert_eq!(
+            certificate.is_valid_for(&host(hostname)),
+            valid,
+            "{name} {hostname}"
+        );
+    }
+}

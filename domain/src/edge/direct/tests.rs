@@ -2,6 +2,7 @@
 
 mod certificates;
 mod drift;
+mod holdings;
 mod memory;
 mod moving;
 mod namesakes;

@@ -184,3 +184,27 @@ fn domain(name: &Hostname, labels: usize) -> Option<String> {
     let start = parts.len().checked_sub(labels)?;
     Some(parts[start..].join("."))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_from_the_parameters_adds_a_zone_that_was_not_found() {
+        for (name, id, zones) in [
+            ("example.com", "z1", 1),
+            ("example.com", "z2", 1),
+            ("example.org", "z1", 1),
+            ("example.org", "z2", 2),
+        ] {
+            let found = vec![Zone::active(ZoneId::new("z1"), "example.com")];
+            let ids = [(Hostname::parse(name).unwrap(), ZoneId::new(id))].into();
+            let all = with_ids(found, &ids);
+            assert_eq!(all.len(), zones, "{name} {id}");
+            if let [_, added] = &all[..] {
+                let expected = (name, ZoneState::Unseen);
+                assert_eq!((added.name.as_str(), added.state), expected);
+            }
+        }
+    }
+}

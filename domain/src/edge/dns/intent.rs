@@ -33,3 +33,15 @@ impl From<DnsPolicy> for DnsIntent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_alone_takes_no_name_from_a_gateway() {
+        let intent = DnsIntent::from(DnsPolicy::Off);
+        assert_eq!(intent.managed, DnsPolicy::Off);
+        assert!(intent.lost_to.is_empty());
+    }
+}

@@ -14,7 +14,7 @@ use crate::secret::ConnectorToken;
 use crate::status::{Condition, ConditionType, Part, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadSpec;
 
-use ConditionType::{Accepted, Conflicted, Dns, Programmed, ResolvedRefs};
+use ConditionType::{Accepted, Conflicted, Dns, PartiallyInvalid, Programmed, Ready, ResolvedRefs};
 use Truth::{False, True, Unknown};
 
 /// Type, truth and generation of a condition.
@@ -179,6 +179,27 @@ fn a_promise_of_a_listener_waits_until_that_listener_has_made_it() {
         (Programmed, Unknown, 1),
     ];
     assert_eq!(found.as_ref().map(all_said), Some(then.to_vec()));
+}
+
+#[test]
+fn a_promise_that_waits_says_so_and_bad_news_beside_it_does_not_wait() {
+    let before = of_gateway(&[(Accepted, True, 1)]);
+    let now = of_gateway(&[(Accepted, True, 1), (Programmed, True, 1), (Ready, True, 1)]);
+    let found = written(Some(before), Delivery::Pending, now).expect("it is written");
+    let conditions = found.parts[0].conditions.iter();
+    let waiting = "the routes are on their way to the proxies";
+    let told = conditions.map(|c| (c.truth, c.reason, c.message == waiting));
+    let expected = [
+        (True, Reason::Accepted, false),
+        (Unknown, Reason::Pending, true),
+        (Unknown, Reason::Progressing, true),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    for bad in [Conflicted, PartiallyInvalid] {
+        let first = of_gateway(&[(Programmed, True, 1), (bad, True, 1)]);
+        let found = written(None, Delivery::Pending, first);
+        assert!(found.is_some(), "{bad:?}");
+    }
 }
 
 #[test]

@@ -139,6 +139,7 @@ async fn one_gateway_that_fails_does_not_stop_another() {
     assert_eq!(done.again, again, "only it is to be left alone for a time");
     assert_eq!(done.problems.len(), 1);
     assert!(done.problems[0].subject.contains("default/a"));
+    assert_eq!(done.problems[0].gateway, Some(key("a")));
     assert!(bench.workloads.proxy(&key("b")).is_some());
     bench.edge.fail(Some(key("a")), None);
     let done = bench.pass().await;
@@ -233,6 +234,45 @@ async fn a_proxy_that_is_unfinished_is_seen_to_again_without_asking_the_edge() {
     assert!(bench.pass().await.settled);
     assert_eq!(bench.workloads.ensured(), 2);
     assert_eq!(bench.edge.stated().len(), stated);
+}
+
+#[tokio::test]
+async fn a_route_pass_is_settled_once_all_was_read_and_published() {
+    let bench = bench(quickstart());
+    assert!(bench.reconciler.route_pass().await.settled());
+    bench.cluster.change(|snapshot| {
+        routes(snapshot).push(route("more", "gw", 5, &["more.example.com"]));
+    });
+    bench.data_plane.fail(Some(away()));
+    assert!(!bench.reconciler.route_pass().await.settled());
+    bench.data_plane.fail(None);
+    assert!(bench.reconciler.route_pass().await.settled());
+    bench
+        .cluster
+        .change(|snapshot| snapshot.routes = Reading::Unknown("timeout".to_owned()));
+    assert!(!bench.reconciler.route_pass().await.settled());
+}
+
+#[tokio::test]
+async fn the_secrets_that_verdicts_depend_on_are_followed() {
+    let mut with_secret = quickstart();
+    let Reading::Known(classes) = &mut with_secret.classes else {
+        panic!("known");
+    };
+    let secret = ObjectRef {
+        group: String::new(),
+        kind: "Secret".to_owned(),
+        key: key("cf"),
+    };
+    classes[0].controller = "test".to_owned();
+    classes[0].parameters = Some(secret.clone());
+    let mut bench = bench(with_secret);
+    bench.reconciler.rules = attachment::resolve;
+    bench.reconciler.route_pass().await;
+    assert_eq!(bench.cluster.followed(), [secret].into());
+    bench.cluster.show(quickstart());
+    bench.reconciler.route_pass().await;
+    assert_eq!(bench.cluster.followed(), BTreeSet::new());
 }
 
 /// Takes no status.

@@ -1,5 +1,6 @@
 use crate::attachment::tests::fixtures::*;
-use crate::edge::HostnameOutcome;
+use crate::edge::objects::ZoneState;
+use crate::edge::{HostnameOutcome, ZoneStatus};
 use crate::error::PortErrorKind;
 use crate::gateway::DefectKind;
 use crate::report::{GatewayFacts, report};
@@ -63,8 +64,43 @@ fn ready_is_the_worst_of_what_the_owner_of_the_object_answers_for() {
     let unknown = with_outcome(HostnameOutcome::Unknown {
         message: "HTTP 502".to_owned(),
     });
+    let overdue = || GatewayFacts {
+        workload: WorkloadStatus {
+            ready: 1,
+            overdue: vec!["Deployment edge gets on no more".to_owned()],
+            ..WorkloadStatus::default()
+        },
+        ..applied()
+    };
+    let waiting_for_a_secret = with_route()
+        .with(class().credentials(object("", "Secret", "infra/cf")))
+        .with(parameters());
+    let mut not_covered = applied();
+    if let Some(Ok(status)) = &mut not_covered.edge {
+        let name = "com".to_owned();
+        let state = ZoneState::Active;
+        status.zones.insert(ZoneStatus { name, state });
+    }
     let cases = [
         ("all is well", with_route(), applied(), [ready; 3]),
+        (
+            "a replica that does not become ready",
+            with_route(),
+            overdue(),
+            [ready, failed, ready],
+        ),
+        (
+            "a class whose Secret is not read yet",
+            waiting_for_a_secret,
+            applied(),
+            [ready; 3],
+        ),
+        (
+            "a name that the Universal certificate is not for",
+            with_route(),
+            not_covered,
+            [ready; 3],
+        ),
         (
             "a hostname without a zone is its route's matter",
             with_route(),
@@ -145,6 +181,10 @@ fn ready_is_the_worst_of_what_the_owner_of_the_object_answers_for() {
             let stalled = stalled.any(|kind| kind == ConditionType::Stalled);
             let is_whole = *kind != "HTTPRoute";
             assert_eq!(stalled, expected == failed && is_whole, "{given}: {kind}");
+            let stalled = conditions
+                .iter()
+                .find(|condition| condition.kind == ConditionType::Stalled);
+            assert!(stalled.is_none_or(|it| it.truth == Truth::True), "{given}");
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::attachment::tests::fixtures::*;
+use crate::certificate::Fingerprint;
+use crate::edge::certificates::{CertificateIntent, CertificateOutcome};
 use crate::edge::objects::ZoneState;
 use crate::edge::{EdgeStatus, HeldBack, HostnameOutcome, ZoneStatus};
 use crate::report::{GatewayFacts, report};
@@ -85,7 +87,9 @@ fn a_long_message_of_a_hostname_is_cut() {
         let mut edge = applied(ZoneState::Active);
         let drifted = HostnameOutcome::Drifted { difference };
         edge.hostnames.insert(host(DEEP), drifted);
-        let hostnames = details(edge).hostnames;
+        let details = details(edge);
+        assert!(details.manages_dns);
+        let hostnames = details.hostnames;
         assert_eq!((hostnames.total, hostnames.applied), (2, 1));
         let [first, second] = &hostnames.listed[..] else {
             panic!("{hostnames:?}");
@@ -155,5 +159,60 @@ fn names_that_the_universal_certificate_is_not_for_are_told() {
         ("a partial zone", applied(ZoneState::Partial)),
     ] {
         assert_eq!(condition(Certificates, edge), None, "{given}");
+    }
+}
+
+#[test]
+fn the_worst_certificate_decides_and_then_names_without_one() {
+    use CertificateOutcome::{Failed, Uploaded};
+    let uploaded = || {
+        Some(Uploaded {
+            zones: vec!["example.com".to_owned()],
+        })
+    };
+    let failed = || {
+        Some(Failed {
+            message: "HTTP 502".to_owned(),
+        })
+    };
+    let none = (Truth::False, Reason::NotCovered);
+    let fails = (Truth::False, Reason::UploadFailed);
+    for (first, second, name, expected) in [
+        (uploaded(), uploaded(), DEEP, (Truth::True, Reason::Applied)),
+        (uploaded(), uploaded(), APP, none),
+        (uploaded(), failed(), DEEP, fails),
+        (failed(), uploaded(), APP, fails),
+        (None, uploaded(), DEEP, (Truth::Unknown, Reason::Pending)),
+        (None, failed(), DEEP, fails),
+    ] {
+        let given = format!("{first:?}, {second:?}, {name}");
+        let mut edge = applied(ZoneState::Active);
+        let mut wanted = BTreeSet::new();
+        for (secret, outcome) in [("shop/a", first), ("shop/b", second)] {
+            wanted.insert(CertificateIntent {
+                secret: key(secret),
+                fingerprint: Fingerprint::of(secret.as_bytes()),
+                names: [host(name)].into(),
+                hosts: [host(name)].into(),
+                any_name: false,
+            });
+            edge.certificates
+                .extend(outcome.map(|it| (key(secret), it)));
+        }
+        let route = http_route("shop/store").to(EDGE).named(APP).named(DEEP);
+        let cluster = cluster().with(gateway(EDGE).listening(https("web")));
+        let mut resolution = resolved(&cluster.with(route));
+        let gateways = std::sync::Arc::make_mut(&mut resolution.gateways);
+        gateways.get_mut(&key(EDGE)).unwrap().certificates = Some(wanted);
+        let known = GatewayFacts {
+            edge: Some(Ok(edge)),
+            ..serving(&[])
+        };
+        let parts = parts_of(report(&resolution, &facts(known)), "Gateway");
+        assert_eq!(
+            verdict(&parts[0].conditions, Certificates),
+            expected,
+            "{given}"
+        );
     }
 }

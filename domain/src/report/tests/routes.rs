@@ -1,9 +1,10 @@
 use crate::attachment::tests::fixtures::*;
 use crate::attachment::{GatewayDefaults, resolve};
+use crate::capabilities::Feature;
 use crate::edge::HostnameOutcome;
 use crate::error::PortErrorKind;
 use crate::gateway::{
-    CONTROLLER_NAME, DefectKind, Filter, HeaderMatch, HeaderModifier, Route, TextMatch,
+    CONTROLLER_NAME, DefectKind, FeatureUse, Filter, HeaderMatch, HeaderModifier, Route, TextMatch,
     UnderscoredHeaders,
 };
 use crate::report::{GatewayFacts, report};
@@ -35,7 +36,24 @@ fn with_two_hostnames() -> ClusterSnapshot {
 #[test]
 fn accepted_and_resolved_refs_repeat_what_was_resolved() {
     let route = || http_route("shop/store");
+    let using = |feature| Route {
+        uses: vec![FeatureUse {
+            field: "spec.rules[0]".to_owned(),
+            feature,
+        }],
+        ..route().to(EDGE)
+    };
     let cases = [
+        (
+            using(Feature::HTTPRouteMethodMatching),
+            (Truth::True, Reason::Accepted),
+            (Truth::True, Reason::ResolvedRefs),
+        ),
+        (
+            using(Feature::SessionPersistence),
+            (Truth::False, Reason::UnsupportedValue),
+            (Truth::True, Reason::ResolvedRefs),
+        ),
         (
             route().to(EDGE).backend("shop/store", 80),
             (Truth::True, Reason::Accepted),
