@@ -47,9 +47,9 @@ async fn a_pass_that_loses_the_lead_stops_between_two_gateways() {
             "deleted",
             true,
             |snapshot| {
-                gateways(snapshot)
-                    .iter_mut()
-                    .for_each(|it| it.deleting = true)
+                for gateway in gateways(snapshot) {
+                    gateway.deleting = true;
+                }
             },
             |bench| 2 - bench.edge.records().len(),
         ),
