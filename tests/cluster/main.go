@@ -23,6 +23,7 @@ const usage = `A one-node Kubernetes on this machine, apart from it.
                                           boots a cluster; CHANNEL of the Gateway API: experimental, standard or none;
                                           it ends with PROCESS, if one is given
   cluster exec NAME -- COMMAND            runs a command inside, with KUBECONFIG set and kubectl, helm in PATH
+  cluster program PROGRAM                 builds a program that only some tests run, once, and prints its path
   cluster load-image NAME IMAGE PROGRAM   makes an image of a program and its libraries, for pods of the cluster
   cluster kubeconfig NAME                 prints the path of the administrator's kubeconfig
   cluster state NAME                      prints the folder with logs, audit log and settings
@@ -54,6 +55,8 @@ func run(arguments []string) error {
 		return machine.Check()
 	case "build":
 		return artifact.Build()
+	case "program":
+		return program(rest)
 	case "up":
 		return up(rest)
 	case "down", "exec", "kubeconfig", "load-image", "state":
@@ -62,6 +65,18 @@ func run(arguments []string) error {
 		return inside(verb, rest)
 	}
 	return errUsage
+}
+
+func program(arguments []string) error {
+	if len(arguments) != 1 {
+		return errUsage
+	}
+	path, err := artifact.Program(arguments[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println(path)
+	return nil
 }
 
 func up(arguments []string) error {

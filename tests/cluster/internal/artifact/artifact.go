@@ -34,7 +34,14 @@ var (
 	EchoBasic   = Artifact{Name: "echo-basic", Module: "tests/conformance", Package: "sigs.k8s.io/gateway-api/conformance/echo-basic"}
 )
 
-// All programs, the longest build first.
+// Programs that only some tests run, as pods; Program builds them.
+var (
+	Metrics       = Artifact{Name: "metrics", Module: "tests/metrics", Package: "."}
+	MetricsServer = Artifact{Name: "metrics-server", Module: "tests/metrics", Package: "sigs.k8s.io/metrics-server/cmd/metrics-server"}
+	Recommender   = Artifact{Name: "recommender", Module: "tests/metrics", Package: "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender"}
+)
+
+// All programs of a cluster, the longest build first.
 var All = []Artifact{Kube, Conformance, EchoBasic, CoreDNS, Helm, Pause}
 
 // Repository is the root folder of the checkout that this program was built from.
@@ -57,21 +64,11 @@ func Cache() (string, error) {
 
 // Build makes what is missing in the cache: Debian packages, programs, images. One build runs at a time.
 func Build() error {
-	cache, err := Cache()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return err
-	}
-	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := lockCache()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("lock of the cache: %w", err)
-	}
 	if err := installPackages(); err != nil {
 		return err
 	}
@@ -81,4 +78,43 @@ func Build() error {
 		}
 	}
 	return buildImages()
+}
+
+// Program is the path of a program that is no part of every cluster. It is built if the cache lacks it.
+func Program(name string) (string, error) {
+	for _, program := range []Artifact{Metrics, MetricsServer, Recommender} {
+		if program.Name != name {
+			continue
+		}
+		lock, err := lockCache()
+		if err != nil {
+			return "", err
+		}
+		defer lock.Close()
+		if err := program.build(); err != nil {
+			return "", err
+		}
+		return program.Path()
+	}
+	return "", fmt.Errorf("no program %s", name)
+}
+
+// lockCache waits until no other build runs. Closing the file lets the next one begin.
+func lockCache() (*os.File, error) {
+	cache, err := Cache()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("lock of the cache: %w", err)
+	}
+	return lock, nil
 }

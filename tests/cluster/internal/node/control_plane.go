@@ -103,6 +103,11 @@ func controllerManagerArguments(options Options) []string {
 		"--service-cluster-ip-range=" + ServiceRange,
 		// A busy machine is not a lost node.
 		"--node-monitor-grace-period=5m",
+		// Horizontal autoscaling in seconds: how often it looks, and how long it waits before it takes pods away.
+		"--horizontal-pod-autoscaler-sync-period=2s",
+		"--horizontal-pod-autoscaler-downscale-stabilization=10s",
+		"--horizontal-pod-autoscaler-cpu-initialization-period=10s",
+		"--horizontal-pod-autoscaler-initial-readiness-delay=5s",
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 	}, singleReplica(options, "controller-manager")...)
