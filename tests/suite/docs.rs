@@ -47,3 +47,21 @@ fn every_test_that_the_parity_page_names_is_there() {
         "docs/parity.md: no such tests: {missing:?}"
     );
 }
+
+/// An example without the comments at its head.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn examples_of_autoscaling_are_on_their_page_as_they_are_tested() {
+    let page = std::fs::read_to_string(workspace().join("docs/gateway-parameters.md"));
+    let page = page.expect("the page");
+    for name in ["keda.yaml", "prometheus-adapter.yaml"] {
+        let path = workspace().join("docs/examples/autoscaling").join(name);
+        let example = std::fs::read_to_string(path).expect("the example");
+        let shown = format!("```yaml\n{}```\n", without_comments(&example));
+        assert!(page.contains(&shown), "{name} is not shown:\n{shown}");
+    }
+}
