@@ -1,5 +1,6 @@
 //! What only a true Kubernetes can show. These tests run inside of the test cluster's namespaces.
 
+mod autoscaling;
 mod deletion;
 mod edits;
 mod first_gateway;

@@ -15,7 +15,7 @@ type Permission = (String, String, String);
 const NOT_SEEN: [(&str, &str, &str); 10] = [
     // The certificate authority is renewed after months.
     ("", "secrets", "update"),
-    // The test cluster does not serve the kind.
+    // The test cluster serves the kind only while autoscaling.rs runs.
     ("autoscaling.k8s.io", VERTICAL, "get"),
     ("autoscaling.k8s.io", VERTICAL, "create"),
     ("autoscaling.k8s.io", VERTICAL, "patch"),

@@ -40,7 +40,19 @@ pub(super) fn requests_to(
 + Send
 + Sync
 + 'static {
-    let (client, url) = (product.client.clone(), format!("https://{hostname}/load"));
+    requests_at(product, &format!("https://{hostname}/load"))
+}
+
+/// The same of one address.
+pub(super) fn requests_at(
+    product: &Installation,
+    url: &str,
+) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
++ Send
++ Sync
++ 'static
++ use<> {
+    let (client, url) = (product.client.clone(), url.to_owned());
     move || {
         let (client, url) = (client.clone(), url.clone());
         Box::pin(async move {
