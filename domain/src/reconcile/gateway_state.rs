@@ -66,6 +66,8 @@ struct Claim {
     /// Names, with their ages.
     asked: BTreeMap<Hostname, Timestamp>,
     dns: DnsPolicy,
+    /// Whether it is of this term. Since an earlier one another instance may have given the Gateway more names.
+    is_current: bool,
 }
 
 /// Its proxy, as far as is known.
@@ -108,6 +110,7 @@ impl GatewayState {
 
     pub(super) fn begin_term(&mut self) {
         self.records = None;
+        self.claim.is_current = false;
         self.finalizer = false;
         self.rotation = None;
         self.disown();
@@ -138,6 +141,7 @@ impl GatewayState {
             created: found.gateway.created,
             asked,
             dns: found.parameters.dns.clone(),
+            is_current: true,
         };
         self.credentials = found.credentials;
         self.settled = false;
@@ -306,7 +310,7 @@ impl GatewayState {
     }
 
     /// The claim that still stands of a Gateway that is kept as it is: what it asked for. An older route may ask for the
-    /// same by now.
+    /// same by now. Where that was in an earlier term, it may have all that it asks for now.
     pub(super) fn claimant<'a>(
         &'a self,
         key: &ObjectKey,
@@ -315,7 +319,11 @@ impl GatewayState {
         let asked = &self.claim.asked;
         let mut hostnames = Cow::Borrowed(asked);
         for (hostname, age) in found.iter().flat_map(|found| &found.hostnames) {
-            if asked.get(hostname).is_some_and(|asked| age < asked) {
+            let counts = match asked.get(hostname) {
+                Some(asked) => age < asked,
+                None => !self.claim.is_current,
+            };
+            if counts {
                 hostnames.to_mut().insert(hostname.clone(), *age);
             }
         }
@@ -330,15 +338,21 @@ impl GatewayState {
     }
 
     /// The claim of one that is suspended: nobody takes from it what it has, by whatever age.
-    pub(super) fn undisputed_claimant<'a>(&'a self, key: &ObjectKey) -> Claimant<'a> {
+    pub(super) fn undisputed_claimant<'a>(
+        &'a self,
+        key: &ObjectKey,
+        found: Option<&'a GatewayResolution>,
+    ) -> Claimant<'a> {
         let oldest = Timestamp(i64::MIN);
+        let claimant = self.claimant(key, found);
+        let mut hostnames = claimant.hostnames.into_owned();
         let asked = self.claim.asked.keys();
         let known = self.records.iter().flatten();
-        let names = asked.chain(known).map(|name| (name.clone(), oldest));
+        hostnames.extend(asked.chain(known).map(|name| (name.clone(), oldest)));
         Claimant {
             created: oldest,
-            hostnames: Cow::Owned(names.collect()),
-            ..self.claimant(key, None)
+            hostnames: Cow::Owned(hostnames),
+            ..claimant
         }
     }
 

@@ -126,7 +126,7 @@ impl State {
             .iter()
             .filter(|(key, at_edge)| view.fate(key).keeps() && at_edge.was_stated())
             .map(|(key, at_edge)| match view.fate(key) {
-                Fate::Suspended => at_edge.undisputed_claimant(key),
+                Fate::Suspended => at_edge.undisputed_claimant(key, view.gateways.get(key)),
                 _ => at_edge.claimant(key, view.gateways.get(key)),
             });
         let kept_since_before = view

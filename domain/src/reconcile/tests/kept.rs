@@ -2,6 +2,7 @@
 
 use super::handover::{record_ids, whole};
 use super::*;
+use crate::gateway::RECONCILE_ANNOTATION;
 
 /// Both ask for the name; `old` has the older claim.
 fn two() -> ClusterSnapshot {
@@ -70,6 +71,35 @@ async fn a_name_of_a_refused_gateway_goes_to_no_younger_claim_after_a_restart_ei
         second.cluster.show(two());
         assert!(second.pass().await.settled, "{case}");
         assert_eq!(now(), before, "{case}: mended");
+    }
+}
+
+fn suspended(mut snapshot: ClusterSnapshot) -> ClusterSnapshot {
+    let annotations = &mut gateways(&mut snapshot)[0].annotations;
+    annotations.insert(RECONCILE_ANNOTATION.to_owned(), "disabled".to_owned());
+    snapshot
+}
+
+#[tokio::test]
+async fn a_name_that_another_leader_gave_a_kept_gateway_goes_to_no_younger_claim() {
+    type Seen = fn(ClusterSnapshot) -> ClusterSnapshot;
+    let cases: [(&str, Seen); 2] = [("refused", refused), ("suspended", suspended)];
+    for (case, seen) in cases {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        let other_name = route("first", "old", 1, &["first.example.com"]);
+        let first = whole(
+            snapshot(vec![gateway("old")], vec![other_name]),
+            &cloudflare,
+        );
+        first.pass().await;
+        first.leadership.set(None);
+        whole(two(), &cloudflare).pass().await;
+        let before = target(&cloudflare);
+
+        first.cluster.show(seen(two()));
+        first.leadership.set(Some(3));
+        first.pass().await;
+        assert_eq!(target(&cloudflare), before, "{case}");
     }
 }
 
