@@ -238,6 +238,12 @@ impl ClusterModel {
         self.gateways.retain(|_, gateway| stays(gateway));
     }
 
+    /// Gateways that are there and are not being deleted.
+    pub(crate) fn wanted(&self) -> BTreeSet<ObjectKey> {
+        let wanted = self.gateways.values().filter(|gateway| !gateway.deleting);
+        wanted.map(|gateway| gateway.key.clone()).collect()
+    }
+
     fn change_gateway(&mut self, random: &mut Random) -> String {
         let name = *random.pick(&GATEWAYS);
         let Some(gateway) = self.gateways.get_mut(&key(name)) else {

@@ -10,7 +10,7 @@ use domain::{Hostname, ObjectKey, Timestamp};
 
 use super::cluster_model::ZONES;
 
-/// What is expected for a Gateway of our class. One without a listener is treated as absent.
+/// What is expected for a Gateway of our class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExpectedGateway {
     /// It gets these names, each with the creation time of the oldest route that has it.
@@ -28,6 +28,8 @@ pub(crate) enum ExpectedGateway {
         created: Timestamp,
         names: BTreeMap<Hostname, Timestamp>,
     },
+    /// It has no listener, so what it has goes, as if it were deleted.
+    WithoutListener { policy: Option<DeletionPolicy> },
     /// It is being deleted.
     Deleting {
         /// What becomes of what it has; `None` where only what was kept of it tells.
@@ -68,7 +70,7 @@ impl Expected {
             gateways: gateways
                 .filter_map(|gateway| {
                     let expected = match gateway.class.as_str() {
-                        class if ours.contains(class) => expected_gateway(gateway, snapshot)?,
+                        class if ours.contains(class) => expected_gateway(gateway, snapshot),
                         _ if gateway.deleting => ExpectedGateway::Deleting {
                             policy: is_suspended(gateway).then_some(DeletionPolicy::Orphan),
                         },
@@ -104,7 +106,7 @@ impl Expected {
             | ExpectedGateway::Suspended { created, names } => {
                 Some((names.get(name)?, created, key))
             }
-            ExpectedGateway::Deleting { .. } => None,
+            ExpectedGateway::WithoutListener { .. } | ExpectedGateway::Deleting { .. } => None,
         };
         let is_kept = matches!(
             self.gateways.get(kept),
@@ -140,6 +142,14 @@ impl Expected {
             .collect()
     }
 
+    /// Gateways that stay.
+    pub(crate) fn staying(&self) -> BTreeSet<&ObjectKey> {
+        let stays =
+            |gateway: &ExpectedGateway| !matches!(gateway, ExpectedGateway::WithoutListener { .. });
+        let staying = self.gateways.iter().filter(|(_, gateway)| stays(gateway));
+        staying.map(|(key, _)| key).collect()
+    }
+
     /// Whether nothing may be written for a Gateway.
     pub(crate) fn is_suspended(&self, gateway: &ObjectKey) -> bool {
         matches!(
@@ -151,11 +161,13 @@ impl Expected {
     /// Whether all that a Gateway has at the edge may be removed. `orphans`: those that are kept as leaving it.
     pub(crate) fn may_remove(&self, gateway: &ObjectKey, orphans: &BTreeSet<ObjectKey>) -> bool {
         let is_kept = orphans.contains(gateway);
+        let goes = |policy: &Option<DeletionPolicy>| match policy {
+            Some(policy) => *policy == DeletionPolicy::Delete,
+            None => !is_kept,
+        };
         match self.gateways.get(gateway) {
-            Some(ExpectedGateway::Deleting {
-                policy: Some(policy),
-            }) => *policy == DeletionPolicy::Delete,
-            Some(ExpectedGateway::Deleting { policy: None }) => !is_kept,
+            Some(ExpectedGateway::Deleting { policy }) => goes(policy),
+            Some(ExpectedGateway::WithoutListener { policy }) => self.complete && goes(policy),
             Some(_) => false,
             None => self.complete && !is_kept,
         }
@@ -190,25 +202,28 @@ fn suspended(gateway: &Gateway, names: BTreeMap<Hostname, Timestamp>) -> Expecte
     }
 }
 
-fn expected_gateway(gateway: &Gateway, snapshot: &ClusterSnapshot) -> Option<ExpectedGateway> {
+fn expected_gateway(gateway: &Gateway, snapshot: &ClusterSnapshot) -> ExpectedGateway {
     let routes: &[Arc<Route>] = snapshot.routes.items();
     let parameters = gateway.parameters.as_ref().map(|named| {
         let mut known = snapshot.parameters.items().iter();
         known.find(|known| known.key == named.key)
     });
+    let said = match parameters {
+        None => Some(DeletionPolicy::Delete),
+        Some(found) => found.map(|found| found.deletion_policy.unwrap_or_default()),
+    };
     if gateway.deleting {
-        let said = match parameters {
-            None => Some(DeletionPolicy::Delete),
-            Some(found) => found.map(|found| found.deletion_policy.unwrap_or_default()),
-        };
         let policy = match is_suspended(gateway) {
             true => Some(DeletionPolicy::Orphan),
             false => said,
         };
-        return Some(ExpectedGateway::Deleting { policy });
+        return ExpectedGateway::Deleting { policy };
     }
     let Some(listener) = gateway.listeners.first() else {
-        return is_suspended(gateway).then(|| suspended(gateway, BTreeMap::new()));
+        return match is_suspended(gateway) {
+            true => suspended(gateway, BTreeMap::new()),
+            false => ExpectedGateway::WithoutListener { policy: said },
+        };
     };
     let mut names: BTreeMap<Hostname, Timestamp> = BTreeMap::new();
     for route in routes.iter().filter(|route| names_parent(route, gateway)) {
@@ -219,11 +234,11 @@ fn expected_gateway(gateway: &Gateway, snapshot: &ClusterSnapshot) -> Option<Exp
     }
     let created = gateway.created;
     let is_whole = gateway.defects.is_empty() && !matches!(parameters, Some(None));
-    Some(match (is_suspended(gateway), is_whole) {
+    match (is_suspended(gateway), is_whole) {
         (true, _) => suspended(gateway, names),
         (false, true) => ExpectedGateway::Served { created, names },
         (false, false) => ExpectedGateway::Kept { created, names },
-    })
+    }
 }
 
 /// Its class was not read, so it may be ours.

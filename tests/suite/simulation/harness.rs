@@ -1,101 +1,28 @@
 //! What all processes of a history share: Cloudflare, the faults of calls, and the rules that were broken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::edge::objects::{DnsRecord, RecordData, Tunnel};
-use domain::edge::ownership::{self, RecordMark};
-use domain::ports::{PortError, PortErrorKind};
-use domain::testing::{
-    FakeCloudflare, FakeFinalizer, FakeOrphans, FakeRotations, FakeWorkloads, FixedClock,
-    FixedEntropy, Moment, installation, instance_of,
-};
-use domain::{Installation, ObjectKey, RecordId, TunnelId, ZoneId};
+use domain::edge::ownership;
+use domain::ports::{Clock, PortError};
+use domain::testing::{FakeCloudflare, FixedClock, Moment};
+use domain::{ObjectKey, RecordId, Timestamp, TunnelId, ZoneId};
 
-use super::cluster_model::{GATEWAYS, NAMES, ZONES, host, key};
-use super::expected::zone_of;
+use super::cluster_model::{GATEWAYS, ZONES, key};
+use super::faults::Faults;
+use super::installations::{CLUSTERS, ClusterId, ELSEWHERE, Owner, led_to};
 use super::random::Random;
-
-pub(crate) static INSTALLATION: LazyLock<Installation> = LazyLock::new(|| installation("home"));
-static NEIGHBOUR: LazyLock<Installation> = LazyLock::new(|| installation("home-2"));
-static NAMESAKE: LazyLock<Installation> = LazyLock::new(|| instance_of("home", 2));
-
-/// The Gateway of each ownership mark that is ours.
-static MARKS: LazyLock<BTreeMap<String, ObjectKey>> = LazyLock::new(|| {
-    let gateways = GATEWAYS.iter().map(|name| key(name));
-    gateways
-        .map(|gateway| (RecordMark::of(&INSTALLATION, &gateway).to_string(), gateway))
-        .collect()
-});
-
-/// Comments of foreign records: none, the mark of another installation, that of another instance with our
-/// name, and one that only begins with our mark.
-static FOREIGN_COMMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let own = RecordMark::of(&INSTALLATION, &key(GATEWAYS[0])).to_string();
-    vec![
-        String::new(),
-        RecordMark::of(&NEIGHBOUR, &key(GATEWAYS[0])).to_string(),
-        RecordMark::of(&NAMESAKE, &key(GATEWAYS[0])).to_string(),
-        format!("{own}0"),
-    ]
-});
+use super::rules::Rule;
 
 pub(crate) fn zone_id(zone: &str) -> ZoneId {
     ZoneId::new(format!("zone-{zone}"))
 }
 
-/// The Gateway whose record this is, if it is one of ours.
-pub(crate) fn owner(record: &RecordData) -> Option<&'static ObjectKey> {
-    MARKS
-        .get(&record.comment)
-        .filter(|_| record.kind == "CNAME")
-}
-
-/// The kinds of faults in one history. Each history has some of them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Faults {
-    /// Of 100 calls to Cloudflare, how many fail.
-    pub(crate) failing_calls: usize,
-    /// Of 100 calls to other ports, how many fail.
-    pub(crate) failing_ports: usize,
-    pub(crate) crashes: bool,
-    /// Snapshots in which objects are missing.
-    pub(crate) incomplete_views: bool,
-    /// Reads that lag behind writes.
-    pub(crate) lag: bool,
-    /// A new leader begins before the old one has stopped.
-    pub(crate) two_leaders: bool,
-    /// Our records and tunnels are changed by hand.
-    pub(crate) manual_edits: bool,
-    /// Foreign records are added and removed.
-    pub(crate) foreign_records: bool,
-}
-
-impl Faults {
-    fn draw(random: &mut Random) -> Self {
-        Self {
-            failing_calls: *random.pick(&[0, 5, 20]),
-            failing_ports: *random.pick(&[0, 0, 10]),
-            crashes: random.chance(50),
-            incomplete_views: random.chance(40),
-            lag: random.chance(20),
-            two_leaders: random.chance(25),
-            manual_edits: random.chance(25),
-            foreign_records: random.chance(50),
-        }
-    }
-
-    /// Whether each process reads the edge as it is and is the only one that writes. Then the rules hold at
-    /// every step, also where calls fail; otherwise only at the end.
-    pub(crate) fn is_strict(&self) -> bool {
-        !(self.lag || self.two_leaders || self.manual_edits)
-    }
-}
-
 pub(crate) struct Harness {
     pub(crate) faults: Faults,
     pub(crate) cloudflare: FakeCloudflare,
+    pub(crate) clock: Arc<FixedClock>,
     /// Whether it is a cluster: finalizers, proxies that outlive a controller, two replicas.
     pub(crate) in_cluster: bool,
     state: Mutex<State>,
@@ -106,7 +33,7 @@ struct State {
     faults_stopped: bool,
     foreign_records: BTreeMap<RecordId, RecordData>,
     foreign_tunnels: Vec<Tunnel>,
-    failures: Vec<String>,
+    failures: Vec<(Rule, String)>,
     /// Each step, where it will be printed.
     log: Option<Vec<String>>,
 }
@@ -114,7 +41,7 @@ struct State {
 impl Harness {
     pub(crate) fn new(random: &mut Random, keeps_log: bool) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
-        for others in [&NEIGHBOUR, &NAMESAKE] {
+        for others in ELSEWHERE.iter() {
             let name = ownership::tunnel_name(others, &key(GATEWAYS[0]));
             cloudflare.add_tunnel("acme", &name, true);
         }
@@ -131,6 +58,7 @@ impl Harness {
             faults: Faults::draw(random),
             in_cluster: random.chance(60),
             cloudflare,
+            clock: Arc::default(),
             state: Mutex::new(state),
         })
     }
@@ -150,19 +78,23 @@ impl Harness {
     }
 
     /// Notes that a rule was broken.
-    pub(crate) fn fail(&self, what: String) {
+    pub(crate) fn fail(&self, rule: Rule, what: String) {
         self.log(|| format!("WRONG: {what}"));
-        self.state().failures.push(what);
+        self.state().failures.push((rule, what));
     }
 
-    pub(crate) fn require(&self, holds: bool, what: impl FnOnce() -> String) {
+    pub(crate) fn require(&self, rule: Rule, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
-            self.fail(what());
+            self.fail(rule, what());
         }
     }
 
-    pub(crate) fn first_failure(&self) -> Option<String> {
+    pub(crate) fn first_failure(&self) -> Option<(Rule, String)> {
         self.state().failures.first().cloned()
+    }
+
+    pub(crate) fn let_time_pass(&self, seconds: i64) {
+        self.clock.set(Timestamp(self.clock.now().0 + seconds));
     }
 
     /// Nothing fails from now on.
@@ -174,134 +106,54 @@ impl Harness {
     /// What happens to the next call to Cloudflare.
     pub(crate) fn next_fault(&self) -> Option<(Moment, PortError)> {
         let mut state = self.state();
-        if state.faults_stopped || !state.random.chance(self.faults.failing_calls) {
-            return None;
-        }
-        let unavailable = |message: &str| PortError::unavailable(message);
-        Some(match state.random.below(6) {
-            0 => (Moment::Before, unavailable("500")),
-            1 => (Moment::Before, unavailable("timeout")),
-            2 => (Moment::After, unavailable("timeout")),
-            3 => (Moment::After, unavailable("connection cut")),
-            4 => (Moment::Before, unavailable("one page is missing")),
-            _ => {
-                let mut busy = PortError::new(PortErrorKind::RateLimited, "429");
-                busy.retry_after = Some(Duration::from_secs(1));
-                (Moment::Before, busy)
-            }
-        })
+        let fails = !state.faults_stopped;
+        fails
+            .then(|| self.faults.of_call(&mut state.random))
+            .flatten()
     }
 
     /// What happens to the next call to a port other than Cloudflare.
     pub(crate) fn next_port_fault(&self) -> Option<Moment> {
         let mut state = self.state();
-        if state.faults_stopped || !state.random.chance(self.faults.failing_ports) {
-            return None;
-        }
-        Some(*state.random.pick(&[Moment::Before, Moment::After]))
+        let fails = !state.faults_stopped;
+        fails
+            .then(|| self.faults.of_port(&mut state.random))
+            .flatten()
     }
 
-    /// Adds a foreign record or removes one.
-    pub(crate) fn change_foreign_records(&self, random: &mut Random) {
-        let mut state = self.state();
-        let there: Vec<RecordId> = state.foreign_records.keys().cloned().collect();
-        if !there.is_empty() && random.chance(40) {
-            let gone = random.pick(&there);
-            state.foreign_records.remove(gone);
-            self.cloudflare.remove_record(gone);
-            drop(state);
-            return self.log(|| format!("foreign record {gone} is gone"));
-        }
-        let name = *random.pick(&NAMES);
-        let Some(zone) = zone_of(&host(name)) else {
-            return;
-        };
-        let free = self.cloudflare.records_named(name).is_empty();
-        let kind = if free {
-            *random.pick(&["A", "CNAME", "TXT"])
-        } else {
-            "TXT"
-        };
-        let id = RecordData {
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-            content: "192.0.2.1".to_owned(),
-            proxied: false,
-            ttl: 300,
-            comment: random.pick(&FOREIGN_COMMENTS).clone(),
-        };
-        let data = id.clone();
-        let id = self.cloudflare.add_record(&zone_id(zone), id);
-        state.foreign_records.insert(id, data);
-        drop(state);
-        self.log(|| format!("foreign {kind} record {name} is added"));
+    /// Calls with the records that are foreign.
+    pub(crate) fn with_foreign_records<T>(
+        &self,
+        act: impl FnOnce(&mut BTreeMap<RecordId, RecordData>) -> T,
+    ) -> T {
+        act(&mut self.state().foreign_records)
     }
 
-    /// Changes a record or tunnel of ours, as a user of the dashboard may. A record becomes a foreign one only
-    /// while no pass is between its read and its write (`quiet`): the API has no conditional write.
-    pub(crate) fn edit_by_hand(&self, random: &mut Random, quiet: bool) {
-        let records = self.our_records();
-        let tunnels = self.our_tunnels();
-        if random.chance(30) && !tunnels.is_empty() {
-            let (gateway, tunnel) = random.pick(&tunnels).clone();
-            self.cloudflare.remove_tunnel(tunnel);
-            return self.log(|| format!("by hand: deletes the tunnel of {gateway}"));
-        }
-        if records.is_empty() {
-            return;
-        }
-        let (_, record) = random.pick(&records).clone();
-        let name = &record.data.name;
-        match random.below(3) {
-            0 => {
-                self.cloudflare.remove_record(&record.id);
-                self.log(|| format!("by hand: deletes our record {name}"));
-            }
-            1 => {
-                let edits: [fn(&mut RecordData); 3] = [
-                    |data| data.content = "192.0.2.2".to_owned(),
-                    |data| data.proxied = false,
-                    |data| data.ttl = 60,
-                ];
-                self.cloudflare
-                    .edit_record(&record.id, *random.pick(&edits));
-                self.log(|| format!("by hand: our record {name} is changed"));
-            }
-            _ if !quiet || self.faults.lag => {}
-            _ => {
-                let mut data = record.data.clone();
-                data.comment = "mine now".to_owned();
-                let taken = data.clone();
-                self.cloudflare
-                    .edit_record(&record.id, |there| *there = taken);
-                self.state().foreign_records.insert(record.id, data);
-                self.log(|| format!("by hand: our record {name} becomes a foreign one"));
-            }
-        }
-    }
-
-    /// Our records, each with its Gateway.
-    pub(crate) fn our_records(&self) -> Vec<(ObjectKey, DnsRecord)> {
+    /// Records of a cluster, each with its Gateway.
+    pub(crate) fn records_of(&self, cluster: ClusterId) -> Vec<(ObjectKey, DnsRecord)> {
         let records = self.cloudflare.records().into_iter();
         records
-            .filter_map(|record| Some((owner(&record.data)?.clone(), record)))
+            .filter_map(|record| {
+                let owner = Owner::of_record(&record.data)?;
+                (owner.cluster == cluster).then(|| (owner.gateway.clone(), record))
+            })
             .collect()
     }
 
-    /// Our tunnels, each with its Gateway.
-    pub(crate) fn our_tunnels(&self) -> Vec<(ObjectKey, TunnelId)> {
+    /// Tunnels of a cluster, each with its Gateway.
+    pub(crate) fn tunnels_of(&self, cluster: ClusterId) -> Vec<(ObjectKey, TunnelId)> {
         let tunnels = self.cloudflare.tunnels().into_iter();
         tunnels
             .filter_map(|tunnel| {
-                let gateway = ownership::gateway_of_tunnel(&INSTALLATION, &tunnel.name)?;
+                let gateway = ownership::gateway_of_tunnel(cluster.installation(), &tunnel.name)?;
                 Some((gateway, tunnel.id))
             })
             .collect()
     }
 
     /// Closes the connections of the proxies of a Gateway, as their end does.
-    pub(crate) fn close_connections(&self, gateway: &ObjectKey) {
-        for (owner, tunnel) in self.our_tunnels() {
+    pub(crate) fn close_connections(&self, cluster: ClusterId, gateway: &ObjectKey) {
+        for (owner, tunnel) in self.tunnels_of(cluster) {
             if owner == *gateway {
                 self.cloudflare.disconnect_all(tunnel);
             }
@@ -309,9 +161,10 @@ impl Harness {
     }
 
     /// Whether anything of a Gateway is at the edge.
-    pub(crate) fn has(&self, gateway: &ObjectKey) -> bool {
-        self.our_tunnels().iter().any(|(owner, _)| owner == gateway)
-            || self.our_records().iter().any(|(owner, _)| owner == gateway)
+    pub(crate) fn has(&self, cluster: ClusterId, gateway: &ObjectKey) -> bool {
+        let mut tunnels = self.tunnels_of(cluster).into_iter();
+        let mut records = self.records_of(cluster).into_iter();
+        tunnels.any(|(owner, _)| owner == *gateway) || records.any(|(owner, _)| owner == *gateway)
     }
 
     /// Checks the rules for every step, if the last step wrote something.
@@ -325,21 +178,27 @@ impl Harness {
     /// Checks the rules for every step.
     pub(crate) fn check(&self) {
         let all = self.cloudflare.records();
-        let changed = self.state().foreign_records.iter().find_map(|(id, data)| {
-            let found = all.iter().find(|record| record.id == *id);
-            (found.map(|record| &record.data) != Some(data)).then(|| data.name.clone())
+        let changed = self.with_foreign_records(|foreign| {
+            foreign.iter().find_map(|(id, data)| {
+                let found = all.iter().find(|record| record.id == *id);
+                (found.map(|record| &record.data) != Some(data)).then(|| data.name.clone())
+            })
         });
         if let Some(name) = changed {
-            self.fail(format!("the foreign record {name} was touched"));
+            let what = format!("the foreign record {name} was touched");
+            self.fail(Rule::LeavesForeignAlone, what);
         }
         let tunnels = self.cloudflare.tunnels();
         let kept = {
             let foreign = &self.state().foreign_tunnels;
             foreign.iter().all(|tunnel| tunnels.contains(tunnel))
         };
-        self.require(kept, || "a foreign tunnel was touched".to_owned());
+        self.require(Rule::LeavesForeignAlone, kept, || {
+            "a foreign tunnel was touched".to_owned()
+        });
         let names: BTreeSet<_> = tunnels.iter().map(|tunnel| &tunnel.name).collect();
-        self.require(names.len() == tunnels.len(), || {
+        let is_one_each = names.len() == tunnels.len();
+        self.require(Rule::OneTunnelEach, is_one_each, || {
             "a Gateway has two tunnels".to_owned()
         });
         if self.faults.is_strict() {
@@ -348,26 +207,15 @@ impl Harness {
     }
 
     /// Each record of ours points to a tunnel that exists.
-    pub(crate) fn check_targets(&self, tunnels: &[Tunnel]) {
-        for (gateway, record) in self.our_records() {
-            let leads = |tunnel: &Tunnel| tunnel.id.address() == record.data.content;
-            self.require(tunnels.iter().any(leads), || {
-                format!(
-                    "{} of {gateway} points to a tunnel that does not exist",
-                    record.data.name
-                )
-            });
+    fn check_targets(&self, tunnels: &[Tunnel]) {
+        for cluster in CLUSTERS {
+            for (gateway, record) in self.records_of(cluster) {
+                let leads = led_to(&record.data, tunnels).is_some();
+                self.require(Rule::RecordsLeadSomewhere, leads, || {
+                    let name = &record.data.name;
+                    format!("{name} of {gateway} points to a tunnel that does not exist")
+                });
+            }
         }
     }
-}
-
-/// What stays in a cluster when a controller ends.
-#[derive(Clone, Default)]
-pub(crate) struct Persistent {
-    pub(crate) finalizer: Arc<FakeFinalizer>,
-    pub(crate) workloads: Arc<FakeWorkloads>,
-    pub(crate) rotations: Arc<FakeRotations>,
-    pub(crate) orphans: Arc<FakeOrphans>,
-    pub(crate) clock: Arc<FixedClock>,
-    pub(crate) entropy: Arc<FixedEntropy>,
 }

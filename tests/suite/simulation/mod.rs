@@ -1,16 +1,19 @@
-//! Thousands of short histories, each of which follows from a seed: a cluster changes while calls fail,
-//! processes crash, two processes lead at once, reads lag, snapshots are incomplete, and foreign records are
-//! added and removed. The domain is the real one: the passes over the direct edge. Cloudflare and the cluster
-//! are the domain's own in-memory fakes, and the history may stop before every call to them.
+//! Thousands of histories, each of which follows from a seed: a cluster changes while calls fail, processes crash, two
+//! processes lead at once, reads lag, snapshots are incomplete, and foreign records are added and removed. In every
+//! fifth an hour passes, and a second cluster has Gateways and hostnames of the same names in the same account: one of
+//! another installation, or another instance that was given the same name. The domain is the real one: the passes over
+//! the direct edge. Cloudflare and the cluster are the domain's own in-memory fakes, and the history may stop before
+//! every call to them.
 //!
-//! At every step: no foreign record or tunnel is changed; nothing is deleted unless the snapshot in force
-//! shows that it is not wanted; nothing is deleted in a zone whose read failed; a tunnel is deleted after its
-//! records; no Gateway has two tunnels; a name resolves only after a proxy has its table. While reads do not
-//! lag, one process leads and our objects are not edited by hand: each record of ours points to a tunnel that
-//! exists.
+//! At every step: no foreign record or tunnel is changed, nor one that the other cluster uses; nothing is deleted unless
+//! the snapshot in force shows that it is not wanted; nothing is changed in a zone whose read failed; a tunnel is deleted
+//! after its records; no Gateway has two tunnels; a name resolves only after a proxy has its table. While reads do not
+//! lag, one process leads and our objects are not edited by hand: each record of ours points to a tunnel that exists.
+//! All rules are in `rules.rs`.
 //!
 //! In the end, [`CONVERGED_WITHIN`] passes after the last fault: one tunnel, one proxy and one table for each
-//! Gateway, one record for each name, nothing else of ours, and a further pass writes nothing.
+//! Gateway, one record for each name, nothing else of ours, and a further pass writes nothing. Of two clusters each does
+//! so twice, as one finds at its next resync what the other let go.
 //!
 //! A pass does not depend on time: its caller decides when to retry and to resync. The clock of creation
 //! times jumps, because the older claim wins.
@@ -19,12 +22,19 @@
 //! step of it.
 
 mod checks;
+mod cluster;
 mod cluster_model;
+mod ends;
 mod expected;
+mod faults;
+mod hands;
 mod harness;
 mod history;
+mod installations;
 mod ports;
+mod process;
 pub(crate) mod random;
+mod rules;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -45,8 +55,9 @@ fn show(seed: u64) {
     match history::run(seed, true) {
         Ok(()) => println!("SIMULATION_SEED={seed}: no rule was broken"),
         Err(failure) => panic!(
-            "{}\n\nSIMULATION_SEED={seed}: {}",
+            "{}\n\nSIMULATION_SEED={seed}: {:?}: {}",
             failure.log.join("\n"),
+            failure.rule,
             failure.what
         ),
     }

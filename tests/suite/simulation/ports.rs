@@ -26,12 +26,15 @@ use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
 
 use super::cluster_model::{GATEWAYS, WITHOUT_CREDENTIALS, ZONES, key};
 use super::expected::{Expected, is_readable};
-use super::harness::zone_id;
-use super::harness::{Harness, Persistent};
+use super::harness::{Harness, zone_id};
+use super::installations::ClusterId;
+use super::process::Persistent;
+use super::rules::Rule;
 
 /// A process: what it reads, and what it did last.
 pub(crate) struct Actor {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
+    pub(crate) cluster_id: ClusterId,
     pub(crate) harness: Arc<Harness>,
     pub(crate) cluster: FakeCluster,
     pub(crate) data_plane: FakeDataPlane,
@@ -49,7 +52,9 @@ pub(crate) struct Notes {
     pub(crate) acting_on: Arc<Expected>,
     /// For how many resyncs in a row each Gateway was known not to be wanted.
     pub(crate) unwanted_for: BTreeMap<ObjectKey, usize>,
-    /// Zones whose last read failed.
+    /// Zones whose records were asked for last without an answer.
+    pub(crate) failed_reads: BTreeSet<ZoneId>,
+    /// The same, and those that were not even listed.
     pub(crate) unread: BTreeSet<ZoneId>,
 }
 
@@ -93,6 +98,17 @@ impl Actor {
         if is_readable(&notes.seen) {
             notes.in_force = Arc::new(Expected::of(&notes.seen));
         }
+    }
+
+    /// A Gateway that is gone or being deleted cannot get the finalizer.
+    async fn add_finalizer(&self, gateway: &ObjectKey) -> Result<(), PortError> {
+        let may_get_it = !self.harness.in_cluster
+            || self.persistent.objects.lock().unwrap().contains(gateway)
+            || self.persistent.finalizer.gateways().contains(gateway);
+        if !may_get_it {
+            return Err(PortError::new(PortErrorKind::NotFound, "the Gateway goes"));
+        }
+        self.persistent.finalizer.add(gateway).await
     }
 
     /// A call to a port other than Cloudflare.
@@ -147,7 +163,7 @@ impl StatusSink for Port {
 impl Finalizer for Port {
     async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.0.check_write(gateway, "the finalizer");
-        let made = self.0.persistent.finalizer.add(gateway);
+        let made = self.0.add_finalizer(gateway);
         self.0
             .port(|| format!("adds the finalizer to {gateway}"), made)
             .await
@@ -155,12 +171,7 @@ impl Finalizer for Port {
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let made = async {
-            let harness = &self.0.harness;
-            let is_left = self.0.persistent.orphans.kept().contains(gateway);
-            let is_over = is_left || !harness.has(gateway);
-            harness.require(!harness.faults.is_strict() || is_over, || {
-                format!("{gateway} loses its finalizer while something of it is at the edge")
-            });
+            self.0.check_release(gateway);
             self.0.persistent.finalizer.remove(gateway).await
         };
         self.0
@@ -202,7 +213,8 @@ impl Workloads for Port {
         self.0.check_stop(gateway);
         let made = async {
             let stopped = self.0.persistent.workloads.stop(gateway).await;
-            self.0.harness.close_connections(gateway);
+            let harness = &self.0.harness;
+            harness.close_connections(self.0.cluster_id, gateway);
             stopped
         };
         let what = || format!("stops the proxy of {gateway}");
@@ -270,7 +282,7 @@ impl Events for Port {
         harness.log(|| format!("  {}: tells {event:?} of {gateway}", self.0.name));
         let is_kept = self.0.persistent.orphans.kept().contains(gateway);
         let is_true = event.reason != EventReason::Orphaned || is_kept;
-        harness.require(is_true, || {
+        harness.require(Rule::RemembersBeforeItTells, is_true, || {
             format!("{gateway} is said to leave what it has, and the next process does not know")
         });
     }
@@ -336,15 +348,19 @@ impl Observer for Port {
     }
 
     fn after(&self, call: &Call<'_>, error: Option<&PortError>) {
-        let unread = &mut self.0.notes.lock().unwrap().unread;
-        match (call.kind, call.zone) {
-            (ApiCall::Zones, _) if error.is_some() => {
-                unread.extend(ZONES.iter().map(|zone| zone_id(zone)));
+        let notes = &mut *self.0.notes.lock().unwrap();
+        match (call.kind, call.zone, error) {
+            (ApiCall::Zones, _, Some(_)) => {
+                notes.unread.extend(ZONES.iter().map(|zone| zone_id(zone)));
             }
-            (ApiCall::Records, Some(zone)) => match error {
-                None => drop(unread.remove(zone)),
-                Some(_) => drop(unread.insert(zone.clone())),
-            },
+            (ApiCall::Records, Some(zone), None) => {
+                notes.unread.remove(zone);
+                notes.failed_reads.remove(zone);
+            }
+            (ApiCall::Records, Some(zone), Some(_)) => {
+                notes.unread.insert(zone.clone());
+                notes.failed_reads.insert(zone.clone());
+            }
             _ => {}
         }
         let error = error.map(|error| (error.kind, &error.message));
@@ -354,22 +370,8 @@ impl Observer for Port {
 }
 
 impl Actor {
-    /// Checks a call before it is made.
-    fn check(&self, call: &Call<'_>) {
-        if let Some(name) = call.name {
-            self.check_creation(name);
-        }
-        if let (Some(zone), Some(batch)) = (call.zone, call.batch) {
-            self.check_batch(zone, batch);
-        }
-        if let (ApiCall::DeleteTunnel, Some(tunnel)) = (call.kind, call.tunnel) {
-            self.check_removal(tunnel);
-            self.reconnect(tunnel);
-        }
-    }
-
     /// A proxy that still runs connects again at once after its connections were closed.
-    fn reconnect(&self, tunnel: TunnelId) {
+    pub(crate) fn reconnect(&self, tunnel: TunnelId) {
         for gateway in GATEWAYS {
             let proxy = self.persistent.workloads.proxy(&key(gateway));
             let runs = proxy.is_some_and(|(runs_for, _)| runs_for == tunnel);
