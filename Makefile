@@ -13,8 +13,8 @@ test: ## Every check, those on a true Kubernetes included; tests/run lists the s
 check: ## Format, lints and all unit tests: what to run after an edit.
 	@tests/run format clippy unit
 
-soak: ## More of the same: SIMULATION_HISTORIES histories of faults (a million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs, and `mutants`.
-	SIMULATION_HISTORIES=$${SIMULATION_HISTORIES:-1000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
+soak: ## More of the same: SIMULATION_STEPS steps of the simulation (100 million), floods FLOOD times as large (4), an outage of five minutes, three conformance runs, the images twice, and `mutants`.
+	SIMULATION_STEPS=$${SIMULATION_STEPS:-100000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
 	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture --test-threads=1
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} ROTATION_FAILURES=all tests/cluster/test cluster::outage cluster::rotation --nocapture
 	RUNS=$${RUNS:-3} tests/conformance/run

@@ -31,6 +31,8 @@ pub(crate) struct Harness {
 struct State {
     random: Random,
     faults_stopped: bool,
+    /// Steps taken so far.
+    steps: u64,
     foreign_records: BTreeMap<RecordId, RecordData>,
     foreign_tunnels: Vec<Tunnel>,
     failures: Vec<(Rule, String)>,
@@ -49,6 +51,7 @@ impl Harness {
         let state = State {
             random: random.split(),
             faults_stopped: false,
+            steps: 0,
             foreign_records: BTreeMap::new(),
             foreign_tunnels: cloudflare.tunnels(),
             failures: Vec::new(),
@@ -75,6 +78,15 @@ impl Harness {
 
     pub(crate) fn take_log(&self) -> Vec<String> {
         self.state().log.take().unwrap_or_default()
+    }
+
+    /// Counts a step: something happens, or a process runs up to its next call.
+    pub(crate) fn step(&self) {
+        self.state().steps += 1;
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.state().steps
     }
 
     /// Notes that a rule was broken.

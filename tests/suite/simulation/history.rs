@@ -24,6 +24,13 @@ pub(crate) struct Failure {
     pub(crate) log: Vec<String>,
 }
 
+/// A history that was run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) steps: u64,
+    pub(crate) failure: Option<Failure>,
+}
+
 struct History {
     random: Random,
     harness: Arc<Harness>,
@@ -32,7 +39,7 @@ struct History {
 }
 
 /// Runs the history of a seed.
-pub(crate) fn run(seed: u64, keeps_log: bool) -> Result<(), Failure> {
+pub(crate) fn run(seed: u64, keeps_log: bool) -> Ran {
     let mut random = Random::new(seed);
     let harness = Harness::new(&mut random, keeps_log);
     harness.log(|| format!("in a cluster: {}; {:?}", harness.in_cluster, harness.faults));
@@ -47,9 +54,10 @@ pub(crate) fn run(seed: u64, keeps_log: bool) -> Result<(), Failure> {
         harness: harness.clone(),
     };
     history.run();
-    match harness.first_failure() {
-        None => Ok(()),
-        Some((rule, what)) => Err(Failure {
+    let failure = harness.first_failure();
+    Ran {
+        steps: harness.steps(),
+        failure: failure.map(|(rule, what)| Failure {
             rule,
             what,
             log: harness.take_log(),
@@ -88,6 +96,7 @@ impl History {
     }
 
     fn next_event(&mut self) {
+        self.harness.step();
         if self.has_two_clusters() {
             self.harness.let_time_pass(SECONDS_OF_A_STEP);
         }

@@ -18,8 +18,8 @@
 //! A pass does not depend on time: its caller decides when to retry and to resync. The clock of creation
 //! times jumps, because the older claim wins.
 //!
-//! `SIMULATION_HISTORIES` sets the number of histories; `SIMULATION_SEED` runs a single one and prints each
-//! step of it.
+//! A step is something that happens, or a process that runs up to its next call. `SIMULATION_STEPS` sets the number of
+//! steps after which no further history begins; `SIMULATION_SEED` runs a single history and prints each step of it.
 
 mod checks;
 mod cluster;
@@ -42,8 +42,8 @@ use std::time::Instant;
 /// Passes after the last fault until everything is as expected, the first of them a resync.
 const CONVERGED_WITHIN: usize = 3;
 
-/// Histories in every run of the tests.
-const HISTORIES: u64 = 10_000;
+/// Steps in every run of the tests.
+const STEPS: u64 = 1_000_000;
 
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
@@ -52,9 +52,9 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Runs the history of one seed and prints all of it where a rule was broken.
 fn show(seed: u64) {
-    match history::run(seed, true) {
-        Ok(()) => println!("SIMULATION_SEED={seed}: no rule was broken"),
-        Err(failure) => panic!(
+    match history::run(seed, true).failure {
+        None => println!("SIMULATION_SEED={seed}: no rule was broken"),
+        Some(failure) => panic!(
             "{}\n\nSIMULATION_SEED={seed}: {:?}: {}",
             failure.log.join("\n"),
             failure.rule,
@@ -63,27 +63,42 @@ fn show(seed: u64) {
     }
 }
 
-/// The smallest seed below `histories` whose history breaks a rule.
-fn first_failure(histories: u64) -> Option<u64> {
-    let next = AtomicU64::new(0);
+/// What many histories came to.
+struct Search {
+    histories: u64,
+    steps: u64,
+    /// The smallest seed whose history broke a rule.
+    failed: Option<u64>,
+}
+
+/// Runs the histories of the seeds from 0 on until so many steps were taken, or a rule is broken.
+fn search(most_steps: u64) -> Search {
+    let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     let failed = AtomicU64::new(u64::MAX);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        while steps.load(Ordering::Relaxed) < most_steps {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed > failed.load(Ordering::Relaxed) {
+                return;
+            }
+            let ran = history::run(seed, false);
+            steps.fetch_add(ran.steps, Ordering::Relaxed);
+            if ran.failure.is_some() {
+                failed.fetch_min(seed, Ordering::Relaxed);
+            }
+        }
+    };
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= histories || seed > failed.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if history::run(seed, false).is_err() {
-                        failed.fetch_min(seed, Ordering::Relaxed);
-                    }
-                }
-            });
+            scope.spawn(work);
         }
     });
-    Some(failed.into_inner()).filter(|seed| *seed != u64::MAX)
+    Search {
+        histories: next.into_inner(),
+        steps: steps.into_inner(),
+        failed: Some(failed.into_inner()).filter(|seed| *seed != u64::MAX),
+    }
 }
 
 #[test]
@@ -91,10 +106,16 @@ fn every_history_of_faults_and_crashes_ends_with_exactly_what_is_expected() {
     if let Some(seed) = number("SIMULATION_SEED") {
         return show(seed);
     }
-    let histories = number("SIMULATION_HISTORIES").unwrap_or(HISTORIES);
     let start = Instant::now();
-    if let Some(seed) = first_failure(histories) {
+    let done = search(number("SIMULATION_STEPS").unwrap_or(STEPS));
+    if let Some(seed) = done.failed {
         show(seed);
     }
-    println!("{histories} histories in {:.1?}", start.elapsed());
+    let Search {
+        histories, steps, ..
+    } = done;
+    println!(
+        "{histories} histories, {steps} steps in {:.1?}",
+        start.elapsed()
+    );
 }

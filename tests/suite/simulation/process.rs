@@ -159,6 +159,7 @@ impl Process {
     fn finish(&self, mut pass: Pass) -> Option<EdgePassReport> {
         let harness = &self.actor.harness;
         for _ in 0..LONGEST_PASS {
+            harness.step();
             if let Poll::Ready(report) = poll(&mut pass) {
                 return report;
             }
