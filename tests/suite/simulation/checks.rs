@@ -26,6 +26,9 @@ impl Actor {
 
     /// Checks a call to Cloudflare.
     pub(crate) fn check(&self, call: &Call<'_>) {
+        if call.kind.is_write() {
+            self.check_leads(call.kind);
+        }
         if let Some(name) = call.name {
             self.check_creation(name);
         }
@@ -35,6 +38,14 @@ impl Actor {
         if let Some(tunnel) = call.tunnel.filter(|_| call.kind.is_write()) {
             self.check_tunnel(call.kind, tunnel);
         }
+    }
+
+    /// Nothing is written at the edge in a pass that began without leadership.
+    fn check_leads(&self, what: ApiCall) {
+        let led = self.notes.lock().unwrap().led;
+        self.harness.require(Rule::WritesOnlyAsLeader, led, || {
+            format!("{what:?} by {}, which did not lead", self.name)
+        });
     }
 
     /// Nothing is written for a Gateway that was suspended when the edge pass began.

@@ -12,6 +12,7 @@ use domain::{ObjectKey, RecordId, Timestamp, TunnelId, ZoneId};
 use super::cluster_model::{GATEWAYS, ZONES, key};
 use super::faults::Faults;
 use super::installations::{CLUSTERS, ClusterId, ELSEWHERE, Owner, led_to};
+use super::planted::Planted;
 use super::random::Random;
 use super::rules::Rule;
 
@@ -20,6 +21,7 @@ pub(crate) fn zone_id(zone: &str) -> ZoneId {
 }
 
 pub(crate) struct Harness {
+    planted: Option<Planted>,
     pub(crate) faults: Faults,
     pub(crate) cloudflare: FakeCloudflare,
     pub(crate) clock: Arc<FixedClock>,
@@ -41,7 +43,7 @@ struct State {
 }
 
 impl Harness {
-    pub(crate) fn new(random: &mut Random, keeps_log: bool) -> Arc<Self> {
+    pub(crate) fn new(random: &mut Random, keeps_log: bool, planted: Option<Planted>) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
         for others in ELSEWHERE.iter() {
             let name = ownership::tunnel_name(others, &key(GATEWAYS[0]));
@@ -58,6 +60,7 @@ impl Harness {
             log: keeps_log.then(Vec::new),
         };
         Arc::new(Self {
+            planted,
             faults: Faults::draw(random),
             in_cluster: random.chance(60),
             cloudflare,
@@ -68,6 +71,15 @@ impl Harness {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    pub(crate) fn planted(&self) -> Option<Planted> {
+        self.planted
+    }
+
+    /// Whether this fault is planted.
+    pub(crate) fn plants(&self, fault: Planted) -> bool {
+        self.planted == Some(fault)
     }
 
     pub(crate) fn log(&self, what: impl FnOnce() -> String) {

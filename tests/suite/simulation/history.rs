@@ -6,6 +6,7 @@ use super::CONVERGED_WITHIN;
 use super::cluster::Cluster;
 use super::harness::Harness;
 use super::installations::ClusterId;
+use super::planted::Planted;
 use super::random::Random;
 use super::rules::Rule;
 
@@ -38,10 +39,10 @@ struct History {
     clusters: Vec<Cluster>,
 }
 
-/// Runs the history of a seed.
-pub(crate) fn run(seed: u64, keeps_log: bool) -> Ran {
+/// Runs the history of a seed, with a fault of the product that is planted.
+pub(crate) fn run(seed: u64, keeps_log: bool, planted: Option<Planted>) -> Ran {
     let mut random = Random::new(seed);
-    let harness = Harness::new(&mut random, keeps_log);
+    let harness = Harness::new(&mut random, keeps_log, planted);
     harness.log(|| format!("in a cluster: {}; {:?}", harness.in_cluster, harness.faults));
     let mut clusters = vec![ClusterId::First];
     if random.chance(WITH_TWO_CLUSTERS) {

@@ -15,6 +15,8 @@
 //! Gateway, one record for each name, nothing else of ours, and a further pass writes nothing. Of two clusters each does
 //! so twice, as one finds at its next resync what the other let go.
 //!
+//! That these rules find what is wrong is shown by faults that are planted (`planted.rs`).
+//!
 //! A pass does not depend on time: its caller decides when to retry and to resync. The clock of creation
 //! times jumps, because the older claim wins.
 //!
@@ -31,6 +33,8 @@ mod hands;
 mod harness;
 mod history;
 mod installations;
+mod planted;
+mod planted_api;
 mod ports;
 mod process;
 pub(crate) mod random;
@@ -38,6 +42,8 @@ mod rules;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use planted::Planted;
 
 /// Passes after the last fault until everything is as expected, the first of them a resync.
 const CONVERGED_WITHIN: usize = 3;
@@ -52,7 +58,7 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Runs the history of one seed and prints all of it where a rule was broken.
 fn show(seed: u64) {
-    match history::run(seed, true).failure {
+    match history::run(seed, true, None).failure {
         None => println!("SIMULATION_SEED={seed}: no rule was broken"),
         Some(failure) => panic!(
             "{}\n\nSIMULATION_SEED={seed}: {:?}: {}",
@@ -71,18 +77,19 @@ struct Search {
     failed: Option<u64>,
 }
 
-/// Runs the histories of the seeds from 0 on until so many steps were taken, or a rule is broken.
-fn search(most_steps: u64) -> Search {
+/// Runs the histories of the seeds from 0 on until so many steps were taken or so many histories run, or a rule is
+/// broken.
+fn search(most_steps: u64, most_histories: u64, planted: Option<Planted>) -> Search {
     let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     let failed = AtomicU64::new(u64::MAX);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || {
         while steps.load(Ordering::Relaxed) < most_steps {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed > failed.load(Ordering::Relaxed) {
+            if seed >= most_histories || seed > failed.load(Ordering::Relaxed) {
                 return;
             }
-            let ran = history::run(seed, false);
+            let ran = history::run(seed, false, planted);
             steps.fetch_add(ran.steps, Ordering::Relaxed);
             if ran.failure.is_some() {
                 failed.fetch_min(seed, Ordering::Relaxed);
@@ -107,7 +114,7 @@ fn every_history_of_faults_and_crashes_ends_with_exactly_what_is_expected() {
         return show(seed);
     }
     let start = Instant::now();
-    let done = search(number("SIMULATION_STEPS").unwrap_or(STEPS));
+    let done = search(number("SIMULATION_STEPS").unwrap_or(STEPS), u64::MAX, None);
     if let Some(seed) = done.failed {
         show(seed);
     }

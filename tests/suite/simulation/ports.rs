@@ -11,7 +11,7 @@ use domain::edge::Partial;
 use domain::gateway::Gateway;
 use domain::ports::{
     CloudflareAccounts, CloudflareApi, ClusterSource, Credentials, DataPlane, Events, Finalizer,
-    Orphans, PortError, PortErrorKind, RotationStore, StatusSink, Workloads,
+    Leadership, Orphans, PortError, PortErrorKind, RotationStore, StatusSink, Workloads,
 };
 use domain::rotation::RotationState;
 use domain::route_table::RouteTable;
@@ -19,7 +19,7 @@ use domain::secret::{CloudflareCredentials, ConnectorToken};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::{EventReason, GatewayEvent, StatusUpdate};
 use domain::testing::{
-    ApiCall, Call, FakeCluster, FakeDataPlane, Moment, Observer, StaticCredentials,
+    ApiCall, Call, FakeCluster, FakeDataPlane, FixedLeadership, Moment, Observer, StaticCredentials,
 };
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
@@ -28,6 +28,8 @@ use super::cluster_model::{GATEWAYS, WITHOUT_CREDENTIALS, ZONES, key};
 use super::expected::{Expected, is_readable};
 use super::harness::{Harness, zone_id};
 use super::installations::ClusterId;
+use super::planted::Planted;
+use super::planted_api::PlantedApi;
 use super::process::Persistent;
 use super::rules::Rule;
 
@@ -39,6 +41,7 @@ pub(crate) struct Actor {
     pub(crate) cluster: FakeCluster,
     pub(crate) data_plane: FakeDataPlane,
     pub(crate) persistent: Persistent,
+    pub(crate) leadership: FixedLeadership,
     pub(crate) notes: Mutex<Notes>,
 }
 
@@ -52,6 +55,10 @@ pub(crate) struct Notes {
     pub(crate) acting_on: Arc<Expected>,
     /// For how many resyncs in a row each Gateway was known not to be wanted.
     pub(crate) unwanted_for: BTreeMap<ObjectKey, usize>,
+    /// The highest term that it was told.
+    last_term: Option<u64>,
+    /// Whether it led when its edge pass began.
+    pub(crate) led: bool,
     /// Zones whose records were asked for last without an answer.
     pub(crate) failed_reads: BTreeSet<ZoneId>,
     /// The same, and those that were not even listed.
@@ -81,6 +88,7 @@ impl Actor {
         let orphans = self.persistent.orphans.kept();
         let mut notes = self.notes.lock().unwrap();
         notes.acting_on = notes.in_force.clone();
+        notes.led = self.leadership.term().is_some();
         for gateway in GATEWAYS.map(key) {
             if !notes.acting_on.may_remove(&gateway, &orphans) {
                 notes.unwanted_for.remove(&gateway);
@@ -138,7 +146,10 @@ impl ClusterSource for Port {
         pause().await;
         let snapshot = self.0.cluster.snapshot().await;
         self.0.notes.lock().unwrap().seen = snapshot.clone();
-        snapshot
+        match self.0.harness.planted() {
+            Some(planted) => planted.shown(snapshot),
+            None => snapshot,
+        }
     }
 
     async fn changed(&self) {
@@ -159,11 +170,28 @@ impl StatusSink for Port {
     }
 }
 
+impl Leadership for Port {
+    fn term(&self) -> Option<u64> {
+        let now = self.0.leadership.term();
+        let last = &mut self.0.notes.lock().unwrap().last_term;
+        *last = now.max(*last);
+        match self.0.harness.plants(Planted::LeadershipIsNotLost) {
+            true => *last,
+            false => now,
+        }
+    }
+}
+
 #[async_trait]
 impl Finalizer for Port {
     async fn add(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.0.check_write(gateway, "the finalizer");
-        let made = self.0.add_finalizer(gateway);
+        let made = async {
+            if self.0.harness.plants(Planted::FinalizerIsNotAdded) {
+                return Ok(());
+            }
+            self.0.add_finalizer(gateway).await
+        };
         self.0
             .port(|| format!("adds the finalizer to {gateway}"), made)
             .await
@@ -211,6 +239,9 @@ impl Workloads for Port {
 
     async fn stop(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.0.check_stop(gateway);
+        if self.0.harness.plants(Planted::FinalizerGoesEarly) {
+            Finalizer::remove(self, gateway).await?;
+        }
         let made = async {
             let stopped = self.0.persistent.workloads.stop(gateway).await;
             let harness = &self.0.harness;
@@ -243,7 +274,12 @@ impl RotationStore for Port {
 
     async fn save(&self, gateway: &ObjectKey, state: &RotationState) -> Result<(), PortError> {
         self.0.check_write(gateway, "a rotation");
-        let made = self.0.persistent.rotations.save(gateway, state);
+        let made = async {
+            if self.0.harness.plants(Planted::RotationIsLost) {
+                return Ok(());
+            }
+            self.0.persistent.rotations.save(gateway, state).await
+        };
         let what = || format!("keeps {:?} of the token of {gateway}", state.stage);
         self.0.port(what, made).await
     }
@@ -258,7 +294,12 @@ impl RotationStore for Port {
 #[async_trait]
 impl Orphans for Port {
     async fn all(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let made = Orphans::all(&*self.0.persistent.orphans);
+        let made = async {
+            if self.0.harness.plants(Planted::OrphansAreLost) {
+                return Ok(BTreeSet::new());
+            }
+            Orphans::all(&*self.0.persistent.orphans).await
+        };
         let what = || "reads whose things stay".to_owned();
         self.0.port(what, made).await
     }
@@ -292,7 +333,12 @@ impl Events for Port {
 impl DataPlane for Port {
     async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
         let gateway = table.gateway.clone();
-        let made = self.0.data_plane.publish(table);
+        let made = async {
+            if self.0.harness.plants(Planted::TableIsNotServed) {
+                return Ok(());
+            }
+            self.0.data_plane.publish(table).await
+        };
         self.0.port(|| format!("publishes {gateway}"), made).await
     }
 
@@ -331,10 +377,16 @@ impl Credentials for Port {
 impl CloudflareAccounts for Port {
     fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
         let observer = Arc::new(Self(self.0.clone()));
-        self.0
-            .harness
-            .cloudflare
-            .open_observed(credentials, observer)
+        let harness = &self.0.harness;
+        let api = harness.cloudflare.open_observed(credentials, observer);
+        match harness.planted() {
+            Some(planted) => Arc::new(PlantedApi {
+                api,
+                planted,
+                cluster: self.0.cluster_id,
+            }),
+            None => api,
+        }
     }
 }
 

@@ -43,7 +43,6 @@ pub(crate) struct Persistent {
 /// A controller that runs. Dropping it is a crash.
 pub(crate) struct Process {
     pub(crate) actor: Arc<Actor>,
-    leadership: Arc<FixedLeadership>,
     reconciler: Arc<Reconciler>,
     pub(crate) view: View,
     route_pass: Option<Pass>,
@@ -65,11 +64,11 @@ impl Process {
             cluster: FakeCluster::default(),
             data_plane: FakeDataPlane::default(),
             persistent: persistent.clone(),
+            leadership: FixedLeadership::default(),
             notes: Default::default(),
         });
         let port = || Arc::new(Port(actor.clone()));
-        let leadership = Arc::new(FixedLeadership::default());
-        leadership.set(term);
+        actor.leadership.set(term);
         let installation = cluster.installation().clone();
         let entropy = persistent.entropy.clone();
         let edge = DirectEdge::new(port(), port(), entropy, installation).remembering();
@@ -77,7 +76,7 @@ impl Process {
             cluster: port(),
             statuses: port(),
             finalizer: port(),
-            leadership: leadership.clone(),
+            leadership: port(),
             workloads: port(),
             data_plane: port(),
             edge: Arc::new(edge),
@@ -89,7 +88,6 @@ impl Process {
         Self {
             reconciler: Arc::new(Reconciler::new(ports, CONTROLLER_NAME)),
             actor,
-            leadership,
             view: View::Whole,
             route_pass: None,
             edge_pass: None,
@@ -97,11 +95,11 @@ impl Process {
     }
 
     pub(crate) fn term(&self) -> Option<u64> {
-        self.leadership.term()
+        self.actor.leadership.term()
     }
 
     pub(crate) fn lead(&self, term: Option<u64>) {
-        self.leadership.set(term);
+        self.actor.leadership.set(term);
     }
 
     pub(crate) fn see(&self, model: &ClusterModel) {

@@ -13,6 +13,8 @@ pub(crate) enum Rule {
     FinalizerComesFirst,
     /// The finalizer goes after all that is at the edge.
     FinalizerGoesLast,
+    /// A process that did not lead when its edge pass began writes nothing in it.
+    WritesOnlyAsLeader,
     /// A proxy is stopped only when its Gateway is known not to be wanted.
     StopsNoWantedProxy,
     /// A tunnel or record is removed only when it is known not to be wanted.
