@@ -1,21 +1,17 @@
 //! A model of the cluster: what users write, and the snapshots that a process gets of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use domain::gateway::{
-    AllowedNamespaces, AppProtocol, BackendRef, CONTROLLER_NAME, Defect, DefectKind,
-    DeletionPolicy, Endpoint, EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass,
-    GatewayParameters, GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND,
-    ParentRef, PathMatch, Protocol, RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION,
-    RECONCILE_REQUEST_ANNOTATION, RecordParameters, RotationParameters, Route, RouteKind,
-    RouteMatch, Rule, Service, ServicePort,
+    CONTROLLER_NAME, Gateway, GatewayClass, Listener, ParentRef, RECONCILE_ANNOTATION,
+    RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION, Route,
 };
 use domain::rotation::REQUEST_ANNOTATION;
 use domain::snapshot::{ClusterSnapshot, Reading};
-use domain::{Hostname, ObjectKey, ObjectRef, Timestamp};
+use domain::{Hostname, ObjectKey};
 
+use super::objects;
 use super::random::Random;
 
 pub(crate) const ZONES: [&str; 2] = ["example.com", "example.org"];
@@ -106,16 +102,9 @@ impl View {
 
 impl ClusterModel {
     pub(crate) fn new(finalizers: bool) -> Self {
-        let class = |name: &str, controller: &str| GatewayClass {
-            name: name.to_owned(),
-            generation: 1,
-            controller: controller.to_owned(),
-            parameters: None,
-            defects: Vec::new(),
-        };
         let classes = [
-            class("ours", CONTROLLER_NAME),
-            class("theirs", "example.com/other"),
+            objects::class("ours", CONTROLLER_NAME),
+            objects::class("theirs", "example.com/other"),
         ];
         Self {
             finalizers,
@@ -153,18 +142,7 @@ impl ClusterModel {
         if self.gateways.contains_key(&key(name)) {
             return self.add_route(random);
         }
-        let gateway = Gateway {
-            key: key(name),
-            generation: 1,
-            created: Timestamp(self.clock),
-            deleting: false,
-            class: CLASSES[0].to_owned(),
-            listeners: vec![listener(random)],
-            parameters: None,
-            infrastructure: Infrastructure::default(),
-            annotations: BTreeMap::new(),
-            defects: Vec::new(),
-        };
+        let gateway = objects::gateway(name, self.clock, listener(random));
         self.gateways.insert(key(name), gateway);
         format!("Gateway {name} is added")
     }
@@ -218,7 +196,7 @@ impl ClusterModel {
             7 => toggle(WITHOUT_CREDENTIALS, ""),
             _ => {
                 gateway.parameters = match gateway.parameters.take() {
-                    None => Some(parameters_ref()),
+                    None => Some(objects::parameters_ref()),
                     Some(_) => None,
                 };
             }
@@ -253,7 +231,7 @@ impl ClusterModel {
             0 => gateway.class = (*random.pick(&CLASSES)).to_owned(),
             1 => gateway.listeners.clear(),
             2 | 3 => gateway.listeners = vec![listener(random)],
-            _ if gateway.defects.is_empty() => gateway.defects.push(unserved()),
+            _ if gateway.defects.is_empty() => gateway.defects.push(objects::unserved()),
             _ => gateway.defects.clear(),
         }
         format!(
@@ -271,16 +249,10 @@ impl ClusterModel {
             return self.change_route(random);
         }
         let route = Route {
-            kind: RouteKind::Http,
-            key: key(name),
-            generation: 1,
-            created: Timestamp(self.clock),
             parents: parents(random),
             hostnames: random.some(&NAMES.map(host), 40),
-            rules: vec![rule(random)],
-            pattern_room: domain::gateway::PatternRoom::default(),
-            uses: Vec::new(),
-            defects: Vec::new(),
+            rules: vec![objects::rule(random.pick::<&str>(&SERVICES))],
+            ..objects::route(name, self.clock)
         };
         let line = describe(&route, "added");
         self.routes.insert(key(name), route);
@@ -301,7 +273,7 @@ impl ClusterModel {
         match random.below(4) {
             0 | 1 => route.hostnames = random.some(&NAMES.map(host), 40),
             2 => route.parents = parents(random),
-            _ => route.rules = vec![rule(random)],
+            _ => route.rules = vec![objects::rule(random.pick::<&str>(&SERVICES))],
         }
         describe(route, "changed")
     }
@@ -346,10 +318,20 @@ impl ClusterModel {
             routes: Reading::Known(routes.cloned().map(Arc::new).collect()),
             parameters: Reading::Known(match self.without_parameters {
                 true => Vec::new(),
-                false => vec![orphaning()],
+                false => vec![objects::orphaning()],
             }),
-            services: Reading::Known(self.services.iter().map(|name| service(name)).collect()),
-            endpoint_slices: Reading::Known(self.services.iter().map(|name| slice(name)).collect()),
+            services: Reading::Known(
+                self.services
+                    .iter()
+                    .map(|name| objects::service(name))
+                    .collect(),
+            ),
+            endpoint_slices: Reading::Known(
+                self.services
+                    .iter()
+                    .map(|name| objects::slice(name))
+                    .collect(),
+            ),
             ..ClusterSnapshot::default()
         };
         match view {
@@ -383,35 +365,6 @@ impl Kind {
     }
 }
 
-fn parameters_ref() -> ObjectRef {
-    ObjectRef {
-        group: OWN_GROUP.to_owned(),
-        kind: PARAMETERS_KIND.to_owned(),
-        key: key("orphaning"),
-    }
-}
-
-/// Parameters by which a Gateway leaves what it has.
-fn orphaning() -> GatewayParameters {
-    GatewayParameters {
-        key: key("orphaning"),
-        credentials: None,
-        dns: None,
-        records: RecordParameters::default(),
-        upload_certificates: None,
-        shared_hostnames: None,
-        dashboard_rules: None,
-        deletion_policy: Some(DeletionPolicy::Orphan),
-        replicas: None,
-        resources: None,
-        min_ready_seconds: None,
-        rotation: RotationParameters::default(),
-        tunnel: Box::default(),
-        tenants: None,
-        defects: Vec::new(),
-    }
-}
-
 fn describe(route: &Route, what: &str) -> String {
     let parents = route.parents.iter();
     let parents: Vec<_> = parents.map(|parent| &parent.target.key.name).collect();
@@ -421,92 +374,12 @@ fn describe(route: &Route, what: &str) -> String {
     format!("Route {name} of {created} is {what}: {hostnames:?} on {parents:?}")
 }
 
-fn unserved() -> (GatewayPart, Defect) {
-    let defect = Defect {
-        field: "spec.addresses".to_owned(),
-        kind: DefectKind::Unsupported,
-        message: "is not served".to_owned(),
-    };
-    (GatewayPart::Addresses, defect)
+fn parents(random: &mut Random) -> Vec<ParentRef> {
+    let chosen = random.some(&GATEWAYS, 50);
+    chosen.into_iter().map(objects::parent).collect()
 }
 
 fn listener(random: &mut Random) -> Listener {
-    let hostname = random
-        .chance(40)
-        .then(|| host(random.pick::<&str>(&LISTENER_NAMES)));
-    Listener {
-        name: "https".to_owned(),
-        hostname,
-        port: 443,
-        protocol: Protocol::Https,
-        tls: None,
-        namespaces: AllowedNamespaces::Same,
-        kinds: Vec::new(),
-        defects: Vec::new(),
-    }
-}
-
-fn parents(random: &mut Random) -> Vec<ParentRef> {
-    let parent = |name: &str| ParentRef {
-        target: ObjectRef {
-            group: GATEWAY_GROUP.to_owned(),
-            kind: "Gateway".to_owned(),
-            key: key(name),
-        },
-        namespace_written: false,
-        section: None,
-        port: None,
-    };
-    let chosen = random.some(&GATEWAYS, 50);
-    chosen.into_iter().map(parent).collect()
-}
-
-fn rule(random: &mut Random) -> Rule {
-    let target = ObjectRef {
-        group: String::new(),
-        kind: "Service".to_owned(),
-        key: key(random.pick::<&str>(&SERVICES)),
-    };
-    Rule {
-        matches: vec![RouteMatch {
-            path: PathMatch::Prefix("/".to_owned()),
-            method: None,
-            headers: Vec::new(),
-            query: Vec::new(),
-        }],
-        filters: Vec::new(),
-        policy: Default::default(),
-        backends: vec![BackendRef {
-            target,
-            port: Some(80),
-            weight: 1,
-            filters: Vec::new(),
-            field: "spec.rules[0].backendRefs[0]".to_owned(),
-        }],
-    }
-}
-
-fn service(name: &str) -> Service {
-    Service {
-        key: key(name),
-        ports: vec![ServicePort {
-            name: String::new(),
-            port: 80,
-            protocol: AppProtocol::Http1,
-        }],
-        external_name: None,
-    }
-}
-
-fn slice(name: &str) -> EndpointSlice {
-    EndpointSlice {
-        key: key(name),
-        service: name.to_owned(),
-        ports: [(String::new(), 8080)].into(),
-        endpoints: vec![Endpoint {
-            host: EndpointHost::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
-            ready: true,
-            serving: true,
-        }],
-    }
+    let named = random.chance(40);
+    objects::listener(named.then(|| host(random.pick::<&str>(&LISTENER_NAMES))))
 }

@@ -15,7 +15,8 @@
 //! Gateway, one record for each name, nothing else of ours, and a further pass writes nothing. Of two clusters each does
 //! so twice, as one finds at its next resync what the other let go.
 //!
-//! That these rules find what is wrong is shown by faults that are planted (`planted.rs`).
+//! That these rules find what is wrong is shown by faults that are planted (`planted.rs`). `orders.rs` enumerates the orders
+//! in which what a Gateway needs can go away while the Gateway is deleted.
 //!
 //! A pass does not depend on time: its caller decides when to retry and to resync. The clock of creation
 //! times jumps, because the older claim wins.
@@ -33,6 +34,8 @@ mod hands;
 mod harness;
 mod history;
 mod installations;
+mod objects;
+mod orders;
 mod planted;
 mod planted_api;
 mod ports;

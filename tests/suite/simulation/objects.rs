@@ -1,0 +1,172 @@
+//! Objects as users write them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use domain::gateway::{
+    AllowedNamespaces, AppProtocol, BackendRef, Defect, DefectKind, DeletionPolicy, Endpoint,
+    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters,
+    GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND, ParentRef, PathMatch,
+    PatternRoom, Protocol, RecordParameters, RotationParameters, Route, RouteKind, RouteMatch,
+    Rule, Service, ServicePort,
+};
+use domain::{Hostname, ObjectRef, Timestamp};
+
+use super::cluster_model::key;
+
+pub(crate) fn class(name: &str, controller: &str) -> GatewayClass {
+    GatewayClass {
+        name: name.to_owned(),
+        generation: 1,
+        controller: controller.to_owned(),
+        parameters: None,
+        defects: Vec::new(),
+    }
+}
+
+/// A Gateway of our class.
+pub(crate) fn gateway(name: &str, created: i64, listener: Listener) -> Gateway {
+    Gateway {
+        key: key(name),
+        generation: 1,
+        created: Timestamp(created),
+        deleting: false,
+        class: "ours".to_owned(),
+        listeners: vec![listener],
+        parameters: None,
+        infrastructure: Infrastructure::default(),
+        annotations: BTreeMap::new(),
+        defects: Vec::new(),
+    }
+}
+
+/// A route without parents, hostnames and rules.
+pub(crate) fn route(name: &str, created: i64) -> Route {
+    Route {
+        kind: RouteKind::Http,
+        key: key(name),
+        generation: 1,
+        created: Timestamp(created),
+        parents: Vec::new(),
+        hostnames: Vec::new(),
+        rules: Vec::new(),
+        pattern_room: PatternRoom::default(),
+        uses: Vec::new(),
+        defects: Vec::new(),
+    }
+}
+
+pub(crate) fn parent(gateway: &str) -> ParentRef {
+    ParentRef {
+        target: ObjectRef {
+            group: GATEWAY_GROUP.to_owned(),
+            kind: "Gateway".to_owned(),
+            key: key(gateway),
+        },
+        namespace_written: false,
+        section: None,
+        port: None,
+    }
+}
+
+pub(crate) fn parameters_ref() -> ObjectRef {
+    ObjectRef {
+        group: OWN_GROUP.to_owned(),
+        kind: PARAMETERS_KIND.to_owned(),
+        key: key("orphaning"),
+    }
+}
+
+/// Parameters by which a Gateway leaves what it has.
+pub(crate) fn orphaning() -> GatewayParameters {
+    GatewayParameters {
+        key: key("orphaning"),
+        credentials: None,
+        dns: None,
+        records: RecordParameters::default(),
+        upload_certificates: None,
+        shared_hostnames: None,
+        dashboard_rules: None,
+        deletion_policy: Some(DeletionPolicy::Orphan),
+        replicas: None,
+        resources: None,
+        min_ready_seconds: None,
+        rotation: RotationParameters::default(),
+        tunnel: Box::default(),
+        tenants: None,
+        defects: Vec::new(),
+    }
+}
+
+pub(crate) fn unserved() -> (GatewayPart, Defect) {
+    let defect = Defect {
+        field: "spec.addresses".to_owned(),
+        kind: DefectKind::Unsupported,
+        message: "is not served".to_owned(),
+    };
+    (GatewayPart::Addresses, defect)
+}
+
+pub(crate) fn listener(hostname: Option<Hostname>) -> Listener {
+    Listener {
+        name: "https".to_owned(),
+        hostname,
+        port: 443,
+        protocol: Protocol::Https,
+        tls: None,
+        namespaces: AllowedNamespaces::Same,
+        kinds: Vec::new(),
+        defects: Vec::new(),
+    }
+}
+
+/// A rule that sends every request to a Service.
+pub(crate) fn rule(service: &str) -> Rule {
+    let target = ObjectRef {
+        group: String::new(),
+        kind: "Service".to_owned(),
+        key: key(service),
+    };
+    Rule {
+        matches: vec![RouteMatch {
+            path: PathMatch::Prefix("/".to_owned()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        }],
+        filters: Vec::new(),
+        policy: Default::default(),
+        backends: vec![BackendRef {
+            target,
+            port: Some(80),
+            weight: 1,
+            filters: Vec::new(),
+            field: "spec.rules[0].backendRefs[0]".to_owned(),
+        }],
+    }
+}
+
+pub(crate) fn service(name: &str) -> Service {
+    Service {
+        key: key(name),
+        ports: vec![ServicePort {
+            name: String::new(),
+            port: 80,
+            protocol: AppProtocol::Http1,
+        }],
+        external_name: None,
+    }
+}
+
+pub(crate) fn slice(name: &str) -> EndpointSlice {
+    EndpointSlice {
+        key: key(name),
+        service: name.to_owned(),
+        ports: [(String::new(), 8080)].into(),
+        endpoints: vec![Endpoint {
+            host: EndpointHost::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
+            ready: true,
+            serving: true,
+        }],
+    }
+}
