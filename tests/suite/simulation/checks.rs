@@ -1,10 +1,10 @@
 //! The rules for each call, checked before it is made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::edge::objects::{DnsRecord, RecordBatch, RecordData};
-use domain::edge::ownership;
+use domain::edge::ownership::{self, RecordMark};
 use domain::status::StatusUpdate;
 use domain::testing::{ApiCall, Call};
 use domain::{ObjectKey, RecordId, TunnelId, ZoneId};
@@ -165,6 +165,7 @@ impl Actor {
                 self.check_deletion(zone, &owner.gateway, &record.data);
             }
         }
+        self.check_cut(batch.deletes.iter().filter_map(found));
         for (id, data) in &batch.puts {
             if let Some(owner) = found(id).and_then(|before| self.check_owner(before)) {
                 self.check_take_over(&owner.gateway, data);
@@ -181,14 +182,39 @@ impl Actor {
         }
     }
 
+    /// Many names of a Gateway that stays go only where somebody confirmed it.
+    fn check_cut<'r>(&self, deleted: impl Iterator<Item = &'r DnsRecord>) {
+        let (expected, orphans) = (self.acting_on(), self.orphans());
+        let mut gone: BTreeMap<&ObjectKey, BTreeSet<&str>> = BTreeMap::new();
+        for record in deleted {
+            if let Some(owner) = Owner::of_record(&record.data) {
+                let names = gone.entry(&owner.gateway).or_default();
+                names.insert(&record.data.name);
+            }
+        }
+        let stays = |gateway: &ObjectKey| {
+            !expected.may_remove(gateway, &orphans) && !expected.confirmed.contains(gateway)
+        };
+        for (gateway, gone) in gone.into_iter().filter(|(gateway, _)| stays(gateway)) {
+            let records = self.harness.records_of(self.cluster_id).into_iter();
+            let records = records.filter(|(owner, _)| owner == gateway);
+            let all: BTreeSet<String> = records.map(|(_, record)| record.data.name).collect();
+            let is_few = gone.len() <= 5 || gone.len() * 100 <= all.len() * 30;
+            let holds = is_few || !self.harness.faults.is_strict();
+            self.harness.require(Rule::HoldsBigCutsBack, holds, || {
+                let (gone, all) = (gone.len(), all.len());
+                format!("{gone} of {all} names of {gateway} are deleted, and nobody confirmed it")
+            });
+        }
+    }
+
     /// Whose record it is that is about to be changed; `None` unless it is this cluster's. Only one of a namesake may be
     /// changed besides, where nobody uses the tunnel that it leads to any more.
     fn check_owner(&self, record: &DnsRecord) -> Option<&'static Owner> {
         let harness = &self.harness;
         let name = &record.data.name;
         let Some(owner) = Owner::of_record(&record.data) else {
-            let what = format!("the foreign record {name} is changed");
-            harness.fail(Rule::LeavesForeignAlone, what);
+            self.check_adoption(record);
             return None;
         };
         let is_ours = owner.cluster == self.cluster_id;
@@ -202,6 +228,19 @@ impl Actor {
             format!("the record {name} of {owner:?} is changed")
         });
         is_ours.then_some(owner)
+    }
+
+    /// A foreign record gives way where somebody asked for it by name, and nobody else's installation made it.
+    fn check_adoption(&self, record: &DnsRecord) {
+        let name = &record.data.name;
+        let is_asked = self.acting_on().adopted.contains(&host(name));
+        let is_marked = RecordMark::parse(&record.data.comment).is_some();
+        let holds = is_asked && !is_marked;
+        self.harness.require(Rule::LeavesForeignAlone, holds, || {
+            format!("the foreign record {name} is changed")
+        });
+        self.harness
+            .with_foreign_records(|foreign| foreign.remove(&record.id));
     }
 
     /// The name of a record resolves only after the proxy has its table.

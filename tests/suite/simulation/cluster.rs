@@ -10,6 +10,7 @@ use super::installations::ClusterId;
 use super::process::{Persistent, Process};
 use super::random::Random;
 use super::rules::Rule;
+use super::told::Told;
 
 pub(crate) struct Cluster {
     id: ClusterId,
@@ -58,7 +59,8 @@ impl Cluster {
     /// An object changes.
     pub(crate) fn edit(&mut self, random: &mut Random) {
         let with_finalizer = self.persistent.finalizer.gateways();
-        let line = self.model.edit(random, &with_finalizer);
+        let told = self.told();
+        let line = self.model.edit(random, &with_finalizer, &told);
         self.log(|| line);
         self.note_objects();
     }
@@ -104,6 +106,10 @@ impl Cluster {
         self.note_objects();
     }
 
+    fn told(&self) -> Told {
+        self.persistent.told.lock().unwrap().clone()
+    }
+
     fn note_objects(&self) {
         *self.persistent.objects.lock().unwrap() = self.model.wanted();
     }
@@ -131,6 +137,7 @@ impl Cluster {
     fn lose_proxies(&mut self) {
         self.persistent = Persistent {
             objects: self.persistent.objects.clone(),
+            told: self.persistent.told.clone(),
             rotations: self.persistent.rotations.clone(),
             orphans: self.persistent.orphans.clone(),
             entropy: self.persistent.entropy.clone(),
@@ -180,6 +187,12 @@ impl Cluster {
             process.lead(Some(self.terms));
         }
         process.view = View::Whole;
+    }
+
+    /// Users confirm each removal that is held back.
+    pub(crate) fn confirm(&mut self) {
+        let told = self.told();
+        self.model.confirm_all(&told);
     }
 
     /// One pass of the last process.

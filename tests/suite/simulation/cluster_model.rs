@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::gateway::{
-    CONTROLLER_NAME, Gateway, GatewayClass, Listener, ParentRef, RECONCILE_ANNOTATION,
-    RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION, Route,
+    Adoption, CONFIRM_REMOVAL, CONTROLLER_NAME, Gateway, GatewayClass, Listener, ParentRef,
+    RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION, Route,
 };
 use domain::rotation::REQUEST_ANNOTATION;
 use domain::snapshot::{ClusterSnapshot, Reading};
@@ -13,6 +13,7 @@ use domain::{Hostname, ObjectKey};
 
 use super::objects;
 use super::random::Random;
+use super::told::Told;
 
 pub(crate) const ZONES: [&str; 2] = ["example.com", "example.org"];
 pub(crate) const GATEWAYS: [&str; 3] = ["g0", "g1", "g2"];
@@ -27,6 +28,17 @@ pub(crate) const NAMES: [&str; 5] = [
     "*.example.com",
     "a.example.org",
     "a.example.net",
+];
+/// Names that come and go together.
+pub(crate) const MANY_NAMES: [&str; 8] = [
+    "n0.example.com",
+    "n1.example.com",
+    "n2.example.com",
+    "n3.example.com",
+    "n4.example.com",
+    "n5.example.com",
+    "n6.example.com",
+    "n7.example.org",
 ];
 const LISTENER_NAMES: [&str; 2] = ["*.example.com", "a.example.org"];
 
@@ -52,6 +64,8 @@ pub(crate) struct ClusterModel {
     services: BTreeSet<&'static str>,
     /// Whether the object is gone by which Gateways leave what they have.
     without_parameters: bool,
+    /// Names whose foreign records are to be adopted, as the parameters of our class say.
+    adopt: BTreeMap<Hostname, Adoption>,
     /// Creation times come from here. It jumps, as the clocks of a cluster's machines do.
     clock: i64,
 }
@@ -103,7 +117,10 @@ impl View {
 impl ClusterModel {
     pub(crate) fn new(finalizers: bool) -> Self {
         let classes = [
-            objects::class("ours", CONTROLLER_NAME),
+            GatewayClass {
+                parameters: Some(objects::parameters_ref(objects::PARAMETERS_OF_CLASS)),
+                ..objects::class("ours", CONTROLLER_NAME)
+            },
             objects::class("theirs", "example.com/other"),
         ];
         Self {
@@ -119,11 +136,12 @@ impl ClusterModel {
         &mut self,
         random: &mut Random,
         with_finalizer: &BTreeSet<ObjectKey>,
+        told: &Told,
     ) -> String {
         self.clock += 100;
         let shift = i64::try_from(random.below(120)).unwrap();
         self.clock -= shift;
-        match random.below(30) {
+        match random.below(34) {
             0..=4 => self.add_gateway(random),
             5 | 6 => self.remove_gateway(random, with_finalizer),
             7..=9 => self.change_gateway(random),
@@ -133,6 +151,9 @@ impl ClusterModel {
             18 => self.change_services(random),
             19 | 20 => self.request_rotation(random),
             21..=28 => self.change_care(random),
+            29 | 30 => self.change_many_names(random),
+            31 => self.change_adoption(random, told),
+            32 => self.confirm_removal(random, told),
             _ => self.change_class(random),
         }
     }
@@ -196,7 +217,7 @@ impl ClusterModel {
             7 => toggle(WITHOUT_CREDENTIALS, ""),
             _ => {
                 gateway.parameters = match gateway.parameters.take() {
-                    None => Some(objects::parameters_ref()),
+                    None => Some(objects::parameters_ref("orphaning")),
                     Some(_) => None,
                 };
             }
@@ -278,6 +299,56 @@ impl ClusterModel {
         describe(route, "changed")
     }
 
+    /// Adds many names to a route, or takes them away.
+    fn change_many_names(&mut self, random: &mut Random) -> String {
+        let name = *random.pick(&ROUTES);
+        let Some(route) = self.routes.get_mut(&key(name)) else {
+            return self.add_route(random);
+        };
+        let many = MANY_NAMES.map(host);
+        let had = route.hostnames.len();
+        route.hostnames.retain(|hostname| !many.contains(hostname));
+        if route.hostnames.len() == had {
+            route.hostnames.extend(many);
+        }
+        describe(route, "changed")
+    }
+
+    /// A name is given up for adoption, or no longer, or what would be done is confirmed.
+    fn change_adoption(&mut self, random: &mut Random, told: &Told) -> String {
+        let name = host(random.pick::<&str>(&NAMES));
+        match (self.adopt.get(&name), told.adoptions.get(&name)) {
+            (None, _) => drop(self.adopt.insert(name, Adoption::DryRun)),
+            (Some(Adoption::DryRun), Some(code)) => {
+                let confirmed = Adoption::Confirmed(code.clone());
+                self.adopt.insert(name, confirmed);
+            }
+            (Some(_), _) => drop(self.adopt.remove(&name)),
+        }
+        format!("to be adopted: {:?}", self.adopt)
+    }
+
+    fn confirm_removal(&mut self, random: &mut Random, told: &Told) -> String {
+        let name = *random.pick(&GATEWAYS);
+        self.confirm(&key(name), told);
+        format!("Gateway {name}: what is held back is confirmed")
+    }
+
+    fn confirm(&mut self, gateway: &ObjectKey, told: &Told) {
+        let code = told.removals.get(gateway);
+        if let (Some(gateway), Some(code)) = (self.gateways.get_mut(gateway), code) {
+            let annotations = &mut gateway.annotations;
+            annotations.insert(CONFIRM_REMOVAL.to_owned(), code.clone());
+        }
+    }
+
+    /// Confirms every removal that is held back.
+    pub(crate) fn confirm_all(&mut self, told: &Told) {
+        for gateway in GATEWAYS {
+            self.confirm(&key(gateway), told);
+        }
+    }
+
     fn change_services(&mut self, random: &mut Random) -> String {
         let name = *random.pick(&SERVICES);
         if !self.services.remove(name) {
@@ -317,8 +388,8 @@ impl ClusterModel {
             gateways: Reading::Known(gateways.cloned().collect()),
             routes: Reading::Known(routes.cloned().map(Arc::new).collect()),
             parameters: Reading::Known(match self.without_parameters {
-                true => Vec::new(),
-                false => vec![objects::orphaning()],
+                true => vec![objects::of_class(self.adopt.clone())],
+                false => vec![objects::of_class(self.adopt.clone()), objects::orphaning()],
             }),
             services: Reading::Known(
                 self.services

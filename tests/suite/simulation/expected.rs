@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::gateway::{CONTROLLER_NAME, DeletionPolicy, Gateway, RECONCILE_ANNOTATION, Route};
+use domain::gateway::{
+    Adoption, CONFIRM_REMOVAL, CONTROLLER_NAME, DeletionPolicy, Gateway, RECONCILE_ANNOTATION,
+    Route,
+};
 use domain::snapshot::ClusterSnapshot;
 use domain::{Hostname, ObjectKey, Timestamp};
 
@@ -42,6 +45,10 @@ pub(crate) struct Expected {
     /// Whether an object that the snapshot lacks is known not to exist.
     pub(crate) complete: bool,
     pub(crate) gateways: BTreeMap<ObjectKey, ExpectedGateway>,
+    /// Gateways of which somebody confirmed a removal of many names.
+    pub(crate) confirmed: BTreeSet<ObjectKey>,
+    /// Names whose foreign records may be adopted.
+    pub(crate) adopted: BTreeSet<Hostname>,
 }
 
 /// Whether a pass may act on the snapshot: each kind was read.
@@ -62,7 +69,11 @@ impl Expected {
             .collect();
         let exists = |class: &str| classes().any(|known| known.name == class);
         let gateways = snapshot.gateways.items().iter();
+        let is_confirmed = |gateway: &&Gateway| gateway.annotations.contains_key(CONFIRM_REMOVAL);
+        let confirmed = gateways.clone().filter(is_confirmed);
         Self {
+            confirmed: confirmed.map(|gateway| gateway.key.clone()).collect(),
+            adopted: adopted(snapshot),
             complete: snapshot.unreadable.nameless.is_none()
                 && snapshot.classes.known().is_some()
                 && snapshot.gateways.known().is_some()
@@ -188,6 +199,16 @@ impl Expected {
         let holds = self.holder(name) == Some(gateway);
         self.may_remove(gateway, orphans) || (serves && self.complete && !holds)
     }
+}
+
+/// Names whose adoption is confirmed.
+fn adopted(snapshot: &ClusterSnapshot) -> BTreeSet<Hostname> {
+    let parameters = snapshot.parameters.items().iter();
+    let adopt = parameters.filter_map(|parameters| parameters.records.adopt.as_ref());
+    let confirmed = adopt
+        .flatten()
+        .filter(|(_, adoption)| matches!(adoption, Adoption::Confirmed(_)));
+    confirmed.map(|(name, _)| name.clone()).collect()
 }
 
 fn is_suspended(gateway: &Gateway) -> bool {

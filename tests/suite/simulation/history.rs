@@ -154,6 +154,10 @@ impl History {
                     cluster.converge(pass == 0);
                 }
             }
+            for cluster in &mut self.clusters {
+                cluster.confirm();
+                cluster.converge(false);
+            }
         }
         for cluster in &self.clusters {
             cluster.check_end();

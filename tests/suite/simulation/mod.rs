@@ -3,7 +3,8 @@
 //! fifth an hour passes, and a second cluster has Gateways and hostnames of the same names in the same account: one of
 //! another installation, or another instance that was given the same name. The domain is the real one: the passes over
 //! the direct edge. Cloudflare and the cluster are the domain's own in-memory fakes, and the history may stop before
-//! every call to them.
+//! every call to them. Users answer what statuses ask of them: they confirm adoptions of foreign records, and removals
+//! of many names at once.
 //!
 //! At every step: no foreign record or tunnel is changed, nor one that the other cluster uses; nothing is deleted unless
 //! the snapshot in force shows that it is not wanted; nothing is changed in a zone whose read failed; a tunnel is deleted
@@ -11,9 +12,10 @@
 //! lag, one process leads and our objects are not edited by hand: each record of ours points to a tunnel that exists.
 //! All rules are in `rules.rs`.
 //!
-//! In the end, [`CONVERGED_WITHIN`] passes after the last fault: one tunnel, one proxy and one table for each
-//! Gateway, one record for each name, nothing else of ours, and a further pass writes nothing. Of two clusters each does
-//! so twice, as one finds at its next resync what the other let go.
+//! In the end, [`CONVERGED_WITHIN`] passes after the last fault and one after users have confirmed the removals that are
+//! held back: one tunnel, one proxy and one table for each Gateway, one record for each name, nothing else of ours, and
+//! a further pass writes nothing. Of two clusters each does so twice, as one finds at its next
+//! resync what the other let go.
 //!
 //! That these rules find what is wrong is shown by faults that are planted (`planted.rs`). `orders.rs` enumerates the orders
 //! in which what a Gateway needs can go away while the Gateway is deleted.
@@ -42,6 +44,7 @@ mod ports;
 mod process;
 pub(crate) mod random;
 mod rules;
+mod told;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use domain::gateway::{
-    AllowedNamespaces, AppProtocol, BackendRef, Defect, DefectKind, DeletionPolicy, Endpoint,
-    EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters,
+    Adoption, AllowedNamespaces, AppProtocol, BackendRef, Defect, DefectKind, DeletionPolicy,
+    Endpoint, EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters,
     GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND, ParentRef, PathMatch,
     PatternRoom, Protocol, RecordParameters, RotationParameters, Route, RouteKind, RouteMatch,
     Rule, Service, ServicePort,
@@ -69,25 +69,43 @@ pub(crate) fn parent(gateway: &str) -> ParentRef {
     }
 }
 
-pub(crate) fn parameters_ref() -> ObjectRef {
+/// The parameters of this name.
+pub(crate) fn parameters_ref(name: &str) -> ObjectRef {
     ObjectRef {
         group: OWN_GROUP.to_owned(),
         kind: PARAMETERS_KIND.to_owned(),
-        key: key("orphaning"),
+        key: key(name),
     }
 }
 
 /// Parameters by which a Gateway leaves what it has.
 pub(crate) fn orphaning() -> GatewayParameters {
     GatewayParameters {
-        key: key("orphaning"),
+        deletion_policy: Some(DeletionPolicy::Orphan),
+        ..parameters("orphaning")
+    }
+}
+
+pub(crate) const PARAMETERS_OF_CLASS: &str = "of-class";
+
+/// Parameters of our class.
+pub(crate) fn of_class(adopt: BTreeMap<Hostname, Adoption>) -> GatewayParameters {
+    let mut parameters = parameters(PARAMETERS_OF_CLASS);
+    parameters.records.adopt = Some(adopt);
+    parameters
+}
+
+/// Parameters that say nothing.
+fn parameters(name: &str) -> GatewayParameters {
+    GatewayParameters {
+        key: key(name),
         credentials: None,
         dns: None,
         records: RecordParameters::default(),
         upload_certificates: None,
         shared_hostnames: None,
         dashboard_rules: None,
-        deletion_policy: Some(DeletionPolicy::Orphan),
+        deletion_policy: None,
         replicas: None,
         resources: None,
         min_ready_seconds: None,

@@ -108,7 +108,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 fn quickstart() -> ClusterSnapshot {
     let listener = objects::listener(None);
     let mut gateway = objects::gateway(GATEWAYS[0], 1, listener);
-    gateway.parameters = Some(objects::parameters_ref());
+    gateway.parameters = Some(objects::parameters_ref("orphaning"));
     let route = Route {
         parents: vec![objects::parent(GATEWAYS[0])],
         hostnames: vec![host(NAMES[0])],

@@ -1,15 +1,16 @@
-//! Twelve ways in which the product could be wrong, planted at the ports in turn. The rules must find each.
+//! Fourteen ways in which the product could be wrong, planted at the ports in turn. The rules must find each.
 
 use std::sync::Arc;
 
 use domain::edge::objects::{DnsRecord, RecordBatch};
-use domain::gateway::RECONCILE_ANNOTATION;
+use domain::gateway::{Adoption, CONFIRM_REMOVAL, RECONCILE_ANNOTATION};
 use domain::snapshot::{ClusterSnapshot, Reading};
 
 use super::cluster_model::{GATEWAYS, key};
 use super::history;
 use super::installations::{ClusterId, Owner};
 use super::rules::Rule;
+use super::told::Told;
 
 /// What one port says or does otherwise than it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,17 +37,24 @@ pub(crate) enum Planted {
     OrphansAreLost,
     /// The annotation that suspends is not shown.
     SuspensionIsNotSeen,
+    /// Every adoption of which it was told what would be done is shown as confirmed.
+    AdoptionIsConfirmed,
+    /// Every removal that is held back is shown as confirmed.
+    RemovalIsConfirmed,
     /// A table is not served, though it is said that it is.
     TableIsNotServed,
 }
 
 /// Each with the rules that are broken by it.
-const PLANTED: [(Planted, &[Rule]); 12] = [
+const PLANTED: [(Planted, &[Rule]); 14] = [
     (
         Planted::FailedReadIsEmpty,
         &[Rule::ChangesNothingUnread, Rule::RecordsGoBeforeTunnel],
     ),
-    (Planted::UnreadKindIsEmpty, &[Rule::StopsNoWantedProxy]),
+    (
+        Planted::UnreadKindIsEmpty,
+        &[Rule::StopsNoWantedProxy, Rule::RemovesNothingWanted],
+    ),
     (Planted::ForeignRecordsAreOurs, &[Rule::LeavesForeignAlone]),
     (
         Planted::OtherClustersRecordsAreOurs,
@@ -56,7 +64,10 @@ const PLANTED: [(Planted, &[Rule]); 12] = [
         Planted::DeletionComesFirst,
         &[Rule::HandsNamesOver, Rule::RemovesNothingWanted],
     ),
-    (Planted::FinalizerIsNotAdded, &[Rule::FinalizerComesFirst]),
+    (
+        Planted::FinalizerIsNotAdded,
+        &[Rule::FinalizerComesFirst, Rule::Converges],
+    ),
     (Planted::FinalizerGoesEarly, &[Rule::FinalizerGoesLast]),
     (Planted::LeadershipIsNotLost, &[Rule::WritesOnlyAsLeader]),
     (Planted::RotationIsLost, &[Rule::KeepsTokens]),
@@ -65,6 +76,8 @@ const PLANTED: [(Planted, &[Rule]); 12] = [
         Planted::SuspensionIsNotSeen,
         &[Rule::WritesNothingWhileSuspended],
     ),
+    (Planted::AdoptionIsConfirmed, &[Rule::LeavesForeignAlone]),
+    (Planted::RemovalIsConfirmed, &[Rule::HoldsBigCutsBack]),
     (Planted::TableIsNotServed, &[Rule::ServesBeforeItResolves]),
 ];
 
@@ -73,7 +86,7 @@ const MOST_HISTORIES: u64 = 2_000;
 
 impl Planted {
     /// A snapshot as it is shown with the fault.
-    pub(crate) fn shown(self, snapshot: Arc<ClusterSnapshot>) -> Arc<ClusterSnapshot> {
+    pub(crate) fn shown(self, snapshot: Arc<ClusterSnapshot>, told: &Told) -> Arc<ClusterSnapshot> {
         let mut shown = (*snapshot).clone();
         match self {
             Self::UnreadKindIsEmpty => {
@@ -87,6 +100,24 @@ impl Planted {
                 if let Reading::Known(gateways) = &mut shown.gateways {
                     for gateway in gateways {
                         gateway.annotations.remove(RECONCILE_ANNOTATION);
+                    }
+                }
+            }
+            Self::AdoptionIsConfirmed => {
+                if let Reading::Known(parameters) = &mut shown.parameters {
+                    let adopt = parameters.iter_mut().flat_map(|it| &mut it.records.adopt);
+                    for (name, adoption) in adopt.flatten() {
+                        let code = told.adoptions.get(name).cloned();
+                        *adoption = code.map_or(Adoption::DryRun, Adoption::Confirmed);
+                    }
+                }
+            }
+            Self::RemovalIsConfirmed => {
+                if let Reading::Known(gateways) = &mut shown.gateways {
+                    for gateway in gateways {
+                        let code = told.removals.get(&gateway.key).cloned();
+                        let code = code.map(|code| (CONFIRM_REMOVAL.to_owned(), code));
+                        gateway.annotations.extend(code);
                     }
                 }
             }
@@ -137,7 +168,7 @@ fn finding(planted: Planted) -> Option<(u64, Rule, String)> {
 }
 
 #[test]
-fn each_of_twelve_planted_faults_is_found_by_its_rule() {
+fn each_of_fourteen_planted_faults_is_found_by_its_rule() {
     let mut wrong = Vec::new();
     for (planted, rules) in PLANTED {
         let found = finding(planted);

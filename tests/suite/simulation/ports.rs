@@ -147,7 +147,7 @@ impl ClusterSource for Port {
         let snapshot = self.0.cluster.snapshot().await;
         self.0.notes.lock().unwrap().seen = snapshot.clone();
         match self.0.harness.planted() {
-            Some(planted) => planted.shown(snapshot),
+            Some(planted) => planted.shown(snapshot, &self.0.persistent.told.lock().unwrap()),
             None => snapshot,
         }
     }
@@ -165,8 +165,12 @@ impl ClusterSource for Port {
 impl StatusSink for Port {
     async fn write(&self, updates: &[StatusUpdate]) -> Result<(), PortError> {
         self.0.check_statuses(updates);
+        let made = async {
+            self.0.persistent.told.lock().unwrap().read(updates);
+            Ok(())
+        };
         let what = || format!("writes {} statuses", updates.len());
-        self.0.port(what, async { Ok(()) }).await
+        self.0.port(what, made).await
     }
 }
 

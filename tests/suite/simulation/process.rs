@@ -22,6 +22,7 @@ use super::installations::ClusterId;
 use super::ports::{Actor, Port};
 use super::random::Random;
 use super::rules::Rule;
+use super::told::Told;
 
 type Pass = Pin<Box<dyn Future<Output = Option<EdgePassReport>> + Send>>;
 
@@ -33,6 +34,7 @@ const LONGEST_PASS: usize = 2_000;
 pub(crate) struct Persistent {
     /// Gateways whose objects are there and are not being deleted.
     pub(crate) objects: Arc<Mutex<BTreeSet<ObjectKey>>>,
+    pub(crate) told: Arc<Mutex<Told>>,
     pub(crate) finalizer: Arc<FakeFinalizer>,
     pub(crate) workloads: Arc<FakeWorkloads>,
     pub(crate) rotations: Arc<FakeRotations>,

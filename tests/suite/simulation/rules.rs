@@ -5,6 +5,8 @@
 pub(crate) enum Rule {
     /// No foreign record or tunnel is changed.
     LeavesForeignAlone,
+    /// More than five names of a Gateway and more than 30 % of them go only where somebody confirmed it.
+    HoldsBigCutsBack,
     /// Nothing is changed that another installation has and uses.
     LeavesOtherClustersAlone,
     /// Nothing is written for a Gateway that is suspended.
