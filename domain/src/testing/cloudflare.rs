@@ -249,6 +249,14 @@ impl FakeCloudflare {
         states.map(|state| state.tunnel.clone()).collect()
     }
 
+    /// All tunnels of one account.
+    pub fn tunnels_in(&self, account: &str) -> Vec<Tunnel> {
+        let world = self.world();
+        let account = world.accounts.get(&AccountId::new(account));
+        let states = account.into_iter().flat_map(|a| a.tunnels.values());
+        states.map(|state| state.tunnel.clone()).collect()
+    }
+
     /// The ingress document of a tunnel.
     pub fn configuration(&self, tunnel: TunnelId) -> Option<IngressDocument> {
         let world = self.world();

@@ -9,8 +9,9 @@ use domain::status::StatusUpdate;
 use domain::testing::{ApiCall, Call};
 use domain::{ObjectKey, RecordId, TunnelId, ZoneId};
 
-use super::cluster_model::host;
-use super::expected::Expected;
+use super::cluster_model::{OTHER_ZONE, ZONES, host};
+use super::expected::{Expected, account_of};
+use super::harness::zone_id;
 use super::installations::{Owner, led_to};
 use super::ports::Actor;
 use super::rules::Rule;
@@ -91,6 +92,22 @@ impl Actor {
         Expected::of(&self.notes.lock().unwrap().seen)
     }
 
+    /// The account of a Gateway when the edge pass began, and the present one: credentials are read when they are used.
+    fn accounts(&self, gateway: &ObjectKey) -> [&'static str; 2] {
+        let now = self.expected_now();
+        [self.acting_on().account(gateway), now.account(gateway)]
+    }
+
+    /// Whether a Gateway is served from another account than that of a zone.
+    fn has_moved_from(&self, gateway: &ObjectKey, zone: &ZoneId) -> bool {
+        let zones = ZONES.iter().chain([&OTHER_ZONE]);
+        let mut these = zones.filter(|known| zone_id(known) == *zone);
+        let account = these.next().map(|zone| account_of(zone));
+        let mut accounts = self.accounts(gateway).into_iter();
+        let is_shown = self.acting_on().gateways.contains_key(gateway);
+        is_shown && accounts.any(|home| Some(home) != account)
+    }
+
     /// The finalizer comes before the first write at the edge.
     fn check_creation(&self, name: &str) {
         let gateway = ownership::gateway_of_tunnel(self.cluster_id.installation(), name);
@@ -107,7 +124,10 @@ impl Actor {
     /// The finalizer goes when nothing is left at the edge, or what is left is known to stay.
     pub(crate) fn check_release(&self, gateway: &ObjectKey) {
         let harness = &self.harness;
-        let is_over = self.orphans().contains(gateway) || !harness.has(self.cluster_id, gateway);
+        // What it left in an account that it moved away from is found later.
+        let is_over = harness.faults.moves
+            || self.orphans().contains(gateway)
+            || !harness.has(self.cluster_id, gateway);
         let holds = is_over || !harness.faults.is_strict();
         harness.require(Rule::FinalizerGoesLast, holds, || {
             format!("{gateway} loses its finalizer while something of it is at the edge")
@@ -134,25 +154,31 @@ impl Actor {
                 format!("{call:?} of the tunnel {}", tunnel.name)
             });
         if call == ApiCall::DeleteTunnel {
-            self.check_removal(&owner.gateway);
+            self.check_removal(&owner.gateway, id);
             self.reconnect(id);
         }
     }
 
     /// A tunnel is deleted after its records, and only when its Gateway is known not to be wanted.
-    fn check_removal(&self, gateway: &ObjectKey) {
-        let may_remove = self.acting_on().may_remove(gateway, &self.orphans());
-        self.harness
-            .require(Rule::RemovesNothingWanted, may_remove, || {
-                format!("the tunnel of {gateway} is removed, which was not known to be unwanted")
-            });
-        let records = self.harness.records_of(self.cluster_id);
-        let is_last = records.iter().all(|(owner, _)| owner != gateway);
-        let holds = is_last || !self.harness.faults.is_strict();
-        self.harness
-            .require(Rule::RecordsGoBeforeTunnel, holds, || {
-                format!("the tunnel of {gateway} is removed before its records")
-            });
+    fn check_removal(&self, gateway: &ObjectKey, id: TunnelId) {
+        let (harness, expected) = (&self.harness, self.acting_on());
+        let is_there = |account| {
+            let tunnels = harness.tunnels_in(account, self.cluster_id);
+            tunnels.iter().any(|(_, tunnel)| *tunnel == id)
+        };
+        let is_shown = expected.gateways.contains_key(gateway);
+        let has_moved = is_shown && !self.accounts(gateway).into_iter().all(is_there);
+        let may_remove = has_moved || expected.may_remove(gateway, &self.orphans());
+        harness.require(Rule::RemovesNothingWanted, may_remove, || {
+            format!("the tunnel of {gateway} is removed, which was not known to be unwanted")
+        });
+        let records = harness.records_of(self.cluster_id).into_iter();
+        let mut own = records.filter(|(owner, _)| owner == gateway);
+        let is_last = own.all(|(_, record)| record.data.content != id.address());
+        let holds = is_last || !harness.faults.is_strict();
+        harness.require(Rule::RecordsGoBeforeTunnel, holds, || {
+            format!("the tunnel of {gateway} is removed before its records")
+        });
     }
 
     /// A batch deletes only records that are ours, were read and are not wanted, and adds only names for which the
@@ -165,7 +191,7 @@ impl Actor {
                 self.check_deletion(zone, &owner.gateway, &record.data);
             }
         }
-        self.check_cut(batch.deletes.iter().filter_map(found));
+        self.check_cut(zone, batch.deletes.iter().filter_map(found));
         for (id, data) in &batch.puts {
             if let Some(owner) = found(id).and_then(|before| self.check_owner(before)) {
                 self.check_take_over(&owner.gateway, data);
@@ -183,7 +209,7 @@ impl Actor {
     }
 
     /// Many names of a Gateway that stays go only where somebody confirmed it.
-    fn check_cut<'r>(&self, deleted: impl Iterator<Item = &'r DnsRecord>) {
+    fn check_cut<'r>(&self, zone: &ZoneId, deleted: impl Iterator<Item = &'r DnsRecord>) {
         let (expected, orphans) = (self.acting_on(), self.orphans());
         let mut gone: BTreeMap<&ObjectKey, BTreeSet<&str>> = BTreeMap::new();
         for record in deleted {
@@ -193,7 +219,9 @@ impl Actor {
             }
         }
         let stays = |gateway: &ObjectKey| {
-            !expected.may_remove(gateway, &orphans) && !expected.confirmed.contains(gateway)
+            !expected.may_remove(gateway, &orphans)
+                && !expected.confirmed.contains(gateway)
+                && !self.has_moved_from(gateway, zone)
         };
         for (gateway, gone) in gone.into_iter().filter(|(gateway, _)| stays(gateway)) {
             let records = self.harness.records_of(self.cluster_id).into_iter();
@@ -279,6 +307,9 @@ impl Actor {
                 format!("the record {name} is deleted in a zone whose read failed")
             });
         let expected = self.acting_on();
+        if self.has_moved_from(gateway, zone) {
+            return;
+        }
         let strict = self.harness.faults.is_strict();
         // The Gateway that gets the name may be deleted by now, and its credentials with it.
         let now = self.expected_now();

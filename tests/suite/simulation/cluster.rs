@@ -44,7 +44,7 @@ impl Cluster {
         Self {
             id,
             harness: harness.clone(),
-            model: ClusterModel::new(harness.in_cluster),
+            model: ClusterModel::new(harness.in_cluster, harness.faults.moves),
             persistent,
             processes,
             terms: 1,

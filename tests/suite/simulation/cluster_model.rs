@@ -16,12 +16,14 @@ use super::random::Random;
 use super::told::Told;
 
 pub(crate) const ZONES: [&str; 2] = ["example.com", "example.org"];
+/// The zone of the account that a Gateway may move to.
+pub(crate) const OTHER_ZONE: &str = "example.net";
 pub(crate) const GATEWAYS: [&str; 3] = ["g0", "g1", "g2"];
 const ROUTES: [&str; 4] = ["r0", "r1", "r2", "r3"];
 const SERVICES: [&str; 2] = ["s0", "s1"];
 const CLASSES: [&str; 2] = ["ours", "theirs"];
 
-/// Names in two zones and one outside of every zone.
+/// Names in the zones of the first account, and one in that of the other.
 pub(crate) const NAMES: [&str; 5] = [
     "a.example.com",
     "b.example.com",
@@ -45,6 +47,9 @@ const LISTENER_NAMES: [&str; 2] = ["*.example.com", "a.example.org"];
 /// Annotation of a Gateway whose Secret with credentials is gone.
 pub(crate) const WITHOUT_CREDENTIALS: &str = "without-credentials";
 
+/// Annotation of a Gateway whose credentials are of the other account.
+pub(crate) const IN_OTHER_ACCOUNT: &str = "in-other-account";
+
 pub(crate) fn key(name: &str) -> ObjectKey {
     ObjectKey::new("default", name)
 }
@@ -58,6 +63,8 @@ pub(crate) fn host(name: &str) -> Hostname {
 pub(crate) struct ClusterModel {
     /// Whether a deleted Gateway with our finalizer stays until the finalizer is removed.
     finalizers: bool,
+    /// Whether Gateways move between accounts.
+    moves: bool,
     classes: BTreeMap<String, GatewayClass>,
     gateways: BTreeMap<ObjectKey, Gateway>,
     routes: BTreeMap<ObjectKey, Route>,
@@ -115,7 +122,7 @@ impl View {
 }
 
 impl ClusterModel {
-    pub(crate) fn new(finalizers: bool) -> Self {
+    pub(crate) fn new(finalizers: bool, moves: bool) -> Self {
         let classes = [
             GatewayClass {
                 parameters: Some(objects::parameters_ref(objects::PARAMETERS_OF_CLASS)),
@@ -125,6 +132,7 @@ impl ClusterModel {
         ];
         Self {
             finalizers,
+            moves,
             classes: classes.map(|class| (class.name.clone(), class)).into(),
             clock: 1_000,
             ..Self::default()
@@ -196,7 +204,7 @@ impl ClusterModel {
     /// What decides whether and when a Gateway is reconciled, and what becomes of what it has.
     fn change_care(&mut self, random: &mut Random) -> String {
         let name = *random.pick(&GATEWAYS);
-        let what = random.below(10);
+        let what = random.below(11);
         if what == 0 {
             self.without_parameters = !self.without_parameters;
             return format!("the parameters are gone: {}", self.without_parameters);
@@ -215,6 +223,7 @@ impl ClusterModel {
             5 => toggle(RECONCILE_EVERY_ANNOTATION, "10m"),
             6 => toggle(RECONCILE_REQUEST_ANNOTATION, &random.below(4).to_string()),
             7 => toggle(WITHOUT_CREDENTIALS, ""),
+            8 if self.moves => toggle(IN_OTHER_ACCOUNT, ""),
             _ => {
                 gateway.parameters = match gateway.parameters.take() {
                     None => Some(objects::parameters_ref("orphaning")),
@@ -361,13 +370,13 @@ impl ClusterModel {
         if random.chance(50) && self.classes.remove(CLASSES[0]).is_some() {
             return "our GatewayClass is removed".to_owned();
         }
-        self.classes = Self::new(self.finalizers).classes;
+        self.classes = Self::new(self.finalizers, self.moves).classes;
         "our GatewayClass is there".to_owned()
     }
 
     /// Removes every defect and adds the classes that are missing.
     pub(crate) fn repair(&mut self) {
-        self.classes = Self::new(self.finalizers).classes;
+        self.classes = Self::new(self.finalizers, self.moves).classes;
         self.without_parameters = false;
         for gateway in self.gateways.values_mut() {
             gateway.defects.clear();

@@ -11,7 +11,8 @@ use domain::gateway::{
 use domain::snapshot::ClusterSnapshot;
 use domain::{Hostname, ObjectKey, Timestamp};
 
-use super::cluster_model::ZONES;
+use super::cluster_model::{IN_OTHER_ACCOUNT, OTHER_ZONE, ZONES};
+use super::harness::ACCOUNTS;
 
 /// What is expected for a Gateway of our class.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(crate) struct Expected {
     /// Whether an object that the snapshot lacks is known not to exist.
     pub(crate) complete: bool,
     pub(crate) gateways: BTreeMap<ObjectKey, ExpectedGateway>,
+    /// Gateways that are served from the other account.
+    pub(crate) elsewhere: BTreeSet<ObjectKey>,
     /// Gateways of which somebody confirmed a removal of many names.
     pub(crate) confirmed: BTreeSet<ObjectKey>,
     /// Names whose foreign records may be adopted.
@@ -71,9 +74,12 @@ impl Expected {
         let gateways = snapshot.gateways.items().iter();
         let is_confirmed = |gateway: &&Gateway| gateway.annotations.contains_key(CONFIRM_REMOVAL);
         let confirmed = gateways.clone().filter(is_confirmed);
+        let is_elsewhere = |gateway: &&Gateway| gateway.annotations.contains_key(IN_OTHER_ACCOUNT);
+        let elsewhere = gateways.clone().filter(is_elsewhere);
         Self {
             confirmed: confirmed.map(|gateway| gateway.key.clone()).collect(),
             adopted: adopted(snapshot),
+            elsewhere: elsewhere.map(|gateway| gateway.key.clone()).collect(),
             complete: snapshot.unreadable.nameless.is_none()
                 && snapshot.classes.known().is_some()
                 && snapshot.gateways.known().is_some()
@@ -133,12 +139,19 @@ impl Expected {
     pub(crate) fn holder(&self, name: &Hostname) -> Option<&ObjectKey> {
         let asking = self.served().filter_map(|(key, created, names)| {
             let age = names.get(name)?;
-            Some((age, created, key))
+            self.has_zone(key, name).then_some((age, created, key))
         });
-        let oldest = asking.min();
-        oldest
-            .filter(|_| zone_of(name).is_some())
-            .map(|(_, _, key)| key)
+        asking.min().map(|(_, _, key)| key)
+    }
+
+    /// Whether a Gateway's account has the zone of a name.
+    pub(crate) fn has_zone(&self, gateway: &ObjectKey, name: &Hostname) -> bool {
+        zone_of(name).is_some_and(|zone| self.account(gateway) == account_of(zone))
+    }
+
+    /// The account of a Gateway's credentials.
+    pub(crate) fn account(&self, gateway: &ObjectKey) -> &'static str {
+        ACCOUNTS[usize::from(self.elsewhere.contains(gateway))]
     }
 
     /// Whether a Gateway is served and has a route with this name.
@@ -287,7 +300,12 @@ fn served_names(of_route: &[Hostname], of_listener: Option<&Hostname>) -> Vec<Ho
     }
 }
 
+/// The zone of a name, in whichever account.
 pub(crate) fn zone_of(name: &Hostname) -> Option<&'static str> {
-    let mut zones = ZONES.iter().copied();
+    let mut zones = ZONES.iter().copied().chain([OTHER_ZONE]);
     zones.find(|zone| name.is_within(zone))
+}
+
+pub(crate) fn account_of(zone: &str) -> &'static str {
+    ACCOUNTS[usize::from(zone == OTHER_ZONE)]
 }

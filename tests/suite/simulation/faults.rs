@@ -25,19 +25,23 @@ pub(crate) struct Faults {
     pub(crate) manual_edits: bool,
     /// Foreign records are added and removed.
     pub(crate) foreign_records: bool,
+    /// Gateways move between two accounts.
+    pub(crate) moves: bool,
 }
 
 impl Faults {
     pub(crate) fn draw(random: &mut Random) -> Self {
+        let lag = random.chance(20);
         Self {
             failing_calls: *random.pick(&[0, 5, 20]),
             failing_ports: *random.pick(&[0, 0, 10]),
             crashes: random.chance(50),
             incomplete_views: random.chance(40),
-            lag: random.chance(20),
+            lag,
             two_leaders: random.chance(25),
             manual_edits: random.chance(25),
             foreign_records: random.chance(50),
+            moves: random.chance(25) && !lag,
         }
     }
 

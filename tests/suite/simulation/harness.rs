@@ -9,12 +9,15 @@ use domain::ports::{Clock, PortError};
 use domain::testing::{FakeCloudflare, FixedClock, Moment};
 use domain::{ObjectKey, RecordId, Timestamp, TunnelId, ZoneId};
 
-use super::cluster_model::{GATEWAYS, ZONES, key};
+use super::cluster_model::{GATEWAYS, OTHER_ZONE, ZONES, key};
 use super::faults::Faults;
 use super::installations::{CLUSTERS, ClusterId, ELSEWHERE, Owner, led_to};
 use super::planted::Planted;
 use super::random::Random;
 use super::rules::Rule;
+
+/// The accounts of a history; the second one only where Gateways move.
+pub(crate) const ACCOUNTS: [&str; 2] = ["acme", "other"];
 
 pub(crate) fn zone_id(zone: &str) -> ZoneId {
     ZoneId::new(format!("zone-{zone}"))
@@ -45,6 +48,7 @@ struct State {
 impl Harness {
     pub(crate) fn new(random: &mut Random, keeps_log: bool, planted: Option<Planted>) -> Arc<Self> {
         let cloudflare = FakeCloudflare::with_zones(&ZONES);
+        cloudflare.add_zone(ACCOUNTS[1], OTHER_ZONE);
         for others in ELSEWHERE.iter() {
             let name = ownership::tunnel_name(others, &key(GATEWAYS[0]));
             cloudflare.add_tunnel("acme", &name, true);
@@ -164,6 +168,18 @@ impl Harness {
             .collect()
     }
 
+    /// Tunnels of a cluster in one account, each with its Gateway.
+    pub(crate) fn tunnels_in(
+        &self,
+        account: &str,
+        cluster: ClusterId,
+    ) -> Vec<(ObjectKey, TunnelId)> {
+        let mut tunnels = self.tunnels_of(cluster);
+        let there = self.cloudflare.tunnels_in(account);
+        tunnels.retain(|(_, id)| there.iter().any(|tunnel| tunnel.id == *id));
+        tunnels
+    }
+
     /// Tunnels of a cluster, each with its Gateway.
     pub(crate) fn tunnels_of(&self, cluster: ClusterId) -> Vec<(ObjectKey, TunnelId)> {
         let tunnels = self.cloudflare.tunnels().into_iter();
@@ -220,8 +236,11 @@ impl Harness {
         self.require(Rule::LeavesForeignAlone, kept, || {
             "a foreign tunnel was touched".to_owned()
         });
-        let names: BTreeSet<_> = tunnels.iter().map(|tunnel| &tunnel.name).collect();
-        let is_one_each = names.len() == tunnels.len();
+        let is_one_each = ACCOUNTS.iter().all(|account| {
+            let tunnels = self.cloudflare.tunnels_in(account);
+            let names: BTreeSet<_> = tunnels.iter().map(|tunnel| &tunnel.name).collect();
+            names.len() == tunnels.len()
+        });
         self.require(Rule::OneTunnelEach, is_one_each, || {
             "a Gateway has two tunnels".to_owned()
         });

@@ -146,7 +146,8 @@ impl History {
         for cluster in &mut self.clusters {
             cluster.repair(&mut self.random);
         }
-        for _ in 0..self.clusters.len() {
+        let rounds = self.clusters.len() + usize::from(self.harness.faults.moves);
+        for _ in 0..rounds {
             // Past every interval, so that the first of the passes is a comparison for all.
             self.harness.let_time_pass(1_000);
             for pass in 0..CONVERGED_WITHIN {

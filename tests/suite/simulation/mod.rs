@@ -1,10 +1,10 @@
 //! Thousands of histories, each of which follows from a seed: a cluster changes while calls fail, processes crash, two
-//! processes lead at once, reads lag, snapshots are incomplete, and foreign records are added and removed. In every
-//! fifth an hour passes, and a second cluster has Gateways and hostnames of the same names in the same account: one of
-//! another installation, or another instance that was given the same name. The domain is the real one: the passes over
-//! the direct edge. Cloudflare and the cluster are the domain's own in-memory fakes, and the history may stop before
-//! every call to them. Users answer what statuses ask of them: they confirm adoptions of foreign records, and removals
-//! of many names at once.
+//! processes lead at once, reads lag, snapshots are incomplete, foreign records are added and removed, and Gateways
+//! move between two accounts. In every fifth an hour passes, and a second cluster has Gateways and hostnames of the same
+//! names in the same account: one of another installation, or another instance that was given the same name. The domain
+//! is the real one: the passes over the direct edge. Cloudflare and the cluster are the domain's own in-memory fakes, and
+//! the history may stop before every call to them. Users answer what statuses ask of them: they confirm adoptions of
+//! foreign records, and removals of many names at once.
 //!
 //! At every step: no foreign record or tunnel is changed, nor one that the other cluster uses; nothing is deleted unless
 //! the snapshot in force shows that it is not wanted; nothing is changed in a zone whose read failed; a tunnel is deleted
@@ -14,11 +14,11 @@
 //!
 //! In the end, [`CONVERGED_WITHIN`] passes after the last fault and one after users have confirmed the removals that are
 //! held back: one tunnel, one proxy and one table for each Gateway, one record for each name, nothing else of ours, and
-//! a further pass writes nothing. Of two clusters each does so twice, as one finds at its next
-//! resync what the other let go.
+//! a further pass writes nothing. Two clusters do so twice, as one finds at its next resync what the other let go; where
+//! Gateways move it is once more.
 //!
-//! That these rules find what is wrong is shown by faults that are planted (`planted.rs`). `orders.rs` enumerates the orders
-//! in which what a Gateway needs can go away while the Gateway is deleted.
+//! That these rules find what is wrong is shown by faults that are planted (`planted.rs`). `orders.rs` enumerates the
+//! orders in which what a Gateway needs can go away while the Gateway is deleted.
 //!
 //! A pass does not depend on time: its caller decides when to retry and to resync. The clock of creation
 //! times jumps, because the older claim wins.

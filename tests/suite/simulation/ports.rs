@@ -24,9 +24,11 @@ use domain::testing::{
 use domain::workload::{WorkloadSpec, WorkloadStatus};
 use domain::{ObjectKey, ObjectRef, TunnelId, ZoneId};
 
-use super::cluster_model::{GATEWAYS, WITHOUT_CREDENTIALS, ZONES, key};
+use super::cluster_model::{
+    GATEWAYS, IN_OTHER_ACCOUNT, OTHER_ZONE, WITHOUT_CREDENTIALS, ZONES, key,
+};
 use super::expected::{Expected, is_readable};
-use super::harness::{Harness, zone_id};
+use super::harness::{ACCOUNTS, Harness, zone_id};
 use super::installations::ClusterId;
 use super::planted::Planted;
 use super::planted_api::PlantedApi;
@@ -359,14 +361,17 @@ impl Credentials for Port {
         let seen = self.0.notes.lock().unwrap().seen.clone();
         let mut gateways = seen.gateways.items().iter();
         let has_some = |there: &Gateway| !there.annotations.contains_key(WITHOUT_CREDENTIALS);
-        if gateways.any(|there| there.key == *gateway && has_some(there)) {
-            return StaticCredentials::for_all("acme").of(gateway).await;
+        let found = gateways.find(|there| there.key == *gateway && has_some(there));
+        if let Some(found) = found {
+            let is_elsewhere = found.annotations.contains_key(IN_OTHER_ACCOUNT);
+            let account = ACCOUNTS[usize::from(is_elsewhere)];
+            return StaticCredentials::for_all(account).of(gateway).await;
         }
         let message = format!("there is no Gateway {gateway}, or no Secret of it");
         Err(PortError::new(PortErrorKind::Credentials, message))
     }
 
-    /// None where no Gateway that is there has any.
+    /// Those of both accounts where Gateways move; none where no Gateway that is there has any.
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
         let seen = self.0.notes.lock().unwrap().seen.clone();
         let gateways = seen.gateways.items();
@@ -374,7 +379,12 @@ impl Credentials for Port {
         if !gateways.is_empty() && gateways.iter().all(lacks) {
             return Ok(Vec::new());
         }
-        StaticCredentials::for_all("acme").all().await
+        let accounts = 1 + usize::from(self.0.harness.faults.moves);
+        let mut all = Vec::new();
+        for account in &ACCOUNTS[..accounts] {
+            all.extend(StaticCredentials::for_all(account).all().await?);
+        }
+        Ok(all)
     }
 }
 
@@ -407,7 +417,8 @@ impl Observer for Port {
         let notes = &mut *self.0.notes.lock().unwrap();
         match (call.kind, call.zone, error) {
             (ApiCall::Zones, _, Some(_)) => {
-                notes.unread.extend(ZONES.iter().map(|zone| zone_id(zone)));
+                let zones = ZONES.iter().chain([&OTHER_ZONE]);
+                notes.unread.extend(zones.map(|zone| zone_id(zone)));
             }
             (ApiCall::Records, Some(zone), None) => {
                 notes.unread.remove(zone);
