@@ -70,7 +70,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
 const LONGEST: usize = 512;
 
 /// The failure as a sentence that says what was not done. Repeats nothing of an answer but the message of a failure.
-pub(crate) fn told(error: &Error) -> String {
+pub fn told(error: &Error) -> String {
     let text = match error {
         Error::Api(status) => status.message.clone(),
         // Their own words quote what was read.

@@ -25,6 +25,7 @@ pub mod workloads;
 pub use client::{Clients, ConnectError, connect, connect_to};
 pub use cluster::{Cluster, ClusterOptions, WatchTimes};
 pub use credentials::SecretCredentials;
+pub use failure::told;
 pub use finalizers::{FINALIZER, Finalizers};
 pub use instance::{InstanceError, instance_id};
 pub use kept_secret::{KeptSecret, KeptSecretError, KeptSecretErrorKind};

@@ -210,6 +210,8 @@ struct Asked {
     name: Option<String>,
     subresource: Option<String>,
     metadata_only: bool,
+    /// A JSON merge patch (RFC 7386).
+    merges: bool,
     query: BTreeMap<String, String>,
 }
 
@@ -243,6 +245,10 @@ fn asked(request: &Request) -> Asked {
             let accept = accept.to_str().expect("text");
             accept.contains("as=PartialObjectMetadata")
         }),
+        merges: request
+            .headers()
+            .get("content-type")
+            .is_some_and(|sent| sent == "application/merge-patch+json"),
         query: query
             .map(|(name, value)| (name.to_owned(), value.replace("%3D", "=")))
             .collect(),
@@ -411,11 +417,31 @@ fn write(inner: &mut Inner, asked: &Asked, body: Value) -> Response {
     let mut stored = there;
     match (asked.method.as_str(), asked.subresource.as_deref()) {
         ("PATCH", Some("status")) => stored["status"] = next["status"].clone(),
+        ("PATCH", _) if asked.merges => merge(&mut stored, &next),
         ("PATCH", _) => stored["metadata"]["finalizers"] = next["metadata"]["finalizers"].clone(),
         _ => stored = next,
     }
     let stored = inner.store(&asked.plural, stored);
     asked.shown(&stored).into_response()
+}
+
+/// Puts what a merge patch says into a value.
+fn merge(value: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *value = patch.clone();
+        return;
+    };
+    if !value.is_object() {
+        *value = json!({});
+    }
+    for (name, patch) in fields {
+        match patch {
+            Value::Null => {
+                value.as_object_mut().expect("an object").remove(name);
+            }
+            patch => merge(&mut value[name], patch),
+        }
+    }
 }
 
 fn watch(server: ApiServer, asked: Asked) -> Response {

@@ -1,0 +1,239 @@
+//! Of the objects of a cluster, what is looked at. Fields that are absent are empty.
+
+use std::collections::BTreeMap;
+
+use domain::ObjectKey;
+use domain::gateway::Reconciling;
+use domain::rotation::{REQUEST_ANNOTATION, Request};
+use serde::Deserialize;
+
+/// `metadata`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    pub namespace: String,
+    pub name: String,
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// Namespace and name.
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey::new(&self.namespace, &self.name)
+    }
+}
+
+/// One of `conditions`, in the API's spelling.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub status: String,
+    pub reason: String,
+    pub message: String,
+}
+
+/// The condition of a type.
+pub fn condition<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+/// A Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Gateway {
+    pub metadata: Metadata,
+    pub spec: GatewaySpec,
+    pub status: GatewayConditions,
+}
+
+/// `spec` of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewaySpec {
+    pub gateway_class_name: String,
+}
+
+/// `status` of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct GatewayConditions {
+    pub conditions: Vec<Condition>,
+    pub listeners: Vec<ListenerConditions>,
+}
+
+/// One of `status.listeners` of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ListenerConditions {
+    pub name: String,
+    pub conditions: Vec<Condition>,
+}
+
+impl Gateway {
+    /// Whether its annotations suspend it.
+    pub fn is_suspended(&self) -> bool {
+        Reconciling::read(&self.metadata.annotations).0.is_suspended
+    }
+
+    /// The replacement of its token that was asked for last.
+    pub fn rotation_request(&self) -> Option<Request> {
+        Request::new(self.metadata.annotations.get(REQUEST_ANNOTATION)?)
+    }
+}
+
+/// A GatewayClass.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct GatewayClass {
+    pub metadata: Metadata,
+    pub spec: GatewayClassSpec,
+    pub status: GatewayConditions,
+}
+
+/// `spec` of a GatewayClass.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayClassSpec {
+    pub controller_name: String,
+}
+
+/// A CloudflareGatewayStatus.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct GatewayStatus {
+    pub metadata: Metadata,
+    pub status: GatewayDetails,
+}
+
+/// Its `status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayDetails {
+    pub conditions: Vec<Condition>,
+    pub tunnel: Tunnel,
+    pub ready_replicas: u32,
+    pub connectors: Vec<Connector>,
+    pub dns: Dns,
+    pub hostnames: Vec<Hostname>,
+    pub last_handled_reconcile_at: String,
+}
+
+/// `tunnel`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Tunnel {
+    pub id: String,
+    pub name: String,
+    pub token: Token,
+}
+
+/// `tunnel.token`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Token {
+    /// SHA-256, in hexadecimal.
+    pub hash: String,
+    pub rotation: Rotation,
+}
+
+/// `tunnel.token.rotation`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Rotation {
+    pub last_handled_rotate_at: String,
+    pub last_rotated_at: String,
+    pub next_rotation: String,
+    pub under_way: bool,
+}
+
+/// One of `connectors`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Connector {
+    pub name: String,
+    pub connections: Connections,
+}
+
+/// Connections to the edge, by transport.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    pub http2: u32,
+    pub quic: u32,
+}
+
+/// `dns`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Dns {
+    pub management: String,
+    pub hostnames: u32,
+    pub applied: u32,
+    pub not_listed: u32,
+}
+
+/// One of `hostnames`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Hostname {
+    pub name: String,
+    pub zone: String,
+    pub record: String,
+    pub certificate: String,
+    pub status: String,
+    pub reason: String,
+    pub message: String,
+}
+
+/// A list of objects.
+#[derive(Debug, Clone, Deserialize)]
+pub struct List<T> {
+    pub items: Vec<T>,
+}
+
+/// A Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Deployment {
+    pub metadata: Metadata,
+    pub spec: DeploymentSpec,
+    pub status: DeploymentStatus,
+}
+
+/// `spec` of a Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DeploymentSpec {
+    pub replicas: u32,
+    pub template: PodTemplate,
+}
+
+/// `spec.template` of a Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PodTemplate {
+    pub spec: PodSpec,
+}
+
+/// `spec` of a pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PodSpec {
+    pub containers: Vec<Container>,
+}
+
+/// One of `containers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    pub image: String,
+}
+
+/// `status` of a Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    pub ready_replicas: u32,
+}

@@ -1,0 +1,131 @@
+//! Where the lines of a command go, and in which colours.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+/// How something is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    Good,
+    /// Not known, or on its way.
+    Unsure,
+    Bad,
+}
+
+impl Tone {
+    /// Of the status of a condition that is good when it is True.
+    pub fn of_status(status: &str) -> Self {
+        match status {
+            "True" => Self::Good,
+            "False" => Self::Bad,
+            _ => Self::Unsure,
+        }
+    }
+
+    /// The colour, as a terminal reads it (ECMA-48, SGR).
+    fn code(self) -> &'static str {
+        match self {
+            Self::Good => "32",
+            Self::Unsure => "33",
+            Self::Bad => "31",
+        }
+    }
+}
+
+/// Takes the lines of a command.
+pub struct Screen<'o> {
+    out: &'o mut (dyn Write + Send),
+    has_colours: bool,
+    failed: Option<io::Error>,
+}
+
+impl<'o> Screen<'o> {
+    /// Writes to `out`.
+    pub fn new(out: &'o mut (dyn Write + Send), has_colours: bool) -> Self {
+        Self {
+            out,
+            has_colours,
+            failed: None,
+        }
+    }
+
+    /// Writes a line. What fails is kept for [`Self::finish`].
+    pub fn line(&mut self, text: impl Display) {
+        self.text(format_args!("{text}\n"));
+    }
+
+    /// Writes a text that ends its own lines.
+    pub fn text(&mut self, text: impl Display) {
+        if self.failed.is_none() {
+            let written = write!(self.out, "{text}").and_then(|()| self.out.flush());
+            self.failed = written.err();
+        }
+    }
+
+    /// The text in the colour of its tone, on a terminal.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        match self.has_colours {
+            true => format!("\x1b[{}m{text}\x1b[0m", tone.code()),
+            false => text.to_owned(),
+        }
+    }
+
+    /// Whether everything was written. A reader that has read enough, such as `head`, is no failure.
+    ///
+    /// # Errors
+    /// Something could not be written.
+    pub fn finish(self) -> io::Result<()> {
+        match self.failed {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether standard output takes colours: a terminal does, unless `NO_COLOR` is set (no-color.org).
+pub fn stdout_has_colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !refused
+}
+
+/// Columns as wide as their widest cell, three spaces apart, as kubectl has them; the last one as it comes.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let padded: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        format!("{}\n", padded.join("   ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["NAME", "READY", "WHY"]), row(["a-gateway", "", "x"])];
+        assert_eq!(
+            table(&rows),
+            "NAME        READY   WHY\na-gateway           x\n"
+        );
+    }
+
+    #[test]
+    fn colours_are_written_where_they_are_asked_for() {
+        for (has_colours, expected) in [(false, "True"), (true, "\x1b[32mTrue\x1b[0m")] {
+            let mut out = Vec::new();
+            let screen = Screen::new(&mut out, has_colours);
+            assert_eq!(screen.paint(Tone::of_status("True"), "True"), expected);
+        }
+    }
+}
