@@ -23,7 +23,7 @@ mod token_reviews;
 pub mod workloads;
 
 pub use client::{Clients, ConnectError, connect, connect_to};
-pub use cluster::{Cluster, ClusterOptions, WatchTimes};
+pub use cluster::{Cluster, ClusterOptions, WatchTimes, secrets_once, snapshot_once};
 pub use credentials::SecretCredentials;
 pub use failure::told;
 pub use finalizers::{FINALIZER, Finalizers};

@@ -2,10 +2,12 @@
 //!
 //! - `raw`: objects that are not read yet; `watch`: one watch;
 //! - `table`: the objects of a kind as domain values;
+//! - `once`: the same without watches;
 //! - `secrets`: Secrets that are referred to; `read_secrets`: their watches, and when each is read.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod once;
 mod raw;
 mod read_secrets;
 mod secrets;
@@ -31,6 +33,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::kind::{endpoints, watched};
+pub use once::{secrets_once, snapshot_once};
 use secrets::Secrets;
 pub(crate) use secrets::secret;
 use table::{Seen, Table};
@@ -108,7 +111,7 @@ impl Cluster {
             seen: AtomicU64::new(0),
         });
         for kind in watched() {
-            let watch = cluster.watch_of(kind);
+            let watch = watch_of(cluster.client.clone(), kind, cluster.times);
             let taker = cluster.clone();
             cluster.spawn(watch.run(move |news| taker.take(kind, news)));
         }
@@ -122,17 +125,6 @@ impl Cluster {
         tokio::spawn(async move {
             stop.run_until_cancelled(task).await;
         });
-    }
-
-    fn watch_of(&self, kind: Kind) -> Watch<Seen> {
-        Watch {
-            client: self.client.clone(),
-            endpoints: endpoints(kind).collect(),
-            name: kind.as_str().to_owned(),
-            metadata_only: false,
-            reader: Arc::new(move |endpoint, object| Seen::of(kind, endpoint, object)),
-            times: self.times,
-        }
     }
 
     fn take(&self, kind: Kind, news: News<Seen>) {
@@ -219,6 +211,18 @@ impl Cluster {
         if unread {
             self.unread_secrets.notify_one();
         }
+    }
+}
+
+/// The watch of a kind, over all namespaces.
+fn watch_of(client: Client, kind: Kind, times: WatchTimes) -> Watch<Seen> {
+    Watch {
+        client,
+        endpoints: endpoints(kind).collect(),
+        name: kind.as_str().to_owned(),
+        metadata_only: false,
+        reader: Arc::new(move |endpoint, object| Seen::of(kind, endpoint, object)),
+        times,
     }
 }
 

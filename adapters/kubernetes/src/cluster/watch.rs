@@ -79,6 +79,15 @@ impl<T: Send + 'static> Watch<T> {
         run.go_on().await;
     }
 
+    /// What is there now, without a watch.
+    pub(super) async fn once(&self) -> News<T> {
+        match self.list().await {
+            Ok(listing) => News::Listed(listing.objects),
+            Err(failure) if failure.is_absent() => News::Absent,
+            Err(failure) => News::Failing(failure.to_string()),
+        }
+    }
+
     async fn list(&self) -> Result<Listing<T>, Failure> {
         let mut endpoints = self.endpoints.iter().peekable();
         loop {

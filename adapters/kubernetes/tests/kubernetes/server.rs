@@ -64,7 +64,7 @@ struct Inner {
     calls: Vec<String>,
     /// Happens before the next write of this plural.
     meddle: Option<(String, Value)>,
-    /// What a TokenReview answers.
+    /// What a TokenReview answers, and whether whoever calls may do what an access review asks.
     review: Value,
 }
 
@@ -287,6 +287,9 @@ async fn answer(State(server): State<ApiServer>, request: Request) -> Response {
         return watch(server, asked);
     }
     server.lock().calls.push(format!("{} {path}", asked.method));
+    if asked.plural.is_empty() {
+        return of_itself(&server.lock(), &path);
+    }
     server.change(|inner| match (asked.method.as_str(), &asked.name) {
         ("GET", None) => list(inner, &asked),
         ("GET", Some(_)) => match inner.objects.get(&key(&asked)) {
@@ -295,6 +298,20 @@ async fn answer(State(server): State<ApiServer>, request: Request) -> Response {
         },
         _ => write(inner, &asked, body),
     })
+}
+
+/// What it tells of itself: its version, or the kinds that it has, in whichever group these are asked for.
+fn of_itself(inner: &Inner, path: &str) -> Response {
+    if path == "/version" {
+        return json!({ "gitVersion": "v1.36.2" })
+            .to_string()
+            .into_response();
+    }
+    let plurals: BTreeSet<&String> = inner.objects.keys().map(|key| &key.0).collect();
+    let resources = plurals.iter().map(|plural| json!({ "name": plural }));
+    json!({ "resources": resources.collect::<Vec<_>>() })
+        .to_string()
+        .into_response()
 }
 
 fn key(asked: &Asked) -> Key {
@@ -372,6 +389,12 @@ fn write(inner: &mut Inner, asked: &Asked, body: Value) -> Response {
             "spec": body["spec"], "status": inner.review,
         });
         return review.to_string().into_response();
+    }
+    if asked.plural == "selfsubjectaccessreviews" {
+        let may = inner.review["authenticated"] != false;
+        return json!({ "status": { "allowed": may } })
+            .to_string()
+            .into_response();
     }
     if inner
         .meddle
