@@ -173,7 +173,7 @@ impl ManifestFolder {
 }
 
 /// Places that could not be looked at, as problems.
-fn unlisted(tree: &Tree) -> Vec<Problem> {
+pub(crate) fn unlisted(tree: &Tree) -> Vec<Problem> {
     let problem = |place: &Unlisted| {
         let message = format!("{}; what was read from it before stays in force", place.why);
         Problem::of_file(&place.path, None, message)

@@ -3,7 +3,7 @@
 //! [`ManifestFolder`] reads every `*.yaml` and `*.yml` below a folder, watches it, and implements the
 //! ports that a cluster implements. What a file said last stays in force while it cannot be read, and
 //! every [`Problem`] names file, line and remedy. Statuses go to a state folder, one JSON file for each
-//! object; [`read_statuses`] and [`render`] show them to people.
+//! object; [`read_statuses`] and [`render`] show them to people. [`Manifests`] is a folder that is read once.
 
 mod certificates;
 mod cluster;
@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod instance;
 mod journal;
 mod list;
+mod manifests;
 mod news;
 mod open_error;
 mod orphans;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use folder::ManifestFolder;
 pub use instance::{InstanceError, instance_id};
+pub use manifests::Manifests;
 pub use open_error::OpenError;
 pub use orphans::{KeptOrphans, LoggedEvents};
 pub use problem::Problem;
