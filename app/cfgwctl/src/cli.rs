@@ -1,24 +1,21 @@
 //! The command line of `cfgwctl`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use domain::Hostname;
 use domain::names::{is_dns_label, is_object_name};
 
-use crate::cluster::{Choice, Cluster};
-use crate::failure::{Exit, Failure};
-use crate::screen::{Screen, stdout_has_colours};
+use crate::check::edge::EDGES;
+use crate::screen::{Format, Plain};
 use crate::wait::{Wait, duration};
-use crate::{reconciling, rotation, version};
 
 /// Shows and operates the Gateways of cloudflare-gateway-controller.
 ///
 /// The cluster is the one that kubectl would use. A verb that acts sets an annotation of the Gateway, which the
-/// controller acts upon; no other permission is needed than to read and to patch Gateways. Under the name
-/// kubectl-cfgw it is a plugin of kubectl: kubectl cfgw <command>.
+/// controller acts upon. Under the name kubectl-cfgw it is a plugin of kubectl: kubectl cfgw <command>.
 #[derive(Debug, Parser)]
 #[command(name = "cfgwctl", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 pub struct Cli {
@@ -32,6 +29,8 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  cfgwctl status --all-namespaces
+  cfgwctl explain app.example.com/cart
   cfgwctl suspend gateway my-gateway
   cfgwctl resume gateway my-gateway --namespace infra
   cfgwctl rotate gateway token my-gateway --watch
@@ -60,6 +59,20 @@ pub enum Verb {
     /// Shows the version of this program and of the controllers.
     #[command(after_help = "Example:\n  cfgwctl version")]
     Version,
+    /// Shows Gateways, their hostnames, and what is not as it should be.
+    #[command(after_help = OF_STATUS)]
+    Status(Status),
+    /// Shows the way of a request, or the first thing that is in its way.
+    ///
+    /// The rules are those of the controller and its proxies. Nothing is sent to the hostname. Without the right to
+    /// read Secrets these are taken as right.
+    #[command(after_help = OF_EXPLAIN)]
+    Explain(Explain),
+    /// Looks whether the cluster has what the controller needs, before and after it is installed.
+    ///
+    /// The edge is asked from where this program runs, which need not be where the proxies run.
+    #[command(after_help = OF_CHECK)]
+    Check(Check),
     /// Stops the controller's work on something; traffic goes on.
     #[command(subcommand)]
     Suspend(Suspend),
@@ -75,6 +88,141 @@ pub enum Verb {
     /// Follows what is under way.
     #[command(subcommand)]
     Watch(Watch),
+    /// Prints an object to apply.
+    #[command(subcommand)]
+    Generate(Generate),
+    /// Brings a hostname to a Service: makes the route, waits, and shows the way of a request.
+    #[command(after_help = OF_EXPOSE)]
+    Expose(Expose),
+    /// Prints what completes commands in a shell.
+    #[command(after_help = OF_COMPLETION)]
+    Completion(Completion),
+    /// Writes the man pages into a folder.
+    #[command(after_help = "Example:\n  cfgwctl man ./man1")]
+    Man(Man),
+}
+
+const OF_STATUS: &str = "\
+Examples:
+  cfgwctl status
+  cfgwctl status --all-namespaces -o wide
+  cfgwctl status -o json";
+
+const OF_EXPLAIN: &str = "\
+Examples:
+  cfgwctl explain app.example.com
+  cfgwctl explain app.example.com/cart --method POST --header x-version:2
+  cfgwctl explain http://app.example.com -f ./manifests";
+
+const OF_CHECK: &str = "\
+Examples:
+  cfgwctl check
+  cfgwctl check -o json";
+
+const OF_EXPOSE: &str = "\
+Examples:
+  cfgwctl expose my-service --hostname app.example.com
+  cfgwctl expose my-service --hostname app.example.com --port 8080 --gateway infra/my-gateway";
+
+const OF_COMPLETION: &str = "\
+Examples:
+  cfgwctl completion bash
+  cfgwctl completion powershell";
+
+/// `cfgwctl status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Those of every namespace.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// `cfgwctl explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The request: a hostname, with a path, a query, http:// or a port where these matter.
+    #[arg(value_name = "HOST[/PATH]")]
+    pub request: String,
+    /// Its method.
+    #[arg(long, default_value = "GET", value_name = "METHOD")]
+    pub method: String,
+    /// A header of it; may be given again.
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
+    /// Folder of manifests, in place of the cluster.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub filename: Option<PathBuf>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Plain::Table, value_name = "FORMAT")]
+    pub output: Plain,
+}
+
+/// `cfgwctl check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Where the edge is asked; may be given again.
+    #[arg(long, value_name = "HOST:PORT", default_values = EDGES)]
+    pub edge: Vec<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Plain::Table, value_name = "FORMAT")]
+    pub output: Plain,
+}
+
+/// What is printed.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Prints an HTTPRoute that brings a hostname to a Service.
+    #[command(after_help = "\
+Examples:
+  cfgwctl generate route my-service --hostname app.example.com
+  cfgwctl generate route my-service --hostname app.example.com --port 80 --gateway my-gateway")]
+    Route(Exposed),
+}
+
+/// A Service and the hostname that leads to it.
+#[derive(Debug, Args)]
+pub struct Exposed {
+    /// Name of the Service.
+    #[arg(value_name = "SERVICE", value_parser = object_name)]
+    pub service: String,
+    /// The hostname.
+    #[arg(long, value_name = "HOSTNAME", value_parser = hostname)]
+    pub hostname: Hostname,
+    /// NAME or NAMESPACE/NAME; the only Gateway unless given.
+    #[arg(long, value_name = "GATEWAY", value_parser = gateway)]
+    pub gateway: Option<String>,
+    /// Port of the Service; its only one unless given.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+}
+
+/// `cfgwctl expose`.
+#[derive(Debug, Args)]
+pub struct Expose {
+    /// What is exposed.
+    #[command(flatten)]
+    pub exposed: Exposed,
+    /// How long to wait at most until the route is ready.
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// `cfgwctl completion`.
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// Which shell.
+    pub shell: Shell,
+}
+
+/// `cfgwctl man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Folder, which is made where it is not there.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// What is suspended.
@@ -169,7 +317,8 @@ pub struct Handled {
 }
 
 impl Handled {
-    fn wait(&self) -> Option<Wait> {
+    /// The wait that is asked for.
+    pub fn wait(&self) -> Option<Wait> {
         self.wait.then(|| Wait::of(self.timeout))
     }
 }
@@ -213,6 +362,20 @@ fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
+fn hostname(text: &str) -> Result<Hostname, String> {
+    Hostname::parse(text).map_err(|error| error.to_string())
+}
+
+fn gateway(text: &str) -> Result<String, String> {
+    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+    match is_dns_label(namespace) && is_object_name(name) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("must be the name of a Gateway, or its namespace and name: infra/web".to_owned())
+        }
+    }
+}
+
 /// The command line under the name that the program was called by: `kubectl cfgw` where kubectl calls it.
 pub fn command(called: &Path) -> clap::Command {
     let command = Cli::command();
@@ -222,86 +385,10 @@ pub fn command(called: &Path) -> clap::Command {
     }
 }
 
-/// Does what the arguments of the process ask for.
-pub async fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let called = arguments.first().cloned().unwrap_or_default();
-    let matches = command(Path::new(&called)).get_matches_from(arguments);
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
-    let mut out = std::io::stdout();
-    let mut screen = Screen::new(&mut out, stdout_has_colours());
-    let ended = run(cli, &mut screen).await;
-    let written = screen.finish();
-    let ended = ended.and_then(|()| {
-        written.map_err(|error| Failure::new(format!("standard output: {error}"), ""))
-    });
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::from(failure.exit as u8)
-        }
-    }
-}
-
-/// Does what a command line asks for.
-///
-/// # Errors
-/// It was not done; [`Exit`] says in which way.
-pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let Cli { verb, flags } = cli;
-    let choice = Choice {
-        kubeconfig: flags.kubeconfig,
-        context: flags.context,
-        namespace: flags.namespace,
-    };
-    let cluster = Cluster::connect(&choice).await;
-    match verb {
-        Verb::Version => {
-            let controllers = match cluster {
-                Ok(cluster) => cluster.controllers().await,
-                Err(failure) => Err(failure),
-            };
-            screen.text(version::text(controllers));
-            Ok(())
-        }
-        verb => act(verb, &cluster?, screen).await,
-    }
-}
-
-async fn act(verb: Verb, cluster: &Cluster, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let now = jiff::Timestamp::now().to_string();
-    match verb {
-        Verb::Version => Ok(()),
-        Verb::Suspend(Suspend::Gateway(Named { name })) => {
-            reconciling::suspend(cluster, &cluster.key(&name), screen).await
-        }
-        Verb::Resume(Resume::Gateway(handled)) => {
-            let gateway = cluster.key(&handled.gateway.name);
-            reconciling::resume(cluster, &gateway, &now, handled.wait(), screen).await
-        }
-        Verb::Reconcile(Reconcile::Gateway(handled)) => {
-            let gateway = cluster.key(&handled.gateway.name);
-            reconciling::reconcile(cluster, &gateway, &now, handled.wait(), screen).await
-        }
-        Verb::Rotate(Rotate::Gateway(RotateOfGateway::Token(asked))) => {
-            let gateway = cluster.key(&asked.gateway.name);
-            let wait = asked.watch.then(|| Wait::of(asked.timeout));
-            rotation::rotate(cluster, &gateway, &now, wait, screen).await
-        }
-        Verb::Watch(Watch::Gateway(WatchOfGateway::Token(asked))) => {
-            let gateway = cluster.key(&asked.gateway.name);
-            rotation::watch(cluster, &gateway, Wait::of(asked.timeout), screen).await
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     #[test]
     fn no_argument_is_in_the_way_of_another() {
@@ -350,6 +437,9 @@ mod tests {
             "cfgwctl resume gateway web --timeout soon",
             "cfgwctl resume gateway web --namespace a/b",
             "cfgwctl rotate gateway web",
+            "cfgwctl expose app --hostname a..b",
+            "cfgwctl expose app --hostname a.b --port 0",
+            "cfgwctl expose app --hostname a.b --gateway a/b/c",
         ] {
             let refused = Cli::try_parse_from(line.split_whitespace()).expect_err(line);
             assert_eq!(refused.exit_code(), Exit::Usage as i32, "{line}");

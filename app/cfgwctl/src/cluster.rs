@@ -1,25 +1,37 @@
 //! Calls to the API server.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use adapter_gateway_api::{Kind, Scope};
 use adapter_kubernetes::{Client, Config};
-use domain::ObjectKey;
-use domain::gateway::CONTROLLER_NAME;
-use kube::api::{GetParams, ListParams, Patch, PatchParams};
+use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP};
+use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
+use domain::{ObjectKey, ObjectRef};
+use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::objects::{Deployment, Gateway, GatewayClass, GatewayStatus, List};
+use crate::objects::{
+    CustomResourceDefinition, Deployment, Gateway, GatewayClass, GatewayStatus, Lease, List,
+    Version,
+};
 
 /// Under which name the API server notes what was written.
 const FIELD_MANAGER: &str = "cfgwctl";
 
 /// Objects in one answer of a list.
 const PAGE: u32 = 500;
+
+/// Answers of one list: 100,000 objects, more than the controller is made for.
+const PAGES: usize = 200;
+
+/// Annotation of the CRDs of the Gateway API.
+const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 
 /// Labels of the controller's Deployments, as the chart sets them.
 const CONTROLLERS: &str = "app.kubernetes.io/name=cfgw-controller";
@@ -78,7 +90,7 @@ impl Cluster {
     /// # Errors
     /// It cannot be read, is not there, or is another controller's.
     pub async fn gateway(&self, key: &ObjectKey) -> Result<Gateway, Failure> {
-        let found: Option<Gateway> = self.get(Kind::Gateway, key).await.map_err(failed)?;
+        let found: Option<Gateway> = self.get(Kind::Gateway, key).await?;
         let found = found.ok_or_else(|| {
             Failure::new(
                 format!("Gateway {key}: Not found"),
@@ -103,12 +115,30 @@ impl Cluster {
         }
     }
 
+    /// The Gateways of our controller, in one namespace or in all. Who may not read classes gets those of others too.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub async fn gateways(&self, namespace: Option<&str>) -> Result<Vec<Gateway>, Failure> {
+        let gateways: Option<Vec<Gateway>> = self.list(Kind::Gateway, namespace).await?;
+        let mut gateways = gateways.unwrap_or_default();
+        let classes: Result<Option<Vec<GatewayClass>>, _> =
+            self.list(Kind::GatewayClass, None).await;
+        if let Ok(classes) = classes {
+            let classes = classes.unwrap_or_default().into_iter();
+            let ours = classes.filter(|class| class.spec.controller_name == CONTROLLER_NAME);
+            let ours: BTreeSet<String> = ours.map(|class| class.metadata.name).collect();
+            gateways.retain(|gateway| ours.contains(&gateway.spec.gateway_class_name));
+        }
+        Ok(gateways)
+    }
+
     /// What the controller tells of a Gateway, once it has.
     ///
     /// # Errors
     /// It cannot be read.
     pub async fn gateway_status(&self, key: &ObjectKey) -> Result<Option<GatewayStatus>, Failure> {
-        self.get(Kind::GatewayStatus, key).await.map_err(failed)
+        self.get(Kind::GatewayStatus, key).await
     }
 
     /// Sets annotations of a Gateway, in one write that touches nothing else.
@@ -131,9 +161,34 @@ impl Cluster {
         };
         let request = Request::new(collection(Kind::Gateway, &gateway.namespace));
         let request = request.patch_metadata(&gateway.name, &params, &Patch::Merge(&patch));
-        let request = request.map_err(kube::Error::BuildRequest).map_err(failed)?;
-        let written: Result<Value, kube::Error> = self.client.request(request).await;
-        written.map(|_| ()).map_err(failed)
+        self.send::<Value>(request).await.map(|_| ())
+    }
+
+    /// Makes an HTTPRoute.
+    ///
+    /// # Errors
+    /// The API server refuses it, as where one of that name is there.
+    pub async fn create_route(&self, namespace: &str, route: &Value) -> Result<(), Failure> {
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let request = Request::new(collection(Kind::HttpRoute, namespace));
+        let request = request.create(&params, route.to_string().into_bytes());
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        match self.client.request::<Value>(request).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let name = &route["metadata"]["name"];
+                Err(Failure::new(
+                    format!(
+                        "HTTPRoute {namespace}/{}: it exists already",
+                        name.as_str().unwrap_or("")
+                    ),
+                    "edit it, or delete it first",
+                ))
+            }
+            answer => Ok(answer.map(|_| ())?),
+        }
     }
 
     /// The Deployments of our controllers, in every namespace.
@@ -143,30 +198,158 @@ impl Cluster {
     pub async fn controllers(&self) -> Result<Vec<Deployment>, Failure> {
         let params = ListParams::default().limit(PAGE).labels(CONTROLLERS);
         let request = Request::new("/apis/apps/v1/deployments").list(&params);
-        let request = request.map_err(kube::Error::BuildRequest).map_err(failed)?;
-        let list: List<Deployment> = self.client.request(request).await.map_err(failed)?;
-        Ok(list.items)
+        Ok(self.send::<List<Deployment>>(request).await?.items)
+    }
+
+    /// The Lease of a controller, which has the name of its Deployment.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn lease(&self, controller: &ObjectKey) -> Result<Option<Lease>, Failure> {
+        let ObjectKey { namespace, name } = controller;
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+        self.found(Request::new(path).get(name, &GetParams::default()))
+            .await
+    }
+
+    /// The version of the API server, and its time as the answer's `Date` gives it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn version(&self) -> Result<(String, Option<String>), Failure> {
+        let request = http::Request::get("/version").body(Body::empty());
+        let request = request.map_err(kube::Error::HttpError)?;
+        let answer = self.client.send(request).await?;
+        let date = answer.headers().get("date");
+        let date = date.and_then(|date| date.to_str().ok()).map(str::to_owned);
+        let request = http::Request::get("/version").body(Vec::new());
+        let request = request.map_err(kube::Error::HttpError)?;
+        let version: Version = self.client.request(request).await?;
+        Ok((version.git_version, date))
+    }
+
+    /// Whether the API server has objects of a plural in a version of a group.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn serves(&self, api_version: &str, plural: &str) -> Result<bool, Failure> {
+        let request = http::Request::get(format!("/apis/{api_version}")).body(Vec::new());
+        let found: Option<Value> = self
+            .found(request.map_err(kube::core::request::Error::BuildRequest))
+            .await?;
+        let resources = found
+            .as_ref()
+            .and_then(|found| found["resources"].as_array());
+        let mut resources = resources.into_iter().flatten();
+        Ok(resources.any(|resource| resource["name"] == plural))
+    }
+
+    /// The release of the Gateway API whose CRDs are installed, as they name it.
+    ///
+    /// # Errors
+    /// Its CRDs cannot be read.
+    pub async fn gateway_api_bundle(&self) -> Result<Option<String>, Failure> {
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let name = format!("{}.{GATEWAY_GROUP}", Kind::Gateway.plural());
+        let request = Request::new(path).get(&name, &GetParams::default());
+        let found: Option<CustomResourceDefinition> = self.found(request).await?;
+        Ok(found.and_then(|mut found| found.metadata.annotations.remove(BUNDLE_VERSION)))
+    }
+
+    /// Whether this user may do something with a kind in every namespace.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn may(&self, verb: &str, kind: Kind) -> Result<bool, Failure> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": {
+                "verb": verb, "group": kind.group(), "resource": kind.plural(),
+            }},
+        });
+        let request = Request::new("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
+        let request = request.create(&PostParams::default(), review.to_string().into_bytes());
+        let answer: Value = self.send(request).await?;
+        Ok(answer["status"]["allowed"] == true)
+    }
+
+    /// Everything that the domain looks at, but for Secrets.
+    pub async fn snapshot(&self) -> ClusterSnapshot {
+        adapter_kubernetes::snapshot_once(&self.client).await
+    }
+
+    /// What may be known of these Secrets.
+    pub async fn secrets(
+        &self,
+        wanted: &BTreeSet<ObjectRef>,
+    ) -> BTreeMap<ObjectRef, Reading<SecretFacts>> {
+        adapter_kubernetes::secrets_once(&self.client, wanted).await
+    }
+
+    /// The objects of a kind, in one namespace or in all; `None` where there is no such kind.
+    ///
+    /// # Errors
+    /// They cannot be listed, or are more than [`PAGES`] pages.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+    ) -> Result<Option<Vec<T>>, Failure> {
+        let path = collection(kind, namespace.unwrap_or_default());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut items = Vec::new();
+        for _ in 0..PAGES {
+            let request = Request::new(&path).list(&params);
+            let Some(page) = self.found::<List<T>>(request).await? else {
+                return Ok(None);
+            };
+            items.extend(page.items);
+            if page.metadata.r#continue.is_empty() {
+                return Ok(Some(items));
+            }
+            params = params.continue_token(&page.metadata.r#continue);
+        }
+        Err(Failure::new(
+            format!("there are more than {} {}", items.len(), kind.plural()),
+            "choose a namespace with --namespace",
+        ))
     }
 
     /// An object; `None` where there is none, or not even its kind.
-    async fn get<T: DeserializeOwned>(
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn get<T: DeserializeOwned>(
         &self,
         kind: Kind,
         key: &ObjectKey,
-    ) -> Result<Option<T>, kube::Error> {
+    ) -> Result<Option<T>, Failure> {
         let request = Request::new(collection(kind, &key.namespace));
-        let request = request.get(&key.name, &GetParams::default());
+        self.found(request.get(&key.name, &GetParams::default()))
+            .await
+    }
+
+    /// The answer, `None` where it is that there is nothing.
+    async fn found<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Option<T>, Failure> {
         let request = request.map_err(kube::Error::BuildRequest)?;
         match self.client.request(request).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
-}
 
-fn failed(error: kube::Error) -> Failure {
-    Failure::of_call(&error)
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, Failure> {
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        Ok(self.client.request(request).await?)
+    }
 }
 
 /// Path of the objects of a kind, in a namespace where it has any.

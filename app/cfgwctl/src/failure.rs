@@ -53,7 +53,7 @@ impl Failure {
     }
 
     /// A call to the API server failed.
-    pub fn of_call(error: &Error) -> Self {
+    fn of_call(error: &Error) -> Self {
         let told = adapter_kubernetes::told(error);
         let (message, remedy) = match error {
             Error::Api(status) => (
@@ -74,6 +74,12 @@ impl Failure {
             message,
             remedy: remedy.to_owned(),
         }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::of_call(&error)
     }
 }
 

@@ -1,18 +1,26 @@
 //! `cfgwctl`: what people who run Gateways ask and order, over the API server.
 //!
-//! - [`cli`]: the command line, and what runs for it; [`screen`]: where lines go; [`failure`]: why a command fails.
+//! - [`cli`]: the command line; [`run`]: what runs for it; [`screen`]: where lines go; [`failure`]: why a command fails.
 //! - [`cluster`]: calls to the API server; [`objects`]: of its objects what is looked at; [`wait`]: for how long.
-//! - [`reconciling`]: suspend, resume and reconcile; [`rotation`]: replace a token and watch it; [`version`].
+//! - [`reconciling`]: suspend, resume and reconcile; [`rotation`]: replace a token and watch it; [`version`];
+//!   [`status`]: one screen of all; [`explain`]: the way of a request; [`check`]: what the controller needs;
+//!   [`generate`] and [`expose`]: a route for a Service.
 //!
-//! A verb that acts sets an annotation that the controller acts upon, and nothing else. What is printed is made of
+//! A verb that acts sets an annotation that the controller acts upon, and nothing else; `expose` makes a route. What is printed is made of
 //! values by functions without input or output.
 
+pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod explain;
+pub mod expose;
 pub mod failure;
+pub mod generate;
 pub mod objects;
 pub mod reconciling;
 pub mod rotation;
+pub mod run;
 pub mod screen;
+pub mod status;
 pub mod version;
 pub mod wait;

@@ -187,10 +187,20 @@ pub struct Hostname {
     pub message: String,
 }
 
-/// A list of objects.
+/// A page of a list of objects.
 #[derive(Debug, Clone, Deserialize)]
 pub struct List<T> {
+    #[serde(default)]
+    pub metadata: ListMetadata,
     pub items: Vec<T>,
+}
+
+/// `metadata` of a list.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ListMetadata {
+    /// Where the next page begins; empty at the end.
+    pub r#continue: String,
 }
 
 /// A Deployment.
@@ -236,4 +246,117 @@ pub struct Container {
 #[serde(default, rename_all = "camelCase")]
 pub struct DeploymentStatus {
     pub ready_replicas: u32,
+}
+
+/// An HTTPRoute or a GRPCRoute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Route {
+    pub metadata: Metadata,
+    pub status: RouteStatus,
+}
+
+/// `status` of a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RouteStatus {
+    pub parents: Vec<RouteParent>,
+}
+
+/// One of `status.parents`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouteParent {
+    pub parent_ref: ParentRef,
+    pub conditions: Vec<Condition>,
+}
+
+/// `parentRef`, which is of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ParentRef {
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl ParentRef {
+    /// The Gateway, for a route of this namespace.
+    pub fn key(&self, namespace: &str) -> ObjectKey {
+        let namespace = self.namespace.as_deref().unwrap_or(namespace);
+        ObjectKey::new(namespace, &self.name)
+    }
+}
+
+/// An EndpointSlice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct EndpointSlice {
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One of `endpoints` of an EndpointSlice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Endpoint {
+    pub addresses: Vec<String>,
+    pub target_ref: TargetRef,
+}
+
+/// What an endpoint is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct TargetRef {
+    pub kind: String,
+    pub name: String,
+}
+
+/// A Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    pub spec: ServiceSpec,
+}
+
+/// `spec` of a Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ServiceSpec {
+    pub ports: Vec<ServicePort>,
+}
+
+/// One of `spec.ports` of a Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ServicePort {
+    pub port: u16,
+}
+
+/// A Lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Lease {
+    pub spec: LeaseSpec,
+}
+
+/// `spec` of a Lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LeaseSpec {
+    pub holder_identity: String,
+    pub renew_time: String,
+    pub lease_duration_seconds: u32,
+}
+
+/// A CustomResourceDefinition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct CustomResourceDefinition {
+    pub metadata: Metadata,
+}
+
+/// What an API server tells of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Version {
+    pub git_version: String,
 }

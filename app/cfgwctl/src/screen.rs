@@ -3,8 +3,12 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use clap::ValueEnum;
+use serde::Serialize;
+
 /// How something is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tone {
     Good,
     /// Not known, or on its way.
@@ -30,6 +34,46 @@ impl Tone {
             Self::Bad => "31",
         }
     }
+}
+
+/// As what objects are printed, as for kubectl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Wide,
+    Name,
+    Json,
+    Yaml,
+}
+
+/// As what something is printed that is no object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Plain {
+    Table,
+    Json,
+    Yaml,
+}
+
+impl Plain {
+    /// A value in this format; `text` makes it for people.
+    pub fn text(self, value: &impl Serialize, text: impl FnOnce() -> String) -> String {
+        match self {
+            Self::Table => text(),
+            Self::Json => as_json(value),
+            Self::Yaml => as_yaml(value),
+        }
+    }
+}
+
+/// A value as JSON, for people and jq.
+pub fn as_json(value: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    format!("{text}\n")
+}
+
+/// A value as YAML.
+pub fn as_yaml(value: &impl Serialize) -> String {
+    serde_saphyr::to_string(value).unwrap_or_default()
 }
 
 /// Takes the lines of a command.

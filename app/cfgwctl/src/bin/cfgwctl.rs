@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    cfgwctl::cli::main().await
+    cfgwctl::run::main().await
 }

@@ -1,10 +1,15 @@
 //! What the verbs print and write, over an API server in memory.
 
+mod checks;
+mod explaining;
+mod exposing;
+mod golden;
 mod rotation;
 /// The API server of `adapter-kubernetes`' own tests.
 #[allow(dead_code)]
 #[path = "../../../../adapters/kubernetes/tests/kubernetes/server.rs"]
 mod server;
+mod statuses;
 mod suspending;
 mod versions;
 
@@ -65,6 +70,14 @@ fn status(status: &Value) -> Value {
         "metadata": { "namespace": "default", "name": "web" },
         "status": status,
     })
+}
+
+/// Returns once a verb has asked for something at a path, from now on.
+async fn asked(server: &ApiServer, path: &str) {
+    server.take_calls();
+    while !server.take_calls().iter().any(|call| call.contains(path)) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// Annotations of the Gateway as they are now.

@@ -9,7 +9,7 @@ use domain::gateway::RECONCILE_ANNOTATION;
 use domain::rotation::REQUEST_ANNOTATION;
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, annotations, cluster, gateway, seen, status, web};
+use crate::{PATIENCE, annotations, asked, cluster, gateway, seen, status, web};
 
 const NOW: &str = "2026-01-02T03:04:05Z";
 
@@ -66,12 +66,14 @@ async fn a_rotation_is_asked_for_and_followed_until_every_replica_has_the_token(
     );
     let writer = server.clone();
     tokio::spawn(async move {
+        // Before the request.
+        asked(&writer, "cloudflaregatewaystatuses").await;
         for status in [
             told("1111111111111111", "", true),
             told("2222222222222222", "", true),
             told("2222222222222222", NOW, false),
         ] {
-            tokio::time::sleep(Duration::from_millis(80)).await;
+            asked(&writer, "cloudflaregatewaystatuses").await;
             writer.put("cloudflaregatewaystatuses", status);
         }
     });

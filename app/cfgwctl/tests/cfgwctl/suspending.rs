@@ -9,7 +9,7 @@ use domain::gateway::{RECONCILE_ANNOTATION, RECONCILE_REQUEST_ANNOTATION};
 use serde_json::{Value, json};
 
 use crate::server::ApiServer;
-use crate::{PATIENCE, annotations, cluster, gateway, seen, status, web};
+use crate::{PATIENCE, annotations, asked, cluster, gateway, seen, status, web};
 
 const NOW: &str = "2026-01-02T03:04:05Z";
 
@@ -81,12 +81,12 @@ async fn a_gateway_is_suspended_and_resumed_by_annotations_and_nothing_else() {
     assert_eq!(annotations(&server), written);
 }
 
-/// The controller's part: it says these one after another, each a while after the one before.
+/// The controller's part: it says these one after another, each once the one before was seen.
 fn tell(server: &ApiServer, told: Vec<Value>) {
     let server = server.clone();
     tokio::spawn(async move {
         for status in told {
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            asked(&server, "cloudflaregatewaystatuses").await;
             server.put("cloudflaregatewaystatuses", status);
         }
     });
