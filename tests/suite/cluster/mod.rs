@@ -1,6 +1,7 @@
 //! What only a true Kubernetes can show. These tests run inside of the test cluster's namespaces.
 
 mod autoscaling;
+mod cfgwctl;
 mod deletion;
 mod edits;
 mod first_gateway;
