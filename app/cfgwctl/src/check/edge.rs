@@ -118,7 +118,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_edge_that_answers_on_both_is_good_and_one_that_does_not_is_told() {
-        let server = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        // An address of its own, on which the port is free for both.
+        let server = UdpSocket::bind("127.0.94.1:0").await.expect("a port");
         let address = server.local_addr().expect("an address");
         let listener = TcpListener::bind(address).await.expect("the same port");
         tokio::spawn(async move {

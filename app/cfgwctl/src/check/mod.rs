@@ -6,6 +6,7 @@ pub mod edge;
 mod findings;
 
 use adapter_gateway_api::Kind;
+use domain::gateway::{GATEWAY_GROUP, OWN_GROUP};
 use serde::Serialize;
 
 use crate::cluster::Cluster;
@@ -90,14 +91,9 @@ pub async fn of_cluster(cluster: &Cluster, now: i64) -> Result<Vec<Finding>, Fai
 
 async fn crds(cluster: &Cluster) -> Vec<Finding> {
     let mut found = Vec::new();
-    for kind in Kind::ALL
-        .iter()
-        .copied()
-        .filter(|kind| kind.group().contains('.'))
-    {
-        if kind == Kind::EndpointSlice {
-            continue;
-        }
+    let groups = [GATEWAY_GROUP, OWN_GROUP];
+    let kinds = Kind::ALL.iter().copied();
+    for kind in kinds.filter(|kind| groups.contains(&kind.group())) {
         let mut served = Ok(None);
         for version in kind.api_versions() {
             served = cluster

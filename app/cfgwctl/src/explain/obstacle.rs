@@ -3,6 +3,7 @@
 use domain::attachment::{GatewayResolution, ParentResolution, Resolution, RouteResolution};
 use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP, ParentRef, Route};
 use domain::snapshot::ClusterSnapshot;
+use domain::status::Reason;
 
 /// Hostnames of routes that are named where none is the one that is asked about.
 const SHOWN: usize = 5;
@@ -16,7 +17,7 @@ pub(super) fn not_served(gateway: &GatewayResolution) -> Option<String> {
     if let Some(refusal) = &gateway.refusal {
         // What is wrong in a listener says more than that none is right.
         let of_listener = refusal_of_listener(gateway, |_| true);
-        let is_summary = refusal.message.contains("spec.listeners: none is accepted");
+        let is_summary = refusal.reason == Reason::ListenersNotValid;
         return of_listener
             .filter(|_| is_summary)
             .or_else(|| Some(refusal.message.clone()));
