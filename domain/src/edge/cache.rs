@@ -274,6 +274,17 @@ impl CachedApi {
         Ok(document)
     }
 
+    /// The same for a tunnel that is to be removed: one that is gone already has none.
+    pub(crate) async fn last_configuration(
+        &self,
+        tunnel: TunnelId,
+    ) -> Result<Option<IngressDocument>, PortError> {
+        match self.configuration(tunnel).await {
+            Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
+            answer => answer,
+        }
+    }
+
     pub(crate) async fn configure(
         &self,
         tunnel: TunnelId,

@@ -14,7 +14,7 @@ use crate::edge::cache::CachedApi;
 use crate::edge::gone_is_fine;
 use crate::edge::objects::{IngressDocument, Zone};
 use crate::edge::ports::Certificates;
-use crate::error::{PortError, PortErrorKind};
+use crate::error::PortError;
 use crate::names::{ObjectKey, TunnelId};
 
 /// One Gateway's certificates on their way.
@@ -153,10 +153,7 @@ pub(crate) async fn remove(
     keys: &NoteKeys,
     unnoted: &BTreeSet<Note>,
 ) -> Result<(), PortError> {
-    let document = match api.configuration(tunnel).await {
-        Err(error) if error.kind == PortErrorKind::NotFound => None,
-        answer => answer?,
-    };
+    let document = api.last_configuration(tunnel).await?;
     let noted = Note::all(document.as_ref(), keys.all());
     for note in noted.union(unnoted) {
         gone_is_fine(api.delete_certificate(&note.zone, &note.id).await)?;

@@ -171,7 +171,7 @@ impl DirectEdge {
         let ids = self.memory().zone_ids.get(gateway).cloned();
         let mut documents = Vec::new();
         for tunnel in tunnels {
-            documents.extend(api.configuration(tunnel.id).await?);
+            documents.extend(api.last_configuration(tunnel.id).await?);
         }
         let names = documents.iter().flat_map(IngressDocument::hostnames);
         let found = zones::find(api, &names.collect(), &ids.unwrap_or_default()).await?;

@@ -135,6 +135,7 @@ async fn a_failure_at_any_call_of_removing_heals_and_never_loses_the_trail() {
 #[tokio::test]
 async fn what_is_gone_stops_no_removal_and_what_cannot_be_read_does() {
     for call in [
+        ApiCall::Configuration,
         ApiCall::Connectors,
         ApiCall::Disconnect,
         ApiCall::DeleteTunnel,
