@@ -222,15 +222,23 @@ impl FakeCloudflare {
 
     /// Connects a connector, as a proxy would.
     pub fn connect(&self, tunnel: TunnelId, connector: &str) {
+        self.list_connector(tunnel, connector, 4);
+        let mut world = self.world();
+        let mut accounts = world.accounts.values_mut();
+        let state = accounts.find_map(|account| account.tunnels.get_mut(&tunnel));
+        state.expect("a tunnel of this test").tunnel.health = TunnelHealth::Healthy;
+    }
+
+    /// Adds a connector to those that are listed for a tunnel, and leaves its health as it is.
+    pub fn list_connector(&self, tunnel: TunnelId, connector: &str, connections: usize) {
         let mut world = self.world();
         let mut accounts = world.accounts.values_mut();
         let state = accounts.find_map(|account| account.tunnels.get_mut(&tunnel));
         let state = state.expect("a tunnel of this test");
         state.connectors.push(Connector {
             id: connector.to_owned(),
-            connections: 4,
+            connections,
         });
-        state.tunnel.health = TunnelHealth::Healthy;
     }
 
     /// Ends all connections of a tunnel, as proxies that stop would.

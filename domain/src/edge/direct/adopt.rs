@@ -30,11 +30,7 @@ impl DirectEdge {
         let Some(tunnel) = self.former(&api.tunnels(&prefix).await?, work) else {
             return Ok(());
         };
-        let connectors = match api.uncached().connectors(tunnel).await {
-            Err(error) if error.kind == PortErrorKind::NotFound => return Ok(()),
-            connectors => connectors?,
-        };
-        if connectors.iter().any(|one| one.connections > 0) {
+        if tunnel::apply::connected(api, tunnel).await? > 0 {
             return Ok(());
         }
         let secret = self.entropy.secret();

@@ -5,7 +5,8 @@
 use super::{DirectEdge, Work};
 use crate::edge::cache::CachedApi;
 use crate::edge::observed::Observed;
-use crate::error::{PortError, PortErrorKind};
+use crate::edge::tunnel;
+use crate::error::PortError;
 use crate::names::{ObjectKey, TunnelId};
 use crate::secret::CloudflareCredentials;
 
@@ -52,19 +53,13 @@ impl DirectEdge {
             return Ok(false);
         };
         let before = self.open(&former.credentials, "");
-        if !is_served(&before, former.tunnel).await.unwrap_or(false) {
+        let served = tunnel::apply::connected(&before, former.tunnel).await;
+        if served.unwrap_or(0) == 0 {
             return Ok(false);
         }
         match &observed.tunnel {
             None => Ok(true),
-            Some(tunnel) => Ok(!is_served(api, tunnel.id).await?),
+            Some(tunnel) => Ok(tunnel::apply::connected(api, tunnel.id).await? == 0),
         }
-    }
-}
-
-async fn is_served(api: &CachedApi, tunnel: TunnelId) -> Result<bool, PortError> {
-    match api.uncached().connectors(tunnel).await {
-        Err(error) if error.kind == PortErrorKind::NotFound => Ok(false),
-        connectors => Ok(connectors?.iter().any(|one| one.connections > 0)),
     }
 }

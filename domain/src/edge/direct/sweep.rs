@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 
 use super::DirectEdge;
 use crate::edge::cache::CachedApi;
-use crate::edge::dns;
 use crate::edge::dns::owner::mark_of;
 use crate::edge::objects::{DnsRecord, Tunnel};
 use crate::edge::ownership::{self, RecordMark};
+use crate::edge::{dns, tunnel};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, ObjectKey, ZoneId};
 use crate::secret::CloudflareCredentials;
@@ -160,12 +160,9 @@ impl DirectEdge {
             .map(|(_, tunnel)| tunnel)
             .collect();
         for tunnel in &left {
-            match api.uncached().connectors(tunnel.id).await {
-                Ok(connectors) if connectors.is_empty() => {}
-                Err(error) if error.kind == PortErrorKind::NotFound => {}
-                // In use still: the next resync looks again.
-                Ok(_) => return Ok(Left::Something),
-                Err(error) => return Err(error),
+            // In use still: the next resync looks again.
+            if tunnel::apply::connected(api, tunnel.id).await? > 0 {
+                return Ok(Left::Something);
             }
         }
         if left.is_empty() {

@@ -27,6 +27,15 @@ pub(crate) async fn named(api: &CachedApi, name: &str) -> Result<Option<Tunnel>,
         .min_by_key(|tunnel| (!tunnel.remotely_configured, tunnel.id)))
 }
 
+/// How many connectors are connected to a tunnel. None is to one that is gone.
+pub(crate) async fn connected(api: &CachedApi, tunnel: TunnelId) -> Result<usize, PortError> {
+    let connectors = match api.uncached().connectors(tunnel).await {
+        Err(error) if error.kind == PortErrorKind::NotFound => return Ok(0),
+        connectors => connectors?.into_iter(),
+    };
+    Ok(connectors.filter(|one| one.connections > 0).count())
+}
+
 /// Our own proxies were stopped before, and their connections closed. Connections that are still there
 /// are those of another installation of this name, which serves through the tunnel. Then nothing of it is removed.
 pub(crate) async fn require_unused(
@@ -35,11 +44,7 @@ pub(crate) async fn require_unused(
     gateway: &ObjectKey,
     tunnel: &Tunnel,
 ) -> Result<(), PortError> {
-    let connectors = match api.uncached().connectors(tunnel.id).await {
-        Err(error) if error.kind == PortErrorKind::NotFound => return Ok(()),
-        connectors => connectors?,
-    };
-    let connected = connectors.iter().filter(|one| one.connections > 0).count();
+    let connected = connected(api, tunnel.id).await?;
     if connected == 0 {
         return Ok(());
     }

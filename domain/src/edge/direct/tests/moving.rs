@@ -69,9 +69,13 @@ async fn records_in_the_new_account_wait_until_a_proxy_serves_there_and_the_old_
 
 #[tokio::test]
 async fn nothing_waits_where_the_former_tunnel_serves_nobody_or_cannot_be_asked() {
-    let cases: [(&str, SpoilTunnel); 3] = [
+    let cases: [(&str, SpoilTunnel); 4] = [
         ("no proxy is there", |bench, old| {
             bench.cloudflare.disconnect_all(old);
+        }),
+        ("its proxy is leaving", |bench, old| {
+            bench.cloudflare.disconnect_all(old);
+            bench.cloudflare.list_connector(old, "proxy", 0);
         }),
         ("it is gone", |bench, old| {
             bench.cloudflare.remove_tunnel(old);

@@ -126,6 +126,7 @@ async fn former(cloudflare: &FakeCloudflare) -> TunnelId {
     let tunnel = there.tunnels[0].id;
     cloudflare.connect(tunnel, "a proxy");
     cloudflare.disconnect_all(tunnel);
+    cloudflare.list_connector(tunnel, "one that is leaving", 0);
     cloudflare.forget_calls();
     tunnel
 }
@@ -174,6 +175,73 @@ async fn a_tunnel_that_somebody_uses_or_that_was_never_used_is_not_adopted() {
         }
         let ours = states(&process(&cloudflare, 2), &intent("gw", &[])).await;
         assert_ne!(ours.tunnels, there.tunnels);
+    }
+}
+
+#[tokio::test]
+async fn a_former_tunnel_that_is_gone_is_not_adopted_and_one_that_cannot_be_asked_is_waited_for() {
+    let (gone, unread) = (PortErrorKind::NotFound, PortErrorKind::Unavailable);
+    for (call, kind, own) in [
+        (ApiCall::AdoptTunnel, gone, Some(true)),
+        (ApiCall::AdoptTunnel, unread, None),
+        (ApiCall::Connectors, unread, None),
+    ] {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        let tunnel = former(&cloudflare).await;
+        cloudflare.fail_every(call, None, error(kind));
+        let ours = process(&cloudflare, 2).reconcile(&intent("gw", &[])).await;
+        let made = ours.ok().map(|status| status.tunnels[0].id != tunnel);
+        assert_eq!(made, own, "{call:?} {kind:?}");
+    }
+}
+
+/// What somebody else does in the moment after a tunnel was adopted.
+struct AfterAdoption(FakeCloudflare, fn(&FakeCloudflare, TunnelId));
+
+impl CloudflareAccounts for AfterAdoption {
+    fn open(&self, credentials: &CloudflareCredentials) -> Arc<dyn CloudflareApi> {
+        let observer = Arc::new(Self(self.0.clone(), self.1));
+        self.0.open_observed(credentials, observer)
+    }
+}
+
+#[async_trait]
+impl Observer for AfterAdoption {
+    async fn before(&self, _: &Call<'_>) -> Option<(Moment, PortError)> {
+        None
+    }
+
+    fn after(&self, call: &Call<'_>, _: Option<&PortError>) {
+        if call.kind == ApiCall::AdoptTunnel {
+            self.1(&self.0, call.tunnel.expect("the tunnel that is adopted"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_not_ours_right_after_its_adoption_counts_as_taken() {
+    let cases: [fn(&FakeCloudflare, TunnelId); 2] = [
+        |cloudflare, adopted| cloudflare.remove_tunnel(adopted),
+        |cloudflare, adopted| {
+            cloudflare.remove_tunnel(adopted);
+            let name = tunnel_name(&instance_of("home", 2), &key("gw"));
+            cloudflare.add_tunnel("acme", &name, true);
+        },
+    ];
+    for (case, then) in cases.into_iter().enumerate() {
+        let cloudflare = FakeCloudflare::with_zones(&[]);
+        let name = tunnel_name(&instance_of("home", 1), &key("gw"));
+        let tunnel = cloudflare.add_tunnel("acme", &name, true);
+        cloudflare.connect(tunnel, "a proxy");
+        cloudflare.disconnect_all(tunnel);
+        let ours = DirectEdge::new(
+            Arc::new(AfterAdoption(cloudflare.clone(), then)),
+            Arc::new(StaticCredentials::for_all("acme")),
+            Arc::new(FixedEntropy::default()),
+            instance_of("home", 2),
+        );
+        let refused = ours.reconcile(&intent("gw", &[])).await.unwrap_err();
+        assert_eq!(refused.kind, PortErrorKind::Conflict, "case {case}");
     }
 }
 
