@@ -142,7 +142,9 @@ impl CachedApi {
     /// Answers from memory.
     fn recall<T>(&self, find: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
         let found = find(&lock(&self.shared.cache));
-        *lock(&self.remembered) |= found.is_some();
+        if found.is_some() {
+            *lock(&self.remembered) = true;
+        }
         found
     }
 

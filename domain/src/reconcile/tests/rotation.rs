@@ -20,7 +20,10 @@ struct World {
     rotations: FakeRotations,
     workloads: FakeWorkloads,
     clock: FixedClock,
+    leadership: Arc<FixedLeadership>,
     calls_left: std::sync::Mutex<Option<usize>>,
+    /// What was done so far when the process lost the lead, which it does there instead of ending.
+    loses_lead: std::sync::Mutex<Option<Vec<usize>>>,
 }
 
 impl World {
@@ -49,7 +52,7 @@ impl World {
             cluster: Arc::new(Shared(self.clone())),
             statuses: Arc::new(RecordingStatusSink::default()),
             finalizer: Arc::new(FakeFinalizer::default()),
-            leadership: Arc::new(FixedLeadership::default()),
+            leadership: self.leadership.clone(),
             workloads: Arc::new(Shared(self.clone())),
             data_plane: Arc::new(FakeDataPlane::default()),
             edge: Arc::new(Shared(self.clone())),
@@ -84,9 +87,25 @@ impl World {
             *left = left.map(|left| left.saturating_sub(1));
             is_end
         };
-        if is_end {
-            std::future::pending::<()>().await;
+        if !is_end {
+            return;
         }
+        if let Some(done) = &mut *self.loses_lead.lock().expect("lock") {
+            self.leadership.set(None);
+            *done = self.done();
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// How often each thing of a rotation was done.
+    fn done(&self) -> Vec<usize> {
+        let edge = [
+            self.edge.rotations(&key("gw")),
+            self.edge.closings(&key("gw")),
+        ];
+        let edge = edge.map(|times| times as usize);
+        edge.into_iter().chain([self.rotations.saved()]).collect()
     }
 
     fn stage(&self) -> Stage {
@@ -249,6 +268,29 @@ async fn a_trigger_is_one_new_token_wherever_a_process_ends() {
             assert!(first > 16, "the calls of a rotation: {first}");
             return;
         }
+    }
+}
+
+#[tokio::test]
+async fn who_lost_the_lead_does_nothing_more_and_the_next_one_goes_on() {
+    // Each second place is after a call.
+    for call in (1..).step_by(2) {
+        let world = World::served(None).await;
+        world.annotate(REQUEST_ANNOTATION, "now");
+        world.annotate(CLOSE_ANNOTATION, "now");
+        *world.loses_lead.lock().expect("lock") = Some(Vec::new());
+        *world.calls_left.lock().expect("lock") = Some(call);
+        let settled = world.pass().await.settled;
+        *world.calls_left.lock().expect("lock") = None;
+        let done = world.loses_lead.lock().expect("lock").take();
+        if done == Some(Vec::new()) {
+            assert!(settled && call > 8, "the calls of a rotation: {call}");
+            return;
+        }
+        assert_eq!(done, Some(world.done()), "{call}");
+        world.leadership.set(Some(2));
+        assert!(world.pass().await.settled, "{call}");
+        assert_eq!(world.rotations().await, 1, "{call}");
     }
 }
 

@@ -139,17 +139,28 @@ async fn a_tunnel_that_was_deleted_by_hand_is_made_again_at_the_next_change() {
 }
 
 #[tokio::test]
-async fn what_others_did_is_seen_at_a_resync() {
-    let bench = settled(&["example.com"], &["a.example.com"]).await;
-    bench
-        .cloudflare
-        .remove_record(&bench.record("a.example.com").id);
-    let wanted = intent("gw", &["a.example.com"]);
-    bench.reconcile(&wanted).await;
-    assert_eq!(bench.cost(), (0, 0), "not before");
-    bench.edge.begin_resync();
-    bench.reconcile(&wanted).await;
-    bench.record("a.example.com");
+async fn what_others_did_is_seen_at_a_resync_and_once_its_account_is_read_anew() {
+    let cases: [(&str, fn(&DirectEdge), bool); 5] = [
+        ("nothing", |_| {}, false),
+        ("a resync", DirectEdge::begin_resync, true),
+        ("itself", |edge| edge.read_anew(&key("gw")), true),
+        ("an unknown one", |edge| edge.read_anew(&key("x")), false),
+        ("one elsewhere", |edge| edge.read_anew(&key("other")), false),
+    ];
+    for (case, again, is_seen) in cases {
+        let bench = settled(&["example.com"], &["a.example.com"]).await;
+        bench.cloudflare.add_zone("other", "example.org");
+        bench.credentials.set(Some(key("other")), Some("other"));
+        bench.reconcile(&intent("other", &[])).await;
+        let record = bench.record("a.example.com").id;
+        bench.cloudflare.remove_record(&record);
+        bench.cloudflare.forget_calls();
+        again(&bench.edge);
+        bench.reconcile(&intent("gw", &["a.example.com"])).await;
+        let there = bench.cloudflare.records_named("a.example.com");
+        assert_eq!(there.len(), usize::from(is_seen), "{case}");
+        assert_eq!(bench.cost() == (0, 0), !is_seen, "{case}");
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ async fn two_permissions_make_records_and_remove_them() {
         let before = with_ids(intent("gw", &["a.example.com", "b.example.com"]), &ids);
         let status = bench.reconcile(&before).await;
         assert_eq!(status.failures, [], "{token:?}");
+        let looked_up = bench.cloudflare.calls()[&ApiCall::ZoneNamed];
+        assert_eq!(looked_up, 1, "{token:?}: also where it is refused");
         bench.record("a.example.com");
         let after = with_ids(intent("gw", &["a.example.com"]), &ids);
         bench.reconcile(&after).await;

@@ -249,6 +249,25 @@ async fn a_gateway_that_is_not_served_elsewhere_yet_keeps_its_former_account() {
 }
 
 #[tokio::test]
+async fn former_credentials_are_remembered_once_for_each_account() {
+    for (accounts, former) in [
+        (&["acme"][..], 0),
+        (&["acme", "acme"], 0),
+        (&["acme", "other"], 1),
+        (&["acme", "other", "acme"], 2),
+        (&["acme", "other", "acme", "other"], 2),
+    ] {
+        let bench = bench(&[]);
+        bench.cloudflare.add_zone("other", "example.org");
+        for account in accounts {
+            bench.credentials.set(None, Some(account));
+            bench.reconcile(&intent("gw", &[])).await;
+        }
+        assert_eq!(bench.edge.memory().former.len(), former, "{accounts:?}");
+    }
+}
+
+#[tokio::test]
 async fn former_credentials_that_are_refused_are_not_tried_again() {
     let (bench, _) = moved().await;
     bench.cloudflare.revoke("token of acme");

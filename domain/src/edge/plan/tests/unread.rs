@@ -113,21 +113,24 @@ fn an_incomplete_view_adds_but_takes_nothing_and_hands_nothing_over() {
 
 #[test]
 fn where_nobody_knows_what_a_gateway_has_all_of_it_stays_and_is_named() {
-    let forbidden = PortError::new(PortErrorKind::Forbidden, "closed");
     let cases = [
         (
             ZoneRecords::Read(vec![right("s", "b.example.org")]),
             Some(&["a.example.com", "b.example.org"][..]),
         ),
         (ZoneRecords::Skipped, Some(&["a.example.com"][..])),
-        (ZoneRecords::Failed(forbidden), Some(&["a.example.com"][..])),
+        (
+            ZoneRecords::Failed(forbidden()),
+            Some(&["a.example.com"][..]),
+        ),
         (ZoneRecords::Failed(unavailable()), None),
     ];
-    let kept = |policy: Policy, second: &ZoneRecords| {
+    let kept = |policy: Policy, second: &ZoneRecords, unseen: Option<PortError>| {
         let mut intent = intent(&["app.example.com"]);
         intent.policy = policy;
         let there = vec![right("r", "a.example.com"), right("t", "app.example.com")];
         let mut observed = observed(&["app.example.com"], there);
+        observed.unseen = unseen;
         if let Ok(zones) = &mut observed.zones {
             zones.push(zone("example.org", second.clone()));
         }
@@ -135,12 +138,24 @@ fn where_nobody_knows_what_a_gateway_has_all_of_it_stays_and_is_named() {
         (plan.changes.is_empty(), plan.unwanted_kept)
     };
     for (second, expected) in cases {
-        let expected = expected.map(|names| names.iter().map(|name| host(name)).collect());
+        let expected: Option<BTreeSet<_>> =
+            expected.map(|names| names.iter().map(|name| host(name)).collect());
+        for (unseen, is_known) in [
+            (None, true),
+            (Some(forbidden()), true),
+            (Some(unavailable()), false),
+        ] {
+            let expected = expected.clone().filter(|_| is_known);
+            assert_eq!(
+                kept(Policy::KeepRecords, &second, unseen),
+                (true, expected),
+                "{second:?}"
+            );
+        }
         assert_eq!(
-            kept(Policy::KeepRecords, &second),
-            (true, expected),
+            kept(Policy::Sync, &second, None),
+            (false, None),
             "{second:?}"
         );
-        assert_eq!(kept(Policy::Sync, &second), (false, None), "{second:?}");
     }
 }
