@@ -77,7 +77,7 @@ impl Reconciler {
         // Where not all went well it is searched for again, and so it is if the next resync has begun meanwhile.
         if all_seen && state.resyncs == begun && state.term.number == Some(term) {
             state.term.saw_all = true;
-            state.term.search = Search::Searched { resyncs: begun };
+            state.term.search = Search::Searched;
         }
     }
 

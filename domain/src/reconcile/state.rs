@@ -281,14 +281,17 @@ impl State {
     }
 
     /// Whether records that nothing leads to may be removed now. A name that another Gateway is to have is taken over
-    /// by then.
-    pub(super) fn may_sweep(&self, view: &View) -> bool {
-        match self.term.search {
-            Search::Due | Search::Swept => false,
-            Search::Searched { resyncs } => {
-                self.resyncs >= resyncs + RESYNCS_TO_WAIT || self.awaited(view).is_empty()
-            }
+    /// by then, or has been waited for as long as a removal waits.
+    pub(super) fn may_sweep(&mut self, view: &View) -> bool {
+        if self.term.search != Search::Searched {
+            return false;
         }
+        if self.awaited(view).is_empty() {
+            self.term.sweep_waits = None;
+            return true;
+        }
+        let since = *self.term.sweep_waits.get_or_insert(self.resyncs);
+        self.resyncs >= since + RESYNCS_TO_WAIT
     }
 
     /// Gateways that the first edge pass of their queue in the term has not come to yet, or whose proxy it has not

@@ -19,6 +19,9 @@ pub(super) struct Term {
     /// Whether it is known whose things stay when they go.
     pub(super) orphans_read: bool,
     pub(super) search: Search,
+    /// While records that nothing leads to stay until other Gateways have taken names over: how many resyncs had begun
+    /// before.
+    pub(super) sweep_waits: Option<u32>,
 }
 
 /// The search for what Gateways left: once in each term, and at each resync.
@@ -26,8 +29,8 @@ pub(super) struct Term {
 pub(super) enum Search {
     /// It is to be made.
     Due,
-    /// It was made, when so many resyncs had begun. Records that nothing leads to are still to be removed.
-    Searched { resyncs: u32 },
+    /// It was made. Records that nothing leads to are still to be removed.
+    Searched,
     #[default]
     Swept,
 }
@@ -42,7 +45,7 @@ impl Term {
 
     /// Unless the next resync has begun meanwhile.
     pub(super) fn swept(&mut self) {
-        if matches!(self.search, Search::Searched { .. }) {
+        if self.search == Search::Searched {
             self.search = Search::Swept;
         }
     }

@@ -327,6 +327,22 @@ async fn a_removal_waits_for_a_name_to_be_taken_over_until_the_second_resync() {
     }
 }
 
+#[tokio::test]
+async fn lost_records_wait_for_a_name_to_be_taken_over_until_the_second_resync() {
+    let bench = bench(quickstart());
+    let lost = crate::testing::intent(key("gone"), &["lost.example.com"]);
+    bench.edge.leave(&lost);
+    bench.edge.lose_tunnel(&key("gone"));
+    bench.edge.fail(Some(key("gw")), Some(away()));
+    for _ in 0..3 {
+        assert!(bench.pass().await.swept.is_empty());
+    }
+    assert!(bench.resync().await.swept.is_empty());
+    assert!(bench.pass().await.swept.is_empty());
+    let swept = BTreeSet::from(["lost.example.com".to_owned()]);
+    assert_eq!(bench.resync().await.swept, swept);
+}
+
 /// Holds all but one.
 struct Closed(Arc<FakeFinalizer>, ObjectKey);
 
