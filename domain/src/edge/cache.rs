@@ -183,18 +183,8 @@ impl Cache {
     }
 
     fn remove_tunnel(&mut self, gone: TunnelId) {
-        for list in self.tunnels.values_mut() {
-            list.retain(|tunnel| tunnel.id != gone);
-        }
+        self.tunnels.clear();
         self.documents.remove(&gone);
-    }
-
-    fn configure(&mut self, id: TunnelId, document: &IngressDocument) {
-        let tunnels = self.tunnels.values_mut().flatten();
-        for tunnel in tunnels.filter(|tunnel| tunnel.id == id) {
-            tunnel.remotely_configured = true;
-        }
-        self.documents.insert(id, Some(document.clone()));
     }
 
     fn change_records(&mut self, zone: &ZoneId, batch: &RecordBatch) {
@@ -293,7 +283,9 @@ impl CachedApi {
         document: &IngressDocument,
     ) -> Result<(), PortError> {
         let answer = self.api.configure(tunnel, document).await;
-        self.written(answer, |cache, ()| cache.configure(tunnel, document))?;
+        self.written(answer, |cache, ()| {
+            cache.documents.insert(tunnel, Some(document.clone()));
+        })?;
         self.notes.configured(tunnel, document.rules.len());
         Ok(())
     }

@@ -37,3 +37,24 @@ impl fmt::Display for Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_listed_up_to_a_limit_and_then_counted() {
+        for (made, listed, more, told) in [
+            (0, 0, 0, ""),
+            (2, 2, 0, "1; 2"),
+            (Changes::LISTED, Changes::LISTED, 0, "; 16"),
+            (Changes::LISTED + 2, Changes::LISTED, 2, "; 16; and 2 more"),
+        ] {
+            let mut changes = Changes::default();
+            (1..=made).for_each(|number| changes.add(number));
+            assert_eq!((changes.listed.len(), changes.more), (listed, more));
+            assert_eq!(changes.is_empty(), made == 0);
+            assert!(changes.to_string().ends_with(told), "{changes}");
+        }
+    }
+}

@@ -31,3 +31,28 @@ impl CredentialSets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::AccountId;
+
+    #[test]
+    fn each_set_is_kept_once_and_the_first_failure_is_told() {
+        let set = |token: &str| CloudflareCredentials {
+            account: AccountId::new("acme"),
+            token: token.to_owned().into(),
+        };
+        let mut sets = CredentialSets::default();
+        for token in ["a", "b", "a"] {
+            sets.add(Ok(set(token)));
+        }
+        for message in ["first", "second"] {
+            sets.add(Err(PortError::unavailable(message)));
+        }
+        let Partial { found, error } = sets.all().unwrap_err();
+        assert_eq!(error, PortError::unavailable("first"));
+        assert_eq!(found.len(), 2);
+        assert!(found[0].is_same(&set("a")) && found[1].is_same(&set("b")));
+    }
+}

@@ -3,9 +3,9 @@ use crate::attachment::{
     GatewayDefaults, all_credentials_references, credentials_reference, resolve,
 };
 use crate::gateway::{
-    Autoscaling, CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway, GatewayParameters,
-    HorizontalAutoscaling, Json, OWN_GROUP, PARAMETERS_KIND, PatchOperation, Replica, Resources,
-    RotationParameters,
+    Autoscaling, CONTROLLER_NAME, DefectKind, DeletionPolicy, DnsPolicy, Gateway,
+    GatewayParameters, HorizontalAutoscaling, Json, OWN_GROUP, PARAMETERS_KIND, PatchOperation,
+    Replica, Resources, RotationParameters,
 };
 use crate::report::{GatewayFacts, report};
 use crate::rotation::Schedule;
@@ -358,6 +358,35 @@ fn a_token_is_replaced_by_the_schedule_of_the_gateway_or_its_class_or_the_defaul
         let resolution = resolved(&cluster.with(own).with(of_class));
         let found = &resolution.gateway(EDGE).parameters.rotation;
         assert_eq!(found.schedule, expected, "{shown}");
+    }
+}
+
+#[test]
+fn what_becomes_of_a_gateway_that_goes_is_unknown_while_its_parameters_or_its_class_are() {
+    let said = |said| GatewayParameters {
+        deletion_policy: said,
+        ..parameters()
+    };
+    let refused_class = || {
+        let class = class().credentials(object("", "Secret", "infra/cf"));
+        let cluster = empty_cluster().with(class);
+        cluster.secret_reading("infra/cf", Reading::Absent)
+    };
+    let (delete, orphan) = (DeletionPolicy::Delete, DeletionPolicy::Orphan);
+    for (given, cluster, expected) in [
+        ("neither", with(said(None)), Some(delete)),
+        ("it is said", with(said(Some(orphan))), Some(orphan)),
+        ("no parameters", cluster().with(naming()), None),
+        ("no class", refused_class().with(gateway(EDGE)), None),
+        (
+            "no class, and it is said",
+            refused_class().with(naming()).with(said(Some(orphan))),
+            Some(orphan),
+        ),
+    ] {
+        let resolution = resolved(&cluster);
+        let found = resolution.gateway(EDGE).parameters.deletion_policy;
+        assert_eq!(found, expected, "{given}");
     }
 }
 

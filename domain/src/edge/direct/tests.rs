@@ -270,6 +270,22 @@ async fn a_tunnel_that_appears_between_look_and_creation_is_adopted() {
 }
 
 #[tokio::test]
+async fn a_creation_that_fails_is_looked_for_only_where_the_name_is_taken() {
+    for (kind, lists) in [
+        (PortErrorKind::Conflict, 2),
+        (PortErrorKind::Unavailable, 1),
+    ] {
+        let bench = bench(&[]);
+        bench
+            .cloudflare
+            .fail_every(ApiCall::CreateTunnel, None, error(kind));
+        let failed = bench.edge.reconcile(&intent("gw", &[])).await;
+        assert_eq!(failed, Err(error(kind)));
+        assert_eq!(bench.cloudflare.calls()[&ApiCall::Tunnels], lists);
+    }
+}
+
+#[tokio::test]
 async fn missing_credentials_make_no_call_and_keep_their_kind() {
     let bench = bench(&["example.com"]);
     bench.credentials.set(None, None);

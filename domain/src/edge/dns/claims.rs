@@ -192,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_before_dns_was_not_managed_is_yielded() {
+        let name = "app.example.com";
+        let mut a = claimant("a", 1, &[(name, 1)]);
+        a.dns = DnsPolicy::Off;
+        a.records = Some(Cow::Owned([host(name)].into()));
+        let b = claimant("b", 2, &[(name, 2)]);
+        let (holders, yielders) = parties(&[a, b], name);
+        assert_eq!(holders, ["a", "b"], "both serve it");
+        assert_eq!(yielders, ["a"]);
+    }
+
+    #[test]
     fn a_name_outside_every_zone_does_not_keep_others_from_it() {
         let name = "app.example.com";
         let mut a = claimant("a", 1, &[(name, 1)]);

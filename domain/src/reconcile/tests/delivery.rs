@@ -258,7 +258,15 @@ fn laggards_are_named_where_something_new_is_promised() {
     assert!(named(written(None, late(), accepted())));
     let named_before = written(None, late(), accepted());
     assert!(named(written(named_before.clone(), late(), accepted())));
-    assert!(!named(written(named_before, Delivery::Served, accepted())));
+    assert!(!named(written(
+        named_before.clone(),
+        Delivery::Served,
+        accepted()
+    )));
+    let mut other = accepted();
+    other.parts[0].conditions[0].message = "another message".to_owned();
+    let other = message(written(named_before, late(), other));
+    assert_eq!(other, "another message");
     assert!(!named(written(Some(accepted()), late(), accepted())));
     let refused = of_gateway(&[(Programmed, False, 1)]);
     assert!(!named(written(None, late(), refused)));

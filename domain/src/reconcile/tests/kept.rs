@@ -161,3 +161,17 @@ async fn an_older_route_counts_for_a_refused_gateway_too() {
     bench.pass().await;
     assert_eq!(target(&cloudflare), target_before);
 }
+
+#[tokio::test]
+async fn a_new_name_of_a_refused_gateway_is_left_to_others() {
+    let bench = bench(two());
+    bench.pass().await;
+    bench.cluster.change(|snapshot| {
+        *snapshot = refused(snapshot.clone());
+        let names = &["new.example.com"];
+        routes(snapshot).push(route("rn", "old", 3, names));
+        routes(snapshot).push(route("rm", "young", 4, names));
+    });
+    bench.pass().await;
+    assert_eq!(bench.hostnames("young").unwrap(), ["new.example.com"]);
+}

@@ -39,6 +39,12 @@ async fn an_unchanged_cluster_publishes_and_states_nothing() {
     bench.pass().await;
     let (published, stated) = (bench.data_plane.published(), bench.edge.stated().len());
     assert!(!bench.reconciler.route_pass().await.concluded_anew);
+    {
+        let state = bench.reconciler.state();
+        let concluded = &state.view.as_ref().unwrap().gateways[&key("gw")].table;
+        let served = &state.published[&key("gw")];
+        assert!(Arc::ptr_eq(concluded, served), "in memory once");
+    }
     let done = bench.pass().await;
     assert_eq!(bench.data_plane.published(), published);
     assert_eq!(bench.edge.stated().len(), stated);

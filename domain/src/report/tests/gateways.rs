@@ -421,6 +421,19 @@ fn listeners_report_in_the_order_written_what_became_of_each() {
 }
 
 #[test]
+fn references_are_undecided_only_where_a_grant_may_be_needed_that_was_not_read() {
+    for (secret, truth) in [("shop/cert", Truth::True), ("infra/cert", Truth::Unknown)] {
+        let listener = https("web").certificate(object("", "Secret", secret));
+        let mut cluster = cluster().with(gateway(EDGE).listening(listener));
+        cluster = cluster.certificate(secret, &["app.example.com"]);
+        cluster.grants = Reading::Unknown("timeout".to_owned());
+        let status = status(&cluster, serving(&[]));
+        let found = verdict(&status.parts[1].conditions, ConditionType::ResolvedRefs);
+        assert_eq!(found.0, truth, "{secret}");
+    }
+}
+
+#[test]
 fn a_route_that_lost_every_hostname_is_not_counted() {
     let taken = HostnameOutcome::Claimed {
         by: key("apps/other"),

@@ -140,6 +140,17 @@ fn a_removal_that_waits_says_how_to_confirm_it() {
 }
 
 #[test]
+fn another_installation_of_the_name_is_told() {
+    let mut edge = applied(ZoneState::Active);
+    let namesake = crate::testing::instance_of("home", 2);
+    edge.namesakes = BTreeSet::from([namesake.clone()]);
+    let (truth, reason, message) = condition(Dns, edge).unwrap();
+    assert_eq!((truth, reason), (Truth::False, Reason::NameNotUnique));
+    let instance = namesake.instance.to_string();
+    assert!(message.contains(&instance), "{message}");
+}
+
+#[test]
 fn names_that_the_universal_certificate_is_not_for_are_told() {
     let (truth, reason, message) = condition(Certificates, applied(ZoneState::Active)).unwrap();
     assert_eq!((truth, reason), (Truth::False, Reason::NotCovered));

@@ -308,6 +308,17 @@ async fn a_failure_at_any_call_of_an_upload_heals_to_one_certificate() {
 }
 
 #[tokio::test]
+async fn a_document_that_is_missing_is_no_trouble_of_certificates_where_there_are_none() {
+    let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
+    let refused = lost();
+    bench
+        .cloudflare
+        .fail_every(ApiCall::Configure, None, refused.clone());
+    let status = bench.reconcile(&showing(None)).await;
+    assert_eq!(status.failures, [refused]);
+}
+
+#[tokio::test]
 async fn nothing_is_uploaded_while_the_tunnel_has_no_document() {
     let bench = holding(FakeCloudflare::with_zones(&["example.com"]), "chain");
     // The tunnel is made, its document is refused.

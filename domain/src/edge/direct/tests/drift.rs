@@ -320,6 +320,23 @@ async fn what_other_servers_answer_for_and_other_installations_have_is_not_adopt
 }
 
 #[tokio::test]
+async fn more_records_than_one_batch_takes_are_not_adopted() {
+    for (number, is_adoptable) in [(100, true), (101, false)] {
+        let bench = bench(&["example.com"]);
+        for last in 0..number {
+            let data = address(APP, "A", &format!("192.0.2.{last}"));
+            bench.cloudflare.add_record(&zone(), data);
+        }
+        let mut wanted = intent("gw", &[APP]);
+        wanted.dns.records.adopt.insert(host(APP), Adoption::DryRun);
+        let status = bench.reconcile(&wanted).await;
+        let outcome = &status.hostnames[&host(APP)];
+        let found = matches!(outcome, HostnameOutcome::Adoptable { .. });
+        assert_eq!(found, is_adoptable, "{number}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_removal_of_many_names_waits_for_its_code() {
     let bench = bench(&["example.com", "example.org"]);
     let names: Vec<_> = (0..20)

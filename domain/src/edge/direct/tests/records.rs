@@ -220,6 +220,23 @@ async fn a_batch_that_is_refused_whatever_is_in_it_does_not_eat_the_budget() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_gone_already_counts_as_removed() {
+    for (kind, is_removed) in [
+        (PortErrorKind::NotFound, true),
+        (PortErrorKind::Unavailable, false),
+    ] {
+        let bench = bench(&["example.com"]);
+        bench.reconcile(&intent("gw", &["a.example.com"])).await;
+        let gone = error(kind);
+        bench
+            .cloudflare
+            .fail_every(ApiCall::ChangeRecords, None, gone);
+        let status = bench.reconcile(&intent("gw", &[])).await;
+        assert_eq!(status.failures.is_empty(), is_removed, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_document_is_told_and_does_not_stop_records() {
     let bench = bench(&["example.com"]);
     bench

@@ -88,7 +88,15 @@ async fn what_is_written_and_removed_is_told_with_its_reason_once_it_is_done() {
     let journal = Arc::new(Kept::default());
     bench.edge = bench.edge.with_journal(journal.clone());
     let both = ["a.example.com", "b.example.com"];
-    let tunnel = bench.reconcile(&intent("gw", &both)).await.tunnels[0].id;
+    let made = bench.reconcile(&intent("gw", &both)).await;
+    let tunnel = made.tunnels[0].id;
+    let expected = [
+        format!("made tunnel {}", made.tunnels[0].name),
+        format!("wrote 2 ingress rules of tunnel {tunnel}"),
+        "made record a.example.com".to_owned(),
+        "made record b.example.com".to_owned(),
+    ];
+    assert_eq!(made.changes.listed, expected);
     let record = bench.record("b.example.com").id;
     bench.reconcile(&intent("gw", &both[..1])).await;
     let fails = lost();
@@ -204,8 +212,20 @@ async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
         ..intent("gw", &["a.example.com"])
     };
     bench.reconcile(&wanted).await;
-    assert_eq!(bench.edge.remove(&key("gw")).await, Ok(()));
-    assert_eq!(bench.cloudflare.tunnels(), []);
+    // Names of the document lie in no zone that it may look up either.
+    for (kind, goes) in [
+        (PortErrorKind::Unavailable, false),
+        (PortErrorKind::Forbidden, true),
+    ] {
+        let refusal = error(kind);
+        let failed = ApiCall::ZoneNamed;
+        bench.cloudflare.fail_every(failed, None, refusal);
+        assert_eq!(bench.edge.remove(&key("gw")).await.is_ok(), goes);
+        assert_eq!(bench.cloudflare.tunnels().is_empty(), goes);
+        bench.cloudflare.heal();
+        let refusal = error(PortErrorKind::Forbidden);
+        bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
+    }
 }
 
 #[tokio::test]
