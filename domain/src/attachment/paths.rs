@@ -77,8 +77,10 @@ mod tests {
         };
         let route = http_route("shop/store").to(EDGE).named("app.example.com");
         let paths = (0..number).map(|n| PathMatch::Exact(format!("/{n}")));
-        let too_long = PathMatch::Exact(format!("/{}", "a".repeat(LONGEST)));
-        let paths = paths.chain([PathMatch::Prefix("/".to_owned()), too_long]);
+        let exact = |length| PathMatch::Exact(format!("/{}", "a".repeat(length)));
+        let anchors = "^/$".len();
+        let (longest, too_long) = (exact(LONGEST - anchors), exact(LONGEST + 1 - anchors));
+        let paths = paths.chain([PathMatch::Prefix("/".to_owned()), longest, too_long]);
         let route = paths.fold(route, |route, path| route.rule(rule(path)));
         let cluster = cluster()
             .with(gateway.parameters(target))
@@ -91,7 +93,7 @@ mod tests {
     fn paths_are_shown_where_the_parameters_ask_for_them_up_to_a_limit() {
         for (rules, number, expected) in [
             (DashboardRules::Hostnames, 2, 0),
-            (DashboardRules::HostnamesAndPaths, 2, 2),
+            (DashboardRules::HostnamesAndPaths, 2, 3),
             (
                 DashboardRules::HostnamesAndPaths,
                 RULE_LIMIT + 1,

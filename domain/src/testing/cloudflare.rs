@@ -89,6 +89,7 @@ struct World {
 struct Account {
     tunnels: BTreeMap<TunnelId, TunnelState>,
     zones: BTreeMap<ZoneId, ZoneHeld>,
+    lists_no_zone: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -151,6 +152,13 @@ impl FakeCloudflare {
         let account = world.accounts.entry(AccountId::new(account)).or_default();
         account.zones.insert(id.clone(), state);
         id
+    }
+
+    /// Lists no zone from now on, as Cloudflare does for some tokens that may not list them.
+    pub fn list_no_zone(&self) {
+        let mut world = self.world();
+        let accounts = world.accounts.values_mut();
+        accounts.for_each(|account| account.lists_no_zone = true);
     }
 
     /// Brings a zone into another state.

@@ -172,10 +172,7 @@ pub(super) fn failures(observed: &Observed, intent: &EdgeIntent) -> Vec<PortErro
     }
     let closed = |error: &PortError| error.kind == PortErrorKind::Forbidden;
     match &observed.zones {
-        Err(error) => {
-            let needed = intent.hostnames.iter().any(|h| intent.dns.manages(h));
-            failures.extend((needed || !closed(error)).then(|| error.clone()));
-        }
+        Err(error) => failures.push(error.clone()),
         Ok(zones) => {
             let zone_of = |name| zone_of(name, zones.iter().map(|zone| &zone.zone));
             let mut managed = intent.hostnames.iter().filter(|h| intent.dns.manages(h));

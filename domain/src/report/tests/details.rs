@@ -119,6 +119,10 @@ fn a_limited_number_of_replicas_is_listed_with_their_transports() {
         ..EdgeConnections::default()
     };
     assert_eq!(ConnectedReplica::of("web-1", &connected(0, 0)), None);
+    for (http2, quic) in [(1, 0), (0, 1)] {
+        let found = ConnectedReplica::of("web-1", &connected(http2, quic));
+        assert_eq!(found.map(|one| (one.http2, one.quic)), Some((http2, quic)));
+    }
     let one = ConnectedReplica::of("web-1", &connected(u32::MAX, 1)).expect("a replica");
     assert_eq!((one.http2, one.quic), (u32::MAX, 1));
     let known = GatewayFacts {

@@ -147,7 +147,9 @@ fn another_installation_of_the_name_is_told() {
     let (truth, reason, message) = condition(Dns, edge).unwrap();
     assert_eq!((truth, reason), (Truth::False, Reason::NameNotUnique));
     let instance = namesake.instance.to_string();
-    assert!(message.contains(&instance), "{message}");
+    for words in [&instance, "leads to the tunnel"] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
 }
 
 #[test]

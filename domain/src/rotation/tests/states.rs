@@ -51,6 +51,17 @@ fn rotate(state: &mut RotationState, intent: &RotationIntent, now: Timestamp) ->
 }
 
 #[test]
+fn a_state_from_more_than_a_day_ahead_counts_from_now() {
+    let intent = intent(None, None);
+    let now = at("2026-01-02T00:00:00Z");
+    for (ahead, is_changed) in [(86_400, false), (86_401, true)] {
+        let state = RotationState::first_seen(&intent, Timestamp(now.0 + ahead));
+        let changed = state.rescheduled(&intent, now);
+        assert_eq!(changed.is_some(), is_changed, "{ahead}");
+    }
+}
+
+#[test]
 fn each_trigger_rotates_once() {
     let daily = Some("0 0 * * *");
     // What is wanted at which time, and whether the token is replaced. The Gateway is first seen in the first row.

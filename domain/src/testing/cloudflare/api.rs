@@ -255,7 +255,7 @@ impl TunnelApi for FakeCloudflareApi {
 impl DnsApi for FakeCloudflareApi {
     async fn zones(&self) -> Result<Vec<Zone>, PortError> {
         self.of_account(Call::of(ApiCall::Zones), |account| {
-            let zones = account.zones.iter();
+            let zones = account.zones.iter().filter(|_| !account.lists_no_zone);
             Ok(zones.map(|(id, zone)| zone.seen(id)).collect())
         })
         .await

@@ -4,10 +4,12 @@ use super::*;
 use crate::edge::ZoneStatus;
 use crate::edge::objects::ZoneState;
 
-/// What the token may not do, besides listing zones.
+/// What a token may do that may not list zones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Token {
     MayLookUp,
+    /// The same, and the list that it gets is empty.
+    GetsNone,
     MayNothing,
 }
 
@@ -15,7 +17,12 @@ fn closed(zones: &[&str], token: Token) -> Bench {
     let bench = bench(zones);
     let refusal = error(PortErrorKind::Forbidden);
     let cloudflare = &bench.cloudflare;
-    cloudflare.fail_every(ApiCall::Zones, None, refusal.clone());
+    match token {
+        Token::GetsNone => cloudflare.list_no_zone(),
+        Token::MayLookUp | Token::MayNothing => {
+            cloudflare.fail_every(ApiCall::Zones, None, refusal.clone());
+        }
+    }
     if token == Token::MayNothing {
         cloudflare.fail_every(ApiCall::ZoneNamed, None, refusal);
     }
@@ -34,7 +41,11 @@ fn example() -> Vec<(&'static str, &'static str)> {
 
 #[tokio::test]
 async fn two_permissions_make_records_and_remove_them() {
-    for (token, ids) in [(Token::MayLookUp, vec![]), (Token::MayNothing, example())] {
+    for (token, ids) in [
+        (Token::MayLookUp, vec![]),
+        (Token::GetsNone, vec![]),
+        (Token::MayNothing, example()),
+    ] {
         let bench = closed(&["example.com", "example.org"], token);
         let before = with_ids(intent("gw", &["a.example.com", "b.example.com"]), &ids);
         let status = bench.reconcile(&before).await;

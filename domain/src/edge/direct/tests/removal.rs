@@ -205,26 +205,29 @@ async fn a_zone_that_was_never_open_does_not_keep_a_gateway_from_going() {
 #[tokio::test]
 async fn a_token_for_tunnels_alone_does_not_keep_a_gateway_from_going() {
     let bench = bench(&["example.com"]);
-    let refusal = error(PortErrorKind::Forbidden);
-    bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
+    let refuse = |looking_up| {
+        let listing = PortErrorKind::Forbidden;
+        let cloudflare = &bench.cloudflare;
+        cloudflare.heal();
+        cloudflare.fail_every(ApiCall::Zones, None, error(listing));
+        cloudflare.fail_every(ApiCall::ZoneNamed, None, error(looking_up));
+    };
     let wanted = EdgeIntent {
         dns: DnsPolicy::Off.into(),
         ..intent("gw", &["a.example.com"])
     };
     bench.reconcile(&wanted).await;
-    // Names of the document lie in no zone that it may look up either.
-    for (kind, goes) in [
+    for (kind, is_good) in [
         (PortErrorKind::Unavailable, false),
         (PortErrorKind::Forbidden, true),
     ] {
-        let refusal = error(kind);
-        let failed = ApiCall::ZoneNamed;
-        bench.cloudflare.fail_every(failed, None, refusal);
-        assert_eq!(bench.edge.remove(&key("gw")).await.is_ok(), goes);
-        assert_eq!(bench.cloudflare.tunnels().is_empty(), goes);
-        bench.cloudflare.heal();
-        let refusal = error(PortErrorKind::Forbidden);
-        bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
+        refuse(kind);
+        // The zone of the name that its document shows cannot be seen.
+        let status = bench.reconcile(&wanted).await;
+        assert_eq!(status.failures.is_empty(), is_good, "{kind:?}");
+        let removed = bench.edge.remove(&key("gw")).await;
+        assert_eq!(removed.is_ok(), is_good, "{kind:?}");
+        assert_eq!(bench.cloudflare.tunnels().is_empty(), is_good, "{kind:?}");
     }
 }
 

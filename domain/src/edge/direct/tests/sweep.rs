@@ -153,6 +153,24 @@ async fn a_token_that_sees_no_zone_finds_nothing_and_does_not_fail() {
 }
 
 #[tokio::test]
+async fn where_zones_are_not_listed_those_are_swept_that_a_gateway_is_known_to_use() {
+    let closed: [(&str, Spoil); 2] = [
+        ("refused", |bench| {
+            let refusal = error(PortErrorKind::Forbidden);
+            bench.cloudflare.fail_every(ApiCall::Zones, None, refusal);
+        }),
+        ("empty", |bench| bench.cloudflare.list_no_zone()),
+    ];
+    for (list, close) in closed {
+        let bench = with_lost_records().await;
+        close(&bench);
+        bench.reconcile(&intent("here", &["c.example.com"])).await;
+        let swept = bench.edge.sweep(&live(&["here"])).await;
+        assert_eq!(swept, Ok(names(&["a.example.com"])), "{list}");
+    }
+}
+
+#[tokio::test]
 async fn work_in_one_account_is_done_one_after_another_and_waits_for_no_other_account() {
     let bench = with_lost_records().await;
     bench.cloudflare.add_zone("other", "example.net");
