@@ -92,7 +92,9 @@ impl World {
         }
         if let Some(done) = &mut *self.loses_lead.lock().expect("lock") {
             self.leadership.set(None);
-            *done = self.done();
+            if done.is_empty() {
+                *done = self.done();
+            }
             return;
         }
         std::future::pending::<()>().await;

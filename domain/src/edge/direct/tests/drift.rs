@@ -320,6 +320,21 @@ async fn what_other_servers_answer_for_and_other_installations_have_is_not_adopt
 }
 
 #[tokio::test]
+async fn nothing_is_adopted_while_not_all_of_the_cluster_is_seen() {
+    let bench = bench(&["example.com"]);
+    bench.cloudflare.add_record(&zone(), foreign(APP));
+    let mut wanted = intent("gw", &[APP]);
+    wanted.policy = crate::edge::Policy::UpsertOnly;
+    wanted.dns.records.adopt.insert(host(APP), Adoption::DryRun);
+    let status = bench.reconcile(&wanted).await;
+    let outcome = &status.hostnames[&host(APP)];
+    assert!(
+        matches!(outcome, HostnameOutcome::Conflict { .. }),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn more_records_than_one_batch_takes_are_not_adopted() {
     for (number, is_adoptable) in [(100, true), (101, false)] {
         let bench = bench(&["example.com"]);

@@ -140,7 +140,8 @@ async fn a_tunnel_that_was_deleted_by_hand_is_made_again_at_the_next_change() {
 
 #[tokio::test]
 async fn what_others_did_is_seen_at_a_resync_and_once_its_account_is_read_anew() {
-    let cases: [(&str, fn(&DirectEdge), bool); 5] = [
+    type Again = fn(&DirectEdge);
+    let cases: [(&str, Again, bool); 5] = [
         ("nothing", |_| {}, false),
         ("a resync", DirectEdge::begin_resync, true),
         ("itself", |edge| edge.read_anew(&key("gw")), true),

@@ -195,6 +195,17 @@ async fn a_former_tunnel_that_is_gone_is_not_adopted_and_one_that_cannot_be_aske
     }
 }
 
+#[tokio::test]
+async fn a_former_tunnel_that_is_used_again_by_now_is_not_adopted() {
+    for (connections, is_adopted) in [(0, true), (4, false)] {
+        let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+        let tunnel = former(&cloudflare).await;
+        cloudflare.list_connector(tunnel, "a proxy", connections);
+        let ours = states(&process(&cloudflare, 2), &intent("gw", &[])).await;
+        assert_eq!(ours.tunnels[0].id == tunnel, is_adopted, "{connections}");
+    }
+}
+
 /// What somebody else does in the moment after a tunnel was adopted.
 struct AfterAdoption(FakeCloudflare, fn(&FakeCloudflare, TunnelId));
 

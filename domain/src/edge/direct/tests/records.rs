@@ -220,6 +220,20 @@ async fn a_batch_that_is_refused_whatever_is_in_it_does_not_eat_the_budget() {
 }
 
 #[tokio::test]
+async fn a_batch_is_taken_apart_only_where_one_of_its_operations_may_be_to_blame() {
+    for (kind, calls) in [(PortErrorKind::Invalid, 3), (PortErrorKind::Unavailable, 1)] {
+        let bench = bench(&["example.com"]);
+        bench
+            .cloudflare
+            .fail_every(ApiCall::ChangeRecords, None, error(kind));
+        let both = intent("gw", &["a.example.com", "b.example.com"]);
+        bench.reconcile(&both).await;
+        let made = bench.cloudflare.calls()[&ApiCall::ChangeRecords];
+        assert_eq!(made, calls, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_record_that_is_gone_already_counts_as_removed() {
     for (kind, is_removed) in [
         (PortErrorKind::NotFound, true),
