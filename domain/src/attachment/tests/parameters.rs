@@ -378,11 +378,6 @@ fn what_becomes_of_a_gateway_that_goes_is_unknown_while_its_parameters_or_its_cl
         ("it is said", with(said(Some(orphan))), Some(orphan)),
         ("no parameters", cluster().with(naming()), None),
         ("no class", refused_class().with(gateway(EDGE)), None),
-        (
-            "no class, and it is said",
-            refused_class().with(naming()).with(said(Some(orphan))),
-            Some(orphan),
-        ),
     ] {
         let resolution = resolved(&cluster);
         let found = resolution.gateway(EDGE).parameters.deletion_policy;
