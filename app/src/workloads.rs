@@ -10,7 +10,7 @@ use adapter_connector::{
 };
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
-use domain::gateway::{Defect, DefectKind, RouteKind};
+use domain::gateway::{FieldError, FieldErrorKind, RouteKind};
 use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, Workloads};
 use domain::route_table::Arrival;
@@ -67,7 +67,7 @@ struct Proxy {
     /// Those that were replaced, until they have left.
     replaced: TaskTracker,
     /// What of the parameters has no effect here; `None` until it was asked for by them.
-    parameters: Option<Vec<Defect>>,
+    parameters: Option<Vec<FieldError>>,
     /// Whether it is no Gateway's any more.
     is_released: bool,
 }
@@ -194,11 +194,11 @@ impl InProcess {
 }
 
 /// There is one proxy and no pod, and its settings are those of the program.
-fn without_effect(spec: &WorkloadSpec) -> Vec<Defect> {
+fn without_effect(spec: &WorkloadSpec) -> Vec<FieldError> {
     let fields = spec.fields_of_pods().into_iter();
-    let told = fields.map(|field| Defect {
+    let told = fields.map(|field| FieldError {
         field: format!("spec.tunnel.{field}"),
-        kind: DefectKind::Unsupported,
+        kind: FieldErrorKind::Unsupported,
         message: "Forbidden: without Kubernetes there are no pods, and one proxy with the settings of the program serves; remove it".to_owned(),
     });
     told.collect()

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::gateway::{
-    Autoscaling, Defect, GatewayParameters, Infrastructure, Replica, Resources, TunnelParameters,
+    Autoscaling, FieldError, GatewayParameters, Infrastructure, Replica, Resources,
+    TunnelParameters,
 };
 use crate::secret::TokenHash;
 
@@ -185,7 +186,7 @@ pub struct WorkloadStatus {
     pub holds_token: bool,
     /// What of the parameters could not be carried out, or weakens the proxy, by its field. `None` as long as
     /// [`Workloads::ensure`](crate::ports::Workloads::ensure) was not called for the Gateway.
-    pub parameters: Option<Vec<Defect>>,
+    pub parameters: Option<Vec<FieldError>>,
 }
 
 #[cfg(test)]

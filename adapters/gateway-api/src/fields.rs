@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use domain::ObjectRef;
 use domain::capabilities::Feature;
 use domain::gateway::{
-    Defect, DefectKind, FeatureUse, Pattern, PatternBudget, PatternRoom, UnusablePattern,
+    FeatureUse, FieldError, FieldErrorKind, Pattern, PatternBudget, PatternRoom, UnusablePattern,
 };
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
@@ -14,12 +14,12 @@ use serde_json::Value;
 use crate::error::{ReadError, wrong_type};
 use crate::schema;
 
-/// An object's fields, with the defects found in them so far.
+/// An object's fields, with the field errors found in them so far.
 #[derive(Debug)]
 pub(crate) struct Fields {
     reference: ObjectRef,
     value: Value,
-    defects: RefCell<Vec<Defect>>,
+    field_errors: RefCell<Vec<FieldError>>,
     /// Paths of written fields that no type read.
     unread: RefCell<Vec<String>>,
     patterns: RefCell<PatternBudget>,
@@ -31,7 +31,7 @@ impl Fields {
         Self {
             reference,
             value,
-            defects: RefCell::default(),
+            field_errors: RefCell::default(),
             unread: RefCell::default(),
             patterns: RefCell::default(),
             uses: RefCell::default(),
@@ -44,7 +44,7 @@ impl Fields {
     }
 
     /// Reads a top-level field. What is written in it and not read is remembered for
-    /// [`defects`](Self::defects).
+    /// [`field_errors`](Self::field_errors).
     pub(crate) fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, ReadError> {
         let value = &self.value[name];
         if value.is_null() {
@@ -85,12 +85,12 @@ impl Fields {
 
     /// Notes a value that breaks a rule of the API.
     pub(crate) fn invalid(&self, field: impl Into<String>, message: impl Into<String>) {
-        self.defect(field.into(), DefectKind::Invalid, message.into());
+        self.field_error(field.into(), FieldErrorKind::Invalid, message.into());
     }
 
     /// Notes a valid value that is not served.
     pub(crate) fn unsupported(&self, field: impl Into<String>, message: impl Into<String>) {
-        self.defect(field.into(), DefectKind::Unsupported, message.into());
+        self.field_error(field.into(), FieldErrorKind::Unsupported, message.into());
     }
 
     /// Notes a feature that not every data plane serves.
@@ -105,15 +105,15 @@ impl Fields {
         uses
     }
 
-    fn defect(&self, field: String, kind: DefectKind, message: String) {
-        self.defects.borrow_mut().push(Defect {
+    fn field_error(&self, field: String, kind: FieldErrorKind, message: String) {
+        self.field_errors.borrow_mut().push(FieldError {
             field,
             kind,
             message,
         });
     }
 
-    /// A TCP port. Notes a defect where it is not one.
+    /// A TCP port. Notes a field error where it is not one.
     pub(crate) fn port(&self, field: impl Into<String>, port: i64) -> Option<u16> {
         let valid = u16::try_from(port).ok().filter(|port| *port > 0);
         if valid.is_none() {
@@ -125,7 +125,7 @@ impl Fields {
         valid
     }
 
-    /// A text that must be written. Notes a defect where it is empty.
+    /// A text that must be written. Notes a field error where it is empty.
     pub(crate) fn required(&self, field: impl Into<String>, text: &str) {
         if text.is_empty() {
             self.invalid(field, "Required value: write it");
@@ -144,33 +144,39 @@ impl Fields {
         self.patterns.borrow().room()
     }
 
-    /// Every defect: those noted, each written field that was not read, and what the schema refuses. A field inside
+    /// Every field error: those noted, each written field that was not read, and what the schema refuses. A field inside
     /// one that is reported already is not reported again.
-    pub(crate) fn defects(&self) -> Vec<Defect> {
-        let mut defects = self.defects.borrow().clone();
-        let noted: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
+    pub(crate) fn field_errors(&self) -> Vec<FieldError> {
+        let mut field_errors = self.field_errors.borrow().clone();
+        let noted: Vec<String> = field_errors
+            .iter()
+            .map(|field_error| field_error.field.clone())
+            .collect();
         let covered = |field: &str| noted.iter().any(|noted| is_within(field, noted));
         let unread = self.unread.borrow();
-        defects.extend(unread.iter().filter(|field| !covered(field)).map(|field| {
-            Defect {
+        field_errors.extend(unread.iter().filter(|field| !covered(field)).map(|field| {
+            FieldError {
                 field: field.clone(),
-                kind: DefectKind::Unsupported,
+                kind: FieldErrorKind::Unsupported,
                 message: "this field is not served by this version; remove it, or check its \
                               spelling"
                     .to_owned(),
             }
         }));
-        let told: Vec<String> = defects.iter().map(|defect| defect.field.clone()).collect();
+        let told: Vec<String> = field_errors
+            .iter()
+            .map(|field_error| field_error.field.clone())
+            .collect();
         let faults = schema::faults(&self.reference.kind, &self.value);
         let faults = faults
             .into_iter()
             .filter(|(field, _)| !told.iter().any(|told| is_within(field, told)));
-        defects.extend(faults.map(|(field, message)| Defect {
+        field_errors.extend(faults.map(|(field, message)| FieldError {
             field,
-            kind: DefectKind::Invalid,
+            kind: FieldErrorKind::Invalid,
             message,
         }));
-        defects
+        field_errors
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gateway API and core objects as users write them, and their conversion to domain values.
 //!
 //! [`read`] takes one object as JSON and refuses as little as it can. What the user got wrong becomes a
-//! [`Defect`](domain::gateway::Defect) of the domain value wherever that value can still stand, and so
+//! [`FieldError`](domain::gateway::FieldError) of the domain value wherever that value can still stand, and so
 //! does every field of a `spec` that no type here reads: a field is served or reported, never ignored.
 //! A [`ReadError`] is for objects whose kind, name or fields cannot be read at all.
 //!

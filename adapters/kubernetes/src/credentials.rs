@@ -68,7 +68,7 @@ impl SecretCredentials {
 impl Credentials for SecretCredentials {
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let reference = credentials_reference(&*self.present()?, gateway)
-            .map_err(|defect| unusable(format!("Gateway {gateway}: {defect}")))?;
+            .map_err(|field_error| unusable(format!("Gateway {gateway}: {field_error}")))?;
         self.credentials(&reference).await
     }
 

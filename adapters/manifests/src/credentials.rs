@@ -15,7 +15,7 @@ use crate::folder::ManifestFolder;
 impl Credentials for ManifestFolder {
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let reference = credentials_reference(&self.present(), gateway)
-            .map_err(|defect| unusable(format!("Gateway {gateway}: {defect}")))?;
+            .map_err(|field_error| unusable(format!("Gateway {gateway}: {field_error}")))?;
         self.with_cluster(|cluster| credentials(cluster, &reference))
     }
 

@@ -179,8 +179,12 @@ mod tests {
     fn the_values_that_are_set_suspend_and_resume() {
         for (value, suspends) in [(DISABLED, true), (ENABLED, false)] {
             let annotations = BTreeMap::from([(RECONCILE_ANNOTATION.to_owned(), value.to_owned())]);
-            let (read, defect) = Reconciling::read(&annotations);
-            assert_eq!((read.is_suspended, defect), (suspends, None), "{value}");
+            let (read, field_error) = Reconciling::read(&annotations);
+            assert_eq!(
+                (read.is_suspended, field_error),
+                (suspends, None),
+                "{value}"
+            );
         }
     }
 

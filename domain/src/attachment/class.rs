@@ -3,7 +3,7 @@
 use super::credentials::{CLASS_FIELD, ClassParameters, incomplete, of_class};
 use super::view::View;
 use super::{ClassResolution, GatewayDefaults, Refusal, listed, records};
-use crate::gateway::{DefectKind, GatewayClass, GatewayParameters, PARAMETERS_KIND};
+use crate::gateway::{FieldErrorKind, GatewayClass, GatewayParameters, PARAMETERS_KIND};
 use crate::status::Reason;
 
 /// A class, with the parameters that hold for its Gateways.
@@ -35,9 +35,9 @@ pub(super) fn resolve_class<'s>(
         },
         parameters: None,
     };
-    let defects = listed(class.defects.iter().map(ToString::to_string));
-    if !defects.is_empty() {
-        return refused(invalid(defects));
+    let field_errors = listed(class.field_errors.iter().map(ToString::to_string));
+    if !field_errors.is_empty() {
+        return refused(invalid(field_errors));
     }
     let (credentials, parameters) = match of_class(class, view.snapshot) {
         Err(refusal) => return refused(refuse(refusal.reason, refusal.message)),
@@ -69,17 +69,18 @@ pub(super) fn resolve_class<'s>(
 /// What is wrong in the object of a class. A field of `spec.tenants` that is not known counts too: without it an
 /// entry may permit more than its author meant.
 fn unusable(object: &GatewayParameters) -> Option<String> {
-    let defects = object.defects.iter();
-    let wrong = defects.filter(|defect| {
-        defect.kind == DefectKind::Invalid || defect.field.starts_with("spec.tenants")
+    let field_errors = object.field_errors.iter();
+    let wrong = field_errors.filter(|field_error| {
+        field_error.kind == FieldErrorKind::Invalid || field_error.field.starts_with("spec.tenants")
     });
     let problems = listed(wrong.map(ToString::to_string));
     (!problems.is_empty()).then(|| format!("{PARAMETERS_KIND} {}: {problems}", object.key))
 }
 
 fn without_effect(object: &GatewayParameters, defaults: &GatewayDefaults) -> Vec<String> {
-    let defects = object.defects.iter();
-    let unsupported = defects.filter(|defect| defect.kind == DefectKind::Unsupported);
+    let field_errors = object.field_errors.iter();
+    let unsupported =
+        field_errors.filter(|field_error| field_error.kind == FieldErrorKind::Unsupported);
     let mut told: Vec<String> = unsupported.map(ToString::to_string).collect();
     if defaults.is_behind_broker {
         told.extend(records::at_broker(object).iter().map(ToString::to_string));

@@ -7,8 +7,8 @@ use super::view::{
 };
 use super::{Refusal, parameters};
 use crate::gateway::{
-    ACCOUNT_ID_KEY, API_TOKEN_KEY, Defect, DefectKind, GatewayClass, GatewayParameters, OWN_GROUP,
-    PARAMETERS_KIND,
+    ACCOUNT_ID_KEY, API_TOKEN_KEY, FieldError, FieldErrorKind, GatewayClass, GatewayParameters,
+    OWN_GROUP, PARAMETERS_KIND,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::ClusterSnapshot;
@@ -28,7 +28,7 @@ const GATEWAY_FIELD: &str = "spec.infrastructure.parametersRef";
 pub fn credentials_reference(
     snapshot: &ClusterSnapshot,
     gateway: &ObjectKey,
-) -> Result<ObjectRef, Defect> {
+) -> Result<ObjectRef, FieldError> {
     let mut gateways = snapshot.gateways.items().iter();
     let found = gateways
         .find(|candidate| candidate.key == *gateway)
@@ -148,10 +148,10 @@ pub(super) fn incomplete(secret: &ObjectRef, view: &View<'_>) -> Option<String> 
     })
 }
 
-fn invalid(field: &str, message: String) -> Defect {
-    Defect {
+fn invalid(field: &str, message: String) -> FieldError {
+    FieldError {
         field: field.to_owned(),
-        kind: DefectKind::Invalid,
+        kind: FieldErrorKind::Invalid,
         message,
     }
 }

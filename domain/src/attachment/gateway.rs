@@ -42,15 +42,17 @@ fn class_refused(gateway: &Gateway, refusal: &Refusal) -> Refusal {
 fn unserved_fields(gateway: &Gateway) -> Option<Refusal> {
     let key = &gateway.key;
     let mut refusals: Vec<Refusal> = gateway
-        .defects
+        .field_errors
         .iter()
-        .map(|(part, defect)| Refusal::new(reason_of(*part), format!("Gateway {key}: {defect}")))
+        .map(|(part, field_error)| {
+            Refusal::new(reason_of(*part), format!("Gateway {key}: {field_error}"))
+        })
         .collect();
-    let (_, defect) = Reconciling::read(&gateway.annotations);
-    refusals.extend(defect.map(|defect| {
+    let (_, field_error) = Reconciling::read(&gateway.annotations);
+    refusals.extend(field_error.map(|field_error| {
         Refusal::new(
             Reason::InvalidParameters,
-            format!("Gateway {key}: {defect}"),
+            format!("Gateway {key}: {field_error}"),
         )
     }));
     if let Some(target) = &gateway.parameters

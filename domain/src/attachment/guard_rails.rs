@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use super::parameters::no_effect;
 use crate::gateway::{
-    AllowedKeys, Defect, Gateway, GatewayParameters, Infrastructure, PodParameters, Tenant,
+    AllowedKeys, FieldError, Gateway, GatewayParameters, Infrastructure, PodParameters, Tenant,
 };
 
 /// The labels and annotations of a Gateway that may reach what is made for it, and the others.
 pub(super) fn infrastructure(
     gateway: &Gateway,
     tenant: Option<&Tenant>,
-) -> (Infrastructure, Vec<Defect>) {
+) -> (Infrastructure, Vec<FieldError>) {
     let mut permitted = gateway.infrastructure.clone();
     let mut withheld = Vec::new();
     if let Some(tenant) = tenant {
@@ -36,7 +36,7 @@ pub(super) fn infrastructure(
 pub(super) fn permitted<'p>(
     own: &'p GatewayParameters,
     tenant: Option<&Tenant>,
-) -> (Cow<'p, GatewayParameters>, Vec<Defect>) {
+) -> (Cow<'p, GatewayParameters>, Vec<FieldError>) {
     let Some(tenant) = tenant else {
         return (Cow::Borrowed(own), Vec::new());
     };
@@ -78,7 +78,7 @@ fn keep_allowed(
     permission: &str,
     keys: &mut BTreeMap<String, String>,
     allowed: &AllowedKeys,
-) -> Vec<Defect> {
+) -> Vec<FieldError> {
     let mut withheld = Vec::new();
     keys.retain(|key, _| {
         let is_allowed = allowed.allows(key);
@@ -95,7 +95,7 @@ fn keep_allowed(
 
 /// Removes what decides on which nodes pods run and before which others. A zone stays: it gives no node that others
 /// are kept from.
-fn take_placement(own: &mut GatewayParameters) -> Vec<Defect> {
+fn take_placement(own: &mut GatewayParameters) -> Vec<FieldError> {
     let mut fields = Vec::new();
     let replicas = own.replicas.iter_mut().flatten().enumerate();
     for (index, replica) in replicas {
@@ -123,7 +123,7 @@ fn take_placement(own: &mut GatewayParameters) -> Vec<Defect> {
         .collect()
 }
 
-fn not_permitted(field: &str, permission: &str) -> Defect {
+fn not_permitted(field: &str, permission: &str) -> FieldError {
     let message = format!(
         "Forbidden: the GatewayClass does not permit it, so it is left out; remove it, or ask whoever runs the cluster to allow it in spec.tenants[].infrastructure.{permission} of the GatewayClass's parameters"
     );

@@ -8,7 +8,7 @@ use super::view::{
 };
 use super::{ListenerResolution, Refusal, certificate, reserved};
 use crate::gateway::{
-    AllowedKind, DefectKind, Gateway, GatewayPart, Listener, Protocol, RouteKind,
+    AllowedKind, FieldErrorKind, Gateway, GatewayPart, Listener, Protocol, RouteKind,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef};
 use crate::status::Reason;
@@ -99,12 +99,12 @@ impl IndexedListener<'_> {
         if let Some(problem) = self.listener.hostname.as_ref().and_then(reserved) {
             refusals.push(self.refuse(Reason::UnsupportedValue, ".hostname", &problem));
         }
-        refusals.extend(self.listener.defects.iter().map(|(_, defect)| {
-            let reason = match defect.kind {
-                DefectKind::Invalid => Reason::Invalid,
-                DefectKind::Unsupported => Reason::UnsupportedValue,
+        refusals.extend(self.listener.field_errors.iter().map(|(_, field_error)| {
+            let reason = match field_error.kind {
+                FieldErrorKind::Invalid => Reason::Invalid,
+                FieldErrorKind::Unsupported => Reason::UnsupportedValue,
             };
-            let message = format!("Gateway {}: {defect}", self.gateway.key);
+            let message = format!("Gateway {}: {field_error}", self.gateway.key);
             Refusal::new(reason, message)
         }));
         let order = [
@@ -260,7 +260,7 @@ fn takes_part_in_conflicts(listener: &Listener) -> bool {
     !matches!(listener.protocol, Protocol::Other(_))
         && reserved.is_none()
         && !listener
-            .defects
+            .field_errors
             .iter()
             .any(|(part, _)| *part == GatewayPart::ListenerHostname)
 }

@@ -6,8 +6,8 @@ use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed, records};
 use crate::gateway::{
-    DashboardRules, Defect, DefectKind, DeletionPolicy, DnsPolicy, Gateway, GatewayParameters,
-    OWN_GROUP, PARAMETERS_KIND, RecordSettings, UnderscoredHeaders,
+    DashboardRules, DeletionPolicy, DnsPolicy, FieldError, FieldErrorKind, Gateway,
+    GatewayParameters, OWN_GROUP, PARAMETERS_KIND, RecordSettings, UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::rotation::{RotationIntent, Schedule};
@@ -53,9 +53,9 @@ pub struct ParametersResolution {
     /// Why it cannot be read any more; then what was last read of it is in force.
     pub unreadable: Option<String>,
     /// Fields of the parameters that are accepted and have no effect.
-    pub without_effect: Vec<Defect>,
+    pub without_effect: Vec<FieldError>,
     /// Fields of the Gateway that are left out, because its class does not permit them to its namespace.
-    pub withheld: Vec<Defect>,
+    pub withheld: Vec<FieldError>,
     /// For which hostnames records are made.
     pub dns: DnsPolicy,
     /// How these records are treated.
@@ -163,7 +163,7 @@ pub(super) fn said<T>(
 fn tenants_of_a_gateway(
     own: &GatewayParameters,
     of_class: Option<&GatewayParameters>,
-) -> Option<Defect> {
+) -> Option<FieldError> {
     let is_of_the_class = of_class.is_some_and(|of_class| of_class.key == own.key);
     let message = "it has an effect only in the object that a GatewayClass names in spec.parametersRef; remove it here";
     (own.tenants.is_some() && !is_of_the_class).then(|| no_effect("spec.tenants", message))
@@ -176,7 +176,7 @@ fn uploads(
     own: Option<&GatewayParameters>,
     circumstances: &Circumstances<'_>,
     defaults: &GatewayDefaults,
-) -> (Uploads, Option<Defect>) {
+) -> (Uploads, Option<FieldError>) {
     let of_class = circumstances.of_class;
     let by_default = of_class
         .and_then(|p| p.upload_certificates)
@@ -210,7 +210,7 @@ fn uploads(
 }
 
 /// Replicas with names are one pod each, so their number cannot follow anything.
-fn scaled_in_vain(workload: &mut WorkloadSpec) -> Option<Defect> {
+fn scaled_in_vain(workload: &mut WorkloadSpec) -> Option<FieldError> {
     let named = matches!(workload.replicas, Replicas::Named(_));
     let autoscaling = workload.tunnel.autoscaling.as_mut().filter(|_| named)?;
     autoscaling.horizontal.take()?;
@@ -218,10 +218,10 @@ fn scaled_in_vain(workload: &mut WorkloadSpec) -> Option<Defect> {
     Some(no_effect("spec.tunnel.autoscaling.horizontal", message))
 }
 
-pub(super) fn no_effect(field: &str, message: impl Into<String>) -> Defect {
-    Defect {
+pub(super) fn no_effect(field: &str, message: impl Into<String>) -> FieldError {
+    FieldError {
         field: field.to_owned(),
-        kind: DefectKind::Unsupported,
+        kind: FieldErrorKind::Unsupported,
         message: message.into(),
     }
 }
@@ -276,9 +276,9 @@ pub(super) fn is_ours(target: &ObjectRef) -> bool {
 }
 
 fn faults(gateway: &Gateway, parameters: &GatewayParameters, view: &View<'_>) -> Option<Refusal> {
-    let invalid = parameters.defects.iter();
+    let invalid = parameters.field_errors.iter();
     let mut problems: Vec<String> = invalid
-        .filter(|defect| defect.kind == DefectKind::Invalid)
+        .filter(|field_error| field_error.kind == FieldErrorKind::Invalid)
         .map(ToString::to_string)
         .collect();
     if let Some(secret) = &parameters.credentials {
@@ -296,10 +296,10 @@ fn faults(gateway: &Gateway, parameters: &GatewayParameters, view: &View<'_>) ->
     Some(Refusal::new(Reason::InvalidParameters, message))
 }
 
-fn without_effect(parameters: &GatewayParameters) -> Vec<Defect> {
-    let unsupported = parameters.defects.iter();
+fn without_effect(parameters: &GatewayParameters) -> Vec<FieldError> {
+    let unsupported = parameters.field_errors.iter();
     unsupported
-        .filter(|defect| defect.kind == DefectKind::Unsupported)
+        .filter(|field_error| field_error.kind == FieldErrorKind::Unsupported)
         .cloned()
         .collect()
 }

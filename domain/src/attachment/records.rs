@@ -2,7 +2,7 @@
 
 use super::parameters::{Circumstances, GatewayDefaults, no_effect, said};
 use crate::gateway::{
-    CONFIRM_REMOVAL, Defect, Gateway, GatewayParameters, LONGEST_CODE, RecordSettings,
+    CONFIRM_REMOVAL, FieldError, Gateway, GatewayParameters, LONGEST_CODE, RecordSettings,
 };
 
 /// What the Gateway's parameters and annotations say, and what of it has no effect.
@@ -14,7 +14,7 @@ pub(super) fn settings(
     own: Option<&GatewayParameters>,
     circumstances: &Circumstances<'_>,
     defaults: &GatewayDefaults,
-) -> (RecordSettings, Vec<Defect>) {
+) -> (RecordSettings, Vec<FieldError>) {
     let of_class = circumstances.of_class;
     let owns_token = own.is_some_and(|own| own.credentials.is_some());
     let deciding = own.filter(|_| owns_token);
@@ -26,7 +26,7 @@ pub(super) fn settings(
         confirmed_removal: confirmed.filter(|code| code.len() <= LONGEST_CODE).cloned(),
     };
     let is_class_object = own.is_some_and(|own| of_class.is_some_and(|class| class.key == own.key));
-    let defects = match own {
+    let field_errors = match own {
         Some(own) if defaults.is_behind_broker => at_broker(own),
         Some(own) if !owns_token && !is_class_object => {
             let message = "Forbidden: the API token is the GatewayClass's; ask whoever runs the cluster to set it in the GatewayClass's parameters, or name credentials of your own in spec.secretRef";
@@ -36,7 +36,7 @@ pub(super) fn settings(
         }
         _ => Vec::new(),
     };
-    (settings, defects)
+    (settings, field_errors)
 }
 
 /// Fields that say where and what the API token is used on.
@@ -48,7 +48,7 @@ fn of_token(parameters: &GatewayParameters) -> impl Iterator<Item = &'static str
 }
 
 /// Fields about an API token, where a broker has it.
-pub(super) fn at_broker(parameters: &GatewayParameters) -> Vec<Defect> {
+pub(super) fn at_broker(parameters: &GatewayParameters) -> Vec<FieldError> {
     let secret = parameters.credentials.is_some().then_some("spec.secretRef");
     let fields = secret.into_iter().chain(of_token(parameters));
     let message = "Forbidden: the broker uses a token of its own, and its owner decides on what; remove it here";

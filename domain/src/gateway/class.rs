@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, Infrastructure, Listener};
+use super::{FieldError, Infrastructure, Listener};
 use crate::names::{ObjectKey, ObjectRef, Timestamp};
 
 /// Key of the credentials Secret that holds the Cloudflare API token.
@@ -20,9 +20,9 @@ pub struct GatewayClass {
     /// Which controller serves it. Classes of other controllers are kept out of everything.
     pub controller: String,
     /// `spec.parametersRef`: a Secret with the Cloudflare credentials of its Gateways, or the
-    /// CloudflareGatewayParameters that hold for them. The namespace is the one written; an absent one is a defect.
+    /// CloudflareGatewayParameters that hold for them. The namespace is the one written; an absent one is a field error.
     pub parameters: Option<ObjectRef>,
-    pub defects: Vec<Defect>,
+    pub field_errors: Vec<FieldError>,
 }
 
 /// A Gateway.
@@ -46,10 +46,10 @@ pub struct Gateway {
     /// Annotations, for the keys of our own groups.
     pub annotations: BTreeMap<String, String>,
     /// What cannot be acted upon, listeners excepted: those carry their own.
-    pub defects: Vec<(GatewayPart, Defect)>,
+    pub field_errors: Vec<(GatewayPart, FieldError)>,
 }
 
-/// The part of a Gateway or listener that a defect is in, as far as rules depend on it.
+/// The part of a Gateway or listener that a field error is in, as far as rules depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayPart {
     /// `spec.addresses`.

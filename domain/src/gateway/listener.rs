@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Defect, GatewayPart, RouteKind};
+use super::{FieldError, GatewayPart, RouteKind};
 use crate::names::{Hostname, ObjectRef};
 
 /// One listener.
@@ -10,9 +10,9 @@ use crate::names::{Hostname, ObjectRef};
 pub struct Listener {
     /// Unique within the Gateway; what a route's `sectionName` names.
     pub name: String,
-    /// `None` means all hostnames. A malformed one is `None` with a defect.
+    /// `None` means all hostnames. A malformed one is `None` with a field error.
     pub hostname: Option<Hostname>,
-    /// 1 to 65535; 0 with a defect where the written one is out of range.
+    /// 1 to 65535; 0 with a field error where the written one is out of range.
     pub port: u16,
     pub protocol: Protocol,
     /// `tls`; may be absent on HTTPS, because Cloudflare's edge terminates TLS.
@@ -22,7 +22,7 @@ pub struct Listener {
     /// `allowedRoutes.kinds`; empty means all that the protocol takes.
     pub kinds: Vec<AllowedKind>,
     /// What cannot be acted upon in this listener.
-    pub defects: Vec<(GatewayPart, Defect)>,
+    pub field_errors: Vec<(GatewayPart, FieldError)>,
 }
 
 /// `listener.protocol`.

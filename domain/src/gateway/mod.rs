@@ -1,5 +1,5 @@
 //! What the cluster says, as values. Everything a user can write has a place here, malformed or not:
-//! bad input is a [`Defect`] that becomes a condition, never an error that stops others.
+//! bad input is a [`FieldError`] that becomes a condition, never an error that stops others.
 //!
 //! Names follow the Gateway API (v1.6).
 
@@ -70,25 +70,25 @@ pub const GATEWAY_STATUS_KIND: &str = "CloudflareGatewayStatus";
 
 /// Something in an object that cannot be acted upon.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Defect {
+pub struct FieldError {
     /// Path of the field, e.g. `spec.rules[0].filters[1].cors`.
     pub field: String,
     /// Whether the value is wrong, or right and not served here.
-    pub kind: DefectKind,
+    pub kind: FieldErrorKind,
     /// What is wrong and how to mend it, as a sentence without the field's name.
     pub message: String,
 }
 
-/// How a [`Defect`] came about.
+/// How a [`FieldError`] came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DefectKind {
+pub enum FieldErrorKind {
     /// Breaks a rule of the API.
     Invalid,
     /// Valid, but not served by this version.
     Unsupported,
 }
 
-impl std::fmt::Display for Defect {
+impl std::fmt::Display for FieldError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Adoption, Defect, DnsPolicy, DriftPolicy, Json, Tenant, TunnelParameters};
+use super::{Adoption, DnsPolicy, DriftPolicy, FieldError, Json, Tenant, TunnelParameters};
 use crate::names::{Hostname, ObjectKey, ObjectRef, ZoneId};
 use crate::rotation::Schedule;
 
@@ -41,7 +41,7 @@ pub struct GatewayParameters {
     /// object that a GatewayClass names.
     pub tenants: Option<Vec<Tenant>>,
     /// What is wrong, or right and not acted upon. The former refuses the Gateway, the latter is reported.
-    pub defects: Vec<Defect>,
+    pub field_errors: Vec<FieldError>,
 }
 
 /// `spec.dns.driftPolicy`, `zoneIDs` and `adopt`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Defect, DefectKind};
+use super::{FieldError, FieldErrorKind};
 use crate::duration;
 use crate::names::ObjectKey;
 use crate::rotation::Request;
@@ -44,12 +44,12 @@ pub struct Reconciling {
 
 impl Reconciling {
     /// Of a Gateway with these annotations, and what is wrong with them.
-    pub fn read(annotations: &BTreeMap<String, String>) -> (Self, Option<Defect>) {
+    pub fn read(annotations: &BTreeMap<String, String>) -> (Self, Option<FieldError>) {
         let interval = annotations.get(RECONCILE_EVERY_ANNOTATION);
-        let (interval, defect) = match interval.map(|text| interval_of(text)) {
+        let (interval, field_error) = match interval.map(|text| interval_of(text)) {
             None => (None, None),
             Some(Ok(interval)) => (Some(interval), None),
-            Some(Err(defect)) => (None, Some(defect)),
+            Some(Err(field_error)) => (None, Some(field_error)),
         };
         let request = annotations.get(RECONCILE_REQUEST_ANNOTATION);
         let read = Self {
@@ -57,7 +57,7 @@ impl Reconciling {
             interval,
             request: request.and_then(|value| Request::new(value)),
         };
-        (read, defect)
+        (read, field_error)
     }
 }
 
@@ -76,15 +76,15 @@ pub(crate) fn is_suspended(annotations: &BTreeMap<String, String>) -> bool {
         .is_some_and(|value| value == DISABLED)
 }
 
-fn interval_of(text: &str) -> Result<Duration, Defect> {
+fn interval_of(text: &str) -> Result<Duration, FieldError> {
     let seconds = duration::seconds(text);
     let seconds =
         seconds.filter(|seconds| (SHORTEST_INTERVAL.as_secs_f64()..=LONGEST).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| {
         let shown: String = text.chars().take(SHOWN).collect();
-        Defect {
+        FieldError {
             field: format!("metadata.annotations[{RECONCILE_EVERY_ANNOTATION}]"),
-            kind: DefectKind::Invalid,
+            kind: FieldErrorKind::Invalid,
             message: format!(
                 "Invalid value: {shown:?}: must be a duration from 10s to 8784h, such as 10m or 1h30m; correct it, or remove the annotation"
             ),
@@ -96,7 +96,7 @@ fn interval_of(text: &str) -> Result<Duration, Defect> {
 mod tests {
     use super::*;
 
-    fn read(annotation: &str, value: &str) -> (Reconciling, Option<Defect>) {
+    fn read(annotation: &str, value: &str) -> (Reconciling, Option<FieldError>) {
         Reconciling::read(&BTreeMap::from([(annotation.to_owned(), value.to_owned())]))
     }
 
@@ -110,8 +110,12 @@ mod tests {
             ("false", false),
             ("", false),
         ] {
-            let (read, defect) = read(RECONCILE_ANNOTATION, value);
-            assert_eq!((read.is_suspended, defect), (suspends, None), "{value:?}");
+            let (read, field_error) = read(RECONCILE_ANNOTATION, value);
+            assert_eq!(
+                (read.is_suspended, field_error),
+                (suspends, None),
+                "{value:?}"
+            );
         }
     }
 
@@ -123,17 +127,17 @@ mod tests {
             ("1h30m", 5400),
             ("8784h", 31_622_400),
         ] {
-            let (read, defect) = read(RECONCILE_EVERY_ANNOTATION, text);
+            let (read, field_error) = read(RECONCILE_EVERY_ANNOTATION, text);
             let interval = Some(Duration::from_secs(seconds));
-            assert_eq!((read.interval, defect), (interval, None), "{text}");
+            assert_eq!((read.interval, field_error), (interval, None), "{text}");
         }
         let long = "9".repeat(400) + "h";
         for text in [
             "", "soon", "0", "0s", "-10m", "9s", "1ms", "8785h", "10", &long,
         ] {
-            let (read, defect) = read(RECONCILE_EVERY_ANNOTATION, text);
+            let (read, field_error) = read(RECONCILE_EVERY_ANNOTATION, text);
             assert_eq!(read.interval, None, "{text}");
-            let told = defect.expect(text).to_string();
+            let told = field_error.expect(text).to_string();
             assert!(told.starts_with("metadata.annotations[cloudflare-gateway-controller.io/reconcileEvery]: Invalid value: "), "{told}");
             assert!(
                 told.contains("must be a duration from 10s to 8784h"),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Defect, DefectKind, Pattern, PatternRoom};
+use super::{FieldError, FieldErrorKind, Pattern, PatternRoom};
 use crate::capabilities::{Feature, FeatureSet};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
@@ -49,7 +49,7 @@ pub struct Route {
     pub created: Timestamp,
     /// `spec.parentRefs`, in the order written.
     pub parents: Vec<ParentRef>,
-    /// `spec.hostnames`; empty means the listener's. Malformed ones are defects, not listed here.
+    /// `spec.hostnames`; empty means the listener's. Malformed ones are field errors, not listed here.
     pub hostnames: Vec<Hostname>,
     /// In the order written.
     pub rules: Vec<Rule>,
@@ -58,7 +58,7 @@ pub struct Route {
     /// The features that it uses, and where.
     pub uses: Vec<FeatureUse>,
     /// What cannot be acted upon, wherever in the route it stands.
-    pub defects: Vec<Defect>,
+    pub field_errors: Vec<FieldError>,
 }
 
 /// A feature of the Gateway API that a route uses.
@@ -72,14 +72,14 @@ pub struct FeatureUse {
 
 impl Route {
     /// What of it a data plane that serves these features cannot carry out.
-    pub fn unserved(&self, served: FeatureSet) -> impl Iterator<Item = Defect> {
+    pub fn unserved(&self, served: FeatureSet) -> impl Iterator<Item = FieldError> {
         let lacking = self
             .uses
             .iter()
             .filter(move |used| !served.has(used.feature));
-        lacking.map(|used| Defect {
+        lacking.map(|used| FieldError {
             field: used.field.clone(),
-            kind: DefectKind::Unsupported,
+            kind: FieldErrorKind::Unsupported,
             message: used.feature.refusal(),
         })
     }
@@ -145,7 +145,7 @@ pub struct RouteMatch {
     pub query: Vec<QueryMatch>,
 }
 
-/// `match.path`. Values start with `/` (but for a regular expression); a defect otherwise.
+/// `match.path`. Values start with `/` (but for a regular expression); a field error otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(
     feature = "serde",

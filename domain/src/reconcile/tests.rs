@@ -165,12 +165,12 @@ fn gateway(name: &str) -> Gateway {
             tls: None,
             namespaces: AllowedNamespaces::Same,
             kinds: Vec::new(),
-            defects: Vec::new(),
+            field_errors: Vec::new(),
         }],
         parameters: None,
         infrastructure: Infrastructure::default(),
         annotations: BTreeMap::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 
@@ -194,7 +194,7 @@ fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Rou
         rules: Vec::new(),
         pattern_room: crate::gateway::PatternRoom::default(),
         uses: Vec::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     })
 }
 
@@ -204,7 +204,7 @@ fn snapshot(gateways: Vec<Gateway>, routes: Vec<Arc<Route>>) -> ClusterSnapshot 
         generation: 1,
         controller: name.to_owned(),
         parameters: None,
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     };
     ClusterSnapshot {
         classes: Reading::Known(vec![class("ours"), class("theirs")]),

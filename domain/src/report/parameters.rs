@@ -4,7 +4,7 @@
 use super::Verdict;
 use super::edge_view::EdgeView;
 use crate::attachment::{GatewayResolution, Refusal, listed};
-use crate::gateway::{Defect, DefectKind, PARAMETERS_KIND};
+use crate::gateway::{FieldError, FieldErrorKind, PARAMETERS_KIND};
 use crate::status::{Reason, Truth};
 
 /// `None` where there are no parameters and nothing is left out.
@@ -43,7 +43,9 @@ pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Optio
         problems.push(format!("Gateway {}: {withheld}", gateway.gateway.key));
     }
     if !problems.is_empty() {
-        let is_wrong = of_proxies.iter().any(|it| it.kind == DefectKind::Invalid);
+        let is_wrong = of_proxies
+            .iter()
+            .any(|it| it.kind == FieldErrorKind::Invalid);
         let reason = match is_wrong {
             true => Reason::InvalidParameters,
             false => Reason::UnsupportedValue,
@@ -61,6 +63,6 @@ pub(super) fn verdict(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> Optio
     Some(Verdict::new(Truth::True, Reason::Accepted, message))
 }
 
-fn told<'d>(defects: impl IntoIterator<Item = &'d Defect>) -> String {
-    listed(defects.into_iter().map(ToString::to_string))
+fn told<'d>(field_errors: impl IntoIterator<Item = &'d FieldError>) -> String {
+    listed(field_errors.into_iter().map(ToString::to_string))
 }

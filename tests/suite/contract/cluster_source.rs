@@ -157,7 +157,7 @@ fn plain_route(name: &str) -> Route {
         rules: Vec::new(),
         pattern_room: domain::gateway::PatternRoom::default(),
         uses: Vec::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 

@@ -41,7 +41,7 @@ fn route(number: usize, hostnames: &[String]) -> Arc<Route> {
         rules: Vec::new(),
         pattern_room: PatternRoom::default(),
         uses: Vec::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     })
 }
 
@@ -56,7 +56,7 @@ fn snapshot(names: usize) -> ClusterSnapshot {
             generation: 1,
             controller: CONTROLLER_NAME.to_owned(),
             parameters: None,
-            defects: Vec::new(),
+            field_errors: Vec::new(),
         }]),
         gateways: Reading::Known(vec![Gateway {
             key: key(),
@@ -72,12 +72,12 @@ fn snapshot(names: usize) -> ClusterSnapshot {
                 tls: None,
                 namespaces: AllowedNamespaces::Same,
                 kinds: Vec::new(),
-                defects: Vec::new(),
+                field_errors: Vec::new(),
             }],
             parameters: None,
             infrastructure: Infrastructure::default(),
             annotations: BTreeMap::new(),
-            defects: Vec::new(),
+            field_errors: Vec::new(),
         }]),
         routes: Reading::Known(routes.collect()),
         ..ClusterSnapshot::default()

@@ -261,15 +261,15 @@ impl ClusterModel {
             0 => gateway.class = (*random.pick(&CLASSES)).to_owned(),
             1 => gateway.listeners.clear(),
             2 | 3 => gateway.listeners = vec![listener(random)],
-            _ if gateway.defects.is_empty() => gateway.defects.push(objects::unserved()),
-            _ => gateway.defects.clear(),
+            _ if gateway.field_errors.is_empty() => gateway.field_errors.push(objects::unserved()),
+            _ => gateway.field_errors.clear(),
         }
         format!(
-            "Gateway {name} is changed: class {}, {} listeners on {:?}, {} defects",
+            "Gateway {name} is changed: class {}, {} listeners on {:?}, {} field errors",
             gateway.class,
             gateway.listeners.len(),
             gateway.listeners.first().map(|listener| &listener.hostname),
-            gateway.defects.len()
+            gateway.field_errors.len()
         )
     }
 
@@ -374,12 +374,12 @@ impl ClusterModel {
         "our GatewayClass is there".to_owned()
     }
 
-    /// Removes every defect and adds the classes that are missing.
+    /// Removes every field error and adds the classes that are missing.
     pub(crate) fn repair(&mut self) {
         self.classes = Self::new(self.finalizers, self.moves).classes;
         self.without_parameters = false;
         for gateway in self.gateways.values_mut() {
-            gateway.defects.clear();
+            gateway.field_errors.clear();
             gateway.annotations.remove(RECONCILE_ANNOTATION);
             gateway.annotations.remove(WITHOUT_CREDENTIALS);
         }

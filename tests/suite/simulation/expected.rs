@@ -267,7 +267,7 @@ fn expected_gateway(gateway: &Gateway, snapshot: &ClusterSnapshot) -> ExpectedGa
         }
     }
     let created = gateway.created;
-    let is_whole = gateway.defects.is_empty() && !matches!(parameters, Some(None));
+    let is_whole = gateway.field_errors.is_empty() && !matches!(parameters, Some(None));
     match (is_suspended(gateway), is_whole) {
         (true, _) => suspended(gateway, names),
         (false, true) => ExpectedGateway::Served { created, names },

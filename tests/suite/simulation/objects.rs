@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use domain::gateway::{
-    Adoption, AllowedNamespaces, AppProtocol, BackendRef, Defect, DefectKind, DeletionPolicy,
-    Endpoint, EndpointHost, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters,
-    GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND, ParentRef, PathMatch,
-    PatternRoom, Protocol, RecordParameters, RotationParameters, Route, RouteKind, RouteMatch,
-    Rule, Service, ServicePort,
+    Adoption, AllowedNamespaces, AppProtocol, BackendRef, DeletionPolicy, Endpoint, EndpointHost,
+    EndpointSlice, FieldError, FieldErrorKind, GATEWAY_GROUP, Gateway, GatewayClass,
+    GatewayParameters, GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND,
+    ParentRef, PathMatch, PatternRoom, Protocol, RecordParameters, RotationParameters, Route,
+    RouteKind, RouteMatch, Rule, Service, ServicePort,
 };
 use domain::{Hostname, ObjectRef, Timestamp};
 
@@ -20,7 +20,7 @@ pub(crate) fn class(name: &str, controller: &str) -> GatewayClass {
         generation: 1,
         controller: controller.to_owned(),
         parameters: None,
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn gateway(name: &str, created: i64, listener: Listener) -> Gateway {
         parameters: None,
         infrastructure: Infrastructure::default(),
         annotations: BTreeMap::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn route(name: &str, created: i64) -> Route {
         rules: Vec::new(),
         pattern_room: PatternRoom::default(),
         uses: Vec::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 
@@ -112,17 +112,17 @@ fn parameters(name: &str) -> GatewayParameters {
         rotation: RotationParameters::default(),
         tunnel: Box::default(),
         tenants: None,
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 
-pub(crate) fn unserved() -> (GatewayPart, Defect) {
-    let defect = Defect {
+pub(crate) fn unserved() -> (GatewayPart, FieldError) {
+    let field_error = FieldError {
         field: "spec.addresses".to_owned(),
-        kind: DefectKind::Unsupported,
+        kind: FieldErrorKind::Unsupported,
         message: "is not served".to_owned(),
     };
-    (GatewayPart::Addresses, defect)
+    (GatewayPart::Addresses, field_error)
 }
 
 pub(crate) fn listener(hostname: Option<Hostname>) -> Listener {
@@ -134,7 +134,7 @@ pub(crate) fn listener(hostname: Option<Hostname>) -> Listener {
         tls: None,
         namespaces: AllowedNamespaces::Same,
         kinds: Vec::new(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 

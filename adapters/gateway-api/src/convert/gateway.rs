@@ -40,10 +40,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadErro
             annotations: infrastructure.annotations,
         },
         annotations: header.annotations(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
         key,
     };
-    hand_out_defects(&mut gateway, fields);
+    hand_out_field_errors(&mut gateway, fields);
     Ok(gateway)
 }
 
@@ -54,27 +54,28 @@ fn listener_field(index: usize) -> String {
 const ADDRESSES: &str = "spec.addresses";
 const PARAMETERS_REF: &str = "spec.infrastructure.parametersRef";
 
-/// Gives each listener its own defects and the Gateway the rest.
-fn hand_out_defects(gateway: &mut Gateway, fields: &Fields) {
-    for defect in fields.defects() {
+/// Gives each listener its own field errors and the Gateway the rest.
+fn hand_out_field_errors(gateway: &mut Gateway, fields: &Fields) {
+    for field_error in fields.field_errors() {
         let mut listeners = gateway.listeners.iter_mut().enumerate();
-        let owner = listeners.find(|(index, _)| is_within(&defect.field, &listener_field(*index)));
+        let owner =
+            listeners.find(|(index, _)| is_within(&field_error.field, &listener_field(*index)));
         match owner {
             Some((index, listener)) => {
                 let hostname = format!("{}.hostname", listener_field(index));
-                let part = match is_within(&defect.field, &hostname) {
+                let part = match is_within(&field_error.field, &hostname) {
                     true => GatewayPart::ListenerHostname,
                     false => GatewayPart::Other,
                 };
-                listener.defects.push((part, defect));
+                listener.field_errors.push((part, field_error));
             }
             None => {
-                let part = match defect.field.as_str() {
+                let part = match field_error.field.as_str() {
                     field if is_within(field, ADDRESSES) => GatewayPart::Addresses,
                     field if is_within(field, PARAMETERS_REF) => GatewayPart::ParametersRef,
                     _ => GatewayPart::Other,
                 };
-                gateway.defects.push((part, defect));
+                gateway.field_errors.push((part, field_error));
             }
         }
     }
@@ -121,7 +122,7 @@ fn listener(fields: &Fields, field: &str, written: &types::Listener, own: &Objec
             allowed.namespaces.as_ref(),
         ),
         kinds: allowed.kinds.iter().map(allowed_kind).collect(),
-        defects: Vec::new(),
+        field_errors: Vec::new(),
     }
 }
 
@@ -171,7 +172,7 @@ fn allowed_kind(written: &RouteGroupKind) -> AllowedKind {
     }
 }
 
-/// What is noted as a defect admits no route: the narrowest reading is the safe one.
+/// What is noted as a field error admits no route: the narrowest reading is the safe one.
 fn namespaces(
     fields: &Fields,
     field: &str,

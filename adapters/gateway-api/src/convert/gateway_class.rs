@@ -22,7 +22,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayClass, Rea
         generation: header.metadata.generation,
         controller: spec.controller_name,
         parameters,
-        defects: fields.defects(),
+        field_errors: fields.field_errors(),
     })
 }
 

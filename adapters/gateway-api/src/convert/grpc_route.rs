@@ -59,7 +59,7 @@ fn taking(call: CallMatch) -> RouteMatch {
     }
 }
 
-/// `match.method`; `None` where it is noted as a defect.
+/// `match.method`; `None` where it is noted as a field error.
 fn call_match(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Option<CallMatch> {
     let read = match written.r#type.as_deref().unwrap_or("Exact") {
         "Exact" => name,
@@ -76,7 +76,7 @@ fn call_match(fields: &Fields, field: &str, written: &GRPCMethodMatch) -> Option
         let text = written.as_deref().filter(|text| !text.is_empty())?;
         Some(read(fields, field, part, text))
     };
-    // Both are read before either is left out, so that no defect hides another.
+    // Both are read before either is left out, so that no field error hides another.
     let (service, method) = (
         part("service", &written.service),
         part("method", &written.method),

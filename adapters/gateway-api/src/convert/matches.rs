@@ -41,7 +41,7 @@ pub(crate) fn matches(fields: &Fields, rule: &str, written: &[HTTPRouteMatch]) -
 /// Matches of all rules of a route (validation rule of `rules` in the Gateway API).
 const MOST_MATCHES: usize = 128;
 
-/// Notes a defect where the rules of a route have too many matches together.
+/// Notes a field error where the rules of a route have too many matches together.
 pub(crate) fn check_sum(fields: &Fields, of_rules: impl Iterator<Item = usize>) {
     let sum: usize = of_rules.sum();
     if sum > MOST_MATCHES {

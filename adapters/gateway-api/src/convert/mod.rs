@@ -1,4 +1,4 @@
-//! From written types to domain values: defaults filled in, rules checked, defects noted.
+//! From written types to domain values: defaults filled in, rules checked, field errors noted.
 
 pub(crate) mod gateway;
 pub(crate) mod gateway_class;

@@ -50,7 +50,7 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
             .tenants
             .as_deref()
             .map(|written| tenants::read(fields, written)),
-        defects: fields.defects(),
+        field_errors: fields.field_errors(),
         key,
     })
 }

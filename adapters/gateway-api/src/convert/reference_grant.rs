@@ -33,7 +33,7 @@ api_type! {
     }
 }
 
-/// A grant has no status to report a defect on, and half of one could permit more than its author meant:
+/// A grant has no status to report a field error on, and half of one could permit more than its author meant:
 /// it is read whole or not at all.
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<ReferenceGrant, ReadError> {
     let spec: ReferenceGrantSpec = fields.read("spec")?;
@@ -50,8 +50,8 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<ReferenceGrant, R
         to: spec.to.into_iter().map(to).collect(),
     };
     let error = |field: &str, message: String| fields.error(field, message);
-    match fields.defects().first() {
-        Some(defect) => Err(error(&defect.field, defect.message.clone())),
+    match fields.field_errors().first() {
+        Some(field_error) => Err(error(&field_error.field, field_error.message.clone())),
         None => Ok(grant),
     }
 }

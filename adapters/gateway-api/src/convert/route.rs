@@ -45,6 +45,6 @@ pub(crate) fn read<R: WrittenRule>(header: &Header, fields: &Fields) -> Result<R
         pattern_room: fields.pattern_room(),
         uses: fields.used(),
         key,
-        defects: fields.defects(),
+        field_errors: fields.field_errors(),
     })
 }

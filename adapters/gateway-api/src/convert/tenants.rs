@@ -15,7 +15,7 @@ const MOST_TENANTS: usize = 64;
 const MOST_HOSTNAMES: usize = 256;
 const MOST_KEYS: usize = 64;
 
-/// What is noted as a defect keeps the object from being used, so what stands in its place here does not matter.
+/// What is noted as a field error keeps the object from being used, so what stands in its place here does not matter.
 pub(super) fn read(fields: &Fields, written: &[ParametersTenant]) -> Vec<Tenant> {
     if written.is_empty() {
         let message = "Invalid value: []: must have at least 1 entry; remove the field to restrict nobody, or write an entry without namespaceSelector and with hostnames: [] to permit nothing to anybody";

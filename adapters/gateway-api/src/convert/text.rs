@@ -7,7 +7,7 @@ use domain::gateway::Pattern;
 
 use crate::fields::Fields;
 
-/// A hostname, `None` where none is written or the written one is noted as a defect.
+/// A hostname, `None` where none is written or the written one is noted as a field error.
 pub(crate) fn hostname(fields: &Fields, field: String, text: Option<&str>) -> Option<Hostname> {
     let text = text.filter(|text| !text.is_empty())?;
     Hostname::parse(text)
@@ -15,7 +15,7 @@ pub(crate) fn hostname(fields: &Fields, field: String, text: Option<&str>) -> Op
         .ok()
 }
 
-/// A regular expression, `None` where it is noted as a defect. Here is where patterns are judged: an object is
+/// A regular expression, `None` where it is noted as a field error. Here is where patterns are judged: an object is
 /// read when it changes, and attachment looks at it whenever anything does.
 pub(crate) fn pattern(fields: &Fields, field: String, text: &str) -> Option<Pattern> {
     fields
@@ -24,7 +24,7 @@ pub(crate) fn pattern(fields: &Fields, field: String, text: &str) -> Option<Patt
         .ok()
 }
 
-/// A header name in lower case (RFC 9110, `token`). Notes a defect where it is malformed.
+/// A header name in lower case (RFC 9110, `token`). Notes a field error where it is malformed.
 pub(crate) fn header_name(fields: &Fields, field: String, name: &str) -> String {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
@@ -36,7 +36,7 @@ pub(crate) fn header_name(fields: &Fields, field: String, name: &str) -> String 
     name.to_ascii_lowercase()
 }
 
-/// A header value as it may be sent (RFC 9110, `field-value`). Notes a defect where it is malformed.
+/// A header value as it may be sent (RFC 9110, `field-value`). Notes a field error where it is malformed.
 pub(crate) fn header_value(fields: &Fields, field: String, value: &str) -> String {
     if value
         .bytes()
@@ -48,7 +48,7 @@ pub(crate) fn header_value(fields: &Fields, field: String, value: &str) -> Strin
 }
 
 /// A duration of the Gateway API (GEP-2257): one to four numbers of at most five digits, each with its unit. `None` where
-/// it is noted as a defect.
+/// it is noted as a field error.
 pub(crate) fn duration(fields: &Fields, field: String, text: &str) -> Option<Duration> {
     let duration = parsed_duration(text);
     if duration.is_none() {

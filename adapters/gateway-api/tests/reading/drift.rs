@@ -2,7 +2,7 @@
 //! channel; `crd_fields.py` makes it anew.
 
 use adapter_gateway_api::{Object, read};
-use domain::gateway::Defect;
+use domain::gateway::FieldError;
 use serde_json::{Map, Value, json};
 
 const FIELDS: &str = include_str!("crd_fields.txt");
@@ -42,7 +42,7 @@ fn a_field_that_the_types_do_not_know_is_reported() {
     ));
 }
 
-/// Whether an object says the same with the field as without it, and no defect covers the field.
+/// Whether an object says the same with the field as without it, and no field error covers the field.
 fn is_silent(kind: &str, path: &str, field_type: &str) -> bool {
     let without = with(kind, path, None);
     let with = with(kind, path, Some(placeholder(path, field_type)));
@@ -51,20 +51,20 @@ fn is_silent(kind: &str, path: &str, field_type: &str) -> bool {
         return false;
     };
     let field = path.replace("[]", "[0]");
-    let is_covered = defects(&with).iter().any(|defect| {
-        let rest = field.strip_prefix(&defect.field);
+    let is_covered = field_errors(&with).iter().any(|field_error| {
+        let rest = field.strip_prefix(&field_error.field);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     });
     !is_covered && format!("{with:?}") == format!("{without:?}")
 }
 
-pub(crate) fn defects(object: &Object) -> Vec<Defect> {
+pub(crate) fn field_errors(object: &Object) -> Vec<FieldError> {
     match object {
-        Object::GatewayClass(class) => class.defects.clone(),
+        Object::GatewayClass(class) => class.field_errors.clone(),
         Object::Gateway(gateway) => {
-            let listeners = gateway.listeners.iter().flat_map(|l| &l.defects);
-            let all = gateway.defects.iter().chain(listeners);
-            all.map(|(_, defect)| defect.clone()).collect()
+            let listeners = gateway.listeners.iter().flat_map(|l| &l.field_errors);
+            let all = gateway.field_errors.iter().chain(listeners);
+            all.map(|(_, field_error)| field_error.clone()).collect()
         }
         Object::Route(route) => crate::refused(route),
         _ => Vec::new(),

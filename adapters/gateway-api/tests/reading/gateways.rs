@@ -1,5 +1,5 @@
 use domain::gateway::{
-    AllowedKind, AllowedNamespaces, Defect, GatewayPart, Protocol, RouteKind, SelectorRule,
+    AllowedKind, AllowedNamespaces, FieldError, GatewayPart, Protocol, RouteKind, SelectorRule,
 };
 
 use crate::{class, gateway, reference, summary};
@@ -30,7 +30,7 @@ fn a_gateway_is_read_with_its_listeners() {
   - {name: raw, protocol: TCP, port: 9000, allowedRoutes: {namespaces: {from: All}}}
 ",
     );
-    assert_eq!(gateway.defects, []);
+    assert_eq!(gateway.field_errors, []);
     assert_eq!(gateway.class, "cloudflare");
     let parameters = reference(
         "cloudflare-gateway-controller.io",
@@ -72,11 +72,11 @@ fn a_gateway_is_read_with_its_listeners() {
     );
     assert_eq!(raw.protocol, Protocol::Other("TCP".to_owned()));
     assert_eq!(raw.namespaces, AllowedNamespaces::All);
-    assert!(gateway.listeners.iter().all(|l| l.defects.is_empty()));
+    assert!(gateway.listeners.iter().all(|l| l.field_errors.is_empty()));
 }
 
 #[test]
-fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
+fn field_errors_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
     let gateway = gateway(
         "
   addresses: [{type: IPAddress, value: 192.0.2.1}]
@@ -100,7 +100,7 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
 ",
     );
     assert_eq!(
-        in_parts(&gateway.defects),
+        in_parts(&gateway.field_errors),
         [
             "Addresses: unsupported spec.addresses",
             "Other: unsupported spec.tls",
@@ -125,7 +125,12 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
         ],
     ];
     for (listener, expected) in gateway.listeners.iter().zip(expected) {
-        assert_eq!(in_parts(&listener.defects), expected, "{}", listener.name);
+        assert_eq!(
+            in_parts(&listener.field_errors),
+            expected,
+            "{}",
+            listener.name
+        );
     }
     let admits = |index: usize| &gateway.listeners[index].namespaces;
     assert_eq!(
@@ -140,11 +145,11 @@ fn defects_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
     );
 }
 
-/// `part: kind field` of each defect, sorted.
-fn in_parts(defects: &[(GatewayPart, Defect)]) -> Vec<String> {
-    let lines = defects.iter().map(|(part, defect)| {
-        let [line] = &summary(std::slice::from_ref(defect))[..] else {
-            panic!("one line for {defect:?}");
+/// `part: kind field` of each field error, sorted.
+fn in_parts(field_errors: &[(GatewayPart, FieldError)]) -> Vec<String> {
+    let lines = field_errors.iter().map(|(part, field_error)| {
+        let [line] = &summary(std::slice::from_ref(field_error))[..] else {
+            panic!("one line for {field_error:?}");
         };
         format!("{part:?}: {line}")
     });
@@ -157,11 +162,11 @@ fn in_parts(defects: &[(GatewayPart, Defect)]) -> Vec<String> {
 fn a_class_needs_a_namespace_in_its_parameters() {
     let with = class("  parametersRef: {group: '', kind: Secret, name: s, namespace: ns}");
     assert_eq!(with.parameters, Some(reference("", "Secret", "ns", "s")));
-    assert_eq!(with.defects, []);
+    assert_eq!(with.field_errors, []);
     let without = class("  description: ours\n  parametersRef: {group: '', kind: Secret, name: s}");
     assert_eq!(without.parameters, None);
     assert_eq!(
-        summary(&without.defects),
+        summary(&without.field_errors),
         ["invalid spec.parametersRef.namespace"]
     );
 }

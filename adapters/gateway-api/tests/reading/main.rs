@@ -1,4 +1,4 @@
-//! Manifests in, domain values and defects out.
+//! Manifests in, domain values and field errors out.
 
 mod certificates;
 mod drift;
@@ -10,7 +10,7 @@ mod schema;
 
 use adapter_gateway_api::{Object, read};
 use domain::capabilities::DataPlaneKind;
-use domain::gateway::{Defect, DefectKind, Gateway, GatewayClass, Route};
+use domain::gateway::{FieldError, FieldErrorKind, Gateway, GatewayClass, Route};
 use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
@@ -60,18 +60,18 @@ pub(crate) fn http_route(spec: &str) -> Route {
 }
 
 /// What of a route is refused by a Gateway of the native data plane.
-pub(crate) fn refused(route: &Route) -> Vec<Defect> {
+pub(crate) fn refused(route: &Route) -> Vec<FieldError> {
     let unserved = route.unserved(DataPlaneKind::Native.serves());
-    route.defects.iter().cloned().chain(unserved).collect()
+    route.field_errors.iter().cloned().chain(unserved).collect()
 }
 
-/// `kind field` of each defect, in the order of their fields.
-pub(crate) fn summary(defects: &[Defect]) -> Vec<String> {
-    let mut lines: Vec<String> = defects
+/// `kind field` of each field error, in the order of their fields.
+pub(crate) fn summary(field_errors: &[FieldError]) -> Vec<String> {
+    let mut lines: Vec<String> = field_errors
         .iter()
-        .map(|defect| match defect.kind {
-            DefectKind::Invalid => format!("invalid {}", defect.field),
-            DefectKind::Unsupported => format!("unsupported {}", defect.field),
+        .map(|field_error| match field_error.kind {
+            FieldErrorKind::Invalid => format!("invalid {}", field_error.field),
+            FieldErrorKind::Unsupported => format!("unsupported {}", field_error.field),
         })
         .collect();
     lines.sort();

@@ -24,7 +24,7 @@ status: {parents: []}
     assert_eq!(route.key, ObjectKey::new("default", "r"));
     assert_eq!(route.generation, 7);
     assert_eq!(route.created, Timestamp(1_769_860_800));
-    assert_eq!(route.defects, []);
+    assert_eq!(route.field_errors, []);
     assert_eq!(
         route.rules.len(),
         1,

@@ -91,7 +91,7 @@ fn every_field_is_read() {
     assert_eq!(read.min_ready_seconds, Some(10));
     let schedule = Schedule::parse("0 18 * * 4", None).unwrap();
     assert_eq!(read.rotation.schedule, Some(schedule));
-    assert!(read.defects.is_empty(), "{:?}", read.defects);
+    assert!(read.field_errors.is_empty(), "{:?}", read.field_errors);
     let tunnel = *read.tunnel;
     let autoscaling = tunnel.autoscaling.unwrap();
     let vertical = autoscaling.vertical.unwrap();
@@ -155,7 +155,7 @@ fn how_records_are_treated_is_read_or_refused_by_field() {
     let read = parameters(&format!(
         "  dns: {{driftPolicy: Pause, zoneIDs: [{{name: a.com, id: {id}}}], adopt: [{{hostname: x.a.com}}, {{hostname: '*.a.com', confirm: c0de}}]}}"
     ));
-    assert_eq!(summary(&read.defects), Vec::<String>::new());
+    assert_eq!(summary(&read.field_errors), Vec::<String>::new());
     let records = read.records;
     assert_eq!(records.drift, Some(DriftPolicy::Pause));
     let ids = records.zone_ids.unwrap();
@@ -165,7 +165,7 @@ fn how_records_are_treated_is_read_or_refused_by_field() {
     let confirmed = Adoption::Confirmed("c0de".to_owned());
     assert_eq!(adopt[&host("*.a.com")], confirmed);
     let long = "c".repeat(65);
-    for (dns, defects) in [
+    for (dns, field_errors) in [
         (
             "driftPolicy: repair".to_owned(),
             vec!["invalid spec.dns.driftPolicy"],
@@ -192,7 +192,7 @@ fn how_records_are_treated_is_read_or_refused_by_field() {
         ),
     ] {
         let read = parameters(&format!("  dns: {{{dns}}}"));
-        assert_eq!(summary(&read.defects), defects, "{dns}");
+        assert_eq!(summary(&read.field_errors), field_errors, "{dns}");
     }
 }
 
@@ -245,10 +245,10 @@ fn dns_is_on_off_or_restricted() {
             vec!["invalid spec.dns"],
         ),
     ];
-    for (spec, dns, defects) in table {
+    for (spec, dns, field_errors) in table {
         let read = parameters(spec);
         assert_eq!(read.dns, dns, "{spec}");
-        assert_eq!(summary(&read.defects), defects, "{spec}");
+        assert_eq!(summary(&read.field_errors), field_errors, "{spec}");
     }
 }
 
@@ -365,9 +365,9 @@ fn what_is_wrong_in_the_tunnel_is_named() {
             vec!["unsupported spec.tunnel.replicaCount"],
         ),
     ];
-    for (tunnel, defects) in table {
+    for (tunnel, field_errors) in table {
         let read = parameters(&format!("  tunnel: {{{tunnel}}}"));
-        assert_eq!(summary(&read.defects), defects, "{tunnel}");
+        assert_eq!(summary(&read.field_errors), field_errors, "{tunnel}");
     }
 }
 
@@ -432,7 +432,7 @@ fn every_list_and_map_of_the_tunnel_has_a_limit_and_is_told_of_by_it() {
     ];
     for (tunnel, words) in table {
         let read = parameters(&format!("  tunnel: {{{tunnel}}}"));
-        let told: Vec<String> = read.defects.iter().map(ToString::to_string).collect();
+        let told: Vec<String> = read.field_errors.iter().map(ToString::to_string).collect();
         assert!(
             told.len() == 1 && told[0].contains(words),
             "{words}: {told:?}"
@@ -447,7 +447,7 @@ fn a_schedule_is_read_also_where_it_is_switched_off() {
         schedule: schedule.map(|(cron, zone)| Schedule::parse(cron, Some(zone)).unwrap()),
     };
     let refused = || read(Some(false), None);
-    for (rotation, expected, defects) in [
+    for (rotation, expected, field_errors) in [
         ("", read(None, None), &[][..]),
         ("rotation: {}", read(None, None), &[]),
         ("rotation: {enabled: true}", read(Some(true), None), &[]),
@@ -485,7 +485,7 @@ fn a_schedule_is_read_also_where_it_is_switched_off() {
     ] {
         let read = parameters(&format!("  tunnel: {{token: {{{rotation}}}}}"));
         assert_eq!(read.rotation, expected, "{rotation}");
-        assert_eq!(summary(&read.defects), defects, "{rotation}");
+        assert_eq!(summary(&read.field_errors), field_errors, "{rotation}");
     }
 }
 
@@ -497,7 +497,7 @@ fn labels_and_annotations_for_what_is_made_are_read() {
     );
     assert_eq!(read.infrastructure.labels["team"], "shop");
     assert_eq!(read.infrastructure.annotations["note"], "hello");
-    assert!(read.defects.is_empty(), "{:?}", read.defects);
+    assert!(read.field_errors.is_empty(), "{:?}", read.field_errors);
 }
 
 #[test]
@@ -514,7 +514,7 @@ fn tenants_are_read_with_what_is_permitted_where_nothing_is_said() {
   - {}
 ",
     );
-    assert_eq!(summary(&read.defects), Vec::<String>::new());
+    assert_eq!(summary(&read.field_errors), Vec::<String>::new());
     let tenants = read.tenants.unwrap();
     let [shop, everybody] = &tenants[..] else {
         panic!("{tenants:?}");
@@ -579,8 +579,8 @@ fn what_is_wrong_in_tenants_is_named() {
             "unsupported spec.tenants[0].hostname",
         ),
     ];
-    for (tenants, defect) in table {
+    for (tenants, field_error) in table {
         let read = parameters(&format!("  tenants: {tenants}"));
-        assert_eq!(summary(&read.defects), [defect], "{tenants}");
+        assert_eq!(summary(&read.field_errors), [field_error], "{tenants}");
     }
 }

@@ -1,7 +1,7 @@
 use adapter_gateway_api::{Object, read};
 use domain::capabilities::{DataPlaneKind, Feature, FeatureSet};
 use domain::gateway::{
-    CallMatch, DefectKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
+    CallMatch, FieldErrorKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
     Pattern, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
 };
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn defaults_of_the_api_are_filled_in() {
     - {name: app, namespace: other, port: 8080, weight: 0, kind: Thing, group: example.com}
 ",
     );
-    assert_eq!(route.defects, []);
+    assert_eq!(route.field_errors, []);
     let [first, second] = route.parents.as_slice() else {
         panic!("{:?}", route.parents);
     };
@@ -67,7 +67,7 @@ fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
     - path: {value: /prefix/}
 ",
     );
-    assert_eq!(route.defects, []);
+    assert_eq!(route.field_errors, []);
     let names: Vec<&str> = route
         .hostnames
         .iter()
@@ -132,7 +132,7 @@ fn served_filters_are_read() {
   - filters: [{type: RequestRedirect, requestRedirect: {}}]
 ",
     );
-    assert_eq!(route.defects, []);
+    assert_eq!(route.field_errors, []);
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(
         route.rules[0].filters,
@@ -191,7 +191,7 @@ fn filters_of_backends_are_read() {
             Filter::ResponseHeaders(removing("b")),
         ];
         assert_eq!(route.rules[0].backends[0].filters, expected, "{kind}");
-        assert_eq!(route.defects, []);
+        assert_eq!(route.field_errors, []);
         assert_eq!(route.unserved(features).count(), 0);
         let lacking = summary(&route.unserved(FeatureSet::EMPTY).collect::<Vec<_>>());
         let field = "unsupported spec.rules[0].backendRefs[0].filters";
@@ -203,10 +203,15 @@ fn filters_of_backends_are_read() {
 fn timeouts_are_durations_of_the_gateway_api() {
     let read = |written: &str| {
         let route = http_route(&format!("  rules: [{{timeouts: {{request: {written}}}}}]"));
-        assert_eq!(summary(&route.defects).len(), route.defects.len());
-        let invalid = !route.defects.is_empty();
+        assert_eq!(summary(&route.field_errors).len(), route.field_errors.len());
+        let invalid = !route.field_errors.is_empty();
         let time = route.rules[0].policy.timeouts.request;
-        assert_eq!(time.is_none(), invalid, "{written}: {:?}", route.defects);
+        assert_eq!(
+            time.is_none(),
+            invalid,
+            "{written}: {:?}",
+            route.field_errors
+        );
         time.map(|time| time.as_millis())
     };
     for (written, millis) in [
@@ -293,7 +298,7 @@ fn a_field_of_a_route_is_served_or_reported_under_its_path() {
 }
 
 #[test]
-fn a_wrong_value_in_a_route_is_a_defect_that_names_it() {
+fn a_wrong_value_in_a_route_is_a_field_error_that_names_it() {
     for (spec, expected) in [
         ("  parentRefs: [{port: 1}]", "spec.parentRefs[0].name"),
         (
@@ -399,7 +404,7 @@ fn a_wrong_value_in_a_route_is_a_defect_that_names_it() {
             [format!("invalid {expected}")],
             "{spec}"
         );
-        assert!(!route.defects[0].message.is_empty());
+        assert!(!route.field_errors[0].message.is_empty());
     }
 }
 
@@ -457,11 +462,11 @@ spec:
         let Object::Route(route) = read(changed).unwrap() else {
             panic!("a route was expected");
         };
-        let [defect] = route.defects.as_slice() else {
-            panic!("{pointer}: {:?}", route.defects);
+        let [field_error] = route.field_errors.as_slice() else {
+            panic!("{pointer}: {:?}", route.field_errors);
         };
-        assert_eq!(defect.kind, DefectKind::Unsupported);
-        let written = defect.field.replace(['.', '['], "/").replace(']', "");
+        assert_eq!(field_error.kind, FieldErrorKind::Unsupported);
+        let written = field_error.field.replace(['.', '['], "/").replace(']', "");
         assert_eq!(format!("/{written}"), format!("{pointer}/novel"));
     }
 }
@@ -484,7 +489,7 @@ fn maps(value: &Value, pointer: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn a_pattern_that_cannot_be_served_is_a_defect_and_its_match_is_left_out() {
+fn a_pattern_that_cannot_be_served_is_a_field_error_and_its_match_is_left_out() {
     let like = |value: &str| format!("{{name: a, type: RegularExpression, value: '{value}'}}");
     let path = |value: &str| format!("path: {{type: RegularExpression, value: '{value}'}}");
     let table = [
@@ -521,8 +526,8 @@ fn a_pattern_that_cannot_be_served_is_a_defect_and_its_match_is_left_out() {
         let matches = format!("  rules: [{{matches: [{{{broken}}}, {{headers: []}}]}}]");
         let route = route(kind, &matches);
         let field = format!("invalid spec.rules[0].matches[0].{field}");
-        assert_eq!(summary(&route.defects), [field], "{broken}");
-        let message = &route.defects[0].message;
+        assert_eq!(summary(&route.field_errors), [field], "{broken}");
+        let message = &route.field_errors[0].message;
         assert!(message.contains(word), "{broken}: {message}");
         assert_eq!(route.rules[0].matches.len(), 1, "{broken}");
     }
@@ -530,7 +535,7 @@ fn a_pattern_that_cannot_be_served_is_a_defect_and_its_match_is_left_out() {
 
 /// The largest route that the CRD takes.
 #[test]
-fn the_first_pattern_beyond_the_limit_is_a_defect_and_later_ones_are_not_read() {
+fn the_first_pattern_beyond_the_limit_is_a_field_error_and_later_ones_are_not_read() {
     let mut number = 0;
     let mut pattern = || {
         number += 1;
@@ -555,8 +560,8 @@ fn the_first_pattern_beyond_the_limit_is_a_defect_and_later_ones_are_not_read() 
     };
     // 33 of each match: the 129th is the 30th of the fourth.
     let field = "invalid spec.rules[0].matches[3].queryParams[12].value";
-    assert_eq!(summary(&route.defects), [field]);
-    let message = &route.defects[0].message;
+    assert_eq!(summary(&route.field_errors), [field]);
+    let message = &route.field_errors[0].message;
     assert!(
         message.contains("Too many: a route may hold 128"),
         "{message}"
@@ -580,7 +585,7 @@ fn a_grpc_route_becomes_matches_of_calls() {
   - {}
 ",
     );
-    assert_eq!((route.kind, route.defects.len()), (RouteKind::Grpc, 0));
+    assert_eq!((route.kind, route.field_errors.len()), (RouteKind::Grpc, 0));
     let call = |service, method| PathMatch::Call(Box::new(CallMatch { service, method }));
     let is = |name: &str| Some(TextMatch::Exact(name.to_owned()));
     let like = |text: &str| Some(TextMatch::Regex(Pattern::parse(text).unwrap()));
@@ -599,7 +604,7 @@ fn a_grpc_route_becomes_matches_of_calls() {
 }
 
 #[test]
-fn what_a_grpc_route_cannot_mean_is_a_defect() {
+fn what_a_grpc_route_cannot_mean_is_a_field_error() {
     for (spec, expected) in [
         (
             "matches: [{method: {}}]",

@@ -3,7 +3,7 @@
 use adapter_gateway_api::read;
 use serde_json::{Value, json};
 
-use crate::drift::{defects, with};
+use crate::drift::{field_errors, with};
 
 const RULES: &str = include_str!("../../src/schema/rules.txt");
 
@@ -72,8 +72,8 @@ fn without(kind: &str, path: &str, name: &str) -> (String, Value) {
 fn is_refused(object: Value, path: &str) -> bool {
     let field = path.replace("[]", "[0]");
     let Ok(read) = read(object) else { return true };
-    defects(&read).iter().any(|defect| {
-        let rest = field.strip_prefix(&defect.field);
+    field_errors(&read).iter().any(|field_error| {
+        let rest = field.strip_prefix(&field_error.field);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     })
 }

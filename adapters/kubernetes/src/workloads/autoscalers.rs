@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::ObjectKey;
-use domain::gateway::{Defect, DefectKind};
+use domain::gateway::{FieldError, FieldErrorKind};
 use domain::ports::PortErrorKind;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -30,9 +30,9 @@ impl Deployments {
         &self,
         owner: &Owner,
         wanted: Vec<Desired>,
-    ) -> Result<Vec<Defect>, WorkloadError> {
+    ) -> Result<Vec<FieldError>, WorkloadError> {
         let namespace = &owner.gateway.namespace;
-        let mut told: Vec<Defect> = Vec::new();
+        let mut told: Vec<FieldError> = Vec::new();
         let mut kept = BTreeSet::new();
         for desired in wanted {
             let kind = desired.kind;
@@ -90,7 +90,7 @@ impl Deployments {
     }
 }
 
-fn refused(kind: Kind, field: &str, error: &WorkloadError) -> Defect {
+fn refused(kind: Kind, field: &str, error: &WorkloadError) -> FieldError {
     let kind = kind.resource().kind;
     let is_unknown = matches!(
         error,
@@ -102,9 +102,9 @@ fn refused(kind: Kind, field: &str, error: &WorkloadError) -> Defect {
         ),
         false => format!("{kind} is refused, so nothing is scaled: {error}"),
     };
-    Defect {
+    FieldError {
         field: field.to_owned(),
-        kind: DefectKind::Unsupported,
+        kind: FieldErrorKind::Unsupported,
         message,
     }
 }

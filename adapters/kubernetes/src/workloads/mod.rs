@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::gateway::{Defect, DefectKind};
+use domain::gateway::{FieldError, FieldErrorKind};
 use domain::ports::{PortError, Workloads};
 use domain::secret::ConnectorToken;
 use domain::workload::{
@@ -91,7 +91,7 @@ pub type ConnectionsOfPods = dyn Fn(&ObjectKey) -> BTreeMap<String, EdgeConnecti
 #[derive(Default, Clone)]
 struct Made {
     /// What is wrong with its parameters.
-    told: Vec<Defect>,
+    told: Vec<FieldError>,
     /// What there is for it now.
     objects: Vec<ManagedObject>,
 }
@@ -218,7 +218,7 @@ impl Deployments {
         let mut status = self.view.status(gateway);
         if status.ready == 0 {
             let wrong = parameters.iter().flatten();
-            let wrong = wrong.filter(|defect| defect.kind == DefectKind::Invalid);
+            let wrong = wrong.filter(|field_error| field_error.kind == FieldErrorKind::Invalid);
             status.problems.extend(wrong.map(ToString::to_string));
         }
         let pods = (self.options.connections)(gateway);
@@ -259,10 +259,10 @@ impl Deployments {
 }
 
 /// Told of patches that make a Deployment which the API server does not take.
-fn misshapen(error: &WorkloadError) -> Defect {
-    Defect {
+fn misshapen(error: &WorkloadError) -> FieldError {
+    FieldError {
         field: "spec.tunnel.patches".to_owned(),
-        kind: DefectKind::Invalid,
+        kind: FieldErrorKind::Invalid,
         message: format!(
             "Invalid value: what they make of the Deployment is refused, so it stays as it is: {error}"
         ),

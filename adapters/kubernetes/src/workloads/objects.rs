@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::gateway::{Defect, HorizontalAutoscaling, Replica, VerticalAutoscaling};
+use domain::gateway::{FieldError, HorizontalAutoscaling, Replica, VerticalAutoscaling};
 use domain::workload::{ManagedObject, Replicas};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -75,7 +75,7 @@ pub(super) struct Plan {
     /// Of the Deployments, by name.
     pub(super) autoscalers: Vec<Desired>,
     /// What is to be told of the parameters.
-    pub(super) told: Vec<Defect>,
+    pub(super) told: Vec<FieldError>,
     /// Whether the patches could be carried out. If not, the Deployments that are there stay as they are.
     pub(super) is_whole: bool,
 }
@@ -104,7 +104,7 @@ impl Blueprint<'_> {
     }
 
     /// Patched and placed. An error is the operation that cannot be carried out.
-    fn deployments(&self, told: &mut Vec<Defect>) -> Result<Vec<Desired>, Defect> {
+    fn deployments(&self, told: &mut Vec<FieldError>) -> Result<Vec<Desired>, FieldError> {
         let replicas: Vec<(Option<&Replica>, u32)> = match &self.spec.replicas {
             Replicas::Alike(count) => vec![(None, *count)],
             Replicas::Named(replicas) => replicas.iter().map(|it| (Some(it), 1)).collect(),

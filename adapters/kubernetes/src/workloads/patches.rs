@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::gateway::{Defect, DefectKind, MOST_CONNECTORS, PatchOperation};
+use domain::gateway::{FieldError, FieldErrorKind, MOST_CONNECTORS, PatchOperation};
 use json_patch::PatchErrorKind;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ const TOLD: [&str; 4] = [
 /// A Deployment with operations carried out, and what they weaken.
 pub(super) struct Patched {
     pub(super) object: Value,
-    pub(super) weakened: Vec<Defect>,
+    pub(super) weakened: Vec<FieldError>,
 }
 
 /// Carries operations out, all or none. There are `deployments` alike, of whose replicas Cloudflare limits the sum.
@@ -51,13 +51,13 @@ pub(super) fn patched(
     base: &Value,
     operations: &[PatchOperation],
     deployments: usize,
-) -> Result<Patched, Defect> {
+) -> Result<Patched, FieldError> {
     let mut object = base.clone();
     // With the operation since which each finding holds.
     let mut known: BTreeMap<Finding, usize> = BTreeMap::new();
     for (index, operation) in operations.iter().enumerate() {
         carry_out(&mut object, operation)
-            .map_err(|problem| defect(operations, index, DefectKind::Invalid, &problem))?;
+            .map_err(|problem| field_error(operations, index, FieldErrorKind::Invalid, &problem))?;
         let found = findings(base, &object, deployments);
         known.retain(|finding, _| found.contains(finding));
         for finding in found {
@@ -69,13 +69,18 @@ pub(super) fn patched(
         match finding {
             Finding::Refused(why) => {
                 let problem = format!("Forbidden: {why}; remove the operation");
-                return Err(defect(operations, index, DefectKind::Invalid, &problem));
+                return Err(field_error(
+                    operations,
+                    index,
+                    FieldErrorKind::Invalid,
+                    &problem,
+                ));
             }
             Finding::Weaker(what) => {
                 let problem = format!(
                     "it is carried out, and the proxy is weaker for it: {what} is not what the controller sets"
                 );
-                let told = defect(operations, index, DefectKind::Unsupported, &problem);
+                let told = field_error(operations, index, FieldErrorKind::Unsupported, &problem);
                 weakened.push(told);
             }
         }
@@ -83,10 +88,15 @@ pub(super) fn patched(
     Ok(Patched { object, weakened })
 }
 
-fn defect(operations: &[PatchOperation], index: usize, kind: DefectKind, problem: &str) -> Defect {
+fn field_error(
+    operations: &[PatchOperation],
+    index: usize,
+    kind: FieldErrorKind,
+    problem: &str,
+) -> FieldError {
     let PatchOperation { op, path, .. } = &operations[index];
     let path: String = path.chars().take(200).collect();
-    Defect {
+    FieldError {
         field: format!("spec.tunnel.patches[{index}]"),
         kind,
         message: format!("{op} {path}: {problem}"),

@@ -1,6 +1,6 @@
 //! What users change of a Deployment by operations of their own.
 
-use domain::gateway::{DefectKind, Json, PatchOperation, TunnelParameters};
+use domain::gateway::{FieldErrorKind, Json, PatchOperation, TunnelParameters};
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn in_pod(path: &str, value: impl Into<Value>) -> Value {
 }
 
 /// What is told of the parameters, each as its kind and its text.
-fn told(status: &WorkloadStatus) -> Vec<(DefectKind, String)> {
+fn told(status: &WorkloadStatus) -> Vec<(FieldErrorKind, String)> {
     let told = status.parameters.as_ref().expect("carried out");
     told.iter().map(|it| (it.kind, it.to_string())).collect()
 }
@@ -119,7 +119,7 @@ async fn what_cannot_be_carried_out_is_named_and_leaves_the_deployment_as_it_is(
         let status = stage.ensure(&patching(&operations)).await.unwrap();
         let told = told(&status);
         assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].0, DefectKind::Invalid);
+        assert_eq!(told[0].0, FieldErrorKind::Invalid);
         assert!(told[0].1.contains(words), "{}", told[0].1);
         assert_eq!(stage.object("deployments", "gateway-web"), before);
 
@@ -181,7 +181,7 @@ async fn what_would_give_power_or_hide_the_deployment_is_refused() {
             .unwrap();
         let told = told(&status);
         let (kind, text) = &told[0];
-        assert_eq!(*kind, DefectKind::Invalid, "{operation}: {text}");
+        assert_eq!(*kind, FieldErrorKind::Invalid, "{operation}: {text}");
         let words = format!(
             "spec.tunnel.patches[0]: {} ",
             operation["op"].as_str().unwrap()
@@ -252,7 +252,7 @@ async fn what_weakens_the_proxy_is_carried_out_and_told() {
         let told = told(&status);
         let weakens = told
             .iter()
-            .all(|(kind, _)| *kind == DefectKind::Unsupported);
+            .all(|(kind, _)| *kind == FieldErrorKind::Unsupported);
         assert!(weakens, "{told:?}");
         let is_named = told.iter().any(|(_, text)| text.contains(&field));
         assert!(is_named, "{field}: {told:?}");

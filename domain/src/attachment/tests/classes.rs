@@ -1,6 +1,6 @@
 use super::fixtures::*;
 use crate::attachment::{Refusal, credentials_reference};
-use crate::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, DefectKind, GatewayClass};
+use crate::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY, FieldErrorKind, GatewayClass};
 use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::{ClusterSnapshot, Reading, SecretFacts};
 use crate::status::Reason;
@@ -85,8 +85,9 @@ fn a_class_is_accepted_unless_its_parameters_are_wrong() {
             invalid(&["spec.parametersRef.namespace"]),
         ),
         (
-            "a defect found at the border",
-            empty_cluster().with(class().flawed("spec.parametersRef.kind", DefectKind::Invalid)),
+            "a field error found at the border",
+            empty_cluster()
+                .with(class().flawed("spec.parametersRef.kind", FieldErrorKind::Invalid)),
             invalid(&["GatewayClass cloudflare", "spec.parametersRef.kind"]),
         ),
     ];
@@ -160,8 +161,8 @@ fn credentials_are_where_the_class_of_the_gateway_says() {
         let found = credentials_reference(&cluster, &key("shop/edge"));
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{given}"),
-            (Err(defect), Err(words)) => {
-                let text = defect.to_string();
+            (Err(field_error), Err(words)) => {
+                let text = field_error.to_string();
                 for word in words {
                     assert!(text.contains(word), "{given}: {word:?} in {text:?}");
                 }

@@ -1,5 +1,5 @@
 use super::fixtures::*;
-use crate::gateway::{DefectKind, Gateway, OWN_GROUP, PARAMETERS_KIND, Protocol};
+use crate::gateway::{FieldErrorKind, Gateway, OWN_GROUP, PARAMETERS_KIND, Protocol};
 use crate::names::Timestamp;
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
@@ -38,8 +38,8 @@ fn a_gateway_is_accepted_unless_its_class_or_a_field_of_its_own_forbids() {
             "addresses",
             cluster().with(
                 good()
-                    .flawed("spec.tls.frontend", DefectKind::Unsupported)
-                    .flawed("spec.addresses[0]", DefectKind::Unsupported),
+                    .flawed("spec.tls.frontend", FieldErrorKind::Unsupported)
+                    .flawed("spec.addresses[0]", FieldErrorKind::Unsupported),
             ),
             Some((
                 Reason::UnsupportedAddress,
@@ -48,7 +48,7 @@ fn a_gateway_is_accepted_unless_its_class_or_a_field_of_its_own_forbids() {
         ),
         (
             "another field that is not served",
-            cluster().with(good().flawed("spec.tls.frontend", DefectKind::Unsupported)),
+            cluster().with(good().flawed("spec.tls.frontend", FieldErrorKind::Unsupported)),
             Some((Reason::Invalid, &["shop/edge", "spec.tls.frontend"])),
         ),
         (
@@ -72,8 +72,10 @@ fn a_gateway_is_accepted_unless_its_class_or_a_field_of_its_own_forbids() {
         ),
         (
             "parameters that the border cannot read",
-            cluster()
-                .with(good().flawed("spec.infrastructure.parametersRef", DefectKind::Unsupported)),
+            cluster().with(good().flawed(
+                "spec.infrastructure.parametersRef",
+                FieldErrorKind::Unsupported,
+            )),
             Some((
                 Reason::InvalidParameters,
                 &["spec.infrastructure.parametersRef"],
@@ -114,7 +116,7 @@ fn a_gateway_is_served_while_it_is_accepted_stays_and_has_a_listener_that_serves
         ),
         (
             "a refused field",
-            good().flawed("spec.addresses", DefectKind::Unsupported),
+            good().flawed("spec.addresses", FieldErrorKind::Unsupported),
             false,
         ),
     ];
@@ -152,7 +154,7 @@ fn hostnames_come_from_accepted_routes_on_serving_listeners_with_the_oldest_age(
                 http_route("shop/bad")
                     .to(EDGE)
                     .named("bad.example.com")
-                    .flawed("spec.rules[0].retry", DefectKind::Unsupported),
+                    .flawed("spec.rules[0].retry", FieldErrorKind::Unsupported),
             ),
     );
     let hostnames: Vec<_> = resolution
@@ -172,7 +174,7 @@ fn hostnames_come_from_accepted_routes_on_serving_listeners_with_the_oldest_age(
 
 #[test]
 fn a_gateway_that_is_not_served_keeps_its_names_and_has_an_empty_table() {
-    let refused = good().flawed("spec.addresses", DefectKind::Unsupported);
+    let refused = good().flawed("spec.addresses", FieldErrorKind::Unsupported);
     let without_certificate =
         gateway(EDGE).listening(https("web").certificate(object("", "ConfigMap", "shop/none")));
     for edge in [refused, without_certificate] {

@@ -1,7 +1,7 @@
 use super::fixtures::*;
 use crate::attachment::ListenerResolution;
 use crate::certificate::TlsPair;
-use crate::gateway::{AllowedKind, DefectKind, Gateway, Listener, Protocol, RouteKind};
+use crate::gateway::{AllowedKind, FieldErrorKind, Gateway, Listener, Protocol, RouteKind};
 use crate::snapshot::Reading;
 use crate::status::Reason;
 
@@ -49,7 +49,7 @@ fn a_listener_is_refused_for_what_the_edge_cannot_do() {
         ),
         (
             "a malformed hostname",
-            https("web").flawed("spec.listeners[0].hostname", DefectKind::Invalid),
+            https("web").flawed("spec.listeners[0].hostname", FieldErrorKind::Invalid),
             Some((
                 Reason::Invalid,
                 &["Gateway shop/edge", "spec.listeners[0].hostname"],
@@ -70,7 +70,7 @@ fn a_listener_is_refused_for_what_the_edge_cannot_do() {
         ),
         (
             "a field that is not served",
-            https("web").flawed("spec.listeners[0].tls.options", DefectKind::Unsupported),
+            https("web").flawed("spec.listeners[0].tls.options", FieldErrorKind::Unsupported),
             Some((Reason::UnsupportedValue, &["spec.listeners[0].tls.options"])),
         ),
     ];
@@ -142,7 +142,7 @@ fn listeners_that_cannot_be_told_apart_are_all_refused() {
             "a malformed hostname takes nothing from others",
             vec![
                 https("a"),
-                https("b").flawed("spec.listeners[1].hostname", DefectKind::Invalid),
+                https("b").flawed("spec.listeners[1].hostname", FieldErrorKind::Invalid),
             ],
             vec![None, None],
         ),

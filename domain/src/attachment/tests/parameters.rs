@@ -3,7 +3,7 @@ use crate::attachment::{
     GatewayDefaults, all_credentials_references, credentials_reference, resolve,
 };
 use crate::gateway::{
-    Autoscaling, CONTROLLER_NAME, DefectKind, DeletionPolicy, DnsPolicy, Gateway,
+    Autoscaling, CONTROLLER_NAME, DeletionPolicy, DnsPolicy, FieldErrorKind, Gateway,
     GatewayParameters, HorizontalAutoscaling, Json, OWN_GROUP, PARAMETERS_KIND, PatchOperation,
     Replica, Resources, RotationParameters,
 };
@@ -22,9 +22,9 @@ fn with(parameters: GatewayParameters) -> ClusterSnapshot {
     cluster().with(naming()).with(parameters)
 }
 
-fn flawed(field: &str, kind: DefectKind) -> GatewayParameters {
+fn flawed(field: &str, kind: FieldErrorKind) -> GatewayParameters {
     GatewayParameters {
-        defects: vec![defect(field, kind)],
+        field_errors: vec![field_error(field, kind)],
         ..parameters()
     }
 }
@@ -86,12 +86,15 @@ fn parameters_refuse_a_gateway_only_where_they_are_missing_or_wrong() {
         ),
         (
             "a field is wrong",
-            with(flawed("spec.dns.zones[0].name", DefectKind::Invalid)),
+            with(flawed("spec.dns.zones[0].name", FieldErrorKind::Invalid)),
             invalid(&["shop/p", "spec.dns.zones[0].name"]),
         ),
         (
             "a field has no effect",
-            with(flawed("spec.tunnel.autoscaling", DefectKind::Unsupported)),
+            with(flawed(
+                "spec.tunnel.autoscaling",
+                FieldErrorKind::Unsupported,
+            )),
             None,
         ),
         (
@@ -141,7 +144,7 @@ fn a_condition_says_whether_every_field_has_its_effect() {
         ),
         (
             "one without effect",
-            with(flawed("spec.tunnel.patches", DefectKind::Unsupported)),
+            with(flawed("spec.tunnel.patches", FieldErrorKind::Unsupported)),
             Some((
                 Truth::False,
                 Reason::UnsupportedValue,
@@ -407,7 +410,7 @@ fn the_number_of_named_replicas_follows_nothing() {
 
 #[test]
 fn the_condition_says_what_the_cluster_made_of_the_parameters() {
-    let told = |field: &str, kind| Some(vec![defect(field, kind)]);
+    let told = |field: &str, kind| Some(vec![field_error(field, kind)]);
     let patching = || {
         let mut own = parameters();
         own.tunnel.patches = Some(vec![PatchOperation {
@@ -417,7 +420,7 @@ fn the_condition_says_what_the_cluster_made_of_the_parameters() {
         }]);
         own
     };
-    let (field, wrong) = ("spec.tunnel.patches[0]", DefectKind::Invalid);
+    let (field, wrong) = ("spec.tunnel.patches[0]", FieldErrorKind::Invalid);
     let table = [
         (
             "nothing to do",
@@ -446,7 +449,7 @@ fn the_condition_says_what_the_cluster_made_of_the_parameters() {
         (
             "a kind that is not there",
             parameters(),
-            told("spec.tunnel.autoscaling", DefectKind::Unsupported),
+            told("spec.tunnel.autoscaling", FieldErrorKind::Unsupported),
             (Truth::False, Reason::UnsupportedValue),
         ),
     ];
@@ -462,8 +465,8 @@ fn the_condition_says_what_the_cluster_made_of_the_parameters() {
         let conditions = parts_of(updates, "Gateway").remove(0).conditions;
         let found = condition(&conditions, ConditionType::Parameters);
         assert_eq!((found.truth, found.reason), expected, "{given}");
-        for defect in carried_out.iter().flatten() {
-            assert!(found.message.contains(&defect.field), "{given}");
+        for field_error in carried_out.iter().flatten() {
+            assert!(found.message.contains(&field_error.field), "{given}");
         }
     }
 }
@@ -491,6 +494,6 @@ fn credentials_of_the_parameters_come_before_those_of_the_class() {
 
     // The class's account may be another one: nothing is done with it on a guess.
     let missing = empty_cluster().with(class).with(naming());
-    let defect = credentials_reference(&missing, &key(EDGE)).expect_err("nothing to go by");
-    assert_eq!(defect.field, "spec.infrastructure.parametersRef");
+    let field_error = credentials_reference(&missing, &key(EDGE)).expect_err("nothing to go by");
+    assert_eq!(field_error.field, "spec.infrastructure.parametersRef");
 }

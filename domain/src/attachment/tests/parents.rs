@@ -1,6 +1,6 @@
 use super::fixtures::*;
 use crate::gateway::{
-    AllowedKind, AllowedNamespaces, COMPILATIONS, DefectKind, Filter, HttpPathModifier,
+    AllowedKind, AllowedNamespaces, COMPILATIONS, FieldErrorKind, Filter, HttpPathModifier,
     LabelSelector, ParentRef, PathMatch, Pattern, PatternRoom, Redirect, Route, RouteKind, Rule,
     SelectorRule,
 };
@@ -267,7 +267,7 @@ fn the_earliest_obstacle_is_the_reason() {
     let flawed = || {
         http_route("apps/store")
             .named("b.org")
-            .flawed("spec.rules[0].retry", DefectKind::Unsupported)
+            .flawed("spec.rules[0].retry", FieldErrorKind::Unsupported)
     };
     let closed = https("web").named("a.org");
     let open = https("web").named("a.org").open_to(AllowedNamespaces::All);
@@ -317,8 +317,8 @@ fn a_route_with_anything_that_cannot_be_served_is_refused_and_every_field_named(
         (
             "fields not served and malformed",
             route()
-                .flawed("spec.rules[1].timeouts", DefectKind::Unsupported)
-                .flawed("spec.hostnames[0]", DefectKind::Invalid),
+                .flawed("spec.rules[1].timeouts", FieldErrorKind::Unsupported)
+                .flawed("spec.hostnames[0]", FieldErrorKind::Invalid),
             Some(&[
                 "HTTPRoute shop/store",
                 "spec.rules[1].timeouts",
@@ -417,7 +417,7 @@ fn beyond_what_a_gateway_has_room_for_the_older_routes_keep_their_patterns() {
         (
             "a refused route takes none",
             vec![
-                with("shop/a", 5 * 1024).flawed("spec.rules[0].retry", DefectKind::Unsupported),
+                with("shop/a", 5 * 1024).flawed("spec.rules[0].retry", FieldErrorKind::Unsupported),
                 with("shop/b", 5 * 1024),
             ],
             &["shop/a"],
@@ -481,7 +481,7 @@ fn of_an_http_route_and_a_grpc_route_on_one_hostname_the_older_wins() {
             "a route that is refused is in nobody's way",
             http()
                 .born(1)
-                .flawed("spec.rules[0].retry", DefectKind::Unsupported),
+                .flawed("spec.rules[0].retry", FieldErrorKind::Unsupported),
             grpc().born(2),
             Some("shop/b"),
         ),

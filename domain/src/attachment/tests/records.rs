@@ -77,7 +77,7 @@ fn who_owns_the_token_says_what_it_is_used_on_and_the_gateway_the_rest() {
         let fields = found
             .without_effect
             .iter()
-            .map(|defect| defect.field.as_str());
+            .map(|field_error| field_error.field.as_str());
         let fields = fields.filter(|field| field.starts_with("spec.dns"));
         assert_eq!(fields.count(), without_effect, "{given}");
     }

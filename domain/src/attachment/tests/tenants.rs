@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use crate::attachment::{Resolution, all_credentials_references, credentials_reference};
 use crate::gateway::{
-    AllowedKeys, AllowedNamespaces, CONTROLLER_NAME, DefectKind, DnsPolicy, Gateway,
+    AllowedKeys, AllowedNamespaces, CONTROLLER_NAME, DnsPolicy, FieldErrorKind, Gateway,
     GatewayParameters, LabelSelector, OWN_GROUP, PARAMETERS_KIND, Route, SelectorRule, Tenant,
 };
 use crate::names::{AllowedHostnames, ObjectKey, ObjectRef, Timestamp};
@@ -130,7 +130,7 @@ fn a_class_takes_credentials_and_defaults_from_the_parameters_that_it_names() {
 fn a_class_whose_parameters_cannot_be_used_is_refused_and_so_are_its_gateways() {
     let secret = Some(object("", "Secret", "infra/cf"));
     let flawed = |field, kind| GatewayParameters {
-        defects: vec![defect(field, kind)],
+        field_errors: vec![field_error(field, kind)],
         ..class_parameters()
     };
     let missing = empty_cluster().with(class().credentials(of_class()));
@@ -176,17 +176,23 @@ fn a_class_whose_parameters_cannot_be_used_is_refused_and_so_are_its_gateways() 
         ),
         (
             "with a wrong field",
-            with_parameters(flawed("spec.tenants[0].hostnames[0]", DefectKind::Invalid)),
+            with_parameters(flawed(
+                "spec.tenants[0].hostnames[0]",
+                FieldErrorKind::Invalid,
+            )),
             invalid(&["infra/p", "spec.tenants[0].hostnames[0]"]),
         ),
         (
             "with an unknown field in an entry, which may have been a limit",
-            with_parameters(flawed("spec.tenants[0].hostname", DefectKind::Unsupported)),
+            with_parameters(flawed(
+                "spec.tenants[0].hostname",
+                FieldErrorKind::Unsupported,
+            )),
             invalid(&["spec.tenants[0].hostname"]),
         ),
         (
             "with a field that has no effect",
-            with_parameters(flawed("spec.tunnel.patches", DefectKind::Unsupported)),
+            with_parameters(flawed("spec.tunnel.patches", FieldErrorKind::Unsupported)),
             None,
         ),
         (

@@ -130,7 +130,7 @@ fn certificates_are_uploaded_where_whoever_owns_the_account_permits_it() {
         let told: Vec<&str> = found
             .without_effect
             .iter()
-            .map(|defect| defect.field.as_str())
+            .map(|field_error| field_error.field.as_str())
             .collect();
         let refused = case.asked == Some(true) && !case.uploaded;
         let expected: &[&str] = match refused {

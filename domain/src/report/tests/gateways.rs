@@ -2,7 +2,7 @@ use crate::attachment::tests::fixtures::*;
 use crate::edge::{HostnameOutcome, IngressOutcome};
 use crate::error::PortErrorKind;
 use crate::gateway::{
-    DefectKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, Protocol, RouteKind,
+    FieldErrorKind, Gateway, GatewayParameters, OWN_GROUP, PARAMETERS_KIND, Protocol, RouteKind,
 };
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
@@ -48,11 +48,11 @@ fn a_class_is_accepted_or_says_why_not() {
 #[test]
 fn a_class_names_what_of_its_parameters_has_no_effect() {
     let target = object(OWN_GROUP, PARAMETERS_KIND, "infra/p");
-    let with = |defects| {
+    let with = |field_errors| {
         let own = GatewayParameters {
             key: key("infra/p"),
             credentials: Some(object("", "Secret", "infra/cf")),
-            defects,
+            field_errors,
             ..parameters()
         };
         let class = class().credentials(target.clone());
@@ -65,7 +65,7 @@ fn a_class_names_what_of_its_parameters_has_no_effect() {
             "; without effect in its parameters: spec.tunnel.x: cannot be acted upon",
         ),
     ] {
-        let unsupported = |field| defect(field, DefectKind::Unsupported);
+        let unsupported = |field| field_error(field, FieldErrorKind::Unsupported);
         let cluster = with(field.map(unsupported).into_iter().collect());
         let updates = report(&resolved(&cluster), &facts(serving(&[])));
         let accepted = condition(&updates[0].parts[0].conditions, ConditionType::Accepted);
@@ -77,7 +77,8 @@ fn a_class_names_what_of_its_parameters_has_no_effect() {
 #[test]
 fn a_gateway_is_accepted_with_or_without_some_listeners_or_says_why_not() {
     let tcp = || listener("tcp", Protocol::Other("TCP".into()), 9000);
-    let addresses = |gateway: Gateway| gateway.flawed("spec.addresses", DefectKind::Unsupported);
+    let addresses =
+        |gateway: Gateway| gateway.flawed("spec.addresses", FieldErrorKind::Unsupported);
     let refused_class = empty_cluster()
         .with(class().credentials(object("", "Secret", "infra/cf")))
         .secret_reading("infra/cf", Reading::Absent);
@@ -257,7 +258,7 @@ fn a_gateway_that_is_not_served_is_not_programmed_and_has_no_conditions_of_the_e
     let cases = [
         (
             "refused",
-            good().flawed("spec.addresses", DefectKind::Unsupported),
+            good().flawed("spec.addresses", FieldErrorKind::Unsupported),
             Reason::Invalid,
         ),
         (

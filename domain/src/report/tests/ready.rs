@@ -2,7 +2,7 @@ use crate::attachment::tests::fixtures::*;
 use crate::edge::objects::ZoneState;
 use crate::edge::{HostnameOutcome, ZoneStatus};
 use crate::error::PortErrorKind;
-use crate::gateway::DefectKind;
+use crate::gateway::FieldErrorKind;
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
@@ -48,7 +48,7 @@ fn ready_is_the_worst_of_what_the_owner_of_the_object_answers_for() {
         .with(gateway(EDGE).listening(https("web")).listening(wrong))
         .with(http_route("shop/store").to(EDGE).named("app.example.com"));
     let addresses = gateway(EDGE).listening(https("web"));
-    let addresses = addresses.flawed("spec.addresses", DefectKind::Unsupported);
+    let addresses = addresses.flawed("spec.addresses", FieldErrorKind::Unsupported);
     let refused = cluster()
         .with(addresses)
         .with(http_route("shop/store").to(EDGE).named("app.example.com"));

@@ -4,8 +4,8 @@ use crate::capabilities::Feature;
 use crate::edge::HostnameOutcome;
 use crate::error::PortErrorKind;
 use crate::gateway::{
-    CONTROLLER_NAME, DefectKind, FeatureUse, Filter, HeaderMatch, HeaderModifier, Route, TextMatch,
-    UnderscoredHeaders,
+    CONTROLLER_NAME, FeatureUse, FieldErrorKind, Filter, HeaderMatch, HeaderModifier, Route,
+    TextMatch, UnderscoredHeaders,
 };
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::ClusterSnapshot;
@@ -67,7 +67,7 @@ fn accepted_and_resolved_refs_repeat_what_was_resolved() {
         (
             route()
                 .to(EDGE)
-                .flawed("spec.rules[0].retry", DefectKind::Unsupported),
+                .flawed("spec.rules[0].retry", FieldErrorKind::Unsupported),
             (Truth::False, Reason::UnsupportedValue),
             (Truth::True, Reason::ResolvedRefs),
         ),

@@ -24,7 +24,7 @@ pub(in crate::convert) fn read(fields: &Fields, written: &ParametersTunnel) -> R
     }
 }
 
-/// `None` where it is noted as a defect.
+/// `None` where it is noted as a field error.
 fn schedule_of(fields: &Fields, written: &ParametersSchedule) -> Option<Schedule> {
     let read = Schedule::parse(&written.cron, written.time_zone.as_deref());
     read.map_err(|error| {
