@@ -15,7 +15,7 @@ use crate::wait::{Wait, duration};
 /// Shows and operates the Gateways of cloudflare-gateway-controller.
 ///
 /// The cluster is the one that kubectl would use. A verb that acts sets an annotation of the Gateway, which the
-/// controller acts upon. Under the name kubectl-cfgw it is a plugin of kubectl: kubectl cfgw <command>.
+/// controller acts upon. Under the name kubectl-cfgw it is a plugin of kubectl, called as kubectl cfgw.
 #[derive(Debug, Parser)]
 #[command(name = "cfgwctl", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 pub struct Cli {

@@ -290,7 +290,7 @@ impl Cluster {
     /// The objects of a kind, in one namespace or in all; `None` where there is no such kind.
     ///
     /// # Errors
-    /// They cannot be listed, or are more than [`PAGES`] pages.
+    /// They cannot be listed, or are more than 200 pages of 500 objects.
     pub async fn list<T: DeserializeOwned>(
         &self,
         kind: Kind,
