@@ -29,6 +29,11 @@ impl<T> Default for HostMap<T> {
 }
 
 impl<T> HostMap<T> {
+    /// Whether no hostname has a value.
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcard.is_empty() && self.every.is_none()
+    }
+
     /// The value of a hostname (`None` for every name), made where there is none.
     pub(super) fn get_or_insert_with(
         &mut self,

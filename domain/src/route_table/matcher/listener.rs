@@ -85,6 +85,9 @@ impl ListenerIndex {
         &self,
         head: &RequestHead<'_, H>,
     ) -> Option<&IndexedMatch> {
+        if self.calls.is_empty() {
+            return self.select_path(head);
+        }
         match is_call(head) {
             true => self.select_call(head).or_else(|| self.select_path(head)),
             false => self.select_path(head).or_else(|| self.select_call(head)),
