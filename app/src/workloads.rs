@@ -309,13 +309,14 @@ impl Running {
     fn status(&self) -> WorkloadStatus {
         let status = self.connector.status();
         let status = status.borrow();
-        let connector = ConnectedReplica {
-            name: status.connector_id.to_string(),
+        let connections = EdgeConnections {
             http2: over(&status, TransportKind::Http2),
             quic: over(&status, TransportKind::Quic),
+            ..EdgeConnections::default()
         };
+        let connector = ConnectedReplica::of(&status.connector_id.to_string(), &connections);
         WorkloadStatus {
-            connectors: vec![connector],
+            connectors: connector.into_iter().collect(),
             ready: u32::from(status.registered() > 0),
             problems: status.problems(),
             ..WorkloadStatus::default()

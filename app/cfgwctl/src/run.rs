@@ -18,7 +18,7 @@ use crate::explain::reading;
 use crate::explain::way::explain;
 use crate::expose::{self, Said};
 use crate::failure::Failure;
-use crate::screen::{Screen, as_yaml, stdout_has_colours};
+use crate::screen::{Screen, as_yaml, harmless, stdout_has_colours};
 use crate::status::{Overview, Seen};
 use crate::wait::Wait;
 use crate::{reconciling, rotation, version};
@@ -42,7 +42,7 @@ pub async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            eprintln!("{}", harmless(&failure.to_string()));
             ExitCode::from(failure.exit as u8)
         }
     }
@@ -211,7 +211,7 @@ pub async fn seen(cluster: &Cluster, everywhere: bool) -> Result<Seen, Failure> 
     match cluster.list(Kind::GatewayStatus, namespace).await {
         Ok(Some(statuses)) => seen.statuses = statuses,
         Ok(None) => seen.unread.push(
-            "there is no kind CloudflareGatewayStatus; install the CRDs of the chart".to_owned(),
+            "CloudflareGatewayStatus: Not found: its CRD must be installed; apply those of the chart".to_owned(),
         ),
         Err(failure) => seen
             .unread

@@ -16,6 +16,9 @@ pub enum Tone {
     Bad,
 }
 
+/// All sequences that [`Screen::paint`] writes (ECMA-48, SGR).
+const COLOURS: [&str; 4] = ["\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m"];
+
 impl Tone {
     /// Of the status of a condition that is good when it is True.
     pub fn of_status(status: &str) -> Self {
@@ -26,12 +29,12 @@ impl Tone {
         }
     }
 
-    /// The colour, as a terminal reads it (ECMA-48, SGR).
-    fn code(self) -> &'static str {
+    fn colour(self) -> &'static str {
+        let [good, unsure, bad, _] = COLOURS;
         match self {
-            Self::Good => "32",
-            Self::Unsure => "33",
-            Self::Bad => "31",
+            Self::Good => good,
+            Self::Unsure => unsure,
+            Self::Bad => bad,
         }
     }
 }
@@ -101,6 +104,7 @@ impl<'o> Screen<'o> {
     /// Writes a text that ends its own lines.
     pub fn text(&mut self, text: impl Display) {
         if self.failed.is_none() {
+            let text = harmless(&text.to_string());
             let written = write!(self.out, "{text}").and_then(|()| self.out.flush());
             self.failed = written.err();
         }
@@ -109,7 +113,7 @@ impl<'o> Screen<'o> {
     /// The text in the colour of its tone, on a terminal.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         match self.has_colours {
-            true => format!("\x1b[{}m{text}\x1b[0m", tone.code()),
+            true => format!("{}{text}{}", tone.colour(), COLOURS[3]),
             false => text.to_owned(),
         }
     }
@@ -124,6 +128,22 @@ impl<'o> Screen<'o> {
             _ => Ok(()),
         }
     }
+}
+
+/// The text without what a terminal would obey: others write names and messages of objects. Line ends, tabs and our own
+/// colours stay.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        let is_colour = || COLOURS.iter().any(|colour| text[at..].starts_with(colour));
+        match character {
+            '\n' | '\t' => shown.push(character),
+            '\x1b' if is_colour() => shown.push(character),
+            _ if character.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
+            _ => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// Whether standard output takes colours: a terminal does, unless `NO_COLOR` is set (no-color.org).
@@ -162,6 +182,20 @@ mod tests {
             table(&rows),
             "NAME        READY   WHY\na-gateway           x\n"
         );
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_written_but_for_our_own_colours() {
+        for (text, expected) in [
+            ("a\tb\n", "a\tb\n"),
+            ("\x1b[31mTrue\x1b[0m", "\x1b[31mTrue\x1b[0m"),
+            ("\x1b]0;title\x07", "\u{fffd}]0;title\u{fffd}"),
+            ("\x1b[2Jé\r\u{9b}", "\u{fffd}[2Jé\u{fffd}\u{fffd}"),
+        ] {
+            let mut out = Vec::new();
+            Screen::new(&mut out, true).text(text);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The journal of writes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::edge::Changes;
 use crate::edge::objects::{DnsRecord, RecordBatch};
@@ -24,20 +24,24 @@ impl Notes {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Changes> {
+        let locked = self.changes.lock();
+        locked.expect("nothing panics while it holds this lock")
+    }
+
     /// What was written so far.
     pub(crate) fn changes(&self) -> Changes {
-        self.changes.lock().expect("not poisoned").clone()
+        self.lock().clone()
     }
 
     /// Something new was made, which the journal does not name.
     pub(crate) fn made(&self, what: impl std::fmt::Display) {
-        let mut changes = self.changes.lock().expect("not poisoned");
-        changes.add(format_args!("made {what}"));
+        self.lock().add(format_args!("made {what}"));
     }
 
     /// Something was done.
     pub(crate) fn done(&self, what: impl std::fmt::Display) {
-        self.changes.lock().expect("not poisoned").add(&what);
+        self.lock().add(&what);
         if let Some(journal) = &self.journal {
             journal.note(&format!("{what}, as {}", self.why));
         }

@@ -59,7 +59,7 @@ impl Question {
         };
         let arrival = Arrival::new(scheme, authority, None).ok_or_else(|| {
             Failure::usage(
-                format!("{authority:?} is no hostname"),
+                format!("HOST: Invalid value: {authority:?}: must be a hostname"),
                 "write one such as app.example.com, and a path behind it",
             )
         })?;
