@@ -176,8 +176,9 @@ pub struct WorkloadStatus {
     pub overdue: Vec<String>,
     /// Replicas that are connected, by name.
     pub connectors: Vec<ConnectedReplica>,
-    /// What was made in the cluster, as far as it is known here.
-    pub objects: Vec<ManagedObject>,
+    /// What was made in the cluster. `None` as long as [`Workloads::ensure`](crate::ports::Workloads::ensure) was not
+    /// called for the Gateway.
+    pub objects: Option<Vec<ManagedObject>>,
     /// Told by [`Workloads::ensure`](crate::ports::Workloads::ensure): something is left to do that has to wait for replicas, so the call is
     /// to be repeated.
     pub unfinished: bool,

@@ -35,13 +35,9 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
         }
         Some(StatusShape::References { list, reference }) => (list, reference),
         Some(StatusShape::Details) => {
-            status.extend(
-                update
-                    .details
-                    .as_deref()
-                    .map(details::fields)
-                    .unwrap_or_default(),
-            );
+            let details = update.details.as_deref();
+            let fields = details.map(|details| details::fields(details, earlier));
+            status.extend(fields.unwrap_or_default());
             ("", "")
         }
         Some(StatusShape::Conditions) | None => ("", ""),

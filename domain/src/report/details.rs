@@ -11,6 +11,7 @@ use crate::status::{
     GatewayDetails, HostnameDetail, HostnameDetails, LISTED_CONNECTORS, LISTED_HOSTNAMES,
     LISTED_OBJECTS, LONGEST_MESSAGE, Part, StatusUpdate, Truth, TunnelDetails,
 };
+use crate::workload::{ConnectedReplica, ManagedObject, WorkloadStatus};
 
 /// The object of the same name, with the Gateway's own conditions.
 pub(super) fn status(
@@ -37,23 +38,32 @@ fn details(gateway: &GatewayResolution, context: &Context<'_>) -> GatewayDetails
     let facts = context.facts.get(&gateway.gateway.key);
     let workload = edge.workload();
     let tunnel = edge.status().and_then(|status| status.tunnels.first());
-    let mut connectors = workload.map_or_else(Vec::new, |workload| workload.connectors.clone());
-    connectors.truncate(LISTED_CONNECTORS);
-    let mut inventory = workload.map_or_else(Vec::new, |workload| workload.objects.clone());
-    inventory.truncate(LISTED_OBJECTS);
     GatewayDetails {
         tunnel: tunnel.map(|tunnel| TunnelDetails {
             id: tunnel.id,
             name: tunnel.name.clone(),
         }),
         ready_replicas: workload.map_or(0, |workload| workload.ready),
-        connectors,
+        connectors: workload.and_then(connectors),
         rotation: facts.and_then(|facts| facts.rotation.clone()),
         manages_dns: gateway.parameters.dns != DnsPolicy::Off,
         handled: facts.and_then(|facts| facts.handled.clone()),
         hostnames: hostnames(gateway, &edge),
-        inventory,
+        inventory: workload.and_then(inventory),
     }
+}
+
+/// A replica that takes traffic has a connection. Where fewer than these have told of theirs, as after another instance
+/// has begun to lead, the others are not known to have none.
+fn connectors(workload: &WorkloadStatus) -> Option<Vec<ConnectedReplica>> {
+    let told = &workload.connectors;
+    let are_all = told.len() >= workload.ready as usize;
+    are_all.then(|| told.iter().take(LISTED_CONNECTORS).cloned().collect())
+}
+
+fn inventory(workload: &WorkloadStatus) -> Option<Vec<ManagedObject>> {
+    let objects = workload.objects.as_ref()?.iter();
+    Some(objects.take(LISTED_OBJECTS).cloned().collect())
 }
 
 fn hostnames(gateway: &GatewayResolution, edge: &EdgeView<'_>) -> HostnameDetails {

@@ -26,15 +26,17 @@ pub struct GatewayDetails {
     pub tunnel: Option<TunnelDetails>,
     /// Proxies that take traffic.
     pub ready_replicas: u32,
-    /// Proxies that are connected to the tunnel; at most [`LISTED_CONNECTORS`].
-    pub connectors: Vec<ConnectedReplica>,
+    /// Proxies that are connected to the tunnel; at most [`LISTED_CONNECTORS`]. `None` as long as one that takes
+    /// traffic has not told of its connections: what was written stays.
+    pub connectors: Option<Vec<ConnectedReplica>>,
     /// `None` as long as nothing is known of the token.
     pub rotation: Option<RotationFacts>,
     /// Whether records are made for the Gateway's hostnames.
     pub manages_dns: bool,
     pub hostnames: HostnameDetails,
-    /// What was made in the cluster for the Gateway; at most [`LISTED_OBJECTS`].
-    pub inventory: Vec<ManagedObject>,
+    /// What was made in the cluster for the Gateway; at most [`LISTED_OBJECTS`]. `None` as long as it is not known:
+    /// what was written stays.
+    pub inventory: Option<Vec<ManagedObject>>,
     /// The last comparison with the edge that somebody asked for and that was made.
     pub handled: Option<Request>,
 }

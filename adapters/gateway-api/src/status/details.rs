@@ -5,8 +5,9 @@ use domain::status::{CertificateCoverage, GatewayDetails, HostnameDetails};
 use domain::workload::{ConnectedReplica, ManagedObject};
 use serde_json::{Map, Value, json};
 
-/// Fields of `status`; what is not known is absent.
-pub(super) fn fields(details: &GatewayDetails) -> Map<String, Value> {
+/// Fields of `status`. What is not known is absent; lists that are not known stay as they are in `earlier`, the same
+/// object's status as it was written before.
+pub(super) fn fields(details: &GatewayDetails, earlier: &Value) -> Map<String, Value> {
     let hostnames = &details.hostnames;
     let mut fields = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -16,8 +17,10 @@ pub(super) fn fields(details: &GatewayDetails) -> Map<String, Value> {
     };
     put("tunnel", tunnel(details));
     put("readyReplicas", Some(json!(details.ready_replicas)));
-    let connectors = details.connectors.iter().map(connector);
-    put("connectors", Some(connectors.collect()));
+    let list = |name: &str, known: Option<Value>| known.or_else(|| earlier.get(name).cloned());
+    let connectors = details.connectors.as_ref();
+    let connectors = connectors.map(|known| known.iter().map(connector).collect());
+    put("connectors", list("connectors", connectors));
     put(
         "dns",
         Some(json!({
@@ -28,8 +31,9 @@ pub(super) fn fields(details: &GatewayDetails) -> Map<String, Value> {
         })),
     );
     put("hostnames", Some(listed(hostnames)));
-    let inventory = details.inventory.iter().map(object);
-    put("inventory", Some(inventory.collect()));
+    let inventory = details.inventory.as_ref();
+    let inventory = inventory.map(|known| known.iter().map(object).collect());
+    put("inventory", list("inventory", inventory));
     let handled = details.handled.as_ref();
     put(
         "lastHandledReconcileAt",

@@ -228,7 +228,7 @@ impl Deployments {
         WorkloadStatus {
             connectors: connectors.collect(),
             parameters,
-            objects: objects.unwrap_or_default(),
+            objects,
             ..status
         }
     }

@@ -10,6 +10,7 @@ use domain::status::{
     Condition, ConditionType, EventReason, GatewayDetails, GatewayEvent, Part, Reason, StatusPart,
     StatusUpdate, Truth,
 };
+use domain::workload::ConnectedReplica;
 use domain::{ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 
@@ -196,6 +197,36 @@ async fn the_status_object_of_a_gateway_is_made_and_made_again_and_goes_with_the
         statuses.write(&[of_details(2)]).await.is_ok() && shown().is_none()
     })
     .await;
+}
+
+#[tokio::test]
+async fn lists_that_are_not_known_stay_as_they_were_written() {
+    let (server, statuses) = stage().await;
+    let replica = |name: &str| ConnectedReplica {
+        name: name.to_owned(),
+        http2: 0,
+        quic: 4,
+    };
+    let listing = |connectors: Option<&[&str]>| {
+        let mut update = of_details(2);
+        let details = update.details.as_mut().expect("details");
+        details.connectors = connectors.map(|all| all.iter().map(|one| replica(one)).collect());
+        update
+    };
+    for (told, shown) in [
+        (None, &[][..]),
+        (Some(&["a", "b"][..]), &["a", "b"]),
+        (None, &["a", "b"]),
+        (Some(&["b"]), &["b"]),
+        (Some(&[]), &[]),
+    ] {
+        assert_eq!(statuses.write(&[listing(told)]).await, Ok(()));
+        let found = server.get("cloudflaregatewaystatuses", "default", "web");
+        let found = found.expect("made")["status"]["connectors"].clone();
+        let names = found.as_array().into_iter().flatten();
+        let names: Vec<_> = names.map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names, shown, "{told:?}");
+    }
 }
 
 #[tokio::test]

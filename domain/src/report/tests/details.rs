@@ -133,5 +133,35 @@ fn a_limited_number_of_replicas_is_listed_with_their_transports() {
         ..serving(&[])
     };
     let found = details(&["a.example.com".to_owned()], known).connectors;
-    assert_eq!(found, vec![one; LISTED_CONNECTORS]);
+    assert_eq!(found, Some(vec![one; LISTED_CONNECTORS]));
+}
+
+#[test]
+fn as_long_as_a_ready_replica_has_told_nothing_the_list_is_not_known() {
+    let one = |name: &str| ConnectedReplica {
+        name: name.to_owned(),
+        http2: 0,
+        quic: 4,
+    };
+    for (ready, told, known) in [
+        (0, 0, true),
+        (0, 1, true),
+        (1, 0, false),
+        (1, 1, true),
+        (2, 1, false),
+        (1, 2, true),
+    ] {
+        let told = vec![one("web-1"); told];
+        let facts = GatewayFacts {
+            workload: WorkloadStatus {
+                ready,
+                connectors: told.clone(),
+                ..WorkloadStatus::default()
+            },
+            ..serving(&[])
+        };
+        let found = details(&["a.example.com".to_owned()], facts);
+        assert_eq!(found.connectors, known.then_some(told), "{ready} ready");
+        assert_eq!(found.inventory, None, "nothing was ensured");
+    }
 }
