@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: image demo test check mutants soak bench bench-api bench-scale conformance cluster-up cluster-down lint fmt clean help
+.PHONY: image release demo test check mutants soak bench bench-api bench-scale conformance cluster-up cluster-down lint fmt clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,6 +27,9 @@ mutants: ## 400 small changes of the domain, drawn by a fixed seed: which of the
 
 image: ## The image as an OCI layout and archive in target/image, for amd64 and arm64, without a daemon. ARCHITECTURES=amd64 builds one.
 	@app/image/build --architectures $(or $(ARCHITECTURES),amd64,arm64)
+
+release: ## What a release has, in target/dist: images, chart, cfgwctl for six platforms, packages, checksums (docs/releasing.md).
+	@app/release/build
 
 bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release build first).
 	@tests/bench/run

@@ -2,9 +2,10 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 
 
-def listed(package: str, target: str, version: str) -> bytes:
+def listed(package: str, program: str, target: str, version: str) -> bytes:
     """All crates that are linked into a package for a target. The same for the same lock file."""
     metadata = json.loads(
         subprocess.run(
@@ -17,6 +18,7 @@ def listed(package: str, target: str, version: str) -> bytes:
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root = next(found["id"] for found in packages.values() if found["name"] == package)
     linked = _linked(root, nodes)
+    name = lambda it: program if it == root else _reference(packages[it])
     components = [_component(packages[crate]) for crate in sorted(linked - {root})]
     document = {
         "bomFormat": "CycloneDX",
@@ -25,15 +27,15 @@ def listed(package: str, target: str, version: str) -> bytes:
         "metadata": {
             "component": {
                 "type": "application",
-                "name": "cfgw",
+                "name": program,
                 "version": version,
-                "bom-ref": "cfgw",
+                "bom-ref": program,
                 "licenses": [{"expression": packages[root]["license"]}],
             }
         },
         "components": sorted(components, key=lambda it: it["bom-ref"]),
         "dependencies": sorted(
-            (_dependencies(crate, nodes, packages, root) for crate in linked),
+            (_dependencies(crate, nodes, name) for crate in linked),
             key=lambda it: it["ref"],
         ),
     }
@@ -74,6 +76,5 @@ def _component(package: dict) -> dict:
     return component
 
 
-def _dependencies(crate: str, nodes: dict, packages: dict, root: str) -> dict:
-    name = lambda it: "cfgw" if it == root else _reference(packages[it])
+def _dependencies(crate: str, nodes: dict, name: Callable[[str], str]) -> dict:
     return {"ref": name(crate), "dependsOn": sorted({name(it) for it in _direct(crate, nodes)})}

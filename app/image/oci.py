@@ -140,10 +140,15 @@ class Layout:
         }
         all_images = self.document(index, INDEX)
         all_images["annotations"] = {"org.opencontainers.image.ref.name": name}
-        top = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [all_images, *self.manifests]}
+        self.manifests.insert(0, all_images)
+        self.index()
+        return all_images["digest"]
+
+    def index(self) -> None:
+        """Writes which manifests are there."""
+        top = {"schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests}
         self._write("index.json", _json(top))
         self._write("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-        return all_images["digest"]
 
     def _write(self, name: str, content: bytes) -> None:
         with open(os.path.join(self.folder, name), "wb") as file:

@@ -77,7 +77,7 @@ def documents_name_their_image(folder: str) -> None:
 
 
 def components_are_those_that_are_linked() -> None:
-    listed = json.loads(components.listed("app", "x86_64-unknown-linux-gnu", "1.2.3"))
+    listed = json.loads(components.listed("app", "cfgw", "x86_64-unknown-linux-gnu", "1.2.3"))
     names = {component["name"] for component in listed["components"]}
     assert {"hyper", "rustls", "kube-client", "domain"} <= names, names
     assert not {"wiremock", "mockall", "standin", "windows-sys"} & names, names
