@@ -79,41 +79,33 @@ impl Download {
     }
 
     /// An answer that has room, the connection it comes on, and the client's body. It fails when both bodies are silent for longer
-    /// than `limit`.
+    /// than `limit`, and when it is not complete at its deadline. An answer that has ended already, as that to HEAD, has no
+    /// other `end`.
     pub(crate) fn new(
         incoming: Incoming,
+        end: BodyEnd,
         lease: Lease,
         upload: Option<UploadHandle>,
         admitted: Admitted,
         limit: Duration,
+        deadline: Option<Instant>,
     ) -> Self {
+        let left = match end {
+            BodyEnd::AfterBytes(bytes) if !incoming.is_end_stream() => Some(bytes),
+            BodyEnd::AfterBytes(_) | BodyEnd::OfConnection => None,
+        };
         Self {
             is_known_large: incoming.size_hint().lower() > SMALL,
             incoming: Some(incoming),
-            left: None,
+            left,
             lease: Some(lease),
             upload,
             admitted: Some(admitted),
             silence: Silence::of(limit),
-            deadline: None,
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
             read: 0,
             unsent: Unsent::default(),
         }
-    }
-
-    /// Sets where the body ends. One that has ended already, as that of an answer to HEAD, has no other end.
-    pub(crate) fn ending(mut self, end: BodyEnd) -> Self {
-        self.left = match end {
-            BodyEnd::AfterBytes(bytes) if !self.is_end_stream() => Some(bytes),
-            BodyEnd::AfterBytes(_) | BodyEnd::OfConnection => None,
-        };
-        self
-    }
-
-    /// Sets when it has to be complete.
-    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
-        self
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {

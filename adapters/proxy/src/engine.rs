@@ -74,6 +74,15 @@ struct Present {
     call: u64,
 }
 
+/// Where a request goes whose rule is known. Moved once, where an `async fn` in between would copy the request and the
+/// answer.
+enum Way<'t> {
+    /// To a backend's endpoints, within these times.
+    Backend(&'t Upstream, Timing),
+    /// Nowhere: a filter has answered.
+    Answered(Box<Response<ResponseBody>>),
+}
+
 /// A client's request, taken apart.
 struct Asked {
     arrival: Arrival,
@@ -274,43 +283,50 @@ impl Engine {
         let Some(rule) = table.rules.get(selected.rule_index) else {
             return self.unrouted(LocalReply::NoRoute);
         };
-        let backend = selected.backend_index(random_number());
+        let backend = selected.backend_index(random_number);
         let backend = backend.and_then(|index| rule.backends.get(index));
         let matched = &selected.matched.path;
-        let answered = self.follow(rule, matched, backend, asked).await;
+        let answered = match self.follow(rule, matched, backend, &mut asked) {
+            Ok(Way::Backend(upstream, timing)) => {
+                let mut answered = if asked.upgrade.is_some() {
+                    self.upgrade(upstream, asked, timing).await
+                } else {
+                    self.forward(upstream, asked, timing).await
+                };
+                if let (Ok(answer), Some(backend)) = (&mut answered, backend) {
+                    filters::on_answer(&backend.filters, answer.headers_mut());
+                    filters::on_answer(&rule.filters, answer.headers_mut());
+                }
+                answered
+            }
+            Ok(Way::Answered(answer)) => Ok(*answer),
+            Err(reply) => Err(reply),
+        };
         let response = answered.unwrap_or_else(|reply| self.refuse(reply));
         rule.answers.count(response.status());
         response
     }
 
-    /// The phases of a request whose rule is known: filters on its head, the backend, filters on the head of the answer.
-    async fn follow(
+    /// The phases of a request whose rule is known, before it is sent: filters on its head, and the backend.
+    fn follow<'t>(
         &self,
         rule: &ReadyRule,
         matched: &PathMatch,
-        backend: Option<&ReadyBackend>,
-        mut asked: Asked,
-    ) -> Result<Response<ResponseBody>, LocalReply> {
+        backend: Option<&'t ReadyBackend>,
+        asked: &mut Asked,
+    ) -> Result<Way<'t>, LocalReply> {
         let timing = Timing::begin(&rule.policy.timeouts, &self.limits);
-        let answer = filters::on_request(&rule.filters, matched, &asked.arrival, &mut asked.head)?;
-        if let Some(mut answer) = answer {
+        let (arrival, head) = (&asked.arrival, &mut asked.head);
+        if let Some(mut answer) = filters::on_request(&rule.filters, matched, arrival, head)? {
             filters::on_answer(&rule.filters, answer.headers_mut());
-            return Ok(answer);
+            return Ok(Way::Answered(answer));
         }
         let backend = backend.ok_or(LocalReply::NoBackend)?;
         let upstream = backend.upstream.as_deref().ok_or(LocalReply::NoBackend)?;
-        let (arrival, head) = (&asked.arrival, &mut asked.head);
-        if let Some(answer) = filters::on_request(&backend.filters, matched, arrival, head)? {
-            return Ok(answer);
+        match filters::on_request(&backend.filters, matched, arrival, head)? {
+            Some(answer) => Ok(Way::Answered(answer)),
+            None => Ok(Way::Backend(upstream, timing)),
         }
-        let mut answer = if asked.upgrade.is_some() {
-            self.upgrade(upstream, asked, timing).await?
-        } else {
-            self.forward(upstream, asked, timing).await?
-        };
-        filters::on_answer(&backend.filters, answer.headers_mut());
-        filters::on_answer(&rule.filters, answer.headers_mut());
-        Ok(answer)
     }
 
     /// An ordinary request.

@@ -75,14 +75,17 @@ impl<'t> Selected<'t> {
     /// The backend that a roll of the dice (any number) falls on, by weight. `None` where the rule has no
     /// backend with a weight. Two numbers that are apart by the sum of the weights give the same backend.
     pub fn backend(&self, dice: u64) -> Option<&'t BackendTarget> {
-        let index = self.backend_index(dice)?;
+        let index = self.backend_index(|| dice)?;
         Some(&self.rule.backends[index].target)
     }
 
-    /// The position of that backend in the rule.
-    pub fn backend_index(&self, dice: u64) -> Option<usize> {
+    /// The position of that backend in the rule. The dice are not thrown where there is one alone.
+    pub fn backend_index(&self, dice: impl FnOnce() -> u64) -> Option<usize> {
         let total = self.shares.last().copied().filter(|total| *total > 0)?;
-        let point = dice % total;
+        if self.shares.len() == 1 {
+            return Some(0);
+        }
+        let point = dice() % total;
         Some(self.shares.partition_point(|end| *end <= point))
     }
 }

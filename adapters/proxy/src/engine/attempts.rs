@@ -60,20 +60,20 @@ pub(super) struct Answered {
 ///   itself, and does not count.
 pub(super) async fn send(
     upstream: &Upstream,
-    head: Parts,
+    mut head: Parts,
     upload: Option<&UploadHandle>,
     limits: &Limits,
     metrics: &GatewayMetrics,
     timing: Timing,
 ) -> Result<Answered, LocalReply> {
+    fit(&mut head, upstream.protocol, upload);
     let mut attempts = Attempts {
         upstream,
         upload,
         limits,
         metrics,
         timing,
-        end: None,
-        head: Some(fitting(head, upstream.protocol, upload)),
+        head: Some(head),
         tried: Tried::default(),
         again: None,
         sends: 0,
@@ -96,8 +96,6 @@ struct Attempts<'a> {
     limits: &'a Limits,
     metrics: &'a GatewayMetrics,
     timing: Timing,
-    /// When the answer that has begun has to be complete, if at all.
-    end: Option<Instant>,
     /// The head, while it is not under way; a copy of it, where the request may go out again.
     head: Option<Parts>,
     tried: Tried,
@@ -114,7 +112,7 @@ struct Attempts<'a> {
 }
 
 enum AttemptOutcome {
-    Answered(Response<Incoming>, Lease),
+    Answered(Answered),
     /// The next endpoint may be tried; if there is none, this is the answer.
     Again(LocalReply),
     Failed(LocalReply),
@@ -128,14 +126,7 @@ impl Attempts<'_> {
                 self.metrics.retries.fetch_add(1, Relaxed);
             }
             match self.attempt(index, choice).await {
-                AttemptOutcome::Answered(response, lease) => {
-                    let end = self.end;
-                    return Ok(Answered {
-                        response,
-                        lease,
-                        end,
-                    });
-                }
+                AttemptOutcome::Answered(answered) => return Ok(answered),
                 AttemptOutcome::Again(reply) => outcome = reply,
                 AttemptOutcome::Failed(reply) => return Err(reply),
             }
@@ -177,8 +168,11 @@ impl Attempts<'_> {
                 if let Some(upload) = self.upload {
                     upload.answered();
                 }
-                self.end = self.timing.answer_end(attempt_end);
-                AttemptOutcome::Answered(response, lease)
+                AttemptOutcome::Answered(Answered {
+                    response,
+                    lease,
+                    end: self.timing.answer_end(attempt_end),
+                })
             }
             Ok(Err(failure)) => self.after(index, choice, lease, failure),
             Err(reply) => AttemptOutcome::Failed(reply),
@@ -359,7 +353,7 @@ impl From<ConnectFailure> for LocalReply {
 }
 
 /// Gives a head the form that its protocol wants. Path and query stay as they came, byte by byte.
-fn fitting(mut head: Parts, protocol: UpstreamProtocol, upload: Option<&UploadHandle>) -> Parts {
+fn fit(head: &mut Parts, protocol: UpstreamProtocol, upload: Option<&UploadHandle>) {
     head.extensions.clear();
     head.version = Version::HTTP_11;
     if protocol == UpstreamProtocol::Http1
@@ -392,5 +386,4 @@ fn fitting(mut head: Parts, protocol: UpstreamProtocol, upload: Option<&UploadHa
             head.uri = Uri::from_parts(parts).unwrap_or_default();
         }
     }
-    head
 }

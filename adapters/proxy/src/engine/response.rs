@@ -29,8 +29,9 @@ pub(super) fn streamed(
     }
     let silence = limits.body_idle_timeout;
     fit(response, |incoming, end| {
-        let download = Download::new(incoming, lease, upload, admitted, silence);
-        ResponseBody::endpoint(download.ending(end).until(deadline))
+        ResponseBody::endpoint(Download::new(
+            incoming, end, lease, upload, admitted, silence, deadline,
+        ))
     })
 }
 

@@ -31,19 +31,22 @@ impl ReadyFilter {
     }
 }
 
-/// Request head. `Some` where a filter answers: neither the filters after it nor a backend sees the request then.
+/// Request head. `Some` where a filter answers: neither the filters after it nor a backend sees the request then. In a
+/// `Box`, so that requests without an answer do not move the room for one.
+#[inline]
 pub(super) fn on_request(
     filters: &[ReadyFilter],
     matched: &PathMatch,
     arrival: &Arrival,
     head: &mut Parts,
-) -> Result<Option<Response<ResponseBody>>, LocalReply> {
+) -> Result<Option<Box<Response<ResponseBody>>>, LocalReply> {
     for filter in filters {
         match filter {
             ReadyFilter::RequestHeaders(edits) => edits.apply_to_request(&mut head.headers),
             ReadyFilter::ResponseHeaders(_) => {}
             ReadyFilter::Redirect(to) => {
-                return redirect::answer(to, matched, arrival, &head.uri).map(Some);
+                let answer = redirect::answer(to, matched, arrival, &head.uri)?;
+                return Ok(Some(Box::new(answer)));
             }
         }
     }
@@ -52,6 +55,7 @@ pub(super) fn on_request(
 
 /// Response head: of an endpoint's answer, or of that of a filter. What the proxy answers because it cannot serve a request
 /// passes no filter.
+#[inline]
 pub(super) fn on_answer(filters: &[ReadyFilter], headers: &mut HeaderMap) {
     for filter in filters {
         match filter {
