@@ -425,6 +425,15 @@ impl GatewayState {
             }
     }
 
+    /// Another Gateway has these names by now.
+    pub(super) fn lose(&mut self, names: &[&Hostname]) {
+        if let Some(records) = &mut self.records {
+            for name in names {
+                records.remove(*name);
+            }
+        }
+    }
+
     pub(super) fn is_known_to_have(&self, name: &Hostname) -> bool {
         let records = self.records.as_ref();
         records.is_some_and(|records| records.contains(name))

@@ -54,6 +54,7 @@ impl Reconciler {
         }
         self.tell_of_repairs(&gateway, &status);
         self.tell_of_changes(&gateway, &status);
+        self.state().lead_away(&gateway, &status);
         let runs = self
             .run_proxy(view, &gateway, &status, compared, done)
             .await;

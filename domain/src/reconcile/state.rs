@@ -12,7 +12,7 @@ use super::term::{Search, Term};
 use super::view::{Fate, View};
 use crate::attachment::{GatewayResolution, Retained};
 use crate::edge::claims::{self, Claimant, Grant};
-use crate::edge::{DnsIntent, EdgeIntent, EdgeStatus, Policy};
+use crate::edge::{DnsIntent, EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::error::PortError;
 use crate::gateway::{DeletionPolicy, DnsPolicy};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
@@ -340,6 +340,20 @@ impl State {
         let at_edge = at_edge.or_insert_with(|| GatewayState::in_queue(queue.clone()));
         at_edge.queue = queue;
         at_edge
+    }
+
+    /// After a write: names that lead to this Gateway by now lead to no other.
+    pub(super) fn lead_away(&mut self, gateway: &ObjectKey, status: &EdgeStatus) {
+        if status.changes.is_empty() {
+            return;
+        }
+        let outcomes = status.hostnames.iter();
+        let led = outcomes.filter(|(_, outcome)| **outcome == HostnameOutcome::Applied);
+        let led: Vec<&Hostname> = led.map(|(name, _)| name).collect();
+        let others = self.at_edge.iter_mut().filter(|(key, _)| *key != gateway);
+        for (_, other) in others {
+            other.lose(&led);
+        }
     }
 
     /// Names whose records were not made or taken over yet by the Gateways that are to have them, for a reason

@@ -146,6 +146,28 @@ async fn a_removal_waits_for_a_gateway_that_is_refused_for_now_until_the_second_
 }
 
 #[tokio::test]
+async fn a_removal_waits_for_a_suspended_gateway_from_which_the_name_was_taken_before() {
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let bench = whole(two(), &cloudflare);
+    bench.pass().await;
+    // The name goes to the other one, but the first is not removed, as its proxy does not stop.
+    bench.workloads.fail(Some(away()));
+    bench.cluster.change(|snapshot| {
+        gateways(snapshot)[0].class = "theirs".to_owned();
+    });
+    bench.pass().await;
+    let (young, _) = bench.workloads.proxy(&key("young")).unwrap();
+    assert_eq!(target(&cloudflare), young.address());
+    bench.workloads.fail(None);
+    let mut without_young = two();
+    gateways(&mut without_young)[1].deleting = true;
+    bench.cluster.show(suspended(without_young));
+    assert!(bench.pass().await.removed.is_empty());
+    assert!(bench.resync().await.removed.is_empty());
+    assert_eq!(bench.resync().await.removed, [key("young")]);
+}
+
+#[tokio::test]
 async fn an_older_route_counts_for_a_refused_gateway_too() {
     let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
     let gateways_of_both = || vec![gateway("old"), gateway("young")];
