@@ -13,6 +13,7 @@
 //! 6. [`status`]: conditions and reasons as the Gateway API names them; [`report`]: the statuses that follow.
 //!    [`endpoint_policy`]: which addresses a proxy may connect to.
 //! 7. [`ports`]: the traits the outside world implements ([`error`]: why they fail); [`reconcile`]: the pass that uses them.
+//!    [`rehearsal`]: the same passes over ports that write nothing.
 
 pub mod attachment;
 pub mod capabilities;
@@ -27,6 +28,7 @@ pub mod gateway;
 pub mod names;
 pub mod ports;
 pub mod reconcile;
+pub mod rehearsal;
 pub mod report;
 pub mod rotation;
 pub mod route_table;

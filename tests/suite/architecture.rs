@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cfgwctl",
         &[
             "domain",
+            "adapter-cloudflare",
             "adapter-gateway-api",
             "adapter-kubernetes",
             "adapter-manifests",
@@ -93,6 +94,7 @@ const ORDER: &[&str] = &[
     "report",
     "ports",
     "reconcile",
+    "rehearsal",
     "testing",
     "fuzzing",
 ];

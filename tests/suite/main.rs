@@ -13,6 +13,7 @@ mod failures;
 mod genuine;
 mod hostile;
 mod peers;
+mod plan;
 mod records;
 mod simulation;
 mod timing;

@@ -40,28 +40,50 @@ impl SecretCredentials {
             PortError::unavailable(message.to_owned())
         })
     }
+}
 
-    async fn credentials(&self, reference: &ObjectRef) -> Result<CloudflareCredentials, PortError> {
-        let missing = || {
-            unusable(format!(
-                "{reference} does not exist; make a Secret of that name with the keys \
-                 {API_TOKEN_KEY} and {ACCOUNT_ID_KEY}"
-            ))
-        };
-        if !is_possible(&reference.key) {
-            return Err(missing());
-        }
-        let secret = self.secret(reference).await?.ok_or_else(missing)?;
-        secret.credentials().map_err(unusable)
+/// The Cloudflare credentials in a Secret, read now.
+///
+/// # Errors
+/// It is not there, cannot be read, or lacks a key. The message quotes no value.
+pub async fn credentials_of(
+    client: &Client,
+    reference: &ObjectRef,
+) -> Result<CloudflareCredentials, PortError> {
+    let missing = || {
+        unusable(format!(
+            "{reference} does not exist; make a Secret of that name with the keys \
+             {API_TOKEN_KEY} and {ACCOUNT_ID_KEY}"
+        ))
+    };
+    if !is_possible(&reference.key) {
+        return Err(missing());
     }
+    let found = read(client, reference).await?.ok_or_else(missing)?;
+    found.credentials().map_err(unusable)
+}
 
-    async fn secret(&self, reference: &ObjectRef) -> Result<Option<Secret>, PortError> {
-        let found = secret(&self.client, &reference.key).await;
-        found.map_err(|why| {
-            let message = format!("{reference} could not be read: {why}");
-            PortError::unavailable(message)
-        })
-    }
+/// The certificate with its key in a Secret of type `kubernetes.io/tls`, read now.
+///
+/// # Errors
+/// It is not there, cannot be read, or holds none. The message quotes no value.
+pub async fn pair_of(client: &Client, secret: &ObjectKey) -> Result<CertificatePair, PortError> {
+    let reference = Kind::Secret.reference(secret.clone());
+    let not_found =
+        |problem: &str| PortError::new(PortErrorKind::NotFound, format!("{reference}: {problem}"));
+    let found = read(client, &reference).await?;
+    let found = found.ok_or_else(|| not_found("it does not exist"))?;
+    found
+        .certificate_pair()
+        .map_err(|problem| not_found(&problem))
+}
+
+async fn read(client: &Client, reference: &ObjectRef) -> Result<Option<Secret>, PortError> {
+    let found = secret(client, &reference.key).await;
+    found.map_err(|why| {
+        let message = format!("{reference} could not be read: {why}");
+        PortError::unavailable(message)
+    })
 }
 
 #[async_trait]
@@ -69,7 +91,7 @@ impl Credentials for SecretCredentials {
     async fn of(&self, gateway: &ObjectKey) -> Result<CloudflareCredentials, PortError> {
         let reference = credentials_reference(&*self.present()?, gateway)
             .map_err(|field_error| unusable(format!("Gateway {gateway}: {field_error}")))?;
-        self.credentials(&reference).await
+        credentials_of(&self.client, &reference).await
     }
 
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>> {
@@ -77,7 +99,7 @@ impl Credentials for SecretCredentials {
         let references = all_credentials_references(&snapshot, CONTROLLER_NAME);
         let mut sets = CredentialSets::default();
         for reference in &references {
-            sets.add(self.credentials(reference).await);
+            sets.add(credentials_of(&self.client, reference).await);
         }
         sets.all()
     }
@@ -86,15 +108,7 @@ impl Credentials for SecretCredentials {
 #[async_trait]
 impl Certificates for SecretCredentials {
     async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, PortError> {
-        let reference = Kind::Secret.reference(secret.clone());
-        let not_found = |problem: &str| {
-            PortError::new(PortErrorKind::NotFound, format!("{reference}: {problem}"))
-        };
-        let found = self.secret(&reference).await?;
-        let found = found.ok_or_else(|| not_found("it does not exist"))?;
-        found
-            .certificate_pair()
-            .map_err(|problem| not_found(&problem))
+        pair_of(&self.client, secret).await
     }
 }
 

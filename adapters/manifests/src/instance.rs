@@ -72,6 +72,22 @@ pub fn instance_id(state: &Path, random: [u8; 32]) -> Result<InstanceId, Instanc
     }
 }
 
+/// The id that a state folder holds; `None` where a program that starts there makes one. Nothing is written.
+///
+/// # Errors
+/// The file cannot be read, or holds no id.
+pub fn known_instance_id(state: &Path) -> Result<Option<InstanceId>, InstanceError> {
+    let path = state.join(FILE);
+    match File::open(&path) {
+        Ok(file) => match read(file, &path)? {
+            FoundId::Own(id) => Ok(Some(id)),
+            FoundId::Copy(_) => Ok(None),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(InstanceError::File { path, source }),
+    }
+}
+
 /// The id in a file, and whose it is.
 enum FoundId {
     /// That of the folder which it is in.

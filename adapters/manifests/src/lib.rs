@@ -28,7 +28,7 @@ mod watch;
 mod yaml;
 
 pub use folder::ManifestFolder;
-pub use instance::{InstanceError, instance_id};
+pub use instance::{InstanceError, instance_id, known_instance_id};
 pub use manifests::Manifests;
 pub use open_error::OpenError;
 pub use orphans::{KeptOrphans, LoggedEvents};

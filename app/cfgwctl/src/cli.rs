@@ -1,5 +1,7 @@
 //! The command line of `cfgwctl`.
 
+pub mod cloudflare;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,9 @@ use domain::names::{is_dns_label, is_object_name};
 use crate::check::edge::EDGES;
 use crate::screen::{Format, Plain};
 use crate::wait::{Wait, duration};
+
+use cloudflare::OF_PLAN;
+pub use cloudflare::{AccessFlags, Plan};
 
 /// Shows and operates the Gateways of cloudflare-gateway-controller.
 ///
@@ -31,6 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   cfgwctl status --all-namespaces
   cfgwctl explain app.example.com/cart
+  cfgwctl plan -f ./manifests
   cfgwctl suspend gateway my-gateway
   cfgwctl resume gateway my-gateway --namespace infra
   cfgwctl rotate gateway token my-gateway --watch
@@ -73,6 +79,12 @@ pub enum Verb {
     /// The edge is asked from where this program runs, which need not be where the proxies run.
     #[command(after_help = OF_CHECK)]
     Check(Check),
+    /// Shows what would change at Cloudflare, and changes nothing.
+    ///
+    /// The passes of the controller are made without writing anything. Cloudflare is asked, by calls that read, with the
+    /// API tokens of the Secrets, which you must be able to read.
+    #[command(after_help = OF_PLAN)]
+    Plan(Plan),
     /// Stops the controller's work on something; traffic goes on.
     #[command(subcommand)]
     Suspend(Suspend),
@@ -152,8 +164,8 @@ pub struct Explain {
     /// A header of it; may be given again.
     #[arg(long, value_name = "NAME:VALUE")]
     pub header: Vec<String>,
-    /// Folder of manifests, in place of the cluster.
-    #[arg(short, long, value_name = "FOLDER")]
+    /// Folder of manifests, or a file, in place of the cluster.
+    #[arg(short, long, value_name = "PATH")]
     pub filename: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Plain::Table, value_name = "FORMAT")]

@@ -80,6 +80,11 @@ impl Cluster {
         }
     }
 
+    /// The client, for what the adapter of clusters reads itself.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// An object of a name in the namespace that is meant.
     pub fn key(&self, name: &str) -> ObjectKey {
         ObjectKey::new(&self.namespace, name)

@@ -1,9 +1,11 @@
 //! `cfgwctl`: what people who run Gateways ask and order, over the API server.
 //!
 //! - [`cli`]: the command line; [`run`]: what runs for it; [`screen`]: where lines go; [`failure`]: why a command fails.
-//! - [`cluster`]: calls to the API server; [`objects`]: of its objects what is looked at; [`wait`]: for how long.
+//! - [`cluster`]: calls to the API server; [`objects`]: of its objects what is looked at; [`wait`]: for how long;
+//!   [`settings`]: of the controller's settings what decides.
 //! - [`reconciling`]: suspend, resume and reconcile; [`rotation`]: replace a token and watch it; [`version`];
 //!   [`status`]: one screen of all; [`explain`]: the way of a request; [`check`]: what the controller needs;
+//!   [`plan`]: what would change at Cloudflare;
 //!   [`generate`] and [`expose`]: a route for a Service.
 //!
 //! A verb that acts sets an annotation that the controller acts upon, and nothing else; `expose` makes a route. What is printed is made of
@@ -17,10 +19,12 @@ pub mod expose;
 pub mod failure;
 pub mod generate;
 pub mod objects;
+pub mod plan;
 pub mod reconciling;
 pub mod rotation;
 pub mod run;
 pub mod screen;
+pub mod settings;
 pub mod status;
 pub mod version;
 pub mod wait;

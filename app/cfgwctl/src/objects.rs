@@ -239,6 +239,15 @@ pub struct PodSpec {
 #[serde(default)]
 pub struct Container {
     pub image: String,
+    pub env: Vec<Variable>,
+}
+
+/// One of `env` of a container. A value that stands elsewhere is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Variable {
+    pub name: String,
+    pub value: String,
 }
 
 /// `status` of a Deployment.

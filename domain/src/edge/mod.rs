@@ -8,6 +8,7 @@
 //! - [`plan`]: the ordered changes, every prefix of which is safe.
 //! - [`api`]: the Cloudflare API, by role; [`ports`]: what else the edge is asked and needs.
 //! - [`direct`]: carries a plan out over the Cloudflare API.
+//! - [`rehearsal`]: the Cloudflare API for a rehearsal, which passes nothing on that would change anything.
 
 pub mod api;
 mod cache;
@@ -25,6 +26,7 @@ pub mod observed;
 pub mod ownership;
 pub mod plan;
 pub mod ports;
+pub mod rehearsal;
 pub mod tunnel;
 
 pub use changes::Changes;

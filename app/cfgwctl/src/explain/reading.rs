@@ -6,12 +6,14 @@ use std::path::Path;
 use adapter_gateway_api::Kind;
 use adapter_manifests::Manifests;
 use domain::ObjectRef;
+use domain::attachment::GatewayDefaults;
 use domain::snapshot::{ClusterSnapshot, Reading};
 
 use super::way::{Knowledge, resolution};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::objects::{EndpointSlice, GatewayStatus};
+use crate::settings::Settings;
 
 /// Problems of a folder that are shown; the others are counted.
 const SHOWN_PROBLEMS: usize = 8;
@@ -33,15 +35,18 @@ pub async fn of_cluster(cluster: &Cluster) -> Result<Knowledge, Failure> {
         }
     }
     let mut notes = Vec::new();
-    // A certificate is looked at only where credentials are right, so a second round may bring more.
-    for _ in 0..2 {
-        let wanted = resolution(&snapshot).referenced_secrets();
-        let wanted: BTreeSet<ObjectRef> = wanted
-            .into_iter()
-            .filter(|secret| !snapshot.secrets.contains_key(secret))
-            .collect();
-        snapshot.secrets.extend(cluster.secrets(&wanted).await);
-    }
+    let settings = match Settings::of_cluster(cluster, None).await {
+        Ok(settings) => settings,
+        Err(failure) => {
+            notes.push(format!(
+                "the controller's settings are not known, and the defaults are taken: {failure}"
+            ));
+            Settings::default()
+        }
+    };
+    settings.apply(&mut snapshot);
+    notes.extend(settings.told());
+    add_secrets(cluster, &mut snapshot, &settings.defaults).await;
     note_unread_secrets(&snapshot, &mut notes);
     let statuses: Option<Vec<GatewayStatus>> = match cluster.list(Kind::GatewayStatus, None).await {
         Ok(found) => Some(found.unwrap_or_default()),
@@ -57,10 +62,39 @@ pub async fn of_cluster(cluster: &Cluster) -> Result<Knowledge, Failure> {
     Ok(Knowledge {
         has_endpoints: !snapshot.endpoint_slices.is_unknown(),
         snapshot,
+        defaults: settings.defaults,
         statuses,
         pods: pods(slices.ok().flatten().unwrap_or_default()),
         notes,
     })
+}
+
+/// Reads what may be known of the Secrets that matter and are not known yet.
+pub async fn add_secrets(
+    cluster: &Cluster,
+    snapshot: &mut ClusterSnapshot,
+    defaults: &GatewayDefaults,
+) {
+    // A certificate is looked at only where credentials are right, so a second round may bring more.
+    for _ in 0..2 {
+        let wanted = resolution(snapshot, defaults).referenced_secrets();
+        let wanted: BTreeSet<ObjectRef> = wanted
+            .into_iter()
+            .filter(|secret| !snapshot.secrets.contains_key(secret))
+            .collect();
+        snapshot.secrets.extend(cluster.secrets(&wanted).await);
+    }
+}
+
+/// The objects of manifests, with what may be known of their Secrets.
+pub fn of_manifests(manifests: &Manifests, defaults: &GatewayDefaults) -> ClusterSnapshot {
+    let mut snapshot = manifests.snapshot(&BTreeSet::new());
+    for _ in 0..2 {
+        let wanted = resolution(&snapshot, defaults).referenced_secrets();
+        let secrets = manifests.snapshot(&wanted).secrets;
+        snapshot.secrets.extend(secrets);
+    }
+    snapshot
 }
 
 fn note_unread_secrets(snapshot: &ClusterSnapshot, notes: &mut Vec<String>) {
@@ -85,15 +119,14 @@ fn pods(slices: Vec<EndpointSlice>) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Reads a folder of manifests. What it says of Secrets is taken as right, as they are rarely in such a folder.
+/// Reads a folder of manifests, or one file. What it says of Secrets is taken as right, as they are rarely in such a folder.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// It cannot be read.
 pub fn of_files(folder: &Path) -> Result<Knowledge, Failure> {
     let manifests = Manifests::read(folder).map_err(|error| Failure::new(error, ""))?;
-    let mut snapshot = manifests.snapshot(&BTreeSet::new());
-    let wanted = resolution(&snapshot).referenced_secrets();
-    snapshot.secrets = manifests.snapshot(&wanted).secrets;
+    let defaults = GatewayDefaults::default();
+    let mut snapshot = of_manifests(&manifests, &defaults);
     let mut notes = Vec::new();
     for (secret, reading) in &mut snapshot.secrets {
         if *reading == Reading::Absent {
@@ -117,6 +150,7 @@ pub fn of_files(folder: &Path) -> Result<Knowledge, Failure> {
     Ok(Knowledge {
         has_endpoints: !snapshot.endpoint_slices.items().is_empty(),
         snapshot,
+        defaults,
         statuses: None,
         pods: BTreeMap::new(),
         notes,

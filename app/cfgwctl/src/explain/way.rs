@@ -21,6 +21,8 @@ const SHOWN_ENDPOINTS: usize = 8;
 #[derive(Debug)]
 pub struct Knowledge {
     pub snapshot: ClusterSnapshot,
+    /// What holds for Gateways whose parameters do not say otherwise.
+    pub defaults: GatewayDefaults,
     /// What the controller tells of its Gateways; `None` where that is not known, as from files.
     pub statuses: Option<Vec<GatewayStatus>>,
     /// Pods by the addresses of endpoints.
@@ -32,13 +34,13 @@ pub struct Knowledge {
 }
 
 /// What follows from the objects by the rules of the controller.
-pub fn resolution(snapshot: &ClusterSnapshot) -> Resolution {
-    resolve(snapshot, CONTROLLER_NAME, &GatewayDefaults::default())
+pub fn resolution(snapshot: &ClusterSnapshot, defaults: &GatewayDefaults) -> Resolution {
+    resolve(snapshot, CONTROLLER_NAME, defaults)
 }
 
 /// The way of a request.
 pub fn explain(question: &Question, known: &Knowledge) -> Explanation {
-    let resolution = resolution(&known.snapshot);
+    let resolution = resolution(&known.snapshot, &known.defaults);
     let mut told = Explanation::default();
     told.step("hostname", &question.arrival.host);
     told.obstacle = Way {

@@ -1,0 +1,279 @@
+//! What is planned: objects, credentials and the installation.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use adapter_cloudflare::{ClientSettings, CloudflareClient};
+use adapter_kubernetes::{KeptOrphans, KeptSecret};
+use adapter_manifests::Manifests;
+use domain::attachment::GatewayDefaults;
+use domain::ports::{CloudflareAccounts, Orphans, PortError};
+use domain::rehearsal::{Rehearsed, Stage, rehearse};
+use domain::snapshot::ClusterSnapshot;
+use domain::{Installation, InstallationName, InstanceId, ObjectKey, Timestamp};
+
+use super::keys::Keys;
+use super::merged::merged;
+use crate::cluster::Cluster;
+use crate::explain::reading;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// Calls to Cloudflare in five minutes: a quarter of what it allows all programs of a user together, as the controller
+/// needs the most of it.
+const CALLS: u32 = 300;
+
+/// Problems of manifests that are named in an error.
+const SHOWN_PROBLEMS: usize = 8;
+
+/// How Cloudflare is reached, and for whom.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Base URL; that of Cloudflare unless given.
+    pub url: Option<String>,
+    /// Certificates in PEM that are trusted besides the system's.
+    pub roots: Vec<u8>,
+    /// Name of the installation; that of the controller unless given.
+    pub installation: Option<InstallationName>,
+    /// Deployment of the controller; the only one unless given.
+    pub controller: Option<ObjectKey>,
+}
+
+impl Access {
+    fn accounts(&self) -> Result<Arc<dyn CloudflareAccounts>, Failure> {
+        let default = ClientSettings::default();
+        let settings = ClientSettings {
+            base_url: self.url.clone().unwrap_or(default.base_url),
+            user_agent: concat!("cfgwctl/", env!("CARGO_PKG_VERSION")).to_owned(),
+            extra_roots: self.roots.clone(),
+            requests_per_window: CALLS,
+            ..ClientSettings::default()
+        };
+        let client = CloudflareClient::new(&settings).map_err(|error| {
+            Failure::usage(error, "correct --cloudflare-url or --cloudflare-ca")
+        })?;
+        Ok(Arc::new(client))
+    }
+}
+
+/// All that a plan is made of. The same may be rehearsed again, with other orphans.
+pub struct Staged {
+    snapshot: Arc<ClusterSnapshot>,
+    keys: Arc<Keys>,
+    accounts: Arc<dyn CloudflareAccounts>,
+    pub installation: Installation,
+    defaults: GatewayDefaults,
+    /// Gateways that leave what they have when they go.
+    pub orphans: Result<BTreeSet<ObjectKey>, PortError>,
+    now: Timestamp,
+    /// What is to be known of the answer.
+    pub notes: Vec<String>,
+}
+
+impl Staged {
+    /// The plan as it is.
+    pub async fn rehearse(&self) -> Rehearsed {
+        self.rehearse_with(self.orphans.clone()).await
+    }
+
+    /// The plan where these Gateways leave what they have.
+    pub async fn rehearse_with(
+        &self,
+        orphans: Result<BTreeSet<ObjectKey>, PortError>,
+    ) -> Rehearsed {
+        let stage = Stage {
+            snapshot: ClusterSnapshot::clone(&self.snapshot),
+            installation: self.installation.clone(),
+            defaults: self.defaults.clone(),
+            accounts: self.accounts.clone(),
+            credentials: self.keys.clone(),
+            certificates: self.keys.clone(),
+            orphans,
+            now: self.now,
+        };
+        rehearse(stage).await
+    }
+
+    /// The objects.
+    pub fn snapshot(&self) -> &ClusterSnapshot {
+        &self.snapshot
+    }
+
+    /// The credentials of the Gateways, and why there may be more.
+    pub async fn credentials(
+        &self,
+    ) -> (
+        Vec<domain::secret::CloudflareCredentials>,
+        Option<PortError>,
+    ) {
+        use domain::ports::Credentials;
+        match self.keys.all().await {
+            Ok(all) => (all, None),
+            Err(partial) => (partial.found, Some(partial.error)),
+        }
+    }
+
+    /// Cloudflare.
+    pub fn accounts(&self) -> &dyn CloudflareAccounts {
+        &*self.accounts
+    }
+}
+
+/// Of a cluster, with manifests over its objects where there are any.
+///
+/// # Errors
+/// The installation is not known, its edge is a broker, or the manifests cannot be read.
+pub async fn of_cluster(
+    cluster: &Cluster,
+    manifests: Option<Manifests>,
+    access: &Access,
+    now: Timestamp,
+) -> Result<Staged, Failure> {
+    let settings = Settings::of_cluster(cluster, access.controller.as_ref()).await?;
+    refuse_broker(&settings)?;
+    refuse_other_api(&settings, access)?;
+    let name = access
+        .installation
+        .clone()
+        .or(settings.installation.clone());
+    let name = name.ok_or_else(|| {
+        Failure::new(
+            "the name of the installation is not known: no Deployment of a controller shows it",
+            "say it with --installation",
+        )
+    })?;
+    let client = cluster.client();
+    let instance = adapter_kubernetes::instance_id(&client)
+        .await
+        .map_err(|error| Failure::new(error, ""))?;
+    let mut snapshot = cluster.snapshot().await;
+    settings.apply(&mut snapshot);
+    let mut notes: Vec<String> = settings.told().into_iter().collect();
+    if let Some(manifests) = &manifests {
+        let files = read(manifests, &settings.defaults, &mut notes)?;
+        snapshot = merged(snapshot, files, now);
+    }
+    reading::add_secrets(cluster, &mut snapshot, &settings.defaults).await;
+    let orphans = match &settings.deployment {
+        Some(deployment) => {
+            let secret = KeptSecret::new(client.clone(), &deployment.namespace, &settings.orphans);
+            KeptOrphans::new(secret).all().await
+        }
+        None => Ok(BTreeSet::new()),
+    };
+    let snapshot = Arc::new(snapshot);
+    Ok(Staged {
+        keys: Arc::new(Keys {
+            snapshot: snapshot.clone(),
+            manifests,
+            client: Some(client),
+        }),
+        snapshot,
+        accounts: access.accounts()?,
+        installation: Installation { name, instance },
+        defaults: settings.defaults,
+        orphans,
+        now,
+        notes,
+    })
+}
+
+/// Of manifests alone, as `cfgw standalone` with this state folder takes them. Nothing is written into it.
+///
+/// # Errors
+/// The installation is not named, or the files cannot be read.
+pub async fn of_folder(
+    manifests: Manifests,
+    state: &Path,
+    access: &Access,
+    now: Timestamp,
+) -> Result<Staged, Failure> {
+    let name = access.installation.clone().ok_or_else(|| {
+        Failure::usage(
+            "--installation: Required value: a state folder does not hold the name of the installation",
+            "name it as cfgw standalone does",
+        )
+    })?;
+    let mut notes = Vec::new();
+    let instance =
+        adapter_manifests::known_instance_id(state).map_err(|error| Failure::new(error, ""))?;
+    let instance = instance.unwrap_or_else(|| {
+        notes.push(format!(
+            "{} holds no instance id yet: what a first start would do is told",
+            state.display()
+        ));
+        InstanceId::from_bytes([0; 16])
+    });
+    let defaults = GatewayDefaults::default();
+    let snapshot = Arc::new(read(&manifests, &defaults, &mut notes)?);
+    let orphans = adapter_manifests::KeptOrphans::new(state).all().await;
+    Ok(Staged {
+        keys: Arc::new(Keys {
+            snapshot: snapshot.clone(),
+            manifests: Some(manifests),
+            client: None,
+        }),
+        snapshot,
+        accounts: access.accounts()?,
+        installation: Installation { name, instance },
+        defaults,
+        orphans,
+        now,
+        notes,
+    })
+}
+
+/// The objects of manifests, which must all be readable: nothing follows from half of them.
+fn read(
+    manifests: &Manifests,
+    defaults: &GatewayDefaults,
+    notes: &mut Vec<String>,
+) -> Result<ClusterSnapshot, Failure> {
+    let snapshot = reading::of_manifests(manifests, defaults);
+    let problems: Vec<String> = manifests
+        .problems()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let unreadable = &snapshot.unreadable;
+    let shown = problems.iter().take(SHOWN_PROBLEMS).cloned();
+    if unreadable.nameless.is_some() || !unreadable.objects.is_empty() {
+        let shown: Vec<String> = shown.collect();
+        return Err(Failure::new(
+            format!("the manifests cannot all be read: {}", shown.join("; ")),
+            "mend them first",
+        ));
+    }
+    notes.extend(shown);
+    Ok(snapshot)
+}
+
+fn refuse_broker(settings: &Settings) -> Result<(), Failure> {
+    let Some(deployment) = settings
+        .deployment
+        .as_ref()
+        .filter(|_| settings.defaults.is_behind_broker)
+    else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        format!(
+            "this does not go over a broker: the controller (Deployment {deployment}) has CFGW_EDGE__BACKEND=broker, and the credentials for Cloudflare are the broker's"
+        ),
+        "see cfgwctl status for what the broker answered, and the log of cfgw broker for what it did",
+    ))
+}
+
+/// Whoever can write a Deployment must not choose where tokens are sent that only the user can read.
+fn refuse_other_api(settings: &Settings, access: &Access) -> Result<(), Failure> {
+    match (&settings.base_url, &access.url) {
+        (Some(url), None) => Err(Failure::new(
+            format!(
+                "the controller has CFGW_CLOUDFLARE__BASE_URL={url}, and no token is sent to another place than Cloudflare unless you say so"
+            ),
+            format!("if that is right: --cloudflare-url {url}"),
+        )),
+        _ => Ok(()),
+    }
+}

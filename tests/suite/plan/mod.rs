@@ -1,0 +1,7 @@
+//! `cfgwctl plan` tells what then happens: for generated clusters and edits, its lines are compared with what a controller
+//! changed at the stand-in.
+
+mod cases;
+mod effects;
+mod generated;
+mod rig;
