@@ -8,6 +8,7 @@ use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::snapshot::ClusterSnapshot;
 
 use crate::cluster::Cluster;
+use crate::file::ManifestFile;
 use crate::folder::unlisted;
 use crate::news::News;
 use crate::open_error::OpenError;
@@ -45,6 +46,15 @@ impl Manifests {
         Ok(Self {
             cluster: Cluster::of(&files, unlisted(&tree)),
         })
+    }
+
+    /// Reads a text as if it stood in a file. Its problems name the file `-`.
+    pub fn of_text(text: &str) -> Self {
+        let path = PathBuf::from("-");
+        let file = ManifestFile::read(&path, text, 0, None);
+        Self {
+            cluster: Cluster::of(&[(path, file)].into(), Vec::new()),
+        }
     }
 
     /// What is wrong in the folder, by path and position.

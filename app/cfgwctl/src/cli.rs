@@ -15,7 +15,7 @@ use crate::screen::{Format, Plain};
 use crate::wait::{Wait, duration};
 
 use cloudflare::OF_PLAN;
-pub use cloudflare::{AccessFlags, Plan};
+pub use cloudflare::{AccessFlags, Orphans, Plan};
 
 /// Shows and operates the Gateways of cloudflare-gateway-controller.
 ///
@@ -85,6 +85,9 @@ pub enum Verb {
     /// API tokens of the Secrets, which you must be able to read.
     #[command(after_help = OF_PLAN)]
     Plan(Plan),
+    /// Shows what Gateways left at Cloudflare that are gone, and takes it up or has it removed.
+    #[command(subcommand)]
+    Orphans(Orphans),
     /// Stops the controller's work on something; traffic goes on.
     #[command(subcommand)]
     Suspend(Suspend),

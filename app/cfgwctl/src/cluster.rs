@@ -8,7 +8,7 @@ use adapter_kubernetes::{Client, Config};
 use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP};
 use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
 use domain::{ObjectKey, ObjectRef};
-use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Request;
@@ -169,31 +169,35 @@ impl Cluster {
         self.send::<Value>(request).await.map(|_| ())
     }
 
-    /// Makes an HTTPRoute.
+    /// Makes an object.
     ///
     /// # Errors
     /// The API server refuses it, as where one of that name is there.
-    pub async fn create_route(&self, namespace: &str, route: &Value) -> Result<(), Failure> {
+    pub async fn create(&self, kind: Kind, key: &ObjectKey, object: &Value) -> Result<(), Failure> {
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let request = Request::new(collection(Kind::HttpRoute, namespace));
-        let request = request.create(&params, route.to_string().into_bytes());
+        let request = Request::new(collection(kind, &key.namespace));
+        let request = request.create(&params, object.to_string().into_bytes());
         let request = request.map_err(kube::Error::BuildRequest)?;
         match self.client.request::<Value>(request).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                let name = &route["metadata"]["name"];
-                Err(Failure::new(
-                    format!(
-                        "HTTPRoute {namespace}/{}: it exists already",
-                        name.as_str().unwrap_or("")
-                    ),
-                    "edit it, or delete it first",
-                ))
-            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(Failure::new(
+                format!("{} {key}: it exists already", kind.as_str()),
+                "edit it, or delete it first",
+            )),
             answer => Ok(answer.map(|_| ())?),
         }
+    }
+
+    /// Deletes an object. One that is gone already is no failure.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub async fn delete(&self, kind: Kind, key: &ObjectKey) -> Result<(), Failure> {
+        let request = Request::new(collection(kind, &key.namespace));
+        let request = request.delete(&key.name, &DeleteParams::default());
+        self.found::<Value>(request).await.map(|_| ())
     }
 
     /// The Deployments of our controllers, in every namespace.

@@ -66,7 +66,7 @@ pub async fn expose(
 ) -> Result<(), Failure> {
     let route = &wanted.service;
     cluster
-        .create_route(&route.namespace, &wanted.route())
+        .create(Kind::HttpRoute, route, &wanted.route())
         .await?;
     screen.line(format_args!("Created HTTPRoute {route}"));
     let waited = until_ready(cluster, wanted, wait, screen).await?;

@@ -5,7 +5,7 @@
 //!   [`settings`]: of the controller's settings what decides.
 //! - [`reconciling`]: suspend, resume and reconcile; [`rotation`]: replace a token and watch it; [`version`];
 //!   [`status`]: one screen of all; [`explain`]: the way of a request; [`check`]: what the controller needs;
-//!   [`plan`]: what would change at Cloudflare;
+//!   [`plan`]: what would change at Cloudflare; [`orphans`]: what belongs to no Gateway there;
 //!   [`generate`] and [`expose`]: a route for a Service.
 //!
 //! A verb that acts sets an annotation that the controller acts upon, and nothing else; `expose` makes a route. What is printed is made of
@@ -19,6 +19,7 @@ pub mod expose;
 pub mod failure;
 pub mod generate;
 pub mod objects;
+pub mod orphans;
 pub mod plan;
 pub mod reconciling;
 pub mod rotation;

@@ -14,6 +14,7 @@ pub struct Metadata {
     pub namespace: String,
     pub name: String,
     pub annotations: BTreeMap<String, String>,
+    pub finalizers: Vec<String>,
 }
 
 impl Metadata {

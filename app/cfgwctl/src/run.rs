@@ -1,16 +1,17 @@
 //! What runs for a command line.
 
+mod asking;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 use adapter_gateway_api::Kind;
-use adapter_manifests::Manifests;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::check;
 use crate::cli::{
-    AccessFlags, Check, Cli, ClusterFlags, Explain, Expose, Exposed, Generate, Man, Named, Plan,
+    Check, Cli, ClusterFlags, Explain, Expose, Exposed, Generate, Man, Named,
     Reconcile, Resume, Rotate, RotateOfGateway, Status, Suspend, Verb, Watch, WatchOfGateway,
     command,
 };
@@ -20,11 +21,10 @@ use crate::explain::reading;
 use crate::explain::way::explain;
 use crate::expose::{self, Said};
 use crate::failure::Failure;
-use crate::plan::stage::{self, Access};
 use crate::screen::{Screen, as_yaml, harmless, stdout_has_colours};
 use crate::status::{Overview, Seen};
 use crate::wait::Wait;
-use crate::{plan, reconciling, rotation, version};
+use crate::{reconciling, rotation, version};
 
 /// Does what the arguments of the process ask for. The exit code is that of [`Failure`].
 pub async fn main() -> ExitCode {
@@ -74,7 +74,8 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Explain(asked) => show_way(asked, flags, screen).await,
-        Verb::Plan(asked) => show_plan(asked, flags, screen).await,
+        Verb::Plan(asked) => asking::plan(asked, flags, screen).await,
+        Verb::Orphans(asked) => asking::orphans(asked, flags, screen).await,
         verb => with_cluster(verb, &connect(flags).await?, screen).await,
     }
 }
@@ -128,9 +129,12 @@ async fn with_cluster(
             expose::expose(cluster, &wanted, Wait::of(timeout), screen).await
         }
         // Those that do without a cluster have run by now.
-        Verb::Version | Verb::Explain(_) | Verb::Plan(_) | Verb::Completion(_) | Verb::Man(_) => {
-            Ok(())
-        }
+        Verb::Version
+        | Verb::Explain(_)
+        | Verb::Plan(_)
+        | Verb::Orphans(_)
+        | Verb::Completion(_)
+        | Verb::Man(_) => Ok(()),
     }
 }
 
@@ -174,52 +178,6 @@ async fn show_way(
         Some(obstacle) => Err(Failure::new(obstacle, "")),
         None => Ok(()),
     }
-}
-
-async fn show_plan(
-    asked: Plan,
-    flags: ClusterFlags,
-    screen: &mut Screen<'_>,
-) -> Result<(), Failure> {
-    let access = access(asked.access)?;
-    let manifests = asked.filename.as_deref().map(manifests).transpose()?;
-    let now = now();
-    let staged = match (manifests, &asked.state) {
-        (Some(manifests), Some(state)) => stage::of_folder(manifests, state, &access, now).await?,
-        (manifests, _) => {
-            let cluster = connect(flags).await?;
-            stage::of_cluster(&cluster, manifests, &access, now).await?
-        }
-    };
-    let plan = plan::Plan::of(&staged.rehearse().await, staged.notes);
-    let text = asked.output.text(&plan, || plan.text(screen));
-    screen.text(text);
-    plan.verdict()
-}
-
-fn manifests(path: &Path) -> Result<Manifests, Failure> {
-    Manifests::read(path).map_err(|error| Failure::new(error, ""))
-}
-
-fn now() -> domain::Timestamp {
-    domain::Timestamp(jiff::Timestamp::now().as_second())
-}
-
-fn access(flags: AccessFlags) -> Result<Access, Failure> {
-    let roots = flags.cloudflare_ca.map(|file| {
-        std::fs::read(&file).map_err(|error| {
-            Failure::usage(
-                format!("--cloudflare-ca {}: {error}", file.display()),
-                "name a file with certificates in PEM",
-            )
-        })
-    });
-    Ok(Access {
-        url: flags.cloudflare_url,
-        roots: roots.transpose()?.unwrap_or_default(),
-        installation: flags.installation,
-        controller: flags.controller,
-    })
 }
 
 async fn show_check(

@@ -56,6 +56,8 @@ pub struct Rehearsed {
     pub told: Vec<String>,
     /// Why nothing is changed at all: a kind of object could not be read.
     pub withheld: Option<String>,
+    /// Calls that would change something, those that cancel each other out among them.
+    pub writes: usize,
 }
 
 /// Makes the passes.
@@ -95,6 +97,7 @@ pub async fn rehearse(stage: Stage) -> Rehearsed {
         problems,
         told: statuses.take().iter().flat_map(told).collect(),
         withheld,
+        writes: accounts.writes(),
     }
 }
 

@@ -195,9 +195,12 @@ spec:
 
 /// Somebody changes something at Cloudflare by hand.
 pub(super) fn by_hand(cloud: &Cloud, dice: &mut Dice) {
-    let zones = cloud.zones();
+    // Their ids are random.
+    let mut zones = cloud.zones();
+    zones.sort_by(|a, b| a.name.cmp(&b.name));
     let zone = &zones[dice.roll(ZONES.len())];
-    let records = cloud.records(&zone.id);
+    let mut records = cloud.records(&zone.id);
+    records.sort_by(|a, b| (&a.name, a.kind.as_str()).cmp(&(&b.name, b.kind.as_str())));
     let of_ours = records.get(dice.roll(records.len().max(1)));
     let batch = match (dice.roll(4), of_ours) {
         (0, Some(record)) => RecordBatch {
@@ -230,6 +233,7 @@ pub(super) fn by_hand(cloud: &Cloud, dice: &mut Dice) {
     if dice.once_in(4) {
         let mut tunnels = cloud.tunnels();
         tunnels.retain(|tunnel| tunnel.deleted_at.is_none());
+        tunnels.sort_by(|a, b| a.name.cmp(&b.name));
         if !tunnels.is_empty() {
             let gone = tunnels[dice.roll(tunnels.len())].id;
             let _ = cloud.delete_tunnel(ACCOUNT, gone);

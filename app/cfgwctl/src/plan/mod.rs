@@ -24,6 +24,8 @@ const SHOWN: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     pub changes: Vec<Change>,
+    /// Calls to Cloudflare that make them. There may be some without a change: of two that cancel each other out.
+    pub writes: usize,
     /// What is not made as objects ask, and why.
     pub notes: Vec<String>,
     /// What could not be planned. Where there is any, more may change than is told.
@@ -71,6 +73,7 @@ impl Plan {
         problems.dedup();
         Self {
             changes: rehearsed.differences.iter().map(Change::from).collect(),
+            writes: rehearsed.writes,
             notes: notes.into_iter().chain(rehearsed.told.clone()).collect(),
             problems,
         }

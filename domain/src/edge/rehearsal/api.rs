@@ -129,6 +129,7 @@ impl TunnelApi for RehearsedApi {
     }
 
     async fn disconnect(&self, tunnel: TunnelId) -> Result<(), PortError> {
+        self.write();
         self.refuse_removed(tunnel)
     }
 

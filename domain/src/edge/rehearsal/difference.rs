@@ -48,6 +48,16 @@ pub struct Difference {
     pub account: AccountId,
 }
 
+/// Of records with our mark that no Gateway and no tunnel is known for.
+const OF_NOBODY: &str = "no Gateway and no tunnel leads to it";
+
+impl Difference {
+    /// Whether it carries our mark and belongs to no Gateway that is known.
+    pub fn is_of_nobody(&self) -> bool {
+        self.why == OF_NOBODY
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.sign.as_str(), self.what, self.name)?;
@@ -109,7 +119,7 @@ impl Teller<'_> {
         gateway: Option<ObjectKey>,
     ) -> Difference {
         let why = match (&gateway, sign) {
-            (None, _) => "no Gateway and no tunnel leads to it".to_owned(),
+            (None, _) => OF_NOBODY.to_owned(),
             (Some(gateway), Sign::Remove) => match self.gateways.contains(gateway) {
                 true => format!("{gateway} does not ask for it"),
                 false => format!("{gateway} is gone"),
