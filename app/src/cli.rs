@@ -4,13 +4,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use config::{
     BrokerSettings, ControllerSettings, ProgramSettings, ProxySettings, StandaloneSettings,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::environment::environment;
 use crate::telemetry;
 
 /// Serves Gateway API routes through Cloudflare Tunnels.
@@ -82,12 +83,51 @@ pub enum Program {
     /// Does in one process what controller and proxies do in a cluster, and writes statuses into the state folder.
     #[command(after_help = OF_STANDALONE)]
     Standalone(Standalone),
+    /// Looks at settings without running anything.
+    #[command(subcommand)]
+    Config(Config),
     /// Holds Cloudflare credentials and serves the clusters that have none.
     ///
     /// A cluster says which hostnames its Gateways need; the broker makes them at Cloudflare, and no API token is in
     /// the cluster.
     #[command(after_help = OF_BROKER)]
     Broker(Broker),
+}
+
+/// What is done with settings.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Reads the settings of a program as it would, and names each fault with its remedy.
+    ///
+    /// The settings are those of the file and of the environment (CFGW_…). Exit codes: 0 they can be used, 1 they cannot.
+    #[command(after_help = OF_CONFIG_CHECK)]
+    Check(ConfigCheck),
+}
+
+const OF_CONFIG_CHECK: &str = "\
+Examples:
+  cfgw config check standalone --config /etc/cfgw/standalone.yaml
+  cfgw config check broker --config /etc/cfgw/broker.yaml
+  CFGW_INSTALLATION=laptop cfgw config check standalone";
+
+/// `cfgw config check`.
+#[derive(Debug, Args)]
+pub struct ConfigCheck {
+    /// Whose settings.
+    #[arg(value_enum, value_name = "PROGRAM")]
+    pub program: Configured,
+    /// Settings file (YAML). Environment (CFGW_…) wins over it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Programs that have settings.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Configured {
+    Controller,
+    Proxy,
+    Standalone,
+    Broker,
 }
 
 /// `cfgw controller` and `cfgw proxy`, whose settings come from a file and the environment of their pods.
@@ -139,6 +179,7 @@ pub struct Standalone {
 #[derive(Debug, Subcommand)]
 pub enum StandaloneAction {
     /// Shows the conditions of every object, from the state folder.
+    #[command(after_help = "Example:\n  cfgw standalone status --state ./state")]
     Status,
 }
 
@@ -171,11 +212,41 @@ pub struct AdminFlags {
     pub listen: Option<SocketAddr>,
 }
 
+/// Looks at the settings of a program.
+///
+/// # Errors
+/// They cannot be used.
+pub fn config_check(asked: &ConfigCheck) -> anyhow::Result<()> {
+    let (file, env) = (asked.config.as_deref(), environment()?);
+    let faults = match asked.program {
+        Configured::Controller => ControllerSettings::faults(file, env, ()),
+        Configured::Proxy => ProxySettings::faults(file, env, ()),
+        Configured::Standalone => {
+            let mut faults = StandaloneSettings::faults(file, environment()?, ());
+            let settings = StandaloneSettings::load(file, env, ());
+            faults.extend(settings.ok().and_then(|it| it.installation_name().err()));
+            faults
+        }
+        Configured::Broker => BrokerSettings::faults(file, env, ()),
+    };
+    if faults.is_empty() {
+        println!("The settings can be used");
+        return Ok(());
+    }
+    for fault in &faults {
+        println!("{fault}");
+    }
+    anyhow::bail!(
+        "{} faults in the settings; see the lines above",
+        faults.len()
+    )
+}
+
 /// Runs `cfgw standalone` until SIGTERM or Ctrl-C, or shows what it last reported.
 pub async fn standalone(arguments: Standalone) -> anyhow::Result<()> {
     let settings = StandaloneSettings::load(
         arguments.config.as_deref(),
-        std::env::vars(),
+        environment()?,
         &arguments.flags,
     )?;
     if let Some(StandaloneAction::Status) = arguments.action {
@@ -195,7 +266,7 @@ pub async fn standalone(arguments: Standalone) -> anyhow::Result<()> {
 /// Runs `cfgw broker` until SIGTERM or Ctrl-C.
 pub async fn broker(arguments: Broker) -> anyhow::Result<()> {
     let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
-    let settings = BrokerSettings::load(file, std::env::vars(), flags)?;
+    let settings = BrokerSettings::load(file, environment()?, flags)?;
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
     let ordered = order_to_stop()?;
     let running = crate::broker::Broker::start(&settings).await?;
@@ -207,7 +278,7 @@ pub async fn broker(arguments: Broker) -> anyhow::Result<()> {
 /// Runs `cfgw controller` until SIGTERM or Ctrl-C.
 pub async fn controller(arguments: InCluster) -> anyhow::Result<()> {
     let file = arguments.config.as_deref();
-    let settings = ControllerSettings::load(file, std::env::vars(), ())?;
+    let settings = ControllerSettings::load(file, environment()?, ())?;
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
     let ordered = order_to_stop()?;
     let running = crate::controller::Controller::start(&settings).await?;
@@ -219,7 +290,7 @@ pub async fn controller(arguments: InCluster) -> anyhow::Result<()> {
 /// Runs `cfgw proxy` until SIGTERM or Ctrl-C.
 pub async fn proxy(arguments: InCluster) -> anyhow::Result<()> {
     let file = arguments.config.as_deref();
-    let settings = ProxySettings::load(file, std::env::vars(), ())?;
+    let settings = ProxySettings::load(file, environment()?, ())?;
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
     let ordered = order_to_stop()?;
     let running = crate::proxy::Proxy::start(&settings).await?;
@@ -242,10 +313,42 @@ fn order_to_stop() -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn no_argument_is_in_the_way_of_another() {
         super::Cli::command().debug_assert();
+    }
+
+    fn leaves(command: &clap::Command, found: &mut Vec<clap::Command>) {
+        if command.get_subcommands().next().is_none() {
+            found.push(command.clone());
+        }
+        for deeper in command.get_subcommands() {
+            leaves(deeper, found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_it_can_read() {
+        let mut found = Vec::new();
+        leaves(&super::Cli::command(), &mut found);
+        assert!(found.len() >= 5, "{}", found.len());
+        for command in found {
+            let name = command.get_name();
+            let help = command.get_after_help();
+            let help = help.unwrap_or_else(|| panic!("{name} has no example"));
+            let help = help.to_string().replace("\\\n", "");
+            let examples: Vec<_> = help
+                .lines()
+                .filter_map(|line| Some(&line[line.find("cfgw ")?..]))
+                .filter(|line| line.split_whitespace().any(|word| word == name))
+                .collect();
+            assert!(!examples.is_empty(), "{name} has no example: {help}");
+            for example in examples {
+                let read = super::Cli::try_parse_from(example.split_whitespace());
+                assert!(read.is_ok(), "{example}: {read:?}");
+            }
+        }
     }
 }

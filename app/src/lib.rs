@@ -9,6 +9,7 @@
 //! - [`passes`]: when a pass over the ports runs; `schedule`: when what failed is tried again; `problems`: what the log
 //!   tells of it.
 //! - [`disowned`]: which passes the edge's refusals wake, and how often.
+//! - [`cli`]: the command line; `environment`: variables of the process.
 //! - [`workloads`]: proxies as parts of this process.
 //! - [`admin`]: health, readiness and metrics over HTTP.
 
@@ -21,6 +22,7 @@ pub mod controller;
 pub mod disowned;
 pub mod edge;
 mod engines;
+mod environment;
 pub mod passes;
 mod problems;
 pub mod proxy;

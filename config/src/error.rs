@@ -18,7 +18,11 @@ pub enum SettingsError {
     /// The flags are no map; a mistake of the program, not of its user.
     #[error("the flags cannot be read as settings: {0}")]
     Flags(String),
-    #[error("unknown setting `{key}` (from {origin}); {}", known_keys(known))]
+    #[error(
+        "unknown setting `{key}` (from {origin}); {}{}",
+        meant(key, known),
+        known_keys(known)
+    )]
     UnknownKey {
         key: String,
         /// Where it was set.
@@ -42,11 +46,52 @@ pub enum SettingsError {
     },
 }
 
+/// What was probably meant: the known key that differs the least, in a third of its letters at most.
+fn meant(key: &str, known: &[String]) -> String {
+    let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let close = known.iter().map(|name| (distance(last, name), name));
+    let close = close.filter(|(far, name)| *far <= name.len().div_ceil(3));
+    match close.min() {
+        None => String::new(),
+        Some((_, name)) if section.is_empty() => format!("did you mean `{name}`? "),
+        Some((_, name)) => format!("did you mean `{section}.{name}`? "),
+    }
+}
+
+/// Longest text that is compared letter by letter.
+const LONGEST_COMPARED: usize = 64;
+
+/// Letters that are to be added, removed or replaced, so that one text becomes the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let letters = |text: &str| -> Vec<char> { text.chars().take(LONGEST_COMPARED).collect() };
+    let (one, other) = (letters(one), letters(other));
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, compared) in other.iter().enumerate() {
+            let replaced = last[column] + usize::from(letter != compared);
+            next.push(replaced.min(last[column + 1] + 1).min(next[column] + 1));
+        }
+        last = next;
+    }
+    last[other.len()]
+}
+
 fn known_keys(known: &[String]) -> String {
     format!("remove it, or use one of: {}", known.join(", "))
 }
 
 impl SettingsError {
+    /// The setting that is wrong, where it is one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Flags(_) => None,
+            Self::UnknownKey { key, .. }
+            | Self::Missing { key, .. }
+            | Self::WrongValue { key, .. } => Some(key),
+        }
+    }
+
     /// Names key and source of what figment found.
     pub(crate) fn from_figment(
         error: figment::Error,
@@ -75,5 +120,25 @@ fn problem(error: figment::Error) -> String {
         Kind::InvalidType(found, expected) => format!("found {found}; use {expected}"),
         Kind::Message(message) => message,
         kind => kind.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_setting_is_answered_with_what_was_meant() {
+        let known = ["listen", "filter", "format"].map(str::to_owned);
+        for (key, expected) in [
+            ("log.fliter", "did you mean `log.filter`? "),
+            ("log.formats", "did you mean `log.format`? "),
+            ("listn", "did you mean `listen`? "),
+            ("log.colour", ""),
+            ("x", ""),
+            (&"x".repeat(100_000), ""),
+        ] {
+            assert_eq!(meant(key, &known), expected, "{key:.20}");
+        }
     }
 }

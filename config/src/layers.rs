@@ -22,7 +22,7 @@ pub(crate) struct Layer {
     settings: Dict,
 }
 
-impl Provider for Layer {
+impl Provider for &Layer {
     fn metadata(&self) -> Metadata {
         self.metadata.clone()
     }
@@ -144,6 +144,51 @@ pub trait ProgramSettings: Default + Serialize + DeserializeOwned {
     #[doc(hidden)]
     fn check(&self, figment: &Figment) -> Result<(), SettingsError>;
 
+    /// Everything that is wrong, where [`Self::load`] says the first of it. A setting that is wrong is left out for
+    /// those after it, so that one fault does not hide another.
+    fn faults(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        given: impl Serialize,
+    ) -> Vec<SettingsError> {
+        let mut faults = Vec::new();
+        let mut layers = Vec::new();
+        match path.map(file).transpose() {
+            Ok(layer) => layers.extend(layer),
+            Err(fault) => faults.push(fault),
+        }
+        layers.push(environment(env));
+        match flags(&given) {
+            Ok(layer) => layers.push(layer),
+            Err(fault) => faults.push(fault),
+        }
+        while faults.len() < MOST_FAULTS {
+            let mut figment = Figment::from(&defaults(&Self::default()));
+            for layer in &layers {
+                figment = figment.merge(layer);
+            }
+            let read = figment.extract::<Self>();
+            let read = read.map_err(|error| {
+                SettingsError::from_figment(error, |key| origin_of(&figment, key))
+            });
+            let (fault, is_last) = match read {
+                Ok(settings) => (settings.check(&figment).err(), true),
+                Err(fault) => (Some(fault), false),
+            };
+            let key = fault
+                .as_ref()
+                .and_then(SettingsError::key)
+                .map(str::to_owned);
+            faults.extend(fault);
+            // What is not set, or does not fit another setting, is told once.
+            let left_out = key.is_some_and(|key| leave_out(&mut layers, &key));
+            if is_last || !left_out {
+                break;
+            }
+        }
+        faults
+    }
+
     /// Puts the layers together: defaults, then the file, then the environment, then the flags.
     ///
     /// `env` is the whole environment (`std::env::vars()` in a program); what is not ours in it is passed
@@ -154,16 +199,41 @@ pub trait ProgramSettings: Default + Serialize + DeserializeOwned {
         env: impl Iterator<Item = (String, String)>,
         given: impl Serialize,
     ) -> Result<Self, SettingsError> {
-        let mut figment = Figment::from(defaults(&Self::default()));
+        let mut figment = Figment::from(&defaults(&Self::default()));
         if let Some(path) = path {
-            figment = figment.merge(file(path)?);
+            figment = figment.merge(&file(path)?);
         }
-        let figment = figment.merge(environment(env)).merge(flags(&given)?);
+        let figment = figment.merge(&environment(env)).merge(&flags(&given)?);
         let settings: Self = figment
             .extract()
             .map_err(|error| SettingsError::from_figment(error, |key| origin_of(&figment, key)))?;
         settings.check(&figment)?;
         Ok(settings)
+    }
+}
+
+/// Faults that are told at most.
+const MOST_FAULTS: usize = 64;
+
+/// Takes a setting out of every layer. Whether it was in one.
+fn leave_out(layers: &mut [Layer], key: &str) -> bool {
+    let path: Vec<&str> = key.split('.').collect();
+    let mut found = false;
+    for layer in layers {
+        found |= take_out(&mut layer.settings, &path);
+    }
+    found
+}
+
+fn take_out(settings: &mut Dict, path: &[&str]) -> bool {
+    match path {
+        [] => false,
+        [key] => settings.remove(*key).is_some(),
+        [section, rest @ ..] => match settings.get_mut(*section) {
+            Some(Value::Dict(_, inner)) => take_out(inner, rest),
+            Some(_) => settings.remove(*section).is_some(),
+            None => false,
+        },
     }
 }
 

@@ -14,8 +14,8 @@ use crate::check::edge::EDGES;
 use crate::screen::{Format, Plain};
 use crate::wait::{Wait, duration};
 
-use cloudflare::OF_PLAN;
-pub use cloudflare::{AccessFlags, Orphans, Plan};
+pub use cloudflare::{AccessFlags, Diagnose, Orphans, Plan};
+use cloudflare::{OF_DIAGNOSE, OF_PLAN};
 
 /// Shows and operates the Gateways of cloudflare-gateway-controller.
 ///
@@ -76,7 +76,8 @@ pub enum Verb {
     Explain(Explain),
     /// Looks whether the cluster has what the controller needs, before and after it is installed.
     ///
-    /// The edge is asked from where this program runs, which need not be where the proxies run.
+    /// The edge is asked from where this program runs, which need not be where the proxies run. Cloudflare is asked, by
+    /// calls that read, with the API tokens of the Secrets, as far as you may read them.
     #[command(after_help = OF_CHECK)]
     Check(Check),
     /// Shows what would change at Cloudflare, and changes nothing.
@@ -88,6 +89,12 @@ pub enum Verb {
     /// Shows what Gateways left at Cloudflare that are gone, and takes it up or has it removed.
     #[command(subcommand)]
     Orphans(Orphans),
+    /// Collects what a report of a fault needs into a folder, without secrets.
+    ///
+    /// Versions, statuses, objects, Events, logs and metrics, as far as you may read them. No Secret is read; look
+    /// through the folder before you give it away.
+    #[command(after_help = OF_DIAGNOSE)]
+    Diagnose(Diagnose),
     /// Stops the controller's work on something; traffic goes on.
     #[command(subcommand)]
     Suspend(Suspend),
@@ -121,13 +128,15 @@ const OF_STATUS: &str = "\
 Examples:
   cfgwctl status
   cfgwctl status --all-namespaces -o wide
+  cfgwctl status --state ./state
   cfgwctl status -o json";
 
 const OF_EXPLAIN: &str = "\
 Examples:
   cfgwctl explain app.example.com
   cfgwctl explain app.example.com/cart --method POST --header x-version:2
-  cfgwctl explain http://app.example.com -f ./manifests";
+  cfgwctl explain http://app.example.com -f ./manifests
+  cfgwctl explain app.example.com -f ./manifests --state ./state";
 
 const OF_CHECK: &str = "\
 Examples:
@@ -150,6 +159,9 @@ pub struct Status {
     /// Those of every namespace.
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
+    /// State folder of cfgw standalone, in place of the cluster.
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub output: Format,
@@ -170,6 +182,9 @@ pub struct Explain {
     /// Folder of manifests, or a file, in place of the cluster.
     #[arg(short, long, value_name = "PATH")]
     pub filename: Option<PathBuf>,
+    /// State folder of cfgw standalone, whose statuses are taken with the files.
+    #[arg(long, value_name = "FOLDER", requires = "filename")]
+    pub state: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Plain::Table, value_name = "FORMAT")]
     pub output: Plain,
@@ -181,6 +196,9 @@ pub struct Check {
     /// Where the edge is asked; may be given again.
     #[arg(long, value_name = "HOST:PORT", default_values = EDGES)]
     pub edge: Vec<String>,
+    /// How Cloudflare is reached.
+    #[command(flatten)]
+    pub access: AccessFlags,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Plain::Table, value_name = "FORMAT")]
     pub output: Plain,

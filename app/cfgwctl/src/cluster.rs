@@ -325,6 +325,38 @@ impl Cluster {
         ))
     }
 
+    /// The objects of a path, with these labels, as they are.
+    ///
+    /// # Errors
+    /// They cannot be listed, or are more than 200 pages of 500 objects.
+    pub async fn list_at(&self, path: &str, labels: Option<&str>) -> Result<Vec<Value>, Failure> {
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector = labels.map(str::to_owned);
+        let mut items = Vec::new();
+        for _ in 0..PAGES {
+            let page: List<Value> = self.send(Request::new(path).list(&params)).await?;
+            items.extend(page.items);
+            if page.metadata.r#continue.is_empty() {
+                return Ok(items);
+            }
+            params = params.continue_token(&page.metadata.r#continue);
+        }
+        Err(Failure::new(
+            format!("there are more than {} objects", items.len()),
+            "",
+        ))
+    }
+
+    /// The text at a path, such as a log.
+    ///
+    /// # Errors
+    /// The API server refuses it, or cannot reach what it asks for it.
+    pub async fn text_at(&self, path: &str) -> Result<String, Failure> {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(kube::Error::HttpError)?;
+        Ok(self.client.request_text(request).await?)
+    }
+
     /// An object; `None` where there is none, or not even its kind.
     ///
     /// # Errors

@@ -4,8 +4,9 @@
 //! - [`cluster`]: calls to the API server; [`objects`]: of its objects what is looked at; [`wait`]: for how long;
 //!   [`settings`]: of the controller's settings what decides.
 //! - [`reconciling`]: suspend, resume and reconcile; [`rotation`]: replace a token and watch it; [`version`];
-//!   [`status`]: one screen of all; [`explain`]: the way of a request; [`check`]: what the controller needs;
+//!   [`status`]: one screen of all; [`standalone`]: the same from a state folder; [`explain`]: the way of a request; [`check`]: what the controller needs;
 //!   [`plan`]: what would change at Cloudflare; [`orphans`]: what belongs to no Gateway there;
+//!   [`diagnose`]: what a report of a fault needs;
 //!   [`generate`] and [`expose`]: a route for a Service.
 //!
 //! A verb that acts sets an annotation that the controller acts upon, and nothing else; `expose` makes a route. What is printed is made of
@@ -14,6 +15,7 @@
 pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod diagnose;
 pub mod explain;
 pub mod expose;
 pub mod failure;
@@ -26,6 +28,7 @@ pub mod rotation;
 pub mod run;
 pub mod screen;
 pub mod settings;
+pub mod standalone;
 pub mod status;
 pub mod version;
 pub mod wait;

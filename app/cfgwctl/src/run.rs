@@ -11,9 +11,8 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::check;
 use crate::cli::{
-    Check, Cli, ClusterFlags, Explain, Expose, Exposed, Generate, Man, Named,
-    Reconcile, Resume, Rotate, RotateOfGateway, Status, Suspend, Verb, Watch, WatchOfGateway,
-    command,
+    Check, Cli, ClusterFlags, Explain, Expose, Exposed, Generate, Man, Named, Reconcile, Resume,
+    Rotate, RotateOfGateway, Status, Suspend, Verb, Watch, WatchOfGateway, command,
 };
 use crate::cluster::{Choice, Cluster};
 use crate::explain::question::Question;
@@ -24,7 +23,7 @@ use crate::failure::Failure;
 use crate::screen::{Screen, as_yaml, harmless, stdout_has_colours};
 use crate::status::{Overview, Seen};
 use crate::wait::Wait;
-use crate::{reconciling, rotation, version};
+use crate::{reconciling, rotation, standalone, version};
 
 /// Does what the arguments of the process ask for. The exit code is that of [`Failure`].
 pub async fn main() -> ExitCode {
@@ -76,6 +75,15 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> Result<(), Failure> {
         Verb::Explain(asked) => show_way(asked, flags, screen).await,
         Verb::Plan(asked) => asking::plan(asked, flags, screen).await,
         Verb::Orphans(asked) => asking::orphans(asked, flags, screen).await,
+        Verb::Status(Status {
+            state: Some(state),
+            output,
+            ..
+        }) => {
+            let text = Overview::of(standalone::seen(&state)?).text(output, screen);
+            screen.text(text);
+            Ok(())
+        }
         verb => with_cluster(verb, &connect(flags).await?, screen).await,
     }
 }
@@ -118,7 +126,7 @@ async fn with_cluster(
             rotation::watch(cluster, &gateway, Wait::of(asked.timeout), screen).await
         }
         Verb::Status(asked) => show_status(cluster, &asked, screen).await,
-        Verb::Check(asked) => show_check(cluster, &asked, now.as_second(), screen).await,
+        Verb::Check(asked) => show_check(cluster, asked, now.as_second(), screen).await,
         Verb::Generate(Generate::Route(exposed)) => {
             let wanted = expose::wanted(cluster, said(exposed)).await?;
             screen.text(as_yaml(&wanted.route()));
@@ -128,6 +136,7 @@ async fn with_cluster(
             let wanted = expose::wanted(cluster, said(exposed)).await?;
             expose::expose(cluster, &wanted, Wait::of(timeout), screen).await
         }
+        Verb::Diagnose(asked) => diagnose(cluster, &asked.folder, now.as_second(), screen).await,
         // Those that do without a cluster have run by now.
         Verb::Version
         | Verb::Explain(_)
@@ -168,7 +177,13 @@ async fn show_way(
 ) -> Result<(), Failure> {
     let question = Question::parse(&asked.request, &asked.method, &asked.header)?;
     let known = match &asked.filename {
-        Some(folder) => reading::of_files(folder)?,
+        Some(files) => {
+            let mut known = reading::of_files(files)?;
+            if let Some(state) = &asked.state {
+                known.statuses = Some(standalone::seen(state)?.statuses);
+            }
+            known
+        }
         None => reading::of_cluster(&connect(flags).await?).await?,
     };
     let explanation = explain(&question, &known);
@@ -182,7 +197,7 @@ async fn show_way(
 
 async fn show_check(
     cluster: &Cluster,
-    asked: &Check,
+    asked: Check,
     now: i64,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
@@ -190,11 +205,40 @@ async fn show_check(
     for edge in &asked.edge {
         findings.extend(check::edge::check(edge).await);
     }
+    let access = asking::access(asked.access)?;
+    let now = domain::Timestamp(now);
+    findings.extend(check::cloudflare::check(cluster, &access, now).await);
     let text = asked
         .output
         .text(&findings, || check::text(&findings, screen));
     screen.text(text);
     check::verdict(&findings)
+}
+
+async fn diagnose(
+    cluster: &Cluster,
+    folder: &Path,
+    now: i64,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let check = match check::of_cluster(cluster, now).await {
+        Ok(mut findings) => {
+            for edge in check::edge::EDGES {
+                findings.extend(check::edge::check(edge).await);
+            }
+            let mut out = Vec::new();
+            check::text(&findings, &Screen::new(&mut out, false))
+        }
+        Err(failure) => failure.to_string(),
+    };
+    let files = crate::diagnose::collect(cluster, check)
+        .await
+        .write(folder)?;
+    screen.line(format_args!(
+        "Wrote {files} files into {}; what could not be read is in missing.txt. Look through it before you give it away",
+        folder.display()
+    ));
+    Ok(())
 }
 
 async fn show_status(

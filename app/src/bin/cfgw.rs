@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use app::cli::{Cli, Program};
+use app::cli::{Cli, Config, Program};
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
@@ -16,6 +16,7 @@ async fn main() -> ExitCode {
         Program::Proxy(arguments) => app::cli::proxy(arguments).await,
         Program::Standalone(arguments) => app::cli::standalone(arguments).await,
         Program::Broker(arguments) => app::cli::broker(arguments).await,
+        Program::Config(Config::Check(asked)) => app::cli::config_check(&asked),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,4 +4,5 @@
 mod cases;
 mod effects;
 mod generated;
+mod orphans;
 mod rig;

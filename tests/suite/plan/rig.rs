@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use adapter_manifests::{KeptOrphans, ManifestFolder, Manifests, Rotations};
 use cfgwctl::plan::Plan;
-use cfgwctl::plan::stage::{Access, of_folder};
+use cfgwctl::plan::stage::{Access, Staged, of_folder};
 use domain::edge::direct::DirectEdge;
 use domain::gateway::CONTROLLER_NAME;
 use domain::reconcile::{Ports, Reconciler};
@@ -111,8 +111,24 @@ impl Rig {
         }
     }
 
+    pub(super) fn api_url(&self) -> String {
+        self.api.url()
+    }
+
+    /// The instance id of the installation.
+    pub(super) fn instance(&self) -> String {
+        let instance = adapter_manifests::instance_id(&self.state(), [7; 32]);
+        instance.unwrap().to_string()
+    }
+
     /// `cfgwctl plan -f manifests --state state`.
     pub(super) async fn plan(&self) -> Plan {
+        let staged = self.staged().await;
+        Plan::of(&staged.rehearse().await, staged.notes.clone())
+    }
+
+    /// What a plan of the folder is made of.
+    pub(super) async fn staged(&self) -> Staged {
         let access = Access {
             url: Some(self.api.url()),
             installation: Some(InstallationName::parse(NAME).unwrap()),
@@ -120,7 +136,6 @@ impl Rig {
         };
         let manifests = Manifests::read(&self.folder()).unwrap();
         let staged = of_folder(manifests, &self.state(), &access, NOW).await;
-        let staged = staged.unwrap_or_else(|failure| panic!("{failure}"));
-        Plan::of(&staged.rehearse().await, staged.notes.clone())
+        staged.unwrap_or_else(|failure| panic!("{failure}"))
     }
 }

@@ -62,6 +62,8 @@ struct Inner {
     spoiled: BTreeMap<String, String>,
     /// `METHOD path`, watches excepted.
     calls: Vec<String>,
+    /// Ends of paths, and the text that is answered there.
+    said: Vec<(String, String)>,
     /// Happens before the next write of this plural.
     meddle: Option<(String, Value)>,
     /// What a TokenReview answers, and whether whoever calls may do what an access review asks.
@@ -161,6 +163,11 @@ impl ApiServer {
     /// Somebody writes this object just before the next write to its kind arrives.
     pub(crate) fn meddle(&self, plural: &str, object: Value) {
         self.lock().meddle = Some((plural.to_owned(), object));
+    }
+
+    /// Every path with this end is answered with this text.
+    pub(crate) fn say(&self, end: &str, text: &str) {
+        self.lock().said.push((end.to_owned(), text.to_owned()));
     }
 
     pub(crate) fn review(&self, status: Value) {
@@ -290,6 +297,17 @@ async fn answer(State(server): State<ApiServer>, request: Request) -> Response {
     if asked.plural.is_empty() {
         return of_itself(&server.lock(), &path);
     }
+    let said = {
+        let inner = server.lock();
+        let said = inner.said.iter().find(|(end, _)| path.ends_with(end));
+        said.map(|(_, text)| text.clone())
+    };
+    if let Some(text) = said {
+        return text.into_response();
+    }
+    if let ("DELETE", Some(name)) = (asked.method.as_str(), &asked.name) {
+        return remove(&server, &asked, name);
+    }
     server.change(|inner| match (asked.method.as_str(), &asked.name) {
         ("GET", None) => list(inner, &asked),
         ("GET", Some(_)) => match inner.objects.get(&key(&asked)) {
@@ -298,6 +316,22 @@ async fn answer(State(server): State<ApiServer>, request: Request) -> Response {
         },
         _ => write(inner, &asked, body),
     })
+}
+
+/// An object with finalizers is only marked.
+fn remove(server: &ApiServer, asked: &Asked, name: &str) -> Response {
+    let Some(mut object) = server.get(&asked.plural, &asked.namespace, name) else {
+        return refusal(404, "not found");
+    };
+    let finalizers = object["metadata"]["finalizers"].as_array();
+    match finalizers.is_some_and(|finalizers| !finalizers.is_empty()) {
+        true => {
+            object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            server.put(&asked.plural, object.clone());
+        }
+        false => server.delete(&asked.plural, &asked.namespace, name),
+    }
+    text(&object).into_response()
 }
 
 /// What it tells of itself: its version, or the kinds that it has, in whichever group these are asked for.

@@ -1,7 +1,9 @@
 //! `check`: whether a cluster has what the controller needs, before and after it is installed.
 //!
-//! - `findings`: what follows from values that were read; `edge`: whether Cloudflare's edge answers from here.
+//! - `findings`: what follows from values that were read; `edge`: whether Cloudflare's edge answers from here;
+//!   `cloudflare`: what the API tokens may see.
 
+pub mod cloudflare;
 pub mod edge;
 mod findings;
 

@@ -1,4 +1,4 @@
-//! Commands that ask Cloudflare.
+//! Commands that ask Cloudflare, and the one that collects a report.
 
 use std::path::PathBuf;
 
@@ -22,6 +22,19 @@ pub(super) const OF_LIST: &str = "\
 Examples:
   cfgwctl orphans list
   cfgwctl orphans list -o json";
+
+pub(super) const OF_DIAGNOSE: &str = "\
+Examples:
+  cfgwctl diagnose
+  cfgwctl diagnose ./report && tar czf report.tar.gz report";
+
+/// `cfgwctl diagnose`.
+#[derive(Debug, Args)]
+pub struct Diagnose {
+    /// Folder, which must not be there yet.
+    #[arg(value_name = "FOLDER", default_value = "cfgw-report")]
+    pub folder: PathBuf,
+}
 
 /// `cfgwctl plan`.
 #[derive(Debug, Args)]

@@ -51,24 +51,38 @@ pub async fn find(staged: &Staged) -> Orphans {
     let kept = match &staged.orphans {
         Ok(kept) => kept.clone(),
         Err(error) => {
-            problems.push(format!("which of them are meant to stay is not known: {error}"));
+            problems.push(format!(
+                "which of them are meant to stay is not known: {error}"
+            ));
             BTreeSet::new()
         }
     };
     let mut of: BTreeMap<Option<ObjectKey>, Vec<Thing>> = BTreeMap::new();
     // One of which nothing is found is told of too: its name is still on the list.
-    of.extend(kept.iter().filter(|it| !there.contains(it)).map(|it| (Some(it.clone()), Vec::new())));
-    for gone in rehearsed.differences.iter().filter(|it| it.sign == Sign::Remove) {
+    of.extend(
+        kept.iter()
+            .filter(|it| !there.contains(it))
+            .map(|it| (Some(it.clone()), Vec::new())),
+    );
+    for gone in rehearsed
+        .differences
+        .iter()
+        .filter(|it| it.sign == Sign::Remove)
+    {
         let is_orphan = match &gone.gateway {
             Some(gateway) => !there.contains(gateway),
             None => gone.what == "record" && gone.is_of_nobody(),
         };
         if is_orphan {
-            of.entry(gone.gateway.clone()).or_default().push(Thing::of(gone));
+            of.entry(gone.gateway.clone())
+                .or_default()
+                .push(Thing::of(gone));
         }
     }
     let orphans = of.into_iter().map(|(gateway, things)| Orphan {
-        stays: gateway.as_ref().is_some_and(|gateway| kept.contains(gateway)),
+        stays: gateway
+            .as_ref()
+            .is_some_and(|gateway| kept.contains(gateway)),
         gateway: gateway.map(|gateway| gateway.to_string()),
         things,
     });
@@ -133,7 +147,10 @@ impl Orphans {
                 false => "until the controller's next resync",
             };
             row([
-                orphan.gateway.clone().unwrap_or_else(|| "<none>".to_owned()),
+                orphan
+                    .gateway
+                    .clone()
+                    .unwrap_or_else(|| "<none>".to_owned()),
                 count("tunnel"),
                 count("record"),
                 stays.to_owned(),
@@ -164,7 +181,11 @@ impl Orphan {
         let gateway = self.gateway.as_deref().unwrap_or("no Gateway");
         let things = self.things.iter();
         things
-            .map(|Thing { what, name, told, .. }| format!("{what} {name} {told} ({gateway})\n"))
+            .map(
+                |Thing {
+                     what, name, told, ..
+                 }| format!("{what} {name} {told} ({gateway})\n"),
+            )
             .collect()
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::objects::{Gateway, GatewayClass, condition};
-use crate::plan::stage::{self, Access};
 use crate::plan::Plan;
+use crate::plan::stage::{self, Access};
 use crate::screen::Screen;
 use crate::wait::Wait;
 
@@ -44,7 +44,11 @@ pub async fn adopt(
         Some(text) => written(text, &asked.gateway)?,
         None => {
             let class = class(cluster, asked.class.as_deref()).await?;
-            gateway(&asked.gateway, &class, &json!({ "namespaces": { "from": "Same" } }))
+            gateway(
+                &asked.gateway,
+                &class,
+                &json!({ "namespaces": { "from": "Same" } }),
+            )
         }
     };
     let manifests = Manifests::of_text(&object.to_string());
@@ -53,7 +57,9 @@ pub async fn adopt(
     screen.text(plan.text(screen));
     plan.verdict()?;
     ask(asked, &format!("Make Gateway {} so?", asked.gateway))?;
-    cluster.create(Kind::Gateway, &asked.gateway, &object).await?;
+    cluster
+        .create(Kind::Gateway, &asked.gateway, &object)
+        .await?;
     screen.line(format_args!(
         "Created Gateway {}; the controller takes up what it left",
         asked.gateway
@@ -77,11 +83,16 @@ pub async fn delete(
     }
     let class = class(cluster, asked.class.as_deref()).await?;
     let number = orphan.things.len();
-    let question = format!("Remove these {number} objects that Gateway {} left?", asked.gateway);
+    let question = format!(
+        "Remove these {number} objects that Gateway {} left?",
+        asked.gateway
+    );
     ask(asked, &question)?;
     let parameters = ObjectKey::new(&asked.gateway.namespace, removal_name(&asked.gateway));
     let kind = Kind::GatewayParameters;
-    cluster.create(kind, &parameters, &parameters_of(&parameters)).await?;
+    cluster
+        .create(kind, &parameters, &parameters_of(&parameters))
+        .await?;
     let made = make_and_delete(cluster, asked, &class, &parameters, wait, screen).await;
     // It has no meaning without the Gateway.
     let removed = cluster.delete(kind, &parameters).await;
@@ -211,12 +222,16 @@ async fn make_and_delete(
         "group": OWN_GROUP, "kind": PARAMETERS_KIND, "name": parameters.name,
     }});
     cluster.create(Kind::Gateway, key, &object).await?;
-    screen.line(format_args!("Created Gateway {key} with deletionPolicy Delete"));
+    screen.line(format_args!(
+        "Created Gateway {key} with deletionPolicy Delete"
+    ));
     let begun = until_begun(cluster, key, wait).await;
     // Where the controller has not begun, the object goes at once and nothing was done.
     let deleted = cluster.delete(Kind::Gateway, key).await;
     begun.and(deleted)?;
-    screen.line(format_args!("Deleted Gateway {key}; waiting for the controller"));
+    screen.line(format_args!(
+        "Deleted Gateway {key}; waiting for the controller"
+    ));
     let waiting = wait.begin();
     loop {
         let found: Option<Gateway> = cluster.get(Kind::Gateway, key).await?;
@@ -243,7 +258,10 @@ async fn until_begun(cluster: &Cluster, key: &ObjectKey, wait: Wait) -> Result<(
         }
         if !waiting.goes_on().await {
             return Err(Failure::timed_out(
-                format!("the controller did not take up Gateway {key}: {}", why(&found)),
+                format!(
+                    "the controller did not take up Gateway {key}: {}",
+                    why(&found)
+                ),
                 "nothing was removed at Cloudflare; mend that and try again",
             ));
         }

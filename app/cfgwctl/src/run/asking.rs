@@ -45,7 +45,9 @@ fn manifests(path: &Path) -> Result<Manifests, Failure> {
         return Manifests::read(path).map_err(|error| Failure::new(error, ""));
     }
     let mut text = String::new();
-    let read = std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut text);
+    let read = std::io::stdin()
+        .take(LONGEST_INPUT)
+        .read_to_string(&mut text);
     read.map_err(|error| Failure::new(format!("standard input: {error}"), "give it YAML"))?;
     Ok(Manifests::of_text(&text))
 }

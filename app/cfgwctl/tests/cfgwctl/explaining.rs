@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{cluster, golden, seen, status};
 
 /// Plural and object.
-type Objects = Vec<(&'static str, Value)>;
+pub(crate) type Objects = Vec<(&'static str, Value)>;
 
 /// What makes `https://app.example.com/cart` reach two pods.
 pub(crate) fn objects() -> Objects {
@@ -130,7 +130,7 @@ pub(crate) fn credentials() -> Value {
     })
 }
 
-async fn answered(request: &str, known: &Knowledge) -> String {
+pub(crate) async fn answered(request: &str, known: &Knowledge) -> String {
     let answer = async |screen: &mut Screen<'_>| {
         let explanation = explain(&Question::parse(request, "GET", &[])?, known);
         screen.text(explanation.text(screen));
@@ -151,17 +151,17 @@ fn written(objects: &Objects) -> tempfile::TempDir {
     folder
 }
 
-fn of<'o>(objects: &'o mut Objects, plural: &str) -> &'o mut Value {
+pub(crate) fn of<'o>(objects: &'o mut Objects, plural: &str) -> &'o mut Value {
     let mut found = objects.iter_mut().filter(|(known, _)| *known == plural);
     &mut found.next().expect("an object").1
 }
 
-const CART: &str = "app.example.com/cart";
+pub(crate) const CART: &str = "app.example.com/cart";
 
-type Break = fn(&mut Objects);
+pub(crate) type Break = fn(&mut Objects);
 
 /// What is broken, the request, and how.
-const FAULTS: &[(&str, &str, Break)] = &[
+pub(crate) const FAULTS: &[(&str, &str, Break)] = &[
     ("nothing is broken", CART, |_| {}),
     ("a rule that redirects", "app.example.com/old", |_| {}),
     ("no route has the hostname", "shop.example.com", |_| {}),

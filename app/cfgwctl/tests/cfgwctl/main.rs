@@ -1,9 +1,12 @@
 //! What the verbs print and write, over an API server in memory.
 
 mod checks;
+mod diagnosing;
 mod explaining;
 mod exposing;
+mod faults;
 mod golden;
+mod planning;
 mod rotation;
 /// The API server of `adapter-kubernetes`' own tests.
 #[allow(dead_code)]
