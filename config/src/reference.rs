@@ -20,7 +20,8 @@ Settings come from four places; a later one wins, key by key:
 4. flags of the command line, as `--help` lists them.
 
 A key that does not exist and a value that a key cannot have stop the program at its start, with a message
-that names key, source and remedy. Lengths of time are written with units: `30s`, `1h30m`, `250ms`. Lists
+that names key, source and remedy; `cfgw config check <program>` reads all of them without running anything and names
+each fault, up to 64. Lengths of time are written with units: `30s`, `1h30m`, `250ms`. Lists
 are YAML lists in the file and have commas between their items elsewhere. Relative paths start at the
 working directory. Credentials are no settings: they are read from Secrets, or from
 files that settings name.
