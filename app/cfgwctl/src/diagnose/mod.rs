@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use adapter_gateway_api::Kind;
+use domain::names::{is_dns_label, is_object_name};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -137,7 +138,11 @@ impl Bundle {
         for pod in pods.iter().take(MOST_PODS) {
             let metadata = &pod["metadata"];
             let (namespace, name) = (&metadata["namespace"], &metadata["name"]);
-            if let (Some(namespace), Some(name)) = (namespace.as_str(), name.as_str()) {
+            if let (Some(namespace), Some(name)) = (namespace.as_str(), name.as_str())
+                // They become names of files.
+                && is_dns_label(namespace)
+                && is_object_name(name)
+            {
                 self.take_pod(cluster, namespace, name).await;
             }
         }

@@ -79,10 +79,14 @@ pub async fn find(staged: &Staged) -> Orphans {
                 .push(Thing::of(gone));
         }
     }
+    // What the controller does by itself.
+    let planned = staged.rehearse().await.differences.into_iter();
+    let planned = planned.filter(|it| it.sign == Sign::Remove);
+    let goes: BTreeSet<(&str, String)> = planned.map(|it| (it.what, it.name)).collect();
     let orphans = of.into_iter().map(|(gateway, things)| Orphan {
-        stays: gateway
-            .as_ref()
-            .is_some_and(|gateway| kept.contains(gateway)),
+        stays: !things
+            .iter()
+            .any(|it| goes.contains(&(it.what, it.name.clone()))),
         gateway: gateway.map(|gateway| gateway.to_string()),
         things,
     });
