@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use config::{
@@ -92,6 +93,19 @@ pub enum Program {
     /// the cluster.
     #[command(after_help = OF_BROKER)]
     Broker(Broker),
+    /// Asks a server of cfgw whether it is ready, and succeeds if it is; run by `helm test`.
+    Probe(Probe),
+}
+
+/// `cfgw probe`.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Host and port of the server's own HTTP server, such as cfgw.cfgw-system.svc:8081.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// For how many seconds it is asked again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub within: u16,
 }
 
 /// What is done with settings.
@@ -273,6 +287,12 @@ pub async fn broker(arguments: Broker) -> anyhow::Result<()> {
     ordered.await?;
     running.shutdown().await;
     Ok(())
+}
+
+/// Runs `cfgw probe`.
+pub async fn probe(arguments: Probe) -> anyhow::Result<()> {
+    let within = Duration::from_secs(arguments.within.into());
+    crate::probe::ready(&arguments.address, within).await
 }
 
 /// Runs `cfgw controller` until SIGTERM or Ctrl-C.

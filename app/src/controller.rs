@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_kubernetes::workloads::{ConnectionsOfPods, Deployments, WorkloadOptions};
+use adapter_kubernetes::workloads::{
+    ConnectionsOfPods, Deployments, NetworkRules, WorkloadOptions,
+};
 use adapter_kubernetes::{
     Client, Clients, Cluster, ClusterOptions, Finalizers, KeptOrphans, KeptSecret, Lease,
-    LeaseOptions, Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes, instance_id,
+    LeaseOptions, OwnerReference, Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes,
+    deployment_as_owner, instance_id,
 };
 use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
-use config::values::Backend;
+use config::values::{Backend, EdgeAddresses, Names};
 use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
 use domain::gateway::{CONTROLLER_NAME, DnsPolicy};
@@ -55,9 +58,10 @@ impl Controller {
         } = adapter_kubernetes::connect().await?;
         let instance = instance_id(&client).await?;
         let installation = edge::installation(settings.installation_name()?, instance)?;
+        let owner = owner(settings, &client).await?;
         let cluster = Cluster::start(client.clone(), cluster_options(settings), stop.clone());
-        let lease = Lease::start(lease, lease_options(settings)?, stop.clone());
-        let authority = kept_authority(settings, &client, &stop).await?;
+        let lease = Lease::start(lease, lease_options(settings, owner.clone())?, stop.clone());
+        let authority = kept_authority(settings, &client, owner, &stop).await?;
         let mut registry = Registry::with_prefix("cfgw");
         let statuses = Arc::new(Notify::new());
         let disowned = Arc::new(Disowned::default());
@@ -81,7 +85,10 @@ impl Controller {
             statuses: written.clone(),
             events: written,
             orphans: Arc::new(kept_orphans(settings, &client)),
-            finalizer: Arc::new(Finalizers::new(client.clone())),
+            finalizer: Arc::new(
+                Finalizers::new(client.clone())
+                    .in_namespaces(named(&settings.watch.namespaces).as_ref()),
+            ),
             leadership: lease.clone(),
             workloads: Deployments::new(
                 client.clone(),
@@ -132,15 +139,37 @@ impl Controller {
 }
 
 fn cluster_options(settings: &ControllerSettings) -> ClusterOptions {
-    let namespaces: BTreeSet<String> = settings.secrets.namespaces.names().into_iter().collect();
     ClusterOptions {
         times: WatchTimes::default(),
-        secret_namespaces: (!namespaces.is_empty()).then_some(namespaces),
+        namespaces: named(&settings.watch.namespaces),
+        secret_namespaces: named(&settings.secrets.namespaces),
         endpoint_rules: endpoint_rules(settings),
     }
 }
 
-fn lease_options(settings: &ControllerSettings) -> anyhow::Result<LeaseOptions> {
+/// These names; `None`, which stands for all, where none is written.
+fn named(names: &Names) -> Option<BTreeSet<String>> {
+    let names: BTreeSet<String> = names.names().into_iter().collect();
+    (!names.is_empty()).then_some(names)
+}
+
+/// What Lease and authority go with.
+async fn owner(
+    settings: &ControllerSettings,
+    client: &Client,
+) -> anyhow::Result<Option<OwnerReference>> {
+    let Some(deployment) = &settings.deployment else {
+        return Ok(None);
+    };
+    let namespace = settings.namespace.as_str();
+    let owner = deployment_as_owner(client, namespace, deployment.as_str()).await;
+    owner.map_err(|why| anyhow::anyhow!("Deployment {namespace}/{deployment}: {why}"))
+}
+
+fn lease_options(
+    settings: &ControllerSettings,
+    owner: Option<OwnerReference>,
+) -> anyhow::Result<LeaseOptions> {
     let advertise = settings.stream.advertise.as_ref();
     Ok(LeaseOptions {
         namespace: settings.namespace.as_str().to_owned(),
@@ -150,6 +179,7 @@ fn lease_options(settings: &ControllerSettings) -> anyhow::Result<LeaseOptions> 
             .context("stream.advertise is not set")?
             .as_str()
             .to_owned(),
+        owner,
         duration: settings.lease.duration.get(),
         renew: settings.lease.renew_interval.get(),
     })
@@ -158,10 +188,16 @@ fn lease_options(settings: &ControllerSettings) -> anyhow::Result<LeaseOptions> 
 async fn kept_authority(
     settings: &ControllerSettings,
     client: &Client,
+    owner: Option<OwnerReference>,
     stop: &CancellationToken,
 ) -> anyhow::Result<KeptAuthority> {
     let (namespace, name) = (&settings.namespace, &settings.stream.authority);
     let secret = KeptSecret::new(client.clone(), namespace.as_str(), name.as_str());
+    let secret = secret.owned_by(owner);
+    // Of an earlier release; it is tried again at the next start.
+    if let Err(error) = secret.give_to_owner().await {
+        tracing::warn!("the certificate authority stays when its Deployment goes: {error}");
+    }
     let kept = authority::keep(secret, stop.clone()).await;
     kept.with_context(|| format!("the certificate authority in Secret {namespace}/{name}"))
 }
@@ -242,11 +278,25 @@ fn workload_options(
         stream_audience: settings.stream.audience.as_str().to_owned(),
         authority: authority.bundle.clone(),
         edge_roots: roots.context("tunnel.ca_file")?,
+        namespaces: named(&settings.watch.namespaces),
+        network: network_rules(settings),
         image_pull_secrets: settings.proxies.pull_secrets.names(),
         proxy_environment: passed_on(settings)?,
         drain: settings.tunnel.grace_period.get(),
         changed: changed.clone(),
         connections,
+    })
+}
+
+/// What the network is to hold proxies to.
+fn network_rules(settings: &ControllerSettings) -> Option<NetworkRules> {
+    let proxies = &settings.proxies;
+    proxies.network_policy.is_on().then(|| NetworkRules {
+        edge: match &settings.tunnel.edge {
+            EdgeAddresses::Discover => Vec::new(),
+            EdgeAddresses::Given(addresses) => addresses.clone(),
+        },
+        endpoint_ranges: proxies.endpoint_ranges.ranges(),
     })
 }
 

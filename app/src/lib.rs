@@ -11,7 +11,7 @@
 //! - [`disowned`]: which passes the edge's refusals wake, and how often.
 //! - [`cli`]: the command line; `environment`: variables of the process.
 //! - [`workloads`]: proxies as parts of this process.
-//! - [`admin`]: health, readiness and metrics over HTTP.
+//! - [`admin`]: health, readiness and metrics over HTTP; `probe`: asks for them.
 
 pub mod admin;
 pub mod authority;
@@ -24,6 +24,7 @@ pub mod edge;
 mod engines;
 mod environment;
 pub mod passes;
+mod probe;
 mod problems;
 pub mod proxy;
 mod schedule;

@@ -9,7 +9,9 @@ use crate::sections::{
     AdminSettings, CloudflareSettings, EdgeSettings, LogSettings, RequestSettings, TunnelSettings,
     fixed,
 };
-use crate::values::{Address, HostPort, Image, Label, Names, ObjectName, Period, Switch};
+use crate::values::{
+    Address, AddressRanges, HostPort, Image, Label, Names, ObjectName, Period, Switch,
+};
 
 settings! {
     /// Settings of `cfgw controller`, which serves the Gateways of a Kubernetes cluster.
@@ -25,6 +27,9 @@ settings! {
         /// Name of the Secret in the controller's namespace that names the Gateways which leave what they have when they
         /// go. It is made where it is needed.
         orphans: ObjectName = fixed("cfgw-controller-orphans"),
+        /// Name of the Deployment in the controller's namespace that runs the controller. The Lease and the certificate
+        /// authority are deleted by Kubernetes once it is gone. Without a name they stay.
+        deployment: Option<ObjectName> = None,
         /// How often everything is compared with Cloudflare when nothing changes.
         resync_interval: Period = Period::seconds(600),
         section /// Which replica leads.
@@ -33,6 +38,8 @@ settings! {
         stream: StreamSettings,
         section /// The proxies that the controller runs for Gateways.
         proxies: ProxiesSettings,
+        section /// Where Gateways are served.
+        watch: WatchSettings,
         section /// Which Secrets are read.
         secrets: SecretsSettings,
         section /// What holds for Gateways whose parameters do not say otherwise.
@@ -91,6 +98,22 @@ settings! {
         /// Names of the pull secrets for that image, with commas between them. They must be in the namespaces
         /// of the Gateways.
         pull_secrets: Names = Names::default(),
+        /// Whether each Gateway gets a NetworkPolicy by which its proxies reach name servers, the controller, the edge,
+        /// pods and `endpoint_ranges`, and nothing else, and are reached by nobody but for probes and metrics.
+        network_policy: Switch = Switch::OFF,
+        /// Where endpoints are that are no pods, for that NetworkPolicy: `address/prefix`, at most 64, with commas
+        /// between them.
+        endpoint_ranges: AddressRanges = AddressRanges::default(),
+    }
+}
+
+settings! {
+    /// Where Gateways are served.
+    pub struct WatchSettings {
+        /// Namespaces that are watched, at most 16, with commas between them; all where none is named. Gateways,
+        /// routes, Services and all else in other namespaces are not seen, and what Gateways there have stays as it is.
+        /// They must include those of the parameters that GatewayClasses name.
+        namespaces: Names = Names::default(),
     }
 }
 
@@ -104,8 +127,9 @@ settings! {
     }
 }
 
-/// Namespaces that may be named in `secrets.namespaces`: each is watched over a connection of its own.
-pub(crate) const MAX_SECRET_NAMESPACES: usize = 16;
+/// Namespaces that may be named in `watch.namespaces` and in `secrets.namespaces`: each kind in each is watched over a
+/// connection of its own.
+pub(crate) const MAX_NAMESPACES: usize = 16;
 
 settings! {
     /// What holds for Gateways whose parameters do not say otherwise.
@@ -147,12 +171,17 @@ impl ProgramSettings for ControllerSettings {
         layers::needed("stream.advertise", advertise, why)?;
         let why = "the proxies run it";
         layers::needed("proxies.image", self.proxies.image.is_some(), why)?;
-        let namespaces = self.secrets.namespaces.names().len();
-        if namespaces > MAX_SECRET_NAMESPACES {
-            let problem = format!(
-                "{namespaces} namespaces are more than {MAX_SECRET_NAMESPACES}; name none, so that all are read"
-            );
-            return Err(layers::wrong(figment, "secrets.namespaces", problem));
+        for (setting, names) in [
+            ("watch.namespaces", &self.watch.namespaces),
+            ("secrets.namespaces", &self.secrets.namespaces),
+        ] {
+            let count = names.names().len();
+            if count > MAX_NAMESPACES {
+                let problem = format!(
+                    "{count} namespaces are more than {MAX_NAMESPACES}; name none, so that all are read"
+                );
+                return Err(layers::wrong(figment, setting, problem));
+            }
         }
         if self.lease.renew_interval.get() * 3 > self.lease.duration.get() {
             let problem = "it is longer than a third of lease.duration, so that one lost answer would cost the lead";

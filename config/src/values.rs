@@ -149,12 +149,13 @@ mod memory;
 mod words;
 
 pub use broker::{AccountTag, HostnamePattern, Moment, Sha256Hash};
-pub use cluster::{HostPort, Image, Names, ObjectName, Switch};
+pub use cluster::{AddressRanges, HostPort, Image, Names, ObjectName, Switch};
 pub use memory::MemoryLimit;
 pub use words::{Backend, LogFormat, TransportChoice, UnderscoredHeaders};
 
 written!(
     AccountTag,
+    AddressRanges,
     Backend,
     HostnamePattern,
     Moment,

@@ -73,6 +73,8 @@ pub struct ClusterSnapshot {
     /// Whether each Secret that the source was asked to follow is there, and what is known of it without a value.
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
     pub endpoint_rules: EndpointRules,
+    /// Namespaces whose objects are shown; `None` where all are. What is elsewhere is not gone, nobody looks there.
+    pub watched_namespaces: Option<BTreeSet<String>>,
     /// Namespaces whose Secrets may be read; `None` where all may.
     pub secret_namespaces: Option<BTreeSet<String>>,
     /// What is there and could not be read although its kind was.

@@ -44,9 +44,9 @@ impl SnapshotBuilder {
         self.kinds.insert(kind, Reading::Unknown(why));
     }
 
-    /// A kind does not exist here.
+    /// A kind does not exist here. Where it is also said that it could not be read, as of another namespace, it is unknown.
     pub fn absent(&mut self, kind: Kind) {
-        self.kinds.insert(kind, Reading::Absent);
+        self.kinds.entry(kind).or_insert(Reading::Absent);
     }
 
     /// The snapshot. Secrets and the rules for endpoints are left to the caller.
@@ -97,6 +97,20 @@ fn either<T>(kind: Reading<()>, items: Reading<Vec<T>>) -> Reading<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_that_is_absent_in_one_namespace_and_unread_in_another_is_unknown() {
+        let unread = Reading::Unknown("no answer".to_owned());
+        for absent_first in [true, false] {
+            let mut builder = SnapshotBuilder::default();
+            if absent_first {
+                builder.absent(Kind::GatewayParameters);
+            }
+            builder.unknown(Kind::GatewayParameters, "no answer".to_owned());
+            builder.absent(Kind::GatewayParameters);
+            assert_eq!(builder.build().parameters, unread);
+        }
+    }
 
     #[test]
     fn kinds_that_are_read_as_one_are_unknown_where_one_is_and_absent_where_all_are() {

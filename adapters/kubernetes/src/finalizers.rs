@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use crate::failure::{is_absent, is_conflict, port_error};
-use crate::kind::resource;
+use crate::kind::{Area, areas, resource};
 
 /// The finalizer on Gateways.
 pub const FINALIZER: &str = "cloudflare-gateway-controller.io/finalizer";
@@ -28,6 +28,7 @@ const PAGE: u32 = 500;
 pub struct Finalizers {
     client: Client,
     gateways: ApiResource,
+    areas: Vec<Area>,
 }
 
 impl std::fmt::Debug for Finalizers {
@@ -44,6 +45,42 @@ impl Finalizers {
         Self {
             client,
             gateways: resource(Kind::Gateway),
+            areas: areas(None),
+        }
+    }
+
+    /// Looks for Gateways in these namespaces only; `None` for all.
+    #[must_use]
+    pub fn in_namespaces(self, namespaces: Option<&BTreeSet<String>>) -> Self {
+        Self {
+            areas: areas(namespaces),
+            ..self
+        }
+    }
+
+    /// Adds those of an area that carry the finalizer.
+    async fn held_in(&self, area: &Area, held: &mut BTreeSet<ObjectKey>) -> Result<(), PortError> {
+        let (client, gateways) = (self.client.clone(), &self.gateways);
+        let api: Api<DynamicObject> = match area {
+            None => Api::all_with(client, gateways),
+            Some(namespace) => Api::namespaced_with(client, namespace, gateways),
+        };
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = match api.list_metadata(&params).await {
+                Ok(page) => page,
+                // No CRD, no Gateways.
+                Err(error) if is_absent(&error) => return Ok(()),
+                Err(error) => return Err(port_error("listing the Gateways that are held", &error)),
+            };
+            let ours = page.items.iter().filter(|gateway| is_held(gateway));
+            held.extend(ours.map(|gateway| {
+                ObjectKey::new(gateway.namespace().unwrap_or_default(), gateway.name_any())
+            }));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                None => return Ok(()),
+                Some(token) => params = params.continue_token(&token),
+            }
         }
     }
 
@@ -117,25 +154,11 @@ impl Finalizer for Finalizers {
     }
 
     async fn gateways(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.gateways);
-        let mut params = ListParams::default().limit(PAGE);
         let mut held = BTreeSet::new();
-        loop {
-            let page = match api.list_metadata(&params).await {
-                Ok(page) => page,
-                // No CRD, no Gateways.
-                Err(error) if is_absent(&error) => return Ok(held),
-                Err(error) => return Err(port_error("listing the Gateways that are held", &error)),
-            };
-            let ours = page.items.iter().filter(|gateway| is_held(gateway));
-            held.extend(ours.map(|gateway| {
-                ObjectKey::new(gateway.namespace().unwrap_or_default(), gateway.name_any())
-            }));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                None => return Ok(held),
-                Some(token) => params = params.continue_token(&token),
-            }
+        for area in &self.areas {
+            self.held_in(area, &mut held).await?;
         }
+        Ok(held)
     }
 }
 

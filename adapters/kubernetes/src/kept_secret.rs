@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 
 use crate::client::FIELD_MANAGER;
 use crate::failure::{is_answered, is_conflict, told};
+use crate::owner::with_owner;
 
 /// Why a kept Secret was not read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,8 @@ pub struct KeptSecret {
     api: Api<Secret>,
     secret: String,
     name: String,
+    /// What it goes with, if with anything.
+    owner: Option<OwnerReference>,
     /// `metadata.resourceVersion` as last read or written; `None` where there was no Secret.
     version: Mutex<Option<String>>,
 }
@@ -57,8 +61,38 @@ impl KeptSecret {
             api: Api::namespaced(client, namespace),
             secret: format!("{namespace}/{name}"),
             name,
+            owner: None,
             version: Mutex::new(None),
         }
+    }
+
+    /// Goes with this owner from when it is next written.
+    #[must_use]
+    pub fn owned_by(self, owner: Option<OwnerReference>) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// Has one that is there already go with the owner. Its values stay as they are.
+    ///
+    /// # Errors
+    /// [`KeptSecretErrorKind::Conflict`] where somebody else changed it meanwhile.
+    pub async fn give_to_owner(&self) -> Result<(), KeptSecretError> {
+        let Some(owner) = &self.owner else {
+            return Ok(());
+        };
+        let found = self.api.get_opt(&self.name).await;
+        let Some(mut secret) = found.map_err(|error| self.error(&error))? else {
+            return Ok(());
+        };
+        if secret.owner_references().contains(owner) {
+            return Ok(());
+        }
+        let owners = secret.metadata.owner_references.take();
+        secret.metadata.owner_references = Some(with_owner(owners, owner));
+        let written = self.api.replace(&self.name, &params(), &secret).await;
+        let written = written.map_err(|error| self.error(&error))?;
+        self.note(Some(&written));
+        Ok(())
     }
 
     /// Its values by their keys; `None` where there is none.
@@ -85,6 +119,7 @@ impl KeptSecret {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 resource_version: version.clone(),
+                owner_references: self.owner.clone().map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             },
             data: Some(
@@ -96,13 +131,9 @@ impl KeptSecret {
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
-        let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
         let written = match version {
-            None => self.api.create(&params, &secret).await,
-            Some(_) => self.api.replace(&self.name, &params, &secret).await,
+            None => self.api.create(&params(), &secret).await,
+            Some(_) => self.api.replace(&self.name, &params(), &secret).await,
         };
         let written = written.map_err(|error| self.error(&error))?;
         self.note(Some(&written));
@@ -124,5 +155,12 @@ impl KeptSecret {
             secret: self.secret.clone(),
             message: told(error),
         }
+    }
+}
+
+fn params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
     }
 }

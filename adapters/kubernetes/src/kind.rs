@@ -1,13 +1,26 @@
 //! Where kinds are at the API server.
 
-use adapter_gateway_api::Kind;
+use std::collections::BTreeSet;
+
+use adapter_gateway_api::{Kind, Scope};
 use kube::api::{ApiResource, GroupVersionKind};
+
+/// What one watch covers: a namespace, or all of them.
+pub(crate) type Area = Option<String>;
+
+/// These namespaces, each on its own, or all at once.
+pub(crate) fn areas(namespaces: Option<&BTreeSet<String>>) -> Vec<Area> {
+    match namespaces {
+        None => vec![None],
+        Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
+    }
+}
 
 /// Where a kind is at the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) api_version: String,
-    /// Path of the collection over all namespaces.
+    /// Path of the collection, of a namespace or over all.
     pub(crate) path: String,
 }
 
@@ -19,14 +32,22 @@ pub(crate) fn watched() -> impl Iterator<Item = Kind> {
         .filter(|kind| *kind != Kind::Secret)
 }
 
+/// The areas in which a kind is watched where these namespaces are. What is in no namespace is watched whole.
+pub(crate) fn areas_of(kind: Kind, namespaces: Option<&BTreeSet<String>>) -> Vec<Area> {
+    areas(namespaces.filter(|_| kind.scope() == Scope::Namespaced))
+}
+
 /// Where to look for a kind, in this order.
-pub(crate) fn endpoints(kind: Kind) -> impl Iterator<Item = Endpoint> {
+pub(crate) fn endpoints(kind: Kind, area: &Area) -> impl Iterator<Item = Endpoint> {
+    let namespace = area.as_ref();
+    let namespace = namespace.map_or_else(String::new, |name| format!("namespaces/{name}/"));
     kind.api_versions().map(move |api_version| {
         let plural = kind.plural();
-        let path = match api_version.contains('/') {
-            true => format!("/apis/{api_version}/{plural}"),
-            false => format!("/api/{api_version}/{plural}"),
+        let group = match api_version.contains('/') {
+            true => "apis",
+            false => "api",
         };
+        let path = format!("/{group}/{api_version}/{namespace}{plural}");
         Endpoint { api_version, path }
     })
 }

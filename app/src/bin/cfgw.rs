@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         Program::Standalone(arguments) => app::cli::standalone(arguments).await,
         Program::Broker(arguments) => app::cli::broker(arguments).await,
         Program::Config(Config::Check(asked)) => app::cli::config_check(&asked),
+        Program::Probe(arguments) => app::cli::probe(arguments).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Values of the programs that run in a Kubernetes cluster.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::{TextSetting, Unfit, is_label, kept};
@@ -65,6 +66,55 @@ text! {
     ObjectName,
     "a name of at most 253 of a-z, 0-9, `-` and `.` that begins and ends with a letter or digit",
     |text| kept(text, text.len() <= 253 && text.split('.').all(is_label))
+}
+
+/// Ranges of addresses, as `address/prefix`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AddressRanges(Vec<(IpAddr, u8)>);
+
+impl AddressRanges {
+    /// Most that may be named.
+    const MOST: usize = 64;
+
+    /// Each as text, in the order written.
+    pub fn ranges(&self) -> Vec<String> {
+        let ranges = self.0.iter();
+        ranges
+            .map(|(address, prefix)| format!("{address}/{prefix}"))
+            .collect()
+    }
+}
+
+impl TextSetting for AddressRanges {
+    const EXPECTED: &'static str = "a list of at most 64 address/prefix, such as 192.0.2.0/24";
+    const TAKES_LISTS: bool = true;
+}
+
+impl FromStr for AddressRanges {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let ranges = text.split(',').map(str::trim);
+        let ranges = ranges.filter(|range| !range.is_empty()).map(|range| {
+            let (address, prefix) = range.split_once('/').ok_or(Unfit)?;
+            let address: IpAddr = address.parse().map_err(|_| Unfit)?;
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            let prefix: u8 = prefix.parse().map_err(|_| Unfit)?;
+            (prefix <= longest)
+                .then_some((address, prefix))
+                .ok_or(Unfit)
+        });
+        let ranges: Vec<_> = ranges.collect::<Result<_, _>>()?;
+        (ranges.len() <= Self::MOST)
+            .then_some(Self(ranges))
+            .ok_or(Unfit)
+    }
+}
+
+impl fmt::Display for AddressRanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.ranges().join(","))
+    }
 }
 
 /// Names of Kubernetes objects of one kind.

@@ -21,6 +21,8 @@ pub(super) struct View {
     /// Gateways whose class does not exist. Whose they are is not known: a class that is replaced, or handed from one
     /// tool to another, is gone for a moment.
     pub(super) classless: BTreeSet<ObjectKey>,
+    /// Namespaces that are looked at; `None` for all. A Gateway elsewhere is not gone.
+    pub(super) watched: Option<BTreeSet<String>>,
     /// Gateways whose objects are there, of every class.
     pub(super) shown: BTreeSet<ObjectKey>,
     /// Those that are suspended and not being deleted.
@@ -35,8 +37,8 @@ pub(super) enum Fate {
     /// Its intent is made true.
     Serve,
     /// What it has stays as it is: it cannot be served for now (its credentials, a certificate or parameters
-    /// are missing, it asks for an address), its class does not exist, or it is retained and the view does not
-    /// show it.
+    /// are missing, it asks for an address), its class does not exist, nobody looks at its namespace, or it is
+    /// retained and the view does not show it.
     Keep,
     /// It is suspended, whatever else is true of it: nothing is written for it, but its route table is published.
     Suspended,
@@ -62,6 +64,7 @@ impl View {
             retained: retained(snapshot),
             unread_claims: unread_claims(snapshot),
             classless: classless(snapshot),
+            watched: snapshot.watched_namespaces.clone(),
             shown: all().map(|gateway| gateway.key.clone()).collect(),
             suspended: at_rest.map(|gateway| gateway.key.clone()).collect(),
             deletion,
@@ -77,13 +80,20 @@ impl View {
             Some(found) if found.gateway.deleting => Fate::Remove,
             Some(found) if found.is_served() => Fate::Serve,
             Some(found) if !is_retained && may_have_nothing(found) => Fate::Remove,
-            None if !is_retained && !self.classless.contains(gateway) => Fate::Remove,
+            None if !is_retained && self.would_be_known(gateway) => Fate::Remove,
             Some(_) | None => Fate::Keep,
         }
     }
 }
 
 impl View {
+    /// Whether it would be among the Gateways of our classes if it were there and ours.
+    fn would_be_known(&self, gateway: &ObjectKey) -> bool {
+        let watched = self.watched.as_ref();
+        let is_watched = watched.is_none_or(|watched| watched.contains(&gateway.namespace));
+        is_watched && !self.classless.contains(gateway)
+    }
+
     /// Whether its class permits nothing to its namespace: then neither its annotations nor its parameters keep what it
     /// has.
     pub(super) fn is_not_permitted(&self, gateway: &ObjectKey) -> bool {

@@ -155,6 +155,8 @@ impl AsDeployments {
         let authority = watch::Sender::new("-----BEGIN CERTIFICATE-----\n".to_owned());
         let options = WorkloadOptions {
             image: "registry.example.com/cfgw:1".to_owned(),
+            namespaces: None,
+            network: None,
             image_pull_secrets: Vec::new(),
             controller_namespace: "cfgw-system".to_owned(),
             stream_address: "cfgw.cfgw-system.svc:8443".to_owned(),

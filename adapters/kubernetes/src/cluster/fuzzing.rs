@@ -28,7 +28,7 @@ impl Known {
         let kind = kinds[number % kinds.len()];
         Self {
             kind,
-            endpoint: endpoints(kind).next().expect("a kind is somewhere"),
+            endpoint: endpoints(kind, &None).next().expect("a kind is somewhere"),
             table: Table::new(kind),
         }
     }

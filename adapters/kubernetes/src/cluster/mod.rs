@@ -32,7 +32,7 @@ use tokio::sync::watch::Sender;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::kind::{endpoints, watched};
+use crate::kind::{Area, areas_of, endpoints, watched};
 pub use once::{secrets_once, snapshot_once};
 use secrets::Secrets;
 pub(crate) use secrets::secret;
@@ -47,6 +47,9 @@ use watch::{News, Watch};
 pub struct ClusterOptions {
     /// How patient the watches are.
     pub times: WatchTimes,
+    /// Namespaces whose objects are watched, each kind over a connection of its own; `None` for all. What is in no
+    /// namespace is watched whole.
+    pub namespaces: Option<BTreeSet<String>>,
     /// Namespaces whose Secrets may be read, each watched over a connection of its own; `None` for all.
     pub secret_namespaces: Option<BTreeSet<String>>,
     /// Where endpoints may be.
@@ -55,7 +58,7 @@ pub struct ClusterOptions {
 
 /// A Kubernetes cluster.
 ///
-/// Each kind is listed and watched over all namespaces; of Secrets the metadata alone. Those that are
+/// Each kind is listed and watched, over all namespaces or in some; of Secrets the metadata alone. Those that are
 /// [followed](ClusterSource::follow) are read by name, and no value of theirs is kept. The first view comes
 /// once every kind was listed, is absent, or cannot be read.
 pub struct Cluster {
@@ -68,6 +71,7 @@ pub struct Cluster {
     news: Notify,
     /// Secrets wait to be read.
     unread_secrets: Notify,
+    namespaces: Option<BTreeSet<String>>,
     secret_namespaces: Option<BTreeSet<String>>,
     /// The present view and its number; none before the first one, which has number 1.
     view: Sender<(u64, Option<Arc<ClusterSnapshot>>)>,
@@ -76,7 +80,7 @@ pub struct Cluster {
 }
 
 struct Inner {
-    tables: BTreeMap<Kind, Table>,
+    tables: BTreeMap<(Kind, Area), Table>,
     secrets: Secrets,
 }
 
@@ -89,31 +93,39 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Watches the cluster until `stop`. Must be called within a tokio runtime.
     pub fn start(client: Client, options: ClusterOptions, stop: CancellationToken) -> Arc<Self> {
-        let tables = watched().map(|kind| (kind, Table::new(kind)));
         let ClusterOptions {
             times,
+            namespaces,
             secret_namespaces,
             endpoint_rules,
         } = options;
+        let watches = watched().flat_map(|kind| {
+            let areas = areas_of(kind, namespaces.as_ref()).into_iter();
+            areas.map(move |area| (kind, area))
+        });
+        let tables = watches.map(|(kind, area)| ((kind, area), Table::new(kind)));
+        let tables: BTreeMap<_, _> = tables.collect();
+        let watches: Vec<(Kind, Area)> = tables.keys().cloned().collect();
         let cluster = Arc::new(Self {
             client,
             endpoint_rules,
             times,
             stop,
             inner: Mutex::new(Inner {
-                tables: tables.collect(),
+                tables,
                 secrets: Secrets::new(secret_namespaces.as_ref()),
             }),
             news: Notify::new(),
             unread_secrets: Notify::new(),
+            namespaces,
             secret_namespaces,
             view: Sender::new((0, None)),
             seen: AtomicU64::new(0),
         });
-        for kind in watched() {
-            let watch = watch_of(cluster.client.clone(), kind, cluster.times);
-            let taker = cluster.clone();
-            cluster.spawn(watch.run(move |news| taker.take(kind, news)));
+        for (kind, area) in watches {
+            let watch = watch_of(cluster.client.clone(), kind, &area, cluster.times);
+            let (taker, table) = (cluster.clone(), (kind, area));
+            cluster.spawn(watch.run(move |news| taker.take(&table, news)));
         }
         cluster.start_secrets();
         cluster.spawn(cluster.clone().publish_all());
@@ -127,9 +139,9 @@ impl Cluster {
         });
     }
 
-    fn take(&self, kind: Kind, news: News<Seen>) {
+    fn take(&self, table: &(Kind, Area), news: News<Seen>) {
         let mut inner = self.inner.lock();
-        let Some(table) = inner.tables.get_mut(&kind) else {
+        let Some(table) = inner.tables.get_mut(table) else {
             return;
         };
         if table.take(news) {
@@ -160,6 +172,7 @@ impl Cluster {
         let next = ClusterSnapshot {
             secrets: inner.secrets.facts(),
             endpoint_rules: self.endpoint_rules,
+            watched_namespaces: self.namespaces.clone(),
             secret_namespaces: self.secret_namespaces.clone(),
             ..builder.build()
         };
@@ -182,18 +195,17 @@ impl Cluster {
 
     /// An object as it was last seen, for writing its status.
     pub(crate) fn status_base(&self, kind: Kind, key: &ObjectKey) -> Option<StatusBase> {
-        self.inner
-            .lock()
-            .tables
-            .get(&kind)?
-            .status_base(key)
-            .cloned()
+        let inner = self.inner.lock();
+        let of_all = || inner.tables.get(&(kind, None));
+        let of_namespace = inner.tables.get(&(kind, Some(key.namespace.clone())));
+        of_namespace.or_else(of_all)?.status_base(key).cloned()
     }
 
     /// Whether the API server has this kind, as far as is known.
     pub(crate) fn serves(&self, kind: Kind) -> bool {
         let inner = self.inner.lock();
-        inner.tables.get(&kind).is_some_and(Table::is_served)
+        let mut tables = inner.tables.iter();
+        tables.any(|((of, _), table)| *of == kind && table.is_served())
     }
 
     pub(crate) fn unread(&self) -> Vec<UnreadObject> {
@@ -214,15 +226,23 @@ impl Cluster {
     }
 }
 
-/// The watch of a kind, over all namespaces.
-fn watch_of(client: Client, kind: Kind, times: WatchTimes) -> Watch<Seen> {
+/// The watch of a kind in an area.
+fn watch_of(client: Client, kind: Kind, area: &Area, times: WatchTimes) -> Watch<Seen> {
     Watch {
         client,
-        endpoints: endpoints(kind).collect(),
-        name: kind.as_str().to_owned(),
+        endpoints: endpoints(kind, area).collect(),
+        name: named(kind.as_str(), area),
         metadata_only: false,
         reader: Arc::new(move |endpoint, object| Seen::of(kind, endpoint, object)),
         times,
+    }
+}
+
+/// What is watched, for messages.
+fn named(objects: &str, area: &Area) -> String {
+    match area {
+        None => objects.to_owned(),
+        Some(namespace) => format!("{objects} of namespace {namespace}"),
     }
 }
 

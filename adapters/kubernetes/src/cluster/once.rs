@@ -24,7 +24,7 @@ pub async fn snapshot_once(client: &Client) -> ClusterSnapshot {
 }
 
 async fn table_of(client: &Client, kind: Kind) -> Table {
-    let watch = watch_of(client.clone(), kind, WatchTimes::default());
+    let watch = watch_of(client.clone(), kind, &None, WatchTimes::default());
     let mut table = Table::new(kind);
     table.take(watch.once().await);
     table

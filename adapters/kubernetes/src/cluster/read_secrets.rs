@@ -5,11 +5,11 @@ use std::sync::Arc;
 use adapter_gateway_api::Kind;
 use tokio::time::sleep;
 
-use super::Cluster;
 use super::raw::Head;
-use super::secrets::{Area, read};
+use super::secrets::read;
 use super::watch::Watch;
-use crate::kind::Endpoint;
+use super::{Cluster, named};
+use crate::kind::{Area, endpoints};
 
 /// Secrets that are read at the same time.
 const AT_ONCE: usize = 4;
@@ -33,20 +33,10 @@ impl Cluster {
     }
 
     fn watch_of_secrets(&self, area: &Area) -> Watch<Head> {
-        let (path, name) = match area {
-            None => ("/api/v1/secrets".to_owned(), "Secrets".to_owned()),
-            Some(namespace) => (
-                format!("/api/v1/namespaces/{namespace}/secrets"),
-                format!("Secrets of namespace {namespace}"),
-            ),
-        };
         Watch {
             client: self.client.clone(),
-            endpoints: vec![Endpoint {
-                api_version: Kind::Secret.api_version(),
-                path,
-            }],
-            name,
+            endpoints: endpoints(Kind::Secret, area).collect(),
+            name: named("Secrets", area),
             metadata_only: true,
             reader: Arc::new(|_, object| object.head.clone()),
             times: self.times,

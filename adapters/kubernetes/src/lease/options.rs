@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
 /// The Lease, the instance that competes for it, and the times.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LeaseOptions {
     pub namespace: String,
     pub name: String,
@@ -13,6 +15,8 @@ pub struct LeaseOptions {
     pub address: String,
     /// After this time without renewal another may take the Lease. Whole seconds, at least 1.
     pub duration: Duration,
+    /// What the Lease goes with, if with anything.
+    pub owner: Option<OwnerReference>,
     /// Time between renewals; a third of the duration or less leaves room for failures.
     pub renew: Duration,
 }

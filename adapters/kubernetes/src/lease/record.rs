@@ -9,6 +9,7 @@ use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
 use super::options::LeaseOptions;
+use crate::owner::with_owner;
 
 /// A Lease as it was last seen to change, by this instance's own clock.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ pub(super) fn taken(free: Option<&Lease>, options: &LeaseOptions, now: Timestamp
         Some(transitions) => transitions.saturating_add(1),
         None => i32::try_from(now.as_second() / 60).unwrap_or(1),
     };
-    let metadata = free.map_or_else(
+    let mut metadata = free.map_or_else(
         || ObjectMeta {
             name: Some(options.name.clone()),
             namespace: Some(options.namespace.clone()),
@@ -69,6 +70,9 @@ pub(super) fn taken(free: Option<&Lease>, options: &LeaseOptions, now: Timestamp
         },
         |lease| lease.metadata.clone(),
     );
+    if let Some(owner) = &options.owner {
+        metadata.owner_references = Some(with_owner(metadata.owner_references, owner));
+    }
     Lease {
         metadata,
         spec: Some(LeaseSpec {

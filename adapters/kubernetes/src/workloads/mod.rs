@@ -1,8 +1,8 @@
 //! Proxies as Deployments: for each Gateway, in its namespace, a Deployment (or one for each named replica),
-//! a ServiceAccount, a Secret and a PodDisruptionBudget, and what scales them where that is asked for.
+//! a ServiceAccount, a Secret, a PodDisruptionBudget, and a NetworkPolicy and what scales them where that is asked for.
 //!
-//! - `names`: what they are called and labelled; `blueprint`: what they are made from; `objects`, `pod`, `scaling`: what they
-//!   look like; `patches`: what users change of it.
+//! - `names`: what they are called and labelled; `blueprint`: what they are made from; `objects`, `pod`, `scaling`, `network`:
+//!   what they look like; `patches`: what users change of it.
 //! - `apply`: how they are written, and whose they must be; `stop`: how they go.
 //! - `view`, `status`: how they are doing.
 //!
@@ -17,6 +17,7 @@ mod autoscalers;
 mod blueprint;
 mod error;
 mod names;
+mod network;
 mod objects;
 mod patches;
 mod pod;
@@ -45,7 +46,7 @@ use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::kind::resource;
+use crate::kind::{areas, resource};
 
 use self::blueprint::{Blueprint, Owner};
 use self::error::WorkloadError;
@@ -55,6 +56,7 @@ use self::view::View;
 pub(crate) use self::apply::is_of;
 pub(crate) use self::names::MANAGED_BY;
 pub use self::names::{GATEWAY_NAME_LABEL, object_name};
+pub use self::network::NetworkRules;
 
 /// What all proxies have in common.
 #[derive(Clone)]
@@ -63,6 +65,8 @@ pub struct WorkloadOptions {
     pub image: String,
     /// Names of the pull secrets, which must be in the namespaces of the Gateways.
     pub image_pull_secrets: Vec<String>,
+    /// Namespaces in which Gateways are served, each watched over connections of its own; `None` for all.
+    pub namespaces: Option<BTreeSet<String>>,
     /// Namespace of the controller.
     pub controller_namespace: String,
     /// `host:port` of the controller's Service.
@@ -73,6 +77,8 @@ pub struct WorkloadOptions {
     pub authority: watch::Receiver<String>,
     /// Root certificates of the edge as PEM, where the usual ones do not do.
     pub edge_roots: Option<String>,
+    /// What proxies may reach, where the network is to hold them to it.
+    pub network: Option<NetworkRules>,
     /// Settings that are passed on to proxies (`CFGW_TUNNEL__…`, `CFGW_LOG__…`). Nothing secret: they can be
     /// read in the Deployment.
     pub proxy_environment: BTreeMap<String, String>,
@@ -108,7 +114,11 @@ pub struct Deployments {
 impl Deployments {
     /// Watches what runs already. Must be called within a tokio runtime.
     pub fn new(client: Client, options: WorkloadOptions) -> Arc<Self> {
-        let view = View::open(&client, &options.changed);
+        let view = View::open(
+            &client,
+            areas(options.namespaces.as_ref()),
+            &options.changed,
+        );
         Arc::new(Self {
             client,
             options,
@@ -136,6 +146,13 @@ impl Deployments {
             gateway: gateway.clone(),
             uid,
         })
+    }
+
+    /// Deletes the object of this kind that has the Gateway's own name.
+    async fn delete_one(&self, gateway: &ObjectKey, kind: Kind) -> Result<(), WorkloadError> {
+        let name = names::object_name(&gateway.name);
+        let api = self.api(kind, &gateway.namespace);
+        apply::delete(&api, gateway, kind, &name).await
     }
 
     /// Deployments that were made for a Gateway.
@@ -192,6 +209,9 @@ impl Deployments {
                 }
                 applied => applied?,
             }
+        }
+        if self.options.network.is_none() {
+            if_permitted(self.delete_one(gateway, Kind::NetworkPolicy).await)?;
         }
         let mut unfinished = blueprint.keeps_another_token();
         if plan.is_whole {
@@ -258,6 +278,15 @@ impl Deployments {
     }
 }
 
+/// Whoever may not look at NetworkPolicies, as the account of an earlier release, has made none; Kubernetes deletes what is
+/// left with its Gateway.
+fn if_permitted(done: Result<(), WorkloadError>) -> Result<(), WorkloadError> {
+    match done {
+        Err(error) if error.is_refusal() => Ok(()),
+        done => done,
+    }
+}
+
 /// Told of patches that make a Deployment which the API server does not take.
 fn misshapen(error: &WorkloadError) -> FieldError {
     FieldError {
@@ -307,12 +336,17 @@ impl Workloads for Deployments {
     }
 
     async fn running(&self) -> Result<BTreeSet<ObjectKey>, PortError> {
-        let api: Api<Deployment> = Api::all(self.client.clone());
         let selected = ListParams::default().labels(&names::selector_of_all());
-        let found = api.list_metadata(&selected).await;
-        let found = found.map_err(|error| WorkloadError::api("listing", "Deployments", &error))?;
-        let owner = |metadata: &ObjectMeta| apply::owner_of(metadata);
-        let owners = found.items.iter();
-        Ok(owners.filter_map(|found| owner(&found.metadata)).collect())
+        let mut running = BTreeSet::new();
+        for area in areas(self.options.namespaces.as_ref()) {
+            let api: Api<Deployment> = view::api_in(&self.client, &area);
+            let found = api.list_metadata(&selected).await;
+            let found =
+                found.map_err(|error| WorkloadError::api("listing", "Deployments", &error))?;
+            let owner = |metadata: &ObjectMeta| apply::owner_of(metadata);
+            let owners = found.items.iter();
+            running.extend(owners.filter_map(|found| owner(&found.metadata)));
+        }
+        Ok(running)
     }
 }

@@ -7,6 +7,7 @@ use domain::workload::{ManagedObject, Replicas};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ pub(super) enum Kind {
     Secret,
     Deployment,
     PodDisruptionBudget,
+    NetworkPolicy,
     VerticalPodAutoscaler,
     HorizontalPodAutoscaler,
 }
@@ -36,6 +38,7 @@ impl Kind {
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             // Not of Kubernetes itself; a cluster may be without.
             Self::VerticalPodAutoscaler => ApiResource::from_gvk_with_plural(
                 &GroupVersionKind::gvk("autoscaling.k8s.io", "v1", "VerticalPodAutoscaler"),
@@ -83,6 +86,7 @@ pub(super) struct Plan {
 impl Blueprint<'_> {
     pub(super) fn plan(&self) -> Plan {
         let mut objects = vec![self.service_account(), self.secret()];
+        objects.extend(self.network_policy());
         let mut told = Vec::new();
         let deployments = self.deployments(&mut told);
         let is_whole = deployments.is_ok();
@@ -223,6 +227,14 @@ impl Blueprint<'_> {
         }});
         let name = names::object_name(self.gateway());
         self.desired(Kind::PodDisruptionBudget, name, &[], body)
+    }
+
+    fn network_policy(&self) -> Option<Desired> {
+        let rules = self.options.network.as_ref()?;
+        let pods = json!(names::pod_labels(self.gateway()));
+        let body = rules.policy(&pods, &self.options.controller_namespace);
+        let name = names::object_name(self.gateway());
+        Some(self.desired(Kind::NetworkPolicy, name, &[], body))
     }
 
     /// New pods are ready before old ones go.

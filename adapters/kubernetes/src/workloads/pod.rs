@@ -16,7 +16,7 @@ pub(super) const TUNNEL_ANNOTATION: &str = "cloudflare-gateway-controller.io/tun
 /// Name of the container.
 pub(super) const CONTAINER: &str = "proxy";
 
-const ADMIN_PORT: u16 = 8081;
+pub(super) const ADMIN_PORT: u16 = 8081;
 
 /// User and group; a number, because the kubelet cannot tell from a name that it is not root.
 const USER: u32 = 65532;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::apply::{delete, release};
 use super::error::WorkloadError;
 use super::objects::Kind;
-use super::{Deployments, names};
+use super::{Deployments, if_permitted, names};
 
 /// How long one call waits for pods to stop. The caller has other Gateways to look after and calls again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,14 +34,13 @@ impl Deployments {
         }
         self.remove_autoscalers(gateway, &BTreeSet::new()).await?;
         self.pods_are_gone(gateway).await?;
-        let name = names::object_name(&gateway.name);
+        if_permitted(self.delete_one(gateway, Kind::NetworkPolicy).await)?;
         for kind in [
             Kind::PodDisruptionBudget,
             Kind::Secret,
             Kind::ServiceAccount,
         ] {
-            let api = self.api(kind, &gateway.namespace);
-            delete(&api, gateway, kind, &name).await?;
+            self.delete_one(gateway, kind).await?;
         }
         Ok(())
     }
@@ -56,6 +55,9 @@ impl Deployments {
         ] {
             release(&self.api(kind, &gateway.namespace), gateway, kind, &name).await?;
         }
+        let policy = Kind::NetworkPolicy;
+        let policies = self.api(policy, &gateway.namespace);
+        if_permitted(release(&policies, gateway, policy, &name).await)?;
         for (kind, name) in self.autoscalers_of(gateway).await? {
             release(&self.api(kind, &gateway.namespace), gateway, kind, &name).await?;
         }

@@ -11,6 +11,7 @@ use domain::rotation::HeldTokens;
 use domain::secret::TokenHash;
 use domain::workload::{EdgeConnections, WorkloadStatus};
 use futures_util::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::{self, Store};
@@ -21,6 +22,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::kind::Area;
+
 use super::names::{REPLICA_LABEL, is_labelled, selector_of_all};
 use super::status::{describe, is_ready};
 
@@ -30,19 +33,30 @@ const LONGEST_LIST: Duration = Duration::from_secs(10);
 
 /// What is seen of the proxies of all Gateways. The watches end when it is dropped.
 pub(super) struct View {
-    deployments: Store<Deployment>,
-    pods: Store<Pod>,
+    areas: BTreeMap<Area, Stores>,
     listed_by: Instant,
     _watches: JoinSet<()>,
 }
 
+/// What is seen in one namespace, or in all.
+struct Stores {
+    deployments: Store<Deployment>,
+    pods: Store<Pod>,
+}
+
 impl View {
-    /// Watches, and says so when anything has changed.
-    pub(super) fn open(client: &Client, changed: &Arc<Notify>) -> Self {
+    /// Watches these areas, and says so when anything has changed.
+    pub(super) fn open(client: &Client, areas: Vec<Area>, changed: &Arc<Notify>) -> Self {
         let mut watches = JoinSet::new();
+        let areas = areas.into_iter().map(|area| {
+            let stores = Stores {
+                deployments: follow(api_in(client, &area), changed.clone(), &mut watches),
+                pods: follow(api_in(client, &area), changed.clone(), &mut watches),
+            };
+            (area, stores)
+        });
         Self {
-            deployments: follow(Api::all(client.clone()), changed.clone(), &mut watches),
-            pods: follow(Api::all(client.clone()), changed.clone(), &mut watches),
+            areas: areas.collect(),
             listed_by: Instant::now() + LONGEST_LIST,
             _watches: watches,
         }
@@ -53,8 +67,10 @@ impl View {
     pub(super) async fn listed(&self) {
         let listed = async {
             // An error is a watch that has ended: what was seen last is all there is.
-            let _ = self.deployments.wait_until_ready().await;
-            let _ = self.pods.wait_until_ready().await;
+            for stores in self.areas.values() {
+                let _ = stores.deployments.wait_until_ready().await;
+                let _ = stores.pods.wait_until_ready().await;
+            }
         };
         if timeout_at(self.listed_by, listed).await.is_err() {
             tracing::debug!("the proxies have not been listed yet");
@@ -69,7 +85,7 @@ impl View {
         by_pod: &BTreeMap<String, EdgeConnections>,
     ) -> HeldTokens {
         let mut held: BTreeMap<String, BTreeSet<TokenHash>> = BTreeMap::new();
-        for pod in of(&self.pods, gateway) {
+        for pod in self.pods(gateway) {
             let labels = pod.labels();
             let Some(replica) = labels.get(REPLICA_LABEL) else {
                 continue;
@@ -90,7 +106,7 @@ impl View {
 
     /// Replicas that have a Deployment.
     pub(super) fn replicas(&self, gateway: &ObjectKey) -> BTreeSet<String> {
-        let deployments = of(&self.deployments, gateway).into_iter();
+        let deployments = self.deployments(gateway).into_iter();
         deployments
             .filter_map(|found| found.labels().get(REPLICA_LABEL).cloned())
             .collect()
@@ -98,12 +114,39 @@ impl View {
 
     /// How the proxies of a Gateway are doing.
     pub(super) fn status(&self, gateway: &ObjectKey) -> WorkloadStatus {
-        let deployments = of(&self.deployments, gateway);
-        let pods = of(&self.pods, gateway);
+        let deployments = self.deployments(gateway);
+        let pods = self.pods(gateway);
         describe(
             deployments.iter().map(AsRef::as_ref),
             pods.iter().map(AsRef::as_ref),
         )
+    }
+
+    fn deployments(&self, gateway: &ObjectKey) -> Vec<Arc<Deployment>> {
+        let stores = self.stores(gateway);
+        stores.map_or_else(Vec::new, |stores| of(&stores.deployments, gateway))
+    }
+
+    fn pods(&self, gateway: &ObjectKey) -> Vec<Arc<Pod>> {
+        let stores = self.stores(gateway);
+        stores.map_or_else(Vec::new, |stores| of(&stores.pods, gateway))
+    }
+
+    fn stores(&self, gateway: &ObjectKey) -> Option<&Stores> {
+        let of_all = || self.areas.get(&None);
+        let of_namespace = self.areas.get(&Some(gateway.namespace.clone()));
+        of_namespace.or_else(of_all)
+    }
+}
+
+/// The objects of a kind in an area.
+pub(super) fn api_in<K>(client: &Client, area: &Area) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match area {
+        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Watches.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::ObjectKey;
 use domain::ports::ClusterSource;
 use domain::snapshot::{EndpointRules, Reading, Unreadable};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::server::ApiServer;
-use crate::{class, gateway, route, until, watched};
+use crate::{class, gateway, object, route, until, watched, watched_only_in};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -129,6 +130,55 @@ async fn a_kind_that_is_installed_later_is_found() {
     server.put("gateways", gateway("web"));
     until("it is found", async || {
         cluster.snapshot().await.gateways.items().len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_namespaces_that_are_listed_are_watched() {
+    let server = ApiServer::start().await;
+    server.put("gatewayclasses", class());
+    let of = |namespace: &str, mut object: Value| {
+        object["metadata"]["namespace"] = namespace.into();
+        object
+    };
+    for namespace in ["apps", "shop", "vault"] {
+        server.put("gateways", of(namespace, gateway("web")));
+    }
+    server.put("httproutes", of("apps", route("app")));
+    let cluster = watched_only_in(&server, &["apps", "shop"]);
+    let seen = cluster.snapshot().await;
+    let gateways = seen.gateways.items().iter();
+    let gateways: BTreeSet<_> = gateways.map(|found| found.key.to_string()).collect();
+    assert_eq!(gateways, ["apps/web", "shop/web"].map(str::to_owned).into());
+    assert_eq!(seen.routes.items().len(), 1);
+    assert_eq!(seen.classes.items().len(), 1, "what is in no namespace");
+    let expected = ["apps", "shop"].map(str::to_owned);
+    assert_eq!(seen.watched_namespaces, Some(expected.into()));
+    server.put(
+        "services",
+        of("shop", object("v1", "Service", "s", &json!({}))),
+    );
+    server.put(
+        "services",
+        of("vault", object("v1", "Service", "s", &json!({}))),
+    );
+    until("the change is seen", async || {
+        cluster.snapshot().await.services.items().len() == 1
+    })
+    .await;
+    let calls = server.take_calls();
+    let everywhere = calls.iter().filter(|call| !call.contains("/namespaces/"));
+    let everywhere: BTreeSet<&str> = everywhere.map(String::as_str).collect();
+    let expected = [
+        "GET /api/v1/namespaces",
+        "GET /api/v1/secrets",
+        "GET /apis/gateway.networking.k8s.io/v1/gatewayclasses",
+    ];
+    assert_eq!(everywhere, expected.into());
+    server.refuse("gateways", 403);
+    until("they are unknown", async || {
+        cluster.snapshot().await.gateways.is_unknown()
     })
     .await;
 }

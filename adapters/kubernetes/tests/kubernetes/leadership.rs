@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_kubernetes::{Lease, LeaseOptions};
+use adapter_kubernetes::{Lease, LeaseOptions, OwnerReference};
 use domain::ports::Leadership;
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +11,21 @@ use crate::server::ApiServer;
 use crate::until;
 
 fn competitor(server: &ApiServer, identity: &str) -> (Arc<Lease>, CancellationToken) {
+    competitor_of(server, identity, None)
+}
+
+fn competitor_of(
+    server: &ApiServer,
+    identity: &str,
+    owner: Option<OwnerReference>,
+) -> (Arc<Lease>, CancellationToken) {
     let stop = CancellationToken::new();
     let options = LeaseOptions {
         namespace: "default".to_owned(),
         name: "controller".to_owned(),
         identity: identity.to_owned(),
         address: format!("{identity}.example:8443"),
+        owner,
         duration: Duration::from_secs(3),
         renew: Duration::from_millis(500),
     };
@@ -74,4 +83,28 @@ async fn a_leader_that_cannot_renew_stops_before_another_begins() {
         leading.iter().flatten().count() == 1
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_lease_goes_with_the_deployment_of_whoever_took_it_last() {
+    let server = ApiServer::start().await;
+    let of = |uid: &str| OwnerReference {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: "cfgw".to_owned(),
+        uid: uid.to_owned(),
+        ..OwnerReference::default()
+    };
+    for uid in ["first", "second"] {
+        let (lease, stop) = competitor_of(&server, uid, Some(of(uid)));
+        until("it leads", async || lease.term().is_some()).await;
+        stop.cancel();
+        lease.released().await;
+        let found = server
+            .get("leases", "default", "controller")
+            .expect("the Lease");
+        let owners = &found["metadata"]["ownerReferences"];
+        assert_eq!(owners.as_array().map(Vec::len), Some(1), "{owners}");
+        assert_eq!(owners[0]["uid"], uid);
+    }
 }

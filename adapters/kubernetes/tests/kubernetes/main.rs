@@ -12,7 +12,6 @@ mod unreadable;
 use std::time::Duration;
 
 use adapter_kubernetes::{Cluster, ClusterOptions, WatchTimes};
-use domain::snapshot::EndpointRules;
 use serde_json::{Value, json};
 use server::ApiServer;
 use std::sync::Arc;
@@ -35,6 +34,25 @@ pub(crate) fn watched(server: &ApiServer) -> Arc<Cluster> {
 
 /// Reads Secrets in these namespaces only.
 pub(crate) fn watched_in(server: &ApiServer, secret_namespaces: Option<&[&str]>) -> Arc<Cluster> {
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let options = ClusterOptions {
+        secret_namespaces: secret_namespaces.map(named),
+        ..options()
+    };
+    Cluster::start(server.client(), options, CancellationToken::new())
+}
+
+/// Looks at objects of these namespaces only.
+pub(crate) fn watched_only_in(server: &ApiServer, namespaces: &[&str]) -> Arc<Cluster> {
+    let names = namespaces.iter().map(|name| (*name).to_owned());
+    let options = ClusterOptions {
+        namespaces: Some(names.collect()),
+        ..options()
+    };
+    Cluster::start(server.client(), options, CancellationToken::new())
+}
+
+fn options() -> ClusterOptions {
     let times = WatchTimes {
         debounce: Duration::from_millis(5),
         unknown_after: Duration::from_millis(100),
@@ -43,13 +61,10 @@ pub(crate) fn watched_in(server: &ApiServer, secret_namespaces: Option<&[&str]>)
         look_again: Duration::from_millis(50),
         works_after: Duration::from_millis(50),
     };
-    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let options = ClusterOptions {
+    ClusterOptions {
         times,
-        endpoint_rules: EndpointRules::default(),
-        secret_namespaces: secret_namespaces.map(named),
-    };
-    Cluster::start(server.client(), options, CancellationToken::new())
+        ..ClusterOptions::default()
+    }
 }
 
 pub(crate) fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Value {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_kubernetes::{
-    FINALIZER, Finalizers, KeptSecret, KeptSecretErrorKind, SecretCredentials, TokenReviews,
+    FINALIZER, Finalizers, KeptSecret, KeptSecretErrorKind, OwnerReference, SecretCredentials,
+    TokenReviews, deployment_as_owner,
 };
 use domain::ObjectKey;
 use domain::ports::{ClusterSource, Credentials, Finalizer, PortErrorKind, ProxyIdentities};
@@ -166,4 +167,73 @@ async fn a_kept_secret_replaces_only_what_was_read() {
         one.read().await.expect_err("refused").kind,
         KeptSecretErrorKind::Refused
     );
+}
+
+/// The Deployment that a controller runs in, and what names it as its owner.
+async fn owner(server: &ApiServer) -> (Option<OwnerReference>, Value) {
+    let deployment = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "cfgw", "namespace": "default", "uid": "uid-of-cfgw" } });
+    server.put("deployments", deployment);
+    let found = deployment_as_owner(&server.client(), "default", "cfgw").await;
+    let expected = json!([{ "apiVersion": "apps/v1", "kind": "Deployment", "name": "cfgw",
+        "uid": "uid-of-cfgw" }]);
+    (found.expect("an answer"), expected)
+}
+
+fn owners(server: &ApiServer, plural: &str, name: &str) -> Value {
+    let found = server.get(plural, "default", name).expect("it is there");
+    found["metadata"]["ownerReferences"].clone()
+}
+
+#[tokio::test]
+async fn what_the_controller_keeps_goes_with_its_deployment() {
+    let server = ApiServer::start().await;
+    let (owner, expected) = owner(&server).await;
+    let kept = |name: &str| {
+        KeptSecret::new(server.client(), "default", name.to_owned()).owned_by(owner.clone())
+    };
+    let values = BTreeMap::from([("key".to_owned(), b"value".to_vec())]);
+    let made = kept("new");
+    assert_eq!(made.give_to_owner().await, Ok(()), "there is none yet");
+    made.write(values.clone()).await.expect("made");
+    assert_eq!(owners(&server, "secrets", "new"), expected);
+
+    // One of an earlier release, which a Deployment of that name owned that is gone.
+    let old = KeptSecret::new(server.client(), "default", "old");
+    old.write(values.clone()).await.expect("made");
+    let found = kept("old");
+    assert_eq!(found.give_to_owner().await, Ok(()));
+    assert_eq!(owners(&server, "secrets", "old"), expected);
+    assert_eq!(found.read().await, Ok(Some(values)), "its values stay");
+    server.take_calls();
+    assert_eq!(found.give_to_owner().await, Ok(()));
+    let calls = server.take_calls();
+    assert!(
+        !calls.iter().any(|call| call.starts_with("PUT")),
+        "{calls:?}"
+    );
+}
+
+#[tokio::test]
+async fn where_the_deployment_is_not_there_or_may_not_be_read_nothing_goes_with_it() {
+    let server = ApiServer::start().await;
+    let asked = async || deployment_as_owner(&server.client(), "default", "cfgw").await;
+    assert_eq!(asked().await, Ok(None));
+    server.refuse("deployments", 403);
+    assert_eq!(asked().await, Ok(None));
+}
+
+#[tokio::test]
+async fn gateways_that_are_held_are_looked_for_where_gateways_are_served() {
+    let server = ApiServer::start().await;
+    for namespace in ["apps", "shop", "vault"] {
+        let mut held = gateway("web");
+        held["metadata"]["namespace"] = namespace.into();
+        held["metadata"]["finalizers"] = json!([FINALIZER]);
+        server.put("gateways", held);
+    }
+    let namespaces = BTreeSet::from(["apps", "shop"].map(str::to_owned));
+    let finalizers = Finalizers::new(server.client()).in_namespaces(Some(&namespaces));
+    let expected = ["apps", "shop"].map(|namespace| ObjectKey::new(namespace, "web"));
+    assert_eq!(finalizers.gateways().await, Ok(expected.into()));
 }

@@ -2,6 +2,7 @@
 
 mod api_server;
 mod lifecycle;
+mod network;
 mod ownership;
 mod patches;
 mod rollout;
@@ -12,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use adapter_kubernetes::workloads::{ConnectionsOfPods, Deployments, WorkloadOptions};
+use adapter_kubernetes::workloads::{
+    ConnectionsOfPods, Deployments, NetworkRules, WorkloadOptions,
+};
 use domain::gateway::Replica;
 use domain::ports::{PortError, Workloads};
 use domain::secret::{ConnectorToken, TokenHash};
@@ -73,12 +76,18 @@ fn connections_of(held: &Held) -> Arc<ConnectionsOfPods> {
 
 impl Stage {
     pub(crate) async fn set() -> Self {
+        Self::with_network(None).await
+    }
+
+    pub(crate) async fn with_network(network: Option<NetworkRules>) -> Self {
         let (server, client) = ApiServer::start().await;
         let authority = watch::Sender::new("-----BEGIN CERTIFICATE-----\n".to_owned());
         let changed = Arc::new(Notify::new());
         let held = Arc::new(Mutex::default());
         let options = WorkloadOptions {
             image: "registry.example.com/cfgw:1".to_owned(),
+            namespaces: None,
+            network,
             image_pull_secrets: vec!["registry".to_owned()],
             controller_namespace: "cfgw-system".to_owned(),
             stream_address: "cfgw.cfgw-system.svc:8443".to_owned(),

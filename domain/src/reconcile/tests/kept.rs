@@ -197,3 +197,48 @@ async fn a_new_name_of_a_refused_gateway_is_left_to_others() {
     bench.pass().await;
     assert_eq!(bench.hostnames("young").unwrap(), ["new.example.com"]);
 }
+
+fn elsewhere(mut gateway: Gateway) -> Gateway {
+    gateway.key.namespace = "elsewhere".to_owned();
+    gateway
+}
+
+fn route_elsewhere(gateway: &str, hostname: &str) -> Arc<Route> {
+    let mut route = Arc::unwrap_or_clone(route("far", gateway, 1, &[hostname]));
+    route.key.namespace = "elsewhere".to_owned();
+    for parent in &mut route.parents {
+        parent.target.key.namespace = "elsewhere".to_owned();
+    }
+    Arc::new(route)
+}
+
+#[tokio::test]
+async fn a_gateway_whose_namespace_is_watched_no_more_keeps_what_it_has() {
+    let both = snapshot(
+        vec![gateway("gw"), elsewhere(gateway("far"))],
+        vec![
+            route("r", "gw", 1, &["app.example.com"]),
+            route_elsewhere("far", "far.example.com"),
+        ],
+    );
+    let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
+    let first = whole(both.clone(), &cloudflare);
+    first.pass().await;
+    let of = |name: &str| record_ids(&cloudflare, name).len();
+    assert_eq!((of("app.example.com"), of("far.example.com")), (1, 1));
+    let narrowed = |snapshot: &mut ClusterSnapshot| {
+        snapshot.watched_namespaces = Some([key("gw").namespace].into());
+        let is_near = |namespace: &str| namespace != "elsewhere";
+        gateways(snapshot).retain(|gateway| is_near(&gateway.key.namespace));
+        routes(snapshot).retain(|route| is_near(&route.key.namespace));
+    };
+    let second = whole(both, &cloudflare);
+    for bench in [first, second] {
+        bench.cluster.change(narrowed);
+        for _ in 0..3 {
+            let done = bench.resync().await;
+            assert!(done.removed.is_empty() && done.swept.is_empty(), "{done:?}");
+        }
+        assert_eq!((of("app.example.com"), of("far.example.com")), (1, 1));
+    }
+}

@@ -16,14 +16,12 @@ use domain::{ObjectKey, ObjectRef};
 
 use super::raw::Head;
 use super::watch::News;
+use crate::kind::{Area, areas};
 use queue::FairQueue;
 use read::Read;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use read::parsed;
 pub(crate) use read::{read, secret};
-
-/// What one watch covers: a namespace, or all of them.
-pub(crate) type Area = Option<String>;
 
 /// What is known of Secrets.
 #[derive(Debug)]
@@ -75,15 +73,9 @@ pub(crate) struct Ticket(u64);
 impl Secrets {
     /// In these namespaces, or in all.
     pub(crate) fn new(namespaces: Option<&BTreeSet<String>>) -> Self {
-        let areas: Vec<Area> = match namespaces {
-            None => vec![None],
-            Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
-        };
+        let areas = areas(namespaces).into_iter();
         Self {
-            areas: areas
-                .into_iter()
-                .map(|area| (area, Standing::Listing))
-                .collect(),
+            areas: areas.map(|area| (area, Standing::Listing)).collect(),
             there: BTreeMap::new(),
             followed: BTreeMap::new(),
             queue: FairQueue::default(),
