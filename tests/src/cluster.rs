@@ -287,7 +287,19 @@ impl Namespace {
         self.cluster.run("kubectl", &arguments, manifests).await
     }
 
-    /// The same; they must be accepted.
+    /// Has the API server judge manifests as if they were applied; what kubectl prints, or why they are refused.
+    pub async fn try_dry_run(&self, manifests: &str) -> Result<String, String> {
+        let arguments = [
+            "apply",
+            "--dry-run=server",
+            "--namespace",
+            &self.name,
+            "--filename=-",
+        ];
+        self.cluster.run("kubectl", &arguments, manifests).await
+    }
+
+    /// Applies manifests; they must be accepted.
     pub async fn apply(&self, manifests: &str) {
         let applied = self.try_apply(manifests).await;
         applied.unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifests}"));

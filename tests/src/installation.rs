@@ -103,6 +103,13 @@ pub async fn alone() -> Alone {
     }
 }
 
+/// The chart of this tree.
+pub fn chart() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chart = folder.join("../charts/cloudflare-gateway-controller");
+    chart.display().to_string()
+}
+
 async fn shared() -> &'static Installation {
     SHARED
         .get_or_init(|| async {
@@ -136,6 +143,9 @@ impl Installation {
         std::fs::write(&roots, self.standin.ca_pem()).expect("a writable state");
         let cluster = &self.cluster;
         cluster.kubectl(&["create", "namespace", NAMESPACE]).await;
+        let restricted = "pod-security.kubernetes.io/enforce=restricted";
+        let labelled = ["label", "namespace", NAMESPACE, restricted];
+        cluster.kubectl(&labelled).await;
         cluster.apply(&self.secret("cloudflare", NAMESPACE)).await;
         let from = format!("--from-file=ca.crt={}", roots.display());
         let roots = [
@@ -147,22 +157,23 @@ impl Installation {
             &from,
         ];
         cluster.kubectl(&roots).await;
-        let chart =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cloudflare-gateway-controller");
-        let chart = chart.display().to_string();
-        let mut arguments: Vec<String> = ["install", "cfgw", &chart, "--namespace", NAMESPACE]
-            .map(str::to_owned)
-            .into();
-        arguments.extend(["--wait", "--timeout=180s"].map(str::to_owned));
-        for setting in self.values() {
-            arguments.extend(["--set".to_owned(), setting]);
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        if let Err(error) = cluster.helm(&arguments).await {
-            panic!(
-                "helm install: {error}\n{}",
-                self.told_by_controllers().await
-            );
+        self.helm_with_values(&["install"], &chart(), &[]).await;
+    }
+
+    /// Installs or upgrades the release with a chart and the values of the tests, and more arguments.
+    ///
+    /// # Panics
+    /// helm fails.
+    pub async fn helm_with_values(&self, verb: &[&str], chart: &str, more: &[&str]) {
+        let settings = self.values();
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        let mut arguments = [verb, &["cfgw", chart, "--namespace", NAMESPACE]].concat();
+        arguments.extend(["--wait", "--timeout=180s"]);
+        arguments.extend(settings);
+        arguments.extend(more);
+        if let Err(error) = self.cluster.helm(&arguments).await {
+            let told = self.told_by_controllers().await;
+            panic!("helm {verb:?}: {error}\n{told}");
         }
     }
 
@@ -183,6 +194,7 @@ impl Installation {
             "cloudflare.ca.configMapName=standin-roots".to_owned(),
             format!("tunnel.edgeAddresses={{{}}}", edge.join(",")),
             "tunnel.ca.configMapName=standin-roots".to_owned(),
+            "networkPolicy.enabled=true".to_owned(),
             "log.filter=info\\,adapter_kubernetes=debug".to_owned(),
         ]
     }

@@ -39,15 +39,52 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "%s.%s.svc:8443" (include "cfgw.name" .) .Release.Namespace -}}
 {{- end -}}
 
-{{/* Namespaces whose Secrets are read, with commas between them; empty for all. */}}
-{{- define "cfgw.secretNamespaces" -}}
-{{- with .Values.secrets.namespaces -}}
-{{- $all := append . $.Release.Namespace -}}
-{{- with $.Values.credentials.secretNamespace -}}
+{{/* Namespaces of a list, with commas between them, with the release's and that of the credentials; empty for all. A list
+of the root and the list. */}}
+{{- define "cfgw.namespaces" -}}
+{{- $root := index . 0 -}}
+{{- with index . 1 -}}
+{{- $all := append . $root.Release.Namespace -}}
+{{- with $root.Values.credentials.secretNamespace -}}
 {{- $all = append $all . -}}
 {{- end -}}
 {{- $all | uniq | sortAlpha | join "," -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Namespaces that are watched. */}}
+{{- define "cfgw.watchedNamespaces" -}}
+{{- include "cfgw.namespaces" (list . .Values.watch.namespaces) -}}
+{{- end -}}
+
+{{/* Namespaces whose Secrets are read: those that are watched, unless others are listed. */}}
+{{- define "cfgw.secretNamespaces" -}}
+{{- include "cfgw.namespaces" (list . (.Values.secrets.namespaces | default .Values.watch.namespaces)) -}}
+{{- end -}}
+
+{{/* The pod's part of the restricted Pod Security Standard, and more. */}}
+{{- define "cfgw.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* The container's part. */}}
+{{- define "cfgw.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* The port of a URL. */}}
+{{- define "cfgw.portOf" -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $port | default (eq $url.scheme "http" | ternary "80" "443") -}}
 {{- end -}}
 
 {{/* Whether a group of PEM roots is given. */}}

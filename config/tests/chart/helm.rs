@@ -35,25 +35,46 @@ impl Helm {
 
     /// The chart with these values, as release `cfgw` in `cfgw-system`; else what helm says.
     pub(crate) fn try_render(&self, values: &[&str]) -> Result<Rendered, String> {
-        let chart = chart();
-        let chart = chart.to_str().expect("a path");
-        let mut arguments = vec!["template", "cfgw", chart, "--namespace", "cfgw-system"];
-        arguments.extend(["--kube-version", KUBERNETES]);
+        self.try_render_for(KUBERNETES, values)
+    }
+
+    /// The same for a version of Kubernetes.
+    pub(crate) fn try_render_for(
+        &self,
+        kubernetes: &str,
+        values: &[&str],
+    ) -> Result<Rendered, String> {
         // Nothing is rendered without; what is set later counts.
-        arguments.extend(["--set", "installation=one"]);
+        let mut arguments = vec!["--set", "installation=one"];
         for value in values {
             arguments.extend(["--set", value]);
         }
-        let output = self.run(&arguments);
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        let text = String::from_utf8(output.stdout).expect("text");
+        let text = self.template(kubernetes, &arguments)?;
         let documents = text.split("\n---\n").map(|document| {
             let document = document.trim_start_matches("---\n");
             serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{e}: {document}"))
         });
         Ok(Rendered(documents.collect()))
+    }
+
+    /// What the chart is with a file of values, as text; the path is that from this crate.
+    pub(crate) fn render_file(&self, file: &str) -> String {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let arguments = ["--values", file.to_str().expect("a path")];
+        let rendered = self.template(KUBERNETES, &arguments);
+        rendered.unwrap_or_else(|error| panic!("{file:?}: {error}"))
+    }
+
+    fn template(&self, kubernetes: &str, more: &[&str]) -> Result<String, String> {
+        let chart = chart();
+        let chart = chart.to_str().expect("a path");
+        let arguments = ["template", "cfgw", chart, "--namespace", "cfgw-system"];
+        let version = ["--kube-version", kubernetes];
+        let output = self.run(&[&arguments[..], &version, more].concat());
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8(output.stdout).expect("text"))
     }
 
     pub(crate) fn render(&self, values: &[&str]) -> Rendered {

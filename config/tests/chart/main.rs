@@ -3,6 +3,8 @@
 
 mod crd;
 mod helm;
+mod policies;
+mod values;
 
 use std::path::Path;
 
@@ -30,6 +32,7 @@ const FULL: &[&str] = &[
     "defaults.uploadCertificates=true",
     "imagePullSecrets={registry}",
     "nodeSelector.disk=fast",
+    "deploymentAnnotations.reload=yes",
     "podAnnotations.note=hello",
     "priorityClassName=high",
 ];
@@ -251,30 +254,6 @@ fn a_budget_keeps_one_of_several_replicas_and_nothing_of_one() {
 }
 
 #[test]
-fn a_network_policy_lets_proxies_to_the_stream_and_everybody_to_the_probes() {
-    let Some(helm) = Helm::find() else { return };
-    let policies = |values| helm.render(values).all("NetworkPolicy").len();
-    assert_eq!((policies(README), policies(FULL)), (0, 0));
-    let rendered = helm.render(&["networkPolicy.enabled=true"]);
-    let spec = rendered.one("NetworkPolicy")["spec"].clone();
-    let labels = &rendered.one("Deployment")["spec"]["selector"];
-    assert_eq!(spec["podSelector"], *labels);
-    assert_eq!(spec["policyTypes"], json!(["Ingress"]));
-    let container = rendered.controller();
-    let ports = container["ports"].as_array().unwrap();
-    let of_rules = spec["ingress"].as_array().unwrap();
-    for (rule, name) in of_rules.iter().zip(["stream", "admin"]) {
-        assert_eq!(rule["ports"][0]["port"], name);
-        assert!(ports.iter().any(|port| port["name"] == name));
-    }
-    let proxies = &of_rules[0]["from"][0];
-    assert_eq!(proxies["namespaceSelector"], json!({}));
-    let component = &proxies["podSelector"]["matchLabels"]["app.kubernetes.io/component"];
-    assert_eq!(component, "proxy");
-    assert!(of_rules[1]["from"].is_null());
-}
-
-#[test]
 fn pod_monitors_select_the_pods_of_controllers_and_of_proxies_where_they_are_asked_for() {
     let Some(helm) = Helm::find() else { return };
     assert!(helm.render(&[]).all("PodMonitor").is_empty());
@@ -284,6 +263,9 @@ fn pod_monitors_select_the_pods_of_controllers_and_of_proxies_where_they_are_ask
         "monitoring.podMonitors.labels.release=prometheus",
     ];
     let rendered = helm.render(&values);
+    let listed = helm.render(&[&values[..], &["watch.namespaces={shop}"]].concat());
+    let selector = &listed.all("PodMonitor")[1]["spec"]["namespaceSelector"];
+    assert_eq!(selector["matchNames"], json!(["cfgw-system", "shop"]));
     let [controllers, proxies] = &rendered.all("PodMonitor")[..] else {
         panic!("{rendered:?}");
     };
@@ -370,6 +352,16 @@ fn values_that_cannot_be_used_are_refused_by_name() {
             "/tunnel/ca",
         ),
         (&["tenants[0].hostname={a.example.com}"], "hostname"),
+        (&["watch.namespaces={Shop}"], "/watch/namespaces/0"),
+        (
+            &["networkPolicy.endpointRanges={192.0.2.1}"],
+            "/networkPolicy/endpointRanges/0",
+        ),
+        (
+            &["networkPolicy.apiServer.ports={0}"],
+            "/networkPolicy/apiServer/ports/0",
+        ),
+        (&["gatewayClass.name=it's"], "/gatewayClass/name"),
         (&["tenants[0].hostnames={*}"], "/tenants/0/hostnames/0"),
         (
             &["tenants[0].maxGateways=1", "gatewayClass.create=false"],

@@ -2,6 +2,7 @@
 
 mod autoscaling;
 mod cfgwctl;
+mod chart;
 mod deletion;
 mod edits;
 mod first_gateway;

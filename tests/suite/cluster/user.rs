@@ -49,7 +49,7 @@ spec:
 
 /// Everything that the namespace holds of a Gateway's proxies.
 async fn children(namespace: &Namespace) -> Vec<String> {
-    let kinds = "deployments,pods,serviceaccounts,secrets,poddisruptionbudgets";
+    let kinds = "deployments,pods,serviceaccounts,secrets,poddisruptionbudgets,networkpolicies";
     let label = "--selector=gateway.networking.k8s.io/gateway-name=my-gateway";
     let found = namespace.get(&[kinds, label]).await.unwrap_or_default();
     let items = found["items"].as_array().cloned().unwrap_or_default();

@@ -1,0 +1,214 @@
+//! The chart over its life, and in its narrower forms.
+
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+use tests::cluster::{Cluster, Namespace, eventually};
+use tests::installation::{self, Installation, NAMESPACE, PATIENCE};
+use tests::load::Load;
+
+use super::traffic::{echo_behind, requests_to};
+use super::user::{gone, route};
+
+mod admission;
+
+const OWN: &str = "cloudflare-gateway-controller.io";
+const NAME: &str = "cfgw-cloudflare-gateway-controller";
+
+/// The chart as it was before it had what these tests are about, packaged by helm.
+fn earlier() -> String {
+    let package = "suite/cluster/chart/cloudflare-gateway-controller-0.1.0.tgz";
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join(package);
+    package.display().to_string()
+}
+
+/// A namespace in which a pod that is not restricted is refused.
+async fn restricted(cluster: &Cluster, prefix: &str) -> Namespace {
+    let namespace = cluster.namespace(prefix).await;
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    let labelled = ["label", "namespace", namespace.name(), label];
+    cluster.kubectl(&labelled).await;
+    namespace
+}
+
+async fn helm(product: &Installation, arguments: &[&str]) -> String {
+    let more = ["--namespace", NAMESPACE];
+    let done = product.cluster.helm(&[arguments, &more].concat()).await;
+    match done {
+        Ok(said) => said,
+        Err(error) => panic!(
+            "helm {arguments:?}: {error}\n{}",
+            product.told_by_controllers().await
+        ),
+    }
+}
+
+/// What of the release is in the cluster, its namespace and what people made themselves left out.
+async fn left(cluster: &Cluster) -> Vec<String> {
+    let kinds = "deployments,pods,services,serviceaccounts,roles,rolebindings,clusterroles,\
+        clusterrolebindings,poddisruptionbudgets,networkpolicies,gatewayclasses,\
+        validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let release = "--selector=app.kubernetes.io/instance=cfgw";
+    let labelled = cluster.get(&[kinds, "--all-namespaces", release]).await;
+    let own = cluster
+        .get(&["leases,secrets", "--namespace", NAMESPACE])
+        .await;
+    let items = |found: Option<Value>| found.unwrap_or_default()["items"].clone();
+    let mut names = Vec::new();
+    for item in [items(labelled), items(own)]
+        .iter()
+        .filter_map(Value::as_array)
+        .flatten()
+    {
+        let name = item["metadata"]["name"].as_str().unwrap_or("");
+        let is_users = item["kind"] == "Secret" && name == "cloudflare";
+        let is_helms = name.starts_with("sh.helm.release.");
+        if !is_users && !is_helms {
+            names.push(format!("{} {name}", item["kind"]));
+        }
+    }
+    names
+}
+
+async fn removed(product: &Installation) {
+    helm(product, &["uninstall", "cfgw", "--wait", "--timeout=120s"]).await;
+    let cluster = &product.cluster;
+    eventually("nothing is left of the release", PATIENCE, || async {
+        let left = left(cluster).await;
+        left.is_empty().then_some(()).ok_or_else(|| left.join(", "))
+    })
+    .await;
+    let crds = cluster.kubectl(&["get", "crds", "--output=name"]).await;
+    for kind in ["cloudflaregatewayparameters", "cloudflaregatewaystatuses"] {
+        assert!(crds.contains(&format!("{kind}.{OWN}")), "{crds}");
+    }
+}
+
+async fn is_owned_by_the_deployment(product: &Installation, object: &str) {
+    let found = [object, "--namespace", NAMESPACE];
+    let found = product.cluster.get(&found).await.expect(object);
+    let owner = &found["metadata"]["ownerReferences"][0];
+    assert_eq!(owner["kind"], "Deployment", "{object}: {owner}");
+    assert_eq!(owner["name"], NAME);
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn an_upgrade_a_rollback_and_another_upgrade_fail_no_request_and_a_removal_leaves_crds() {
+    let product = installation::alone().await;
+    removed(&product).await;
+    product
+        .helm_with_values(&["install"], &earlier(), &[])
+        .await;
+    let namespace = restricted(&product.cluster, "chart").await;
+    let hostname = echo_behind(&product, &namespace, 2).await;
+    let load = Load::start(
+        2,
+        Duration::from_millis(50),
+        requests_to(&product, &hostname),
+    );
+
+    let chart = installation::chart();
+    product.helm_with_values(&["upgrade"], &chart, &[]).await;
+    is_owned_by_the_deployment(&product, &format!("secret/{NAME}-authority")).await;
+    eventually("the Lease has an owner", PATIENCE, || async {
+        let lease = [&format!("lease/{NAME}"), "--namespace", NAMESPACE];
+        let lease = product.cluster.get(&lease).await.ok_or("no Lease")?;
+        let owner = &lease["metadata"]["ownerReferences"][0]["name"];
+        (owner == NAME).then_some(()).ok_or(owner.to_string())
+    })
+    .await;
+    eventually("its proxies have a NetworkPolicy", PATIENCE, || async {
+        let policy = namespace.get(&["networkpolicy/gateway-my-gateway"]).await;
+        policy.map(|_| ()).ok_or("none".to_owned())
+    })
+    .await;
+    let tested = helm(&product, &["test", "cfgw", "--timeout=60s"]).await;
+    assert!(tested.contains("Phase:          Succeeded"), "{tested}");
+
+    helm(
+        &product,
+        &["rollback", "cfgw", "1", "--wait", "--timeout=180s"],
+    )
+    .await;
+    product.served(&format!("https://{hostname}/")).await;
+    product.helm_with_values(&["upgrade"], &chart, &[]).await;
+    namespace
+        .condition("gateway/my-gateway", "Programmed", "True")
+        .await;
+    let done = load.stop().await;
+    assert_eq!(done.failures, Vec::<String>::new());
+
+    let gateway = ["delete", "gateway", "my-gateway", "--timeout=120s"];
+    namespace.kubectl(&gateway).await;
+    gone(&product, &namespace, &hostname).await;
+    removed(&product).await;
+    product.helm_with_values(&["install"], &chart, &[]).await;
+}
+
+/// What was asked of all namespaces since a line of the audit log, of what is in namespaces.
+fn asked_of_all(product: &Installation, since: usize) -> Vec<String> {
+    let user = format!("system:serviceaccount:{NAMESPACE}:{NAME}");
+    let audit = product.cluster.audit().into_iter().skip(since);
+    let mut asked: Vec<String> = audit
+        .filter(|event| event.user.username == user)
+        .filter_map(|event| Some((event.verb, event.object_ref?)))
+        .filter(|(_, object)| object.namespace.is_empty())
+        .map(|(verb, object)| format!("{verb} {}", object.resource))
+        .collect();
+    asked.sort();
+    asked.dedup();
+    asked
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn only_namespaces_that_are_listed_are_watched_by_roles_there_and_others_lose_nothing() {
+    let product = installation::alone().await;
+    let (near, far) = (
+        restricted(&product.cluster, "near").await,
+        restricted(&product.cluster, "far").await,
+    );
+    let hostname = echo_behind(&product, &near, 1).await;
+    let elsewhere = echo_behind(&product, &far, 1).await;
+    let before = product.cluster.audit().len();
+
+    let chart = installation::chart();
+    let listed = format!("watch.namespaces={{{}}}", near.name());
+    product
+        .helm_with_values(&["upgrade"], &chart, &["--set", &listed])
+        .await;
+    // Those that listed all before are gone by now: what is asked from here on is asked by the new ones.
+    let after = product.cluster.audit().len();
+    assert!(after > before);
+    let new = format!("new-{hostname}");
+    near.apply(&route(&new, "").replace("my-route", "new-route"))
+        .await;
+    product.served(&format!("https://{new}/")).await;
+    product.served(&format!("https://{elsewhere}/")).await;
+    assert_eq!(product.tunnels_of(far.name()), 1);
+    let asked = asked_of_all(&product, after);
+    let allowed = [
+        "create tokenreviews",
+        "get namespaces",
+        "list gatewayclasses",
+        "list namespaces",
+        "patch gatewayclasses",
+        "watch gatewayclasses",
+        "watch namespaces",
+    ];
+    assert!(
+        asked.iter().all(|one| allowed.contains(&one.as_str())),
+        "{asked:?}"
+    );
+    let role = product.cluster.get(&["clusterrole", NAME]).await.unwrap();
+    assert!(!role.to_string().contains("secrets"), "{role}");
+
+    product.helm_with_values(&["upgrade"], &chart, &[]).await;
+    for (namespace, hostname) in [(&near, &hostname), (&far, &elsewhere)] {
+        let gateway = ["delete", "gateway", "my-gateway", "--timeout=120s"];
+        namespace.kubectl(&gateway).await;
+        gone(&product, namespace, hostname).await;
+    }
+}
