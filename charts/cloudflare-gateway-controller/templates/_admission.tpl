@@ -33,7 +33,8 @@ spec:
 {{- end -}}
 
 {{/* Variables and validations by the tenants of the class's parameters: a list of the root, the expression of the
-hostnames, and their field. They say what domain/src/attachment does. */}}
+hostnames, and their field. They say what domain/src/attachment does. An expression has a budget: what is asked for each
+hostname and each pattern is one comparison of ends. */}}
 {{- define "cfgw.admission.tenants" -}}
 {{- $class := (index . 0).Values.gatewayClass.name -}}
 variables:
@@ -41,7 +42,7 @@ variables:
     expression: "has(namespaceObject.metadata.labels) ? namespaceObject.metadata.labels : {}"
   - name: entries
     expression: >-
-      params.spec.tenants.filter(t, !has(t.namespaceSelector) || (
+      !has(params.spec.tenants) ? [] : params.spec.tenants.filter(t, !has(t.namespaceSelector) || (
       (!has(t.namespaceSelector.matchLabels) || t.namespaceSelector.matchLabels.all(k,
       k in variables.labels && variables.labels[k] == t.namespaceSelector.matchLabels[k])) &&
       (!has(t.namespaceSelector.matchExpressions) || t.namespaceSelector.matchExpressions.all(e,
@@ -50,13 +51,18 @@ variables:
       e.operator == 'Exists' ? e.key in variables.labels : !(e.key in variables.labels)))))
   - name: names
     expression: {{ index . 1 | quote }}
+  - name: isLimited
+    expression: variables.entries.size() > 0 && has(variables.entries[0].hostnames)
+  - name: permitted
+    expression: "variables.isLimited ? variables.entries[0].hostnames.map(p, p.lowerAscii()) : []"
+  - name: ends
+    expression: variables.permitted.filter(p, p.startsWith('*.')).map(p, p.substring(1))
   - name: foreign
     expression: >-
-      variables.entries.size() == 0 || !has(variables.entries[0].hostnames) ? [] :
-      variables.names.filter(h, !variables.entries[0].hostnames.exists(p, h == p.lowerAscii() ||
-      (p.startsWith('*.') && h.endsWith(p.lowerAscii().substring(1)))))
+      !variables.isLimited ? [] :
+      variables.names.filter(h, !(h in variables.permitted) && !variables.ends.exists(end, h.endsWith(end)))
 validations:
-  - expression: variables.entries.size() > 0
+  - expression: "!has(params.spec.tenants) || variables.entries.size() > 0"
     messageExpression: >-
       'metadata.namespace: Forbidden: ' + request.namespace +
       ': tenants of GatewayClass {{ $class }} give it nothing; ask the operator for an entry'

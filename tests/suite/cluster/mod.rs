@@ -8,6 +8,7 @@ mod edits;
 mod first_gateway;
 mod health;
 mod hostile;
+mod network;
 mod node;
 mod other_gateway;
 mod outage;

@@ -34,8 +34,9 @@ var (
 	EchoBasic   = Artifact{Name: "echo-basic", Module: "tests/conformance", Package: "sigs.k8s.io/gateway-api/conformance/echo-basic"}
 )
 
-// Programs that only some tests run, as pods; Program builds them.
+// Programs that only some tests run, as pods, or on the node (KubeRouter); Program builds them.
 var (
+	KubeRouter    = Artifact{Name: "kube-router", Module: "tests/cluster/kube-router", Package: "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"}
 	Metrics       = Artifact{Name: "metrics", Module: "tests/metrics", Package: "."}
 	MetricsServer = Artifact{Name: "metrics-server", Module: "tests/metrics", Package: "sigs.k8s.io/metrics-server/cmd/metrics-server"}
 	Recommender   = Artifact{Name: "recommender", Module: "tests/metrics", Package: "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender"}
@@ -82,7 +83,7 @@ func Build() error {
 
 // Program is the path of a program that is no part of every cluster. It is built if the cache lacks it.
 func Program(name string) (string, error) {
-	for _, program := range []Artifact{Metrics, MetricsServer, Recommender} {
+	for _, program := range []Artifact{Metrics, MetricsServer, Recommender, KubeRouter} {
 		if program.Name != name {
 			continue
 		}

@@ -34,6 +34,24 @@ spec:
     )
 }
 
+/// With as many listeners as a Gateway may have, each with a hostname that ends so.
+fn longest(end: &str) -> String {
+    let listener = |number: usize| {
+        format!("{{name: l{number}, port: 443, protocol: HTTPS, hostname: h{number}.{end}}}")
+    };
+    let listeners: Vec<String> = (0..64).map(listener).collect();
+    gateway(CLASS, "", "").replace("{name: one, port: 443, }", &listeners.join(", "))
+}
+
+/// As many hostnames as an entry of tenants may have.
+fn hostnames() -> String {
+    let more = (0..254).map(|number| format!(", \"*.n{number}.example.com\""));
+    format!(
+        "[shop.example.com, \"*.shop.example.com\"{}]",
+        more.collect::<String>()
+    )
+}
+
 /// Manifests, and words of the refusal; `None` where they are taken.
 fn table() -> Vec<(String, Option<&'static str>)> {
     let https = |more: &str| gateway(CLASS, "", &format!("protocol: HTTPS{more}"));
@@ -65,6 +83,12 @@ fn table() -> Vec<(String, Option<&'static str>)> {
                 "protocol: HTTPS",
             ),
             Some("spec.addresses: Forbidden"),
+        ),
+        // The longest lists are judged within the budget of an expression.
+        (longest("shop.example.com"), None),
+        (
+            longest("bank.example.com"),
+            Some("h0.bank.example.com: must be a hostname"),
         ),
         // Of another class nothing is known.
         (gateway("theirs", "", "protocol: TCP"), None),
@@ -136,11 +160,12 @@ tenants:
     matchExpressions:
     - {{key: kubernetes.io/metadata.name, operator: In, values: [{name}, other]}}
     - {{key: absent, operator: DoesNotExist}}
-  hostnames: [shop.example.com, \"*.shop.example.com\"]
+  hostnames: {hostnames}
 admission:
   enabled: true
   routes: {{enabled: true, namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}}}
-"
+",
+        hostnames = hostnames()
     )
     .expect("written");
     let path = values.path().display().to_string();
