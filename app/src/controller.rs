@@ -8,9 +8,9 @@ use adapter_kubernetes::workloads::{
     ConnectionsOfPods, Deployments, NetworkRules, WorkloadOptions,
 };
 use adapter_kubernetes::{
-    Client, Clients, Cluster, ClusterOptions, Finalizers, KeptOrphans, KeptSecret, Lease,
-    LeaseOptions, OwnerReference, Rotations, SecretCredentials, Statuses, TokenReviews, WatchTimes,
-    deployment_as_owner, instance_id,
+    Client, Clients, Cluster, ClusterOptions, Finalizers, KeptOrphans, KeptSecret,
+    KeptSecretErrorKind, Lease, LeaseOptions, OwnerReference, Rotations, SecretCredentials,
+    Statuses, TokenReviews, WatchTimes, deployment_as_owner, instance_id,
 };
 use adapter_table_stream::{LISTENER_LIMITS, Leader, ServerOptions, TableServer};
 use anyhow::Context;
@@ -194,8 +194,10 @@ async fn kept_authority(
     let (namespace, name) = (&settings.namespace, &settings.stream.authority);
     let secret = KeptSecret::new(client.clone(), namespace.as_str(), name.as_str());
     let secret = secret.owned_by(owner);
-    // Of an earlier release; it is tried again at the next start.
-    if let Err(error) = secret.give_to_owner().await {
+    // Of an earlier release; it is tried again at the next start. After a conflict another replica has done it.
+    if let Err(error) = secret.give_to_owner().await
+        && error.kind != KeptSecretErrorKind::Conflict
+    {
         tracing::warn!("the certificate authority stays when its Deployment goes: {error}");
     }
     let kept = authority::keep(secret, stop.clone()).await;

@@ -52,14 +52,14 @@ of the root and the list. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* Namespaces that are watched. */}}
+{{/* Namespaces that are watched. Values that an earlier chart did not have may be missing (--reuse-values). */}}
 {{- define "cfgw.watchedNamespaces" -}}
-{{- include "cfgw.namespaces" (list . .Values.watch.namespaces) -}}
+{{- include "cfgw.namespaces" (list . (.Values.watch).namespaces) -}}
 {{- end -}}
 
 {{/* Namespaces whose Secrets are read: those that are watched, unless others are listed. */}}
 {{- define "cfgw.secretNamespaces" -}}
-{{- include "cfgw.namespaces" (list . (.Values.secrets.namespaces | default .Values.watch.namespaces)) -}}
+{{- include "cfgw.namespaces" (list . (.Values.secrets.namespaces | default (.Values.watch).namespaces)) -}}
 {{- end -}}
 
 {{/* The pod's part of the restricted Pod Security Standard, and more. */}}
