@@ -69,10 +69,6 @@ fn table() -> Vec<(String, Option<&'static str>)> {
             Some("*.example.com: must be a hostname"),
         ),
         (
-            https(", tls: {mode: Passthrough, certificateRefs: [{name: x}]}"),
-            Some("write Terminate"),
-        ),
-        (
             gateway(CLASS, "", "protocol: TCP"),
             Some("must be HTTP or HTTPS"),
         ),
