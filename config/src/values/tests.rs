@@ -57,6 +57,21 @@ fn each_type_takes_its_texts_and_no_others() {
         &"a".repeat(64),
     ]));
 
+    yes(fits::<AddressRanges>(&[
+        "",
+        "192.0.2.0/24",
+        "192.0.2.1/32, 2001:db8::/128",
+        &["192.0.2.0/24"; 64].join(","),
+    ]));
+    no(fits::<AddressRanges>(&[
+        "192.0.2.1",
+        "192.0.2.0/33",
+        "2001:db8::/129",
+        "192.0.2.0/-1",
+        "example.com/24",
+        &["192.0.2.0/24"; 65].join(","),
+    ]));
+
     yes(fits::<BaseUrl>(&[
         "https://api.cloudflare.com/client/v4",
         "https://a.example:8443",

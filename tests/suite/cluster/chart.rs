@@ -1,11 +1,11 @@
 //! The chart over its life, and in its narrower forms.
 
-use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::cluster::{Cluster, Namespace, eventually};
-use tests::installation::{self, Installation, NAMESPACE, PATIENCE};
+use tests::installation::{self, Installation, NAMESPACE, PATIENCE, REPLICAS};
 use tests::load::Load;
 
 use super::traffic::{echo_behind, requests_to};
@@ -179,7 +179,15 @@ async fn only_namespaces_that_are_listed_are_watched_by_roles_there_and_others_l
     product
         .helm_with_values(&["upgrade"], &chart, &["--set", &listed])
         .await;
-    // Those that listed all before are gone by now: what is asked from here on is asked by the new ones.
+    // What is asked from here on is asked by the new ones.
+    eventually("the old controllers are gone", PATIENCE, || async {
+        let pods = "--selector=app.kubernetes.io/name=cfgw-controller";
+        let pods = ["pods", "--namespace", NAMESPACE, pods];
+        let pods = product.cluster.get(&pods).await.unwrap_or_default();
+        let count = pods["items"].as_array().map_or(0, Vec::len);
+        (count == REPLICAS).then_some(()).ok_or(format!("{count}"))
+    })
+    .await;
     let after = product.cluster.audit().len();
     assert!(after > before);
     let new = format!("new-{hostname}");
