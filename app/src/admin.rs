@@ -14,8 +14,9 @@ use axum::routing::get;
 use futures_util::future::BoxFuture;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::listening;
 
 /// The bounds of the server. Every client is a stranger.
 const LIMITS: Limits = Limits {
@@ -45,7 +46,7 @@ pub async fn serve(
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(address)
+    let listener = listening::listen(address)
         .await
         .map_err(|e| anyhow::anyhow!("admin.listen {address}: {e}; choose a free address"))?;
     let bound = listener.local_addr()?;

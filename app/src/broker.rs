@@ -15,12 +15,12 @@ use domain::edge::direct::DirectEdges;
 use domain::names::MalformedName;
 use domain::{AccountId, AllowedHostnames, Hostname, InstallationName, Timestamp};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::edge::{cloudflare_client, read_pem};
+use crate::listening;
 use crate::system::{LogJournal, SystemClock, SystemEntropy};
 
 /// `cfgw broker`, running.
@@ -38,7 +38,7 @@ impl Broker {
         let names: Vec<_> = clusters.iter().map(|c| c.name.to_string()).collect();
         let tls = tls(&settings.tls)?;
         let listen = settings.listen.get();
-        let listener = TcpListener::bind(listen)
+        let listener = listening::listen(listen)
             .await
             .with_context(|| format!("listen {listen}; choose a free address of this machine"))?;
         let address = listener.local_addr()?;

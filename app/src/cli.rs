@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::environment;
+use crate::outgoing::check_proxy;
 use crate::telemetry;
 
 /// Serves Gateway API routes through Cloudflare Tunnels.
@@ -270,6 +271,7 @@ pub async fn standalone(arguments: Standalone) -> anyhow::Result<()> {
         return Ok(());
     }
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    check_proxy(|name| std::env::var(name).ok())?;
     let ordered = order_to_stop()?;
     let running = crate::standalone::Standalone::start(&settings).await?;
     ordered.await?;
@@ -282,6 +284,7 @@ pub async fn broker(arguments: Broker) -> anyhow::Result<()> {
     let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
     let settings = BrokerSettings::load(file, environment()?, flags)?;
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    check_proxy(|name| std::env::var(name).ok())?;
     let ordered = order_to_stop()?;
     let running = crate::broker::Broker::start(&settings).await?;
     ordered.await?;
@@ -300,6 +303,7 @@ pub async fn controller(arguments: InCluster) -> anyhow::Result<()> {
     let file = arguments.config.as_deref();
     let settings = ControllerSettings::load(file, environment()?, ())?;
     telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    check_proxy(|name| std::env::var(name).ok())?;
     let ordered = order_to_stop()?;
     let running = crate::controller::Controller::start(&settings).await?;
     ordered.await?;

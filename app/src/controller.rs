@@ -24,7 +24,6 @@ use domain::reconcile::{Ports, Reconciler};
 use domain::snapshot::EndpointRules;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +33,7 @@ use crate::authority::{self, KeptAuthority};
 use crate::disowned::Disowned;
 use crate::edge::{self, read_pem};
 use crate::engines::underscored_headers;
+use crate::listening;
 use crate::passes::Passes;
 use crate::system::SystemClock;
 
@@ -235,7 +235,7 @@ async fn serve_tables(
     let identities = Arc::new(TokenReviews::new(reviews, audience));
     let server = TableServer::new(identities, options);
     let listen = settings.stream.listen.get();
-    let listener = TcpListener::bind(listen)
+    let listener = listening::listen(listen)
         .await
         .with_context(|| format!("stream.listen {listen}; choose a free address"))?;
     let serving = server.clone();

@@ -11,6 +11,7 @@
 //! - [`disowned`]: which passes the edge's refusals wake, and how often.
 //! - [`cli`]: the command line; `environment`: variables of the process.
 //! - [`workloads`]: proxies as parts of this process.
+//! - `outgoing`: the proxy through which APIs are called; `listening`: where servers listen.
 //! - [`admin`]: health, readiness and metrics over HTTP; `probe`: asks for them.
 
 pub mod admin;
@@ -23,6 +24,8 @@ pub mod disowned;
 pub mod edge;
 mod engines;
 mod environment;
+mod listening;
+mod outgoing;
 pub mod passes;
 mod probe;
 mod problems;

@@ -24,6 +24,23 @@ fn a_controller_starts_with_its_own_address_and_an_image() {
 }
 
 #[test]
+fn the_address_of_a_pod_may_be_an_ipv6_address_without_brackets() {
+    for (written, read) in [
+        ("fd00::5:8443", Some("[fd00::5]:8443")),
+        ("fd00:1:2:3:4:5:6:7:8443", Some("[fd00:1:2:3:4:5:6:7]:8443")),
+        ("[fd00::5]:8443", Some("[fd00::5]:8443")),
+        ("fd00::5", None),
+        ("fd00::5:0", None),
+    ] {
+        let mut given = NEEDED;
+        given[1].1 = written;
+        let settings = ControllerSettings::load(None, env(&given), ());
+        let found = settings.ok().and_then(|it| it.stream.advertise);
+        assert_eq!(found.as_ref().map(|it| it.as_str()), read, "{written}");
+    }
+}
+
+#[test]
 fn what_a_controller_cannot_use_is_named_with_the_remedy() {
     let table = [
         ("CFGW_INSTALLATION", "My_Cluster", "`installation`"),

@@ -4,7 +4,7 @@
 mod details;
 
 use crate::gateway::{ParentRef, RouteKind};
-use crate::names::{ObjectKey, ObjectRef};
+use crate::names::{Hostname, ObjectKey, ObjectRef};
 
 pub use details::{
     CertificateCoverage, GatewayDetails, HostnameDetail, HostnameDetails, LISTED_CONNECTORS,
@@ -247,6 +247,10 @@ pub enum Part {
     },
     /// One of `status.parents`: the reference as its author wrote it.
     Parent(ParentRef),
+    /// `status.loadBalancer` of a Service: hostnames that lead to it. Without conditions.
+    LoadBalancer {
+        hostnames: Vec<Hostname>,
+    },
 }
 
 impl Part {
@@ -254,6 +258,7 @@ impl Part {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Listener { name, .. }, Self::Listener { name: other, .. }) => name == other,
+            (Self::LoadBalancer { .. }, Self::LoadBalancer { .. }) => true,
             _ => self == other,
         }
     }

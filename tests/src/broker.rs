@@ -54,11 +54,17 @@ pub struct Broker {
     process: Option<Cfgw>,
     address: SocketAddr,
     files: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Broker {
     /// Starts one that serves [`EAST`], [`WEST`] and [`GONE`] with the world's API token.
     pub async fn start(world: &World) -> Self {
+        Self::start_with(world, &[]).await
+    }
+
+    /// The same with settings of its own, by their environment variables.
+    pub async fn start_with(world: &World, environment: &[(&str, String)]) -> Self {
         let files = TempDir::new().expect("a temporary folder");
         let token = files.path().join("cloudflare-token");
         std::fs::write(&token, &world.token).expect("a new file");
@@ -81,6 +87,10 @@ clusters:
             process: None,
             address: free_address(),
             files,
+            environment: environment
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect(),
         };
         broker.restart().await;
         broker
@@ -96,7 +106,8 @@ clusters:
     /// Kills it if it runs and starts it again at the same address.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let process = Cfgw::broker(&self.files.path().join("broker.yaml"), self.address);
+        let settings = self.files.path().join("broker.yaml");
+        let process = Cfgw::broker(&settings, self.address, &self.environment);
         process.ready(Duration::from_secs(20)).await;
         self.process = Some(process);
     }

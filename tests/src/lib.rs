@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod client;
 pub mod cluster;
+pub mod forward_proxy;
 pub mod front;
 pub mod grpc;
 pub mod installation;

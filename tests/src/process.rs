@@ -73,12 +73,12 @@ impl Cfgw {
     }
 
     /// Starts `cfgw broker` with a settings file; its log is in the same folder.
-    pub fn broker(settings: &Path, listen: SocketAddr) -> Self {
+    pub fn broker(settings: &Path, listen: SocketAddr, environment: &[(String, String)]) -> Self {
         let log = settings.with_extension("log");
         let settings = settings.display().to_string();
         let listen = listen.to_string();
         let arguments = ["broker", "--config", &settings, "--listen", &listen];
-        Self::start(Command::new(binary()), &arguments, &[], log)
+        Self::start(Command::new(binary()), &arguments, environment, log)
     }
 
     fn start(

@@ -111,6 +111,13 @@ impl World {
         std::fs::rename(beside, folder.join(file)).expect("the file is renamed");
     }
 
+    /// Writes a file beside the manifests, and tells where it is.
+    pub fn write_beside(&self, file: &str, text: &str) -> String {
+        let path = self.dir.path().join(file);
+        std::fs::write(&path, text).expect("the file is written");
+        path.display().to_string()
+    }
+
     /// Removes a manifest.
     pub fn remove(&self, file: &str) {
         std::fs::remove_file(self.dir.path().join("manifests").join(file))
@@ -224,9 +231,19 @@ impl World {
     /// Starts `cfgw standalone` behind a broker and waits until it is ready. It knows nothing of the Cloudflare
     /// API; its log goes to a file among [`World::files_of_the_cluster`].
     pub async fn cfgw_behind(&self, broker: &str, token: &str) -> Cfgw {
+        self.cfgw_behind_with(broker, token, &[]).await
+    }
+
+    /// The same with settings of its own, by their environment variables.
+    pub async fn cfgw_behind_with(
+        &self,
+        broker: &str,
+        token: &str,
+        own: &[(&str, String)],
+    ) -> Cfgw {
         let path = |name: &str| self.dir.path().join(name);
         std::fs::write(path("cluster-token"), token).expect("a new file");
-        let mut settings = self.settings("state");
+        let mut settings = self.settings_with(own);
         settings.retain(|(key, _)| !key.contains("CLOUDFLARE"));
         let token_file = path("cluster-token").display().to_string();
         let of_broker = [

@@ -81,14 +81,20 @@ impl BrokerEdge {
         let bearer = format!("Bearer {}", settings.token.expose_secret());
         let mut authorization = HeaderValue::try_from(bearer).map_err(|_| ClientError::Token)?;
         authorization.set_sensitive(true);
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .user_agent(concat!("cfgw/", env!("CARGO_PKG_VERSION")))
             .timeout(settings.request_timeout)
             .connect_timeout(settings.connect_timeout)
             .tls_certs_merge(parse_roots(&settings.extra_roots)?)
             // The token is for the broker alone, and what a redirect leads to is no broker.
             .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
+            .retry(reqwest::retry::never());
+        // HTTPS_PROXY and NO_PROXY count, and the proxy is told the host alone. Plain HTTP is for this machine: a proxy would
+        // see the token.
+        if base.scheme() == "http" {
+            http = http.no_proxy();
+        }
+        let http = http
             .build()
             .map_err(|error| ClientError::Setup(error.to_string()))?;
         Ok(Self {

@@ -32,14 +32,20 @@ impl Transport {
     /// reqwest brings its own rustls provider (aws-lc-rs), so none is installed for the process.
     pub(crate) fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
         let base = parse_base_url(&settings.base_url)?;
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .user_agent(&settings.user_agent)
             .timeout(settings.request_timeout)
             .connect_timeout(settings.connect_timeout)
             .tls_certs_merge(parse_roots(&settings.extra_roots)?)
             // The token is for the base URL alone.
             .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
+            .retry(reqwest::retry::never());
+        // HTTPS_PROXY and NO_PROXY count, and the proxy is told the host alone. Plain HTTP is for this machine: a proxy would
+        // see the token.
+        if base.scheme() == "http" {
+            http = http.no_proxy();
+        }
+        let http = http
             .build()
             .map_err(|error| ClientError::Setup(error.to_string()))?;
         Ok(Self { http, base })

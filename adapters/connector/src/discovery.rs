@@ -11,8 +11,11 @@ use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 use crate::options::EdgeAddresses;
 
-/// Answers DNS over TLS where the system's resolver does not know the edge.
-const FALLBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
+/// Answer DNS over TLS where the system's resolver does not know the edge.
+const FALLBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111)),
+];
 const FALLBACK_NAME: &str = "cloudflare-dns.com";
 /// Time for a name server to answer a question, before it is asked once more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +85,8 @@ fn resolver(nameservers: &[SocketAddr]) -> Result<TokioResolver, DiscoveryError>
 }
 
 fn fallback() -> Result<TokioResolver, DiscoveryError> {
-    built(vec![NameServerConfig::tls(FALLBACK, FALLBACK_NAME.into())])
+    let server = |address| NameServerConfig::tls(address, FALLBACK_NAME.into());
+    built(FALLBACK.map(server).into())
 }
 
 fn built(servers: Vec<NameServerConfig>) -> Result<TokioResolver, DiscoveryError> {

@@ -144,6 +144,16 @@ impl Fields {
         self.patterns.borrow().room()
     }
 
+    /// The field errors that were noted.
+    pub(crate) fn noted(&self) -> Vec<FieldError> {
+        self.field_errors.borrow().clone()
+    }
+
+    /// Whether there is any.
+    pub(crate) fn has_noted(&self) -> bool {
+        !self.field_errors.borrow().is_empty()
+    }
+
     /// Every field error: those noted, each written field that was not read, and what the schema refuses. A field inside
     /// one that is reported already is not reported again.
     pub(crate) fn field_errors(&self) -> Vec<FieldError> {

@@ -20,6 +20,8 @@ pub enum StatusShape {
     Details,
     /// Conditions, addresses and listeners, which are lists with keys: each writer owns its entries.
     Listeners,
+    /// Of Services that ask to be exposed: what is told of a load balancer. Conditions have no place in it.
+    LoadBalancer,
     /// One list without a key for the entries of all controllers, each with a reference.
     References {
         list: &'static str,
@@ -101,7 +103,7 @@ kinds! {
     // Served as v1 since Gateway API 1.6 only.
     ReferenceGrant, "ReferenceGrant", "referencegrants": { versions: &["v1", "v1beta1"], ..GATEWAY_API };
     GatewayParameters, PARAMETERS_KIND, "cloudflaregatewayparameters": { group: OWN_GROUP, ..KUBERNETES };
-    Service, "Service", "services": { ..KUBERNETES };
+    Service, "Service", "services": { status: Some(StatusShape::LoadBalancer), ..KUBERNETES };
     EndpointSlice, "EndpointSlice", "endpointslices": { group: "discovery.k8s.io", ..KUBERNETES };
     Namespace, "Namespace", "namespaces": { scope: Scope::Cluster, ..KUBERNETES };
     Secret, "Secret", "secrets": { ..KUBERNETES };

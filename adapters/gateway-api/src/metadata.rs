@@ -72,6 +72,11 @@ impl Header {
         self.metadata.labels.clone().unwrap_or_default()
     }
 
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations.get(key).map(String::as_str)
+    }
+
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         self.metadata.annotations.clone().unwrap_or_default()
     }

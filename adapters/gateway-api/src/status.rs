@@ -40,6 +40,7 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
             status.extend(fields.unwrap_or_default());
             ("", "")
         }
+        Some(StatusShape::LoadBalancer) => ("parents", "parentRef"),
         Some(StatusShape::Conditions) | None => ("", ""),
     };
     let mut entries = Vec::new();
@@ -61,6 +62,14 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
                     "supportedKinds": kinds.collect::<Value>(),
                     "attachedRoutes": attached_routes,
                 })
+            }
+            Part::LoadBalancer { hostnames } => {
+                let ingress = hostnames.iter();
+                let ingress: Value = ingress
+                    .map(|name| json!({ "hostname": name.as_str() }))
+                    .collect();
+                status.insert("loadBalancer".to_owned(), json!({ "ingress": ingress }));
+                continue;
             }
             Part::Parent(parent) => json!({
                 "controllerName": CONTROLLER_NAME,

@@ -70,9 +70,14 @@ impl Cluster {
         cluster
     }
 
-    /// Every object in the folder.
+    /// Every object in the folder that may have a status.
     pub(crate) fn references(&self) -> BTreeSet<Arc<ObjectRef>> {
-        self.objects.keys().cloned().collect()
+        let objects = self.objects.iter();
+        let objects = objects.filter(|(_, object)| match object.as_ref() {
+            Object::Service(service) => service.exposure.is_some(),
+            _ => true,
+        });
+        objects.map(|(reference, _)| reference.clone()).collect()
     }
 
     /// A Secret, with its values.

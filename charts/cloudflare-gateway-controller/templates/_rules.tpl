@@ -25,10 +25,13 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways/status, httproutes/status, grpcroutes/status]
   verbs: [patch]
-# Where traffic ends.
+# Where traffic ends. A load balancer of our class is read where somebody else has written it at the same time.
 - apiGroups: [""]
   resources: [services]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [services/status]
+  verbs: [patch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]

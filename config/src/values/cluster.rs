@@ -1,7 +1,7 @@
 //! Values of the programs that run in a Kubernetes cluster.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::{TextSetting, Unfit, is_label, kept};
@@ -44,14 +44,19 @@ impl fmt::Display for Switch {
 }
 
 text! {
-    /// Where a server is found: a name or an address, and a port.
+    /// Where a server is found: a name or an address, and a port. An IPv6 address may stand without its brackets, as
+    /// Kubernetes tells the address of a pod.
     HostPort,
     "a name or address with a port, such as cfgw-controller.cfgw-system.svc:8443",
     |text| {
         let (host, port) = text.rsplit_once(':')?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        if is_port && host.parse::<Ipv6Addr>().is_ok() {
+            return Some(format!("[{host}]:{port}"));
+        }
         let bracketed = host.starts_with('[') && host.ends_with(']');
         let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-        kept(text, (bracketed || named) && port.parse::<u16>().is_ok_and(|port| port > 0))
+        kept(text, (bracketed || named) && is_port)
     }
 }
 

@@ -202,11 +202,8 @@ struct Attachment {
 
 fn conflict(route: &Route, gateway: &GatewayResolution, other: &Route) -> Refusal {
     let message = format!(
-        "{} {}: spec.hostnames: {} {} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener, or set sharedHostnames in the Gateway's CloudflareGatewayParameters",
-        route.kind.as_str(),
-        route.key,
-        other.kind.as_str(),
-        other.key,
+        "{route}: {}: {other} is older and has a hostname in common on the same listener of Gateway {}; use another hostname or another listener, or set sharedHostnames in the Gateway's CloudflareGatewayParameters",
+        route.hostnames_field(),
         gateway.gateway.key
     );
     Refusal::new(Reason::HostnameConflict, message)

@@ -63,12 +63,7 @@ enum Problem {
 }
 
 fn message(route: &Route, backend: &BackendRef, problem: &str) -> String {
-    format!(
-        "{} {}: {}: {problem}",
-        route.kind.as_str(),
-        route.key,
-        backend.field
-    )
+    format!("{route}: {}: {problem}", backend.field)
 }
 
 fn target(route: &Route, backend: &BackendRef, view: &View<'_>) -> Result<UpstreamKey, Problem> {

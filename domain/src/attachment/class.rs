@@ -66,12 +66,16 @@ pub(super) fn resolve_class<'s>(
     }
 }
 
-/// What is wrong in the object of a class. A field of `spec.tenants` that is not known counts too: without it an
-/// entry may permit more than its author meant.
+/// What is wrong in the object of a class. A field of `spec.tenants` or `spec.services` that is not known
+/// counts too: without it more may be permitted than its author meant.
 fn unusable(object: &GatewayParameters) -> Option<String> {
     let field_errors = object.field_errors.iter();
     let wrong = field_errors.filter(|field_error| {
-        field_error.kind == FieldErrorKind::Invalid || field_error.field.starts_with("spec.tenants")
+        let decides_who_may = ["spec.tenants", "spec.services"];
+        field_error.kind == FieldErrorKind::Invalid
+            || decides_who_may
+                .iter()
+                .any(|field| field_error.field.starts_with(field))
     });
     let problems = listed(wrong.map(ToString::to_string));
     (!problems.is_empty()).then(|| format!("{PARAMETERS_KIND} {}: {problems}", object.key))

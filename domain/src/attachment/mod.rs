@@ -13,6 +13,7 @@
 //! - `conflict`: HTTPRoute and GRPCRoute on one hostname.
 //! - `validation`: what in a route cannot be served.
 //! - `backend`: where its backends lead.
+//! - `exposed`: Services that ask to be exposed, as routes.
 //! - `assembly`: attaches each route to its parents, and fills in what follows for the Gateways.
 //! - `view`: what all of them look up; `unread`: what could not be read; `retained`: which Gateways lose nothing by it.
 
@@ -22,6 +23,7 @@ mod certificate;
 mod class;
 mod conflict;
 mod credentials;
+mod exposed;
 mod gateway;
 mod guard_rails;
 mod listener;
@@ -51,6 +53,7 @@ use crate::status::Reason;
 
 use assembly::{Assembly, judged, settle};
 use class::{JudgedClass, resolve_class};
+use exposed::exposed;
 use tenancy::Tenancies;
 use unread::unread;
 use view::{View, classes_of, gateways_of};
@@ -80,8 +83,10 @@ pub fn resolve(
         let judged = judged(gateway, class, tenancy, over_limit, &view, defaults);
         gateways.insert(gateway.key.clone(), judged);
     }
-    let mut routes: Vec<&Arc<Route>> = snapshot.routes.items().iter().collect();
-    routes.sort_by_key(|route| (route.created, &route.key, route.kind));
+    let exposed = exposed(&view, &classes);
+    let routes = snapshot.routes.items().iter();
+    let mut routes: Vec<&Arc<Route>> = routes.chain(&exposed.routes).collect();
+    routes.sort_by_key(|route| (route.created, &route.key, route.kind, route.source));
     let mut assembly = Assembly::new(&gateways, &routes, tenancies, &view);
     let resolved = (0..routes.len()).map(|i| assembly.attach(i)).collect();
     let Assembly {
@@ -98,6 +103,7 @@ pub fn resolve(
             .collect(),
         gateways: Arc::new(gateways),
         routes: resolved,
+        refused_services: exposed.refused,
         unread: unread(snapshot, controller),
     }
 }
@@ -168,9 +174,11 @@ pub struct Resolution {
     pub classes: BTreeMap<String, ClassResolution>,
     /// Gateways of our classes. Shared, because they outlive the rest.
     pub gateways: Arc<BTreeMap<ObjectKey, GatewayResolution>>,
-    /// All routes, oldest first. One without a parent among our Gateways has no parents here: it may have
+    /// All routes, those of Services among them, oldest first. One without a parent among our Gateways has no parents here: it may have
     /// had one earlier, and the status of that must go.
     pub routes: Vec<RouteResolution>,
+    /// Services that ask to be exposed and have no Gateway to go to.
+    pub refused_services: Vec<RefusedService>,
     /// Kinds that could not be read and that the result depends on, with the reason. What is missing here
     /// because of them is unknown, not absent: see [`Resolution::is_complete`].
     pub unread: BTreeMap<ObjectKind, String>,
@@ -284,6 +292,17 @@ pub struct RouteResolution {
     pub route: Arc<Route>,
     /// One for each parentRef that names a Gateway of ours, in the order written.
     pub parents: Vec<ParentResolution>,
+}
+
+/// A Service that asks to be exposed and has no Gateway to go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedService {
+    pub service: ObjectKey,
+    pub generation: i64,
+    /// See [`Exposure::is_load_balancer`](crate::gateway::Exposure::is_load_balancer).
+    pub is_load_balancer: bool,
+    /// Why.
+    pub refusal: Refusal,
 }
 
 /// A route at one of its parents.

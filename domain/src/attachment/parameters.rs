@@ -107,7 +107,10 @@ pub(super) fn resolve_parameters(
     let tenant = circumstances.tenancy.tenant();
     let named = gateway.parameters.as_ref().filter(|p| is_ours(p));
     let mut without_effect = own.map_or_else(Vec::new, without_effect);
-    without_effect.extend(own.and_then(|own| tenants_of_a_gateway(own, of_class)));
+    without_effect.extend(
+        own.into_iter()
+            .flat_map(|own| of_a_class_only(own, of_class)),
+    );
     let dns = said(own, of_class, |p| p.dns.clone()).unwrap_or_else(|| defaults.dns.clone());
     let (uploads, not_uploaded) = uploads(own, circumstances, defaults);
     without_effect.extend(not_uploaded);
@@ -159,14 +162,20 @@ pub(super) fn said<T>(
     own.and_then(&what).or_else(|| of_class.and_then(&what))
 }
 
-/// `spec.tenants` of an object that no class of the Gateway names.
-fn tenants_of_a_gateway(
+/// `spec.tenants` and `spec.services` of an object that no class of the Gateway names.
+fn of_a_class_only(
     own: &GatewayParameters,
     of_class: Option<&GatewayParameters>,
-) -> Option<FieldError> {
+) -> impl Iterator<Item = FieldError> {
     let is_of_the_class = of_class.is_some_and(|of_class| of_class.key == own.key);
+    let fields = [
+        ("spec.tenants", own.tenants.is_some()),
+        ("spec.services", own.services.is_some()),
+    ];
     let message = "it has an effect only in the object that a GatewayClass names in spec.parametersRef; remove it here";
-    (own.tenants.is_some() && !is_of_the_class).then(|| no_effect("spec.tenants", message))
+    let written = fields.into_iter().filter(|(_, is_written)| *is_written);
+    let written = written.filter(move |_| !is_of_the_class);
+    written.map(move |(field, _)| no_effect(field, message))
 }
 
 /// Which certificates are uploaded, and why none where the Gateway asks for it. A certificate is shown to the

@@ -2,7 +2,7 @@
 
 use super::view::{View, namespace_ref};
 use super::{ListenerResolution, Refusal, listed};
-use crate::gateway::{AllowedNamespaces, GATEWAY_GROUP, Gateway, ParentRef, Route};
+use crate::gateway::{AllowedNamespaces, GATEWAY_GROUP, Gateway, ParentRef, Route, RouteSource};
 use crate::names::{Hostname, ObjectKey};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
@@ -95,10 +95,13 @@ enum Entry {
 
 impl Attempt<'_> {
     fn refuse(&self, reason: Reason, problem: &str) -> Refusal {
-        let kind = self.route.kind.as_str();
+        let field = match self.route.source {
+            RouteSource::Route => "spec.parentRefs: ",
+            RouteSource::Service { .. } => "",
+        };
         let message = format!(
-            "{kind} {}: spec.parentRefs: Gateway {}: {problem}",
-            self.route.key, self.gateway.key
+            "{}: {field}Gateway {}: {problem}",
+            self.route, self.gateway.key
         );
         Refusal::new(reason, message)
     }
@@ -198,7 +201,8 @@ impl Attempt<'_> {
         );
         let of_route = names(&mut self.route.hostnames.iter());
         let problem = format!(
-            "spec.hostnames ({of_route}) have nothing in common with the listeners' ({of_listeners}); change one of them"
+            "{} ({of_route}) have nothing in common with the listeners' ({of_listeners}); change one of them",
+            self.route.hostnames_field()
         );
         self.refuse(Reason::NoMatchingListenerHostname, &problem)
     }

@@ -29,9 +29,7 @@ impl PatternShares {
             return None;
         }
         let message = format!(
-            "{} {}: spec.rules: Too many: the regular expressions of all routes of Gateway {gateway} may take {} KiB when they are compiled; older routes take {} KiB and this one {} KiB; use fewer or smaller ones, or another Gateway",
-            route.kind.as_str(),
-            route.key,
+            "{route}: spec.rules: Too many: the regular expressions of all routes of Gateway {gateway} may take {} KiB when they are compiled; older routes take {} KiB and this one {} KiB; use fewer or smaller ones, or another Gateway",
             kibibytes(Self::LARGEST),
             kibibytes(self.taken),
             kibibytes(route.pattern_room),

@@ -64,8 +64,8 @@ pub fn retained(snapshot: &ClusterSnapshot) -> Retained {
     )
 }
 
-/// The Gateways that one unreadable object could concern. Services and EndpointSlices say where requests go and not
-/// what a Gateway has, and a Gateway whose class is not there loses nothing anyway.
+/// The Gateways that one unreadable object could concern. A Service may ask to be exposed. EndpointSlices say where
+/// requests go and not what a Gateway has, and a Gateway whose class is not there loses nothing anyway.
 fn concerned(
     snapshot: &ClusterSnapshot,
     object: &ObjectRef,
@@ -85,9 +85,22 @@ fn concerned(
         (OWN_GROUP, PARAMETERS_KIND) => those(snapshot, |gateway| {
             gateway.parameters.as_ref() == Some(object) || class_names(snapshot, gateway, object)
         }),
-        ("", "Namespace") => those(snapshot, selects_namespaces),
+        ("", "Service") => default_gateways(snapshot).cloned().collect(),
+        ("", "Namespace") => {
+            let selecting = those(snapshot, selects_namespaces).into_iter();
+            selecting
+                .chain(default_gateways(snapshot).cloned())
+                .collect()
+        }
         _ => BTreeSet::new(),
     }
+}
+
+/// The Gateways that Services may be exposed through.
+fn default_gateways(snapshot: &ClusterSnapshot) -> impl Iterator<Item = &ObjectKey> {
+    let parameters = snapshot.parameters.items().iter();
+    let services = parameters.filter_map(|parameters| parameters.services.as_ref());
+    services.map(|services| &services.gateway)
 }
 
 fn those(snapshot: &ClusterSnapshot, is_one: impl Fn(&Gateway) -> bool) -> BTreeSet<ObjectKey> {
@@ -180,6 +193,18 @@ pub fn unread_claims(
             for hostname in &route.hostnames {
                 let oldest = names.entry(hostname.clone()).or_insert(route.created);
                 *oldest = route.created.min(*oldest);
+            }
+        }
+    }
+    for gateway in default_gateways(snapshot) {
+        let Some(names) = claims.get_mut(gateway) else {
+            continue;
+        };
+        let services = snapshot.services.items().iter();
+        for exposure in services.filter_map(|service| service.exposure.as_ref()) {
+            for hostname in &exposure.hostnames {
+                let oldest = names.entry(hostname.clone()).or_insert(exposure.created);
+                *oldest = exposure.created.min(*oldest);
             }
         }
     }

@@ -170,7 +170,7 @@ impl<'a> Tenancy<'a> {
         gateway: &Gateway,
         found: Vec<Candidate>,
     ) -> Result<(Vec<Candidate>, Option<Refusal>), Refusal> {
-        let object = format!("{} {}", route.kind.as_str(), route.key);
+        let object = route.to_string();
         if let Some(refusal) = self.refusal(&object, &route.key.namespace) {
             return Err(refusal);
         }
@@ -204,7 +204,8 @@ impl<'a> Tenancy<'a> {
         forbidden.sort();
         forbidden.dedup();
         let message = format!(
-            "{object}: spec.hostnames: Forbidden: {} on Gateway {}: {}",
+            "{object}: {}: Forbidden: {} on Gateway {}: {}",
+            route.hostnames_field(),
             listed(forbidden),
             gateway.key,
             entry.permitted_names()

@@ -12,7 +12,7 @@ pub(super) fn refusal(route: &Route, data_plane: DataPlaneKind) -> Option<Refusa
     field_errors.extend(route.unserved(data_plane.serves()));
     field_errors.extend(route.hostnames.iter().filter_map(|hostname| {
         Some(FieldError {
-            field: "spec.hostnames".to_owned(),
+            field: route.hostnames_field().to_owned(),
             kind: FieldErrorKind::Unsupported,
             message: reserved(hostname)?,
         })
@@ -25,7 +25,7 @@ pub(super) fn refusal(route: &Route, data_plane: DataPlaneKind) -> Option<Refusa
     }
     field_errors.sort();
     let field_errors = listed(field_errors.iter().map(ToString::to_string));
-    let message = format!("{} {}: {field_errors}", route.kind.as_str(), route.key);
+    let message = format!("{route}: {field_errors}");
     Some(Refusal::new(Reason::UnsupportedValue, message))
 }
 

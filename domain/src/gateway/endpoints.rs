@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::Exposure;
 use crate::names::ObjectKey;
 
 /// A namespace, for its labels.
@@ -21,6 +22,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.externalName`, set for `type: ExternalName` only.
     pub external_name: Option<String>,
+    /// What it asks for, where it asks to be reached through a Gateway.
+    pub exposure: Option<Box<Exposure>>,
 }
 
 /// One of `spec.ports`.

@@ -6,6 +6,7 @@
 mod class;
 mod dns_policy;
 mod endpoints;
+mod exposure;
 mod grant;
 pub mod header_names;
 mod listener;
@@ -23,6 +24,10 @@ pub use dns_policy::{
 };
 pub use endpoints::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
+};
+pub use exposure::{
+    Exposure, HOSTNAME_ANNOTATION, LOAD_BALANCER_CLASS, MOST_EXPOSED_HOSTNAMES, PORT_ANNOTATION,
+    ServiceParameters,
 };
 pub use grant::{GrantFrom, GrantTo, ReferenceGrant};
 pub use header_names::UnderscoredHeaders;
@@ -43,8 +48,8 @@ pub use reconciling::{
 pub(crate) use reconciling::{SHORTEST_INTERVAL, how_to_let_go, is_suspended};
 pub use route::{
     BackendRef, CallMatch, FeatureUse, Filter, HeaderMatch, HeaderModifier, HttpPathModifier,
-    ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, Rule, RulePolicy,
-    TextMatch, Timeouts,
+    ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, RouteSource, Rule,
+    RulePolicy, TextMatch, Timeouts,
 };
 pub use tenant::{AllowedKeys, KeyPattern, Tenant};
 pub use tunnel::{

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Adoption, DnsPolicy, DriftPolicy, FieldError, Json, Tenant, TunnelParameters};
+use super::{
+    Adoption, DnsPolicy, DriftPolicy, FieldError, Json, ServiceParameters, Tenant, TunnelParameters,
+};
 use crate::names::{Hostname, ObjectKey, ObjectRef, ZoneId};
 use crate::rotation::Schedule;
 
@@ -40,6 +42,8 @@ pub struct GatewayParameters {
     /// `spec.tenants`: what which namespaces may have; `None` where nothing is restricted. It counts only in the
     /// object that a GatewayClass names.
     pub tenants: Option<Vec<Tenant>>,
+    /// `spec.services`: which Services are exposed, and where. It counts only in the object that a GatewayClass names.
+    pub services: Option<ServiceParameters>,
     /// What is wrong, or right and not acted upon. The former refuses the Gateway, the latter is reported.
     pub field_errors: Vec<FieldError>,
 }

@@ -2,9 +2,10 @@
 //! GRPCRoute asks of a call stands where an HTTPRoute has its path; gRPC always POSTs, so no method is asked
 //! for.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::{FieldError, FieldErrorKind, Pattern, PatternRoom};
+use super::{FieldError, FieldErrorKind, GATEWAY_GROUP, Pattern, PatternRoom};
 use crate::capabilities::{Feature, FeatureSet};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
@@ -40,8 +41,10 @@ impl RouteKind {
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Which kind it was written as.
+    /// Which kind it is.
     pub kind: RouteKind,
+    /// What it was written as.
+    pub source: RouteSource,
     pub key: ObjectKey,
     /// `metadata.generation`; 0 where the source has none.
     pub generation: i64,
@@ -61,6 +64,18 @@ pub struct Route {
     pub field_errors: Vec<FieldError>,
 }
 
+/// What a route was written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RouteSource {
+    /// An object of the kind that the route is.
+    Route,
+    /// The annotations of a Service.
+    Service {
+        /// See [`Exposure::is_load_balancer`](super::Exposure::is_load_balancer).
+        is_load_balancer: bool,
+    },
+}
+
 /// A feature of the Gateway API that a route uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeatureUse {
@@ -71,6 +86,29 @@ pub struct FeatureUse {
 }
 
 impl Route {
+    /// The object that says it, and that gets its status.
+    pub fn object(&self) -> ObjectRef {
+        let (group, kind) = match self.source {
+            RouteSource::Route => (GATEWAY_GROUP, self.kind.as_str()),
+            RouteSource::Service { .. } => ("", "Service"),
+        };
+        ObjectRef {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            key: self.key.clone(),
+        }
+    }
+
+    /// Path of the field with its hostnames.
+    pub fn hostnames_field(&self) -> &'static str {
+        match self.source {
+            RouteSource::Route => "spec.hostnames",
+            RouteSource::Service { .. } => {
+                "metadata.annotations[cloudflare-gateway-controller.io/hostname]"
+            }
+        }
+    }
+
     /// What of it a data plane that serves these features cannot carry out.
     pub fn unserved(&self, served: FeatureSet) -> impl Iterator<Item = FieldError> {
         let lacking = self
@@ -82,6 +120,16 @@ impl Route {
             kind: FieldErrorKind::Unsupported,
             message: used.feature.refusal(),
         })
+    }
+}
+
+/// Kind, namespace and name of the object that says it.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            RouteSource::Route => write!(f, "{} {}", self.kind.as_str(), self.key),
+            RouteSource::Service { .. } => write!(f, "Service {}", self.key),
+        }
     }
 }
 

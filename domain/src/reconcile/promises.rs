@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::{ObjectKey, ObjectRef};
+use crate::names::{Hostname, ObjectKey, ObjectRef};
 use crate::ports::Delivery;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
@@ -100,7 +100,13 @@ fn judged(
     if before.is_none() && update.parts.iter().any(waits) && !update.conditions().any(is_bad_news) {
         return None;
     }
+    let held = update.parts.iter().any(waits);
     for part in &mut update.parts {
+        if let Part::LoadBalancer { hostnames } = &mut part.part {
+            let before = before.filter(|_| held);
+            hostnames.retain(|name| before.is_none_or(|before| is_shown(before, name)));
+            continue;
+        }
         let earlier = before.map_or(&[][..], |before| conditions_of(before, &part.part));
         match delivery(part) {
             Delivery::Pending if before.is_some() => {
@@ -110,7 +116,7 @@ fn judged(
                 let (kind, earlier) = match part.part {
                     // A Gateway names them for as long as there are any.
                     Part::Object => (ConditionType::Programmed, &[][..]),
-                    Part::Listener { .. } => continue,
+                    Part::Listener { .. } | Part::LoadBalancer { .. } => continue,
                     Part::Parent(_) => (ConditionType::Accepted, earlier),
                 };
                 name(laggards, &mut part.conditions, earlier, kind);
@@ -135,7 +141,17 @@ fn promises(part: &Part) -> &'static [ConditionType] {
             ConditionType::ResolvedRefs,
             ConditionType::Ready,
         ],
+        Part::LoadBalancer { .. } => &[],
     }
+}
+
+/// Whether a load balancer's status named this hostname.
+fn is_shown(update: &StatusUpdate, hostname: &Hostname) -> bool {
+    let mut parts = update.parts.iter();
+    parts.any(|part| match &part.part {
+        Part::LoadBalancer { hostnames } => hostnames.contains(hostname),
+        _ => false,
+    })
 }
 
 fn is_promise(condition: &Condition, kinds: &[ConditionType]) -> bool {

@@ -23,7 +23,7 @@ use crate::edge::direct::DirectEdge;
 use crate::error::{PortError, PortErrorKind};
 use crate::gateway::{
     AllowedNamespaces, DeletionPolicy, GATEWAY_GROUP, Gateway, GatewayClass, Infrastructure,
-    Listener, ParentRef, Protocol, Reconciling, Route, RouteKind,
+    Listener, ParentRef, Protocol, Reconciling, Route, RouteKind, RouteSource,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 use crate::rotation::{RotationIntent, Schedule};
@@ -176,6 +176,7 @@ fn gateway(name: &str) -> Gateway {
 
 fn route(name: &str, gateway: &str, created: i64, hostnames: &[&str]) -> Arc<Route> {
     Arc::new(Route {
+        source: RouteSource::Route,
         kind: RouteKind::Http,
         key: key(name),
         generation: 1,

@@ -15,7 +15,7 @@ pub(super) fn verdict(route: &Route, underscored: UnderscoredHeaders) -> Option<
         })
         .peekable();
     told.peek()?;
-    let message = format!("{} {}: {}", route.kind.as_str(), route.key, listed(told));
+    let message = format!("{route}: {}", listed(told));
     Some(Verdict::new(
         Truth::False,
         Reason::UnsupportedValue,

@@ -10,6 +10,7 @@ mod parameters;
 mod ready;
 mod records;
 mod route;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -101,6 +102,7 @@ pub fn report(
     });
     updates.extend(details);
     updates.extend(gateways.into_values().chain(routes));
+    updates.extend(resolution.refused_services.iter().map(service::refused));
     updates
 }
 

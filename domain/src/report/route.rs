@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edge_view::Known;
-use super::{Context, Verdict, dns, headers, ready, reference};
+use super::{Context, Verdict, dns, headers, ready, service};
 use crate::attachment::{GatewayResolution, ParentResolution, Refusal, RouteResolution, listed};
 use crate::edge::HostnameOutcome;
+use crate::gateway::{Route, RouteSource};
 use crate::names::ObjectKey;
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
@@ -21,7 +22,7 @@ pub(super) fn attached<'a>(context: &Context<'a>) -> Attached<'a> {
         let accepted = route
             .parents
             .iter()
-            .filter(|parent| refusal(parent, context).is_none());
+            .filter(|parent| refusal(&route.route, parent, context).is_none());
         let listeners: BTreeSet<(&ObjectKey, &str)> = accepted
             .flat_map(|parent| {
                 let gateway = &parent.gateway;
@@ -41,31 +42,37 @@ pub(super) fn status<'s>(
     context: &Context<'_>,
     programmed: impl Fn(&ObjectKey) -> Option<&'s Condition>,
 ) -> StatusUpdate {
-    let parents = route.parents.iter().map(|parent| {
+    let mut parts = Vec::with_capacity(route.parents.len());
+    for parent in &route.parents {
         let mut conditions = conditions(route, parent, context);
-        let subject = format!(
-            "{} {} on Gateway {}",
-            route.route.kind.as_str(),
-            route.route.key,
-            parent.gateway
-        );
-        let ready = ready::verdict(
-            &subject,
-            conditions.iter().chain(programmed(&parent.gateway)),
-        );
+        let programmed = programmed(&parent.gateway);
+        if is_load_balancer(&route.route) {
+            let conditions = conditions.iter().chain(programmed);
+            let hostnames = service::leading_here(parent, conditions, context);
+            parts.extend(hostnames.map(|it| service::load_balancer(it, Some(&parent.gateway))));
+        }
+        let subject = format!("{} on Gateway {}", route.route, parent.gateway);
+        let ready = ready::verdict(&subject, conditions.iter().chain(programmed));
         conditions.push(ready.condition(ConditionType::Ready, route.route.generation));
-        StatusPart {
+        parts.push(StatusPart {
             part: Part::Parent(parent.parent.clone()),
             gateway: Some(parent.gateway.clone()),
             conditions,
-        }
-    });
+        });
+    }
     StatusUpdate {
-        object: reference(route.route.kind.as_str(), &route.route.key),
+        object: route.route.object(),
         addresses: Vec::new(),
         details: None,
-        parts: parents.collect(),
+        parts,
     }
+}
+
+fn is_load_balancer(route: &Route) -> bool {
+    route.source
+        == RouteSource::Service {
+            is_load_balancer: true,
+        }
 }
 
 fn conditions(
@@ -74,7 +81,7 @@ fn conditions(
     context: &Context<'_>,
 ) -> Vec<Condition> {
     let generation = route.route.generation;
-    let refusal = refusal(parent, context);
+    let refusal = refusal(&route.route, parent, context);
     let gateway = context.resolution.gateways.get(&parent.gateway);
     let accepted = Verdict::of(refusal.as_ref(), || accepted(parent, gateway));
     let resolved = Verdict::of(parent.unresolved.as_ref(), || resolved(route, context));
@@ -99,7 +106,7 @@ fn conditions(
 }
 
 /// Why a parent is refused; also where other Gateways hold every hostname that the route would have there.
-fn refusal(parent: &ParentResolution, context: &Context<'_>) -> Option<Refusal> {
+fn refusal(route: &Route, parent: &ParentResolution, context: &Context<'_>) -> Option<Refusal> {
     if parent.refusal.is_some() || parent.hostnames.is_empty() {
         return parent.refusal.clone();
     }
@@ -116,7 +123,8 @@ fn refusal(parent: &ParentResolution, context: &Context<'_>) -> Option<Refusal> 
         }
     }
     let message = format!(
-        "Gateway {gateway}: spec.hostnames: an older claim of another Gateway holds every hostname: {}; use another hostname or remove it there",
+        "Gateway {gateway}: {}: an older claim of another Gateway holds every hostname: {}; use another hostname or remove it there",
+        route.hostnames_field(),
         listed(claims)
     );
     Some(Refusal::new(Reason::ClaimedByOther, message))

@@ -5,3 +5,4 @@ mod gateways;
 mod ready;
 mod records;
 mod routes;
+mod services;

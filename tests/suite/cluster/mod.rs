@@ -1,5 +1,6 @@
 //! What only a true Kubernetes can show. These tests run inside of the test cluster's namespaces.
 
+mod annotated_service;
 mod autoscaling;
 mod cfgwctl;
 mod chart;

@@ -149,6 +149,7 @@ fn with_routes(names: &[&str]) -> ClusterSnapshot {
 fn plain_route(name: &str) -> Route {
     Route {
         kind: RouteKind::Http,
+        source: domain::gateway::RouteSource::Route,
         key: gateway(name),
         created: Timestamp(0),
         generation: 1,

@@ -24,6 +24,7 @@ const PAGE: usize = 1000;
 fn route(number: usize, hostnames: &[String]) -> Arc<Route> {
     Arc::new(Route {
         kind: RouteKind::Http,
+        source: domain::gateway::RouteSource::Route,
         key: ObjectKey::new("default", format!("route-{number}")),
         generation: 1,
         created: Timestamp(0),

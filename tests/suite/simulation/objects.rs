@@ -8,7 +8,7 @@ use domain::gateway::{
     EndpointSlice, FieldError, FieldErrorKind, GATEWAY_GROUP, Gateway, GatewayClass,
     GatewayParameters, GatewayPart, Infrastructure, Listener, OWN_GROUP, PARAMETERS_KIND,
     ParentRef, PathMatch, PatternRoom, Protocol, RecordParameters, RotationParameters, Route,
-    RouteKind, RouteMatch, Rule, Service, ServicePort,
+    RouteKind, RouteMatch, RouteSource, Rule, Service, ServicePort,
 };
 use domain::{Hostname, ObjectRef, Timestamp};
 
@@ -44,6 +44,7 @@ pub(crate) fn gateway(name: &str, created: i64, listener: Listener) -> Gateway {
 pub(crate) fn route(name: &str, created: i64) -> Route {
     Route {
         kind: RouteKind::Http,
+        source: RouteSource::Route,
         key: key(name),
         generation: 1,
         created: Timestamp(created),
@@ -112,6 +113,7 @@ fn parameters(name: &str) -> GatewayParameters {
         rotation: RotationParameters::default(),
         tunnel: Box::default(),
         tenants: None,
+        services: None,
         field_errors: Vec::new(),
     }
 }
@@ -173,6 +175,7 @@ pub(crate) fn service(name: &str) -> Service {
             protocol: AppProtocol::Http1,
         }],
         external_name: None,
+        exposure: None,
     }
 }
 

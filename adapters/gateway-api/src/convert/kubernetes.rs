@@ -8,6 +8,7 @@ use domain::gateway::{
     AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
 };
 
+use super::exposure;
 use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
@@ -32,10 +33,13 @@ pub(crate) fn service(header: &Header, fields: &Fields) -> Result<Service, ReadE
                 protocol: app_protocol(port.app_protocol.as_deref()),
             })
         });
+    let ports: Vec<ServicePort> = ports.collect::<Result<_, ReadError>>()?;
     let is_external = spec.r#type.as_deref() == Some("ExternalName");
+    let exposure = exposure::read(header, fields, &spec, &ports)?;
     Ok(Service {
         key: header.key(),
-        ports: ports.collect::<Result<_, ReadError>>()?,
+        ports,
+        exposure: exposure.map(Box::new),
         external_name: spec.external_name.filter(|_| is_external),
     })
 }

@@ -8,6 +8,7 @@ pub(crate) mod reference_grant;
 pub(crate) mod route;
 
 mod dns;
+mod exposure;
 mod filters;
 mod grpc_route;
 mod http_route;

@@ -4,7 +4,7 @@
 use domain::ObjectKey;
 use domain::gateway::{DashboardRules, DeletionPolicy, GatewayParameters};
 
-use super::{dns, tenants, tunnel};
+use super::{dns, exposure, tenants, tunnel};
 use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::kind::Kind;
@@ -50,6 +50,9 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
             .tenants
             .as_deref()
             .map(|written| tenants::read(fields, written)),
+        services: spec
+            .services
+            .map(|written| exposure::parameters(fields, written, &key)),
         field_errors: fields.field_errors(),
         key,
     })

@@ -2,7 +2,7 @@
 
 use domain::ObjectKey;
 use domain::capabilities::Feature;
-use domain::gateway::{Route, RouteKind, Rule};
+use domain::gateway::{Route, RouteKind, RouteSource, Rule};
 use serde::de::DeserializeOwned;
 
 use super::{matches, references};
@@ -37,6 +37,7 @@ pub(crate) fn read<R: WrittenRule>(header: &Header, fields: &Fields) -> Result<R
         .map(|(index, rule)| rule.read(fields, &format!("spec.rules[{index}]"), &key));
     Ok(Route {
         kind: R::KIND,
+        source: RouteSource::Route,
         generation: header.metadata.generation,
         created: header.created(fields)?,
         parents: references::parents(fields, &spec.parent_refs, &key),

@@ -5,6 +5,7 @@ api_type! {
     ServiceSpec {
         ports: Vec<ServicePort>,
         r#type: Option<String>,
+        load_balancer_class: Option<String>,
         external_name: Option<String>,
     }
 }

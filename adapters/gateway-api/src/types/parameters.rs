@@ -11,6 +11,23 @@ api_type! {
         deletion_policy: Option<String>,
         tunnel: Option<ParametersTunnel>,
         tenants: Option<Vec<ParametersTenant>>,
+        services: Option<ParametersServices>,
+    }
+}
+
+api_type! {
+    /// `spec.services`.
+    ParametersServices {
+        gateway: GatewayReference,
+        namespace_selector: Option<LabelSelector>,
+    }
+}
+
+api_type! {
+    /// `spec.services.gateway`, by default in the namespace of the parameters.
+    GatewayReference {
+        namespace: Option<String>,
+        name: String,
     }
 }
 

@@ -7,6 +7,7 @@ mod objects;
 mod parameters;
 mod routes;
 mod schema;
+mod services;
 
 use adapter_gateway_api::{Object, read};
 use domain::capabilities::DataPlaneKind;

@@ -8,7 +8,7 @@ use domain::gateway::{
 use domain::rotation::Schedule;
 use domain::{AllowedHostnames, Hostname};
 
-fn parameters(spec: &str) -> GatewayParameters {
+pub(crate) fn parameters(spec: &str) -> GatewayParameters {
     let yaml = format!(
         "apiVersion: cloudflare-gateway-controller.io/v1\nkind: CloudflareGatewayParameters\n\
          metadata: {{name: p, namespace: apps}}\nspec:\n{spec}"

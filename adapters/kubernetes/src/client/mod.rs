@@ -45,6 +45,11 @@ pub enum ConnectError {
     /// The configuration cannot be used, e.g. a certificate that cannot be read.
     #[error("the cluster's configuration cannot be used: {0}")]
     Unusable(#[from] kube::Error),
+    /// The proxy's URL is not repeated: it may hold a password.
+    #[error(
+        "the proxy to the cluster cannot be used: HTTPS_PROXY or proxy-url of the kubeconfig must be a URL such as http://proxy.example.com:3128"
+    )]
+    Proxy,
 }
 
 /// Clients with connections of their own, so that one kind of call waits for no other.
@@ -63,8 +68,8 @@ impl std::fmt::Debug for Clients {
     }
 }
 
-/// Clients for the cluster that KUBECONFIG names, or else for the one that this pod runs in. No call is
-/// made yet.
+/// Clients for the cluster that KUBECONFIG names, by the proxy of `proxy-url` or of HTTPS_PROXY and NO_PROXY, or else for
+/// the one that this pod runs in, without a proxy. No call is made yet.
 ///
 /// # Errors
 /// No cluster is configured, or its configuration cannot be used.
@@ -77,6 +82,10 @@ pub async fn connect() -> Result<Clients, ConnectError> {
 /// # Errors
 /// The configuration cannot be used.
 pub fn connect_to(config: &Config) -> Result<Clients, ConnectError> {
+    let scheme = config.proxy_url.as_ref().map(|url| url.scheme_str());
+    if scheme.is_some_and(|scheme| !matches!(scheme, Some("http" | "https"))) {
+        return Err(ConnectError::Proxy);
+    }
     let client = |calls| client(config.clone(), ANSWER_TIMEOUT, calls);
     Ok(Clients {
         calls: client(CALLS)?,
@@ -108,6 +117,22 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_url_of_a_proxy_that_cannot_be_used_is_not_shown() {
+        for (proxy, is_usable) in [
+            ("http://user:canary@proxy.example.com:3128", true),
+            ("https://user:canary@proxy.example.com:3128", true),
+            ("socks5://user:canary@proxy.example.com:1080", false),
+            ("ftp://user:canary@proxy.example.com", false),
+        ] {
+            let mut config = Config::new("https://10.96.0.1".parse().unwrap());
+            config.proxy_url = Some(proxy.parse().unwrap());
+            let told = connect_to(&config).map_err(|error| format!("{error} {error:?}"));
+            assert_eq!(told.is_ok(), is_usable, "{proxy}");
+            assert!(!told.is_err_and(|told| told.contains("canary")), "{proxy}");
+        }
+    }
 
     #[tokio::test]
     async fn an_api_server_that_says_nothing_is_not_waited_for_without_an_end() {

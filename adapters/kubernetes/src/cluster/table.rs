@@ -82,19 +82,30 @@ impl Seen {
     pub(crate) fn of(kind: Kind, endpoint: &Endpoint, object: &RawObject<'_>) -> Self {
         let value = object.value(&endpoint.api_version, kind.as_str());
         let value = value.map_err(|problem| problem.to_string());
+        let read = value
+            .and_then(|value| read(value).map_err(|error| why(&error)))
+            .map_err(|why| Unread {
+                uid: object.head.uid.clone(),
+                found: UnreadableObject {
+                    why,
+                    parents: parents(kind, object),
+                },
+            });
+        let gets_status =
+            kind.status().is_some() && read.as_ref().map_or(kind != Kind::Service, gets_status);
         Self {
             key: object.head.key(),
-            status_base: kind.status().map(|_| StatusBase::of(object)),
-            read: value
-                .and_then(|value| read(value).map_err(|error| why(&error)))
-                .map_err(|why| Unread {
-                    uid: object.head.uid.clone(),
-                    found: UnreadableObject {
-                        why,
-                        parents: parents(kind, object),
-                    },
-                }),
+            status_base: gets_status.then(|| StatusBase::of(object)),
+            read,
         }
+    }
+}
+
+/// Whether an object of a kind with a status gets one: of Services only those that ask to be exposed.
+fn gets_status(object: &Object) -> bool {
+    match object {
+        Object::Service(service) => service.exposure.is_some(),
+        _ => true,
     }
 }
 
@@ -253,8 +264,10 @@ impl Table {
             status_base,
             read,
         } = seen;
-        if let Some(status_base) = status_base {
-            self.status_bases.insert(key.clone(), status_base);
+        match status_base {
+            Some(status_base) => drop(self.status_bases.insert(key.clone(), status_base)),
+            None if read.is_ok() => drop(self.status_bases.remove(&key)),
+            None => {}
         }
         let changed = match read {
             Ok(object) => self.put_read(key, object),

@@ -48,6 +48,14 @@ pub(super) fn differs(ours: &Value, there: &Value) -> bool {
         || listeners()
 }
 
+/// What a Service's load balancer is to tell in place of what it tells. `None` where that is the same, or where nothing is
+/// to be told.
+pub(super) fn load_balancer(ours: &Value, there: &Value) -> Option<Value> {
+    let ingress = ours["loadBalancer"]["ingress"].as_array()?;
+    let differs = ingress.as_slice() != items(&there["loadBalancer"]["ingress"]);
+    differs.then(|| json!({ "loadBalancer": { "ingress": ingress } }))
+}
+
 /// Whether a listener, a parent or the status of a CloudflareGatewayStatus differs.
 pub(super) fn part_differs(new: &Value, old: &Value) -> bool {
     let fields = new.as_object().into_iter().flatten();

@@ -3,10 +3,13 @@
 //! - GatewayClass and Gateway by server-side apply: their lists are maps, so each writer owns its entries;
 //! - routes by a patch that holds the version it was made for: `status.parents` is one list for all
 //!   controllers, and server-side apply would take the others' entries away;
+//! - Services that ask to be exposed by the same, and only their `status.loadBalancer`: their conditions are told in
+//!   Events (`services`);
 //! - `merge`: what is to be written, and whether anything is; `events`: what flipped, as Events.
 
 mod events;
 mod merge;
+mod services;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -30,6 +33,7 @@ use crate::cluster::{Cluster, StatusBase, UnreadObject};
 use crate::failure::{self, is_absent, is_conflict, port_error};
 use crate::kind::resource;
 use events::Events;
+use services::ToldServices;
 
 /// Statuses written at the same time.
 const AT_ONCE: usize = 8;
@@ -47,6 +51,7 @@ pub struct Statuses {
     last: Mutex<HashMap<ObjectRef, Last>>,
     /// Unreadable objects that Events were written about.
     told: Mutex<BTreeSet<UnreadObject>>,
+    services: ToldServices,
 }
 
 struct Last {
@@ -73,6 +78,7 @@ impl Statuses {
             leadership,
             last: Mutex::default(),
             told: Mutex::default(),
+            services: ToldServices::default(),
         }
     }
 
@@ -99,6 +105,9 @@ impl Statuses {
             // Gone, or so new that the watch has not brought it.
             return Ok(());
         };
+        if kind == Kind::Service {
+            self.services.tell(update, &present.uid, &self.events);
+        }
         for _ in 0..ATTEMPTS {
             let earlier = present.status();
             let Some(next) = next(update, &earlier) else {
@@ -194,7 +203,7 @@ impl Statuses {
         let api = self.api(kind, about);
         let name = &about.key.name;
         let written = match kind.status() {
-            Some(StatusShape::References { .. }) => {
+            Some(StatusShape::References { .. } | StatusShape::LoadBalancer) => {
                 let patch = json!({
                     "metadata": { "resourceVersion": present.version },
                     "status": status,
@@ -240,10 +249,11 @@ impl Statuses {
 
 /// The status to write; `None` where what is there says the same.
 fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
-    let now = jiff::Timestamp::now();
-    let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let mut ours = status(update, earlier, &now.to_string());
+    let mut ours = status(update, earlier, &now());
     let kind = kind_of(update);
+    if kind.status() == Some(StatusShape::LoadBalancer) {
+        return merge::load_balancer(&ours, earlier);
+    }
     if let Some(StatusShape::References { list, .. }) = kind.status() {
         return merge::entries(list, earlier, &ours);
     }
@@ -258,6 +268,13 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
         ours["supportedFeatures"] = claimed.collect();
     }
     merge::differs(&ours, earlier).then_some(ours)
+}
+
+/// The time, as conditions have it.
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+    now.to_string()
 }
 
 fn status_base_of(object: &DynamicObject) -> StatusBase {
@@ -280,6 +297,8 @@ impl StatusSink for Statuses {
         let term = self.leadership.term();
         if term.is_some() {
             self.tell_of_unread();
+            let is_there = |about: &ObjectRef| self.cluster.status_base(Kind::Service, &about.key);
+            self.services.forget(|about| is_there(about).is_none());
         }
         let writes: Vec<_> = updates
             .iter()

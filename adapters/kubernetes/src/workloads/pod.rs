@@ -191,7 +191,7 @@ fn environment(blueprint: &Blueprint<'_>) -> Vec<Value> {
     let mut settings = options.proxy_environment.clone();
     settings.extend(own_settings(&blueprint.spec.tunnel.settings));
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
-    set("CFGW_ADMIN__LISTEN", format!("0.0.0.0:{ADMIN_PORT}"));
+    set("CFGW_ADMIN__LISTEN", format!("[::]:{ADMIN_PORT}"));
     set("CFGW_CONTROLLER__ADDRESS", options.stream_address.clone());
     set(
         "CFGW_CONTROLLER__CA_FILE",

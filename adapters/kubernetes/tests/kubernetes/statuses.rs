@@ -413,3 +413,74 @@ async fn an_entry_without_conditions_stays_as_it_was_and_none_is_made() {
     assert_eq!(after.len(), before.len() + 1, "{after:?}");
     assert_eq!(after[before.len()]["parentRef"]["name"], "other");
 }
+
+/// Of Service `app`, accepted or not, and what its load balancer tells.
+fn of_service(truth: Truth, hostnames: Option<&[&str]>) -> StatusUpdate {
+    let mut update = of_route(&["web"]);
+    update.object = ObjectRef {
+        group: String::new(),
+        ..object("Service", "default", "app")
+    };
+    update.parts[0].conditions = accepted(truth);
+    update.parts.extend(hostnames.map(|hostnames| StatusPart {
+        part: Part::LoadBalancer {
+            hostnames: hostnames.iter().map(|name| name.parse().unwrap()).collect(),
+        },
+        gateway: None,
+        conditions: Vec::new(),
+    }));
+    update
+}
+
+#[tokio::test]
+async fn a_service_that_asks_is_told_of_in_events_and_only_our_load_balancer_is_written() {
+    let (server, statuses) = stage().await;
+    let asking = |name: &str, annotation: Value| {
+        let mut service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": name, "namespace": "default", "annotations": annotation },
+            "spec": { "ports": [{ "port": 80 }] },
+        });
+        service["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }] } });
+        service
+    };
+    let name = json!({ "cloudflare-gateway-controller.io/hostname": "app.example.com" });
+    server.put("services", asking("app", name));
+    server.put("services", asking("silent", Value::Null));
+    let shown = || server.get("services", "default", "app").unwrap()["status"].clone();
+    let there = shown();
+    let tells = async |update: StatusUpdate, reason: &str| {
+        until(reason, async || {
+            assert_eq!(statuses.write(std::slice::from_ref(&update)).await, Ok(()));
+            let calls = server.take_calls();
+            let is_told = calls
+                .iter()
+                .any(|call| call.starts_with("POST") && call.contains("events"));
+            assert!(
+                !calls.iter().any(|call| call.contains("silent")),
+                "{calls:?}"
+            );
+            is_told
+        })
+        .await;
+    };
+    tells(of_service(Truth::True, None), "Accepted").await;
+    assert_eq!(shown(), there, "another's load balancer stays");
+    tells(of_service(Truth::False, None), "no longer accepted").await;
+
+    let ingress = json!({ "ingress": [{ "hostname": "app.example.com" }] });
+    let update = of_service(Truth::True, Some(&["app.example.com"]));
+    assert_eq!(statuses.write(std::slice::from_ref(&update)).await, Ok(()));
+    assert_eq!(shown()["loadBalancer"], ingress);
+    server.take_calls();
+    assert_eq!(statuses.write(&[update]).await, Ok(()));
+    assert_eq!(writes(&server), Vec::<String>::new());
+    assert_eq!(
+        statuses.write(&[of_service(Truth::True, None)]).await,
+        Ok(())
+    );
+    assert_eq!(shown()["loadBalancer"], ingress, "what is not known stays");
+    let update = of_service(Truth::False, Some(&[]));
+    assert_eq!(statuses.write(&[update]).await, Ok(()));
+    assert_eq!(shown()["loadBalancer"], json!({ "ingress": [] }));
+}

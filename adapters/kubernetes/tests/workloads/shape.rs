@@ -146,7 +146,7 @@ async fn settings_come_by_the_environment_and_files_by_mounts() {
         ("CFGW_TUNNEL__CA_FILE", "/etc/cfgw/edge-ca.crt"),
         ("CFGW_STATE_DIR", "/var/lib/cfgw"),
         ("CFGW_TUNNEL__PROTOCOL", "http2"),
-        ("CFGW_ADMIN__LISTEN", "0.0.0.0:8081"),
+        ("CFGW_ADMIN__LISTEN", "[::]:8081"),
     ];
     for (name, expected) in table {
         assert_eq!(value(name), expected, "{name}");

@@ -103,7 +103,7 @@ fn of_parent(parent: &ParentResolution, host: &str, resolution: &Resolution) -> 
 
 /// A route that names the hostname and leads to no Gateway of ours.
 fn without_gateway(route: &Route, snapshot: &ClusterSnapshot) -> String {
-    let object = format!("{} {}", route.kind.as_str(), route.key);
+    let object = route.to_string();
     let parents = route.parents.iter().enumerate();
     let mut gateways =
         parents.filter(|(_, it)| it.target.group == GATEWAY_GROUP && it.target.kind == "Gateway");

@@ -251,7 +251,7 @@ impl<'a> Way<'a> {
             parents.any(|it| it.gateway == *key && it.hostnames.contains(holder.hostname))
         };
         let routes = self.resolution.routes.iter().filter(attached);
-        let routes = routes.map(|it| format!("{} {}", it.route.kind.as_str(), it.route.key));
+        let routes = routes.map(|it| it.route.to_string());
         let routes: Vec<_> = routes.take(SHOWN_ENDPOINTS).collect();
         format!(
             "{}: spec.rules: none matches {method} {scheme}://{}:{port}{path}, which is answered with 404; add a match or a rule",

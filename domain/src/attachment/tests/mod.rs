@@ -3,6 +3,7 @@
 mod backends;
 mod certificates;
 mod classes;
+mod exposed;
 pub(crate) mod fixtures;
 mod gateways;
 mod guard_rails;

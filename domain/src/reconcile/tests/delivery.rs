@@ -446,3 +446,37 @@ async fn an_edge_pass_that_ends_while_facts_are_gathered_makes_old_facts_no_news
         "the proxy was not ready when it was asked, and nobody had asked the edge: {written:?}"
     );
 }
+
+#[test]
+fn a_load_balancer_tells_new_hostnames_once_they_are_served() {
+    let of_service = |hostnames: &[&str]| {
+        let mut update = of_route(&[("gw", &[(Accepted, True, 0)])]);
+        let hostnames = hostnames.iter().map(|name| host(name)).collect();
+        update.parts.push(StatusPart {
+            part: Part::LoadBalancer { hostnames },
+            gateway: Some(key("gw")),
+            conditions: Vec::new(),
+        });
+        update
+    };
+    let (old, new) = ("old.example.com", "new.example.com");
+    for (before, delivery, then) in [
+        (None, Delivery::Pending, None),
+        (Some(&[old][..]), Delivery::Pending, Some(vec![old])),
+        (Some(&[][..]), Delivery::Pending, Some(vec![])),
+        (Some(&[old][..]), Delivery::Served, Some(vec![new, old])),
+        (None, Delivery::Late(Vec::new()), Some(vec![new, old])),
+    ] {
+        let given = format!("{before:?} {delivery:?}");
+        let found = written(before.map(of_service), delivery, of_service(&[new, old]));
+        let found = found.map(|update| match update.parts.into_iter().last() {
+            Some(StatusPart {
+                part: Part::LoadBalancer { hostnames },
+                ..
+            }) => hostnames,
+            other => panic!("{given}: {other:?}"),
+        });
+        let then = then.map(|names: Vec<&str>| names.iter().map(|name| host(name)).collect());
+        assert_eq!(found, then, "{given}");
+    }
+}

@@ -55,7 +55,7 @@ func (c Cluster) Up(wish Wish) error {
 }
 
 func (c Cluster) options(channel string) (node.Options, error) {
-	options := node.Options{State: c.state, PauseImage: artifact.PauseImage}
+	options := node.Options{State: c.state, PauseImage: artifact.PauseImage, IPv6: os.Getenv("CLUSTER_FAMILY") == "ipv6"}
 	var err error
 	if options.Kube, err = artifact.Kube.Path(); err != nil {
 		return options, err

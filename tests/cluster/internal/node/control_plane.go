@@ -29,7 +29,7 @@ func startControlPlane(options Options, supervisor supervisor) error {
 	if err != nil {
 		return err
 	}
-	if err := until("API server ready", time.Minute*2, func() error { return answers(client, Server+"/readyz") }); err != nil {
+	if err := until("API server ready", time.Minute*2, func() error { return answers(client, options.server()+"/readyz") }); err != nil {
 		return err
 	}
 	if err := supervisor.keep("controller-manager", options.Kube, controllerManagerArguments(options)...); err != nil {
@@ -62,8 +62,8 @@ func apiserverArguments(options Options) []string {
 		"apiserver",
 		"--etcd-servers=" + etcdAddress,
 		"--secure-port=6443",
-		"--advertise-address=" + Address,
-		"--service-cluster-ip-range=" + ServiceRange,
+		"--advertise-address=" + options.addresses().Node,
+		"--service-cluster-ip-range=" + options.addresses().Services,
 		"--allow-privileged=true",
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
@@ -100,7 +100,7 @@ func controllerManagerArguments(options Options) []string {
 		"--cluster-signing-cert-file=" + pki("ca.crt"),
 		"--cluster-signing-key-file=" + pki("ca.key"),
 		"--use-service-account-credentials=true",
-		"--service-cluster-ip-range=" + ServiceRange,
+		"--service-cluster-ip-range=" + options.addresses().Services,
 		// A busy machine is not a lost node.
 		"--node-monitor-grace-period=5m",
 		// Horizontal autoscaling in seconds: how often it looks, and how long it waits before it takes pods away.

@@ -26,11 +26,14 @@ func render(name, path string, options Options) error {
 		return err
 	}
 	defer file.Close()
+	at := options.addresses()
 	values := map[string]string{
-		"Address":    Address,
-		"DNSAddress": DNSAddress,
+		"Address":    at.Node,
+		"DNSAddress": at.DNS,
+		"Elsewhere":  at.Elsewhere,
+		"Every":      at.Every,
 		"PauseImage": options.PauseImage,
-		"PodRange":   PodRange,
+		"PodRange":   at.Pods,
 		"State":      options.State,
 	}
 	if err := templates.ExecuteTemplate(file, name, values); err != nil {
@@ -65,7 +68,8 @@ func writeIdentities(options Options) error {
 	if err := issuer.ServiceAccountKey(); err != nil {
 		return err
 	}
-	addresses := []net.IP{net.ParseIP("127.0.0.1"), net.ParseIP(Address), net.ParseIP(KubernetesAddress)}
+	addresses := []net.IP{net.ParseIP("127.0.0.1"), net.ParseIP(options.addresses().Node),
+		net.ParseIP(options.addresses().Kubernetes)}
 	hosts := []string{"localhost", Name, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 		"kubernetes.default.svc.cluster.local"}
 	for _, subject := range []authority.Subject{
@@ -85,10 +89,10 @@ func writeIdentities(options Options) error {
 		{File: "proxy", Name: "system:kube-proxy"},
 		{File: "scheduler", Name: "system:kube-scheduler"},
 	} {
-		if err := issuer.Kubeconfig(options.path("pki", subject.File+".kubeconfig"), Server, subject); err != nil {
+		if err := issuer.Kubeconfig(options.path("pki", subject.File+".kubeconfig"), options.server(), subject); err != nil {
 			return err
 		}
 	}
 	administrator := authority.Subject{File: "admin", Name: "kubernetes-admin", Group: "system:masters"}
-	return issuer.Kubeconfig(options.path(AdministratorFile), Server, administrator)
+	return issuer.Kubeconfig(options.path(AdministratorFile), options.server(), administrator)
 }

@@ -4,6 +4,7 @@ package node
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -11,24 +12,54 @@ import (
 )
 
 // Addresses of every cluster. They mean nothing outside of its network namespace, so all clusters have the same.
-const (
-	// Name of the node.
-	Name = "node1"
-	// Address of the node; tests start the stand-in's name server on its port 53.
-	Address = "10.10.0.2"
-	// PodRange is what pods get addresses from.
-	PodRange = "10.244.0.0/24"
-	// ServiceRange is what Services get addresses from.
-	ServiceRange = "10.96.0.0/16"
-	// KubernetesAddress is the Service of the API server.
-	KubernetesAddress = "10.96.0.1"
-	// DNSAddress is where pods ask for names. It is no Service: kube-proxy drops what goes to an unknown one.
-	DNSAddress = "10.10.0.53"
-	// TunnelRange is local to the node: a stand-in edge can listen at each of its addresses.
-	TunnelRange = "10.20.0.0/16"
-	// Server is the API server's URL.
-	Server = "https://" + Address + ":6443"
-)
+type addresses struct {
+	// Node: tests start the stand-in's name server on its port 53.
+	Node string
+	// Pods is what pods get addresses from.
+	Pods string
+	// Services is what Services get addresses from.
+	Services string
+	// Kubernetes is the Service of the API server.
+	Kubernetes string
+	// DNS is where pods ask for names. It is no Service: kube-proxy drops what goes to an unknown one.
+	DNS string
+	// Every stands for all addresses.
+	Every string
+	// Elsewhere is the route to all addresses.
+	Elsewhere string
+	// NodePrefix, Single: lengths of prefixes, of the node's network and of one address.
+	NodePrefix, Single string
+	// AtOnce lets an address be used before anybody was asked whether it is free.
+	AtOnce string
+}
+
+// Name of the node.
+const Name = "node1"
+
+// tunnelRanges are local to the node: a stand-in edge can listen at each of their addresses.
+var tunnelRanges = []string{"10.20.0.0/16", "fd00:10:20::/64"}
+
+var ipv4 = addresses{
+	Node: "10.10.0.2", Pods: "10.244.0.0/24", Services: "10.96.0.0/16", Kubernetes: "10.96.0.1",
+	DNS: "10.10.0.53", Every: "0.0.0.0", Elsewhere: "0.0.0.0/0", NodePrefix: "/24", Single: "/32",
+}
+
+var ipv6 = addresses{
+	Node: "fd00:10:10::2", Pods: "fd00:10:244::/64", Services: "fd00:10:96::/112", Kubernetes: "fd00:10:96::1",
+	DNS: "fd00:10:10::53", Every: "::", Elsewhere: "::/0", NodePrefix: "/64", Single: "/128", AtOnce: "nodad",
+}
+
+func (o Options) addresses() addresses {
+	if o.IPv6 {
+		return ipv6
+	}
+	return ipv4
+}
+
+// server is the API server's URL.
+func (o Options) server() string {
+	return "https://" + net.JoinHostPort(o.addresses().Node, "6443")
+}
 
 // Options of a cluster, given to its first process as JSON.
 type Options struct {
@@ -43,6 +74,8 @@ type Options struct {
 	PauseImage string
 	// Kinds is a folder of CustomResourceDefinitions that are installed; none if empty.
 	Kinds string
+	// IPv6 says that pods, Services and the node have IPv6 addresses and no others.
+	IPv6 bool
 	// Owned says that the cluster ends with the process that the first open file after the standard three stands for.
 	Owned bool
 }
@@ -120,7 +153,7 @@ func Run(options Options) error {
 }
 
 func prepare(options Options) error {
-	if err := setUpNetwork(); err != nil {
+	if err := setUpNetwork(options); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	if err := setUpMounts(options); err != nil {

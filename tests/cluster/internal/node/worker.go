@@ -80,7 +80,7 @@ func kubeletArguments(options Options) []string {
 		"--root-dir=" + options.path("kubelet"),
 		"--cert-dir=" + options.path("kubelet", "pki"),
 		"--hostname-override=" + Name,
-		"--node-ip=" + Address,
+		"--node-ip=" + options.addresses().Node,
 	}
 }
 
@@ -89,7 +89,7 @@ func proxyArguments(options Options) []string {
 		"proxy",
 		"--kubeconfig=" + options.path("pki", "proxy.kubeconfig"),
 		"--proxy-mode=nftables",
-		"--cluster-cidr=" + PodRange,
+		"--cluster-cidr=" + options.addresses().Pods,
 		"--hostname-override=" + Name,
 		"--healthz-bind-address=127.0.0.1:10256",
 		"--metrics-bind-address=127.0.0.1:10249",
