@@ -35,6 +35,8 @@ func setUpNetwork(options Options) error {
 		"net/ipv4/ip_forward":                 "1",
 		"net/ipv4/ip_unprivileged_port_start": "0",
 		"net/ipv6/conf/all/forwarding":        "1",
+		// A local route alone lets nobody listen at an IPv6 address.
+		"net/ipv6/ip_nonlocal_bind": "1",
 	} {
 		if err := os.WriteFile("/proc/sys/"+name, []byte(value), 0o644); err != nil {
 			return err
