@@ -13,8 +13,8 @@ CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 
-def package(version: str, epoch: int, out: str) -> None:
-    """Writes both into a folder (helm.sh/docs/topics/registries)."""
+def package(program: str, epoch: int, out: str) -> None:
+    """Writes both for a version of the program into a folder (helm.sh/docs/topics/registries)."""
     name = os.path.basename(FOLDER)
     files = {}
     for root, _, names in os.walk(FOLDER):
@@ -22,7 +22,8 @@ def package(version: str, epoch: int, out: str) -> None:
             path = os.path.join(root, file)
             with open(path, "rb") as content:
                 files[os.path.join(name, os.path.relpath(path, FOLDER))] = packed.File(content.read())
-    described = metadata(files[f"{name}/Chart.yaml"].content.decode(), version)
+    described = metadata(files[f"{name}/Chart.yaml"].content.decode(), program)
+    version = described["version"]
     packed.tarred(files, epoch, os.path.join(out, f"{name}-{version}.tgz"))
     folder = tempfile.mkdtemp()
     layout = oci.Layout(folder)
@@ -44,10 +45,9 @@ def package(version: str, epoch: int, out: str) -> None:
     shutil.rmtree(folder)
 
 
-def metadata(chart: str, version: str) -> dict:
-    """The simple fields of Chart.yaml. Its version has to be the program's."""
+def metadata(chart: str, program: str) -> dict:
+    """The simple fields of Chart.yaml. The chart has a version of its own, and names the program's."""
     fields = dict(re.findall(r'^(\w+): "?([^"\[\n]+)"?$', chart, re.M))
-    if (fields["version"], fields["appVersion"]) != (version, version):
-        raise SystemExit(f"{FOLDER}/Chart.yaml: version, appVersion: must be {version}, as in Cargo.toml")
+    if fields["appVersion"] != program:
+        raise SystemExit(f"{FOLDER}/Chart.yaml: appVersion: Invalid value: {fields['appVersion']}: must be {program}")
     return fields
-

@@ -108,7 +108,9 @@ def address(log: str) -> str:
     raise AssertionError("the registry did not begin")
 
 
-def helm_takes_the_chart_from_a_registry(dist: str, version: str, folder: str, at: str) -> None:
+def helm_takes_the_chart_from_a_registry(dist: str, folder: str, at: str) -> None:
+    (package,) = [name for name in os.listdir(dist) if name.endswith(".tgz")]
+    version = package.removeprefix(f"{CHART}-").removesuffix(".tgz")
     archive = f"oci-archive:{dist}/{CHART}-{version}.oci.tar"
     output("skopeo", "copy", "--dest-tls-verify=false", archive, f"docker://{at}/charts/{CHART}:{version}")
     output(f"{TOOLS}/crane", "validate", "--insecure", "--remote", f"{at}/charts/{CHART}:{version}")
@@ -131,7 +133,7 @@ def main() -> None:
         krew_installs_it_on_each_platform(dist, version)
         dpkg_installs_and_removes_it(dist, version)
         with registry(folder) as at:
-            helm_takes_the_chart_from_a_registry(dist, version, folder, at)
+            helm_takes_the_chart_from_a_registry(dist, folder, at)
     print("krew, dpkg, helm, crane and skopeo take the release; ok")
 
 
