@@ -26,7 +26,7 @@ Examples:
 pub(super) const OF_DIAGNOSE: &str = "\
 Examples:
   cfgwctl diagnose
-  cfgwctl diagnose ./report && tar czf report.tar.gz report";
+  cfgwctl diagnose ./report";
 
 /// `cfgwctl diagnose`.
 #[derive(Debug, Args)]
