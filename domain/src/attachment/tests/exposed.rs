@@ -217,7 +217,7 @@ fn what_is_wrong_in_a_service_refuses_it_alone() {
     let expected: Expected = Some((Reason::BackendNotFound, &["Service shop/portless"]));
     assert_verdict("portless", resolution.unresolved("shop/portless"), expected);
     let names = resolution.gateway(EDGE).hostnames.keys();
-    let names: Vec<&str> = names.map(|name| name.as_str()).collect();
+    let names: Vec<&str> = names.map(crate::names::Hostname::as_str).collect();
     assert_eq!(names, ["app.example.com", "p.example.com"]);
 }
 
