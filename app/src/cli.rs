@@ -95,6 +95,7 @@ pub enum Program {
     #[command(after_help = OF_BROKER)]
     Broker(Broker),
     /// Asks a server of cfgw whether it is ready, and succeeds if it is; run by `helm test`.
+    #[command(after_help = "Example:\n  cfgw probe cfgw.cfgw-system.svc:8081 --within 60")]
     Probe(Probe),
 }
 

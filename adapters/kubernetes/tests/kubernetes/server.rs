@@ -166,7 +166,10 @@ impl ApiServer {
     }
 
     /// Every path with this end is answered with this text.
-    #[allow(dead_code, reason = "the tests of cfgwctl, which have this server too, call it")]
+    #[allow(
+        dead_code,
+        reason = "the tests of cfgwctl, which have this server too, call it"
+    )]
     pub(crate) fn say(&self, end: &str, text: &str) {
         self.lock().said.push((end.to_owned(), text.to_owned()));
     }

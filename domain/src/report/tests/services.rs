@@ -121,7 +121,7 @@ fn a_load_balancer_tells_the_hostnames_that_lead_to_it() {
         ),
         ("no proxy", app(), unready, None),
         ("nothing known", app(), silent, None),
-        ("known from before", app(), earlier, None),
+        ("known from before", app(), earlier, Some(vec![names[0]])),
         ("not asked yet", app(), GatewayFacts::default(), None),
     ] {
         let status = status(&cluster_with(service), facts);
