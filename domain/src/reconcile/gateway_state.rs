@@ -19,7 +19,7 @@ use super::rotation::Rotation;
 use crate::attachment::GatewayResolution;
 use crate::edge::claims::Claimant;
 use crate::edge::{EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Policy};
-use crate::error::PortError;
+use crate::error::{PortError, PortErrorKind};
 use crate::gateway::{DeletionPolicy, DnsPolicy, Reconciling, SHORTEST_INTERVAL};
 use crate::names::{Hostname, ObjectKey, Timestamp, TunnelId};
 use crate::rotation::Request;
@@ -415,12 +415,14 @@ impl GatewayState {
         found.credentials.is_some() && self.credentials != found.credentials
     }
 
-    /// Whether nothing is known of what this intent asks for, and asking again may tell.
+    /// Whether nothing is known of what this intent asks for, and asking again may tell. A Secret that is not there may come.
     pub(super) fn is_undecided(&self, intent: &EdgeIntent) -> bool {
         self.needs(intent)
             || match &self.answer {
                 None => true,
-                Some(Err(error)) => error.kind.is_transient(),
+                Some(Err(error)) => {
+                    error.kind.is_transient() || error.kind == PortErrorKind::Credentials
+                }
                 Some(Ok(_)) => false,
             }
     }

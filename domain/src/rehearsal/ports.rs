@@ -29,7 +29,7 @@ impl ClusterSource for Shown {
     }
 
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn follow(&self, _: BTreeSet<ObjectRef>) {}

@@ -146,6 +146,20 @@ async fn a_removal_waits_for_a_gateway_that_is_refused_for_now_until_the_second_
 }
 
 #[tokio::test]
+async fn a_removal_waits_for_a_gateway_whose_credentials_are_not_there_until_the_second_resync() {
+    let bench = bench(two());
+    bench.pass().await;
+    let refusal = PortError::new(PortErrorKind::Credentials, "no Secret");
+    bench.edge.fail(Some(key("young")), Some(refusal));
+    bench
+        .cluster
+        .change(|snapshot| gateways(snapshot)[0].deleting = true);
+    assert!(bench.pass().await.removed.is_empty());
+    assert!(bench.resync().await.removed.is_empty());
+    assert_eq!(bench.resync().await.removed, [key("old")]);
+}
+
+#[tokio::test]
 async fn a_removal_waits_for_a_suspended_gateway_from_which_the_name_was_taken_before() {
     let cloudflare = FakeCloudflare::with_zones(&["example.com"]);
     let bench = whole(two(), &cloudflare);
