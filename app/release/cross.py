@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+import frameworks
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # By system and architecture, in Go's words, as registries, krew and Homebrew write them.
 TARGETS = {
@@ -31,8 +33,8 @@ def compiled(package: str, program: str, platform: str) -> str:
     if system == "linux":
         flags.append("-Ctarget-feature=+crt-static")
     if system == "darwin":
-        # Apple's frameworks by what is used of them; the linker needs no more.
-        flags.append(f"-Clink-arg=-F{ROOT}/app/release/frameworks")
+        stubs = frameworks.written(package, target, os.path.join(ROOT, ".cache", "frameworks"))
+        flags.append(f"-Clink-arg=-F{stubs}")
     environment = {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags)}
     verb = ["build"]
     if platform == "linux-arm64":

@@ -36,7 +36,11 @@ fn the_address_of_a_pod_may_be_an_ipv6_address_without_brackets() {
         given[1].1 = written;
         let settings = ControllerSettings::load(None, env(&given), ());
         let found = settings.ok().and_then(|it| it.stream.advertise);
-        assert_eq!(found.as_ref().map(|it| it.as_str()), read, "{written}");
+        assert_eq!(
+            found.as_ref().map(config::values::HostPort::as_str),
+            read,
+            "{written}"
+        );
     }
 }
 

@@ -336,7 +336,8 @@ impl Namespace {
                 "--all-containers",
                 "--prefix",
                 "--tail=100",
-                "--selector=,",
+                // All of them.
+                "--selector=!no-such-label",
             ],
         ] {
             let output = std::process::Command::new(self.cluster.program("kubectl"))

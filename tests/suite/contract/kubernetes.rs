@@ -22,7 +22,7 @@ use server::ApiServer;
 // Those of the adapter's own tests.
 #[path = "../../../adapters/kubernetes/tests/kubernetes/server.rs"]
 #[allow(dead_code, reason = "the adapter's own tests use all of it")]
-mod server;
+pub(crate) mod server;
 #[path = "../../../adapters/kubernetes/tests/workloads/api_server.rs"]
 #[allow(dead_code, reason = "the adapter's own tests use all of it")]
 mod workloads_server;

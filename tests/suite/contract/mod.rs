@@ -31,7 +31,7 @@ mod data_plane;
 mod edge;
 mod finalizer;
 pub(crate) mod folder;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod orphans;
 mod rotations;
 mod status_sink;

@@ -208,16 +208,20 @@ pub(super) fn by_hand(cloud: &Cloud, dice: &mut Dice) {
             ..RecordBatch::default()
         },
         (1, Some(record)) => {
-            let mut patch = RecordPatch::default();
-            patch.proxied = Some(!record.proxied);
+            let patch = RecordPatch {
+                proxied: Some(!record.proxied),
+                ..RecordPatch::default()
+            };
             RecordBatch {
                 patches: vec![(record.id.clone(), patch)],
                 ..RecordBatch::default()
             }
         }
         (2, Some(record)) => {
-            let mut patch = RecordPatch::default();
-            patch.comment = Some(None);
+            let patch = RecordPatch {
+                comment: Some(None),
+                ..RecordPatch::default()
+            };
             RecordBatch {
                 patches: vec![(record.id.clone(), patch)],
                 ..RecordBatch::default()

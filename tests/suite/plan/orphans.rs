@@ -15,13 +15,7 @@ use serde_json::{Value, json};
 use tests::manifests::{class, gateway_named, route_with, secret, service};
 
 use super::rig::{ACCOUNT, Rig, token};
-
-/// The API server of `adapter-kubernetes`' own tests.
-#[allow(dead_code)]
-#[path = "../../../adapters/kubernetes/tests/kubernetes/server.rs"]
-mod server;
-
-use server::ApiServer;
+use crate::contract::kubernetes::server::ApiServer;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const BACKEND: &str = "    - backendRefs: [{name: one, port: 80}]\n";

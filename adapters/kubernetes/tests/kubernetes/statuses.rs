@@ -422,12 +422,17 @@ fn of_service(truth: Truth, hostnames: Option<&[&str]>) -> StatusUpdate {
         ..object("Service", "default", "app")
     };
     update.parts[0].conditions = accepted(truth);
-    update.parts.extend(hostnames.map(|hostnames| StatusPart {
-        part: Part::LoadBalancer {
-            hostnames: hostnames.iter().map(|name| name.parse().unwrap()).collect(),
-        },
-        gateway: None,
-        conditions: Vec::new(),
+    update.parts.extend(hostnames.map(|hostnames| {
+        StatusPart {
+            part: Part::LoadBalancer {
+                hostnames: hostnames
+                    .iter()
+                    .map(|name| name.parse().expect("a hostname"))
+                    .collect(),
+            },
+            gateway: None,
+            conditions: Vec::new(),
+        }
     }));
     update
 }

@@ -111,6 +111,10 @@ struct Attempts<'a> {
     refusals: u32,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most attempts are answered, and a box would be allocated for each"
+)]
 enum AttemptOutcome {
     Answered(Answered),
     /// The next endpoint may be tried; if there is none, this is the answer.

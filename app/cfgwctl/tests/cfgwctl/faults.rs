@@ -138,19 +138,19 @@ const OF_CLUSTERS: &[(&str, BreakWorld)] = &[
         *of(&mut world.objects, "customresourcedefinitions") = bundle("v1.0.0");
     }),
     ("the CRD of HTTPRoutes is not there", |world| {
-        without(world, "httproutes")
+        without(world, "httproutes");
     }),
     ("you may not do what commands need", |world| {
-        world.may_all = false
+        world.may_all = false;
     }),
     ("you may not read Gateways", |world| {
-        world.refused.push("gateways")
+        world.refused.push("gateways");
     }),
     ("you may not read Services", |world| {
-        world.refused.push("services")
+        world.refused.push("services");
     }),
     ("you may not read Deployments", |world| {
-        world.refused.push("deployments")
+        world.refused.push("deployments");
     }),
     ("no zone covers the hostname", |world| {
         record_says(
@@ -177,7 +177,7 @@ const OF_CLUSTERS: &[(&str, BreakWorld)] = &[
         secret["data"] = json!({ "CLOUDFLARE_ACCOUNT_ID": "YQ==" });
     }),
     ("the Secret of the credentials is not there", |world| {
-        without(world, "secrets")
+        without(world, "secrets");
     }),
     ("the controller makes no records by default", |world| {
         let environment = json!([{ "name": "CFGW_DEFAULTS__DNS", "value": "false" }]);
