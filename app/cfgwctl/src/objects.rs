@@ -301,7 +301,8 @@ impl ParentRef {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct EndpointSlice {
-    pub endpoints: Vec<Endpoint>,
+    /// `null` where there is none.
+    pub endpoints: Option<Vec<Endpoint>>,
 }
 
 /// One of `endpoints` of an EndpointSlice.

@@ -1,12 +1,11 @@
 //! NetworkPolicies, enforced by kube-router on the node: what is permitted goes on, what is not is cut off.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tests::cluster::{Cluster, Namespace, eventually};
 use tests::installation::{self, NAMESPACE, NODE, PATIENCE};
-use tokio::process::{Child, Command};
 
 use super::traffic::echo_behind;
 use super::user::gone;
@@ -31,7 +30,6 @@ impl Enforced {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("a log"))
-            .kill_on_drop(true)
             .spawn();
         Self(child.expect("kube-router starts"))
     }
@@ -40,9 +38,10 @@ impl Enforced {
 /// Its rules go with it, whatever became of the test: they would hold other tests up.
 impl Drop for Enforced {
     fn drop(&mut self) {
-        let _ = self.0.start_kill();
+        // While it runs it writes them anew.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
         let program = std::env::var_os("KUBE_ROUTER").unwrap_or_default();
-        let mut cleaning = std::process::Command::new(program);
+        let mut cleaning = Command::new(program);
         let cleaned = cleaning.arg("--cleanup-config").status();
         if !cleaned.is_ok_and(|status| status.success()) {
             eprintln!("kube-router did not take its rules away");

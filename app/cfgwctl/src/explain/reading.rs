@@ -108,7 +108,10 @@ fn note_unread_secrets(snapshot: &ClusterSnapshot, notes: &mut Vec<String>) {
 }
 
 fn pods(slices: Vec<EndpointSlice>) -> BTreeMap<String, String> {
-    let endpoints = slices.into_iter().flat_map(|slice| slice.endpoints);
+    let endpoints = slices
+        .into_iter()
+        .filter_map(|slice| slice.endpoints)
+        .flatten();
     let pods = endpoints.filter(|endpoint| endpoint.target_ref.kind == "Pod");
     pods.filter_map(|endpoint| {
         Some((
@@ -155,4 +158,21 @@ pub fn of_files(folder: &Path) -> Result<Knowledge, Failure> {
         pods: BTreeMap::new(),
         notes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_slice_without_endpoints_takes_no_name_of_a_pod_away() {
+        let reference = json!({ "kind": "Pod", "name": "app-1" });
+        let whole = json!({ "endpoints": [{ "addresses": ["10.1.2.3"], "targetRef": reference }] });
+        let slices = [json!({ "endpoints": null }), json!({}), whole];
+        let slices = slices.map(|slice| serde_json::from_value(slice).expect("a slice"));
+        let named = BTreeMap::from([("10.1.2.3".to_owned(), "app-1".to_owned())]);
+        assert_eq!(pods(slices.into()), named);
+    }
 }
