@@ -27,11 +27,20 @@ impl Reconciler {
             if !self.leads_in(pass.term) {
                 return false;
             }
-            if !self.state().suspended.contains(&gateway) {
+            if !self.is_wanted_by_now(&gateway) {
                 self.remove(&pass.view, &gateway, done).await;
             }
         }
         self.leads_in(pass.term)
+    }
+
+    /// Whether a route pass has seen it since the pass began, in which case what it has is not left over, or whether it is
+    /// suspended now.
+    fn is_wanted_by_now(&self, gateway: &ObjectKey) -> bool {
+        let state = self.state();
+        let newest = state.view.as_ref();
+        state.suspended.contains(gateway)
+            || newest.is_some_and(|view| view.fate(gateway) != Fate::Remove)
     }
 
     fn removals_here(&self, pass: &Pass<'_>) -> Removals {

@@ -38,17 +38,46 @@ impl DataPlane for Stopping {
     }
 }
 
-#[tokio::test]
-async fn a_gateway_that_returns_during_the_withdrawal_of_its_table_has_a_table() {
-    for before in [true, false] {
-        let mut bench = bench(quickstart());
-        let stopping = Arc::new(Stopping {
-            data_plane: bench.data_plane.clone(),
+impl Stopping {
+    fn new(data_plane: &Arc<FakeDataPlane>, before: bool) -> Arc<Self> {
+        Arc::new(Self {
+            data_plane: data_plane.clone(),
             before,
             first: AtomicBool::new(true),
             reached: Notify::new(),
             go_on: Notify::new(),
-        });
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_returns_before_its_removal_is_not_removed() {
+    let there = |names: &[&str]| {
+        let gateways = names.iter().map(|name| gateway(name)).collect();
+        snapshot(gateways, vec![])
+    };
+    let mut bench = bench(there(&["first", "second"]));
+    let stopping = Stopping::new(&bench.data_plane, true);
+    bench.reconciler.ports.data_plane = stopping.clone();
+    bench.pass().await;
+    bench.cluster.show(there(&[]));
+    bench.reconciler.route_pass().await;
+    let comes_back = async {
+        stopping.reached.notified().await;
+        bench.cluster.show(there(&["second"]));
+        bench.reconciler.route_pass().await;
+        stopping.go_on.notify_one();
+    };
+    let (done, ()) = futures_util::join!(bench.reconciler.edge_pass(false), comes_back);
+    assert_eq!(done.removed, [key("first")]);
+    assert!(bench.workloads.proxy(&key("second")).is_some());
+}
+
+#[tokio::test]
+async fn a_gateway_that_returns_during_the_withdrawal_of_its_table_has_a_table() {
+    for before in [true, false] {
+        let mut bench = bench(quickstart());
+        let stopping = Stopping::new(&bench.data_plane, before);
         bench.reconciler.ports.data_plane = stopping.clone();
         bench.pass().await;
         bench.cluster.show(snapshot(vec![], vec![]));
