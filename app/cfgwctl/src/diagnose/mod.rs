@@ -1,6 +1,6 @@
 //! `diagnose`: what a report of a fault needs, in one folder, without secrets.
 //!
-//! - [`scrub`]: texts without what looks like a secret; [`shown`]: objects without what may hold one.
+//! - [`mod@scrub`]: texts without what looks like a secret; [`shown`]: objects without what may hold one.
 //!
 //! No Secret and no ConfigMap is read.
 
