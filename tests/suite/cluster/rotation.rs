@@ -70,11 +70,13 @@ fn everything(hostname: &str, calls: &str) -> String {
             "          env:\n            - {name: GRPC_ECHO_SERVER, value: \"1\"}\n",
         )
         .replace("httpGet: {path: /, port: 3000}", "tcpSocket: {port: 3000}");
+    // What is in flight goes on for the grace period. The kubelet brings the token to each replica within about a minute,
+    // one after another, and the WebSocket and the stream are on any of them.
     format!(
         "apiVersion: cloudflare-gateway-controller.io/v1
 kind: CloudflareGatewayParameters
 metadata: {{name: three}}
-spec: {{tunnel: {{replicas: [{{name: a}}, {{name: b}}, {{name: c}}]}}}}
+spec: {{tunnel: {{replicas: [{{name: a}}, {{name: b}}, {{name: c}}], gracePeriod: 15m}}}}
 ---
 {http}---
 {grpc}---
