@@ -50,4 +50,6 @@ def metadata(chart: str, program: str) -> dict:
     fields = dict(re.findall(r'^(\w+): "?([^"\[\n]+)"?$', chart, re.M))
     if fields["appVersion"] != program:
         raise SystemExit(f"{FOLDER}/Chart.yaml: appVersion: Invalid value: {fields['appVersion']}: must be {program}")
+    if f"/cfgw:{program}\n" not in chart:
+        raise SystemExit(f"{FOLDER}/Chart.yaml: annotations[artifacthub.io/images]: Invalid value: must name cfgw:{program}")
     return fields

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adapter_kubernetes::KeptSecret;
 use adapter_table_stream::{Authority, ServerIdentity};
 use anyhow::Context;
+use domain::gateway::SessionKey;
 use domain::ports::Clock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +26,14 @@ pub struct KeptAuthority {
     pub bundle: watch::Receiver<String>,
     /// What this replica's server proves itself by.
     pub identity: watch::Receiver<Arc<ServerIdentity>>,
+    /// What the keys of all Gateways' sessions are derived from.
+    pub session_key: Option<SessionKey>,
 }
 
 /// Reads the authority, or makes it, and keeps it until `stop`.
 pub async fn keep(secret: KeptSecret, stop: CancellationToken) -> anyhow::Result<KeptAuthority> {
     let authority = current(&secret).await?;
+    let session_key = authority.session_key().cloned();
     let (bundle, bundle_seen) = watch::channel(authority.bundle());
     let identity = Arc::new(authority.issue(SystemClock.now()));
     let (identity, identity_seen) = watch::channel(identity);
@@ -55,6 +59,7 @@ pub async fn keep(secret: KeptSecret, stop: CancellationToken) -> anyhow::Result
     Ok(KeptAuthority {
         bundle: bundle_seen,
         identity: identity_seen,
+        session_key,
     })
 }
 

@@ -3,8 +3,22 @@
 use adapter_connector::{ConnectorOptions, Discovery, EdgeAddresses, EdgeRoots, TransportChoice};
 use config::sections::TunnelSettings;
 use config::values::{EdgeAddresses as EdgePlaces, NameServers, TransportChoice as Protocol};
+use domain::capabilities::EdgeKind;
 
 use crate::edge::read_pem;
+
+/// What stands before the proxies, as the settings say.
+pub(crate) fn edge_kind(settings: &TunnelSettings) -> EdgeKind {
+    let (arrival, certificates) = (
+        settings.edge_tells_arrival.is_on(),
+        settings.edge_hands_certificates.is_on(),
+    );
+    match (arrival, certificates) {
+        (true, _) => EdgeKind::TellingArrival,
+        (false, true) => EdgeKind::HandingCertificates,
+        (false, false) => EdgeKind::Cloudflare,
+    }
+}
 
 /// How a connector is to connect, with metrics of its own.
 pub(crate) fn connector_options(settings: &TunnelSettings) -> anyhow::Result<ConnectorOptions> {
@@ -38,6 +52,7 @@ pub(crate) fn connector_options(settings: &TunnelSettings) -> anyhow::Result<Con
         connections: u8::try_from(settings.connections.get())?,
         silence: settings.silence_timeout.get(),
         grace: settings.grace_period.get(),
+        edge_kind: edge_kind(settings),
         ..ConnectorOptions::default()
     })
 }

@@ -17,11 +17,12 @@ use anyhow::Context;
 use config::values::{Backend, EdgeAddresses, Names};
 use config::{ControllerSettings, ENV_PREFIX};
 use domain::attachment::GatewayDefaults;
+use domain::endpoint_policy::AddressRange;
 use domain::gateway::{CONTROLLER_NAME, DnsPolicy};
 use domain::names::ObjectKey;
 use domain::ports::Leadership;
 use domain::reconcile::{Ports, Reconciler};
-use domain::snapshot::EndpointRules;
+use domain::snapshot::{EndpointRules, Outside};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
@@ -30,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::authority::{self, KeptAuthority};
+use crate::client_certificate::WithClientCertificates;
+use crate::cluster_key;
+use crate::connectors::edge_kind;
 use crate::disowned::Disowned;
 use crate::edge::{self, read_pem};
 use crate::engines::underscored_headers;
@@ -61,7 +65,8 @@ impl Controller {
         let owner = owner(settings, &client).await?;
         let cluster = Cluster::start(client.clone(), cluster_options(settings), stop.clone());
         let lease = Lease::start(lease, lease_options(settings, owner.clone())?, stop.clone());
-        let authority = kept_authority(settings, &client, owner, &stop).await?;
+        let authority = kept_authority(settings, &client, owner.clone(), &stop).await?;
+        let backend = backend(settings, &client, owner).await?;
         let mut registry = Registry::with_prefix("cfgw");
         let statuses = Arc::new(Notify::new());
         let disowned = Arc::new(Disowned::default());
@@ -74,11 +79,8 @@ impl Controller {
             limits: LISTENER_LIMITS,
         };
         let tables = serve_tables(settings, reviews, options, &authority, &stop).await?;
-        let written = Arc::new(Statuses::new(
-            client.clone(),
-            cluster.clone(),
-            lease.clone(),
-        ));
+        let statuses_of = Statuses::new(client.clone(), cluster.clone(), lease.clone());
+        let written = Arc::new(statuses_of.behind(edge_kind(&settings.tunnel)));
         let secrets = Arc::new(SecretCredentials::new(client.clone(), cluster.clone()));
         let ports = Ports {
             cluster: cluster.clone(),
@@ -96,8 +98,9 @@ impl Controller {
             ),
             rotations: Arc::new(Rotations::new(client.clone())),
             clock: Arc::new(SystemClock),
-            data_plane: tables,
+            data_plane: WithClientCertificates::new(tables, secrets.clone()),
             edge: edge::open(
+                backend,
                 &settings.edge,
                 &settings.cloudflare,
                 installation.clone(),
@@ -107,7 +110,10 @@ impl Controller {
             )?,
         };
         let reconciler = Reconciler::new(ports, CONTROLLER_NAME);
-        let reconciler = Arc::new(reconciler.with_defaults(defaults(settings)));
+        let reconciler = Arc::new(reconciler.with_defaults(GatewayDefaults {
+            session_key: authority.session_key.clone(),
+            ..defaults(settings)
+        }));
         let passes = Passes::new(
             reconciler,
             cluster.clone(),
@@ -202,6 +208,22 @@ async fn kept_authority(
     }
     let kept = authority::keep(secret, stop.clone()).await;
     kept.with_context(|| format!("the certificate authority in Secret {namespace}/{name}"))
+}
+
+async fn backend(
+    settings: &ControllerSettings,
+    client: &Client,
+    owner: Option<OwnerReference>,
+) -> anyhow::Result<edge::Backend> {
+    if settings.edge.backend == Backend::Direct {
+        return Ok(edge::Backend::Direct);
+    }
+    let (namespace, name) = (&settings.namespace, &settings.broker_key);
+    let secret = KeptSecret::new(client.clone(), namespace.as_str(), name.as_str());
+    let key = cluster_key::in_secret(&secret.owned_by(owner)).await;
+    let key =
+        key.with_context(|| format!("the key for the broker in Secret {namespace}/{name}"))?;
+    Ok(edge::Backend::Broker(Box::new(key)))
 }
 
 fn kept_orphans(settings: &ControllerSettings, client: &Client) -> KeptOrphans {
@@ -299,6 +321,7 @@ fn network_rules(settings: &ControllerSettings) -> Option<NetworkRules> {
             EdgeAddresses::Given(addresses) => addresses.clone(),
         },
         endpoint_ranges: proxies.endpoint_ranges.ranges(),
+        cluster_ranges: cluster_ranges(settings).collect(),
     })
 }
 
@@ -306,8 +329,18 @@ fn network_rules(settings: &ControllerSettings) -> Option<NetworkRules> {
 fn endpoint_rules(settings: &ControllerSettings) -> EndpointRules {
     EndpointRules {
         names: settings.endpoints.names.is_on(),
+        outside: match settings.endpoints.external_hosts.is_on() {
+            true => Outside::Permitted(cluster_ranges(settings).collect()),
+            false => Outside::No,
+        },
         ..EndpointRules::default()
     }
+}
+
+/// Addresses of the cluster, as the settings say.
+fn cluster_ranges(settings: &ControllerSettings) -> impl Iterator<Item = AddressRange> {
+    let ranges = settings.endpoints.cluster_ranges.ranges().into_iter();
+    ranges.filter_map(|range| AddressRange::parse(&range))
 }
 
 /// What holds for Gateways whose parameters do not say otherwise.
@@ -320,6 +353,8 @@ fn defaults(settings: &ControllerSettings) -> GatewayDefaults {
         upload_certificates: settings.defaults.upload_certificates.is_on(),
         underscored_headers: underscored_headers(&settings.requests),
         is_behind_broker: settings.edge.backend == Backend::Broker,
+        session_key: None,
+        edge: edge_kind(&settings.tunnel),
     }
 }
 

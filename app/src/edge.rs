@@ -4,24 +4,36 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_broker::credentials::read_token;
+use adapter_broker::identity::key::ClusterKey;
 use adapter_broker::{BrokerEdge, ClientSettings as BrokerClientSettings};
 use adapter_cloudflare::{ClientSettings, CloudflareClient, Metrics};
 use anyhow::Context;
 use config::sections::{BrokerAccess, CloudflareSettings, EdgeSettings};
-use config::values::{Backend, Label};
+use config::values::Label;
 use domain::edge::direct::DirectEdge;
 use domain::ports::{Certificates, Credentials, Edge};
 use domain::{Installation, InstallationName, InstanceId};
 use prometheus_client::registry::Registry;
+use secrecy::SecretString;
 
-use crate::system::{LogJournal, SystemEntropy};
+use crate::system::{LogJournal, SystemClock, SystemEntropy};
 
 /// Limit for opening a connection to the broker.
 const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a pass waits for the broker to do what it stated.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Who holds the credentials.
+pub enum Backend {
+    Direct,
+    /// A broker, which knows the cluster by this key.
+    Broker(Box<ClusterKey>),
+}
+
 /// The edge that the settings name. Credentials are asked, and calls to Cloudflare counted, by the direct one only.
 pub fn open(
+    backend: Backend,
     settings: &EdgeSettings,
     cloudflare: &CloudflareSettings,
     installation: Installation,
@@ -29,7 +41,7 @@ pub fn open(
     certificates: Arc<dyn Certificates>,
     registry: &mut Registry,
 ) -> anyhow::Result<Arc<dyn Edge>> {
-    match settings.backend {
+    match backend {
         Backend::Direct => {
             let accounts = Arc::new(cloudflare_client(cloudflare, registry)?);
             let entropy = Arc::new(SystemEntropy::default());
@@ -37,26 +49,32 @@ pub fn open(
             let edge = edge.with_certificates(certificates).remembering();
             Ok(Arc::new(edge.with_journal(Arc::new(LogJournal::default()))))
         }
-        Backend::Broker => Ok(Arc::new(broker_edge(
-            &settings.broker,
-            installation.instance,
-        )?)),
+        Backend::Broker(key) => {
+            let edge = broker_edge(&settings.broker, *key, installation.instance)?;
+            Ok(Arc::new(edge))
+        }
     }
 }
 
-fn broker_edge(access: &BrokerAccess, instance: InstanceId) -> anyhow::Result<BrokerEdge> {
+fn broker_edge(
+    access: &BrokerAccess,
+    key: ClusterKey,
+    instance: InstanceId,
+) -> anyhow::Result<BrokerEdge> {
     let url = access.url.as_ref().context("edge.broker.url is not set")?;
-    let token_file = access.token_file.as_deref();
-    let token_file = token_file.context("edge.broker.token_file is not set")?;
+    let code = access.code_file.as_deref().map(read_text).transpose()?;
     let settings = BrokerClientSettings {
-        base_url: url.as_str().to_owned(),
-        token: read_token(token_file).context("edge.broker.token_file")?,
+        base_urls: vec![url.as_str().to_owned()],
+        key,
+        code,
         instance,
+        statement_timeout: STATEMENT_TIMEOUT,
         extra_roots: roots(access.ca_file.as_deref())?,
         request_timeout: access.request_timeout.get(),
         connect_timeout: BROKER_CONNECT_TIMEOUT,
     };
-    Ok(BrokerEdge::new(&settings)?)
+    let entropy = Arc::new(SystemEntropy::default());
+    Ok(BrokerEdge::new(&settings, Arc::new(SystemClock), entropy)?)
 }
 
 /// The installation that the settings name.
@@ -85,6 +103,12 @@ pub(crate) fn cloudflare_client(
 
 fn roots(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     Ok(file.map(read_pem).transpose()?.unwrap_or_default())
+}
+
+fn read_text(file: &Path) -> anyhow::Result<SecretString> {
+    let text = std::fs::read_to_string(file);
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(SecretString::from(text))
 }
 
 pub(crate) fn read_pem(file: &Path) -> anyhow::Result<Vec<u8>> {

@@ -18,6 +18,8 @@ pub mod admin;
 pub mod authority;
 pub mod broker;
 pub mod cli;
+mod client_certificate;
+mod cluster_key;
 mod connectors;
 pub mod controller;
 pub mod disowned;

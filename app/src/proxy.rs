@@ -15,6 +15,7 @@ use domain::endpoint_policy::EndpointPolicy;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError, Workloads};
 use domain::route_table::RouteTable;
+use domain::secret::CertificatePair;
 use domain::secret::ConnectorToken;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
@@ -131,6 +132,14 @@ impl DataPlane for Announced {
 
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.engines.withdraw(gateway).await
+    }
+
+    async fn show(
+        &self,
+        gateway: &ObjectKey,
+        certificate: Option<Arc<CertificatePair>>,
+    ) -> Result<(), PortError> {
+        self.engines.show(gateway, certificate).await
     }
 }
 

@@ -16,13 +16,16 @@ use domain::names::ObjectKey;
 use domain::ports::{DataPlane, Entropy, PortError};
 use domain::reconcile::{Ports, Reconciler};
 use domain::route_table::RouteTable;
+use domain::secret::CertificatePair;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
-use crate::connectors::connector_options;
+use crate::client_certificate::WithClientCertificates;
+use crate::cluster_key;
+use crate::connectors::{connector_options, edge_kind};
 use crate::disowned::Disowned;
 use crate::edge;
 use crate::engines::{self, underscored_headers};
@@ -47,6 +50,8 @@ impl Standalone {
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let random = SystemEntropy::default().secret();
         let instance = adapter_manifests::instance_id(&settings.state_dir, random)?;
+        let random = SystemEntropy::default().secret();
+        let session_key = adapter_manifests::session_key(&settings.state_dir, random)?;
         let installation = edge::installation(name, instance)?;
         let statuses = Arc::new(Notify::new());
         let engines = engines::open(
@@ -65,7 +70,14 @@ impl Standalone {
             statuses.clone(),
             disowned.clone(),
         ));
+        let backend = match settings.edge.backend {
+            Backend::Direct => edge::Backend::Direct,
+            Backend::Broker => {
+                edge::Backend::Broker(Box::new(cluster_key::in_folder(&settings.state_dir)?))
+            }
+        };
         let edge = edge::open(
+            backend,
             &settings.edge,
             &settings.cloudflare,
             installation.clone(),
@@ -80,10 +92,13 @@ impl Standalone {
                 finalizer: folder.clone(),
                 leadership: Arc::new(AlwaysLeader),
                 workloads: workloads.clone(),
-                data_plane: Arc::new(Served {
-                    engines,
-                    workloads: workloads.clone(),
-                }),
+                data_plane: WithClientCertificates::new(
+                    Arc::new(Served {
+                        engines,
+                        workloads: workloads.clone(),
+                    }),
+                    folder.clone(),
+                ),
                 edge,
                 rotations: Arc::new(Rotations::new(settings.state_dir.clone())),
                 orphans: Arc::new(KeptOrphans::new(&settings.state_dir)),
@@ -95,6 +110,8 @@ impl Standalone {
         let reconciler = Arc::new(reconciler.with_defaults(GatewayDefaults {
             underscored_headers: underscored_headers(&settings.requests),
             is_behind_broker: settings.edge.backend == Backend::Broker,
+            session_key: Some(session_key),
+            edge: edge_kind(&settings.tunnel),
             ..GatewayDefaults::default()
         }));
         let stop = CancellationToken::new();
@@ -159,6 +176,14 @@ impl DataPlane for Served {
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.engines.withdraw(gateway).await
     }
+
+    async fn show(
+        &self,
+        gateway: &ObjectKey,
+        certificate: Option<Arc<CertificatePair>>,
+    ) -> Result<(), PortError> {
+        self.engines.show(gateway, certificate).await
+    }
 }
 
 /// Ready once the edge was asked and every proxy has a connection to it.
@@ -201,6 +226,7 @@ mod tests {
 
     fn table(gateway: &ObjectKey, kind: RouteKind) -> Arc<RouteTable> {
         let route = TableRoute {
+            broader: None,
             key: ObjectKey::new("default", "route"),
             kind,
             created: Timestamp(0),
@@ -212,9 +238,11 @@ mod tests {
             port: 443,
             protocol: Protocol::Https,
             hostname: None,
+            filters: Vec::new(),
             routes: vec![route],
         };
         Arc::new(RouteTable {
+            client_validation: Vec::new(),
             gateway: gateway.clone(),
             listeners: vec![listener],
             upstreams: BTreeMap::new(),

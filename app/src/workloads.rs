@@ -10,6 +10,7 @@ use adapter_connector::{
 };
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
+use domain::capabilities::EdgeKind;
 use domain::gateway::{FieldError, FieldErrorKind, RouteKind};
 use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, Workloads};
@@ -27,7 +28,10 @@ use crate::disowned::Disowned;
 const BOTH_TUNNELS: Duration = Duration::from_secs(60);
 
 /// Hands the requests of a tunnel to the engine of its Gateway.
-struct ToEngine(Arc<Engine>);
+struct ToEngine {
+    engine: Arc<Engine>,
+    edge: EdgeKind,
+}
 
 impl RequestHandler for ToEngine {
     type Body = ResponseBody;
@@ -37,11 +41,15 @@ impl RequestHandler for ToEngine {
         arrival: Arrival,
         request: http::Request<RequestBody>,
     ) -> http::Response<ResponseBody> {
-        self.0.serve(arrival, request).await
+        self.engine.serve(arrival, request).await
+    }
+
+    fn edge(&self) -> EdgeKind {
+        self.edge
     }
 
     fn patience(&self) -> Duration {
-        self.0.patience()
+        self.engine.patience()
     }
 }
 
@@ -167,7 +175,10 @@ impl InProcess {
     }
 
     fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
-        let handler = Arc::new(ToEngine(self.engines.get(gateway)));
+        let handler = Arc::new(ToEngine {
+            engine: self.engines.get(gateway),
+            edge: self.options.edge_kind,
+        });
         let connector = Connector::start(token, self.options.clone(), handler).map_err(|e| {
             PortError::unavailable(format!(
                 "the connector of Gateway {gateway} cannot start: {e}"

@@ -27,6 +27,9 @@ settings! {
         /// Name of the Secret in the controller's namespace that names the Gateways which leave what they have when they
         /// go. It is made where it is needed.
         orphans: ObjectName = fixed("cfgw-controller-orphans"),
+        /// Name of the Secret in the controller's namespace that holds the key by which a broker knows the cluster. It is made
+        /// where it is missing; for the backend `broker` only.
+        broker_key: ObjectName = fixed("cfgw-controller-broker-key"),
         /// Name of the Deployment in the controller's namespace that runs the controller. The Lease and the certificate
         /// authority are deleted by Kubernetes once it is gone. Without a name they stay.
         deployment: Option<ObjectName> = None,
@@ -145,10 +148,15 @@ settings! {
 settings! {
     /// Where backends may be.
     pub struct EndpointSettings {
-        /// Whether names are served as endpoints: EndpointSlices of type FQDN and Services of type ExternalName.
-        /// Whoever may write one has the proxies connect to any host that they reach, so it is off where several
-        /// teams share a cluster.
+        /// Whether EndpointSlices of type FQDN are served. Whoever may write one has the proxies connect to any host that
+        /// they reach, so it is off where several teams share a cluster.
         names: Switch = Switch::OFF,
+        /// Whether hosts outside of the cluster may be backends, as XBackends and Services of type ExternalName: those that
+        /// `spec.externalHosts` of the parameters of a GatewayClass permits, at addresses of the internet.
+        external_hosts: Switch = Switch::OFF,
+        /// Addresses of the cluster's nodes, pods and Services that are addresses of the internet, which no such host may
+        /// have: `address/prefix`, at most 64, with commas between them.
+        cluster_ranges: AddressRanges = AddressRanges::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::SettingsError;
 use crate::layers;
 use crate::values::{
     Address, Backend, BaseUrl, Connections, EdgeAddresses, InFlight, LogFilter, LogFormat,
-    MemoryLimit, NameServers, Period, RequestBudget, ServerName, TransportChoice,
+    MemoryLimit, NameServers, Period, RequestBudget, ServerName, Switch, TransportChoice,
     UnderscoredHeaders,
 };
 
@@ -44,12 +44,12 @@ settings! {
         /// Base URL of the broker. Plain `http` is taken for addresses of this machine only. Needed for the
         /// backend `broker`.
         url: Option<BaseUrl> = None,
-        /// File with this cluster's bearer token. Read at the start: restart after replacing it. Needed for
-        /// the backend `broker`.
-        token_file: Option<PathBuf> = None,
+        /// File with the code that this cluster is enrolled with. It is needed once: the key that was made for the cluster
+        /// is kept, and the broker knows it by that.
+        code_file: Option<PathBuf> = None,
         /// PEM file with root certificates that are trusted besides the system's.
         ca_file: Option<PathBuf> = None,
-        /// How long one request may take, its whole answer included; the broker asks Cloudflare meanwhile.
+        /// How long one request may take, its whole answer included. The broker waits for half of it until something is done.
         request_timeout: Period = Period::seconds(60),
     }
 }
@@ -69,6 +69,16 @@ settings! {
         server_name: ServerName = fixed("h2.cftunnel.com"),
         /// Name that the edge must prove by its certificate over QUIC.
         quic_server_name: ServerName = fixed("quic.cftunnel.com"),
+        /// Whether the edge tells the port and the TLS server name of each request. Cloudflare's does not, and hands on what
+        /// visitors write into the headers for it, so this is for an edge of your own, such as that of a conformance test.
+        /// It hands certificates on too, and closes the connection of a visitor whose certificate is refused. A GatewayClass
+        /// claims HTTPRouteParentRefPort, GatewayHTTPSListenerDetectMisdirectedRequests,
+        /// GatewayFrontendClientCertificateValidation and GatewayFrontendClientCertificateValidationInsecureFallback only with it.
+        edge_tells_arrival: Switch = Switch::OFF,
+        /// Whether Cloudflare is set to hand on the certificates of visitors, in `Client-Cert` and `Client-Cert-Chain`, and to
+        /// remove what visitors write there, in every zone that Gateways have hostnames in. `spec.tls.frontend` of a Gateway is
+        /// accepted only with it. Without it the proxies remove both headers.
+        edge_hands_certificates: Switch = Switch::OFF,
         /// PEM file with the root certificates of the edge; replaces the system's and Cloudflare's.
         ca_file: Option<PathBuf> = None,
         /// Connections of one connector, each to another edge address.
@@ -125,20 +135,18 @@ settings! {
 }
 
 impl EdgeSettings {
-    /// A broker needs a place and a token; its files must be there.
+    /// A broker needs a place; its files must be there.
     pub(crate) fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         let broker = &self.broker;
         if self.backend == Backend::Broker {
             let why = "the backend `broker` needs it";
             layers::needed("edge.broker.url", broker.url.is_some(), why)?;
-            let has_token = broker.token_file.is_some();
-            layers::needed("edge.broker.token_file", has_token, why)?;
         }
         layers::check_files(
             figment,
             &[
                 ("edge.broker.ca_file", broker.ca_file.as_deref()),
-                ("edge.broker.token_file", broker.token_file.as_deref()),
+                ("edge.broker.code_file", broker.code_file.as_deref()),
             ],
         )
     }

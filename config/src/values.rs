@@ -148,18 +148,15 @@ mod cluster;
 mod memory;
 mod words;
 
-pub use broker::{AccountTag, HostnamePattern, Moment, Sha256Hash};
+pub use broker::StoreAddress;
 pub use cluster::{AddressRanges, HostPort, Image, Names, ObjectName, Switch};
 pub use memory::MemoryLimit;
 pub use words::{Backend, LogFormat, TransportChoice, UnderscoredHeaders};
 
 written!(
-    AccountTag,
+    StoreAddress,
     AddressRanges,
     Backend,
-    HostnamePattern,
-    Moment,
-    Sha256Hash,
     HostPort,
     Image,
     Names,

@@ -7,99 +7,50 @@
 
 use config::{BrokerSettings, ProgramSettings};
 
-const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
-
-/// Reads settings; `TOKEN` is a file that exists, `HASH` and `OTHER` are two hashes.
+/// Reads settings; `TOKEN` is a file that exists.
 fn load(yaml: &str) -> Result<BrokerSettings, String> {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "secret").unwrap();
-    let text = yaml
-        .replace("TOKEN", &token.display().to_string())
-        .replace("HASH", &"a".repeat(64))
-        .replace("OTHER", &"b".repeat(64));
+    let text = yaml.replace("TOKEN", &token.display().to_string());
     let file = folder.path().join("broker.yaml");
     std::fs::write(&file, text).unwrap();
     BrokerSettings::load(Some(&file), std::iter::empty(), ()).map_err(|error| error.to_string())
 }
 
-fn credentials() -> String {
-    format!("credentials: {{account: {ACCOUNT}, token_file: TOKEN}}\n")
-}
-
 #[test]
-fn a_broker_needs_credentials_and_clusters_only() {
-    let settings = load(&format!(
-        "{}clusters:
-- {{name: one, token_sha256: HASH}}
-- {{name: other, token_sha256: OTHER, expires: '2027-01-31T13:00:00+01:00', hostnames: ['*.Other.example.com'],
-   max_gateways: 5}}
-",
-        credentials()
-    ));
-    let settings = settings.unwrap();
-    assert_eq!(settings.clusters[0].expires, None);
-    let expires = settings.clusters[1].expires.unwrap();
-    assert_eq!(expires.to_string(), "2027-01-31T12:00:00Z");
-    let (one, other) = (&settings.clusters[0], &settings.clusters[1]);
-    assert_eq!((&one.hostnames, one.max_gateways), (&None, None));
-    let patterns = other.hostnames.as_deref().unwrap();
-    assert_eq!(patterns[0].as_str(), "*.other.example.com");
-    assert_eq!(other.max_gateways, Some(5));
+fn a_broker_needs_keys_only() {
+    let settings = load("keys_file: TOKEN").unwrap();
+    assert_eq!(settings.store.as_str(), "sqlite:broker.db");
+    let of_server = load("keys_file: TOKEN\nstore: 'postgres://cfgw@db.example.com/cfgw'");
+    assert!(of_server.is_ok());
 }
 
 #[test]
 fn what_cannot_be_is_refused_with_the_key_that_is_wrong() {
-    let one = "clusters: [{name: one, token_sha256: HASH}]\n";
-    let with = |rest: &str| format!("{}{rest}", credentials());
     for (yaml, wanted) in [
-        (one.to_owned(), "`credentials.account`"),
-        (with(""), "`clusters`"),
-        (with("clusters: [{name: One, token_sha256: HASH}]"), "name"),
-        (with("clusters: [{name: one}]"), "token_sha256"),
-        (with("clusters: [{name: one, token: HASH}]"), "token"),
-        (
-            with("clusters: [{name: one, token_sha256: HASH, expires: soon}]"),
-            "expires",
-        ),
-        (
-            with("clusters: [{name: one, token_sha256: HASH, hostnames: ['*']}]"),
-            "*.example.com for every name",
-        ),
-        (
-            with("clusters: [{name: one, token_sha256: HASH, hostnames: [a.example.com.]}]"),
-            "a.example.com.",
-        ),
-        (
-            with("clusters: [{name: one, token_sha256: HASH, max_gateways: -1}]"),
-            "max_gateways",
-        ),
-        (
-            with("clusters: [{name: one, token_sha256: HASH}, {name: one, token_sha256: OTHER}]"),
-            "two clusters are called one",
-        ),
-        (
-            with("clusters: [{name: one, token_sha256: HASH}, {name: two, token_sha256: HASH}]"),
-            "token of another",
-        ),
-        (with(&format!("{one}listen: 0.0.0.0:8443")), "tls.cert_file"),
-        (
-            with(&format!("{one}tls: {{cert_file: TOKEN}}")),
-            "tls.key_file",
-        ),
+        ("", "`keys_file`"),
+        ("keys_file: TOKEN\nstore: broker.db", "`store`"),
+        ("keys_file: TOKEN\nstore: 'sqlite:'", "`store`"),
+        ("keys_file: TOKEN\nstore: 'mysql://a@b/c'", "`store`"),
+        ("keys_file: TOKEN\nlisten: 0.0.0.0:8443", "tls.cert_file"),
+        ("keys_file: TOKEN\ntls: {cert_file: TOKEN}", "tls.key_file"),
+        ("keys_file: /nowhere/at/all", "`keys_file`"),
+        ("keys_file: TOKEN\nseed: /nowhere/at/all", "`seed`"),
     ] {
-        let refused = load(&yaml).unwrap_err();
+        let refused = load(yaml).unwrap_err();
         assert!(refused.contains(wanted), "{yaml}: {refused}");
     }
 }
 
 #[test]
-fn a_token_in_the_place_of_its_hash_is_not_repeated() {
-    let yaml = format!(
-        "{}clusters: [{{name: one, token_sha256: canary-token}}]",
-        credentials()
-    );
-    let refused = load(&yaml).unwrap_err();
-    assert!(refused.contains("sha256sum"), "{refused}");
-    assert!(!refused.contains("canary"), "{refused}");
+fn a_password_in_the_address_of_the_store_is_refused_and_not_repeated() {
+    for address in [
+        "postgres://cfgw:canary@db/cfgw",
+        "postgres://db/cfgw?password=canary",
+    ] {
+        let refused = load(&format!("keys_file: TOKEN\nstore: '{address}'")).unwrap_err();
+        assert!(refused.contains("PGPASSFILE"), "{refused}");
+        assert!(!refused.contains("canary"), "{refused}");
+    }
 }

@@ -43,7 +43,7 @@ fn every_key_is_explained_and_its_default_can_be_set() {
             .and_then(|settings| settings.installation_name().cloned())
             .err()
     });
-    assert_defaults_lack(broker, "credentials.account", |env| {
+    assert_defaults_lack(broker, "keys_file", |env| {
         config::BrokerSettings::load(None, env, ()).err()
     });
     assert_defaults_lack(controller, "installation", |env| {

@@ -332,20 +332,16 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
-fn a_cluster_behind_a_broker_says_where_it_is_and_who_it_is() {
+fn a_cluster_behind_a_broker_says_where_it_is() {
     for (yaml, missing) in [
         ("edge: {backend: broker}", "`edge.broker.url`"),
-        (
-            "edge: {backend: broker, broker: {url: 'https://broker.example.com'}}",
-            "`edge.broker.token_file`",
-        ),
         (
             "edge: {backend: broker, broker: {url: 'http://broker.example.com'}}",
             "`edge.broker.url`",
         ),
         (
-            "edge: {broker: {token_file: /nowhere/at/all}}",
-            "`edge.broker.token_file`",
+            "edge: {broker: {code_file: /nowhere/at/all}}",
+            "`edge.broker.code_file`",
         ),
         ("edge: {backend: both}", "`edge.backend`"),
     ] {

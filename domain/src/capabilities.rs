@@ -35,18 +35,36 @@ macro_rules! features {
 }
 
 features! {
-    /// A feature of the Gateway API, v1.6.1. Those after the arrow have no name in it.
+    /// A feature of the Gateway API, v1.7.0. Those after the arrow have no name in it.
     Feature {
         Gateway,
         HTTPRoute,
         GRPCRoute,
         ReferenceGrant,
+        ListenerSet,
+        ClusterTrustBundle,
+        GatewayAddressEmpty,
+        GatewayAddressRoutability,
+        GatewayAddressRoutabilityCluster,
+        GatewayBackendClientCertificate,
+        GatewayFrontendClientCertificateValidation,
+        GatewayFrontendClientCertificateValidationInsecureFallback,
+        GatewayHTTPListenerIsolation,
+        GatewayHTTPSListenerDetectMisdirectedRequests,
+        GatewayInfrastructure,
+        GatewayListenerFilters,
         GatewayPort8080,
+        GatewayRouteHostnameIntersectionPrecedence,
+        GatewayStaticAddresses,
+        BackendTLSPolicy,
+        BackendTLSPolicySANValidation,
         HTTPRouteBackendProtocolH2C,
         HTTPRouteBackendProtocolWebSocket,
         HTTPRouteBackendRequestHeaderModification,
         HTTPRouteBackendTimeout,
+        HTTPRouteBackendURLRewrite,
         HTTPRouteCORS,
+        HTTPRouteDestinationPortMatching,
         HTTPRoute303RedirectStatusCode,
         HTTPRoute307RedirectStatusCode,
         HTTPRoute308RedirectStatusCode,
@@ -59,20 +77,30 @@ features! {
         HTTPRoutePortRedirect,
         HTTPRouteQueryParamMatching,
         HTTPRouteRequestMirror,
+        HTTPRouteRequestMultipleMirrors,
+        HTTPRouteRequestPercentageMirror,
         HTTPRouteRequestTimeout,
         HTTPRouteResponseHeaderModification,
-        HTTPRouteRetry,
+        HTTPRouteRetryCodes,
+        HTTPRouteRetryConnectionError,
         HTTPRouteSchemeRedirect,
         GRPCRouteNamedRouteRule,
+        GRPCRouteRequestHeaderModifier,
         =>
         /// A ResponseHeaderModifier of a backendRef.
         BackendResponseHeaderModification,
         /// Any other filter of a backendRef.
         BackendFilter,
+        /// An XBackendTrafficPolicy with a retry budget.
+        BackendTrafficPolicy,
         /// `spec.useDefaultGateways`.
         DefaultGateways,
         ExtensionRef,
         ExternalAuth,
+        /// A backend that is a host outside of the cluster.
+        ExternalHost,
+        /// A ServiceImport as backend.
+        ServiceImport,
         SessionPersistence,
     }
 }
@@ -91,12 +119,25 @@ impl Feature {
         (self as usize) < Self::OFFICIAL
     }
 
+    /// What a redirect with this status needs; 301 and 302 need nothing.
+    pub fn of_redirect(status: u16) -> Option<Self> {
+        match status {
+            303 => Some(Self::HTTPRoute303RedirectStatusCode),
+            307 => Some(Self::HTTPRoute307RedirectStatusCode),
+            308 => Some(Self::HTTPRoute308RedirectStatusCode),
+            _ => None,
+        }
+    }
+
     /// What a user wrote to use it.
     fn written(self) -> &'static str {
         match self {
             Self::HTTPRouteCORS => "the filter CORS",
-            Self::HTTPRouteHostRewrite | Self::HTTPRoutePathRewrite => "the filter URLRewrite",
+            Self::HTTPRouteHostRewrite
+            | Self::HTTPRoutePathRewrite
+            | Self::HTTPRouteBackendURLRewrite => "the filter URLRewrite",
             Self::HTTPRouteRequestMirror => "the filter RequestMirror",
+            Self::HTTPRouteRequestMultipleMirrors => "a second filter RequestMirror",
             Self::HTTPRouteResponseHeaderModification | Self::BackendResponseHeaderModification => {
                 "the filter ResponseHeaderModifier"
             }
@@ -126,9 +167,9 @@ impl Feature {
 
 /// A set of features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct FeatureSet(u64);
+pub struct FeatureSet(u128);
 
-const _: () = assert!(Feature::ALL.len() <= u64::BITS as usize);
+const _: () = assert!(Feature::ALL.len() <= u128::BITS as usize);
 
 impl FeatureSet {
     /// No feature.
@@ -200,6 +241,30 @@ impl<'de> serde::Deserialize<'de> for FeatureSet {
     }
 }
 
+/// What the edge in front of a data plane tells of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EdgeKind {
+    /// Cloudflare's: scheme, authority and client.
+    #[default]
+    Cloudflare,
+    /// Cloudflare's, set to hand on the certificate that a client showed, in `Client-Cert` and `Client-Cert-Chain`
+    /// (RFC 9440), and to remove what a client wrote there.
+    HandingCertificates,
+    /// All of that, the port that the client came to and the server name of its TLS handshake; and it closes the
+    /// connection of a client whose certificate is refused.
+    TellingArrival,
+}
+
+impl EdgeKind {
+    /// Whether it tells which certificate a client showed.
+    pub fn hands_certificates(self) -> bool {
+        match self {
+            Self::Cloudflare => false,
+            Self::HandingCertificates | Self::TellingArrival => true,
+        }
+    }
+}
+
 /// What carries out the routes of a Gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataPlaneKind {
@@ -216,47 +281,84 @@ impl DataPlaneKind {
                 Feature::HTTPRoute,
                 Feature::GRPCRoute,
                 Feature::ReferenceGrant,
+                Feature::GatewayAddressEmpty,
+                Feature::GatewayHTTPListenerIsolation,
+                Feature::GatewayHTTPSListenerDetectMisdirectedRequests,
+                Feature::GatewayInfrastructure,
+                Feature::GatewayListenerFilters,
+                Feature::ListenerSet,
                 Feature::GatewayPort8080,
+                Feature::GatewayRouteHostnameIntersectionPrecedence,
+                Feature::GatewayStaticAddresses,
+                Feature::GatewayBackendClientCertificate,
+                Feature::GatewayFrontendClientCertificateValidation,
+                Feature::GatewayFrontendClientCertificateValidationInsecureFallback,
+                Feature::ClusterTrustBundle,
+                Feature::BackendTLSPolicy,
+                Feature::BackendTLSPolicySANValidation,
                 Feature::HTTPRouteBackendProtocolH2C,
                 Feature::HTTPRouteBackendProtocolWebSocket,
                 Feature::HTTPRouteBackendRequestHeaderModification,
                 Feature::HTTPRouteBackendTimeout,
+                Feature::HTTPRouteDestinationPortMatching,
+                Feature::HTTPRouteBackendURLRewrite,
+                Feature::HTTPRouteCORS,
+                Feature::HTTPRoute303RedirectStatusCode,
+                Feature::HTTPRoute307RedirectStatusCode,
+                Feature::HTTPRoute308RedirectStatusCode,
+                Feature::HTTPRouteHostRewrite,
                 Feature::HTTPRouteMethodMatching,
                 Feature::HTTPRouteNamedRouteRule,
                 Feature::HTTPRouteParentRefPort,
                 Feature::HTTPRoutePathRedirect,
+                Feature::HTTPRoutePathRewrite,
                 Feature::HTTPRoutePortRedirect,
                 Feature::HTTPRouteQueryParamMatching,
+                Feature::HTTPRouteRequestMirror,
+                Feature::HTTPRouteRequestMultipleMirrors,
+                Feature::HTTPRouteRequestPercentageMirror,
                 Feature::HTTPRouteRequestTimeout,
                 Feature::HTTPRouteResponseHeaderModification,
+                Feature::HTTPRouteRetryCodes,
+                Feature::HTTPRouteRetryConnectionError,
                 Feature::HTTPRouteSchemeRedirect,
                 Feature::GRPCRouteNamedRouteRule,
+                Feature::GRPCRouteRequestHeaderModifier,
                 Feature::BackendResponseHeaderModification,
+                Feature::BackendFilter,
+                Feature::BackendTrafficPolicy,
+                Feature::ExternalHost,
+                Feature::ServiceImport,
+                Feature::ExternalAuth,
+                Feature::SessionPersistence,
             ]),
         }
     }
 
-    /// What it serves and the conformance suite has shown: what a GatewayClass claims in `status.supportedFeatures`.
-    pub fn claims(self) -> impl Iterator<Item = Feature> {
+    /// What it serves behind an edge and the conformance suite has shown: what a GatewayClass claims in
+    /// `status.supportedFeatures`.
+    pub fn claims(self, edge: EdgeKind) -> FeatureSet {
         let shown = self.serves().without(NOT_SHOWN);
-        shown.iter().filter(|feature| feature.is_official())
+        let shown = match edge {
+            EdgeKind::TellingArrival => shown,
+            EdgeKind::Cloudflare | EdgeKind::HandingCertificates => shown.without(OF_TELLING_EDGE),
+        };
+        let official = shown.iter().filter(|feature| feature.is_official());
+        official.collect()
     }
 }
 
-/// Served, but not yet run by the conformance suite.
-const NOT_SHOWN: FeatureSet = FeatureSet::of(&[
-    Feature::GatewayPort8080,
-    Feature::HTTPRouteBackendProtocolH2C,
-    Feature::HTTPRouteBackendProtocolWebSocket,
-    Feature::HTTPRouteMethodMatching,
-    Feature::HTTPRouteNamedRouteRule,
+/// What Cloudflare's edge does not tell enough for: it takes requests at [its own ports](crate::route_table::Scheme::ports)
+/// only, hands on no server name, and refuses no connection for a certificate.
+const OF_TELLING_EDGE: FeatureSet = FeatureSet::of(&[
+    Feature::GatewayFrontendClientCertificateValidation,
+    Feature::GatewayFrontendClientCertificateValidationInsecureFallback,
+    Feature::GatewayHTTPSListenerDetectMisdirectedRequests,
     Feature::HTTPRouteParentRefPort,
-    Feature::HTTPRoutePathRedirect,
-    Feature::HTTPRoutePortRedirect,
-    Feature::HTTPRouteQueryParamMatching,
-    Feature::HTTPRouteSchemeRedirect,
-    Feature::GRPCRouteNamedRouteRule,
 ]);
+
+/// Served, but not yet run by the conformance suite.
+const NOT_SHOWN: FeatureSet = FeatureSet::EMPTY;
 
 #[cfg(test)]
 mod tests {
@@ -268,7 +370,7 @@ mod tests {
             assert_eq!(Feature::named(feature.name()), Some(*feature));
         }
         assert_eq!(Feature::named("HTTPRouteTeleport"), None);
-        assert!(Feature::GRPCRouteNamedRouteRule.is_official());
+        assert!(Feature::GRPCRouteRequestHeaderModifier.is_official());
         assert!(!Feature::BackendResponseHeaderModification.is_official());
     }
 
@@ -297,10 +399,19 @@ mod tests {
     #[test]
     fn what_is_claimed_is_served_and_has_a_name() {
         let native = DataPlaneKind::Native;
-        let claimed: Vec<_> = native.claims().map(Feature::name).collect();
-        assert!(claimed.contains(&"HTTPRoute"));
-        assert!(native.claims().all(|feature| native.serves().has(feature)));
-        assert!(!native.serves().without(NOT_SHOWN).is_empty());
+        for edge in [
+            EdgeKind::Cloudflare,
+            EdgeKind::HandingCertificates,
+            EdgeKind::TellingArrival,
+        ] {
+            let claimed = native.claims(edge);
+            assert!(claimed.has(Feature::HTTPRoute));
+            assert!(claimed.without(native.serves()).is_empty());
+            assert!(claimed.iter().all(Feature::is_official));
+        }
+        let cloudflare = native.claims(EdgeKind::Cloudflare);
+        let telling = native.claims(EdgeKind::TellingArrival);
+        assert_eq!(telling.without(cloudflare), OF_TELLING_EDGE);
         assert!(NOT_SHOWN.without(native.serves()).is_empty());
     }
 

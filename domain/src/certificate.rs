@@ -1,9 +1,10 @@
 //! TLS certificates of listeners: what may be known of them without their keys, and which zones they are
-//! for. A wildcard in a certificate stands for one label (RFC 9525, section 6.3), one in a listener for any
+//! for; and the certificate authorities that backends are checked by. A wildcard in a certificate stands for one label (RFC 9525, section 6.3), one in a listener for any
 //! number of them.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,10 +16,77 @@ pub const CERTIFICATE_KEY: &str = "tls.crt";
 /// Key of the private key in a TLS Secret.
 pub const PRIVATE_KEY_KEY: &str = "tls.key";
 
+/// Key of the certificate authorities in a ConfigMap or Secret (Gateway API, `caCertificateRefs`).
+pub const CA_KEY: &str = "ca.crt";
+
+/// Bytes of the certificate authorities of one ConfigMap or Secret: all that a browser trusts are fewer.
+pub const LARGEST_CA_BUNDLE: usize = 256 << 10;
+
+/// Certificate authorities: at least one certificate, in PEM, and nothing else, at most [`LARGEST_CA_BUNDLE`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "String", into = "String")
+)]
+pub struct CaBundle(Arc<str>);
+
+impl CaBundle {
+    /// The certificates in PEM.
+    pub fn as_pem(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for CaBundle {
+    fn from(pem: String) -> Self {
+        Self(pem.into())
+    }
+}
+
+impl From<CaBundle> for String {
+    fn from(bundle: CaBundle) -> Self {
+        bundle.0.as_ref().to_owned()
+    }
+}
+
+/// What a ConfigMap or Secret holds under `ca.crt`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TrustBundle {
+    /// The key is not there.
+    #[default]
+    Absent,
+    /// Certificate authorities.
+    Usable(CaBundle),
+    /// Something else; the problem names the key and quotes no value.
+    Malformed(String),
+}
+
 /// The first half of the SHA-256 of a certificate chain as written, in hexadecimal: enough to tell two
 /// chains apart, and short enough for a DNS label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct Fingerprint(String);
+
+#[cfg(feature = "serde")]
+impl TryFrom<String> for Fingerprint {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("must be 32 lower-case hexadecimal digits")
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.0
+    }
+}
 
 impl Fingerprint {
     /// Of a chain in PEM.

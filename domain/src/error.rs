@@ -15,6 +15,7 @@ pub struct PortError {
 
 /// Sorts of failure, of the cluster and of the edge alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PortErrorKind {
     /// The Gateway's Cloudflare credentials are missing or incomplete; the user must act.
     Credentials,

@@ -8,6 +8,7 @@
 //! 2. [`attachment`]: which route attaches to which listener, and why not.
 //! 3. [`route_table`]: what a proxy needs to route, and the matcher that answers a request.
 //! 4. [`edge`]: what must be true at Cloudflare, what is, and the plan between the two.
+//!    [`broker`]: which cluster may have what at the edge, where a broker stands between.
 //! 5. [`rotation`]: when the token of a tunnel is replaced. [`workload`]: how the proxies of a Gateway are to run.
 //!    [`certificate`]: what may be known of a listener's certificate.
 //! 6. [`status`]: conditions and reasons as the Gateway API names them; [`report`]: the statuses that follow.
@@ -16,6 +17,7 @@
 //!    [`rehearsal`]: the same passes over ports that write nothing.
 
 pub mod attachment;
+pub mod broker;
 pub mod capabilities;
 pub mod certificate;
 mod duration;
@@ -40,6 +42,6 @@ pub mod testing;
 pub mod workload;
 
 pub use names::{
-    AccountId, AllowedHostnames, CertificateId, Hostname, Installation, InstallationName,
-    InstanceId, ObjectKey, ObjectRef, RecordId, Timestamp, TunnelId, ZoneId,
+    AccountId, AllowedHostnames, CertificateId, Hostname, HostnamePatterns, Installation,
+    InstallationName, InstanceId, ObjectKey, ObjectRef, RecordId, Timestamp, TunnelId, ZoneId,
 };

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use crate::names::{ObjectKey, ObjectRef, Timestamp, TunnelId};
 use crate::rotation::RotationState;
 use crate::route_table::RouteTable;
-use crate::secret::ConnectorToken;
+use crate::secret::{CertificatePair, ConnectorToken};
 use crate::snapshot::ClusterSnapshot;
 use crate::status::{GatewayEvent, StatusUpdate};
 use crate::workload::{WorkloadSpec, WorkloadStatus};
@@ -19,9 +19,7 @@ use crate::workload::{WorkloadSpec, WorkloadStatus};
 pub use crate::edge::api::{
     BATCH_LIMIT, CertificateApi, CloudflareAccounts, CloudflareApi, DnsApi, TokenApi, TunnelApi,
 };
-pub use crate::edge::ports::{
-    Certificates, Credentials, Edge, Edges, Entropy, Journal, OwnedGateway,
-};
+pub use crate::edge::ports::{Certificates, Credentials, Edge, Entropy, Journal};
 pub use crate::error::{PortError, PortErrorKind};
 
 /// The cluster, or a folder of manifests.
@@ -101,6 +99,16 @@ pub trait Workloads: Send + Sync {
 pub trait DataPlane: Send + Sync {
     /// Serves this table for its Gateway from now on; a later call replaces it.
     async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError>;
+
+    /// The certificate that endpoints of this Gateway's tables are shown from now on, with its key; said before a table that
+    /// names it. It is kept in memory alone.
+    async fn show(
+        &self,
+        _gateway: &ObjectKey,
+        _certificate: Option<Arc<CertificatePair>>,
+    ) -> Result<(), PortError> {
+        Ok(())
+    }
 
     /// Serves nothing more for this Gateway.
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError>;

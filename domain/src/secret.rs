@@ -87,6 +87,11 @@ impl ConnectorToken {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// The 32 bytes.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// Reads what [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];

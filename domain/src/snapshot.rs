@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::certificate::TlsPair;
-use crate::endpoint_policy::EndpointPolicy;
+use crate::certificate::{TlsPair, TrustBundle};
+use crate::endpoint_policy::{AddressRange, EndpointPolicy};
 use crate::gateway::{
-    EndpointSlice, Gateway, GatewayClass, GatewayParameters, Namespace, ReferenceGrant, Route,
-    Service,
+    ApiKind, BackendTlsPolicy, BackendTrafficPolicy, ClusterTrustBundle, EndpointSlice,
+    ExternalBackend, Gateway, GatewayClass, GatewayParameters, ListenerSet, Namespace,
+    ReferenceGrant, Route, Service, ServiceImport,
 };
 use crate::names::{ObjectKey, ObjectRef};
 
@@ -62,16 +63,28 @@ pub struct ClusterSnapshot {
     /// All GatewayClasses, of other controllers too.
     pub classes: Reading<Vec<GatewayClass>>,
     pub gateways: Reading<Vec<Gateway>>,
+    pub listener_sets: Reading<Vec<ListenerSet>>,
     pub parameters: Reading<Vec<GatewayParameters>>,
     /// HTTPRoutes and GRPCRoutes. Unknown when either is. Shared, because a cluster may have many thousands
     /// and each of them outlives one view.
     pub routes: Reading<Vec<Arc<Route>>>,
     pub grants: Reading<Vec<ReferenceGrant>>,
+    pub backend_tls_policies: Reading<Vec<BackendTlsPolicy>>,
+    /// Absent where the cluster does not serve the kind. That they are unknown is a matter of who names one alone.
+    pub trust_bundles: Reading<Vec<ClusterTrustBundle>>,
+    pub backend_traffic_policies: Reading<Vec<BackendTrafficPolicy>>,
     pub services: Reading<Vec<Service>>,
+    pub service_imports: Reading<Vec<ServiceImport>>,
+    pub external_backends: Reading<Vec<ExternalBackend>>,
     pub endpoint_slices: Reading<Vec<EndpointSlice>>,
     pub namespaces: Reading<Vec<Namespace>>,
+    /// The Gateway API's own kinds. Nothing but a status of classes depends on them.
+    pub api_kinds: Reading<Vec<ApiKind>>,
     /// Whether each Secret that the source was asked to follow is there, and what is known of it without a value.
     pub secrets: BTreeMap<ObjectRef, Reading<SecretFacts>>,
+    /// The certificate authorities of each ConfigMap and Secret that the source was asked to follow, as they were last read.
+    /// One that is not here yet is about to be read.
+    pub trust: BTreeMap<ObjectRef, Reading<TrustBundle>>,
     pub endpoint_rules: EndpointRules,
     /// Namespaces whose objects are shown; `None` where all are. What is elsewhere is not gone, nobody looks there.
     pub watched_namespaces: Option<BTreeSet<String>>,
@@ -87,9 +100,26 @@ impl ClusterSnapshot {
         let kinds = [
             (ObjectKind::GatewayClass, self.classes.why_unknown()),
             (ObjectKind::Gateway, self.gateways.why_unknown()),
+            (ObjectKind::ListenerSet, self.listener_sets.why_unknown()),
             (ObjectKind::Route, self.routes.why_unknown()),
             (ObjectKind::ReferenceGrant, self.grants.why_unknown()),
+            (
+                ObjectKind::BackendTlsPolicy,
+                self.backend_tls_policies.why_unknown(),
+            ),
+            (
+                ObjectKind::BackendTrafficPolicy,
+                self.backend_traffic_policies.why_unknown(),
+            ),
             (ObjectKind::Service, self.services.why_unknown()),
+            (
+                ObjectKind::ServiceImport,
+                self.service_imports.why_unknown(),
+            ),
+            (
+                ObjectKind::ExternalBackend,
+                self.external_backends.why_unknown(),
+            ),
             (
                 ObjectKind::EndpointSlice,
                 self.endpoint_slices.why_unknown(),
@@ -108,9 +138,14 @@ impl ClusterSnapshot {
 pub enum ObjectKind {
     GatewayClass,
     Gateway,
+    ListenerSet,
     Route,
     ReferenceGrant,
+    BackendTlsPolicy,
+    BackendTrafficPolicy,
     Service,
+    ServiceImport,
+    ExternalBackend,
     EndpointSlice,
     Namespace,
 }
@@ -121,9 +156,14 @@ impl ObjectKind {
         match self {
             Self::GatewayClass => "GatewayClasses",
             Self::Gateway => "Gateways",
+            Self::ListenerSet => "ListenerSets",
             Self::Route => "routes",
             Self::ReferenceGrant => "ReferenceGrants",
+            Self::BackendTlsPolicy => "BackendTLSPolicies",
+            Self::BackendTrafficPolicy => "XBackendTrafficPolicies",
             Self::Service => "Services",
+            Self::ServiceImport => "ServiceImports",
+            Self::ExternalBackend => "XBackends",
             Self::EndpointSlice => "EndpointSlices",
             Self::Namespace => "Namespaces",
         }
@@ -145,8 +185,8 @@ pub struct Unreadable {
 pub struct UnreadableObject {
     /// Why, in a sentence that repeats nothing of the object.
     pub why: String,
-    /// The Gateways that a route names as its parents, where that much could be read.
-    pub parents: Option<BTreeSet<ObjectKey>>,
+    /// The Gateways and ListenerSets that a route or a ListenerSet names as its parents, where that much could be read.
+    pub parents: Option<BTreeSet<ObjectRef>>,
 }
 
 impl Unreadable {
@@ -170,13 +210,26 @@ impl Unreadable {
 }
 
 /// Where endpoints may be. It depends on who writes them: the proxy's network is not every tenant's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRules {
     /// Which addresses are refused.
     pub policy: EndpointPolicy,
-    /// Whether names may stand for addresses: in EndpointSlices of type FQDN and Services of type ExternalName.
+    /// Whether names may stand for addresses in EndpointSlices of type FQDN.
     /// The author of a name chooses the servers that resolve it.
     pub names: bool,
+    /// Whether hosts outside of the cluster may be backends.
+    pub outside: Outside,
+}
+
+/// Whether hosts outside of the cluster may be backends, as XBackends and Services of type ExternalName say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outside {
+    No,
+    /// Those that the parameters of a GatewayClass permit, at addresses of the internet and none in these ranges, which are
+    /// the cluster's own.
+    Permitted(Vec<AddressRange>),
+    /// Any, wherever endpoints may be.
+    Any,
 }
 
 impl EndpointRules {
@@ -184,6 +237,7 @@ impl EndpointRules {
     pub const STANDALONE: Self = Self {
         policy: EndpointPolicy::Standalone,
         names: true,
+        outside: Outside::Any,
     };
 }
 
@@ -192,6 +246,7 @@ impl Default for EndpointRules {
         Self {
             policy: EndpointPolicy::Cluster,
             names: false,
+            outside: Outside::No,
         }
     }
 }
@@ -203,6 +258,8 @@ pub struct SecretFacts {
     pub keys: Vec<String>,
     /// What it holds as a TLS Secret.
     pub tls: TlsPair,
+    /// The certificate authorities that it holds.
+    pub trust: TrustBundle,
     /// A number that becomes another one when a value does. It tells nothing of the values, and nothing to
     /// another process.
     pub edition: u64,

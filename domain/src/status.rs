@@ -51,14 +51,22 @@ macro_rules! spelled {
 spelled! {
     /// `type` of a condition.
     ConditionType {
-        /// GatewayClass, Gateway, listener, route parent.
+        /// GatewayClass, Gateway, ListenerSet, listener, route parent.
         Accepted = "Accepted",
-        /// Gateway, listener: traffic will flow.
+        /// GatewayClass: the Gateway API's CRDs are of a release that is served.
+        SupportedVersion = "SupportedVersion",
+        /// Gateway, ListenerSet, listener: traffic will flow.
         Programmed = "Programmed",
         /// Listener, route parent: every reference resolves.
         ResolvedRefs = "ResolvedRefs",
         /// Listener: conflicts with another.
         Conflicted = "Conflicted",
+        /// Listener: True where the hostname overlaps that of another HTTPS listener of its port. No fault: names of one
+        /// certificate are often divided so.
+        OverlappingTlsConfig = "OverlappingTLSConfig",
+        /// Gateway: True where visitors are asked for certificates and nobody is refused for a bad one. Only where that is
+        /// True.
+        InsecureFrontendValidationMode = "InsecureFrontendValidationMode",
         /// Route parent: True where a part of the route is left out, though it is accepted.
         PartiallyInvalid = "PartiallyInvalid",
         /// Gateway, route parent, our own: the hostnames resolve to the tunnel.
@@ -68,11 +76,18 @@ spelled! {
         /// Gateway, our own: every field of its CloudflareGatewayParameters and of `spec.infrastructure` has its
         /// effect. Only on Gateways that name some, or of which something is left out.
         Parameters = "cloudflare-gateway-controller.io/Parameters",
+        /// Gateway, our own: Unknown where it has GRPCRoutes behind Cloudflare, which promises nothing for them.
+        Grpc = "cloudflare-gateway-controller.io/GRPC",
         /// Route parent, our own: requests can have every header that the route names. Only where that is False.
         Headers = "cloudflare-gateway-controller.io/Headers",
-        /// GatewayClass, Gateway, route parent: the sum of the other conditions, as kstatus and `kubectl wait` read it.
+        /// Route parent, our own: True where a BackendTLSPolicy holds for one of its backends (GEP-713). The reason is
+        /// Accepted, or says why a backend cannot be spoken to as it asks.
+        BackendTlsAffected = "cloudflare-gateway-controller.io/BackendTLSPolicyAffected",
+        /// Route parent, our own: sessions are kept where they are asked for. Only where that is False.
+        Sessions = "cloudflare-gateway-controller.io/Sessions",
+        /// GatewayClass, Gateway, ListenerSet, route parent: the sum of the other conditions, as kstatus and `kubectl wait` read it.
         Ready = "Ready",
-        /// GatewayClass, Gateway: only an edit can help (kstatus: Failed). Only where that is True.
+        /// GatewayClass, Gateway, ListenerSet: only an edit can help (kstatus: Failed). Only where that is True.
         Stalled = "Stalled",
     }
 }
@@ -85,14 +100,29 @@ spelled! {
         Programmed = "Programmed",
         ResolvedRefs = "ResolvedRefs",
         NoConflicts = "NoConflicts",
+        SupportedVersion = "SupportedVersion",
+        /// GatewayClass SupportedVersion: a CRD of the Gateway API is of another release than those that are served.
+        UnsupportedVersion = "UnsupportedVersion",
+        /// Gateway GRPC: whether it gets through is not for us to say.
+        NotGuaranteed = "NotGuaranteed",
         /// Credentials or parameters are missing or wrong.
         InvalidParameters = "InvalidParameters",
         /// Programmed=False or Unknown: not there yet.
         Pending = "Pending",
         /// Gateway, listener: refused, see the message.
         Invalid = "Invalid",
-        /// Gateway: at least one listener is refused.
+        /// Gateway, ListenerSet: at least one listener is refused.
         ListenersNotValid = "ListenersNotValid",
+        /// Gateway Programmed: an address that it asks for is none that it can have.
+        AddressNotUsable = "AddressNotUsable",
+        /// ListenerSet: its Gateway takes none of its namespace.
+        NotAllowed = "NotAllowed",
+        /// ListenerSet: its Gateway is not accepted.
+        ParentNotAccepted = "ParentNotAccepted",
+        /// ListenerSet: its Gateway is not programmed.
+        ParentNotProgrammed = "ParentNotProgrammed",
+        /// Listener of a ListenerSet: ListenerSets have as many as they may.
+        TooManyListeners = "TooManyListeners",
         /// Gateway: `spec.addresses` cannot be served.
         UnsupportedAddress = "UnsupportedAddress",
         /// Gateway, route: the GatewayClass permits nothing to its namespace.
@@ -102,17 +132,41 @@ spelled! {
         /// Listener, route: the GatewayClass does not permit the hostname to its namespace. DNS: the broker does
         /// not permit it to the cluster.
         HostnameNotPermitted = "HostnameNotPermitted",
-        /// Listener: protocol not served.
+        /// Listener: Cloudflare takes no requests of its protocol at its port.
+        PortUnavailable = "PortUnavailable",
+        /// Listener: protocol not served, or it cannot carry the only kind of route that is allowed. Route: a backend cannot be spoken to as its port or its BackendTLSPolicy asks for.
         UnsupportedProtocol = "UnsupportedProtocol",
         /// Listener: HTTP and HTTPS on one port.
         ProtocolConflict = "ProtocolConflict",
+        /// Listener of a ListenerSet: both of ProtocolConflict and HostnameConflict.
+        ListenerConflict = "ListenerConflict",
         /// Listener: same port and hostname as another. Route: an older route of the other kind (HTTPRoute,
         /// GRPCRoute) has the hostname on the listener; the API leaves the word for that open.
         HostnameConflict = "HostnameConflict",
+        /// Listener OverlappingTLSConfig: a hostname of another HTTPS listener overlaps.
+        OverlappingHostnames = "OverlappingHostnames",
         /// Listener: a kind in allowedRoutes is not served.
         InvalidRouteKinds = "InvalidRouteKinds",
+        /// Listener: one of its filters is not as it must be.
+        InvalidListenerFilter = "InvalidListenerFilter",
+        /// Listener: a reference of one of its filters does not resolve.
+        InvalidListenerFilterRef = "InvalidListenerFilterRef",
         /// Listener: a certificateRef does not resolve.
         InvalidCertificateRef = "InvalidCertificateRef",
+        /// Gateway: `spec.tls.backend.clientCertificateRef` does not resolve.
+        InvalidClientCertificateRef = "InvalidClientCertificateRef",
+        /// Gateway InsecureFrontendValidationMode: `mode` of a validation is AllowInsecureFallback.
+        ConfigurationChanged = "ConfigurationChanged",
+        /// Listener: a caCertificateRef of its Gateway names a kind that is not served.
+        InvalidCaCertificateKind = "InvalidCACertificateKind",
+        /// Listener, policy: a caCertificateRef does not resolve.
+        InvalidCaCertificateRef = "InvalidCACertificateRef",
+        /// Listener, policy: no caCertificateRef resolves.
+        NoValidCaCertificate = "NoValidCACertificate",
+        /// Policy: none of its targets is there.
+        TargetNotFound = "TargetNotFound",
+        /// Policy: another one for the same target goes first.
+        Conflicted = "Conflicted",
         /// Reference into a namespace that does not permit it.
         RefNotPermitted = "RefNotPermitted",
         /// Route: no listener has that name or port.
@@ -214,7 +268,7 @@ pub struct Condition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusUpdate {
     pub object: ObjectRef,
-    /// Of a Gateway: tunnel addresses (`<tunnel-id>.cfargotunnel.com`).
+    /// Of a Gateway: tunnel addresses (`<tunnel-id>.cfargotunnel.com`), or the hostnames that it asks for.
     pub addresses: Vec<String>,
     /// Of a CloudflareGatewayStatus.
     pub details: Option<Box<GatewayDetails>>,
@@ -245,6 +299,10 @@ pub enum Part {
         /// Routes with Accepted=True on it.
         attached_routes: u32,
     },
+    /// `status.attachedListenerSets` of a Gateway. Without conditions.
+    ListenerSets {
+        attached: u32,
+    },
     /// One of `status.parents`: the reference as its author wrote it.
     Parent(ParentRef),
     /// `status.loadBalancer` of a Service: hostnames that lead to it. Without conditions.
@@ -258,7 +316,8 @@ impl Part {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Listener { name, .. }, Self::Listener { name: other, .. }) => name == other,
-            (Self::LoadBalancer { .. }, Self::LoadBalancer { .. }) => true,
+            (Self::LoadBalancer { .. }, Self::LoadBalancer { .. })
+            | (Self::ListenerSets { .. }, Self::ListenerSets { .. }) => true,
             _ => self == other,
         }
     }

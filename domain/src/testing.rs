@@ -10,7 +10,7 @@ mod running;
 
 pub use cloudflare::{ApiCall, Call, FakeCloudflare, Moment, Observer};
 pub use cluster::{FakeCluster, FakeFinalizer, FakeOrphans, RecordingEvents, RecordingStatusSink};
-pub use edge::{FakeEdge, FakeEdges, intent};
+pub use edge::{FakeEdge, intent};
 pub use fixed::{
     FixedClock, FixedEntropy, FixedLeadership, StaticCredentials, installation, instance_of,
 };

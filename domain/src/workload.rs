@@ -15,6 +15,8 @@ pub const DEFAULT_REPLICAS: u32 = 2;
 /// same pods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkloadSpec {
+    /// The Gateway's class; empty where it is not known.
+    pub class: String,
     /// How many, and where.
     pub replicas: Replicas,
     /// CPU and memory of each.
@@ -26,6 +28,8 @@ pub struct WorkloadSpec {
     pub infrastructure: Infrastructure,
     /// How they scale, where their pods may be, and how they behave.
     pub tunnel: Box<TunnelParameters>,
+    /// Ports of hosts outside of the cluster that they send requests to.
+    pub outside_ports: BTreeSet<u16>,
 }
 
 /// How many replicas, and where.
@@ -107,6 +111,7 @@ impl WorkloadSpec {
         let named = layers().find_map(|p| p.replicas.clone());
         let resources = layers().find_map(|p| p.resources.clone());
         Self {
+            class: String::new(),
             replicas: named.map_or_else(Replicas::default, Replicas::Named),
             resources: resources.unwrap_or_default(),
             min_ready_seconds: layers()
@@ -117,6 +122,7 @@ impl WorkloadSpec {
                 .map(|parameters| parameters.tunnel.clone())
                 .reduce(|own, of_class| Box::new(own.or(*of_class)))
                 .unwrap_or_default(),
+            outside_ports: BTreeSet::new(),
         }
     }
 }

@@ -20,7 +20,8 @@ const usage = `A one-node Kubernetes on this machine, apart from it.
   cluster check                           says whether a cluster can run here
   cluster build                           makes all programs and images, once
   cluster up [-kinds CHANNEL] [-owner PROCESS] NAME
-                                          boots a cluster; CHANNEL of the Gateway API: experimental, standard or none;
+                                          boots a cluster; CHANNEL of the Gateway API: experimental, standard or none,
+                                          of another release than the suite's: standard@v1.6.1;
                                           it ends with PROCESS, if one is given
   cluster exec NAME -- COMMAND            runs a command inside, with KUBECONFIG set and kubectl, helm in PATH
   cluster program PROGRAM                 builds a program that only some tests run, once, and prints its path

@@ -1,53 +1,41 @@
 //! `cfgw broker` as a process, with files of its own.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_broker::identity::key::ClusterKey;
+use adapter_broker::identity::{digest, unpredictable};
 use adapter_broker::{BrokerEdge, ClientSettings};
-use domain::InstanceId;
-use secrecy::SecretString;
+use adapter_broker_store::SqlStore;
+use app::system::{SystemClock, SystemEntropy};
+use domain::broker::audit::Event;
+use domain::broker::cluster::{Identity, Standing, WhenExpired};
+use domain::broker::credential::Version;
+use domain::broker::grant::{Account, Clusters, Grant};
+use domain::broker::ports::{Invitation, Judgement, Sealed, Store, Turn};
+use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
+use domain::ports::Clock;
+use domain::{AccountId, AllowedHostnames, HostnamePatterns, InstanceId, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
 use crate::process::{Cfgw, free_address};
 use crate::world::{ACCOUNT, World};
 
-/// A cluster with its bearer token.
+/// A cluster, by its name.
 #[derive(Debug, Clone, Copy)]
-pub struct Member {
-    /// Its name.
-    pub name: &'static str,
-    /// Its bearer token.
-    pub token: &'static str,
-    /// `sha256sum` of the token.
-    pub sha256: &'static str,
-    /// When the token expires.
-    pub expires: Option<&'static str>,
-}
+pub struct Member(pub &'static str);
 
 /// A cluster.
-pub const EAST: Member = Member {
-    name: "east",
-    token: "token-of-cluster-east",
-    sha256: "79f8b83b16cc33ee7d91ff76971d382a132b3b04b964a829c519ab9b0e7fce30",
-    expires: None,
-};
+pub const EAST: Member = Member("east");
 
-/// Another one.
-pub const WEST: Member = Member {
-    name: "west",
-    token: "token-of-cluster-west",
-    sha256: "78ab779be25c4f33c4bcdd4a91b5556e1817cfcbc2d558e65492778d97472a46",
-    expires: Some("2999-01-01T00:00:00Z"),
-};
+/// Another one, of the same tenant.
+pub const WEST: Member = Member("west");
 
-/// One whose token has expired.
-pub const GONE: Member = Member {
-    name: "gone",
-    token: "token-of-cluster-gone",
-    sha256: "0b0a4bb97dd81c07d943883bb372873dee2fbe61822a863f2b98b3b50214b623",
-    expires: Some("2020-01-01T00:00:00Z"),
-};
+/// The key that tokens are sealed by.
+const KEYS: &str = "first MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 
 /// A broker; killed when dropped.
 pub struct Broker {
@@ -55,10 +43,12 @@ pub struct Broker {
     address: SocketAddr,
     files: TempDir,
     environment: Vec<(String, String)>,
+    /// The same that the process uses.
+    pub store: SqlStore,
 }
 
 impl Broker {
-    /// Starts one that serves [`EAST`], [`WEST`] and [`GONE`] with the world's API token.
+    /// Starts one with a tenant that may have every hostname, in the world's account.
     pub async fn start(world: &World) -> Self {
         Self::start_with(world, &[]).await
     }
@@ -66,26 +56,35 @@ impl Broker {
     /// The same with settings of its own, by their environment variables.
     pub async fn start_with(world: &World, environment: &[(&str, String)]) -> Self {
         let files = TempDir::new().expect("a temporary folder");
-        let token = files.path().join("cloudflare-token");
-        std::fs::write(&token, &world.token).expect("a new file");
-        let mut settings = format!(
-            "credentials: {{account: '{ACCOUNT}', token_file: {token:?}}}
-cloudflare: {{base_url: {}}}
-clusters:
+        let path = |name: &str| files.path().join(name);
+        let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("a new file");
+        write("cloudflare-token", &world.token);
+        write("keys", KEYS);
+        let seed = format!(
+            "tenants:
+- name: acme
+  accounts: [{{name: main, cloudflare: '{ACCOUNT}', token_file: {:?}}}]
+  grants: [{{name: all, hostnames: ['*']}}]
 ",
+            path("cloudflare-token")
+        );
+        write("seed.yaml", &seed);
+        let store = format!("sqlite:{}", path("broker.db").display());
+        let settings = format!(
+            "store: {store:?}
+keys_file: {:?}
+seed: {:?}
+cloudflare: {{base_url: {}}}
+",
+            path("keys"),
+            path("seed.yaml"),
             world.standin.api_url()
         );
-        for member in [EAST, WEST, GONE] {
-            let Member { name, sha256, .. } = member;
-            let expires = member.expires.map(|at| format!(", expires: {at:?}"));
-            let expires = expires.unwrap_or_default();
-            let line = format!("- {{name: {name}, token_sha256: {sha256}{expires}}}");
-            writeln!(settings, "{line}").expect("a text takes more");
-        }
-        std::fs::write(files.path().join("broker.yaml"), settings).expect("a new file");
+        write("broker.yaml", &settings);
         let mut broker = Self {
             process: None,
             address: free_address(),
+            store: SqlStore::open(&store).await.expect("a new store"),
             files,
             environment: environment
                 .iter()
@@ -122,21 +121,165 @@ clusters:
         format!("http://{}", self.address)
     }
 
-    /// The client of a cluster.
-    pub fn client(&self, member: Member) -> BrokerEdge {
-        self.client_of(member, 1)
+    /// The folder of its files: store, keys, seed, token.
+    pub fn files(&self) -> &std::path::Path {
+        self.files.path()
     }
 
-    /// The client of one of the clusters that show a cluster's token.
-    pub fn client_of(&self, member: Member, instance: u8) -> BrokerEdge {
-        let settings = ClientSettings {
-            base_url: self.url(),
-            token: SecretString::from(member.token),
-            instance: InstanceId::from_bytes([instance; 16]),
-            extra_roots: Vec::new(),
-            request_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(10),
-        };
-        BrokerEdge::new(&settings).expect("a client of this machine")
+    /// The client of a cluster, which is enrolled.
+    pub async fn client(&self, member: Member) -> BrokerEdge {
+        let enrolled = Enrolled::of(member);
+        let key = enrol(&self.store, &enrolled).await;
+        self.client_with(key, enrolled.instance)
+    }
+
+    /// The client of whoever has a key.
+    pub fn client_with(&self, key: ClusterKey, instance: InstanceId) -> BrokerEdge {
+        let settings = client_settings(self.url(), key, instance);
+        let entropy = Arc::new(SystemEntropy::default());
+        let edge = BrokerEdge::new(&settings, Arc::new(SystemClock), entropy);
+        edge.expect("a client of this machine")
+    }
+
+    /// A code for a cluster, which is accepted as soon as it redeemed it.
+    pub async fn invite(&self, member: Member) -> String {
+        let code = invited(&self.store, &Enrolled::of(member)).await;
+        let (store, name) = (self.store.clone(), Enrolled::of(member).cluster);
+        tokio::spawn(async move {
+            loop {
+                let cluster = clusters(&store).cluster(&name).await.expect("a cluster");
+                if let Standing::Asking(Identity { key, .. }) = cluster.standing {
+                    let turned = clusters(&store).turn(&name, Turn::Accept(key), event());
+                    turned.await.expect("it asks");
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        code.expose_secret().to_owned()
+    }
+}
+
+fn clusters(store: &SqlStore) -> &dyn Store {
+    store
+}
+
+/// A cluster that is to be enrolled.
+#[derive(Debug, Clone)]
+pub struct Enrolled {
+    /// Whose it is.
+    pub tenant: &'static str,
+    /// Its name.
+    pub cluster: ClusterName,
+    /// Which one.
+    pub instance: InstanceId,
+}
+
+impl Enrolled {
+    fn of(member: Member) -> Self {
+        Self {
+            tenant: "acme",
+            cluster: ClusterName::parse(member.0).expect("a name"),
+            instance: InstanceId::from_bytes([1; 16]),
+        }
+    }
+}
+
+fn event() -> Event {
+    Event {
+        at: SystemClock.now(),
+        actor: "test".to_owned(),
+        ..Event::default()
+    }
+}
+
+async fn invited(store: &dyn Store, enrolled: &Enrolled) -> SecretString {
+    let tenant = TenantName::parse(enrolled.tenant).expect("a name");
+    store.put_tenant(&tenant, event()).await.expect("a tenant");
+    let code = unpredictable(&SystemEntropy::default());
+    let invitation = Invitation {
+        cluster: enrolled.cluster.clone(),
+        tenant,
+        when_expired: WhenExpired::Keep,
+        code: digest(&code),
+        expires: Timestamp(i64::MAX),
+    };
+    store.invite(invitation, event()).await.expect("a cluster");
+    code
+}
+
+/// Makes a cluster with a key that is accepted.
+pub async fn enrol(store: &dyn Store, enrolled: &Enrolled) -> ClusterKey {
+    let code = invited(store, enrolled).await;
+    let key = ClusterKey::generate();
+    let identity = Identity {
+        key: key.thumbprint().clone(),
+        instance: enrolled.instance,
+    };
+    store
+        .redeem(&digest(&code), identity, "{}", Timestamp(0), event())
+        .await
+        .expect("a fresh code");
+    let accept = Turn::Accept(key.thumbprint().clone());
+    store
+        .turn(&enrolled.cluster, accept, event())
+        .await
+        .expect("it asks");
+    key
+}
+
+/// An account of the cluster's tenant with a token that is never opened, and every hostname.
+pub async fn furnish(
+    store: &dyn Store,
+    enrolled: &Enrolled,
+    cloudflare: AccountId,
+    zones: Option<BTreeSet<String>>,
+) -> AccountName {
+    let tenant = TenantName::parse(enrolled.tenant).expect("a name");
+    let account = Account {
+        name: AccountName::parse("main").expect("a name"),
+        tenant: tenant.clone(),
+        cloudflare,
+        shared: false,
+        zones: None,
+    };
+    store.put_account(&account, event()).await.expect("one");
+    let sealed = Sealed {
+        key: "none".to_owned(),
+        wrapped: Vec::new(),
+        ciphertext: Vec::new(),
+    };
+    let version = Version(1);
+    let offered = store.offer(&account.name, sealed, version, event()).await;
+    offered.expect("the first token");
+    let works = Judgement::Works { version, zones };
+    let judged = store.judge(&account.name, works, Timestamp(0), event());
+    judged.await.expect("it was offered");
+    let grant = Grant {
+        name: GrantName::parse("all").expect("a name"),
+        tenant,
+        clusters: Clusters::All,
+        hostnames: AllowedHostnames::Any,
+        except: HostnamePatterns::default(),
+        account: None,
+        max_hostnames: None,
+        max_gateways: None,
+        expires: None,
+    };
+    store.put_grant(&grant, event()).await.expect("a tenant");
+    account.name
+}
+
+/// Settings of a client on this machine.
+pub fn client_settings(base_url: String, key: ClusterKey, instance: InstanceId) -> ClientSettings {
+    ClientSettings {
+        base_urls: vec![base_url],
+        key,
+        code: None,
+        instance,
+        extra_roots: Vec::new(),
+        request_timeout: Duration::from_secs(60),
+        connect_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(60),
     }
 }

@@ -25,7 +25,8 @@ pub fn framed(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// A client with one connection.
+/// A client with one connection. Its clones share that.
+#[derive(Clone)]
 pub struct Caller {
     host: String,
     sender: SendRequest<UnsyncBoxBody<Bytes, Infallible>>,
@@ -70,10 +71,10 @@ impl Caller {
         })
     }
 
-    /// A unary call with this message: the answer's message, or the gRPC status.
+    /// A unary call with this message: the answer's message.
     ///
-    /// # Panics
-    /// When the connection ends.
+    /// # Errors
+    /// The gRPC status, or what else became of it.
     pub async fn call(
         &mut self,
         method: &str,
@@ -88,10 +89,11 @@ impl Caller {
         }
         let body = Full::new(framed(message)).boxed_unsync();
         let request = request.body(body).expect("a request");
-        self.sender.ready().await.expect("the connection lasts");
+        let broken = |error: hyper::Error| format!("{error:?}");
+        self.sender.ready().await.map_err(broken)?;
         let response = self.sender.send_request(request).await;
-        let (head, body) = response.expect("a response").into_parts();
-        let body = body.collect().await.expect("a body");
+        let (head, body) = response.map_err(broken)?.into_parts();
+        let body = body.collect().await.map_err(broken)?;
         let trailers = body.trailers().cloned().unwrap_or_default();
         let status = trailers
             .get("grpc-status")

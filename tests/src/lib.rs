@@ -18,4 +18,6 @@ pub mod process;
 pub mod raw_answers;
 pub mod recorder;
 pub mod routing;
+pub mod tls_front;
+pub mod websocket;
 pub mod world;

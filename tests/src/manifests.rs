@@ -99,21 +99,26 @@ spec:
 "
     );
     for (n, endpoint) in endpoints.iter().enumerate() {
-        text += &format!(
-            "---
+        text += &slice(name, n, *endpoint, "{}");
+    }
+    text
+}
+
+/// The EndpointSlice number `n` of a Service, with one endpoint in this condition.
+pub fn slice(service: &str, n: usize, endpoint: SocketAddr, conditions: &str) -> String {
+    format!(
+        "---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
-  name: {name}-{n}
+  name: {service}-{n}
   namespace: default
-  labels: {{kubernetes.io/service-name: {name}}}
+  labels: {{kubernetes.io/service-name: {service}}}
 addressType: IPv4
 ports: [{{name: http, port: {port}}}]
-endpoints: [{{addresses: [\"{ip}\"]}}]
+endpoints: [{{addresses: [\"{ip}\"], conditions: {conditions}}}]
 ",
-            port = endpoint.port(),
-            ip = endpoint.ip(),
-        );
-    }
-    text
+        port = endpoint.port(),
+        ip = endpoint.ip(),
+    )
 }

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use crate::memory_group::MemoryGroup;
 
 /// The built `cfgw`; built on first use, with the features of the whole workspace, so that it is linked and no more.
+/// `CFGW_PROFILE` names another profile than `dev`.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -19,12 +20,15 @@ fn binary() -> &'static Path {
             .no_deps()
             .exec()
             .expect("cargo metadata of this workspace");
+        let profile = std::env::var("CFGW_PROFILE").unwrap_or_else(|_| "dev".to_owned());
+        let folder = if profile == "dev" { "debug" } else { &profile };
         let status = std::process::Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--workspace", "--bin", "cfgw"])
+            .args(["--profile", &profile])
             .status()
             .expect("cargo runs");
         assert!(status.success(), "cfgw does not build");
-        metadata.target_directory.join("debug/cfgw").into()
+        metadata.target_directory.join(folder).join("cfgw").into()
     })
 }
 

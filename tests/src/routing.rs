@@ -7,13 +7,13 @@ use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
 use domain::Hostname;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::{
-    EndpointHost, Filter, HeaderMatch, PathMatch, Protocol, RouteKind, RouteMatch, RulePolicy,
-    TextMatch, Timeouts,
+    BackendKind, EndpointHost, HeaderMatch, PathMatch, Protocol, Retry, RouteKind, RouteMatch,
+    RulePolicy, Session, TextMatch, Timeouts,
 };
 use domain::names::{ObjectKey, Timestamp};
 use domain::route_table::{
-    BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
-    UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+    BackendTarget, RouteTable, TableBackend, TableFilter, TableListener, TableRoute, TableRule,
+    Upstream, UpstreamEndpoint, UpstreamKey, UpstreamProtocol, UpstreamTls,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,13 +30,19 @@ pub struct Rule {
     /// Where they go.
     pub endpoints: Vec<SocketAddr>,
     /// The filters of the rule.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<TableFilter>,
     /// The timeouts of the rule.
     pub timeouts: Timeouts,
+    /// The retries of the rule.
+    pub retry: Option<Retry>,
+    /// The sessions of the rule.
+    pub session: Option<Session>,
+    /// How the endpoints are spoken to over TLS.
+    pub tls: Option<UpstreamTls>,
 }
 
 impl Rule {
-    /// A rule for every hostname, without header, filters and timeouts.
+    /// A rule for every hostname, without header, filters, timeouts, retries and sessions.
     pub fn new(
         prefix: impl Into<String>,
         protocol: UpstreamProtocol,
@@ -50,12 +56,17 @@ impl Rule {
             endpoints: endpoints.to_vec(),
             filters: vec![],
             timeouts: Timeouts::default(),
+            retry: None,
+            session: None,
+            tls: None,
         }
     }
 
-    fn key(&self) -> UpstreamKey {
+    /// Where its requests go: a mirror of another rule may go there too.
+    pub fn key(&self) -> UpstreamKey {
         let host = self.hostname.unwrap_or_default();
         UpstreamKey {
+            kind: BackendKind::Service,
             service: ObjectKey::new("shop", format!("{host}{}{:?}", self.prefix, self.header)),
             port: 80,
             protocol: self.protocol,
@@ -77,6 +88,8 @@ impl Rule {
             filters: self.filters.clone(),
             policy: RulePolicy {
                 timeouts: self.timeouts,
+                retry: self.retry.clone(),
+                session: self.session.clone(),
             },
             backends: vec![TableBackend {
                 weight: 1,
@@ -93,6 +106,8 @@ impl Rule {
         };
         Upstream {
             endpoints: self.endpoints.iter().map(endpoint).collect(),
+            tls: self.tls.clone().map(Arc::new),
+            ..Upstream::default()
         }
     }
 }
@@ -100,6 +115,7 @@ impl Rule {
 /// One listener with a route for each run of rules that have the same hostname.
 fn table(protocol: Protocol, rules: &[Rule]) -> Arc<RouteTable> {
     let route = |rules: &[Rule]| TableRoute {
+        broader: None,
         key: ObjectKey::new("shop", rules[0].hostname.unwrap_or("route")),
         kind: RouteKind::Http,
         created: Timestamp(0),
@@ -116,12 +132,14 @@ fn table(protocol: Protocol, rules: &[Rule]) -> Arc<RouteTable> {
         _ => ("http", 80),
     };
     Arc::new(RouteTable {
+        client_validation: Vec::new(),
         gateway: ObjectKey::new("infra", "web"),
         listeners: vec![TableListener {
             name: name.into(),
             port,
             protocol,
             hostname: None,
+            filters: Vec::new(),
             routes: rules
                 .chunk_by(|one, next| one.hostname == next.hostname)
                 .map(route)

@@ -163,9 +163,16 @@ impl World {
         Cfgw::standalone(&self.settings("state"), self.log("state"))
     }
 
-    /// Starts another one on the same folder, as the same instance.
+    /// Starts another one on the same folder, as the same instance and with the same key of sessions.
     pub async fn replica(&self, name: &str) -> Cfgw {
         self.same_instance("state", name);
+        let path = |state: &str| self.dir.path().join(state).join("session-key");
+        std::fs::copy(path("state"), path(name)).expect("a key of sessions");
+        self.again(name).await
+    }
+
+    /// Starts one on a state directory that is there.
+    pub async fn again(&self, name: &str) -> Cfgw {
         let cfgw = Cfgw::standalone(&self.settings(name), self.log(name));
         cfgw.ready(Duration::from_secs(20)).await;
         cfgw
@@ -230,26 +237,21 @@ impl World {
 
     /// Starts `cfgw standalone` behind a broker and waits until it is ready. It knows nothing of the Cloudflare
     /// API; its log goes to a file among [`World::files_of_the_cluster`].
-    pub async fn cfgw_behind(&self, broker: &str, token: &str) -> Cfgw {
-        self.cfgw_behind_with(broker, token, &[]).await
+    pub async fn cfgw_behind(&self, broker: &str, code: &str) -> Cfgw {
+        self.cfgw_behind_with(broker, code, &[]).await
     }
 
     /// The same with settings of its own, by their environment variables.
-    pub async fn cfgw_behind_with(
-        &self,
-        broker: &str,
-        token: &str,
-        own: &[(&str, String)],
-    ) -> Cfgw {
+    pub async fn cfgw_behind_with(&self, broker: &str, code: &str, own: &[(&str, String)]) -> Cfgw {
         let path = |name: &str| self.dir.path().join(name);
-        std::fs::write(path("cluster-token"), token).expect("a new file");
+        std::fs::write(path("cluster-code"), code).expect("a new file");
         let mut settings = self.settings_with(own);
         settings.retain(|(key, _)| !key.contains("CLOUDFLARE"));
-        let token_file = path("cluster-token").display().to_string();
+        let code_file = path("cluster-code").display().to_string();
         let of_broker = [
             ("EDGE__BACKEND", "broker".to_owned()),
             ("EDGE__BROKER__URL", broker.to_owned()),
-            ("EDGE__BROKER__TOKEN_FILE", token_file),
+            ("EDGE__BROKER__CODE_FILE", code_file),
             ("EDGE__BROKER__REQUEST_TIMEOUT", "5s".to_owned()),
             ("LOG__FILTER", "debug".to_owned()),
         ];
@@ -352,7 +354,7 @@ impl World {
     }
 
     /// Waits for a condition of an object (`kind namespace/name`) that is as wanted. For routes, of its
-    /// first parent.
+    /// first parent; for policies, of the first ancestor.
     pub async fn condition(
         &self,
         object: &str,
@@ -391,7 +393,11 @@ impl World {
         let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).ok()?;
         let json: serde_json::Value = serde_json::from_str(&text).ok()?;
         let status = &json["status"];
-        let conditions = [&status["conditions"], &status["parents"][0]["conditions"]];
+        let conditions = [
+            &status["conditions"],
+            &status["parents"][0]["conditions"],
+            &status["ancestors"][0]["conditions"],
+        ];
         let mut all = conditions
             .into_iter()
             .filter_map(|list| list.as_array())

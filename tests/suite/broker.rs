@@ -4,3 +4,4 @@ mod isolation;
 mod outages;
 mod refusals;
 mod secrecy;
+mod strangers;

@@ -62,7 +62,7 @@ fn verdicts(statuses: &[ObjectStatus]) -> String {
 fn kind(object: &ObjectStatus) -> String {
     let mut words = object.object.split_whitespace();
     let kind = words.next().unwrap_or_default();
-    match object.object.contains(" listener ") && kind == "Gateway" {
+    match object.object.contains(" listener ") && ["Gateway", "ListenerSet"].contains(&kind) {
         true => "listener".to_owned(),
         false => kind.to_owned(),
     }

@@ -31,9 +31,13 @@ fn is_test(word: &str) -> bool {
     word.chars().all(is_name) && word.matches('_').count() >= 2
 }
 
-#[test]
-fn every_test_that_the_parity_page_names_is_there() {
-    let page = std::fs::read_to_string(workspace().join("docs/parity.md")).expect("the page");
+fn page(name: &str) -> String {
+    let path = workspace().join("docs").join(name);
+    std::fs::read_to_string(path).expect("the page")
+}
+
+/// Panics where a page names a test that is not there.
+fn assert_tests_are_there(name: &str, page: &str) {
     let named: BTreeSet<&str> = page.split('`').filter(|word| is_test(word)).collect();
     assert!(named.len() > 50, "{named:?}");
     let parts = ["domain", "adapters", "app", "config", "tests"];
@@ -44,8 +48,106 @@ fn every_test_that_the_parity_page_names_is_there() {
         .collect();
     assert!(
         missing.is_empty(),
-        "docs/parity.md: no such tests: {missing:?}"
+        "docs/{name}: no such tests: {missing:?}"
     );
+}
+
+#[test]
+fn every_test_that_the_parity_page_names_is_there() {
+    assert_tests_are_there("parity.md", &page("parity.md"));
+}
+
+/// The page with the clauses of the Gateway API.
+const CLAUSES: &str = "conformance-clauses.md";
+
+#[test]
+fn every_test_that_the_clauses_page_names_is_there() {
+    let text = page(CLAUSES);
+    assert_tests_are_there(CLAUSES, &text);
+    let passing = workspace().join("tests/conformance/passing.txt");
+    let passing = std::fs::read_to_string(passing).expect("the list");
+    let passing: BTreeSet<&str> = passing.lines().collect();
+    let lists = text.split("suite: ").skip(1);
+    let lists = lists.filter_map(|rest| rest.split(['|', ';', '.', '\n']).next());
+    let named = lists.flat_map(|list| list.split(',')).map(str::trim);
+    let missing: Vec<&str> = named
+        .filter(|name| !name.is_empty() && !passing.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "not in passing.txt: {missing:?}");
+}
+
+/// What the ids of clauses begin with, and the object that they are of.
+const OBJECTS: [(&str, &str); 7] = [
+    ("HR", "HTTPRoute"),
+    ("GR", "GRPCRoute"),
+    ("GW", "Gateway"),
+    ("GC", "GatewayClass"),
+    ("LS", "ListenerSet"),
+    ("RG", "ReferenceGrant"),
+    ("BT", "BackendTLSPolicy"),
+];
+
+/// How many clauses there are: shown, not applicable, and neither of both.
+#[derive(Default)]
+struct Counted {
+    shown: usize,
+    not_applicable: usize,
+    gap: usize,
+}
+
+impl Counted {
+    fn all(&self) -> usize {
+        self.shown + self.not_applicable + self.gap
+    }
+
+    fn count(&mut self, id: &str, shown_by: &str) {
+        if shown_by.starts_with("n/a: ") {
+            self.not_applicable += 1;
+        } else if shown_by.starts_with("**GAP**: ") {
+            self.gap += 1;
+        } else {
+            let mut signs = ["`", "suite: ", "]("].into_iter();
+            let names_something = signs.any(|sign| shown_by.contains(sign));
+            assert!(names_something, "{id} names neither a test nor a page");
+            self.shown += 1;
+        }
+    }
+
+    fn row(&self, name: &str) -> String {
+        let Self {
+            shown,
+            not_applicable,
+            gap,
+        } = self;
+        let all = self.all();
+        format!("| {name} | {all} | {shown} | {not_applicable} | {gap} |")
+    }
+}
+
+#[test]
+fn the_numbers_of_the_clauses_page_are_those_of_its_tables() {
+    let text = page(CLAUSES);
+    let mut all = Counted::default();
+    for (prefix, object) in OBJECTS {
+        let mut counted = Counted::default();
+        for line in text.lines() {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let ["", id, _, _, shown_by, ""] = cells.as_slice() else {
+                continue;
+            };
+            if id.starts_with(&format!("{prefix}-")) {
+                let next = format!("{prefix}-{:02}", counted.all() + 1);
+                assert_eq!(*id, next, "ids follow each other");
+                counted.count(id, shown_by);
+                all.count(id, shown_by);
+            }
+        }
+        let anchor = object.to_ascii_lowercase();
+        let row = counted.row(&format!("[{object}](#{anchor})"));
+        assert!(text.contains(&row), "{row}");
+    }
+    let row = all.row("all");
+    assert!(text.contains(&row), "{row}");
 }
 
 /// An example without the comments at its head.

@@ -6,9 +6,13 @@
 //! library of a visitor sends these.
 
 mod answers;
+pub(crate) mod backend_tls;
 mod endpoint;
+mod external_auth;
 mod good;
+mod kinds;
 mod line;
+mod mirrors;
 mod nginx;
 mod policy;
 mod requests;

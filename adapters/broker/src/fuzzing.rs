@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 use crate::wire::{
-    IntentDocument, LiveDocument, OwnedDocument, RemovedDocument, StatusDocument, SweptDocument,
+    IntentDocument, LiveDocument, OwnedDocument, PendingDocument, StatusDocument, SweptDocument,
     gateway_key,
 };
 
@@ -57,7 +57,7 @@ fn answer(json: &[u8]) {
     if let Ok(document) = serde_json::from_slice::<SweptDocument>(json) {
         assert_eq!(through_json(&document), document);
     }
-    if let Ok(document) = serde_json::from_slice::<RemovedDocument>(json) {
+    if let Ok(document) = serde_json::from_slice::<PendingDocument>(json) {
         assert_eq!(through_json(&document), document);
     }
     if let Ok(problem) = serde_json::from_slice::<Problem>(json) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::broker::{Code, Refusal};
 use domain::ports::{PortError, PortErrorKind};
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +12,19 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// All problem types start with it.
 const TYPE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/";
 
+/// Problem types of what the broker decided start with it, and end with a [`Code`].
+const DECIDED_BASE: &str = "https://cloudflare-gateway-controller.io/problems/broker/";
+
 /// Problem types of failures at the edge start with it.
 const EDGE_BASE: &str = "https://cloudflare-gateway-controller.io/problems/edge/";
 
 /// Why the broker did not take a request. Nothing was done at Cloudflare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ApiError {
+    /// No token of a session.
     MissingToken,
-    UnknownToken,
-    ExpiredToken,
+    /// No proof of the cluster's key, or one that is not good for this request.
+    ProofRefused,
     /// A path that this API does not have; an encoded one and one with a query too.
     NoSuchPath,
     /// A method that the path does not take.
@@ -34,14 +39,15 @@ pub enum ApiError {
     TooManyRequests,
     /// Not the document that belongs there.
     MalformedDocument,
+    /// It is not known whether the request was taken.
+    StoreUnavailable,
 }
 
 impl ApiError {
     /// Every variant.
     pub const ALL: [Self; 10] = [
         Self::MissingToken,
-        Self::UnknownToken,
-        Self::ExpiredToken,
+        Self::ProofRefused,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
         Self::UnsupportedBody,
@@ -49,14 +55,18 @@ impl ApiError {
         Self::TooSlow,
         Self::TooManyRequests,
         Self::MalformedDocument,
+        Self::StoreUnavailable,
     ];
 
     /// Status code, last part of the type, title.
     fn words(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::MissingToken => (401, "missing-token", "A bearer token is needed"),
-            Self::UnknownToken => (401, "unknown-token", "The bearer token is of no cluster"),
-            Self::ExpiredToken => (401, "expired-token", "The bearer token has expired"),
+            Self::MissingToken => (401, "missing-token", "The token of a session is needed"),
+            Self::ProofRefused => (
+                401,
+                "proof-refused",
+                "A proof of the cluster's key is needed",
+            ),
             Self::NoSuchPath => (404, "no-such-path", "This API has no such path"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path has no such method"),
             Self::UnsupportedBody => (415, "unsupported-body", "The body cannot be taken"),
@@ -64,6 +74,7 @@ impl ApiError {
             Self::TooSlow => (408, "too-slow", "The document did not come in time"),
             Self::TooManyRequests => (429, "too-many-requests", "Too many requests at a time"),
             Self::MalformedDocument => (422, "malformed-document", "The document is malformed"),
+            Self::StoreUnavailable => (503, "store-unavailable", "The store does not answer"),
         }
     }
 }
@@ -90,6 +101,8 @@ pub enum Meaning {
     Edge(PortError),
     /// The broker did not take the request.
     Refused(ApiError, String),
+    /// The broker decided against it.
+    Decided(Refusal),
 }
 
 impl Problem {
@@ -101,6 +114,17 @@ impl Problem {
             title: title.to_owned(),
             status,
             detail: detail.into(),
+            retry_after_ms: None,
+        }
+    }
+
+    /// For what was decided.
+    pub fn decided(refusal: &Refusal) -> Self {
+        Self {
+            kind: format!("{DECIDED_BASE}{}", refusal.code),
+            title: "The broker refuses it".to_owned(),
+            status: refusal.code.status(),
+            detail: refusal.detail.clone(),
             retry_after_ms: None,
         }
     }
@@ -124,6 +148,11 @@ impl Problem {
                 message: self.detail,
                 retry_after: self.retry_after_ms.map(Duration::from_millis),
             }));
+        }
+        if let Some(name) = self.kind.strip_prefix(DECIDED_BASE) {
+            let mut all = Code::ALL.iter();
+            let code = *all.find(|code| code.as_str() == name)?;
+            return Some(Meaning::Decided(Refusal::new(code, self.detail)));
         }
         let name = self.kind.strip_prefix(TYPE_BASE)?;
         let mut all = ApiError::ALL.into_iter();
@@ -240,6 +269,11 @@ mod tests {
         for error in ApiError::ALL {
             let read = written_and_read(&Problem::refused(error, "why"));
             assert_eq!(read, Some(Meaning::Refused(error, "why".to_owned())));
+        }
+        for code in Code::ALL {
+            let refusal = Refusal::new(*code, "why");
+            let read = written_and_read(&Problem::decided(&refusal));
+            assert_eq!(read, Some(Meaning::Decided(refusal)));
         }
         let mut foreign = Problem::refused(ApiError::NoSuchPath, "why");
         foreign.kind = "about:blank".to_owned();

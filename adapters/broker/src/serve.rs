@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The bounds of the server.
@@ -57,10 +58,10 @@ pub fn tls_config(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, 
     Ok(Arc::new(config))
 }
 
-/// Serves until `stop`, then finishes what is in flight.
+/// Serves until `stop`, then finishes what is in flight. A connection has the TLS that is present when it comes.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
@@ -69,7 +70,7 @@ pub async fn serve(
         name: "broker",
         security: match tls {
             None => Security::Plain,
-            Some(tls) => Security::Tls(Arc::new(move || Some(tls.clone()))),
+            Some(tls) => Security::Tls(Arc::new(move || Some(tls.borrow().clone()))),
         },
         versions: Versions::Both,
         limits,

@@ -1,8 +1,9 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
-//! acts on half of what the other meant. There is no field for credentials, and no answer but [`TokenDocument`] holds a
-//! secret.
+//! acts on half of what the other meant. There is no field for credentials of Cloudflare, and no answer but
+//! [`TokenDocument`] and [`SessionDocument`] holds a secret.
 
 mod dns;
+mod session;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,10 @@ use domain::{Hostname, ObjectKey};
 use serde::{Deserialize, Serialize};
 
 use dns::{DnsDocument, RecordsDocument};
+pub use session::{
+    EnrolledDocument, EnrolmentDocument, PendingDocument, SessionDocument, SessionRequest,
+    TermDocument,
+};
 pub use status::StatusDocument;
 
 /// Bytes of a request's document, at most. Cloudflare's limit of records in a zone is reached far earlier.
@@ -235,14 +240,6 @@ pub struct SweptDocument {
     pub swept: BTreeSet<String>,
 }
 
-/// Answer to `DELETE`: which Gateway has nothing left. It is there so that an empty answer of something
-/// that is no broker is not taken for a removal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RemovedDocument {
-    pub removed: GatewayDocument,
-}
-
 /// Answer to `GET …/token`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -273,8 +270,7 @@ impl TokenDocument {
     }
 }
 
-/// Body of `PUT …/token`, and the answer to it, which is there so that an empty answer of something that is no broker is
-/// not taken for a replaced token: the token with this hash is not in force.
+/// Body of `PUT …/token`: the token with this hash is to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetiredDocument {

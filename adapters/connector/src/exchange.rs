@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use domain::route_table::{Arrival, Scheme};
+use domain::capabilities::EdgeKind;
+use domain::route_table::{Arrival, ConnectionRefused, Scheme};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -18,8 +19,9 @@ use crate::body::{BoxError, RequestBody};
 use crate::handler::RequestHandler;
 use crate::stalls::Progress;
 use crate::wire::headers::{
-    CLIENT_ADDRESS, CLIENT_SCHEME, CONNECTOR_ID, FROM_CONNECTOR, FROM_ORIGIN, RESPONSE_HEADERS,
-    RESPONSE_META, serialize, strip_hop,
+    ARRIVAL_PORT, ARRIVAL_SERVER_NAME, CLIENT_ADDRESS, CLIENT_SCHEME, CONNECTION_REFUSED,
+    CONNECTOR_ID, FROM_CONNECTOR, FROM_ORIGIN, RESPONSE_HEADERS, RESPONSE_META, serialize,
+    strip_hop,
 };
 
 /// An answer broke off. The transport looks into an error for the code to reset the stream with; one that an endpoint
@@ -129,18 +131,37 @@ pub(crate) async fn handled<H: RequestHandler>(
         tracing::info!("request refused: it has too many headers");
         return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
-    let Some(arrival) = arrival(&head) else {
+    let Some(mut arrival) = arrival(&head) else {
         tracing::info!("request refused: it has no usable host");
         return Err(StatusCode::BAD_REQUEST);
     };
+    let edge = handler.edge();
+    arrival.hands_certificates = edge.hands_certificates();
+    if edge == EdgeKind::TellingArrival {
+        arrival = told(arrival, &mut head.headers);
+    }
     prepare(&mut head, connector_id, upgrade);
     let request = Request::from_parts(head, body);
     // What a panicking handler leaves behind is its own; the other requests of the connection go on.
     let handled = AssertUnwindSafe(async { handler.handle(arrival, request).await });
-    handled.catch_unwind().await.map_err(|_| {
+    let mut response = handled.catch_unwind().await.map_err(|_| {
         tracing::error!("the handler of a request panicked");
         StatusCode::BAD_GATEWAY
-    })
+    })?;
+    if edge == EdgeKind::TellingArrival {
+        tell_refusal(&mut response);
+    }
+    Ok(response)
+}
+
+/// Has an edge that tells more than Cloudflare's close the connection of a client that is refused. An endpoint cannot ask
+/// for it.
+fn tell_refusal<B>(response: &mut Response<B>) {
+    response.headers_mut().remove(CONNECTION_REFUSED);
+    if response.extensions().get::<ConnectionRefused>().is_some() {
+        let yes = HeaderValue::from_static("1");
+        response.headers_mut().insert(CONNECTION_REFUSED, yes);
+    }
 }
 
 /// An answer of the connector's own: it could not get another.
@@ -164,6 +185,17 @@ fn arrival(head: &Parts) -> Option<Arrival> {
         None => text(header::HOST)?,
     };
     Arrival::new(scheme, authority, client)
+}
+
+/// With what an edge tells that tells more than Cloudflare's.
+fn told(arrival: Arrival, headers: &mut HeaderMap) -> Arrival {
+    let (port, name) = (
+        headers.remove(ARRIVAL_PORT),
+        headers.remove(ARRIVAL_SERVER_NAME),
+    );
+    let port = port.as_ref().and_then(|port| port.to_str().ok());
+    let name = name.as_ref().and_then(|name| name.to_str().ok());
+    arrival.told(port.and_then(|port| port.parse().ok()), name)
 }
 
 /// Makes an edge's request one of a client.
@@ -231,6 +263,46 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn an_edge_that_tells_more_tells_port_and_server_name() {
+        for (headers, port, server_name) in [
+            (&[][..], 443, None),
+            (
+                &[
+                    ("cf-arrival-port", "8090"),
+                    ("cf-arrival-server-name", "App.example.com"),
+                ],
+                8090,
+                Some("app.example.com"),
+            ),
+            (&[("cf-arrival-port", "0")], 443, None),
+            (&[("cf-arrival-port", "port")], 443, None),
+        ] {
+            let mut head = head("https://app.example.com/a", headers);
+            let arrival = arrival(&head).unwrap();
+            let told = told(arrival, &mut head.headers);
+            assert_eq!(told.port, port, "{headers:?}");
+            assert_eq!(told.server_name.as_deref(), server_name, "{headers:?}");
+            assert!(head.headers.is_empty(), "endpoints do not get them");
+        }
+    }
+
+    #[test]
+    fn only_an_answer_of_the_proxys_own_has_a_connection_closed() {
+        for (given, is_refused) in [("the proxy refuses", true), ("an endpoint says so", false)] {
+            let mut response = Response::builder()
+                .header("cf-arrival-refused", "1")
+                .body(())
+                .unwrap();
+            if is_refused {
+                response.extensions_mut().insert(ConnectionRefused);
+            }
+            tell_refusal(&mut response);
+            let told = response.headers().get(CONNECTION_REFUSED);
+            assert_eq!(told.is_some(), is_refused, "{given}");
+        }
     }
 
     #[test]

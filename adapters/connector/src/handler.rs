@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::capabilities::EdgeKind;
 use domain::route_table::Arrival;
 
 use crate::body::{BoxError, RequestBody};
@@ -26,6 +27,14 @@ pub trait RequestHandler: Send + Sync + 'static {
         arrival: Arrival,
         request: http::Request<RequestBody>,
     ) -> impl Future<Output = http::Response<Self::Body>> + Send;
+
+    /// What the edge tells. [`EdgeKind::TellingArrival`]: the port that a client came to and the server name of its TLS
+    /// handshake, in `Cf-Arrival-Port` and `Cf-Arrival-Server-Name`; and it closes the connection of a client whose answer
+    /// has the extension [`ConnectionRefused`](domain::route_table::ConnectionRefused), which is told in
+    /// `Cf-Arrival-Refused`. Cloudflare's does none of this, and hands on what a client wrote there.
+    fn edge(&self) -> EdgeKind {
+        EdgeKind::Cloudflare
+    }
 
     /// How long a client may take nothing of an answer, as things are now; then its request is given up. It is asked
     /// twice a second.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::capabilities::EdgeKind;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -44,6 +45,8 @@ pub struct ConnectorOptions {
     pub head_timeout: Duration,
     /// Version that the edge shows for this connector.
     pub client_version: String,
+    /// See [`RequestHandler::edge`](crate::RequestHandler::edge).
+    pub edge_kind: EdgeKind,
     /// What is counted into.
     pub metrics: Metrics,
 }
@@ -64,6 +67,7 @@ impl Default for ConnectorOptions {
             rpc_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(15),
             client_version: concat!("cfgw/", env!("CARGO_PKG_VERSION")).to_owned(),
+            edge_kind: EdgeKind::Cloudflare,
             metrics: Metrics::default(),
         }
     }

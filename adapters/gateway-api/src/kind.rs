@@ -1,7 +1,12 @@
 //! The kinds that are read. A new kind is one row here, its type in [`Object`](crate::Object), its conversion, and
 //! its place in the snapshot.
 
-use domain::gateway::{GATEWAY_GROUP, GATEWAY_STATUS_KIND, OWN_GROUP, PARAMETERS_KIND, RouteKind};
+use domain::gateway::{
+    BACKEND_TLS_POLICY_KIND, BACKEND_TRAFFIC_POLICY_KIND, EXPERIMENTAL_GROUP,
+    EXTERNAL_BACKEND_KIND, GATEWAY_GROUP, GATEWAY_STATUS_KIND, LISTENER_SET_KIND,
+    MULTICLUSTER_GROUP, OWN_GROUP, PARAMETERS_KIND, RouteKind, SERVICE_IMPORT_KIND,
+    TRUST_BUNDLE_GROUP, TRUST_BUNDLE_KIND,
+};
 use domain::{ObjectKey, ObjectRef};
 
 /// Where objects of a kind are.
@@ -20,6 +25,8 @@ pub enum StatusShape {
     Details,
     /// Conditions, addresses and listeners, which are lists with keys: each writer owns its entries.
     Listeners,
+    /// The same without addresses.
+    ListenerEntries,
     /// Of Services that ask to be exposed: what is told of a load balancer. Conditions have no place in it.
     LoadBalancer,
     /// One list without a key for the entries of all controllers, each with a reference.
@@ -34,6 +41,12 @@ impl StatusShape {
     pub const PARENTS: Self = Self::References {
         list: "parents",
         reference: "parentRef",
+    };
+
+    /// Of policies.
+    pub const ANCESTORS: Self = Self::References {
+        list: "ancestors",
+        reference: "ancestorRef",
     };
 }
 
@@ -60,6 +73,14 @@ const GATEWAY_API: Row = Row {
     also_read: &["v1beta1"],
     scope: Scope::Namespaced,
     status: None,
+};
+
+/// Of the experimental channel, in a group of their own.
+const EXPERIMENTAL: Row = Row {
+    group: EXPERIMENTAL_GROUP,
+    versions: &["v1alpha1"],
+    also_read: &[],
+    ..GATEWAY_API
 };
 
 const KUBERNETES: Row = Row {
@@ -96,17 +117,36 @@ kinds! {
     GatewayClass, "GatewayClass", "gatewayclasses":
         { scope: Scope::Cluster, status: Some(StatusShape::Conditions), ..GATEWAY_API };
     Gateway, "Gateway", "gateways": { status: Some(StatusShape::Listeners), ..GATEWAY_API };
+    ListenerSet, LISTENER_SET_KIND, "listenersets":
+        { status: Some(StatusShape::ListenerEntries), also_read: &[], ..GATEWAY_API };
     HttpRoute, "HTTPRoute", "httproutes": { status: Some(StatusShape::PARENTS), ..GATEWAY_API };
     GrpcRoute, "GRPCRoute", "grpcroutes": { status: Some(StatusShape::PARENTS), ..GATEWAY_API };
     GatewayStatus, GATEWAY_STATUS_KIND, "cloudflaregatewaystatuses":
         { group: OWN_GROUP, status: Some(StatusShape::Details), ..KUBERNETES };
+    // Served as v1 since Gateway API 1.4. The alpha versions before have other fields.
+    BackendTlsPolicy, BACKEND_TLS_POLICY_KIND, "backendtlspolicies":
+        { also_read: &[], status: Some(StatusShape::ANCESTORS), ..GATEWAY_API };
+    BackendTrafficPolicy, BACKEND_TRAFFIC_POLICY_KIND, "xbackendtrafficpolicies":
+        { status: Some(StatusShape::ANCESTORS), ..EXPERIMENTAL };
+    ExternalBackend, EXTERNAL_BACKEND_KIND, "xbackends":
+        { status: Some(StatusShape::ANCESTORS), ..EXPERIMENTAL };
     // Served as v1 since Gateway API 1.6 only.
     ReferenceGrant, "ReferenceGrant", "referencegrants": { versions: &["v1", "v1beta1"], ..GATEWAY_API };
     GatewayParameters, PARAMETERS_KIND, "cloudflaregatewayparameters": { group: OWN_GROUP, ..KUBERNETES };
     Service, "Service", "services": { status: Some(StatusShape::LoadBalancer), ..KUBERNETES };
+    // Both versions have the same fields.
+    ServiceImport, SERVICE_IMPORT_KIND, "serviceimports":
+        { group: MULTICLUSTER_GROUP, versions: &["v1alpha1", "v1beta1"], ..KUBERNETES };
     EndpointSlice, "EndpointSlice", "endpointslices": { group: "discovery.k8s.io", ..KUBERNETES };
     Namespace, "Namespace", "namespaces": { scope: Scope::Cluster, ..KUBERNETES };
+    // Served as v1 since Kubernetes 1.37; as v1beta1 before, where it is switched on.
+    ClusterTrustBundle, TRUST_BUNDLE_KIND, "clustertrustbundles":
+        { group: TRUST_BUNDLE_GROUP, versions: &["v1", "v1beta1"], scope: Scope::Cluster, ..KUBERNETES };
     Secret, "Secret", "secrets": { ..KUBERNETES };
+    ConfigMap, "ConfigMap", "configmaps": { ..KUBERNETES };
+    // Of the Gateway API's own, the release that they are from.
+    CustomResourceDefinition, "CustomResourceDefinition", "customresourcedefinitions":
+        { group: "apiextensions.k8s.io", scope: Scope::Cluster, ..KUBERNETES };
 }
 
 impl Kind {

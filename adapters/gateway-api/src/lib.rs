@@ -8,6 +8,7 @@
 //! The types inside mirror the Go types of the Gateway API under their own names, as far as they are
 //! served.
 
+mod config_map;
 mod convert;
 mod error;
 mod fields;
@@ -22,9 +23,10 @@ pub mod status;
 mod tls;
 mod types;
 
+pub use config_map::ConfigMap;
 pub use error::ReadError;
 pub use kind::{Kind, Scope, StatusShape};
 pub use object::{Object, read};
-pub use parent_refs::ParentRefs;
+pub use parent_refs::{OnlyParentRef, ParentRefs};
 pub use secret::Secret;
 pub use snapshot::SnapshotBuilder;

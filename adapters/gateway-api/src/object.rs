@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use domain::gateway::{
-    EndpointSlice, Gateway, GatewayClass, GatewayParameters, Namespace, ReferenceGrant, Route,
-    Service,
+    ApiKind, BackendTlsPolicy, BackendTrafficPolicy, ClusterTrustBundle, EndpointSlice,
+    ExternalBackend, GATEWAY_GROUP, Gateway, GatewayClass, GatewayParameters, ListenerSet,
+    Namespace, ReferenceGrant, Route, Service, ServiceImport,
 };
 use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
-use crate::convert::{gateway, gateway_class, kubernetes, parameters, reference_grant, route};
+use crate::config_map::{self, ConfigMap};
+use crate::convert::{
+    backend_tls, backend_traffic, external, gateway, gateway_class, kubernetes, listener_set,
+    parameters, reference_grant, route,
+};
 use crate::error::{ReadError, wrong_type};
 use crate::fields::Fields;
 use crate::kind::{Kind, Scope};
@@ -22,6 +27,7 @@ use crate::types::{GRPCRouteRule, HTTPRouteRule};
 pub enum Object {
     GatewayClass(GatewayClass),
     Gateway(Gateway),
+    ListenerSet(ListenerSet),
     Parameters(GatewayParameters),
     Route(Arc<Route>),
     ReferenceGrant(ReferenceGrant),
@@ -29,6 +35,13 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     Namespace(Namespace),
     Secret(Secret),
+    ConfigMap(ConfigMap),
+    BackendTlsPolicy(BackendTlsPolicy),
+    ClusterTrustBundle(ClusterTrustBundle),
+    BackendTrafficPolicy(BackendTrafficPolicy),
+    ServiceImport(ServiceImport),
+    ExternalBackend(ExternalBackend),
+    ApiKind(ApiKind),
     /// A kind that is not read, or not in this version.
     Unknown {
         api_version: String,
@@ -44,6 +57,7 @@ impl Object {
         let (kind, key) = match self {
             Self::GatewayClass(class) => (Kind::GatewayClass, ObjectKey::new("", &class.name)),
             Self::Gateway(gateway) => (Kind::Gateway, gateway.key.clone()),
+            Self::ListenerSet(set) => (Kind::ListenerSet, set.key.clone()),
             Self::Parameters(parameters) => (Kind::GatewayParameters, parameters.key.clone()),
             Self::Route(route) => (route.kind.into(), route.key.clone()),
             Self::ReferenceGrant(grant) => (Kind::ReferenceGrant, grant.key.clone()),
@@ -51,6 +65,18 @@ impl Object {
             Self::EndpointSlice(slice) => (Kind::EndpointSlice, slice.key.clone()),
             Self::Namespace(namespace) => (Kind::Namespace, ObjectKey::new("", &namespace.name)),
             Self::Secret(secret) => (Kind::Secret, secret.key.clone()),
+            Self::ConfigMap(config) => (Kind::ConfigMap, config.key.clone()),
+            Self::BackendTlsPolicy(policy) => (Kind::BackendTlsPolicy, policy.key.clone()),
+            Self::ClusterTrustBundle(bundle) => {
+                (Kind::ClusterTrustBundle, ObjectKey::new("", &bundle.name))
+            }
+            Self::BackendTrafficPolicy(policy) => (Kind::BackendTrafficPolicy, policy.key.clone()),
+            Self::ServiceImport(import) => (Kind::ServiceImport, import.key.clone()),
+            Self::ExternalBackend(backend) => (Kind::ExternalBackend, backend.key.clone()),
+            Self::ApiKind(found) => {
+                let key = ObjectKey::new("", &found.name);
+                (Kind::CustomResourceDefinition, key)
+            }
             Self::Unknown {
                 api_version,
                 kind,
@@ -98,6 +124,7 @@ pub fn read(mut value: Value) -> Result<Object, ReadError> {
     Ok(match kind {
         Kind::GatewayClass => Object::GatewayClass(gateway_class::read(&header, &fields)?),
         Kind::Gateway => Object::Gateway(gateway::read(&header, &fields)?),
+        Kind::ListenerSet => Object::ListenerSet(listener_set::read(&header, &fields)?),
         Kind::GatewayParameters => Object::Parameters(parameters::read(&header, &fields)?),
         Kind::HttpRoute => Object::Route(Arc::new(route::read::<HTTPRouteRule>(&header, &fields)?)),
         Kind::GrpcRoute => Object::Route(Arc::new(route::read::<GRPCRouteRule>(&header, &fields)?)),
@@ -106,13 +133,38 @@ pub fn read(mut value: Value) -> Result<Object, ReadError> {
         Kind::EndpointSlice => Object::EndpointSlice(kubernetes::endpoint_slice(&header, &fields)?),
         Kind::Namespace => Object::Namespace(kubernetes::namespace(&header)),
         Kind::Secret => Object::Secret(secret::read(&header, &fields)?),
-        // It is written for people: nothing that it says is read.
-        Kind::GatewayStatus => Object::Unknown {
+        Kind::ConfigMap => Object::ConfigMap(config_map::read(&header, &fields)),
+        Kind::BackendTlsPolicy => Object::BackendTlsPolicy(backend_tls::read(&header, &fields)?),
+        Kind::ClusterTrustBundle => {
+            Object::ClusterTrustBundle(config_map::trust_bundle(&header, &fields)?)
+        }
+        Kind::BackendTrafficPolicy => {
+            Object::BackendTrafficPolicy(backend_traffic::read(&header, &fields)?)
+        }
+        Kind::ExternalBackend => Object::ExternalBackend(external::read(&header, &fields)?),
+        Kind::ServiceImport => Object::ServiceImport(kubernetes::service_import(&header, &fields)?),
+        Kind::CustomResourceDefinition if is_of_the_api(&header.metadata.name) => {
+            Object::ApiKind(ApiKind {
+                release: header.annotations().remove(BUNDLE_VERSION),
+                name: header.metadata.name,
+            })
+        }
+        // The first is written for people, the other is of somebody else: nothing that they say is read.
+        Kind::GatewayStatus | Kind::CustomResourceDefinition => Object::Unknown {
             key: header.key(),
             api_version: header.api_version,
             kind: header.kind,
         },
     })
+}
+
+/// Annotation of the Gateway API's CRDs with the release that they are from.
+const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
+
+/// Whether a CustomResourceDefinition is one of the Gateway API's.
+fn is_of_the_api(name: &str) -> bool {
+    let group = name.split_once('.').map(|(_, group)| group);
+    group == Some(GATEWAY_GROUP)
 }
 
 /// Takes fields without a value away: to the API they are absent.

@@ -1,15 +1,20 @@
-//! `spec.parentRefs` of a route of which nothing else may be readable.
+//! `spec.parentRefs` of a route, or `spec.parentRef` of a ListenerSet, of which nothing else may be readable.
 
 use std::collections::BTreeSet;
 
-use domain::ObjectKey;
-use domain::gateway::GATEWAY_GROUP;
+use domain::gateway::{GATEWAY_GROUP, LISTENER_SET_KIND};
+use domain::{ObjectKey, ObjectRef};
 use serde::Deserialize;
 
-/// What a route names as its parents.
+/// What an object names as its parents.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub struct ParentRefs(Vec<Parent>);
+
+/// What a ListenerSet names as its parent.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct OnlyParentRef(Parent);
 
 #[derive(Debug, Deserialize)]
 struct Parent {
@@ -20,21 +25,31 @@ struct Parent {
 }
 
 impl ParentRefs {
-    /// The Gateways among them, for a route of this namespace.
-    pub fn gateways(self, namespace: &str) -> BTreeSet<ObjectKey> {
-        let gateways = self.0.into_iter().filter(Parent::is_gateway);
-        gateways
-            .map(|parent| {
-                let own = || namespace.to_owned();
-                ObjectKey::new(parent.namespace.unwrap_or_else(own), parent.name)
+    /// The Gateways and ListenerSets among them, for an object of this namespace.
+    pub fn targets(self, namespace: &str) -> BTreeSet<ObjectRef> {
+        let targets = self.0.into_iter().map(|parent| parent.target(namespace));
+        targets
+            .filter(|target| {
+                target.group == GATEWAY_GROUP
+                    && ["Gateway", LISTENER_SET_KIND].contains(&target.kind.as_str())
             })
             .collect()
     }
 }
 
+impl From<OnlyParentRef> for ParentRefs {
+    fn from(OnlyParentRef(parent): OnlyParentRef) -> Self {
+        Self(vec![parent])
+    }
+}
+
 impl Parent {
-    fn is_gateway(&self) -> bool {
-        self.group.as_deref().unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP
-            && self.kind.as_deref().unwrap_or("Gateway") == "Gateway"
+    fn target(self, own: &str) -> ObjectRef {
+        let namespace = self.namespace.unwrap_or_else(|| own.to_owned());
+        ObjectRef {
+            group: self.group.unwrap_or_else(|| GATEWAY_GROUP.to_owned()),
+            kind: self.kind.unwrap_or_else(|| "Gateway".to_owned()),
+            key: ObjectKey::new(namespace, self.name),
+        }
     }
 }

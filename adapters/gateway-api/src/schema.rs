@@ -1,7 +1,7 @@
 //! What an API server refuses by the Gateway API's schemas; without an API server this does.
 //!
-//! `schema/rules.txt` has the rules of v1.6.1, experimental channel; `tests/reading/crd_fields.py` makes it. Rules
-//! between several fields (CEL) stand where the fields are read.
+//! `schema/rules.txt` has the rules of v1.7.0 and v1.6.1, experimental channel, the wider one where they differ;
+//! `tests/reading/crd_fields.py` makes it. Rules between several fields (CEL) stand where the fields are read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

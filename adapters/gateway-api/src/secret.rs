@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::certificate::{CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair};
+use domain::certificate::{CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY_KEY, TlsPair, TrustBundle};
 use domain::gateway::{ACCOUNT_ID_KEY, API_TOKEN_KEY};
 use domain::secret::{CertificatePair, CloudflareCredentials};
 use domain::snapshot::SecretFacts;
@@ -42,8 +42,17 @@ impl Secret {
         SecretFacts {
             keys: self.keys().map(str::to_owned).collect(),
             tls: tls::examine(&self.values),
+            trust: self.trust(),
             edition: self.edition(),
         }
+    }
+
+    /// The certificate authorities in it.
+    pub fn trust(&self) -> TrustBundle {
+        let value = self.value(CA_KEY);
+        value.map_or(TrustBundle::Absent, |value| {
+            tls::bundle(CA_KEY, value.expose_secret())
+        })
     }
 
     /// Keyed at random in each process, so that no value can be guessed from it.

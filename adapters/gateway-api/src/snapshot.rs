@@ -17,20 +17,29 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    /// Adds an object. Secrets are left out, because a snapshot has only those that were asked for, and only what may
+    /// Adds an object. Secrets and ConfigMaps are left out, because a snapshot has only those that were asked for, and only what may
     /// be known of them; so are kinds that are not served.
     pub fn push(&mut self, object: &Object) {
         let snapshot = &mut self.snapshot;
         match object {
             Object::GatewayClass(class) => add(&mut snapshot.classes, class),
             Object::Gateway(gateway) => add(&mut snapshot.gateways, gateway),
+            Object::ListenerSet(set) => add(&mut snapshot.listener_sets, set),
             Object::Parameters(parameters) => add(&mut snapshot.parameters, parameters),
             Object::Route(route) => add(&mut snapshot.routes, route),
             Object::ReferenceGrant(grant) => add(&mut snapshot.grants, grant),
             Object::Service(service) => add(&mut snapshot.services, service),
             Object::EndpointSlice(slice) => add(&mut snapshot.endpoint_slices, slice),
             Object::Namespace(namespace) => add(&mut snapshot.namespaces, namespace),
-            Object::Secret(_) | Object::Unknown { .. } => {}
+            Object::BackendTlsPolicy(policy) => add(&mut snapshot.backend_tls_policies, policy),
+            Object::ClusterTrustBundle(bundle) => add(&mut snapshot.trust_bundles, bundle),
+            Object::BackendTrafficPolicy(policy) => {
+                add(&mut snapshot.backend_traffic_policies, policy);
+            }
+            Object::ServiceImport(import) => add(&mut snapshot.service_imports, import),
+            Object::ExternalBackend(backend) => add(&mut snapshot.external_backends, backend),
+            Object::ApiKind(kind) => add(&mut snapshot.api_kinds, kind),
+            Object::Secret(_) | Object::ConfigMap(_) | Object::Unknown { .. } => {}
         }
     }
 
@@ -56,12 +65,25 @@ impl SnapshotBuilder {
         ClusterSnapshot {
             classes: either(of(&[Kind::GatewayClass]), snapshot.classes),
             gateways: either(of(&[Kind::Gateway]), snapshot.gateways),
+            listener_sets: either(of(&[Kind::ListenerSet]), snapshot.listener_sets),
             parameters: either(of(&[Kind::GatewayParameters]), snapshot.parameters),
             routes: either(of(&[Kind::HttpRoute, Kind::GrpcRoute]), snapshot.routes),
             grants: either(of(&[Kind::ReferenceGrant]), snapshot.grants),
+            backend_tls_policies: either(
+                of(&[Kind::BackendTlsPolicy]),
+                snapshot.backend_tls_policies,
+            ),
+            trust_bundles: either(of(&[Kind::ClusterTrustBundle]), snapshot.trust_bundles),
+            backend_traffic_policies: either(
+                of(&[Kind::BackendTrafficPolicy]),
+                snapshot.backend_traffic_policies,
+            ),
             services: either(of(&[Kind::Service]), snapshot.services),
+            service_imports: either(of(&[Kind::ServiceImport]), snapshot.service_imports),
+            external_backends: either(of(&[Kind::ExternalBackend]), snapshot.external_backends),
             endpoint_slices: either(of(&[Kind::EndpointSlice]), snapshot.endpoint_slices),
             namespaces: either(of(&[Kind::Namespace]), snapshot.namespaces),
+            api_kinds: either(of(&[Kind::CustomResourceDefinition]), snapshot.api_kinds),
             ..snapshot
         }
     }

@@ -23,7 +23,8 @@ pub fn is_same_entry(one: &Value, other: &Value) -> bool {
 
 /// `status` of an update; of a list for the entries of all controllers, our entries alone. Conditions that did not flip
 /// keep their `lastTransitionTime` of `earlier`, the same object's status as it was written before (null where there is
-/// none); others get `now`. An entry without conditions stays as it was.
+/// none); others get `now`. A condition of a later generation than the
+/// update's stays, and so does an entry without conditions.
 pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
     let mut status = Map::new();
     let (list, reference) = match kind_of(update).status() {
@@ -33,6 +34,7 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
             status.insert("addresses".to_owned(), addresses.collect());
             ("listeners", "")
         }
+        Some(StatusShape::ListenerEntries) => ("listeners", ""),
         Some(StatusShape::References { list, reference }) => (list, reference),
         Some(StatusShape::Details) => {
             let details = update.details.as_deref();
@@ -62,6 +64,10 @@ pub fn status(update: &StatusUpdate, earlier: &Value, now: &str) -> Value {
                     "supportedKinds": kinds.collect::<Value>(),
                     "attachedRoutes": attached_routes,
                 })
+            }
+            Part::ListenerSets { attached } => {
+                status.insert("attachedListenerSets".to_owned(), json!(attached));
+                continue;
             }
             Part::LoadBalancer { hostnames } => {
                 let ingress = hostnames.iter();
@@ -117,6 +123,11 @@ fn parent_ref(parent: &ParentRef) -> Value {
 fn conditions_of(conditions: &[Condition], earlier: &Value, now: &str) -> Value {
     let condition = |condition: &Condition| {
         let (kind, status) = (condition.kind.as_str(), condition.truth.as_str());
+        let there = find(&earlier["conditions"], |entry| entry["type"] == kind);
+        let judged = there["observedGeneration"].as_i64();
+        if judged.is_some_and(|judged| judged > condition.generation) {
+            return there.clone();
+        }
         let before = find(&earlier["conditions"], |entry| {
             entry["type"] == kind && entry["status"] == status
         });
@@ -136,4 +147,36 @@ fn conditions_of(conditions: &[Condition], earlier: &Value, now: &str) -> Value 
 fn find(list: &Value, is_it: impl Fn(&Value) -> bool) -> &Value {
     let mut entries = list.as_array().into_iter().flatten();
     entries.find(|entry| is_it(entry)).unwrap_or(&Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::status::{ConditionType, Reason, Truth};
+
+    use super::*;
+
+    #[test]
+    fn a_condition_of_a_later_generation_is_not_overwritten() {
+        for (there, stays) in [
+            (Some(1), false),
+            (Some(2), false),
+            (Some(3), true),
+            (None, false),
+        ] {
+            let earlier = json!({ "conditions": [
+                { "type": "Accepted", "status": "False", "observedGeneration": there },
+                { "type": "Programmed", "status": "False", "observedGeneration": 9 },
+            ] });
+            let condition = Condition {
+                kind: ConditionType::Accepted,
+                truth: Truth::True,
+                reason: Reason::Accepted,
+                message: String::new(),
+                generation: 2,
+            };
+            let written = conditions_of(&[condition], &earlier, "now");
+            let is_earlier = written[0] == earlier["conditions"][0];
+            assert_eq!(is_earlier, stays, "{there:?}: {written}");
+        }
+    }
 }

@@ -3,8 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use domain::certificate::{
-    CERTIFICATE_KEY, CertificateFacts, Fingerprint, PRIVATE_KEY_KEY, TlsPair,
+    CERTIFICATE_KEY, CaBundle, CertificateFacts, Fingerprint, LARGEST_CA_BUNDLE, PRIVATE_KEY_KEY,
+    TlsPair, TrustBundle,
 };
 use domain::secret::CertificatePair;
 use domain::{Hostname, Timestamp};
@@ -12,7 +15,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::{Error, InconsistentKeys, RootCertStore};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -29,6 +32,50 @@ pub(crate) fn examine(values: &Values) -> TlsPair {
         Ok(facts) => TlsPair::Usable(facts),
         Err(problem) => TlsPair::Malformed(problem),
     }
+}
+
+/// Looks at certificate authorities; `field` is where they stand. Only certificates are kept of it: what stands between them, and other
+/// things in PEM, are not.
+pub(crate) fn bundle(field: &str, pem: &[u8]) -> TrustBundle {
+    match authorities(field, pem) {
+        Ok(bundle) => TrustBundle::Usable(bundle),
+        Err(problem) => TrustBundle::Malformed(problem),
+    }
+}
+
+fn authorities(field: &str, pem: &[u8]) -> Result<CaBundle, String> {
+    if pem.len() > LARGEST_CA_BUNDLE {
+        let size = pem.len();
+        return Err(format!(
+            "Too long: {field} has {size} bytes: must have at most {LARGEST_CA_BUNDLE}; leave out what the backend does not need"
+        ));
+    }
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| format!("{field} is not PEM that can be read"))?;
+    let mut written = String::new();
+    for certificate in &certificates {
+        let anchor = X509Certificate::from_der(certificate).is_ok_and(|(rest, _)| rest.is_empty())
+            && RootCertStore::empty().add(certificate.clone()).is_ok();
+        if !anchor {
+            return Err(format!(
+                "{field} holds something that is not an X.509 certificate"
+            ));
+        }
+        let text = STANDARD.encode(certificate);
+        written.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            written.extend(line.iter().map(|byte| char::from(*byte)));
+            written.push('\n');
+        }
+        written.push_str("-----END CERTIFICATE-----\n");
+    }
+    if written.is_empty() {
+        return Err(format!(
+            "{field} holds no certificate; write the certificate authorities in PEM"
+        ));
+    }
+    Ok(CaBundle::from(written))
 }
 
 /// The texts; `None` where they are no texts.

@@ -24,12 +24,12 @@ pub(crate) struct Endpoint {
     pub(crate) path: String,
 }
 
-/// The kinds that are listed and watched as a whole. Of Secrets only the metadata is watched.
+/// The kinds that are listed and watched as a whole. Of Secrets and ConfigMaps only the metadata is watched.
 pub(crate) fn watched() -> impl Iterator<Item = Kind> {
     Kind::ALL
         .iter()
         .copied()
-        .filter(|kind| *kind != Kind::Secret)
+        .filter(|kind| !matches!(kind, Kind::Secret | Kind::ConfigMap))
 }
 
 /// The areas in which a kind is watched where these namespaces are. What is in no namespace is watched whole.

@@ -24,7 +24,7 @@ mod token_reviews;
 pub mod workloads;
 
 pub use client::{Clients, ConnectError, connect, connect_to};
-pub use cluster::{Cluster, ClusterOptions, WatchTimes, secrets_once, snapshot_once};
+pub use cluster::{Cluster, ClusterOptions, WatchTimes, secrets_once, snapshot_once, trust_once};
 pub use credentials::{SecretCredentials, credentials_of, pair_of};
 pub use failure::told;
 pub use finalizers::{FINALIZER, Finalizers};

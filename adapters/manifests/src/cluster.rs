@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use adapter_gateway_api::{Kind, Object, Secret, SnapshotBuilder};
 use domain::ObjectRef;
+use domain::certificate::TrustBundle;
 use domain::gateway::Namespace;
 use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts, UnreadableObject};
 
@@ -116,6 +117,10 @@ impl Cluster {
                 (reference, facts)
             })
             .collect();
+        let trusted = followed
+            .iter()
+            .map(|reference| (reference.clone(), self.trust(reference)));
+        snapshot.trust = trusted.collect();
         snapshot
     }
 
@@ -123,6 +128,17 @@ impl Cluster {
     pub(crate) fn shows_same_secrets(&self, other: &Self, shown: &ClusterSnapshot) -> bool {
         let mut secrets = shown.secrets.keys();
         secrets.all(|reference| self.secret(reference) == other.secret(reference))
+    }
+
+    fn trust(&self, reference: &ObjectRef) -> Reading<TrustBundle> {
+        let unread = self.unread.get(reference).map(|found| &found.why);
+        let found = self.objects.get(reference).map(|object| &**object);
+        match (found, unread.or(self.incomplete.as_ref())) {
+            (Some(Object::ConfigMap(config)), _) => Reading::Known(config.trust.clone()),
+            (Some(Object::Secret(secret)), _) => Reading::Known(secret.trust()),
+            (_, Some(reason)) => Reading::Unknown(reason.clone()),
+            (_, None) => Reading::Absent,
+        }
     }
 
     fn facts(&self, reference: &ObjectRef) -> Reading<SecretFacts> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use adapter_gateway_api::{Object, ParentRefs, ReadError, read};
+use adapter_gateway_api::{Object, OnlyParentRef, ParentRefs, ReadError, read};
 use domain::ObjectRef;
 use domain::names::is_object_name;
 use domain::snapshot::UnreadableObject;
@@ -142,7 +142,10 @@ impl ManifestFile {
             reference,
             object,
         };
-        let parents = ParentRefs::deserialize(&value["spec"]["parentRefs"]).ok();
+        let spec = &value["spec"];
+        let only = || OnlyParentRef::deserialize(&spec["parentRef"]).map(ParentRefs::from);
+        let parents = ParentRefs::deserialize(&spec["parentRefs"]);
+        let parents = parents.or_else(|_| only()).ok();
         match read(value).map_err(Box::new).and_then(well_named) {
             Ok(Object::Unknown {
                 api_version,
@@ -189,7 +192,7 @@ impl ManifestFile {
             "{}: it cannot be read; see the problems of the manifests folder",
             error.field
         );
-        let parents = parents.map(|parents| parents.gateways(&reference.key.namespace));
+        let parents = parents.map(|parents| parents.targets(&reference.key.namespace));
         let found = UnreadableObject { why, parents };
         self.unread.insert(reference.clone(), found);
     }

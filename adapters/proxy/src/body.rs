@@ -68,6 +68,8 @@ pub(crate) struct Download {
     /// Whether it was counted when it began.
     is_known_large: bool,
     read: u64,
+    /// Bytes that may be read; what has more is cut off.
+    most: u64,
     unsent: Unsent,
 }
 
@@ -104,6 +106,7 @@ impl Download {
             silence: Silence::of(limit),
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
             read: 0,
+            most: u64::MAX,
             unsent: Unsent::default(),
         }
     }
@@ -159,7 +162,11 @@ impl Download {
             None => frame,
             Some(left) => self.counted(frame, left),
         };
-        Poll::Ready(frame.map(|frame| Ok(self.watched(frame?, is_short))))
+        let frame = frame.map(|frame| Ok(self.watched(frame?, is_short)));
+        match self.read > self.most {
+            true => Poll::Ready(Some(Err(BodyError::TooLong))),
+            false => Poll::Ready(frame),
+        }
     }
 
     /// Ready when little enough of what was read waits for the visitor.
@@ -242,6 +249,13 @@ impl ResponseBody {
     /// An endpoint's answer.
     pub(crate) fn endpoint(download: Download) -> Self {
         Self(Kind::Endpoint(download))
+    }
+
+    /// Cuts an endpoint's answer off after so many bytes.
+    pub(crate) fn limit(&mut self, most: u64) {
+        if let Kind::Endpoint(download) = &mut self.0 {
+            download.most = most;
+        }
     }
 
     /// An endpoint's byte stream.

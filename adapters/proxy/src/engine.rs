@@ -1,21 +1,31 @@
 //! The engine of one Gateway: from a request to an answer, in these phases:
 //!
-//! 1. request head: `headers` and limits, the rule that takes it, the rule's `filters`;
-//! 2. backend: one by weight, its own filters;
+//! 1. request head: `headers` and limits, the rule that takes it, the rule's `filters`, authorizers that are asked
+//!    (`external_auth`, `follow`);
+//! 2. backend: one by weight, its own filters; copies of the request go to each `mirror`;
 //! 3. `attempts`: endpoints, each within its `timing`;
 //! 4. `response` head: the filters of the backend, then of the rule;
 //! 5. body: `crate::body`, a `tunnel` after a 101.
 
 mod attempts;
+mod external_auth;
 mod filters;
+mod fit;
+mod follow;
 mod framing;
 mod headers;
+mod mirror;
+mod pools;
 mod refusal_log;
 mod respond;
 mod response;
+mod retry;
+mod session;
 mod table;
 mod timing;
+mod visitors;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,13 +34,13 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use domain::endpoint_policy::EndpointPolicy;
-use domain::gateway::PathMatch;
 use domain::route_table::{
     Arrival, Matcher, RequestHead, RouteTable, Selected, UpstreamProtocol, canonical_path,
 };
+use domain::secret::CertificatePair;
 use http::header::HeaderValue;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use parking_lot::{Mutex, MutexGuard};
@@ -41,12 +51,17 @@ use crate::local_reply::LocalReply;
 use crate::memory;
 use crate::metrics::GatewayMetrics;
 use crate::trailers;
-use crate::upstream::{ClientBody, UploadHandle, Upstream, random_number};
+use crate::upstream::{ClientBody, ShownCertificate, UploadHandle, random_number};
 use crate::{BoxError, Limits, Memory};
-use attempts::Answered;
+use attempts::{Answered, Target};
+use filters::Noted;
+use follow::{Chosen, Stage, Way};
+use pools::Pools;
 use refusal_log::RefusalLog;
-use table::{Endpoints, ReadyBackend, ReadyRule, ReadyTable};
+use session::Place;
+use table::{ReadyRule, ReadyTable};
 use timing::Timing;
+use visitors::Visitors;
 
 pub(crate) use headers::requested_upgrade;
 
@@ -70,17 +85,8 @@ pub struct Engine {
 /// What belongs to the present table, and which call it came by.
 #[derive(Debug, Default)]
 struct Present {
-    endpoints: Endpoints,
+    pools: Pools,
     call: u64,
-}
-
-/// Where a request goes whose rule is known. Moved once, where an `async fn` in between would copy the request and the
-/// answer.
-enum Way<'t> {
-    /// To a backend's endpoints, within these times.
-    Backend(&'t Upstream, Timing),
-    /// Nowhere: a filter has answered.
-    Answered(Box<Response<ResponseBody>>),
 }
 
 /// A client's request, taken apart.
@@ -122,19 +128,35 @@ impl Engine {
     pub fn load(&self, table: Arc<RouteTable>) {
         let call = self.next_call();
         let before = self.table.load_full();
-        let before = before.as_deref().map(|before| &before.matcher);
-        let matcher = Matcher::following(before, table);
+        let before = before.as_deref();
+        let visitors = before.map(|before| &before.visitors);
+        let visitors = Visitors::following(visitors, &table.client_validation);
+        let matcher = Matcher::following(before.map(|before| &before.matcher), table);
         let Some(mut present) = self.enter(call) else {
             return;
         };
         let table = ReadyTable::new(
             matcher,
-            &mut present.endpoints,
+            visitors,
+            &mut present.pools,
             self.policy,
             &self.limits,
             &self.metrics,
         );
         self.table.store(Some(Arc::new(table)));
+    }
+
+    /// Has endpoints shown this certificate where the table says so, from now on. As [`load`](Self::load), not for a thread that
+    /// serves requests.
+    pub fn show(&self, certificate: Option<&CertificatePair>) {
+        let shown = certificate.and_then(ShownCertificate::new);
+        self.present.lock().pools.show(shown);
+        // An upstream may have waited for it.
+        if let Some(table) = self.table()
+            && table.client_certificate().is_some()
+        {
+            self.load(table);
+        }
     }
 
     /// Serves nothing: 503, as before the first table.
@@ -143,9 +165,7 @@ impl Engine {
             return;
         };
         self.table.store(None);
-        for (_, endpoint) in present.endpoints.drain() {
-            endpoint.retire();
-        }
+        present.pools.clear();
     }
 
     fn next_call(&self) -> u64 {
@@ -259,8 +279,8 @@ impl Engine {
         Ok(Admitted::new(in_flight, memory))
     }
 
-    /// Finds the rule and counts its answer. The rules see the head that an endpoint would get: nothing that
-    /// the client forged, and nothing that it hid.
+    /// Has a request answered by its rule, and counts the answer. The rules see the head that an endpoint would get: nothing
+    /// that the client forged, and nothing that it hid.
     async fn route(&self, mut asked: Asked) -> Response<ResponseBody> {
         let Some(table) = self.table.load_full() else {
             return self.unrouted(LocalReply::NoTable);
@@ -274,67 +294,102 @@ impl Engine {
         if !fit {
             return self.unrouted(LocalReply::Malformed);
         }
-        let Ok(path) = canonical_path(asked.head.uri.path()) else {
-            return self.unrouted(LocalReply::AmbiguousPath);
+        if !table.visitors.admit(&asked.arrival, &asked.head.headers) {
+            return self.unrouted(LocalReply::NoCertificate);
+        }
+        if table.matcher.is_misdirected(&asked.arrival) {
+            return self.unrouted(LocalReply::Misdirected);
+        }
+        let mut noted = Noted::default();
+        let authorizers = table.authorizers(&asked.arrival);
+        if !authorizers.is_empty() {
+            let passing = self.pass_listener(authorizers, asked, &mut noted);
+            asked = match Box::pin(passing).await {
+                Ok(asked) => asked,
+                Err(response) => {
+                    self.metrics.unrouted.count(response.status());
+                    return *response;
+                }
+            };
+        }
+        let (selected, rule) = match find(&table, &asked) {
+            Ok(found) => found,
+            Err(reply) => return self.unrouted(reply),
         };
-        let Some(selected) = select(&table, &asked, &path) else {
-            return self.unrouted(LocalReply::NoRoute);
-        };
-        let Some(rule) = table.rules.get(selected.rule_index) else {
-            return self.unrouted(LocalReply::NoRoute);
-        };
-        let backend = selected.backend_index(random_number);
-        let backend = backend.and_then(|index| rule.backends.get(index));
+        let visit = rule.sessions.as_deref();
+        let visit = visit.map(|sessions| sessions.visit(&asked.head.headers, asked.arrival.scheme));
+        let held = visit.as_ref().and_then(session::Visit::backend);
+        let index = held.or_else(|| selected.backend_index(random_number));
+        let sticky = visit.as_ref().zip(index);
+        let sticky = sticky.and_then(|(visit, backend)| visit.endpoint(backend));
+        let backend = index.and_then(|index| rule.backends.get(index));
+        let mut endpoint = 0;
         let matched = &selected.matched.path;
-        let answered = match self.follow(rule, matched, backend, &mut asked) {
-            Ok(Way::Backend(upstream, timing)) => {
+        let chosen = Chosen {
+            rule,
+            matched,
+            backend,
+            timing: Timing::begin(&rule.policy.timeouts, &self.limits),
+        };
+        let mut way = self.follow(&chosen, Stage::default(), &mut asked, &mut noted);
+        if let Ok(Way::Ask(auth, next)) = way {
+            way = Box::pin(self.ask_all(&chosen, (auth, next), &mut asked, &mut noted)).await;
+        }
+        let copies = std::mem::take(&mut noted.copies);
+        let on_refusal = |headers: &mut HeaderMap| {
+            let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
+            filters::on_refusal(of_backend, &noted, headers);
+            filters::on_refusal(&rule.filters, &noted, headers);
+        };
+        let answered = match way {
+            Ok(Way::Backend(mut target)) => {
+                if !copies.is_empty() && asked.upgrade.is_none() {
+                    let body = asked.body.take();
+                    asked.body = mirror::send(copies, body, &self.limits, &self.memory);
+                }
+                target.sticky = sticky;
                 let mut answered = if asked.upgrade.is_some() {
-                    self.upgrade(upstream, asked, timing).await
+                    self.upgrade(target, asked, &mut endpoint).await
                 } else {
-                    self.forward(upstream, asked, timing).await
+                    self.forward(target, asked, &mut endpoint).await
                 };
                 if let (Ok(answer), Some(backend)) = (&mut answered, backend) {
-                    filters::on_answer(&backend.filters, answer.headers_mut());
-                    filters::on_answer(&rule.filters, answer.headers_mut());
+                    filters::on_answer(&backend.filters, &noted, answer.headers_mut());
+                    filters::on_answer(&rule.filters, &noted, answer.headers_mut());
+                    if let (Some(visit), Some(backend)) = (visit, index) {
+                        visit.tell(Place { backend, endpoint }, matched, answer.headers_mut());
+                    }
                 }
                 answered
             }
             Ok(Way::Answered(answer)) => Ok(*answer),
+            Ok(Way::Denied(denial)) => {
+                let denied = denial.response(asked.admitted, &self.limits);
+                denied.map(|mut denied| {
+                    on_refusal(denied.headers_mut());
+                    denied
+                })
+            }
+            // Nothing that is still to be asked gets here; if it did, it would not be served.
+            Ok(Way::Ask(..)) => Err(LocalReply::Unjudged),
             Err(reply) => Err(reply),
         };
-        let response = answered.unwrap_or_else(|reply| self.refuse(reply));
+        let mut response = answered.unwrap_or_else(|reply| {
+            let mut refusal = self.refuse(reply);
+            on_refusal(refusal.headers_mut());
+            refusal
+        });
+        noted.finish(response.headers_mut());
         rule.answers.count(response.status());
         response
     }
 
-    /// The phases of a request whose rule is known, before it is sent: filters on its head, and the backend.
-    fn follow<'t>(
-        &self,
-        rule: &ReadyRule,
-        matched: &PathMatch,
-        backend: Option<&'t ReadyBackend>,
-        asked: &mut Asked,
-    ) -> Result<Way<'t>, LocalReply> {
-        let timing = Timing::begin(&rule.policy.timeouts, &self.limits);
-        let (arrival, head) = (&asked.arrival, &mut asked.head);
-        if let Some(mut answer) = filters::on_request(&rule.filters, matched, arrival, head)? {
-            filters::on_answer(&rule.filters, answer.headers_mut());
-            return Ok(Way::Answered(answer));
-        }
-        let backend = backend.ok_or(LocalReply::NoBackend)?;
-        let upstream = backend.upstream.as_deref().ok_or(LocalReply::NoBackend)?;
-        match filters::on_request(&backend.filters, matched, arrival, head)? {
-            Some(answer) => Ok(Way::Answered(answer)),
-            None => Ok(Way::Backend(upstream, timing)),
-        }
-    }
-
-    /// An ordinary request.
+    /// An ordinary request. Notes which endpoint of the upstream has answered.
     async fn forward(
         &self,
-        upstream: &Upstream,
+        target: Target<'_>,
         asked: Asked,
-        timing: Timing,
+        endpoint: &mut usize,
     ) -> Result<Response<ResponseBody>, LocalReply> {
         let limits = &*self.limits;
         let part = || asked.admitted.memory.part();
@@ -345,20 +400,14 @@ impl Engine {
             if !upload.has_room() {
                 return Err(LocalReply::NoMemory);
             }
-            if upstream.protocol == UpstreamProtocol::H2c {
+            if target.upstream.protocol != UpstreamProtocol::Http1 || target.retries.is_some() {
                 upload.keep(limits.max_kept_body_bytes, part());
             }
         }
         let metrics = &self.metrics;
-        let sent = attempts::send(
-            upstream,
-            asked.head,
-            upload.as_ref(),
-            limits,
-            metrics,
-            timing,
-        );
+        let sent = attempts::send(target, asked.head, false, upload.as_ref(), limits, metrics);
         let answered = sent.await?;
+        *endpoint = answered.endpoint;
         if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // It was not asked for.
             return Err(LocalReply::BrokenAnswer);
@@ -369,19 +418,20 @@ impl Engine {
     /// A request to upgrade. The client's bytes wait until the endpoint has agreed.
     async fn upgrade(
         &self,
-        upstream: &Upstream,
+        target: Target<'_>,
         asked: Asked,
-        timing: Timing,
+        endpoint: &mut usize,
     ) -> Result<Response<ResponseBody>, LocalReply> {
         let Some(asked_for) = asked
             .upgrade
-            .filter(|_| upstream.protocol == UpstreamProtocol::Http1)
+            .filter(|_| target.upstream.protocol != UpstreamProtocol::H2c)
         else {
             return Err(LocalReply::Upgrade);
         };
         let metrics = &self.metrics;
-        let sent = attempts::send(upstream, asked.head, None, &self.limits, metrics, timing);
+        let sent = attempts::send(target, asked.head, true, None, &self.limits, metrics);
         let mut answered = sent.await?;
+        *endpoint = answered.endpoint;
         let response = &mut answered.response;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return response::streamed(answered, None, asked.admitted, &self.limits);
@@ -432,17 +482,31 @@ impl Engine {
     }
 }
 
+/// The path that a request is for, unless servers may read it in different ways.
+#[inline]
+fn path_of(asked: &Asked) -> Result<Cow<'_, str>, LocalReply> {
+    canonical_path(asked.head.uri.path()).map_err(|_| LocalReply::AmbiguousPath)
+}
+
 /// The rule that takes a request.
-fn select<'t>(table: &'t ReadyTable, asked: &Asked, path: &str) -> Option<Selected<'t>> {
-    table.matcher.select(&RequestHead {
+#[inline]
+fn find<'t>(
+    table: &'t ReadyTable,
+    asked: &Asked,
+) -> Result<(Selected<'t>, &'t ReadyRule), LocalReply> {
+    let path = path_of(asked)?;
+    let selected = table.matcher.select(&RequestHead {
         scheme: asked.arrival.scheme,
         port: asked.arrival.port,
         host: &asked.arrival.host,
         method: asked.head.method.as_str(),
-        path,
+        path: &path,
         query: asked.head.uri.query(),
         headers: &headers::Lookup(&asked.head.headers),
-    })
+    });
+    let selected = selected.ok_or(LocalReply::NoRoute)?;
+    let rule = table.rules.get(selected.rule_index);
+    Ok((selected, rule.ok_or(LocalReply::NoRoute)?))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use domain::endpoint_policy::EndpointPolicy;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, PortError};
 use domain::route_table::RouteTable;
+use domain::secret::CertificatePair;
 use parking_lot::Mutex;
 
 use crate::{Engine, Limits, Memory, Metrics};
@@ -70,6 +71,18 @@ impl DataPlane for Engines {
             .map_err(|error| PortError::unavailable(error.to_string()))
     }
 
+    async fn show(
+        &self,
+        gateway: &ObjectKey,
+        certificate: Option<Arc<CertificatePair>>,
+    ) -> Result<(), PortError> {
+        let engine = self.get(gateway);
+        let shown = tokio::task::spawn_blocking(move || engine.show(certificate.as_deref()));
+        shown
+            .await
+            .map_err(|error| PortError::unavailable(error.to_string()))
+    }
+
     /// Who still holds the engine sees it answer 503. Published again, the Gateway gets the same engine
     /// while it is held.
     async fn withdraw(&self, gateway: &ObjectKey) -> Result<(), PortError> {
@@ -101,6 +114,7 @@ mod tests {
 
     fn table(gateway: &ObjectKey) -> Arc<RouteTable> {
         Arc::new(RouteTable {
+            client_validation: Vec::new(),
             gateway: gateway.clone(),
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),

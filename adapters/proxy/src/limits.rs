@@ -23,7 +23,8 @@ pub struct Limits {
     /// Bytes of a request body; above it 413, whether announced or found out on the way. Default: none,
     /// because bodies are streamed and the edge has a limit of its own.
     pub max_body_bytes: Option<u64>,
-    /// Requests of the Gateway at any one time, upgraded ones included; above it 503 with `Retry-After`.
+    /// Requests of the Gateway at any one time, upgraded ones included; above it 503 with `Retry-After`. One of several
+    /// upstreams may have half of them, so that one that hangs leaves room for the others.
     /// Default 20,000.
     pub max_in_flight: usize,
     /// Time to connect to one endpoint, name resolution included; an endpoint that needs longer is
@@ -33,6 +34,9 @@ pub struct Limits {
     /// How long an endpoint that took a request may be silent before its answer begins, the time in which it still takes
     /// the request's body left out; then 504. Default 2 min: Cloudflare gives up before, by default.
     pub answer_timeout: Duration,
+    /// How long an authorizer has to say whether it permits a request, connecting included; then 503. Its body, where it denies
+    /// one, has to be complete by then too. Default 10 s.
+    pub authorizer_timeout: Duration,
     /// How long the body of a request or an answer may make no progress because its sender is silent, or an answer because
     /// its client reads nothing; then the request ends. Default 15 min, as Cloudflare's own limit for idle connections.
     pub body_idle_timeout: Duration,
@@ -42,6 +46,9 @@ pub struct Limits {
     /// request after it was sent a part of it. Default 128 KiB: more than an endpoint with usual windows is sent
     /// before it says a word.
     pub max_kept_body_bytes: usize,
+    /// Requests that may wait for a connection to one endpoint to be opened; further ones go to another endpoint, or are
+    /// answered with 503 and `Retry-After`. Default 1,024.
+    pub max_pending_per_endpoint: usize,
     /// How long an unused connection is kept. Default 60 s.
     pub idle_timeout: Duration,
     /// Unused HTTP/1.1 connections kept per endpoint. Default 128.
@@ -62,9 +69,11 @@ impl Default for Limits {
             max_in_flight: 20_000,
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(2 * 60),
+            authorizer_timeout: Duration::from_secs(10),
             body_idle_timeout: Duration::from_secs(15 * 60),
             upgrade_idle_timeout: Duration::from_secs(60 * 60),
             max_kept_body_bytes: 128 * 1024,
+            max_pending_per_endpoint: 1_024,
             idle_timeout: Duration::from_secs(60),
             max_idle_per_endpoint: 128,
             max_streams_per_connection: 100,
@@ -113,6 +122,14 @@ impl Limits {
         MIN_SUSPICION.max(self.connect_timeout.saturating_mul(2))
     }
 
+    /// Checks the sizes of a request's headers.
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), LocalReply> {
+        match size(headers) > self.max_header_bytes || headers.len() > self.max_header_count {
+            true => Err(LocalReply::HeadersTooLarge),
+            false => Ok(()),
+        }
+    }
+
     /// Checks a request's head: its sizes, and that its framing and its host are said in one way only
     /// (RFC 9112 §3.2 and §6.3: a message that could be read in two ways is an attack or a fault).
     pub(crate) fn check(&self, head: &Parts, has_body: bool) -> Result<(), LocalReply> {
@@ -123,10 +140,7 @@ impl Limits {
         if uri > self.max_uri_bytes {
             return Err(LocalReply::UriTooLong);
         }
-        if size(&head.headers) > self.max_header_bytes || head.headers.len() > self.max_header_count
-        {
-            return Err(LocalReply::HeadersTooLarge);
-        }
+        self.check_headers(&head.headers)?;
         if head.headers.get_all(HOST).iter().count() > 1 || !is_plainly_coded(head) {
             return Err(LocalReply::Malformed);
         }

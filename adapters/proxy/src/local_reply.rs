@@ -9,9 +9,19 @@ pub(crate) enum LocalReply {
     /// No table was loaded yet, or it was withdrawn.
     NoTable,
     NoRoute,
+    /// The client showed no certificate that is taken at the port.
+    NoCertificate,
+    /// The client's connection is for another listener than its request.
+    Misdirected,
     /// The backend that was chosen does not resolve, or the rule has none
     /// (Gateway API, `HTTPRouteRule.backendRefs`).
     NoBackend,
+    /// The authorizer of the rule or of the listener does not resolve.
+    NoAuthorizer,
+    /// The authorizer gave no answer in time that could be understood.
+    Unjudged,
+    /// The authorizer does not permit the request, and says no more. Noted on each answer to a request that it does not permit.
+    Denied,
     /// The backend has no endpoint that takes traffic.
     NoEndpoint,
     Unreachable,
@@ -44,6 +54,8 @@ pub(crate) enum LocalReply {
     Upgrade,
     /// Above [`Limits::max_in_flight`](crate::Limits::max_in_flight).
     Busy,
+    /// The request failed, and a policy for its backend grants no retry.
+    RetryBudgetSpent,
     /// Above what the requests of this process may hold ([`crate::memory`]).
     NoMemory,
     /// Above [`Limits::max_uri_bytes`](crate::Limits::max_uri_bytes).
@@ -56,11 +68,17 @@ pub(crate) enum LocalReply {
 impl LocalReply {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NoTable | Self::NoEndpoint | Self::Busy | Self::NoMemory => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoTable
+            | Self::NoEndpoint
+            | Self::Busy
+            | Self::RetryBudgetSpent
+            | Self::NoMemory
+            | Self::Unjudged => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoBackend => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoCertificate => StatusCode::FORBIDDEN,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoBackend | Self::NoAuthorizer => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unreachable
             | Self::ForbiddenAddress
             | Self::BrokenAnswer
@@ -84,7 +102,12 @@ impl LocalReply {
         match self {
             Self::NoTable => "no routes are loaded\n",
             Self::NoRoute => "no route matches\n",
+            Self::NoCertificate => "no client certificate was shown that is taken here\n",
+            Self::Misdirected => "the connection was made for another host\n",
             Self::NoBackend => "the route has no usable backend\n",
+            Self::NoAuthorizer => "the request cannot be authorized: no usable authorizer\n",
+            Self::Unjudged => "the request could not be authorized\n",
+            Self::Denied => "the request is not permitted\n",
             Self::NoEndpoint => "no endpoint is available\n",
             Self::Unreachable => "the backend cannot be reached\n",
             Self::ConnectTimeout => "the backend did not accept the connection in time\n",
@@ -105,6 +128,7 @@ impl LocalReply {
             Self::Connect => "CONNECT is not served\n",
             Self::Upgrade => "the backend cannot upgrade the connection\n",
             Self::Busy => "too many requests at once\n",
+            Self::RetryBudgetSpent => "the backend failed and gets no more retries\n",
             Self::NoMemory => "the proxy is short of memory\n",
             Self::UriTooLong => "the path and query are too long\n",
             Self::HeadersTooLarge => "the headers are too large\n",
@@ -117,13 +141,19 @@ impl LocalReply {
         match self {
             Self::NoTable
             | Self::NoRoute
+            | Self::NoCertificate
+            | Self::Misdirected
             | Self::NoBackend
+            | Self::NoAuthorizer
+            | Self::Unjudged
+            | Self::Denied
             | Self::NoEndpoint
             | Self::Unreachable
             | Self::ConnectTimeout
             | Self::RequestTimeout
             | Self::BackendTimeout
             | Self::Busy
+            | Self::RetryBudgetSpent
             | Self::NoMemory => false,
             Self::ForbiddenAddress
             | Self::AnswerTimeout

@@ -3,15 +3,20 @@
 //! Counters are plain atomics, found once when a table is loaded and counted up without a look-up. They
 //! are turned into the exposition format only when they are asked for, and go with the route they belong to.
 
+mod asked;
+mod mirrors;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+pub(crate) use asked::{AskedAbout, AuthOutcome};
 use domain::gateway::RouteKind;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
 use http::StatusCode;
+pub(crate) use mirrors::{MirrorOutcome, MirrorSlot, Mirrors};
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -56,10 +61,16 @@ pub struct GatewayMetrics {
     pub(crate) unrouted: Answers,
     pub(crate) connect_failures: AtomicU64,
     pub(crate) retries: AtomicU64,
+    /// Endpoints ejected because they failed again and again.
+    pub(crate) ejections: AtomicU64,
+    /// Retries that the budget of an upstream did not grant.
+    pub(crate) denied_retries: AtomicU64,
     /// Requests refused because there were too many, or too little memory.
     pub(crate) shed: AtomicU64,
     /// Requests whose endpoint did not answer in time.
     pub(crate) answer_timeouts: AtomicU64,
+    pub(crate) mirrors: Arc<Mirrors>,
+    pub(crate) asked: AskedAbout,
     routes: Mutex<BTreeMap<RouteName, Arc<Answers>>>,
 }
 
@@ -79,6 +90,16 @@ impl GatewayMetrics {
         self.retries.load(Relaxed)
     }
 
+    /// Endpoints ejected because they failed again and again.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Relaxed)
+    }
+
+    /// Retries that rules asked for and the budget of an upstream did not grant.
+    pub fn denied_retries(&self) -> u64 {
+        self.denied_retries.load(Relaxed)
+    }
+
     /// Requests refused because there were too many, or too little memory.
     pub fn shed(&self) -> u64 {
         self.shed.load(Relaxed)
@@ -87,6 +108,16 @@ impl GatewayMetrics {
     /// Requests whose endpoint did not answer in time.
     pub fn answer_timeouts(&self) -> u64 {
         self.answer_timeouts.load(Relaxed)
+    }
+
+    /// Copies of requests, by what became of them: `answered`, `cut`, `dropped`, `failed`.
+    pub fn mirrored(&self) -> BTreeMap<&'static str, u64> {
+        self.mirrors.counted().collect()
+    }
+
+    /// Requests that authorizers were asked about, by what these said: `permitted`, `denied`, `failed`.
+    pub fn authorized(&self) -> BTreeMap<&'static str, u64> {
+        self.asked.counted().collect()
     }
 
     /// Counters of every route of a table; those of routes that are gone are dropped.
@@ -161,6 +192,27 @@ impl Collector for Metrics {
                     .encode_counter::<NoLabelSet, _, u64>(&value(metrics), None)?;
             }
         }
+        let help = "Copies of requests for mirrors, by what became of them";
+        let counter = MetricType::Counter;
+        let mut family =
+            encoder.encode_descriptor("proxy_mirrored_requests", help, None, counter)?;
+        for (gateway, metrics) in &gateways {
+            for (outcome, count) in metrics.mirrors.counted() {
+                family
+                    .encode_family(&[("gateway", gateway.as_str()), ("outcome", outcome)])?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        let help = "Requests that authorizers were asked about, by what these said";
+        let mut family =
+            encoder.encode_descriptor("proxy_authorized_requests", help, None, counter)?;
+        for (gateway, metrics) in &gateways {
+            for (outcome, count) in metrics.asked.counted() {
+                family
+                    .encode_family(&[("gateway", gateway.as_str()), ("outcome", outcome)])?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
         let help = "Requests being served, upgraded ones included";
         let mut family =
             encoder.encode_descriptor("proxy_in_flight", help, None, MetricType::Gauge)?;
@@ -176,7 +228,7 @@ impl Collector for Metrics {
 
 type Total = (&'static str, &'static str, fn(&GatewayMetrics) -> u64);
 
-const TOTALS: [Total; 4] = [
+const TOTALS: [Total; 6] = [
     (
         "proxy_shed_requests",
         "Requests refused because there were too many at once or too little memory",
@@ -191,6 +243,16 @@ const TOTALS: [Total; 4] = [
         "proxy_upstream_connect_failures",
         "Connections that an endpoint refused or did not accept in time",
         GatewayMetrics::connect_failures,
+    ),
+    (
+        "proxy_upstream_denied_retries",
+        "Retries that rules asked for and the budget of an upstream did not grant",
+        GatewayMetrics::denied_retries,
+    ),
+    (
+        "proxy_upstream_ejections",
+        "Endpoints ejected because they failed again and again",
+        GatewayMetrics::ejections,
     ),
     (
         "proxy_upstream_retries",
@@ -238,6 +300,7 @@ mod tests {
 
     fn table(routes: &[&str]) -> RouteTable {
         let route = |name: &&str| TableRoute {
+            broader: None,
             key: ObjectKey::new("shop", *name),
             kind: RouteKind::Http,
             created: Timestamp(0),
@@ -245,12 +308,14 @@ mod tests {
             rules: Vec::new(),
         };
         RouteTable {
+            client_validation: Vec::new(),
             gateway: ObjectKey::new("infra", "web"),
             listeners: vec![TableListener {
                 name: "https".into(),
                 port: 443,
                 protocol: Protocol::Https,
                 hostname: None,
+                filters: Vec::new(),
                 routes: routes.iter().map(route).collect(),
             }],
             upstreams: BTreeMap::new(),
@@ -283,6 +348,7 @@ mod tests {
             r#"cfgw_proxy_requests_total{gateway="infra/web",kind="",route="",class="4xx"} 1"#,
             r#"cfgw_proxy_upstream_retries_total{gateway="infra/web"} 0"#,
             r#"cfgw_proxy_in_flight{gateway="infra/web"} 1"#,
+            r#"cfgw_proxy_mirrored_requests_total{gateway="infra/web",outcome="cut"} 0"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -9,11 +9,13 @@ use http_body::Frame;
 
 /// Fields that frame, route or authenticate a message, control how it is handled, or tell how to read its content; and
 /// those that a proxy or the edge writes of a request.
-const NEVER_TRAILERS: [&str; 33] = [
+const NEVER_TRAILERS: [&str; 35] = [
     "age",
     "authorization",
     "cache-control",
     "cdn-loop",
+    "client-cert",
+    "client-cert-chain",
     "connection",
     "content-encoding",
     "content-length",

@@ -4,12 +4,15 @@
 //! Only proxies verify, and they know the authority from a mounted bundle that lags behind by minutes. So a
 //! new authority is published in the bundle a day before it signs anything, and the old one stays in the
 //! bundle until it expires: whichever bundle a proxy has and whichever authority signed, they fit.
+//!
+//! With the authority a key is kept from which those of sessions are derived. It is made once and never replaced.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use domain::gateway::SessionKey;
 use domain::names::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -46,6 +49,7 @@ const CURRENT_KEY: &str = "current.key";
 const NEXT_CERTIFICATE: &str = "next.crt";
 const NEXT_KEY: &str = "next.key";
 const PREVIOUS_CERTIFICATE: &str = "previous.crt";
+const SESSION_KEY: &str = "session.key";
 
 /// Why files are no authority. Says which, never what is in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +72,8 @@ pub struct Authority {
     next: Option<Signer>,
     /// Signs no more; still trusted.
     previous: Option<Certified>,
+    /// `None` where what was read is of an earlier version.
+    session_key: Option<SessionKey>,
 }
 
 impl Authority {
@@ -77,7 +83,13 @@ impl Authority {
             current: Signer::new(now),
             next: None,
             previous: None,
+            session_key: Some(new_session_key()),
         }
+    }
+
+    /// What the keys of all Gateways' sessions are derived from; `None` until [`renewed`](Self::renewed) has made it.
+    pub fn session_key(&self) -> Option<&SessionKey> {
+        self.session_key.as_ref()
     }
 
     /// Reads what [`to_files`](Self::to_files) wrote. Files of other names are passed over.
@@ -90,6 +102,9 @@ impl Authority {
             current: Signer::read(files, CURRENT_CERTIFICATE, CURRENT_KEY)?,
             next: next.transpose()?,
             previous: previous.transpose()?,
+            session_key: files
+                .get(SESSION_KEY)
+                .and_then(|digits| SessionKey::from_hex(std::str::from_utf8(digits).ok()?.trim())),
         })
     }
 
@@ -106,6 +121,9 @@ impl Authority {
         }
         if let Some(previous) = &self.previous {
             put(PREVIOUS_CERTIFICATE, &previous.pem);
+        }
+        if let Some(key) = &self.session_key {
+            put(SESSION_KEY, &key.to_hex());
         }
         files
     }
@@ -131,6 +149,7 @@ impl Authority {
         if renewed.previous.as_ref().is_some_and(over) {
             renewed.previous = None;
         }
+        renewed.session_key.get_or_insert_with(new_session_key);
         (!renewed.is(self)).then_some(renewed)
     }
 
@@ -171,7 +190,8 @@ impl Authority {
                 .as_ref()
                 .map(|next| next.certified.pem.clone());
             let previous = authority.previous.as_ref().map(|p| p.pem.clone());
-            (authority.current.certified.pem.clone(), next, previous)
+            let key = authority.session_key.clone();
+            (authority.current.certified.pem.clone(), next, previous, key)
         };
         parts(self) == parts(other)
     }
@@ -184,6 +204,14 @@ impl fmt::Debug for Authority {
             .field("next", &self.next.as_ref().map(|next| next.certified.made))
             .finish_non_exhaustive()
     }
+}
+
+fn new_session_key() -> SessionKey {
+    let mut bytes = [0; 32];
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let filled = provider.secure_random.fill(&mut bytes);
+    filled.expect("the system has random bytes");
+    SessionKey::new(bytes)
 }
 
 /// Certificate and key of the server, for the listener.
@@ -359,6 +387,22 @@ mod tests {
             assert_eq!(read.bundle(), authority.bundle());
             authority = read.renewed(days(day)).unwrap();
         }
+    }
+
+    #[test]
+    fn the_key_of_sessions_stays_and_is_made_where_an_earlier_version_left_none() {
+        let first = Authority::new(days(0));
+        let later = first.renewed(days(240)).unwrap();
+        assert!(first.session_key().is_some());
+        assert_eq!(first.session_key(), later.session_key());
+        let mut files = first.to_files();
+        files.remove(SESSION_KEY);
+        let earlier = Authority::from_files(&files).unwrap();
+        assert!(earlier.session_key().is_none());
+        let mended = earlier.renewed(days(0)).unwrap();
+        assert!(mended.session_key().is_some());
+        assert_ne!(mended.session_key(), first.session_key());
+        assert!(mended.renewed(days(0)).is_none());
     }
 
     #[test]

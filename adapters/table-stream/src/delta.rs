@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use domain::gateway::{Protocol, RouteKind};
+use domain::gateway::{ExternalAuth, Protocol, RouteKind};
 use domain::names::{Hostname, ObjectKey};
-use domain::route_table::{RouteTable, TableListener, TableRoute, Upstream, UpstreamKey};
+use domain::route_table::{
+    ClientValidation, RouteTable, TableListener, TableRoute, Upstream, UpstreamKey,
+};
 use serde::{Deserialize, Serialize};
 
 /// What turns one table into another.
@@ -16,6 +18,9 @@ pub struct TableDelta {
     pub upstreams: Vec<(UpstreamKey, Upstream)>,
     /// Upstreams that are gone.
     pub removed: Vec<UpstreamKey>,
+    /// What visitors have to show, where that has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_validation: Option<Vec<ClientValidation>>,
 }
 
 /// A part of the new list: kept from the old one, or new.
@@ -38,6 +43,9 @@ pub struct ListenerDelta {
     pub port: u16,
     pub protocol: Protocol,
     pub hostname: Option<Hostname>,
+    /// Not written where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<ExternalAuth<UpstreamKey>>,
     /// The new routes, in their order; kept ones are those of the old listener of the same name.
     pub routes: Vec<Piece<TableRoute>>,
 }
@@ -59,6 +67,7 @@ impl TableDelta {
                 port: listener.port,
                 protocol: listener.protocol.clone(),
                 hostname: listener.hostname.clone(),
+                filters: listener.filters.clone(),
                 routes: route_pieces(old, listener),
             },
         );
@@ -72,6 +81,8 @@ impl TableDelta {
             listeners,
             upstreams: changed.map(|(k, u)| (k.clone(), u.clone())).collect(),
             removed: removed.cloned().collect(),
+            client_validation: (old.client_validation != new.client_validation)
+                .then(|| new.client_validation.clone()),
         }
     }
 
@@ -85,6 +96,7 @@ impl TableDelta {
                 port: delta.port,
                 protocol: delta.protocol,
                 hostname: delta.hostname,
+                filters: delta.filters,
                 routes: assemble(routes, delta.routes, Ok)?,
             })
         })?;
@@ -94,6 +106,9 @@ impl TableDelta {
         }
         upstreams.extend(self.upstreams);
         Ok(RouteTable {
+            client_validation: self
+                .client_validation
+                .unwrap_or_else(|| old.client_validation.clone()),
             gateway: old.gateway.clone(),
             listeners,
             upstreams,
@@ -153,7 +168,7 @@ fn assemble<T: Clone, P>(
 
 #[cfg(test)]
 mod tests {
-    use domain::gateway::EndpointHost;
+    use domain::gateway::{BackendKind, EndpointHost};
     use domain::names::Timestamp;
     use domain::route_table::{UpstreamEndpoint, UpstreamProtocol};
 
@@ -161,6 +176,7 @@ mod tests {
 
     fn route(name: &str, created: i64) -> TableRoute {
         TableRoute {
+            broader: None,
             key: ObjectKey::new("shop", name),
             kind: RouteKind::Http,
             created: Timestamp(created),
@@ -175,6 +191,7 @@ mod tests {
             port,
             protocol: Protocol::Https,
             hostname: None,
+            filters: Vec::new(),
             routes: routes.iter().map(|(name, age)| route(name, *age)).collect(),
         }
     }
@@ -182,15 +199,23 @@ mod tests {
     fn table(listeners: Vec<TableListener>, upstreams: &[(&str, &str)]) -> RouteTable {
         let upstreams = upstreams.iter().map(|(service, address)| {
             let key = UpstreamKey {
+                kind: BackendKind::Service,
                 service: ObjectKey::new("shop", *service),
                 port: 80,
                 protocol: UpstreamProtocol::Http1,
             };
             let host = EndpointHost::Address(address.parse().unwrap());
             let endpoints = vec![UpstreamEndpoint { host, port: 8080 }];
-            (key, Upstream { endpoints })
+            (
+                key,
+                Upstream {
+                    endpoints,
+                    ..Upstream::default()
+                },
+            )
         });
         RouteTable {
+            client_validation: Vec::new(),
             gateway: ObjectKey::new("infra", "web"),
             listeners,
             upstreams: upstreams.collect(),
@@ -202,8 +227,17 @@ mod tests {
         let many: Vec<(String, i64)> = (0..9).map(|i| (format!("r{i}"), i)).collect();
         let many: Vec<(&str, i64)> = many.iter().map(|(n, i)| (n.as_str(), *i)).collect();
         let swapped: Vec<_> = many.iter().rev().copied().collect();
+        let asking = |ports: &[u16]| RouteTable {
+            client_validation: vec![ClientValidation {
+                ports: ports.iter().copied().collect(),
+                authorities: Vec::new(),
+            }],
+            ..table(vec![listener("a", 443, &many)], &[])
+        };
         let tables = [
             table(vec![], &[]),
+            asking(&[443]),
+            asking(&[443, 8443]),
             table(vec![listener("a", 443, &many)], &[("s", "10.0.0.1")]),
             table(vec![listener("a", 443, &many)], &[("s", "10.0.0.2")]),
             table(vec![listener("a", 443, &many[2..])], &[("t", "10.0.0.2")]),
@@ -278,6 +312,7 @@ mod tests {
             assert_eq!(delta.clone().apply(&other), Err(Mismatch));
         }
         let absurd = TableDelta {
+            client_validation: None,
             listeners: vec![Piece::Keep {
                 from: 1,
                 count: usize::MAX,

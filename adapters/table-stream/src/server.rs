@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use domain::names::ObjectKey;
 use domain::ports::{DataPlane, Delivery, PortError, ProxyIdentities};
 use domain::route_table::RouteTable;
+use domain::secret::CertificatePair;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -87,6 +88,8 @@ struct Served {
     /// The whole table as a frame, made once for all who need it.
     encoded: Arc<Encoded>,
     audience: Audience,
+    /// What endpoints are shown by the tables to come.
+    shown: Option<Arc<CertificatePair>>,
     /// Delivery as it was last seen, to notice a change.
     delivery: Delivery,
 }
@@ -101,6 +104,8 @@ enum Published {
         counter: u64,
         /// `None` once withdrawn.
         table: Option<Arc<RouteTable>>,
+        /// What endpoints are shown.
+        shown: Option<Arc<CertificatePair>>,
     },
 }
 
@@ -112,6 +117,13 @@ impl Published {
                 term,
                 counter: *counter,
             }),
+        }
+    }
+
+    fn shown(&self) -> Option<Arc<CertificatePair>> {
+        match self {
+            Self::Nothing => None,
+            Self::State { shown, .. } => shown.clone(),
         }
     }
 
@@ -154,6 +166,7 @@ impl TableServer {
         served.published.send_replace(Published::State {
             // Only this process changes it.
             counter: counter + 1,
+            shown: served.shown.clone().filter(|_| table.is_some()),
             table,
         });
         served.audience.published(Instant::now());
@@ -289,6 +302,7 @@ impl Default for Served {
             published: watch::Sender::default(),
             encoded: Arc::default(),
             audience: Audience::default(),
+            shown: None,
             delivery: Delivery::Served,
         }
     }
@@ -329,6 +343,17 @@ impl DataPlane for TableServer {
     async fn publish(&self, table: Arc<RouteTable>) -> Result<(), PortError> {
         let gateway = table.gateway.clone();
         self.tell(&gateway, Some(table));
+        Ok(())
+    }
+
+    async fn show(
+        &self,
+        gateway: &ObjectKey,
+        certificate: Option<Arc<CertificatePair>>,
+    ) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        let served = state.gateways.entry(gateway.clone()).or_default();
+        served.shown = certificate;
         Ok(())
     }
 

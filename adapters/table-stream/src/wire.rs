@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::capabilities::FeatureSet;
+use domain::certificate::Fingerprint;
 use domain::names::ObjectKey;
 use domain::route_table::RouteTable;
+use domain::secret::CertificatePair;
 use domain::workload::EdgeConnections;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::delta::TableDelta;
@@ -65,6 +68,9 @@ pub enum ToProxy {
     /// Whose proxy the token shows this to be. Comes first.
     Welcome(Welcome),
     Table(Table),
+    /// What endpoints are shown from now on, before a table that names it. Only to a replica that serves
+    /// `GatewayBackendClientCertificate`. It is kept in memory alone.
+    ClientCertificate(Option<ClientPair>),
     /// What changed since a table that this replica acknowledged.
     Delta(Delta),
     /// Nothing is to be served any more.
@@ -91,6 +97,44 @@ pub struct Table {
     pub format: u32,
     pub version: Version,
     pub table: Arc<RouteTable>,
+}
+
+/// See [`ToProxy::ClientCertificate`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientPair {
+    /// The chain in PEM.
+    pub chain: String,
+    /// The private key in PEM.
+    pub key: String,
+    pub fingerprint: Fingerprint,
+}
+
+impl ClientPair {
+    pub(crate) fn of(pair: &CertificatePair) -> Self {
+        Self {
+            chain: pair.chain.clone(),
+            key: pair.key.expose_secret().to_owned(),
+            fingerprint: pair.fingerprint.clone(),
+        }
+    }
+}
+
+impl From<ClientPair> for CertificatePair {
+    fn from(pair: ClientPair) -> Self {
+        Self {
+            chain: pair.chain,
+            key: pair.key.into(),
+            fingerprint: pair.fingerprint,
+        }
+    }
+}
+
+impl fmt::Debug for ClientPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientPair")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 /// See [`ToProxy::Delta`].

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use adapter_gateway_api::{Kind, Scope};
 use adapter_kubernetes::{Client, Config};
+use domain::certificate::TrustBundle;
 use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP};
 use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
 use domain::{ObjectKey, ObjectRef};
@@ -294,6 +295,14 @@ impl Cluster {
         wanted: &BTreeSet<ObjectRef>,
     ) -> BTreeMap<ObjectRef, Reading<SecretFacts>> {
         adapter_kubernetes::secrets_once(&self.client, wanted).await
+    }
+
+    /// The certificate authorities in these ConfigMaps and Secrets.
+    pub async fn trust(
+        &self,
+        wanted: &BTreeSet<ObjectRef>,
+    ) -> BTreeMap<ObjectRef, Reading<TrustBundle>> {
+        adapter_kubernetes::trust_once(&self.client, wanted).await
     }
 
     /// The objects of a kind, in one namespace or in all; `None` where there is no such kind.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::ObjectKey;
-use domain::gateway::Reconciling;
+use domain::gateway::{LISTENER_SET_KIND, Reconciling};
 use domain::rotation::{REQUEST_ANNOTATION, Request};
 use serde::Deserialize;
 
@@ -56,7 +56,7 @@ pub struct GatewaySpec {
     pub gateway_class_name: String,
 }
 
-/// `status` of a Gateway.
+/// `status` of a Gateway or of a ListenerSet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct GatewayConditions {
@@ -64,7 +64,23 @@ pub struct GatewayConditions {
     pub listeners: Vec<ListenerConditions>,
 }
 
-/// One of `status.listeners` of a Gateway.
+/// A ListenerSet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ListenerSet {
+    pub metadata: Metadata,
+    pub spec: ListenerSetSpec,
+    pub status: GatewayConditions,
+}
+
+/// `spec` of a ListenerSet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ListenerSetSpec {
+    pub parent_ref: ParentRef,
+}
+
+/// One of `status.listeners` of a Gateway or of a ListenerSet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ListenerConditions {
@@ -281,16 +297,23 @@ pub struct RouteParent {
     pub conditions: Vec<Condition>,
 }
 
-/// `parentRef`, which is of a Gateway.
+/// `parentRef`, which is of a Gateway or of a ListenerSet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ParentRef {
+    /// Empty for a Gateway.
+    pub kind: String,
     pub namespace: Option<String>,
     pub name: String,
 }
 
 impl ParentRef {
-    /// The Gateway, for a route of this namespace.
+    /// Whether it names a ListenerSet.
+    pub fn is_set(&self) -> bool {
+        self.kind == LISTENER_SET_KIND
+    }
+
+    /// What it names, for an object of this namespace.
     pub fn key(&self, namespace: &str) -> ObjectKey {
         let namespace = self.namespace.as_deref().unwrap_or(namespace);
         ObjectKey::new(namespace, &self.name)

@@ -271,6 +271,11 @@ pub async fn seen(cluster: &Cluster, everywhere: bool) -> Result<Seen, Failure> 
             .unread
             .push(format!("CloudflareGatewayStatuses: {failure}")),
     }
+    // They may be in another namespace than their Gateway too, and the kind need not be there.
+    match cluster.list(Kind::ListenerSet, None).await {
+        Ok(sets) => seen.listener_sets = sets.unwrap_or_default(),
+        Err(failure) => seen.unread.push(format!("ListenerSets: {failure}")),
+    }
     for kind in [Kind::HttpRoute, Kind::GrpcRoute] {
         match cluster.list(kind, None).await {
             Ok(routes) => {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use domain::attachment::GatewayDefaults;
 use domain::gateway::{DnsPolicy, UnderscoredHeaders};
-use domain::snapshot::ClusterSnapshot;
+use domain::snapshot::{ClusterSnapshot, Outside};
 use domain::{InstallationName, ObjectKey};
 
 use crate::cluster::Cluster;
@@ -22,6 +22,8 @@ pub struct Settings {
     pub defaults: GatewayDefaults,
     /// Whether names may stand for addresses of endpoints.
     pub endpoint_names: bool,
+    /// Whether hosts outside of the cluster may be backends.
+    pub external_hosts: bool,
     /// Namespaces whose Secrets it may read; empty for all.
     pub secret_namespaces: BTreeSet<String>,
     /// Its API of Cloudflare, where it is not Cloudflare's own.
@@ -101,6 +103,7 @@ impl Settings {
             }
             ("EDGE__BACKEND", "broker") => self.defaults.is_behind_broker = true,
             ("ENDPOINTS__NAMES", "true") => self.endpoint_names = true,
+            ("ENDPOINTS__EXTERNAL_HOSTS", "true") => self.external_hosts = true,
             ("SECRETS__NAMESPACES", _) => {
                 let names = value.split(',').map(str::trim);
                 let names = names.filter(|name| !name.is_empty());
@@ -110,6 +113,7 @@ impl Settings {
         }
         let decides = self.defaults != before.defaults
             || self.endpoint_names != before.endpoint_names
+            || self.external_hosts != before.external_hosts
             || self.secret_namespaces != before.secret_namespaces;
         if decides {
             self.changed.push(format!("{PREFIX}{name}={value}"));
@@ -119,6 +123,10 @@ impl Settings {
     /// Has a snapshot judged as the controller judges it.
     pub fn apply(&self, snapshot: &mut ClusterSnapshot) {
         snapshot.endpoint_rules.names = self.endpoint_names;
+        snapshot.endpoint_rules.outside = match self.external_hosts {
+            true => Outside::Permitted(Vec::new()),
+            false => Outside::No,
+        };
         let namespaces = &self.secret_namespaces;
         snapshot.secret_namespaces = (!namespaces.is_empty()).then(|| namespaces.clone());
     }

@@ -71,6 +71,9 @@ fn add(file: &Path, seen: &mut Seen) -> Result<(), String> {
         "Gateway" => seen
             .gateways
             .push(serde_json::from_value(object).map_err(told)?),
+        "ListenerSet" => seen
+            .listener_sets
+            .push(serde_json::from_value(object).map_err(told)?),
         "HTTPRoute" => seen
             .routes
             .push(("HTTPRoute", serde_json::from_value(object).map_err(told)?)),

@@ -1,9 +1,12 @@
 //! `status`: Gateways, their hostnames, and what is not as it should be, on one screen.
 
 use domain::ObjectKey;
+use domain::gateway::LISTENER_SET_KIND;
 use serde::Serialize;
 
-use crate::objects::{Condition, Gateway, GatewayStatus, Route, condition};
+use crate::objects::{
+    Condition, Gateway, GatewayConditions, GatewayStatus, ListenerSet, ParentRef, Route, condition,
+};
 use crate::screen::{Format, Screen, Tone, as_json, as_yaml, table};
 
 /// Problems that are shown; the others are counted.
@@ -18,6 +21,7 @@ pub struct Seen {
     /// Gateways of our controller.
     pub gateways: Vec<Gateway>,
     pub statuses: Vec<GatewayStatus>,
+    pub listener_sets: Vec<ListenerSet>,
     /// Routes with the name of their kind.
     pub routes: Vec<(&'static str, Route)>,
     /// What could not be read, a sentence each.
@@ -92,8 +96,20 @@ impl Overview {
             problems.extend(problems_of_gateway(gateway));
         }
         let served: Vec<ObjectKey> = seen.gateways.iter().map(|it| it.metadata.key()).collect();
+        let mut sets = Vec::new();
+        for set in &seen.listener_sets {
+            let key = set.metadata.key();
+            if served.contains(&set.spec.parent_ref.key(&key.namespace)) {
+                problems.extend(problems_of_set(&key, set));
+                sets.push(key);
+            }
+        }
+        let leads_here = |parent: &ParentRef, key: &ObjectKey| match parent.is_set() {
+            true => sets.contains(key),
+            false => served.contains(key),
+        };
         for (kind, route) in &seen.routes {
-            problems.extend(problems_of_route(kind, route, &served));
+            problems.extend(problems_of_route(kind, route, leads_here));
         }
         // Those that are False first; among them the order is that of the objects.
         problems.sort_by_key(|problem: &Problem| problem.status == "Unknown");
@@ -268,11 +284,7 @@ fn hostname_rows(status: &GatewayStatus) -> impl Iterator<Item = HostnameRow> {
 
 fn problems_of_gateway(gateway: &Gateway) -> Vec<Problem> {
     let object = format!("Gateway {}", gateway.metadata.key());
-    let mut problems = problems(&object, &gateway.status.conditions);
-    for listener in &gateway.status.listeners {
-        let object = format!("{object} listener {}", listener.name);
-        problems.extend(self::problems(&object, &listener.conditions));
-    }
+    let mut problems = problems_of_listening(&object, &gateway.status);
     if gateway.status.conditions.is_empty() {
         problems.push(Problem {
             object,
@@ -286,15 +298,38 @@ fn problems_of_gateway(gateway: &Gateway) -> Vec<Problem> {
     problems
 }
 
-fn problems_of_route(kind: &str, route: &Route, served: &[ObjectKey]) -> Vec<Problem> {
+fn problems_of_set(key: &ObjectKey, set: &ListenerSet) -> Vec<Problem> {
+    let object = format!("{LISTENER_SET_KIND} {key}");
+    problems_of_listening(&object, &set.status)
+}
+
+/// Of an object and its listeners.
+fn problems_of_listening(object: &str, status: &GatewayConditions) -> Vec<Problem> {
+    let mut problems = problems(object, &status.conditions);
+    for listener in &status.listeners {
+        let object = format!("{object} listener {}", listener.name);
+        problems.extend(self::problems(&object, &listener.conditions));
+    }
+    problems
+}
+
+fn problems_of_route(
+    kind: &str,
+    route: &Route,
+    leads_here: impl Fn(&ParentRef, &ObjectKey) -> bool,
+) -> Vec<Problem> {
     let key = route.metadata.key();
     let parents = route.status.parents.iter();
     let ours = parents.filter_map(|parent| {
-        let gateway = parent.parent_ref.key(&key.namespace);
-        served.contains(&gateway).then_some((gateway, parent))
+        let named = parent.parent_ref.key(&key.namespace);
+        leads_here(&parent.parent_ref, &named).then_some((named, parent))
     });
-    ours.flat_map(|(gateway, parent)| {
-        let object = format!("{kind} {key} on Gateway {gateway}");
+    ours.flat_map(|(named, parent)| {
+        let on = match parent.parent_ref.is_set() {
+            true => LISTENER_SET_KIND,
+            false => "Gateway",
+        };
+        let object = format!("{kind} {key} on {on} {named}");
         problems(&object, &parent.conditions)
     })
     .collect()

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use app::cli::{Cli, Config, Program};
+use app::cli::{Cli, Config, OrderToStop, Program};
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
@@ -11,13 +11,10 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match Cli::parse().program {
-        Program::Controller(arguments) => app::cli::controller(arguments).await,
-        Program::Proxy(arguments) => app::cli::proxy(arguments).await,
-        Program::Standalone(arguments) => app::cli::standalone(arguments).await,
-        Program::Broker(arguments) => app::cli::broker(arguments).await,
-        Program::Config(Config::Check(asked)) => app::cli::config_check(&asked),
-        Program::Probe(arguments) => app::cli::probe(arguments).await,
+    // Before anything that takes time.
+    let ended = match OrderToStop::listen() {
+        Ok(ordered) => run(ordered).await,
+        Err(error) => Err(error),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,5 +23,16 @@ async fn main() -> ExitCode {
             eprintln!("cfgw: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(ordered: OrderToStop) -> anyhow::Result<()> {
+    match Cli::parse().program {
+        Program::Controller(arguments) => app::cli::controller(arguments, ordered).await,
+        Program::Proxy(arguments) => app::cli::proxy(arguments, ordered).await,
+        Program::Standalone(arguments) => app::cli::standalone(arguments, ordered).await,
+        Program::Broker(arguments) => app::cli::broker(arguments, ordered).await,
+        Program::Config(Config::Check(asked)) => app::cli::config_check(&asked),
+        Program::Probe(arguments) => app::cli::probe(arguments).await,
     }
 }

@@ -6,7 +6,18 @@
   verbs: [list, watch]
 # Read one by one too, where somebody else has written a status at the same time.
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes, grpcroutes]
+  resources: [listenersets, httproutes, grpcroutes, backendtlspolicies]
+  verbs: [get, list, watch]
+# Of the experimental group; the cluster may be without it.
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xbackends, xbackendtrafficpolicies]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xbackends/status, xbackendtrafficpolicies/status]
+  verbs: [patch]
+# Certificate authorities of backends: the metadata is watched, those that a BackendTLSPolicy names are read.
+- apiGroups: [""]
+  resources: [configmaps]
   verbs: [get, list, watch]
 - apiGroups: [cloudflare-gateway-controller.io]
   resources: [cloudflaregatewayparameters]
@@ -23,7 +34,7 @@
   resources: [gateways]
   verbs: [get, list, watch, patch]
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [gateways/status, httproutes/status, grpcroutes/status]
+  resources: [gateways/status, listenersets/status, httproutes/status, grpcroutes/status, backendtlspolicies/status]
   verbs: [patch]
 # Where traffic ends. A load balancer of our class is read where somebody else has written it at the same time.
 - apiGroups: [""]
@@ -34,6 +45,10 @@
   verbs: [patch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
+  verbs: [list, watch]
+# Services of several clusters; the cluster may be without the kind.
+- apiGroups: [multicluster.x-k8s.io]
+  resources: [serviceimports]
   verbs: [list, watch]
 # Proxies: creating by server-side apply needs both create and patch.
 - apiGroups: [apps]
@@ -85,6 +100,14 @@ proxies is written. */}}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gatewayclasses/status]
   verbs: [patch]
+# Certificate authorities for the whole cluster. Kubernetes lets every ServiceAccount read them, unless somebody has taken that away.
+- apiGroups: [certificates.k8s.io]
+  resources: [clustertrustbundles]
+  verbs: [list, watch]
+# The release that the CRDs of the Gateway API are from. Of all CRDs the metadata alone is read.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [list, watch]
 # Labels of namespaces decide who may attach routes, and who may have what.
 - apiGroups: [""]
   resources: [namespaces]
@@ -142,11 +165,15 @@ subjects:
   resources: [leases]
   resourceNames: [{{ include "cfgw.name" . | quote }}]
   verbs: [get, update, watch]
-# The certificate authority of the stream to the proxies, and which Gateways leave what they have when they go.
+# The certificate authority of the stream to the proxies, which Gateways leave what they have when they go, and the key that
+# a broker knows the cluster by.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames:
   - {{ printf "%s-authority" (include "cfgw.name" .) | quote }}
   - {{ printf "%s-orphans" (include "cfgw.name" .) | quote }}
+  {{- if eq .Values.edge.backend "broker" }}
+  - {{ printf "%s-broker-key" (include "cfgw.name" .) | quote }}
+  {{- end }}
   verbs: [update]
 {{- end -}}

@@ -28,6 +28,8 @@ const FULL: &[&str] = &[
     "tunnel.gracePeriod=1m",
     "tunnel.ca.secretName=edge-roots",
     "endpoints.names=true",
+    "endpoints.externalHosts=true",
+    "endpoints.clusterRanges={198.18.0.0/15}",
     "defaults.dns=false",
     "defaults.uploadCertificates=true",
     "imagePullSecrets={registry}",
@@ -39,7 +41,7 @@ const FULL: &[&str] = &[
 const BROKER: &[&str] = &[
     "edge.backend=broker",
     "edge.broker.url=https://broker.example.com:8443",
-    "edge.broker.tokenSecret.name=broker-token",
+    "edge.broker.code=dGhlLWNvZGU",
     "edge.broker.ca.secretName=broker-roots",
 ];
 
@@ -105,8 +107,8 @@ fn what_the_chart_sets_are_settings_of_the_controller() {
 
     let broker = load(BROKER).edge;
     assert_eq!(broker.backend, Backend::Broker);
-    let (token, roots) = (broker.broker.token_file, broker.broker.ca_file);
-    assert!(token.is_some() && roots.is_some());
+    let (code, roots) = (broker.broker.code_file, broker.broker.ca_file);
+    assert!(code.is_some() && roots.is_some());
 }
 
 #[test]
@@ -319,10 +321,7 @@ fn values_that_cannot_be_used_are_refused_by_name() {
             ],
             "/edge/broker/url",
         ),
-        (
-            &["edge.backend=broker", "edge.broker.url=https://b"],
-            "edge.broker.tokenSecret.name",
-        ),
+        (&["edge.broker.code=no code"], "/edge/broker/code"),
         (&["tunnel.gracePeriod=soon"], "/tunnel/gracePeriod"),
         (&["tunnel.gracePeriod=0s"], "/tunnel/gracePeriod"),
         (&["resyncInterval=0h0m"], "/resyncInterval"),

@@ -109,6 +109,8 @@ fn permissions_in_namespaces_are_roles_where_namespaces_are_listed() {
         .filter_map(Value::as_str)
         .collect();
     let expected = [
+        "clustertrustbundles",
+        "customresourcedefinitions",
         "gatewayclasses",
         "gatewayclasses/status",
         "namespaces",

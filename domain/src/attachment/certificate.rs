@@ -33,9 +33,16 @@ pub(super) fn wanted(
     attached: &[AttachedRoutes],
     view: &View<'_>,
 ) -> Option<BTreeSet<CertificateIntent>> {
+    let own = &gateway.gateway.key.namespace;
+    let is_own = |found: &ListenerResolution| {
+        let set = found.set.as_ref();
+        set.is_none_or(|set| set.namespace == *own)
+    };
     let mut wanted: BTreeMap<&ObjectKey, CertificateIntent> = BTreeMap::new();
     let listeners = gateway.listeners.iter().zip(attached);
-    let https = listeners.filter(|(found, _)| found.listener.protocol == Protocol::Https);
+    let https = listeners.filter(|(found, _)| {
+        found.listener.protocol == Protocol::Https && may_upload(gateway, found)
+    });
     for (found, attached) in https {
         for secret in &found.certificates {
             let facts = match view.secret(&secret.key) {
@@ -53,12 +60,22 @@ pub(super) fn wanted(
                     fingerprint: certificate.fingerprint.clone(),
                     names: certificate.names.clone(),
                     hosts: BTreeSet::new(),
-                    any_name: gateway.parameters.uploads == Uploads::AnyName,
+                    // A ListenerSet of another namespace has no more names than its listeners.
+                    any_name: gateway.parameters.uploads == Uploads::AnyName && is_own(found),
                 });
             intent.hosts.extend(hosts(found, attached));
         }
     }
     Some(wanted.into_values().collect())
+}
+
+/// Whether the namespace that a listener is in may have certificates at the edge.
+fn may_upload(gateway: &GatewayResolution, found: &ListenerResolution) -> bool {
+    let Some(set) = &found.set else {
+        return true;
+    };
+    let mut sets = gateway.listener_sets.iter();
+    sets.any(|it| it.set.key == *set && it.may_upload)
 }
 
 /// The hostnames that a listener's certificate may be shown for: those of its routes. A wildcard counts only

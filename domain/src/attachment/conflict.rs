@@ -25,6 +25,8 @@ pub(super) struct AttachedRoute {
 #[derive(Debug, Default)]
 pub(super) struct AttachedRoutes {
     routes: Vec<AttachedRoute>,
+    /// Routes that are refused and whose requests get 500: nothing follows from them but that, and they are in nobody's way.
+    failing: Vec<AttachedRoute>,
     /// Whether the two kinds may have hostnames in common: then nothing conflicts.
     shared: bool,
     /// Made when the second kind comes: most listeners only ever have one, and nothing conflicts with it.
@@ -67,8 +69,23 @@ impl AttachedRoutes {
         Ok(())
     }
 
+    /// Adds a route that is refused and whose requests are to get 500.
+    pub(super) fn add_failing(&mut self, route: AttachedRoute) {
+        let last = self.failing.last().map(|last| last.position);
+        if last != Some(route.position) {
+            self.failing.push(route);
+        }
+    }
+
     pub(super) fn routes(&self) -> &[AttachedRoute] {
         &self.routes
+    }
+
+    /// Those that take requests, the oldest first: those that are refused among them.
+    pub(super) fn taking_requests(&self) -> Vec<&AttachedRoute> {
+        let mut all: Vec<&AttachedRoute> = self.routes.iter().chain(&self.failing).collect();
+        all.sort_by_key(|route| route.position);
+        all
     }
 }
 
@@ -157,7 +174,7 @@ impl Names {
 }
 
 /// The names that a name is below, the longest first.
-fn parents(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parents(name: &str) -> impl Iterator<Item = &str> {
     iter::successors(parent(name), |name| parent(name))
 }
 

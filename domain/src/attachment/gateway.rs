@@ -76,7 +76,9 @@ fn reason_of(part: GatewayPart) -> Reason {
     match part {
         GatewayPart::Addresses => Reason::UnsupportedAddress,
         GatewayPart::ParametersRef => Reason::InvalidParameters,
-        GatewayPart::ListenerHostname | GatewayPart::Other => Reason::Invalid,
+        GatewayPart::ListenerHostname | GatewayPart::ListenerFilters | GatewayPart::Other => {
+            Reason::Invalid
+        }
     }
 }
 
@@ -99,10 +101,25 @@ fn no_listener(gateway: &Gateway, listeners: &[ListenerResolution]) -> Option<Re
 
 /// The listeners that are not accepted, with their reasons; `None` where all are.
 pub(crate) fn refused_listeners(listeners: &[ListenerResolution]) -> Option<String> {
-    let refused: Vec<String> = listeners
+    named(listeners, |listener| listener.refusal.as_ref())
+}
+
+/// The listeners that take no traffic, with their reasons; `None` where all do.
+pub(crate) fn unserved_listeners(listeners: &[ListenerResolution]) -> Option<String> {
+    named(listeners, |listener| {
+        let refusal = listener.refusal.as_ref().or(listener.unresolved.as_ref());
+        refusal.filter(|_| !listener.is_served())
+    })
+}
+
+fn named<'l>(
+    listeners: &'l [ListenerResolution],
+    problem: impl Fn(&'l ListenerResolution) -> Option<&'l Refusal>,
+) -> Option<String> {
+    let named: Vec<String> = listeners
         .iter()
-        .filter_map(|l| Some((&l.listener.name, l.refusal.as_ref()?)))
+        .filter_map(|listener| Some((&listener.listener.name, problem(listener)?)))
         .map(|(name, refusal)| format!("{name} ({})", refusal.reason.as_str()))
         .collect();
-    (!refused.is_empty()).then(|| refused.join(", "))
+    (!named.is_empty()).then(|| named.join(", "))
 }

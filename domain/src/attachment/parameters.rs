@@ -5,9 +5,11 @@ use super::guard_rails;
 use super::tenancy::Tenancy;
 use super::view::View;
 use super::{Refusal, listed, records};
+use crate::capabilities::EdgeKind;
 use crate::gateway::{
-    DashboardRules, DeletionPolicy, DnsPolicy, FieldError, FieldErrorKind, Gateway,
-    GatewayParameters, OWN_GROUP, PARAMETERS_KIND, RecordSettings, UnderscoredHeaders,
+    DashboardRules, DeletionPolicy, DnsPolicy, ExternalHosts, FieldError, FieldErrorKind, Gateway,
+    GatewayParameters, OWN_GROUP, PARAMETERS_KIND, RecordSettings, RoutingType, SessionKey,
+    UnderscoredHeaders,
 };
 use crate::names::{ObjectKey, ObjectRef};
 use crate::rotation::{RotationIntent, Schedule};
@@ -28,6 +30,10 @@ pub struct GatewayDefaults {
     pub underscored_headers: UnderscoredHeaders,
     /// Whether the edge is a broker, which has the API token, so that what is said about one has no effect.
     pub is_behind_broker: bool,
+    /// What the tokens of sessions are made with.
+    pub session_key: Option<SessionKey>,
+    /// What is before the proxies.
+    pub edge: EdgeKind,
 }
 
 /// Which certificates of a Gateway's listeners are uploaded.
@@ -64,8 +70,14 @@ pub struct ParametersResolution {
     pub uploads: Uploads,
     /// What becomes of headers with underscores.
     pub underscored_headers: UnderscoredHeaders,
+    /// What the tokens of sessions are made with.
+    pub session_key: Option<SessionKey>,
     /// Whether an HTTPRoute and a GRPCRoute may have a hostname in common; then the content type decides.
     pub shared_hostnames: bool,
+    /// Where requests to Services go.
+    pub routing_type: RoutingType,
+    /// Which hosts outside of the cluster backends may be.
+    pub external_hosts: Vec<ExternalHosts>,
     /// What Cloudflare's dashboard shows of the routes.
     pub dashboard_rules: DashboardRules,
     /// How the proxies are to run.
@@ -120,6 +132,7 @@ pub(super) fn resolve_parameters(
     let (permitted, forbidden) = own.map(|own| guard_rails::permitted(own, tenant)).unzip();
     without_effect.extend(forbidden.into_iter().flatten());
     let mut workload = WorkloadSpec::of(infrastructure, permitted.as_deref(), of_class);
+    workload.class.clone_from(&gateway.class);
     without_effect.extend(scaled_in_vain(&mut workload));
     ParametersResolution {
         named: named.map(|target| target.key.clone()),
@@ -135,7 +148,12 @@ pub(super) fn resolve_parameters(
         records,
         uploads,
         underscored_headers: defaults.underscored_headers,
+        session_key: defaults.session_key.clone(),
         shared_hostnames: said(own, of_class, |p| p.shared_hostnames).unwrap_or_default(),
+        external_hosts: of_class
+            .and_then(|p| p.external_hosts.clone())
+            .unwrap_or_default(),
+        routing_type: said(own, of_class, |p| p.routing_type).unwrap_or_default(),
         dashboard_rules: said(own, of_class, |p| p.dashboard_rules).unwrap_or_default(),
         workload,
         rotation: RotationIntent::new(schedule(own, of_class), &gateway.annotations),
@@ -162,7 +180,7 @@ pub(super) fn said<T>(
     own.and_then(&what).or_else(|| of_class.and_then(&what))
 }
 
-/// `spec.tenants` and `spec.services` of an object that no class of the Gateway names.
+/// `spec.tenants`, `spec.services` and `spec.externalHosts` of an object that no class of the Gateway names.
 fn of_a_class_only(
     own: &GatewayParameters,
     of_class: Option<&GatewayParameters>,
@@ -171,6 +189,7 @@ fn of_a_class_only(
     let fields = [
         ("spec.tenants", own.tenants.is_some()),
         ("spec.services", own.services.is_some()),
+        ("spec.externalHosts", own.external_hosts.is_some()),
     ];
     let message = "it has an effect only in the object that a GatewayClass names in spec.parametersRef; remove it here";
     let written = fields.into_iter().filter(|(_, is_written)| *is_written);

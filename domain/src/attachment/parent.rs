@@ -1,26 +1,20 @@
 //! Which listeners a parentRef names, and whether they take the route.
 
-use super::view::{View, namespace_ref};
-use super::{ListenerResolution, Refusal, listed};
-use crate::gateway::{AllowedNamespaces, GATEWAY_GROUP, Gateway, ParentRef, Route, RouteSource};
+use super::listener_set::set_of;
+use super::namespaces::{Entry, entry};
+use super::view::View;
+use super::{GatewayResolution, ListenerResolution, Refusal, listed};
+use crate::gateway::{Gateway, LISTENER_SET_KIND, ParentRef, Route, RouteSource};
 use crate::names::{Hostname, ObjectKey};
-use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::Reason;
 
 /// A listener that takes a route.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// Position among the Gateway's listeners.
+    /// Position among the listeners of the Gateway and of its ListenerSets.
     pub(super) listener: usize,
     /// Effective hostnames; empty for every name.
     pub(super) hostnames: Vec<Hostname>,
-}
-
-/// The Gateway that a parentRef leads to; `None` where its kind is not served.
-pub(super) fn gateway_of(parent: &ParentRef) -> Option<&ObjectKey> {
-    let target = &parent.target;
-    let is_gateway = target.group == GATEWAY_GROUP && target.kind == "Gateway";
-    is_gateway.then_some(&target.key)
 }
 
 /// The listeners that take a route through one parentRef, or why none does: named, then allowed, then
@@ -28,15 +22,19 @@ pub(super) fn gateway_of(parent: &ParentRef) -> Option<&ObjectKey> {
 pub(super) fn candidates(
     route: &Route,
     parent: &ParentRef,
-    gateway: &Gateway,
-    listeners: &[ListenerResolution],
+    resolution: &GatewayResolution,
     view: &View<'_>,
 ) -> Result<Vec<Candidate>, Refusal> {
     let attempt = Attempt {
         route,
         parent,
-        gateway,
+        set: set_of(parent),
+        gateway: &resolution.gateway,
     };
+    let listeners = &resolution.listeners;
+    if let Some(why) = attempt.unattached(resolution) {
+        return Err(why);
+    }
     let named: Vec<usize> = (0..listeners.len())
         .filter(|index| attempt.names(&listeners[*index]))
         .collect();
@@ -83,13 +81,15 @@ fn effective_hostnames(listener: Option<&Hostname>, route: &[Hostname]) -> Optio
 struct Attempt<'a> {
     route: &'a Route,
     parent: &'a ParentRef,
+    /// The ListenerSet that the parentRef names: then only its listeners are meant. Where it names the Gateway, only
+    /// the Gateway's own are.
+    set: Option<&'a ObjectKey>,
     gateway: &'a Gateway,
 }
 
-/// Whether a listener lets the route's namespace in.
-enum Entry {
-    Open,
-    Closed(String),
+/// Why a listener does not let a route in.
+enum Closed {
+    For(String),
     Undecided(String),
 }
 
@@ -99,14 +99,34 @@ impl Attempt<'_> {
             RouteSource::Route => "spec.parentRefs: ",
             RouteSource::Service { .. } => "",
         };
-        let message = format!(
-            "{}: {field}Gateway {}: {problem}",
-            self.route, self.gateway.key
-        );
+        let parent = match self.set {
+            Some(set) => format!("{LISTENER_SET_KIND} {set}"),
+            None => format!("Gateway {}", self.gateway.key),
+        };
+        let message = format!("{}: {field}{parent}: {problem}", self.route);
         Refusal::new(reason, message)
     }
 
+    /// Why a ListenerSet that the route names has no listener at the Gateway.
+    fn unattached(&self, resolution: &GatewayResolution) -> Option<Refusal> {
+        let mut sets = resolution.listener_sets.iter();
+        let found = sets.find(|found| Some(&found.set.key) == self.set)?;
+        let refusal = found.refusal.as_ref().filter(|_| !found.is_attached)?;
+        let problem = format!(
+            "it adds no listener to Gateway {}; see the status of the {LISTENER_SET_KIND}",
+            self.gateway.key
+        );
+        let reason = match refusal.reason {
+            Reason::Pending => Reason::Pending,
+            _ => Reason::NoMatchingParent,
+        };
+        Some(self.refuse(reason, &problem))
+    }
+
     fn names(&self, listener: &ListenerResolution) -> bool {
+        if listener.set.as_ref() != self.set {
+            return false;
+        }
         let section = self.parent.section.as_ref();
         section.is_none_or(|section| *section == listener.listener.name)
             && self
@@ -126,6 +146,7 @@ impl Attempt<'_> {
         };
         let there: Vec<String> = listeners
             .iter()
+            .filter(|l| l.set.as_ref() == self.set)
             .map(|l| format!("{}:{}", l.listener.name, l.listener.port))
             .collect();
         let problem = format!("{wanted}; its listeners are [{}]", there.join(", "));
@@ -151,10 +172,10 @@ impl Attempt<'_> {
                 ));
                 continue;
             }
-            match self.entry(&listener.listener.namespaces, view) {
-                Entry::Open => allowed.push(*index),
-                Entry::Closed(why) => objections.push(format!("listener {name} {why}")),
-                Entry::Undecided(why) => undecided = Some(format!("listener {name} {why}")),
+            match self.closed(listener, view) {
+                None => allowed.push(*index),
+                Some(Closed::For(why)) => objections.push(format!("listener {name} {why}")),
+                Some(Closed::Undecided(why)) => undecided = Some(format!("listener {name} {why}")),
             }
         }
         match undecided {
@@ -164,26 +185,31 @@ impl Attempt<'_> {
         }
     }
 
-    fn entry(&self, namespaces: &AllowedNamespaces, view: &View<'_>) -> Entry {
+    /// Why a listener does not let the route's namespace in; `None` where it does. Namespaces are relative to the object
+    /// that the listener stands in.
+    fn closed(&self, listener: &ListenerResolution, view: &View<'_>) -> Option<Closed> {
         let namespace = &self.route.key.namespace;
-        match namespaces {
-            AllowedNamespaces::All => Entry::Open,
-            AllowedNamespaces::Same if *namespace == self.gateway.key.namespace => Entry::Open,
-            AllowedNamespaces::Same => Entry::Closed(format!(
+        let own = listener.set.as_ref().unwrap_or(&self.gateway.key);
+        let allowed = &listener.listener.namespaces;
+        Some(match entry(allowed, &own.namespace, namespace, view) {
+            Entry::Open => return None,
+            Entry::NotSame => Closed::For(format!(
                 "takes routes of namespace {} only; widen its allowedRoutes.namespaces",
-                self.gateway.key.namespace
+                own.namespace
             )),
-            AllowedNamespaces::None => {
-                Entry::Closed("takes no routes: its allowedRoutes.namespaces.from is None".into())
+            Entry::Nobody => {
+                Closed::For("takes no routes: its allowedRoutes.namespaces.from is None".into())
             }
-            AllowedNamespaces::Selector(selector) => match view.labels(namespace) {
-                Some(labels) if selector.selects(labels) => Entry::Open,
-                Some(_) => Entry::Closed(format!(
-                    "does not select namespace {namespace}; add the labels that its allowedRoutes.namespaces.selector asks for"
-                )),
-                None => unlabelled(namespace, view.snapshot),
-            },
-        }
+            Entry::NotSelected => Closed::For(format!(
+                "does not select namespace {namespace}; add the labels that its allowedRoutes.namespaces.selector asks for"
+            )),
+            Entry::NoNamespace => Closed::For(format!(
+                "selects namespaces by labels, and there is no Namespace {namespace}"
+            )),
+            Entry::Undecided(why) => Closed::Undecided(format!(
+                "selects namespaces by labels, and whether it selects {namespace} is unknown: {why}"
+            )),
+        })
     }
 
     fn no_hostname_in_common(
@@ -205,25 +231,5 @@ impl Attempt<'_> {
             self.route.hostnames_field()
         );
         self.refuse(Reason::NoMatchingListenerHostname, &problem)
-    }
-}
-
-/// What follows from labels that are not known.
-fn unlabelled(namespace: &str, snapshot: &ClusterSnapshot) -> Entry {
-    let undecided = |why: String| {
-        Entry::Undecided(format!(
-            "selects namespaces by labels, and whether it selects {namespace} is unknown: {why}"
-        ))
-    };
-    let object = namespace_ref(namespace);
-    match (
-        &snapshot.namespaces,
-        snapshot.unreadable.objects.get(&object),
-    ) {
-        (Reading::Unknown(why), _) => undecided(format!("Namespaces could not be read: {why}")),
-        (_, Some(found)) => undecided(format!("it cannot be read: {}", found.why)),
-        _ => Entry::Closed(format!(
-            "selects namespaces by labels, and there is no Namespace {namespace}"
-        )),
     }
 }

@@ -161,6 +161,16 @@ impl<'a> Tenancy<'a> {
         }
     }
 
+    /// Why a listener may not have every hostname.
+    pub(super) fn forbids_every_name(&self) -> Option<String> {
+        match self {
+            Self::Of(entry) if !entry.tenant.hostnames.allows_every_name() => {
+                Some(format!("Required value: {}", entry.permitted_names()))
+            }
+            _ => None,
+        }
+    }
+
     /// Takes from what a route asks for the hostnames that its namespace may not have. With them goes everything
     /// that would follow from them: rules, records, and the claim that could keep another from the name. Without
     /// any hostname left the route is refused; otherwise the refusal tells of the others.

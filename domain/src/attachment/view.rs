@@ -2,15 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::gateway::{GATEWAY_GROUP, Gateway, GatewayClass, ReferenceGrant};
+use super::backend_tls::{BackendTls, TlsVerdict};
+use super::backend_traffic::BackendTraffic;
+use crate::capabilities::EdgeKind;
+use crate::gateway::{
+    BackendName, GATEWAY_GROUP, Gateway, GatewayClass, ReferenceGrant, RoutingType,
+};
 use crate::names::{ObjectKey, ObjectRef};
-use crate::route_table::BackendIndex;
+use crate::route_table::{BackendIndex, Upstream, UpstreamKey};
 use crate::snapshot::{ClusterSnapshot, Reading, SecretFacts};
 
 /// A snapshot, indexed for the questions that the rules ask.
 pub(super) struct View<'s> {
     pub(super) snapshot: &'s ClusterSnapshot,
     pub(super) backends: BackendIndex<'s>,
+    pub(super) tls: BackendTls<'s>,
+    pub(super) traffic: BackendTraffic<'s>,
+    /// What is before the proxies.
+    pub(super) edge: EdgeKind,
     grants: HashMap<&'s str, Vec<&'s ReferenceGrant>>,
     /// For a namespace, a grant in it that could not be read.
     unreadable_grants: HashMap<&'s str, &'s ObjectKey>,
@@ -36,16 +45,20 @@ pub(super) enum Permission<'s> {
 }
 
 impl<'s> View<'s> {
-    pub(super) fn new(snapshot: &'s ClusterSnapshot) -> Self {
+    pub(super) fn new(snapshot: &'s ClusterSnapshot, edge: EdgeKind) -> Self {
         let mut grants: HashMap<_, Vec<_>> = HashMap::new();
         for grant in snapshot.grants.items() {
             let namespace = grant.key.namespace.as_str();
             grants.entry(namespace).or_default().push(grant);
         }
         let namespaces = snapshot.namespaces.items().iter();
+        let backends = BackendIndex::new(snapshot);
         Self {
             snapshot,
-            backends: BackendIndex::new(snapshot),
+            edge,
+            tls: BackendTls::new(snapshot, &backends),
+            traffic: BackendTraffic::new(snapshot),
+            backends,
             grants,
             unreadable_grants: snapshot
                 .unreadable
@@ -53,6 +66,46 @@ impl<'s> View<'s> {
                 .map(|(grant, _)| (grant.namespace.as_str(), grant))
                 .collect(),
             namespaces: namespaces.map(|n| (n.name.as_str(), &n.labels)).collect(),
+        }
+    }
+
+    /// Whether a port of a backend is spoken to over TLS.
+    pub(super) fn tls_of(&self, name: BackendName<'_>, port: u16) -> TlsVerdict {
+        self.tls.of(name, self.port_name(name, port))
+    }
+
+    /// The name of a port; empty where it has none.
+    pub(super) fn port_name(&self, name: BackendName<'_>, port: u16) -> &'s str {
+        let backend = self.backends.find(name);
+        let declared = backend.and_then(|backend| backend.port(port));
+        declared.map_or("", |declared| &declared.name)
+    }
+
+    /// What stands behind a port, with or without endpoints that drain. Where it is not known how that is to be
+    /// spoken to, it has no endpoint.
+    pub(super) fn upstream(
+        &self,
+        key: &UpstreamKey,
+        has_draining: bool,
+        routing: RoutingType,
+    ) -> Upstream {
+        let by_address = match routing {
+            RoutingType::Service => self.backends.upstream_by_cluster_ip(key),
+            RoutingType::Endpoint => None,
+        };
+        let mut upstream = by_address.unwrap_or_else(|| match has_draining {
+            true => self.backends.upstream_with_sessions(key),
+            false => self.backends.upstream(key),
+        });
+        let policy = self.traffic.of(key.backend());
+        upstream.retries = policy.and_then(|policy| policy.retries);
+        match self.tls_of(key.backend(), key.port) {
+            TlsVerdict::ClearText => upstream,
+            TlsVerdict::Tls(tls) => Upstream {
+                tls: Some(tls),
+                ..upstream
+            },
+            TlsVerdict::Awaited | TlsVerdict::Unusable(_) => Upstream::default(),
         }
     }
 

@@ -21,7 +21,6 @@ mod adopt;
 mod apply;
 mod certificates;
 
-mod instances;
 mod lock;
 mod memory;
 mod moving;
@@ -53,7 +52,6 @@ use crate::error::{PortError, PortErrorKind};
 use crate::names::{AccountId, Hostname, Installation, ObjectKey, TunnelId, ZoneId};
 use crate::secret::{CloudflareCredentials, ConnectorToken, TokenHash};
 use apply::Executor;
-pub use instances::DirectEdges;
 use memory::{GatewayMemory, Memory};
 use moving::MovedFrom;
 

@@ -2,13 +2,12 @@
 //! API](super::api).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::edge::{EdgeIntent, EdgeStatus, Holdings, Partial};
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{Hostname, InstanceId, ObjectKey, ZoneId};
+use crate::names::{Hostname, ObjectKey, ZoneId};
 use crate::secret::{CertificatePair, CloudflareCredentials, ConnectorToken, TokenHash};
 
 /// Cloudflare for the controller: states an intent, never learns which account served it. The direct
@@ -65,25 +64,6 @@ pub trait Edge: Send + Sync {
 
     /// What was read before of one Gateway does not count any more. No call is made.
     fn read_anew(&self, _gateway: &ObjectKey) {}
-}
-
-/// The edges of all installations of one name, for a broker that serves them.
-#[async_trait]
-pub trait Edges: Send + Sync {
-    /// The edge of one instance. Cheap; no call is made.
-    fn of(&self, instance: InstanceId) -> Arc<dyn Edge>;
-
-    /// Gateways of every instance that have a tunnel.
-    async fn owned(&self) -> Result<Vec<OwnedGateway>, PortError>;
-}
-
-/// A Gateway of one of several installations of one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnedGateway {
-    pub instance: InstanceId,
-    pub gateway: ObjectKey,
-    /// Whether its tunnel is not used any more.
-    pub is_down: bool,
 }
 
 /// Takes each removal at the edge, each take-over and each write of ingress rules, once it is done. For a log that people

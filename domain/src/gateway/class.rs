@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{FieldError, Infrastructure, Listener};
+use super::{
+    AllowedNamespaces, FieldError, FrontendTls, Infrastructure, Listener, RequestedAddress,
+};
 use crate::names::{ObjectKey, ObjectRef, Timestamp};
 
 /// Key of the credentials Secret that holds the Cloudflare API token.
@@ -39,10 +41,19 @@ pub struct Gateway {
     pub class: String,
     /// In the order written.
     pub listeners: Vec<Listener>,
+    /// `spec.allowedListeners.namespaces`: whose ListenerSets may add listeners; the API's default is
+    /// [`AllowedNamespaces::None`].
+    pub allowed_listeners: AllowedNamespaces,
     /// `spec.infrastructure.parametersRef`, in the Gateway's own namespace.
     pub parameters: Option<ObjectRef>,
+    /// `spec.addresses`, in the order written; empty where the choice is left to us.
+    pub addresses: Vec<RequestedAddress>,
     /// `spec.infrastructure.labels` and `annotations`.
     pub infrastructure: Infrastructure,
+    /// `spec.tls.backend.clientCertificateRef`, with the Gateway's namespace where none is written.
+    pub client_certificate: Option<ObjectRef>,
+    /// `spec.tls.frontend`.
+    pub frontend: Option<FrontendTls>,
     /// Annotations, for the keys of our own groups.
     pub annotations: BTreeMap<String, String>,
     /// What cannot be acted upon, listeners excepted: those carry their own.
@@ -58,5 +69,7 @@ pub enum GatewayPart {
     ParametersRef,
     /// `spec.listeners[].hostname`.
     ListenerHostname,
+    /// `spec.listeners[].filters`.
+    ListenerFilters,
     Other,
 }

@@ -40,10 +40,37 @@ impl DnsPolicy {
     }
 }
 
+impl DnsPolicy {
+    /// The same with these names besides, each of which was asked for by itself. What is excluded stays so.
+    #[must_use]
+    pub fn including(self, names: impl IntoIterator<Item = Hostname>) -> Self {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_none() {
+            return self;
+        }
+        let mut selection = match self {
+            Self::All => return Self::All,
+            Self::Off => DnsSelection::default(),
+            Self::Below(zones) => DnsSelection {
+                zones,
+                ..DnsSelection::default()
+            },
+            Self::Selected(selection) if selection.is_any() => return Self::Selected(selection),
+            Self::Selected(selection) => *selection,
+        };
+        selection.include = selection.include.iter().cloned().chain(names).collect();
+        Self::Selected(Box::new(selection))
+    }
+}
+
 impl DnsSelection {
+    /// Whether every name is selected that is not excluded.
+    fn is_any(&self) -> bool {
+        self.zones.is_empty() && self.include.is_empty()
+    }
+
     fn selects(&self, hostname: &Hostname) -> bool {
-        let is_any = self.zones.is_empty() && self.include.is_empty();
-        (is_any || is_directly_below(hostname, &self.zones) || self.include.allow(hostname))
+        (self.is_any() || is_directly_below(hostname, &self.zones) || self.include.allow(hostname))
             && !self.exclude.allow(hostname)
     }
 }
@@ -106,6 +133,36 @@ mod tests {
     fn hosts(names: &[&str]) -> Vec<Hostname> {
         let parsed = names.iter().map(|name| Hostname::parse(name));
         parsed.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_name_that_is_asked_for_by_itself_is_managed_unless_it_is_excluded() {
+        let selected = |include: &[&str], exclude: &[&str]| {
+            DnsPolicy::Selected(Box::new(DnsSelection {
+                zones: Vec::new(),
+                include: hosts(include).into_iter().collect(),
+                exclude: hosts(exclude).into_iter().collect(),
+            }))
+        };
+        let [asked, other] = [&hosts(&["a.example.com"])[0], &hosts(&["b.example.com"])[0]];
+        for (policy, manages_asked, manages_other) in [
+            (DnsPolicy::All, true, true),
+            (DnsPolicy::Off, true, false),
+            (DnsPolicy::Below(hosts(&["example.org"])), true, false),
+            (DnsPolicy::Below(hosts(&["example.com"])), true, true),
+            (selected(&["b.example.com"], &[]), true, true),
+            (selected(&[], &["b.example.com"]), true, false),
+            (
+                selected(&["b.example.com"], &["a.example.com"]),
+                false,
+                true,
+            ),
+        ] {
+            let including = policy.clone().including([asked.clone()]);
+            assert_eq!(including.manages(asked), manages_asked, "{policy:?}");
+            assert_eq!(including.manages(other), manages_other, "{policy:?}");
+            assert_eq!(policy.clone().including([]), policy);
+        }
     }
 
     #[test]

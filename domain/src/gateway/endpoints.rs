@@ -20,10 +20,24 @@ pub struct Service {
     pub key: ObjectKey,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
+    /// Names of its ports for other protocols than TCP, to which no request is sent.
+    pub other_ports: Vec<String>,
+    /// `spec.clusterIP`; `None` where it has none (headless).
+    pub cluster_ip: Option<IpAddr>,
     /// `spec.externalName`, set for `type: ExternalName` only.
     pub external_name: Option<String>,
     /// What it asks for, where it asks to be reached through a Gateway.
     pub exposure: Option<Box<Exposure>>,
+}
+
+/// A ServiceImport: a Service of several clusters, whose endpoints stand in EndpointSlices of this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceImport {
+    pub key: ObjectKey,
+    /// `spec.ports`.
+    pub ports: Vec<ServicePort>,
+    /// The first of `spec.ips`; `None` where it has none (type Headless).
+    pub cluster_ip: Option<IpAddr>,
 }
 
 /// One of `spec.ports`.
@@ -36,7 +50,7 @@ pub struct ServicePort {
     pub protocol: AppProtocol,
 }
 
-/// `appProtocol` of a Service port (KEP-3726 names).
+/// `appProtocol` of a Service port (KEP-3726 names, and names of IANA).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AppProtocol {
     /// HTTP/1.1; also when nothing is written.
@@ -45,6 +59,12 @@ pub enum AppProtocol {
     H2c,
     /// `kubernetes.io/ws`: WebSocket over HTTP/1.1.
     WebSocket,
+    /// `https`: HTTP/1.1 or HTTP/2 over TLS. This and the two below need a BackendTLSPolicy.
+    Https,
+    /// `kubernetes.io/wss`: WebSocket over HTTP/1.1 over TLS.
+    Wss,
+    /// `grpcs`: HTTP/2 over TLS.
+    Grpcs,
     /// Anything else: such a backend resolves to UnsupportedProtocol.
     Other(String),
 }
@@ -53,8 +73,11 @@ pub enum AppProtocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointSlice {
     pub key: ObjectKey,
-    /// From label `kubernetes.io/service-name`.
+    /// From label `kubernetes.io/service-name`; empty where there is none.
     pub service: String,
+    /// From label `multicluster.kubernetes.io/service-name`: the ServiceImport whose endpoints these are. Such a slice may be
+    /// one of a Service too, which some controllers make beside the ServiceImport.
+    pub import: Option<String>,
     /// Port name to target port.
     pub ports: BTreeMap<String, u16>,
     pub endpoints: Vec<Endpoint>,
@@ -80,6 +103,13 @@ pub struct Endpoint {
 )]
 pub enum EndpointHost {
     Address(IpAddr),
-    /// A DNS name (addressType FQDN, or a Service's externalName in the standalone program).
+    /// A DNS name (addressType FQDN, a Service's externalName, or that of an XBackend).
     Name(String),
+}
+
+impl AppProtocol {
+    /// Whether it says that the port is spoken to over TLS.
+    pub fn needs_tls(&self) -> bool {
+        matches!(self, Self::Https | Self::Wss | Self::Grpcs)
+    }
 }

@@ -66,8 +66,10 @@ pub fn is_of_connection(name: &str) -> bool {
 
 /// Names of which only the usual spelling counts, because the edge, the proxy or the connection writes them.
 fn is_reserved(name: &str) -> bool {
-    const WHOLE: [&str; 9] = [
+    const WHOLE: [&str; 11] = [
         "cdn-loop",
+        "client-cert",
+        "client-cert-chain",
         "content-length",
         "http2-settings",
         "keep-alive",
@@ -133,6 +135,7 @@ mod tests {
             ("cfg_x", true, false),
             ("true_client_ip", true, true),
             ("true_client_ip_x", true, false),
+            ("client_cert", true, true),
             ("content_length", true, true),
             ("transfer_encoding", true, true),
             ("keep_alive", true, true),

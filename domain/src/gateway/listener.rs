@@ -1,14 +1,14 @@
-//! Listeners of a Gateway.
+//! Listeners of a Gateway or of a ListenerSet.
 
 use std::collections::BTreeMap;
 
-use super::{FieldError, GatewayPart, RouteKind};
+use super::{ExternalAuth, FieldError, GatewayPart, RouteKind};
 use crate::names::{Hostname, ObjectRef};
 
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// Unique within the Gateway; what a route's `sectionName` names.
+    /// Unique within the object; what a route's `sectionName` names.
     pub name: String,
     /// `None` means all hostnames. A malformed one is `None` with a field error.
     pub hostname: Option<Hostname>,
@@ -21,8 +21,18 @@ pub struct Listener {
     pub namespaces: AllowedNamespaces,
     /// `allowedRoutes.kinds`; empty means all that the protocol takes.
     pub kinds: Vec<AllowedKind>,
+    /// `filters.requests`, in the order written: each authorizer is asked about a request before the rules are looked at.
+    pub filters: Vec<ExternalAuth>,
     /// What cannot be acted upon in this listener.
     pub field_errors: Vec<(GatewayPart, FieldError)>,
+}
+
+impl Listener {
+    /// What its filters name.
+    pub fn references(&self) -> impl Iterator<Item = &ObjectRef> {
+        let to = self.filters.iter().filter_map(|filter| filter.to.as_ref());
+        to.map(|to| &to.target)
+    }
 }
 
 /// `listener.protocol`.
@@ -57,11 +67,11 @@ impl Protocol {
 pub struct ListenerTls {
     /// `mode: Terminate` (the default); `false` for Passthrough and anything else.
     pub terminates: bool,
-    /// `certificateRefs`, with the Gateway's namespace where none is written.
+    /// `certificateRefs`, with the object's own namespace where none is written.
     pub certificates: Vec<ObjectRef>,
 }
 
-/// `allowedRoutes.namespaces.from`.
+/// `allowedRoutes.namespaces.from`, or `spec.allowedListeners.namespaces.from` of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowedNamespaces {
     Same,

@@ -1,42 +1,73 @@
 //! What the cluster says, as values. Everything a user can write has a place here, malformed or not:
 //! bad input is a [`FieldError`] that becomes a condition, never an error that stops others.
 //!
-//! Names follow the Gateway API (v1.6).
+//! Names follow the Gateway API (v1.7).
 
+mod address;
+mod api_kind;
+mod backend;
+mod backend_tls;
+mod backend_traffic;
 mod class;
+mod cors;
 mod dns_policy;
 mod endpoints;
 mod exposure;
+mod external;
+mod external_auth;
+mod frontend;
 mod grant;
 pub mod header_names;
 mod listener;
+mod listener_set;
+mod mirror;
 mod parameters;
 mod pattern;
 mod reconciling;
+mod retry;
 mod route;
+mod session;
 mod tenant;
+mod trust_bundle;
 mod tunnel;
 
+pub use address::RequestedAddress;
+pub use api_kind::{ApiKind, SERVED_RELEASES};
+pub use backend::{BackendKind, BackendName, MULTICLUSTER_GROUP, SERVICE_IMPORT_KIND};
+pub use backend_tls::{
+    BACKEND_TLS_POLICY_KIND, BackendTlsPolicy, PolicyTarget, SubjectName, TrustSource,
+};
+pub use backend_traffic::{
+    BACKEND_TRAFFIC_POLICY_KIND, BackendSession, BackendTrafficPolicy, EXPERIMENTAL_GROUP,
+    RetryConstraint,
+};
 pub use class::{ACCOUNT_ID_KEY, API_TOKEN_KEY, Gateway, GatewayClass, GatewayPart};
+pub use cors::{Cors, MalformedOrigin, NameList, OriginHost, OriginPattern};
 pub use dns_policy::{
     Adoption, CONFIRM_REMOVAL, DnsPolicy, DnsSelection, DriftPolicy, LONGEST_CODE, MOST_ADOPTIONS,
     MOST_ZONE_IDS, RecordSettings,
 };
 pub use endpoints::{
-    AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
+    AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServiceImport,
+    ServicePort,
 };
 pub use exposure::{
     Exposure, HOSTNAME_ANNOTATION, LOAD_BALANCER_CLASS, MOST_EXPOSED_HOSTNAMES, PORT_ANNOTATION,
     ServiceParameters,
 };
+pub use external::{EXTERNAL_BACKEND_KIND, ExternalBackend, ExternalHosts, not_external};
+pub use external_auth::{AuthProtocol, ExternalAuth, MOST_FORWARDED_BODY};
+pub use frontend::{FrontendMode, FrontendTls, FrontendValidation};
 pub use grant::{GrantFrom, GrantTo, ReferenceGrant};
 pub use header_names::UnderscoredHeaders;
 pub use listener::{
     AllowedKind, AllowedNamespaces, LabelSelector, Listener, ListenerTls, Protocol, SelectorRule,
 };
+pub use listener_set::{LISTENER_SET_KIND, ListenerSet};
+pub use mirror::{Mirror, Share};
 pub use parameters::{
     DashboardRules, DeletionPolicy, GatewayParameters, Infrastructure, RecordParameters, Replica,
-    Resources, RotationParameters,
+    Resources, RotationParameters, RoutingType,
 };
 pub(crate) use pattern::Automaton;
 #[cfg(test)]
@@ -46,12 +77,15 @@ pub use reconciling::{
     RECONCILE_ANNOTATION, RECONCILE_EVERY_ANNOTATION, RECONCILE_REQUEST_ANNOTATION, Reconciling,
 };
 pub(crate) use reconciling::{SHORTEST_INTERVAL, how_to_let_go, is_suspended};
+pub use retry::Retry;
 pub use route::{
-    BackendRef, CallMatch, FeatureUse, Filter, HeaderMatch, HeaderModifier, HttpPathModifier,
-    ParentRef, PathMatch, QueryMatch, Redirect, Route, RouteKind, RouteMatch, RouteSource, Rule,
-    RulePolicy, TextMatch, Timeouts,
+    BackendRef, CallMatch, FeatureUse, Filter, FilterRef, HeaderMatch, HeaderModifier,
+    HttpPathModifier, ParentRef, PathMatch, QueryMatch, Redirect, Rewrite, Route, RouteKind,
+    RouteMatch, RouteSource, Rule, RulePolicy, TextMatch, Timeouts,
 };
+pub use session::{Session, SessionCarrier, SessionCookie, SessionKey};
 pub use tenant::{AllowedKeys, KeyPattern, Tenant};
+pub use trust_bundle::{ClusterTrustBundle, TRUST_BUNDLE_GROUP, TRUST_BUNDLE_KIND};
 pub use tunnel::{
     Autoscaling, HorizontalAutoscaling, Json, MOST_CONNECTORS, PatchOperation, PodParameters,
     ProxySettings, TunnelParameters, VerticalAutoscaling,

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Adoption, DnsPolicy, DriftPolicy, FieldError, Json, ServiceParameters, Tenant, TunnelParameters,
+    Adoption, DnsPolicy, DriftPolicy, ExternalHosts, FieldError, Json, ServiceParameters, Tenant,
+    TunnelParameters,
 };
 use crate::names::{Hostname, ObjectKey, ObjectRef, ZoneId};
 use crate::rotation::Schedule;
@@ -25,6 +26,8 @@ pub struct GatewayParameters {
     pub upload_certificates: Option<bool>,
     /// `spec.sharedHostnames`: whether an HTTPRoute and a GRPCRoute may have a hostname in common.
     pub shared_hostnames: Option<bool>,
+    /// `spec.routingType`: where requests to a Service go.
+    pub routing_type: Option<RoutingType>,
     /// `spec.dashboardRules`: what Cloudflare's dashboard shows of the routes.
     pub dashboard_rules: Option<DashboardRules>,
     /// `spec.deletionPolicy`: what becomes of what a Gateway has when it is deleted.
@@ -42,6 +45,9 @@ pub struct GatewayParameters {
     /// `spec.tenants`: what which namespaces may have; `None` where nothing is restricted. It counts only in the
     /// object that a GatewayClass names.
     pub tenants: Option<Vec<Tenant>>,
+    /// `spec.externalHosts`: which hosts outside of the cluster backends may be; `None` where none may. It counts only in the
+    /// object that a GatewayClass names.
+    pub external_hosts: Option<Vec<ExternalHosts>>,
     /// `spec.services`: which Services are exposed, and where. It counts only in the object that a GatewayClass names.
     pub services: Option<ServiceParameters>,
     /// What is wrong, or right and not acted upon. The former refuses the Gateway, the latter is reported.
@@ -54,6 +60,17 @@ pub struct RecordParameters {
     pub drift: Option<DriftPolicy>,
     pub zone_ids: Option<BTreeMap<Hostname, ZoneId>>,
     pub adopt: Option<BTreeMap<Hostname, Adoption>>,
+}
+
+/// Where requests to a Service go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoutingType {
+    /// To its endpoints.
+    #[default]
+    Endpoint,
+    /// To its cluster IP, from where a service mesh or kube-proxy sends them on. A Service without one is reached by its
+    /// endpoints.
+    Service,
 }
 
 /// What the rules of a tunnel, which Cloudflare's dashboard shows, say of the routes. They route nothing.

@@ -5,7 +5,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{FieldError, FieldErrorKind, GATEWAY_GROUP, Pattern, PatternRoom};
+use super::{
+    Cors, ExternalAuth, FieldError, FieldErrorKind, GATEWAY_GROUP, Mirror, Pattern, PatternRoom,
+    Retry, Session,
+};
 use crate::capabilities::{Feature, FeatureSet};
 use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
@@ -157,8 +160,27 @@ pub struct Rule {
     pub backends: Vec<BackendRef>,
 }
 
+impl Route {
+    /// What its backends and filters name.
+    pub fn references(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.rules.iter().flat_map(|rule| {
+            let backends = rule.backends.iter().map(|backend| &backend.target);
+            backends.chain(rule.filter_refs().map(|to| &to.target))
+        })
+    }
+}
+
+impl Rule {
+    /// Where its filters lead, and those of its backends.
+    pub fn filter_refs(&self) -> impl Iterator<Item = &FilterRef> {
+        let of_backends = self.backends.iter().flat_map(|backend| &backend.filters);
+        let filters = self.filters.iter().chain(of_backends);
+        filters.filter_map(Filter::leads_to)
+    }
+}
+
 /// What holds for every request of a rule, whichever backend takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -167,6 +189,12 @@ pub struct Rule {
 pub struct RulePolicy {
     /// How long a request may take.
     pub timeouts: Timeouts,
+    /// When a request is sent once more. Not written where the rule does not say it.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub retry: Option<Retry>,
+    /// Whether a visitor stays with an endpoint. Not written where the rule does not say it.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub session: Option<Session>,
 }
 
 /// `rule.timeouts` (GEP-1742). Zero means that there is no timeout, not even the proxy's own.
@@ -253,35 +281,103 @@ pub enum TextMatch {
     Regex(Pattern),
 }
 
-/// One of `filters` whose values a data plane can use. One of another type is a [`FeatureUse`] only.
+/// One of `filters` whose values a data plane can use. One of another type is a [`FeatureUse`] only. `T` is where a filter
+/// leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
     serde(rename_all = "snake_case")
 )]
-pub enum Filter {
+pub enum Filter<T = FilterRef> {
     RequestHeaders(HeaderModifier),
     ResponseHeaders(HeaderModifier),
     Redirect(Redirect),
+    Rewrite(Rewrite),
+    Cors(Cors),
+    Mirror(Mirror<T>),
+    ExternalAuth(ExternalAuth<T>),
 }
 
-impl Filter {
+impl<T> Filter<T> {
     /// What it makes of the headers of a request.
     pub fn on_request_headers(&self) -> Option<&HeaderModifier> {
         match self {
             Self::RequestHeaders(modifier) => Some(modifier),
-            Self::ResponseHeaders(_) | Self::Redirect(_) => None,
+            Self::ResponseHeaders(_)
+            | Self::Redirect(_)
+            | Self::Rewrite(_)
+            | Self::Cors(_)
+            | Self::Mirror(_)
+            | Self::ExternalAuth(_) => None,
         }
     }
 
-    /// Whether it replaces the prefix that the rule matched.
-    pub fn replaces_prefix(&self) -> bool {
+    /// The mirror that it is.
+    pub fn mirror(&self) -> Option<&Mirror<T>> {
         match self {
-            Self::Redirect(redirect) => matches!(redirect.path, Some(HttpPathModifier::Prefix(_))),
-            Self::RequestHeaders(_) | Self::ResponseHeaders(_) => false,
+            Self::Mirror(mirror) => Some(mirror),
+            _ => None,
         }
     }
+
+    /// Where it leads.
+    pub fn leads_to(&self) -> Option<&T> {
+        match self {
+            Self::Mirror(mirror) => Some(&mirror.to),
+            Self::ExternalAuth(auth) => auth.to.as_ref(),
+            Self::RequestHeaders(_)
+            | Self::ResponseHeaders(_)
+            | Self::Redirect(_)
+            | Self::Rewrite(_)
+            | Self::Cors(_) => None,
+        }
+    }
+
+    /// Where it says that the prefix which the rule matched is replaced.
+    pub fn prefix_field(&self) -> Option<&'static str> {
+        let (path, field) = match self {
+            Self::Redirect(redirect) => (&redirect.path, "requestRedirect.path"),
+            Self::Rewrite(rewrite) => (&rewrite.path, "urlRewrite.path"),
+            Self::RequestHeaders(_)
+            | Self::ResponseHeaders(_)
+            | Self::Cors(_)
+            | Self::Mirror(_)
+            | Self::ExternalAuth(_) => return None,
+        };
+        matches!(path, Some(HttpPathModifier::Prefix(_))).then_some(field)
+    }
+}
+
+impl Filter {
+    /// The same filter, which leads to what `to` says; `None` for a mirror that leads nowhere. An ExternalAuth stays.
+    pub fn resolved<T>(&self, to: impl FnOnce(&FilterRef) -> Option<T>) -> Option<Filter<T>> {
+        Some(match self {
+            Self::RequestHeaders(modifier) => Filter::RequestHeaders(modifier.clone()),
+            Self::ResponseHeaders(modifier) => Filter::ResponseHeaders(modifier.clone()),
+            Self::Redirect(redirect) => Filter::Redirect(redirect.clone()),
+            Self::Rewrite(rewrite) => Filter::Rewrite(rewrite.clone()),
+            Self::Cors(cors) => Filter::Cors(cors.clone()),
+            Self::Mirror(mirror) => Filter::Mirror(Mirror {
+                to: to(&mirror.to)?,
+                share: mirror.share,
+            }),
+            Self::ExternalAuth(auth) => Filter::ExternalAuth(auth.resolved(to)),
+        })
+    }
+}
+
+/// `backendRef` of a filter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FilterRef {
+    /// The backend, with the namespace of the object that refers to it where none is written.
+    pub target: ObjectRef,
+    /// `port`; required for a Service.
+    pub port: Option<u16>,
+    /// It is spoken to as a backend of a route of this kind is.
+    pub spoken: RouteKind,
+    /// Where it stands, e.g. `spec.rules[0].filters[1].requestMirror.backendRef`.
+    pub field: String,
 }
 
 /// Sets, adds and removes headers, in this order.
@@ -306,8 +402,18 @@ pub struct Redirect {
     pub path: Option<HttpPathModifier>,
     /// Port of the new location.
     pub port: Option<u16>,
-    /// 301 or 302.
+    /// 301, 302, 303, 307 or 308.
     pub status: u16,
+}
+
+/// URLRewrite: `None` keeps what the request had.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Rewrite {
+    /// The host that the backend is asked for.
+    pub hostname: Option<Hostname>,
+    /// The path that the backend is asked for.
+    pub path: Option<HttpPathModifier>,
 }
 
 /// Rewriting of a path.
@@ -332,7 +438,7 @@ pub struct BackendRef {
     pub port: Option<u16>,
     /// 0 to 1,000,000; 1 by default. 0 takes no traffic.
     pub weight: u32,
-    /// Of the requests that go to this backend, and of its answers: header modifiers.
+    /// Of the requests that go to this backend, and of its answers.
     pub filters: Vec<Filter>,
     /// Where it stands, e.g. `spec.rules[0].backendRefs[1]`.
     pub field: String,

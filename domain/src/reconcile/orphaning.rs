@@ -65,32 +65,42 @@ impl Reconciler {
         }
     }
 
-    /// Nothing is written where it is kept already.
+    /// Nothing is written where it is known to be kept already. A write that failed may have been done.
     pub(super) async fn keep_as(
         &self,
         gateway: &ObjectKey,
         policy: DeletionPolicy,
     ) -> Result<(), PortError> {
-        let is_kept = self.state().orphans.contains(gateway);
-        match (policy, is_kept) {
-            (DeletionPolicy::Orphan, false) => {
-                self.check_room(gateway)?;
-                self.ports.orphans.add(gateway).await?;
-                self.state().orphans.insert(gateway.clone());
+        let is_to_stay = policy == DeletionPolicy::Orphan;
+        {
+            let state = self.state();
+            let is_kept = state.orphans.contains(gateway);
+            if is_kept == is_to_stay && !state.orphans_unsure.contains(gateway) {
+                return Ok(());
             }
-            (DeletionPolicy::Delete, true) => {
-                self.ports.orphans.remove(gateway).await?;
-                self.state().orphans.remove(gateway);
-            }
-            _ => {}
         }
+        if is_to_stay {
+            self.check_room(gateway)?;
+        }
+        self.state().orphans_unsure.insert(gateway.clone());
+        match is_to_stay {
+            true => self.ports.orphans.add(gateway).await?,
+            false => self.ports.orphans.remove(gateway).await?,
+        }
+        let mut state = self.state();
+        state.orphans_unsure.remove(gateway);
+        match is_to_stay {
+            true => state.orphans.insert(gateway.clone()),
+            false => state.orphans.remove(gateway),
+        };
         Ok(())
     }
 
     fn check_room(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let namespace = &gateway.namespace;
         let state = self.state();
-        let of_namespace = state.orphans.iter().filter(|it| it.namespace == *namespace);
+        let others = state.orphans.iter().filter(|it| *it != gateway);
+        let of_namespace = others.filter(|it| it.namespace == *namespace);
         if of_namespace.count() < MOST_OF_A_NAMESPACE {
             return Ok(());
         }
@@ -109,11 +119,14 @@ impl Reconciler {
         kept.map_err(|error| failed("keeping the deletion policy", error))?;
         let released = ports.workloads.release(gateway).await;
         released.map_err(|error| failed("letting go of the proxy", error))?;
+        let left = self.what_it_has(gateway).await;
+        // Again, whatever is remembered: one that led until now may have taken it back meanwhile.
+        let kept = ports.orphans.add(gateway).await;
+        kept.map_err(|error| failed("keeping the deletion policy", error))?;
         let event = GatewayEvent {
             reason: EventReason::Orphaned,
             message: format!(
-                "Gateway {gateway} is gone and its proxies go on with the routes that they have; left at Cloudflare: {}. To have all of it removed, make the Gateway again and delete it with deletionPolicy Delete",
-                self.what_it_has(gateway).await
+                "Gateway {gateway} is gone and its proxies go on with the routes that they have; left at Cloudflare: {left}. To have all of it removed, make the Gateway again and delete it with deletionPolicy Delete"
             ),
         };
         ports.events.tell(gateway, &event);

@@ -116,7 +116,9 @@ fn judged(
                 let (kind, earlier) = match part.part {
                     // A Gateway names them for as long as there are any.
                     Part::Object => (ConditionType::Programmed, &[][..]),
-                    Part::Listener { .. } | Part::LoadBalancer { .. } => continue,
+                    Part::Listener { .. }
+                    | Part::ListenerSets { .. }
+                    | Part::LoadBalancer { .. } => continue,
                     Part::Parent(_) => (ConditionType::Accepted, earlier),
                 };
                 name(laggards, &mut part.conditions, earlier, kind);
@@ -141,7 +143,7 @@ fn promises(part: &Part) -> &'static [ConditionType] {
             ConditionType::ResolvedRefs,
             ConditionType::Ready,
         ],
-        Part::LoadBalancer { .. } => &[],
+        Part::ListenerSets { .. } | Part::LoadBalancer { .. } => &[],
     }
 }
 

@@ -213,8 +213,9 @@ impl State {
     /// Whether what becomes of a Gateway's things is not kept as it is said by now.
     fn must_keep_policy(&self, view: &View, gateway: &ObjectKey) -> bool {
         let is_kept = self.orphans.contains(gateway);
+        let is_unsure = self.orphans_unsure.contains(gateway);
         let policy = view.deletion.get(gateway);
-        policy.is_some_and(|policy| (*policy == DeletionPolicy::Orphan) != is_kept)
+        policy.is_some_and(|policy| is_unsure || (*policy == DeletionPolicy::Orphan) != is_kept)
     }
 
     /// Whether it is gone and what it had was left: then there is nothing to do for it.

@@ -72,9 +72,9 @@ impl Reconciler {
         done
     }
 
-    /// Names the Secrets that the verdicts depend on.
+    /// Names the ConfigMaps and Secrets that the verdicts depend on.
     fn follow(&self, resolution: &Resolution) {
-        let refs = resolution.referenced_secrets();
+        let refs = resolution.referenced_objects();
         let mut state = self.state();
         if state.followed.as_ref() != Some(&refs) {
             state.followed = Some(refs.clone());
@@ -115,6 +115,7 @@ impl Reconciler {
     fn changed_tables(&self, view: &View) -> Vec<Arc<RouteTable>> {
         let state = self.state();
         let served = view.gateways.iter();
+        let served = served.filter(|(_, found)| !found.awaits_trust);
         served
             .filter(|(key, found)| match view.fate(key) {
                 Fate::Serve => true,

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) suspended: BTreeSet<ObjectKey>,
     /// Gateways of which all stays when they go, and those that are gone and left it, as far as was read.
     pub(super) orphans: BTreeSet<ObjectKey>,
+    /// Gateways for which the last write of that is not known to have been done or not.
+    pub(super) orphans_unsure: BTreeSet<ObjectKey>,
     /// Why a Gateway that is to be removed still has something.
     pub(super) removal_failures: BTreeMap<ObjectKey, PortError>,
     /// Last attempts, of Gateways for which they failed.

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::attachment::{GatewayResolution, ParametersResolution, Refusal};
+use crate::capabilities::EdgeKind;
 use crate::edge::HostnameOutcome;
 use crate::edge::direct::DirectEdge;
 use crate::error::{PortError, PortErrorKind};
@@ -68,8 +69,10 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
         port: listener.port,
         protocol: listener.protocol.clone(),
         hostname: None,
+        filters: Vec::new(),
         routes: attached()
             .map(|route| TableRoute {
+                broader: None,
                 key: route.key.clone(),
                 kind: route.kind,
                 created: route.created,
@@ -94,6 +97,12 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             (false, false, false) => None,
         },
         listeners: Vec::new(),
+        addresses: Vec::new(),
+        listener_sets: Vec::new(),
+        client_certificate: None,
+        frontend: Default::default(),
+        awaits_trust: gateway.annotations.contains_key("awaits-trust"),
+        edge: EdgeKind::default(),
         certificates: Some(BTreeSet::new()),
         credentials: gateway
             .annotations
@@ -110,6 +119,7 @@ fn judged(snapshot: &ClusterSnapshot, gateway: &Gateway) -> GatewayResolution {
             ..ParametersResolution::default()
         },
         table: Arc::new(RouteTable {
+            client_validation: Vec::new(),
             gateway: gateway.key.clone(),
             listeners: gateway
                 .listeners
@@ -165,10 +175,15 @@ fn gateway(name: &str) -> Gateway {
             tls: None,
             namespaces: AllowedNamespaces::Same,
             kinds: Vec::new(),
+            filters: Vec::new(),
             field_errors: Vec::new(),
         }],
+        allowed_listeners: AllowedNamespaces::None,
         parameters: None,
+        addresses: Vec::new(),
         infrastructure: Infrastructure::default(),
+        client_certificate: None,
+        frontend: None,
         annotations: BTreeMap::new(),
         field_errors: Vec::new(),
     }

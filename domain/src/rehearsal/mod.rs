@@ -164,7 +164,7 @@ fn told(update: &StatusUpdate) -> Vec<String> {
     let mut told = Vec::new();
     for part in &update.parts {
         let place = match &part.part {
-            Part::Object | Part::LoadBalancer { .. } => String::new(),
+            Part::Object | Part::ListenerSets { .. } | Part::LoadBalancer { .. } => String::new(),
             Part::Listener { name, .. } => format!(" listener {name}"),
             Part::Parent(parent) => format!(" on {}", parent.target),
         };

@@ -1,12 +1,16 @@
 //! Statuses from resolutions and from what is known of the edge.
 
+mod addresses;
+mod api_kinds;
 mod certificates;
 mod details;
 mod dns;
 mod edge_view;
 mod gateway;
 mod headers;
+mod listener_set;
 mod parameters;
+mod policy;
 mod ready;
 mod records;
 mod route;
@@ -20,10 +24,10 @@ use self::edge_view::EdgeView;
 use crate::attachment::{ClassResolution, Refusal, Resolution, listed};
 use crate::edge::EdgeStatus;
 use crate::error::PortError;
-use crate::gateway::GATEWAY_GROUP;
+use crate::gateway::{ApiKind, GATEWAY_GROUP};
 use crate::names::{ObjectKey, ObjectRef};
 use crate::rotation::{Request, RotationFacts};
-use crate::snapshot::ObjectKind;
+use crate::snapshot::{ObjectKind, Reading};
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 use crate::workload::WorkloadStatus;
 
@@ -48,8 +52,8 @@ pub struct GatewayFacts {
 /// The statuses of every object of ours. A Gateway without facts is one that the edge has not answered
 /// for yet.
 ///
-/// What could not be read is not reported on: without classes, Gateways or routes there are no statuses of
-/// Gateways and routes, and what depends on any other kind is Unknown.
+/// What could not be read is not reported on: without classes, Gateways, ListenerSets or routes there are no statuses of
+/// these three, and what depends on any other kind is Unknown.
 pub fn report(
     resolution: &Resolution,
     facts: &BTreeMap<ObjectKey, GatewayFacts>,
@@ -64,13 +68,14 @@ pub fn report(
             parts: vec![StatusPart {
                 part: Part::Object,
                 gateway: None,
-                conditions: class_conditions(name, class),
+                conditions: class_conditions(name, class, &resolution.api_kinds),
             }],
         })
         .collect();
     let needed = [
         ObjectKind::GatewayClass,
         ObjectKind::Gateway,
+        ObjectKind::ListenerSet,
         ObjectKind::Route,
     ];
     if needed
@@ -90,6 +95,13 @@ pub fn report(
         let mut programmed = conditions.filter(|it| it.kind == ConditionType::Programmed);
         programmed.next()
     };
+    let sets = resolution.gateways.iter().filter_map(|(key, gateway)| {
+        let programmed = programmed(key)?;
+        Some(listener_set::statuses(
+            gateway, programmed, &context, &attached,
+        ))
+    });
+    let sets: Vec<StatusUpdate> = sets.flatten().collect();
     let routes = resolution.routes.iter();
     let routes: Vec<StatusUpdate> = routes
         .map(|route| route::status(route, &context, programmed))
@@ -101,7 +113,14 @@ pub fn report(
         Some(details::status(gateway, status, &context))
     });
     updates.extend(details);
-    updates.extend(gateways.into_values().chain(routes));
+    updates.extend(gateways.into_values().chain(sets).chain(routes));
+    // Which Gateways have a route to a target follows from all kinds.
+    if resolution.is_complete() {
+        let policies = resolution.backend_tls.iter();
+        let policies = policies.chain(&resolution.backend_traffic);
+        let policies = policies.chain(&resolution.external_backends);
+        updates.extend(policies.map(policy::status));
+    }
     updates.extend(resolution.refused_services.iter().map(service::refused));
     updates
 }
@@ -181,11 +200,18 @@ impl Verdict {
     }
 }
 
-fn class_conditions(name: &str, class: &ClassResolution) -> Vec<Condition> {
+fn class_conditions(
+    name: &str,
+    class: &ClassResolution,
+    kinds: &Reading<Vec<ApiKind>>,
+) -> Vec<Condition> {
     let accepted = class_accepted(name, class);
+    // It makes no class less ready: of CRDs of any release what is known is served.
+    let version = api_kinds::verdict(kinds);
+    let version = version.condition(ConditionType::SupportedVersion, class.generation);
     let ready = ready::verdict(&format!("GatewayClass {name}"), [&accepted]);
     let ready = ready::conditions(ready, class.generation);
-    std::iter::once(accepted).chain(ready).collect()
+    [accepted, version].into_iter().chain(ready).collect()
 }
 
 fn class_accepted(name: &str, class: &ClassResolution) -> Condition {

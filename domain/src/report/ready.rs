@@ -56,6 +56,7 @@ fn progress(condition: &Condition) -> Progress {
         ConditionType::Conflicted | ConditionType::PartiallyInvalid => {
             condition.truth == Truth::False
         }
+        ConditionType::BackendTlsAffected => condition.reason == Reason::Accepted,
         _ => condition.truth == Truth::True,
     };
     match condition.reason {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edge_view::Known;
 use super::{Context, Verdict, dns, headers, ready, service};
-use crate::attachment::{GatewayResolution, ParentResolution, Refusal, RouteResolution, listed};
+use crate::attachment::{
+    BackendTlsEffect, GatewayResolution, ParentResolution, Refusal, RouteResolution, listed,
+};
 use crate::edge::HostnameOutcome;
-use crate::gateway::{Route, RouteSource};
-use crate::names::ObjectKey;
+use crate::gateway::{BACKEND_TLS_POLICY_KIND, BackendKind, Route, RouteSource};
+use crate::names::{ObjectKey, ObjectRef};
 use crate::snapshot::ObjectKind;
 use crate::status::{Condition, ConditionType, Part, Reason, StatusPart, StatusUpdate, Truth};
 
@@ -89,14 +91,28 @@ fn conditions(
         accepted.condition(ConditionType::Accepted, generation),
         resolved.condition(ConditionType::ResolvedRefs, generation),
     ];
-    if let Some(partly) = &parent.partly_refused {
+    if refusal.is_none()
+        && let Some(partly) = &parent.without_rules
+    {
         let verdict = Verdict::new(Truth::True, partly.reason, partly.message.clone());
         conditions.push(verdict.condition(ConditionType::PartiallyInvalid, generation));
+    }
+    if let Some(effect) = &parent.backend_tls {
+        let verdict = affected(effect);
+        conditions.push(verdict.condition(ConditionType::BackendTlsAffected, generation));
+    }
+    if let Some(why) = &parent.lost_sessions {
+        let verdict = Verdict::new(Truth::False, Reason::UnsupportedValue, why.clone());
+        conditions.push(verdict.condition(ConditionType::Sessions, generation));
     }
     if parent.refusal.is_none()
         && let Some(gateway) = gateway
     {
         let dns = hostnames_resolve(parent, gateway, context);
+        let dns = match &parent.without_names {
+            Some(names) => without(names, &dns),
+            None => dns,
+        };
         conditions.push(dns.condition(ConditionType::Dns, generation));
         let underscored = gateway.parameters.underscored_headers;
         let headers = headers::verdict(&route.route, underscored);
@@ -147,18 +163,55 @@ fn is_served(parent: &ParentResolution, gateway: &GatewayResolution) -> bool {
 
 fn resolved(route: &RouteResolution, context: &Context<'_>) -> Verdict {
     let route = &route.route;
-    let backends = || route.rules.iter().flat_map(|rule| &rule.backends);
-    let mut depends_on = Vec::new();
-    if backends().next().is_some() {
-        depends_on.push(ObjectKind::Service);
-    }
-    if backends().any(|backend| backend.target.key.namespace != route.key.namespace) {
+    let mut depends_on = kinds_of(|| route.references());
+    if route
+        .references()
+        .any(|target| target.key.namespace != route.key.namespace)
+    {
         depends_on.push(ObjectKind::ReferenceGrant);
     }
     context.undecided(&depends_on).unwrap_or_else(|| {
         let message = "every reference of the route resolves";
         Verdict::new(Truth::True, Reason::ResolvedRefs, message)
     })
+}
+
+/// The kinds of backends that references name.
+pub(super) fn kinds_of<'r, I>(references: impl Fn() -> I) -> Vec<ObjectKind>
+where
+    I: Iterator<Item = &'r ObjectRef>,
+{
+    let kinds = [
+        (BackendKind::Service, ObjectKind::Service),
+        (BackendKind::ServiceImport, ObjectKind::ServiceImport),
+        (BackendKind::External, ObjectKind::ExternalBackend),
+    ];
+    let named = kinds
+        .into_iter()
+        .filter(|(kind, _)| references().any(|target| BackendKind::of(target) == Some(*kind)));
+    named.map(|(_, object)| object).collect()
+}
+
+/// Which policies hold for the backends, or why some of these cannot be spoken to as a policy asks.
+fn affected(effect: &BackendTlsEffect) -> Verdict {
+    match &effect.unusable {
+        Some(why) => Verdict::new(Truth::True, Reason::Invalid, why.clone()),
+        None => {
+            let policies = listed(effect.policies.iter().map(ToString::to_string));
+            let message = format!("{BACKEND_TLS_POLICY_KIND} {policies}: TLS to backends");
+            Verdict::new(Truth::True, Reason::Accepted, message)
+        }
+    }
+}
+
+/// The same of a route that may not have some of its hostnames: no record is made for these.
+fn without(names: &Refusal, dns: &Verdict) -> Verdict {
+    let mut message = names.message.clone();
+    if dns.truth != Truth::True {
+        message.push_str("; ");
+        message.push_str(&dns.message);
+    }
+    Verdict::new(Truth::False, names.reason, message)
 }
 
 fn hostnames_resolve(

@@ -2,6 +2,7 @@
 
 mod details;
 mod gateways;
+mod listener_sets;
 mod ready;
 mod records;
 mod routes;

@@ -16,6 +16,10 @@ pub struct Arrival {
     pub port: u16,
     /// Address of the client as the edge gives it (`CF-Connecting-IP`).
     pub client: Option<IpAddr>,
+    /// Server name of the client's TLS handshake with the edge, lower case. Cloudflare's edge does not tell it.
+    pub server_name: Option<String>,
+    /// Whether `Client-Cert` and `Client-Cert-Chain` (RFC 9440) are the edge's own words. Else a visitor wrote them.
+    pub hands_certificates: bool,
 }
 
 impl Arrival {
@@ -37,9 +41,25 @@ impl Arrival {
             host,
             port,
             client,
+            server_name: None,
+            hands_certificates: false,
         })
     }
+
+    /// With what an edge tells besides that tells more than Cloudflare's: the port that the client came to, and the server
+    /// name of its TLS handshake.
+    #[must_use]
+    pub fn told(mut self, port: Option<u16>, server_name: Option<&str>) -> Self {
+        self.port = port.filter(|port| *port > 0).unwrap_or(self.port);
+        self.server_name = server_name.map(str::to_ascii_lowercase);
+        self
+    }
 }
+
+/// Mark of an answer to a client whose connection is not to go on: it showed no certificate that is taken. Cloudflare's edge
+/// closes no connection for it, the client gets the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionRefused;
 
 /// Whether a text can be a host: a DNS name in ASCII, or an address (RFC 3986 §3.2.2). What else that
 /// grammar allows names no host that a tunnel serves.

@@ -1,58 +1,133 @@
-//! What backends lead to: Services joined with their EndpointSlices.
+//! What backends lead to: Services and ServiceImports joined with their EndpointSlices.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{Upstream, UpstreamEndpoint, UpstreamKey};
+use super::{OutsideRules, Upstream, UpstreamEndpoint, UpstreamKey};
 use crate::endpoint_policy;
-use crate::gateway::{Endpoint, EndpointHost, EndpointSlice, Service};
-use crate::names::ObjectKey;
-use crate::snapshot::{ClusterSnapshot, EndpointRules};
+use crate::gateway::{
+    BackendKind, BackendName, Endpoint, EndpointHost, EndpointSlice, ExternalBackend, Service,
+    ServiceImport, ServicePort,
+};
+use crate::names::Hostname;
+use crate::snapshot::{ClusterSnapshot, EndpointRules, Outside};
 
-/// Services and EndpointSlices of one snapshot, indexed once for all Gateways.
+/// Services, ServiceImports and EndpointSlices of one snapshot, indexed once for all Gateways.
 #[derive(Debug)]
 pub struct BackendIndex<'s> {
-    services: HashMap<&'s ObjectKey, &'s Service>,
-    slices: HashMap<(&'s str, &'s str), Vec<&'s EndpointSlice>>,
-    rules: EndpointRules,
+    backends: HashMap<BackendName<'s>, Backend<'s>>,
+    /// By kind, namespace and name of what the slices belong to.
+    slices: HashMap<(BackendKind, &'s str, &'s str), Vec<&'s EndpointSlice>>,
+    rules: &'s EndpointRules,
+    outside: Option<Arc<OutsideRules>>,
+}
+
+/// What a backendRef names, as far as requests are concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Backend<'s> {
+    pub ports: &'s [ServicePort],
+    /// Names of its ports for other protocols than TCP, as far as they are known.
+    pub other_ports: &'s [String],
+    /// Its own address, from where requests reach an endpoint.
+    pub cluster_ip: Option<IpAddr>,
+    /// The host outside of the cluster that it stands for.
+    pub external_name: Option<&'s str>,
+}
+
+impl<'s> Backend<'s> {
+    /// One of its ports.
+    pub fn port(&self, number: u16) -> Option<&'s ServicePort> {
+        self.ports.iter().find(|declared| declared.port == number)
+    }
+}
+
+impl<'s> From<&'s Service> for Backend<'s> {
+    fn from(service: &'s Service) -> Self {
+        Self {
+            ports: &service.ports,
+            other_ports: &service.other_ports,
+            cluster_ip: service.cluster_ip,
+            external_name: service.external_name.as_deref(),
+        }
+    }
+}
+
+impl<'s> From<&'s ServiceImport> for Backend<'s> {
+    fn from(import: &'s ServiceImport) -> Self {
+        Self {
+            ports: &import.ports,
+            other_ports: &[],
+            cluster_ip: import.cluster_ip,
+            external_name: None,
+        }
+    }
+}
+
+impl<'s> From<&'s ExternalBackend> for Backend<'s> {
+    fn from(backend: &'s ExternalBackend) -> Self {
+        Self {
+            ports: &backend.ports,
+            other_ports: &[],
+            cluster_ip: None,
+            external_name: backend.hostname.as_ref().map(Hostname::as_str),
+        }
+    }
 }
 
 impl<'s> BackendIndex<'s> {
-    /// Indexes a snapshot. Linear in its Services and EndpointSlices.
+    /// Indexes a snapshot. Linear in its Services, ServiceImports and EndpointSlices.
     pub fn new(snapshot: &'s ClusterSnapshot) -> Self {
         let mut slices: HashMap<_, Vec<_>> = HashMap::new();
         for slice in snapshot.endpoint_slices.items() {
-            slices
-                .entry((slice.key.namespace.as_str(), slice.service.as_str()))
-                .or_default()
-                .push(slice);
+            let namespace = slice.key.namespace.as_str();
+            let service = Some(&slice.service).filter(|name| !name.is_empty());
+            let service = service.map(|name| (BackendKind::Service, name));
+            let import = slice.import.as_ref();
+            let import = import.map(|name| (BackendKind::ServiceImport, name));
+            for (kind, name) in service.into_iter().chain(import) {
+                let of_one = slices.entry((kind, namespace, name.as_str()));
+                of_one.or_default().push(slice);
+            }
         }
+        let services = snapshot.services.items().iter();
+        let services = services.map(|it| (BackendName::service(&it.key), Backend::from(it)));
+        let imports = snapshot.service_imports.items().iter().map(|import| {
+            let name = BackendName {
+                kind: BackendKind::ServiceImport,
+                key: &import.key,
+            };
+            (name, Backend::from(import))
+        });
+        let external = snapshot.external_backends.items().iter().map(|backend| {
+            let name = BackendName {
+                kind: BackendKind::External,
+                key: &backend.key,
+            };
+            (name, Backend::from(backend))
+        });
         Self {
-            services: snapshot
-                .services
-                .items()
-                .iter()
-                .map(|service| (&service.key, service))
-                .collect(),
+            backends: services.chain(imports).chain(external).collect(),
             slices,
-            rules: snapshot.endpoint_rules,
+            rules: &snapshot.endpoint_rules,
+            outside: match &snapshot.endpoint_rules.outside {
+                Outside::Permitted(ranges) => Some(Arc::new(OutsideRules {
+                    cluster_ranges: ranges.clone(),
+                })),
+                Outside::No | Outside::Any => None,
+            },
         }
     }
 
-    /// The Service of that name.
-    pub fn service(&self, key: &ObjectKey) -> Option<&'s Service> {
-        self.services.get(key).copied()
+    /// The object of that name.
+    pub fn find(&self, name: BackendName<'_>) -> Option<Backend<'s>> {
+        self.backends.get(&name).copied()
     }
 
-    /// Whether a Service may stand for its `externalName`.
-    pub fn serves_names(&self) -> bool {
-        self.rules.names
-    }
-
-    /// The endpoints of a Service that get no request because of where they are: each as a sentence that names the
+    /// The endpoints of a backend that get no request because of where they are: each as a sentence that names the
     /// object and the field.
-    pub fn refused(&self, key: &ObjectKey) -> Vec<String> {
-        match self.slices_of(key) {
+    pub fn refused(&self, name: BackendName<'_>) -> Vec<String> {
+        match self.slices_of(name) {
             Some(slices) => slices
                 .iter()
                 .flat_map(|slice| slice.endpoints.iter().enumerate().map(move |e| (slice, e)))
@@ -65,10 +140,11 @@ impl<'s> BackendIndex<'s> {
                 })
                 .collect(),
             None => {
-                let service = self.service(key);
-                let name = service.and_then(|service| service.external_name.as_deref());
-                let problem = name.and_then(|name| self.refusal(&host_of(name)));
-                let text = |problem| format!("Service {key}: spec.externalName: {problem}");
+                let backend = self.find(name);
+                let external = backend.and_then(|backend| backend.external_name);
+                let address = external.and_then(|external| external.parse().ok());
+                let problem = address.and_then(|it| self.refusal(&EndpointHost::Address(it)));
+                let text = |problem| format!("{name}: spec.externalName: {problem}");
                 problem.map(text).into_iter().collect()
             }
         }
@@ -90,32 +166,84 @@ impl<'s> BackendIndex<'s> {
         }
     }
 
-    fn slices_of<'a>(&'a self, key: &'a ObjectKey) -> Option<&'a [&'s EndpointSlice]> {
-        let key = (key.namespace.as_str(), key.name.as_str());
-        self.slices.get(&key).map(Vec::as_slice)
+    fn slices_of<'a>(&'a self, name: BackendName<'a>) -> Option<&'a [&'s EndpointSlice]> {
+        let of_one = (
+            name.kind,
+            name.key.namespace.as_str(),
+            name.key.name.as_str(),
+        );
+        self.slices.get(&of_one).map(Vec::as_slice)
     }
 
-    /// What takes the traffic of a Service port: the ready endpoints of its EndpointSlices, or, while none
+    /// What takes the traffic of a port: the ready endpoints of its EndpointSlices, or, while none
     /// is ready, those that still serve while they terminate (Kubernetes' rule for proxies, KEP-1669).
-    /// Without an EndpointSlice the Service's `externalName`, where that is allowed.
+    /// Without an EndpointSlice the host outside of the cluster that it stands for, where that is allowed. Whether it is spoken to over TLS is not
+    /// said here.
     pub fn upstream(&self, key: &UpstreamKey) -> Upstream {
-        let Some(service) = self.service(&key.service) else {
-            return Upstream {
-                endpoints: Vec::new(),
-            };
+        let Some(backend) = self.find(key.backend()) else {
+            return Upstream::default();
         };
-        let mut endpoints = match self.slices_of(&key.service) {
-            Some(slices) => endpoints_of(service, key.port, slices),
-            None => self.external(service, key.port).into_iter().collect(),
+        let endpoints = match self.slices_of(key.backend()) {
+            Some(slices) => endpoints_of(backend, key.port, slices),
+            None => return self.external(backend, key.port),
         };
-        endpoints.retain(|endpoint| self.refusal(&endpoint.host).is_none());
-        Upstream { endpoints }
+        self.permitted(endpoints)
     }
 
-    fn external(&self, service: &Service, port: u16) -> Option<UpstreamEndpoint> {
-        let name = service.external_name.as_ref()?;
-        let host = host_of(name);
-        Some(UpstreamEndpoint { host, port }).filter(|_| self.rules.names)
+    /// The same with the endpoints that still serve while they terminate.
+    pub fn upstream_with_sessions(&self, key: &UpstreamKey) -> Upstream {
+        let mut upstream = self.upstream(key);
+        let backend = self.find(key.backend());
+        if let Some((backend, slices)) = backend.zip(self.slices_of(key.backend())) {
+            let draining = endpoints_that(backend, key.port, slices, |endpoint| {
+                endpoint.serving && !endpoint.ready
+            });
+            let mut draining = self.permitted(draining).endpoints;
+            draining.retain(|at| !upstream.endpoints.contains(at));
+            upstream.draining = draining;
+        }
+        upstream
+    }
+
+    /// What takes the traffic of a port where requests go to cluster IPs. `None` where it has none: then its endpoints do.
+    pub fn upstream_by_cluster_ip(&self, key: &UpstreamKey) -> Option<Upstream> {
+        let backend = self.find(key.backend())?;
+        let endpoint = UpstreamEndpoint {
+            host: EndpointHost::Address(backend.cluster_ip?),
+            port: backend.port(key.port)?.port,
+        };
+        Some(self.permitted(vec![endpoint]))
+    }
+
+    /// Those of these endpoints that requests may be sent to.
+    fn permitted(&self, mut endpoints: Vec<UpstreamEndpoint>) -> Upstream {
+        endpoints.retain(|endpoint| self.refusal(&endpoint.host).is_none());
+        Upstream {
+            endpoints,
+            ..Upstream::default()
+        }
+    }
+
+    /// The host outside of the cluster that a backend stands for.
+    fn external(&self, backend: Backend<'_>, port: u16) -> Upstream {
+        let Some(name) = backend.external_name else {
+            return Upstream::default();
+        };
+        match (&self.rules.outside, &self.outside) {
+            (Outside::Permitted(_), Some(outside)) => Upstream {
+                endpoints: vec![UpstreamEndpoint {
+                    host: EndpointHost::Name(name.to_owned()),
+                    port,
+                }],
+                outside: Some(Arc::clone(outside)),
+                ..Upstream::default()
+            },
+            (Outside::Any, _) => {
+                let host = host_of(name);
+                self.permitted(vec![UpstreamEndpoint { host, port }])
+            }
+            _ => Upstream::default(),
+        }
     }
 }
 
@@ -127,25 +255,36 @@ fn host_of(name: &str) -> EndpointHost {
     }
 }
 
-fn endpoints_of(service: &Service, port: u16, slices: &[&EndpointSlice]) -> Vec<UpstreamEndpoint> {
-    let Some(port) = service.ports.iter().find(|p| p.port == port) else {
+fn endpoints_of(
+    backend: Backend<'_>,
+    port: u16,
+    slices: &[&EndpointSlice],
+) -> Vec<UpstreamEndpoint> {
+    let ready = endpoints_that(backend, port, slices, |endpoint| endpoint.ready);
+    match ready.is_empty() {
+        true => endpoints_that(backend, port, slices, |endpoint| endpoint.serving),
+        false => ready,
+    }
+}
+
+fn endpoints_that(
+    backend: Backend<'_>,
+    port: u16,
+    slices: &[&EndpointSlice],
+    takes: fn(&Endpoint) -> bool,
+) -> Vec<UpstreamEndpoint> {
+    let Some(port) = backend.port(port) else {
         return Vec::new();
     };
-    let taking = |takes: fn(&Endpoint) -> bool| -> BTreeSet<UpstreamEndpoint> {
-        slices
-            .iter()
-            .filter_map(|slice| Some((slice, *slice.ports.get(&port.name)?)))
-            .flat_map(|(slice, target)| slice.endpoints.iter().map(move |e| (e, target)))
-            .filter(|(endpoint, _)| takes(endpoint))
-            .map(|(endpoint, port)| UpstreamEndpoint {
-                host: endpoint.host.clone(),
-                port,
-            })
-            .collect()
-    };
-    let mut endpoints = taking(|endpoint| endpoint.ready);
-    if endpoints.is_empty() {
-        endpoints = taking(|endpoint| endpoint.serving);
-    }
+    let endpoints: BTreeSet<UpstreamEndpoint> = slices
+        .iter()
+        .filter_map(|slice| Some((slice, *slice.ports.get(&port.name)?)))
+        .flat_map(|(slice, target)| slice.endpoints.iter().map(move |e| (e, target)))
+        .filter(|(endpoint, _)| takes(endpoint))
+        .map(|(endpoint, port)| UpstreamEndpoint {
+            host: endpoint.host.clone(),
+            port,
+        })
+        .collect();
     endpoints.into_iter().collect()
 }

@@ -28,29 +28,53 @@ pub fn canonical_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     }
     let mut canonical = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match (first, encoded(after)) {
-            (b'%', Some((0, _))) | (0, _) => return Err(AmbiguousPath),
-            (b'%', Some((byte, tail))) => {
-                rest = tail;
-                if byte.is_ascii_graphic() && byte != b'%' {
-                    push(&mut canonical, byte);
-                } else {
-                    canonical.push(b'%');
-                    canonical.extend(after[..2].iter().map(u8::to_ascii_uppercase));
-                }
-            }
-            (b'%', None) => canonical.extend(b"%25"),
-            _ if first.is_ascii_graphic() => push(&mut canonical, *first),
-            _ => canonical.extend(format!("%{first:02X}").bytes()),
-        }
+    while !rest.is_empty() {
+        rest = step(rest, &mut canonical)?;
     }
     let canonical = String::from_utf8(canonical).map_err(|_| AmbiguousPath)?;
     if canonical.split('/').any(is_dot_segment) {
         return Err(AmbiguousPath);
     }
     Ok(Cow::Owned(canonical))
+}
+
+/// What follows a prefix in a path, as the path has it. The prefix is canonical and does not end with `/`. `None` where the
+/// canonical form of the path does not begin with it.
+pub fn after_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    if let Some(rest) = path.strip_prefix(prefix) {
+        return Some(rest);
+    }
+    let mut canonical = Vec::with_capacity(prefix.len() + 3);
+    let mut rest = path.as_bytes();
+    while !rest.is_empty() && canonical.len() < prefix.len() {
+        rest = step(rest, &mut canonical).ok()?;
+    }
+    // A prefix may end within a character that the path does not encode.
+    let rest = path.get(path.len() - rest.len()..)?;
+    (canonical == prefix.as_bytes()).then_some(rest)
+}
+
+/// Appends the canonical form of what a path begins with, and returns what follows that.
+fn step<'p>(path: &'p [u8], canonical: &mut Vec<u8>) -> Result<&'p [u8], AmbiguousPath> {
+    let [first, after @ ..] = path else {
+        return Ok(path);
+    };
+    match (first, encoded(after)) {
+        (b'%', Some((0, _))) | (0, _) => return Err(AmbiguousPath),
+        (b'%', Some((byte, tail))) => {
+            if byte.is_ascii_graphic() && byte != b'%' {
+                push(canonical, byte);
+            } else {
+                canonical.push(b'%');
+                canonical.extend(after[..2].iter().map(u8::to_ascii_uppercase));
+            }
+            return Ok(tail);
+        }
+        (b'%', None) => canonical.extend(b"%25"),
+        _ if first.is_ascii_graphic() => push(canonical, *first),
+        _ => canonical.extend(format!("%{first:02X}").bytes()),
+    }
+    Ok(after)
 }
 
 /// Whether a path is its own canonical form at a glance, as nearly every path is.
@@ -147,6 +171,28 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_prefix_is_as_the_path_has_it() {
+        for (path, prefix, rest) in [
+            ("/foo/bar", "/foo", Some("/bar")),
+            ("/foo", "/foo", Some("")),
+            ("/foo//a%2Fb", "/foo", Some("//a%2Fb")),
+            ("//foo/a", "/foo", Some("/a")),
+            ("/%66oo/a%3Fb%23c", "/foo", Some("/a%3Fb%23c")),
+            ("/x%2Ffoo%2Fa", "/x/foo", Some("%2Fa")),
+            ("\\foo\\a", "/foo", Some("\\a")),
+            ("/caf%c3%a9/a", "/caf%C3%A9", Some("/a")),
+            ("/caf\u{e9}/a", "/caf%C3%A9", Some("/a")),
+            // Within a character.
+            ("/caf\u{e9}/a", "/caf%C3", None),
+            ("/bar", "/foo", None),
+            ("/", "/foo", None),
+            ("/any", "", Some("/any")),
+        ] {
+            assert_eq!(after_prefix(path, prefix), rest, "{path} {prefix}");
+        }
+    }
+
+    #[test]
     fn a_plain_path_is_not_copied() {
         for plain in ["/", "*", "/admin/x", "/a.b/c", "/{id}|^;a=b"] {
             let found = canonical_path(plain);
@@ -160,6 +206,20 @@ mod tests {
             if let Ok(once) = canonical_path(&path) {
                 let twice = canonical_path(&once).map(Cow::into_owned);
                 prop_assert_eq!(twice, Ok(once.into_owned()));
+            }
+        }
+
+        #[test]
+        fn a_path_is_its_prefix_and_what_follows(
+            path in "(/[a-c%2fFeE0.\\\\;\u{e9}]{0,5}){1,4}",
+            segments in 0usize..3,
+        ) {
+            if let Ok(canonical) = canonical_path(&path) {
+                let prefix = canonical.split('/').take(segments + 1).collect::<Vec<_>>().join("/");
+                let rest = after_prefix(&path, &prefix).unwrap();
+                let again = format!("{prefix}{rest}");
+                let again = canonical_path(&again).map(Cow::into_owned);
+                prop_assert_eq!(again, Ok(canonical.into_owned()));
             }
         }
 

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use self::hosts::HostMap;
 use self::listener::ListenerIndex;
 use self::patterns::{Compiler, Patterns};
-use super::{BackendTarget, RouteTable, Scheme, TableListener, TableRoute, TableRule};
+use super::{Arrival, BackendTarget, RouteTable, Scheme, TableListener, TableRoute, TableRule};
 use crate::gateway::{Protocol, RouteMatch};
 
 /// Headers of a request, however they are kept.
@@ -146,13 +146,32 @@ impl Matcher {
         self.shares.len()
     }
 
+    /// Whether a request names a host of another listener than its client's TLS handshake did, so that it came by a
+    /// connection that is not for it (RFC 9110 §15.5.20; Gateway API, `GatewayHTTPSListenerDetectMisdirectedRequests`).
+    /// A host of no listener is not: that is a 404.
+    pub fn is_misdirected(&self, arrival: &Arrival) -> bool {
+        let Some(server_name) = arrival.server_name.as_deref() else {
+            return false;
+        };
+        let Some(listeners) = self.entrances.get(&(arrival.scheme, arrival.port)) else {
+            return false;
+        };
+        let of_host = listeners.covering(&arrival.host).next();
+        of_host.is_some() && of_host != listeners.covering(server_name).next()
+    }
+
+    /// Position in the table of the listener that a request comes to, whatever it asks for there.
+    pub fn listener(&self, scheme: Scheme, port: u16, host: &str) -> Option<usize> {
+        let entrance = self.entrances.get(&(scheme, port))?;
+        entrance.covering(host).next().copied()
+    }
+
     /// The rule that takes the request, by the precedence of the Gateway API; `None` is a 404.
     pub fn select<H: HeaderLookup + ?Sized>(
         &self,
         head: &RequestHead<'_, H>,
     ) -> Option<Selected<'_>> {
-        let entrance = self.entrances.get(&(head.scheme, head.port))?;
-        let position = *entrance.covering(head.host).next()?;
+        let position = self.listener(head.scheme, head.port, head.host)?;
         let found = self.listeners[position].select(head)?;
         let listener = &self.table.listeners[position];
         let route = &listener.routes[found.route];

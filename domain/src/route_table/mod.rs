@@ -7,20 +7,27 @@ mod canonical;
 mod compile;
 mod matcher;
 mod reduced;
+mod tls;
 #[cfg(feature = "serde")]
 mod written;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::gateway::{EndpointHost, Filter, Protocol, RouteKind, RouteMatch, RulePolicy};
-use crate::names::{Hostname, ObjectKey, Timestamp};
+use crate::endpoint_policy::AddressRange;
+use crate::gateway::{
+    BackendKind, BackendName, EndpointHost, ExternalAuth, Filter, Protocol, RetryConstraint,
+    RouteKind, RouteMatch, RulePolicy,
+};
+use crate::names::{Hostname, ObjectKey, ObjectRef, Timestamp};
 
-pub use arrival::{Arrival, Scheme};
-pub use backends::BackendIndex;
-pub use canonical::{AmbiguousPath, canonical_path};
+pub use arrival::{Arrival, ConnectionRefused, Scheme};
+pub use backends::{Backend, BackendIndex};
+pub use canonical::{AmbiguousPath, after_prefix, canonical_path};
 pub use compile::{CompileInput, ListenerInput, RouteInput, compile};
 pub use matcher::{HeaderLookup, Matcher, RequestHead, Selected};
 pub use reduced::{needs, reduced};
+pub use tls::{ClientCertificate, ClientValidation, Trust, UpstreamTls};
 
 /// Routes and upstreams of one Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +39,12 @@ pub struct RouteTable {
     /// Where backends lead. Kept apart from the rules, so that a pod change touches nothing else.
     #[cfg_attr(feature = "serde", serde(with = "written"))]
     pub upstreams: BTreeMap<UpstreamKey, Upstream>,
+    /// What visitors have to show; each port is in one of them at most. Not written where there is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub client_validation: Vec<ClientValidation>,
 }
 
 /// A listener with the routes attached to it.
@@ -45,6 +58,13 @@ pub struct TableListener {
     pub protocol: Protocol,
     /// Names that it answers to; `None` for all.
     pub hostname: Option<Hostname>,
+    /// Each authorizer is asked about a request, in this order, before the routes are looked at. Not written where there is
+    /// none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub filters: Vec<ExternalAuth<UpstreamKey>>,
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub routes: Vec<TableRoute>,
 }
@@ -61,6 +81,14 @@ pub struct TableRoute {
     /// Effective hostnames: listener ∩ route. Empty means every name of the listener.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub hostnames: Vec<Hostname>,
+    /// Where the listener's own hostname is among these and the route's is broader: characters of the route's, 0 where
+    /// it names none. It gives way to routes that name the listener's hostname (Gateway API, feature
+    /// `GatewayRouteHostnameIntersectionPrecedence`). Not written where there is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub broader: Option<u8>,
     /// In the order written.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
     pub rules: Vec<TableRule>,
@@ -75,7 +103,7 @@ pub struct TableRule {
     pub matches: Vec<RouteMatch>,
     /// In the order written.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "written::exact"))]
-    pub filters: Vec<Filter>,
+    pub filters: Vec<TableFilter>,
     /// For every request of the rule. Not written where it says nothing.
     #[cfg_attr(
         feature = "serde",
@@ -94,13 +122,19 @@ pub struct TableBackend {
     /// Share relative to the rule's other backends; 0 takes none.
     pub weight: u32,
     pub target: BackendTarget,
-    /// Header modifiers, in the order written. Not written where there is none.
+    /// In the order written. Not written where there is none.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Vec::is_empty")
     )]
-    pub filters: Vec<Filter>,
+    pub filters: Vec<TableFilter>,
 }
+
+/// A filter that leads to an entry of [`RouteTable::upstreams`], if anywhere.
+pub type TableFilter = Filter<UpstreamKey>;
+
+/// Where references of filters lead, by target, port and how it is spoken to. Those that do not resolve are not in it.
+pub type FilterTargets = BTreeMap<(ObjectRef, Option<u16>, RouteKind), UpstreamKey>;
 
 /// Where a share of the traffic goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,28 +151,87 @@ pub enum BackendTarget {
     Invalid,
 }
 
-/// A Service port, and what is spoken to it: an HTTPRoute and a GRPCRoute may speak differently to one
+/// A port of a Service or of what takes its place, and what is spoken to it: an HTTPRoute and a GRPCRoute may speak differently to one
 /// port, and each then has connections of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UpstreamKey {
+    /// What the name is of. Not written where it is a Service.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "BackendKind::is_service")
+    )]
+    pub kind: BackendKind,
+    /// Its namespace and name.
     pub service: ObjectKey,
     pub port: u16,
     pub protocol: UpstreamProtocol,
 }
 
+impl RouteTable {
+    /// The certificate that endpoints are shown; one Gateway has one.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        let mut tls = self.upstreams.values().filter_map(|it| it.tls.as_ref());
+        tls.find_map(|tls| tls.client.as_ref())
+    }
+}
+
+impl UpstreamKey {
+    /// The object that has the port.
+    pub fn backend(&self) -> BackendName<'_> {
+        BackendName {
+            kind: self.kind,
+            key: &self.service,
+        }
+    }
+}
+
+/// As in `Service shop/cart:80`.
 impl std::fmt::Display for UpstreamKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.service, self.port)
+        write!(f, "{}:{}", self.backend(), self.port)
     }
 }
 
 /// What stands behind a Service port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Upstream {
     /// Endpoints that take traffic, sorted. Empty: 503.
     pub endpoints: Vec<UpstreamEndpoint>,
+    /// Endpoints that still serve while they terminate: they keep their sessions. Empty where no rule has sessions. Not
+    /// written where there is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub draining: Vec<UpstreamEndpoint>,
+    /// How they are spoken to over TLS; `None` for clear text. Not written where there is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// How many retries it gets; `None` for the proxy's own default. Not written where there is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub retries: Option<RetryConstraint>,
+    /// Where it is a host outside of the cluster: what its addresses must not be. Not written where it is none.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub outside: Option<Arc<OutsideRules>>,
+}
+
+/// Which addresses a host outside of the cluster must not have. It is held to them each time that its name is resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct OutsideRules {
+    /// The cluster's own, beside all that are none of the internet.
+    pub cluster_ranges: Vec<AddressRange>,
 }
 
 /// What an upstream speaks.
@@ -150,8 +243,10 @@ pub struct Upstream {
 )]
 pub enum UpstreamProtocol {
     Http1,
-    /// HTTP/2 with prior knowledge, in clear text.
+    /// HTTP/2 with prior knowledge: in clear text, or over TLS where the upstream has it (ALPN `h2`).
     H2c,
+    /// HTTP/2 or HTTP/1.1, as the endpoint chooses by ALPN. Only where the upstream has TLS.
+    Negotiated,
 }
 
 /// Where one endpoint listens.

@@ -42,7 +42,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::gateway::{EndpointHost, Protocol, RouteKind, RulePolicy, Timeouts};
+    use crate::gateway::{BackendKind, EndpointHost, Protocol, RouteKind, RulePolicy, Timeouts};
     use crate::names::{Hostname, ObjectKey, Timestamp};
     use crate::route_table::{
         BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
@@ -65,6 +65,7 @@ mod tests {
     #[test]
     fn a_table_is_read_as_it_was_written_and_a_policy_that_says_nothing_is_not_written() {
         let upstream = |name: &str| UpstreamKey {
+            kind: BackendKind::Service,
             service: ObjectKey::new("shop", name),
             port: 80,
             protocol: UpstreamProtocol::Http1,
@@ -77,19 +78,25 @@ mod tests {
             request: Some(Duration::from_secs(1)),
             backend_request: None,
         };
-        let policy = RulePolicy { timeouts };
+        let policy = RulePolicy {
+            timeouts,
+            ..RulePolicy::default()
+        };
         let rules = vec![
             rule(policy, BackendTarget::Upstream(upstream("a"))),
             rule(RulePolicy::default(), BackendTarget::Invalid),
         ];
         let table = RouteTable {
+            client_validation: Vec::new(),
             gateway: ObjectKey::new("shop", "edge"),
             listeners: vec![TableListener {
                 name: "web".to_owned(),
                 port: 443,
                 protocol: Protocol::Https,
                 hostname: None,
+                filters: Vec::new(),
                 routes: vec![TableRoute {
+                    broader: None,
                     key: ObjectKey::new("shop", "store"),
                     kind: RouteKind::Http,
                     created: Timestamp(1),
@@ -98,15 +105,35 @@ mod tests {
                 }],
             }],
             upstreams: [("a", vec![endpoint(1), endpoint(2)]), ("b", Vec::new())]
-                .map(|(name, endpoints)| (upstream(name), Upstream { endpoints }))
+                .map(|(name, endpoints)| {
+                    let draining = Vec::new();
+                    (
+                        upstream(name),
+                        Upstream {
+                            endpoints,
+                            draining,
+                            tls: None,
+                            retries: None,
+                            outside: None,
+                        },
+                    )
+                })
                 .into(),
         };
-        assert_eq!(upstream("a").to_string(), "shop/a:80");
+        assert_eq!(upstream("a").to_string(), "Service shop/a:80");
+        let import = UpstreamKey {
+            kind: BackendKind::ServiceImport,
+            ..upstream("a")
+        };
+        let written = serde_json::to_value(&import).unwrap();
+        assert_eq!(written["kind"], "service_import");
+        assert_eq!(import, serde_json::from_value(written).unwrap());
         let written = serde_json::to_value(&table).unwrap();
         let rules = &written["listeners"][0]["routes"][0]["rules"];
         assert_ne!(rules[0]["policy"], Value::Null);
         assert_eq!(rules[1]["policy"], Value::Null);
         assert_eq!(written["upstreams"][1][0]["service"]["name"], "b");
+        assert_eq!(written["upstreams"][1][0]["kind"], Value::Null);
         assert_eq!(
             serde_json::from_value::<RouteTable>(written).unwrap(),
             table

@@ -169,6 +169,7 @@ pub struct FakeOrphans(Mutex<KeptOrphans>);
 struct KeptOrphans {
     gateways: BTreeSet<ObjectKey>,
     refusal: Option<PortError>,
+    lost_answer: Option<PortError>,
 }
 
 impl FakeOrphans {
@@ -182,14 +183,23 @@ impl FakeOrphans {
         self.0.lock().expect("lock").refusal = refusal;
     }
 
+    /// Does what the next call asks for and answers it with this error.
+    pub fn lose_answer(&self, error: PortError) {
+        self.0.lock().expect("lock").lost_answer = Some(error);
+    }
+
     fn gateways<T>(
         &self,
         then: impl FnOnce(&mut BTreeSet<ObjectKey>) -> T,
     ) -> Result<T, PortError> {
         let mut kept = self.0.lock().expect("lock");
-        match &kept.refusal {
-            Some(refusal) => Err(refusal.clone()),
-            None => Ok(then(&mut kept.gateways)),
+        if let Some(refusal) = &kept.refusal {
+            return Err(refusal.clone());
+        }
+        let answer = then(&mut kept.gateways);
+        match kept.lost_answer.take() {
+            Some(error) => Err(error),
+            None => Ok(answer),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An edge in memory: every name has a zone and nobody else is there, unless a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 
@@ -9,8 +9,8 @@ use crate::edge::{
     Changes, EdgeIntent, EdgeStatus, Holdings, HostnameOutcome, Partial, Policy, TunnelStatus,
 };
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{Hostname, InstanceId, ObjectKey, TunnelId};
-use crate::ports::{Edge, Edges, OwnedGateway};
+use crate::names::{Hostname, ObjectKey, TunnelId};
+use crate::ports::Edge;
 use crate::secret::{ConnectorToken, TokenHash};
 
 /// An intent for these names, as it is where all of the cluster was seen and no other Gateway asks for one of them.
@@ -120,40 +120,6 @@ impl FakeEdge {
             Some(refusal) => Err(refusal.clone()),
             None => Ok(state),
         }
-    }
-}
-
-/// [`Edges`] in memory, one for each instance.
-#[derive(Debug, Default)]
-pub struct FakeEdges(Mutex<BTreeMap<InstanceId, Arc<FakeEdge>>>);
-
-impl FakeEdges {
-    /// Edges of which that of the first instance ([`installation`](super::installation)) is this one.
-    pub fn with_first(edge: Arc<FakeEdge>) -> Self {
-        let first = InstanceId::from_bytes([1; 16]);
-        Self(Mutex::new(BTreeMap::from([(first, edge)])))
-    }
-}
-
-#[async_trait]
-impl Edges for FakeEdges {
-    fn of(&self, instance: InstanceId) -> Arc<dyn Edge> {
-        let mut edges = self.0.lock().expect("lock");
-        edges.entry(instance).or_default().clone()
-    }
-
-    async fn owned(&self) -> Result<Vec<OwnedGateway>, PortError> {
-        let edges = self.0.lock().expect("lock");
-        let mut all = Vec::new();
-        for (instance, edge) in edges.iter() {
-            let held = edge.state(None)?;
-            all.extend(held.held.keys().map(|gateway| OwnedGateway {
-                instance: *instance,
-                gateway: gateway.clone(),
-                is_down: false,
-            }));
-        }
-        Ok(all)
     }
 }
 

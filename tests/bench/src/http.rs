@@ -57,6 +57,27 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Sends a request; the name and value of the cookie that its answer sets.
+    pub(crate) async fn ask_for_cookie(&mut self, request: &[u8]) -> anyhow::Result<String> {
+        self.ask(request).await?;
+        let answer = String::from_utf8_lossy(&self.buffer);
+        let cookie = answer.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let is_cookie = name.eq_ignore_ascii_case("set-cookie");
+            is_cookie.then(|| {
+                value
+                    .split(';')
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned()
+            })
+        });
+        cookie.context("the answer sets no cookie")
+    }
+}
+
 fn body_length(head: &[u8]) -> anyhow::Result<usize> {
     let head = std::str::from_utf8(head)?;
     let status = head.lines().next().unwrap_or_default();

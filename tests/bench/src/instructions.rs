@@ -8,6 +8,7 @@ use anyhow::Context;
 use tempfile::TempDir;
 
 use crate::alone::proxy;
+use crate::features::Feature;
 use crate::load::{Load, Until};
 use crate::process::{find, free_address};
 use crate::proxy::DOMAIN;
@@ -33,13 +34,39 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
         let mut proxy = Vec::new();
         for requests in RUNS {
             router.push(count_router(&valgrind, routes, requests)?);
-            proxy.push(count_proxy(&valgrind, routes, requests).await?);
+            proxy.push(count_proxy(&valgrind, routes, requests, Feature::Plain).await?);
         }
         println!(
             "| {routes} | {:.0} | {:.0} |",
             slope(&router),
             slope(&proxy)
         );
+    }
+    Ok(())
+}
+
+/// Measures and prints what a rule's features cost.
+pub(crate) async fn measure_features() -> anyhow::Result<()> {
+    let Some(valgrind) = find(Path::new("valgrind")) else {
+        println!("\nvalgrind is ABSENT: no instructions were counted");
+        return Ok(());
+    };
+    let count = async |with| -> anyhow::Result<f64> {
+        let short = count_proxy(&valgrind, 1, RUNS[0], with).await?;
+        let long = count_proxy(&valgrind, 1, RUNS[1], with).await?;
+        Ok(slope(&[short, long]))
+    };
+    println!(
+        "\n### Instructions per request by what its rule has (user mode, callgrind, 1 route)\n\n\
+         | rule | instructions | of a plain one | at most |\n|---|---|---|---|"
+    );
+    let plain = count(Feature::Plain).await?;
+    println!("| plain | {plain:.0} | 1 | |");
+    for (feature, limit) in Feature::LIMITS {
+        let counted = count(feature).await?;
+        let ratio = counted / plain;
+        let verdict = if ratio <= limit { "" } else { " MISSED" };
+        println!("| {feature:?} | {counted:.0} | {ratio:.3}{verdict} | {limit} |");
     }
     Ok(())
 }
@@ -68,15 +95,24 @@ fn count_router(valgrind: &Path, routes: usize, requests: usize) -> anyhow::Resu
     total(&out)
 }
 
-async fn count_proxy(valgrind: &Path, count: usize, requests: usize) -> anyhow::Result<u64> {
+async fn count_proxy(
+    valgrind: &Path,
+    count: usize,
+    requests: usize,
+    with: Feature,
+) -> anyhow::Result<u64> {
     let folder = TempDir::with_prefix("cfgw-bench-")?;
     let out = folder.path().join("callgrind.out");
     let (listen, origin) = (free_address()?, origin::start().await?);
     let routes = Routes::new(count, DOMAIN);
     let command = callgrind(valgrind, &out)?;
-    let process = proxy(command, folder.path(), listen, origin, &routes)?;
-    let load = Load::new(listen, &routes);
+    let folder = folder.path();
+    let process = proxy(command, folder, listen, origin, None, &routes, with)?;
+    let mut load = Load::new(listen, &routes);
     load.ready(Duration::from_secs(120)).await?;
+    if with == Feature::Session {
+        load.begin_session().await?;
+    }
     load.run(CONNECTIONS, Until::Requests(requests / CONNECTIONS))
         .await?;
     process.finish(Duration::from_secs(60))?;

@@ -73,6 +73,19 @@ impl Load {
         }
     }
 
+    /// Has all further requests belong to the session that the first one begins.
+    pub(crate) async fn begin_session(&mut self) -> anyhow::Result<()> {
+        let mut connection = Connection::open(self.address).await?;
+        let token = connection.ask_for_cookie(&self.requests[0]).await?;
+        let with_token = |request: &Vec<u8>| {
+            let text = String::from_utf8_lossy(request);
+            let cookie = format!("Cookie: {token}; ");
+            text.replacen("Cookie: ", &cookie, 1).into_bytes()
+        };
+        self.requests = self.requests.iter().map(with_token).collect();
+        Ok(())
+    }
+
     /// Any failed request is an error: costs of refusals mean nothing.
     pub(crate) async fn run(&self, connections: usize, until: Until) -> anyhow::Result<Seen> {
         let began = Instant::now();

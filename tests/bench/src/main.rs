@@ -8,6 +8,7 @@
 mod alone;
 mod controller;
 mod edge;
+mod features;
 mod http;
 mod instructions;
 mod load;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::features::Feature;
 use crate::whole_way::Transport;
 
 /// What a request costs, side by side with others.
@@ -49,6 +51,12 @@ enum Command {
         routes: usize,
         #[arg(long)]
         origin: SocketAddr,
+        /// What each rule has.
+        #[arg(long, value_enum, default_value_t = Feature::Plain)]
+        with: Feature,
+        /// The authority of the origin, where that speaks TLS.
+        #[arg(long)]
+        authority: Option<PathBuf>,
     },
     /// Routes requests in a loop, without any I/O.
     #[command(hide = true)]
@@ -97,8 +105,12 @@ enum Table {
     WholeWayQuic,
     /// The proxy without a tunnel.
     Alone,
+    /// The proxy without a tunnel, and an origin that speaks TLS.
+    AloneTls,
     /// Instructions per request, by callgrind.
     Instructions,
+    /// Instructions per request by what its rule has, by callgrind.
+    Features,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -108,7 +120,9 @@ fn main() -> anyhow::Result<()> {
             listen,
             routes,
             origin,
-        } => proxy::serve(listen, routes, origin),
+            with,
+            authority,
+        } => proxy::serve(listen, routes, origin, with, authority.as_deref()),
         Command::Router { routes, requests } => router::run(routes, requests),
     }
 }
@@ -126,8 +140,14 @@ async fn run(plan: &Plan) -> anyhow::Result<()> {
     if wanted(Table::Alone) {
         alone::measure(plan).await?;
     }
+    if wanted(Table::AloneTls) {
+        alone::measure_tls(plan).await?;
+    }
     if wanted(Table::Instructions) {
         instructions::measure(plan).await?;
+    }
+    if wanted(Table::Features) {
+        instructions::measure_features().await?;
     }
     report::load_average()
 }

@@ -2,12 +2,14 @@
 
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use adapter_proxy::{Engine, GatewayMetrics, Limits, LoopbackListener, Memory};
 use domain::endpoint_policy::EndpointPolicy;
 use tokio_util::sync::CancellationToken;
 
+use crate::features::{Feature, speak_tls};
 use crate::routes::Routes;
 
 /// Domain of its routes.
@@ -19,6 +21,8 @@ pub(crate) async fn serve(
     listen: SocketAddr,
     routes: usize,
     origin: SocketAddr,
+    with: Feature,
+    authority: Option<&Path>,
 ) -> anyhow::Result<()> {
     let engine = Engine::new(
         Limits::default(),
@@ -26,7 +30,12 @@ pub(crate) async fn serve(
         Memory::unlimited(),
         Arc::new(GatewayMetrics::default()),
     );
-    engine.load(Routes::new(routes, DOMAIN).table(origin));
+    let mut table = Routes::new(routes, DOMAIN).table(origin);
+    with.add_to(&mut table);
+    if let Some(authority) = authority {
+        speak_tls(&mut table, authority)?;
+    }
+    engine.load(Arc::new(table));
     let listener = LoopbackListener::bind(listen, engine).await?;
     let stop = CancellationToken::new();
     let ended = stop.clone();

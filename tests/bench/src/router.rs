@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use domain::route_table::{HeaderLookup, Matcher, RequestHead, Scheme};
 
@@ -24,7 +25,8 @@ impl HeaderLookup for NoHeaders {
 /// Routes that many requests; each must find its rule.
 pub(crate) fn run(routes: usize, requests: usize) -> anyhow::Result<()> {
     let routes = Routes::new(routes, DOMAIN);
-    let matcher = Matcher::new(routes.table(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
+    let table = routes.table(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    let matcher = Matcher::new(Arc::new(table));
     let targets: Vec<_> = (0..VARIETY).map(|n| routes.target(n * 7919)).collect();
     for (host, path) in targets.iter().cycle().take(requests) {
         let found = matcher.select(black_box(&RequestHead {

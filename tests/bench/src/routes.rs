@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use domain::gateway::{EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
+use domain::gateway::{BackendKind, EndpointHost, PathMatch, Protocol, RouteKind, RouteMatch};
 use domain::names::{Hostname, ObjectKey, Timestamp};
 use domain::route_table::{
     BackendTarget, RouteTable, TableBackend, TableListener, TableRoute, TableRule, Upstream,
@@ -64,8 +63,9 @@ impl Routes {
     }
 
     /// As the proxy gets them.
-    pub(crate) fn table(&self, origin: SocketAddr) -> Arc<RouteTable> {
+    pub(crate) fn table(&self, origin: SocketAddr) -> RouteTable {
         let upstream = UpstreamKey {
+            kind: BackendKind::Service,
             service: ObjectKey::new("default", "origin"),
             port: 80,
             protocol: UpstreamProtocol::Http1,
@@ -79,24 +79,28 @@ impl Routes {
             port: 80,
             protocol: Protocol::Http,
             hostname: None,
+            filters: Vec::new(),
             routes: (0..self.count)
                 .map(|n| self.table_route(n, &upstream))
                 .collect(),
         };
-        Arc::new(RouteTable {
+        RouteTable {
+            client_validation: Vec::new(),
             gateway: ObjectKey::new("default", "bench"),
             listeners: vec![listener],
             upstreams: BTreeMap::from([(
                 upstream,
                 Upstream {
                     endpoints: vec![endpoint],
+                    ..Upstream::default()
                 },
             )]),
-        })
+        }
     }
 
     fn table_route(&self, n: usize, upstream: &UpstreamKey) -> TableRoute {
         TableRoute {
+            broader: None,
             key: ObjectKey::new("default", format!("route-{n}")),
             kind: RouteKind::Http,
             created: Timestamp(0),
@@ -144,13 +148,16 @@ spec:
     }
 
     /// As `server` blocks of nginx, to be put in its `http` block.
-    pub(crate) fn nginx(&self, listen: SocketAddr) -> String {
+    pub(crate) fn nginx(&self, listen: SocketAddr, scheme: &str) -> String {
         let mut text = String::new();
         for (host, name) in self.hosts().into_iter().enumerate() {
             let _ = writeln!(text, "server {{ listen {listen}; server_name {name};");
             for route in (host..self.count).step_by(HOSTS) {
                 let path = Self::path(route);
-                let _ = writeln!(text, "  location {path}/ {{ proxy_pass http://origin; }}");
+                let _ = writeln!(
+                    text,
+                    "  location {path}/ {{ proxy_pass {scheme}://origin; }}"
+                );
             }
             text.push_str("}\n");
         }

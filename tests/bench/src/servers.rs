@@ -7,21 +7,31 @@ use std::process::Command;
 
 use anyhow::Context;
 
+use crate::features::ORIGIN_NAME;
 use crate::process::{Process, find};
 use crate::routes::Routes;
 
-/// Starts nginx; `None` where it is not installed.
+/// Starts nginx; `None` where it is not installed. `authority` is that of an origin that speaks TLS.
 pub(crate) fn nginx(
     folder: &Path,
     listen: SocketAddr,
     origin: SocketAddr,
+    authority: Option<&Path>,
     routes: &Routes,
 ) -> anyhow::Result<Option<Process>> {
     let Some(program) = find(Path::new("nginx")) else {
         return Ok(None);
     };
     let name = format!("nginx-{}", listen.port());
-    let servers = routes.nginx(listen);
+    let servers = routes.nginx(listen, if authority.is_some() { "https" } else { "http" });
+    let tls = authority.map(|file| {
+        let file = file.display();
+        format!(
+            "proxy_ssl_server_name on; proxy_ssl_name {ORIGIN_NAME}; proxy_ssl_protocols TLSv1.3;
+  proxy_ssl_verify on; proxy_ssl_trusted_certificate {file};"
+        )
+    });
+    let tls = tls.unwrap_or_default();
     let at = folder.display();
     let text = format!(
         "daemon off; master_process off; pid {at}/{name}.pid; error_log stderr crit;
@@ -36,6 +46,7 @@ http {{
   proxy_http_version 1.1; proxy_set_header Connection \"\";
   proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host $http_host;
   proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-For $remote_addr;
+  {tls}
 {servers}}}
 "
     );

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -72,7 +73,8 @@ pub(crate) async fn measure(plan: &Plan, transport: Transport) -> anyhow::Result
         subjects.push(stage.subject("cloudflared → origin", vec![alone], &direct));
         for routes in &nginx {
             let listen = free_address()?;
-            let Some(nginx) = servers::nginx(stage.folder.path(), listen, stage.origin, routes)?
+            let Some(nginx) =
+                servers::nginx(stage.folder.path(), listen, stage.origin, None, routes)?
             else {
                 continue;
             };
@@ -177,7 +179,7 @@ impl Stage<'_> {
         let token = self.standin.tunnel(&routes.domain, self.origin).await?;
         let token_file = folder.join("tunnel-token");
         std::fs::write(&token_file, token)?;
-        let controller = Controller::start(&folder, routes.table(self.origin)).await?;
+        let controller = Controller::start(&folder, Arc::new(routes.table(self.origin))).await?;
         let mut command = Command::new(&self.plan.cfgw);
         command
             .arg("proxy")

@@ -1,5 +1,4 @@
-// Command coredns is CoreDNS with the plugins that this cluster's name service and the conformance suite's own server
-// need, and no other.
+// Command coredns is CoreDNS with the plugins that this cluster's name service needs, and no other.
 package main
 
 import (
@@ -10,11 +9,9 @@ import (
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
-	_ "github.com/coredns/coredns/plugin/log"
-	_ "github.com/coredns/coredns/plugin/whoami"
 )
 
 func main() {
-	dnsserver.Directives = []string{"bind", "log", "errors", "kubernetes", "forward", "whoami"}
+	dnsserver.Directives = []string{"bind", "errors", "kubernetes", "forward"}
 	coremain.Run()
 }

@@ -78,6 +78,12 @@ impl Stage {
         }
         let settings = settings(&standin, folder.path(), broker.as_ref())?;
         let standalone = Standalone::start(&settings).await?;
+        if let Some(broker) = &broker {
+            say(
+                "",
+                &format!("accepted the cluster's key {}", broker.accept().await?),
+            );
+        }
         let stage = Self {
             standin,
             broker,
@@ -101,7 +107,7 @@ impl Stage {
         self.folder.path().join("manifests")
     }
 
-    /// All files of the cluster's side: manifests, statuses, its bearer token if it has one.
+    /// All files of the cluster's side: manifests, statuses, its key if it has one.
     pub(crate) fn files(&self) -> &Path {
         self.folder.path()
     }
@@ -123,15 +129,16 @@ impl Stage {
 
     async fn ready(&self) -> anyhow::Result<()> {
         let url = format!("http://{}/readyz", self.standalone.admin());
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let answer = reqwest::get(&url).await?;
             let ready = answer.status().is_success();
             let missing = answer.text().await?;
-            if ready {
+            // A cluster behind a broker is ready before it is accepted, and has no tunnel until then.
+            if ready && !self.standin.cloud().tunnels().is_empty() {
                 return Ok(());
             }
-            anyhow::ensure!(Instant::now() < deadline, "not ready after 30 s: {missing}");
+            anyhow::ensure!(Instant::now() < deadline, "not ready after 60 s: {missing}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -244,11 +251,11 @@ fn settings(
     match broker {
         None => environment.push(("CFGW_CLOUDFLARE__BASE_URL", standin.api_url())),
         Some(broker) => {
-            std::fs::write(folder.join("cluster-token"), broker.cluster_token())?;
+            std::fs::write(folder.join("cluster-code"), broker.code())?;
             environment.extend([
                 ("CFGW_EDGE__BACKEND", "broker".to_owned()),
                 ("CFGW_EDGE__BROKER__URL", broker.url()),
-                ("CFGW_EDGE__BROKER__TOKEN_FILE", path("cluster-token")),
+                ("CFGW_EDGE__BROKER__CODE_FILE", path("cluster-code")),
             ]);
         }
     }

@@ -70,6 +70,7 @@ impl Default for StandinOptions {
                 http: any_port,
                 https: any_port,
                 direct_addresses: false,
+                tells_arrival: false,
                 tunnel_ports: TunnelPorts::AsShared,
             },
             authority: None,

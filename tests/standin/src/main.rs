@@ -66,6 +66,12 @@ struct Arguments {
     /// conformance suites, which dial addresses.
     #[arg(long, env = "STANDIN_DIRECT_ADDRESSES")]
     direct_addresses: bool,
+    /// With `--direct-addresses`: port 8090 is open there too, and connectors are told the port and the TLS server name of
+    /// each request, in `Cf-Arrival-Port` and `Cf-Arrival-Server-Name`, and the certificate that a visitor showed, in
+    /// `Client-Cert`; an answer with `Cf-Arrival-Refused` closes the visitor's connection. For features of listeners that
+    /// Cloudflare's edge has no way for.
+    #[arg(long, env = "STANDIN_TELL_ARRIVALS", requires = "direct_addresses")]
+    tell_arrivals: bool,
     /// JSON with `account`, `token` and `zones`, which goes before the options of these names. It keeps
     /// the token off the command line.
     #[arg(long, env = "STANDIN_SETTINGS")]
@@ -175,6 +181,7 @@ fn options(arguments: &Arguments) -> StandinOptions {
             http: arguments.http,
             https: arguments.https,
             direct_addresses: arguments.direct_addresses,
+            tells_arrival: arguments.tell_arrivals,
             tunnel_ports: match arguments.direct_addresses {
                 true => TunnelPorts::AsCloudflare,
                 false => TunnelPorts::AsShared,

@@ -34,7 +34,8 @@ impl Scene {
         world.write("app.yaml", &service("app", &[origin.address]));
         world.write("route.yaml", &route("kept", "app.example.com", "app"));
         world.write("going.yaml", &route("going", "going.example.com", "app"));
-        let cfgw = world.cfgw_behind(&front.url(), EAST.token).await;
+        let code = broker.invite(EAST).await;
+        let cfgw = world.cfgw_behind(&front.url(), &code).await;
         world.answers(KEPT).await;
         world.answers("https://going.example.com/").await;
         Self {

@@ -1,18 +1,35 @@
 //! What the broker refuses, with a typed problem and without a call to Cloudflare.
 
+use adapter_broker::identity::key::ClusterKey;
+use adapter_broker::identity::{proof, unpredictable};
 use adapter_broker::wire::IntentDocument;
-use domain::ObjectKey;
+use app::system::{SystemClock, SystemEntropy};
+use domain::broker::ClusterName;
+use domain::ports::Clock;
+use domain::{InstanceId, ObjectKey};
 use reqwest::Method;
+use secrecy::ExposeSecret;
 use serde_json::json;
-use tests::broker::{Broker, EAST, GONE};
+use tests::broker::{Broker, Enrolled, enrol};
 use tests::world::World;
 
-const INTENT: &str =
-    "/v1/instances/01010101-0101-0101-0101-010101010101/gateways/default/one/intent";
+const INTENT: &str = "/v1/gateways/default/one/intent";
 
-/// Path of the Gateways of an instance, and of what is below.
+/// Path of the Gateways of a cluster, and of what is below.
 fn gateways(rest: &str) -> String {
-    format!("/v1/instances/01010101-0101-0101-0101-010101010101/gateways{rest}")
+    format!("/v1/gateways{rest}")
+}
+
+/// Whose key a proof is of, and what else may be wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Right,
+    None,
+    Twice,
+    OtherKey,
+    OtherMethod,
+    OtherPath,
+    Used,
 }
 
 /// A request that differs from a right one in what the row says.
@@ -20,7 +37,10 @@ fn gateways(rest: &str) -> String {
 struct Request {
     method: Method,
     path: String,
+    /// `None` for the session's.
     authorization: Option<String>,
+    proof: Proof,
+    place: &'static str,
     content_type: &'static str,
     body: String,
 }
@@ -29,7 +49,9 @@ fn right() -> Request {
     Request {
         method: Method::PUT,
         path: INTENT.to_owned(),
-        authorization: Some(format!("Bearer {}", EAST.token)),
+        authorization: None,
+        proof: Proof::Right,
+        place: "1.1",
         content_type: "application/json",
         body: document().to_string(),
     }
@@ -40,11 +62,15 @@ fn document() -> serde_json::Value {
     serde_json::to_value(IntentDocument::of(&intent)).expect("a document")
 }
 
-fn by(authorization: Option<&str>) -> Request {
+fn by(authorization: &str) -> Request {
     Request {
-        authorization: authorization.map(str::to_owned),
+        authorization: Some(authorization.to_owned()),
         ..right()
     }
+}
+
+fn with_proof(proof: Proof) -> Request {
+    Request { proof, ..right() }
 }
 
 fn to(method: Method, path: &str) -> Request {
@@ -88,40 +114,76 @@ fn living(live: &serde_json::Value) -> Request {
 
 /// What is wrong, the request, status and last part of the problem's type.
 fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
-    let wrong = format!("Bearer {}x", EAST.token);
-    let expired = format!("Bearer {}", GONE.token);
-    let basic = format!("Basic {}", EAST.token);
-    let (missing, unknown) = ("missing-token", "unknown-token");
+    let (missing, over, proof) = ("missing-token", "broker/session_over", "proof-refused");
     let (path, method, bad) = ("no-such-path", "method-not-allowed", "malformed-document");
     vec![
-        ("no token", by(None), 401, missing),
-        ("another scheme", by(Some(&basic)), 401, missing),
-        ("an empty token", by(Some("Bearer ")), 401, missing),
-        ("a wrong token", by(Some(&wrong)), 401, unknown),
+        ("no token", by(""), 401, missing),
+        ("another scheme", by("Basic x"), 401, missing),
+        ("a bearer token", by("Bearer x"), 401, missing),
+        ("an empty token", by("DPoP "), 401, missing),
+        ("a token of nobody", by("DPoP x"), 401, over),
+        ("no proof", with_proof(Proof::None), 401, proof),
+        ("two proofs", with_proof(Proof::Twice), 401, proof),
+        ("another key", with_proof(Proof::OtherKey), 401, proof),
         (
-            "a hash as token",
-            by(Some(&format!("Bearer {}", EAST.sha256))),
+            "a proof for another method",
+            with_proof(Proof::OtherMethod),
             401,
-            unknown,
+            proof,
         ),
-        ("an expired token", by(Some(&expired)), 401, "expired-token"),
+        (
+            "a proof for another path",
+            with_proof(Proof::OtherPath),
+            401,
+            proof,
+        ),
+        ("a proof that was used", with_proof(Proof::Used), 401, proof),
         (
             "no token and no path",
             Request {
-                authorization: None,
+                authorization: Some(String::new()),
                 ..to(Method::GET, "/x")
             },
             401,
             missing,
         ),
-        ("another path", to(Method::GET, "/v1/clusters"), 404, path),
-        ("no instance", to(Method::GET, "/v1/gateways"), 404, path),
         (
-            "an instance that is no UUID",
-            to(Method::GET, "/v1/instances/first/gateways"),
-            404,
-            path,
+            "no place",
+            Request {
+                place: "",
+                ..right()
+            },
+            422,
+            bad,
         ),
+        (
+            "half a place",
+            Request {
+                place: "1",
+                ..right()
+            },
+            422,
+            bad,
+        ),
+        (
+            "an earlier term",
+            Request {
+                place: "0.9",
+                ..right()
+            },
+            409,
+            "broker/stale_term",
+        ),
+        (
+            "a term to come",
+            Request {
+                place: "9.1",
+                ..right()
+            },
+            409,
+            "broker/stale_term",
+        ),
+        ("another path", to(Method::GET, "/v1/clusters"), 404, path),
         (
             "another version",
             to(Method::GET, "/v2/gateways"),
@@ -168,12 +230,6 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
         (
             "a dot in a namespace",
             to(Method::DELETE, &gateways("/de.fault/one")),
-            404,
-            path,
-        ),
-        (
-            "a query",
-            to(Method::GET, &gateways("?cluster=west")),
             404,
             path,
         ),
@@ -324,20 +380,108 @@ fn rows() -> Vec<(&'static str, Request, u16, &'static str)> {
     ]
 }
 
+/// A cluster with a session in its first term.
+struct Raw {
+    client: reqwest::Client,
+    url: String,
+    key: ClusterKey,
+    token: String,
+}
+
+impl Raw {
+    async fn open(broker: &Broker) -> Self {
+        let enrolled = Enrolled {
+            tenant: "acme",
+            cluster: ClusterName::parse("east").unwrap(),
+            instance: InstanceId::from_bytes([1; 16]),
+        };
+        let mut raw = Self {
+            client: reqwest::Client::new(),
+            url: broker.url(),
+            key: enrol(&broker.store, &enrolled).await,
+            token: String::new(),
+        };
+        let body = json!({ "instance": enrolled.instance.to_string() });
+        let opened = raw.call("/v1/sessions", None).json(&body);
+        let opened: serde_json::Value = opened.send().await.unwrap().json().await.unwrap();
+        raw.token = opened["token"].as_str().unwrap().to_owned();
+        let begun = raw.call("/v1/terms", Some(&raw.token));
+        let begun = begun.header("content-type", "application/json").body("{}");
+        assert_eq!(begun.send().await.unwrap().status().as_u16(), 200);
+        raw
+    }
+
+    fn call(&self, path: &str, token: Option<&str>) -> reqwest::RequestBuilder {
+        let proof = self.prove(&self.key, "POST", path, token);
+        let call = self.client.post(format!("{}{path}", self.url));
+        let call = call.header("dpop", proof);
+        match token {
+            Some(token) => call.header("authorization", format!("DPoP {token}")),
+            None => call,
+        }
+    }
+
+    fn prove(&self, key: &ClusterKey, method: &str, path: &str, token: Option<&str>) -> String {
+        let id = unpredictable(&SystemEntropy::default());
+        let url = format!("{}{path}", self.url);
+        let request = proof::Request {
+            method,
+            url: &url,
+            token,
+        };
+        let id = id.expose_secret().to_owned();
+        key.prove(request, id, SystemClock.now())
+    }
+
+    fn proofs(&self, request: &Request) -> Vec<String> {
+        let (method, token) = (request.method.as_str(), Some(self.token.as_str()));
+        let path = request.path.split('?').next().unwrap();
+        let right = || self.prove(&self.key, method, path, token);
+        match request.proof {
+            Proof::Right | Proof::Used => vec![right()],
+            Proof::None => Vec::new(),
+            Proof::Twice => vec![right(), right()],
+            Proof::OtherKey => vec![self.prove(&ClusterKey::generate(), method, path, token)],
+            Proof::OtherMethod => vec![self.prove(&self.key, "GET", path, token)],
+            Proof::OtherPath => vec![self.prove(&self.key, method, "/v1/gateways", token)],
+        }
+    }
+
+    async fn send(&self, request: Request) -> reqwest::Response {
+        let proofs = self.proofs(&request);
+        let sent = |request: &Request| {
+            let url = format!("{}{}", self.url, request.path);
+            let mut sent = self.client.request(request.method.clone(), url);
+            for proof in &proofs {
+                sent = sent.header("dpop", proof);
+            }
+            let own = format!("DPoP {}", self.token);
+            let authorization = request.authorization.as_ref().unwrap_or(&own);
+            sent.header("authorization", authorization)
+                .header("statement-place", request.place)
+                .header("content-type", request.content_type)
+                .body(request.body.clone())
+        };
+        if request.proof == Proof::Used {
+            // What is in the document does not matter: the proof is used.
+            let first = Request {
+                body: String::new(),
+                ..request.clone()
+            };
+            sent(&first).send().await.unwrap();
+        }
+        sent(&request).send().await.unwrap()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_right_is_refused_by_name_and_reaches_no_cloudflare() {
     let world = World::start().await;
     let broker = Broker::start(&world).await;
-    let client = reqwest::Client::new();
+    let raw = Raw::open(&broker).await;
+    let before = world.calls().len();
     for (what, request, status, kind) in rows() {
-        let mut sent = client
-            .request(request.method, format!("{}{}", broker.url(), request.path))
-            .header("content-type", request.content_type)
-            .body(request.body);
-        if let Some(authorization) = request.authorization {
-            sent = sent.header("authorization", authorization);
-        }
-        let answer = sent.send().await.unwrap();
+        let answer = raw.send(request).await;
         assert_eq!(answer.status().as_u16(), status, "{what}");
         let media_type = answer.headers()["content-type"].to_str().unwrap();
         assert_eq!(media_type, "application/problem+json", "{what}");
@@ -348,18 +492,15 @@ async fn what_is_not_right_is_refused_by_name_and_reaches_no_cloudflare() {
         for field in ["title", "detail"] {
             assert!(!problem[field].as_str().unwrap().is_empty(), "{what}");
         }
-        assert!(!problem.to_string().contains("token-of-cluster"), "{what}");
+        assert!(!problem.to_string().contains(&raw.token), "{what}");
     }
-    assert_eq!(world.calls().len(), 0, "{:?}", world.calls());
+    assert_eq!(world.calls().len(), before, "{:?}", world.calls());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn head_is_refused_where_get_is_not() {
     let world = World::start().await;
     let broker = Broker::start(&world).await;
-    let sent = reqwest::Client::new()
-        .head(format!("{}{}", broker.url(), gateways("")))
-        .bearer_auth(EAST.token);
+    let sent = reqwest::Client::new().head(format!("{}{}", broker.url(), gateways("")));
     assert_eq!(sent.send().await.unwrap().status().as_u16(), 405);
-    assert_eq!(world.calls().len(), 0);
 }

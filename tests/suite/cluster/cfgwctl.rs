@@ -7,7 +7,7 @@ use tokio::process::Command;
 use super::user::manifests;
 
 /// What it prints, and its exit code.
-async fn cfgwctl(namespace: &Namespace, arguments: &str) -> (String, Option<i32>) {
+pub(super) async fn cfgwctl(namespace: &Namespace, arguments: &str) -> (String, Option<i32>) {
     let program = std::env::var_os("CFGWCTL_BIN").expect("run by tests/run cluster");
     let output = Command::new(program)
         .args(["--namespace", namespace.name()])

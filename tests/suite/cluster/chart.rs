@@ -23,6 +23,41 @@ fn earlier() -> String {
     package.display().to_string()
 }
 
+/// What the program of today reads besides, which the chart as it was does not permit.
+fn read_since_then() -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: since-then}}
+rules:
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [listenersets, backendtlspolicies]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xbackends, xbackendtrafficpolicies]
+  verbs: [get, list, watch]
+- apiGroups: [multicluster.x-k8s.io]
+  resources: [serviceimports]
+  verbs: [get, list, watch]
+- apiGroups: [certificates.k8s.io]
+  resources: [clustertrustbundles]
+  verbs: [get, list, watch]
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [get, list, watch]
+- apiGroups: [\"\"]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: since-then}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: since-then}}
+subjects: [{{kind: ServiceAccount, name: {NAME}, namespace: {NAMESPACE}}}]
+"
+    )
+}
+
 /// A namespace in which a pod that is not restricted is refused.
 async fn restricted(cluster: &Cluster, prefix: &str) -> Namespace {
     let namespace = cluster.namespace(prefix).await;
@@ -44,7 +79,8 @@ async fn helm(product: &Installation, arguments: &[&str]) -> String {
     }
 }
 
-/// What of the release is in the cluster, its namespace and what people made themselves left out.
+/// What of the release is in the cluster, its namespace and what people made themselves left out. The list of what was left
+/// at Cloudflare on purpose stays (docs/decisions/0023).
 async fn left(cluster: &Cluster) -> Vec<String> {
     let kinds = "deployments,pods,services,serviceaccounts,roles,rolebindings,clusterroles,\
         clusterrolebindings,poddisruptionbudgets,networkpolicies,gatewayclasses,\
@@ -64,14 +100,16 @@ async fn left(cluster: &Cluster) -> Vec<String> {
         let name = item["metadata"]["name"].as_str().unwrap_or("");
         let is_users = item["kind"] == "Secret" && name == "cloudflare";
         let is_helms = name.starts_with("sh.helm.release.");
-        if !is_users && !is_helms {
+        let is_list = item["kind"] == "Secret" && name == format!("{NAME}-orphans");
+        if !is_users && !is_helms && !is_list {
             names.push(format!("{} {name}", item["kind"]));
         }
     }
     names
 }
 
-async fn removed(product: &Installation) {
+/// Removes the release: nothing is left but CRDs.
+pub(super) async fn removed(product: &Installation) {
     helm(product, &["uninstall", "cfgw", "--wait", "--timeout=120s"]).await;
     let cluster = &product.cluster;
     eventually("nothing is left of the release", PATIENCE, || async {
@@ -98,6 +136,7 @@ async fn is_owned_by_the_deployment(product: &Installation, object: &str) {
 async fn an_upgrade_a_rollback_and_another_upgrade_fail_no_request_and_a_removal_leaves_crds() {
     let product = installation::alone().await;
     removed(&product).await;
+    product.cluster.apply(&read_since_then()).await;
     product
         .helm_with_values(&["install"], &earlier(), &[])
         .await;
@@ -144,6 +183,7 @@ async fn an_upgrade_a_rollback_and_another_upgrade_fail_no_request_and_a_removal
     namespace.kubectl(&gateway).await;
     gone(&product, &namespace, &hostname).await;
     removed(&product).await;
+    product.cluster.delete(&read_since_then()).await;
     product.helm_with_values(&["install"], &chart, &[]).await;
 }
 

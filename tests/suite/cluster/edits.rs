@@ -321,3 +321,55 @@ spec:
     assert_eq!(made_for(&product, &namespace).await, before);
     other_gateway.was_not_touched(&product).await;
 }
+
+/// The types of an object's conditions, once this generation of it is judged.
+async fn types(namespace: &Namespace, object: &str, generation: i64) -> Vec<String> {
+    eventually("it is judged", PATIENCE, || async {
+        let found = namespace.get(&[object]).await.ok_or("it is not there")?;
+        let status = found["status"].clone();
+        let conditions = status["conditions"].as_array();
+        let conditions: Vec<&Value> = conditions.into_iter().flatten().collect();
+        let judged = conditions
+            .iter()
+            .any(|one| one["type"] == "Accepted" && one["observedGeneration"] == generation);
+        let types = conditions.iter().filter_map(|one| one["type"].as_str());
+        let types: Vec<String> = types.map(str::to_owned).collect();
+        judged.then_some(types).ok_or(status.to_string())
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn conditions_of_others_on_a_class_stay_in_their_order() {
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("class").await;
+    let name = format!("of-{}", namespace.name());
+    let class = |description: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {{name: {name}}}
+spec: {{controllerName: cloudflare-gateway-controller.io/controller, description: {description}}}
+"
+        )
+    };
+    let object = format!("gatewayclass/{name}");
+    namespace.apply(&class("one")).await;
+    let mut expected = types(&namespace, &object, 1).await;
+    assert!(
+        expected.contains(&"SupportedVersion".to_owned()),
+        "{expected:?}"
+    );
+    let foreign = r#"[{"op": "add", "path": "/status/conditions/1", "value": {"type": "example.com/Seen",
+        "status": "True", "reason": "Seen", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}}]"#;
+    let patch = format!("--patch={foreign}");
+    let subresource = "--subresource=status";
+    namespace
+        .kubectl(&["patch", &object, "--type=json", subresource, &patch])
+        .await;
+    expected.insert(1, "example.com/Seen".to_owned());
+    namespace.apply(&class("two")).await;
+    assert_eq!(types(&namespace, &object, 2).await, expected);
+    namespace.kubectl(&["delete", &object]).await;
+}

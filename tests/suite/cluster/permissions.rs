@@ -12,7 +12,7 @@ use super::user::{gone, manifests};
 type Permission = (String, String, String);
 
 /// Granted for what no test waits for.
-const NOT_SEEN: [(&str, &str, &str); 11] = [
+const NOT_SEEN: [(&str, &str, &str); 21] = [
     // The certificate authority is renewed after months.
     ("", "secrets", "update"),
     // The test cluster serves the kind only while autoscaling.rs runs.
@@ -24,12 +24,31 @@ const NOT_SEEN: [(&str, &str, &str); 11] = [
     ("gateway.networking.k8s.io", "gatewayclasses", "get"),
     ("gateway.networking.k8s.io", "httproutes", "get"),
     ("gateway.networking.k8s.io", "grpcroutes", "get"),
+    ("gateway.networking.k8s.io", "listenersets", "get"),
+    ("gateway.networking.k8s.io", "backendtlspolicies", "get"),
+    // Only where there is a BackendTLSPolicy.
+    (
+        "gateway.networking.k8s.io",
+        "backendtlspolicies/status",
+        "patch",
+    ),
+    // Only where there is an XBackend or an XBackendTrafficPolicy.
+    (EXPERIMENTAL, "xbackends", "get"),
+    (EXPERIMENTAL, "xbackends/status", "patch"),
+    (EXPERIMENTAL, "xbackendtrafficpolicies", "get"),
+    (EXPERIMENTAL, "xbackendtrafficpolicies/status", "patch"),
+    // The test cluster has not the kind.
+    ("multicluster.x-k8s.io", "serviceimports", "watch"),
+    ("", "configmaps", "get"),
+    // The test cluster does not serve the kind: it is listed in vain.
+    ("certificates.k8s.io", "clustertrustbundles", "watch"),
     (OWN, "cloudflaregatewaystatuses", "get"),
     ("", "services", "get"),
     // Only where an Event is repeated.
     ("events.k8s.io", "events", "patch"),
 ];
 
+const EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const OWN: &str = "cloudflare-gateway-controller.io";
 const VERTICAL: &str = "verticalpodautoscalers";
 
@@ -83,12 +102,23 @@ metadata: {name: scaled}
 spec:
   tunnel: {autoscaling: {horizontal: {maxReplicas: 2, targetInFlightRequests: 100}}}
 ";
+    let more = "apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more}
+spec:
+  parentRef: {name: my-gateway}
+  listeners: [{name: more, protocol: HTTPS, port: 443, hostname: more.example.com}]
+";
     namespace
-        .apply(&format!("{scaled}---\n{gateway}---\n{calls}"))
+        .apply(&format!("{scaled}---\n{gateway}---\n{calls}---\n{more}"))
         .await;
     product.served(&format!("https://{hostname}/")).await;
     namespace
         .condition("grpcroute/calls", "Accepted", "True")
+        .await;
+    // The Gateway lets none in.
+    namespace
+        .condition("listenerset/more", "Accepted", "False")
         .await;
     let gateway = ["delete", "gateway", "my-gateway", "--timeout=120s"];
     namespace.kubectl(&gateway).await;

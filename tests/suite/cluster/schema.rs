@@ -14,6 +14,11 @@ fn table() -> Vec<(String, Option<&'static str>)> {
         ("{dns: {zones: []}}", None),
         ("{sharedHostnames: Maybe}", Some("spec.sharedHostnames")),
         ("{dashboardRules: All}", Some("spec.dashboardRules")),
+        ("{routingType: Mesh}", Some("spec.routingType")),
+        (
+            "{externalHosts: [{hostnames: ['']}]}",
+            Some("spec.externalHosts[0].hostnames[0]"),
+        ),
         ("{deletionPolicy: Keep}", Some("spec.deletionPolicy")),
         ("{dns: {driftPolicy: Ignore}}", Some("spec.dns.driftPolicy")),
         (

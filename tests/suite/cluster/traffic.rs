@@ -89,21 +89,11 @@ async fn shares(
     shares
 }
 
-#[tokio::test]
-#[ignore = "needs the test cluster: tests/run cluster"]
-async fn a_rollout_and_scaling_fail_no_request() {
-    let product = installation::quiet().await;
-    let namespace = product.cluster.namespace("rollout").await;
-    let hostname = echo_behind(&product, &namespace, 1).await;
-    let load = Load::start(
-        4,
-        Duration::from_millis(20),
-        requests_to(&product, &hostname),
-    );
-
-    scaled(&namespace, 10).await;
+/// Ten pods, all of them replaced, and one again.
+async fn ten_pods_and_back(product: &Installation, namespace: &Namespace, hostname: &str) {
+    scaled(namespace, 10).await;
     eventually("each of ten pods gets traffic", PATIENCE, || async {
-        let shares = shares(&product, &hostname, 100).await;
+        let shares = shares(product, hostname, 100).await;
         match shares.len() {
             10 => Ok(()),
             _ => Err(format!("{shares:?}")),
@@ -116,7 +106,25 @@ async fn a_rollout_and_scaling_fail_no_request() {
     namespace
         .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
         .await;
-    scaled(&namespace, 1).await;
+    scaled(namespace, 1).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/run cluster"]
+async fn a_rollout_and_scaling_fail_no_request() {
+    let product = installation::quiet().await;
+    let namespace = product.cluster.namespace("rollout").await;
+    let hostname = echo_behind(&product, &namespace, 1).await;
+    let load = Load::start(
+        4,
+        Duration::from_millis(20),
+        requests_to(&product, &hostname),
+    );
+
+    let rounds = std::env::var("ROLLOUTS").map_or(1, |it| it.parse().expect("a number"));
+    for _ in 0..rounds {
+        ten_pods_and_back(&product, &namespace, &hostname).await;
+    }
 
     let report = load.stop().await;
     println!("{} requests while pods came and went", report.requests);

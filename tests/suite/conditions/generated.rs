@@ -7,6 +7,7 @@ use crate::simulation::random::Random;
 const NAMESPACES: &[&str] = &["infra", "shop", "blog"];
 const GATEWAYS: &[&str] = &["web", "internal", "edge"];
 const LISTENERS: &[&str] = &["https", "http", "extra"];
+const SETS: &[&str] = &["s1", "s2"];
 const ROUTES: &[&str] = &["r1", "r2", "r3", "r4", "g1", "g2"];
 const SERVICES: &[&str] = &["cart", "search", "legacy"];
 const HOSTNAMES: &[&str] = &[
@@ -22,7 +23,8 @@ const HOSTNAMES: &[&str] = &[
 /// Whether a word of a message is there by chance.
 pub(super) fn is_name(word: &str) -> bool {
     let of = |names: &[&str]| names.contains(&word);
-    let of_objects = of(NAMESPACES) || of(GATEWAYS) || of(SERVICES) || of(ROUTES) || of(LISTENERS);
+    let of_objects =
+        of(NAMESPACES) || of(GATEWAYS) || of(SERVICES) || of(ROUTES) || of(LISTENERS) || of(SETS);
     let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
     let is_field = word.starts_with("spec.");
     let is_hostname = !is_field && word.contains('.') && !word.ends_with('.');
@@ -53,7 +55,53 @@ pub(super) fn cluster(seed: u64) -> Vec<Value> {
     if random.chance(40) {
         objects.push(grant(random));
     }
+    add_listener_sets(random, &mut objects);
     objects
+}
+
+/// Lets some Gateways take ListenerSets, makes some, and has some routes attach to them.
+fn add_listener_sets(random: &mut Random, objects: &mut Vec<Value>) {
+    for object in objects.iter_mut() {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        if kind == "Gateway" && random.chance(50) {
+            let namespaces = mostly(
+                random,
+                &[
+                    json!({"from": "All"}),
+                    json!({"from": "Same"}),
+                    json!({"from": "Selector", "selector": {"matchLabels": {"team": "shop"}}}),
+                ],
+                &[
+                    json!({"from": "None"}),
+                    json!({"from": "Friends"}),
+                    json!({"from": "Selector"}),
+                ],
+            );
+            object["spec"]["allowedListeners"] = json!({"namespaces": namespaces});
+        }
+        if kind.ends_with("Route") && random.chance(20) {
+            let mut parent = json!({
+                "kind": "ListenerSet",
+                "namespace": random.pick(&["shop", "blog"]),
+                "name": random.pick(SETS),
+            });
+            let section = json!(random.pick(&["https", "extra", "nothing"]));
+            maybe(random, 30, &mut parent, "sectionName", section);
+            if let Some(parents) = object["spec"]["parentRefs"].as_array_mut() {
+                parents.push(parent);
+            }
+        }
+    }
+    for name in some(random, SETS, 30) {
+        let parent = json!({"namespace": "infra", "name": random.pick(GATEWAYS)});
+        let names = some(random, LISTENERS, 60);
+        let listeners: Vec<_> = names.iter().map(|name| listener(random, name)).collect();
+        let mut spec = json!({"parentRef": parent, "listeners": listeners});
+        maybe(random, 5, &mut spec, "shape", json!("round"));
+        let api = "gateway.networking.k8s.io/v1";
+        let namespace = *random.pick(&["shop", "shop", "blog", "infra"]);
+        objects.push(object(api, "ListenerSet", namespace, name, &spec));
+    }
 }
 
 fn some(random: &mut Random, of: &[&'static str], percent: usize) -> Vec<&'static str> {
@@ -243,11 +291,11 @@ fn listener(random: &mut Random, name: &str) -> Value {
         &[json!("HTTPS"), json!("HTTPS"), json!("HTTP")],
         &[json!("TLS"), json!("TCP"), json!("example.com/own")],
     );
-    let port = mostly(
-        random,
-        &[json!(443), json!(80), json!(8443)],
-        &[json!(0), json!(70000)],
-    );
+    let served = match protocol == "HTTP" {
+        true => [json!(80), json!(80), json!(8080)],
+        false => [json!(443), json!(443), json!(8443)],
+    };
+    let port = mostly(random, &served, &[json!(0), json!(70000), json!(8090)]);
     let mut listener = json!({"name": name, "protocol": protocol, "port": port});
     let hostname = json!(random.pick(HOSTNAMES));
     maybe(random, 60, &mut listener, "hostname", hostname);
@@ -367,16 +415,18 @@ fn http_filter(random: &mut Random) -> Value {
         &[
             json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-a", "value": "1"}], "remove": ["x-b"]}}),
             json!({"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}),
+            json!({"type": "URLRewrite", "urlRewrite": {"hostname": "x.example.com"}}),
+            json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "cart", "port": 80}}}),
+            json!({"type": "CORS", "cors": {"allowOrigins": ["https://x.example.com"]}}),
         ],
         &[
             json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "host", "value": "x"}]}}),
             json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"add": [{"name": "x a", "value": "1"}]}}),
             json!({"type": "RequestHeaderModifier"}),
-            json!({"type": "RequestRedirect", "requestRedirect": {"statusCode": 308}}),
             json!({"type": "RequestRedirect", "requestRedirect": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x"}}}),
-            json!({"type": "URLRewrite", "urlRewrite": {"hostname": "x.example.com"}}),
-            json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "cart", "port": 80}}}),
-            json!({"type": "CORS", "cors": {"allowOrigins": ["https://x.example.com"]}}),
+            json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "gone", "port": 80}}}),
+            json!({"type": "CORS", "cors": {"allowOrigins": ["https://x.example.com:0"]}}),
+            json!({"type": "URLRewrite"}),
             json!({"type": "ExtensionRef", "extensionRef": {"group": "example.com", "kind": "Own", "name": "x"}}),
             json!({"type": "Own"}),
         ],

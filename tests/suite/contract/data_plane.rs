@@ -65,12 +65,14 @@ impl Rig for FakeDataPlane {
 /// A table with one listener on this port.
 fn table(gateway: &ObjectKey, port: u16) -> Arc<RouteTable> {
     Arc::new(RouteTable {
+        client_validation: Vec::new(),
         gateway: gateway.clone(),
         listeners: vec![TableListener {
             name: "only".to_owned(),
             port,
             protocol: Protocol::Https,
             hostname: None,
+            filters: Vec::new(),
             routes: Vec::new(),
         }],
         upstreams: BTreeMap::new(),

@@ -14,7 +14,7 @@ use domain::secret::ConnectorToken;
 
 use super::cloudflare::{StandIn, ZONE, in_memory_cloudflare};
 use super::{gateway, hostname};
-use rig::{APP, Behind, InMemory, OUTSIDE, Rig, SHOP, WILD, broker, direct};
+use rig::{APP, Behind, InMemory, OUTSIDE, Rig, SHOP, WILD, over_broker, over_nothing};
 
 contract! {
     rules [
@@ -47,10 +47,10 @@ contract! {
         a_token_that_may_not_edit_dns_still_makes_the_tunnel,
         an_edge_that_cannot_be_reached_is_unknown_and_nothing_is_lost,
     ]
-    direct_over_stand_in => Behind::new(StandIn::start().await, direct),
-    direct_over_fake => Behind::new(in_memory_cloudflare(), direct),
-    broker_over_stand_in => Behind::new(StandIn::start().await, broker),
-    broker_over_fake => Behind::new(in_memory_cloudflare(), broker),
+    direct_over_stand_in => Behind::new(StandIn::start().await, over_nothing).await,
+    direct_over_fake => Behind::new(in_memory_cloudflare(), over_nothing).await,
+    broker_over_stand_in => Behind::new(StandIn::start().await, over_broker).await,
+    broker_over_fake => Behind::new(in_memory_cloudflare(), over_broker).await,
     in_memory => InMemory::new(),
 }
 
@@ -228,7 +228,7 @@ async fn what_an_earlier_process_left_can_be_named_instead_of_taken_away(rig: im
     let before = applied(rig.edge(), &intent("one", &[APP, SHOP])).await;
     applied(rig.edge(), &intent("other", &[WILD])).await;
     let names = rig.names().await;
-    let edge = rig.new_process();
+    let edge = rig.new_process().await;
     let keeping = EdgeIntent {
         policy: Policy::KeepRecords,
         ..intent("one", &[SHOP])
@@ -286,13 +286,13 @@ async fn what_is_stated_is_owned_until_it_is_removed(rig: impl Rig) {
 
 async fn a_new_process_finds_what_an_earlier_one_left(rig: impl Rig) {
     let before = applied(rig.edge(), &intent("one", &[APP])).await;
-    let edge = rig.new_process();
+    let edge = rig.new_process().await;
     assert_eq!(edge.owned().await, Ok(BTreeSet::from([gateway("one")])));
     let after = applied(&*edge, &intent("one", &[SHOP])).await;
     assert_eq!(after.tunnels, before.tunnels);
     assert_eq!(rig.names().await, leading(&[SHOP], &address(&before)));
 
-    let edge = rig.new_process();
+    let edge = rig.new_process().await;
     assert_eq!(edge.remove(&gateway("one")).await, Ok(()));
     assert_eq!(edge.owned().await, Ok(BTreeSet::new()));
     assert!(rig.names().await.is_empty());
@@ -328,7 +328,7 @@ async fn a_gateway_whose_tunnel_others_are_connected_to_is_kept(rig: impl Rig) {
 }
 
 async fn another_installation_is_not_seen_and_not_touched(rig: impl Rig) {
-    let theirs = rig.other_installation();
+    let theirs = rig.other_installation().await;
     let there = applied(&*theirs, &intent("one", &[])).await;
     assert_eq!(rig.edge().owned().await, Ok(BTreeSet::new()));
     assert_eq!(rig.edge().remove(&gateway("one")).await, Ok(()));
@@ -342,7 +342,7 @@ async fn records_whose_gateway_and_tunnel_are_gone_are_swept(rig: impl Rig) {
     applied(rig.edge(), &intent("one", &[APP, WILD])).await;
     let other = applied(rig.edge(), &intent("other", &[SHOP])).await;
     rig.lose_tunnel("one").await;
-    let edge = rig.new_process();
+    let edge = rig.new_process().await;
     let owned = BTreeSet::from([gateway("other")]);
     assert_eq!(edge.owned().await, Ok(owned.clone()), "nothing leads to it");
 
@@ -358,9 +358,9 @@ async fn what_is_live_or_has_a_tunnel_or_is_somebody_elses_is_not_swept(rig: imp
     rig.write_foreign_record(WILD);
     let before = (rig.names().await, rig.foreign_record(WILD).await);
 
-    let theirs = rig.other_installation();
+    let theirs = rig.other_installation().await;
     assert_eq!(theirs.sweep(&BTreeSet::new()).await, Ok(BTreeSet::new()));
-    let edge = rig.new_process();
+    let edge = rig.new_process().await;
     let nobody = edge.sweep(&BTreeSet::new()).await;
     assert_eq!(
         nobody,

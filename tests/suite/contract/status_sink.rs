@@ -120,6 +120,7 @@ fn parts(update: &StatusUpdate) -> Vec<(String, Vec<String>)> {
             Part::Object => object.to_string(),
             Part::Listener { name, .. } => format!("{object} listener {name}"),
             Part::Parent(parent) => format!("{object} on {}", parent.target.key),
+            Part::ListenerSets { .. } => format!("{object} with its ListenerSets"),
             Part::LoadBalancer { .. } => format!("{object} as a load balancer"),
         };
         (name, texts(&part.conditions))

@@ -234,20 +234,20 @@ async fn two_gateways_wanting_one_name_get_one_record_and_the_other_is_told_who_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_valid_field_that_is_not_served_refuses_its_route_by_name() {
     let (world, _origin) = world().await;
-    let rules = "    - retry: {attempts: 2}\n      backendRefs: [{name: app, port: 80}]\n";
+    let rules = "    - filters: [{type: ExtensionRef, extensionRef: {group: a.example, kind: B, name: c}}]\n";
     world.write(
-        "retry.yaml",
-        &route_with("retry", "my-gateway", &["retry.example.com"], rules),
+        "extended.yaml",
+        &route_with("extended", "my-gateway", &["extended.example.com"], rules),
     );
     let _cfgw = running(&world).await;
     let accepted = world
-        .condition("httproute default/retry", "Accepted", |c| {
+        .condition("httproute default/extended", "Accepted", |c| {
             c.status == "False"
         })
         .await;
     assert_eq!(accepted.reason, "UnsupportedValue");
     assert!(
-        accepted.message.contains("spec.rules[0].retry"),
+        accepted.message.contains("spec.rules[0].filters[0]"),
         "{}",
         accepted.message
     );

@@ -122,7 +122,8 @@ async fn a_broker_and_its_clusters_use_the_proxy() {
         ),
     ];
     let url = format!("https://{BROKER}");
-    let _cfgw = world.cfgw_behind_with(&url, EAST.token, &own).await;
+    let code = broker.invite(EAST).await;
+    let _cfgw = world.cfgw_behind_with(&url, &code, &own).await;
     world.answers(URL).await;
     within(
         Duration::from_secs(5),

@@ -113,7 +113,9 @@ async fn behind_a_broker_the_broker_replaces_the_token() {
     world.write("gateway.yaml", &manifests);
     world.write("app.yaml", &service("app", &[origin.address]));
     world.write("route.yaml", &route("app", "app.example.com", "app"));
-    let cfgw = world.cfgw_behind(&broker.url(), EAST.token).await;
+    let cfgw = world
+        .cfgw_behind(&broker.url(), &broker.invite(EAST).await)
+        .await;
     world.answers("https://app.example.com/").await;
     world.connections(4).await;
     world.settled().await;

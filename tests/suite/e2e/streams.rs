@@ -10,8 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tests::manifests::{gateway, route, service, service_speaking};
 use tests::origin::Origin;
 use tests::process::Cfgw;
+use tests::websocket::Socket;
 use tests::world::{ACCOUNT, World, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -65,36 +65,15 @@ async fn the_first_event_is_not_held_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_echoes_and_each_side_ends_its_half() {
     let (world, _origin, _cfgw) = world().await;
-    let mut io = world
-        .client
-        .connect("app.example.com", "http/1.1")
-        .await
-        .expect("a connection");
-    let upgrade = "GET /ws HTTP/1.1\r\nHost: app.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    io.write_all(upgrade.as_bytes())
-        .await
-        .expect("the request is sent");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(io.read_u8().await.expect("a response head"));
-    }
-    let head = String::from_utf8_lossy(&head).to_lowercase();
-    assert!(head.starts_with("http/1.1 101"), "{head}");
+    let opened = Socket::open(&world.client, "app.example.com", "/ws", "").await;
+    let mut socket = opened.expect("a WebSocket");
+    let head = &socket.head;
     assert!(head.contains("upgrade: websocket"), "{head}");
-
     for size in [1, 100, 80_000] {
-        let sent = vec![b'a'; size];
-        let mut echoed = vec![0; size];
-        io.write_all(&sent).await.expect("sent");
-        io.read_exact(&mut echoed).await.expect("echoed");
-        assert_eq!(sent, echoed);
+        socket.echo(&vec![b'a'; size]).await.expect("an echo");
     }
-    io.shutdown().await.expect("this side ends");
-    let mut rest = Vec::new();
-    io.read_to_end(&mut rest)
-        .await
-        .expect("the other side still speaks, then ends");
+    let rest = socket.finish().await;
+    let rest = rest.expect("the other side still speaks, then ends");
     assert_eq!(rest, b"bye");
 }
 

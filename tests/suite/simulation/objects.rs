@@ -33,8 +33,12 @@ pub(crate) fn gateway(name: &str, created: i64, listener: Listener) -> Gateway {
         deleting: false,
         class: "ours".to_owned(),
         listeners: vec![listener],
+        allowed_listeners: AllowedNamespaces::None,
         parameters: None,
+        addresses: Vec::new(),
         infrastructure: Infrastructure::default(),
+        client_certificate: None,
+        frontend: None,
         annotations: BTreeMap::new(),
         field_errors: Vec::new(),
     }
@@ -105,6 +109,7 @@ fn parameters(name: &str) -> GatewayParameters {
         records: RecordParameters::default(),
         upload_certificates: None,
         shared_hostnames: None,
+        routing_type: None,
         dashboard_rules: None,
         deletion_policy: None,
         replicas: None,
@@ -113,6 +118,7 @@ fn parameters(name: &str) -> GatewayParameters {
         rotation: RotationParameters::default(),
         tunnel: Box::default(),
         tenants: None,
+        external_hosts: None,
         services: None,
         field_errors: Vec::new(),
     }
@@ -136,6 +142,7 @@ pub(crate) fn listener(hostname: Option<Hostname>) -> Listener {
         tls: None,
         namespaces: AllowedNamespaces::Same,
         kinds: Vec::new(),
+        filters: Vec::new(),
         field_errors: Vec::new(),
     }
 }
@@ -174,6 +181,8 @@ pub(crate) fn service(name: &str) -> Service {
             port: 80,
             protocol: AppProtocol::Http1,
         }],
+        cluster_ip: None,
+        other_ports: Vec::new(),
         external_name: None,
         exposure: None,
     }
@@ -183,6 +192,7 @@ pub(crate) fn slice(name: &str) -> EndpointSlice {
     EndpointSlice {
         key: key(name),
         service: name.to_owned(),
+        import: None,
         ports: [(String::new(), 8080)].into(),
         endpoints: vec![Endpoint {
             host: EndpointHost::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),

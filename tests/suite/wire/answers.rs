@@ -63,8 +63,18 @@ pub(super) async fn visited(
 }
 
 pub(super) async fn visit(client: &Client, method: &str, path: &str) -> Seen {
+    visit_with(client, method, path, &[]).await
+}
+
+/// The same with these headers.
+pub(super) async fn visit_with(
+    client: &Client,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Seen {
     let mut stream = client.connect(HOST, "http/1.1").await.unwrap();
-    let seen = timeout(PATIENCE, ask(&mut stream, method, path)).await;
+    let seen = timeout(PATIENCE, ask(&mut stream, method, path, fields)).await;
     seen.unwrap_or_else(|_| panic!("no end of the answer to {path}"))
 }
 
@@ -115,7 +125,7 @@ async fn nginx_answers_alike_but_for_the_rows_that_say_otherwise() {
     let asked = rows.iter().enumerate().map(|(index, row)| async move {
         let path = format!("/{index}");
         let mut stream = nginx.connect().await;
-        let seen = timeout(PATIENCE, ask(&mut stream, row.method, &path)).await;
+        let seen = timeout(PATIENCE, ask(&mut stream, row.method, &path, &[])).await;
         seen.expect("an end of the answer").told()
     });
     let mut wrong = Vec::new();

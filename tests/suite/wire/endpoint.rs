@@ -95,7 +95,7 @@ impl Recorder {
             let notes = Arc::clone(&kept);
             async move {
                 match protocol {
-                    Http1 => record_http1(stream, notes).await,
+                    Http1 | UpstreamProtocol::Negotiated => record_http1(stream, notes).await,
                     H2c => record_h2c(stream, notes).await,
                 }
             }
@@ -244,6 +244,24 @@ pub(super) async fn answering(answer: Vec<u8>, closes: bool) -> SocketAddr {
             while lines(&mut io).await.is_some() {
                 if io.write_all(&answer).await.is_err() || closes {
                     let _ = io.shutdown().await;
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Answers the requests of all connections with one of these after the other, and again from the first.
+pub(super) async fn answering_in_turn(answers: Vec<Vec<u8>>) -> SocketAddr {
+    let next = Arc::new(AtomicUsize::new(0));
+    serve(move |stream, _| {
+        let (answers, next) = (answers.clone(), Arc::clone(&next));
+        async move {
+            let mut io = BufReader::new(stream);
+            while lines(&mut io).await.is_some() {
+                let turn = next.fetch_add(1, SeqCst) % answers.len();
+                if io.write_all(&answers[turn]).await.is_err() {
                     return;
                 }
             }

@@ -31,7 +31,7 @@ const PING: u8 = 6;
 const ACK: u8 = 1;
 /// What a stream of a request begins with over QUIC.
 const REQUEST: &[u8] = b"\x0A\x36\xCD\x12\xA1\x3E01";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A name and a value, of any bytes.
 pub(super) type Field<'a> = (&'a str, &'a [u8]);
@@ -46,6 +46,15 @@ pub(super) enum Body<'a> {
     Unknown(&'a [u8]),
     /// Without, and trailers after it, which QUIC has not.
     Trailers(&'a [u8], &'a [Field<'a>]),
+}
+
+impl Body<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Length(data) | Self::Unknown(data) | Self::Trailers(data, _) => data.len(),
+        }
+    }
 }
 
 /// A request of a visitor, as the edge passes it on.

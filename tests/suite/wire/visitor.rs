@@ -51,9 +51,15 @@ pub(super) async fn ask(
     io: &mut (impl AsyncRead + AsyncWrite + Unpin),
     method: &str,
     path: &str,
+    fields: &[(&str, &str)],
 ) -> Seen {
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n");
+    let fields = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n{}\r\n",
+        fields.collect::<String>()
+    );
     io.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     // An error is the end of an answer that breaks off.

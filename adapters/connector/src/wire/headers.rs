@@ -15,6 +15,13 @@ pub(crate) const CONNECTOR_ID: HeaderName = HeaderName::from_static("cf-warp-tag
 pub(crate) const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("cf-connecting-ip");
 /// Request: scheme that the client used, written by the edge.
 pub(crate) const CLIENT_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Request: the port that the client came to, written by an edge that tells more than Cloudflare's.
+pub(crate) const ARRIVAL_PORT: HeaderName = HeaderName::from_static("cf-arrival-port");
+/// Request: the server name of the client's TLS handshake, written by such an edge.
+pub(crate) const ARRIVAL_SERVER_NAME: HeaderName =
+    HeaderName::from_static("cf-arrival-server-name");
+/// Response: `1` where an edge that tells more than Cloudflare's is to close the client's connection.
+pub(crate) const CONNECTION_REFUSED: HeaderName = HeaderName::from_static("cf-arrival-refused");
 /// Response: every header meant for the client, see [`serialize`].
 pub(crate) const RESPONSE_HEADERS: HeaderName =
     HeaderName::from_static("cf-cloudflared-response-headers");

@@ -1,15 +1,20 @@
-//! Filters of rules.
+//! Filters of rules and backends.
 
+mod cors;
+mod external_auth;
+mod mirror;
+mod of_listener;
+mod urls;
+
+use domain::ObjectKey;
 use domain::capabilities::Feature;
-use domain::gateway::{
-    Filter, HeaderModifier, HttpPathModifier, Redirect, RouteKind, header_names,
-};
+use domain::gateway::{Filter, HeaderModifier, RouteKind, header_names};
 
 use super::text;
 use crate::fields::Fields;
-use crate::types::{
-    HTTPHeader, HTTPHeaderFilter, HTTPPathModifier, HTTPRequestRedirectFilter, HTTPRouteFilter,
-};
+use crate::types::{HTTPHeader, HTTPHeaderFilter, HTTPRouteFilter};
+use external_auth::external_auth;
+pub(super) use of_listener::of_listener;
 
 /// Types of filters, those of a GRPCRoute first.
 const TYPES: [&str; 8] = [
@@ -53,31 +58,12 @@ pub(crate) fn of_rule(
     rule: &str,
     written: &[HTTPRouteFilter],
     kind: RouteKind,
+    own: &ObjectKey,
 ) -> Vec<Filter> {
-    let filter = |(index, filter): (usize, &HTTPRouteFilter)| {
-        let field = format!("{rule}.filters[{index}]");
-        check(fields, &field, &written[..index], filter, kind);
-        let used = match filter.r#type.as_str() {
-            "ResponseHeaderModifier" => Some(Feature::HTTPRouteResponseHeaderModification),
-            "RequestMirror" => Some(Feature::HTTPRouteRequestMirror),
-            "ExtensionRef" => Some(Feature::ExtensionRef),
-            "URLRewrite" => Some(rewrite(filter)),
-            "CORS" => Some(Feature::HTTPRouteCORS),
-            "ExternalAuth" => Some(Feature::ExternalAuth),
-            _ => None,
-        };
-        if let Some(feature) = used {
-            fields.uses(feature, &field);
-        }
-        match filter.r#type.as_str() {
-            "RequestRedirect" => {
-                let redirect = filter.request_redirect.clone().unwrap_or_default();
-                Some(redirect_filter(fields, &field, &redirect))
-            }
-            _ => modifier(fields, &field, filter),
-        }
-    };
-    written.iter().enumerate().filter_map(filter).collect()
+    read(fields, rule, written, (kind, own), |kind| match kind {
+        "ResponseHeaderModifier" => Some(Feature::HTTPRouteResponseHeaderModification),
+        _ => None,
+    })
 }
 
 /// `filters` of a backend.
@@ -86,31 +72,49 @@ pub(crate) fn of_backend(
     backend: &str,
     written: &[HTTPRouteFilter],
     kind: RouteKind,
+    own: &ObjectKey,
+) -> Vec<Filter> {
+    read(fields, backend, written, (kind, own), |kind| match kind {
+        "RequestHeaderModifier" => Some(Feature::HTTPRouteBackendRequestHeaderModification),
+        "ResponseHeaderModifier" => Some(Feature::BackendResponseHeaderModification),
+        "URLRewrite" => Some(Feature::HTTPRouteBackendURLRewrite),
+        "RequestRedirect" | "CORS" | "RequestMirror" | "ExternalAuth" => {
+            Some(Feature::BackendFilter)
+        }
+        _ => None,
+    })
+}
+
+/// The filters at a place, where a filter of a type may need a feature because it stands there.
+fn read(
+    fields: &Fields,
+    place: &str,
+    written: &[HTTPRouteFilter],
+    (kind, own): (RouteKind, &ObjectKey),
+    feature: impl Fn(&str) -> Option<Feature>,
 ) -> Vec<Filter> {
     let filter = |(index, filter): (usize, &HTTPRouteFilter)| {
-        let field = format!("{backend}.filters[{index}]");
+        let field = format!("{place}.filters[{index}]");
         check(fields, &field, &written[..index], filter, kind);
-        let used = match filter.r#type.as_str() {
-            "RequestHeaderModifier" => Feature::HTTPRouteBackendRequestHeaderModification,
-            "ResponseHeaderModifier" => Feature::BackendResponseHeaderModification,
-            _ => Feature::BackendFilter,
-        };
-        fields.uses(used, &field);
-        modifier(fields, &field, filter)
+        if let Some(feature) = feature(&filter.r#type) {
+            fields.uses(feature, &field);
+        }
+        let is_mirror = |filter: &&HTTPRouteFilter| filter.r#type == "RequestMirror";
+        if is_mirror(&filter) && written[..index].iter().filter(is_mirror).count() == 1 {
+            fields.uses(Feature::HTTPRouteRequestMultipleMirrors, &field);
+        }
+        one(fields, &field, filter, (kind, own))
     };
     written.iter().enumerate().filter_map(filter).collect()
 }
 
-fn rewrite(filter: &HTTPRouteFilter) -> Feature {
-    let rewrite = filter.url_rewrite.as_ref();
-    match rewrite.and_then(|rewrite| rewrite.get("hostname")) {
-        Some(_) => Feature::HTTPRouteHostRewrite,
-        None => Feature::HTTPRoutePathRewrite,
-    }
-}
-
-/// A filter that changes headers; `None` for any other.
-fn modifier(fields: &Fields, field: &str, filter: &HTTPRouteFilter) -> Option<Filter> {
+/// One filter; `None` where it cannot be told, or no data plane has it.
+fn one(
+    fields: &Fields,
+    field: &str,
+    filter: &HTTPRouteFilter,
+    of: (RouteKind, &ObjectKey),
+) -> Option<Filter> {
     match filter.r#type.as_str() {
         "RequestHeaderModifier" => {
             let field = format!("{field}.requestHeaderModifier");
@@ -122,8 +126,54 @@ fn modifier(fields: &Fields, field: &str, filter: &HTTPRouteFilter) -> Option<Fi
             headers(fields, &field, filter.response_header_modifier.as_ref())
                 .map(Filter::ResponseHeaders)
         }
+        "RequestRedirect" => {
+            let redirect = filter.request_redirect.as_ref();
+            let redirect = required(fields, field, "requestRedirect", redirect)?;
+            Some(Filter::Redirect(urls::redirect(fields, field, redirect)))
+        }
+        "URLRewrite" => {
+            let rewrite = required(fields, field, "urlRewrite", filter.url_rewrite.as_ref())?;
+            Some(Filter::Rewrite(urls::rewrite(fields, field, rewrite)))
+        }
+        "RequestMirror" => {
+            fields.uses(Feature::HTTPRouteRequestMirror, field);
+            let mirror = filter.request_mirror.as_ref();
+            let mirror = required(fields, field, "requestMirror", mirror)?;
+            Some(Filter::Mirror(mirror::mirror(fields, field, mirror, of)))
+        }
+        "CORS" => {
+            fields.uses(Feature::HTTPRouteCORS, field);
+            let cors = required(fields, field, "cors", filter.cors.as_ref())?;
+            Some(Filter::Cors(cors::cors(fields, field, cors)))
+        }
+        "ExtensionRef" => {
+            fields.uses(Feature::ExtensionRef, field);
+            None
+        }
+        "ExternalAuth" => {
+            fields.uses(Feature::ExternalAuth, field);
+            let auth = filter.external_auth.as_ref();
+            let auth = required(fields, field, "externalAuth", auth)?;
+            external_auth(fields, field, auth, of.1).map(Filter::ExternalAuth)
+        }
         _ => None,
     }
+}
+
+/// The member that belongs to the type of a filter.
+fn required<'w, T>(
+    fields: &Fields,
+    field: &str,
+    member: &str,
+    written: Option<&'w T>,
+) -> Option<&'w T> {
+    if written.is_none() {
+        fields.invalid(
+            format!("{field}.{member}"),
+            "Required value: write what the filter does",
+        );
+    }
+    written
 }
 
 /// The rules of the Gateway API for the type of a filter, and for the filters `before` it.
@@ -170,6 +220,17 @@ fn check(
             ),
         );
     }
+    let other = match filter.r#type.as_str() {
+        "RequestRedirect" => "URLRewrite",
+        "URLRewrite" => "RequestRedirect",
+        _ => return,
+    };
+    if before.iter().any(|filter| filter.r#type == other) {
+        fields.invalid(
+            format!("{field}.type"),
+            format!("Forbidden: there is a {other} too, and only one of the two acts; remove one"),
+        );
+    }
 }
 
 /// What to set, add and remove. Of several entries with one name in a list the first counts (Gateway API, `HTTPHeader`).
@@ -212,109 +273,4 @@ fn headers(
         add: pairs("add", &written.add),
         remove: removed.collect(),
     })
-}
-
-fn redirect_filter(fields: &Fields, field: &str, written: &HTTPRequestRedirectFilter) -> Filter {
-    let field = format!("{field}.requestRedirect");
-    for (is_written, feature, member) in [
-        (
-            written.scheme.is_some(),
-            Feature::HTTPRouteSchemeRedirect,
-            "scheme",
-        ),
-        (
-            written.port.is_some(),
-            Feature::HTTPRoutePortRedirect,
-            "port",
-        ),
-        (
-            written.path.is_some(),
-            Feature::HTTPRoutePathRedirect,
-            "path",
-        ),
-    ] {
-        if is_written {
-            fields.uses(feature, format!("{field}.{member}"));
-        }
-    }
-    if let Some(scheme) = &written.scheme
-        && !["http", "https"].contains(&scheme.as_str())
-    {
-        fields.invalid(
-            format!("{field}.scheme"),
-            format!("Unsupported value: {scheme:?}: write http or https"),
-        );
-    }
-    let hostname_field = || format!("{field}.hostname");
-    let hostname = text::hostname(fields, hostname_field(), written.hostname.as_deref());
-    if hostname.as_ref().is_some_and(domain::Hostname::is_wildcard) {
-        fields.invalid(hostname_field(), "a wildcard is nowhere to redirect to");
-    }
-    let path = written
-        .path
-        .as_ref()
-        .and_then(|path| path_modifier(fields, &format!("{field}.path"), path));
-    Filter::Redirect(Redirect {
-        scheme: written.scheme.clone(),
-        hostname,
-        path,
-        port: written
-            .port
-            .and_then(|port| fields.port(format!("{field}.port"), port)),
-        status: status(fields, format!("{field}.statusCode"), written.status_code),
-    })
-}
-
-/// 302 where none is written, or none of the API (Gateway API, `statusCode`).
-fn status(fields: &Fields, field: String, written: Option<i64>) -> u16 {
-    match written {
-        None | Some(302) => return 302,
-        Some(301) => return 301,
-        Some(303) => fields.uses(Feature::HTTPRoute303RedirectStatusCode, field),
-        Some(307) => fields.uses(Feature::HTTPRoute307RedirectStatusCode, field),
-        Some(308) => fields.uses(Feature::HTTPRoute308RedirectStatusCode, field),
-        Some(code) => {
-            fields.invalid(
-                field,
-                format!("Unsupported value: {code}: write one of 301, 302, 303, 307, 308"),
-            );
-            return 302;
-        }
-    }
-    written
-        .and_then(|code| u16::try_from(code).ok())
-        .unwrap_or(302)
-}
-
-fn path_modifier(
-    fields: &Fields,
-    field: &str,
-    written: &HTTPPathModifier,
-) -> Option<HttpPathModifier> {
-    let missing = |name: &str| {
-        fields.invalid(
-            format!("{field}.{name}"),
-            "it is missing; write the new path",
-        );
-        None
-    };
-    match written.r#type.as_str() {
-        "ReplaceFullPath" => match &written.replace_full_path {
-            Some(path) => Some(HttpPathModifier::Full(path.clone())),
-            None => missing("replaceFullPath"),
-        },
-        "ReplacePrefixMatch" => match &written.replace_prefix_match {
-            Some(path) => Some(HttpPathModifier::Prefix(path.clone())),
-            None => missing("replacePrefixMatch"),
-        },
-        other => {
-            fields.invalid(
-                format!("{field}.type"),
-                format!(
-                    "Unsupported value: {other:?}: write ReplaceFullPath or ReplacePrefixMatch"
-                ),
-            );
-            None
-        }
-    }
 }

@@ -1,18 +1,19 @@
-//! Gateway and its listeners.
+//! Gateway, and listeners as it and ListenerSets have them.
 
 use domain::gateway::{
-    AllowedKind, AllowedNamespaces, GATEWAY_GROUP, Gateway, GatewayPart, Infrastructure,
-    LabelSelector, Listener, ListenerTls, Protocol, RouteKind, SelectorRule,
+    AllowedKind, AllowedNamespaces, FieldError, GATEWAY_GROUP, Gateway, GatewayPart,
+    Infrastructure, LabelSelector, Listener, ListenerTls, Protocol, RouteKind, SelectorRule,
 };
 use domain::{ObjectKey, ObjectRef};
 
-use super::{references, text};
+use super::addresses::{self, ADDRESSES};
+use super::{filters, frontend, references, text};
 use crate::error::ReadError;
 use crate::fields::{Fields, is_within};
 use crate::metadata::Header;
 use crate::types::{
-    self, GatewaySpec, LabelSelectorRequirement, ListenerTLSConfig, LocalParametersReference,
-    RouteGroupKind, RouteNamespaces,
+    self, GatewaySpec, GatewayTLSConfig, LabelSelectorRequirement, ListenerTLSConfig,
+    LocalParametersReference, RouteGroupKind, RouteNamespaces,
 };
 
 pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadError> {
@@ -22,9 +23,13 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadErro
         return Err(fields.error("spec.gatewayClassName", message.to_owned()));
     }
     let key = header.key();
-    let listeners = spec.listeners.iter().enumerate();
-    let listeners =
-        listeners.map(|(index, written)| listener(fields, &listener_field(index), written, &key));
+    if !matches!(spec.default_scope.as_deref(), None | Some("" | "None")) {
+        let message = "Gateways are not chosen by default; remove it, and name the Gateway in spec.parentRefs of routes";
+        fields.unsupported("spec.defaultScope", message);
+    }
+    let listeners = listeners(fields, &spec.listeners, &key);
+    let allowed = spec.allowed_listeners.unwrap_or_default().namespaces;
+    let allowed_listeners = namespaces(fields, ALLOWED_LISTENERS, allowed.as_ref(), "None");
     let infrastructure = spec.infrastructure.unwrap_or_default();
     let parameters = infrastructure.parameters_ref.as_ref();
     let parameters = parameters.map(|parameters| own_parameters(fields, parameters, &key));
@@ -33,51 +38,103 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<Gateway, ReadErro
         created: header.created(fields)?,
         deleting: header.is_deleting(),
         class: spec.gateway_class_name,
-        listeners: listeners.collect(),
+        listeners,
+        allowed_listeners,
         parameters,
+        addresses: addresses::read(fields, &spec.addresses),
         infrastructure: Infrastructure {
             labels: infrastructure.labels,
             annotations: infrastructure.annotations,
         },
+        client_certificate: client_certificate(fields, spec.tls.as_ref(), &key),
+        frontend: spec
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.frontend.as_ref())
+            .map(|written| frontend::read(fields, written, &key)),
         annotations: header.annotations(),
         field_errors: Vec::new(),
         key,
     };
-    hand_out_field_errors(&mut gateway, fields);
+    let rest = hand_out_field_errors(&mut gateway.listeners, fields);
+    gateway.field_errors = rest.into_iter().map(|it| (part_of(&it), it)).collect();
     Ok(gateway)
+}
+
+/// `spec.listeners` of a Gateway or of a ListenerSet.
+pub(super) fn listeners(
+    fields: &Fields,
+    written: &[types::Listener],
+    own: &ObjectKey,
+) -> Vec<Listener> {
+    let listeners = written.iter().enumerate();
+    listeners
+        .map(|(index, written)| listener(fields, &listener_field(index), written, own))
+        .collect()
+}
+
+fn client_certificate(
+    fields: &Fields,
+    written: Option<&GatewayTLSConfig>,
+    own: &ObjectKey,
+) -> Option<ObjectRef> {
+    let written = written?.backend.as_ref()?.client_certificate_ref.as_ref()?;
+    let field = "spec.tls.backend.clientCertificateRef.name";
+    fields.required(field, &written.name);
+    Some(references::target(
+        written.group.as_deref(),
+        written.kind.as_deref(),
+        (written.namespace.as_deref(), &written.name),
+        ("", "Secret"),
+        &own.namespace,
+    ))
 }
 
 fn listener_field(index: usize) -> String {
     format!("spec.listeners[{index}]")
 }
 
-const ADDRESSES: &str = "spec.addresses";
+const ALLOWED_LISTENERS: &str = "spec.allowedListeners.namespaces";
 const PARAMETERS_REF: &str = "spec.infrastructure.parametersRef";
 
-/// Gives each listener its own field errors and the Gateway the rest.
-fn hand_out_field_errors(gateway: &mut Gateway, fields: &Fields) {
+/// Gives each listener its own field errors, and the rest back.
+pub(super) fn hand_out_field_errors(
+    listeners: &mut [Listener],
+    fields: &Fields,
+) -> Vec<FieldError> {
+    let mut rest = Vec::new();
     for field_error in fields.field_errors() {
-        let mut listeners = gateway.listeners.iter_mut().enumerate();
+        let mut listeners = listeners.iter_mut().enumerate();
         let owner =
             listeners.find(|(index, _)| is_within(&field_error.field, &listener_field(*index)));
         match owner {
             Some((index, listener)) => {
-                let hostname = format!("{}.hostname", listener_field(index));
-                let part = match is_within(&field_error.field, &hostname) {
-                    true => GatewayPart::ListenerHostname,
-                    false => GatewayPart::Other,
-                };
+                let part = part_of_listener(&field_error, &listener_field(index));
                 listener.field_errors.push((part, field_error));
             }
-            None => {
-                let part = match field_error.field.as_str() {
-                    field if is_within(field, ADDRESSES) => GatewayPart::Addresses,
-                    field if is_within(field, PARAMETERS_REF) => GatewayPart::ParametersRef,
-                    _ => GatewayPart::Other,
-                };
-                gateway.field_errors.push((part, field_error));
-            }
+            None => rest.push(field_error),
         }
+    }
+    rest
+}
+
+fn part_of_listener(field_error: &FieldError, listener: &str) -> GatewayPart {
+    let is_of = |member: &str| is_within(&field_error.field, &format!("{listener}.{member}"));
+    if is_of("hostname") {
+        GatewayPart::ListenerHostname
+    } else if is_of("filters") {
+        GatewayPart::ListenerFilters
+    } else {
+        GatewayPart::Other
+    }
+}
+
+/// The part of the Gateway that a field error is in which no listener has.
+fn part_of(field_error: &FieldError) -> GatewayPart {
+    match field_error.field.as_str() {
+        field if is_within(field, ADDRESSES) => GatewayPart::Addresses,
+        field if is_within(field, PARAMETERS_REF) => GatewayPart::ParametersRef,
+        _ => GatewayPart::Other,
     }
 }
 
@@ -120,8 +177,13 @@ fn listener(fields: &Fields, field: &str, written: &types::Listener, own: &Objec
             fields,
             &format!("{field}.allowedRoutes.namespaces"),
             allowed.namespaces.as_ref(),
+            "Same",
         ),
         kinds: allowed.kinds.iter().map(allowed_kind).collect(),
+        filters: match &written.filters {
+            Some(written) => filters::of_listener(fields, field, &written.requests, own),
+            None => Vec::new(),
+        },
         field_errors: Vec::new(),
     }
 }
@@ -172,13 +234,15 @@ fn allowed_kind(written: &RouteGroupKind) -> AllowedKind {
     }
 }
 
-/// What is noted as a field error admits no route: the narrowest reading is the safe one.
+/// What is noted as a field error admits nobody: the narrowest reading is the safe one. `default` is what holds where
+/// `from` is not written.
 fn namespaces(
     fields: &Fields,
     field: &str,
     written: Option<&RouteNamespaces>,
+    default: &str,
 ) -> AllowedNamespaces {
-    let from = written.and_then(|it| it.from.as_deref()).unwrap_or("Same");
+    let from = written.and_then(|it| it.from.as_deref()).unwrap_or(default);
     let selector = written.and_then(|it| it.selector.as_ref());
     match (from, selector) {
         ("Same", _) => AllowedNamespaces::Same,

@@ -2,11 +2,10 @@
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 use domain::ObjectKey;
-use domain::capabilities::Feature;
 use domain::gateway::{CallMatch, PathMatch, RouteKind, RouteMatch, Rule, RulePolicy, TextMatch};
 
 use super::route::WrittenRule;
-use super::{filters, matches, references, text};
+use super::{filters, matches, references, session, text};
 use crate::fields::Fields;
 use crate::types::{GRPCMethodMatch, GRPCRouteMatch, GRPCRouteRule};
 
@@ -25,14 +24,23 @@ impl WrittenRule for GRPCRouteRule {
             [] => vec![taking(CallMatch::default())],
             written => written.iter().enumerate().filter_map(one).collect(),
         };
-        if self.session_persistence.is_some() {
-            let field = format!("{field}.sessionPersistence");
-            fields.uses(Feature::SessionPersistence, field);
-        }
+        let session = self.session_persistence.as_ref();
+        let name = self.name.as_deref();
+        let of = || session::RuleOf::new(Self::KIND, own, name, field);
         Rule {
-            filters: filters::of_rule(fields, field, &self.filters, Self::KIND),
+            filters: filters::of_rule(fields, field, &self.filters, Self::KIND, own),
             matches,
-            policy: RulePolicy::default(),
+            policy: RulePolicy {
+                session: session.and_then(|session| {
+                    session::session(
+                        fields,
+                        &format!("{field}.sessionPersistence"),
+                        session,
+                        of(),
+                    )
+                }),
+                ..RulePolicy::default()
+            },
             backends: references::backends(fields, field, &self.backend_refs, Self::KIND, own),
         }
     }

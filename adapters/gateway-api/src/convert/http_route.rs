@@ -5,7 +5,7 @@ use domain::capabilities::Feature;
 use domain::gateway::{Filter, RouteKind, Rule, RulePolicy, Timeouts};
 
 use super::route::WrittenRule;
-use super::{filters, matches, references, text};
+use super::{filters, matches, references, retry, session, text};
 use crate::fields::Fields;
 use crate::types::{HTTPRouteRule, HTTPRouteTimeouts};
 
@@ -18,7 +18,7 @@ impl WrittenRule for HTTPRouteRule {
 
     fn read(&self, fields: &Fields, field: &str, own: &ObjectKey) -> Rule {
         let matches = matches::matches(fields, field, &self.matches);
-        let filters = filters::of_rule(fields, field, &self.filters, Self::KIND);
+        let filters = filters::of_rule(fields, field, &self.filters, Self::KIND, own);
         let redirects = filters.iter().any(|f| matches!(f, Filter::Redirect(_)));
         if redirects && !self.backend_refs.is_empty() {
             fields.invalid(
@@ -26,18 +26,10 @@ impl WrittenRule for HTTPRouteRule {
                 "the rule redirects, so no request reaches a backend; remove one of the two",
             );
         }
-        for (value, feature, member) in [
-            (&self.retry, Feature::HTTPRouteRetry, "retry"),
-            (
-                &self.session_persistence,
-                Feature::SessionPersistence,
-                "sessionPersistence",
-            ),
-        ] {
-            if value.is_some() {
-                fields.uses(feature, format!("{field}.{member}"));
-            }
-        }
+        let session = self.session_persistence.as_ref();
+        let name = self.name.as_deref();
+        let of = || session::RuleOf::new(Self::KIND, own, name, field);
+        let retry = self.retry.as_ref();
         let timeouts = self.timeouts.clone().unwrap_or_default();
         Rule {
             backends: references::backends(fields, field, &self.backend_refs, Self::KIND, own),
@@ -45,6 +37,15 @@ impl WrittenRule for HTTPRouteRule {
             filters,
             policy: RulePolicy {
                 timeouts: self::timeouts(fields, &format!("{field}.timeouts"), &timeouts),
+                retry: retry.map(|retry| retry::retry(fields, &format!("{field}.retry"), retry)),
+                session: session.and_then(|session| {
+                    session::session(
+                        fields,
+                        &format!("{field}.sessionPersistence"),
+                        session,
+                        of(),
+                    )
+                }),
             },
         }
     }

@@ -1,21 +1,25 @@
-//! Service, EndpointSlice and Namespace. None of them has a status of ours to report on, so what is
+//! Service, ServiceImport, EndpointSlice and Namespace. None of them has a status of ours to report on, so what is
 //! wrong in them is an error that names the field.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use domain::gateway::{
-    AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServicePort,
+    AppProtocol, Endpoint, EndpointHost, EndpointSlice, Namespace, Service, ServiceImport,
+    ServicePort,
 };
 
 use super::exposure;
 use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::metadata::Header;
-use crate::types::{self, EndpointPort, ServiceSpec};
+use crate::types::{self, EndpointPort, ServiceImportSpec, ServiceSpec};
 
 /// Label that names the Service of an EndpointSlice.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Label that names the ServiceImport of an EndpointSlice (KEP-1645).
+const IMPORT_NAME: &str = "multicluster.kubernetes.io/service-name";
 
 /// Label that every namespace carries with its own name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -23,7 +27,36 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Reads a Service. Ports of other protocols than TCP are left out.
 pub(crate) fn service(header: &Header, fields: &Fields) -> Result<Service, ReadError> {
     let spec: ServiceSpec = fields.read("spec")?;
-    let ports = spec.ports.iter().enumerate();
+    let others = spec.ports.iter();
+    let others = others.filter(|port| !is_tcp(port.protocol.as_deref()));
+    let others = others.map(|port| port.name.clone().unwrap_or_default());
+    let other_ports = others.collect();
+    let ports = ports(fields, &spec.ports)?;
+    let is_external = spec.r#type.as_deref() == Some("ExternalName");
+    let exposure = exposure::read(header, fields, &spec, &ports)?;
+    Ok(Service {
+        key: header.key(),
+        ports,
+        other_ports,
+        exposure: exposure.map(Box::new),
+        cluster_ip: address(spec.cluster_ip.as_ref()).filter(|_| !is_external),
+        external_name: spec.external_name.filter(|_| is_external),
+    })
+}
+
+/// Reads a ServiceImport, alike. The addresses of one that is headless mean nothing.
+pub(crate) fn service_import(header: &Header, fields: &Fields) -> Result<ServiceImport, ReadError> {
+    let spec: ServiceImportSpec = fields.read("spec")?;
+    let is_headless = spec.r#type.as_deref() == Some("Headless");
+    Ok(ServiceImport {
+        key: header.key(),
+        ports: ports(fields, &spec.ports)?,
+        cluster_ip: address(spec.ips.first()).filter(|_| !is_headless),
+    })
+}
+
+fn ports(fields: &Fields, written: &[types::ServicePort]) -> Result<Vec<ServicePort>, ReadError> {
+    let ports = written.iter().enumerate();
     let ports = ports
         .filter(|(_, port)| is_tcp(port.protocol.as_deref()))
         .map(|(index, port)| {
@@ -33,15 +66,12 @@ pub(crate) fn service(header: &Header, fields: &Fields) -> Result<Service, ReadE
                 protocol: app_protocol(port.app_protocol.as_deref()),
             })
         });
-    let ports: Vec<ServicePort> = ports.collect::<Result<_, ReadError>>()?;
-    let is_external = spec.r#type.as_deref() == Some("ExternalName");
-    let exposure = exposure::read(header, fields, &spec, &ports)?;
-    Ok(Service {
-        key: header.key(),
-        ports,
-        exposure: exposure.map(Box::new),
-        external_name: spec.external_name.filter(|_| is_external),
-    })
+    ports.collect()
+}
+
+/// A cluster IP; a headless Service says `None` in its place.
+fn address(written: Option<&String>) -> Option<IpAddr> {
+    written?.parse().ok()
 }
 
 /// Reads an EndpointSlice. Ports without a number or of other protocols than TCP are left out; of an
@@ -59,9 +89,11 @@ pub(crate) fn endpoint_slice(header: &Header, fields: &Fields) -> Result<Endpoin
             serving: endpoint.conditions.serving.unwrap_or(ready),
         });
     }
+    let mut labels = header.labels();
     Ok(EndpointSlice {
         key: header.key(),
-        service: header.labels().remove(SERVICE_NAME).unwrap_or_default(),
+        service: labels.remove(SERVICE_NAME).unwrap_or_default(),
+        import: labels.remove(IMPORT_NAME).filter(|name| !name.is_empty()),
         ports: slice_ports(fields)?,
         endpoints,
     })
@@ -120,13 +152,16 @@ fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("TCP" | ""))
 }
 
-/// Names of KEP-3726, IANA's `http`, and what operators write for HTTP/2 without TLS. A port that needs TLS has
-/// another name (`https`, `grpcs`).
+/// Names of KEP-3726, IANA's `http` and `https` (in any case, RFC 6335), and what operators write for HTTP/2.
 fn app_protocol(written: Option<&str>) -> AppProtocol {
     match written {
-        None | Some("" | "http") => AppProtocol::Http1,
+        None | Some("") => AppProtocol::Http1,
+        Some(name) if name.eq_ignore_ascii_case("http") => AppProtocol::Http1,
+        Some(name) if name.eq_ignore_ascii_case("https") => AppProtocol::Https,
         Some("kubernetes.io/h2c" | "h2c" | "http2" | "grpc") => AppProtocol::H2c,
-        Some("kubernetes.io/ws") => AppProtocol::WebSocket,
+        Some("kubernetes.io/ws" | "ws") => AppProtocol::WebSocket,
+        Some("kubernetes.io/wss" | "wss") => AppProtocol::Wss,
+        Some("grpcs") => AppProtocol::Grpcs,
         Some(other) => AppProtocol::Other(other.to_owned()),
     }
 }

@@ -2,9 +2,9 @@
 //! API server in front of it.
 
 use domain::ObjectKey;
-use domain::gateway::{DashboardRules, DeletionPolicy, GatewayParameters};
+use domain::gateway::{DashboardRules, DeletionPolicy, GatewayParameters, RoutingType};
 
-use super::{dns, exposure, tenants, tunnel};
+use super::{dns, exposure, external, tenants, tunnel};
 use crate::error::ReadError;
 use crate::fields::Fields;
 use crate::kind::Kind;
@@ -33,6 +33,10 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
         shared_hostnames: spec.shared_hostnames.as_deref().map(|written| {
             tenants::is_allowed(fields, "spec.sharedHostnames", Some(written), false)
         }),
+        routing_type: spec
+            .routing_type
+            .as_deref()
+            .map(|written| routing_type(fields, written)),
         dashboard_rules: spec
             .dashboard_rules
             .as_deref()
@@ -50,12 +54,28 @@ pub(crate) fn read(header: &Header, fields: &Fields) -> Result<GatewayParameters
             .tenants
             .as_deref()
             .map(|written| tenants::read(fields, written)),
+        external_hosts: spec
+            .external_hosts
+            .as_deref()
+            .map(|written| external::parameters(fields, written)),
         services: spec
             .services
             .map(|written| exposure::parameters(fields, written, &key)),
         field_errors: fields.field_errors(),
         key,
     })
+}
+
+fn routing_type(fields: &Fields, written: &str) -> RoutingType {
+    match written {
+        "Endpoint" => RoutingType::Endpoint,
+        "Service" => RoutingType::Service,
+        other => {
+            let message = format!("Unsupported value: {other:?}: must be Endpoint or Service");
+            fields.invalid("spec.routingType", message);
+            RoutingType::default()
+        }
+    }
 }
 
 fn dashboard_rules(fields: &Fields, written: &str) -> DashboardRules {

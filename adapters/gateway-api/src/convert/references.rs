@@ -1,6 +1,8 @@
 //! References between objects.
 
-use domain::gateway::{BackendRef, GATEWAY_GROUP, ParentRef, RouteKind};
+use domain::gateway::{
+    BackendRef, GATEWAY_GROUP, ParentRef, RouteKind, TRUST_BUNDLE_GROUP, TRUST_BUNDLE_KIND,
+};
 use domain::{Hostname, ObjectKey, ObjectRef};
 
 use super::{filters, text};
@@ -23,6 +25,37 @@ pub(crate) fn target(
         group: group.unwrap_or(default.0).to_owned(),
         kind: kind.unwrap_or(default.1).to_owned(),
         key: ObjectKey::new(namespace.unwrap_or(own_namespace), name),
+    }
+}
+
+/// One of `caCertificateRefs`. A ClusterTrustBundle is in no namespace.
+pub(super) fn authority(
+    fields: &Fields,
+    field: &str,
+    written: &types::ObjectReference,
+    own_namespace: &str,
+) -> ObjectRef {
+    let types::ObjectReference {
+        group,
+        kind,
+        name,
+        namespace,
+    } = written;
+    let written_namespace = namespace.as_deref().filter(|text| !text.is_empty());
+    let is_bundle = group == TRUST_BUNDLE_GROUP && kind == TRUST_BUNDLE_KIND;
+    let key = match (is_bundle, written_namespace) {
+        (false, written) => ObjectKey::new(written.unwrap_or(own_namespace), name),
+        (true, None) => ObjectKey::new("", name),
+        (true, Some(_)) => {
+            let message = "Forbidden: a ClusterTrustBundle is in no namespace; remove it";
+            fields.invalid(format!("{field}.namespace"), message);
+            ObjectKey::new("", name)
+        }
+    };
+    ObjectRef {
+        group: group.clone(),
+        kind: kind.clone(),
+        key,
     }
 }
 
@@ -88,7 +121,7 @@ pub(crate) fn backends(
                 .port
                 .and_then(|port| fields.port(format!("{field}.port"), port)),
             weight: weight(fields, format!("{field}.weight"), backend.weight),
-            filters: filters::of_backend(fields, &field, &backend.filters, kind),
+            filters: filters::of_backend(fields, &field, &backend.filters, kind, own),
             field,
         }
     };

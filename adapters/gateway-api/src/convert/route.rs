@@ -25,7 +25,8 @@ pub(crate) trait WrittenRule: DeserializeOwned + Default {
 pub(crate) fn read<R: WrittenRule>(header: &Header, fields: &Fields) -> Result<Route, ReadError> {
     let spec: RouteSpec<R> = fields.read("spec")?;
     let key = header.key();
-    if spec.use_default_gateways.is_some() {
+    let scope = spec.use_default_gateways.as_ref();
+    if scope.is_some_and(|scope| !matches!(scope.as_str(), Some("" | "None"))) {
         fields.uses(Feature::DefaultGateways, "spec.useDefaultGateways");
     }
     // A route without rules has one that takes everything (Gateway API, `HTTPRouteSpec.rules`).

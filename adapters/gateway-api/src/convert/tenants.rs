@@ -73,7 +73,7 @@ fn tenant(fields: &Fields, field: &str, written: &ParametersTenant) -> Tenant {
     }
 }
 
-fn hostnames(fields: &Fields, field: &str, written: &[String]) -> AllowedHostnames {
+pub(super) fn hostnames(fields: &Fields, field: &str, written: &[String]) -> AllowedHostnames {
     let written = limited(fields, field, written, MOST_HOSTNAMES).iter();
     let parsed = written.enumerate().filter_map(|(index, text)| {
         let parsed = Hostname::parse(text);

@@ -1,6 +1,4 @@
-use serde_json::Value;
-
-use super::{BackendRef, HTTPHeaderMatch, HTTPRouteFilter, api_type};
+use super::{BackendRef, HTTPHeaderMatch, HTTPRouteFilter, SessionPersistence, api_type};
 
 api_type! {
     /// One of `GRPCRoute.spec.rules`.
@@ -9,7 +7,7 @@ api_type! {
         matches: Vec<GRPCRouteMatch>,
         filters: Vec<HTTPRouteFilter>,
         backend_refs: Vec<BackendRef>,
-        session_persistence: Option<Value>,
+        session_persistence: Option<SessionPersistence>,
     }
 }
 

@@ -6,7 +6,18 @@ api_type! {
         ports: Vec<ServicePort>,
         r#type: Option<String>,
         load_balancer_class: Option<String>,
+        #[serde(rename = "clusterIP")]
+        cluster_ip: Option<String>,
         external_name: Option<String>,
+    }
+}
+
+api_type! {
+    /// `ServiceImport.spec`, alike.
+    ServiceImportSpec {
+        ports: Vec<ServicePort>,
+        ips: Vec<String>,
+        r#type: Option<String>,
     }
 }
 

@@ -7,11 +7,21 @@ api_type! {
         dns: Option<ParametersDns>,
         certificates: Option<ParametersCertificates>,
         shared_hostnames: Option<String>,
+        routing_type: Option<String>,
         dashboard_rules: Option<String>,
         deletion_policy: Option<String>,
         tunnel: Option<ParametersTunnel>,
         tenants: Option<Vec<ParametersTenant>>,
+        external_hosts: Option<Vec<ParametersExternalHosts>>,
         services: Option<ParametersServices>,
+    }
+}
+
+api_type! {
+    /// One of `spec.externalHosts`.
+    ParametersExternalHosts {
+        namespace_selector: Option<LabelSelector>,
+        hostnames: Option<Vec<String>>,
     }
 }
 

@@ -44,6 +44,25 @@ api_type! {
 }
 
 api_type! {
+    BackendObjectReference {
+        group: Option<String>,
+        kind: Option<String>,
+        name: String,
+        namespace: Option<String>,
+        port: Option<i64>,
+    }
+}
+
+api_type! {
+    ObjectReference {
+        group: String,
+        kind: String,
+        name: String,
+        namespace: Option<String>,
+    }
+}
+
+api_type! {
     SecretObjectReference {
         group: Option<String>,
         kind: Option<String>,

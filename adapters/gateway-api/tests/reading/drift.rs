@@ -1,5 +1,5 @@
-//! Every field of the Gateway API's schemas is read or reported. `crd_fields.txt` lists them for v1.6.1, experimental
-//! channel; `crd_fields.py` makes it anew.
+//! Every field of the Gateway API's schemas is read or reported. `crd_fields.txt` lists those of v1.7.0 and v1.6.1,
+//! experimental channel; `crd_fields.py` makes it anew.
 
 use adapter_gateway_api::{Object, read};
 use domain::gateway::FieldError;
@@ -66,7 +66,19 @@ pub(crate) fn field_errors(object: &Object) -> Vec<FieldError> {
             let all = gateway.field_errors.iter().chain(listeners);
             all.map(|(_, field_error)| field_error.clone()).collect()
         }
+        Object::ListenerSet(set) => {
+            let listeners = set.listeners.iter().flat_map(|l| &l.field_errors);
+            let of_listeners = listeners.map(|(_, field_error)| field_error);
+            set.field_errors
+                .iter()
+                .chain(of_listeners)
+                .cloned()
+                .collect()
+        }
         Object::Route(route) => crate::refused(route),
+        Object::BackendTlsPolicy(policy) => policy.field_errors.clone(),
+        Object::BackendTrafficPolicy(policy) => policy.field_errors.clone(),
+        Object::ExternalBackend(backend) => backend.field_errors.clone(),
         _ => Vec::new(),
     }
 }
@@ -90,10 +102,23 @@ pub(crate) fn with(kind: &str, path: &str, field: Option<Value>) -> Value {
     let spec = match kind {
         "Gateway" => json!({ "gatewayClassName": "cloudflare" }),
         "GatewayClass" => json!({ "controllerName": "example.com/controller" }),
+        "XBackend" => json!({
+            "type": "ExternalHostname",
+            "port": { "number": 80 },
+            "externalHostname": { "hostname": "it.example.com" },
+            "tls": {
+                "mode": "ServerOnly",
+                "validation": { "wellKnownCACertificates": "System", "hostname": "it.example.com" },
+            },
+        }),
         _ => json!({}),
     };
+    let api_version = match kind.starts_with('X') {
+        true => "gateway.networking.x-k8s.io/v1alpha1",
+        false => "gateway.networking.k8s.io/v1",
+    };
     let mut object = json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
+        "apiVersion": api_version,
         "kind": kind,
         "metadata": { "name": "it", "namespace": "apps" },
         "spec": spec,
@@ -135,8 +160,14 @@ fn discriminator(step: &str, next: Option<&str>) -> Option<Vec<(&'static str, &'
         ("filters", "cors") => vec![("type", "CORS")],
         ("filters", "externalAuth") => vec![("type", "ExternalAuth")],
         ("filters", "extensionRef") => vec![("type", "ExtensionRef")],
+        ("externalAuth", "grpc") => vec![("protocol", "GRPC")],
+        ("externalAuth", "http" | "backendRef" | "forwardBody") => vec![("protocol", "HTTP")],
+        ("requests", "externalAuth") => vec![("type", "ExternalAuth")],
+        ("requests", "extensionRef") => vec![("type", "ExtensionRef")],
         ("path", "replaceFullPath") => vec![("type", "ReplaceFullPath")],
         ("path", "replacePrefixMatch") => vec![("type", "ReplacePrefixMatch")],
+        ("subjectAltNames", "hostname") => vec![("type", "Hostname")],
+        ("subjectAltNames", "uri") => vec![("type", "URI")],
         ("parametersRef", _) => vec![("kind", "Secret"), ("name", "a"), ("namespace", "b")],
         ("namespaces", "selector") => vec![("from", "Selector")],
         ("matchExpressions", "key" | "values[]") => vec![("operator", "In")],

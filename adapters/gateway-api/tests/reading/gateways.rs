@@ -1,5 +1,6 @@
 use domain::gateway::{
-    AllowedKind, AllowedNamespaces, FieldError, GatewayPart, Protocol, RouteKind, SelectorRule,
+    AllowedKind, AllowedNamespaces, FieldError, FrontendMode, GatewayPart, Protocol,
+    RequestedAddress, RouteKind, SelectorRule,
 };
 
 use crate::{class, gateway, reference, summary};
@@ -76,11 +77,123 @@ fn a_gateway_is_read_with_its_listeners() {
 }
 
 #[test]
+fn filters_of_listeners_are_read_in_their_order_and_none_is_passed_over() {
+    let auth = |name: &str| {
+        format!(
+            "{{type: ExternalAuth, externalAuth: {{protocol: HTTP, backendRef: {{name: {name}, port: 80}}}}}}"
+        )
+    };
+    let read = |requests: &str| {
+        let gateway = gateway(&format!(
+            "
+  listeners:
+  - name: web
+    protocol: HTTPS
+    port: 443
+    filters: {{requests: [{requests}]}}
+"
+        ));
+        assert_eq!(gateway.field_errors, []);
+        let [listener] = <[_; 1]>::try_from(gateway.listeners).unwrap();
+        let filters = listener
+            .filters
+            .iter()
+            .map(|filter| filter.to.clone().unwrap());
+        let filters: Vec<_> = filters.map(|to| (to.target.key.name, to.field)).collect();
+        (filters, in_parts(&listener.field_errors))
+    };
+    let (filters, refused) = read(&format!("{}, {}", auth("b"), auth("a")));
+    let field =
+        |index| format!("spec.listeners[0].filters.requests[{index}].externalAuth.backendRef");
+    assert_eq!(
+        filters,
+        [("b".to_owned(), field(0)), ("a".to_owned(), field(1))]
+    );
+    assert_eq!(refused, [""; 0]);
+    let extension = "{type: ExtensionRef, extensionRef: {group: example.com, kind: Own, name: x}}";
+    for (requests, refused) in [
+        (
+            extension,
+            "unsupported spec.listeners[0].filters.requests[0]",
+        ),
+        (
+            "{type: ExternalAuth}",
+            "invalid spec.listeners[0].filters.requests[0].externalAuth",
+        ),
+        (
+            "{type: CORS}",
+            "invalid spec.listeners[0].filters.requests[0].type",
+        ),
+        (
+            "{type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: a}}, extensionRef: {group: a, kind: b, name: c}}",
+            "invalid spec.listeners[0].filters.requests[0].extensionRef",
+        ),
+        (
+            "{type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: a}, forwardBody: {maxSize: 1000000}}}",
+            "unsupported spec.listeners[0].filters.requests[0].externalAuth.forwardBody.maxSize",
+        ),
+    ] {
+        let refused = format!("ListenerFilters: {refused}");
+        assert_eq!(read(requests).1, [refused], "{requests}");
+    }
+}
+
+#[test]
+fn an_address_is_a_hostname_or_the_choice_is_ours() {
+    let hostname = |name: &str| Some(RequestedAddress::Hostname(name.parse().unwrap()));
+    for (written, read, refused) in [
+        ("{}", Some(RequestedAddress::Any), None),
+        ("{type: IPAddress}", Some(RequestedAddress::Any), None),
+        ("{type: Hostname}", Some(RequestedAddress::Any), None),
+        (
+            "{type: Hostname, value: App.example.com}",
+            hostname("app.example.com"),
+            None,
+        ),
+        (
+            "{type: Hostname, value: a..b}",
+            None,
+            Some("invalid spec.addresses[0].value"),
+        ),
+        (
+            "{type: IPAddress, value: 192.0.2.1}",
+            None,
+            Some("unsupported spec.addresses[0].value"),
+        ),
+        (
+            "{value: 192.0.2.1}",
+            None,
+            Some("unsupported spec.addresses[0].value"),
+        ),
+        (
+            "{type: example.com/x, value: a}",
+            None,
+            Some("unsupported spec.addresses[0].type"),
+        ),
+        (
+            "{routability: Cluster}",
+            None,
+            Some("unsupported spec.addresses[0].routability"),
+        ),
+    ] {
+        let gateway = gateway(&format!(
+            "\n  addresses: [{written}]\n  listeners: [{{name: web, protocol: HTTPS, port: 443}}]\n"
+        ));
+        assert_eq!(gateway.addresses, Vec::from_iter(read), "{written}");
+        let refused: Vec<_> = refused
+            .map(|it| format!("Addresses: {it}"))
+            .into_iter()
+            .collect();
+        assert_eq!(in_parts(&gateway.field_errors), refused, "{written}");
+    }
+}
+
+#[test]
 fn field_errors_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
     let gateway = gateway(
         "
   addresses: [{type: IPAddress, value: 192.0.2.1}]
-  tls: {frontend: {default: {}}}
+  tls: {frontend: {default: {validation: {mode: Lax, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}
   infrastructure: {labels: {a: b}, parametersRef: {group: g, name: p}}
   listeners:
   - {name: good, protocol: HTTPS, port: 443}
@@ -102,8 +215,8 @@ fn field_errors_of_a_listener_are_its_own_and_the_rest_is_the_gateways() {
     assert_eq!(
         in_parts(&gateway.field_errors),
         [
-            "Addresses: unsupported spec.addresses",
-            "Other: unsupported spec.tls",
+            "Addresses: unsupported spec.addresses[0].value",
+            "Other: invalid spec.tls.frontend.default.validation.mode",
             "ParametersRef: invalid spec.infrastructure.parametersRef.kind",
         ]
     );
@@ -169,4 +282,89 @@ fn a_class_needs_a_namespace_in_its_parameters() {
         summary(&without.field_errors),
         ["invalid spec.parametersRef.namespace"]
     );
+}
+
+#[test]
+fn a_client_certificate_is_of_the_gateways_namespace_unless_another_is_written() {
+    for (written, expected) in [
+        ("{name: client}", reference("", "Secret", "apps", "client")),
+        (
+            "{group: '', kind: Secret, name: client, namespace: infra}",
+            reference("", "Secret", "infra", "client"),
+        ),
+        (
+            "{group: example.com, kind: Vault, name: client}",
+            reference("example.com", "Vault", "apps", "client"),
+        ),
+    ] {
+        let gateway = gateway(&format!(
+            "  tls: {{backend: {{clientCertificateRef: {written}}}}}\n  listeners: [{{name: web, port: 80, protocol: HTTP}}]\n"
+        ));
+        assert_eq!(gateway.client_certificate, Some(expected), "{written}");
+        assert_eq!(gateway.field_errors, [], "{written}");
+    }
+}
+
+#[test]
+fn what_is_asked_of_visitors_is_read_for_all_ports_and_for_some() {
+    let gateway = gateway(
+        "
+  listeners: [{name: web, port: 443, protocol: HTTPS}]
+  tls:
+    frontend:
+      default:
+        validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}
+      perPort:
+      - port: 8443
+        tls:
+          validation:
+            mode: AllowInsecureFallback
+            caCertificateRefs: [{group: '', kind: Secret, name: ca, namespace: infra}]
+      - {port: 2053, tls: {}}
+",
+    );
+    assert_eq!(gateway.field_errors, []);
+    let frontend = gateway.frontend.unwrap();
+    let default = frontend.at(443).unwrap();
+    assert_eq!(default.mode, FrontendMode::ValidOnly);
+    assert_eq!(default.field, "spec.tls.frontend.default.validation");
+    assert_eq!(
+        default.authorities,
+        [reference("", "ConfigMap", "apps", "ca")]
+    );
+    let other = frontend.at(8443).unwrap();
+    assert_eq!(other.mode, FrontendMode::InsecureFallback);
+    assert_eq!(other.field, "spec.tls.frontend.perPort[0].tls.validation");
+    assert_eq!(other.authorities, [reference("", "Secret", "infra", "ca")]);
+    assert_eq!(frontend.at(2053), None, "it overrides the default");
+}
+
+#[test]
+fn a_cluster_trust_bundle_is_in_no_namespace() {
+    for (written, refused) in [
+        ("", None),
+        (
+            ", namespace: apps",
+            Some("invalid spec.tls.frontend.default.validation.caCertificateRefs[0].namespace"),
+        ),
+    ] {
+        let reference = format!(
+            "{{group: certificates.k8s.io, kind: ClusterTrustBundle, name: corp{written}}}"
+        );
+        let gateway = gateway(&format!(
+            "  tls: {{frontend: {{default: {{validation: {{caCertificateRefs: [{reference}]}}}}}}}}\n  listeners: [{{name: web, port: 443, protocol: HTTPS}}]\n"
+        ));
+        let errors: Vec<_> = gateway
+            .field_errors
+            .iter()
+            .map(|(_, it)| it.clone())
+            .collect();
+        assert_eq!(
+            summary(&errors),
+            Vec::from_iter(refused.map(str::to_owned)),
+            "{written}"
+        );
+        let default = gateway.frontend.unwrap().default.unwrap();
+        assert_eq!(default.authorities[0].key.namespace, "");
+    }
 }

@@ -1,13 +1,19 @@
 //! Manifests in, domain values and field errors out.
 
+mod backend_tls;
+mod backend_traffic;
 mod certificates;
 mod drift;
+mod external;
+mod filters;
 mod gateways;
+mod listener_sets;
 mod objects;
 mod parameters;
 mod routes;
 mod schema;
 mod services;
+mod sessions;
 
 use adapter_gateway_api::{Object, read};
 use domain::capabilities::DataPlaneKind;

@@ -45,10 +45,13 @@ spec:
   - {name: http, port: 80, targetPort: 8080}
   - {name: h2, port: 81, appProtocol: kubernetes.io/h2c}
   - {name: ws, port: 82, appProtocol: kubernetes.io/ws}
-  - {name: odd, port: 83, appProtocol: https}
+  - {name: odd, port: 83, appProtocol: example.com/odd}
   - {name: grpc, port: 84, appProtocol: grpc}
   - {name: http2, port: 85, appProtocol: http2}
   - {name: short, port: 86, appProtocol: h2c}
+  - {name: https, port: 87, appProtocol: HTTPS}
+  - {name: wss, port: 88, appProtocol: kubernetes.io/wss}
+  - {name: grpcs, port: 89, appProtocol: grpcs}
   - {name: dns, port: 53, protocol: UDP}
   externalName: ignored.example.com
 ",
@@ -66,10 +69,13 @@ spec:
             (80, AppProtocol::Http1),
             (81, AppProtocol::H2c),
             (82, AppProtocol::WebSocket),
-            (83, AppProtocol::Other("https".to_owned())),
+            (83, AppProtocol::Other("example.com/odd".to_owned())),
             (84, AppProtocol::H2c),
             (85, AppProtocol::H2c),
             (86, AppProtocol::H2c),
+            (87, AppProtocol::Https),
+            (88, AppProtocol::Wss),
+            (89, AppProtocol::Grpcs),
         ]
     );
     assert_eq!(service.external_name, None, "its type is not ExternalName");
@@ -110,6 +116,74 @@ endpoints:
     };
     assert_eq!(namespace.labels["a"], "b");
     assert_eq!(namespace.labels["kubernetes.io/metadata.name"], "ns");
+}
+
+#[test]
+fn services_and_service_imports_have_a_cluster_ip_unless_they_are_headless() {
+    let service = |spec: &str| {
+        let yaml =
+            format!("{{apiVersion: v1, kind: Service, metadata: {{name: app}}, spec: {{{spec}}}}}");
+        match object(&yaml) {
+            Object::Service(service) => service.cluster_ip,
+            other => panic!("{other:?}"),
+        }
+    };
+    let import = |version: &str, spec: &str| {
+        let yaml = format!(
+            "{{apiVersion: multicluster.x-k8s.io/{version}, kind: ServiceImport, metadata: {{name: app}}, spec: {{{spec}}}}}"
+        );
+        match object(&yaml) {
+            Object::ServiceImport(import) => import.cluster_ip,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (found, expected) in [
+        (service("clusterIP: 10.96.0.1"), Some("10.96.0.1")),
+        (service("clusterIP: 'fd00::1'"), Some("fd00::1")),
+        (service("clusterIP: None"), None),
+        (service("clusterIP: ''"), None),
+        (service("ports: []"), None),
+        (
+            service("type: ExternalName, externalName: a.b, clusterIP: 10.96.0.1"),
+            None,
+        ),
+        (
+            import(
+                "v1alpha1",
+                "type: ClusterSetIP, ips: [10.96.0.2, 'fd00::2']",
+            ),
+            Some("10.96.0.2"),
+        ),
+        (
+            import("v1beta1", "type: ClusterSetIP, ips: ['fd00::2']"),
+            Some("fd00::2"),
+        ),
+        (import("v1alpha1", "type: Headless, ips: [10.96.0.2]"), None),
+        (import("v1alpha1", "type: ClusterSetIP"), None),
+    ] {
+        assert_eq!(found, expected.map(|address| address.parse().unwrap()));
+    }
+}
+
+#[test]
+fn an_endpoint_slice_may_be_of_a_service_and_of_a_service_import() {
+    let of = |labels: &str| {
+        let yaml = format!(
+            "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s, labels: {{{labels}}}}}, addressType: IPv4}}"
+        );
+        match object(&yaml) {
+            Object::EndpointSlice(slice) => (slice.service, slice.import),
+            other => panic!("{other:?}"),
+        }
+    };
+    let service = "kubernetes.io/service-name: derived";
+    let import = "multicluster.kubernetes.io/service-name: app";
+    let app = || Some("app".to_owned());
+    assert_eq!(of(service), ("derived".to_owned(), None));
+    assert_eq!(of(import), (String::new(), app()));
+    let both = of(&format!("{service}, {import}"));
+    assert_eq!(both, ("derived".to_owned(), app()));
+    assert_eq!(of(""), (String::new(), None));
 }
 
 #[test]
@@ -234,5 +308,34 @@ fn an_unknown_kind_is_a_value() {
             panic!("{yaml}");
         };
         assert_eq!((found.as_str(), key.name.as_str()), (kind, name));
+    }
+}
+
+#[test]
+fn of_crds_those_of_the_gateway_api_tell_their_release() {
+    let crd = |name: &str, annotations: &str| {
+        object(&format!(
+            "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {name}, annotations: {annotations}}}
+spec: {{group: any}}
+"
+        ))
+    };
+    let own = "gateways.gateway.networking.k8s.io";
+    let version = "{gateway.networking.k8s.io/bundle-version: v1.7.0}";
+    for (name, annotations, expected) in [
+        (own, version, Some(Some("v1.7.0"))),
+        (own, "{}", Some(None)),
+        ("xmeshes.gateway.networking.x-k8s.io", version, None),
+        ("gateways.example.com", version, None),
+    ] {
+        let found = match crd(name, annotations) {
+            Object::ApiKind(kind) => Some(kind.release),
+            _ => None,
+        };
+        let expected = expected.map(|release: Option<&str>| release.map(str::to_owned));
+        assert_eq!(found, expected, "{name} {annotations}");
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use domain::gateway::{
     Adoption, AllowedKeys, DnsPolicy, DnsSelection, DriftPolicy, GatewayParameters,
-    HorizontalAutoscaling, KeyPattern, ProxySettings, RotationParameters,
+    HorizontalAutoscaling, KeyPattern, ProxySettings, RotationParameters, RoutingType,
 };
 use domain::rotation::Schedule;
 use domain::{AllowedHostnames, Hostname};
@@ -63,6 +63,28 @@ const FULL: &str = r"
       requests: {cpu: 100m, memory: 128Mi}
       limits: {cpu: 1, memory: 512Mi}
 ";
+
+#[test]
+fn requests_go_to_endpoints_or_to_cluster_ips() {
+    for (written, expected, faults) in [
+        ("{}", None, vec![]),
+        (
+            "{routingType: Endpoint}",
+            Some(RoutingType::Endpoint),
+            vec![],
+        ),
+        ("{routingType: Service}", Some(RoutingType::Service), vec![]),
+        (
+            "{routingType: Mesh}",
+            Some(RoutingType::Endpoint),
+            vec!["invalid spec.routingType"],
+        ),
+    ] {
+        let read = parameters(&format!("  {written}\n"));
+        assert_eq!(read.routing_type, expected, "{written}");
+        assert_eq!(summary(&read.field_errors), faults, "{written}");
+    }
+}
 
 #[test]
 fn every_field_is_read() {

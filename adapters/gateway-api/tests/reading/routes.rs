@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use adapter_gateway_api::{Object, read};
-use domain::capabilities::{DataPlaneKind, Feature, FeatureSet};
+use domain::capabilities::Feature;
 use domain::gateway::{
-    CallMatch, FieldErrorKind, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
-    Pattern, QueryMatch, Redirect, RouteKind, RouteMatch, TextMatch,
+    CallMatch, FieldErrorKind, HeaderMatch, PathMatch, Pattern, QueryMatch, Retry, RouteKind,
+    RouteMatch, TextMatch,
 };
 use serde_json::{Value, json};
 
@@ -108,98 +110,6 @@ fn every_part_of_a_match_is_read_and_the_first_of_a_name_counts() {
 }
 
 #[test]
-fn served_filters_are_read() {
-    let route = http_route(
-        "
-  rules:
-  - matches: [{path: {value: /old}}]
-    filters:
-    - type: RequestHeaderModifier
-      requestHeaderModifier:
-        set: [{name: X-Set, value: '1'}]
-        add: [{name: X-Add, value: a}, {name: x-add, value: b}]
-        remove: [X-Gone]
-    - type: ResponseHeaderModifier
-      responseHeaderModifier:
-        set: [{name: X-Set, value: '1'}, {name: x-set, value: '2'}]
-    - type: RequestRedirect
-      requestRedirect:
-        scheme: https
-        hostname: new.example.com
-        port: 8443
-        statusCode: 301
-        path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}
-  - filters: [{type: RequestRedirect, requestRedirect: {}}]
-",
-    );
-    assert_eq!(route.field_errors, []);
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(
-        route.rules[0].filters,
-        [
-            Filter::RequestHeaders(HeaderModifier {
-                set: vec![pair("x-set", "1")],
-                // Of several entries with one name the first counts.
-                add: vec![pair("x-add", "a")],
-                remove: vec!["x-gone".to_owned()],
-            }),
-            Filter::ResponseHeaders(HeaderModifier {
-                set: vec![pair("x-set", "1")],
-                ..HeaderModifier::default()
-            }),
-            Filter::Redirect(Redirect {
-                scheme: Some("https".to_owned()),
-                hostname: Some("new.example.com".parse().unwrap()),
-                path: Some(HttpPathModifier::Prefix("/new".to_owned())),
-                port: Some(8443),
-                status: 301,
-            }),
-        ]
-    );
-    let used: Vec<_> = route.uses.iter().map(|used| used.feature).collect();
-    let expected = [
-        Feature::HTTPRouteResponseHeaderModification,
-        Feature::HTTPRouteSchemeRedirect,
-        Feature::HTTPRoutePortRedirect,
-        Feature::HTTPRoutePathRedirect,
-    ];
-    assert_eq!(used, expected);
-    let Filter::Redirect(redirect) = &route.rules[1].filters[0] else {
-        panic!("a redirect was expected");
-    };
-    assert_eq!(redirect.status, 302, "the API's default");
-}
-
-#[test]
-fn filters_of_backends_are_read() {
-    for (kind, features) in [
-        ("HTTPRoute", DataPlaneKind::Native.serves()),
-        ("GRPCRoute", DataPlaneKind::Native.serves()),
-    ] {
-        let route = route(
-            kind,
-            "  rules: [{backendRefs: [{name: a, port: 80, filters: [
-               {type: RequestHeaderModifier, requestHeaderModifier: {remove: [A]}},
-               {type: ResponseHeaderModifier, responseHeaderModifier: {remove: [B]}}]}]}]",
-        );
-        let removing = |name: &str| HeaderModifier {
-            remove: vec![name.to_owned()],
-            ..HeaderModifier::default()
-        };
-        let expected = [
-            Filter::RequestHeaders(removing("a")),
-            Filter::ResponseHeaders(removing("b")),
-        ];
-        assert_eq!(route.rules[0].backends[0].filters, expected, "{kind}");
-        assert_eq!(route.field_errors, []);
-        assert_eq!(route.unserved(features).count(), 0);
-        let lacking = summary(&route.unserved(FeatureSet::EMPTY).collect::<Vec<_>>());
-        let field = "unsupported spec.rules[0].backendRefs[0].filters";
-        assert_eq!(lacking, [format!("{field}[0]"), format!("{field}[1]")]);
-    }
-}
-
-#[test]
 fn timeouts_are_durations_of_the_gateway_api() {
     let read = |written: &str| {
         let route = http_route(&format!("  rules: [{{timeouts: {{request: {written}}}}}]"));
@@ -239,6 +149,7 @@ fn timeouts_are_durations_of_the_gateway_api() {
 #[test]
 fn a_field_of_a_route_is_served_or_reported_under_its_path() {
     for (spec, expected) in [
+        ("  useDefaultGateways: None", vec![]),
         (
             "  useDefaultGateways: All",
             vec!["unsupported spec.useDefaultGateways"],
@@ -254,30 +165,49 @@ fn a_field_of_a_route_is_served_or_reported_under_its_path() {
         ),
         (
             "  rules:\n  - retry: {}\n    sessionPersistence: {type: Cookie}",
+            vec![],
+        ),
+        (
+            "  rules:\n  - retry: {codes: [399, 400, 599, 600], attempts: 101, backoff: soon, jitter: 1s}",
             vec![
-                "unsupported spec.rules[0].retry",
-                "unsupported spec.rules[0].sessionPersistence",
+                "invalid spec.rules[0].retry.backoff",
+                "invalid spec.rules[0].retry.codes[0]",
+                "invalid spec.rules[0].retry.codes[3]",
+                "unsupported spec.rules[0].retry.attempts",
+                "unsupported spec.rules[0].retry.jitter",
             ],
         ),
         (
+            "  rules:\n  - retry: {attempts: -1}",
+            vec!["invalid spec.rules[0].retry.attempts"],
+        ),
+        (
             "  rules:\n  - filters: [{type: CORS, cors: {maxAge: 5}}]",
-            vec!["unsupported spec.rules[0].filters[0]"],
+            vec![],
         ),
         (
             "  rules:\n  - filters: [{type: URLRewrite, urlRewrite: {hostname: a.b}}]",
+            vec![],
+        ),
+        (
+            "  rules:\n  - filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Own, name: x}}]",
             vec!["unsupported spec.rules[0].filters[0]"],
+        ),
+        (
+            "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Own, name: x}}]}]",
+            vec!["unsupported spec.rules[0].backendRefs[0].filters[0]"],
         ),
         (
             "  rules:\n  - filters: [{type: Sideways}]",
             vec!["invalid spec.rules[0].filters[0].type"],
         ),
         (
-            "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: CORS}]}]",
-            vec!["unsupported spec.rules[0].backendRefs[0].filters[0]"],
+            "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: CORS, cors: {}}]}]",
+            vec![],
         ),
         (
             "  rules:\n  - backendRefs: [{name: a, port: 80, filters: [{type: RequestRedirect, requestRedirect: {}}]}]",
-            vec!["unsupported spec.rules[0].backendRefs[0].filters[0]"],
+            vec![],
         ),
         (
             "  rules:\n  - backendRefs: [{name: a, port: 80, filters: []}]",
@@ -290,7 +220,7 @@ fn a_field_of_a_route_is_served_or_reported_under_its_path() {
         ("  rules:\n  - timeouts: null\n    matches: null", vec![]),
         (
             "  rules:\n  - filters: [{type: RequestRedirect, requestRedirect: {statusCode: 307}}]",
-            vec!["unsupported spec.rules[0].filters[0].requestRedirect.statusCode"],
+            vec![],
         ),
     ] {
         assert_eq!(summary(&refused(&http_route(spec))), expected, "{spec}");
@@ -396,6 +326,122 @@ fn a_wrong_value_in_a_route_is_a_field_error_that_names_it() {
             "  rules: [{filters: [{type: RequestRedirect, requestRedirect: {}}, {type: \
              RequestRedirect, requestRedirect: {}}]}]",
             "spec.rules[0].filters[1].type",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestMirror}]}]",
+            "spec.rules[0].filters[0].requestMirror",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, percent: 101}}]}]",
+            "spec.rules[0].filters[0].requestMirror.percent",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, fraction: \
+             {numerator: 3, denominator: 2}}}]}]",
+            "spec.rules[0].filters[0].requestMirror.fraction",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, percent: 1, \
+             fraction: {numerator: 1}}}]}]",
+            "spec.rules[0].filters[0].requestMirror.fraction",
+        ),
+        (
+            "  rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 0}}}]}]",
+            "spec.rules[0].filters[0].requestMirror.backendRef.port",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth}]}]",
+            "spec.rules[0].filters[0].externalAuth",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: TCP, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.protocol",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, grpc: {}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.grpc",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: GRPC, http: {}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.http",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: a, port: 0}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.backendRef.port",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {path: auth}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.http.path",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {path: /a/%2e%2E}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.http.path",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {path: /a/..;/b}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.http.path",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {allowedHeaders: ['a b']}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.http.allowedHeaders[0]",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: GRPC, grpc: {allowedHeaders: [':path']}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.grpc.allowedHeaders[0]",
+        ),
+        (
+            "  rules: [{filters: [{type: ExternalAuth, externalAuth: {protocol: GRPC, forwardBody: {maxSize: -1}, backendRef: {name: a}}}]}]",
+            "spec.rules[0].filters[0].externalAuth.forwardBody.maxSize",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS}]}]",
+            "spec.rules[0].filters[0].cors",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS, cors: {allowOrigins: ['https://a.example:0']}}]}]",
+            "spec.rules[0].filters[0].cors.allowOrigins[0]",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS, cors: {allowOrigins: ['https://*.*.example']}}]}]",
+            "spec.rules[0].filters[0].cors.allowOrigins[0]",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS, cors: {allowOrigins: ['*', 'https://a.example']}}]}]",
+            "spec.rules[0].filters[0].cors.allowOrigins",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS, cors: {allowMethods: [GET, '*']}}]}]",
+            "spec.rules[0].filters[0].cors.allowMethods",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS, cors: {allowHeaders: [x-a, '*']}}]}]",
+            "spec.rules[0].filters[0].cors.allowHeaders",
+        ),
+        (
+            "  rules: [{filters: [{type: CORS, cors: {maxAge: 0}}]}]",
+            "spec.rules[0].filters[0].cors.maxAge",
+        ),
+        (
+            "  rules: [{filters: [{type: URLRewrite}]}]",
+            "spec.rules[0].filters[0].urlRewrite",
+        ),
+        (
+            "  rules: [{filters: [{type: URLRewrite, urlRewrite: {hostname: '*.example.com'}}]}]",
+            "spec.rules[0].filters[0].urlRewrite.hostname",
+        ),
+        (
+            "  rules: [{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath}}}]}]",
+            "spec.rules[0].filters[0].urlRewrite.path.replaceFullPath",
+        ),
+        (
+            "  rules: [{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, \
+             replaceFullPath: /a, replacePrefixMatch: /b}}}]}]",
+            "spec.rules[0].filters[0].urlRewrite.path.replacePrefixMatch",
+        ),
+        (
+            "  rules: [{backendRefs: [{name: a, port: 80, filters: [{type: RequestRedirect, \
+             requestRedirect: {}}, {type: URLRewrite, urlRewrite: {}}]}]}]",
+            "spec.rules[0].backendRefs[0].filters[1].type",
         ),
     ] {
         let route = http_route(spec);
@@ -570,6 +616,30 @@ fn the_first_pattern_beyond_the_limit_is_a_field_error_and_later_ones_are_not_re
 }
 
 #[test]
+fn retries_are_read_with_the_defaults_of_the_api() {
+    for (written, codes, attempts, backoff) in [
+        ("{}", &[][..], 1, None),
+        ("{attempts: 0}", &[], 0, None),
+        (
+            "{codes: [503, 500, 503], attempts: 100, backoff: 1s500ms}",
+            &[500, 503],
+            100,
+            Some(Duration::from_millis(1_500)),
+        ),
+    ] {
+        let route = http_route(&format!("  rules: [{{retry: {written}}}]"));
+        let retry = Retry {
+            codes: codes.to_vec(),
+            attempts,
+            backoff,
+        };
+        assert_eq!(route.field_errors, []);
+        assert_eq!(route.rules[0].policy.retry, Some(retry), "{written}");
+        assert_eq!(route.uses[0].feature, Feature::HTTPRouteRetryCodes);
+    }
+}
+
+#[test]
 fn a_grpc_route_becomes_matches_of_calls() {
     let route = route(
         "GRPCRoute",
@@ -619,12 +689,12 @@ fn what_a_grpc_route_cannot_mean_is_a_field_error() {
             "invalid spec.rules[0].matches[0].method.type",
         ),
         (
-            "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}}}]",
-            "unsupported spec.rules[0].filters[0]",
+            "filters: [{type: Sideways}]",
+            "invalid spec.rules[0].filters[0].type",
         ),
         (
-            "sessionPersistence: {}",
-            "unsupported spec.rules[0].sessionPersistence",
+            "sessionPersistence: {type: Sideways}",
+            "invalid spec.rules[0].sessionPersistence.type",
         ),
     ] {
         let route = route("GRPCRoute", &format!("  rules: [{{{spec}}}]"));

@@ -8,7 +8,13 @@ use crate::drift::{field_errors, with};
 const RULES: &str = include_str!("../../src/schema/rules.txt");
 
 /// Kinds of which each object is told whether it is served. A ReferenceGrant is read whole or not at all.
-const KINDS: [&str; 4] = ["GatewayClass", "Gateway", "HTTPRoute", "GRPCRoute"];
+const KINDS: [&str; 5] = [
+    "GatewayClass",
+    "Gateway",
+    "ListenerSet",
+    "HTTPRoute",
+    "GRPCRoute",
+];
 
 #[test]
 fn what_breaks_a_rule_of_the_schemas_is_refused_by_the_name_of_its_field() {

@@ -6,7 +6,7 @@ use adapter_gateway_api::Kind;
 use domain::ObjectKey;
 
 use super::raw::RawObject;
-use super::secrets;
+use super::referred;
 use super::table::{LONGEST_FIELD, Seen, Table};
 use super::watch::{Event, News, Page};
 use crate::kind::{Endpoint, endpoints, watched};
@@ -82,7 +82,7 @@ impl Known {
 
 /// Reads a text as a Secret, and what may be known of it.
 pub(crate) fn secret_facts(text: &str) {
-    if let Ok(secret) = secrets::parsed(text) {
+    if let Ok(secret) = referred::parsed(text) {
         secret.facts();
         let _ = secret.credentials();
     }

@@ -3,14 +3,14 @@
 //! - `raw`: objects that are not read yet; `watch`: one watch;
 //! - `table`: the objects of a kind as domain values;
 //! - `once`: the same without watches;
-//! - `secrets`: Secrets that are referred to; `read_secrets`: their watches, and when each is read.
+//! - `referred`: Secrets and ConfigMaps that are referred to; `read_referred`: their watches, and when each is read.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod once;
 mod raw;
-mod read_secrets;
-mod secrets;
+mod read_referred;
+pub(crate) mod referred;
 mod table;
 mod times;
 mod watch;
@@ -22,20 +22,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter_gateway_api::{Kind, SnapshotBuilder};
 use async_trait::async_trait;
+use domain::certificate::TrustBundle;
 use domain::ports::ClusterSource;
-use domain::snapshot::{ClusterSnapshot, EndpointRules};
+use domain::snapshot::{ClusterSnapshot, EndpointRules, Reading, SecretFacts};
 use domain::{ObjectKey, ObjectRef};
 use kube::Client;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::kind::{Area, areas_of, endpoints, watched};
-pub use once::{secrets_once, snapshot_once};
-use secrets::Secrets;
-pub(crate) use secrets::secret;
+pub use once::{secrets_once, snapshot_once, trust_once};
+use referred::Referred;
+pub(crate) use referred::secret;
 use table::{Seen, Table};
 pub(crate) use table::{StatusBase, UnreadObject};
 pub use times::WatchTimes;
@@ -58,7 +59,7 @@ pub struct ClusterOptions {
 
 /// A Kubernetes cluster.
 ///
-/// Each kind is listed and watched, over all namespaces or in some; of Secrets the metadata alone. Those that are
+/// Each kind is listed and watched, over all namespaces or in some; of Secrets and ConfigMaps the metadata alone. Those that are
 /// [followed](ClusterSource::follow) are read by name, and no value of theirs is kept. The first view comes
 /// once every kind was listed, is absent, or cannot be read.
 pub struct Cluster {
@@ -71,6 +72,8 @@ pub struct Cluster {
     news: Notify,
     /// Secrets wait to be read.
     unread_secrets: Notify,
+    /// ConfigMaps wait to be read.
+    unread_config_maps: Notify,
     namespaces: Option<BTreeSet<String>>,
     secret_namespaces: Option<BTreeSet<String>>,
     /// The present view and its number; none before the first one, which has number 1.
@@ -81,7 +84,8 @@ pub struct Cluster {
 
 struct Inner {
     tables: BTreeMap<(Kind, Area), Table>,
-    secrets: Secrets,
+    secrets: Referred<SecretFacts>,
+    config_maps: Referred<TrustBundle>,
 }
 
 impl fmt::Debug for Cluster {
@@ -113,10 +117,12 @@ impl Cluster {
             stop,
             inner: Mutex::new(Inner {
                 tables,
-                secrets: Secrets::new(secret_namespaces.as_ref()),
+                secrets: Referred::new(Kind::Secret, secret_namespaces.as_ref()),
+                config_maps: Referred::new(Kind::ConfigMap, namespaces.as_ref()),
             }),
             news: Notify::new(),
             unread_secrets: Notify::new(),
+            unread_config_maps: Notify::new(),
             namespaces,
             secret_namespaces,
             view: Sender::new((0, None)),
@@ -127,7 +133,8 @@ impl Cluster {
             let (taker, table) = (cluster.clone(), (kind, area));
             cluster.spawn(watch.run(move |news| taker.take(&table, news)));
         }
-        cluster.start_secrets();
+        cluster.start_referred::<SecretFacts>();
+        cluster.start_referred::<TrustBundle>();
         cluster.spawn(cluster.clone().publish_all());
         cluster
     }
@@ -171,7 +178,8 @@ impl Cluster {
             .for_each(|table| table.add_to(&mut builder));
         let next = ClusterSnapshot {
             secrets: inner.secrets.facts(),
-            endpoint_rules: self.endpoint_rules,
+            trust: inner.trust(),
+            endpoint_rules: self.endpoint_rules.clone(),
             watched_namespaces: self.namespaces.clone(),
             secret_namespaces: self.secret_namespaces.clone(),
             ..builder.build()
@@ -212,17 +220,29 @@ impl Cluster {
         let inner = self.inner.lock();
         inner.tables.values().flat_map(Table::unread).collect()
     }
+}
 
-    /// Notifies the tasks that wait for a change of Secrets.
-    fn secrets_changed(&self, inner: MutexGuard<'_, Inner>, changed: bool) {
-        let unread = inner.secrets.has_next();
-        drop(inner);
-        if changed {
-            self.news.notify_one();
+impl Inner {
+    /// The certificate authorities of all that is followed.
+    fn trust(&self) -> BTreeMap<ObjectRef, Reading<TrustBundle>> {
+        fn cloned(reading: Reading<&TrustBundle>) -> Reading<TrustBundle> {
+            match reading {
+                Reading::Known(bundle) => Reading::Known(bundle.clone()),
+                Reading::Absent => Reading::Absent,
+                Reading::Unknown(why) => Reading::Unknown(why),
+            }
         }
-        if unread {
-            self.unread_secrets.notify_one();
-        }
+        let secrets = self.secrets.last_known().map(|(object, reading)| {
+            let trust = match reading {
+                Reading::Known(facts) => Reading::Known(&facts.trust),
+                Reading::Absent => Reading::Absent,
+                Reading::Unknown(why) => Reading::Unknown(why),
+            };
+            (object, cloned(trust))
+        });
+        let config_maps = self.config_maps.last_known();
+        let config_maps = config_maps.map(|(object, reading)| (object, cloned(reading)));
+        secrets.chain(config_maps).collect()
     }
 }
 
@@ -232,7 +252,8 @@ fn watch_of(client: Client, kind: Kind, area: &Area, times: WatchTimes) -> Watch
         client,
         endpoints: endpoints(kind, area).collect(),
         name: named(kind.as_str(), area),
-        metadata_only: false,
+        // Their schemas are large, and nothing is read of them.
+        metadata_only: kind == Kind::CustomResourceDefinition,
         reader: Arc::new(move |endpoint, object| Seen::of(kind, endpoint, object)),
         times,
     }
@@ -274,7 +295,10 @@ impl ClusterSource for Cluster {
 
     fn follow(&self, refs: BTreeSet<ObjectRef>) {
         let mut inner = self.inner.lock();
-        let changed = inner.secrets.follow(refs);
-        self.secrets_changed(inner, changed);
+        let changed = inner.config_maps.follow(&refs);
+        self.referred_changed::<TrustBundle>(inner, changed);
+        let mut inner = self.inner.lock();
+        let changed = inner.secrets.follow(&refs);
+        self.referred_changed::<SecretFacts>(inner, changed);
     }
 }

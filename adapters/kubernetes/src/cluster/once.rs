@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_gateway_api::{Kind, SnapshotBuilder};
 use domain::ObjectRef;
+use domain::certificate::TrustBundle;
 use domain::snapshot::{ClusterSnapshot, Reading, SecretFacts};
 use futures_util::future::join_all;
 use kube::Client;
 
-use super::secrets::read;
+use super::referred::{config_map, read};
 use super::table::Table;
 use super::times::WatchTimes;
 use super::watch_of;
@@ -39,6 +40,29 @@ pub async fn secrets_once(
         let read = read(client, &secret.key).await;
         let facts = read.map_or_else(Reading::Unknown, |(_, facts)| facts);
         (secret.clone(), facts)
+    });
+    join_all(reads).await.into_iter().collect()
+}
+
+/// The certificate authorities in each of these ConfigMaps and Secrets.
+pub async fn trust_once(
+    client: &Client,
+    wanted: &BTreeSet<ObjectRef>,
+) -> BTreeMap<ObjectRef, Reading<TrustBundle>> {
+    let reads = wanted.iter().map(|object| async move {
+        let read = match Kind::ConfigMap.has(object) {
+            true => config_map(client, &object.key).await,
+            false => read(client, &object.key).await.map(|(version, facts)| {
+                let trust = match facts {
+                    Reading::Known(facts) => Reading::Known(facts.trust),
+                    Reading::Absent => Reading::Absent,
+                    Reading::Unknown(why) => Reading::Unknown(why),
+                };
+                (version, trust)
+            }),
+        };
+        let trust = read.map_or_else(Reading::Unknown, |(_, trust)| trust);
+        (object.clone(), trust)
     });
     join_all(reads).await.into_iter().collect()
 }

@@ -59,7 +59,8 @@ impl<'a> RawObject<'a> {
         })
     }
 
-    /// The object as JSON. `api_version` and `kind` stand where it carries none, as an item of a list does.
+    /// The object as JSON, with this `apiVersion` and `kind`: an item of a list carries none, and metadata alone that of what
+    /// it is carried by.
     pub(crate) fn value(&self, api_version: &str, kind: &str) -> Result<Value, Unreadable> {
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = read(self.text, "metadata")?;
         let mut object = Map::new();
@@ -68,7 +69,7 @@ impl<'a> RawObject<'a> {
             object.insert(field.into_owned(), value);
         }
         for (field, text) in [("apiVersion", api_version), ("kind", kind)] {
-            object.entry(field).or_insert_with(|| text.into());
+            object.insert(field.to_owned(), text.into());
         }
         Ok(Value::Object(object))
     }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_gateway_api::{
-    Kind, Object, ParentRefs, ReadError, SnapshotBuilder, StatusShape, read,
+    Kind, Object, OnlyParentRef, ParentRefs, ReadError, SnapshotBuilder, StatusShape, read,
 };
-use domain::ObjectKey;
 use domain::snapshot::UnreadableObject;
+use domain::{ObjectKey, ObjectRef};
 use serde_json::Value;
 
 use super::raw::{Head, RawObject};
@@ -115,13 +115,14 @@ fn why(error: &ReadError) -> String {
     format!("{field}: it has no value that this field can have; correct it")
 }
 
-/// The Gateways that a route names, if that much of it can be read.
-fn parents(kind: Kind, object: &RawObject<'_>) -> Option<BTreeSet<ObjectKey>> {
-    if kind.status() != Some(StatusShape::PARENTS) {
-        return None;
-    }
-    let parents: ParentRefs = object.of_spec("parentRefs")?;
-    Some(parents.gateways(&object.head.namespace))
+/// The Gateways and ListenerSets that a route or a ListenerSet names, if that much of it can be read.
+fn parents(kind: Kind, object: &RawObject<'_>) -> Option<BTreeSet<ObjectRef>> {
+    let parents: ParentRefs = match kind {
+        Kind::ListenerSet => object.of_spec::<OnlyParentRef>("parentRef")?.into(),
+        _ if kind.status() == Some(StatusShape::PARENTS) => object.of_spec("parentRefs")?,
+        _ => return None,
+    };
+    Some(parents.targets(&object.head.namespace))
 }
 
 #[derive(Debug)]
@@ -226,6 +227,13 @@ impl Table {
                 .values()
                 .for_each(|object| snapshot.push(object)),
             State::Absent => snapshot.absent(self.kind),
+            // An authority that was read stays in force: nothing else waits for it.
+            State::Unknown(_)
+                if self.kind == Kind::ClusterTrustBundle && !self.objects.is_empty() =>
+            {
+                let objects = self.objects.values();
+                objects.for_each(|object| snapshot.push(object));
+            }
             State::Unknown(why) => snapshot.unknown(self.kind, why.clone()),
         }
         for (key, unread) in &self.unread {

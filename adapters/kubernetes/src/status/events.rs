@@ -1,6 +1,8 @@
 //! Events (`events.k8s.io/v1`) for conditions that flip and for objects that cannot be read. They are written in the background:
 //! one that cannot be written stops nothing.
 
+use std::collections::HashMap;
+
 use adapter_gateway_api::status::is_same_entry;
 use adapter_gateway_api::{Kind, Scope};
 use domain::status::{EventReason, GatewayEvent};
@@ -29,6 +31,9 @@ const ACTION: &str = "Reconcile";
 /// same.
 const WAITING: usize = 256;
 
+/// Notes whose Events become a series when they come again, at most.
+const NOTES: usize = 256;
+
 /// Writes Events, one after the other. Equal ones within six minutes become a series of one.
 pub(super) struct Events {
     waiting: mpsc::Sender<(Event, ObjectReference)>,
@@ -51,10 +56,17 @@ impl Events {
             controller: FIELD_MANAGER.to_owned(),
             instance: None,
         };
-        let recorder = Recorder::new(client, reporter);
-        let (waiting, mut next) = mpsc::channel(WAITING);
+        let (waiting, mut next) = mpsc::channel::<(Event, ObjectReference)>(WAITING);
         tokio::spawn(async move {
+            // A recorder makes a series of what differs in its note alone, and so loses the later notes: one for each note.
+            let mut recorders = HashMap::new();
             while let Some((event, regarding)) = next.recv().await {
+                if recorders.len() == NOTES {
+                    recorders.clear();
+                }
+                let recorder = recorders
+                    .entry(event.note.clone())
+                    .or_insert_with(|| Recorder::new(client.clone(), reporter.clone()));
                 if let Err(error) = recorder.publish(&event, &regarding).await {
                     tracing::debug!(error = %told(&error), "an Event was not written");
                 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use adapter_gateway_api::status::{kind_of, status};
 use adapter_gateway_api::{Kind, Scope, StatusShape};
 use async_trait::async_trait;
-use domain::capabilities::{DataPlaneKind, Feature};
+use domain::capabilities::{DataPlaneKind, EdgeKind, Feature, FeatureSet};
 use domain::ports::{Events as GatewayEvents, Leadership, PortError, PortErrorKind, StatusSink};
 use domain::status::{GatewayEvent, StatusUpdate};
 use domain::{ObjectKey, ObjectRef};
@@ -46,6 +46,8 @@ pub struct Statuses {
     client: Client,
     cluster: Arc<Cluster>,
     leadership: Arc<dyn Leadership>,
+    /// What stands before the proxies; GatewayClasses claim features by it.
+    edge: EdgeKind,
     events: Events,
     /// What was written last, until the watch has brought it.
     last: Mutex<HashMap<ObjectRef, Last>>,
@@ -76,9 +78,25 @@ impl Statuses {
             client,
             cluster,
             leadership,
+            edge: EdgeKind::default(),
             last: Mutex::default(),
             told: Mutex::default(),
             services: ToldServices::default(),
+        }
+    }
+
+    /// With GatewayClasses that claim features for proxies behind that edge.
+    #[must_use]
+    pub fn behind(self, edge: EdgeKind) -> Self {
+        Self { edge, ..self }
+    }
+
+    /// What a GatewayClass claims. What the cluster has no kind for cannot be served (GEP-5075).
+    fn claimed(&self) -> FeatureSet {
+        let claimed = DataPlaneKind::Native.claims(self.edge);
+        match self.cluster.serves(Kind::ClusterTrustBundle) {
+            true => claimed,
+            false => claimed.without(FeatureSet::of(&[Feature::ClusterTrustBundle])),
         }
     }
 
@@ -110,7 +128,7 @@ impl Statuses {
         }
         for _ in 0..ATTEMPTS {
             let earlier = present.status();
-            let Some(next) = next(update, &earlier) else {
+            let Some(next) = next(update, &earlier, self.claimed()) else {
                 return Ok(());
             };
             if self.leadership.term() != term {
@@ -248,7 +266,7 @@ impl Statuses {
 }
 
 /// The status to write; `None` where what is there says the same.
-fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
+fn next(update: &StatusUpdate, earlier: &Value, claimed: FeatureSet) -> Option<Value> {
     let mut ours = status(update, earlier, &now());
     let kind = kind_of(update);
     if kind.status() == Some(StatusShape::LoadBalancer) {
@@ -261,9 +279,8 @@ fn next(update: &StatusUpdate, earlier: &Value) -> Option<Value> {
         return merge::part_differs(&ours, earlier).then_some(ours);
     }
     if kind == Kind::GatewayClass {
-        let claimed = DataPlaneKind::Native.claims().map(Feature::name);
         // In the order of the alphabet (Gateway API, `supportedFeatures`).
-        let claimed: BTreeSet<_> = claimed.collect();
+        let claimed: BTreeSet<_> = claimed.iter().map(Feature::name).collect();
         let claimed = claimed.iter().map(|name| json!({ "name": name }));
         ours["supportedFeatures"] = claimed.collect();
     }
@@ -315,6 +332,36 @@ impl GatewayEvents for Statuses {
         // Without its UID an Event is of no object. One that is gone gets none.
         if let Some(seen) = self.cluster.status_base(Kind::Gateway, gateway) {
             self.events.of_gateway(gateway, &seen.uid, event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::status::{Part, StatusPart};
+
+    use super::*;
+
+    #[test]
+    fn the_features_of_a_class_are_in_the_order_of_the_alphabet() {
+        let update = StatusUpdate {
+            object: Kind::GatewayClass.reference(ObjectKey::new("", "cloudflare")),
+            addresses: Vec::new(),
+            details: None,
+            parts: vec![StatusPart {
+                part: Part::Object,
+                gateway: None,
+                conditions: Vec::new(),
+            }],
+        };
+        for edge in [EdgeKind::Cloudflare, EdgeKind::TellingArrival] {
+            let claimed = DataPlaneKind::Native.claims(edge);
+            let next = next(&update, &Value::Null, claimed).expect("a status");
+            let features = next["supportedFeatures"].as_array().expect("a list");
+            let names = features.iter().filter_map(|it| it["name"].as_str());
+            let names: Vec<&str> = names.collect();
+            assert!(names.len() > 30, "{names:?}");
+            assert!(names.is_sorted(), "{names:?}");
         }
     }
 }

@@ -13,6 +13,9 @@ const HASH_DIGITS: usize = 10;
 /// Label with the name of the Gateway that an object was made for (GEP-1762).
 pub const GATEWAY_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
 
+/// Label with the name of that Gateway's class (GEP-1762).
+pub(super) const CLASS_NAME_LABEL: &str = "gateway.networking.k8s.io/gateway-class-name";
+
 /// Label with the name of a replica; its value is [`ALIKE`] where replicas have no names.
 pub(super) const REPLICA_LABEL: &str = "cloudflare-gateway-controller.io/replica";
 
@@ -64,7 +67,7 @@ pub(super) fn pod_labels(gateway: &str) -> BTreeMap<String, String> {
 
 /// Whether a label is one of those that the controller sets.
 pub(super) fn is_own_label(label: &str) -> bool {
-    label == REPLICA_LABEL || labels("").contains_key(label)
+    [REPLICA_LABEL, CLASS_NAME_LABEL].contains(&label) || labels("").contains_key(label)
 }
 
 /// Selects what was made for a Gateway, in its namespace.
@@ -94,7 +97,7 @@ pub(super) fn is_labelled(labels: Option<&BTreeMap<String, String>>, gateway: &s
 }
 
 /// The text, or its beginning with a hash of the whole where it is too long.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     if text.len() <= LONGEST {
         return text.to_owned();
     }

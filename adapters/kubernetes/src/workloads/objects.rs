@@ -13,7 +13,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::blueprint::{AUTHORITY_FILE, Blueprint, EDGE_ROOTS_FILE, bytes};
-use super::names::{self, ALIKE, REPLICA_LABEL};
+use super::names::{self, ALIKE, CLASS_NAME_LABEL, REPLICA_LABEL};
 use super::{patches, pod, scaling};
 
 /// How long a new pod may take until it is ready, before the Deployment says that it gets on no more.
@@ -170,6 +170,10 @@ impl Blueprint<'_> {
     fn labels(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut labels = self.spec.infrastructure.labels.clone();
         labels.extend(names::labels(self.gateway()));
+        if !self.spec.class.is_empty() {
+            let class = names::shortened(&self.spec.class);
+            labels.insert(CLASS_NAME_LABEL.to_owned(), class);
+        }
         let more = more.iter();
         labels.extend(more.map(|(label, value)| ((*label).to_owned(), (*value).to_owned())));
         labels
@@ -232,7 +236,8 @@ impl Blueprint<'_> {
     fn network_policy(&self) -> Option<Desired> {
         let rules = self.options.network.as_ref()?;
         let pods = json!(names::pod_labels(self.gateway()));
-        let body = rules.policy(&pods, &self.options.controller_namespace);
+        let outside = &self.spec.outside_ports;
+        let body = rules.policy(&pods, &self.options.controller_namespace, outside);
         let name = names::object_name(self.gateway());
         Some(self.desired(Kind::NetworkPolicy, name, &[], body))
     }

@@ -46,6 +46,9 @@ pub(super) fn spec(blueprint: &Blueprint<'_>, replica: Option<&Replica>) -> Valu
         "serviceAccountName": names::object_name(gateway),
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
+        // The first process of a namespace takes no signal before it has a handler: a pod that is deleted while it starts
+        // would stay for its whole grace period. So that process is the pause container's.
+        "shareProcessNamespace": true,
         "terminationGracePeriodSeconds": drain.as_secs() + STOP_SECONDS,
         "securityContext": {
             "runAsNonRoot": true,

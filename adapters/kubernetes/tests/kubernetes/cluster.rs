@@ -173,6 +173,8 @@ async fn only_the_namespaces_that_are_listed_are_watched() {
     let expected = [
         "GET /api/v1/namespaces",
         "GET /api/v1/secrets",
+        "GET /apis/certificates.k8s.io/v1/clustertrustbundles",
+        "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions",
         "GET /apis/gateway.networking.k8s.io/v1/gatewayclasses",
     ];
     assert_eq!(everywhere, expected.into());

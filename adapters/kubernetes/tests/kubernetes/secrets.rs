@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use adapter_kubernetes::SecretCredentials;
+use domain::certificate::TrustBundle;
 use domain::ports::{Certificates, ClusterSource};
 use domain::snapshot::Reading;
 use domain::{ObjectKey, ObjectRef};
@@ -220,4 +221,84 @@ async fn a_secret_that_cannot_be_read_is_neither_logged_nor_told() {
     assert!(!told.contains(canary), "{told}");
     let log = String::from_utf8(log.0.lock().expect("lock").clone()).expect("text");
     assert!(!log.is_empty() && !log.contains(canary), "{log}");
+}
+
+/// A ConfigMap with this under `ca.crt`.
+fn config_map(name: &str, ca: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": name, "namespace": "default" },
+        "data": { "ca.crt": ca },
+    })
+}
+
+#[tokio::test]
+async fn config_maps_that_are_followed_are_read_again_after_an_edit_and_no_others() {
+    let server = ApiServer::start().await;
+    server.put("configmaps", config_map("ca", "hunter2"));
+    server.put("configmaps", config_map("other", ""));
+    let cluster = watched(&server);
+    assert!(cluster.snapshot().await.trust.is_empty());
+    let [ca, gone] = ["ca", "gone"].map(|name| ObjectRef {
+        kind: "ConfigMap".to_owned(),
+        ..secret_ref(name)
+    });
+    cluster.follow([ca.clone(), gone.clone()].into());
+    until("both are known", async || {
+        cluster.snapshot().await.trust.len() == 2
+    })
+    .await;
+    let trust = async || cluster.snapshot().await.trust[&ca].clone();
+    assert_eq!(cluster.snapshot().await.trust[&gone], Reading::Absent);
+    let Reading::Known(TrustBundle::Malformed(before)) = trust().await else {
+        panic!("{:?}", trust().await);
+    };
+    server.put(
+        "configmaps",
+        config_map("ca", "-----BEGIN CERTIFICATE-----\n"),
+    );
+    until("it is another problem", async || match trust().await {
+        Reading::Known(TrustBundle::Malformed(now)) => now != before,
+        _ => false,
+    })
+    .await;
+    server.delete("configmaps", "default", "ca");
+    until("it went", async || trust().await == Reading::Absent).await;
+    let calls = server.take_calls();
+    let reads = calls
+        .iter()
+        .filter_map(|call| call.split_once("/configmaps/"));
+    assert_eq!(
+        reads.map(|(_, name)| name).collect::<Vec<_>>(),
+        ["ca", "ca"]
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_trust_bundle_that_was_read_counts_while_the_kind_cannot_be_read() {
+    let server = ApiServer::start().await;
+    let bundle = |name: &str| {
+        let spec = json!({ "signerName": "example.com/ca", "trustBundle": "none" });
+        json!({
+            "apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle",
+            "metadata": { "name": name }, "spec": spec,
+        })
+    };
+    server.put("clustertrustbundles", bundle("corp"));
+    let cluster = watched(&server);
+    let names = async || {
+        let snapshot = cluster.snapshot().await;
+        let bundles = snapshot.trust_bundles.items().iter();
+        bundles.map(|it| it.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["corp"]);
+    server.refuse("clustertrustbundles", 500);
+    server.compact();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(names().await, ["corp"]);
+    server.mend();
+    server.put("clustertrustbundles", bundle("other"));
+    until("the other is read", async || names().await.len() == 2).await;
+    server.delete("clustertrustbundles", "", "corp");
+    until("it is gone", async || names().await == ["other"]).await;
 }

@@ -169,6 +169,55 @@ async fn what_is_there_already_is_not_written_again() {
 }
 
 #[tokio::test]
+async fn a_listener_set_gets_a_status_and_its_gateway_the_number_of_those_attached() {
+    let (server, statuses) = stage().await;
+    let spec = json!({ "parentRef": { "name": "web" }, "listeners": [] });
+    server.put(
+        "listenersets",
+        crate::object(crate::GATEWAY_API, "ListenerSet", "own", &spec),
+    );
+    let of_set = StatusUpdate {
+        parts: vec![
+            of_whole(object("", "", ""), Truth::True).parts.remove(0),
+            StatusPart {
+                part: Part::Listener {
+                    name: "app".to_owned(),
+                    supported_kinds: Vec::new(),
+                    attached_routes: 3,
+                },
+                gateway: None,
+                conditions: accepted(Truth::True),
+            },
+        ],
+        ..of_whole(object("ListenerSet", "default", "own"), Truth::True)
+    };
+    let with_sets = |attached| {
+        let mut update = of_gateway(Truth::True);
+        update.parts.push(StatusPart {
+            part: Part::ListenerSets { attached },
+            gateway: None,
+            conditions: Vec::new(),
+        });
+        update
+    };
+    for attached in [0, 2] {
+        let updates = [with_sets(attached), of_set.clone()];
+        until("both are written", async || {
+            let set = server.get("listenersets", "default", "own");
+            statuses.write(&updates).await.is_ok()
+                && set.is_some_and(|set| set["status"]["conditions"].is_array())
+        })
+        .await;
+        let web = server.get("gateways", "default", "web").expect("there");
+        assert_eq!(web["status"]["attachedListenerSets"], attached);
+    }
+    let set = server.get("listenersets", "default", "own").expect("there");
+    let status = &set["status"];
+    assert_eq!(status["listeners"][0]["attachedRoutes"], 3);
+    assert!(status.get("addresses").is_none(), "{status}");
+}
+
+#[tokio::test]
 async fn the_status_object_of_a_gateway_is_made_and_made_again_and_goes_with_the_gateway() {
     let (server, statuses) = stage().await;
     let shown = || server.get("cloudflaregatewaystatuses", "default", "web");
@@ -253,6 +302,74 @@ async fn another_writer_is_not_overwritten() {
     server.meddle("httproutes", app);
     assert_eq!(statuses.write(&[of_route(&["web"])]).await, Ok(()));
     assert_eq!(parents(&server), ["theirs", "late", "web"]);
+}
+
+/// Of BackendTLSPolicy `default/tls`, for these Gateways.
+fn of_policy(ancestors: &[&str]) -> StatusUpdate {
+    let mut update = of_route(ancestors);
+    update.object = object("BackendTLSPolicy", "default", "tls");
+    update
+}
+
+#[tokio::test]
+async fn a_policy_gets_an_entry_for_each_gateway_of_ours_and_those_of_others_stay() {
+    let (server, statuses) = stage().await;
+    let policy = |ancestors: &[Value]| {
+        let spec = json!({
+            "targetRefs": [{ "group": "", "kind": "Service", "name": "app" }],
+            "validation": { "hostname": "a.b", "wellKnownCACertificates": "System" },
+        });
+        let mut policy = crate::object(crate::GATEWAY_API, "BackendTLSPolicy", "tls", &spec);
+        policy["status"] = json!({ "ancestors": ancestors });
+        policy
+    };
+    let theirs = |name: &str| {
+        json!({
+            "ancestorRef": { "name": name },
+            "controllerName": "example.com/other",
+            "conditions": [],
+        })
+    };
+    server.put("backendtlspolicies", policy(&[theirs("theirs")]));
+    let entries = || {
+        let policy = server.get("backendtlspolicies", "default", "tls");
+        let policy = policy.expect("the policy");
+        let entries = policy["status"]["ancestors"].as_array().cloned();
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let entry = |entry: &Value| {
+            let controller = text(&entry["controllerName"]);
+            let kinds = entry["conditions"].as_array().map_or(0, Vec::len);
+            (text(&entry["ancestorRef"]["name"]), controller, kinds)
+        };
+        entries
+            .unwrap_or_default()
+            .iter()
+            .map(entry)
+            .collect::<Vec<_>>()
+    };
+    let ours = |name: &str| {
+        let controller = "cloudflare-gateway-controller.io/controller";
+        (name.to_owned(), controller.to_owned(), 1)
+    };
+    let other = |name: &str| (name.to_owned(), "example.com/other".to_owned(), 0);
+    until("it is seen", async || {
+        drop(statuses.write(&[of_policy(&["web"])]).await);
+        entries() == [other("theirs"), ours("web")]
+    })
+    .await;
+    // Somebody else writes in between: what they wrote is read before it is written again.
+    let web = server.get("backendtlspolicies", "default", "tls").unwrap();
+    let web = web["status"]["ancestors"][1].clone();
+    server.meddle(
+        "backendtlspolicies",
+        policy(&[theirs("theirs"), web, theirs("late")]),
+    );
+    for (wanted, shown) in [(&["second"][..], &[ours("second")][..]), (&[], &[])] {
+        assert_eq!(statuses.write(&[of_policy(wanted)]).await, Ok(()));
+        let mut expected = vec![other("theirs"), other("late")];
+        expected.extend_from_slice(shown);
+        assert_eq!(entries(), expected);
+    }
 }
 
 /// Leads for as many questions.
@@ -391,6 +508,37 @@ async fn an_event_of_a_gateway_is_about_the_object_that_is_there_and_of_no_other
 }
 
 #[tokio::test]
+async fn events_of_one_reason_keep_their_notes_and_equal_ones_are_counted() {
+    let (server, statuses) = stage().await;
+    for message in ["made tunnel a", "made record b", "made tunnel a"] {
+        let event = GatewayEvent {
+            reason: EventReason::EdgeChanged,
+            message: message.to_owned(),
+        };
+        statuses.tell(&ObjectKey::new("default", "web"), &event);
+    }
+    let told = || {
+        let events = server.all("events").into_iter();
+        let mut told: Vec<_> = events
+            .map(|event| (event["note"].clone(), event["series"]["count"].clone()))
+            .collect();
+        told.sort_by_key(|(note, _)| note.to_string());
+        told
+    };
+    until("an Event is counted", async || {
+        told().iter().any(|(_, count)| count == 2)
+    })
+    .await;
+    assert_eq!(
+        told(),
+        [
+            (json!("made record b"), Value::Null),
+            (json!("made tunnel a"), json!(2)),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn an_entry_without_conditions_stays_as_it_was_and_none_is_made() {
     let (server, statuses) = stage().await;
     assert_eq!(statuses.write(&[of_route(&["web"])]).await, Ok(()));
@@ -488,4 +636,24 @@ async fn a_service_that_asks_is_told_of_in_events_and_only_our_load_balancer_is_
     let update = of_service(Truth::False, Some(&[]));
     assert_eq!(statuses.write(&[update]).await, Ok(()));
     assert_eq!(shown()["loadBalancer"], json!({ "ingress": [] }));
+}
+
+#[tokio::test]
+async fn a_class_claims_cluster_trust_bundles_only_where_the_cluster_has_them() {
+    for absent in [false, true] {
+        let server = ApiServer::start().await;
+        server.set_absent("clustertrustbundles", absent);
+        server.put("gatewayclasses", class());
+        let cluster = watched(&server);
+        cluster.snapshot().await;
+        let leads = Arc::new(LeadsFor(AtomicUsize::new(usize::MAX)));
+        let statuses = Statuses::new(server.client(), cluster, leads);
+        let update = of_whole(object("GatewayClass", "", "cloudflare"), Truth::True);
+        assert_eq!(statuses.write(&[update]).await, Ok(()));
+        let written = server.get("gatewayclasses", "", "cloudflare");
+        let status = &written.expect("the class")["status"];
+        let claimed = status["supportedFeatures"].as_array().expect("a list");
+        let name = json!({ "name": "ClusterTrustBundle" });
+        assert_eq!(claimed.contains(&name), !absent);
+    }
 }

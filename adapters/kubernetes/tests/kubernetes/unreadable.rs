@@ -80,6 +80,7 @@ fn kinds() -> Vec<Watched> {
         "metadata": { "name": "n", "namespace": "default" },
         "addressType": "IPv4", "endpoints": [], "ports": [],
     });
+    let set_spec = json!({ "parentRef": { "name": "web" }, "listeners": [] });
     let grpc_spec = json!({ "parentRefs": [{ "name": "web" }] });
     let grant_spec = json!({
         "from": [{ "group": GATEWAY_GROUP, "kind": "HTTPRoute", "namespace": "a" }],
@@ -99,6 +100,13 @@ fn kinds() -> Vec<Watched> {
             "Gateway",
             gateway("n"),
             names!(gateways, |it| it.key.name.clone()),
+        ),
+        of(
+            "listenersets",
+            gateway_api,
+            "ListenerSet",
+            object(GATEWAY_API, "ListenerSet", "n", &set_spec),
+            names!(listener_sets, |it| it.key.name.clone()),
         ),
         of(
             "cloudflaregatewayparameters",
@@ -249,8 +257,14 @@ async fn a_value_of_the_wrong_type_is_told_by_its_field_alone() {
             json!({ "spec": { "rules": "CANARY", "parentRefs": [
                 { "name": "web" }, { "name": "all", "namespace": "infra" },
                 { "name": "mesh", "kind": "Service", "group": "" },
+                { "name": "own", "kind": "ListenerSet" },
             ] } }),
             "spec.rules",
+        ),
+        (
+            "listenersets",
+            json!({ "spec": { "listeners": "CANARY", "parentRef": { "name": "web" } } }),
+            "spec.listeners",
         ),
         (
             "cloudflaregatewayparameters",
@@ -278,11 +292,19 @@ async fn a_value_of_the_wrong_type_is_told_by_its_field_alone() {
             found.why
         );
         assert!(!found.why.contains("CANARY"), "{}", found.why);
-        let gateways = [
-            ObjectKey::new("default", "web"),
-            ObjectKey::new("infra", "all"),
-        ];
-        let parents = (plural == "httproutes").then(|| BTreeSet::from(gateways));
+        let of = |kind: &str, namespace, name| ObjectRef {
+            group: GATEWAY_GROUP.to_owned(),
+            kind: kind.to_owned(),
+            key: ObjectKey::new(namespace, name),
+        };
+        let web = of("Gateway", "default", "web");
+        let all = of("Gateway", "infra", "all");
+        let own = of("ListenerSet", "default", "own");
+        let parents = match plural {
+            "httproutes" => Some([web, all, own].into()),
+            "listenersets" => Some([web].into()),
+            _ => None,
+        };
         assert_eq!(found.parents, parents, "{plural}");
     }
 }

@@ -102,6 +102,7 @@ async fn proxies_reach_what_the_table_of_the_docs_has_and_nothing_else() {
     let given = policy(&NetworkRules {
         edge: vec!["198.41.192.7:7000".parse().unwrap()],
         endpoint_ranges: vec!["192.0.2.0/24".to_owned()],
+        cluster_ranges: Vec::new(),
     })
     .await;
     for (peer, number, expected) in [

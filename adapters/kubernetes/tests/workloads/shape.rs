@@ -47,11 +47,15 @@ fn without_empty(value: &mut Value) {
 #[tokio::test]
 async fn every_object_has_the_gateways_name_labels_owner_and_infrastructure() {
     let stage = Stage::set().await;
-    let mut spec = WorkloadSpec::default();
+    let mut spec = WorkloadSpec {
+        class: "cloudflare".to_owned(),
+        ..WorkloadSpec::default()
+    };
     let infrastructure = &mut spec.infrastructure;
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     infrastructure.labels.extend([
         label("team", "shop"),
+        label("gateway.networking.k8s.io/gateway-class-name", "mine"),
         label("app.kubernetes.io/managed-by", "somebody"),
     ]);
     infrastructure.annotations.extend([label("note", "hello")]);
@@ -60,6 +64,8 @@ async fn every_object_has_the_gateways_name_labels_owner_and_infrastructure() {
         let metadata = &stage.object(resource, "gateway-web")["metadata"];
         let labels = &metadata["labels"];
         assert_eq!(labels["gateway.networking.k8s.io/gateway-name"], "web");
+        let class = &labels["gateway.networking.k8s.io/gateway-class-name"];
+        assert_eq!(class, "cloudflare", "{resource}");
         assert_eq!(
             labels["app.kubernetes.io/managed-by"], "cloudflare-gateway-controller",
             "ours stand"
@@ -288,6 +294,7 @@ async fn what_the_gateway_says_of_its_pods_and_settings_reaches_them() {
             json!([{"name": "own"}, {"name": "registry"}]),
         ),
         (&pod["terminationGracePeriodSeconds"], json!(105)),
+        (&pod["shareProcessNamespace"], json!(true)),
     ];
     for (found, expected) in table {
         assert_eq!(*found, expected);

@@ -138,7 +138,13 @@ async fn an_object_that_cannot_be_read_is_named_and_leaves_the_others_complete()
         kind: kind.to_owned(),
         key: ObjectKey::new("default", "x"),
     };
-    let parents = |name: &str| Some(BTreeSet::from([ObjectKey::new("default", name)]));
+    let parents = |name: &str| {
+        Some(BTreeSet::from([ObjectRef {
+            group: GATEWAY_GROUP.to_owned(),
+            kind: "Gateway".to_owned(),
+            key: ObjectKey::new("default", name),
+        }]))
+    };
     let cases = [
         (
             route("x").replace("[{name: web}]", "7"),

@@ -18,6 +18,9 @@ pub enum BodyError {
     /// The time that the route gives the request, or one attempt of it, is over.
     #[error("the answer was not complete in time")]
     TimedOut,
+    /// It is that of an authorizer, which may be so long and no longer.
+    #[error("the answer is longer than permitted")]
+    TooLong,
     #[error("the endpoint's connection broke")]
     Tunnel(#[from] io::Error),
     /// The client's half of an upgraded connection broke off.

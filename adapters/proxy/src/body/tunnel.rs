@@ -15,7 +15,6 @@ use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -23,7 +22,7 @@ use super::error::BodyError;
 use crate::admission::Admitted;
 use crate::local_reply::LocalReply;
 use crate::silence::Silence;
-use crate::upstream::{ClientBody, Lease, Paced};
+use crate::upstream::{ClientBody, Lease, Paced, ReadSide, WriteSide};
 
 /// Bytes read from an endpoint at a time. The room is taken when something is there to be read, so that
 /// a silent connection holds none.
@@ -43,7 +42,7 @@ struct Shared {
 pub(crate) struct TunnelBody {
     /// What came together with the 101.
     early: Bytes,
-    read: OwnedReadHalf,
+    read: ReadSide,
     buffer: BytesMut,
     upload: JoinHandle<Result<(), BodyError>>,
     uploaded: bool,
@@ -98,7 +97,7 @@ pub(crate) async fn open(
 /// Sends the client's bytes to the endpoint. Their end shuts down that direction only.
 async fn upload(
     client: Option<ClientBody>,
-    mut write: OwnedWriteHalf,
+    mut write: WriteSide,
     shared: Arc<Shared>,
 ) -> Result<(), BodyError> {
     if let Some(mut client) = client {
@@ -106,7 +105,7 @@ async fn upload(
             let frame = frame.map_err(|_| BodyError::Client)?;
             *shared.last_upload.lock() = Instant::now();
             if let Ok(data) = frame.into_data()
-                && write.write_all(&data).await.is_err()
+                && (write.write_all(&data).await.is_err() || write.flush().await.is_err())
             {
                 // The endpoint reads no more; what it still sends is worth having.
                 return Ok(());
@@ -162,14 +161,7 @@ impl TunnelBody {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.read.as_ref().poll_read_ready(cx))?;
-            self.buffer.reserve(CHUNK);
-            match self.read.try_read_buf(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.read.poll_read(cx, &mut self.buffer, CHUNK)
     }
 }
 

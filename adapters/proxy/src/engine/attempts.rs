@@ -6,14 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use domain::route_table::UpstreamProtocol;
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::headers::name_te;
+use super::fit::fit;
+use super::retry::{Granted, Retries, discard};
 use super::timing::Timing;
 use crate::Limits;
 use crate::local_reply::LocalReply;
@@ -38,9 +37,21 @@ const LOOK: Duration = Duration::from_millis(50);
 const MAX_REFUSALS: u32 = 8;
 const MAX_REFUSALS_IN_A_ROW: u32 = 4;
 
+/// Where a request goes, and how often and how long it is tried.
+pub(super) struct Target<'t> {
+    pub(super) upstream: &'t Upstream,
+    pub(super) timing: Timing,
+    /// What the rule says of retries.
+    pub(super) retries: Option<Retries<'t>>,
+    /// The endpoint of the request's session, which is tried first, even if it drains.
+    pub(super) sticky: Option<usize>,
+}
+
 /// An endpoint's answer, its head only, with the connection that its body comes on.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
+    /// Which endpoint of the upstream it is from.
+    pub(super) endpoint: usize,
     pub(super) lease: Lease,
     /// When its body has to be complete, if at all.
     pub(super) end: Option<Instant>,
@@ -58,24 +69,41 @@ pub(super) struct Answered {
 ///   body is missing. After a connection that was kept alive the same endpoint gets it on a new one. [`MAX_SENDS`] bounds
 ///   how many endpoints a request that breaks them can reach. One that takes no new connection then was going away by
 ///   itself, and does not count.
+///
+/// Where the rule has retries, their number takes the place of [`MAX_SENDS`], and they come after these: see [`Retries`].
 pub(super) async fn send(
-    upstream: &Upstream,
+    target: Target<'_>,
     mut head: Parts,
+    needs_http1: bool,
     upload: Option<&UploadHandle>,
     limits: &Limits,
     metrics: &GatewayMetrics,
-    timing: Timing,
 ) -> Result<Answered, LocalReply> {
-    fit(&mut head, upstream.protocol, upload);
+    let Target {
+        upstream,
+        timing,
+        retries,
+        sticky,
+    } = target;
+    head.extensions.clear();
+    match upstream.protocol {
+        UpstreamProtocol::Http1 => fit(&mut head, false, upstream.is_tls, upload),
+        UpstreamProtocol::H2c => fit(&mut head, true, upstream.is_tls, upload),
+        // Not before the endpoint has chosen.
+        UpstreamProtocol::Negotiated => {}
+    }
     let mut attempts = Attempts {
         upstream,
+        needs_http1,
         upload,
         limits,
         metrics,
         timing,
+        retries,
         head: Some(head),
         tried: Tried::default(),
-        again: None,
+        again: sticky.map(|index| (index, Choice::Any)),
+        sticky,
         sends: 0,
         excusable: false,
         timeouts: 0,
@@ -92,15 +120,19 @@ pub(super) async fn send(
 
 struct Attempts<'a> {
     upstream: &'a Upstream,
+    /// Whether it can go over HTTP/1.1 alone, where the endpoint chooses.
+    needs_http1: bool,
     upload: Option<&'a UploadHandle>,
     limits: &'a Limits,
     metrics: &'a GatewayMetrics,
     timing: Timing,
+    retries: Option<Retries<'a>>,
     /// The head, while it is not under way; a copy of it, where the request may go out again.
     head: Option<Parts>,
     tried: Tried,
     /// The endpoint to be tried once more, and on which connection.
     again: Option<(usize, Choice)>,
+    sticky: Option<usize>,
     /// How often the request has reached an endpoint.
     sends: u32,
     /// Whether the last send counts only if its endpoint still takes a new connection.
@@ -119,23 +151,114 @@ enum AttemptOutcome {
     Answered(Answered),
     /// The next endpoint may be tried; if there is none, this is the answer.
     Again(LocalReply),
+    /// The rule may have the request sent once more; if it does not, this is the answer.
+    Retry(LocalReply),
     Failed(LocalReply),
 }
 
 impl Attempts<'_> {
     async fn run(&mut self) -> Result<Answered, LocalReply> {
         let mut outcome = LocalReply::NoEndpoint;
-        while let Some((index, choice)) = self.next_endpoint() {
+        loop {
+            let Some((index, choice)) = self.next_endpoint() else {
+                if outcome == LocalReply::NoEndpoint {
+                    return Err(outcome);
+                }
+                self.retry_after(outcome, None).await?;
+                continue;
+            };
             if outcome != LocalReply::NoEndpoint {
                 self.metrics.retries.fetch_add(1, Relaxed);
             }
             match self.attempt(index, choice).await {
-                AttemptOutcome::Answered(answered) => return Ok(answered),
+                AttemptOutcome::Answered(answered) => {
+                    let granted = match self.is_unwanted(&answered) {
+                        true => self.may_retry(Some(index)),
+                        false => Granted::No,
+                    };
+                    if granted == Granted::No {
+                        if let Some(upload) = self.upload {
+                            upload.answered();
+                        }
+                        return Ok(answered);
+                    }
+                    discard(answered);
+                    if granted == Granted::Spent {
+                        return Err(LocalReply::RetryBudgetSpent);
+                    }
+                    outcome = LocalReply::BrokenAnswer;
+                    self.back_off().await;
+                }
                 AttemptOutcome::Again(reply) => outcome = reply,
+                AttemptOutcome::Retry(reply) => {
+                    self.retry_after(reply, Some(index)).await?;
+                    outcome = reply;
+                }
                 AttemptOutcome::Failed(reply) => return Err(reply),
             }
         }
-        Err(outcome)
+    }
+
+    /// Waits for the next attempt after a failure, where the rule has one; else that is the answer.
+    async fn retry_after(
+        &mut self,
+        reply: LocalReply,
+        failed: Option<usize>,
+    ) -> Result<(), LocalReply> {
+        match self.may_retry(failed) {
+            Granted::Yes => {
+                self.back_off().await;
+                Ok(())
+            }
+            Granted::No => Err(reply),
+            Granted::Spent => Err(LocalReply::RetryBudgetSpent),
+        }
+    }
+
+    /// Whether the rule asks for another answer than this one.
+    fn is_unwanted(&self, answered: &Answered) -> bool {
+        let status = answered.response.status();
+        let retries = self.retries.as_ref();
+        retries.is_some_and(|retries| retries.are_for(status))
+    }
+
+    /// Whether the rule has the request sent once more. If so, its body is taken back, and it goes to another endpoint than
+    /// the one that `failed`, where there is one and the request has no session with that.
+    fn may_retry(&mut self, failed: Option<usize>) -> Granted {
+        let Some(retries) = &mut self.retries else {
+            return Granted::No;
+        };
+        if !self.upload.is_none_or(UploadHandle::is_kept) {
+            return Granted::No;
+        }
+        let granted = retries.take(self.metrics);
+        if granted != Granted::Yes {
+            return granted;
+        }
+        if !self.upload.is_none_or(UploadHandle::rewind) {
+            return Granted::No;
+        }
+        (self.timeouts, self.refusals, self.excusable) = (0, 0, false);
+        if failed.is_some() && failed == self.sticky {
+            self.again = failed.map(|index| (index, Choice::Any));
+            return Granted::Yes;
+        }
+        let has_other = failed.is_some_and(|index| {
+            self.tried.add(index) && self.upstream.pick(&self.tried).is_some()
+        });
+        if !has_other {
+            self.tried = Tried::default();
+        }
+        if let Some(index) = failed.filter(|_| !has_other && self.upstream.open > 1) {
+            self.tried.add(index);
+        }
+        Granted::Yes
+    }
+
+    async fn back_off(&self) {
+        if let Some(retries) = &self.retries {
+            sleep(retries.wait()).await;
+        }
     }
 
     fn next_endpoint(&mut self) -> Option<(usize, Choice)> {
@@ -148,17 +271,26 @@ impl Attempts<'_> {
     async fn attempt(&mut self, index: usize, choice: Choice) -> AttemptOutcome {
         let mut lease = match self.connect(index, choice).await {
             Ok(lease) => lease,
+            Err(ConnectFailure::Full) => return self.elsewhere(index, LocalReply::Busy),
             Err(failure) => {
                 self.metrics.connect_failures.fetch_add(1, Relaxed);
                 self.upstream.endpoints[index].suspect();
                 return self.after_no_connection(index, failure);
             }
         };
-        let Some(head) = self.head.take() else {
+        let Some(mut head) = self.head.take() else {
             return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
         };
-        if self.upstream.protocol == UpstreamProtocol::H2c || head.method.is_idempotent() {
+        // Where endpoints choose, the next one may choose otherwise: the head is kept as it came.
+        if lease.is_http2()
+            || self.is_negotiated()
+            || head.method.is_idempotent()
+            || self.retries.is_some()
+        {
             self.head = Some(head.clone());
+        }
+        if self.is_negotiated() {
+            fit(&mut head, lease.is_http2(), true, self.upload);
         }
         let body = match self.upload {
             Some(upload) => RequestBody::Upload(upload.body()),
@@ -169,23 +301,42 @@ impl Attempts<'_> {
         let answer = lease.send(Request::from_parts(head, body));
         match self.in_time(answer, sent, attempt_end).await {
             Ok(Ok(response)) => {
-                if let Some(upload) = self.upload {
-                    upload.answered();
-                }
+                let is_ejected = self.upstream.answered(index, response.status());
+                self.note_ejection(is_ejected);
                 AttemptOutcome::Answered(Answered {
                     response,
+                    endpoint: index,
                     lease,
                     end: self.timing.answer_end(attempt_end),
                 })
             }
             Ok(Err(failure)) => self.after(index, choice, lease, failure),
-            Err(reply) => AttemptOutcome::Failed(reply),
+            Err(reply) => self.after_silence(index, reply),
+        }
+    }
+
+    fn note_ejection(&self, is_ejected: bool) {
+        if is_ejected {
+            self.metrics.ejections.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// What to do when a time was over before an answer.
+    fn after_silence(&self, index: usize, reply: LocalReply) -> AttemptOutcome {
+        if reply != LocalReply::SlowRequest {
+            self.note_ejection(self.upstream.failed(index));
+        }
+        match reply {
+            LocalReply::BackendTimeout => AttemptOutcome::Retry(reply),
+            reply => AttemptOutcome::Failed(reply),
         }
     }
 
     async fn connect(&self, index: usize, choice: Choice) -> Result<Lease, ConnectFailure> {
-        let connecting = Endpoint::claim(&self.upstream.endpoints[index]).connect(choice);
-        let lease = if self.upstream.has_other(&self.tried, index) {
+        let claim = Endpoint::claim(&self.upstream.endpoints[index]);
+        let connecting = claim.connect(choice, self.needs_http1);
+        let stays = self.retries.as_ref().is_some_and(Retries::is_never);
+        let lease = if !stays && self.upstream.has_other(&self.tried, index) {
             let connected = timeout(self.limits.patience(), connecting).await;
             connected.unwrap_or(Err(ConnectFailure::Slow))?
         } else {
@@ -245,13 +396,16 @@ impl Attempts<'_> {
     fn after_no_connection(&mut self, index: usize, failure: ConnectFailure) -> AttemptOutcome {
         if std::mem::take(&mut self.excusable) {
             self.sends -= 1;
+            if let Some(retries) = &mut self.retries {
+                retries.give_back();
+            }
         }
         if failure == ConnectFailure::TimedOut {
             self.timeouts += 1;
         }
         match self.timeouts < MAX_TIMEOUTS {
             true => self.elsewhere(index, failure.into()),
-            false => AttemptOutcome::Failed(failure.into()),
+            false => AttemptOutcome::Retry(failure.into()),
         }
     }
 
@@ -272,11 +426,14 @@ impl Attempts<'_> {
         }
         let kept_alive = lease.reused && choice == Choice::Any;
         let is_refused = failure.is_refused();
+        let is_http2 = lease.is_http2();
         lease.give_up();
         if let Some(unsent) = failure.unsent {
             self.excusable = false;
-            self.head = Some(unsent.into_parts().0);
-            if self.upstream.protocol == UpstreamProtocol::H2c {
+            if !self.is_negotiated() {
+                self.head = Some(unsent.into_parts().0);
+            }
+            if is_http2 {
                 // The connection's last request overtook it, even on a connection that it opened itself.
                 let takes_none = choice == Choice::Own;
                 return self.after_refusal(index, takes_none);
@@ -286,10 +443,20 @@ impl Attempts<'_> {
         } else {
             self.excusable = kept_alive;
             self.sends += 1;
+            if !kept_alive {
+                self.note_ejection(self.upstream.failed(index));
+            }
             if failure.is_parse_too_large() {
                 return AttemptOutcome::Failed(LocalReply::AnswerTooLarge);
             }
-            if failure.is_parse() || self.sends == MAX_SENDS || !self.is_repeatable() {
+            if failure.is_parse() || !self.is_repeatable() {
+                return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
+            }
+            if let Some(retries) = &mut self.retries {
+                if !kept_alive || !retries.take_free() {
+                    return AttemptOutcome::Retry(LocalReply::BrokenAnswer);
+                }
+            } else if self.sends == MAX_SENDS {
                 return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
             }
         }
@@ -309,7 +476,7 @@ impl Attempts<'_> {
         if !self.upload.is_none_or(UploadHandle::rewind) {
             return AttemptOutcome::Failed(LocalReply::NotKept);
         }
-        if takes_none && self.upstream.endpoints.len() > 1 {
+        if takes_none && self.upstream.open > 1 {
             self.refusals = 0;
             self.upstream.endpoints[index].suspect();
             return self.elsewhere(index, LocalReply::BrokenAnswer);
@@ -317,7 +484,7 @@ impl Attempts<'_> {
         if self.refusals == MAX_REFUSALS {
             return AttemptOutcome::Failed(LocalReply::BrokenAnswer);
         }
-        if self.refusals == MAX_REFUSALS_IN_A_ROW && self.upstream.endpoints.len() > 1 {
+        if self.refusals == MAX_REFUSALS_IN_A_ROW && self.upstream.open > 1 {
             return self.elsewhere(index, LocalReply::BrokenAnswer);
         }
         // On a connection that others use too they may use up what it still takes, again and again.
@@ -337,11 +504,18 @@ impl Attempts<'_> {
             && self.upload.is_none_or(UploadHandle::rewind)
     }
 
+    fn is_negotiated(&self) -> bool {
+        self.upstream.protocol == UpstreamProtocol::Negotiated
+    }
+
     fn elsewhere(&mut self, index: usize, reply: LocalReply) -> AttemptOutcome {
+        if self.retries.as_ref().is_some_and(Retries::is_never) {
+            return AttemptOutcome::Failed(reply);
+        }
         if self.tried.add(index) {
             AttemptOutcome::Again(reply)
         } else {
-            AttemptOutcome::Failed(reply)
+            AttemptOutcome::Retry(reply)
         }
     }
 }
@@ -350,44 +524,9 @@ impl From<ConnectFailure> for LocalReply {
     fn from(failure: ConnectFailure) -> Self {
         match failure {
             ConnectFailure::Refused => Self::Unreachable,
+            ConnectFailure::Full => Self::Busy,
             ConnectFailure::TimedOut | ConnectFailure::Slow => Self::ConnectTimeout,
             ConnectFailure::Forbidden => Self::ForbiddenAddress,
-        }
-    }
-}
-
-/// Gives a head the form that its protocol wants. Path and query stay as they came, byte by byte.
-fn fit(head: &mut Parts, protocol: UpstreamProtocol, upload: Option<&UploadHandle>) {
-    head.extensions.clear();
-    head.version = Version::HTTP_11;
-    if protocol == UpstreamProtocol::Http1
-        && let Some(upload) = upload
-        && !head.headers.contains_key(CONTENT_LENGTH)
-        && !upload.has_known_length()
-    {
-        // Without a word on it hyper takes a GET or HEAD for one without a body and drops what the client sent.
-        let chunked = HeaderValue::from_static("chunked");
-        head.headers.insert(TRANSFER_ENCODING, chunked);
-    }
-    if protocol == UpstreamProtocol::Http1 {
-        name_te(&mut head.headers);
-    }
-    match protocol {
-        UpstreamProtocol::Http1 if head.uri.authority().is_none() => {}
-        UpstreamProtocol::Http1 => {
-            let path = head.uri.path_and_query().cloned();
-            head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-        }
-        UpstreamProtocol::H2c => {
-            let host = head.headers.remove(HOST);
-            let authority = host.and_then(|host| Authority::from_maybe_shared(host).ok());
-            let mut parts = std::mem::take(&mut head.uri).into_parts();
-            parts.scheme = Some(Scheme::HTTP);
-            parts.authority = authority.or(parts.authority);
-            if parts.path_and_query.is_none() {
-                parts.path_and_query = Some(PathAndQuery::from_static("/"));
-            }
-            head.uri = Uri::from_parts(parts).unwrap_or_default();
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `X-Forwarded-Proto` | the scheme of the arrival, always overwritten |
 //! | `X-Forwarded-Host` | the `Host`, always overwritten |
 //! | every other `X-Forwarded-…`, `Forwarded`, `Cf-Cloudflared-…` | removed: a client can forge them, and backends tend to believe them |
+//! | `Client-Cert`, `Client-Cert-Chain` | removed, unless the edge is set to write them ([`visitors`](super::visitors)) |
 //! | names with `_` or another mark than `-` | second spellings of the names here are removed, all others by [`UnderscoredHeaders`] |
 //! | hop-by-hop headers and those that `Connection` names | removed both ways (RFC 9110 §7.6.1); `TE: trailers` and an upgrade's own pair stay |
 //! | `Content-Length` | once, without zeros in front ([`framing`]) |
@@ -36,12 +37,13 @@ use http::header::{
 use http::request::Parts;
 
 use super::framing::{self, tokens};
+use super::visitors::{CLIENT_CERT, CLIENT_CERT_CHAIN};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Headers as the matcher asks for them.
@@ -116,6 +118,10 @@ pub(super) fn towards_endpoint(
     headers.remove(EXPECT);
     headers.remove(FORWARDED);
     remove_forged(headers, underscored);
+    if !arrival.hands_certificates {
+        headers.remove(CLIENT_CERT);
+        headers.remove(CLIENT_CERT_CHAIN);
+    }
     join_cookies(headers);
     // What is no length was refused before.
     let _ = framing::plain_length(headers);

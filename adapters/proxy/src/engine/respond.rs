@@ -1,6 +1,7 @@
 //! Answers that the engine gives itself.
 
 use bytes::Bytes;
+use domain::route_table::ConnectionRefused;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
@@ -27,6 +28,9 @@ pub(super) fn response(reply: LocalReply) -> Response<ResponseBody> {
             // RFC 9110 §15.5.6: a 405 names what is allowed; an empty list is a valid one.
             headers.insert(ALLOW, HeaderValue::from_static(""));
         }
+        LocalReply::NoCertificate => {
+            response.extensions_mut().insert(ConnectionRefused);
+        }
         _ => {}
     }
     response
@@ -48,15 +52,22 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.is_some_and(|rest| rest.is_empty() || b"+;".contains(&rest[0]))
 }
 
-/// Adds the gRPC status to an answer of our own, an endpoint's stays as it is. The HTTP status stays too:
-/// whatever on the way may take trailers away or end the answer otherwise than gRPC has it, every client makes
-/// the same of the two (gRPC, "HTTP to gRPC Status Code Mapping").
+/// Makes an answer of our own, or of an authorizer that denies, one that consists of trailers alone (gRPC over HTTP2,
+/// "Trailers-Only"); an endpoint's stays as it is. Its HTTP status is not 200: whatever on the way may take the gRPC status away or end the answer otherwise than
+/// gRPC has it, every client makes the same of the two (gRPC, "HTTP to gRPC Status Code Mapping"). A backend that does not
+/// resolve is UNAVAILABLE (Gateway API, `GRPCRouteRule.backendRefs`), so it is 503 here and not 500.
 pub(super) fn tell_grpc(response: &mut Response<ResponseBody>) {
     let Some(reply) = response.extensions_mut().remove::<LocalReply>() else {
         return;
     };
+    if matches!(reply, LocalReply::NoBackend | LocalReply::NoAuthorizer) {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    *response.body_mut() = ResponseBody::empty();
     let status = grpc_status(response.status());
     let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.remove(CONTENT_LENGTH);
     headers.insert("grpc-status", HeaderValue::from_static(status));
     let message = HeaderValue::from_static(reply.text().trim_ascii_end());
     headers.insert("grpc-message", message);
@@ -66,6 +77,8 @@ pub(super) fn tell_grpc(response: &mut Response<ResponseBody>) {
 fn grpc_status(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "13",
+        StatusCode::UNAUTHORIZED => "16",
+        StatusCode::FORBIDDEN => "7",
         StatusCode::NOT_FOUND => "12",
         StatusCode::REQUEST_TIMEOUT => "4",
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {

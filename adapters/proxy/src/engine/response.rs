@@ -23,6 +23,7 @@ pub(super) fn streamed(
         response,
         lease,
         end: deadline,
+        ..
     } = answered;
     if !Download::has_room(response.body(), &mut admitted) {
         return Err(LocalReply::NoMemory);

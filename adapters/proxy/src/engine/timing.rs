@@ -39,6 +39,15 @@ impl Timing {
         }
     }
 
+    /// Of what has to be answered by then, however it is tried.
+    pub(super) fn until(end: Instant, limits: &Limits) -> Self {
+        Self {
+            request_end: Some(end),
+            backend_request: None,
+            silence: limits.answer_timeout,
+        }
+    }
+
     /// When an attempt that is sent now has to be over by the time for attempts.
     pub(super) fn attempt_end(&self, sent: Instant) -> Option<Instant> {
         self.backend_request.map(|time| sent + time)

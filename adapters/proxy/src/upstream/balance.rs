@@ -16,8 +16,14 @@ pub(crate) const MAX_ENDPOINTS: usize = 16;
 pub(crate) struct Upstream {
     /// What all of the endpoints speak.
     pub(crate) protocol: UpstreamProtocol,
+    /// Whether they are spoken to over TLS.
+    pub(crate) is_tls: bool,
     /// They may be shared with other upstreams and with earlier tables.
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// How many of them take any request. Those after them are draining, and take only what is sent to them by name.
+    pub(crate) open: usize,
+    /// Requests that it may have under way while the Gateway has more than that, so that others have room.
+    pub(crate) max_in_flight: usize,
 }
 
 /// Endpoints that one request should not be sent to again.
@@ -55,9 +61,15 @@ impl Upstream {
             .or_else(|| self.better_of_two(is_open))
     }
 
+    /// Whether it has as many requests under way as it may, of so many of the Gateway.
+    pub(crate) fn is_full(&self, of_gateway: usize) -> bool {
+        let in_flight = || self.endpoints.iter().map(|e| e.in_flight()).sum::<usize>();
+        of_gateway > self.max_in_flight && in_flight() >= self.max_in_flight
+    }
+
     /// Whether a request that gives this endpoint up has another one, of which nothing bad is known.
     pub(crate) fn has_other(&self, tried: &Tried, than: usize) -> bool {
-        let mut indices = 0..self.endpoints.len();
+        let mut indices = 0..self.open;
         indices.any(|index| {
             index != than && !tried.contains(index) && !self.endpoints[index].is_suspect()
         })
@@ -78,7 +90,7 @@ impl Upstream {
 
     /// An accepted endpoint at random, other than `drawn`.
     fn draw(&self, accepted: impl Fn(usize) -> bool, drawn: Option<usize>) -> Option<usize> {
-        let len = self.endpoints.len();
+        let len = self.open;
         if len <= usize::from(drawn.is_some()) {
             return None;
         }
@@ -98,6 +110,7 @@ impl Upstream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Reach;
     use super::*;
     use crate::Limits;
     use domain::endpoint_policy::EndpointPolicy;
@@ -113,12 +126,24 @@ mod tests {
                 host: EndpointHost::Name("pod".into()),
                 port,
             };
-            let policy = EndpointPolicy::Standalone;
-            Arc::new(Endpoint::new(at, protocol, policy, Arc::clone(&limits)))
+            let reach = Reach {
+                policy: EndpointPolicy::Standalone,
+                outside: None,
+            };
+            Arc::new(Endpoint::new(
+                at,
+                protocol,
+                None,
+                reach,
+                Arc::clone(&limits),
+            ))
         };
         Upstream {
             protocol,
+            is_tls: false,
             endpoints: (1..=count).map(endpoint).collect(),
+            open: count.into(),
+            max_in_flight: usize::MAX,
         }
     }
 
@@ -146,6 +171,21 @@ mod tests {
         }
         drop(claims);
         assert!(upstream.endpoints.iter().all(|e| e.in_flight() == 0));
+    }
+
+    #[test]
+    fn an_endpoint_that_drains_is_never_drawn() {
+        for (count, open) in [(2, 1), (10, 9), (3, 0)] {
+            let upstream = Upstream {
+                open,
+                ..upstream(count)
+            };
+            for _ in 0..1_000 {
+                let picked = upstream.pick(&Tried::default());
+                assert!(picked.is_none_or(|index| index < open));
+                assert_eq!(picked.is_none(), open == 0);
+            }
+        }
     }
 
     #[test]

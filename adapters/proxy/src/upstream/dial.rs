@@ -2,15 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::endpoint_policy::{EndpointPolicy, refusal};
+use domain::endpoint_policy::{EndpointPolicy, refusal, refusal_outside};
 use domain::gateway::EndpointHost;
-use domain::route_table::UpstreamEndpoint;
+use domain::route_table::{OutsideRules, UpstreamEndpoint};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::names;
+use super::stream::Stream;
+use super::tls::{Offer, Tls};
 use crate::Limits;
 
 /// For how long an endpoint may be silent before it is asked whether it is still there, how often it is asked, and
@@ -36,59 +40,92 @@ const UNSENT: u32 = 128 << 10;
 /// 6 MiB (`tcp_rmem`); it may need twice as much for them. With a millisecond to an endpoint that is 1 Gbit/s.
 const UNREAD: usize = 128 << 10;
 
+/// Addresses of one name that are tried for a connection.
+const MOST_ADDRESSES: usize = 8;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectFailure {
-    /// The name does not resolve, or the endpoint refused.
+    /// The name does not resolve, the endpoint refused, or its certificate is not taken.
     Refused,
     /// It took longer than [`Limits::connect_timeout`].
     TimedOut,
     /// It took longer than [`Limits::patience`], and there are others.
     Slow,
+    /// As many requests wait for a connection to it as may.
+    Full,
     /// The proxy does not connect to any address of it ([`domain::endpoint_policy`]).
     Forbidden,
 }
 
-/// Opens a connection. A name is resolved anew each time, by the system's resolver; its addresses are
-/// tried in turn.
+/// Which addresses an endpoint may have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Reach {
+    pub(crate) policy: EndpointPolicy,
+    /// Where it is a host outside of the cluster.
+    pub(crate) outside: Option<Arc<OutsideRules>>,
+}
+
+impl Reach {
+    fn refusal(&self, address: SocketAddr) -> Option<&'static str> {
+        match &self.outside {
+            Some(outside) => refusal_outside(address.ip(), &outside.cluster_ranges),
+            None => refusal(address.ip(), self.policy),
+        }
+    }
+}
+
+/// Opens a connection, over TLS where that is given. A name is resolved for each, by the system's resolver; its
+/// addresses are tried in turn. Those of a host outside of the cluster are remembered for as long as its name servers say.
 pub(super) async fn dial(
     at: &UpstreamEndpoint,
     limits: &Limits,
-    policy: EndpointPolicy,
-) -> Result<TcpStream, ConnectFailure> {
-    let connected = timeout(limits.connect_timeout, connect(at, policy)).await;
-    let Ok(connected) = connected else {
+    reach: &Reach,
+    tls: Option<(&Tls, Offer)>,
+) -> Result<Stream, ConnectFailure> {
+    let connected = timeout(limits.connect_timeout, async {
+        let stream = connect(at, reach).await?;
+        prepare(at, &stream);
+        match tls {
+            Some((tls, offer)) => tls.start(stream, offer).await,
+            None => Ok(Stream::Clear(stream)),
+        }
+    });
+    connected.await.unwrap_or_else(|_| {
         tracing::debug!(?at, "endpoint did not accept the connection in time");
-        return Err(ConnectFailure::TimedOut);
-    };
-    let stream = connected?;
-    // Small writes must not wait for an acknowledgement. Where it fails, they do.
-    let _ = stream.set_nodelay(true);
-    if let Err(error) = notice_silence(&stream) {
-        tracing::debug!(?at, %error, "it will not be noticed when the endpoint falls silent");
-    }
-    if let Err(error) = bound_buffers(&stream) {
-        tracing::debug!(?at, %error, "the kernel decides how much it holds of bodies");
-    }
-    Ok(stream)
+        Err(ConnectFailure::TimedOut)
+    })
 }
 
-async fn connect(
-    at: &UpstreamEndpoint,
-    policy: EndpointPolicy,
-) -> Result<TcpStream, ConnectFailure> {
+fn prepare(at: &UpstreamEndpoint, stream: &TcpStream) {
+    // Small writes must not wait for an acknowledgement. Where it fails, they do.
+    let _ = stream.set_nodelay(true);
+    if let Err(error) = notice_silence(stream) {
+        tracing::debug!(?at, %error, "it will not be noticed when the endpoint falls silent");
+    }
+    if let Err(error) = bound_buffers(stream) {
+        tracing::debug!(?at, %error, "the kernel decides how much it holds of bodies");
+    }
+}
+
+async fn connect(at: &UpstreamEndpoint, reach: &Reach) -> Result<TcpStream, ConnectFailure> {
     match &at.host {
         EndpointHost::Address(address) => {
-            connect_to(SocketAddr::new(*address, at.port), policy).await
+            connect_to(SocketAddr::new(*address, at.port), reach).await
         }
         EndpointHost::Name(name) => {
-            let addresses = lookup_host((name.as_str(), at.port)).await;
-            let addresses = addresses.map_err(|error| {
+            let addresses = match reach.outside {
+                Some(_) => names::addresses(name, at.port).await,
+                None => lookup_host((name.as_str(), at.port))
+                    .await
+                    .map(Iterator::collect),
+            };
+            let addresses: Vec<SocketAddr> = addresses.map_err(|error| {
                 tracing::debug!(?at, %error, "the endpoint's name does not resolve");
                 ConnectFailure::Refused
             })?;
             let mut failure = ConnectFailure::Refused;
-            for address in addresses {
-                match connect_to(address, policy).await {
+            for address in addresses.into_iter().take(MOST_ADDRESSES) {
+                match connect_to(address, reach).await {
                     Ok(stream) => return Ok(stream),
                     Err(reason) => failure = reason,
                 }
@@ -99,11 +136,8 @@ async fn connect(
 }
 
 /// Connects to the very address that was judged.
-async fn connect_to(
-    address: SocketAddr,
-    policy: EndpointPolicy,
-) -> Result<TcpStream, ConnectFailure> {
-    if let Some(reason) = refusal(address.ip(), policy) {
+async fn connect_to(address: SocketAddr, reach: &Reach) -> Result<TcpStream, ConnectFailure> {
+    if let Some(reason) = reach.refusal(address) {
         tracing::debug!(%address, reason, "the proxy does not connect to this address");
         return Err(ConnectFailure::Forbidden);
     }
@@ -111,7 +145,7 @@ async fn connect_to(
         tracing::debug!(%address, %error, "endpoint refused the connection");
         ConnectFailure::Refused
     })?;
-    if policy == EndpointPolicy::Cluster && leads_to_ourselves(&stream) {
+    if reach.policy == EndpointPolicy::Cluster && leads_to_ourselves(&stream) {
         tracing::debug!(%address, "the proxy does not connect to itself");
         return Err(ConnectFailure::Forbidden);
     }
@@ -156,6 +190,13 @@ mod tests {
     use std::net::IpAddr;
     use tokio::net::TcpListener;
 
+    fn reach(policy: EndpointPolicy) -> Reach {
+        Reach {
+            policy,
+            outside: None,
+        }
+    }
+
     #[tokio::test]
     async fn a_connection_to_an_endpoint_that_dies_in_silence_ends_within_a_minute() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -167,9 +208,9 @@ mod tests {
                 port: address.port(),
             };
             let limits = Limits::default();
-            let stream = dial(&at, &limits, EndpointPolicy::Standalone);
-            let stream = stream.await.unwrap();
-            let socket = SockRef::from(&stream);
+            let reach = reach(EndpointPolicy::Standalone);
+            let stream = dial(&at, &limits, &reach, None).await.unwrap();
+            let socket = SockRef::from(stream.tcp());
             assert!(socket.keepalive().unwrap(), "{at:?}");
             let idle = socket.tcp_keepalive_time().unwrap();
             let interval = socket.tcp_keepalive_interval().unwrap();
@@ -194,9 +235,9 @@ mod tests {
             port: address.port(),
         };
         let limits = Limits::default();
-        let stream = dial(&at, &limits, EndpointPolicy::Standalone);
-        let stream = stream.await.unwrap();
-        let socket = SockRef::from(&stream);
+        let reach = reach(EndpointPolicy::Standalone);
+        let stream = dial(&at, &limits, &reach, None).await.unwrap();
+        let socket = SockRef::from(stream.tcp());
         // Linux makes it twice as large, for what it needs besides (socket(7)).
         assert_eq!(socket.recv_buffer_size().unwrap(), 2 * UNREAD);
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
@@ -233,11 +274,40 @@ mod tests {
         let limits = Limits::default();
         for (host, for_the_owner) in cases {
             let at = UpstreamEndpoint { host, port };
-            let in_cluster = dial(&at, &limits, EndpointPolicy::Cluster).await;
+            let in_cluster = dial(&at, &limits, &reach(EndpointPolicy::Cluster), None).await;
             let failure = in_cluster.err();
             assert_eq!(failure, Some(ConnectFailure::Forbidden), "{at:?}");
-            let standalone = dial(&at, &limits, EndpointPolicy::Standalone).await;
+            let standalone = dial(&at, &limits, &reach(EndpointPolicy::Standalone), None).await;
             assert_eq!(standalone.is_ok(), for_the_owner, "{at:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_outside_is_not_connected_to_inside_whatever_its_name_leads_to() {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let limits = Limits::default();
+        let mut cases = vec![
+            EndpointHost::Name("localhost".into()),
+            EndpointHost::Address("127.0.0.1".parse().unwrap()),
+            EndpointHost::Address("169.254.169.254".parse().unwrap()),
+            EndpointHost::Address("10.96.0.1".parse().unwrap()),
+            EndpointHost::Address("::ffff:10.96.0.1".parse().unwrap()),
+            EndpointHost::Address("fd00::1".parse().unwrap()),
+        ];
+        let own = own_address().await;
+        let own = own.filter(|own| refusal_outside(*own, &[]).is_some());
+        cases.extend(own.map(EndpointHost::Address));
+        for policy in [EndpointPolicy::Cluster, EndpointPolicy::Standalone] {
+            for host in cases.clone() {
+                let at = UpstreamEndpoint { host, port };
+                let reach = Reach {
+                    policy,
+                    outside: Some(Arc::default()),
+                };
+                let failure = dial(&at, &limits, &reach, None).await.err();
+                assert_eq!(failure, Some(ConnectFailure::Forbidden), "{at:?}");
+            }
         }
     }
 }

@@ -1,17 +1,20 @@
 //! One endpoint: its connections, and how busy it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use domain::endpoint_policy::EndpointPolicy;
 use domain::route_table::{UpstreamEndpoint, UpstreamProtocol};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::dial::Reach;
 use super::http1::{self, Http1Pool};
-use super::http2::{Http2Pool, StreamSlot};
+use super::http2::{Http2Pool, Place, Speaks, StreamSlot};
+use super::outlier::Record;
+use super::stream::Stream;
+use super::tls::{Offer, Tls};
 use super::{ConnectFailure, RequestBody, dial};
 use crate::Limits;
 
@@ -19,13 +22,19 @@ use crate::Limits;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     at: UpstreamEndpoint,
-    policy: EndpointPolicy,
+    reach: Reach,
+    /// How it is spoken to over TLS; `None` for clear text.
+    tls: Option<Arc<Tls>>,
     limits: Arc<Limits>,
     in_flight: AtomicUsize,
     /// No table names it any more: connections are closed as they fall idle.
     retired: AtomicBool,
     /// Milliseconds after `born` up to which it is avoided.
     suspect_until: AtomicU64,
+    /// For [`outlier`](super::outlier).
+    pub(super) record: Record,
+    /// Requests that wait for a connection to be opened.
+    pending: AtomicUsize,
     born: Instant,
     connections: Connections,
     sweeping: AtomicBool,
@@ -35,6 +44,80 @@ pub(crate) struct Endpoint {
 enum Connections {
     Http1(Http1Pool),
     Http2(Http2Pool),
+    Negotiated(Box<Negotiated>),
+}
+
+/// Connections of an endpoint that chooses by ALPN.
+#[derive(Debug, Default)]
+struct Negotiated {
+    http1: Http1Pool,
+    http2: Http2Pool,
+    /// What it chose last: [`HTTP1`] or [`HTTP2`]; 0 before.
+    chosen: AtomicU8,
+}
+
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
+
+impl Negotiated {
+    fn chose(&self, http2: bool) {
+        self.chosen
+            .store(if http2 { HTTP2 } else { HTTP1 }, Relaxed);
+    }
+}
+
+impl Speaks for Negotiated {
+    fn is_not_http2(&self) -> bool {
+        self.chosen.load(Relaxed) == HTTP1
+    }
+
+    fn is_http2(&self, stream: &Stream) -> bool {
+        let http2 = stream.chose_http2();
+        self.chose(http2);
+        http2
+    }
+}
+
+/// Of an endpoint that is known to speak HTTP/2.
+struct PriorKnowledge;
+
+impl Speaks for PriorKnowledge {
+    fn is_not_http2(&self) -> bool {
+        false
+    }
+
+    fn is_http2(&self, stream: &Stream) -> bool {
+        matches!(stream, Stream::Clear(_)) || stream.chose_http2()
+    }
+}
+
+impl Connections {
+    fn http1(&self) -> Option<&Http1Pool> {
+        match self {
+            Self::Http1(pool) => Some(pool),
+            Self::Negotiated(pools) => Some(&pools.http1),
+            Self::Http2(_) => None,
+        }
+    }
+
+    fn clear(&self) {
+        match self {
+            Self::Http1(pool) => pool.clear(),
+            Self::Http2(pool) => pool.clear(),
+            Self::Negotiated(pools) => {
+                pools.http1.clear();
+                pools.http2.clear();
+            }
+        }
+    }
+
+    fn sweep(&self, max_age: Duration) -> usize {
+        match self {
+            Self::Http1(pool) => pool.sweep(max_age),
+            Self::Http2(pool) => pool.sweep(max_age),
+            Self::Negotiated(pools) => pools.http1.sweep(max_age) + pools.http2.sweep(max_age),
+        }
+    }
 }
 
 impl Endpoint {
@@ -42,23 +125,36 @@ impl Endpoint {
     pub(crate) fn new(
         at: UpstreamEndpoint,
         protocol: UpstreamProtocol,
-        policy: EndpointPolicy,
+        tls: Option<Arc<Tls>>,
+        reach: Reach,
         limits: Arc<Limits>,
     ) -> Self {
         Self {
             at,
-            policy,
+            reach,
             limits,
             in_flight: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             suspect_until: AtomicU64::new(0),
+            record: Record::default(),
+            pending: AtomicUsize::new(0),
             born: Instant::now(),
             connections: match protocol {
                 UpstreamProtocol::Http1 => Connections::Http1(Http1Pool::default()),
                 UpstreamProtocol::H2c => Connections::Http2(Http2Pool::default()),
+                UpstreamProtocol::Negotiated if tls.is_none() => {
+                    Connections::Http1(Http1Pool::default())
+                }
+                UpstreamProtocol::Negotiated => Connections::Negotiated(Box::default()),
             },
+            tls,
             sweeping: AtomicBool::new(false),
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn at(&self) -> &UpstreamEndpoint {
+        &self.at
     }
 
     /// Requests that it works on, those waiting for a connection included.
@@ -72,23 +168,35 @@ impl Endpoint {
         until != 0 && self.age() < until
     }
 
-    /// Has it avoided for a moment.
+    /// Has it avoided for a moment, because it could not be connected to.
     pub(crate) fn suspect(&self) {
-        let until = self.born.elapsed().saturating_add(self.limits.suspicion());
+        self.avoid_for(self.limits.suspicion());
+    }
+
+    pub(super) fn avoid_for(&self, time: Duration) {
+        let until = self.born.elapsed().saturating_add(time);
         self.suspect_until.store(millis(until), Relaxed);
     }
 
-    fn age(&self) -> u64 {
+    /// Milliseconds since it was made.
+    pub(super) fn age(&self) -> u64 {
         millis(self.born.elapsed())
+    }
+
+    /// Counts a request that waits for a connection to be opened, unless too many do.
+    fn wait(&self) -> Result<Pending<'_>, ConnectFailure> {
+        let before = self.pending.fetch_add(1, Relaxed);
+        let pending = Pending(&self.pending);
+        match before < self.limits.max_pending_per_endpoint {
+            true => Ok(pending),
+            false => Err(ConnectFailure::Full),
+        }
     }
 
     /// Closes what is idle, and everything else as soon as its requests are done.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Relaxed);
-        match &self.connections {
-            Connections::Http1(pool) => pool.clear(),
-            Connections::Http2(pool) => pool.clear(),
-        }
+        self.connections.clear();
     }
 
     /// Counts a request in. Nothing is connected yet.
@@ -122,7 +230,7 @@ impl Endpoint {
     }
 
     fn keep(self: &Arc<Self>, sender: http1::Sender) {
-        if let Connections::Http1(pool) = &self.connections {
+        if let Some(pool) = self.connections.http1() {
             pool.put(sender, self.limits.max_idle_per_endpoint, || {
                 self.is_retired()
             });
@@ -148,11 +256,7 @@ impl Endpoint {
                 let Some(endpoint) = endpoint.upgrade() else {
                     return;
                 };
-                let left = match &endpoint.connections {
-                    Connections::Http1(pool) => pool.sweep(max_age),
-                    Connections::Http2(pool) => pool.sweep(max_age),
-                };
-                if left == 0 {
+                if endpoint.connections.sweep(max_age) == 0 {
                     endpoint.sweeping.store(false, Relaxed);
                     return;
                 }
@@ -161,7 +265,7 @@ impl Endpoint {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -174,6 +278,15 @@ pub(crate) enum Choice {
     New,
     /// A new one that takes no other request meanwhile.
     Own,
+}
+
+/// A request that waits for a connection to be opened; dropping it counts it out.
+struct Pending<'e>(&'e AtomicUsize);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// One request's claim on an endpoint; dropping it counts the request out.
@@ -253,39 +366,41 @@ impl std::fmt::Display for SendFailure {
 }
 
 impl Claim {
-    /// Takes a connection from the pool, or opens one.
-    pub(crate) async fn connect(self, choice: Choice) -> Result<Lease, ConnectFailure> {
+    /// Takes a connection from the pool, or opens one. `needs_http1` asks for HTTP/1.1 where the endpoint chooses.
+    pub(crate) async fn connect(
+        self,
+        choice: Choice,
+        needs_http1: bool,
+    ) -> Result<Lease, ConnectFailure> {
         let endpoint = &self.endpoint;
-        let limits = &endpoint.limits;
-        let open = || dial::dial(&endpoint.at, limits, endpoint.policy);
         let (carrier, reused) = match &endpoint.connections {
-            Connections::Http1(pool) => {
-                let kept = match choice {
-                    Choice::Any => pool.take(limits.idle_timeout),
-                    Choice::New | Choice::Own => None,
-                };
-                let reused = kept.is_some();
-                let sender = match kept {
-                    Some(sender) => sender,
-                    None => http1::start(open().await?).await?,
-                };
-                let taken = http1::Taken::by_a_request(sender);
-                (Carrier::Http1(taken), reused)
-            }
-            Connections::Http2(pool) if choice == Choice::Own => {
-                (Carrier::Http2(pool.own_slot(open().await?).await?), false)
-            }
+            Connections::Http1(pool) => endpoint.over_http1(pool, choice, None).await?,
             Connections::Http2(pool) => {
-                // One that gave up on a request takes no more, so what the pool has is fresh enough.
-                let (slot, reused) = pool
-                    .slot(
-                        limits.max_streams_per_connection,
-                        || endpoint.is_retired(),
-                        open,
-                    )
+                let placed = endpoint
+                    .over_http2(pool, choice, &PriorKnowledge, Offer::Http2)
                     .await?;
-                endpoint.sweep_later();
-                (Carrier::Http2(slot), reused)
+                match placed {
+                    Place::Slot(slot, reused) => (Carrier::Http2(slot), reused),
+                    Place::NotHttp2(_) => {
+                        let at = &endpoint.at;
+                        tracing::debug!(?at, "the endpoint does not choose HTTP/2 by ALPN");
+                        return Err(ConnectFailure::Refused);
+                    }
+                }
+            }
+            Connections::Negotiated(pools) if needs_http1 || pools.is_not_http2() => {
+                endpoint.over_http1(&pools.http1, choice, None).await?
+            }
+            Connections::Negotiated(pools) => {
+                let placed = endpoint
+                    .over_http2(&pools.http2, choice, &**pools, Offer::Both)
+                    .await?;
+                match placed {
+                    Place::Slot(slot, reused) => (Carrier::Http2(slot), reused),
+                    Place::NotHttp2(stream) => {
+                        endpoint.over_http1(&pools.http1, choice, stream).await?
+                    }
+                }
             }
         };
         Ok(Lease {
@@ -293,6 +408,63 @@ impl Claim {
             carrier,
             reused,
         })
+    }
+}
+
+impl Endpoint {
+    async fn open(&self, offer: Offer) -> Result<Stream, ConnectFailure> {
+        let tls = self.tls.as_deref().map(|tls| (tls, offer));
+        dial::dial(&self.at, &self.limits, &self.reach, tls).await
+    }
+
+    /// A connection for one request, on this new stream where one was opened. The flag tells whether it carried requests
+    /// before.
+    async fn over_http1(
+        &self,
+        pool: &Http1Pool,
+        choice: Choice,
+        opened: Option<Stream>,
+    ) -> Result<(Carrier, bool), ConnectFailure> {
+        let kept = match (choice, &opened) {
+            (Choice::Any, None) => pool.take(self.limits.idle_timeout),
+            _ => None,
+        };
+        let reused = kept.is_some();
+        let sender = match (kept, opened) {
+            (Some(sender), _) => sender,
+            (None, Some(stream)) => http1::start(stream).await?,
+            (None, None) => {
+                let _pending = self.wait()?;
+                http1::start(self.open(Offer::Http1).await?).await?
+            }
+        };
+        Ok((Carrier::Http1(http1::Taken::by_a_request(sender)), reused))
+    }
+
+    /// A place for one request.
+    async fn over_http2(
+        self: &Arc<Self>,
+        pool: &Http2Pool,
+        choice: Choice,
+        speaks: &impl Speaks,
+        offer: Offer,
+    ) -> Result<Place, ConnectFailure> {
+        if choice == Choice::Own {
+            let _pending = self.wait()?;
+            let stream = self.open(offer).await?;
+            return Ok(match speaks.is_http2(&stream) {
+                true => Place::Slot(pool.own_slot(stream).await?, false),
+                false => Place::NotHttp2(Some(stream)),
+            });
+        }
+        // One that gave up on a request takes no more, so what the pool has is fresh enough.
+        let limit = self.limits.max_streams_per_connection;
+        let open = || self.open(offer);
+        let wait = || self.wait();
+        let placed = pool.slot(limit, || self.is_retired(), speaks, wait, open);
+        let placed = placed.await?;
+        self.sweep_later();
+        Ok(placed)
     }
 }
 
@@ -334,6 +506,11 @@ impl Lease {
 
     /// Whether answers on this connection say where they end, so that one without an end was cut.
     pub(crate) fn tells_end(&self) -> bool {
+        self.is_http2()
+    }
+
+    /// Whether the connection is one of HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
         matches!(self.carrier, Carrier::Http2(_))
     }
 

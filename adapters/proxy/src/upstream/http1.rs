@@ -9,11 +9,11 @@ use http::Request;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::ConnectFailure;
+use super::stream::Stream;
 use super::upload::{Answer, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 
@@ -144,7 +144,7 @@ impl Drop for Taken {
 }
 
 /// Speaks HTTP/1.1 on a new connection.
-pub(super) async fn start(stream: TcpStream) -> Result<Sender, ConnectFailure> {
+pub(super) async fn start(stream: Stream) -> Result<Sender, ConnectFailure> {
     let (requests, connection) = Builder::new()
         .max_buf_size(BUFFER)
         .max_header_size(MAX_HEAD)

@@ -10,10 +10,10 @@ use http::Request;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::ConnectFailure;
+use super::stream::Stream;
 use super::upload::{Answer, RequestBody};
 use crate::limits::{MAX_ANSWER_HEADERS, MAX_ANSWER_LINES};
 
@@ -49,6 +49,24 @@ struct Connection {
 /// A place for one request on a connection; dropping it makes room.
 #[derive(Debug)]
 pub(super) struct StreamSlot(Arc<Connection>);
+
+/// What came of asking for a place on a connection.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// The flag tells whether the connection was there before.
+    Slot(StreamSlot, bool),
+    /// The endpoint does not speak HTTP/2; a connection, where one was opened.
+    NotHttp2(Option<Stream>),
+}
+
+/// What an endpoint speaks, as far as that is known.
+pub(super) trait Speaks {
+    /// Whether it is known that it does not speak HTTP/2.
+    fn is_not_http2(&self) -> bool;
+
+    /// Whether this new connection is one for HTTP/2.
+    fn is_http2(&self, stream: &Stream) -> bool;
+}
 
 impl StreamSlot {
     /// Gives a request to the connection. It comes back where that takes none any more.
@@ -95,24 +113,29 @@ impl Connection {
 }
 
 impl Http2Pool {
-    /// A place on an open connection, else on a new one that `open` makes. The flag tells whether the
-    /// connection was there before.
-    pub(super) async fn slot<F>(
+    /// A place on an open connection, else on a new one that `open` makes, after `wait` has let it.
+    pub(super) async fn slot<F, W>(
         &self,
         limit: usize,
         closed: impl Fn() -> bool,
+        speaks: &impl Speaks,
+        wait: impl FnOnce() -> Result<W, ConnectFailure>,
         open: impl FnOnce() -> F,
-    ) -> Result<(StreamSlot, bool), ConnectFailure>
+    ) -> Result<Place, ConnectFailure>
     where
-        F: Future<Output = Result<TcpStream, ConnectFailure>>,
+        F: Future<Output = Result<Stream, ConnectFailure>>,
     {
         if let Some(slot) = self.free_slot(limit) {
-            return Ok((slot, true));
+            return Ok(Place::Slot(slot, true));
         }
+        let _waiting = wait()?;
         let failures = self.failures.load(Relaxed);
         let mut opening = self.opening.lock().await;
         if let Some(slot) = self.free_slot(limit) {
-            return Ok((slot, true));
+            return Ok(Place::Slot(slot, true));
+        }
+        if speaks.is_not_http2() {
+            return Ok(Place::NotHttp2(None));
         }
         if self.failures.load(Relaxed) != failures
             && let Some(failure) = *opening
@@ -120,6 +143,7 @@ impl Http2Pool {
             return Err(failure);
         }
         let opened = match open().await {
+            Ok(stream) if !speaks.is_http2(&stream) => return Ok(Place::NotHttp2(Some(stream))),
             Ok(stream) => start(stream, limit).await,
             Err(failure) => Err(failure),
         };
@@ -130,7 +154,7 @@ impl Http2Pool {
                 if !closed() {
                     connections.push(connection);
                 }
-                Ok((slot, false))
+                Ok(Place::Slot(slot, false))
             }
             Err(failure) => {
                 *opening = Some(failure);
@@ -142,7 +166,7 @@ impl Http2Pool {
 
     /// A place on a new connection that takes no other request. No other request can use up what its endpoint
     /// allows on one connection.
-    pub(super) async fn own_slot(&self, stream: TcpStream) -> Result<StreamSlot, ConnectFailure> {
+    pub(super) async fn own_slot(&self, stream: Stream) -> Result<StreamSlot, ConnectFailure> {
         let connection = start(stream, 1).await?;
         connection.spent.store(true, Relaxed);
         Ok(StreamSlot(connection))
@@ -182,7 +206,7 @@ impl Http2Pool {
 ///
 /// It sends no pings: gRPC servers end a connection that pings more often than every five minutes. Whether the endpoint
 /// is still there the kernel finds out (see `dial`).
-async fn start(stream: TcpStream, limit: usize) -> Result<Arc<Connection>, ConnectFailure> {
+async fn start(stream: Stream, limit: usize) -> Result<Arc<Connection>, ConnectFailure> {
     // Room for every stream to fill its window: one slow reader must not stop the others.
     let connection_window = u32::try_from(limit)
         .unwrap_or(u32::MAX)

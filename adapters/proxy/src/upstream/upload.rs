@@ -175,6 +175,11 @@ impl UploadHandle {
         }
     }
 
+    /// Whether another endpoint could get the whole of it. That may end with the next frame that is read.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.state.lock().is_kept()
+    }
+
     /// Takes the body back: its reader reads nothing any more. `false` where nobody else can get the whole. Both at
     /// once, because over HTTP/2 the reader is a task that may still run when its request has failed.
     pub(crate) fn rewind(&self) -> bool {
@@ -182,8 +187,7 @@ impl UploadHandle {
         state.turn += 1;
         state.is_read = false;
         state.kept.rewind();
-        let is_whole = !state.touched || state.kept.is_whole();
-        is_whole && !matches!(state.phase, Phase::Cut)
+        state.is_kept()
     }
 
     /// Since when nothing of it has moved, and whether it is the client that is waited for.
@@ -270,6 +274,11 @@ impl std::fmt::Debug for Upload {
 }
 
 impl State {
+    fn is_kept(&self) -> bool {
+        let is_whole = !self.touched || self.kept.is_whole();
+        is_whole && !matches!(self.phase, Phase::Cut)
+    }
+
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

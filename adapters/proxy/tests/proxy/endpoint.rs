@@ -4,8 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -15,9 +15,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -42,13 +43,25 @@ pub(crate) struct Seen {
     pub(crate) sent: AtomicU64,
     /// Requests that were given up before they were answered in full.
     pub(crate) given_up: AtomicUsize,
+    /// How many requests of `/flaky/…` and `/stalled` still fail.
+    pub(crate) failing: AtomicUsize,
+    /// Of requests for `/kept`: the header `x-set`, the body, the trailer `x-end`.
+    pub(crate) kept: Mutex<Vec<(String, String, String)>>,
     /// Lets `/wait` and `/events` go on, once per permit.
     pub(crate) go_on: Semaphore,
+    /// Names that were asked for over TLS.
+    pub(crate) names: Mutex<Vec<String>>,
 }
 
 impl Seen {
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(SeqCst)
+    }
+
+    /// Whether this request is one of those that fail.
+    fn fails(&self) -> bool {
+        let one_fewer = |failing: usize| failing.checked_sub(1);
+        self.failing.fetch_update(SeqCst, SeqCst, one_fewer).is_ok()
     }
 }
 
@@ -60,6 +73,11 @@ impl Drop for Endpoint {
 
 impl Endpoint {
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, None).await
+    }
+
+    /// Over TLS, where that is given.
+    pub(crate) async fn start_with(name: &str, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let seen = Arc::new(Seen {
@@ -69,10 +87,13 @@ impl Endpoint {
             open: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             given_up: AtomicUsize::new(0),
+            failing: AtomicUsize::new(0),
+            kept: Mutex::default(),
             go_on: Semaphore::new(0),
+            names: Mutex::default(),
         });
         let life = CancellationToken::new();
-        tokio::spawn(accept(listener, Arc::clone(&seen), life.clone()));
+        tokio::spawn(accept(listener, Arc::clone(&seen), life.clone(), tls));
         Self { at, seen, life }
     }
 
@@ -89,31 +110,52 @@ pub(crate) fn addresses(endpoints: &[Endpoint]) -> Vec<SocketAddr> {
     endpoints.iter().map(|endpoint| endpoint.at).collect()
 }
 
-async fn accept(listener: TcpListener, seen: Arc<Seen>, life: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    seen: Arc<Seen>,
+    life: CancellationToken,
+    tls: Option<TlsAcceptor>,
+) {
     while let Some(Ok((stream, _))) = life.run_until_cancelled(listener.accept()).await {
         let seen = Arc::clone(&seen);
-        let life = life.clone();
+        let (life, tls) = (life.clone(), tls.clone());
         seen.accepted.fetch_add(1, SeqCst);
         seen.open.fetch_add(1, SeqCst);
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let seen = Arc::clone(&seen);
-                async move {
-                    let breaks_off = request.uri().path() == "/break-off";
-                    let response = app(request, seen).await;
-                    if breaks_off {
-                        return Err(io::Error::other("without an answer"));
+            match tls {
+                None => serve(stream, Arc::clone(&seen), life).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        let name = stream.get_ref().1.server_name().unwrap_or("");
+                        seen.names.lock().unwrap().push(name.to_owned());
+                        serve(stream, Arc::clone(&seen), life).await;
                     }
-                    Ok(response)
                 }
-            });
-            let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http2().max_concurrent_streams(200);
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-            life.run_until_cancelled(pin!(connection)).await;
+            }
             seen.open.fetch_sub(1, SeqCst);
         });
     }
+}
+
+async fn serve<S>(stream: S, seen: Arc<Seen>, life: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let breaks_off = request.uri().path() == "/break-off";
+            let response = app(request, seen).await;
+            if breaks_off {
+                return Err(io::Error::other("without an answer"));
+            }
+            Ok(response)
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(200);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    life.run_until_cancelled(pin!(connection)).await;
 }
 
 /// Counts a request as given up unless it is told otherwise.
@@ -136,8 +178,30 @@ async fn app(request: Request<Incoming>, seen: Arc<Seen>) -> Response<Body> {
         return response;
     }
     match request.uri().path() {
-        "/echo" | "*" => text(describe(&request)),
+        path if path == "*" || path == "/echo" || path.starts_with("/echo/") => {
+            text(describe(&request))
+        }
+        "/shared" => {
+            let mut response = text(seen.name.clone());
+            let headers = response.headers_mut();
+            headers.insert("access-control-allow-origin", "*".parse().unwrap());
+            headers.insert("access-control-max-age", "600".parse().unwrap());
+            response
+        }
         "/count" => count(request, seen).await,
+        "/kept" => {
+            let value = |headers: &HeaderMap, name: &str| {
+                let value = headers.get(name).map(|value| value.to_str().unwrap());
+                value.unwrap_or_default().to_owned()
+            };
+            let set = value(request.headers(), "x-set");
+            let body = request.into_body().collect().await.unwrap();
+            let end = body.trailers().map(|trailers| value(trailers, "x-end"));
+            let body = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+            let kept = (set, body, end.unwrap_or_default());
+            seen.kept.lock().unwrap().push(kept);
+            text(seen.name.clone())
+        }
         "/wait" => {
             let mut care = Care(Arc::clone(&seen), false);
             seen.go_on.acquire().await.unwrap().forget();
@@ -151,6 +215,19 @@ async fn app(request: Request<Incoming>, seen: Arc<Seen>) -> Response<Body> {
         "/broken" => broken(),
         "/trailers" => trailers(request),
         "/upgrade" => upgrade(request),
+        path if path.starts_with("/flaky/") => {
+            let status = path.trim_start_matches("/flaky/").parse().unwrap();
+            let fails = seen.fails();
+            let mut response = count(request, seen).await;
+            if fails {
+                *response.status_mut() = status;
+            }
+            response
+        }
+        "/stalled" if seen.fails() => {
+            let _care = Care(seen, false);
+            std::future::pending().await
+        }
         "/nothing" => {
             let mut response = text(String::new());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -330,6 +407,15 @@ where
         }
     });
     at
+}
+
+/// Answers the first request with 200.
+pub(crate) async fn answering_once(listener: TcpListener) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    read_head(&mut stream).await;
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    stream.write_all(answer).await.unwrap();
+    std::future::pending::<()>().await;
 }
 
 /// Reads the head of an HTTP/1.1 request. `false` where the connection ended.

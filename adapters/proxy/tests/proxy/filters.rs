@@ -1,7 +1,10 @@
 //! Filters of rules and backends: which heads they act on.
 
 use domain::Hostname;
-use domain::gateway::{Filter, HeaderModifier, Redirect};
+use domain::gateway::{
+    Cors, Filter, HeaderModifier, HttpPathModifier, NameList, OriginPattern, Redirect, Rewrite,
+};
+use domain::route_table::TableFilter;
 use domain::route_table::UpstreamProtocol::{H2c, Http1};
 use http::{Request, Response};
 
@@ -22,7 +25,7 @@ fn modifier(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Head
     }
 }
 
-fn on_answer(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Filter {
+fn on_answer(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> TableFilter {
     Filter::ResponseHeaders(modifier(set, add, remove))
 }
 
@@ -188,5 +191,173 @@ async fn a_redirect_of_the_rule_is_changed_and_what_the_proxy_cannot_serve_is_no
         let answer = get(&engine, path).await;
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(answer.headers().contains_key("x-set"), changed, "{path}");
+    }
+}
+
+fn rewrite(hostname: Option<&str>, path: HttpPathModifier) -> TableFilter {
+    Filter::Rewrite(Rewrite {
+        hostname: hostname.map(|name| Hostname::parse(name).unwrap()),
+        path: Some(path),
+    })
+}
+
+#[tokio::test]
+async fn a_backend_is_asked_for_the_new_host_and_path_and_told_the_old_host() {
+    let prefix = |path: &str| HttpPathModifier::Prefix(path.into());
+    for protocol in [Http1, H2c] {
+        let app = Endpoint::start("app").await;
+        let mut backend = share("app", 1);
+        backend.filters = vec![rewrite(None, prefix("/echo/backend"))];
+        let of_rule = || vec![rewrite(Some("new.example"), prefix("/echo/rule"))];
+        let engine = engine();
+        let table = Sketch::default()
+            .rule("/rule", of_rule(), vec![share("app", 1)])
+            .rule("/both", of_rule(), vec![backend])
+            .upstream("app", protocol, &[app.at]);
+        engine.load(table.table());
+        for (asked, target) in [
+            ("/rule/a%2Fb//c?q=1", "/echo/rule/a%2Fb//c?q=1"),
+            // The prefix is that of the request, not what the rule made of it.
+            ("/both/a?q=1", "/echo/backend/a?q=1"),
+        ] {
+            let (status, seen) = read(get(&engine, asked).await).await;
+            assert_eq!(status, 200, "{asked} {protocol:?}: {seen}");
+            let told = match protocol == H2c {
+                false => [format!("GET {target}\n"), "host: new.example\n".to_owned()],
+                // Its authority is the host.
+                true => [format!("GET http://new.example{target}\n"), String::new()],
+            };
+            let is_told = told.iter().all(|told| seen.contains(told));
+            assert!(is_told, "{asked}: {seen}");
+            assert!(seen.contains("x-forwarded-host: app.example\n"), "{seen}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_backend_answers_its_share_alone() {
+    let app = Endpoint::start("app").await;
+    let mut moved = share("app", 1);
+    moved.filters = vec![
+        on_answer(&[], &[("x-order", "backend")], &[]),
+        Filter::Redirect(Redirect {
+            scheme: None,
+            hostname: Hostname::parse("new.example").ok(),
+            path: None,
+            port: None,
+            status: 308,
+        }),
+    ];
+    let rule = vec![
+        rewrite(None, HttpPathModifier::Full("/echo".into())),
+        on_answer(&[], &[("x-order", "rule")], &[]),
+    ];
+    let engine = engine();
+    let table = Sketch::default()
+        .rule("/", rule, vec![moved, share("app", 1)])
+        .upstream("app", Http1, &[app.at]);
+    engine.load(table.table());
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let answer = get(&engine, "/old?q=1").await;
+        let status = answer.status().as_u16();
+        if status == 308 {
+            let location = "https://new.example/old?q=1";
+            assert_eq!(
+                values(&answer, "location"),
+                [location],
+                "not the rewritten path"
+            );
+            assert_eq!(values(&answer, "x-order"), ["backend,rule"]);
+        }
+        seen.insert(status);
+    }
+    assert_eq!(seen, [200, 308].into());
+}
+
+fn sharing(origin: &str) -> TableFilter {
+    Filter::Cors(Cors {
+        origins: vec![OriginPattern::parse(origin).unwrap()],
+        credentials: false,
+        methods: NameList::These(vec!["PUT".into()]),
+        headers: NameList::All,
+        exposed: NameList::These(Vec::new()),
+        max_age: 5,
+    })
+}
+
+#[tokio::test]
+async fn scripts_of_a_permitted_origin_may_read_answers_of_every_kind() {
+    let app = Endpoint::start("app").await;
+    let mut backend = share("app", 1);
+    backend.filters = vec![sharing("https://b.example")];
+    let moved = Filter::Redirect(Redirect {
+        scheme: None,
+        hostname: None,
+        path: Some(HttpPathModifier::Full("/".into())),
+        port: None,
+        status: 302,
+    });
+    let of_rule = || sharing("https://a.example");
+    let set = || on_answer(&[("x-set", "1")], &[], &[]);
+    let engine = engine();
+    let table = Sketch::default()
+        .rule("/shared", vec![of_rule(), set()], vec![share("app", 1)])
+        .rule("/of-backend", vec![], vec![backend])
+        .rule("/moved", vec![of_rule(), moved], vec![])
+        .rule("/invalid", vec![of_rule()], vec![invalid(1)])
+        .rule("/break-off", vec![of_rule()], vec![share("app", 1)])
+        .upstream("app", Http1, &[app.at]);
+    engine.load(table.table());
+    for (method, path, origin, status, is_permitted) in [
+        ("GET", "/shared", "https://a.example", 200, true),
+        ("GET", "/shared", "https://evil.example", 200, false),
+        ("OPTIONS", "/shared", "https://a.example", 204, true),
+        ("OPTIONS", "/shared", "https://evil.example", 204, false),
+        ("GET", "/of-backend", "https://b.example", 200, true),
+        ("OPTIONS", "/of-backend", "https://b.example", 204, true),
+        ("GET", "/moved", "https://a.example", 302, true),
+        ("OPTIONS", "/moved", "https://a.example", 204, true),
+        ("GET", "/invalid", "https://a.example", 500, true),
+        ("POST", "/break-off", "https://a.example", 502, true),
+        ("GET", "/elsewhere", "https://a.example", 404, false),
+    ] {
+        let before = app.seen.requests();
+        let request = Request::builder().method(method).uri(path);
+        let request = request
+            .header("host", "app.example")
+            .header("origin", origin)
+            .header("access-control-request-method", "PUT")
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .unwrap();
+        let answer = engine.serve(arrival(), request).await;
+        let given = format!("{method} {path} from {origin}");
+        assert_eq!(answer.status(), status, "{given}");
+        let permitted: &[&str] = if is_permitted { &[origin] } else { &[] };
+        assert_eq!(
+            values(&answer, "access-control-allow-origin"),
+            permitted,
+            "{given}"
+        );
+        let is_preflight = method == "OPTIONS";
+        let age: &[&str] = if is_preflight && is_permitted {
+            &["5"]
+        } else {
+            &[]
+        };
+        assert_eq!(values(&answer, "access-control-max-age"), age, "{given}");
+        assert_eq!(
+            values(&answer, "vary").len(),
+            usize::from(status != 404),
+            "{given}"
+        );
+        let is_set = path == "/shared";
+        assert_eq!(answer.headers().contains_key("x-set"), is_set, "{given}");
+        let is_sent = app.seen.requests() > before;
+        assert_eq!(
+            is_sent,
+            !is_preflight && [200, 502].contains(&status),
+            "{given}"
+        );
     }
 }

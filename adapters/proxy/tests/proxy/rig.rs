@@ -10,12 +10,13 @@ use adapter_proxy::{BoxError, Engine, GatewayMetrics, Limits, Memory, ResponseBo
 use bytes::Bytes;
 use domain::endpoint_policy::EndpointPolicy;
 use domain::gateway::{
-    EndpointHost, Filter, PathMatch, Protocol, RouteKind, RouteMatch, RulePolicy, Timeouts,
+    BackendKind, EndpointHost, ExternalAuth, Filter, PathMatch, Protocol, Retry, RetryConstraint,
+    RouteKind, RouteMatch, RulePolicy, Session, Timeouts,
 };
 use domain::names::{ObjectKey, Timestamp};
 use domain::route_table::{
-    Arrival, BackendTarget, RouteTable, Scheme, TableBackend, TableListener, TableRoute, TableRule,
-    Upstream, UpstreamEndpoint, UpstreamKey, UpstreamProtocol,
+    Arrival, BackendTarget, RouteTable, Scheme, TableBackend, TableFilter, TableListener,
+    TableRoute, TableRule, Upstream, UpstreamEndpoint, UpstreamKey, UpstreamProtocol, UpstreamTls,
 };
 use http::{Request, Response};
 use http_body::Frame;
@@ -68,6 +69,8 @@ pub(crate) async fn app_behind_with(
 #[derive(Default)]
 pub(crate) struct Sketch {
     rules: Vec<TableRule>,
+    /// Of the listener on port 443.
+    authorizers: Vec<ExternalAuth<UpstreamKey>>,
     upstreams: BTreeMap<UpstreamKey, Upstream>,
 }
 
@@ -78,6 +81,7 @@ pub(crate) fn service(name: &str) -> UpstreamKey {
 
 fn speaking(name: &str, protocol: UpstreamProtocol) -> UpstreamKey {
     UpstreamKey {
+        kind: BackendKind::Service,
         service: ObjectKey::new("shop", name),
         port: 80,
         protocol,
@@ -114,7 +118,7 @@ impl Sketch {
     pub(crate) fn rule(
         mut self,
         prefix: &str,
-        filters: Vec<Filter>,
+        filters: Vec<TableFilter>,
         backends: Vec<TableBackend>,
     ) -> Self {
         self.rules.push(TableRule {
@@ -128,6 +132,12 @@ impl Sketch {
             policy: RulePolicy::default(),
             backends,
         });
+        self
+    }
+
+    /// Has an authorizer asked about every request to port 443.
+    pub(crate) fn guarded(mut self, by: ExternalAuth<UpstreamKey>) -> Self {
+        self.authorizers.push(by);
         self
     }
 
@@ -145,17 +155,45 @@ impl Sketch {
         self
     }
 
+    /// Has requests of the last rule sent once more.
+    pub(crate) fn retrying(mut self, retry: Retry) -> Self {
+        let rule = self.rules.last_mut().expect("a rule");
+        rule.policy.retry = Some(retry);
+        self
+    }
+
+    /// Has visitors of the last rule stay with an endpoint.
+    pub(crate) fn staying(mut self, session: Session) -> Self {
+        let rule = self.rules.last_mut().expect("a rule");
+        rule.policy.session = Some(session);
+        self
+    }
+
+    /// How many retries an upstream gets.
+    pub(crate) fn constrained(mut self, name: &str, retries: Option<RetryConstraint>) -> Self {
+        let upstreams = self.upstreams.iter_mut();
+        for (_, upstream) in upstreams.filter(|(key, _)| key.service.name == name) {
+            upstream.retries = retries;
+        }
+        self
+    }
+
+    /// Endpoints of an upstream that drain.
+    pub(crate) fn draining(mut self, name: &str, endpoints: &[SocketAddr]) -> Self {
+        let upstreams = self.upstreams.iter_mut();
+        for (_, upstream) in upstreams.filter(|(key, _)| key.service.name == name) {
+            upstream.draining = endpoints.iter().map(at).collect();
+        }
+        self
+    }
+
     pub(crate) fn upstream(
         self,
         name: &str,
         protocol: UpstreamProtocol,
         endpoints: &[SocketAddr],
     ) -> Self {
-        let endpoints = endpoints.iter().map(|at| UpstreamEndpoint {
-            host: EndpointHost::Address(at.ip()),
-            port: at.port(),
-        });
-        self.upstream_at(name, protocol, endpoints.collect())
+        self.upstream_at(name, protocol, endpoints.iter().map(at).collect())
     }
 
     pub(crate) fn upstream_at(
@@ -171,7 +209,39 @@ impl Sketch {
                 backend.target = BackendTarget::Upstream(key.clone());
             }
         }
-        self.upstreams.insert(key, Upstream { endpoints });
+        for rule in &mut self.rules {
+            let of_backends = rule.backends.iter_mut().flat_map(|b| &mut b.filters);
+            for filter in rule.filters.iter_mut().chain(of_backends) {
+                if let Filter::Mirror(mirror) = filter
+                    && mirror.to == service(name)
+                {
+                    mirror.to = key.clone();
+                }
+                if let Filter::ExternalAuth(auth) = filter
+                    && auth.to == Some(service(name))
+                {
+                    auth.to = Some(key.clone());
+                }
+            }
+        }
+        for auth in &mut self.authorizers {
+            if auth.to == Some(service(name)) {
+                auth.to = Some(key.clone());
+            }
+        }
+        let upstream = Upstream {
+            endpoints,
+            ..Upstream::default()
+        };
+        self.upstreams.insert(key, upstream);
+        self
+    }
+
+    /// Has all upstreams spoken to over TLS.
+    pub(crate) fn over(mut self, tls: &UpstreamTls) -> Self {
+        for upstream in self.upstreams.values_mut() {
+            upstream.tls = Some(Arc::new(tls.clone()));
+        }
         self
     }
 
@@ -181,7 +251,12 @@ impl Sketch {
             port,
             protocol,
             hostname: None,
+            filters: match port {
+                443 => self.authorizers.clone(),
+                _ => Vec::new(),
+            },
             routes: vec![TableRoute {
+                broader: None,
                 key: ObjectKey::new("shop", "route"),
                 kind: RouteKind::Http,
                 created: Timestamp(0),
@@ -190,10 +265,18 @@ impl Sketch {
             }],
         };
         Arc::new(RouteTable {
+            client_validation: Vec::new(),
             gateway: ObjectKey::new("infra", "web"),
             listeners: vec![listener(80, Protocol::Http), listener(443, Protocol::Https)],
             upstreams: self.upstreams,
         })
+    }
+}
+
+fn at(address: &SocketAddr) -> UpstreamEndpoint {
+    UpstreamEndpoint {
+        host: EndpointHost::Address(address.ip()),
+        port: address.port(),
     }
 }
 

@@ -88,6 +88,7 @@ async fn a_grpc_client_is_told_in_its_own_words_too() {
         .rule("/app", vec![], vec![share("app", 1)])
         .rule("/empty", vec![], vec![share("empty", 1)])
         .rule("/invalid", vec![], vec![invalid(1)])
+        .rule("/none", vec![], vec![])
         .upstream("app", Http1, &[app.at])
         .upstream("empty", Http1, &[])
         .table();
@@ -98,7 +99,9 @@ async fn a_grpc_client_is_told_in_its_own_words_too() {
         ("/elsewhere", "application/grpc-web", 404, None),
         ("/elsewhere", "text/plain", 404, None),
         ("/empty", "application/grpc", 503, Some("14")),
-        ("/invalid", "application/grpc", 500, Some("2")),
+        ("/invalid", "application/grpc", 503, Some("14")),
+        ("/invalid", "text/plain", 500, None),
+        ("/none", "application/grpc", 503, Some("14")),
         ("/app", "application/grpc", 200, None),
     ] {
         let mut request = bare("POST", path);
@@ -112,6 +115,12 @@ async fn a_grpc_client_is_told_in_its_own_words_too() {
             grpc.map(str::as_bytes),
             "{path}"
         );
+        if grpc.is_some() {
+            let kind = &response.headers()["content-type"];
+            assert_eq!(kind, "application/grpc", "{path}");
+            let is_over = http_body::Body::is_end_stream(response.body());
+            assert!(is_over, "{path}: trailers alone");
+        }
     }
 }
 
@@ -128,7 +137,7 @@ async fn path_query_host_and_method_reach_the_endpoint_unchanged() {
         let (target, host) = match protocol {
             Http1 => ("PATCH /echo?a=%2F&b=//..&c=%zz", true),
             // There the host is part of the target.
-            H2c => (
+            _ => (
                 "PATCH http://App.Example:8443/echo?a=%2F&b=//..&c=%zz",
                 false,
             ),

@@ -1,6 +1,6 @@
 //! Bodies that take their time.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use domain::route_table::UpstreamProtocol::{H2c, Http1};
 use futures_util::future::join_all;
 use http::Request;
 use http_body_util::BodyExt;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -50,6 +51,48 @@ async fn an_answer_may_begin_while_the_request_still_flows() {
         assert_eq!(next_text(&mut body).await.unwrap(), "10");
         assert_eq!(next_text(&mut body).await, None);
     }
+}
+
+/// The endpoint takes the head alone and resets the connection behind its answer. No time passes in which the proxy could
+/// see the answer before it sends more.
+#[tokio::test]
+async fn an_answer_arrives_although_its_endpoint_takes_no_more_of_the_request() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let (has_head, heads) = std::sync::mpsc::channel();
+    let (go, may_answer) = std::sync::mpsc::channel::<()>();
+    let (has_closed, closed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        has_head.send(()).unwrap();
+        may_answer.recv().unwrap();
+        let answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig";
+        stream.write_all(answer).unwrap();
+        let linger = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        linger.unwrap();
+        drop(stream);
+        has_closed.send(()).unwrap();
+    });
+    let engine = engine();
+    engine.load(Sketch::simple(Http1, &[at]));
+    let (feed, body) = fed();
+    let request = Request::post("/").header("host", "app.example");
+    let request = request.body(body).unwrap();
+    let served = tokio::spawn(async move { engine.serve(arrival(), request).await });
+    eventually("the endpoint has the head", || heads.try_recv().is_ok()).await;
+    go.send(()).unwrap();
+    closed.recv().unwrap();
+
+    feed.send(data("more")).await.unwrap();
+
+    let response = in_time(served).await.unwrap();
+    assert_eq!(read(response).await, (413, "big".to_owned()));
 }
 
 #[tokio::test]

@@ -115,6 +115,7 @@ mod tests {
     fn kept(counter: u64) -> Kept {
         let gateway = ObjectKey::new("infra", "web");
         let table = RouteTable {
+            client_validation: Vec::new(),
             gateway: gateway.clone(),
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),

@@ -13,8 +13,8 @@ use super::Shared;
 use super::dial::Dialled;
 use super::kept::{HeldTable, Kept};
 use crate::wire::{
-    Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse, SILENCE,
-    Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
+    ClientPair, Delta, FORMAT, HEARTBEAT, Hello, LONGEST_MESSAGE, PROTOCOL, RefusalReason, Refuse,
+    SILENCE, Stamp, Table, ToController, ToProxy, Version, Welcome, read_to_proxy,
 };
 
 /// How long a farewell may take.
@@ -128,6 +128,7 @@ impl Session {
                 Ok((version, table)) => self.take(version, table).await,
                 Err((version, refusal)) => self.refuse(version, refusal).await,
             },
+            Ok(ToProxy::ClientCertificate(pair)) => self.show(pair).await,
             Ok(ToProxy::Withdraw(withdraw)) => self.give_up(withdraw.version).await,
             Ok(ToProxy::Heartbeat) => None,
             Ok(ToProxy::Denied(denial)) => Some(End::Broken(denial.message)),
@@ -164,6 +165,16 @@ impl Session {
         let table = delta.changes.apply(&old);
         let table = table.map_err(|error| mismatch(error.to_string()))?;
         Ok((version, Arc::new(table)))
+    }
+
+    /// Has endpoints shown a certificate.
+    async fn show(&mut self, pair: Option<ClientPair>) -> Option<End> {
+        let gateway = self.shared.state.lock().gateway.clone()?;
+        let pair = pair.map(|pair| Arc::new(pair.into()));
+        if let Err(error) = self.shared.sink.show(&gateway, pair).await {
+            tracing::warn!(%error, "the certificate for endpoints was not taken");
+        }
+        None
     }
 
     /// Serves a table and says so.

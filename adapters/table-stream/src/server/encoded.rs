@@ -51,6 +51,7 @@ mod tests {
     #[test]
     fn a_frame_is_shared_while_somebody_sends_it_and_is_that_of_its_version() {
         let table = Arc::new(RouteTable {
+            client_validation: Vec::new(),
             gateway: ObjectKey::new("infra", "web"),
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),

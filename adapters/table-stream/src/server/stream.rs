@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::capabilities::{Feature, FeatureSet};
+use domain::certificate::Fingerprint;
 use domain::names::is_object_name;
 use domain::route_table::{RouteTable, needs, reduced};
 use hyper::body::Incoming;
@@ -17,8 +18,9 @@ use super::{Joined, Leader, OpenStream, Published};
 use crate::delta::TableDelta;
 use crate::frames::{FrameReader, FrameSender, encode};
 use crate::wire::{
-    Delta, Denial, FORMAT, HEARTBEAT, Hello, LARGEST_REPORT, Leave, MOST_TOKENS, PROTOCOL,
-    RefusalReason, Refuse, SILENCE, Table, ToController, ToProxy, Version, Welcome, Withdraw,
+    ClientPair, Delta, Denial, FORMAT, HEARTBEAT, Hello, LARGEST_REPORT, Leave, MOST_TOKENS,
+    PROTOCOL, RefusalReason, Refuse, SILENCE, Table, ToController, ToProxy, Version, Welcome,
+    Withdraw,
 };
 
 /// How long a proxy may take to say hello.
@@ -127,6 +129,8 @@ struct Session {
     /// What the replica is known to serve: what differences are made to.
     acknowledged: Option<(Version, Arc<RouteTable>)>,
     in_flight: Option<InFlight>,
+    /// The certificate for endpoints that the replica was sent.
+    shown: Option<Fingerprint>,
     /// The last version that was acknowledged or refused for good.
     settled: Option<Version>,
     opened: Instant,
@@ -173,6 +177,7 @@ impl Session {
             published: joined.published,
             encoded: joined.encoded,
             in_flight: None,
+            shown: None,
             settled,
             opened: now,
             spoke: now,
@@ -212,6 +217,11 @@ impl Session {
     async fn until_end(&mut self, stop: &CancellationToken) -> End {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
+            if let Some(frame) = self.shown()
+                && !self.stream.sender.send_encoded(frame).await
+            {
+                return End::Broken("the proxy reads no more".to_owned());
+            }
             if self.in_flight.is_none()
                 && let Some(frame) = self.news()
             {
@@ -239,6 +249,21 @@ impl Session {
                 () = stop.cancelled() => return End::Leave(None),
             }
         }
+    }
+
+    /// The frame with the certificate for endpoints; `None` where the replica has it, or takes none.
+    fn shown(&mut self) -> Option<Bytes> {
+        if !self.features.has(Feature::GatewayBackendClientCertificate) {
+            return None;
+        }
+        let shown = self.published.borrow().shown();
+        let fingerprint = shown.as_ref().map(|shown| shown.fingerprint.clone());
+        if fingerprint == self.shown {
+            return None;
+        }
+        self.shown = fingerprint;
+        let pair = shown.as_deref().map(ClientPair::of);
+        Some(encode(&ToProxy::ClientCertificate(pair)))
     }
 
     /// The frame that brings the replica to the newest state; `None` where it is there.

@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use adapter_table_stream::Version;
 use adapter_table_stream::wire::{FORMAT, Table, ToProxy};
+use domain::certificate::{CaBundle, Fingerprint};
+use domain::endpoint_policy::AddressRange;
 use domain::gateway::{
-    CallMatch, EndpointHost, Filter, HeaderMatch, HeaderModifier, HttpPathModifier, PathMatch,
-    Pattern, Protocol, QueryMatch, Redirect, RouteKind, RouteMatch, RulePolicy, TextMatch,
-    Timeouts,
+    AuthProtocol, BackendKind, CallMatch, Cors, EndpointHost, ExternalAuth, Filter, HeaderMatch,
+    HeaderModifier, HttpPathModifier, Mirror, NameList, OriginHost, OriginPattern, PathMatch,
+    Pattern, Protocol, QueryMatch, Redirect, Retry, RetryConstraint, Rewrite, RouteKind,
+    RouteMatch, RulePolicy, Session, SessionCarrier, SessionCookie, SessionKey, Share, SubjectName,
+    TextMatch, Timeouts,
 };
 use domain::names::{Hostname, ObjectKey, Timestamp};
 use domain::route_table::{
-    BackendTarget, HeaderLookup, Matcher, RequestHead, RouteTable, Scheme, TableBackend,
-    TableListener, TableRoute, TableRule, Upstream, UpstreamEndpoint, UpstreamKey,
-    UpstreamProtocol,
+    BackendTarget, ClientCertificate, ClientValidation, HeaderLookup, Matcher, OutsideRules,
+    RequestHead, RouteTable, Scheme, TableBackend, TableFilter, TableListener, TableRoute,
+    TableRule, Trust, Upstream, UpstreamEndpoint, UpstreamKey, UpstreamProtocol, UpstreamTls,
 };
 
 const GOLDEN: &str = include_str!("route-table.json");
@@ -26,11 +30,13 @@ const GOLDEN: &str = include_str!("route-table.json");
 /// A table with everything that a table can have.
 fn everything() -> RouteTable {
     let carts = UpstreamKey {
+        kind: BackendKind::Service,
         service: ObjectKey::new("shop", "carts"),
         port: 80,
         protocol: UpstreamProtocol::Http1,
     };
     let prices = UpstreamKey {
+        kind: BackendKind::Service,
         service: ObjectKey::new("shop", "prices"),
         port: 9090,
         protocol: UpstreamProtocol::H2c,
@@ -38,14 +44,20 @@ fn everything() -> RouteTable {
     let endpoint = |host, port| UpstreamEndpoint { host, port };
     let address = |text: &str| EndpointHost::Address(text.parse().unwrap());
     RouteTable {
+        client_validation: vec![ClientValidation {
+            ports: [443].into(),
+            authorities: vec![CaBundle::from("-----BEGIN CERTIFICATE-----\n".to_owned())],
+        }],
         gateway: ObjectKey::new("infra", "web"),
         listeners: vec![TableListener {
             name: "https".to_owned(),
             port: 443,
             protocol: Protocol::Https,
             hostname: Some(Hostname::parse("*.example.com").unwrap()),
+            filters: authorizers(&carts).into(),
             routes: vec![
                 TableRoute {
+                    broader: None,
                     key: ObjectKey::new("shop", "store"),
                     kind: RouteKind::Http,
                     created: Timestamp(1_800_000_000),
@@ -53,6 +65,7 @@ fn everything() -> RouteTable {
                     rules: vec![rule(&carts), answered()],
                 },
                 TableRoute {
+                    broader: None,
                     key: ObjectKey::new("shop", "prices"),
                     kind: RouteKind::Grpc,
                     created: Timestamp(1_800_000_001),
@@ -69,15 +82,64 @@ fn everything() -> RouteTable {
                         endpoint(address("10.0.0.1"), 8080),
                         endpoint(address("2001:db8::1"), 8080),
                     ],
+                    draining: vec![endpoint(address("10.0.0.2"), 8080)],
+                    ..Upstream::default()
                 },
             ),
             (
                 prices,
                 Upstream {
                     endpoints: vec![endpoint(EndpointHost::Name("prices.internal".into()), 9090)],
+                    tls: Some(Arc::new(tls())),
+                    ..Upstream::default()
+                },
+            ),
+            (
+                UpstreamKey {
+                    kind: BackendKind::ServiceImport,
+                    service: ObjectKey::new("shop", "carts"),
+                    port: 80,
+                    protocol: UpstreamProtocol::Http1,
+                },
+                Upstream {
+                    endpoints: vec![endpoint(address("10.1.0.1"), 8080)],
+                    retries: Some(RetryConstraint::default()),
+                    ..Upstream::default()
+                },
+            ),
+            (
+                UpstreamKey {
+                    kind: BackendKind::External,
+                    service: ObjectKey::new("shop", "api"),
+                    port: 443,
+                    protocol: UpstreamProtocol::H2c,
+                },
+                Upstream {
+                    endpoints: vec![endpoint(EndpointHost::Name("api.example.com".into()), 443)],
+                    outside: Some(Arc::new(OutsideRules {
+                        cluster_ranges: AddressRange::parse("2001:db8::/32").into_iter().collect(),
+                    })),
+                    ..Upstream::default()
                 },
             ),
         ]),
+    }
+}
+
+fn tls() -> UpstreamTls {
+    UpstreamTls {
+        trust: Trust::Bundles(vec![CaBundle::from(
+            "-----BEGIN CERTIFICATE-----\n".to_owned(),
+        )]),
+        hostname: Hostname::parse("prices.internal").unwrap(),
+        names: vec![
+            SubjectName::Hostname(Hostname::parse("*.internal").unwrap()),
+            SubjectName::Uri("spiffe://cluster.local/prices".to_owned()),
+        ],
+        client: Some(ClientCertificate {
+            secret: ObjectKey::new("infra", "client"),
+            fingerprint: Fingerprint::of(b"chain"),
+        }),
     }
 }
 
@@ -88,6 +150,7 @@ fn rule(carts: &UpstreamKey) -> TableRule {
         headers: Vec::new(),
         query: Vec::new(),
     };
+    let [by_http, by_grpc] = authorizers(carts).map(Filter::ExternalAuth);
     TableRule {
         matches: vec![
             matched(PathMatch::Prefix("/".to_owned())),
@@ -108,12 +171,34 @@ fn rule(carts: &UpstreamKey) -> TableRule {
         filters: vec![
             modifying(Filter::RequestHeaders),
             modifying(Filter::ResponseHeaders),
+            rewriting(),
+            sharing(),
+            mirroring(carts),
+            by_http,
+            by_grpc,
         ],
         policy: RulePolicy {
             timeouts: Timeouts {
                 request: Some(Duration::from_secs(10)),
                 backend_request: Some(Duration::from_millis(500)),
             },
+            retry: Some(Retry {
+                codes: vec![500, 503],
+                attempts: 2,
+                backoff: Some(Duration::from_millis(100)),
+            }),
+            session: Some(Session {
+                rule: "cart".to_owned(),
+                carrier: SessionCarrier::Cookie(SessionCookie {
+                    name: "stay".to_owned(),
+                    path: Some("/cart".to_owned()),
+                    is_permanent: true,
+                }),
+                beats_weights: true,
+                absolute: Some(Duration::from_secs(3600)),
+                idle: Some(Duration::from_secs(60)),
+                key: Some(SessionKey::new([15; 32])),
+            }),
         },
         backends: vec![
             TableBackend {
@@ -124,17 +209,77 @@ fn rule(carts: &UpstreamKey) -> TableRule {
             TableBackend {
                 weight: 1,
                 target: BackendTarget::Invalid,
-                filters: vec![modifying(Filter::ResponseHeaders)],
+                filters: vec![modifying(Filter::ResponseHeaders), rewriting()],
             },
         ],
     }
 }
 
-fn modifying(filter: fn(HeaderModifier) -> Filter) -> Filter {
+fn modifying(filter: fn(HeaderModifier) -> TableFilter) -> TableFilter {
     filter(HeaderModifier {
         set: vec![("x-a".to_owned(), "1".to_owned())],
         add: vec![("x-b".to_owned(), "2".to_owned())],
         remove: vec!["x-c".to_owned()],
+    })
+}
+
+fn rewriting() -> TableFilter {
+    Filter::Rewrite(Rewrite {
+        hostname: Some(Hostname::parse("carts.example.com").unwrap()),
+        path: Some(HttpPathModifier::Prefix("/carts".to_owned())),
+    })
+}
+
+fn sharing() -> TableFilter {
+    let at = |is_secure, host, port| OriginPattern::At {
+        is_secure,
+        host,
+        port,
+    };
+    Filter::Cors(Cors {
+        origins: vec![
+            OriginPattern::Any,
+            at(true, OriginHost::Any, 443),
+            at(
+                false,
+                OriginHost::Exact("shop.example.com".to_owned()),
+                8080,
+            ),
+            at(true, OriginHost::Below("example.com".to_owned()), 443),
+        ],
+        credentials: true,
+        methods: NameList::All,
+        headers: NameList::These(vec!["x-a".to_owned(), "x-b".to_owned()]),
+        exposed: NameList::All,
+        max_age: 600,
+    })
+}
+
+fn authorizers(to: &UpstreamKey) -> [ExternalAuth<UpstreamKey>; 2] {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let by_http = ExternalAuth {
+        to: Some(to.clone()),
+        protocol: AuthProtocol::Http {
+            prefix: "/check".to_owned(),
+            request_headers: names(&["x-token"]),
+            answer_headers: names(&["x-user"]),
+        },
+        max_body: 1024,
+    };
+    let by_grpc = ExternalAuth {
+        to: None,
+        protocol: AuthProtocol::Grpc {
+            request_headers: names(&[]),
+        },
+        max_body: 0,
+    };
+    [by_http, by_grpc]
+}
+
+fn mirroring(to: &UpstreamKey) -> TableFilter {
+    Filter::Mirror(Mirror {
+        to: to.clone(),
+        share: Share::new(1, 100).unwrap(),
     })
 }
 
@@ -152,7 +297,17 @@ fn called(prices: &UpstreamKey) -> TableRule {
             matched(None, None),
         ],
         filters: Vec::new(),
-        policy: RulePolicy::default(),
+        policy: RulePolicy {
+            session: Some(Session {
+                rule: "spec.rules[0]".to_owned(),
+                carrier: SessionCarrier::Header("x-stay".to_owned()),
+                beats_weights: true,
+                absolute: None,
+                idle: None,
+                key: None,
+            }),
+            ..RulePolicy::default()
+        },
         backends: vec![TableBackend {
             weight: 1,
             target: BackendTarget::Upstream(prices.clone()),

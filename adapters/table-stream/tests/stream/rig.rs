@@ -13,7 +13,7 @@ use adapter_table_stream::{
     ServerOptions, TableClient, TableServer,
 };
 use async_trait::async_trait;
-use domain::gateway::{EndpointHost, Protocol, RouteKind};
+use domain::gateway::{BackendKind, EndpointHost, Protocol, RouteKind};
 use domain::names::{Hostname, ObjectKey, Timestamp};
 use domain::ports::{DataPlane, Delivery, PortError, ProxyIdentities};
 use domain::route_table::{
@@ -54,6 +54,7 @@ pub(crate) fn table(routes: usize, mark: &str) -> Arc<RouteTable> {
 
 pub(crate) fn table_of(gateway: &ObjectKey, routes: usize, mark: &str) -> Arc<RouteTable> {
     let routes = (0..routes).map(|i| TableRoute {
+        broader: None,
         key: ObjectKey::new("shop", format!("route-{i}")),
         kind: RouteKind::Http,
         created: Timestamp(i64::try_from(i).unwrap()),
@@ -61,6 +62,7 @@ pub(crate) fn table_of(gateway: &ObjectKey, routes: usize, mark: &str) -> Arc<Ro
         rules: Vec::new(),
     });
     let key = UpstreamKey {
+        kind: BackendKind::Service,
         service: ObjectKey::new("shop", mark),
         port: 80,
         protocol: UpstreamProtocol::Http1,
@@ -68,15 +70,23 @@ pub(crate) fn table_of(gateway: &ObjectKey, routes: usize, mark: &str) -> Arc<Ro
     let host = EndpointHost::Address("10.0.0.1".parse().unwrap());
     let endpoints = vec![UpstreamEndpoint { host, port: 8080 }];
     Arc::new(RouteTable {
+        client_validation: Vec::new(),
         gateway: gateway.clone(),
         listeners: vec![TableListener {
             name: "https".to_owned(),
             port: 443,
             protocol: Protocol::Https,
             hostname: None,
+            filters: Vec::new(),
             routes: routes.collect(),
         }],
-        upstreams: BTreeMap::from([(key, Upstream { endpoints })]),
+        upstreams: BTreeMap::from([(
+            key,
+            Upstream {
+                endpoints,
+                ..Upstream::default()
+            },
+        )]),
     })
 }
 

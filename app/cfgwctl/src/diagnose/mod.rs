@@ -41,9 +41,10 @@ const OURS: &str = "app.kubernetes.io/name in (cfgw-controller,cfgw-proxy)";
 const ADMIN_PORT: u16 = 8081;
 
 /// Kinds of objects that are taken.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::GatewayClass,
     Kind::Gateway,
+    Kind::ListenerSet,
     Kind::HttpRoute,
     Kind::GrpcRoute,
     Kind::ReferenceGrant,

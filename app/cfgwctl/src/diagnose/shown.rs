@@ -21,9 +21,10 @@ const DEEPEST: usize = 64;
 const MOST_EVENTS: usize = 2000;
 
 /// Kinds whose Events are shown, besides those of pods and Deployments that are named like ours.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "GatewayClass",
     "Gateway",
+    "ListenerSet",
     "HTTPRoute",
     "GRPCRoute",
     "CloudflareGatewayParameters",

@@ -1,7 +1,7 @@
 //! Why no Gateway takes a hostname, as the domain says it.
 
 use domain::attachment::{GatewayResolution, ParentResolution, Resolution, RouteResolution};
-use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP, ParentRef, Route};
+use domain::gateway::{CONTROLLER_NAME, GATEWAY_GROUP, LISTENER_SET_KIND, ParentRef, Route};
 use domain::snapshot::ClusterSnapshot;
 use domain::status::Reason;
 
@@ -40,7 +40,7 @@ fn refusal_of_listener(
     is_meant: impl Fn(&str) -> bool,
 ) -> Option<String> {
     let listeners = gateway.listeners.iter();
-    let mut meant = listeners.filter(|it| is_meant(&it.listener.name) && !it.is_served());
+    let mut meant = listeners.filter(|it| is_meant(&it.id()) && !it.is_served());
     meant.find_map(|it| {
         let refusal = it.refusal.as_ref().or(it.unresolved.as_ref())?;
         Some(refusal.message.clone())
@@ -91,7 +91,7 @@ fn of_parent(parent: &ParentResolution, host: &str, resolution: &Resolution) -> 
         gateway.and_then(|gateway| refusal_of_listener(gateway, is_meant))
     };
     let left_out = || {
-        let left_out = parent.partly_refused.as_ref()?;
+        let left_out = parent.without_names.as_ref()?;
         left_out
             .message
             .contains(host)
@@ -104,14 +104,29 @@ fn of_parent(parent: &ParentResolution, host: &str, resolution: &Resolution) -> 
 /// A route that names the hostname and leads to no Gateway of ours.
 fn without_gateway(route: &Route, snapshot: &ClusterSnapshot) -> String {
     let object = route.to_string();
+    let kinds = ["Gateway", LISTENER_SET_KIND];
     let parents = route.parents.iter().enumerate();
-    let mut gateways =
-        parents.filter(|(_, it)| it.target.group == GATEWAY_GROUP && it.target.kind == "Gateway");
-    let Some((index, ParentRef { target, .. })) = gateways.next() else {
+    let mut served = parents.filter(|(_, it)| {
+        it.target.group == GATEWAY_GROUP && kinds.contains(&it.target.kind.as_str())
+    });
+    let Some((index, ParentRef { target, .. })) = served.next() else {
         return format!("{object}: spec.parentRefs: Required value: name a Gateway");
     };
-    let field = format!("{object}: spec.parentRefs[{index}]");
-    let key = &target.key;
+    let mut field = format!("{object}: spec.parentRefs[{index}]");
+    let mut key = &target.key;
+    if target.kind == LISTENER_SET_KIND {
+        let mut sets = snapshot.listener_sets.items().iter();
+        let Some(gateway) = sets
+            .find(|set| set.key == *key)
+            .and_then(|set| set.gateway())
+        else {
+            return format!(
+                "{field}: Not found: {LISTENER_SET_KIND} {key} of a Gateway: create it, or correct the reference"
+            );
+        };
+        field = format!("{LISTENER_SET_KIND} {key}: spec.parentRef");
+        key = gateway;
+    }
     let mut known = snapshot.gateways.items().iter();
     let Some(gateway) = known.find(|gateway| gateway.key == *key) else {
         return format!("{field}: Not found: Gateway {key}: create it, or correct the reference");

@@ -84,6 +84,8 @@ pub async fn add_secrets(
             .collect();
         snapshot.secrets.extend(cluster.secrets(&wanted).await);
     }
+    let trusted = resolution(snapshot, defaults).trusted_objects();
+    snapshot.trust = cluster.trust(&trusted).await;
 }
 
 /// The objects of manifests, with what may be known of their Secrets.
@@ -94,6 +96,8 @@ pub fn of_manifests(manifests: &Manifests, defaults: &GatewayDefaults) -> Cluste
         let secrets = manifests.snapshot(&wanted).secrets;
         snapshot.secrets.extend(secrets);
     }
+    let trusted = resolution(&snapshot, defaults).trusted_objects();
+    snapshot.trust = manifests.snapshot(&trusted).trust;
     snapshot
 }
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::attachment::{GatewayDefaults, GatewayResolution, Resolution, resolve};
+use domain::attachment::{
+    GatewayDefaults, GatewayResolution, ParentResolution, Resolution, resolve,
+};
 use domain::gateway::{CONTROLLER_NAME, EndpointHost, Filter};
 use domain::route_table::{
-    BackendIndex, BackendTarget, Matcher, RequestHead, Selected, TableBackend, UpstreamKey,
+    BackendIndex, BackendTarget, Matcher, RequestHead, RouteTable, Selected, TableBackend,
+    TableFilter, UpstreamKey,
 };
 use domain::snapshot::ClusterSnapshot;
 use domain::{Hostname, ObjectKey};
@@ -206,6 +209,9 @@ impl<'a> Way<'a> {
                 listener.port
             ),
         );
+        for filter in &listener.filters {
+            told.step("filter", told::external_auth(filter));
+        }
         let route = format!("{} {}", found.route.kind.as_str(), found.route.key);
         told.step("route", &route);
         let mut rules = found.route.rules.iter();
@@ -218,10 +224,10 @@ impl<'a> Way<'a> {
         for filter in &found.rule.filters {
             told.step("filter", told::filter(filter));
         }
-        let answers = |filter: &Filter| matches!(filter, Filter::Redirect(_));
+        let answers = |filter: &TableFilter| matches!(filter, Filter::Redirect(_));
         match found.rule.filters.iter().any(answers) {
             true => None,
-            false => self.backends(&found, &route, index, told),
+            false => self.backends(&found, table, (&route, index), told),
         }
     }
 
@@ -263,12 +269,16 @@ impl<'a> Way<'a> {
     fn backends(
         &self,
         found: &Selected<'_>,
-        route: &str,
-        index: usize,
+        table: &RouteTable,
+        (route, index): (&str, usize),
         told: &mut Explanation,
     ) -> Option<String> {
         let backends = &found.rule.backends;
-        let field = format!("{route}: spec.rules[{index}].backendRefs");
+        let rule = format!("spec.rules[{index}]");
+        if let Some(dropped) = self.dropped(found, &rule) {
+            return Some(dropped);
+        }
+        let field = format!("{route}: {rule}.backendRefs");
         let total: u64 = backends.iter().map(|it| u64::from(it.weight)).sum();
         if total == 0 {
             return Some(format!(
@@ -277,10 +287,9 @@ impl<'a> Way<'a> {
         }
         let mut obstacles = Vec::new();
         let mut takes_some = false;
-        let indexed = BackendIndex::new(&self.known.snapshot);
         for backend in backends.iter().filter(|backend| backend.weight > 0) {
             let share = format!("weight {} of {total}", backend.weight);
-            match self.backend(backend, &share, &indexed, told) {
+            match self.backend(backend, &share, table, told) {
                 None => takes_some = true,
                 Some(_) if matches!(backend.target, BackendTarget::Invalid) => {
                     obstacles.push(self.unresolved(found).unwrap_or_else(|| {
@@ -305,7 +314,7 @@ impl<'a> Way<'a> {
         &self,
         backend: &TableBackend,
         share: &str,
-        indexed: &BackendIndex<'_>,
+        table: &RouteTable,
         told: &mut Explanation,
     ) -> Option<String> {
         let BackendTarget::Upstream(upstream) = &backend.target else {
@@ -320,11 +329,13 @@ impl<'a> Way<'a> {
             return Some(String::new());
         };
         let UpstreamKey { service, port, .. } = upstream;
-        told.step("backend", format!("Service {service} port {port}, {share}"));
+        let name = upstream.backend();
+        told.step("backend", format!("{name} port {port}, {share}"));
         for filter in &backend.filters {
             told.step("filter", told::filter(filter));
         }
-        let endpoints = indexed.upstream(upstream).endpoints;
+        let endpoints = table.upstreams.get(upstream);
+        let endpoints = endpoints.map_or(&[][..], |upstream| &upstream.endpoints);
         for endpoint in endpoints.iter().take(SHOWN_ENDPOINTS) {
             let host = match &endpoint.host {
                 EndpointHost::Address(address) => address.to_string(),
@@ -345,23 +356,41 @@ impl<'a> Way<'a> {
             told.step("endpoint", "not known");
             return None;
         }
-        Some(match indexed.refused(service).into_iter().next() {
+        let indexed = BackendIndex::new(&self.known.snapshot);
+        Some(match indexed.refused(name).into_iter().next() {
             Some(refused) => refused,
             None => format!(
-                "Service {service}: port {port} has no ready endpoint, so requests are answered with 503; see kubectl get endpointslices,pods --namespace {} and the Service's selector and targetPort",
-                service.namespace
+                "{name}: port {port} has no ready endpoint, so requests are answered with 503; see kubectl get endpointslices,pods --namespace {} and {}",
+                service.namespace,
+                told::who_brings_endpoints(name.kind)
             ),
         })
     }
 
     /// What the domain says of the references of a route.
     fn unresolved(&self, found: &Selected<'_>) -> Option<String> {
-        let mut routes = self.resolution.routes.iter();
-        let route = routes
-            .find(|it| it.route.kind == found.route.kind && it.route.key == found.route.key)?;
-        let mut refusals = route.parents.iter();
+        let mut refusals = self.parents(found).iter();
         let refusal = refusals.find_map(|parent| parent.unresolved.as_ref())?;
         Some(refusal.message.clone())
+    }
+
+    /// What the domain says of a rule that cannot be served.
+    fn dropped(&self, found: &Selected<'_>, rule: &str) -> Option<String> {
+        let mut refusals = self.parents(found).iter();
+        let told = |parent: &'_ ParentResolution| {
+            let without_rules = parent.without_rules.as_ref();
+            without_rules.or(parent.refusal.as_ref()).cloned()
+        };
+        let refusal = refusals.find_map(told)?;
+        let is_meant = found.rule.backends.is_empty() && refusal.message.contains(rule);
+        is_meant.then(|| refusal.message.clone())
+    }
+
+    fn parents(&self, found: &Selected<'_>) -> &[ParentResolution] {
+        let mut routes = self.resolution.routes.iter();
+        let route =
+            routes.find(|it| it.route.kind == found.route.kind && it.route.key == found.route.key);
+        route.map_or(&[], |route| &route.parents)
     }
 }
 

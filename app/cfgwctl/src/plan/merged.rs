@@ -53,6 +53,14 @@ pub(super) fn merged(
         gateway,
         |it| it.created = now,
     );
+    let (there, new) = (&mut cluster.listener_sets, files.listener_sets);
+    put(
+        there,
+        new,
+        |it| it.key.clone(),
+        |new, old| new.created = old.created,
+        |it| it.created = now,
+    );
     let (there, new) = (&mut cluster.routes, files.routes);
     let keep_age = |new: &mut Arc<Route>, old: &Arc<Route>| *new = dated(new, old.created);
     put(
@@ -131,5 +139,41 @@ fn put<T, K: Ord>(
                 there.push(new);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::gateway::ListenerSet;
+    use domain::{ObjectKey, ObjectRef};
+
+    use super::*;
+
+    fn set(name: &str, created: i64, generation: i64) -> ListenerSet {
+        ListenerSet {
+            key: ObjectKey::new("shop", name),
+            generation,
+            created: Timestamp(created),
+            parent: ObjectRef {
+                group: String::new(),
+                kind: "Gateway".to_owned(),
+                key: ObjectKey::new("shop", "web"),
+            },
+            listeners: Vec::new(),
+            field_errors: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_listener_set_keeps_its_age_which_decides_conflicts_and_a_new_one_is_young() {
+        let with = |sets| ClusterSnapshot {
+            listener_sets: Reading::Known(sets),
+            ..ClusterSnapshot::default()
+        };
+        let cluster = with(vec![set("there", 5, 1)]);
+        let files = with(vec![set("there", 0, 2), set("new", 0, 1)]);
+        let merged = merged(cluster, files, Timestamp(9));
+        let expected = [set("there", 5, 2), set("new", 9, 1)];
+        assert_eq!(merged.listener_sets.items(), expected);
     }
 }

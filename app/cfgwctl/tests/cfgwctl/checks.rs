@@ -14,6 +14,8 @@ async fn a_cluster_is_looked_at_before_and_after_the_controller_is_installed() {
         if given == "after" {
             for plural in [
                 "gateways",
+                "listenersets",
+                "backendtlspolicies",
                 "httproutes",
                 "grpcroutes",
                 "referencegrants",

@@ -69,7 +69,7 @@ async fn no_canary_is_in_a_report() {
     let environment = json!([
         { "name": "PASSWORD", "value": variable },
         { "name": "CFGW_INSTALLATION", "value": "home" },
-        { "name": "CFGW_EDGE__BROKER__TOKEN_FILE", "value": "/etc/cfgw/broker/token" },
+        { "name": "CFGW_EDGE__BROKER__CODE_FILE", "value": "/etc/cfgw/broker/code" },
     ]);
     let containers =
         json!([{ "name": "controller", "env": environment, "args": ["--token", token] }]);

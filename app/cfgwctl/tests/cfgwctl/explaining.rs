@@ -232,7 +232,8 @@ pub(crate) const FAULTS: &[(&str, &str, Break)] = &[
         CART,
         |objects| {
             let filters = &mut of(objects, "httproutes")["spec"]["rules"][1]["filters"];
-            *filters = json!([{ "type": "CORS", "cors": {} }]);
+            let external = json!({ "group": "example.com", "kind": "Own", "name": "own" });
+            *filters = json!([{ "type": "ExtensionRef", "extensionRef": external }]);
         },
     ),
     ("both Services are not there", CART, |objects| {

@@ -36,6 +36,16 @@ fn world() -> World {
         ("gateways", "gateway.networking.k8s.io/v1", "Gateway"),
         ("grpcroutes", "gateway.networking.k8s.io/v1", "GRPCRoute"),
         (
+            "listenersets",
+            "gateway.networking.k8s.io/v1",
+            "ListenerSet",
+        ),
+        (
+            "backendtlspolicies",
+            "gateway.networking.k8s.io/v1",
+            "BackendTLSPolicy",
+        ),
+        (
             "referencegrants",
             "gateway.networking.k8s.io/v1",
             "ReferenceGrant",

@@ -52,6 +52,32 @@ fn fill(server: &ApiServer) {
             },
         ],
     })));
+    server.put(
+        "listenersets",
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "ListenerSet",
+            "metadata": { "namespace": "shop", "name": "own" },
+            "spec": { "parentRef": { "namespace": "default", "name": "web" } },
+            "status": {
+                "conditions": [condition("Accepted", "True", "ListenersNotValid", "")],
+                "listeners": [{
+                    "name": "app",
+                    "conditions": [condition("Accepted", "False", "HostnameConflict", "a listener with precedence has the hostname")],
+                }],
+            },
+        }),
+    );
+    server.put(
+        "httproutes",
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": { "namespace": "shop", "name": "of-set" },
+            "status": { "parents": [{
+                "parentRef": { "kind": "ListenerSet", "name": "own" },
+                "conditions": [condition("Accepted", "False", "NoMatchingParent", "no listener has that name")],
+            }] },
+        }),
+    );
     let parent =
         |conditions: Value| json!({ "parentRef": { "name": "web" }, "conditions": conditions });
     for (name, parent) in [

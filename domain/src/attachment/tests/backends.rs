@@ -61,9 +61,9 @@ fn a_backend_that_leads_nowhere_says_why_and_how_to_mend_it() {
             http().backend("shop/outside", 80),
             invalid_kind(&[
                 "Service shop/outside",
-                "ExternalName",
+                "host outside of the cluster",
                 "use a Service with endpoints",
-                "endpoints.names",
+                "endpoints.external_hosts",
             ]),
         ),
         (
@@ -176,6 +176,82 @@ fn a_backend_that_leads_nowhere_says_why_and_how_to_mend_it() {
             cluster_with(AppProtocol::WebSocket),
             grpc().backend("shop/store", 80),
             unsupported(&["GRPCRoute shop/store", "kubernetes.io/ws"]),
+        ),
+        (
+            "a mirror",
+            plain(),
+            http().backend("shop/store", 80).mirror("shop/store", 80),
+            None,
+        ),
+        (
+            "a mirror without a Service",
+            plain(),
+            http().backend("shop/store", 80).mirror("shop/none", 80),
+            not_found(&[
+                "spec.rules[0].filters[0].requestMirror.backendRef",
+                "Service shop/none does not exist",
+            ]),
+        ),
+        (
+            "a mirror of a GRPCRoute in another namespace",
+            plain(),
+            grpc().backend("shop/store", 80).mirror("infra/api", 80),
+            Some((
+                Reason::RefNotPermitted,
+                &["GRPCRoute shop/store", "requestMirror", "Service infra/api"],
+            )),
+        ),
+        (
+            "a mirror in another namespace with a grant",
+            plain().with(grant("infra", ("HTTPRoute", "shop"), to_service)),
+            http().backend("shop/store", 80).mirror("infra/api", 80),
+            None,
+        ),
+        (
+            "an authorizer",
+            plain(),
+            http()
+                .backend("shop/store", 80)
+                .authorized("shop/store", by_http()),
+            None,
+        ),
+        (
+            "an authorizer without a Service",
+            plain(),
+            http()
+                .backend("shop/store", 80)
+                .authorized("shop/none", by_http()),
+            not_found(&[
+                "spec.rules[0].filters[0].externalAuth.backendRef",
+                "Service shop/none does not exist",
+            ]),
+        ),
+        (
+            "an authorizer in another namespace",
+            plain(),
+            http()
+                .backend("shop/store", 80)
+                .authorized("infra/api", by_grpc()),
+            Some((
+                Reason::RefNotPermitted,
+                &["HTTPRoute shop/store", "externalAuth", "Service infra/api"],
+            )),
+        ),
+        (
+            "an authorizer in another namespace with a grant",
+            plain().with(grant("infra", ("HTTPRoute", "shop"), to_service)),
+            http()
+                .backend("shop/store", 80)
+                .authorized("infra/api", by_grpc()),
+            None,
+        ),
+        (
+            "an authorizer by gRPC over WebSocket",
+            cluster_with(AppProtocol::WebSocket),
+            http()
+                .backend("shop/store", 80)
+                .authorized("shop/store", by_grpc()),
+            unsupported(&["externalAuth", "kubernetes.io/ws"]),
         ),
         (
             "several at once: the first in rank, all named",

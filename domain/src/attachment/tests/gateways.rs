@@ -190,7 +190,8 @@ fn a_gateway_that_is_not_served_keeps_its_names_and_has_an_empty_table() {
         let names: Vec<_> = edge.hostnames.iter().collect();
         assert_eq!(names, [(&host("app.example.com"), &Timestamp(7))]);
         assert!(edge.table.listeners.is_empty() && !edge.is_served());
-        assert_eq!(edge.listeners[0].attached_routes, 1);
+        let listener = &edge.listeners[0].listener.name;
+        assert_eq!(attached_routes(&resolution, listener), 1);
         assert!(resolution.parents("shop/store")[0].hostnames.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::fixtures::*;
-use crate::gateway::{AllowedNamespaces, Route};
+use crate::gateway::{AllowedNamespaces, GATEWAY_GROUP, ListenerSet, Route};
 use crate::report::report;
 use crate::snapshot::{ClusterSnapshot, Reading};
 
@@ -34,13 +34,23 @@ fn route_of(index: usize, choice: Choice) -> Route {
 
 fn cluster_of(choices: &[Choice]) -> ClusterSnapshot {
     let open = || https("web").open_to(AllowedNamespaces::All);
+    let set = |name: &str| ListenerSet {
+        parent: object(GATEWAY_GROUP, "Gateway", GATEWAYS[1]),
+        ..listener_set(name).adding(open().named("b.org"))
+    };
     let cluster = cluster()
         .with(
             gateway(GATEWAYS[0])
                 .listening(open().named("*.a.org"))
                 .listening(http("plain")),
         )
-        .with(gateway(GATEWAYS[1]).listening(open()))
+        .with(
+            gateway(GATEWAYS[1])
+                .listening(open())
+                .admitting(AllowedNamespaces::All),
+        )
+        .with(set("shop/one"))
+        .with(set("apps/two"))
         .with(service("shop/store").port(80))
         .with(service("apps/store").port(80))
         .with(slice("shop/store", "1").port("", 8080).ready("10.0.0.2"))
@@ -76,6 +86,7 @@ fn shuffle<T>(reading: &mut Reading<Vec<T>>, turn: usize, flip: bool) {
 
 fn shuffled(mut cluster: ClusterSnapshot, turn: usize, flip: bool) -> ClusterSnapshot {
     shuffle(&mut cluster.gateways, turn, flip);
+    shuffle(&mut cluster.listener_sets, turn, flip);
     shuffle(&mut cluster.routes, turn, flip);
     shuffle(&mut cluster.services, turn, flip);
     shuffle(&mut cluster.endpoint_slices, turn, flip);

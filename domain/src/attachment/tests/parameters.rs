@@ -233,7 +233,10 @@ fn proxies_run_as_the_parameters_and_the_infrastructure_of_the_gateway_say() {
     let mut labelled = gateway(EDGE).listening(https("web"));
     let label = ("team".to_owned(), "shop".to_owned());
     labelled.infrastructure.labels.extend([label.clone()]);
-    let default = WorkloadSpec::default;
+    let default = || WorkloadSpec {
+        class: "cloudflare".to_owned(),
+        ..WorkloadSpec::default()
+    };
     let table: Vec<(&str, ClusterSnapshot, WorkloadSpec)> = vec![
         (
             "nothing said: two alike",

@@ -32,7 +32,10 @@ impl UnreadableFixture for ClusterSnapshot {
     fn unreadable_route(mut self, name: &str, parents: Option<&[&str]>) -> Self {
         let found = UnreadableObject {
             why: WHY.to_owned(),
-            parents: parents.map(|parents| parents.iter().map(|name| key(name)).collect()),
+            parents: parents.map(|parents| {
+                let gateway = |name: &&str| object(GATEWAY_GROUP, "Gateway", name);
+                parents.iter().map(gateway).collect()
+            }),
         };
         let route = object(GATEWAY_GROUP, "HTTPRoute", name);
         self.unreadable.objects.insert(route, found);

@@ -1,5 +1,8 @@
 use super::fixtures::*;
-use crate::gateway::{AppProtocol, EndpointHost, EndpointSlice, Route, RouteKind, Service};
+use crate::gateway::{
+    AppProtocol, BackendKind, EndpointHost, EndpointSlice, Filter, HeaderModifier, PathMatch,
+    Route, RouteKind, Service,
+};
 use crate::names::{Hostname, ObjectKey};
 use crate::route_table::{
     BackendTarget, RouteTable, TableListener, TableRoute, UpstreamEndpoint, UpstreamKey,
@@ -13,6 +16,7 @@ fn table(cluster: &ClusterSnapshot) -> RouteTable {
 
 fn upstream(service: &str, port: u16, protocol: UpstreamProtocol) -> UpstreamKey {
     UpstreamKey {
+        kind: BackendKind::Service,
         service: key(service),
         port,
         protocol,
@@ -29,6 +33,44 @@ fn route_names(listener: &TableListener) -> Vec<(RouteKind, &ObjectKey, &[Hostna
     routes
         .map(|route| (route.kind, &route.key, route.hostnames.as_slice()))
         .collect()
+}
+
+#[test]
+fn a_route_for_the_listeners_hostname_says_how_broad_its_own_is() {
+    let edge = gateway(EDGE).listening(https("web").named("*.a.org"));
+    for (names, hostnames, broader) in [
+        (&[][..], &["*.a.org"][..], Some(0)),
+        (&["*.org"], &["*.a.org"], Some(5)),
+        (&["*.a.org"], &["*.a.org"], None),
+        (&["*.org", "*.a.org"], &["*.a.org"], None),
+        (&["x.a.org"], &["x.a.org"], None),
+        (&["x.a.org", "*.org"], &["*.a.org", "x.a.org"], Some(5)),
+    ] {
+        let route = http_route("shop/r").to(EDGE);
+        let route = names.iter().fold(route, |route, name| route.named(name));
+        let table = table(&cluster().with(edge.clone()).with(route));
+        let found = &table.listeners[0].routes[0];
+        let expected: Vec<Hostname> = hostnames.iter().map(|name| host(name)).collect();
+        assert_eq!(found.hostnames, expected, "{names:?}");
+        assert_eq!(found.broader, broader, "{names:?}");
+    }
+}
+
+#[test]
+fn an_address_that_a_gateway_asks_for_is_a_hostname_of_it() {
+    let edge = gateway(EDGE).listening(https("web").named("b.org"));
+    let edge = edge
+        .asking_for("a.org")
+        .asking_for("")
+        .asking_for("x.invalid");
+    let found = resolved(&cluster().with(edge));
+    let names: Vec<&str> = found
+        .gateway(EDGE)
+        .hostnames
+        .keys()
+        .map(Hostname::as_str)
+        .collect();
+    assert_eq!(names, ["a.org"]);
 }
 
 #[test]
@@ -106,6 +148,110 @@ fn a_backend_that_does_not_resolve_keeps_its_share() {
     );
     let upstreams: Vec<_> = table.upstreams.into_keys().collect();
     assert_eq!(upstreams, [store]);
+}
+
+#[test]
+fn a_bad_rule_keeps_its_matches_and_answers_500_and_the_others_are_served() {
+    use crate::gateway::FieldErrorKind::Unsupported;
+    let prefix = |path: &str| PathMatch::Prefix(path.to_owned());
+    let whole = || {
+        http_route("shop/store")
+            .to(EDGE)
+            .backend("shop/store", 80)
+            .rule(rule(prefix("/pay")))
+            .backend("shop/store", 80)
+            .filter(Filter::RequestHeaders(HeaderModifier::default()))
+    };
+    let no_more = "its requests get 500";
+    // For each: the fields, then whether the first and the second rule are served. Without any of them the route is refused,
+    // and has its requests all the same; `None`: it has none.
+    for (fields, served) in [
+        (&[][..], Some([true, true])),
+        (&["spec.rules[1].filters[0].type"], Some([true, false])),
+        (&["spec.rules[0].filters[0].type"], Some([false, true])),
+        (
+            &["spec.rules[0].retry", "spec.rules[1].filters[0].type"],
+            Some([false, false]),
+        ),
+        (&["spec.rules[1].matches[0].path"], None),
+        (&["spec.rules[1]"], None),
+        (&["spec.rules"], None),
+        (&["spec.shape", "spec.rules[1].filters[0].type"], None),
+    ] {
+        let route = fields
+            .iter()
+            .fold(whole(), |route, field| route.flawed(field, Unsupported));
+        let resolution = resolved(&shop().with(route));
+        let parent = &resolution.parents("shop/store")[0];
+        let is_accepted = served.is_some_and(|served| served.contains(&true));
+        assert_eq!(parent.refusal.is_none(), is_accepted, "{fields:?}");
+        let told = parent.without_rules.as_ref().map(|it| it.message.as_str());
+        let is_partial = is_accepted && served.is_some_and(|served| served.contains(&false));
+        assert_eq!(told.is_some(), is_partial, "{fields:?}: {told:?}");
+        if let Some(told) = told {
+            assert!(told.starts_with("Dropped Rule"), "{told}");
+            assert!(
+                told.contains(fields[0]) && told.ends_with(no_more),
+                "{told}"
+            );
+        }
+        let routes = &resolution.gateway(EDGE).table.listeners[0].routes;
+        let Some(served) = served else {
+            assert!(routes.is_empty(), "{fields:?}");
+            continue;
+        };
+        let rules = &routes[0].rules;
+        for ((rule, path), is_served) in rules.iter().zip(["/", "/pay"]).zip(served) {
+            assert_eq!(rule.matches[0].path, prefix(path), "{fields:?}");
+            assert_eq!(!rule.backends.is_empty(), is_served, "{fields:?}");
+            assert_eq!(!rule.filters.is_empty(), is_served && path == "/pay");
+        }
+    }
+}
+
+#[test]
+fn a_mirror_that_does_not_resolve_is_left_out_and_another_has_its_upstream() {
+    let route = grpc_route("shop/store").to(EDGE).backend("shop/store", 80);
+    let route = route.mirror("shop/none", 80).mirror("shop/copy", 81);
+    let cluster = cluster()
+        .with(gateway(EDGE).listening(https("web")))
+        .with(service("shop/store").port(80))
+        .with(service("shop/copy").port(81))
+        .with(route);
+    let table = table(&cluster);
+    let copy = upstream("shop/copy", 81, UpstreamProtocol::H2c);
+    assert!(table.upstreams.contains_key(&copy));
+    let rule = &table.listeners[0].routes[0].rules[0];
+    let mirrors: Vec<_> = rule.filters.iter().filter_map(Filter::mirror).collect();
+    let to: Vec<_> = mirrors.iter().map(|mirror| &mirror.to).collect();
+    assert_eq!(to, [&copy]);
+}
+
+#[test]
+fn an_authorizer_stays_in_its_rule_and_leads_nowhere_where_it_does_not_resolve() {
+    let route = http_route("shop/store").to(EDGE).backend("shop/store", 80);
+    let route = route
+        .authorized("shop/none", by_http())
+        .authorized("shop/auth", by_http())
+        .authorized("shop/auth", by_grpc());
+    let cluster = cluster()
+        .with(gateway(EDGE).listening(https("web")))
+        .with(service("shop/store").port(80))
+        .with(service("shop/auth").port(80))
+        .with(route);
+    let table = table(&cluster);
+    let http = upstream("shop/auth", 80, UpstreamProtocol::Http1);
+    let grpc = upstream("shop/auth", 80, UpstreamProtocol::H2c);
+    for key in [&http, &grpc] {
+        assert!(table.upstreams.contains_key(key), "{key:?}");
+    }
+    let rule = &table.listeners[0].routes[0].rules[0];
+    let auths = rule.filters.iter().map(|filter| match filter {
+        Filter::ExternalAuth(auth) => auth.to.as_ref(),
+        other => panic!("{other:?}"),
+    });
+    let auths: Vec<_> = auths.collect();
+    assert_eq!(auths, [None, Some(&http), Some(&grpc)]);
 }
 
 #[test]

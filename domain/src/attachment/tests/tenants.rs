@@ -312,8 +312,9 @@ fn a_route_that_gets_a_part_is_accepted_and_told_what_is_left_out() {
     let conditions = conditions_of_the_route(&resolved(&cluster));
     let accepted = verdict(&conditions, ConditionType::Accepted);
     assert_eq!(accepted, (Truth::True, Reason::Accepted));
-    let partly = condition(&conditions, ConditionType::PartiallyInvalid);
-    assert_eq!(partly.truth, Truth::True);
+    let partly = condition(&conditions, ConditionType::Dns);
+    let told = (partly.truth, partly.reason);
+    assert_eq!(told, (Truth::False, Reason::HostnameNotPermitted));
     for word in [
         "spec.hostnames",
         "login.example.com",
@@ -327,12 +328,8 @@ fn a_route_that_gets_a_part_is_accepted_and_told_what_is_left_out() {
         .with(shared_gateway())
         .with(asking("evil/r", &["a.evil.example.com"]));
     let conditions = conditions_of_the_route(&resolved(&whole));
-    let kinds = conditions.iter().map(|condition| condition.kind);
-    assert!(
-        !kinds
-            .into_iter()
-            .any(|kind| kind == ConditionType::PartiallyInvalid)
-    );
+    let dns = condition(&conditions, ConditionType::Dns);
+    assert_ne!(dns.reason, Reason::HostnameNotPermitted);
 }
 
 #[test]

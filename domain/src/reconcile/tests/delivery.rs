@@ -328,9 +328,12 @@ fn accepted_by_all(route: &Arc<Route>) -> attachment::RouteResolution {
         .map(|parent| attachment::ParentResolution {
             parent: parent.clone(),
             gateway: parent.target.key.clone(),
-            partly_refused: None,
+            without_rules: None,
+            without_names: None,
             refusal: None,
             unresolved: None,
+            backend_tls: None,
+            lost_sessions: None,
             listeners: vec!["https".to_owned()],
             hostnames: Vec::new(),
         });

@@ -306,6 +306,30 @@ async fn a_gateway_is_not_stated_before_its_policy_is_kept() {
 }
 
 #[tokio::test]
+async fn a_policy_is_kept_though_the_answer_to_an_earlier_write_was_lost() {
+    for (before, lost, last) in [
+        ("Orphan", "Delete", "Orphan"),
+        ("Delete", "Orphan", "Delete"),
+    ] {
+        let bench = bench(quickstart());
+        annotate(&bench, 0, "deletion-policy", before);
+        assert!(bench.pass().await.settled, "{lost}");
+        annotate(&bench, 0, "deletion-policy", lost);
+        bench
+            .orphans
+            .lose_answer(PortError::unavailable("no answer"));
+        assert!(!bench.pass().await.settled, "{lost}");
+        annotate(&bench, 0, "deletion-policy", last);
+        assert!(bench.pass().await.settled, "{lost}");
+        assert_eq!(
+            bench.orphans.kept().contains(&key("gw")),
+            last == "Orphan",
+            "{lost}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_namespace_leaves_only_so_many_gateways_and_takes_no_room_from_others() {
     for (namespace, is_served) in [("default", false), ("other", true)] {
         let bench = bench(snapshot(vec![gateway("gw")], vec![]));

@@ -130,6 +130,52 @@ fn away_but_known() -> GatewayFacts {
 }
 
 #[test]
+fn a_gateway_has_the_addresses_that_it_asks_for_or_says_why_not() {
+    let (applied, no_zone) = (HostnameOutcome::Applied, HostnameOutcome::NoZone);
+    let not_managed = HostnameOutcome::NotManaged;
+    let a = "a.example.com";
+    let good_reason = (Truth::True, Reason::Programmed);
+    let not_usable = (Truth::False, Reason::AddressNotUsable);
+    for (asked, known, addresses, expected) in [
+        (&[][..], serving(&[]), &["tunnel"][..], good_reason),
+        (&[""], serving(&[]), &["tunnel"], good_reason),
+        (&[a], serving(&[(a, applied.clone())]), &[a], good_reason),
+        (
+            &["", a, a],
+            serving(&[(a, applied.clone())]),
+            &["tunnel", a],
+            good_reason,
+        ),
+        (&[a], serving(&[(a, no_zone.clone())]), &[], not_usable),
+        (&[a], serving(&[(a, not_managed)]), &[], not_usable),
+        (
+            &[a, "b.example.com"],
+            serving(&[(a, no_zone), ("b.example.com", applied)]),
+            &["b.example.com"],
+            not_usable,
+        ),
+        (&["a.invalid"], serving(&[]), &[], not_usable),
+        (&[a], serving(&[]), &[], (Truth::False, Reason::Pending)),
+    ] {
+        let asking = asked
+            .iter()
+            .fold(good(), |gateway, name| gateway.asking_for(name));
+        let status = status(&cluster().with(asking), known);
+        let found = verdict(&status.parts[0].conditions, ConditionType::Programmed);
+        assert_eq!(found, expected, "{asked:?}");
+        let addresses_found: Vec<&str> = status
+            .addresses
+            .iter()
+            .map(|address| match address.ends_with("cfargotunnel.com") {
+                true => "tunnel",
+                false => address.as_str(),
+            })
+            .collect();
+        assert_eq!(addresses_found, addresses, "{asked:?}");
+    }
+}
+
+#[test]
 fn programmed_needs_an_address_and_a_ready_replica() {
     let mut no_tunnel = serving(&[]);
     no_tunnel.edge = no_tunnel.edge.map(|status| {
@@ -412,6 +458,16 @@ fn listeners_report_in_the_order_written_what_became_of_each() {
         ];
         let found = kinds.map(|kind| verdict(&part.conditions, kind));
         assert_eq!((name.as_str(), found), (expected, verdicts));
+        // Only where it is True: `locked` is for every name, and so for that of `good`.
+        let overlap = ConditionType::OverlappingTlsConfig;
+        let mut overlaps = part.conditions.iter().filter(|it| it.kind == overlap);
+        match name.as_str() {
+            "good" | "locked" => {
+                let found = verdict(&part.conditions, overlap);
+                assert_eq!(found, yes(Reason::OverlappingHostnames));
+            }
+            _ => assert_eq!(overlaps.next(), None, "{name}"),
+        }
         match name.as_str() {
             "good" => assert_eq!(*supported_kinds, [RouteKind::Http, RouteKind::Grpc]),
             "tcp" => assert_eq!(*supported_kinds, []),

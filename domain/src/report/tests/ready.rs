@@ -1,8 +1,15 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::attachment::tests::fixtures::*;
+use crate::attachment::{GatewayDefaults, resolve};
+use crate::capabilities::EdgeKind;
+use crate::certificate::Fingerprint;
+use crate::edge::certificates::CertificateIntent;
 use crate::edge::objects::ZoneState;
 use crate::edge::{HostnameOutcome, ZoneStatus};
 use crate::error::PortErrorKind;
-use crate::gateway::FieldErrorKind;
+use crate::gateway::{CONTROLLER_NAME, FieldErrorKind, OWN_GROUP, PARAMETERS_KIND};
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::{ClusterSnapshot, Reading};
 use crate::status::{Condition, ConditionType, Reason, StatusUpdate, Truth};
@@ -198,16 +205,108 @@ fn ready_repeats_what_is_to_be_mended() {
     assert_eq!(ready.message, dns.message);
 }
 
-/// Gateway API, `status.conditions` of Gateway and of a route's parent: at most eight.
+/// Gateway API, `RouteParentStatus`: at most eight. For Gateways see `a_gateway_has_at_most_eight_conditions`.
 #[test]
 fn an_object_has_room_for_a_condition_of_somebody_else() {
-    let of_listeners_or_routes = [
-        ConditionType::ResolvedRefs,
+    let of_others = [
+        ConditionType::Programmed,
+        ConditionType::SupportedVersion,
+        ConditionType::Grpc,
         ConditionType::Conflicted,
+        ConditionType::OverlappingTlsConfig,
+        ConditionType::InsecureFrontendValidationMode,
+        ConditionType::Certificates,
+        ConditionType::Parameters,
+        ConditionType::Stalled,
         ConditionType::PartiallyInvalid,
         ConditionType::Headers,
+        ConditionType::Sessions,
     ];
-    let of_gateways = ConditionType::ALL.iter();
-    let of_gateways = of_gateways.filter(|kind| !of_listeners_or_routes.contains(kind));
-    assert!(of_gateways.count() <= 8);
+    let of_routes = ConditionType::ALL.iter();
+    let of_routes = of_routes.filter(|kind| !of_others.contains(kind));
+    assert!(of_routes.count() < 8);
+}
+
+/// Gateway API, GEP-1364: conditions of our own have our domain before their name. Those of kstatus have none.
+#[test]
+fn a_condition_is_of_the_api_or_of_kstatus_or_has_our_domain() {
+    let of_the_api = [
+        "Accepted",
+        "SupportedVersion",
+        "Programmed",
+        "ResolvedRefs",
+        "Conflicted",
+        "OverlappingTLSConfig",
+        "InsecureFrontendValidationMode",
+        "PartiallyInvalid",
+    ];
+    for kind in ConditionType::ALL {
+        let name = kind.as_str();
+        let is_known = of_the_api.contains(&name) || ["Ready", "Stalled"].contains(&name);
+        assert!(is_known != name.starts_with("cloudflare-gateway-controller.io/"));
+    }
+}
+
+#[test]
+fn a_gateway_with_grpc_routes_says_that_cloudflare_promises_nothing_where_there_is_room() {
+    let defaults = |edge| GatewayDefaults {
+        edge,
+        ..GatewayDefaults::default()
+    };
+    let grpc = |cluster: ClusterSnapshot| {
+        cluster.with(grpc_route("shop/calls").to(EDGE).named("g.example.com"))
+    };
+    let refused = grpc_route("shop/calls").to_section(EDGE, "none");
+    // With a Secret that is not there, parameters of which a field has no effect, and a name without a certificate.
+    let full = || {
+        let mut own = parameters();
+        own.field_errors = vec![field_error("spec.x", FieldErrorKind::Unsupported)];
+        let mut edge = gateway(EDGE).listening(https("web")).parameters(object(
+            OWN_GROUP,
+            PARAMETERS_KIND,
+            "shop/p",
+        ));
+        edge.client_certificate = Some(object("", "Secret", "shop/none"));
+        let cluster = cluster().with(edge).with(own);
+        cluster.secret_reading("shop/none", Reading::Absent)
+    };
+    use EdgeKind::{Cloudflare, TellingArrival};
+    for (given, cluster, edge, is_told) in [
+        ("a GRPCRoute", grpc(shop()), Cloudflare, true),
+        ("none", with_route(), Cloudflare, false),
+        (
+            "one that is refused",
+            shop().with(refused),
+            Cloudflare,
+            false,
+        ),
+        ("an edge of its own", grpc(shop()), TellingArrival, false),
+        ("no room", grpc(full()), Cloudflare, false),
+    ] {
+        let mut resolution = resolve(&cluster, CONTROLLER_NAME, &defaults(edge));
+        let is_full = given == "no room";
+        if is_full {
+            let wanted = CertificateIntent {
+                secret: key("shop/a"),
+                fingerprint: Fingerprint::of(b"a"),
+                names: BTreeSet::new(),
+                hosts: BTreeSet::new(),
+                any_name: false,
+            };
+            let gateways = Arc::make_mut(&mut resolution.gateways);
+            gateways.get_mut(&key(EDGE)).unwrap().certificates = Some([wanted].into());
+        }
+        let known = serving(&[("g.example.com", HostnameOutcome::Applied)]);
+        let parts = parts_of(report(&resolution, &facts(known)), "Gateway");
+        let conditions = &parts[0].conditions;
+        let mut found = conditions
+            .iter()
+            .filter(|it| it.kind == ConditionType::Grpc);
+        let found = found.next().map(|it| (it.truth, it.reason));
+        let expected = is_told.then_some((Truth::Unknown, Reason::NotGuaranteed));
+        assert_eq!(found, expected, "{given}");
+        assert_eq!(conditions.len() == 8, is_full, "{given}: {conditions:?}");
+        let (ready, _) = verdict(conditions, ConditionType::Ready);
+        assert_eq!(ready == Truth::True, !is_full, "{given}");
+    }
 }

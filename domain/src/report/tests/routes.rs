@@ -4,8 +4,8 @@ use crate::capabilities::Feature;
 use crate::edge::HostnameOutcome;
 use crate::error::PortErrorKind;
 use crate::gateway::{
-    CONTROLLER_NAME, FeatureUse, FieldErrorKind, Filter, HeaderMatch, HeaderModifier, Route,
-    TextMatch, UnderscoredHeaders,
+    CONTROLLER_NAME, FeatureUse, FieldErrorKind, Filter, HeaderMatch, HeaderModifier, PathMatch,
+    Route, TextMatch, UnderscoredHeaders,
 };
 use crate::report::{GatewayFacts, report};
 use crate::snapshot::ClusterSnapshot;
@@ -25,11 +25,14 @@ fn with_route() -> ClusterSnapshot {
     shop().with(http_route("shop/store").to(EDGE).named("app.example.com"))
 }
 
+/// And with two rules, one of which cannot be served.
 fn with_two_hostnames() -> ClusterSnapshot {
     let route = http_route("shop/store")
         .to(EDGE)
         .named("app.example.com")
-        .named("b.example.com");
+        .named("b.example.com")
+        .rule(rule(PathMatch::Prefix("/pay".to_owned())))
+        .flawed("spec.rules[1].retry", FieldErrorKind::Unsupported);
     shop().with(route)
 }
 
@@ -50,7 +53,7 @@ fn accepted_and_resolved_refs_repeat_what_was_resolved() {
             (Truth::True, Reason::ResolvedRefs),
         ),
         (
-            using(Feature::SessionPersistence),
+            using(Feature::ExtensionRef),
             (Truth::False, Reason::UnsupportedValue),
             (Truth::True, Reason::ResolvedRefs),
         ),
@@ -375,6 +378,9 @@ fn a_route_is_refused_only_when_other_gateways_hold_every_hostname() {
         let conditions = conditions(&with_two_hostnames(), known);
         let accepted = condition(&conditions, ConditionType::Accepted);
         assert_eq!((accepted.truth, accepted.reason), expected, "{given}");
+        let mut kinds = conditions.iter().map(|condition| condition.kind);
+        let is_partial = kinds.any(|kind| kind == ConditionType::PartiallyInvalid);
+        assert_eq!(is_partial, expected != refused, "{given}");
         if expected == refused {
             for word in ["app.example.com", "b.example.com", "Gateway apps/other"] {
                 assert!(

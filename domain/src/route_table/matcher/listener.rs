@@ -1,6 +1,7 @@
 //! The matches of one listener, indexed.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::call::{CallIndex, CallKey};
 use super::hosts::HostMap;
@@ -9,6 +10,7 @@ use super::patterns::Compiler;
 use super::predicate::Predicate;
 use super::{HeaderLookup, RequestHead};
 use crate::gateway::{PathMatch, RouteMatch, TextMatch};
+use crate::names::Hostname;
 use crate::route_table::{TableListener, TableRoute};
 
 /// The matches of one listener, by effective hostname and path.
@@ -19,6 +21,10 @@ pub(super) struct ListenerIndex {
     hosts: HostMap<PathIndex>,
     /// Those of GRPCRoutes. They share a host with the others only where the Gateway's parameters permit it.
     calls: HostMap<CallIndex>,
+    /// Those of routes whose own hostname is broader than the listener's, the longest first. They come last: every other
+    /// hostname of the listener's routes lies within its own. Mostly empty.
+    broader_paths: Vec<PathIndex>,
+    broader_calls: Vec<CallIndex>,
 }
 
 /// Where a match stands in the listener, and what it asks for besides host and path.
@@ -59,16 +65,26 @@ impl ListenerIndex {
             matches: Vec::with_capacity(entries.len()),
             hosts: HostMap::default(),
             calls: HostMap::default(),
+            broader_paths: Vec::new(),
+            broader_calls: Vec::new(),
         };
+        let mut broader_paths: BTreeMap<Reverse<u8>, PathIndex> = BTreeMap::new();
+        let mut broader_calls: BTreeMap<Reverse<u8>, CallIndex> = BTreeMap::new();
         for (id, entry) in entries.into_iter().enumerate() {
-            let mut insert = |hostname| match &entry.path {
-                Key::Path(path) => {
-                    let paths = index.hosts.get_or_insert_with(hostname, PathIndex::default);
-                    paths.insert(path, id);
-                }
-                Key::Call(call) => {
-                    let calls = index.calls.get_or_insert_with(hostname, CallIndex::default);
-                    calls.insert(call, id);
+            let mut insert = |hostname: Option<&Hostname>| {
+                let broader = entry.route.broader.map(Reverse);
+                let broader = broader.filter(|_| hostname == listener.hostname.as_ref());
+                match &entry.path {
+                    Key::Path(path) => match broader {
+                        Some(characters) => broader_paths.entry(characters).or_default(),
+                        None => index.hosts.get_or_insert_with(hostname, PathIndex::default),
+                    }
+                    .insert(path, id),
+                    Key::Call(call) => match broader {
+                        Some(characters) => broader_calls.entry(characters).or_default(),
+                        None => index.calls.get_or_insert_with(hostname, CallIndex::default),
+                    }
+                    .insert(call, id),
                 }
             };
             if entry.route.hostnames.is_empty() {
@@ -77,6 +93,8 @@ impl ListenerIndex {
             entry.route.hostnames.iter().map(Some).for_each(insert);
             index.matches.push(entry.indexed);
         }
+        index.broader_paths = broader_paths.into_values().collect();
+        index.broader_calls = broader_calls.into_values().collect();
         index
     }
 
@@ -85,7 +103,7 @@ impl ListenerIndex {
         &self,
         head: &RequestHead<'_, H>,
     ) -> Option<&IndexedMatch> {
-        if self.calls.is_empty() {
+        if self.calls.is_empty() && self.broader_calls.is_empty() {
             return self.select_path(head);
         }
         match is_call(head) {
@@ -100,6 +118,7 @@ impl ListenerIndex {
     ) -> Option<&IndexedMatch> {
         let paths = self.hosts.covering(head.host);
         paths
+            .chain(&self.broader_paths)
             .flat_map(|paths| paths.candidates(head.path))
             .map(|id| &self.matches[id])
             .find(|candidate| candidate.predicate.holds(head))
@@ -111,6 +130,7 @@ impl ListenerIndex {
     ) -> Option<&IndexedMatch> {
         let calls = self.calls.covering(head.host);
         calls
+            .chain(&self.broader_calls)
             .flat_map(|calls| calls.candidates(head.path))
             .map(|id| &self.matches[id])
             .find(|candidate| candidate.predicate.holds(head))

@@ -36,7 +36,7 @@ fn oracle<H: HeaderLookup>(table: &RouteTable, head: &RequestHead<'_, H>) -> Opt
         let best = hostnames
             .into_iter()
             .filter(|name| covers(*name, head.host))
-            .map(specificity)
+            .map(|name| (specificity(name), own_characters(name, route, listener)))
             .max();
         let Some(hostname) = best else { continue };
         for (k, rule) in route.rules.iter().enumerate() {
@@ -55,7 +55,11 @@ fn oracle<H: HeaderLookup>(table: &RouteTable, head: &RequestHead<'_, H>) -> Opt
 /// of characters; method match; header matches; query param matches. Then the oldest route by creation
 /// timestamp, then alphabetical order of namespace/name." Of a GRPCRoute: "characters in a matching
 /// service; characters in a matching method; header matches."
-fn rank(hostname: (bool, usize), route: &TableRoute, written: &RouteMatch) -> impl Ord + use<> {
+fn rank(
+    hostname: ((bool, usize), u8),
+    route: &TableRoute,
+    written: &RouteMatch,
+) -> impl Ord + use<> {
     let path = match &written.path {
         PathMatch::Exact(_) => (2, 0),
         PathMatch::Regex(_) => (1, 0),
@@ -81,6 +85,13 @@ fn rank(hostname: (bool, usize), route: &TableRoute, written: &RouteMatch) -> im
         route.created,
         route.key.clone(),
     )
+}
+
+/// "Precedence by original route hostname specificity rather than the calculated hostname intersection", where that is
+/// the listener's hostname.
+fn own_characters(name: Option<&Hostname>, route: &TableRoute, listener: &TableListener) -> u8 {
+    let is_listeners = name == listener.hostname.as_ref();
+    route.broader.filter(|_| is_listeners).unwrap_or(u8::MAX)
 }
 
 fn takes<H>(listener: &TableListener, head: &RequestHead<'_, H>) -> bool {
@@ -295,6 +306,7 @@ fn routes(
                 kind,
                 created: Timestamp(created),
                 hostnames,
+                broader: None,
                 rules,
             },
         );
@@ -315,6 +327,26 @@ fn attached() -> impl Strategy<Value = Vec<TableRoute>> {
     ]
 }
 
+/// Routes of one kind as they are attached to a listener with a hostname: what lies outside of it is left out, and some of
+/// them have a broader hostname of their own.
+fn within(listener: Option<&Hostname>, mut routes: Vec<TableRoute>) -> Vec<TableRoute> {
+    let is_mixed = routes.iter().any(|route| route.kind != routes[0].kind);
+    let Some(listener) = listener.filter(|_| !is_mixed) else {
+        return routes;
+    };
+    for route in &mut routes {
+        let is_within = |name: &Hostname| listener.intersection(name).as_ref() == Some(name);
+        route.hostnames.retain(is_within);
+        let has_listeners = route.hostnames.is_empty() || route.hostnames.contains(listener);
+        route.broader = match route.key.namespace.as_str() {
+            "a" if has_listeners => Some(0),
+            "b" if has_listeners => Some(6),
+            _ => None,
+        };
+    }
+    routes
+}
+
 fn tables() -> impl Strategy<Value = RouteTable> {
     let protocols = [
         Protocol::Http,
@@ -331,8 +363,9 @@ fn tables() -> impl Strategy<Value = RouteTable> {
             name: "l".into(),
             port,
             protocol,
+            filters: Vec::new(),
+            routes: within(hostname.as_ref(), routes),
             hostname,
-            routes,
         });
     prop::collection::vec(listener, 1..5).prop_map(table)
 }

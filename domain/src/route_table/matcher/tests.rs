@@ -1,4 +1,5 @@
 mod calls;
+mod listeners;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,8 +7,8 @@ use std::sync::Arc;
 
 use super::{HeaderLookup, Matcher, RequestHead};
 use crate::gateway::{
-    COMPILATIONS, HeaderMatch, PathMatch, Pattern, Protocol, QueryMatch, RouteKind, RouteMatch,
-    TextMatch,
+    BackendKind, COMPILATIONS, HeaderMatch, PathMatch, Pattern, Protocol, QueryMatch, RouteKind,
+    RouteMatch, TextMatch,
 };
 use crate::names::{ObjectKey, Timestamp};
 use crate::route_table::{
@@ -40,6 +41,7 @@ impl HeaderLookup for Headers {
 
 pub(super) fn table(listeners: Vec<TableListener>) -> RouteTable {
     RouteTable {
+        client_validation: Vec::new(),
         gateway: ObjectKey::new("default", "gateway"),
         listeners,
         upstreams: BTreeMap::new(),
@@ -52,6 +54,7 @@ fn listener(hostname: &str, routes: Vec<TableRoute>) -> TableListener {
         port: 443,
         protocol: Protocol::Https,
         hostname: (!hostname.is_empty()).then(|| hostname.parse().unwrap()),
+        filters: Vec::new(),
         routes,
     }
 }
@@ -64,6 +67,7 @@ fn route(name: &str, hostnames: &[&str], rules: Vec<Vec<RouteMatch>>) -> TableRo
         backends: Vec::new(),
     };
     TableRoute {
+        broader: None,
         key: ObjectKey::new("default", name),
         kind: RouteKind::Http,
         created: Timestamp(0),
@@ -504,6 +508,7 @@ fn a_rule_with_no_match_left_takes_nothing() {
 fn backends_share_by_weight_and_an_invalid_one_keeps_its_share() {
     let upstream = |name: &str| {
         BackendTarget::Upstream(UpstreamKey {
+            kind: BackendKind::Service,
             service: ObjectKey::new("default", name),
             port: 80,
             protocol: UpstreamProtocol::Http1,

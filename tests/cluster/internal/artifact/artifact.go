@@ -31,7 +31,7 @@ var (
 	Helm        = Artifact{Name: "helm", Module: "tests/cluster/helm", Package: "helm.sh/helm/v3/cmd/helm", LinkerFlags: helmVersion()}
 	Pause       = Artifact{Name: "pause", Module: "tests/cluster", Package: "./pause"}
 	Conformance = Artifact{Name: "conformance.test", Module: "tests/conformance", Package: ".", Test: true}
-	EchoBasic   = Artifact{Name: "echo-basic", Module: "tests/conformance", Package: "sigs.k8s.io/gateway-api/conformance/echo-basic"}
+	EchoBasic   = Artifact{Name: "echo-basic", Module: "tests/conformance/echo", Package: "sigs.k8s.io/gateway-api/conformance/echo-basic"}
 )
 
 // Programs that only some tests run, as pods, or on the node (KubeRouter); Program builds them.

@@ -20,11 +20,9 @@ const PauseImage = "registry.k8s.io/pause:3.10"
 // BaseImages are what the conformance suite's manifests name, and the sandbox.
 var BaseImages = []BaseImage{
 	{Program: Pause, Names: []string{PauseImage}},
-	{Program: CoreDNS, Names: []string{"registry.k8s.io/coredns/coredns:v1.12.2"}, Root: true},
 	{Program: EchoBasic, Root: true, Names: []string{
-		"registry.k8s.io/gateway-api/echo-basic:v1.5.1",
-		"registry.k8s.io/gateway-api/echo-basic:v1.6.0-dev.2",
-		"registry.k8s.io/gateway-api/echo-basic:v1.6.0-dev.3",
+		"registry.k8s.io/gateway-api/conformance/echo-basic:v0.1.0",
+		"registry.k8s.io/gateway-api/conformance/echo-basic:v0.2.0",
 	}},
 }
 

@@ -3,6 +3,7 @@ package artifact
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,9 @@ import (
 
 // Version of Kubernetes that the module in tests/cluster/kube requires. The components report it.
 const Version = "v1.36.3"
+
+// toolchain lets go get the release that a module's go.mod asks for, where this one is older.
+const toolchain = "GOTOOLCHAIN=auto"
 
 // kubernetesVersion lists the settings without which the components report v0.0.0.
 func kubernetesVersion() []string {
@@ -105,7 +109,7 @@ func (a Artifact) build() error {
 	// Statically linked: the same file runs on this machine and alone in an image.
 	command := exec.Command("nice", append([]string{"go"}, arguments...)...)
 	command.Dir = filepath.Join(Repository(), a.Module)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", toolchain)
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("build of %s: %w", a.Name, err)
@@ -115,15 +119,30 @@ func (a Artifact) build() error {
 }
 
 // GatewayKinds is the folder with the CustomResourceDefinitions of a channel of the Gateway API (standard or
-// experimental), in the release that the conformance suite is of.
+// experimental), in the release that the conformance suite is of, or in another: standard@v1.6.1.
 func GatewayKinds(channel string) (string, error) {
-	command := exec.Command("go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api")
+	const module = "sigs.k8s.io/gateway-api"
+	channel, release, another := strings.Cut(channel, "@")
+	arguments := []string{"list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module}
+	if another {
+		arguments = []string{"mod", "download", "-json", module + "@" + release}
+	}
+	command := exec.Command("go", arguments...)
 	command.Dir = filepath.Join(Repository(), Conformance.Module)
-	folder, err := command.Output()
+	command.Env = append(os.Environ(), toolchain)
+	told, err := command.Output()
 	if err != nil {
 		return "", fmt.Errorf("folder of the Gateway API module: %w", err)
 	}
-	return filepath.Join(strings.TrimSpace(string(folder)), "config", "crd", channel), nil
+	folder := strings.TrimSpace(string(told))
+	if another {
+		var downloaded struct{ Dir string }
+		if err := json.Unmarshal(told, &downloaded); err != nil {
+			return "", fmt.Errorf("folder of the Gateway API module: %w", err)
+		}
+		folder = downloaded.Dir
+	}
+	return filepath.Join(folder, "config", "crd", channel), nil
 }
 
 func exists(path string) bool {

@@ -10,7 +10,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::TlsAcceptor;
 
-use crate::ca::{AuthorityError, CertificateAuthority, server_config};
+use crate::ca::{AuthorityError, CertificateAuthority, asking_server_config, server_config};
 use crate::cloud::{Cloud, HostRoute};
 
 /// Names that connectors verify: for HTTP/2, for QUIC, and for cloudflared's checks before it starts.
@@ -33,18 +33,23 @@ pub(super) fn quic_config(
     Ok(config)
 }
 
-/// TLS of public listeners: HTTP/2 or HTTP/1.1.
+/// TLS of public listeners: HTTP/2 or HTTP/1.1. `asks`: whether visitors are asked for a certificate.
 pub(super) fn acceptor(
     authority: Arc<CertificateAuthority>,
     cloud: Arc<Cloud>,
     names: PublicNames,
+    asks: bool,
 ) -> TlsAcceptor {
-    let mut config = server_config(Arc::new(Certificates {
+    let certificates = Arc::new(Certificates {
         authority,
         cloud,
         names,
         minted: Mutex::default(),
-    }));
+    });
+    let mut config = match asks {
+        true => asking_server_config(certificates),
+        false => server_config(certificates),
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     TlsAcceptor::from(Arc::new(config))
 }

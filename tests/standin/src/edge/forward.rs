@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use rustls::pki_types::CertificateDer;
 use uuid::Uuid;
 
 use super::Shared;
@@ -21,21 +22,35 @@ use super::websocket::{self, Handover};
 use crate::cloud::HostRoute;
 
 /// How a request came to the edge.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Visit {
     pub(super) visitor: IpAddr,
     pub(super) scheme: Scheme,
     /// The tunnel whose own address it came to, where that alone decides.
     pub(super) direct: Option<Uuid>,
+    /// The port that it came to and the server name of its TLS handshake, where connectors are told these.
+    pub(super) port: Option<u16>,
+    pub(super) server_name: Option<Arc<str>>,
+    /// The certificates that the visitor showed, its own first, where connectors are told these.
+    pub(super) shown: Option<Arc<[CertificateDer<'static>]>>,
 }
 
+/// The connector refuses the visitor, whose connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connector refuses the visitor")]
+pub(super) struct Refused;
+
 /// Answers one request; an error of the edge is an answer too.
+///
+/// # Errors
+/// Only where connectors are told of arrivals: then one may refuse a visitor.
 pub(super) async fn answer(
     shared: Arc<Shared>,
     visit: Visit,
     request: Request<Incoming>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Refused> {
     let ray = Ray::new();
+    let may_refuse = visit.port.is_some();
     let mut response = match from_origin(&shared, visit, request, &ray).await {
         Ok(response) => response,
         Err(error) => {
@@ -43,8 +58,11 @@ pub(super) async fn answer(
             error.page()
         }
     };
+    if may_refuse && response.headers().contains_key(headers::ARRIVAL_REFUSED) {
+        return Err(Refused);
+    }
     headers::sign(response.headers_mut(), &ray);
-    response
+    Ok(response)
 }
 
 async fn from_origin(
@@ -57,8 +75,8 @@ async fn from_origin(
     if visit.direct.is_none() {
         require_name(&authority)?;
     }
-    let tunnel = tunnel(shared, visit, &authority)?;
-    let mut passage = Passage::new(request, authority, visit, ray)?;
+    let tunnel = tunnel(shared, &visit, &authority)?;
+    let mut passage = Passage::new(request, authority, &visit, ray)?;
     let sent = send(shared, tunnel, &mut passage);
     let (response, in_flight) = tokio::time::timeout(shared.answer_within, sent)
         .await
@@ -103,7 +121,7 @@ fn require_name(authority: &Authority) -> Result<(), EdgeError> {
     Ok(())
 }
 
-fn tunnel(shared: &Shared, visit: Visit, authority: &Authority) -> Result<Uuid, EdgeError> {
+fn tunnel(shared: &Shared, visit: &Visit, authority: &Authority) -> Result<Uuid, EdgeError> {
     if let Some(tunnel) = visit.direct {
         return Ok(tunnel);
     }
@@ -173,7 +191,7 @@ impl Passage {
     fn new(
         mut request: Request<Incoming>,
         authority: Authority,
-        visit: Visit,
+        visit: &Visit,
         ray: &Ray,
     ) -> Result<Self, EdgeError> {
         if request.method() == Method::CONNECT {
@@ -188,6 +206,10 @@ impl Passage {
         head.version = http::Version::HTTP_2;
         head.extensions = http::Extensions::new();
         headers::for_connector(&mut head.headers, visit.visitor, visit.scheme, ray);
+        headers::tell_arrival(&mut head.headers, visit.port, visit.server_name.as_deref());
+        if let Some(shown) = &visit.shown {
+            headers::tell_certificates(&mut head.headers, shown);
+        }
         let payload = match upgrade {
             Some(upgrade) => {
                 headers::of_websocket(&mut head.headers);

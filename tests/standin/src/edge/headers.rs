@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
+use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ pub(super) const UPGRADE_WEBSOCKET: &str = "websocket";
 pub(super) const RESPONSE_HEADERS: &str = "cf-cloudflared-response-headers";
 /// Who made the response, as JSON.
 pub(super) const RESPONSE_META: &str = "cf-cloudflared-response-meta";
+
+/// Of a connector that is told of arrivals: the visitor's connection is to be closed.
+pub(super) const ARRIVAL_REFUSED: &str = "cf-arrival-refused";
 
 /// Headers of one hop (RFC 9110, section 7.6.1), beside those that `Connection` names.
 const OF_ONE_HOP: [&str; 6] = [
@@ -99,6 +103,37 @@ pub(super) fn for_connector(headers: &mut HeaderMap, visitor: IpAddr, scheme: Sc
         "cdn-loop",
         &HeaderValue::from_static("cloudflare; loops=1"),
     );
+}
+
+/// Tells the connector how a visitor came, beyond what Cloudflare tells.
+pub(super) fn tell_arrival(headers: &mut HeaderMap, port: Option<u16>, server_name: Option<&str>) {
+    if let Some(port) = port {
+        headers.insert("cf-arrival-port", HeaderValue::from(port));
+    }
+    if let Some(name) = server_name.and_then(|name| HeaderValue::from_str(name).ok()) {
+        headers.insert("cf-arrival-server-name", name);
+    }
+}
+
+/// Tells the connector which certificates a visitor showed, over what the visitor wrote there (RFC 9440).
+/// Cloudflare documentation: "Forward a client certificate".
+pub(super) fn tell_certificates(headers: &mut HeaderMap, shown: &[CertificateDer<'_>]) {
+    let encoded = |der: &CertificateDer<'_>| format!(":{}:", STANDARD.encode(der));
+    headers.remove("client-cert");
+    headers.remove("client-cert-chain");
+    let Some((own, chain)) = shown.split_first() else {
+        return;
+    };
+    let chain: Vec<String> = chain.iter().map(encoded).collect();
+    for (name, value) in [
+        ("client-cert", encoded(own)),
+        ("client-cert-chain", chain.join(", ")),
+    ] {
+        if !value.is_empty() {
+            let value = HeaderValue::try_from(value).expect("base64 is plain text");
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Leaves of a WebSocket's handshake the key and protocols of the visitor; the rest is the connector's

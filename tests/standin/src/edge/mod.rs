@@ -54,6 +54,11 @@ pub struct PublicOptions {
     /// for any name, and in cleartext may be HTTP/2 with prior knowledge. Cloudflare has no such
     /// thing; conformance suites that dial addresses need it.
     pub direct_addresses: bool,
+    /// A tunnel's own addresses are open at port 8090 too, and of a request that comes to one the connector is told the port,
+    /// in `Cf-Arrival-Port`, the server name of its TLS handshake, in `Cf-Arrival-Server-Name`, and the certificate that the
+    /// visitor showed. Where the answer has `Cf-Arrival-Refused`, the visitor's connection is closed instead. Cloudflare has
+    /// no such thing; conformance suites that ask for features of listeners need it.
+    pub tells_arrival: bool,
     /// Where every tunnel's own addresses listen.
     pub tunnel_ports: TunnelPorts,
 }
@@ -107,6 +112,7 @@ impl EdgeOptions {
                 http: any_port([127, 0, 0, 1]),
                 https: any_port([127, 0, 0, 1]),
                 direct_addresses: false,
+                tells_arrival: false,
                 tunnel_ports: TunnelPorts::AsShared,
             },
             authority,

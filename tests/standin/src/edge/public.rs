@@ -68,6 +68,8 @@ impl Listeners {
 /// Cloudflare documentation: "Network ports", "Network ports compatible with Cloudflare's proxy".
 const HTTP_PORTS: [u16; 7] = [80, 8080, 8880, 2052, 2082, 2086, 2095];
 const HTTPS_PORTS: [u16; 6] = [443, 2053, 2083, 2087, 2096, 8443];
+/// The port besides, see [`PublicOptions::tells_arrival`].
+const TOLD_PORT: u16 = 8090;
 
 impl TunnelPorts {
     /// The ports of a tunnel's own addresses, where the shared address has these.
@@ -93,6 +95,7 @@ pub(super) struct Public {
     tls: TlsAcceptor,
     direct_tls: TlsAcceptor,
     direct_addresses: bool,
+    tells_arrival: bool,
     tunnel_ports: TunnelPorts,
     tasks: TaskTracker,
 }
@@ -107,13 +110,16 @@ struct Door {
 impl Public {
     /// Nothing listens yet.
     pub(super) fn new(shared: Arc<Shared>, options: PublicOptions, tasks: TaskTracker) -> Self {
-        let of = |names| acceptor(shared.authority.clone(), shared.cloud.clone(), names);
-        let (tls, direct_tls) = (of(PublicNames::Proxied), of(PublicNames::Any));
+        let of =
+            |names, asks| acceptor(shared.authority.clone(), shared.cloud.clone(), names, asks);
+        let tls = of(PublicNames::Proxied, false);
+        let direct_tls = of(PublicNames::Any, options.tells_arrival);
         Self {
             shared,
             tls,
             direct_tls,
             direct_addresses: options.direct_addresses,
+            tells_arrival: options.tells_arrival,
             tunnel_ports: options.tunnel_ports,
             tasks,
         }
@@ -177,7 +183,10 @@ impl Public {
     }
 
     fn tunnel_doors(&self, shared: PublicAddresses) -> BTreeMap<SocketAddr, (Uuid, Scheme)> {
-        let ports = self.tunnel_ports.doors(shared);
+        let mut ports = self.tunnel_ports.doors(shared);
+        if self.tells_arrival {
+            ports.push((TOLD_PORT, Scheme::Http));
+        }
         let addresses: Vec<_> = self.shared.cloud.view(|state| {
             let present = state.tunnels.values().filter(|t| t.deleted_at.is_none());
             let of = |tunnel: &Tunnel| tunnel.addresses().zip(std::iter::repeat(tunnel.id));
@@ -240,10 +249,15 @@ impl Public {
     async fn serve(self, tcp: TcpStream, peer: SocketAddr, door: Door) {
         // Answers are written as they come; waiting for more would hold them back.
         let _ = tcp.set_nodelay(true);
-        let visit = Visit {
+        let told = self.tells_arrival && door.direct.is_some();
+        let port = tcp.local_addr().ok().map(|address| address.port());
+        let mut visit = Visit {
             visitor: peer.ip(),
             scheme: door.scheme,
             direct: door.direct,
+            port: port.filter(|_| told),
+            server_name: None,
+            shown: None,
         };
         if door.scheme == Scheme::Http {
             return self.serve_clear(tcp, visit).await;
@@ -251,10 +265,19 @@ impl Public {
         let direct = door.direct.is_some();
         let tls = if direct { &self.direct_tls } else { &self.tls };
         match timeout(HANDSHAKE_WITHIN, tls.accept(tcp)).await {
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                serve_http2(self.shared, stream, visit).await;
+            Ok(Ok(stream)) => {
+                let session = stream.get_ref().1;
+                if told {
+                    visit.server_name = session.server_name().map(Into::into);
+                    let shown = session.peer_certificates().unwrap_or_default();
+                    let shown: Vec<_> = shown.iter().map(|it| it.clone().into_owned()).collect();
+                    visit.shown = Some(shown.into());
+                }
+                match session.alpn_protocol() {
+                    Some(b"h2") => serve_http2(self.shared, stream, visit).await,
+                    _ => serve_http1(self.shared, stream, visit).await,
+                }
             }
-            Ok(Ok(stream)) => serve_http1(self.shared, stream, visit).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake of a visitor"),
             Err(_) => tracing::debug!("TLS handshake of a visitor timed out"),
         }
@@ -296,7 +319,7 @@ where
         .max_buf_size(HEADER_LIMIT as usize)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(move |request| answer(shared.clone(), visit, request)),
+            service_fn(move |request| answer(shared.clone(), visit.clone(), request)),
         )
         .with_upgrades()
         .await;
@@ -318,7 +341,7 @@ where
         .max_send_buf_size(256 << 10)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(move |request| answer(shared.clone(), visit, request)),
+            service_fn(move |request| answer(shared.clone(), visit.clone(), request)),
         )
         .await;
     if let Err(error) = served {
@@ -330,6 +353,6 @@ async fn answer(
     shared: Arc<Shared>,
     visit: Visit,
     request: Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    Ok(forward::answer(shared, visit, request).await)
+) -> Result<Response<Body>, forward::Refused> {
+    forward::answer(shared, visit, request).await
 }

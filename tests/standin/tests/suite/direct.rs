@@ -15,16 +15,17 @@ use crate::names::look_up;
 
 const TUNNELS: &str = "127.83.0.0/24";
 
-async fn standin() -> Standin {
+async fn standin(tunnels: &str, tells_arrival: bool) -> Standin {
     let defaults = StandinOptions::default();
     let options = StandinOptions {
         tokens: vec![ApiToken::all_powerful(ACCOUNT_ID, TOKEN)],
         tunnel_ranges: TunnelRanges {
-            ipv4: TUNNELS.parse().unwrap(),
+            ipv4: tunnels.parse().unwrap(),
             ipv6: Some("fd83::/64".parse().unwrap()),
         },
         public: PublicOptions {
             direct_addresses: true,
+            tells_arrival,
             tunnel_ports: TunnelPorts::AsCloudflare,
             ..defaults.public
         },
@@ -61,7 +62,7 @@ async fn opens(address: IpAddr, port: u16) -> bool {
 
 #[tokio::test]
 async fn every_tunnel_has_addresses_of_its_own_with_the_ports_that_cloudflare_takes() {
-    let standin = standin().await;
+    let standin = standin(TUNNELS, false).await;
     let mut seen = Vec::new();
     for name in ["one", "two"] {
         let tunnel = make_tunnel(&standin, name).await;
@@ -81,5 +82,15 @@ async fn every_tunnel_has_addresses_of_its_own_with_the_ports_that_cloudflare_ta
         seen.push(address);
     }
     assert_ne!(seen[0], seen[1]);
+    standin.shutdown().await;
+}
+
+#[tokio::test]
+async fn port_8090_is_open_where_connectors_are_told_of_arrivals() {
+    let standin = standin("127.84.0.0/24", true).await;
+    let tunnel = make_tunnel(&standin, "one").await;
+    let host = format!("{tunnel}.cfargotunnel.com");
+    let found = look_up(standin.dns_addr(), &host, "A").await;
+    assert!(opens(found[0].parse().unwrap(), 8090).await);
     standin.shutdown().await;
 }

@@ -78,7 +78,27 @@ fn table() -> Vec<(String, Option<&'static str>)> {
                 "  addresses: [{value: 192.0.2.1}]\n",
                 "protocol: HTTPS",
             ),
-            Some("spec.addresses: Forbidden"),
+            Some("spec.addresses: Unsupported value"),
+        ),
+        (
+            gateway(
+                CLASS,
+                "  addresses: [{type: Hostname, value: shop.example.com}, {type: IPAddress}]\n",
+                "protocol: HTTPS",
+            ),
+            None,
+        ),
+        (
+            https(
+                ", filters: {requests: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Own, name: x}}]}",
+            ),
+            Some("listeners.filters.requests.type"),
+        ),
+        (
+            https(
+                ", filters: {requests: [{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {}, backendRef: {name: a, port: 80}}}]}",
+            ),
+            None,
         ),
         // The longest lists are judged within the budget of an expression.
         (longest("shop.example.com"), None),
@@ -109,11 +129,21 @@ fn table() -> Vec<(String, Option<&'static str>)> {
         ),
         (
             filter("type: URLRewrite, urlRewrite: {hostname: a.example.com}"),
+            None,
+        ),
+        (
+            filter("type: ExtensionRef, extensionRef: {group: example.com, kind: Own, name: x}"),
             Some("filters.type"),
         ),
         (
+            filter(
+                "type: ExternalAuth, externalAuth: {protocol: HTTP, http: {}, backendRef: {name: a, port: 80}}",
+            ),
+            None,
+        ),
+        (
             filter("type: RequestMirror, requestMirror: {backendRef: {name: a, port: 80}}"),
-            Some("filters.type"),
+            None,
         ),
         (
             filter("type: RequestRedirect, requestRedirect: {statusCode: 302}"),
@@ -121,12 +151,12 @@ fn table() -> Vec<(String, Option<&'static str>)> {
         ),
         (
             filter("type: RequestRedirect, requestRedirect: {statusCode: 308}"),
-            Some("must be 301 or 302"),
+            None,
         ),
         (
             route(
                 "shop.example.com",
-                "backendRefs: [{name: a, port: 80, filters: [{type: URLRewrite, urlRewrite: {hostname: a.example.com}}]}]",
+                "backendRefs: [{name: a, port: 80, filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Own, name: x}}]}]",
             ),
             Some("backendRefs.filters.type"),
         ),

@@ -6,13 +6,13 @@ use domain::edge::HostnameOutcome;
 use domain::edge::ownership::tunnel_name;
 use domain::testing::{installation, instance_of};
 
-use super::rig::{APP, Behind, Rig, SHOP, broker, direct};
+use super::rig::{APP, Behind, Rig, SHOP, over_nothing};
 use super::{address, applied, intent, leading, stated};
 use crate::contract::cloudflare::{Cloudflare, StandIn, in_memory_cloudflare};
 use crate::contract::{gateway, hostname};
 
 async fn a_name_stays_with_the_one_that_has_it<C: Cloudflare>(rig: Behind<C>) {
-    let theirs = rig.namesake();
+    let theirs = rig.namesake().await;
     let there = applied(&*theirs, &intent("one", &[APP])).await;
     for connected in [false, true] {
         if connected {
@@ -41,7 +41,7 @@ async fn a_name_stays_with_the_one_that_has_it<C: Cloudflare>(rig: Behind<C>) {
 }
 
 async fn what_a_former_instance_left_is_taken_over<C: Cloudflare>(rig: Behind<C>) {
-    let former = rig.namesake();
+    let former = rig.namesake().await;
     let there = applied(&*former, &intent("one", &[APP])).await;
     rig.come_and_go(&there);
     let rebuilt = applied(rig.edge(), &intent("one", &[APP])).await;
@@ -52,16 +52,16 @@ async fn what_a_former_instance_left_is_taken_over<C: Cloudflare>(rig: Behind<C>
 
 #[tokio::test]
 async fn the_direct_edge_tells_two_of_one_name_apart() {
-    a_name_stays_with_the_one_that_has_it(Behind::new(in_memory_cloudflare(), direct)).await;
-    a_name_stays_with_the_one_that_has_it(Behind::new(StandIn::start().await, direct)).await;
-    what_a_former_instance_left_is_taken_over(Behind::new(in_memory_cloudflare(), direct)).await;
-    what_a_former_instance_left_is_taken_over(Behind::new(StandIn::start().await, direct)).await;
-}
-
-#[tokio::test]
-async fn the_broker_tells_two_of_one_token_apart() {
-    a_name_stays_with_the_one_that_has_it(Behind::new(in_memory_cloudflare(), broker)).await;
-    a_name_stays_with_the_one_that_has_it(Behind::new(StandIn::start().await, broker)).await;
-    what_a_former_instance_left_is_taken_over(Behind::new(in_memory_cloudflare(), broker)).await;
-    what_a_former_instance_left_is_taken_over(Behind::new(StandIn::start().await, broker)).await;
+    a_name_stays_with_the_one_that_has_it(Behind::new(in_memory_cloudflare(), over_nothing).await)
+        .await;
+    a_name_stays_with_the_one_that_has_it(Behind::new(StandIn::start().await, over_nothing).await)
+        .await;
+    what_a_former_instance_left_is_taken_over(
+        Behind::new(in_memory_cloudflare(), over_nothing).await,
+    )
+    .await;
+    what_a_former_instance_left_is_taken_over(
+        Behind::new(StandIn::start().await, over_nothing).await,
+    )
+    .await;
 }

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_broker::{BrokerEdge, ClientSettings, Cluster, ClusterLimits, ClusterTokenHash};
+use adapter_broker::{BrokerEdge, ClusterPlane, Engine};
+use adapter_broker_store::SqlStore;
 use async_trait::async_trait;
-use domain::edge::direct::{DirectEdge, DirectEdges};
+use domain::broker::ports::{AccountEdges, StoreError};
+use domain::broker::{AccountName, ClusterName};
+use domain::edge::direct::DirectEdge;
 use domain::edge::objects::{RecordBatch, RecordData};
 use domain::edge::{EdgeStatus, HostnameOutcome};
 use domain::ports::{CloudflareAccounts, Edge, PortError, PortErrorKind};
 use domain::testing::{
     FakeEdge, FixedClock, FixedEntropy, StaticCredentials, installation, instance_of,
 };
-use domain::{Installation, ObjectKey};
-use secrecy::SecretString;
+use domain::{AccountId, Installation, InstanceId, ObjectKey};
+use futures_util::future::BoxFuture;
+use tests::broker::{Enrolled, client_settings, enrol, furnish};
 use tokio_util::sync::CancellationToken;
 
-use crate::contract::cloudflare::{ACCOUNT, Cloudflare, Lacking, api_of};
+use crate::contract::cloudflare::{ACCOUNT, Cloudflare, Lacking, ZONE, api_of};
 use crate::contract::{gateway, hostname};
 
 pub(super) const APP: &str = "app.example.com";
@@ -32,10 +36,10 @@ pub(super) trait Rig: Send + Sync {
     fn edge(&self) -> &dyn Edge;
 
     /// The edge as a new process has it, which remembers nothing.
-    fn new_process(&self) -> Arc<dyn Edge>;
+    async fn new_process(&self) -> Arc<dyn Edge>;
 
     /// The edge of another installation of this software with the same credentials.
-    fn other_installation(&self) -> Arc<dyn Edge>;
+    async fn other_installation(&self) -> Arc<dyn Edge>;
 
     /// Names of `example.com` that lead to a tunnel, with the tunnel's address.
     async fn names(&self) -> BTreeMap<String, String>;
@@ -66,7 +70,7 @@ pub(super) trait Rig: Send + Sync {
 }
 
 /// What makes an edge over a Cloudflare.
-pub(super) type Make = fn(Parts) -> Arc<dyn Edge>;
+pub(super) type Make = fn(Parts) -> BoxFuture<'static, Arc<dyn Edge>>;
 
 pub(super) struct Parts {
     accounts: Arc<dyn CloudflareAccounts>,
@@ -74,7 +78,15 @@ pub(super) struct Parts {
     installation: Installation,
 }
 
-pub(super) fn direct(parts: Parts) -> Arc<dyn Edge> {
+pub(super) fn over_nothing(parts: Parts) -> BoxFuture<'static, Arc<dyn Edge>> {
+    Box::pin(async move { direct(parts) })
+}
+
+pub(super) fn over_broker(parts: Parts) -> BoxFuture<'static, Arc<dyn Edge>> {
+    Box::pin(broker(parts))
+}
+
+fn direct(parts: Parts) -> Arc<dyn Edge> {
     let entropy = Arc::new(FixedEntropy::default());
     Arc::new(DirectEdge::new(
         parts.accounts,
@@ -85,42 +97,70 @@ pub(super) fn direct(parts: Parts) -> Arc<dyn Edge> {
 }
 
 /// A broker that serves one cluster, and that cluster's client.
-pub(super) fn broker(parts: Parts) -> Arc<dyn Edge> {
-    let token = "token of the one cluster";
-    let instance = parts.installation.instance;
-    let cluster = Cluster {
-        name: parts.installation.name.clone(),
-        token: ClusterTokenHash::of(token),
-        expires: None,
-        limits: ClusterLimits::default(),
-        edges: Arc::new(DirectEdges::new(
-            parts.accounts,
-            parts.credentials,
-            Arc::new(FixedEntropy::default()),
-            parts.installation.name,
-        )),
+async fn broker(parts: Parts) -> Arc<dyn Edge> {
+    let files = tempfile::tempdir().expect("a temporary folder");
+    let address = format!("sqlite:{}", files.path().join("broker.db").display());
+    let store = Arc::new(SqlStore::open(&address).await.expect("a new store"));
+    let member = Enrolled {
+        tenant: "home",
+        cluster: parts.installation.name.clone(),
+        instance: parts.installation.instance,
     };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.set_nonblocking(true).expect("a fresh listener");
-    let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
+    let key = enrol(&*store, &member).await;
+    let zones = [ZONE.to_owned()].into();
+    let account = furnish(&*store, &member, AccountId::new(ACCOUNT), Some(zones)).await;
+    let edge: Arc<dyn Edge> = direct(parts);
+    let edges = Arc::new(OneEdge { edge, account });
+    let (clock, entropy) = (
+        Arc::new(FixedClock::default()),
+        Arc::new(FixedEntropy::default()),
+    );
+    let stop = CancellationToken::new();
+    let engine = Engine {
+        store: store.clone(),
+        edges: edges.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        resync: Duration::from_secs(3600),
+    };
+    tokio::spawn(engine.run(stop.clone()));
+    let plane = ClusterPlane::new(store, edges, entropy.clone(), clock.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
     let address = listener.local_addr().expect("a bound listener");
-    let api = adapter_broker::router(vec![cluster], Arc::new(FixedClock::default()));
-    tokio::spawn(adapter_broker::serve(
-        listener,
-        None,
-        api,
-        adapter_broker::LISTENER_LIMITS,
-        CancellationToken::new(),
-    ));
-    let edge = BrokerEdge::new(&ClientSettings {
-        base_url: format!("http://{address}"),
-        token: SecretString::from(token),
-        instance,
-        extra_roots: Vec::new(),
-        request_timeout: Duration::from_secs(60),
-        connect_timeout: Duration::from_secs(10),
+    let api = adapter_broker::router(Arc::new(plane));
+    let limits = adapter_broker::LISTENER_LIMITS;
+    let served = adapter_broker::serve(listener, None, api, limits, stop);
+    tokio::spawn(async move {
+        served.await;
+        drop(files);
     });
+    let settings = client_settings(format!("http://{address}"), key, member.instance);
+    let edge = BrokerEdge::new(&settings, clock, entropy);
     Arc::new(edge.expect("a client of this machine"))
+}
+
+/// The same edge for every account.
+struct OneEdge {
+    edge: Arc<dyn Edge>,
+    account: AccountName,
+}
+
+#[async_trait]
+impl AccountEdges for OneEdge {
+    async fn of(
+        &self,
+        _: &ClusterName,
+        _: InstanceId,
+        account: &AccountName,
+    ) -> Result<Arc<dyn Edge>, PortError> {
+        assert_eq!(*account, self.account);
+        Ok(self.edge.clone())
+    }
+
+    async fn refused(&self, _: &AccountName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// An edge that stands before a Cloudflare.
@@ -132,12 +172,12 @@ pub(super) struct Behind<C> {
 }
 
 impl<C: Cloudflare> Behind<C> {
-    pub(super) fn new(cloudflare: C, make: Make) -> Self {
+    pub(super) async fn new(cloudflare: C, make: Make) -> Self {
         let credentials = Arc::new(StaticCredentials::default());
         for name in ["one", "other"] {
             credentials.set(Some(gateway(name)), Some(ACCOUNT));
         }
-        let edge = made(&cloudflare, &credentials, make, installation("home"));
+        let edge = made(&cloudflare, &credentials, make, installation("home")).await;
         Self {
             cloudflare,
             credentials,
@@ -149,9 +189,9 @@ impl<C: Cloudflare> Behind<C> {
 
 impl<C: Cloudflare> Behind<C> {
     /// The edge of another installation of the same name with the same credentials, or the same token of the broker.
-    pub(super) fn namesake(&self) -> Arc<dyn Edge> {
+    pub(super) async fn namesake(&self) -> Arc<dyn Edge> {
         let installation = instance_of("home", 2);
-        made(&self.cloudflare, &self.credentials, self.make, installation)
+        made(&self.cloudflare, &self.credentials, self.make, installation).await
     }
 
     /// The proxies of a tunnel come, and go again.
@@ -162,7 +202,7 @@ impl<C: Cloudflare> Behind<C> {
     }
 }
 
-fn made(
+async fn made(
     cloudflare: &impl Cloudflare,
     credentials: &Arc<StaticCredentials>,
     make: Make,
@@ -173,6 +213,7 @@ fn made(
         credentials: credentials.clone(),
         installation,
     })
+    .await
 }
 
 #[async_trait]
@@ -181,22 +222,24 @@ impl<C: Cloudflare> Rig for Behind<C> {
         &*self.edge
     }
 
-    fn new_process(&self) -> Arc<dyn Edge> {
+    async fn new_process(&self) -> Arc<dyn Edge> {
         made(
             &self.cloudflare,
             &self.credentials,
             self.make,
             installation("home"),
         )
+        .await
     }
 
-    fn other_installation(&self) -> Arc<dyn Edge> {
+    async fn other_installation(&self) -> Arc<dyn Edge> {
         made(
             &self.cloudflare,
             &self.credentials,
             self.make,
             installation("away"),
         )
+        .await
     }
 
     async fn names(&self) -> BTreeMap<String, String> {
@@ -291,11 +334,11 @@ impl Rig for InMemory {
         &*self.edge
     }
 
-    fn new_process(&self) -> Arc<dyn Edge> {
+    async fn new_process(&self) -> Arc<dyn Edge> {
         self.edge.clone()
     }
 
-    fn other_installation(&self) -> Arc<dyn Edge> {
+    async fn other_installation(&self) -> Arc<dyn Edge> {
         self.elsewhere.clone()
     }
 

@@ -56,6 +56,8 @@ impl HeaderEdits {
         headers: &mut HeaderMap,
         add: impl Fn(&mut HeaderMap, &HeaderName, &HeaderValue),
     ) {
+        // Once for all of them. A head that is full keeps what it has.
+        let _ = headers.try_reserve(self.set.len() + self.add.len());
         for (name, value) in &self.set {
             // As above.
             let _ = headers.try_insert(name, value.clone());
@@ -81,6 +83,10 @@ fn editable(name: &str) -> Option<HeaderName> {
 
 /// Puts a value behind those that are there.
 fn join(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue, separator: &[u8]) {
+    if !headers.contains_key(name) {
+        let _ = headers.try_insert(name, value.clone());
+        return;
+    }
     let mut joined = BytesMut::new();
     for present in headers.get_all(name) {
         joined.put_slice(present.as_bytes());

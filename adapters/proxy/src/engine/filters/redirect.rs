@@ -1,12 +1,13 @@
-//! Where a RequestRedirect leads (Gateway API, `HTTPRequestRedirectFilter`, `HTTPPathModifier`).
+//! Where a RequestRedirect leads (Gateway API, `HTTPRequestRedirectFilter`).
 
 use std::borrow::Cow;
 
 use domain::gateway::{HttpPathModifier, PathMatch, Redirect};
-use domain::route_table::{Arrival, canonical_path};
+use domain::route_table::Arrival;
 use http::header::{HeaderValue, LOCATION};
 use http::{Response, StatusCode, Uri};
 
+use super::path::{as_data, push_encoded, replace_prefix, split};
 use crate::body::ResponseBody;
 use crate::local_reply::LocalReply;
 
@@ -43,7 +44,7 @@ fn location(redirect: &Redirect, matched: &PathMatch, arrival: &Arrival, uri: &U
         None => Cow::Borrowed(uri.path()),
         Some(HttpPathModifier::Full(path)) => Cow::Borrowed(path.as_str()),
         Some(HttpPathModifier::Prefix(replacement)) => {
-            Cow::Owned(replace_prefix(uri.path(), matched, replacement))
+            Cow::Owned(replace_prefix(uri.path(), matched, &as_data(replacement)))
         }
     };
     let (path, fragment) = split(&path, '#');
@@ -72,24 +73,6 @@ fn location(redirect: &Redirect, matched: &PathMatch, arrival: &Arrival, uri: &U
     location
 }
 
-/// What is before and after a mark.
-fn split(text: &str, mark: char) -> (&str, Option<&str>) {
-    match text.split_once(mark) {
-        Some((before, after)) => (before, Some(after)),
-        None => (text, None),
-    }
-}
-
-fn push_encoded(location: &mut String, text: &str) {
-    for byte in text.bytes() {
-        let fits = byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte);
-        match fits {
-            true => location.push(char::from(byte)),
-            false => location.push_str(&format!("%{byte:02X}")),
-        }
-    }
-}
-
 /// The port to be written, `None` where the scheme says it.
 fn explicit_port(redirect: &Redirect, scheme: &str, arrival: &Arrival) -> Option<u16> {
     let well_known = match scheme {
@@ -103,37 +86,6 @@ fn explicit_port(redirect: &Redirect, scheme: &str, arrival: &Arrival) -> Option
         (None, _) => Some(arrival.port),
     };
     port.filter(|port| Some(*port) != well_known)
-}
-
-/// Replaces the matched prefix element-wise. The trailing slash of prefix and replacement do not count;
-/// the result starts with `/`. A rule matched otherwise than by prefix has nothing to replace, so the
-/// replacement becomes the whole path.
-fn replace_prefix(path: &str, matched: &PathMatch, replacement: &str) -> String {
-    // A prefix is no place for a query: its marks are data.
-    let replacement = replacement.replace('?', "%3F").replace('#', "%23");
-    let replacement = replacement.trim_end_matches('/');
-    let rest = match matched {
-        PathMatch::Prefix(prefix) => {
-            let prefix = prefix.trim_end_matches('/');
-            let rest = path.strip_prefix(prefix).map(Cow::Borrowed);
-            rest.unwrap_or_else(|| compared_rest(path, prefix))
-        }
-        PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Call(_) => Cow::Borrowed(""),
-    };
-    let mut result = String::with_capacity(replacement.len() + rest.len() + 1);
-    result.push_str(replacement);
-    result.push_str(&rest);
-    if !result.starts_with('/') {
-        result.insert(0, '/');
-    }
-    result
-}
-
-/// What follows the prefix where a path holds it only in the form in which paths are compared.
-fn compared_rest(path: &str, prefix: &str) -> Cow<'static, str> {
-    let canonical = canonical_path(path).unwrap_or_default();
-    let rest = canonical.strip_prefix(prefix).unwrap_or_default();
-    Cow::Owned(rest.to_owned())
 }
 
 #[cfg(test)]
@@ -259,6 +211,7 @@ mod tests {
             ("/foo/", "/foo", prefix(""), "/"),
             ("/foo", "/foo", prefix(""), "/"),
             ("/foo/", "/foo", prefix("/"), "/"),
+            ("/%66oo/a%3Fb%23c", "/foo", prefix("/xyz"), "/xyz/a%3Fb%23c"),
             ("/foo", "/foo", prefix("/"), "/"),
             ("/bar", "/", prefix("/xyz"), "/xyz/bar"),
             ("/any/thing", "/", full("/whole"), "/whole"),

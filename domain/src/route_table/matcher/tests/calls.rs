@@ -19,6 +19,7 @@ fn patterns(service: &str, method: &str) -> RouteMatch {
 
 fn grpc_route(name: &str, hostnames: &[&str], rules: Vec<Vec<RouteMatch>>) -> TableRoute {
     TableRoute {
+        broader: None,
         kind: RouteKind::Grpc,
         ..route(name, hostnames, rules)
     }

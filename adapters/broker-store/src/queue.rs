@@ -1,0 +1,262 @@
+//! The work, and who is told that there is some.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::broker::ClusterName;
+use domain::broker::ports::{StoreError, WorkQueue};
+use domain::broker::work::{Holder, OF_ONE_CLUSTER, Priority, Taken};
+use domain::{ObjectKey, Timestamp};
+use futures_util::future::BoxFuture;
+use sqlx::AnyConnection;
+use sqlx::postgres::PgListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::rows::{Columns, number};
+use crate::schema::Dialect;
+use crate::{SqlStore, failed, malformed};
+
+fn rank(priority: Priority) -> i64 {
+    match priority {
+        Priority::Withdraw => 0,
+        Priority::Publish => 1,
+        Priority::Repair => 2,
+    }
+}
+
+/// Cluster and Gateway of a row.
+pub(crate) fn gateway(row: &Columns<'_>) -> Result<(ClusterName, ObjectKey), StoreError> {
+    let cluster = row.parsed("cluster", ClusterName::parse)?;
+    Ok((
+        cluster,
+        ObjectKey::new(row.text("namespace")?, row.text("name")?),
+    ))
+}
+
+/// There is work for a Gateway. What waits for another attempt is due at once, as something changed since.
+pub(crate) async fn add(
+    tx: &mut AnyConnection,
+    cluster: &ClusterName,
+    gateway: &ObjectKey,
+    priority: Priority,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO work (cluster, namespace, name, priority, due, attempts, holder, held_until, renewed)
+         VALUES ($1, $2, $3, $4, $5, 0, '', 0, 0)
+         ON CONFLICT (cluster, namespace, name) DO UPDATE SET
+             priority = CASE WHEN work.priority < excluded.priority THEN work.priority ELSE excluded.priority END,
+             due = CASE WHEN work.due < excluded.due THEN work.due ELSE excluded.due END,
+             attempts = 0, renewed = 1",
+    )
+    .bind(cluster.to_string())
+    .bind(gateway.namespace.clone())
+    .bind(gateway.name.clone())
+    .bind(rank(priority))
+    .bind(due.0)
+    .execute(tx)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// A piece of work is over.
+pub(crate) async fn remove(tx: &mut AnyConnection, taken: &Taken) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM work WHERE cluster = $1 AND namespace = $2 AND name = $3")
+        .bind(taken.cluster.to_string())
+        .bind(taken.gateway.namespace.clone())
+        .bind(taken.gateway.name.clone())
+        .execute(tx)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// The same work again later.
+pub(crate) async fn again(
+    tx: &mut AnyConnection,
+    taken: &Taken,
+    priority: Priority,
+    due: Timestamp,
+    attempts: u32,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE work SET priority = $4, due = $5, attempts = $6, holder = '', held_until = 0, renewed = 0
+         WHERE cluster = $1 AND namespace = $2 AND name = $3",
+    )
+    .bind(taken.cluster.to_string())
+    .bind(taken.gateway.namespace.clone())
+    .bind(taken.gateway.name.clone())
+    .bind(rank(priority))
+    .bind(due.0)
+    .bind(i64::from(attempts))
+    .execute(tx)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// Whether there is a reason since for more work on it; `None` where the one who took it has it no longer: its time was over,
+/// and another broker may have taken it.
+pub(crate) async fn is_renewed(
+    tx: &mut AnyConnection,
+    taken: &Taken,
+) -> Result<Option<bool>, StoreError> {
+    let row = sqlx::query(
+        "SELECT renewed FROM work WHERE cluster = $1 AND namespace = $2 AND name = $3 AND holder = $4",
+    )
+    .bind(taken.cluster.to_string())
+    .bind(taken.gateway.namespace.clone())
+    .bind(taken.gateway.name.clone())
+    .bind(taken.holder.0.clone())
+    .fetch_optional(tx)
+    .await
+    .map_err(failed)?;
+    let renewed = row.map(|row| Columns(&row).number("renewed")).transpose()?;
+    Ok(renewed.map(|renewed| renewed != 0))
+}
+
+#[async_trait]
+impl WorkQueue for SqlStore {
+    async fn begin(&self) -> Result<(), StoreError> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(());
+        }
+        let mut tx = self.begin_writing().await?;
+        sqlx::query("UPDATE work SET holder = '', held_until = 0")
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        self.commit(tx).await
+    }
+
+    async fn hold(&self, taken: &Taken, until: Timestamp) -> Result<bool, StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let held = sqlx::query(
+            "UPDATE work SET held_until = $5 WHERE cluster = $1 AND namespace = $2 AND name = $3 AND holder = $4",
+        )
+        .bind(taken.cluster.to_string())
+        .bind(taken.gateway.namespace.clone())
+        .bind(taken.gateway.name.clone())
+        .bind(taken.holder.0.clone())
+        .bind(until.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        // Nobody has to be told.
+        tx.commit().await.map_err(failed)?;
+        Ok(held.rows_affected() == 1)
+    }
+
+    async fn take(
+        &self,
+        holder: Holder,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Taken>, StoreError> {
+        // Most often there is none, and to look for it takes no turn among those who write.
+        let due =
+            sqlx::query("SELECT cluster FROM work WHERE due <= $1 AND held_until <= $1 LIMIT 1")
+                .bind(now.0)
+                .fetch_optional(&mut *self.reader().await?)
+                .await
+                .map_err(failed)?;
+        if due.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.begin_writing().await?;
+        let row = sqlx::query(
+            "SELECT w.cluster, w.namespace, w.name, w.attempts FROM work w
+             LEFT JOIN (SELECT cluster, COUNT(*) AS under_way FROM work WHERE held_until > $1 GROUP BY cluster) r
+                 ON r.cluster = w.cluster
+             WHERE w.due <= $1 AND w.held_until <= $1 AND COALESCE(r.under_way, 0) < $2
+             ORDER BY w.priority, COALESCE(r.under_way, 0), w.due, w.cluster, w.namespace, w.name
+             LIMIT 1",
+        )
+        .bind(now.0)
+        .bind(number(OF_ONE_CLUSTER as u64))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let row = Columns(&row);
+        let (cluster, gateway) = gateway(&row)?;
+        let attempts = u32::try_from(row.number("attempts")?);
+        let taken = Taken {
+            cluster,
+            gateway,
+            attempts: attempts.map_err(|_| malformed("a number of attempts"))?,
+            holder,
+        };
+        sqlx::query(
+            "UPDATE work SET held_until = $4, holder = $5, renewed = 0 WHERE cluster = $1 AND namespace = $2 AND name = $3",
+        )
+        .bind(taken.cluster.to_string())
+        .bind(taken.gateway.namespace.clone())
+        .bind(taken.gateway.name.clone())
+        .bind(until.0)
+        .bind(taken.holder.0.clone())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        // Nobody has to be told.
+        tx.commit().await.map_err(failed)?;
+        Ok(Some(taken))
+    }
+
+    async fn look_again(&self, since: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let rows = sqlx::query(
+            "SELECT cluster, namespace, name FROM gateways WHERE done_at <= $1 ORDER BY done_at LIMIT 1000",
+        )
+        .bind(since.0)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        for row in &rows {
+            let (cluster, gateway) = gateway(&Columns(row))?;
+            add(&mut tx, &cluster, &gateway, Priority::Repair, now).await?;
+        }
+        self.commit(tx).await
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(self.changed.clone().notified_owned())
+    }
+}
+
+/// Hears what other brokers write to the same PostgreSQL.
+pub(crate) struct Listening(JoinHandle<()>);
+
+impl Listening {
+    pub(crate) fn start(address: &str, changed: Arc<Notify>) -> Self {
+        let address = address.to_owned();
+        Self(tokio::spawn(async move {
+            loop {
+                if let Err(error) = listen(&address, &changed).await {
+                    tracing::warn!(%error, "what other brokers change is not heard of; it is looked for in steps");
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn listen(address: &str, changed: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect(address).await?;
+    listener.listen("cfgw").await?;
+    loop {
+        listener.recv().await?;
+        changed.notify_waiters();
+    }
+}

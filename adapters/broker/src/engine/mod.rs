@@ -1,0 +1,136 @@
+//! Makes true what clusters state: takes one piece of work after another out of the store.
+//!
+//! - [`edges`]: the edges of all clusters and accounts, each with the token that is in use.
+
+pub mod edges;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Timestamp;
+use domain::broker::pass;
+use domain::broker::ports::{AccountEdges, Store, StoreError};
+use domain::broker::work::{Holder, Taken};
+use domain::ports::{Clock, Entropy};
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use crate::identity;
+
+/// Pieces of work of one broker that are under way at a time.
+pub const WORKERS: usize = 8;
+
+/// How long one piece of work may take. It is cut off then, which is safe: every prefix of a plan is.
+pub const LONGEST_WORK: Duration = Duration::from_secs(240);
+
+/// How long a piece of work is one broker's, in seconds, if the broker says nothing more. Another one takes it then: the broker is
+/// gone, or its connection to the store.
+const HELD: i64 = 30;
+
+/// How often a broker says that a piece of work takes longer.
+const HOLDS: Duration = Duration::from_secs(10);
+
+/// How often is looked for work of which nobody told.
+const LOOKS: Duration = Duration::from_secs(1);
+
+/// The engine of a broker.
+pub struct Engine {
+    pub store: Arc<dyn Store>,
+    pub edges: Arc<dyn AccountEdges>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Each Gateway is looked at again after so long, so that what others changed at Cloudflare is put right.
+    pub resync: Duration,
+}
+
+impl Engine {
+    /// Works until `stop`, and then finishes what is under way.
+    pub async fn run(self, stop: CancellationToken) {
+        let engine = Arc::new(self);
+        if let Err(error) = engine.store.begin().await {
+            tracing::warn!(%error, "what was under way before is done a little later");
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..WORKERS {
+            let (engine, stop) = (engine.clone(), stop.clone());
+            tasks.spawn(async move { engine.work(&stop).await });
+        }
+        let (engine, stop) = (engine.clone(), stop.clone());
+        tasks.spawn(async move { engine.look_again(&stop).await });
+        tasks.join_all().await;
+    }
+
+    async fn work(&self, stop: &CancellationToken) {
+        let id = identity::unpredictable(&*self.entropy);
+        let worker = Holder(id.expose_secret().to_owned());
+        while !stop.is_cancelled() {
+            // Before it is looked for work, so that none is missed.
+            let changed = self.store.changed();
+            match self.one(&worker).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "work is put off"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = changed => {}
+                () = tokio::time::sleep(LOOKS) => {}
+            }
+        }
+    }
+
+    /// Does the next piece of work of this worker. Whether there was one.
+    async fn one(&self, worker: &Holder) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let Some(taken) = self.store.take(worker.clone(), now, held(now)).await? else {
+            return Ok(false);
+        };
+        let pass = pass::carry_out(&*self.store, &*self.edges, &taken, now);
+        tokio::select! {
+            done = tokio::time::timeout(LONGEST_WORK, pass) => match done {
+                Ok(done) => done?,
+                Err(_) => tracing::warn!(
+                    cluster = %taken.cluster, gateway = %taken.gateway,
+                    "work was cut off after {} s and is done again", LONGEST_WORK.as_secs()
+                ),
+            },
+            () = self.hold(&taken) => tracing::warn!(
+                cluster = %taken.cluster, gateway = %taken.gateway, "another broker does this work"
+            ),
+        }
+        Ok(true)
+    }
+
+    /// Keeps a piece of work. Returns where somebody else has it.
+    async fn hold(&self, taken: &Taken) {
+        loop {
+            tokio::time::sleep(HOLDS).await;
+            match self.store.hold(taken, held(self.clock.now())).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the store is not told that work takes longer");
+                }
+            }
+        }
+    }
+
+    async fn look_again(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.resync / 10) => {}
+            }
+            let now = self.clock.now();
+            let resync = i64::try_from(self.resync.as_secs()).unwrap_or(i64::MAX);
+            let since = Timestamp(now.0.saturating_sub(resync));
+            if let Err(error) = self.store.look_again(since, now).await {
+                tracing::warn!(%error, "what others changed is looked for later");
+            }
+        }
+    }
+}
+
+fn held(now: Timestamp) -> Timestamp {
+    Timestamp(now.0.saturating_add(HELD))
+}

@@ -1,0 +1,261 @@
+//! What a cluster states of its Gateways, and what it may read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::Response;
+use domain::ObjectKey;
+use domain::broker::audit::Event;
+use domain::broker::cluster::Cluster;
+use domain::broker::grant::Granted;
+use domain::broker::held::{Place, Stated, Statement};
+use domain::broker::{AccountName, Code, Refusal};
+use domain::edge::ports::Edge;
+use domain::ports::{PortError, PortErrorKind};
+
+use super::ClusterPlane;
+use super::admission::Member;
+use super::answer::{Awaited, failed, malformed, read_document, wait_of};
+use crate::problem::{ApiError, Problem};
+use crate::wire::{
+    IntentDocument, LiveDocument, OwnedDocument, RetiredDocument, SweptDocument, TokenDocument,
+    gateway_key,
+};
+
+/// Namespace and name, as they stand in a path.
+type Names = (String, String);
+
+/// The place of a statement in the order of its cluster.
+const PLACE: HeaderName = HeaderName::from_static("statement-place");
+
+pub(super) async fn owned(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+) -> Result<Json<OwnedDocument>, Problem> {
+    let mut gateways = plane.store.placed(&member.cluster.name).await?.gateways;
+    // What this store does not know may be there all the same: the store may be a backup of before.
+    for edge in plane.edges_of(&member).await? {
+        let found = edge.owned().await;
+        gateways.extend(found.map_err(|partial| failed(partial.error))?);
+    }
+    Ok(Json(OwnedDocument::of(&gateways)))
+}
+
+/// What the edge finds that belongs to no Gateway. A Gateway that was stated and is not named here stays: it may have come
+/// since, and one that has gone is in [`owned`] until its cluster removes it.
+pub(super) async fn sweep(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SweptDocument>, Problem> {
+    let document: LiveDocument = read_document(&headers, body).await?;
+    let live = document.read().map_err(malformed)?;
+    if place_of(&headers)?.term != member.cluster.term {
+        let detail = "another controller of this cluster leads";
+        return Err(Problem::decided(&Refusal::new(Code::StaleTerm, detail)));
+    }
+    let mut swept = BTreeSet::new();
+    for edge in plane.edges_of(&member).await? {
+        swept.extend(edge.sweep(&live).await.map_err(failed)?);
+    }
+    if !swept.is_empty() {
+        let names: Vec<&str> = swept.iter().map(String::as_str).collect();
+        let event = plane.event(&member, "records.sweep", member.cluster.name.as_str());
+        let detail = names.join(" ");
+        plane.store.append(Event { detail, ..event }).await?;
+    }
+    Ok(Json(SweptDocument { swept }))
+}
+
+pub(super) async fn state(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let gateway = gateway_of(&names)?;
+    let document: IntentDocument = read_document(&headers, body).await?;
+    let intent = document.read(gateway.clone()).map_err(malformed)?;
+    let statement = Statement::Intent(Box::new(intent));
+    plane.take(&member, gateway, statement, &headers).await
+}
+
+pub(super) async fn status(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    Path(names): Path<Names>,
+    Query(awaited): Query<Awaited>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let gateway = gateway_of(&names)?;
+    let wait = wait_of(&headers);
+    plane
+        .answer(&member.cluster.name, &gateway, awaited, wait)
+        .await
+}
+
+pub(super) async fn remove(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let gateway = gateway_of(&names)?;
+    plane
+        .take(&member, gateway, Statement::Remove, &headers)
+        .await
+}
+
+pub(super) async fn retire(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let gateway = gateway_of(&names)?;
+    let document: RetiredDocument = read_document(&headers, body).await?;
+    let retired = document.read().map_err(malformed)?;
+    plane.account_of(&member, &gateway).await?;
+    let statement = Statement::Retire(retired);
+    plane.take(&member, gateway, statement, &headers).await
+}
+
+pub(super) async fn close(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let gateway = gateway_of(&names)?;
+    plane.account_of(&member, &gateway).await?;
+    plane
+        .take(&member, gateway, Statement::CloseConnections, &headers)
+        .await
+}
+
+/// Who reads a token is in the audit before the token is answered.
+pub(super) async fn token(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+    Path(names): Path<Names>,
+) -> Result<Json<TokenDocument>, Problem> {
+    let gateway = gateway_of(&names)?;
+    let account = plane.account_of(&member, &gateway).await?;
+    let edge = plane.edge(&member, &account).await?;
+    let token = edge.connector_token(&gateway).await.map_err(failed)?;
+    let event = plane.event(&member, "connector-token.read", &gateway.to_string());
+    plane.store.append(event).await?;
+    Ok(Json(TokenDocument::of(&token)))
+}
+
+impl ClusterPlane {
+    /// Takes a statement, and answers once it is done or after a while.
+    async fn take(
+        &self,
+        member: &Member,
+        gateway: ObjectKey,
+        statement: Statement,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let action = match &statement {
+            Statement::Intent(_) => "gateway.state",
+            Statement::Remove => "gateway.remove",
+            Statement::Retire(_) => "connector-token.retire",
+            Statement::CloseConnections => "connections.close",
+        };
+        let event = self.event(member, action, &gateway.to_string());
+        let (place, if_match) = (place_of(headers)?, version_of(headers)?);
+        let cluster = &member.cluster.name;
+        let (stated, held) = self
+            .store
+            .state(cluster, &gateway, statement, place, if_match, event)
+            .await?;
+        match stated {
+            Stated::Changed => {
+                let awaited = Awaited {
+                    version: held.version,
+                    after: held.passes,
+                };
+                self.answer(cluster, &gateway, awaited, wait_of(headers))
+                    .await
+            }
+            Stated::Unchanged => super::answer::unchanged(&held),
+        }
+    }
+
+    /// The account in which a Gateway has or is to have its tunnel.
+    async fn account_of(
+        &self,
+        member: &Member,
+        gateway: &ObjectKey,
+    ) -> Result<AccountName, Problem> {
+        let held = self.store.held(&member.cluster.name, gateway).await?;
+        held.and_then(|held| held.account).ok_or_else(|| {
+            let message = format!("Gateway {gateway} has no tunnel");
+            failed(PortError::new(PortErrorKind::NotFound, message))
+        })
+    }
+
+    async fn edge(&self, member: &Member, account: &AccountName) -> Result<Arc<dyn Edge>, Problem> {
+        let identity = member.cluster.identity();
+        let instance = identity.expect("who has a session has a key").instance;
+        let edge = self.edges.of(&member.cluster.name, instance, account);
+        edge.await.map_err(failed)
+    }
+
+    /// An edge for each account in which the cluster may have something: those of its grants and of its Gateways.
+    async fn edges_of(&self, member: &Member) -> Result<Vec<Arc<dyn Edge>>, Problem> {
+        let Cluster { name, tenant, .. } = &*member.cluster;
+        let accounts = self.store.accounts(Some(tenant)).await?;
+        let grants = self.store.grants(tenant).await?;
+        let granted = Granted::new(&grants, name, self.clock.now()).accounts(&accounts);
+        let mut names: BTreeSet<AccountName> = granted.into_iter().cloned().collect();
+        names.extend(self.store.placed(name).await?.accounts);
+        let mut edges = Vec::new();
+        for account in &names {
+            edges.push(self.edge(member, account).await?);
+        }
+        Ok(edges)
+    }
+}
+
+fn gateway_of((namespace, name): &Names) -> Result<ObjectKey, Problem> {
+    gateway_key(namespace, name)
+        .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))
+}
+
+fn place_of(headers: &HeaderMap) -> Result<Place, Problem> {
+    let text = headers.get(PLACE).and_then(|value| value.to_str().ok());
+    let place = text.and_then(|text| {
+        let (term, sequence) = text.split_once('.')?;
+        Some(Place {
+            term: term.parse().ok()?,
+            sequence: sequence.parse().ok()?,
+        })
+    });
+    place.ok_or_else(|| {
+        let detail = "send the place of the statement, as `Statement-Place: <term>.<sequence>`";
+        Problem::refused(ApiError::MalformedDocument, detail)
+    })
+}
+
+/// `If-Match: "17"`.
+fn version_of(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let version = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    let version = version.and_then(|version| version.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        let detail = "If-Match: must be one version, as `\"17\"`";
+        Problem::refused(ApiError::MalformedDocument, detail)
+    })
+}

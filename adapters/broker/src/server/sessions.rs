@@ -1,0 +1,177 @@
+//! Enrolments, sessions and terms.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use domain::broker::audit::Event;
+use domain::broker::cluster::{Identity, LONGEST_SESSION, Thumbprint};
+use domain::broker::ports::{Session, StoreError};
+use domain::broker::{Code, Refusal};
+use domain::{InstanceId, Timestamp};
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::ClusterPlane;
+use super::admission::{Member, Stranger};
+use super::answer::{malformed, read_document};
+use crate::identity;
+use crate::problem::Problem;
+use crate::wire::{
+    EnrolledDocument, EnrolmentDocument, SessionDocument, SessionRequest, TermDocument,
+};
+
+/// A code is redeemed, with the key that the proof is of.
+pub(super) async fn enrol(
+    State(plane): State<Arc<ClusterPlane>>,
+    stranger: Stranger,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<EnrolledDocument>), Problem> {
+    let document: EnrolmentDocument = read_document(&headers, body).await?;
+    let instance = InstanceId::parse(&document.instance).map_err(malformed)?;
+    let code = identity::digest(&SecretString::from(document.code));
+    let (key, now) = (stranger.proof.key.clone(), plane.clock.now());
+    let event = Event {
+        at: now,
+        actor: "stranger".to_owned(),
+        source: stranger.source,
+        action: "cluster.redeem".to_owned(),
+        result: "done".to_owned(),
+        detail: format!("key {key}, instance {instance}"),
+        ..Event::default()
+    };
+    let shown = Identity {
+        key: key.clone(),
+        instance,
+    };
+    let public_key = &stranger.proof.public_key;
+    let redeemed = plane.store.redeem(&code, shown, public_key, now, event);
+    let cluster = redeemed.await?;
+    let enrolled = EnrolledDocument {
+        cluster: cluster.name.to_string(),
+        key: key.to_string(),
+    };
+    Ok((StatusCode::CREATED, Json(enrolled)))
+}
+
+/// A session for whoever has the key of a cluster.
+pub(super) async fn open(
+    State(plane): State<Arc<ClusterPlane>>,
+    stranger: Stranger,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SessionDocument>, Problem> {
+    let document: SessionRequest = read_document(&headers, body).await?;
+    let instance = InstanceId::parse(&document.instance).map_err(malformed)?;
+    let token = identity::unpredictable(&*plane.entropy);
+    let now = plane.clock.now();
+    let lasts = LONGEST_SESSION.as_secs();
+    let session = Session {
+        token: identity::digest(&token),
+        expires: Timestamp(now.0.saturating_add_unsigned(lasts)),
+    };
+    let shown = Identity {
+        key: stranger.proof.key,
+        instance,
+    };
+    let event = Event {
+        at: now,
+        actor: "stranger".to_owned(),
+        source: stranger.source,
+        action: "session.open".to_owned(),
+        result: "done".to_owned(),
+        detail: format!("key {}, instance {instance}", shown.key),
+        ..Event::default()
+    };
+    let opened = plane.store.open_session(session, &shown, event.clone());
+    let cluster = match opened.await {
+        Err(StoreError::Refused(refusal)) => {
+            plane.tell_refusal(&shown.key, &refusal, event).await?;
+            return Err(Problem::decided(&refusal));
+        }
+        opened => opened?,
+    };
+    Ok(Json(SessionDocument {
+        cluster: cluster.name.to_string(),
+        token: token.expose_secret().to_owned(),
+        expires_in: lasts,
+    }))
+}
+
+/// A controller of the cluster begins to lead.
+pub(super) async fn begin_term(
+    State(plane): State<Arc<ClusterPlane>>,
+    member: Member,
+) -> Result<Json<TermDocument>, Problem> {
+    let event = plane.event(&member, "term.begin", member.cluster.name.as_str());
+    let term = plane.store.begin_term(&member.cluster.name, event).await?;
+    Ok(Json(TermDocument { term }))
+}
+
+impl ClusterPlane {
+    /// Something that a cluster does, and that is done.
+    pub(super) fn event(&self, member: &Member, action: &str, object: &str) -> Event {
+        Event {
+            at: self.clock.now(),
+            actor: format!("cluster {}", member.cluster.name),
+            source: member.source.clone(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            result: "done".to_owned(),
+            ..Event::default()
+        }
+    }
+
+    /// A refusal of a cluster that is known is in the audit before it is answered, once an hour. Those of strangers are not:
+    /// they could fill it.
+    async fn tell_refusal(
+        &self,
+        key: &Thumbprint,
+        refusal: &Refusal,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let is_known = [
+            Code::IdentityConflict,
+            Code::ClusterRevoked,
+            Code::Tombstoned,
+        ];
+        if is_known.contains(&refusal.code) && self.refusals.is_news(key, refusal.code, event.at) {
+            let result = refusal.code.to_string();
+            self.store.append(Event { result, ..event }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Refusals that were told lately.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<BTreeMap<(Thumbprint, Code), Timestamp>>);
+
+impl Refusals {
+    fn is_news(&self, key: &Thumbprint, code: Code, now: Timestamp) -> bool {
+        const AGAIN: i64 = 3600;
+        let mut told = self.0.lock();
+        told.retain(|_, at| now.0 - at.0 < AGAIN);
+        told.insert((key.clone(), code), now).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once_an_hour() {
+        let refusals = Refusals::default();
+        let key = Thumbprint::parse(&"a".repeat(43)).unwrap();
+        for (at, is_news) in [(0, true), (1, false), (3600, false), (7200, true)] {
+            let found = refusals.is_news(&key, Code::ClusterRevoked, Timestamp(at));
+            assert_eq!(found, is_news, "{at}");
+        }
+        assert!(refusals.is_news(&key, Code::Tombstoned, Timestamp(7200)));
+    }
+}

@@ -1,0 +1,258 @@
+//! `cfgw broker`: Cloudflare credentials of its own, edge intents of many clusters in.
+//!
+//! - `seed`: tenants, accounts and grants out of a file.
+//! - [`commands`]: what an operator does at the store.
+//! - `tokens`: API tokens, tried before they count.
+
+pub mod commands;
+mod seed;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_broker::engine::edges::StoredEdges;
+use adapter_broker::seal::{Envelopes, FileKeys};
+use adapter_broker::{ClusterPlane, Engine, LISTENER_LIMITS, router, serve, tls_config};
+use adapter_broker_store::SqlStore;
+use adapter_cloudflare::CloudflareClient;
+use anyhow::Context;
+use config::BrokerSettings;
+use config::broker::TlsSettings;
+use domain::broker::ClusterName;
+use domain::broker::audit::Event;
+use domain::broker::ports::Store;
+use domain::ports::{Clock, Journal};
+use prometheus_client::registry::Registry;
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::edge::{cloudflare_client, read_pem};
+use crate::listening;
+use crate::system::{LogJournal, SystemClock, SystemEntropy};
+
+/// How often files are looked at that may be replaced.
+const LOOKS: Duration = Duration::from_secs(5);
+
+/// `cfgw broker`, running.
+pub struct Broker {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Wires everything together and starts it. An error names the setting that cannot be used.
+    pub async fn start(settings: &BrokerSettings) -> anyhow::Result<Self> {
+        let mut registry = Registry::with_prefix("cfgw");
+        let parts = Parts::open(settings, &mut registry).await?;
+        if let Some(file) = &settings.seed {
+            seed::apply(&parts, file).await?;
+        }
+        let (tls, listen) = (tls(&settings.tls)?, settings.listen.get());
+        let listener = listening::listen(listen)
+            .await
+            .with_context(|| format!("listen {listen}; choose a free address of this machine"))?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let ready: admin::Readiness = Arc::new(|| Box::pin(async { Vec::new() }));
+        let admin = settings.admin.listen.get();
+        let admin = admin::serve(admin, Arc::new(registry), ready, stop.clone()).await?;
+        let edges = parts.edges();
+        let plane = ClusterPlane::new(
+            parts.store.clone(),
+            edges.clone(),
+            Arc::new(SystemEntropy::default()),
+            Arc::new(SystemClock),
+        );
+        let engine = Engine {
+            store: parts.store.clone(),
+            edges,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::default()),
+            resync: settings.resync_interval.get(),
+        };
+        let api = router(Arc::new(plane));
+        let server = serve(
+            listener,
+            tls.as_ref().map(|tls| tls.subscribe()),
+            api,
+            LISTENER_LIMITS,
+            stop.clone(),
+        );
+        let mut tasks = vec![
+            tokio::spawn(server),
+            tokio::spawn(engine.run(stop.clone())),
+            tokio::spawn(look_after(parts, settings.clone(), stop.clone())),
+        ];
+        if let Some(tls) = tls {
+            tasks.push(tokio::spawn(renew(tls, settings.tls.clone(), stop.clone())));
+        }
+        tracing::info!(%address, %admin, store = settings.store.as_str(), "broker started");
+        Ok(Self {
+            address,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where clusters are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes nothing new, finishes what is in flight if that is soon, stops. What is at Cloudflare stays, and what is not
+    /// done is in the store.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            // It ends by itself; that it failed was logged.
+            drop(task.await);
+        }
+        tracing::info!("broker stopped");
+    }
+}
+
+/// What a broker and the commands of its operator work with.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub(crate) sql: SqlStore,
+    pub(crate) envelopes: Arc<Envelopes>,
+    accounts: Arc<CloudflareClient>,
+}
+
+impl Parts {
+    /// Opens the store and reads the keys.
+    pub async fn open(settings: &BrokerSettings, registry: &mut Registry) -> anyhow::Result<Self> {
+        let accounts = Arc::new(cloudflare_client(&settings.cloudflare, registry)?);
+        let file = settings.keys_file.as_deref();
+        let envelopes = Arc::new(Envelopes::new(
+            Arc::new(keys(file.context("keys_file is not set")?)?),
+            Arc::new(SystemEntropy::default()),
+        ));
+        let sql = SqlStore::open(settings.store.as_str())
+            .await
+            .context("store")?;
+        Ok(Self {
+            store: Arc::new(sql.clone()),
+            sql,
+            envelopes,
+            accounts,
+        })
+    }
+
+    fn edges(&self) -> Arc<StoredEdges> {
+        Arc::new(StoredEdges::new(
+            self.accounts.clone(),
+            self.store.clone(),
+            self.envelopes.clone(),
+            Arc::new(SystemEntropy::default()),
+            Arc::new(SystemClock),
+            journal,
+        ))
+    }
+}
+
+/// Something that was done to an object.
+fn event(actor: &str, action: &str, object: &str) -> Event {
+    Event {
+        at: SystemClock.now(),
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        object: object.to_owned(),
+        result: "done".to_owned(),
+        ..Event::default()
+    }
+}
+
+fn journal(cluster: &ClusterName) -> Arc<dyn Journal> {
+    Arc::new(LogJournal {
+        cluster: Some(cluster.to_string()),
+    })
+}
+
+fn keys(file: &Path) -> anyhow::Result<FileKeys> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    FileKeys::parse(&SecretString::from(text))
+        .with_context(|| format!("keys_file {}", file.display()))
+}
+
+/// Takes up the seed where its file was replaced, looks for zones that came, and forgets tokens whose time is over.
+async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationToken) {
+    let file = settings.seed.as_deref();
+    let read = || file.and_then(seed::present);
+    let (mut known, mut looked) = (read(), Instant::now());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOKS) => {}
+        }
+        let now = read();
+        if let (Some(file), true) = (file, now.is_some() && now != known) {
+            match seed::apply(&parts, file).await {
+                Ok(()) => known = now,
+                Err(error) => tracing::warn!("the seed is not taken up: {error:#}"),
+            }
+        }
+        if looked.elapsed() >= settings.resync_interval.get() {
+            looked = Instant::now();
+            if let Err(error) = tokens::look_again(&parts).await {
+                tracing::warn!("zones are looked for later: {error:#}");
+            }
+        }
+        if let Err(error) = tokens::expire(&*parts.store).await {
+            tracing::warn!("old tokens are forgotten later: {error:#}");
+        }
+    }
+}
+
+/// The present TLS of the server.
+type Tls = watch::Sender<Arc<rustls::ServerConfig>>;
+
+fn tls(settings: &TlsSettings) -> anyhow::Result<Option<Arc<Tls>>> {
+    Ok(read_tls(settings)?.map(|tls| Arc::new(watch::Sender::new(tls))))
+}
+
+fn read_tls(settings: &TlsSettings) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    let (Some(certificate), Some(key)) = (&settings.cert_file, &settings.key_file) else {
+        return Ok(None);
+    };
+    let config = tls_config(&read_pem(certificate)?, &read_pem(key)?);
+    Ok(Some(config.context("tls.cert_file and tls.key_file")?))
+}
+
+/// Reads certificate and key again, where they were replaced.
+async fn renew(tls: Arc<Tls>, settings: TlsSettings, stop: CancellationToken) {
+    let files = || {
+        let files = [&settings.cert_file, &settings.key_file];
+        files.map(|file| file.as_ref().and_then(|file| std::fs::read(file).ok()))
+    };
+    let mut known = files();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOKS) => {}
+        }
+        let now = files();
+        if now == known {
+            continue;
+        }
+        match read_tls(&settings) {
+            Ok(Some(config)) => {
+                tls.send_replace(config);
+                known = now;
+                tracing::info!("the server has another certificate");
+            }
+            // The two may be of different times, for a moment.
+            Ok(None) => {}
+            Err(error) => tracing::warn!("the server keeps its certificate: {error:#}"),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a broker decides: who may ask, what each cluster may have, whose a hostname is, and what is to be done next.
+//!
+//! - [`names`]: tenants, clusters, accounts, grants and people, by name.
+//! - [`role`]: what people may do.
+//! - [`cluster`]: how a cluster is enrolled and known, and for how long it has not been heard of.
+//! - [`grant`]: which cluster may have which hostnames, in which account.
+//! - [`claim`]: whose a hostname is, over all tenants.
+//! - [`credential`]: the two slots of an account's API token.
+//! - [`held`]: what is to be true for one Gateway, what is, and in which order statements count.
+//! - [`settle`](mod@settle): which of the wanted hostnames a Gateway gets.
+//! - [`work`]: what is to be done, when, and what comes first.
+//! - [`audit`]: the chain of what was done.
+//! - [`refusal`]: why something is refused, with a code that clients may count on.
+//! - [`pass`]: one piece of work.
+//! - [`ports`]: what is kept, and how it is sealed.
+//!
+//! The plan for one Gateway is that of [`edge`](crate::edge): a broker makes the same intents true as a controller that has
+//! the credentials itself.
+
+pub mod audit;
+pub mod claim;
+pub mod cluster;
+pub mod credential;
+pub mod grant;
+pub mod held;
+pub mod names;
+pub mod pass;
+pub mod ports;
+pub mod refusal;
+pub mod role;
+pub mod settle;
+pub mod work;
+
+pub use names::{AccountName, ClusterName, GrantName, PersonName, TenantName};
+pub use refusal::{Code, Refusal};

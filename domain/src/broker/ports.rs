@@ -1,0 +1,375 @@
+//! What a broker keeps, and how it is sealed. Each call that changes something is one transaction, the [`Event`] that tells of
+//! it included: what is not in the audit did not happen.
+//!
+//! A [`StoreError::Refused`] changed nothing. After any other error it is not known whether something was changed, and
+//! each call can be made again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use secrecy::{SecretSlice, SecretString};
+
+use super::audit::{End, Entry, Event};
+use super::cluster::{Cluster, Identity, Thumbprint, WhenExpired};
+use super::credential::{Slots, Version};
+use super::grant::{Account, Grant};
+use super::held::{Held, Place, Stated, Statement};
+use super::names::{AccountName, ClusterName, GrantName, TenantName};
+use super::refusal::Refusal;
+use super::settle::Settled;
+use super::work::{Holder, Taken};
+use crate::edge::EdgeStatus;
+use crate::edge::ports::Edge;
+use crate::error::PortError;
+use crate::names::{Hostname, InstanceId, ObjectKey, Timestamp};
+
+/// Why a store did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database does not answer, or what is in it cannot be read.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// Tenants and their clusters.
+#[async_trait]
+pub trait Clusters: Send + Sync {
+    async fn tenants(&self) -> Result<Vec<TenantName>, StoreError>;
+
+    /// Does nothing where it is there already.
+    async fn put_tenant(&self, tenant: &TenantName, event: Event) -> Result<(), StoreError>;
+
+    /// Refused while it has clusters, accounts or grants.
+    async fn remove_tenant(&self, tenant: &TenantName, event: Event) -> Result<(), StoreError>;
+
+    /// All clusters, or those of a tenant.
+    async fn clusters(&self, tenant: Option<&TenantName>) -> Result<Vec<Cluster>, StoreError>;
+
+    async fn cluster(&self, name: &ClusterName) -> Result<Cluster, StoreError>;
+
+    /// Makes the cluster where there is none, and gives out a code in any case; earlier codes and keys end.
+    async fn invite(&self, invitation: Invitation, event: Event) -> Result<Cluster, StoreError>;
+
+    /// Redeems a code. `now` decides whether it is too old.
+    async fn redeem(
+        &self,
+        code: &Digest,
+        identity: Identity,
+        public_key: &str,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Cluster, StoreError>;
+
+    /// Changes where a cluster stands.
+    async fn turn(
+        &self,
+        name: &ClusterName,
+        turn: Turn,
+        event: Event,
+    ) -> Result<Cluster, StoreError>;
+
+    /// A session for whoever proved that they have this key: that of the cluster that it is of, which was heard of then.
+    /// `event` gets its name.
+    async fn open_session(
+        &self,
+        session: Session,
+        identity: &Identity,
+        event: Event,
+    ) -> Result<Cluster, StoreError>;
+
+    /// The cluster of a session that is not over. Refused in the same words whatever is wrong with it.
+    async fn session(
+        &self,
+        token: &Digest,
+        now: Timestamp,
+    ) -> Result<(Cluster, Thumbprint), StoreError>;
+
+    /// A controller of the cluster begins to lead. The new term.
+    async fn begin_term(&self, name: &ClusterName, event: Event) -> Result<u64, StoreError>;
+}
+
+/// The SHA-256 of a code or token of 32 unpredictable bytes. The text itself is kept nowhere.
+pub type Digest = [u8; 32];
+
+/// A code that is given out.
+#[derive(Debug, Clone)]
+pub struct Invitation {
+    pub cluster: ClusterName,
+    pub tenant: TenantName,
+    pub when_expired: WhenExpired,
+    pub code: Digest,
+    pub expires: Timestamp,
+}
+
+/// What whoever runs the broker does with a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    Accept(Thumbprint),
+    Revoke,
+    Quarantine,
+    /// Everything that it has is removed.
+    GiveUp,
+    WhenExpired(WhenExpired),
+}
+
+/// A session of a cluster.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub token: Digest,
+    pub expires: Timestamp,
+}
+
+/// Cloudflare accounts and the tokens for them.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// All of them, or those of a tenant and those that are shared.
+    async fn accounts(&self, tenant: Option<&TenantName>) -> Result<Vec<Account>, StoreError>;
+
+    async fn account(&self, name: &AccountName) -> Result<Account, StoreError>;
+
+    /// Refused where one of this name is of another Cloudflare account or tenant.
+    async fn put_account(&self, account: &Account, event: Event) -> Result<(), StoreError>;
+
+    /// Refused while a Gateway has its tunnel there.
+    async fn remove_account(&self, name: &AccountName, event: Event) -> Result<(), StoreError>;
+
+    /// The slots of an account, and their change.
+    async fn slots(&self, name: &AccountName) -> Result<Slots, StoreError>;
+
+    /// Puts a sealed token into the next slot. Refused unless `expected` is the version that it gets, which is what it was
+    /// sealed under.
+    async fn offer(
+        &self,
+        name: &AccountName,
+        sealed: Sealed,
+        expected: Version,
+        event: Event,
+    ) -> Result<(), StoreError>;
+
+    /// What came of trying a token, or of a call that was made with it. Versions that are not kept are wiped.
+    async fn judge(
+        &self,
+        name: &AccountName,
+        judgement: Judgement,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Slots, StoreError>;
+
+    async fn sealed(&self, name: &AccountName, version: Version) -> Result<Sealed, StoreError>;
+
+    /// Sealed tokens whose data key is wrapped by another key than this one, at most `limit` of them.
+    async fn wrapped_otherwise(
+        &self,
+        key: &str,
+        limit: usize,
+    ) -> Result<Vec<(AccountName, Version, Sealed)>, StoreError>;
+
+    /// Replaces the wrapping of a data key, if the token is still sealed as `before`.
+    async fn wrap_again(
+        &self,
+        name: &AccountName,
+        version: Version,
+        before: &Sealed,
+        after: &Sealed,
+    ) -> Result<(), StoreError>;
+}
+
+/// What is known of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It does all that is needed, and sees these zones; `None` where it may not list them.
+    Works {
+        version: Version,
+        zones: Option<BTreeSet<String>>,
+    },
+    /// It cannot be used.
+    Fails(Version),
+    /// A call that was made with it was not let in.
+    Refused(Version),
+    /// Time has passed.
+    Expire,
+}
+
+/// A token as it is stored: enciphered with a data key of its own, which is wrapped by another key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The id of the key that wraps the data key.
+    pub key: String,
+    pub wrapped: Vec<u8>,
+    pub ciphertext: Vec<u8>,
+}
+
+/// The key that wraps data keys: in a file, in a module, at a service.
+#[async_trait]
+pub trait KeyWrap: Send + Sync {
+    /// The id of the key that new data keys are wrapped by.
+    fn current(&self) -> &str;
+
+    async fn wrap(&self, data_key: &SecretSlice<u8>) -> Result<Vec<u8>, PortError>;
+
+    /// `key` is the id that was current when it was wrapped.
+    async fn unwrap(&self, key: &str, wrapped: &[u8]) -> Result<SecretSlice<u8>, PortError>;
+}
+
+/// Seals tokens and opens them again. A token that is opened under another name or version than it was sealed under is
+/// refused: rows cannot be swapped.
+#[async_trait]
+pub trait Seal: Send + Sync {
+    async fn seal(
+        &self,
+        account: &Account,
+        version: Version,
+        token: &SecretString,
+    ) -> Result<Sealed, PortError>;
+
+    async fn open(
+        &self,
+        account: &Account,
+        version: Version,
+        sealed: &Sealed,
+    ) -> Result<SecretString, PortError>;
+}
+
+/// Grants.
+#[async_trait]
+pub trait Grants: Send + Sync {
+    async fn grants(&self, tenant: &TenantName) -> Result<Vec<Grant>, StoreError>;
+
+    /// Replaces the one of its name. Every Gateway of the tenant has work then.
+    async fn put_grant(&self, grant: &Grant, event: Event) -> Result<(), StoreError>;
+
+    async fn remove_grant(
+        &self,
+        tenant: &TenantName,
+        name: &GrantName,
+        event: Event,
+    ) -> Result<(), StoreError>;
+}
+
+/// What clusters state, whose hostnames are, and what came of it.
+#[async_trait]
+pub trait Intents: Send + Sync {
+    /// Which Gateways a cluster has, and where.
+    async fn placed(&self, cluster: &ClusterName) -> Result<Placed, StoreError>;
+
+    /// One Gateway; `None` where nothing was ever stated of it, or nothing is left.
+    async fn held(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+    ) -> Result<Option<Held>, StoreError>;
+
+    /// Takes a statement ([`Held::state`]) in the newest term of the cluster, and leaves work where it is needed. Of one that
+    /// is true already nothing is written, its place neither.
+    async fn state(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        statement: Statement,
+        place: Place,
+        if_match: Option<u64>,
+        event: Event,
+    ) -> Result<(Stated, Held), StoreError>;
+
+    /// Decides which hostnames a Gateway gets ([`super::settle`](mod@super::settle)), claims them, and writes that
+    /// down ([`Held::place`]).
+    async fn settle(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        wanted: &BTreeSet<Hostname>,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError>;
+
+    /// A piece of work came to an end ([`Held::finish`]). Claims end of names that no Gateway of the cluster may have any
+    /// more, and a Gateway of which nothing is left is forgotten. Where something is still to be done, there is work again
+    /// after `again`, or at once where there is a reason since. `event` is for what is news.
+    async fn finish(
+        &self,
+        taken: &Taken,
+        finished: Finished,
+        again: Duration,
+        event: Option<Event>,
+    ) -> Result<(), StoreError>;
+}
+
+/// The Gateways of a cluster of which something was stated.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Placed {
+    pub gateways: BTreeSet<ObjectKey>,
+    /// Where something of them may be.
+    pub accounts: BTreeSet<AccountName>,
+}
+
+/// What came of a piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Of the statement that it was for.
+    pub version: u64,
+    /// The hostnames that it was for.
+    pub permitted: BTreeSet<Hostname>,
+    pub outcome: Result<EdgeStatus, PortError>,
+    pub at: Timestamp,
+}
+
+/// What is to be done.
+#[async_trait]
+pub trait WorkQueue: Send + Sync {
+    /// A broker begins to work. Where one broker alone can use the store, it may take what was under way before.
+    async fn begin(&self) -> Result<(), StoreError>;
+
+    /// The next piece of work, which is this holder's alone until `until`.
+    async fn take(
+        &self,
+        holder: Holder,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Taken>, StoreError>;
+
+    /// It takes longer. `false` where somebody else has it since.
+    async fn hold(&self, taken: &Taken, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// Every Gateway that nothing was done for since then has work.
+    async fn look_again(&self, since: Timestamp, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends when anything was written since it was asked for, by whichever broker. A change by another broker may be missed
+    /// while the connection to the database is lost, so nobody waits for it for ever.
+    fn changed(&self) -> BoxFuture<'static, ()>;
+}
+
+/// The audit.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// For what no other call tells: what was refused, what was read.
+    async fn append(&self, event: Event) -> Result<(), StoreError>;
+
+    /// Entries after a sequence, at most `limit` of them, in order.
+    async fn after(&self, sequence: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    async fn end(&self) -> Result<End, StoreError>;
+}
+
+/// All of it in one place.
+pub trait Store: Clusters + Accounts + Grants + Intents + WorkQueue + Audit {}
+
+impl<S: Clusters + Accounts + Grants + Intents + WorkQueue + Audit> Store for S {}
+
+/// The edges of a broker.
+#[async_trait]
+pub trait AccountEdges: Send + Sync {
+    /// The edge of one cluster in one account, with the token that is in use now. Nothing is asked of Cloudflare.
+    async fn of(
+        &self,
+        cluster: &ClusterName,
+        instance: InstanceId,
+        account: &AccountName,
+    ) -> Result<Arc<dyn Edge>, PortError>;
+
+    /// Cloudflare did not let a call in that was made with the account's token. Whether there is another one to try.
+    async fn refused(&self, account: &AccountName) -> Result<bool, StoreError>;
+}
