@@ -53,7 +53,9 @@ impl Component {
 pub struct AuditEvent {
     /// `ResponseStarted` for watches, `ResponseComplete`, `Panic`.
     pub stage: String,
-    /// When it came to that stage, by the clock of this machine.
+    /// When the request came, by the clock of this machine. A watch that ends is told long after.
+    pub request_received_timestamp: jiff::Timestamp,
+    /// When it came to that stage.
     pub stage_timestamp: jiff::Timestamp,
     /// As in RBAC: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
@@ -173,7 +175,7 @@ impl Cluster {
         let arguments = [
             "delete",
             "--ignore-not-found",
-            "--timeout=120s",
+            "--timeout=240s",
             "--filename=-",
         ];
         self.run("kubectl", &arguments, manifests)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use standin::cloud::{Account, ApiToken, Plan};
 use standin::{Standin, StandinOptions};
 use tokio::runtime::Runtime;
-use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
 
 use crate::client::Client;
@@ -30,7 +30,7 @@ pub const REPLICAS: usize = 3;
 pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 2);
 
 /// Pods start, images are unpacked, two processors do everything.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Where the connectors of pods dial.
 const EDGE: [Ipv4Addr; 4] = [
@@ -59,6 +59,9 @@ pub struct Installation {
     pub token: String,
 }
 
+/// Whether a test that was alone failed: what it left of the installation is not known.
+static LEFT_OPEN: Mutex<bool> = Mutex::const_new(false);
+
 /// The installation while no test disturbs it.
 pub struct Quiet {
     _others: RwLockReadGuard<'static, ()>,
@@ -85,12 +88,22 @@ impl std::ops::Deref for Alone {
     }
 }
 
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(mut left_open) = LEFT_OPEN.try_lock()
+        {
+            *left_open = true;
+        }
+    }
+}
+
 /// The installation, shared with other tests.
 pub async fn quiet() -> Quiet {
     let _others = DISTURBED.read().await;
     Quiet {
         _others,
-        installation: shared().await,
+        installation: whole().await,
     }
 }
 
@@ -99,7 +112,7 @@ pub async fn alone() -> Alone {
     let _others = DISTURBED.write().await;
     Alone {
         _others,
-        installation: shared().await,
+        installation: whole().await,
     }
 }
 
@@ -108,6 +121,17 @@ pub fn chart() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let chart = folder.join("../charts/cloudflare-gateway-controller");
     chart.display().to_string()
+}
+
+/// The installation as tests expect it, whatever one before did: a test that fails costs no other one.
+async fn whole() -> &'static Installation {
+    let installation = shared().await;
+    let mut left_open = LEFT_OPEN.lock().await;
+    if *left_open {
+        installation.restore().await;
+        *left_open = false;
+    }
+    installation
 }
 
 async fn shared() -> &'static Installation {
@@ -160,6 +184,12 @@ impl Installation {
         self.helm_with_values(&["install"], &chart(), &[]).await;
     }
 
+    /// What the chart installs, as it is for all tests.
+    async fn restore(&self) {
+        let verb = ["upgrade", "--install", "--reset-values"];
+        self.helm_with_values(&verb, &chart(), &[]).await;
+    }
+
     /// Installs or upgrades the release with a chart and the values of the tests, and more arguments.
     ///
     /// # Panics
@@ -168,7 +198,7 @@ impl Installation {
         let settings = self.values();
         let settings = settings.iter().flat_map(|setting| ["--set", setting]);
         let mut arguments = [verb, &["cfgw", chart, "--namespace", NAMESPACE]].concat();
-        arguments.extend(["--wait", "--timeout=180s"]);
+        arguments.extend(["--wait", "--timeout=300s"]);
         arguments.extend(settings);
         arguments.extend(more);
         if let Err(error) = self.cluster.helm(&arguments).await {

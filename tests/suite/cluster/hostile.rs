@@ -98,7 +98,7 @@ async fn restart_controllers(product: &Installation) {
         }
     };
     rollout("restart", &[]).await;
-    rollout("status", &["--timeout=120s"]).await;
+    rollout("status", &["--timeout=240s"]).await;
 }
 
 /// The lead, once a controller that runs has it.

@@ -149,7 +149,7 @@ async fn proxies_serve_under_enforced_policies_and_reach_nothing_else() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     product.served(&format!("https://{hostname}/")).await;
     namespace
-        .kubectl(&["delete", "gateway", "my-gateway", "--timeout=120s"])
+        .kubectl(&["delete", "gateway", "my-gateway", "--timeout=240s"])
         .await;
     gone(&product, &namespace, &hostname).await;
     drop(enforced);

@@ -120,7 +120,7 @@ spec:
     namespace
         .condition("listenerset/more", "Accepted", "False")
         .await;
-    let gateway = ["delete", "gateway", "my-gateway", "--timeout=120s"];
+    let gateway = ["delete", "gateway", "my-gateway", "--timeout=240s"];
     namespace.kubectl(&gateway).await;
     gone(product, &namespace, &hostname).await;
 }

@@ -70,7 +70,7 @@ async fn scaled(namespace: &Namespace, pods: u32) {
         .kubectl(&["scale", "deployment/echo", &format!("--replicas={pods}")])
         .await;
     namespace
-        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
+        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=240s"])
         .await;
 }
 
@@ -104,7 +104,7 @@ async fn ten_pods_and_back(product: &Installation, namespace: &Namespace, hostna
         .kubectl(&["rollout", "restart", "deployment/echo"])
         .await;
     namespace
-        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
+        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=240s"])
         .await;
     scaled(namespace, 1).await;
 }
@@ -203,7 +203,7 @@ async fn unary_grpc_calls_on_one_client_connection_reach_each_of_ten_pods() {
     let hostname = format!("{}.example.com", namespace.name());
     namespace.apply(&grpc_behind(&hostname)).await;
     namespace
-        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=120s"])
+        .kubectl(&["rollout", "status", "deployment/echo", "--timeout=240s"])
         .await;
     let connect = || Caller::connect(&product.client, &hostname);
     let mut caller = eventually("a connection", PATIENCE, connect).await;

@@ -114,7 +114,7 @@ async fn applied_manifests_are_served_and_deleted_ones_leave_nothing() {
     shown_by_its_status_object(&namespace, address).await;
 
     namespace
-        .kubectl(&["delete", "gateway", "my-gateway", "--timeout=120s"])
+        .kubectl(&["delete", "gateway", "my-gateway", "--timeout=240s"])
         .await;
     gone(&product, &namespace, &hostname).await;
     let route = namespace.get(&["httproute", "my-route"]).await.unwrap();

@@ -20,7 +20,7 @@ impl Part {
             let deployment = format!("deployment/{deployment}");
             let rollout = ["rollout", "status", "--namespace=kube-system"];
             cluster
-                .kubectl(&[&rollout[..], &["--timeout=120s", &deployment]].concat())
+                .kubectl(&[&rollout[..], &["--timeout=240s", &deployment]].concat())
                 .await;
         }
         Self {

@@ -85,7 +85,7 @@ async fn reached(namespace: &Namespace) -> (usize, String) {
 }
 
 async fn clean_up(product: &Installation, evil: &Namespace) {
-    evil.kubectl(&["delete", "gateways,httproutes", "--all", "--timeout=120s"])
+    evil.kubectl(&["delete", "gateways,httproutes", "--all", "--timeout=240s"])
         .await;
     assert_eq!(product.tunnels_of(evil.name()), 0);
     product.cluster.delete(&class(evil)).await;
