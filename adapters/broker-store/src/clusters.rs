@@ -5,6 +5,7 @@ use domain::broker::audit::Event;
 use domain::broker::cluster::{
     self, Cluster, Identity, LONGEST_SESSION, Standing, Thumbprint, WhenExpired,
 };
+use domain::broker::contact::Contact;
 use domain::broker::ports::{Clusters, Digest, Invitation, Session, StoreError, Turn};
 use domain::broker::{ClusterName, Code, Refusal, TenantName};
 use domain::{InstanceId, Timestamp};
@@ -13,7 +14,7 @@ use sqlx::any::AnyRow;
 
 use crate::audit::append;
 use crate::rows::{Columns, number};
-use crate::{SqlStore, exists, failed, malformed};
+use crate::{SqlStore, exists, failed, intents, malformed};
 
 /// What the columns of a standing hold.
 fn standing_in_words(standing: &Standing) -> &'static str {
@@ -23,15 +24,19 @@ fn standing_in_words(standing: &Standing) -> &'static str {
         Standing::Admitted(_) => "admitted",
         Standing::Revoked(_) => "revoked",
         Standing::Quarantined(_) => "quarantined",
-        Standing::Tombstoned => "tombstoned",
+        Standing::Tombstoned(_) => "tombstoned",
     }
 }
 
 fn standing(row: &Columns<'_>) -> Result<Standing, StoreError> {
     let word = row.text("standing")?;
-    let with_identity = match word.as_str() {
+    let with_identity: fn(Identity) -> Standing = match word.as_str() {
         "invited" => return Ok(Standing::Invited),
-        "tombstoned" => return Ok(Standing::Tombstoned),
+        // Of one that never asked, no identity is known.
+        "tombstoned" if row.optional_text("key_thumbprint")?.is_none() => {
+            return Ok(Standing::Tombstoned(None));
+        }
+        "tombstoned" => |identity| Standing::Tombstoned(Some(identity)),
         "asking" => Standing::Asking,
         "admitted" => Standing::Admitted,
         "revoked" => Standing::Revoked,
@@ -47,20 +52,11 @@ fn standing(row: &Columns<'_>) -> Result<Standing, StoreError> {
     }))
 }
 
-fn when_expired(word: &str) -> Option<WhenExpired> {
-    match word {
-        "keep" => Some(WhenExpired::Keep),
-        "unpublish" => Some(WhenExpired::Unpublish),
-        "delete" => Some(WhenExpired::Delete),
-        _ => None,
-    }
-}
-
-fn when_expired_in_words(when: WhenExpired) -> &'static str {
-    match when {
-        WhenExpired::Keep => "keep",
-        WhenExpired::Unpublish => "unpublish",
-        WhenExpired::Delete => "delete",
+/// Which cluster it last asked as, whether its key has ended since or not.
+fn instance(row: &Columns<'_>) -> Result<Option<InstanceId>, StoreError> {
+    match row.optional_text("instance")? {
+        Some(_) => row.parsed("instance", InstanceId::parse).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -70,10 +66,13 @@ fn read(row: &AnyRow) -> Result<Cluster, StoreError> {
         name: row.parsed("name", ClusterName::parse)?,
         tenant: row.parsed("tenant", TenantName::parse)?,
         standing: standing(&row)?,
+        instance: instance(&row)?,
         epoch: row.count("epoch")?,
         term: row.count("term")?,
         last_contact: row.optional_moment("last_contact")?,
-        when_expired: when_expired(&row.text("when_expired")?)
+        contact: Contact::parse(&row.text("contact")?)
+            .ok_or_else(|| malformed("the contact of a cluster"))?,
+        when_expired: WhenExpired::parse(&row.text("when_expired")?)
             .ok_or_else(|| malformed("what a cluster's silence means"))?,
     })
 }
@@ -113,21 +112,22 @@ pub(crate) fn unknown(what: &str, name: &str) -> StoreError {
 async fn write(tx: &mut AnyConnection, cluster: &Cluster) -> Result<(), StoreError> {
     let identity = cluster.identity();
     sqlx::query(
-        "INSERT INTO clusters (name, tenant, standing, key_thumbprint, instance, epoch, term, last_contact, when_expired)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO clusters (name, tenant, standing, key_thumbprint, instance, epoch, term, last_contact, contact, when_expired)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (name) DO UPDATE SET standing = excluded.standing, key_thumbprint = excluded.key_thumbprint,
              instance = excluded.instance, epoch = excluded.epoch, term = excluded.term,
-             last_contact = excluded.last_contact, when_expired = excluded.when_expired",
+             last_contact = excluded.last_contact, contact = excluded.contact, when_expired = excluded.when_expired",
     )
     .bind(cluster.name.to_string())
     .bind(cluster.tenant.to_string())
     .bind(standing_in_words(&cluster.standing))
     .bind(identity.map(|identity| identity.key.to_string()))
-    .bind(identity.map(|identity| identity.instance.to_string()))
+    .bind(cluster.instance.map(|instance| instance.to_string()))
     .bind(number(cluster.epoch))
     .bind(number(cluster.term))
     .bind(cluster.last_contact.map(|at| at.0))
-    .bind(when_expired_in_words(cluster.when_expired))
+    .bind(cluster.contact.as_str())
+    .bind(cluster.when_expired.as_str())
     .execute(tx)
     .await
     .map_err(failed)?;
@@ -145,6 +145,21 @@ async fn end(
         .execute(tx)
         .await;
     ended.map(|_| ()).map_err(failed)
+}
+
+/// What it had is found by its instance alone, and another one may be enrolled under its name.
+async fn require_nothing_left(
+    tx: &mut AnyConnection,
+    name: &ClusterName,
+) -> Result<(), StoreError> {
+    let left = "SELECT name FROM gateways WHERE cluster = $1 LIMIT 1";
+    if exists(tx, left, name.as_str()).await? {
+        let detail = format!(
+            "cluster {name} was given up and what it had is still being removed; invite it once that is done, or choose another name"
+        );
+        return Err(Refusal::new(Code::InUse, detail).into());
+    }
+    Ok(())
 }
 
 const END_CODES: &str = "DELETE FROM codes WHERE cluster = $1";
@@ -236,6 +251,9 @@ impl Clusters for SqlStore {
                 return Err(Refusal::new(Code::AlreadyExists, detail).into());
             }
             Ok(mut cluster) => {
+                if matches!(cluster.standing, Standing::Tombstoned(_)) {
+                    require_nothing_left(&mut tx, &name).await?;
+                }
                 cluster.invite_again();
                 cluster
             }
@@ -309,17 +327,44 @@ impl Clusters for SqlStore {
     ) -> Result<Cluster, StoreError> {
         let mut tx = self.begin_writing().await?;
         let mut cluster = find(&mut tx, name).await?;
+        let mut departure = None;
         match turn {
             Turn::Accept(key) => cluster.accept(&key)?,
-            Turn::Revoke => cluster.revoke(),
-            Turn::Quarantine => cluster.quarantine(),
-            Turn::GiveUp => cluster.give_up(),
-            Turn::WhenExpired(when) => cluster.when_expired = when,
+            Turn::Revoke => cluster.revoke()?,
+            Turn::Quarantine => departure = cluster.quarantine()?,
+            Turn::GiveUp => departure = cluster.give_up(),
+            Turn::WhenExpired(when) => cluster.set_when_expired(when),
         }
         write(&mut tx, &cluster).await?;
+        if let Some(departure) = departure {
+            intents::depart(&mut tx, name, departure, event.at).await?;
+        }
         append(&mut tx, event).await?;
         self.commit(tx).await?;
         Ok(cluster)
+    }
+
+    async fn note_contact(
+        &self,
+        name: &ClusterName,
+        last: Option<Timestamp>,
+        contact: Contact,
+        event: Event,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let mut cluster = find(&mut tx, name).await?;
+        let is_as_seen = cluster.last_contact == last && cluster.require_served().is_ok();
+        if !is_as_seen || cluster.contact == contact {
+            return Ok(false);
+        }
+        let departure = cluster.note_contact(contact);
+        write(&mut tx, &cluster).await?;
+        if let Some(departure) = departure {
+            intents::depart(&mut tx, name, departure, event.at).await?;
+        }
+        append(&mut tx, event).await?;
+        self.commit(tx).await?;
+        Ok(true)
     }
 
     async fn open_session(
@@ -335,7 +380,7 @@ impl Clusters for SqlStore {
         // One that goes on is no news.
         let last = cluster.last_contact;
         let is_news = last.is_none_or(|last| event.at.0.saturating_sub(last.0) > lasts);
-        cluster.last_contact = Some(event.at);
+        cluster.hear(event.at);
         write(&mut tx, &cluster).await?;
         sqlx::query("DELETE FROM sessions WHERE expires <= $1")
             .bind(event.at.0)
@@ -385,6 +430,7 @@ impl Clusters for SqlStore {
     async fn begin_term(&self, name: &ClusterName, event: Event) -> Result<u64, StoreError> {
         let mut tx = self.begin_writing().await?;
         let mut cluster = find(&mut tx, name).await?;
+        cluster.require_served()?;
         cluster.term += 1;
         write(&mut tx, &cluster).await?;
         append(&mut tx, event).await?;

@@ -89,10 +89,14 @@ impl GrantDocument {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeldDocument {
-    /// `None` where nothing is wanted.
+    /// `None` where no hostname is wanted.
     intent: Option<IntentDocument>,
+    /// Whether its tunnel is wanted all the same.
+    tunnel: bool,
     retire: Option<TokenHash>,
     close: bool,
+    shut_out: bool,
+    noted: BTreeSet<TokenHash>,
     version: u64,
     term: u64,
     sequence: u64,
@@ -167,10 +171,13 @@ impl HeldDocument {
         Self {
             intent: match &held.wanted {
                 Wanted::Present(intent) => Some(IntentDocument::of(intent)),
-                Wanted::Gone => None,
+                Wanted::Tunnel | Wanted::Gone => None,
             },
+            tunnel: held.wanted == Wanted::Tunnel,
             retire: held.errands.retire,
             close: held.errands.close,
+            shut_out: held.errands.shut_out,
+            noted: held.errands.noted.clone(),
             version: held.version,
             term: held.place.term,
             sequence: held.place.sequence,
@@ -191,6 +198,7 @@ impl HeldDocument {
         former: BTreeSet<AccountName>,
     ) -> Result<Held, StoreError> {
         let wanted = match self.intent {
+            None if self.tunnel => Wanted::Tunnel,
             None => Wanted::Gone,
             Some(intent) => {
                 let intent = intent.read(gateway.clone());
@@ -203,6 +211,8 @@ impl HeldDocument {
             errands: Errands {
                 retire: self.retire,
                 close: self.close,
+                shut_out: self.shut_out,
+                noted: self.noted,
             },
             version: self.version,
             place: Place {

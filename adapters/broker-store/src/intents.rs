@@ -6,11 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::broker::audit::Event;
 use domain::broker::claim::Claim;
+use domain::broker::departure::Departure;
 use domain::broker::held::{Held, Place, Stated, Statement};
 use domain::broker::ports::{Finished, Intents, Placed, StoreError};
 use domain::broker::settle::{LARGEST_CLUSTER, Seen, Settled};
 use domain::broker::work::{Priority, Taken};
 use domain::broker::{ClusterName, Code, Refusal, TenantName};
+use domain::secret::TokenHash;
 use domain::{Hostname, ObjectKey, Timestamp};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -69,6 +71,28 @@ async fn write(
     .execute(tx)
     .await
     .map_err(failed)?;
+    Ok(())
+}
+
+/// A cluster goes: each of its Gateways has the work for that.
+pub(crate) async fn depart(
+    tx: &mut AnyConnection,
+    cluster: &ClusterName,
+    departure: Departure,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let rows = sqlx::query("SELECT * FROM gateways WHERE cluster = $1")
+        .bind(cluster.to_string())
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+    for row in &rows {
+        let mut held = read(row)?;
+        if held.depart(departure) {
+            write(tx, cluster, &held).await?;
+            queue::add(tx, cluster, &held.gateway, Priority::of(&held), now).await?;
+        }
+    }
     Ok(())
 }
 
@@ -246,6 +270,7 @@ impl Intents for SqlStore {
         }
         let mut tx = self.begin_writing().await?;
         let known = clusters::find(&mut tx, cluster).await?;
+        known.require_served()?;
         if place.term != known.term {
             let detail = "another controller of this cluster leads; begin a term to write";
             return Err(Refusal::new(Code::StaleTerm, detail).into());
@@ -274,6 +299,23 @@ impl Intents for SqlStore {
         }
         self.commit(tx).await?;
         Ok((stated, held))
+    }
+
+    async fn note_tokens(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        found: BTreeSet<TokenHash>,
+    ) -> Result<BTreeSet<TokenHash>, StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let Some(mut held) = find(&mut tx, cluster, gateway).await? else {
+            return Ok(BTreeSet::new());
+        };
+        let noted = held.note_tokens(found);
+        write(&mut tx, cluster, &held).await?;
+        // Nobody has to be told.
+        tx.commit().await.map_err(failed)?;
+        Ok(noted)
     }
 
     async fn settle(

@@ -87,6 +87,7 @@ macro_rules! tables {
                 epoch BIGINT NOT NULL,
                 term BIGINT NOT NULL,
                 last_contact BIGINT,
+                contact TEXT NOT NULL,
                 when_expired TEXT NOT NULL)",
             concat!(
                 "CREATE TABLE codes (

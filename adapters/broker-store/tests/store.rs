@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod departures;
 mod postgres;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adapter_broker_store::SqlStore;
+use departures::{
+    a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
+    a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_code,
+    a_cluster_that_never_asked_is_given_up_too,
+    a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
+};
 use domain::broker::audit::{End, Event};
 use domain::broker::cluster::{Identity, Standing, Thumbprint, WhenExpired};
 use domain::broker::credential::Version;
@@ -675,6 +682,10 @@ on_both! {
     work_that_failed_waits_and_what_was_stated_meanwhile_does_not,
     a_gateway_that_is_gone_leaves_no_work,
     removals_come_first_and_no_cluster_keeps_others_waiting,
+    a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_code,
+    a_cluster_that_never_asked_is_given_up_too,
+    a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
+    a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
     the_audit_tells_everything_and_cannot_be_changed_unseen,
     everybody_who_waits_is_told_of_a_change,
 }

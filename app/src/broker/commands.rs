@@ -84,7 +84,7 @@ fn standing(cluster: &Cluster) -> &'static str {
         Standing::Admitted(_) => "admitted",
         Standing::Revoked(_) => "revoked",
         Standing::Quarantined(_) => "quarantined",
-        Standing::Tombstoned => "given up",
+        Standing::Tombstoned(_) => "given up",
     }
 }
 

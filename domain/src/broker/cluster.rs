@@ -1,4 +1,4 @@
-//! How a cluster comes to be known, and for how long it has not been heard of.
+//! How a cluster comes to be known, and how it goes.
 //!
 //! ```text
 //!            offer a code          redeem it, with a key        accept that key
@@ -9,6 +9,8 @@
 //!                                                                        Revoked  Quarantined
 //! ```
 //!
+//! From everywhere it can be given up, which makes it Tombstoned; a code brings it back from there.
+//!
 //! Both sides agree before anything is served: whoever runs the broker gives out a code, which proves that the cluster
 //! was meant to come, and then accepts the key that came with it, which proves that it was that cluster and nobody who
 //! saw the code. The key is made in the cluster and never leaves it.
@@ -16,6 +18,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::contact::Contact;
+use super::departure::Departure;
 use super::names::{ClusterName, TenantName};
 use super::refusal::{Code, Refusal};
 use crate::names::{InstanceId, Timestamp};
@@ -68,8 +72,8 @@ pub enum Standing {
     Revoked(Identity),
     /// It is refused, and its connectors too: their tokens were replaced.
     Quarantined(Identity),
-    /// It was given up, and what it had was removed.
-    Tombstoned,
+    /// It was given up, and what it had is removed. Its identity is kept, so that it is told if it comes back.
+    Tombstoned(Option<Identity>),
 }
 
 /// A cluster that a broker knows.
@@ -78,11 +82,15 @@ pub struct Cluster {
     pub name: ClusterName,
     pub tenant: TenantName,
     pub standing: Standing,
+    /// Which cluster it last asked as: what it has at Cloudflare has this id. A new code ends its key, not this.
+    pub instance: Option<InstanceId>,
     /// Sessions of an earlier epoch are over.
     pub epoch: u64,
     /// The newest term that one of its controllers began, so that one that was deposed writes nothing.
     pub term: u64,
     pub last_contact: Option<Timestamp>,
+    /// As it was last found.
+    pub contact: Contact,
     pub when_expired: WhenExpired,
 }
 
@@ -93,23 +101,28 @@ impl Cluster {
             name,
             tenant,
             standing: Standing::Invited,
+            instance: None,
             epoch: 0,
             term: 0,
             last_contact: None,
+            contact: Contact::Live,
             when_expired,
         }
     }
 
-    /// A code is given out again, for a cluster that lost its key or comes back.
+    /// A code is given out again, for a cluster that lost its key or comes back. Its silence counts anew.
     pub fn invite_again(&mut self) {
         self.standing = Standing::Invited;
         self.epoch += 1;
+        self.last_contact = None;
+        self.contact = Contact::Live;
     }
 
     /// The code was redeemed, with this identity.
     pub fn ask(&mut self, identity: Identity) -> Result<(), Refusal> {
         match self.standing {
             Standing::Invited => {
+                self.instance = Some(identity.instance);
                 self.standing = Standing::Asking(identity);
                 Ok(())
             }
@@ -142,25 +155,56 @@ impl Cluster {
     }
 
     /// Ends all sessions; the next call of the cluster fails.
-    pub fn revoke(&mut self) {
-        if let Some(identity) = self.identity().cloned() {
+    pub fn revoke(&mut self) -> Result<(), Refusal> {
+        let identity = self.known()?.clone();
+        // A quarantine is more than that.
+        if !matches!(self.standing, Standing::Quarantined(_)) {
             self.standing = Standing::Revoked(identity);
         }
         self.epoch += 1;
+        Ok(())
     }
 
-    /// The same, and its connectors are to be refused as well.
-    pub fn quarantine(&mut self) {
-        if let Some(identity) = self.identity().cloned() {
-            self.standing = Standing::Quarantined(identity);
+    /// The same, and its connectors are to be refused as well. What its Gateways have to do for that, unless they did.
+    pub fn quarantine(&mut self) -> Result<Option<Departure>, Refusal> {
+        let quarantined = Standing::Quarantined(self.known()?.clone());
+        let before = std::mem::replace(&mut self.standing, quarantined);
+        self.epoch += 1;
+        Ok((before != self.standing).then_some(Departure::ShutOut))
+    }
+
+    /// It is given up. What its Gateways have to do for that, unless they did.
+    pub fn give_up(&mut self) -> Option<Departure> {
+        self.epoch += 1;
+        if matches!(self.standing, Standing::Tombstoned(_)) {
+            return None;
         }
-        self.epoch += 1;
+        self.standing = Standing::Tombstoned(self.identity().cloned());
+        Some(Departure::Remove)
     }
 
-    /// It was given up. What it had is being removed.
-    pub fn give_up(&mut self) {
-        self.standing = Standing::Tombstoned;
-        self.epoch += 1;
+    /// What becomes of it when it has expired. If it has, that is found once more.
+    pub fn set_when_expired(&mut self, when: WhenExpired) {
+        self.when_expired = when;
+        if self.contact == Contact::Expired {
+            self.contact = Contact::Stale;
+        }
+    }
+
+    /// It was heard of.
+    pub fn hear(&mut self, at: Timestamp) {
+        self.last_contact = Some(at);
+        self.contact = Contact::Live;
+    }
+
+    /// Its contact was found to be this one. What its Gateways have to do for that.
+    pub fn note_contact(&mut self, contact: Contact) -> Option<Departure> {
+        self.contact = contact;
+        match (contact, self.when_expired) {
+            (Contact::Expired, WhenExpired::Unpublish) => Some(Departure::Unpublish),
+            (Contact::Expired, WhenExpired::Delete) => self.give_up(),
+            _ => None,
+        }
     }
 
     /// By what it is known, once it asked.
@@ -170,7 +214,38 @@ impl Cluster {
             | Standing::Admitted(identity)
             | Standing::Revoked(identity)
             | Standing::Quarantined(identity) => Some(identity),
-            Standing::Invited | Standing::Tombstoned => None,
+            Standing::Tombstoned(identity) => identity.as_ref(),
+            Standing::Invited => None,
+        }
+    }
+
+    /// The identity of one that can be turned away.
+    fn known(&self) -> Result<&Identity, Refusal> {
+        let name = &self.name;
+        match &self.standing {
+            Standing::Tombstoned(_) => Err(Refusal::new(
+                Code::Tombstoned,
+                format!("cluster {name} was given up; nothing of it is served"),
+            )),
+            Standing::Invited => Err(Refusal::new(
+                Code::NotAccepted,
+                format!(
+                    "cluster {name} has not redeemed its code, so it is not served; to remove what it had, give it up"
+                ),
+            )),
+            Standing::Asking(identity)
+            | Standing::Admitted(identity)
+            | Standing::Revoked(identity)
+            | Standing::Quarantined(identity) => Ok(identity),
+        }
+    }
+
+    /// Whether it may write: it may have been turned away since its request was let in.
+    pub fn require_served(&self) -> Result<(), Refusal> {
+        match &self.standing {
+            Standing::Admitted(_) => Ok(()),
+            Standing::Tombstoned(_) => Err(given_up()),
+            _ => Err(turned_away()),
         }
     }
 
@@ -178,10 +253,7 @@ impl Cluster {
     pub fn admit(&self, shown: &Identity) -> Result<(), Refusal> {
         let name = &self.name;
         match &self.standing {
-            Standing::Tombstoned => Err(Refusal::new(
-                Code::Tombstoned,
-                "this cluster was given up and what it had was removed; enrol it again",
-            )),
+            Standing::Tombstoned(_) => Err(given_up()),
             Standing::Invited => Err(Refusal::new(
                 Code::NotAccepted,
                 "redeem the enrolment code first",
@@ -209,14 +281,25 @@ impl Cluster {
                             shown.key, shown.key
                         ),
                     )),
-                    _ => Err(Refusal::new(
-                        Code::ClusterRevoked,
-                        "the broker does not serve this cluster any more; ask whoever runs it",
-                    )),
+                    _ => Err(turned_away()),
                 }
             }
         }
     }
+}
+
+fn given_up() -> Refusal {
+    Refusal::new(
+        Code::Tombstoned,
+        "this cluster was given up and what it had is removed; enrol it again",
+    )
+}
+
+fn turned_away() -> Refusal {
+    Refusal::new(
+        Code::ClusterRevoked,
+        "the broker does not serve this cluster any more; ask whoever runs it",
+    )
 }
 
 /// The refusal of every code that cannot be redeemed: it does not tell whether there was one.
@@ -227,7 +310,7 @@ pub fn unknown_code() -> Refusal {
     )
 }
 
-/// What becomes of what a cluster has once it was not heard of for [`Patience::expired`].
+/// What becomes of what a cluster has once it was not heard of for [`Patience::expired`](super::contact::Patience).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -243,195 +326,24 @@ pub enum WhenExpired {
     Delete,
 }
 
-/// For how long silence means nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    pub stale: Duration,
-    pub expired: Duration,
-}
+impl WhenExpired {
+    /// Each once.
+    pub const ALL: [Self; 3] = [Self::Keep, Self::Unpublish, Self::Delete];
 
-impl Default for Patience {
-    /// Ten minutes and seven days.
-    fn default() -> Self {
-        Self {
-            stale: Duration::from_secs(600),
-            expired: Duration::from_secs(7 * 24 * 3600),
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Unpublish => "unpublish",
+            Self::Delete => "delete",
         }
     }
-}
 
-/// Whether a cluster is heard of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Contact {
-    Live,
-    /// It is shown and told, nothing else.
-    Stale,
-    /// [`WhenExpired`] says what follows.
-    Expired,
-}
-
-impl Contact {
-    /// Of a cluster that was last heard of at that time. One whose connectors hold connections is there, whatever its
-    /// controller does, and does not expire. `None` for connectors that could not be counted: they may be there.
-    pub fn of(
-        last: Timestamp,
-        now: Timestamp,
-        patience: Patience,
-        connectors: Option<usize>,
-    ) -> Self {
-        let silent = Duration::from_secs(u64::try_from(now.0 - last.0).unwrap_or(0));
-        if silent < patience.stale {
-            Self::Live
-        } else if silent < patience.expired || connectors != Some(0) {
-            Self::Stale
-        } else {
-            Self::Expired
-        }
+    /// Reads what [`WhenExpired::as_str`] gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|when| when.as_str() == text)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(letter: char) -> Thumbprint {
-        Thumbprint::parse(&letter.to_string().repeat(43)).unwrap()
-    }
-
-    fn identity(letter: char, instance: u8) -> Identity {
-        Identity {
-            key: key(letter),
-            instance: InstanceId::from_bytes([instance; 16]),
-        }
-    }
-
-    fn cluster() -> Cluster {
-        let name = ClusterName::parse("east").unwrap();
-        let tenant = TenantName::parse("acme").unwrap();
-        Cluster::invited(name, tenant, WhenExpired::Keep)
-    }
-
-    fn admitted() -> Cluster {
-        let mut cluster = cluster();
-        cluster.ask(identity('a', 1)).unwrap();
-        cluster.accept(&key('a')).unwrap();
-        cluster
-    }
-
-    #[test]
-    fn a_cluster_is_served_once_both_sides_agreed() {
-        let mut cluster = cluster();
-        let shown = identity('a', 1);
-        let code = |cluster: &Cluster| cluster.admit(&identity('a', 1)).map_err(|it| it.code);
-        assert_eq!(code(&cluster), Err(Code::NotAccepted));
-        assert_eq!(
-            cluster.accept(&shown.key).map_err(|it| it.code),
-            Err(Code::NotAccepted)
-        );
-        cluster.ask(shown.clone()).unwrap();
-        assert_eq!(code(&cluster), Err(Code::NotAccepted));
-        assert_eq!(
-            cluster.accept(&key('b')).map_err(|it| it.code),
-            Err(Code::KeyMismatch)
-        );
-        assert_eq!(code(&cluster), Err(Code::NotAccepted));
-        cluster.accept(&shown.key).unwrap();
-        assert_eq!(code(&cluster), Ok(()));
-        assert_eq!(cluster.accept(&shown.key), Ok(()), "twice is as once");
-    }
-
-    #[test]
-    fn a_code_is_redeemed_once() {
-        let mut cluster = cluster();
-        cluster.ask(identity('a', 1)).unwrap();
-        for mut standing in [cluster, admitted()] {
-            let before = standing.clone();
-            let refused = standing.ask(identity('b', 1)).map_err(|it| it.code);
-            assert_eq!(refused, Err(Code::CodeInvalid));
-            assert_eq!(standing, before);
-        }
-    }
-
-    #[test]
-    fn another_key_another_instance_and_a_cluster_that_was_turned_away_are_refused() {
-        let changed = |change: fn(&mut Cluster)| {
-            let mut cluster = admitted();
-            change(&mut cluster);
-            cluster
-        };
-        for (cluster, shown, code) in [
-            (admitted(), identity('b', 1), Code::Forbidden),
-            (admitted(), identity('a', 2), Code::IdentityConflict),
-            (
-                changed(Cluster::revoke),
-                identity('a', 1),
-                Code::ClusterRevoked,
-            ),
-            (changed(Cluster::revoke), identity('b', 1), Code::Forbidden),
-            (
-                changed(Cluster::quarantine),
-                identity('a', 1),
-                Code::ClusterRevoked,
-            ),
-            (
-                changed(Cluster::invite_again),
-                identity('a', 1),
-                Code::NotAccepted,
-            ),
-            (
-                changed(Cluster::give_up),
-                identity('a', 1),
-                Code::Tombstoned,
-            ),
-        ] {
-            let refused = cluster.admit(&shown).map_err(|it| it.code);
-            assert_eq!(refused, Err(code), "{cluster:?} {shown:?}");
-        }
-    }
-
-    #[test]
-    fn whatever_turns_a_cluster_away_ends_its_sessions() {
-        for turn_away in [
-            Cluster::revoke,
-            Cluster::quarantine,
-            Cluster::give_up,
-            Cluster::invite_again,
-        ] {
-            let mut cluster = admitted();
-            let epoch = cluster.epoch;
-            turn_away(&mut cluster);
-            assert_eq!(cluster.epoch, epoch + 1);
-        }
-    }
-
-    #[test]
-    fn silence_means_something_after_a_time_and_nothing_while_connectors_are_there() {
-        let patience = Patience {
-            stale: Duration::from_secs(10),
-            expired: Duration::from_secs(100),
-        };
-        for (silent, connectors, contact) in [
-            (0, Some(0), Contact::Live),
-            (9, Some(0), Contact::Live),
-            (-5, Some(0), Contact::Live),
-            (10, Some(0), Contact::Stale),
-            (99, Some(0), Contact::Stale),
-            (100, Some(0), Contact::Expired),
-            (100, Some(1), Contact::Stale),
-            (100, None, Contact::Stale),
-        ] {
-            let (last, now) = (Timestamp(1000), Timestamp(1000 + silent));
-            let found = Contact::of(last, now, patience, connectors);
-            assert_eq!(found, contact, "{silent} {connectors:?}");
-        }
-    }
-
-    #[test]
-    fn a_thumbprint_is_43_characters_of_base64url() {
-        let good = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
-        assert!(Thumbprint::parse(good).is_some());
-        for bad in ["", &good[1..], &good.replace('-', "+"), &format!("{good}=")] {
-            assert!(Thumbprint::parse(bad).is_none(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What a broker holds for one Gateway: what was stated last, and what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::names::AccountName;
 use super::refusal::{Code, Refusal};
@@ -22,6 +22,8 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     Present(Box<EdgeIntent>),
+    /// It has its tunnel and no record: its cluster has not been heard of for long.
+    Tunnel,
     /// It has nothing at Cloudflare.
     Gone,
 }
@@ -33,6 +35,11 @@ pub struct Errands {
     pub retire: Option<TokenHash>,
     /// All connections of the tunnel are to be closed.
     pub close: bool,
+    /// The token is to be replaced whichever it is, and all connections are to be closed.
+    pub shut_out: bool,
+    /// The tokens that are replaced for that. They are noted before the first one is, so that another attempt replaces none
+    /// a second time.
+    pub noted: BTreeSet<TokenHash>,
 }
 
 /// One Gateway of a cluster.
@@ -210,7 +217,7 @@ impl Held {
     /// Whether nothing is left of what is not wanted once all is done.
     fn takes_all_away(&self) -> bool {
         match &self.wanted {
-            Wanted::Gone => true,
+            Wanted::Gone | Wanted::Tunnel => true,
             Wanted::Present(intent) => intent.policy == Policy::Sync,
         }
     }
@@ -241,20 +248,6 @@ impl Held {
             ),
         )
     }
-}
-
-/// A status with what was withheld from the edge.
-pub fn with_refused(mut status: EdgeStatus, refused: &BTreeMap<Hostname, Refusal>) -> EdgeStatus {
-    let outcomes = refused.iter().map(|(hostname, refusal)| {
-        let message = refusal.detail.clone();
-        let outcome = match refusal.code {
-            Code::NotFound => HostnameOutcome::NoZone,
-            _ => HostnameOutcome::NotPermitted { message },
-        };
-        (hostname.clone(), outcome)
-    });
-    status.hostnames.extend(outcomes);
-    status
 }
 
 #[cfg(test)]

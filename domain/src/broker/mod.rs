@@ -2,7 +2,9 @@
 //!
 //! - [`names`]: tenants, clusters, accounts, grants and people, by name.
 //! - [`role`]: what people may do.
-//! - [`cluster`]: how a cluster is enrolled and known, and for how long it has not been heard of.
+//! - [`cluster`]: how a cluster is enrolled and known, and how it goes.
+//! - [`contact`]: for how long clusters have not been heard of.
+//! - [`departure`]: what becomes of a Gateway whose cluster goes.
 //! - [`grant`]: which cluster may have which hostnames, in which account.
 //! - [`claim`]: whose a hostname is, over all tenants.
 //! - [`credential`]: the two slots of an account's API token.
@@ -12,6 +14,7 @@
 //! - [`audit`]: the chain of what was done.
 //! - [`refusal`]: why something is refused, with a code that clients may count on.
 //! - [`pass`]: one piece of work.
+//! - [`watch`](mod@watch): one look at all clusters.
 //! - [`ports`]: what is kept, and how it is sealed.
 //!
 //! The plan for one Gateway is that of [`edge`](crate::edge): a broker makes the same intents true as a controller that has
@@ -20,7 +23,9 @@
 pub mod audit;
 pub mod claim;
 pub mod cluster;
+pub mod contact;
 pub mod credential;
+pub mod departure;
 pub mod grant;
 pub mod held;
 pub mod names;
@@ -29,6 +34,7 @@ pub mod ports;
 pub mod refusal;
 pub mod role;
 pub mod settle;
+pub mod watch;
 pub mod work;
 
 pub use names::{AccountName, ClusterName, GrantName, PersonName, TenantName};

@@ -14,6 +14,7 @@ use secrecy::{SecretSlice, SecretString};
 
 use super::audit::{End, Entry, Event};
 use super::cluster::{Cluster, Identity, Thumbprint, WhenExpired};
+use super::contact::Contact;
 use super::credential::{Slots, Version};
 use super::grant::{Account, Grant};
 use super::held::{Held, Place, Stated, Statement};
@@ -25,6 +26,7 @@ use crate::edge::EdgeStatus;
 use crate::edge::ports::Edge;
 use crate::error::PortError;
 use crate::names::{Hostname, InstanceId, ObjectKey, Timestamp};
+use crate::secret::TokenHash;
 
 /// Why a store did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +54,8 @@ pub trait Clusters: Send + Sync {
 
     async fn cluster(&self, name: &ClusterName) -> Result<Cluster, StoreError>;
 
-    /// Makes the cluster where there is none, and gives out a code in any case; earlier codes and keys end.
+    /// Makes the cluster where there is none, and gives out a code in any case; earlier codes and keys end. Refused while
+    /// something is left of one that was given up.
     async fn invite(&self, invitation: Invitation, event: Event) -> Result<Cluster, StoreError>;
 
     /// Redeems a code. `now` decides whether it is too old.
@@ -65,13 +68,23 @@ pub trait Clusters: Send + Sync {
         event: Event,
     ) -> Result<Cluster, StoreError>;
 
-    /// Changes where a cluster stands.
+    /// Changes where a cluster stands, and leaves the work that its Gateways have for that.
     async fn turn(
         &self,
         name: &ClusterName,
         turn: Turn,
         event: Event,
     ) -> Result<Cluster, StoreError>;
+
+    /// What was found of the contact of a cluster, unless it was turned away or heard of since `last`. What follows is left as
+    /// work. Whether it is news; else nothing is written.
+    async fn note_contact(
+        &self,
+        name: &ClusterName,
+        last: Option<Timestamp>,
+        contact: Contact,
+        event: Event,
+    ) -> Result<bool, StoreError>;
 
     /// A session for whoever proved that they have this key: that of the cluster that it is of, which was heard of then.
     /// `event` gets its name.
@@ -89,7 +102,7 @@ pub trait Clusters: Send + Sync {
         now: Timestamp,
     ) -> Result<(Cluster, Thumbprint), StoreError>;
 
-    /// A controller of the cluster begins to lead. The new term.
+    /// A controller of the cluster begins to lead. The new term. Refused where the cluster is not served any more.
     async fn begin_term(&self, name: &ClusterName, event: Event) -> Result<u64, StoreError>;
 }
 
@@ -111,6 +124,7 @@ pub struct Invitation {
 pub enum Turn {
     Accept(Thumbprint),
     Revoke,
+    /// Its connectors are shut out as well.
     Quarantine,
     /// Everything that it has is removed.
     GiveUp,
@@ -265,7 +279,7 @@ pub trait Intents: Send + Sync {
     ) -> Result<Option<Held>, StoreError>;
 
     /// Takes a statement ([`Held::state`]) in the newest term of the cluster, and leaves work where it is needed. Of one that
-    /// is true already nothing is written, its place neither.
+    /// is true already nothing is written, its place neither. Refused where the cluster is not served any more.
     async fn state(
         &self,
         cluster: &ClusterName,
@@ -275,6 +289,14 @@ pub trait Intents: Send + Sync {
         if_match: Option<u64>,
         event: Event,
     ) -> Result<(Stated, Held), StoreError>;
+
+    /// Notes which tokens are replaced so that connectors are shut out ([`Held::note_tokens`]), and gives those that are.
+    async fn note_tokens(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        found: BTreeSet<TokenHash>,
+    ) -> Result<BTreeSet<TokenHash>, StoreError>;
 
     /// Decides which hostnames a Gateway gets ([`super::settle`](mod@super::settle)), claims them, and writes that
     /// down ([`Held::place`]).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::held::{Held, Wanted};
+use super::held::{Errands, Held, Wanted};
 use super::names::ClusterName;
 use crate::names::ObjectKey;
 
@@ -22,8 +22,8 @@ impl Priority {
     pub fn of(held: &Held) -> Self {
         let errands = &held.errands;
         match (&held.wanted, held.is_settled()) {
-            (Wanted::Gone, _) => Self::Withdraw,
-            _ if errands.retire.is_some() || errands.close => Self::Withdraw,
+            (Wanted::Gone, _) | (Wanted::Tunnel, false) => Self::Withdraw,
+            _ if *errands != Errands::default() => Self::Withdraw,
             (_, true) => Self::Repair,
             (_, false) => Self::Publish,
         }

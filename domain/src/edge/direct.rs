@@ -422,6 +422,10 @@ impl Edge for DirectEdge {
         self.holdings_of(gateway).await
     }
 
+    async fn has_connectors(&self) -> Result<bool, PortError> {
+        self.has_connectors_anywhere().await
+    }
+
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let _lock = self.lock_gateway(gateway)?;
         self.remove_everywhere(gateway).await?;

@@ -45,6 +45,13 @@ pub trait Edge: Send + Sync {
         Err(PortError::new(PortErrorKind::NotFound, message))
     }
 
+    /// Whether a connector is connected to any tunnel of this installation. `false` only where all were asked for. Reads, and
+    /// writes nothing. Not every edge can tell.
+    async fn has_connectors(&self) -> Result<bool, PortError> {
+        let message = "this edge does not tell whether connectors are connected";
+        Err(PortError::new(PortErrorKind::NotFound, message))
+    }
+
     /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 

@@ -273,6 +273,10 @@ impl Edge for FakeEdge {
         })
     }
 
+    async fn has_connectors(&self) -> Result<bool, PortError> {
+        Ok(!self.state(None)?.connected.is_empty())
+    }
+
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         let mut state = self.state(Some(gateway))?;
         if state.connected.contains(&tunnel_of(gateway)) {

@@ -10,9 +10,8 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
 use domain::ObjectKey;
 use domain::broker::audit::Event;
-use domain::broker::cluster::Cluster;
-use domain::broker::grant::Granted;
 use domain::broker::held::{Place, Stated, Statement};
+use domain::broker::watch;
 use domain::broker::{AccountName, Code, Refusal};
 use domain::edge::ports::Edge;
 use domain::ports::{PortError, PortErrorKind};
@@ -150,6 +149,8 @@ pub(super) async fn token(
     let account = plane.account_of(&member, &gateway).await?;
     let edge = plane.edge(&member, &account).await?;
     let token = edge.connector_token(&gateway).await.map_err(failed)?;
+    // The token may be the one that replaced what the cluster had.
+    plane.require_served(&member).await?;
     let event = plane.event(&member, "connector-token.read", &gateway.to_string());
     plane.store.append(event).await?;
     Ok(Json(TokenDocument::of(&token)))
@@ -210,19 +211,21 @@ impl ClusterPlane {
         edge.await.map_err(failed)
     }
 
-    /// An edge for each account in which the cluster may have something: those of its grants and of its Gateways.
+    /// An edge for each account in which the cluster may have something.
     async fn edges_of(&self, member: &Member) -> Result<Vec<Arc<dyn Edge>>, Problem> {
-        let Cluster { name, tenant, .. } = &*member.cluster;
-        let accounts = self.store.accounts(Some(tenant)).await?;
-        let grants = self.store.grants(tenant).await?;
-        let granted = Granted::new(&grants, name, self.clock.now()).accounts(&accounts);
-        let mut names: BTreeSet<AccountName> = granted.into_iter().cloned().collect();
-        names.extend(self.store.placed(name).await?.accounts);
+        let accounts = watch::accounts_of(&*self.store, &member.cluster, self.clock.now());
         let mut edges = Vec::new();
-        for account in &names {
+        for account in &accounts.await? {
             edges.push(self.edge(member, account).await?);
         }
         Ok(edges)
+    }
+
+    /// Whether the cluster was turned away since its request was let in.
+    async fn require_served(&self, member: &Member) -> Result<(), Problem> {
+        let cluster = self.store.cluster(&member.cluster.name).await?;
+        let served = cluster.require_served();
+        served.map_err(|refusal| Problem::decided(&refusal))
     }
 }
 

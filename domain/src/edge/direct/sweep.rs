@@ -6,11 +6,12 @@
 //! is looked at twice, the second time right before it is removed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::DirectEdge;
 use crate::edge::cache::CachedApi;
 use crate::edge::dns::owner::mark_of;
-use crate::edge::objects::{DnsRecord, Tunnel};
+use crate::edge::objects::{DnsRecord, Tunnel, TunnelHealth};
 use crate::edge::ownership::{self, RecordMark};
 use crate::edge::{dns, tunnel};
 use crate::error::{PortError, PortErrorKind};
@@ -176,7 +177,25 @@ impl DirectEdge {
         Ok(Left::Nothing)
     }
 
-    async fn own_tunnels(&self, api: &CachedApi) -> Result<Vec<(ObjectKey, Tunnel)>, PortError> {
+    /// Asks for each tunnel until a connector is found. A list that says that a tunnel is healthy is believed.
+    pub(super) async fn has_connectors_anywhere(&self) -> Result<bool, PortError> {
+        let (all, missing) = self.all_credentials().await;
+        for credentials in each_once(&all) {
+            let api = self.open_with(credentials, Arc::default(), "");
+            for (_, found) in self.own_tunnels(&api).await? {
+                let is_up = matches!(found.health, TunnelHealth::Healthy | TunnelHealth::Degraded);
+                if is_up || tunnel::apply::connected(&api, found.id).await? > 0 {
+                    return Ok(true);
+                }
+            }
+        }
+        missing.map_or(Ok(false), Err)
+    }
+
+    pub(super) async fn own_tunnels(
+        &self,
+        api: &CachedApi,
+    ) -> Result<Vec<(ObjectKey, Tunnel)>, PortError> {
         let prefix = ownership::tunnel_prefix(&self.installation.name);
         let tunnels = api.tunnels(&prefix).await?.into_iter();
         Ok(tunnels

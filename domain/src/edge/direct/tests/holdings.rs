@@ -46,3 +46,18 @@ async fn the_connections_of_one_tunnel_are_closed() {
     bench.edge.close_connections(&key("gw")).await.unwrap();
     assert_eq!(bench.cloudflare.calls()[&ApiCall::Disconnect], 1);
 }
+
+#[tokio::test]
+async fn a_connector_is_found_by_the_tunnel_that_it_is_connected_to() {
+    let bench = bench(&["example.com"]);
+    assert_eq!(bench.edge.has_connectors().await, Ok(false));
+    let tunnel = bench.reconcile(&intent("gw", &[])).await.tunnels[0].id;
+    assert_eq!(bench.edge.has_connectors().await, Ok(false));
+    bench.cloudflare.connect(tunnel, "one");
+    assert_eq!(bench.edge.has_connectors().await, Ok(true));
+    bench
+        .cloudflare
+        .fail_every(ApiCall::Tunnels, None, error(PortErrorKind::Unavailable));
+    let unknown = bench.edge.has_connectors().await.unwrap_err();
+    assert_eq!(unknown.kind, PortErrorKind::Unavailable);
+}
