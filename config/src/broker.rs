@@ -1,6 +1,7 @@
 //! Settings of `cfgw broker`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use figment::Figment;
 
@@ -29,6 +30,8 @@ settings! {
         resync_interval: Period = Period::seconds(600),
         section /// TLS of the server.
         tls: TlsSettings,
+        section /// For how long the silence of a cluster means nothing.
+        patience: PatienceSettings,
         section /// How the Cloudflare API is reached.
         cloudflare: CloudflareSettings,
         section /// The program's own HTTP server.
@@ -48,12 +51,28 @@ settings! {
     }
 }
 
+settings! {
+    /// For how long the silence of a cluster means nothing.
+    pub struct PatienceSettings {
+        /// After so long without a new session a cluster is stale, which is shown and logged. At least `10m`: a quiet cluster
+        /// opens a session about every ten minutes, or every `resync_interval` of its controller if that is longer.
+        stale: Period = Period::seconds(15 * 60),
+        /// After so long without a new session, and without a connector that is connected, a cluster has expired: what
+        /// `cfgw broker when-expired` said of it is carried out. Longer than `patience.stale`.
+        expired: Period = Period::seconds(7 * 24 * 3600),
+    }
+}
+
+/// How long a session of a cluster lasts, at most.
+const SESSION: Duration = Duration::from_secs(10 * 60);
+
 impl ProgramSettings for BrokerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         let keys = self.keys_file.as_deref();
         let why = "API tokens are sealed by its keys";
         layers::needed("keys_file", keys.is_some(), why)?;
         self.check_tls()?;
+        self.check_patience(figment)?;
         layers::check_files(
             figment,
             &[
@@ -68,6 +87,23 @@ impl ProgramSettings for BrokerSettings {
 }
 
 impl BrokerSettings {
+    fn check_patience(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let PatienceSettings { stale, expired } = &self.patience;
+        if stale.get() < SESSION {
+            let problem = format!(
+                "{stale} is shorter than a session, and a quiet cluster opens no other one before its end; set it to 10m or longer"
+            );
+            return Err(layers::wrong(figment, "patience.stale", problem));
+        }
+        if expired <= stale {
+            let problem = format!(
+                "{expired} is not longer than patience.stale, which is {stale}; set it to a longer time, such as 168h"
+            );
+            return Err(layers::wrong(figment, "patience.expired", problem));
+        }
+        Ok(())
+    }
+
     fn check_tls(&self) -> Result<(), SettingsError> {
         match (&self.tls.cert_file, &self.tls.key_file) {
             (Some(_), Some(_)) => Ok(()),

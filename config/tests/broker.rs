@@ -37,6 +37,14 @@ fn what_cannot_be_is_refused_with_the_key_that_is_wrong() {
         ("keys_file: TOKEN\ntls: {cert_file: TOKEN}", "tls.key_file"),
         ("keys_file: /nowhere/at/all", "`keys_file`"),
         ("keys_file: TOKEN\nseed: /nowhere/at/all", "`seed`"),
+        (
+            "keys_file: TOKEN\npatience: {stale: 599s}",
+            "`patience.stale`",
+        ),
+        (
+            "keys_file: TOKEN\npatience: {stale: 1h, expired: 1h}",
+            "`patience.expired`",
+        ),
     ] {
         let refused = load(yaml).unwrap_err();
         assert!(refused.contains(wanted), "{yaml}: {refused}");

@@ -23,6 +23,7 @@ use config::BrokerSettings;
 use config::broker::TlsSettings;
 use domain::broker::ClusterName;
 use domain::broker::audit::Event;
+use domain::broker::contact::Patience;
 use domain::broker::ports::Store;
 use domain::ports::{Clock, Journal};
 use prometheus_client::registry::Registry;
@@ -77,6 +78,7 @@ impl Broker {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy::default()),
             resync: settings.resync_interval.get(),
+            patience: patience(settings),
         };
         let api = router(Arc::new(plane));
         let server = serve(
@@ -125,6 +127,7 @@ pub struct Parts {
     pub(crate) sql: SqlStore,
     pub(crate) envelopes: Arc<Envelopes>,
     accounts: Arc<CloudflareClient>,
+    pub(crate) patience: Patience,
 }
 
 impl Parts {
@@ -144,6 +147,7 @@ impl Parts {
             sql,
             envelopes,
             accounts,
+            patience: patience(settings),
         })
     }
 
@@ -156,6 +160,13 @@ impl Parts {
             Arc::new(SystemClock),
             journal,
         ))
+    }
+}
+
+fn patience(settings: &BrokerSettings) -> Patience {
+    Patience {
+        stale: settings.patience.stale.get(),
+        expired: settings.patience.expired.get(),
     }
 }
 
@@ -254,5 +265,15 @@ async fn renew(tls: Arc<Tls>, settings: TlsSettings, stop: CancellationToken) {
             Ok(None) => {}
             Err(error) => tracing::warn!("the server keeps its certificate: {error:#}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_setting_the_patience_is_that_of_the_domain() {
+        assert_eq!(patience(&BrokerSettings::default()), Patience::default());
     }
 }

@@ -1,13 +1,16 @@
 //! Makes true what clusters state: takes one piece of work after another out of the store.
 //!
 //! - [`edges`]: the edges of all clusters and accounts, each with the token that is in use.
+//! - `contact`: looks for clusters that are not heard of any more.
 
+mod contact;
 pub mod edges;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Timestamp;
+use domain::broker::contact::Patience;
 use domain::broker::pass;
 use domain::broker::ports::{AccountEdges, Store, StoreError};
 use domain::broker::work::{Holder, Taken};
@@ -41,6 +44,8 @@ pub struct Engine {
     pub entropy: Arc<dyn Entropy>,
     /// Each Gateway is looked at again after so long, so that what others changed at Cloudflare is put right.
     pub resync: Duration,
+    /// For how long the silence of a cluster means nothing.
+    pub patience: Patience,
 }
 
 impl Engine {
@@ -55,7 +60,8 @@ impl Engine {
             let (engine, stop) = (engine.clone(), stop.clone());
             tasks.spawn(async move { engine.work(&stop).await });
         }
-        let (engine, stop) = (engine.clone(), stop.clone());
+        let (watching, stopped) = (engine.clone(), stop.clone());
+        tasks.spawn(async move { watching.watch(&stopped).await });
         tasks.spawn(async move { engine.look_again(&stop).await });
         tasks.join_all().await;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adapter_broker::{BrokerEdge, ClusterPlane, Engine};
 use adapter_broker_store::SqlStore;
 use async_trait::async_trait;
+use domain::broker::contact::Patience;
 use domain::broker::ports::{AccountEdges, StoreError};
 use domain::broker::{AccountName, ClusterName};
 use domain::edge::direct::DirectEdge;
@@ -122,6 +123,7 @@ async fn broker(parts: Parts) -> Arc<dyn Edge> {
         clock: clock.clone(),
         entropy: entropy.clone(),
         resync: Duration::from_secs(3600),
+        patience: Patience::default(),
     };
     tokio::spawn(engine.run(stop.clone()));
     let plane = ClusterPlane::new(store, edges, entropy.clone(), clock.clone());
