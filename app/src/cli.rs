@@ -8,15 +8,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use config::{
     BrokerSettings, ControllerSettings, ProgramSettings, ProxySettings, StandaloneSettings,
 };
-use domain::broker::cluster::WhenExpired;
-use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::broker::{Parts, commands};
 use crate::environment::environment;
 use crate::outgoing::check_proxy;
 use crate::telemetry;
+
+mod broker;
+
+pub use broker::{Broker, BrokerAction, BrokerFlags, Then, broker};
 
 /// Serves Gateway API routes through Cloudflare Tunnels.
 ///
@@ -62,13 +63,6 @@ Examples:
 With a file of settings:
   cfgw standalone --config /etc/cfgw/standalone.yaml";
 
-const OF_BROKER: &str = "\
-Examples:
-  cfgw broker --config /etc/cfgw/broker.yaml --listen 0.0.0.0:8444
-  cfgw broker invite east --tenant acme --config /etc/cfgw/broker.yaml
-  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --config /etc/cfgw/broker.yaml
-The commands work at the store, whether the broker runs or not.";
-
 /// Programs of the one binary.
 #[derive(Debug, Subcommand)]
 pub enum Program {
@@ -96,7 +90,7 @@ pub enum Program {
     ///
     /// A cluster says which hostnames its Gateways need; the broker makes them at Cloudflare, and no API token is in
     /// the cluster.
-    #[command(after_help = OF_BROKER)]
+    #[command(after_help = broker::OF_BROKER)]
     Broker(Broker),
     /// Asks a server of cfgw whether it is ready, and succeeds if it is; run by `helm test`.
     #[command(after_help = "Example:\n  cfgw probe cfgw.cfgw-system.svc:8081 --within 60")]
@@ -156,83 +150,6 @@ pub struct InCluster {
     /// Settings file (YAML). Environment (CFGW_…) wins over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-}
-
-/// `cfgw broker`.
-#[derive(Debug, Args)]
-pub struct Broker {
-    /// Instead of serving.
-    #[command(subcommand)]
-    pub action: Option<BrokerAction>,
-    /// Settings file (YAML). Environment (CFGW_…) and flags win over it.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Settings given as flags.
-    #[command(flatten)]
-    pub flags: BrokerFlags,
-}
-
-/// What `cfgw broker` does instead of serving.
-#[derive(Debug, Subcommand)]
-pub enum BrokerAction {
-    /// Gives out a code that a cluster is enrolled with. It is good once and for 15 minutes; earlier codes and keys end.
-    #[command(
-        after_help = "Example:\n  cfgw broker invite east --tenant acme --config broker.yaml"
-    )]
-    Invite {
-        /// Name of the cluster, unique over all tenants.
-        cluster: String,
-        /// Whose it is.
-        #[arg(long)]
-        tenant: String,
-    },
-    /// Accepts the key of a cluster that redeemed its code.
-    #[command(
-        after_help = "Example:\n  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --config broker.yaml"
-    )]
-    Accept {
-        cluster: String,
-        /// The thumbprint that the cluster tells.
-        #[arg(long)]
-        key: String,
-    },
-    /// Ends the sessions of a cluster. Its tunnels go on serving.
-    #[command(after_help = "Example:\n  cfgw broker revoke east --config broker.yaml")]
-    Revoke { cluster: String },
-    /// Lists all clusters.
-    #[command(after_help = "Example:\n  cfgw broker clusters --config broker.yaml")]
-    Clusters,
-    /// Puts in an API token, tries it, and uses it if it works; else the one before stays.
-    #[command(
-        after_help = "Example:\n  cfgw broker put-token main --file new-token --config broker.yaml"
-    )]
-    PutToken {
-        account: String,
-        /// File with the token.
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Goes through the audit and tells whether it is whole.
-    #[command(after_help = "Example:\n  cfgw broker verify-audit --config broker.yaml")]
-    VerifyAudit,
-    /// Has every token sealed by the first key of keys_file, so that the others can be removed.
-    #[command(after_help = "Example:\n  cfgw broker wrap-again --config broker.yaml")]
-    WrapAgain,
-    /// Writes a copy of the store into a file, which can be put in its place.
-    #[command(after_help = "Example:\n  cfgw broker back-up copy.db --config broker.yaml")]
-    BackUp { file: PathBuf },
-}
-
-/// Flags that stand for settings of the broker.
-#[derive(Debug, Default, Args, Serialize)]
-pub struct BrokerFlags {
-    /// Address where clusters are served, such as 0.0.0.0:8444.
-    #[arg(long, value_name = "ADDRESS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<SocketAddr>,
-    /// Settings of the program's own HTTP server.
-    #[command(flatten)]
-    pub admin: AdminFlags,
 }
 
 /// `cfgw standalone`.
@@ -334,63 +251,6 @@ pub async fn standalone(arguments: Standalone, ordered: OrderToStop) -> anyhow::
     let running = crate::standalone::Standalone::start(&settings).await?;
     ordered.given().await?;
     running.shutdown().await;
-    Ok(())
-}
-
-/// Runs `cfgw broker` until SIGTERM or Ctrl-C.
-pub async fn broker(arguments: Broker, ordered: OrderToStop) -> anyhow::Result<()> {
-    let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
-    let settings = BrokerSettings::load(file, environment()?, flags)?;
-    if let Some(action) = arguments.action {
-        return act(&settings, action).await;
-    }
-    telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
-    check_proxy(|name| std::env::var(name).ok())?;
-    let running = crate::broker::Broker::start(&settings).await?;
-    ordered.given().await?;
-    running.shutdown().await;
-    Ok(())
-}
-
-async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<()> {
-    let mut registry = Registry::default();
-    let parts = Parts::open(settings, &mut registry).await?;
-    match action {
-        BrokerAction::Invite { cluster, tenant } => {
-            let code = commands::invite(&parts, &cluster, &tenant, WhenExpired::Keep).await?;
-            println!("{}", commands::told(&code));
-        }
-        BrokerAction::Accept { cluster, key } => {
-            commands::accept(&parts, &cluster, &key).await?;
-            println!("cluster {cluster} is accepted");
-        }
-        BrokerAction::Revoke { cluster } => {
-            commands::revoke(&parts, &cluster).await?;
-            println!("cluster {cluster} is revoked");
-        }
-        BrokerAction::Clusters => print!("{}", commands::clusters(&parts).await?),
-        BrokerAction::PutToken { account, file } => {
-            commands::put_token(&parts, &account, &file).await?;
-            println!("the token of account {account} is in use");
-        }
-        BrokerAction::VerifyAudit => {
-            let end = commands::verify_audit(&parts).await?;
-            println!(
-                "{} entries, whole; the last has hash {}",
-                end.sequence, end.link
-            );
-        }
-        BrokerAction::WrapAgain => {
-            println!(
-                "{} tokens are sealed anew",
-                commands::wrap_again(&parts).await?
-            );
-        }
-        BrokerAction::BackUp { file } => {
-            commands::back_up(&parts, &file).await?;
-            println!("the store is copied to {}", file.display());
-        }
-    }
     Ok(())
 }
 

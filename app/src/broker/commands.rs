@@ -5,15 +5,17 @@ use std::path::Path;
 
 use adapter_broker::identity;
 use anyhow::Context;
-use domain::Timestamp;
-use domain::broker::audit::End;
+use domain::broker::audit::{End, Event};
 use domain::broker::cluster::{Cluster, LONGEST_CODE, Standing, Thumbprint, WhenExpired};
+use domain::broker::contact::{Contact, Patience};
 use domain::broker::ports::{Audit, Invitation, Turn};
 use domain::broker::{AccountName, ClusterName, TenantName};
+use domain::ports::Clock;
+use domain::{Hostname, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Parts, event, tokens};
-use crate::system::SystemEntropy;
+use crate::system::{SystemClock, SystemEntropy};
 
 /// Who has the store and its keys may do everything.
 const ACTOR: &str = "operator at the store";
@@ -51,6 +53,74 @@ pub async fn revoke(parts: &Parts, cluster: &str) -> anyhow::Result<()> {
     turn(parts, cluster, Turn::Revoke, "cluster.revoke").await
 }
 
+/// Ends the sessions of a cluster, and has its connectors shut out.
+pub async fn quarantine(parts: &Parts, cluster: &str) -> anyhow::Result<()> {
+    turn(parts, cluster, Turn::Quarantine, "cluster.quarantine").await
+}
+
+/// What becomes of a cluster once it has expired.
+pub async fn when_expired(parts: &Parts, cluster: &str, when: WhenExpired) -> anyhow::Result<()> {
+    let name = ClusterName::parse(cluster)?;
+    let event = Event {
+        detail: when.as_str().to_owned(),
+        ..event(ACTOR, "cluster.when-expired", cluster)
+    };
+    let turned = parts.store.turn(&name, Turn::WhenExpired(when), event);
+    turned.await?;
+    Ok(())
+}
+
+/// Has everything removed that a cluster has, if its name is repeated as `confirmed`; else nothing is changed. What is or
+/// would be removed.
+pub async fn give_up(
+    parts: &Parts,
+    cluster: &str,
+    confirmed: Option<&str>,
+) -> anyhow::Result<String> {
+    let name = ClusterName::parse(cluster)?;
+    let known = parts.store.cluster(&name).await?;
+    let mut text = plan_of_removal(parts, &known).await?;
+    let Some(confirmed) = confirmed else {
+        writeln!(text, "Nothing was changed; add --confirm {name} to do it")?;
+        return Ok(text);
+    };
+    anyhow::ensure!(
+        confirmed == cluster,
+        "--confirm: Invalid value: {confirmed:?}: must be {cluster}, the cluster that is given up"
+    );
+    turn(parts, cluster, Turn::GiveUp, "cluster.give-up").await?;
+    writeln!(
+        text,
+        "cluster {name} is given up; the broker removes what it has"
+    )?;
+    Ok(text)
+}
+
+/// Gateways, accounts and hostnames of a cluster.
+async fn plan_of_removal(parts: &Parts, cluster: &Cluster) -> anyhow::Result<String> {
+    let Cluster { name, tenant, .. } = cluster;
+    let gateways = parts.store.placed(name).await?.gateways;
+    let mut text = format!(
+        "To be removed: records and tunnels of {} Gateways of cluster {name}, tenant {tenant}\n",
+        gateways.len()
+    );
+    if !gateways.is_empty() {
+        writeln!(text, "{:<32} {:<16} HOSTNAMES", "GATEWAY", "ACCOUNT")?;
+    }
+    for gateway in gateways {
+        let Some(held) = parts.store.held(name, &gateway).await? else {
+            continue;
+        };
+        let accounts = held.account.iter().chain(&held.former);
+        let accounts: Vec<&str> = accounts.map(AccountName::as_str).collect();
+        let hostnames: Vec<&str> = held.names.iter().map(Hostname::as_str).collect();
+        let (accounts, hostnames) = (accounts.join(","), hostnames.join(","));
+        let gateway = gateway.to_string();
+        writeln!(text, "{gateway:<32} {accounts:<16} {hostnames}")?;
+    }
+    Ok(text)
+}
+
 async fn turn(parts: &Parts, cluster: &str, turn: Turn, action: &str) -> anyhow::Result<()> {
     let name = ClusterName::parse(cluster)?;
     parts
@@ -62,19 +132,51 @@ async fn turn(parts: &Parts, cluster: &str, turn: Turn, action: &str) -> anyhow:
 
 /// All clusters, as a table.
 pub async fn clusters(parts: &Parts) -> anyhow::Result<String> {
-    let mut text = format!(
-        "{:<24} {:<16} {:<12} {}\n",
-        "CLUSTER", "TENANT", "STANDING", "KEY"
-    );
+    let now = SystemClock.now();
+    let mut text = row([
+        "CLUSTER",
+        "TENANT",
+        "STANDING",
+        "CONTACT",
+        "LAST CONTACT",
+        "KEY",
+    ]);
     for cluster in parts.store.clusters(None).await? {
-        let key = cluster
-            .identity()
-            .map_or("", |identity| identity.key.as_str());
-        let (name, tenant) = (cluster.name.as_str(), cluster.tenant.as_str());
-        let standing = standing(&cluster);
-        writeln!(text, "{name:<24} {tenant:<16} {standing:<12} {key}")?;
+        let key = cluster.identity().map(|identity| &identity.key);
+        let last = cluster.last_contact.map_or("never".to_owned(), in_words);
+        text.push_str(&row([
+            cluster.name.as_str(),
+            cluster.tenant.as_str(),
+            standing(&cluster),
+            contact(&cluster, now, parts.patience),
+            &last,
+            key.map_or("", Thumbprint::as_str),
+        ]));
     }
     Ok(text)
+}
+
+fn row([cluster, tenant, standing, contact, last, key]: [&str; 6]) -> String {
+    let row = format!("{cluster:<24} {tenant:<16} {standing:<12} {contact:<8} {last:<21} {key}");
+    format!("{}\n", row.trim_end())
+}
+
+/// As the broker found it last; one that has fallen silent while no broker ran is stale all the same.
+fn contact(cluster: &Cluster, now: Timestamp, patience: Patience) -> &'static str {
+    let (Standing::Admitted(_), Some(last)) = (&cluster.standing, cluster.last_contact) else {
+        return "-";
+    };
+    let contact = match cluster.contact {
+        Contact::Live => Contact::of(last, now, patience, None),
+        found => found,
+    };
+    contact.as_str()
+}
+
+/// RFC 3339.
+fn in_words(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_second(at.0);
+    at.map_or_else(|_| "unknown".to_owned(), |at| at.to_string())
 }
 
 fn standing(cluster: &Cluster) -> &'static str {

@@ -1,0 +1,218 @@
+//! `cfgw broker` and its commands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use config::{BrokerSettings, ProgramSettings};
+use domain::broker::cluster::WhenExpired;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+
+use super::{AdminFlags, OrderToStop};
+use crate::broker::{Parts, commands};
+use crate::environment::environment;
+use crate::outgoing::check_proxy;
+use crate::telemetry;
+
+pub(super) const OF_BROKER: &str = "\
+Examples:
+  cfgw broker --config /etc/cfgw/broker.yaml --listen 0.0.0.0:8444
+  cfgw broker invite east --tenant acme --config /etc/cfgw/broker.yaml
+  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --config /etc/cfgw/broker.yaml
+The commands work at the store, whether the broker runs or not.";
+
+/// `cfgw broker`.
+#[derive(Debug, Args)]
+pub struct Broker {
+    /// Instead of serving.
+    #[command(subcommand)]
+    pub action: Option<BrokerAction>,
+    /// Settings file (YAML). Environment (CFGW_…) and flags win over it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Settings given as flags.
+    #[command(flatten)]
+    pub flags: BrokerFlags,
+}
+
+/// What `cfgw broker` does instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum BrokerAction {
+    /// Gives out a code that a cluster is enrolled with. It is good once and for 15 minutes; earlier codes and keys end.
+    #[command(
+        after_help = "Example:\n  cfgw broker invite east --tenant acme --config broker.yaml"
+    )]
+    Invite {
+        /// Name of the cluster, unique over all tenants.
+        cluster: String,
+        /// Whose it is.
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Accepts the key of a cluster that redeemed its code.
+    #[command(
+        after_help = "Example:\n  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --config broker.yaml"
+    )]
+    Accept {
+        cluster: String,
+        /// The thumbprint that the cluster tells.
+        #[arg(long)]
+        key: String,
+    },
+    /// Ends the sessions of a cluster. Its tunnels go on serving.
+    #[command(after_help = "Example:\n  cfgw broker revoke east --config broker.yaml")]
+    Revoke { cluster: String },
+    /// Ends the sessions of a cluster, replaces the tokens of its tunnels and closes their connections. Records and tunnels stay.
+    #[command(after_help = "Example:\n  cfgw broker quarantine east --config broker.yaml")]
+    Quarantine { cluster: String },
+    /// Removes the records and tunnels of a cluster, and refuses it until it is invited again.
+    ///
+    /// Without --confirm it only shows what would be removed.
+    #[command(
+        after_help = "Examples:\n  cfgw broker give-up east --config broker.yaml\n  cfgw broker give-up east --confirm east --config broker.yaml"
+    )]
+    GiveUp {
+        cluster: String,
+        /// The name of the cluster once more.
+        #[arg(long, value_name = "CLUSTER")]
+        confirm: Option<String>,
+    },
+    /// Says what becomes of a cluster that is not heard of for `patience.expired`.
+    ///
+    /// keep: nothing. unpublish: its records are removed until it comes back. delete: it is given up.
+    #[command(
+        after_help = "Example:\n  cfgw broker when-expired east unpublish --config broker.yaml"
+    )]
+    WhenExpired {
+        cluster: String,
+        #[arg(value_enum)]
+        then: Then,
+    },
+    /// Lists all clusters, with the time of their last new session.
+    #[command(after_help = "Example:\n  cfgw broker clusters --config broker.yaml")]
+    Clusters,
+    /// Puts in an API token, tries it, and uses it if it works; else the one before stays.
+    #[command(
+        after_help = "Example:\n  cfgw broker put-token main --file new-token --config broker.yaml"
+    )]
+    PutToken {
+        account: String,
+        /// File with the token.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Goes through the audit and tells whether it is whole.
+    #[command(after_help = "Example:\n  cfgw broker verify-audit --config broker.yaml")]
+    VerifyAudit,
+    /// Has every token sealed by the first key of keys_file, so that the others can be removed.
+    #[command(after_help = "Example:\n  cfgw broker wrap-again --config broker.yaml")]
+    WrapAgain,
+    /// Writes a copy of the store into a file, which can be put in its place.
+    #[command(after_help = "Example:\n  cfgw broker back-up copy.db --config broker.yaml")]
+    BackUp { file: PathBuf },
+}
+
+/// What becomes of a cluster that has expired.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Then {
+    Keep,
+    Unpublish,
+    Delete,
+}
+
+impl From<Then> for WhenExpired {
+    fn from(then: Then) -> Self {
+        match then {
+            Then::Keep => Self::Keep,
+            Then::Unpublish => Self::Unpublish,
+            Then::Delete => Self::Delete,
+        }
+    }
+}
+
+/// Flags that stand for settings of the broker.
+#[derive(Debug, Default, Args, Serialize)]
+pub struct BrokerFlags {
+    /// Address where clusters are served, such as 0.0.0.0:8444.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Settings of the program's own HTTP server.
+    #[command(flatten)]
+    pub admin: AdminFlags,
+}
+
+/// Runs `cfgw broker` until SIGTERM or Ctrl-C.
+pub async fn broker(arguments: Broker, ordered: OrderToStop) -> anyhow::Result<()> {
+    let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
+    let settings = BrokerSettings::load(file, environment()?, flags)?;
+    if let Some(action) = arguments.action {
+        return act(&settings, action).await;
+    }
+    telemetry::install(settings.log.filter.as_str(), settings.log.format)?;
+    check_proxy(|name| std::env::var(name).ok())?;
+    let running = crate::broker::Broker::start(&settings).await?;
+    ordered.given().await?;
+    running.shutdown().await;
+    Ok(())
+}
+
+async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let parts = Parts::open(settings, &mut registry).await?;
+    match action {
+        BrokerAction::Invite { cluster, tenant } => {
+            let code = commands::invite(&parts, &cluster, &tenant, WhenExpired::Keep).await?;
+            println!("{}", commands::told(&code));
+        }
+        BrokerAction::Accept { cluster, key } => {
+            commands::accept(&parts, &cluster, &key).await?;
+            println!("cluster {cluster} is accepted");
+        }
+        BrokerAction::Revoke { cluster } => {
+            commands::revoke(&parts, &cluster).await?;
+            println!("cluster {cluster} is revoked");
+        }
+        BrokerAction::Quarantine { cluster } => {
+            commands::quarantine(&parts, &cluster).await?;
+            println!(
+                "cluster {cluster} is quarantined; the broker replaces the tokens of its tunnels"
+            );
+        }
+        BrokerAction::GiveUp { cluster, confirm } => {
+            print!(
+                "{}",
+                commands::give_up(&parts, &cluster, confirm.as_deref()).await?
+            );
+        }
+        BrokerAction::WhenExpired { cluster, then } => {
+            let then = WhenExpired::from(then);
+            commands::when_expired(&parts, &cluster, then).await?;
+            println!("once cluster {cluster} has expired: {}", then.as_str());
+        }
+        BrokerAction::Clusters => print!("{}", commands::clusters(&parts).await?),
+        BrokerAction::PutToken { account, file } => {
+            commands::put_token(&parts, &account, &file).await?;
+            println!("the token of account {account} is in use");
+        }
+        BrokerAction::VerifyAudit => {
+            let end = commands::verify_audit(&parts).await?;
+            println!(
+                "{} entries, whole; the last has hash {}",
+                end.sequence, end.link
+            );
+        }
+        BrokerAction::WrapAgain => {
+            println!(
+                "{} tokens are sealed anew",
+                commands::wrap_again(&parts).await?
+            );
+        }
+        BrokerAction::BackUp { file } => {
+            commands::back_up(&parts, &file).await?;
+            println!("the store is copied to {}", file.display());
+        }
+    }
+    Ok(())
+}
