@@ -10,6 +10,7 @@ use adapter_broker::identity::{digest, unpredictable};
 use adapter_broker::{BrokerEdge, ClientSettings};
 use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
+use config::{BrokerSettings, ProgramSettings};
 use domain::broker::audit::Event;
 use domain::broker::cluster::{Identity, Standing, WhenExpired};
 use domain::broker::credential::Version;
@@ -105,10 +106,35 @@ cloudflare: {{base_url: {}}}
     /// Kills it if it runs and starts it again at the same address.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let settings = self.files.path().join("broker.yaml");
-        let process = Cfgw::broker(&settings, self.address, &self.environment);
+        let process = Cfgw::broker(&self.settings(), self.address, &self.environment);
         process.ready(Duration::from_secs(20)).await;
         self.process = Some(process);
+    }
+
+    /// Has it run in this process, so that clusters expire within seconds; it is killed before if it runs.
+    pub async fn run_here(&mut self, stale: &str, expired: &str) -> app::broker::Broker {
+        self.kill().await;
+        let file = self.settings();
+        let mut settings = BrokerSettings::load(Some(&file), std::iter::empty(), ());
+        let settings = settings.as_mut().expect("settings of a broker");
+        let parsed = "a setting";
+        settings.patience.stale = stale.parse().expect(parsed);
+        settings.patience.expired = expired.parse().expect(parsed);
+        settings.listen = self.address.to_string().parse().expect(parsed);
+        settings.admin.listen = "127.0.0.1:0".parse().expect(parsed);
+        let running = app::broker::Broker::start(settings).await;
+        running.expect("the broker starts")
+    }
+
+    /// What a command at its store prints; each is `cfgw broker …`.
+    pub async fn command(&self, words: &[&str]) -> String {
+        let file = self.settings().display().to_string();
+        let arguments = [&["broker"], words, &["--config", &file]].concat();
+        crate::process::output(&arguments).await
+    }
+
+    fn settings(&self) -> std::path::PathBuf {
+        self.files.path().join("broker.yaml")
     }
 
     /// Where it listens.
@@ -176,7 +202,8 @@ pub struct Enrolled {
 }
 
 impl Enrolled {
-    fn of(member: Member) -> Self {
+    /// Of the tenant `acme`.
+    pub fn of(member: Member) -> Self {
         Self {
             tenant: "acme",
             cluster: ClusterName::parse(member.0).expect("a name"),
