@@ -28,7 +28,9 @@ settings! {
         seed: Option<PathBuf> = None,
         /// How often every Gateway is compared with Cloudflare when nothing changes.
         resync_interval: Period = Period::seconds(600),
-        section /// TLS of the server.
+        section /// The API for people, which is off unless it has an address.
+        people: PeopleSettings,
+        section /// TLS of the servers.
         tls: TlsSettings,
         section /// For how long the silence of a cluster means nothing.
         patience: PatienceSettings,
@@ -42,7 +44,15 @@ settings! {
 }
 
 settings! {
-    /// TLS of the broker's server.
+    /// The API for people: operators, programs that deploy.
+    pub struct PeopleSettings {
+        /// Where people are served. Other addresses than those of this machine need `tls`.
+        listen: Option<Address> = None,
+    }
+}
+
+settings! {
+    /// TLS of the broker's servers.
     pub struct TlsSettings {
         /// PEM file with the certificate and its chain. A replaced file is taken up within a minute.
         cert_file: Option<PathBuf> = None,
@@ -104,12 +114,19 @@ impl BrokerSettings {
         Ok(())
     }
 
+    /// Whether nobody elsewhere is served.
+    fn is_of_this_machine(&self) -> bool {
+        let people = self.people.listen.map(Address::get);
+        let mut all = [self.listen.get()].into_iter().chain(people);
+        all.all(|address| address.ip().is_loopback())
+    }
+
     fn check_tls(&self) -> Result<(), SettingsError> {
         match (&self.tls.cert_file, &self.tls.key_file) {
             (Some(_), Some(_)) => Ok(()),
             (Some(_), None) => layers::needed("tls.key_file", false, "tls.cert_file needs it"),
             (None, Some(_)) => layers::needed("tls.cert_file", false, "tls.key_file needs it"),
-            (None, None) if self.listen.get().ip().is_loopback() => Ok(()),
+            (None, None) if self.is_of_this_machine() => Ok(()),
             (None, None) => {
                 let why = "only an address of this machine can be served without TLS";
                 layers::needed("tls.cert_file", false, why)

@@ -344,6 +344,11 @@ opaque_id! {
 /// Name of one installation of this software (one per cluster). Part of every tunnel name and of every
 /// ownership mark: two installations in one account should differ, a rebuilt cluster keeps its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct InstallationName(String);
 
 impl InstallationName {
@@ -369,6 +374,19 @@ impl InstallationName {
 impl fmt::Display for InstallationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for InstallationName {
+    type Error = MalformedName;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<InstallationName> for String {
+    fn from(name: InstallationName) -> Self {
+        name.0
     }
 }
 

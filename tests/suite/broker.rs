@@ -3,6 +3,7 @@
 mod departures;
 mod isolation;
 mod outages;
+mod people;
 mod refusals;
 mod secrecy;
 mod strangers;

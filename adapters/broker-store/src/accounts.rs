@@ -1,4 +1,4 @@
-//! Cloudflare accounts, and the tokens for them, sealed.
+//! Cloudflare accounts, and which of their tokens are kept.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::broker::audit::Event;
 use domain::broker::credential::{Slots, Version};
 use domain::broker::grant::Account;
-use domain::broker::ports::{Accounts, Judgement, Sealed, StoreError};
+use domain::broker::ports::{Accounts, Judgement, Sealed, SecretId, StoreError};
 use domain::broker::{AccountName, Code, Refusal, TenantName};
 use domain::{AccountId, Timestamp};
 use sqlx::AnyConnection;
@@ -15,7 +15,7 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::clusters::unknown;
 use crate::rows::Columns;
-use crate::{SqlStore, exists, failed, malformed};
+use crate::{SqlStore, exists, failed, secrets};
 
 fn read(row: &AnyRow) -> Result<Account, StoreError> {
     let row = Columns(row);
@@ -59,41 +59,17 @@ async fn keep(tx: &mut AnyConnection, name: &AccountName, slots: &Slots) -> Resu
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-    let kept: BTreeSet<i64> = slots.kept().map(|version| i64::from(version.0)).collect();
-    let rows = sqlx::query("SELECT version FROM secrets WHERE account = $1")
-        .bind(name.to_string())
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-    for row in &rows {
-        let version = Columns(row).number("version")?;
-        if !kept.contains(&version) {
-            sqlx::query("DELETE FROM secrets WHERE account = $1 AND version = $2")
-                .bind(name.to_string())
-                .bind(version)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
-    }
-    Ok(())
+    let kept: BTreeSet<Version> = slots.kept().collect();
+    secrets::keep(tx, &owner(name), &kept).await
+}
+
+/// The owner of an account's tokens.
+fn owner(name: &AccountName) -> String {
+    SecretId::token(name, Version(0)).owner
 }
 
 pub(crate) fn text(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("a value of texts and numbers can be written")
-}
-
-fn sealed(row: &Columns<'_>) -> Result<Sealed, StoreError> {
-    Ok(Sealed {
-        key: row.text("wrapping_key")?,
-        wrapped: row.bytes("wrapped")?,
-        ciphertext: row.bytes("ciphertext")?,
-    })
-}
-
-fn version(row: &Columns<'_>) -> Result<Version, StoreError> {
-    let number = u32::try_from(row.number("version")?);
-    number.map(Version).map_err(|_| malformed("a version"))
 }
 
 #[async_trait]
@@ -172,16 +148,12 @@ impl Accounts for SqlStore {
                 format!("Gateways have their tunnels in account {name}; remove these first");
             return Err(Refusal::new(Code::InUse, detail).into());
         }
-        for statement in [
-            "DELETE FROM secrets WHERE account = $1",
-            "DELETE FROM accounts WHERE name = $1",
-        ] {
-            sqlx::query(statement)
-                .bind(name.to_string())
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
+        secrets::keep(&mut tx, &owner(name), &BTreeSet::new()).await?;
+        sqlx::query("DELETE FROM accounts WHERE name = $1")
+            .bind(name.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
         append(&mut tx, event).await?;
         self.commit(tx).await
     }
@@ -204,17 +176,7 @@ impl Accounts for SqlStore {
                 format!("another token was put in for account {name} meanwhile; try again");
             return Err(Refusal::new(Code::EtagMismatch, detail).into());
         }
-        sqlx::query(
-            "INSERT INTO secrets (account, version, wrapping_key, wrapped, ciphertext) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(name.to_string())
-        .bind(i64::from(expected.0))
-        .bind(sealed.key)
-        .bind(sealed.wrapped)
-        .bind(sealed.ciphertext)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
+        secrets::put(&mut tx, &SecretId::token(name, expected), sealed).await?;
         keep(&mut tx, name, &slots).await?;
         append(&mut tx, event).await?;
         self.commit(tx).await
@@ -252,57 +214,8 @@ impl Accounts for SqlStore {
     }
 
     async fn sealed(&self, name: &AccountName, version: Version) -> Result<Sealed, StoreError> {
-        let row = sqlx::query("SELECT * FROM secrets WHERE account = $1 AND version = $2")
-            .bind(name.to_string())
-            .bind(i64::from(version.0))
-            .fetch_optional(&mut *self.reader().await?)
-            .await
-            .map_err(failed)?;
-        let row = row.ok_or_else(|| unknown("token of account", name.as_str()))?;
-        sealed(&Columns(&row))
-    }
-
-    async fn wrapped_otherwise(
-        &self,
-        key: &str,
-        limit: usize,
-    ) -> Result<Vec<(AccountName, Version, Sealed)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM secrets WHERE wrapping_key <> $1 ORDER BY account, version LIMIT $2",
-        )
-        .bind(key.to_owned())
-        .bind(crate::rows::number(limit as u64))
-        .fetch_all(&mut *self.reader().await?)
-        .await
-        .map_err(failed)?;
-        let rows = rows.iter().map(Columns);
-        rows.map(|row| {
-            let account = row.parsed("account", AccountName::parse)?;
-            Ok((account, version(&row)?, sealed(&row)?))
-        })
-        .collect()
-    }
-
-    async fn wrap_again(
-        &self,
-        name: &AccountName,
-        version: Version,
-        before: &Sealed,
-        after: &Sealed,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin_writing().await?;
-        sqlx::query(
-            "UPDATE secrets SET wrapping_key = $4, wrapped = $5
-             WHERE account = $1 AND version = $2 AND wrapped = $3",
-        )
-        .bind(name.to_string())
-        .bind(i64::from(version.0))
-        .bind(before.wrapped.clone())
-        .bind(after.key.clone())
-        .bind(after.wrapped.clone())
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        self.commit(tx).await
+        let secret = SecretId::token(name, version);
+        let found = secrets::find(&mut *self.reader().await?, &secret).await?;
+        found.ok_or_else(|| unknown("token of account", name.as_str()))
     }
 }

@@ -194,12 +194,13 @@ impl Clusters for SqlStore {
         let used = exists(
             &mut tx,
             "SELECT name FROM clusters WHERE tenant = $1 UNION SELECT name FROM accounts WHERE tenant = $1
-             UNION SELECT name FROM grants WHERE tenant = $1",
+             UNION SELECT name FROM grants WHERE tenant = $1 UNION SELECT name FROM people WHERE tenant = $1",
             tenant.as_str(),
         );
         if used.await? {
-            let detail =
-                format!("tenant {tenant} has clusters, accounts or grants; remove these first");
+            let detail = format!(
+                "tenant {tenant} has clusters, accounts, grants or people; remove these first"
+            );
             return Err(Refusal::new(Code::InUse, detail).into());
         }
         let removed = sqlx::query("DELETE FROM tenants WHERE name = $1")

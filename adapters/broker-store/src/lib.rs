@@ -14,9 +14,11 @@ mod clusters;
 mod documents;
 mod grants;
 mod intents;
+mod people;
 mod queue;
 mod rows;
 mod schema;
+mod secrets;
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -116,7 +116,7 @@ macro_rules! tables {
                 slots TEXT NOT NULL)",
             concat!(
                 "CREATE TABLE secrets (
-                account TEXT NOT NULL REFERENCES accounts,
+                owner TEXT NOT NULL,
                 version BIGINT NOT NULL,
                 wrapping_key TEXT NOT NULL,
                 wrapped ",
@@ -125,7 +125,23 @@ macro_rules! tables {
                 ciphertext ",
                 $bytes,
                 " NOT NULL,
-                PRIMARY KEY (account, version))"
+                PRIMARY KEY (owner, version))"
+            ),
+            "CREATE TABLE people (
+                name TEXT PRIMARY KEY,
+                tenant TEXT REFERENCES tenants,
+                roles TEXT NOT NULL,
+                password TEXT NOT NULL,
+                failures BIGINT NOT NULL,
+                not_before BIGINT NOT NULL,
+                last_step BIGINT NOT NULL)",
+            concat!(
+                "CREATE TABLE sign_ins (
+                token ",
+                $bytes,
+                " PRIMARY KEY,
+                person TEXT NOT NULL REFERENCES people,
+                expires BIGINT NOT NULL)"
             ),
             "CREATE TABLE grants (
                 tenant TEXT NOT NULL REFERENCES tenants,

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod departures;
+#[path = "store/people.rs"]
+mod people;
 mod postgres;
 
 use std::collections::BTreeSet;
@@ -22,8 +24,8 @@ use domain::broker::credential::Version;
 use domain::broker::grant::{Account, Clusters as Of, Grant};
 use domain::broker::held::{Place, Stated, Statement, Wanted};
 use domain::broker::ports::{
-    Accounts, Audit, Clusters, Finished, Grants, Intents, Invitation, Judgement, Sealed, Session,
-    StoreError, Turn, WorkQueue,
+    Accounts, Audit, Clusters, Finished, Grants, Intents, Invitation, Judgement, Sealed, Secrets,
+    Session, StoreError, Turn, WorkQueue,
 };
 use domain::broker::work::{Holder, Taken};
 use domain::broker::{AccountName, ClusterName, Code, GrantName, TenantName};
@@ -31,6 +33,10 @@ use domain::edge::{EdgeIntent, EdgeStatus, Policy};
 use domain::ports::PortError;
 use domain::{
     AccountId, AllowedHostnames, Hostname, HostnamePatterns, InstanceId, ObjectKey, Timestamp,
+};
+use people::{
+    another_password_signs_out_and_ends_a_pause,
+    somebody_is_signed_in_until_a_time_and_by_a_code_once,
 };
 use postgres::Postgres;
 
@@ -381,22 +387,18 @@ async fn tokens_are_kept_by_their_slots_and_wiped_after(store: SqlStore) {
 
     let others = store.wrapped_otherwise("two", 10).await.unwrap();
     assert_eq!(others.len(), 2);
-    for (account, version, before) in others {
+    for (secret, before) in others {
         let after = Sealed {
             key: "two".to_owned(),
             wrapped: vec![9],
             ..before.clone()
         };
-        store
-            .wrap_again(&account, version, &before, &after)
-            .await
-            .unwrap();
         // A second broker that does the same changes nothing.
-        store
-            .wrap_again(&account, version, &before, &sealed("three", 9))
-            .await
-            .unwrap();
-        assert_eq!(store.sealed(&account, version).await, Ok(after));
+        for wrapped in [&after, &sealed("three", 9)] {
+            let again = store.wrap_again(&secret, &before, wrapped);
+            again.await.unwrap();
+        }
+        assert_eq!(store.sealed(&name, secret.version).await, Ok(after));
     }
     assert!(store.wrapped_otherwise("two", 10).await.unwrap().is_empty());
 }
@@ -676,6 +678,8 @@ on_both! {
     a_session_ends_in_time_and_with_whatever_turns_the_cluster_away,
     tokens_are_kept_by_their_slots_and_wiped_after,
     an_account_is_one_tenants_and_stays_while_it_is_used,
+    somebody_is_signed_in_until_a_time_and_by_a_code_once,
+    another_password_signs_out_and_ends_a_pause,
     a_hostname_is_one_clusters_until_its_record_is_gone,
     what_is_stated_is_kept_whole_and_in_order,
     work_is_one_brokers_at_a_time_and_is_taken_again_when_its_time_is_over,

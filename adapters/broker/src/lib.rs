@@ -5,8 +5,10 @@
 //! - [`identity`]: by what a cluster is known.
 //! - [`client`]: [`BrokerEdge`], the `Edge` of a cluster that has no Cloudflare credentials.
 //! - [`server`]: what clusters ask, over HTTP.
-//! - [`engine`]: makes true what they stated.
-//! - [`seal`]: tokens as they are stored.
+//! - [`people`]: what people ask, over HTTP.
+//! - [`engine`]: makes true what clusters stated.
+//! - [`tokens`]: API tokens, tried before they count.
+//! - [`seal`]: secrets as they are stored.
 //! - [`serve`](mod@serve): the server on a listener, with or without TLS, and its bounds.
 //!
 //! What is decided is in [`domain::broker`], and what is kept in a [`Store`](domain::broker::ports::Store).
@@ -17,10 +19,13 @@ pub mod engine;
 pub mod fuzzing;
 pub mod identity;
 mod outage;
+pub mod people;
 pub mod problem;
+mod rate;
 pub mod seal;
 pub mod serve;
 pub mod server;
+pub mod tokens;
 pub mod wire;
 
 pub use client::{BrokerEdge, ClientError, ClientSettings};

@@ -1,16 +1,13 @@
-//! Tokens as they are stored: AES-256-GCM with a data key for each, which is wrapped by a key that is elsewhere.
+//! Secrets as they are stored: AES-256-GCM with a data key for each, which is wrapped by a key that is elsewhere.
 //!
-//! What a token is for (tenant, account, version) is authenticated with it, so a row of the store that is put in another one's
-//! place cannot be opened. To replace the wrapping key costs no token: data keys alone are wrapped again.
+//! What a secret is for (tenant, account and version of a token) is authenticated with it, so a row of the store that is put in
+//! another one's place cannot be opened. To replace the wrapping key costs no secret: data keys alone are wrapped again.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use domain::broker::AccountName;
-use domain::broker::credential::Version;
-use domain::broker::grant::Account;
-use domain::broker::ports::{Accounts, KeyWrap, Seal, Sealed, StoreError};
+use domain::broker::ports::{KeyWrap, Purpose, Seal, Sealed, SecretId, Secrets, StoreError};
 use domain::ports::{Entropy, PortError, PortErrorKind};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
@@ -29,21 +26,19 @@ impl Envelopes {
         Self { keys, entropy }
     }
 
-    /// Wraps the data keys of all tokens by the present key that are wrapped by another one. It can be interrupted and begun
+    /// Wraps the data keys of all secrets by the present key that are wrapped by another one. It can be interrupted and begun
     /// again; several brokers may do it at once. How many it wrapped.
-    pub async fn wrap_again(&self, accounts: &dyn Accounts) -> Result<usize, StoreError> {
+    pub async fn wrap_again(&self, secrets: &dyn Secrets) -> Result<usize, StoreError> {
         const PAGE: usize = 100;
         let mut wrapped = 0;
         loop {
-            let page = accounts
-                .wrapped_otherwise(self.keys.current(), PAGE)
-                .await?;
+            let page = secrets.wrapped_otherwise(self.keys.current(), PAGE).await?;
             if page.is_empty() {
                 return Ok(wrapped);
             }
-            for (name, version, before) in &page {
-                let after = self.wrapped_again(name, before).await?;
-                accounts.wrap_again(name, *version, before, &after).await?;
+            for (secret, before) in &page {
+                let after = self.wrapped_again(secret, before).await?;
+                secrets.wrap_again(secret, before, &after).await?;
                 wrapped += 1;
             }
         }
@@ -51,11 +46,11 @@ impl Envelopes {
 
     async fn wrapped_again(
         &self,
-        name: &AccountName,
+        secret: &SecretId,
         before: &Sealed,
     ) -> Result<Sealed, StoreError> {
         let failed =
-            |error: PortError| StoreError::Failed(format!("a token of account {name}: {error}"));
+            |error: PortError| StoreError::Failed(format!("a secret of {}: {error}", secret.owner));
         let opened = self.keys.unwrap(&before.key, &before.wrapped).await;
         let wrapped = self.keys.wrap(&opened.map_err(failed)?).await;
         Ok(Sealed {
@@ -66,28 +61,23 @@ impl Envelopes {
     }
 }
 
-/// What a token is for.
-fn purpose(account: &Account, version: Version) -> String {
-    let Account {
-        tenant,
-        name,
-        cloudflare,
-        ..
-    } = account;
-    format!("cfgw token {tenant} {name} {cloudflare} {}", version.0)
+/// What is authenticated with a secret.
+fn in_words(purpose: Purpose<'_>) -> String {
+    match purpose {
+        Purpose::Token(account, version) => {
+            let (tenant, name, id) = (&account.tenant, &account.name, &account.cloudflare);
+            format!("cfgw token {tenant} {name} {id} {}", version.0)
+        }
+        Purpose::OneTimeCodes(person) => format!("cfgw one-time codes {person}"),
+    }
 }
 
 #[async_trait]
 impl Seal for Envelopes {
-    async fn seal(
-        &self,
-        account: &Account,
-        version: Version,
-        token: &SecretString,
-    ) -> Result<Sealed, PortError> {
+    async fn seal(&self, purpose: Purpose<'_>, secret: &SecretString) -> Result<Sealed, PortError> {
         let data_key = SecretSlice::from(self.entropy.secret().to_vec());
-        let purpose = purpose(account, version);
-        let ciphertext = encipher(&data_key, &purpose, token.expose_secret().as_bytes())?;
+        let plain = secret.expose_secret().as_bytes();
+        let ciphertext = encipher(&data_key, &in_words(purpose), plain)?;
         Ok(Sealed {
             key: self.keys.current().to_owned(),
             wrapped: self.keys.wrap(&data_key).await?,
@@ -95,14 +85,9 @@ impl Seal for Envelopes {
         })
     }
 
-    async fn open(
-        &self,
-        account: &Account,
-        version: Version,
-        sealed: &Sealed,
-    ) -> Result<SecretString, PortError> {
+    async fn open(&self, purpose: Purpose<'_>, sealed: &Sealed) -> Result<SecretString, PortError> {
         let data_key = self.keys.unwrap(&sealed.key, &sealed.wrapped).await?;
-        let opened = decipher(&data_key, &purpose(account, version), &sealed.ciphertext)?;
+        let opened = decipher(&data_key, &in_words(purpose), &sealed.ciphertext)?;
         let text = std::str::from_utf8(opened.expose_secret());
         text.map(SecretString::from).map_err(|_| not_ours())
     }
@@ -214,7 +199,9 @@ fn not_ours() -> PortError {
 #[cfg(test)]
 mod tests {
     use domain::AccountId;
-    use domain::broker::TenantName;
+    use domain::broker::credential::Version;
+    use domain::broker::grant::Account;
+    use domain::broker::{AccountName, PersonName, TenantName};
 
     use super::*;
 
@@ -251,12 +238,21 @@ mod tests {
     async fn a_token_is_opened_as_what_it_was_sealed_as_and_as_nothing_else() {
         let seal = envelopes(&line("one", 1));
         let (own, token) = (account("main", "acme"), SecretString::from("canary"));
-        let sealed = seal.seal(&own, Version(1), &token).await.unwrap();
+        let sealed = seal
+            .seal(Purpose::Token(&own, Version(1)), &token)
+            .await
+            .unwrap();
         assert!(!sealed.ciphertext.windows(6).any(|six| six == b"canary"));
-        let opened = seal.open(&own, Version(1), &sealed).await.unwrap();
+        let opened = seal
+            .open(Purpose::Token(&own, Version(1)), &sealed)
+            .await
+            .unwrap();
         assert_eq!(opened.expose_secret(), "canary");
 
-        let again = seal.seal(&own, Version(1), &token).await.unwrap();
+        let again = seal
+            .seal(Purpose::Token(&own, Version(1)), &token)
+            .await
+            .unwrap();
         assert_ne!(again, sealed);
         let mut changed = sealed.clone();
         *changed.ciphertext.last_mut().unwrap() ^= 1;
@@ -268,16 +264,26 @@ mod tests {
             ciphertext: vec![0; 3],
             ..sealed.clone()
         };
-        for (account, version, sealed) in [
-            (account("main", "other"), Version(1), &sealed),
-            (account("second", "acme"), Version(1), &sealed),
-            (own.clone(), Version(2), &sealed),
-            (own.clone(), Version(1), &changed),
-            (own.clone(), Version(1), &swapped),
-            (own.clone(), Version(1), &cut),
+        for (purpose, sealed) in [
+            (
+                Purpose::Token(&account("main", "other"), Version(1)),
+                &sealed,
+            ),
+            (
+                Purpose::Token(&account("second", "acme"), Version(1)),
+                &sealed,
+            ),
+            (Purpose::Token(&own, Version(2)), &sealed),
+            (
+                Purpose::OneTimeCodes(&PersonName::parse("main").unwrap()),
+                &sealed,
+            ),
+            (Purpose::Token(&own, Version(1)), &changed),
+            (Purpose::Token(&own, Version(1)), &swapped),
+            (Purpose::Token(&own, Version(1)), &cut),
         ] {
-            let refused = seal.open(&account, version, sealed).await;
-            assert_eq!(refused.unwrap_err(), not_ours(), "{account:?} {version:?}");
+            let refused = seal.open(purpose, sealed).await;
+            assert_eq!(refused.unwrap_err(), not_ours(), "{purpose:?}");
         }
     }
 
@@ -285,17 +291,34 @@ mod tests {
     async fn a_new_key_wraps_and_the_one_before_still_opens() {
         let (own, token) = (account("main", "acme"), SecretString::from("canary"));
         let before = envelopes(&line("one", 1));
-        let sealed = before.seal(&own, Version(1), &token).await.unwrap();
+        let sealed = before
+            .seal(Purpose::Token(&own, Version(1)), &token)
+            .await
+            .unwrap();
         let both = envelopes(&(line("two", 2) + &line("one", 1)));
-        let again = both.wrapped_again(&own.name, &sealed).await.unwrap();
+        let again = both
+            .wrapped_again(&SecretId::token(&own.name, Version(1)), &sealed)
+            .await
+            .unwrap();
         assert_eq!(again.key, "two");
         let after = envelopes(&line("two", 2));
-        let opened = after.open(&own, Version(1), &again).await.unwrap();
+        let opened = after
+            .open(Purpose::Token(&own, Version(1)), &again)
+            .await
+            .unwrap();
         assert_eq!(opened.expose_secret(), "canary");
-        let lost = after.open(&own, Version(1), &sealed).await.unwrap_err();
+        let lost = after
+            .open(Purpose::Token(&own, Version(1)), &sealed)
+            .await
+            .unwrap_err();
         assert!(lost.message.contains("the key one is not there"), "{lost}");
         let other = envelopes(&line("two", 3));
-        assert!(other.open(&own, Version(1), &again).await.is_err());
+        assert!(
+            other
+                .open(Purpose::Token(&own, Version(1)), &again)
+                .await
+                .is_err()
+        );
     }
 
     #[test]

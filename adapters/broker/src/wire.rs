@@ -3,6 +3,7 @@
 //! [`TokenDocument`] and [`SessionDocument`] holds a secret.
 
 mod dns;
+pub mod people;
 mod session;
 mod status;
 

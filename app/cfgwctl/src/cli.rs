@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use domain::Hostname;
 use domain::names::{is_dns_label, is_object_name};
 
+use crate::broker::cli::Broker;
 use crate::check::edge::EDGES;
 use crate::screen::{Format, Plain};
 use crate::wait::{Wait, duration};
@@ -116,6 +117,8 @@ pub enum Verb {
     /// Brings a hostname to a Service: makes the route, waits, and shows the way of a request.
     #[command(after_help = OF_EXPOSE)]
     Expose(Expose),
+    /// Works at a broker: clusters, grants, tokens and the audit. No cluster is asked.
+    Broker(Broker),
     /// Prints what completes commands in a shell.
     #[command(after_help = OF_COMPLETION)]
     Completion(Completion),

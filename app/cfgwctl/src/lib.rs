@@ -8,10 +8,12 @@
 //!   [`plan`]: what would change at Cloudflare; [`orphans`]: what belongs to no Gateway there;
 //!   [`diagnose`]: what a report of a fault needs;
 //!   [`generate`] and [`expose`]: a route for a Service.
+//! - [`broker`](mod@broker): what people do at a broker, over its own API.
 //!
-//! A verb that acts sets an annotation that the controller acts upon, and nothing else; `expose` makes a route. What is printed is made of
-//! values by functions without input or output.
+//! A verb that acts in a cluster sets an annotation that the controller acts upon, and nothing else; `expose` makes a route. What is
+//! printed is made of values by functions without input or output.
 
+pub mod broker;
 pub mod check;
 pub mod cli;
 pub mod cluster;

@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::screen::{Screen, as_yaml, harmless, stdout_has_colours};
 use crate::status::{Overview, Seen};
 use crate::wait::Wait;
-use crate::{reconciling, rotation, standalone, version};
+use crate::{broker, reconciling, rotation, standalone, version};
 
 /// Does what the arguments of the process ask for. The exit code is that of [`Failure`].
 pub async fn main() -> ExitCode {
@@ -64,6 +64,7 @@ pub async fn run(cli: Cli, screen: &mut Screen<'_>) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Man(asked) => man(&asked, screen),
+        Verb::Broker(asked) => broker::run(asked, screen).await,
         Verb::Version => {
             let controllers = match connect(flags).await {
                 Ok(cluster) => cluster.controllers().await,
@@ -142,6 +143,7 @@ async fn with_cluster(
         | Verb::Explain(_)
         | Verb::Plan(_)
         | Verb::Orphans(_)
+        | Verb::Broker(_)
         | Verb::Completion(_)
         | Verb::Man(_) => Ok(()),
     }

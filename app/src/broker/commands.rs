@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use adapter_broker::identity;
+use adapter_broker::people;
+use adapter_broker::tokens::By;
+use adapter_broker::wire::people::{moment, standing};
 use anyhow::Context;
 use domain::broker::audit::{End, Event};
 use domain::broker::cluster::{Cluster, LONGEST_CODE, Standing, Thumbprint, WhenExpired};
@@ -14,11 +17,11 @@ use domain::ports::Clock;
 use domain::{Hostname, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Parts, event, tokens};
+use super::{Parts, event};
 use crate::system::{SystemClock, SystemEntropy};
 
 /// Who has the store and its keys may do everything.
-const ACTOR: &str = "operator at the store";
+pub(super) const ACTOR: &str = "operator at the store";
 
 /// Gives out a code for a cluster, which it is enrolled with.
 pub async fn invite(
@@ -143,11 +146,11 @@ pub async fn clusters(parts: &Parts) -> anyhow::Result<String> {
     ]);
     for cluster in parts.store.clusters(None).await? {
         let key = cluster.identity().map(|identity| &identity.key);
-        let last = cluster.last_contact.map_or("never".to_owned(), in_words);
+        let last = cluster.last_contact.map_or("never".to_owned(), moment);
         text.push_str(&row([
             cluster.name.as_str(),
             cluster.tenant.as_str(),
-            standing(&cluster),
+            standing(&cluster.standing),
             contact(&cluster, now, parts.patience),
             &last,
             key.map_or("", Thumbprint::as_str),
@@ -173,43 +176,25 @@ fn contact(cluster: &Cluster, now: Timestamp, patience: Patience) -> &'static st
     contact.as_str()
 }
 
-/// RFC 3339.
-fn in_words(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_second(at.0);
-    at.map_or_else(|_| "unknown".to_owned(), |at| at.to_string())
-}
-
-fn standing(cluster: &Cluster) -> &'static str {
-    match cluster.standing {
-        Standing::Invited => "invited",
-        Standing::Asking(_) => "asking",
-        Standing::Admitted(_) => "admitted",
-        Standing::Revoked(_) => "revoked",
-        Standing::Quarantined(_) => "quarantined",
-        Standing::Tombstoned(_) => "given up",
-    }
-}
-
 /// Puts an API token in, and tries it.
 pub async fn put_token(parts: &Parts, account: &str, file: &Path) -> anyhow::Result<()> {
     let name = AccountName::parse(account)?;
     let account = parts.store.account(&name).await?;
     let token = super::seed::read_token(file)?;
-    tokens::put(parts, &account, token, ACTOR).await
+    let by = By {
+        actor: ACTOR,
+        source: "",
+    };
+    let put = parts.tokens.put(&account, token, by).await;
+    put.with_context(|| format!("account {name}"))
 }
 
 /// Goes through the audit, and tells its end.
 pub async fn verify_audit(parts: &Parts) -> anyhow::Result<End> {
-    const PAGE: usize = 1000;
-    let mut end = End::default();
-    loop {
-        let page = parts.store.after(end.sequence, PAGE).await?;
-        if page.is_empty() {
-            return Ok(end);
-        }
-        for entry in &page {
-            end = end.verify(entry)?;
-        }
+    let (end, broken) = people::verified(&*parts.store).await?;
+    match broken {
+        Some(broken) => Err(broken.into()),
+        None => Ok(end),
     }
 }
 

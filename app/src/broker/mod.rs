@@ -1,12 +1,11 @@
 //! `cfgw broker`: Cloudflare credentials of its own, edge intents of many clusters in.
 //!
 //! - `seed`: tenants, accounts and grants out of a file.
-//! - [`commands`]: what an operator does at the store.
-//! - `tokens`: API tokens, tried before they count.
+//! - [`commands`]: what an operator does at the store. - [`people`]: whom they let in.
 
 pub mod commands;
+pub mod people;
 mod seed;
-mod tokens;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,13 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::engine::edges::StoredEdges;
+use adapter_broker::people::{PeoplePlane, router as people_router};
 use adapter_broker::seal::{Envelopes, FileKeys};
+use adapter_broker::tokens::Tokens;
 use adapter_broker::{ClusterPlane, Engine, LISTENER_LIMITS, router, serve, tls_config};
 use adapter_broker_store::SqlStore;
 use adapter_cloudflare::CloudflareClient;
 use anyhow::Context;
 use config::BrokerSettings;
 use config::broker::TlsSettings;
+use config::values::Address;
 use domain::broker::ClusterName;
 use domain::broker::audit::Event;
 use domain::broker::contact::Patience;
@@ -28,6 +30,7 @@ use domain::broker::ports::Store;
 use domain::ports::{Clock, Journal};
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -81,6 +84,7 @@ impl Broker {
             patience: patience(settings),
         };
         let api = router(Arc::new(plane));
+        let people = people_listener(settings).await?;
         let server = serve(
             listener,
             tls.as_ref().map(|tls| tls.subscribe()),
@@ -88,11 +92,15 @@ impl Broker {
             LISTENER_LIMITS,
             stop.clone(),
         );
-        let mut tasks = vec![
-            tokio::spawn(server),
-            tokio::spawn(engine.run(stop.clone())),
-            tokio::spawn(look_after(parts, settings.clone(), stop.clone())),
-        ];
+        let mut tasks = vec![tokio::spawn(server), tokio::spawn(engine.run(stop.clone()))];
+        if let Some(listener) = people {
+            let tls = tls.as_ref().map(|tls| tls.subscribe());
+            let api = people_router(Arc::new(parts.people()));
+            let server = serve(listener, tls, api, LISTENER_LIMITS, stop.clone());
+            tasks.push(tokio::spawn(server));
+        }
+        let look_after = look_after(parts, settings.clone(), stop.clone());
+        tasks.push(tokio::spawn(look_after));
         if let Some(tls) = tls {
             tasks.push(tokio::spawn(renew(tls, settings.tls.clone(), stop.clone())));
         }
@@ -126,6 +134,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub(crate) sql: SqlStore,
     pub(crate) envelopes: Arc<Envelopes>,
+    pub(crate) tokens: Arc<Tokens>,
     accounts: Arc<CloudflareClient>,
     pub(crate) patience: Patience,
 }
@@ -142,13 +151,30 @@ impl Parts {
         let sql = SqlStore::open(settings.store.as_str())
             .await
             .context("store")?;
+        let tokens = Tokens {
+            store: Arc::new(sql.clone()),
+            seal: envelopes.clone(),
+            accounts: accounts.clone(),
+            clock: Arc::new(SystemClock),
+        };
         Ok(Self {
             store: Arc::new(sql.clone()),
             sql,
             envelopes,
+            tokens: Arc::new(tokens),
             accounts,
             patience: patience(settings),
         })
+    }
+
+    fn people(&self) -> PeoplePlane {
+        PeoplePlane::new(
+            self.store.clone(),
+            self.envelopes.clone(),
+            self.tokens.clone(),
+            Arc::new(SystemEntropy::default()),
+            Arc::new(SystemClock),
+        )
     }
 
     fn edges(&self) -> Arc<StoredEdges> {
@@ -168,6 +194,18 @@ fn patience(settings: &BrokerSettings) -> Patience {
         stale: settings.patience.stale.get(),
         expired: settings.patience.expired.get(),
     }
+}
+
+/// Where people are served, if they are.
+async fn people_listener(settings: &BrokerSettings) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = settings.people.listen.map(Address::get) else {
+        return Ok(None);
+    };
+    let listener = listening::listen(address).await.with_context(|| {
+        format!("people.listen {address}; choose a free address of this machine")
+    })?;
+    tracing::info!(address = %listener.local_addr()?, "people are served");
+    Ok(Some(listener))
 }
 
 /// Something that was done to an object.
@@ -214,12 +252,12 @@ async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationTo
         }
         if looked.elapsed() >= settings.resync_interval.get() {
             looked = Instant::now();
-            if let Err(error) = tokens::look_again(&parts).await {
-                tracing::warn!("zones are looked for later: {error:#}");
+            if let Err(error) = parts.tokens.look_again().await {
+                tracing::warn!("zones are looked for later: {error}");
             }
         }
-        if let Err(error) = tokens::expire(&*parts.store).await {
-            tracing::warn!("old tokens are forgotten later: {error:#}");
+        if let Err(error) = parts.tokens.expire().await {
+            tracing::warn!("old tokens are forgotten later: {error}");
         }
     }
 }

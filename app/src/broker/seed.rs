@@ -1,20 +1,24 @@
 //! Tenants, accounts and grants out of a file, for those who keep them in Git.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use adapter_broker::tokens::{By, TokenError};
+use adapter_broker::wire::people::GrantDocument;
 use anyhow::Context;
-use domain::broker::grant::{Account, Clusters, Grant};
-use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
-use domain::{AccountId, AllowedHostnames, Hostname, Timestamp};
+use domain::AccountId;
+use domain::broker::grant::Account;
+use domain::broker::{AccountName, TenantName};
 use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Parts, event, tokens};
+use super::{Parts, event};
 
 /// Who does what the file says.
-const ACTOR: &str = "seed";
+const BY: By<'_> = By {
+    actor: "seed",
+    source: "",
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +33,7 @@ struct Tenant {
     #[serde(default)]
     accounts: Vec<AccountEntry>,
     #[serde(default)]
-    grants: Vec<GrantEntry>,
+    grants: Vec<GrantDocument>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,53 +49,6 @@ struct AccountEntry {
     token_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GrantEntry {
-    name: GrantName,
-    /// Absent: all clusters of the tenant.
-    clusters: Option<BTreeSet<String>>,
-    /// Names, and wildcards for every name below. `*` alone: every name.
-    hostnames: Vec<String>,
-    #[serde(default)]
-    except: Vec<Hostname>,
-    account: Option<AccountName>,
-    max_hostnames: Option<u32>,
-    max_gateways: Option<u32>,
-    /// RFC 3339.
-    expires: Option<String>,
-}
-
-impl GrantEntry {
-    fn read(self, tenant: &TenantName) -> anyhow::Result<Grant> {
-        let names = self.clusters.map(|names| {
-            let names = names.iter().map(|name| ClusterName::parse(name));
-            names.collect::<Result<BTreeSet<_>, _>>()
-        });
-        let expires = self.expires.map(|text| text.parse::<jiff::Timestamp>());
-        Ok(Grant {
-            clusters: names.transpose()?.map_or(Clusters::All, Clusters::Named),
-            hostnames: hostnames(&self.hostnames)?,
-            except: self.except.into_iter().collect(),
-            account: self.account,
-            max_hostnames: self.max_hostnames,
-            max_gateways: self.max_gateways,
-            expires: expires.transpose()?.map(|at| Timestamp(at.as_second())),
-            name: self.name,
-            tenant: tenant.clone(),
-        })
-    }
-}
-
-fn hostnames(texts: &[String]) -> anyhow::Result<AllowedHostnames> {
-    if texts == ["*"] {
-        return Ok(AllowedHostnames::Any);
-    }
-    let names = texts.iter().map(|text| Hostname::parse(text));
-    let names: Vec<Hostname> = names.collect::<Result<_, _>>()?;
-    Ok(AllowedHostnames::listed(names))
-}
-
 /// Puts what a file says into the store. What is there already and the same is not written; a token that cannot be used is
 /// told and stops nothing else.
 pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<()> {
@@ -99,7 +56,7 @@ pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<()> {
     for tenant in seed.tenants {
         let name = tenant.name;
         if !parts.store.tenants().await?.contains(&name) {
-            let put = event(ACTOR, "tenant.put", name.as_str());
+            let put = event(BY.actor, "tenant.put", name.as_str());
             parts.store.put_tenant(&name, put).await?;
         }
         for entry in tenant.accounts {
@@ -110,7 +67,7 @@ pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<()> {
             let field = format!("grant {} of tenant {name}", entry.name);
             let grant = entry.read(&name).context(field)?;
             if !known.contains(&grant) {
-                let put = event(ACTOR, "grant.put", grant.name.as_str());
+                let put = event(BY.actor, "grant.put", grant.name.as_str());
                 parts.store.put_grant(&grant, put).await?;
             }
         }
@@ -157,7 +114,7 @@ async fn put_account(
         shared: entry.shared,
         zones: None,
     };
-    let put = event(ACTOR, "account.put", account.name.as_str());
+    let put = event(BY.actor, "account.put", account.name.as_str());
     parts
         .store
         .put_account(&account, put)
@@ -167,12 +124,16 @@ async fn put_account(
         return Ok(());
     };
     let token = read_token(&file)?;
-    if !tokens::is_in_use(&*parts.store, &parts.envelopes, &account, &token).await?
-        && let Err(error) = tokens::put(parts, &account, token, ACTOR).await
-    {
-        tracing::warn!("{error:#}");
+    if parts.tokens.is_in_use(&account, &token).await? {
+        return Ok(());
     }
-    Ok(())
+    match parts.tokens.put(&account, token, BY).await {
+        Err(error @ TokenError::Unusable(_)) => {
+            tracing::warn!(account = %account.name, "{error}");
+            Ok(())
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Reads a file with one token in it. No error repeats it.

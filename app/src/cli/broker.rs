@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use config::{BrokerSettings, ProgramSettings};
 use domain::broker::cluster::WhenExpired;
+use domain::broker::role::Role;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
 use super::{AdminFlags, OrderToStop};
-use crate::broker::{Parts, commands};
+use crate::broker::{Parts, commands, people};
 use crate::environment::environment;
 use crate::outgoing::check_proxy;
 use crate::telemetry;
@@ -108,6 +109,29 @@ pub enum BrokerAction {
     /// Has every token sealed by the first key of keys_file, so that the others can be removed.
     #[command(after_help = "Example:\n  cfgw broker wrap-again --config broker.yaml")]
     WrapAgain,
+    /// Makes a person, or gives another password, other codes and other roles to one. Prints the address that an
+    /// authenticator reads the one-time codes from.
+    #[command(
+        after_help = "Example:\n  cfgw broker put-person ada --role operator --role auditor --password-file password --config broker.yaml"
+    )]
+    PutPerson {
+        person: String,
+        /// What they may do: viewer, operator, credential-admin or auditor. May be given several times.
+        #[arg(long = "role", required = true, value_parser = role)]
+        roles: Vec<Role>,
+        /// The one tenant that they see. Without it: all.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// File with the password, 12 to 256 characters.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Signs a person out and removes them.
+    #[command(after_help = "Example:\n  cfgw broker remove-person ada --config broker.yaml")]
+    RemovePerson { person: String },
+    /// Lists all people who have a password.
+    #[command(after_help = "Example:\n  cfgw broker people --config broker.yaml")]
+    People,
     /// Writes a copy of the store into a file, which can be put in its place.
     #[command(after_help = "Example:\n  cfgw broker back-up copy.db --config broker.yaml")]
     BackUp { file: PathBuf },
@@ -209,10 +233,31 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
                 commands::wrap_again(&parts).await?
             );
         }
+        BrokerAction::PutPerson {
+            person,
+            roles,
+            tenant,
+            password_file,
+        } => {
+            let tenant = tenant.as_deref();
+            let address =
+                people::put_person(&parts, &person, &roles, tenant, &password_file).await?;
+            println!("{}", commands::told(&address));
+        }
+        BrokerAction::RemovePerson { person } => {
+            people::remove_person(&parts, &person).await?;
+            println!("person {person} is removed");
+        }
+        BrokerAction::People => print!("{}", people::people(&parts).await?),
         BrokerAction::BackUp { file } => {
             commands::back_up(&parts, &file).await?;
             println!("the store is copied to {}", file.display());
         }
     }
     Ok(())
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text)
+        .ok_or_else(|| "must be viewer, operator, credential-admin or auditor".to_owned())
 }

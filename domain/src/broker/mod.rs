@@ -5,6 +5,7 @@
 //! - [`cluster`]: how a cluster is enrolled and known, and how it goes.
 //! - [`contact`]: for how long clusters have not been heard of.
 //! - [`departure`]: what becomes of a Gateway whose cluster goes.
+//! - [`sign_in`]: what guessing a password costs.
 //! - [`grant`]: which cluster may have which hostnames, in which account.
 //! - [`claim`]: whose a hostname is, over all tenants.
 //! - [`credential`]: the two slots of an account's API token.
@@ -34,6 +35,7 @@ pub mod ports;
 pub mod refusal;
 pub mod role;
 pub mod settle;
+pub mod sign_in;
 pub mod watch;
 pub mod work;
 

@@ -18,9 +18,12 @@ use super::contact::Contact;
 use super::credential::{Slots, Version};
 use super::grant::{Account, Grant};
 use super::held::{Held, Place, Stated, Statement};
-use super::names::{AccountName, ClusterName, GrantName, TenantName};
+use super::names::{AccountName, ClusterName, GrantName, PersonName, TenantName};
 use super::refusal::Refusal;
+use super::role::Person;
 use super::settle::Settled;
+#[allow(unused_imports, reason = "named in documentation")]
+use super::sign_in::Attempts;
 use super::work::{Holder, Taken};
 use crate::edge::EdgeStatus;
 use crate::edge::ports::Edge;
@@ -46,7 +49,7 @@ pub trait Clusters: Send + Sync {
     /// Does nothing where it is there already.
     async fn put_tenant(&self, tenant: &TenantName, event: Event) -> Result<(), StoreError>;
 
-    /// Refused while it has clusters, accounts or grants.
+    /// Refused while it has clusters, accounts, grants or people.
     async fn remove_tenant(&self, tenant: &TenantName, event: Event) -> Result<(), StoreError>;
 
     /// All clusters, or those of a tenant.
@@ -131,7 +134,7 @@ pub enum Turn {
     WhenExpired(WhenExpired),
 }
 
-/// A session of a cluster.
+/// A session of a cluster or a person.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub token: Digest,
@@ -175,22 +178,103 @@ pub trait Accounts: Send + Sync {
     ) -> Result<Slots, StoreError>;
 
     async fn sealed(&self, name: &AccountName, version: Version) -> Result<Sealed, StoreError>;
+}
 
-    /// Sealed tokens whose data key is wrapped by another key than this one, at most `limit` of them.
+/// Everything that is sealed, whatever it is for.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// Secrets whose data key is wrapped by another key than this one, at most `limit` of them.
     async fn wrapped_otherwise(
         &self,
         key: &str,
         limit: usize,
-    ) -> Result<Vec<(AccountName, Version, Sealed)>, StoreError>;
+    ) -> Result<Vec<(SecretId, Sealed)>, StoreError>;
 
-    /// Replaces the wrapping of a data key, if the token is still sealed as `before`.
+    /// Replaces the wrapping of a data key, if the secret is still sealed as `before`.
     async fn wrap_again(
         &self,
-        name: &AccountName,
-        version: Version,
+        secret: &SecretId,
         before: &Sealed,
         after: &Sealed,
     ) -> Result<(), StoreError>;
+}
+
+/// By what the store knows a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretId {
+    /// `account main`, `person ada`.
+    pub owner: String,
+    pub version: Version,
+}
+
+impl SecretId {
+    /// That of an account's token.
+    pub fn token(account: &AccountName, version: Version) -> Self {
+        Self {
+            owner: format!("account {account}"),
+            version,
+        }
+    }
+
+    /// That of what a person's one-time codes come from.
+    pub fn one_time_codes(person: &PersonName) -> Self {
+        Self {
+            owner: format!("person {person}"),
+            version: Version(1),
+        }
+    }
+}
+
+/// People who have a password at the broker.
+#[async_trait]
+pub trait People: Send + Sync {
+    async fn people(&self) -> Result<Vec<Person>, StoreError>;
+
+    /// Makes a person, or gives another password, other codes and other roles to one. Whoever is signed in as that
+    /// person is not any more, and failures are forgotten.
+    async fn put_person(
+        &self,
+        person: &Person,
+        password: PasswordHash,
+        codes: Sealed,
+        event: Event,
+    ) -> Result<(), StoreError>;
+
+    async fn remove_person(&self, name: &PersonName, event: Event) -> Result<(), StoreError>;
+
+    /// An attempt to sign in begins ([`Attempts::begin`]): what it is compared with. `None` where there is no such person.
+    async fn begin_sign_in(
+        &self,
+        name: &PersonName,
+        now: Timestamp,
+    ) -> Result<Option<Credentials>, StoreError>;
+
+    /// It was good ([`Attempts::succeed`]), with the one-time code of this time step.
+    async fn sign_in(
+        &self,
+        name: &PersonName,
+        step: u64,
+        session: Session,
+        event: Event,
+    ) -> Result<(), StoreError>;
+
+    /// Whose a session is that is not over. Refused in the same words whatever is wrong with it.
+    async fn signed_in(&self, token: &Digest, now: Timestamp) -> Result<Person, StoreError>;
+
+    async fn sign_out(&self, token: &Digest, event: Event) -> Result<(), StoreError>;
+}
+
+/// A hash of a password from which it cannot be guessed at a bearable cost, in the form of its algorithm (PHC string).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordHash(pub String);
+
+/// What somebody who signs in has to know and to have.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub person: Person,
+    pub password: PasswordHash,
+    /// What the one-time codes come from.
+    pub codes: Sealed,
 }
 
 /// What is known of a token.
@@ -230,23 +314,22 @@ pub trait KeyWrap: Send + Sync {
     async fn unwrap(&self, key: &str, wrapped: &[u8]) -> Result<SecretSlice<u8>, PortError>;
 }
 
-/// Seals tokens and opens them again. A token that is opened under another name or version than it was sealed under is
-/// refused: rows cannot be swapped.
+/// Seals secrets and opens them again. What is opened as something else than it was sealed as is refused: rows cannot be
+/// swapped.
 #[async_trait]
 pub trait Seal: Send + Sync {
-    async fn seal(
-        &self,
-        account: &Account,
-        version: Version,
-        token: &SecretString,
-    ) -> Result<Sealed, PortError>;
+    async fn seal(&self, purpose: Purpose<'_>, secret: &SecretString) -> Result<Sealed, PortError>;
 
-    async fn open(
-        &self,
-        account: &Account,
-        version: Version,
-        sealed: &Sealed,
-    ) -> Result<SecretString, PortError>;
+    async fn open(&self, purpose: Purpose<'_>, sealed: &Sealed) -> Result<SecretString, PortError>;
+}
+
+/// What a secret is.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose<'s> {
+    /// An API token of an account.
+    Token(&'s Account, Version),
+    /// What the one-time codes of a person come from.
+    OneTimeCodes(&'s PersonName),
 }
 
 /// Grants.
@@ -377,9 +460,15 @@ pub trait Audit: Send + Sync {
 }
 
 /// All of it in one place.
-pub trait Store: Clusters + Accounts + Grants + Intents + WorkQueue + Audit {}
+pub trait Store:
+    Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit
+{
+}
 
-impl<S: Clusters + Accounts + Grants + Intents + WorkQueue + Audit> Store for S {}
+impl<S> Store for S where
+    S: Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit
+{
+}
 
 /// The edges of a broker.
 #[async_trait]

@@ -80,6 +80,9 @@ codes! {
     /// The token is of another Cloudflare account.
     OtherAccount = "other_account", 422;
     Invalid = "invalid_request", 422;
+    /// Name, password and one-time code do not belong together.
+    SignInRefused = "sign_in_refused", 401;
+    TooManyAttempts = "too_many_attempts", 429;
 }
 
 impl fmt::Display for Code {

@@ -1,5 +1,7 @@
 //! What people may do.
 
+use std::collections::BTreeSet;
+
 use super::names::{PersonName, TenantName};
 
 /// What a person is there for. No role includes another one but [`Role::Viewer`], which all of them include.
@@ -63,24 +65,34 @@ impl Role {
     }
 }
 
-/// Somebody who signs in.
+/// Somebody who signs in with a password of the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     pub name: PersonName,
-    pub roles: Vec<Role>,
+    pub rights: Rights,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights {
+    pub roles: BTreeSet<Role>,
     /// The one tenant that they may see; `None` for all of them.
     pub tenant: Option<TenantName>,
 }
 
-impl Person {
+impl Rights {
+    /// Whether they see what belongs to `tenant`.
+    pub fn sees(&self, tenant: Option<&TenantName>) -> bool {
+        match &self.tenant {
+            None => true,
+            Some(own) => tenant == Some(own),
+        }
+    }
+
     /// Whether they may do something to what belongs to `tenant`; `None` is what belongs to no tenant: the list of
     /// tenants, people, keys.
     pub fn may(&self, permission: Permission, tenant: Option<&TenantName>) -> bool {
-        let sees = match &self.tenant {
-            None => true,
-            Some(own) => tenant == Some(own),
-        };
-        sees && self.roles.iter().any(|role| role.permits(permission))
+        self.sees(tenant) && self.roles.iter().any(|role| role.permits(permission))
     }
 }
 
@@ -112,9 +124,8 @@ mod tests {
     #[test]
     fn somebody_of_a_tenant_sees_that_tenant_alone() {
         let tenant = |name| TenantName::parse(name).unwrap();
-        let of = |own: Option<TenantName>| Person {
-            name: PersonName::parse("ada").unwrap(),
-            roles: vec![Role::Operator],
+        let of = |own: Option<TenantName>| Rights {
+            roles: BTreeSet::from([Role::Operator]),
             tenant: own,
         };
         let (acme, other) = (tenant("acme"), tenant("other"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::broker::audit::Event;
-use domain::broker::ports::{AccountEdges, Judgement, Seal, Store, StoreError};
+use domain::broker::ports::{AccountEdges, Judgement, Purpose, Seal, Store, StoreError};
 use domain::broker::{AccountName, ClusterName};
 use domain::edge::Partial;
 use domain::edge::api::CloudflareAccounts;
@@ -132,7 +132,10 @@ impl StoredCredentials {
         let sealed = self.store.sealed(&account.name, version).await;
         let sealed = sealed.map_err(unavailable)?;
         Ok(CloudflareCredentials {
-            token: self.seal.open(&account, version, &sealed).await?,
+            token: self
+                .seal
+                .open(Purpose::Token(&account, version), &sealed)
+                .await?,
             account: account.cloudflare,
         })
     }

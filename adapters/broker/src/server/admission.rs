@@ -21,6 +21,12 @@ use tokio::time::Instant;
 use super::{ClusterPlane, REQUESTS_AT_ONCE, REQUESTS_IN_A_SECOND, REQUESTS_OF_CLUSTER};
 use crate::identity::{self, proof};
 use crate::problem::{ApiError, Problem};
+use crate::rate::{Left, Rate};
+
+const REQUESTS: Rate = Rate {
+    at_once: REQUESTS_AT_ONCE,
+    in_a_second: REQUESTS_IN_A_SECOND,
+};
 
 /// The cluster that a request is of.
 #[derive(Clone)]
@@ -46,9 +52,7 @@ pub(super) struct Requests(Mutex<BTreeMap<ClusterName, OfCluster>>);
 
 struct OfCluster {
     under_way: Arc<Semaphore>,
-    /// How many more it may ask now, and since when that is so.
-    more: f64,
-    since: Instant,
+    left: Left,
     used: proof::UsedProofs,
 }
 
@@ -56,22 +60,9 @@ impl OfCluster {
     fn new(now: Instant) -> Self {
         Self {
             under_way: Arc::new(Semaphore::new(REQUESTS_OF_CLUSTER)),
-            more: REQUESTS_AT_ONCE,
-            since: now,
+            left: Left::all(REQUESTS, now),
             used: proof::UsedProofs::default(),
         }
-    }
-
-    /// Counts one request, if it is not too much.
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.duration_since(self.since).as_secs_f64() * REQUESTS_IN_A_SECOND;
-        self.more = (self.more + gained).min(REQUESTS_AT_ONCE);
-        self.since = now;
-        let may = self.more >= 1.0;
-        if may {
-            self.more -= 1.0;
-        }
-        may
     }
 }
 
@@ -88,7 +79,7 @@ impl Requests {
         let one = all
             .entry(cluster.clone())
             .or_insert_with(|| OfCluster::new(began));
-        if !one.take(began) {
+        if !one.left.take(REQUESTS, began) {
             return Err(too_many());
         }
         one.used.take(proof, now).map_err(refused_proof)?;
@@ -108,7 +99,7 @@ fn too_many() -> Problem {
 }
 
 /// Refuses what no path takes, before anybody is asked who it is. Answers may hold a token, so none is kept on the way.
-pub(super) async fn refuse_form(request: Request, next: Next) -> Response {
+pub(crate) async fn refuse_form(request: Request, next: Next) -> Response {
     let mut response = match form(&request) {
         Err(problem) => problem.into_response(),
         Ok(()) => next.run(request).await,
@@ -208,7 +199,7 @@ fn refused_proof(error: proof::ProofError) -> Problem {
 }
 
 /// The one value of a header, if it has one.
-fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+pub(crate) fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
@@ -235,7 +226,7 @@ fn host(parts: &Parts) -> String {
     authority.or_else(host).unwrap_or_default().to_lowercase()
 }
 
-fn source(parts: &Parts) -> String {
+pub(crate) fn source(parts: &Parts) -> String {
     let client: Option<&Client> = parts.extensions.get();
     client.map_or_else(String::new, |client| client.peer().to_string())
 }
@@ -263,23 +254,5 @@ impl FromRequestParts<Arc<ClusterPlane>> for Stranger {
             proof: plane.proof(parts, None)?,
             source: source(parts),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_cluster_asks_many_times_at_once_and_then_so_often_in_a_second() {
-        let began = Instant::now();
-        let mut cluster = OfCluster::new(began);
-        let mut asked = |at: Duration| (0..10_000).filter(|_| cluster.take(began + at)).count();
-        for (milliseconds, taken) in [(0, 500), (100, 2), (1100, 20), (100_000, 500)] {
-            let found = asked(Duration::from_millis(milliseconds));
-            assert_eq!(found, taken, "after {milliseconds} ms");
-        }
     }
 }

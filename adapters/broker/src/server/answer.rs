@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::ObjectKey;
@@ -100,10 +100,35 @@ fn answered(version: u64, status: EdgeStatus) -> Response {
     response
 }
 
-pub(super) async fn read_document<D: DeserializeOwned>(
+/// Reads a document that may hold a secret: the message of a wrong value may repeat it, so it is left out.
+pub(crate) async fn read_document<D: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<D, Problem> {
+    read(headers, body, what).await
+}
+
+/// Reads a document without secrets.
+pub(crate) async fn read_open_document<D: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<D, Problem> {
+    read(headers, body, ToString::to_string).await
+}
+
+async fn read<D: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    what: impl Fn(&serde_json::Error) -> String,
+) -> Result<D, Problem> {
+    let bytes = read_bytes(headers, body).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let (line, column, what) = (error.line(), error.column(), what(&error));
+        malformed(format!("line {line}, column {column}: {what}"))
+    })
+}
+
+async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let declared = headers.get(header::CONTENT_TYPE);
     let essence = declared.and_then(|value| value.to_str().ok()?.split(';').next());
     if !essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json")) {
@@ -126,16 +151,7 @@ pub(super) async fn read_document<D: DeserializeOwned>(
             Problem::refused(ApiError::MalformedDocument, "the document broke off")
         }
     })?;
-    // The message of a wrong value may repeat it, and a value may be a code.
-    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
-        let detail = format!(
-            "line {}, column {}: {}",
-            error.line(),
-            error.column(),
-            what(&error)
-        );
-        Problem::refused(ApiError::MalformedDocument, detail)
-    })
+    Ok(bytes.to_bytes())
 }
 
 fn what(error: &serde_json::Error) -> String {
@@ -149,7 +165,7 @@ fn what(error: &serde_json::Error) -> String {
     }
 }
 
-pub(super) fn malformed(error: impl std::fmt::Display) -> Problem {
+pub(crate) fn malformed(error: impl std::fmt::Display) -> Problem {
     Problem::refused(ApiError::MalformedDocument, error.to_string())
 }
 
@@ -157,7 +173,7 @@ pub(super) fn malformed(error: impl std::fmt::Display) -> Problem {
     clippy::needless_pass_by_value,
     reason = "it stands in map_err, which gives values"
 )]
-pub(super) fn failed(error: PortError) -> Problem {
+pub(crate) fn failed(error: PortError) -> Problem {
     Problem::failed(&error)
 }
 

@@ -24,8 +24,8 @@
 //!
 //! All else is a [`Problem`]. Who asks is looked at first, so that an answer to a stranger says nothing.
 
-mod admission;
-mod answer;
+pub(crate) mod admission;
+pub(crate) mod answer;
 mod gateways;
 mod sessions;
 
@@ -36,12 +36,14 @@ use axum::Router;
 use axum::http::Method;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
+use domain::broker::Code;
+use domain::broker::cluster::Thumbprint;
 use domain::broker::ports::{AccountEdges, Store};
 use domain::ports::{Clock, Entropy};
 
 use crate::problem::{ApiError, Problem};
+use crate::rate::Told;
 use admission::Requests;
-use sessions::Refusals;
 
 /// Requests of one cluster that are under way at a time.
 pub const REQUESTS_OF_CLUSTER: usize = 64;
@@ -62,7 +64,7 @@ pub struct ClusterPlane {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     requests: Requests,
-    refusals: Refusals,
+    refusals: Told<(Thumbprint, Code)>,
 }
 
 impl ClusterPlane {
@@ -79,7 +81,7 @@ impl ClusterPlane {
             entropy,
             clock,
             requests: Requests::default(),
-            refusals: Refusals::default(),
+            refusals: Told::default(),
         }
     }
 }
@@ -122,12 +124,12 @@ pub fn router(plane: Arc<ClusterPlane>) -> Router {
         .with_state(plane)
 }
 
-async fn no_such_path() -> Problem {
+pub(crate) async fn no_such_path() -> Problem {
     let detail = "see the table of paths in docs/broker-api.md";
     Problem::refused(ApiError::NoSuchPath, detail)
 }
 
-async fn method_not_allowed(method: Method) -> Problem {
+pub(crate) async fn method_not_allowed(method: Method) -> Problem {
     let detail = format!("this path does not take {method}");
     Problem::refused(ApiError::MethodNotAllowed, detail)
 }

@@ -1,6 +1,5 @@
 //! Enrolments, sessions and terms.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +11,6 @@ use domain::broker::cluster::{Identity, LONGEST_SESSION, Thumbprint};
 use domain::broker::ports::{Session, StoreError};
 use domain::broker::{Code, Refusal};
 use domain::{InstanceId, Timestamp};
-use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::ClusterPlane;
@@ -139,39 +137,12 @@ impl ClusterPlane {
             Code::ClusterRevoked,
             Code::Tombstoned,
         ];
-        if is_known.contains(&refusal.code) && self.refusals.is_news(key, refusal.code, event.at) {
+        if is_known.contains(&refusal.code)
+            && self.refusals.is_news((key.clone(), refusal.code), event.at)
+        {
             let result = refusal.code.to_string();
             self.store.append(Event { result, ..event }).await?;
         }
         Ok(())
-    }
-}
-
-/// Refusals that were told lately.
-#[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<BTreeMap<(Thumbprint, Code), Timestamp>>);
-
-impl Refusals {
-    fn is_news(&self, key: &Thumbprint, code: Code, now: Timestamp) -> bool {
-        const AGAIN: i64 = 3600;
-        let mut told = self.0.lock();
-        told.retain(|_, at| now.0 - at.0 < AGAIN);
-        told.insert((key.clone(), code), now).is_none()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_told_once_an_hour() {
-        let refusals = Refusals::default();
-        let key = Thumbprint::parse(&"a".repeat(43)).unwrap();
-        for (at, is_news) in [(0, true), (1, false), (3600, false), (7200, true)] {
-            let found = refusals.is_news(&key, Code::ClusterRevoked, Timestamp(at));
-            assert_eq!(found, is_news, "{at}");
-        }
-        assert!(refusals.is_news(&key, Code::Tombstoned, Timestamp(7200)));
     }
 }

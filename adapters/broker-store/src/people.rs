@@ -1,0 +1,217 @@
+//! People who have a password at the broker, and whether they are signed in.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use domain::Timestamp;
+use domain::broker::audit::Event;
+use domain::broker::ports::{
+    Credentials, Digest, PasswordHash, People, Sealed, SecretId, Session, StoreError,
+};
+use domain::broker::role::{Person, Rights};
+use domain::broker::sign_in::Attempts;
+use domain::broker::{Code, PersonName, Refusal, TenantName};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::accounts::text;
+use crate::audit::append;
+use crate::clusters::unknown;
+use crate::rows::{Columns, number};
+use crate::{SqlStore, exists, failed, malformed, secrets};
+
+fn read(row: &AnyRow) -> Result<Person, StoreError> {
+    let row = Columns(row);
+    let tenant = row.optional_text("tenant")?;
+    let tenant = tenant.map(|name| TenantName::parse(&name)).transpose();
+    Ok(Person {
+        name: row.parsed("name", PersonName::parse)?,
+        rights: Rights {
+            roles: row.json("roles")?,
+            tenant: tenant.map_err(|_| malformed("the tenant of a person"))?,
+        },
+    })
+}
+
+fn attempts(row: &AnyRow) -> Result<Attempts, StoreError> {
+    let row = Columns(row);
+    Ok(Attempts {
+        failures: u32::try_from(row.number("failures")?).map_err(|_| malformed("a count"))?,
+        not_before: row.moment("not_before")?,
+        last_step: row.count("last_step")?,
+    })
+}
+
+async fn find(tx: &mut AnyConnection, name: &PersonName) -> Result<Option<AnyRow>, StoreError> {
+    let row = sqlx::query("SELECT * FROM people WHERE name = $1")
+        .bind(name.to_string())
+        .fetch_optional(tx)
+        .await;
+    row.map_err(failed)
+}
+
+async fn write_attempts(
+    tx: &mut AnyConnection,
+    name: &PersonName,
+    attempts: Attempts,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE people SET failures = $2, not_before = $3, last_step = $4 WHERE name = $1")
+        .bind(name.to_string())
+        .bind(i64::from(attempts.failures))
+        .bind(attempts.not_before.0)
+        .bind(number(attempts.last_step))
+        .execute(tx)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Ends what somebody was signed in by, and wipes what their codes came from.
+async fn end(tx: &mut AnyConnection, name: &PersonName) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sign_ins WHERE person = $1")
+        .bind(name.to_string())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+    let owner = SecretId::one_time_codes(name).owner;
+    secrets::keep(tx, &owner, &BTreeSet::new()).await
+}
+
+#[async_trait]
+impl People for SqlStore {
+    async fn people(&self) -> Result<Vec<Person>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM people ORDER BY name")
+            .fetch_all(&mut *self.reader().await?)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn put_person(
+        &self,
+        person: &Person,
+        password: PasswordHash,
+        codes: Sealed,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_writing().await?;
+        if let Some(tenant) = &person.rights.tenant {
+            let known = "SELECT name FROM tenants WHERE name = $1";
+            if !exists(&mut tx, known, tenant.as_str()).await? {
+                return Err(unknown("tenant", tenant.as_str()));
+            }
+        }
+        end(&mut tx, &person.name).await?;
+        sqlx::query(
+            "INSERT INTO people (name, tenant, roles, password, failures, not_before, last_step)
+             VALUES ($1, $2, $3, $4, 0, 0, 0)
+             ON CONFLICT (name) DO UPDATE SET tenant = excluded.tenant, roles = excluded.roles,
+                 password = excluded.password, failures = 0, not_before = 0, last_step = 0",
+        )
+        .bind(person.name.to_string())
+        .bind(person.rights.tenant.as_ref().map(ToString::to_string))
+        .bind(text(&person.rights.roles))
+        .bind(password.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let secret = SecretId::one_time_codes(&person.name);
+        secrets::put(&mut tx, &secret, codes).await?;
+        append(&mut tx, event).await?;
+        self.commit(tx).await
+    }
+
+    async fn remove_person(&self, name: &PersonName, event: Event) -> Result<(), StoreError> {
+        let mut tx = self.begin_writing().await?;
+        end(&mut tx, name).await?;
+        let removed = sqlx::query("DELETE FROM people WHERE name = $1")
+            .bind(name.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        if removed.rows_affected() == 0 {
+            return Err(unknown("person", name.as_str()));
+        }
+        append(&mut tx, event).await?;
+        self.commit(tx).await
+    }
+
+    async fn begin_sign_in(
+        &self,
+        name: &PersonName,
+        now: Timestamp,
+    ) -> Result<Option<Credentials>, StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let Some(row) = find(&mut tx, name).await? else {
+            return Ok(None);
+        };
+        let mut attempts = attempts(&row)?;
+        attempts.begin(now)?;
+        write_attempts(&mut tx, name, attempts).await?;
+        let codes = secrets::find(&mut tx, &SecretId::one_time_codes(name)).await?;
+        let credentials = Credentials {
+            person: read(&row)?,
+            password: PasswordHash(Columns(&row).text("password")?),
+            codes: codes.ok_or_else(|| malformed("what the codes of a person come from"))?,
+        };
+        self.commit(tx).await?;
+        Ok(Some(credentials))
+    }
+
+    async fn sign_in(
+        &self,
+        name: &PersonName,
+        step: u64,
+        session: Session,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let row = find(&mut tx, name).await?;
+        let row = row.ok_or_else(domain::broker::sign_in::refused)?;
+        let mut attempts = attempts(&row)?;
+        attempts.succeed(step)?;
+        write_attempts(&mut tx, name, attempts).await?;
+        sqlx::query("DELETE FROM sign_ins WHERE expires <= $1")
+            .bind(event.at.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        sqlx::query("INSERT INTO sign_ins (token, person, expires) VALUES ($1, $2, $3)")
+            .bind(session.token.to_vec())
+            .bind(name.to_string())
+            .bind(session.expires.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        append(&mut tx, event).await?;
+        self.commit(tx).await
+    }
+
+    async fn signed_in(&self, token: &Digest, now: Timestamp) -> Result<Person, StoreError> {
+        let row = sqlx::query(
+            "SELECT p.* FROM sign_ins s JOIN people p ON p.name = s.person
+             WHERE s.token = $1 AND s.expires > $2",
+        )
+        .bind(token.to_vec())
+        .bind(now.0)
+        .fetch_optional(&mut *self.reader().await?)
+        .await
+        .map_err(failed)?;
+        let row = row.ok_or_else(|| {
+            let detail = "nobody is signed in by this token any more; sign in again";
+            Refusal::new(Code::SessionOver, detail)
+        })?;
+        read(&row)
+    }
+
+    async fn sign_out(&self, token: &Digest, event: Event) -> Result<(), StoreError> {
+        let mut tx = self.begin_writing().await?;
+        sqlx::query("DELETE FROM sign_ins WHERE token = $1")
+            .bind(token.to_vec())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        append(&mut tx, event).await?;
+        self.commit(tx).await
+    }
+}

@@ -1,0 +1,87 @@
+//! People who have a password at the broker.
+
+use adapter_broker_store::SqlStore;
+use domain::broker::ports::{Clusters, PasswordHash, People, Secrets, Session};
+use domain::broker::role::{Person, Rights, Role};
+use domain::broker::{Code, PersonName};
+
+use super::{NOW, at, code, event, sealed, tenant};
+
+fn person(name: &str, role: Role, of: Option<&str>) -> Person {
+    Person {
+        name: PersonName::parse(name).unwrap(),
+        rights: Rights {
+            roles: [role].into(),
+            tenant: of.map(tenant),
+        },
+    }
+}
+
+async fn put_person(store: &SqlStore, person: &Person, codes: u32) -> Option<Code> {
+    let hash = PasswordHash(format!("hash {codes}"));
+    let put = store.put_person(person, hash, sealed("one", codes), event("person.put"));
+    code(put.await)
+}
+
+pub(crate) async fn somebody_is_signed_in_until_a_time_and_by_a_code_once(store: SqlStore) {
+    let ada = person("ada", Role::Operator, Some("acme"));
+    assert_eq!(put_person(&store, &ada, 1).await, Some(Code::NotFound));
+    store
+        .put_tenant(&tenant("acme"), event("tenant.put"))
+        .await
+        .unwrap();
+    assert_eq!(put_person(&store, &ada, 1).await, None);
+    assert_eq!(store.people().await, Ok(vec![ada.clone()]));
+    let session = |token: u8| Session {
+        token: [token; 32],
+        expires: at(100),
+    };
+    let sign_in =
+        |token, step| store.sign_in(&ada.name, step, session(token), event("person.sign-in"));
+    let begun = store.begin_sign_in(&ada.name, NOW).await.unwrap().unwrap();
+    assert_eq!((begun.person, begun.codes), (ada.clone(), sealed("one", 1)));
+    sign_in(1, 7).await.unwrap();
+    assert_eq!(code(sign_in(2, 7).await), Some(Code::SignInRefused));
+    assert_eq!(store.signed_in(&[1; 32], at(99)).await, Ok(ada.clone()));
+    for (token, now) in [(1, 100), (2, 99)] {
+        let found = store.signed_in(&[token; 32], at(now)).await;
+        assert_eq!(code(found), Some(Code::SessionOver), "{token} at {now}");
+    }
+    let out = store.sign_out(&[1; 32], event("person.sign-out"));
+    out.await.unwrap();
+    let found = store.signed_in(&[1; 32], at(1)).await;
+    assert_eq!(code(found), Some(Code::SessionOver));
+    let acme = tenant("acme");
+    let used = store.remove_tenant(&acme, event("tenant.remove"));
+    assert_eq!(code(used.await), Some(Code::InUse));
+}
+
+pub(crate) async fn another_password_signs_out_and_ends_a_pause(store: SqlStore) {
+    let ada = person("ada", Role::Auditor, None);
+    put_person(&store, &ada, 1).await;
+    for expected in [None, None, None, None, None, Some(Code::TooManyAttempts)] {
+        let begun = store.begin_sign_in(&ada.name, NOW).await;
+        assert_eq!(code(begun), expected);
+    }
+    let session = Session {
+        token: [1; 32],
+        expires: at(100),
+    };
+    let signed_in = store.sign_in(&ada.name, 7, session, event("person.sign-in"));
+    signed_in.await.unwrap();
+    put_person(&store, &ada, 2).await;
+    let found = store.signed_in(&[1; 32], NOW).await;
+    assert_eq!(code(found), Some(Code::SessionOver));
+    let begun = store.begin_sign_in(&ada.name, NOW).await.unwrap().unwrap();
+    assert_eq!(begun.codes, sealed("one", 2));
+    let owners = store.wrapped_otherwise("two", 10).await.unwrap();
+    assert_eq!(owners.len(), 1, "the first is wiped: {owners:?}");
+
+    let nobody = PersonName::parse("bob").unwrap();
+    assert!(store.begin_sign_in(&nobody, NOW).await.unwrap().is_none());
+    let remove = |name| store.remove_person(name, event("person.remove"));
+    assert_eq!(code(remove(&nobody).await), Some(Code::NotFound));
+    assert_eq!(code(remove(&ada.name).await), None);
+    assert_eq!(store.people().await, Ok(vec![]));
+    assert!(store.wrapped_otherwise("two", 10).await.unwrap().is_empty());
+}

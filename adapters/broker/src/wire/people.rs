@@ -1,0 +1,415 @@
+//! What people and the broker exchange. Moments are in RFC 3339.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use domain::broker::audit::Entry;
+use domain::broker::cluster::{Cluster, Standing, WhenExpired};
+use domain::broker::credential::Slots;
+use domain::broker::grant::{Account, Clusters, Grant};
+use domain::broker::held::Held;
+use domain::broker::role::{Rights, Role};
+use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
+use domain::{AllowedHostnames, Hostname, ObjectKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Body of `POST /admin/v1/sessions`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInDocument {
+    pub name: String,
+    pub password: String,
+    /// Six digits, of an authenticator.
+    pub code: String,
+}
+
+impl fmt::Debug for SignInDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignInDocument")
+    }
+}
+
+/// Answer to it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedInDocument {
+    /// For `Authorization: Bearer …`.
+    pub token: String,
+    pub expires: String,
+}
+
+impl fmt::Debug for SignedInDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignedInDocument({})", self.expires)
+    }
+}
+
+/// Answer to `GET /admin/v1/sessions/current`: who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfDocument {
+    pub name: String,
+    pub roles: BTreeSet<Role>,
+    /// The one tenant that they see; absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
+}
+
+impl SelfDocument {
+    /// Of somebody with these rights.
+    pub fn of(name: &str, rights: &Rights) -> Self {
+        Self {
+            name: name.to_owned(),
+            roles: rights.roles.clone(),
+            tenant: rights.tenant.clone(),
+        }
+    }
+}
+
+/// A part of a list, in the order of names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListDocument<T> {
+    pub items: Vec<T>,
+    /// Where the list goes on: `?after=…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantDocument {
+    pub name: TenantName,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterDocument {
+    pub name: ClusterName,
+    pub tenant: TenantName,
+    pub standing: String,
+    /// The thumbprint of its key, once it asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_contact: Option<String>,
+    /// `live`, `stale` or `expired`, as the broker found it last.
+    pub contact: String,
+    pub when_expired: WhenExpired,
+}
+
+impl ClusterDocument {
+    /// Of a cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self {
+            name: cluster.name.clone(),
+            tenant: cluster.tenant.clone(),
+            standing: standing(&cluster.standing).to_owned(),
+            key: cluster.identity().map(|identity| identity.key.to_string()),
+            last_contact: cluster.last_contact.map(moment),
+            contact: cluster.contact.as_str().to_owned(),
+            when_expired: cluster.when_expired,
+        }
+    }
+}
+
+/// Where a cluster stands, in one or two words.
+pub fn standing(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Invited => "invited",
+        Standing::Asking(_) => "asking",
+        Standing::Admitted(_) => "admitted",
+        Standing::Revoked(_) => "revoked",
+        Standing::Quarantined(_) => "quarantined",
+        Standing::Tombstoned(_) => "given up",
+    }
+}
+
+/// Body of `POST /admin/v1/clusters/{name}/invitation`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationRequest {
+    pub tenant: TenantName,
+    #[serde(default)]
+    pub when_expired: WhenExpired,
+}
+
+/// Answer to it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationDocument {
+    /// Good once. It is told here and nowhere else.
+    pub code: String,
+    pub expires: String,
+}
+
+impl fmt::Debug for InvitationDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InvitationDocument({})", self.expires)
+    }
+}
+
+/// Body of `POST /admin/v1/clusters/{name}/acceptance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptanceDocument {
+    /// The thumbprint that the cluster's controller logs.
+    pub key: String,
+}
+
+/// Body of `POST /admin/v1/clusters/{name}/removal`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemovalDocument {
+    /// The name of the cluster once more.
+    pub confirm: String,
+}
+
+/// Body of `PUT /admin/v1/clusters/{name}/when-expired`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhenExpiredDocument {
+    pub when_expired: WhenExpired,
+}
+
+/// What one Gateway of a cluster has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldingDocument {
+    /// Namespace and name.
+    pub gateway: String,
+    /// Where its tunnel is, and where something of it may be left.
+    pub accounts: Vec<AccountName>,
+    /// Hostnames that it has records of, or may have.
+    pub hostnames: Vec<Hostname>,
+    /// When it was compared with Cloudflare last; absent: not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<String>,
+    /// Why that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl HoldingDocument {
+    /// Of a Gateway.
+    pub fn of(gateway: &ObjectKey, held: &Held) -> Self {
+        let done = held.done.as_ref();
+        let error = done.and_then(|done| done.outcome.as_ref().err());
+        Self {
+            gateway: gateway.to_string(),
+            accounts: held.account.iter().chain(&held.former).cloned().collect(),
+            hostnames: held.names.iter().cloned().collect(),
+            done_at: done.map(|done| moment(done.at)),
+            error: error.map(|error| error.message.clone()),
+        }
+    }
+}
+
+/// A Cloudflare account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountDocument {
+    pub name: AccountName,
+    pub tenant: TenantName,
+    /// Its id at Cloudflare: 32 hexadecimal digits.
+    pub cloudflare: String,
+    /// Whether grants of other tenants may name it.
+    #[serde(default)]
+    pub shared: bool,
+    /// What is known of it. Passed over when an account is put in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<AccountState>,
+}
+
+/// What is known of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountState {
+    /// Zones that its token sees; absent: it may not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<BTreeSet<String>>,
+    /// The version of the token in use; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u32>,
+    /// Whether that is an earlier one, because Cloudflare refuses the newest.
+    pub fell_back: bool,
+    /// Until when the token before can be fallen back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<String>,
+}
+
+impl AccountDocument {
+    /// Of an account and its tokens.
+    pub fn of(account: &Account, slots: &Slots) -> Self {
+        Self {
+            name: account.name.clone(),
+            tenant: account.tenant.clone(),
+            cloudflare: account.cloudflare.to_string(),
+            shared: account.shared,
+            state: Some(AccountState {
+                zones: account.zones.clone(),
+                token: slots.in_use().map(|version| version.0),
+                fell_back: slots.fell_back,
+                previous_until: slots.previous.map(|(_, until)| moment(until)),
+            }),
+        }
+    }
+}
+
+/// Body of `PUT /admin/v1/accounts/{name}/token`. It is told to nobody again.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiTokenDocument {
+    pub token: String,
+}
+
+impl fmt::Debug for ApiTokenDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiTokenDocument")
+    }
+}
+
+/// A grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantDocument {
+    pub name: GrantName,
+    /// Absent: all clusters of the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<BTreeSet<ClusterName>>,
+    /// Names, and wildcards for every name below. `*` alone: every name.
+    pub hostnames: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Hostname>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_hostnames: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_gateways: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// Why a document is not a grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    #[error(transparent)]
+    Hostname(#[from] domain::names::MalformedName),
+    #[error(
+        "expires: Invalid value: {0:?}: must be a moment in RFC 3339, such as 2027-01-31T12:00:00Z"
+    )]
+    Expires(String),
+}
+
+impl GrantDocument {
+    /// Of a grant.
+    pub fn of(grant: &Grant) -> Self {
+        Self {
+            name: grant.name.clone(),
+            clusters: match &grant.clusters {
+                Clusters::All => None,
+                Clusters::Named(names) => Some(names.clone()),
+            },
+            hostnames: match &grant.hostnames {
+                AllowedHostnames::Any => vec!["*".to_owned()],
+                AllowedHostnames::Listed(patterns) => {
+                    patterns.iter().map(ToString::to_string).collect()
+                }
+            },
+            except: grant.except.iter().cloned().collect(),
+            account: grant.account.clone(),
+            max_hostnames: grant.max_hostnames,
+            max_gateways: grant.max_gateways,
+            expires: grant.expires.map(moment),
+        }
+    }
+
+    /// The grant of a tenant.
+    pub fn read(self, tenant: &TenantName) -> Result<Grant, GrantError> {
+        let expires = self.expires.map(|text| {
+            let at = text.parse::<jiff::Timestamp>();
+            at.map_err(|_| GrantError::Expires(text))
+        });
+        Ok(Grant {
+            clusters: self.clusters.map_or(Clusters::All, Clusters::Named),
+            hostnames: hostnames(&self.hostnames)?,
+            except: self.except.into_iter().collect(),
+            account: self.account,
+            max_hostnames: self.max_hostnames,
+            max_gateways: self.max_gateways,
+            expires: expires.transpose()?.map(|at| Timestamp(at.as_second())),
+            name: self.name,
+            tenant: tenant.clone(),
+        })
+    }
+}
+
+fn hostnames(texts: &[String]) -> Result<AllowedHostnames, domain::names::MalformedName> {
+    if texts == ["*"] {
+        return Ok(AllowedHostnames::Any);
+    }
+    let names = texts.iter().map(|text| Hostname::parse(text));
+    let names: Vec<Hostname> = names.collect::<Result<_, _>>()?;
+    Ok(AllowedHostnames::listed(names))
+}
+
+/// An entry of the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryDocument {
+    pub sequence: u64,
+    pub at: String,
+    pub actor: String,
+    pub source: String,
+    pub action: String,
+    pub object: String,
+    pub result: String,
+    pub detail: String,
+    pub ray: String,
+    /// The hash of this entry and all before.
+    pub hash: String,
+}
+
+impl EntryDocument {
+    /// Of an entry.
+    pub fn of(entry: Entry) -> Self {
+        let Entry {
+            sequence,
+            event,
+            link,
+        } = entry;
+        Self {
+            sequence,
+            at: moment(event.at),
+            actor: event.actor,
+            source: event.source,
+            action: event.action,
+            object: event.object,
+            result: event.result,
+            detail: event.detail,
+            ray: event.ray,
+            hash: link.to_string(),
+        }
+    }
+}
+
+/// Answer to `GET /admin/v1/audit/verification`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerificationDocument {
+    /// So many follow from each other.
+    pub entries: u64,
+    /// The hash of the last of these. Kept elsewhere, it shows later whether entries at the end were cut off.
+    pub hash: String,
+    /// The entry that does not follow: it was changed, or one before it was left out or put in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_at: Option<u64>,
+}
+
+/// A moment in RFC 3339.
+pub fn moment(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
