@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::identity::key::ClusterKey;
-use adapter_broker::identity::{digest, unpredictable};
+use adapter_broker::identity::{digest, proof, unpredictable};
 use adapter_broker::{BrokerEdge, ClientSettings};
 use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
@@ -295,6 +295,64 @@ pub async fn furnish(
     };
     store.put_grant(&grant, event()).await.expect("a tenant");
     account.name
+}
+
+/// A proof of a key for one request. The URL has no query.
+pub fn prove(
+    key: &ClusterKey,
+    method: &str,
+    url: &str,
+    token: Option<&str>,
+    at: Timestamp,
+) -> String {
+    let id = unpredictable(&SystemEntropy::default());
+    let request = proof::Request { method, url, token };
+    key.prove(request, id.expose_secret().to_owned(), at)
+}
+
+/// A cluster with a session, which leads and writes its requests by hand.
+pub struct RawCluster {
+    /// The base URL of the broker.
+    pub url: String,
+    /// Its key.
+    pub key: ClusterKey,
+    /// The token of its session.
+    pub token: String,
+}
+
+impl RawCluster {
+    /// Enrols a cluster, opens a session and begins its first term.
+    pub async fn open(broker: &Broker, enrolled: &Enrolled) -> Self {
+        let mut raw = Self {
+            url: broker.url(),
+            key: enrol(&broker.store, enrolled).await,
+            token: String::new(),
+        };
+        let instance = serde_json::json!({ "instance": enrolled.instance.to_string() });
+        let opened = raw.post("/v1/sessions", None, &instance).await;
+        let token = opened["token"].as_str().expect("a session");
+        raw.token = token.to_owned();
+        let nothing = serde_json::json!({});
+        let begun = raw.post("/v1/terms", Some(&raw.token), &nothing).await;
+        assert_eq!(begun["term"], 1);
+        raw
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        body: &serde_json::Value,
+    ) -> serde_json::Value {
+        let url = format!("{}{path}", self.url);
+        let proof = prove(&self.key, "POST", &url, token, SystemClock.now());
+        let mut call = reqwest::Client::new().post(url).header("dpop", proof);
+        if let Some(token) = token {
+            call = call.header("authorization", format!("DPoP {token}"));
+        }
+        let answer = call.json(body).send().await.expect("an answer");
+        answer.json().await.expect("a document")
+    }
 }
 
 /// Settings of a client on this machine.

@@ -5,6 +5,7 @@
 //! - [`identity`]: by what a cluster is known.
 //! - [`client`]: [`BrokerEdge`], the `Edge` of a cluster that has no Cloudflare credentials.
 //! - [`server`]: what clusters ask, over HTTP.
+//! - [`openapi`]: the same as a document of OpenAPI.
 //! - [`people`]: what people ask, over HTTP.
 //! - [`engine`]: makes true what clusters stated.
 //! - [`tokens`]: API tokens, tried before they count.
@@ -18,6 +19,7 @@ pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod identity;
+pub mod openapi;
 mod outage;
 pub mod people;
 pub mod problem;

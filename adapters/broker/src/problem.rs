@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::broker::{Code, Refusal};
 use domain::ports::{PortError, PortErrorKind};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Content type of a problem (RFC 9457).
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -80,7 +81,7 @@ impl ApiError {
 }
 
 /// A problem. Members that are not known are passed over, as RFC 9457 section 3.2 wants it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// What sort of problem; the one field for programs.
     #[serde(rename = "type")]
@@ -162,7 +163,7 @@ impl Problem {
 }
 
 /// One failed call in an answer that is a success as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailureDocument {
     kind: String,
@@ -208,6 +209,12 @@ const KINDS: [(PortErrorKind, &str, u16); 10] = [
     (PortErrorKind::Unavailable, "unavailable", 503),
     (PortErrorKind::BrokerUnavailable, "broker-unavailable", 503),
 ];
+
+/// Every problem that is a failure of the edge. What happened is left out.
+pub(crate) fn failures() -> impl Iterator<Item = Problem> {
+    let kinds = KINDS.into_iter();
+    kinds.map(|(kind, ..)| Problem::failed(&PortError::new(kind, "")))
+}
 
 fn row_of(kind: PortErrorKind) -> (PortErrorKind, &'static str, u16) {
     let mut rows = KINDS.into_iter();

@@ -15,11 +15,15 @@ use domain::names::{MalformedName, is_dns_label, is_object_name};
 use domain::secret::{ConnectorToken, TokenHash};
 use domain::{Hostname, ObjectKey};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Type};
 
+use crate::openapi::texts::{DnsName, Namespace, ObjectName, Sha256};
 use dns::{DnsDocument, RecordsDocument};
 pub use session::{
     EnrolledDocument, EnrolmentDocument, PendingDocument, SessionDocument, SessionRequest,
-    TermDocument,
+    TermDocument, TermRequest,
 };
 pub use status::StatusDocument;
 
@@ -41,10 +45,12 @@ impl From<MalformedName> for Malformed {
 }
 
 /// Namespace and name of a Gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayDocument {
+    #[schema(value_type = Namespace)]
     pub namespace: String,
+    #[schema(value_type = ObjectName)]
     pub name: String,
 }
 
@@ -76,20 +82,24 @@ pub(crate) fn gateway_key(namespace: &str, name: &str) -> Result<ObjectKey, Malf
     Ok(ObjectKey::new(namespace, name))
 }
 
-/// Body of `PUT …/intent`: an [`EdgeIntent`] whose Gateway stands in the path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of `PUT …/intent`: an `EdgeIntent` whose Gateway stands in the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntentDocument {
+    /// Those that are to lead to the Gateway.
+    #[schema(value_type = BTreeSet<DnsName>)]
     hostnames: Vec<String>,
-    /// By hostname; at most [`RULE_LIMIT`] in all.
+    /// Paths that the dashboard is to show, by hostname; at most 1,000 in all.
+    #[schema(schema_with = paths)]
     paths: BTreeMap<String, BTreeSet<String>>,
+    /// Hostnames that another Gateway of the cluster has.
     lost_to: Vec<LostDocument>,
     dns: DnsDocument,
     records: RecordsDocument,
     policy: PolicyDocument,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum PolicyDocument {
     Sync,
@@ -97,11 +107,28 @@ enum PolicyDocument {
     UpsertOnly,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LostDocument {
+    #[schema(value_type = DnsName)]
     hostname: String,
     to: GatewayDocument,
+}
+
+/// Regular expressions by hostname.
+fn paths() -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let mut paths = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(
+            "Paths that the dashboard shows, by hostname; at most 1,000 in all.",
+        ))
+        .additional_properties(Some(ArrayBuilder::new().items(text)))
+        .build();
+    if let RefOr::T(names) = <DnsName as utoipa::PartialSchema>::schema() {
+        paths.property_names = Some(Box::new(names));
+    }
+    paths
 }
 
 impl IntentDocument {
@@ -188,7 +215,7 @@ fn hostname(text: &str) -> Result<Hostname, Malformed> {
 }
 
 /// Answer to `GET …/gateways`: the Gateways of the asking cluster that hold anything at the edge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnedDocument {
     gateways: Vec<GatewayDocument>,
@@ -213,7 +240,7 @@ impl OwnedDocument {
 
 /// Body of `PUT …/gateways`: every Gateway of the asking cluster that may have something at the edge. What
 /// is left of others is removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiveDocument {
     live: Vec<GatewayDocument>,
@@ -234,7 +261,7 @@ impl LiveDocument {
 }
 
 /// Answer to `PUT …/gateways`: names of the records that were removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweptDocument {
     /// In the asking cluster's own zones, so that it may know them.
@@ -242,7 +269,7 @@ pub struct SweptDocument {
 }
 
 /// Answer to `GET …/token`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenDocument {
     token: String,
@@ -272,10 +299,11 @@ impl TokenDocument {
 }
 
 /// Body of `PUT …/token`: the token with this hash is to be replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetiredDocument {
     /// SHA-256 of the token, in hexadecimal digits.
+    #[schema(value_type = Sha256)]
     retired: String,
 }
 

@@ -135,6 +135,9 @@ pub enum BrokerAction {
     /// Writes a copy of the store into a file, which can be put in its place.
     #[command(after_help = "Example:\n  cfgw broker back-up copy.db --config broker.yaml")]
     BackUp { file: PathBuf },
+    /// Prints the API for clusters as a document of OpenAPI 3.1.
+    #[command(after_help = "Example:\n  cfgw broker openapi")]
+    Openapi,
 }
 
 /// What becomes of a cluster that has expired.
@@ -169,6 +172,10 @@ pub struct BrokerFlags {
 
 /// Runs `cfgw broker` until SIGTERM or Ctrl-C.
 pub async fn broker(arguments: Broker, ordered: OrderToStop) -> anyhow::Result<()> {
+    if let Some(BrokerAction::Openapi) = arguments.action {
+        print!("{}", adapter_broker::openapi::cluster_plane());
+        return Ok(());
+    }
     let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
     let settings = BrokerSettings::load(file, environment()?, flags)?;
     if let Some(action) = arguments.action {
@@ -253,6 +260,8 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
             commands::back_up(&parts, &file).await?;
             println!("the store is copied to {}", file.display());
         }
+        // Printed before settings are read.
+        BrokerAction::Openapi => {}
     }
     Ok(())
 }

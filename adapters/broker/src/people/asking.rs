@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapter_listener::{Client, Known};
+use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, MatchedPath, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::broker::audit::Event;
@@ -129,6 +130,53 @@ impl Asking {
 pub(super) fn not_there() -> Problem {
     let detail = "there is no such thing, or it belongs to another tenant";
     Problem::decided(&Refusal::new(Code::NotFound, detail))
+}
+
+/// Refuses what no path takes, before anybody is asked who it is. Answers may hold a token, so none is kept on the way.
+pub(super) async fn refuse_form(request: Request, next: Next) -> Response {
+    let mut response = match form(&request) {
+        Err(problem) => problem.into_response(),
+        Ok(()) => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Problems are those of clusters, whose scheme is another one.
+    if let Some(scheme) = headers.get_mut(header::WWW_AUTHENTICATE) {
+        *scheme = HeaderValue::from_static("Bearer");
+    }
+    response
+}
+
+fn form(request: &Request) -> Result<(), Problem> {
+    if request.uri().path().contains('%') {
+        let detail = "names need no encoding";
+        return Err(Problem::refused(ApiError::NoSuchPath, detail));
+    }
+    // The router would answer HEAD as it answers GET.
+    let method = request.method();
+    if ![Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(method) {
+        return Err(no_such_method(method));
+    }
+    let takes_body = method == Method::PUT || method == Method::POST;
+    if !takes_body && !request.body().is_end_stream() {
+        let detail = format!("{method} takes no body here");
+        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
+    }
+    Ok(())
+}
+
+fn no_such_method(method: &Method) -> Problem {
+    let detail = format!("this path does not take {method}");
+    Problem::refused(ApiError::MethodNotAllowed, detail)
+}
+
+pub(super) async fn method_not_allowed(method: Method) -> Problem {
+    no_such_method(&method)
+}
+
+pub(super) async fn no_such_path() -> Problem {
+    let detail = "docs/broker-people.md has all paths";
+    Problem::refused(ApiError::NoSuchPath, detail)
 }
 
 /// Finds out who asks.

@@ -41,16 +41,13 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
 use axum::middleware;
-use axum::response::Response;
 use axum::routing::{get, post, put};
 use domain::broker::ports::{Seal, Store};
 use domain::ports::{Clock, Entropy};
 use tokio::sync::Semaphore;
 
 use crate::rate::Told;
-use crate::server::{admission, method_not_allowed, no_such_path};
 use crate::tokens::Tokens;
 
 pub use audit::verified;
@@ -137,14 +134,13 @@ pub fn router(plane: Arc<PeoplePlane>) -> Router {
         .route("/admin/v1/audit", get(audit::list))
         .route("/admin/v1/audit/verification", get(audit::verify))
         .merge(of_clusters())
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(asking::no_such_path)
+        .method_not_allowed_fallback(asking::method_not_allowed)
         .layer(middleware::from_fn_with_state(plane.clone(), asking::admit));
     strangers
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(asking::method_not_allowed)
         .merge(members)
-        .layer(middleware::map_response(as_for_people))
-        .layer(middleware::from_fn(admission::refuse_form))
+        .layer(middleware::from_fn(asking::refuse_form))
         .with_state(plane)
 }
 
@@ -180,13 +176,4 @@ fn of_clusters() -> Router<Arc<PeoplePlane>> {
             "/admin/v1/clusters/{cluster}/gateways",
             get(clusters::gateways),
         )
-}
-
-/// Problems are those of clusters, whose scheme is another one.
-async fn as_for_people(mut response: Response) -> Response {
-    let scheme = response.headers_mut().get_mut(header::WWW_AUTHENTICATE);
-    if let Some(scheme) = scheme {
-        *scheme = HeaderValue::from_static("Bearer");
-    }
-    response
 }

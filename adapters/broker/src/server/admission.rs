@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapter_listener::{Client, Known};
-use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::Timestamp;
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 
 use super::{ClusterPlane, REQUESTS_AT_ONCE, REQUESTS_IN_A_SECOND, REQUESTS_OF_CLUSTER};
 use crate::identity::{self, proof};
+use crate::openapi::forms::Forms;
 use crate::problem::{ApiError, Problem};
 use crate::rate::{Left, Rate};
 
@@ -99,35 +99,20 @@ fn too_many() -> Problem {
 }
 
 /// Refuses what no path takes, before anybody is asked who it is. Answers may hold a token, so none is kept on the way.
-pub(crate) async fn refuse_form(request: Request, next: Next) -> Response {
-    let mut response = match form(&request) {
-        Err(problem) => problem.into_response(),
-        Ok(()) => next.run(request).await,
+pub(super) async fn refuse_form(
+    State(forms): State<Arc<Forms>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match forms.refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
     };
     let no_store = HeaderValue::from_static("no-store");
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, no_store);
     response
-}
-
-fn form(request: &Request) -> Result<(), Problem> {
-    if request.uri().path().contains('%') {
-        let detail = "names need no encoding";
-        return Err(Problem::refused(ApiError::NoSuchPath, detail));
-    }
-    // The router would answer HEAD as it answers GET.
-    let method = request.method();
-    if ![Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(method) {
-        let detail = format!("no path takes {method}");
-        return Err(Problem::refused(ApiError::MethodNotAllowed, detail));
-    }
-    let takes_body = method == Method::PUT || method == Method::POST;
-    if !takes_body && !request.body().is_end_stream() {
-        let detail = format!("{method} takes no body here");
-        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
-    }
-    Ok(())
 }
 
 /// Finds out whose session a request is of.

@@ -16,8 +16,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use utoipa::IntoParams;
 
 use super::{ClusterPlane, LONGEST_WAIT};
+use crate::openapi::texts::Number;
 use crate::problem::{self, ApiError, Problem};
 use crate::wire::{LARGEST_INTENT, PendingDocument, StatusDocument};
 
@@ -58,10 +60,15 @@ impl ClusterPlane {
 }
 
 /// What an answer waits for.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Awaited {
+    /// The statement, by its version.
+    #[param(inline, value_type = Number)]
     pub(super) version: u64,
+    /// How many pieces of work there were before.
+    #[param(inline, value_type = Number)]
     pub(super) after: u64,
 }
 

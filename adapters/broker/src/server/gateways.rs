@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
@@ -15,22 +16,48 @@ use domain::broker::watch;
 use domain::broker::{AccountName, Code, Refusal};
 use domain::edge::ports::Edge;
 use domain::ports::{PortError, PortErrorKind};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::ClusterPlane;
 use super::admission::Member;
 use super::answer::{Awaited, failed, malformed, read_document, wait_of};
+use super::described::{
+    Awaiting, OfLeader, OfMember, OfQuery, OfStatement, Placed, Stated as Headers,
+};
+use crate::openapi::problems::{OfAny, OfDocument, OfEdge, Refused};
+use crate::openapi::texts::{Namespace, ObjectName};
 use crate::problem::{ApiError, Problem};
 use crate::wire::{
-    IntentDocument, LiveDocument, OwnedDocument, RetiredDocument, SweptDocument, TokenDocument,
-    gateway_key,
+    IntentDocument, LiveDocument, OwnedDocument, PendingDocument, RetiredDocument, StatusDocument,
+    SweptDocument, TokenDocument, gateway_key,
 };
 
-/// Namespace and name, as they stand in a path.
-type Names = (String, String);
+/// A Gateway of the cluster that asks, as it stands in a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct Names {
+    /// The namespace of the Gateway.
+    #[param(inline, value_type = Namespace)]
+    namespace: String,
+    /// Its name.
+    #[param(inline, value_type = ObjectName)]
+    name: String,
+}
 
 /// The place of a statement in the order of its cluster.
 const PLACE: HeaderName = HeaderName::from_static("statement-place");
 
+/// The Gateways of the cluster that hold anything at Cloudflare.
+#[utoipa::path(
+    get,
+    path = "/v1/gateways",
+    responses(
+        (status = 200, description = "Their names", body = OwnedDocument),
+        Refused<(OfAny, OfMember, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn owned(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -44,8 +71,21 @@ pub(super) async fn owned(
     Ok(Json(OwnedDocument::of(&gateways)))
 }
 
-/// What the edge finds that belongs to no Gateway. A Gateway that was stated and is not named here stays: it may have come
-/// since, and one that has gone is in [`owned`] until its cluster removes it.
+/// Removes records with the cluster's mark that belong to none of these Gateways and to no tunnel.
+///
+/// A Gateway that was stated and is not named here stays: it may have come since, and one that has gone is among the answers to
+/// `GET /v1/gateways` until its cluster removes it.
+#[utoipa::path(
+    put,
+    path = "/v1/gateways",
+    params(Placed),
+    request_body = LiveDocument,
+    responses(
+        (status = 200, description = "Names of the records that were removed", body = SweptDocument),
+        Refused<(OfAny, OfMember, OfDocument, OfLeader, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn sweep(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -71,6 +111,19 @@ pub(super) async fn sweep(
     Ok(Json(SweptDocument { swept }))
 }
 
+/// States what a Gateway needs.
+#[utoipa::path(
+    put,
+    path = "/v1/gateways/{namespace}/{name}/intent",
+    params(Names, Headers),
+    request_body = IntentDocument,
+    responses(
+        (status = 200, description = "What came of it; `ETag` has the version", body = StatusDocument),
+        (status = 202, description = "It is written down, and not done yet", body = PendingDocument),
+        Refused<(OfAny, OfMember, OfDocument, OfStatement, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn state(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -85,20 +138,47 @@ pub(super) async fn state(
     plane.take(&member, gateway, statement, &headers).await
 }
 
+/// What came of a statement, once there is something to tell.
+///
+/// A Gateway of which nothing was stated, or nothing is left, has an empty status.
+#[utoipa::path(
+    get,
+    path = "/v1/gateways/{namespace}/{name}/status",
+    params(Names, Awaited, Awaiting),
+    responses(
+        (status = 200, description = "What came of it; `ETag` has the version", body = StatusDocument),
+        (status = 202, description = "It is written down, and not done yet", body = PendingDocument),
+        Refused<(OfAny, OfMember, OfQuery, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn status(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
     Path(names): Path<Names>,
-    Query(awaited): Query<Awaited>,
+    awaited: Result<Query<Awaited>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let gateway = gateway_of(&names)?;
+    let Query(awaited) = awaited.map_err(malformed)?;
     let wait = wait_of(&headers);
     plane
         .answer(&member.cluster.name, &gateway, awaited, wait)
         .await
 }
 
+/// Removes a Gateway: its tunnel, its records and what the broker knows of it.
+#[utoipa::path(
+    delete,
+    path = "/v1/gateways/{namespace}/{name}",
+    params(Names, Headers),
+    responses(
+        (status = 200, description = "What came of it; `ETag` has the version", body = StatusDocument),
+        (status = 202, description = "It is written down, and not done yet", body = PendingDocument),
+        Refused<(OfAny, OfMember, OfStatement, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn remove(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -111,6 +191,19 @@ pub(super) async fn remove(
         .await
 }
 
+/// Replaces the connector token with this hash; one that was replaced before is left alone.
+#[utoipa::path(
+    put,
+    path = "/v1/gateways/{namespace}/{name}/token",
+    params(Names, Headers),
+    request_body = RetiredDocument,
+    responses(
+        (status = 200, description = "What came of it; `ETag` has the version", body = StatusDocument),
+        (status = 202, description = "It is written down, and not done yet", body = PendingDocument),
+        Refused<(OfAny, OfMember, OfDocument, OfStatement, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn retire(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -126,6 +219,18 @@ pub(super) async fn retire(
     plane.take(&member, gateway, statement, &headers).await
 }
 
+/// Closes every connection of the tunnel, so that connectors come again with the present token.
+#[utoipa::path(
+    delete,
+    path = "/v1/gateways/{namespace}/{name}/connections",
+    params(Names, Headers),
+    responses(
+        (status = 200, description = "What came of it; `ETag` has the version", body = StatusDocument),
+        (status = 202, description = "It is written down, and not done yet", body = PendingDocument),
+        Refused<(OfAny, OfMember, OfStatement, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn close(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -139,7 +244,17 @@ pub(super) async fn close(
         .await
 }
 
-/// Who reads a token is in the audit before the token is answered.
+/// The connector token of a Gateway. Who reads it is in the audit before it is answered.
+#[utoipa::path(
+    get,
+    path = "/v1/gateways/{namespace}/{name}/token",
+    params(Names),
+    responses(
+        (status = 200, description = "The token", body = TokenDocument),
+        Refused<(OfAny, OfMember, OfEdge)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn token(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
@@ -229,7 +344,7 @@ impl ClusterPlane {
     }
 }
 
-fn gateway_of((namespace, name): &Names) -> Result<ObjectKey, Problem> {
+fn gateway_of(Names { namespace, name }: &Names) -> Result<ObjectKey, Problem> {
     gateway_key(namespace, name)
         .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))
 }
@@ -239,8 +354,8 @@ fn place_of(headers: &HeaderMap) -> Result<Place, Problem> {
     let place = text.and_then(|text| {
         let (term, sequence) = text.split_once('.')?;
         Some(Place {
-            term: term.parse().ok()?,
-            sequence: sequence.parse().ok()?,
+            term: number(term)?,
+            sequence: number(sequence)?,
         })
     });
     place.ok_or_else(|| {
@@ -256,9 +371,15 @@ fn version_of(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     };
     let text = value.to_str().unwrap_or_default();
     let version = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-    let version = version.and_then(|version| version.parse().ok());
+    let version = version.and_then(number);
     version.map(Some).ok_or_else(|| {
         let detail = "If-Match: must be one version, as `\"17\"`";
         Problem::refused(ApiError::MalformedDocument, detail)
     })
+}
+
+/// Digits and nothing else, where the standard library takes a sign too.
+fn number(text: &str) -> Option<u64> {
+    let is_plain = text.len() < 20 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }

@@ -1,18 +1,6 @@
 //! What clusters ask a broker, over HTTP.
 //!
-//! | request | answer |
-//! |---|---|
-//! | `POST /v1/enrolments` with an [`EnrolmentDocument`](crate::wire::EnrolmentDocument) | [`EnrolledDocument`](crate::wire::EnrolledDocument) |
-//! | `POST /v1/sessions` with a [`SessionRequest`](crate::wire::SessionRequest) | [`SessionDocument`](crate::wire::SessionDocument) |
-//! | `POST /v1/terms` | [`TermDocument`](crate::wire::TermDocument) |
-//! | `GET /v1/gateways` | [`OwnedDocument`](crate::wire::OwnedDocument) |
-//! | `PUT /v1/gateways` with a [`LiveDocument`](crate::wire::LiveDocument) | [`SweptDocument`](crate::wire::SweptDocument) |
-//! | `PUT /v1/gateways/{namespace}/{name}/intent` with an [`IntentDocument`](crate::wire::IntentDocument) | [`StatusDocument`](crate::wire::StatusDocument) |
-//! | `GET /v1/gateways/{namespace}/{name}/status?version=…&after=…` | [`StatusDocument`](crate::wire::StatusDocument) |
-//! | `GET /v1/gateways/{namespace}/{name}/token` | [`TokenDocument`](crate::wire::TokenDocument) |
-//! | `PUT /v1/gateways/{namespace}/{name}/token` with a [`RetiredDocument`](crate::wire::RetiredDocument) | [`StatusDocument`](crate::wire::StatusDocument) |
-//! | `DELETE /v1/gateways/{namespace}/{name}/connections` | [`StatusDocument`](crate::wire::StatusDocument) |
-//! | `DELETE /v1/gateways/{namespace}/{name}` | [`StatusDocument`](crate::wire::StatusDocument) |
+//! Each path stands at its handler, and all of them are in docs/api/broker.json ([`openapi`](crate::openapi)).
 //!
 //! Each request has a proof of the cluster's key ([`identity`](crate::identity)), and each but the first two the token of a
 //! session, which says which cluster asks. No path or document names a cluster, an account or a zone: each cluster finds
@@ -26,6 +14,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod answer;
+mod described;
 mod gateways;
 mod sessions;
 
@@ -33,14 +22,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Method;
 use axum::middleware;
-use axum::routing::{delete, get, post, put};
 use domain::broker::Code;
 use domain::broker::cluster::Thumbprint;
 use domain::broker::ports::{AccountEdges, Store};
 use domain::ports::{Clock, Entropy};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::openapi::forms::Forms;
 use crate::problem::{ApiError, Problem};
 use crate::rate::Told;
 use admission::Requests;
@@ -88,48 +79,40 @@ impl ClusterPlane {
 
 /// The API for clusters.
 pub fn router(plane: Arc<ClusterPlane>) -> Router {
-    let strangers = Router::new()
-        .route("/v1/enrolments", post(sessions::enrol))
-        .route("/v1/sessions", post(sessions::open));
-    let members = Router::new()
-        .route("/v1/terms", post(sessions::begin_term))
-        .route("/v1/gateways", get(gateways::owned).put(gateways::sweep))
-        .route("/v1/gateways/{namespace}/{name}", delete(gateways::remove))
-        .route(
-            "/v1/gateways/{namespace}/{name}/intent",
-            put(gateways::state),
-        )
-        .route(
-            "/v1/gateways/{namespace}/{name}/status",
-            get(gateways::status),
-        )
-        .route(
-            "/v1/gateways/{namespace}/{name}/token",
-            get(gateways::token).put(gateways::retire),
-        )
-        .route(
-            "/v1/gateways/{namespace}/{name}/connections",
-            delete(gateways::close),
-        )
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(
-            plane.clone(),
-            admission::admit,
-        ));
-    strangers
-        .method_not_allowed_fallback(method_not_allowed)
+    let admit = middleware::from_fn_with_state(plane.clone(), admission::admit);
+    let members = Router::from(members()).fallback(no_such_path).layer(admit);
+    let forms = Arc::new(Forms::of(&document()));
+    let refuse_form = middleware::from_fn_with_state(forms, admission::refuse_form);
+    Router::from(strangers())
         .merge(members)
-        .layer(middleware::from_fn(admission::refuse_form))
+        .layer(refuse_form)
         .with_state(plane)
 }
 
-pub(crate) async fn no_such_path() -> Problem {
-    let detail = "see the table of paths in docs/broker-api.md";
-    Problem::refused(ApiError::NoSuchPath, detail)
+/// What is asked without a session.
+fn strangers() -> OpenApiRouter<Arc<ClusterPlane>> {
+    OpenApiRouter::default()
+        .routes(routes!(sessions::enrol))
+        .routes(routes!(sessions::open))
 }
 
-pub(crate) async fn method_not_allowed(method: Method) -> Problem {
-    let detail = format!("this path does not take {method}");
-    Problem::refused(ApiError::MethodNotAllowed, detail)
+/// What is asked within one.
+fn members() -> OpenApiRouter<Arc<ClusterPlane>> {
+    OpenApiRouter::default()
+        .routes(routes!(sessions::begin_term))
+        .routes(routes!(gateways::owned, gateways::sweep))
+        .routes(routes!(gateways::remove))
+        .routes(routes!(gateways::state))
+        .routes(routes!(gateways::status))
+        .routes(routes!(gateways::token, gateways::retire))
+        .routes(routes!(gateways::close))
+}
+
+/// The same as a document.
+pub(crate) fn document() -> OpenApi {
+    described::finished(strangers().merge(members()).into_openapi())
+}
+
+async fn no_such_path() -> Problem {
+    Problem::refused(ApiError::NoSuchPath, "docs/api/broker.json has all paths")
 }

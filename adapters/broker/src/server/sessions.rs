@@ -16,13 +16,25 @@ use secrecy::{ExposeSecret, SecretString};
 use super::ClusterPlane;
 use super::admission::{Member, Stranger};
 use super::answer::{malformed, read_document};
+use super::described::{OfEnrolment, OfMember, OfSession, OfStranger};
 use crate::identity;
+use crate::openapi::problems::{OfAny, OfDocument, Refused};
 use crate::problem::Problem;
 use crate::wire::{
-    EnrolledDocument, EnrolmentDocument, SessionDocument, SessionRequest, TermDocument,
+    EnrolledDocument, EnrolmentDocument, SessionDocument, SessionRequest, TermDocument, TermRequest,
 };
 
-/// A code is redeemed, with the key that the proof is of.
+/// Redeems a code, with the key that the proof is of.
+#[utoipa::path(
+    post,
+    path = "/v1/enrolments",
+    request_body = EnrolmentDocument,
+    responses(
+        (status = 201, description = "The cluster asks to be accepted", body = EnrolledDocument),
+        Refused<(OfAny, OfStranger, OfDocument, OfEnrolment)>,
+    ),
+    security(("proof" = [])),
+)]
 pub(super) async fn enrol(
     State(plane): State<Arc<ClusterPlane>>,
     stranger: Stranger,
@@ -56,7 +68,17 @@ pub(super) async fn enrol(
     Ok((StatusCode::CREATED, Json(enrolled)))
 }
 
-/// A session for whoever has the key of a cluster.
+/// Opens a session, for whoever has the key of a cluster.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions",
+    request_body = SessionRequest,
+    responses(
+        (status = 200, description = "A session of ten minutes", body = SessionDocument),
+        Refused<(OfAny, OfStranger, OfDocument, OfSession)>,
+    ),
+    security(("proof" = [])),
+)]
 pub(super) async fn open(
     State(plane): State<Arc<ClusterPlane>>,
     stranger: Stranger,
@@ -100,11 +122,24 @@ pub(super) async fn open(
     }))
 }
 
-/// A controller of the cluster begins to lead.
+/// Begins a term: whoever led the cluster before writes nothing any more.
+#[utoipa::path(
+    post,
+    path = "/v1/terms",
+    request_body = TermRequest,
+    responses(
+        (status = 200, description = "The number of the term", body = TermDocument),
+        Refused<(OfAny, OfMember, OfDocument)>,
+    ),
+    security(("session" = [], "proof" = [])),
+)]
 pub(super) async fn begin_term(
     State(plane): State<Arc<ClusterPlane>>,
     member: Member,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Json<TermDocument>, Problem> {
+    let TermRequest {} = read_document(&headers, body).await?;
     let event = plane.event(&member, "term.begin", member.cluster.name.as_str());
     let term = plane.store.begin_term(&member.cluster.name, event).await?;
     Ok(Json(TermDocument { term }))

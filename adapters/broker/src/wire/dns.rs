@@ -7,26 +7,52 @@ use domain::edge::objects::ZoneState;
 use domain::edge::{HeldBack, ZoneStatus};
 use domain::gateway::{DnsPolicy, DnsSelection, DriftPolicy, LONGEST_CODE, RecordSettings};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Malformed, hostname};
+use crate::openapi::texts::DnsName;
 
 /// Entries of each list of a policy, at most; the parameters take fewer.
 const MOST_NAMES: usize = 256;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The schema of such a list.
+enum NamesDocument {}
+
+impl PartialSchema for NamesDocument {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new()
+            .items(Ref::from_schema_name(DnsName::name()))
+            .max_items(Some(MOST_NAMES))
+            .into()
+    }
+}
+
+impl ToSchema for NamesDocument {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((DnsName::name().into_owned(), DnsName::schema()));
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum DnsDocument {
     All,
+    #[schema(value_type = NamesDocument)]
     Below(Vec<String>),
     Selected(SelectionDocument),
     Off,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SelectionDocument {
+    #[schema(value_type = NamesDocument)]
     zones: Vec<String>,
+    #[schema(value_type = NamesDocument)]
     include: Vec<String>,
+    #[schema(value_type = NamesDocument)]
     exclude: Vec<String>,
 }
 
@@ -71,14 +97,16 @@ impl DnsDocument {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordsDocument {
     drift: DriftDocument,
+    /// The code of a removal that was held back and is to go on.
+    #[schema(max_length = 64)]
     confirmed_removal: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum DriftDocument {
     Repair,
@@ -100,7 +128,10 @@ impl RecordsDocument {
 
     pub(super) fn read(self) -> Result<RecordSettings, Malformed> {
         let code = self.confirmed_removal;
-        if code.as_ref().is_some_and(|code| code.len() > LONGEST_CODE) {
+        if code
+            .as_ref()
+            .is_some_and(|code| code.chars().count() > LONGEST_CODE)
+        {
             let problem = format!("confirmed_removal: must have at most {LONGEST_CODE} characters");
             return Err(Malformed(problem));
         }
@@ -116,14 +147,14 @@ impl RecordsDocument {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ZoneDocument {
     name: String,
     state: StateDocument,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum StateDocument {
     Active,
@@ -161,7 +192,7 @@ impl ZoneDocument {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeldBackDocument {
     names: BTreeSet<String>,

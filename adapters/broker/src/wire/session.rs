@@ -3,14 +3,18 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::openapi::texts::Instance;
 
 /// Body of `POST /v1/enrolments`. The key is that of the request's proof.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolmentDocument {
     /// As it was given out.
     pub code: String,
-    /// The [`InstanceId`](domain::InstanceId) of the cluster.
+    /// Which cluster it is: the uid of its namespace `kube-system`, or what stands for it.
+    #[schema(value_type = Instance)]
     pub instance: String,
 }
 
@@ -21,7 +25,7 @@ impl fmt::Debug for EnrolmentDocument {
 }
 
 /// Answer to it: the cluster asks to be accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolledDocument {
     /// The name that the broker knows it by.
@@ -31,14 +35,16 @@ pub struct EnrolledDocument {
 }
 
 /// Body of `POST /v1/sessions`. The cluster is the one whose key the proof is of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionRequest {
+    /// As it was enrolled with.
+    #[schema(value_type = Instance)]
     pub instance: String,
 }
 
 /// Answer to it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionDocument {
     pub cluster: String,
@@ -57,8 +63,13 @@ impl fmt::Debug for SessionDocument {
     }
 }
 
+/// Body of `POST /v1/terms`. It has no field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TermRequest {}
+
 /// Answer to `POST /v1/terms`: the term that begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TermDocument {
     pub term: u64,
@@ -66,7 +77,7 @@ pub struct TermDocument {
 
 /// The answer 202: the statement of this version is written down, and not done yet. `GET …/status` with both numbers waits
 /// on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PendingDocument {
     pub version: u64,

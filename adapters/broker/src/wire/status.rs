@@ -6,13 +6,14 @@ use domain::edge::{Changes, EdgeStatus, HostnameOutcome, IngressOutcome, TunnelS
 use domain::names::MalformedName;
 use domain::{Installation, InstallationName, InstanceId, TunnelId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::dns::{HeldBackDocument, ZoneDocument};
 use super::{GatewayDocument, Malformed, hostname};
 use crate::problem::FailureDocument;
 
-/// Answer to `PUT …/intent`: an [`EdgeStatus`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Answer to `PUT …/intent`: an `EdgeStatus`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatusDocument {
     tunnels: Vec<TunnelDocument>,
@@ -27,14 +28,14 @@ pub struct StatusDocument {
     changes: ChangesDocument,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangesDocument {
     listed: Vec<String>,
     more: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct InstallationDocument {
     name: String,
@@ -57,7 +58,7 @@ impl InstallationDocument {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TunnelDocument {
     id: String,
@@ -65,7 +66,7 @@ struct TunnelDocument {
     address: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum OutcomeDocument {
     Applied,
@@ -83,7 +84,7 @@ enum OutcomeDocument {
     Unknown { message: String },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum IngressDocument {
     Complete,
