@@ -7,3 +7,4 @@ mod people;
 mod refusals;
 mod secrecy;
 mod strangers;
+mod sweep;

@@ -1,0 +1,167 @@
+//! The operations of the document, and requests for them that are filled with somebody's names.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+/// The document of the plane for clusters.
+pub(super) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(&adapter_broker::openapi::cluster_plane()).expect("a document")
+});
+
+/// One method of one path.
+#[derive(Debug, Clone)]
+pub(super) struct Operation {
+    pub(super) path: &'static str,
+    pub(super) method: String,
+    described: &'static Value,
+}
+
+/// Every operation of the document.
+pub(super) fn operations() -> Vec<Operation> {
+    let paths = DOCUMENT["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&'static String, &'static Value)| {
+        let methods = item.as_object().expect("methods").iter();
+        methods.map(move |(method, described)| Operation {
+            path,
+            method: method.to_uppercase(),
+            described,
+        })
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+/// By what somebody's things are named: a value for every place of a request.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) hostname: String,
+    pub(super) instance: String,
+    /// The hash of a connector token.
+    pub(super) hash: String,
+    /// What stands where any text may: the id of a tunnel.
+    pub(super) text: String,
+}
+
+impl Names {
+    fn of_schema(&self, schema: &str) -> Option<&str> {
+        Some(match schema {
+            "Namespace" => &self.namespace,
+            "ObjectName" => &self.name,
+            "DnsName" => &self.hostname,
+            "Instance" => &self.instance,
+            "Sha256" => &self.hash,
+            _ => return None,
+        })
+    }
+
+    /// Values that this schema takes: one of each alternative, and each other field as in the first.
+    fn fill(&self, schema: &Value) -> Vec<Value> {
+        if let Some(name) = schema["$ref"].as_str() {
+            let name = name.rsplit('/').next().expect("a name");
+            return match self.of_schema(name) {
+                Some(text) => vec![json!(text)],
+                None => self.fill(&DOCUMENT["components"]["schemas"][name]),
+            };
+        }
+        for several in ["oneOf", "allOf"] {
+            if let Some(all) = schema[several].as_array() {
+                return all.iter().flat_map(|one| self.fill(one)).collect();
+            }
+        }
+        if let Some(values) = schema["enum"].as_array() {
+            return values.clone();
+        }
+        match schema["type"].as_str().or(schema["type"][0].as_str()) {
+            Some("object") => self.fill_object(schema),
+            Some("array") => {
+                let items = self.fill(&schema["items"]).into_iter();
+                items.map(|item| json!([item])).collect()
+            }
+            Some("integer") => vec![json!(1)],
+            Some("string") => vec![json!(self.text)],
+            other => panic!("{other:?} has no values yet: {schema}"),
+        }
+    }
+
+    fn fill_object(&self, schema: &Value) -> Vec<Value> {
+        if schema["propertyNames"].is_object() {
+            let values = self.fill(&schema["additionalProperties"]);
+            let mut map = Map::new();
+            map.insert(self.hostname.clone(), values[0].clone());
+            return vec![Value::Object(map)];
+        }
+        let nothing = Map::new();
+        let properties = schema["properties"].as_object().unwrap_or(&nothing);
+        let fields = properties.iter();
+        let fields: Vec<_> = fields.map(|(name, of)| (name, self.fill(of))).collect();
+        let first = fields.iter();
+        let first = first.map(|(name, values)| ((*name).clone(), values[0].clone()));
+        let first: Map<String, Value> = first.collect();
+        let mut all = vec![Value::Object(first.clone())];
+        for (name, values) in &fields {
+            for value in &values[1..] {
+                let mut other = first.clone();
+                other.insert((*name).clone(), value.clone());
+                all.push(Value::Object(other));
+            }
+        }
+        all
+    }
+}
+
+impl Operation {
+    /// Whether it takes the session of a cluster.
+    pub(super) fn needs_session(&self) -> bool {
+        self.described["security"][0]["session"].is_array()
+    }
+
+    /// The path with these names in it, each in its place.
+    pub(super) fn path_of(&self, namespace: &str, name: &str) -> String {
+        self.path
+            .replace("{namespace}", namespace)
+            .replace("{name}", name)
+    }
+
+    /// The query that it takes.
+    pub(super) fn query(&self) -> &'static str {
+        let parameters = self.described["parameters"].as_array();
+        let mut parameters = parameters.into_iter().flatten();
+        match parameters.any(|parameter| parameter["in"] == "query") {
+            true => "?version=1&after=0",
+            false => "",
+        }
+    }
+
+    /// Whether it takes this header.
+    pub(super) fn takes_header(&self, name: &str) -> bool {
+        let parameters = self.described["parameters"].as_array();
+        let mut parameters = parameters.into_iter().flatten();
+        parameters.any(|parameter| parameter["in"] == "header" && parameter["name"] == name)
+    }
+
+    /// Bodies of it with these names; `None` where it takes none.
+    pub(super) fn bodies(&self, names: &Names) -> Vec<Option<Value>> {
+        let content = &self.described["requestBody"]["content"]["application/json"]["schema"];
+        match content.is_object() {
+            true => names.fill(content).into_iter().map(Some).collect(),
+            false => vec![None],
+        }
+    }
+
+    /// Types of the problems that it may answer with this status.
+    pub(super) fn problems(&self, status: u16) -> Vec<&'static str> {
+        let response = &self.described["responses"][status.to_string()];
+        let schema = &response["content"]["application/problem+json"]["schema"];
+        let types = schema["allOf"][1]["properties"]["type"]["enum"].as_array();
+        let types = types.into_iter().flatten();
+        types.filter_map(Value::as_str).collect()
+    }
+
+    /// Whether it may answer so where it is no problem.
+    pub(super) fn succeeds_with(&self, status: u16) -> bool {
+        let response = &self.described["responses"][status.to_string()];
+        response["content"]["application/json"].is_object()
+    }
+}
