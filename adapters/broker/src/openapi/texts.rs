@@ -48,7 +48,7 @@ impl PartialSchema for Number {
         ObjectBuilder::new()
             .schema_type(Type::Integer)
             .minimum(Some(0))
-            .exclusive_maximum(Some(18_446_744_073_709_551_616.0))
+            .maximum(Some(u64::MAX))
             .into()
     }
 }
