@@ -2,7 +2,7 @@
 //!
 //! A handler is described where it stands, and its path stands nowhere else:
 //!
-//! ```ignore
+//! ```text
 //! /// What it does, in one line.
 //! ///
 //! /// More of it, after an empty line.
@@ -22,11 +22,11 @@
 //!
 //! - `params`: types with [`IntoParams`](utoipa::IntoParams), derived or written out.
 //! - Documents derive [`ToSchema`](utoipa::ToSchema). A text that must have a form gets it with
-//!   `#[schema(value_type = …)]` from [`texts`].
-//! - [`Refused`](problems::Refused) lists the problems, by sorts that implement [`Sort`](problems::Sort).
+//!   `#[schema(value_type = …)]` from `texts`.
+//! - `Refused` lists the problems, by sorts that implement `Sort`.
 //!
 //! A handler is registered with `OpenApiRouter::routes(routes!(put_thing))`, which routes it as it is described. So router
-//! and document cannot differ. [`finished`] completes the document of a plane, and [`Forms`](forms::Forms) refuses what is not
+//! and document cannot differ. `finished` completes the document of a plane, and `Forms` refuses what is not
 //! in it before a handler runs. A plane that is described gets a function like [`cluster_plane`] and a line in
 //! `tests/reference.rs`.
 
