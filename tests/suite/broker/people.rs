@@ -276,11 +276,22 @@ async fn everybody_does_what_their_role_permits_and_sees_their_own_tenant() {
     ] {
         assert_eq!(asked.get(path, &other).await.document, document, "{path}");
     }
+    // What a tenant may have is not for its own people to say.
+    let put = &Method::PUT;
+    for (method, path, body) in [
+        (put, "/admin/v1/tenants/new/grants/some", Some(&grant)),
+        (put, "/admin/v1/tenants/acme/grants/some", Some(&grant)),
+        (put, "/admin/v1/tenants/other", None),
+        (put, "/admin/v1/accounts/second", Some(&account)),
+        (&get, "/admin/v1/audit", None),
+    ] {
+        let answer = asked.ask(method.clone(), path, &other, body.cloned()).await;
+        assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+    }
     for path in [
         "/admin/v1/clusters/east",
         "/admin/v1/accounts/main",
         "/admin/v1/tenants/acme/grants",
-        "/admin/v1/audit",
     ] {
         let (foreign, none) = (
             asked.get(path, &other).await,

@@ -120,9 +120,17 @@ impl Asking {
         Ok(())
     }
 
-    /// Refuses whoever sees one tenant only.
+    /// The same for what whoever runs the broker decides: which tenants there are, and what each may have. Whoever sees one
+    /// tenant only has no part in it.
     pub(super) fn may_to_all(&self, permission: Permission) -> Result<(), Problem> {
-        self.may(permission, None)
+        if self.rights.tenant.is_none() {
+            return self.may(permission, None);
+        }
+        let detail = format!(
+            "{} sees one tenant only; ask whoever runs the broker",
+            self.name
+        );
+        Err(Problem::decided(&Refusal::new(Code::Forbidden, detail)))
     }
 }
 

@@ -96,7 +96,7 @@ pub(super) async fn put_grant(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let (tenant, name) = names(&tenant, &grant)?;
-    asking.may(Operate, Some(&tenant))?;
+    asking.may_to_all(Operate)?;
     let document: GrantDocument = read_open_document(&headers, body).await?;
     if document.name != name {
         let found = &document.name;
@@ -116,7 +116,7 @@ pub(super) async fn remove_grant(
     Path((tenant, grant)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let (tenant, name) = names(&tenant, &grant)?;
-    asking.may(Operate, Some(&tenant))?;
+    asking.may_to_all(Operate)?;
     let removed = plane.event(&asking, "grant.remove", &format!("{tenant}/{name}"));
     plane.store.remove_grant(&tenant, &name, removed).await?;
     Ok(StatusCode::NO_CONTENT)
