@@ -41,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cfgwctl",
         &[
             "domain",
+            "adapter-broker",
             "adapter-cloudflare",
             "adapter-gateway-api",
             "adapter-kubernetes",
