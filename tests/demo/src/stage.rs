@@ -134,8 +134,8 @@ impl Stage {
             let answer = reqwest::get(&url).await?;
             let ready = answer.status().is_success();
             let missing = answer.text().await?;
-            // A cluster behind a broker is ready before it is accepted, and has no tunnel until then.
-            if ready && !self.standin.cloud().tunnels().is_empty() {
+            // A cluster behind a broker is ready before it is accepted, and nothing is connected until then.
+            if ready && !self.standin.edge().connections().is_empty() {
                 return Ok(());
             }
             anyhow::ensure!(Instant::now() < deadline, "not ready after 60 s: {missing}");
