@@ -141,16 +141,19 @@ async fn somebody_signs_in_with_a_password_and_a_code_that_is_good_once() {
         let kind = answer.document["type"].as_str().unwrap();
         assert!(kind.ends_with("/sign_in_refused"), "{kind}");
     }
-    let token = asked.signed_in(&ada).await;
-    let own = asked.get("/admin/v1/sessions/current", &token).await;
+    let code = ada.code(0);
+    let signed_in = asked.signing_in("ada", PASSWORD, &code).await;
+    assert_eq!(signed_in.status, 201, "{signed_in:?}");
+    let token = signed_in.document["token"].as_str().unwrap();
+    let own = asked.get("/admin/v1/sessions/current", token).await;
     assert_eq!(own.document, json!({"name": "ada", "roles": ["viewer"]}));
 
-    let again = asked.signing_in("ada", PASSWORD, &ada.code(0)).await;
+    let again = asked.signing_in("ada", PASSWORD, &code).await;
     assert_eq!(again.status, 401, "{again:?}");
     let current = "/admin/v1/sessions/current";
-    let out = asked.ask(Method::DELETE, current, &token, None).await;
+    let out = asked.ask(Method::DELETE, current, token, None).await;
     assert_eq!(out.status, 204, "{out:?}");
-    for token in [token.as_str(), "", "none"] {
+    for token in [token, "", "none"] {
         let answer = asked.get("/admin/v1/clusters", token).await;
         assert_eq!(answer.status, 401, "{token}: {answer:?}");
     }
