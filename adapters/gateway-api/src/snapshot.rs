@@ -1,6 +1,6 @@
 //! From objects to the snapshot that the domain gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ObjectRef;
 use domain::snapshot::{ClusterSnapshot, Reading, UnreadableObject};
@@ -60,7 +60,11 @@ impl SnapshotBuilder {
 
     /// The snapshot. Secrets and the rules for endpoints are left to the caller.
     pub fn build(self) -> ClusterSnapshot {
-        let Self { snapshot, kinds } = self;
+        let Self {
+            mut snapshot,
+            kinds,
+        } = self;
+        delete_with_namespaces(&mut snapshot);
         let of = |of: &[Kind]| joined(of.iter().map(|kind| kinds.get(kind)));
         ClusterSnapshot {
             classes: either(of(&[Kind::GatewayClass]), snapshot.classes),
@@ -95,6 +99,19 @@ fn add<T: Clone>(reading: &mut Reading<Vec<T>>, item: &T) {
     }
 }
 
+/// Gateways go as soon as their namespace does. It may lose their routes before them, which would take the records of a
+/// Gateway that leaves what it has.
+fn delete_with_namespaces(snapshot: &mut ClusterSnapshot) {
+    let namespaces = snapshot.namespaces.known().into_iter().flatten();
+    let going = namespaces.filter(|namespace| namespace.deleting);
+    let going: BTreeSet<&str> = going.map(|namespace| namespace.name.as_str()).collect();
+    if let Reading::Known(gateways) = &mut snapshot.gateways {
+        for gateway in gateways {
+            gateway.deleting |= going.contains(gateway.key.namespace.as_str());
+        }
+    }
+}
+
 /// Kinds that are read as one: unknown where one is, absent where all are.
 fn joined<'k>(kinds: impl Iterator<Item = Option<&'k Reading<()>>>) -> Reading<()> {
     let mut all = Reading::Absent;
@@ -119,6 +136,39 @@ fn either<T>(kind: Reading<()>, items: Reading<Vec<T>>) -> Reading<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read;
+
+    #[test]
+    fn a_gateway_is_deleted_with_its_namespace_or_by_itself() {
+        let gateway = |namespace: &str, deleted: &str| {
+            format!(
+                "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: g, namespace: {namespace}{deleted}}}
+spec: {{gatewayClassName: c, listeners: []}}"
+            )
+        };
+        let namespace = |deleted: &str| {
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop{deleted}}}")
+        };
+        const DELETED: &str = ", deletionTimestamp: 2026-01-31T12:00:00Z";
+        for (gateway, namespace, expected) in [
+            (gateway("shop", ""), namespace(""), false),
+            (gateway("shop", ""), namespace(DELETED), true),
+            (gateway("shop", DELETED), namespace(""), true),
+            (gateway("shop", DELETED), namespace(DELETED), true),
+            (gateway("other", ""), namespace(DELETED), false),
+        ] {
+            let mut builder = SnapshotBuilder::default();
+            for written in [&gateway, &namespace] {
+                let value = serde_saphyr::from_str(written).expect("YAML");
+                builder.push(&read(value).expect("an object"));
+            }
+            let gateways = builder.build().gateways;
+            let gateways = gateways.known().expect("Gateways");
+            assert_eq!(gateways[0].deleting, expected, "{gateway} {namespace}");
+        }
+    }
 
     #[test]
     fn a_kind_that_is_absent_in_one_namespace_and_unread_in_another_is_unknown() {

@@ -161,6 +161,7 @@ impl Cluster {
             };
             let namespace = namespaces.entry(name).or_insert_with(|| Namespace {
                 name: name.clone(),
+                deleting: false,
                 labels: BTreeMap::new(),
             });
             namespace.labels.extend(labels);

@@ -35,7 +35,7 @@ pub struct Gateway {
     pub generation: i64,
     /// `metadata.creationTimestamp`; the epoch where the source has none.
     pub created: Timestamp,
-    /// `metadata.deletionTimestamp` is set: it is held only until it is gone at the edge.
+    /// `metadata.deletionTimestamp` of it or of its namespace is set: it is held only until it is gone at the edge.
     pub deleting: bool,
     /// `spec.gatewayClassName`.
     pub class: String,

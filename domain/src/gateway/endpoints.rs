@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use super::Exposure;
 use crate::names::ObjectKey;
 
-/// A namespace, for its labels.
+/// A namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     pub name: String,
+    /// `metadata.deletionTimestamp` is set: all that it holds is about to be deleted, in no order.
+    pub deleting: bool,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
 }

@@ -115,7 +115,12 @@ pub(crate) fn namespace(header: &Header) -> Namespace {
     let name = header.metadata.name.clone();
     let mut labels = header.labels();
     labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
-    Namespace { name, labels }
+    let deleting = header.is_deleting();
+    Namespace {
+        name,
+        deleting,
+        labels,
+    }
 }
 
 fn endpoint_host(
