@@ -18,8 +18,12 @@ settings! {
         /// free one.
         listen: Address = fixed("127.0.0.1:8443"),
         /// What the broker keeps: `sqlite:` and the path of a file, which one broker alone uses and which is made, or
-        /// `postgres://user@host/database` for several brokers. A password belongs into the file that PGPASSFILE names.
+        /// `postgres://user@host/database` for several brokers. Another machine is reached with TLS, and its certificate is
+        /// checked (`sslmode=verify-full`), unless the address says otherwise: `?sslrootcert=FILE` names an authority of one's own.
         store: StoreAddress = fixed("sqlite:broker.db"),
+        /// File with the password of the user at PostgreSQL. A replaced file is taken up within a minute, for new
+        /// connections.
+        store_password_file: Option<PathBuf> = None,
         /// File with the keys that API tokens are sealed by: lines of an id and 32 bytes in base64
         /// (`echo "first $(openssl rand -base64 32)"`). The first line seals; the others open what they sealed. Needed.
         keys_file: Option<PathBuf> = None,
@@ -83,10 +87,20 @@ impl ProgramSettings for BrokerSettings {
         layers::needed("keys_file", keys.is_some(), why)?;
         self.check_tls()?;
         self.check_patience(figment)?;
+        if self.store_password_file.is_some() && self.store.as_str().starts_with("sqlite:") {
+            let problem =
+                "a file of SQLite has no password; remove it, or name a PostgreSQL in store";
+            return Err(layers::wrong(
+                figment,
+                "store_password_file",
+                problem.to_owned(),
+            ));
+        }
         layers::check_files(
             figment,
             &[
                 ("keys_file", keys),
+                ("store_password_file", self.store_password_file.as_deref()),
                 ("seed", self.seed.as_deref()),
                 ("tls.cert_file", self.tls.cert_file.as_deref()),
                 ("tls.key_file", self.tls.key_file.as_deref()),

@@ -45,6 +45,10 @@ fn what_cannot_be_is_refused_with_the_key_that_is_wrong() {
             "keys_file: TOKEN\npatience: {stale: 1h, expired: 1h}",
             "`patience.expired`",
         ),
+        (
+            "keys_file: TOKEN\nstore_password_file: TOKEN",
+            "`store_password_file`",
+        ),
     ] {
         let refused = load(yaml).unwrap_err();
         assert!(refused.contains(wanted), "{yaml}: {refused}");
@@ -58,7 +62,7 @@ fn a_password_in_the_address_of_the_store_is_refused_and_not_repeated() {
         "postgres://db/cfgw?password=canary",
     ] {
         let refused = load(&format!("keys_file: TOKEN\nstore: '{address}'")).unwrap_err();
-        assert!(refused.contains("PGPASSFILE"), "{refused}");
+        assert!(refused.contains("store_password_file"), "{refused}");
         assert!(!refused.contains("canary"), "{refused}");
     }
 }

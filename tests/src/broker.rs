@@ -85,7 +85,7 @@ cloudflare: {{base_url: {}}}
         let mut broker = Self {
             process: None,
             address: free_address(),
-            store: SqlStore::open(&store).await.expect("a new store"),
+            store: SqlStore::open(&store, None).await.expect("a new store"),
             files,
             environment: environment
                 .iter()

@@ -96,6 +96,26 @@ pub(crate) async fn depart(
     Ok(())
 }
 
+/// A cluster leaves with all that it has: nothing is known of its Gateways any more, and its hostnames are free.
+pub(crate) async fn forget_all(
+    tx: &mut AnyConnection,
+    cluster: &ClusterName,
+) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM work WHERE cluster = $1",
+        "DELETE FROM claims WHERE cluster = $1",
+        "DELETE FROM gateway_names WHERE cluster = $1",
+        "DELETE FROM gateways WHERE cluster = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(cluster.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
 async fn forget(
     tx: &mut AnyConnection,
     cluster: &ClusterName,
@@ -313,8 +333,7 @@ impl Intents for SqlStore {
         };
         let noted = held.note_tokens(found);
         write(&mut tx, cluster, &held).await?;
-        // Nobody has to be told.
-        tx.commit().await.map_err(failed)?;
+        self.commit_untold(tx).await?;
         Ok(noted)
     }
 
@@ -327,8 +346,10 @@ impl Intents for SqlStore {
     ) -> Result<Settled, StoreError> {
         let mut tx = self.begin_writing().await?;
         let known = clusters::find(&mut tx, cluster).await?;
+        // Its cluster may have been released since the work began.
         let own = find(&mut tx, cluster, gateway).await?;
-        let mut own = own.unwrap_or_else(|| Held::new(gateway.clone()));
+        let mut own =
+            own.ok_or_else(|| StoreError::Failed("the Gateway is not known any more".to_owned()))?;
         let others = others(&mut tx, cluster, gateway).await?;
         let grants = grants::of_tenant(&mut tx, &known.tenant).await?;
         let accounts = accounts::of_tenant(&mut tx, &known.tenant).await?;

@@ -5,10 +5,12 @@
 //! that is made of what was read stays true until it is written, and the audit has one order. Writes are short: no call
 //! to Cloudflare is made within one.
 //!
-//! - `schema`: the tables. - `rows`: columns as values. - `documents`: what is kept as JSON.
+//! - `address`: where it is. - `schema`: the tables. - `rows`: columns as values. - `documents`: what is kept as JSON.
 //! - the other modules: one port each.
+//! - [`testing`], with the feature of that name: where a test ends a broker.
 
 mod accounts;
+mod address;
 mod audit;
 mod clusters;
 mod documents;
@@ -19,16 +21,19 @@ mod queue;
 mod rows;
 mod schema;
 mod secrets;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::broker::ports::StoreError;
+use secrecy::SecretString;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use address::Address;
 use schema::Dialect;
 
 /// How long a statement waits for a connection or a lock before it fails.
@@ -41,18 +46,23 @@ const CONNECTIONS: u32 = 8;
 #[derive(Clone)]
 pub struct SqlStore {
     dialect: Dialect,
+    /// As it was written.
+    written: Arc<str>,
+    address: watch::Sender<Address>,
     readers: AnyPool,
     writers: AnyPool,
     changed: Arc<Notify>,
     /// Listens to other brokers for as long as a store is there.
     _listening: Arc<Option<queue::Listening>>,
+    #[cfg(feature = "testing")]
+    commits: Option<Arc<dyn testing::Commits>>,
 }
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "the store's address must be `sqlite:` and a path, or `postgres://user@host/database`; a password belongs into the file that PGPASSFILE names"
+        "the store's address must be `sqlite:` and a path, or `postgres://user@host/database`; a password belongs into the file of store_password_file"
     )]
     Address,
     #[error("the store cannot be opened: {0}")]
@@ -65,11 +75,13 @@ pub enum OpenError {
 
 impl SqlStore {
     /// Opens a store and brings its schema up to date. With PostgreSQL the database must be there; a file of SQLite is made.
-    pub async fn open(address: &str) -> Result<Self, OpenError> {
+    /// The password is for PostgreSQL. Another machine is reached with TLS that checks its name, unless the address has an `sslmode`.
+    pub async fn open(written: &str, password: Option<&SecretString>) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let dialect = Dialect::of(address).ok_or(OpenError::Address)?;
-        let options = dialect.address(address);
-        let options = AnyConnectOptions::from_str(&options).map_err(|_| OpenError::Address)?;
+        let dialect = Dialect::of(written).ok_or(OpenError::Address)?;
+        let address = Address::new(dialect, written, password)?;
+        let options = address.options()?;
+        let address = watch::Sender::new(address);
         let writers = match dialect {
             Dialect::Sqlite => 1,
             Dialect::Postgres => CONNECTIONS,
@@ -83,15 +95,32 @@ impl SqlStore {
         let changed = Arc::new(Notify::new());
         let listening = match dialect {
             Dialect::Sqlite => None,
-            Dialect::Postgres => Some(queue::Listening::start(address, changed.clone())),
+            Dialect::Postgres => {
+                let address = address.subscribe();
+                Some(queue::Listening::start(address, changed.clone()))
+            }
         };
         Ok(Self {
             dialect,
+            written: written.into(),
+            address,
             readers,
             writers,
             changed,
             _listening: Arc::new(listening),
+            #[cfg(feature = "testing")]
+            commits: None,
         })
+    }
+
+    /// New connections are made with this password; those that are there go on.
+    pub fn set_password(&self, password: &SecretString) -> Result<(), OpenError> {
+        let address = Address::new(self.dialect, &self.written, Some(password))?;
+        let options = address.options()?;
+        self.writers.set_connect_options(options.clone());
+        self.readers.set_connect_options(options);
+        self.address.send_replace(address);
+        Ok(())
     }
 
     /// A copy of all that is in it, as one file of SQLite that can be opened in its place. PostgreSQL has `pg_dump`.
@@ -121,12 +150,23 @@ impl SqlStore {
         Ok(tx)
     }
 
+    /// Commits, and tells those who wait for a change.
     async fn commit(&self, mut tx: Tx) -> Result<(), StoreError> {
         if let Some(notify) = self.dialect.notify() {
             tx.execute(notify).await.map_err(failed)?;
         }
-        tx.commit().await.map_err(failed)?;
+        self.commit_untold(tx).await?;
         self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Commits what nobody waits for.
+    async fn commit_untold(&self, tx: Tx) -> Result<(), StoreError> {
+        #[cfg(feature = "testing")]
+        testing::before(self.commits.as_deref()).await;
+        tx.commit().await.map_err(failed)?;
+        #[cfg(feature = "testing")]
+        testing::after(self.commits.as_deref()).await;
         Ok(())
     }
 

@@ -11,9 +11,10 @@ use domain::{ObjectKey, Timestamp};
 use futures_util::future::BoxFuture;
 use sqlx::AnyConnection;
 use sqlx::postgres::PgListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::address::Address;
 use crate::rows::{Columns, number};
 use crate::schema::Dialect;
 use crate::{SqlStore, failed, malformed};
@@ -145,8 +146,7 @@ impl WorkQueue for SqlStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        // Nobody has to be told.
-        tx.commit().await.map_err(failed)?;
+        self.commit_untold(tx).await?;
         Ok(held.rows_affected() == 1)
     }
 
@@ -203,8 +203,7 @@ impl WorkQueue for SqlStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        // Nobody has to be told.
-        tx.commit().await.map_err(failed)?;
+        self.commit_untold(tx).await?;
         Ok(Some(taken))
     }
 
@@ -233,11 +232,11 @@ impl WorkQueue for SqlStore {
 pub(crate) struct Listening(JoinHandle<()>);
 
 impl Listening {
-    pub(crate) fn start(address: &str, changed: Arc<Notify>) -> Self {
-        let address = address.to_owned();
+    pub(crate) fn start(address: watch::Receiver<Address>, changed: Arc<Notify>) -> Self {
         Self(tokio::spawn(async move {
             loop {
-                if let Err(error) = listen(&address, &changed).await {
+                let present = address.borrow().clone();
+                if let Err(error) = listen(&present, &changed).await {
                     tracing::warn!(%error, "what other brokers change is not heard of; it is looked for in steps");
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -252,8 +251,8 @@ impl Drop for Listening {
     }
 }
 
-async fn listen(address: &str, changed: &Notify) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect(address).await?;
+async fn listen(address: &Address, changed: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect(address.expose()).await?;
     listener.listen("cfgw").await?;
     loop {
         listener.recv().await?;

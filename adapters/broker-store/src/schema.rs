@@ -20,14 +20,6 @@ impl Dialect {
         }
     }
 
-    /// The address with what is needed to make the file.
-    pub(crate) fn address(self, address: &str) -> String {
-        match self {
-            Self::Sqlite => format!("{address}?mode=rwc"),
-            Self::Postgres => address.to_owned(),
-        }
-    }
-
     /// For every connection. A commit is on the disk when it is done.
     pub(crate) fn settings(self) -> &'static [&'static str] {
         match self {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod departures;
+#[path = "store/password.rs"]
+mod password;
 #[path = "store/people.rs"]
 mod people;
 mod postgres;
@@ -15,6 +17,7 @@ use adapter_broker_store::SqlStore;
 use departures::{
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
     a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_code,
+    a_cluster_that_is_released_leaves_no_work_and_its_hostnames_are_free,
     a_cluster_that_never_asked_is_given_up_too,
     a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
 };
@@ -659,7 +662,7 @@ macro_rules! on_both {
             async fn $name() {
                 let folder = tempfile::tempdir().unwrap();
                 let address = format!("sqlite:{}", folder.path().join("broker.db").display());
-                super::$name(super::SqlStore::open(&address).await.unwrap()).await;
+                super::$name(super::SqlStore::open(&address, None).await.unwrap()).await;
             })*
         }
 
@@ -667,7 +670,7 @@ macro_rules! on_both {
             $(#[tokio::test]
             async fn $name() {
                 let Some(server) = super::Postgres::start() else { return };
-                super::$name(super::SqlStore::open(&server.address()).await.unwrap()).await;
+                super::$name(super::SqlStore::open(&server.address(), None).await.unwrap()).await;
             })*
         }
     };
@@ -687,6 +690,7 @@ on_both! {
     a_gateway_that_is_gone_leaves_no_work,
     removals_come_first_and_no_cluster_keeps_others_waiting,
     a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_code,
+    a_cluster_that_is_released_leaves_no_work_and_its_hostnames_are_free,
     a_cluster_that_never_asked_is_given_up_too,
     a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,

@@ -29,7 +29,7 @@ use domain::broker::contact::Patience;
 use domain::broker::ports::Store;
 use domain::ports::{Clock, Journal};
 use prometheus_client::registry::Registry;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -148,7 +148,8 @@ impl Parts {
             Arc::new(keys(file.context("keys_file is not set")?)?),
             Arc::new(SystemEntropy::default()),
         ));
-        let sql = SqlStore::open(settings.store.as_str())
+        let password = store_password(settings)?;
+        let sql = SqlStore::open(settings.store.as_str(), password.as_ref())
             .await
             .context("store")?;
         let tokens = Tokens {
@@ -233,11 +234,23 @@ fn keys(file: &Path) -> anyhow::Result<FileKeys> {
         .with_context(|| format!("keys_file {}", file.display()))
 }
 
-/// Takes up the seed where its file was replaced, looks for zones that came, and forgets tokens whose time is over.
+fn store_password(settings: &BrokerSettings) -> anyhow::Result<Option<SecretString>> {
+    let Some(file) = &settings.store_password_file else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("store_password_file: cannot read {}", file.display()))?;
+    Ok(Some(SecretString::from(
+        text.trim_end_matches(['\n', '\r']),
+    )))
+}
+
+/// Takes up the seed and the store's password where their files were replaced, looks for zones that came, and forgets tokens whose time is over.
 async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationToken) {
     let file = settings.seed.as_deref();
     let read = || file.and_then(seed::present);
     let (mut known, mut looked) = (read(), Instant::now());
+    let mut password = store_password(&settings).ok().flatten();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -250,6 +263,7 @@ async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationTo
                 Err(error) => tracing::warn!("the seed is not taken up: {error:#}"),
             }
         }
+        password = renew_password(&parts, &settings, password);
         if looked.elapsed() >= settings.resync_interval.get() {
             looked = Instant::now();
             if let Err(error) = parts.tokens.look_again().await {
@@ -258,6 +272,36 @@ async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationTo
         }
         if let Err(error) = parts.tokens.expire().await {
             tracing::warn!("old tokens are forgotten later: {error}");
+        }
+    }
+}
+
+/// Gives the store the password of its file, where that differs from what is known of it; what is known then.
+fn renew_password(
+    parts: &Parts,
+    settings: &BrokerSettings,
+    known: Option<SecretString>,
+) -> Option<SecretString> {
+    let same = |one: &SecretString| {
+        known
+            .as_ref()
+            .is_some_and(|known| known.expose_secret() == one.expose_secret())
+    };
+    match store_password(settings) {
+        Ok(Some(now)) if !same(&now) => match parts.sql.set_password(&now) {
+            Ok(()) => {
+                tracing::info!("the store has another password");
+                Some(now)
+            }
+            Err(error) => {
+                tracing::warn!("the store keeps its password: {error}");
+                known
+            }
+        },
+        Ok(_) => known,
+        Err(error) => {
+            tracing::warn!("the store keeps its password: {error:#}");
+            known
         }
     }
 }

@@ -9,7 +9,7 @@ text! {
     /// Where a broker's store is: `sqlite:` and a path, or `postgres://…` without a password. A user may write one all the
     /// same.
     StoreAddress,
-    "`sqlite:` and a path, or `postgres://user@host/database` without a password (PGPASSFILE names a file for that)",
+    "`sqlite:` and a path, or `postgres://user@host/database` without a password (that is for store_password_file)",
     |text| {
         let is_file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
         let of_server = text.strip_prefix("postgres://").or(text.strip_prefix("postgresql://"));

@@ -126,7 +126,7 @@ impl Broker {
 
         let files = tempfile::tempdir().unwrap();
         let address = format!("sqlite:{}", files.path().join("broker.db").display());
-        let store = SqlStore::open(&address).await.unwrap();
+        let store = SqlStore::open(&address, None).await.unwrap();
         let (east, west) = (member(&store, "east").await, member(&store, "west").await);
         place_a_gateway(&store).await;
         let edge = Arc::new(Waiting(Semaphore::new(0)));

@@ -101,7 +101,7 @@ fn direct(parts: Parts) -> Arc<dyn Edge> {
 async fn broker(parts: Parts) -> Arc<dyn Edge> {
     let files = tempfile::tempdir().expect("a temporary folder");
     let address = format!("sqlite:{}", files.path().join("broker.db").display());
-    let store = Arc::new(SqlStore::open(&address).await.expect("a new store"));
+    let store = Arc::new(SqlStore::open(&address, None).await.expect("a new store"));
     let member = Enrolled {
         tenant: "home",
         cluster: parts.installation.name.clone(),
