@@ -25,6 +25,7 @@ fn standing_in_words(standing: &Standing) -> &'static str {
         Standing::Revoked(_) => "revoked",
         Standing::Quarantined(_) => "quarantined",
         Standing::Tombstoned(_) => "tombstoned",
+        Standing::Released(_) => "released",
     }
 }
 
@@ -41,6 +42,7 @@ fn standing(row: &Columns<'_>) -> Result<Standing, StoreError> {
         "admitted" => Standing::Admitted,
         "revoked" => Standing::Revoked,
         "quarantined" => Standing::Quarantined,
+        "released" => Standing::Released,
         _ => return Err(malformed("the standing of a cluster")),
     };
     Ok(with_identity(Identity {
@@ -334,6 +336,11 @@ impl Clusters for SqlStore {
             Turn::Revoke => cluster.revoke()?,
             Turn::Quarantine => departure = cluster.quarantine()?,
             Turn::GiveUp => departure = cluster.give_up(),
+            Turn::Release => {
+                if cluster.release()? {
+                    intents::forget_all(&mut tx, name).await?;
+                }
+            }
             Turn::WhenExpired(when) => cluster.set_when_expired(when),
         }
         write(&mut tx, &cluster).await?;

@@ -61,6 +61,11 @@ pub async fn quarantine(parts: &Parts, cluster: &str) -> anyhow::Result<()> {
     turn(parts, cluster, Turn::Quarantine, "cluster.quarantine").await
 }
 
+/// A cluster leaves: what it has at Cloudflare stays, and is not looked after here any more.
+pub async fn release(parts: &Parts, cluster: &str) -> anyhow::Result<()> {
+    turn(parts, cluster, Turn::Release, "cluster.release").await
+}
+
 /// What becomes of a cluster once it has expired.
 pub async fn when_expired(parts: &Parts, cluster: &str, when: WhenExpired) -> anyhow::Result<()> {
     let name = ClusterName::parse(cluster)?;

@@ -79,6 +79,9 @@ pub enum BrokerAction {
         #[arg(long, value_name = "CLUSTER")]
         confirm: Option<String>,
     },
+    /// Lets a cluster go with its records and tunnels, which stay. It goes on with credentials of its own, under the same name.
+    #[command(after_help = "Example:\n  cfgw broker release east --config broker.yaml")]
+    Release { cluster: String },
     /// Says what becomes of a cluster that is not heard of for `patience.expired`.
     ///
     /// keep: nothing. unpublish: its records are removed until it comes back. delete: it is given up.
@@ -216,6 +219,10 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
                 "{}",
                 commands::give_up(&parts, &cluster, confirm.as_deref()).await?
             );
+        }
+        BrokerAction::Release { cluster } => {
+            commands::release(&parts, &cluster).await?;
+            println!("cluster {cluster} is released; what it has at Cloudflare stays as it is");
         }
         BrokerAction::WhenExpired { cluster, then } => {
             let then = WhenExpired::from(then);

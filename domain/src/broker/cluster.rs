@@ -9,7 +9,8 @@
 //!                                                                        Revoked  Quarantined
 //! ```
 //!
-//! From everywhere it can be given up, which makes it Tombstoned; a code brings it back from there.
+//! From everywhere it can be given up, which makes it Tombstoned; one that asked can be released, and keeps what it has. A
+//! code brings it back from there.
 //!
 //! Both sides agree before anything is served: whoever runs the broker gives out a code, which proves that the cluster
 //! was meant to come, and then accepts the key that came with it, which proves that it was that cluster and nobody who
@@ -74,6 +75,8 @@ pub enum Standing {
     Quarantined(Identity),
     /// It was given up, and what it had is removed. Its identity is kept, so that it is told if it comes back.
     Tombstoned(Option<Identity>),
+    /// It left with all that it has, which somebody else looks after now. Its identity is kept, so that it is told if it asks.
+    Released(Identity),
 }
 
 /// A cluster that a broker knows.
@@ -183,6 +186,16 @@ impl Cluster {
         Some(Departure::Remove)
     }
 
+    /// It leaves, and what it has at Cloudflare stays and is not looked after here any more. Whether that is news.
+    pub fn release(&mut self) -> Result<bool, Refusal> {
+        if matches!(self.standing, Standing::Released(_)) {
+            return Ok(false);
+        }
+        self.standing = Standing::Released(self.known()?.clone());
+        self.epoch += 1;
+        Ok(true)
+    }
+
     /// What becomes of it when it has expired. If it has, that is found once more.
     pub fn set_when_expired(&mut self, when: WhenExpired) {
         self.when_expired = when;
@@ -213,7 +226,8 @@ impl Cluster {
             Standing::Asking(identity)
             | Standing::Admitted(identity)
             | Standing::Revoked(identity)
-            | Standing::Quarantined(identity) => Some(identity),
+            | Standing::Quarantined(identity)
+            | Standing::Released(identity) => Some(identity),
             Standing::Tombstoned(identity) => identity.as_ref(),
             Standing::Invited => None,
         }
@@ -233,6 +247,10 @@ impl Cluster {
                     "cluster {name} has not redeemed its code, so it is not served; to remove what it had, give it up"
                 ),
             )),
+            Standing::Released(_) => Err(Refusal::new(
+                Code::NotAccepted,
+                format!("cluster {name} was released; the broker does not look after what it has"),
+            )),
             Standing::Asking(identity)
             | Standing::Admitted(identity)
             | Standing::Revoked(identity)
@@ -245,6 +263,7 @@ impl Cluster {
         match &self.standing {
             Standing::Admitted(_) => Ok(()),
             Standing::Tombstoned(_) => Err(given_up()),
+            Standing::Released(_) => Err(released()),
             _ => Err(turned_away()),
         }
     }
@@ -281,6 +300,7 @@ impl Cluster {
                             shown.key, shown.key
                         ),
                     )),
+                    Standing::Released(_) => Err(released()),
                     _ => Err(turned_away()),
                 }
             }
@@ -292,6 +312,13 @@ fn given_up() -> Refusal {
     Refusal::new(
         Code::Tombstoned,
         "this cluster was given up and what it had is removed; enrol it again",
+    )
+}
+
+fn released() -> Refusal {
+    Refusal::new(
+        Code::NotAccepted,
+        "this cluster was released and keeps what it has; give it Cloudflare credentials of its own, or enrol it again",
     )
 }
 

@@ -131,6 +131,8 @@ pub enum Turn {
     Quarantine,
     /// Everything that it has is removed.
     GiveUp,
+    /// Everything that it has stays, and its statements and claims are forgotten.
+    Release,
     WhenExpired(WhenExpired),
 }
 

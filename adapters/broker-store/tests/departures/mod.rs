@@ -85,6 +85,41 @@ pub(super) async fn a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_
     open_session(&store, "e", NOW).await.unwrap();
 }
 
+pub(super) async fn a_cluster_that_is_released_leaves_no_work_and_its_hostnames_are_free(
+    store: SqlStore,
+) {
+    furnished(&store, "east").await;
+    publish(&store, "east", &["a.example.com"], 1).await;
+    state(
+        &store,
+        "east",
+        intent(&["a.example.com", "b.example.com"]),
+        2,
+    )
+    .await
+    .unwrap();
+    let taken = take(&store, NOW).await.expect("its Gateway has work");
+    for _ in 0..2 {
+        let found = turn(&store, "east", Turn::Release).await.unwrap();
+        assert_eq!(found.standing, Standing::Released(identity("e")));
+    }
+    let (east, wanted) = (cluster("east"), names(&["b.example.com"]));
+    let settled = store.settle(&east, &gateway(), &wanted, NOW).await;
+    settled.expect_err("what was under way writes nothing");
+    finish(&store, &taken, done(2, &["b.example.com"]), NOW).await;
+    assert_eq!(held(&store, "east").await, None);
+    assert_eq!(take(&store, at(1000)).await, None);
+    let stated = state(&store, "east", intent(&["c.example.com"]), 3).await;
+    assert_eq!(code(stated), Some(Code::NotAccepted));
+    let refused = turn(&store, "east", Turn::Revoke).await;
+    assert_eq!(code(refused), Some(Code::NotAccepted));
+
+    furnished(&store, "west").await;
+    publish(&store, "west", &["a.example.com"], 1).await;
+    let again = store.invite(invitation("east", "east", 9), event("cluster.invite"));
+    again.await.expect("it may come back");
+}
+
 pub(super) async fn a_cluster_that_never_asked_is_given_up_too(store: SqlStore) {
     let acme = tenant("acme");
     store.put_tenant(&acme, event("tenant.put")).await.unwrap();

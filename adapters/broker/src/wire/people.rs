@@ -124,6 +124,7 @@ pub fn standing(standing: &Standing) -> &'static str {
         Standing::Revoked(_) => "revoked",
         Standing::Quarantined(_) => "quarantined",
         Standing::Tombstoned(_) => "given up",
+        Standing::Released(_) => "released",
     }
 }
 

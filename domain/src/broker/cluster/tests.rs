@@ -79,6 +79,7 @@ fn another_key_another_instance_and_a_cluster_that_was_turned_away_are_refused()
             Code::NotAccepted,
         ),
         (changed(give_up), identity('a', 1), Code::Tombstoned),
+        (changed(release), identity('a', 1), Code::NotAccepted),
     ] {
         let refused = cluster.admit(&shown).map_err(|it| it.code);
         assert_eq!(refused, Err(code), "{cluster:?} {shown:?}");
@@ -97,9 +98,14 @@ fn give_up(cluster: &mut Cluster) {
     cluster.give_up();
 }
 
+fn release(cluster: &mut Cluster) {
+    assert_eq!(cluster.release(), Ok(true));
+    assert_eq!(cluster.release(), Ok(false), "once");
+}
+
 #[test]
 fn whatever_turns_a_cluster_away_ends_its_sessions_and_what_it_writes() {
-    for turn_away in [revoke, quarantine, give_up, Cluster::invite_again] {
+    for turn_away in [revoke, quarantine, give_up, release, Cluster::invite_again] {
         let mut cluster = admitted();
         assert_eq!(cluster.require_served(), Ok(()));
         let epoch = cluster.epoch;
@@ -134,6 +140,7 @@ fn a_cluster_that_is_not_known_is_not_turned_away() {
         (cluster(), Code::NotAccepted),
         (changed(Cluster::invite_again), Code::NotAccepted),
         (changed(give_up), Code::Tombstoned),
+        (changed(release), Code::NotAccepted),
     ] {
         let before = cluster.clone();
         assert_eq!(cluster.revoke().map_err(|it| it.code), Err(code));
