@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each does its own set-up.
-.PHONY: image release demo test check mutants soak bench bench-api bench-scale conformance report cluster-up cluster-down lint fmt clean help
+.PHONY: image release demo test check mutants soak bench bench-api bench-broker bench-scale conformance report cluster-up cluster-down lint fmt clean help
 
 help: ## Show the commands.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -13,11 +13,11 @@ test: ## Every check, those on a true Kubernetes included; tests/run lists the s
 check: ## Format, lints and all unit tests: what to run after an edit.
 	@tests/run format clippy unit
 
-soak: ## More of the same: SIMULATION_STEPS steps of the simulation (100 million), floods FLOOD times as large (4), 10,000 sessions, 200 edits of each field, endpoints that fail under 1,000 requests a second, 64 MiB through every filter and policy, an outage of five minutes, twenty conformance runs, the images twice, and `mutants`.
+soak: ## More of the same: SIMULATION_STEPS steps of the simulation (100 million), floods FLOOD times as large (4), 10,000 sessions, 200 edits of each field, endpoints that fail under 1,000 requests a second, 64 MiB through every filter and policy, a broker that ends at each of its writes, an outage of five minutes, twenty conformance runs, the images twice, and `mutants`.
 	SIMULATION_STEPS=$${SIMULATION_STEPS:-100000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
 	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture --test-threads=1
-	SESSIONS=$${SESSIONS:-10000} EDITS=$${EDITS:-200} RATE=$${RATE:-1000} STREAMS=all \
-		CFGW_PROFILE=soak cargo test --profile soak --workspace --test suite -- e2e::sessions e2e::changes e2e::resilience wire::kinds --nocapture --test-threads=1
+	SESSIONS=$${SESSIONS:-10000} EDITS=$${EDITS:-200} RATE=$${RATE:-1000} STREAMS=all FAULT_POINTS=all \
+		CFGW_PROFILE=soak cargo test --profile soak --workspace --test suite -- broker::killed e2e::sessions e2e::changes e2e::resilience wire::kinds --nocapture --test-threads=1
 	OUTAGE_SECONDS=$${OUTAGE_SECONDS:-300} ROTATION_FAILURES=all tests/cluster/test cluster::outage cluster::rotation --nocapture
 	RUNS=$${RUNS:-20} tests/conformance/run
 	PATCHED_TESTS=1 tests/run patches
@@ -38,6 +38,9 @@ bench: ## What a request costs, beside cloudflared, nginx and haproxy (a release
 
 bench-api: ## How many calls to Cloudflare an idle interval, 500 new hostnames and a restart with 10,000 cost, through the stand-in.
 	cargo test --workspace --test suite -- --ignored --exact records::calls::bench_api --nocapture
+
+bench-broker: ## What a broker with a thousand clusters costs, and what a second broker brings (PROFILE=soak builds faster; a release build first).
+	@tests/bench/broker
 
 bench-scale: ## A thousand HTTPRoutes in a test cluster: times, memory, writes (ROUTES=1000, GATEWAYS=10; a release build first).
 	@PROFILE=$(or $(PROFILE),release) SCALE_ROUTES=$(or $(ROUTES),1000) SCALE_GATEWAYS=$(or $(GATEWAYS),10) \

@@ -1,7 +1,9 @@
 //! Clusters behind a broker, with `cfgw broker` as a process of its own.
 
 mod departures;
+mod handover;
 mod isolation;
+mod killed;
 mod outages;
 mod people;
 mod refusals;

@@ -14,6 +14,8 @@ mod genuine;
 mod hostile;
 mod peers;
 mod plan;
+#[path = "../../adapters/broker-store/tests/postgres/mod.rs"]
+mod postgres;
 mod records;
 mod simulation;
 mod timing;

@@ -409,7 +409,7 @@ impl FakeCloudflare {
 
 impl TunnelState {
     fn token(&self, tunnel: TunnelId) -> ConnectorToken {
-        ConnectorToken::new(format!("{tunnel} {}", self.secret[0]))
+        ConnectorToken::new(format!("{tunnel} {:?}", self.secret))
     }
 
     fn disconnect(&mut self) {
