@@ -19,7 +19,7 @@ sys.path[:0] = [os.path.abspath("app/image"), os.path.abspath("app/release")]
 import cross
 
 TOOLS = os.path.abspath(".cache/judges")
-CHART = "cloudflare-gateway-controller"
+CHARTS = ["cloudflare-gateway-controller", "cloudflare-gateway-broker"]
 
 
 def release(folder: str) -> str:
@@ -108,17 +108,17 @@ def address(log: str) -> str:
     raise AssertionError("the registry did not begin")
 
 
-def helm_takes_the_chart_from_a_registry(dist: str, folder: str, at: str) -> None:
-    (package,) = [name for name in os.listdir(dist) if name.endswith(".tgz")]
-    version = package.removeprefix(f"{CHART}-").removesuffix(".tgz")
-    archive = f"oci-archive:{dist}/{CHART}-{version}.oci.tar"
-    output("skopeo", "copy", "--dest-tls-verify=false", archive, f"docker://{at}/charts/{CHART}:{version}")
-    output(f"{TOOLS}/crane", "validate", "--insecure", "--remote", f"{at}/charts/{CHART}:{version}")
+def helm_takes_a_chart_from_a_registry(chart: str, dist: str, folder: str, at: str) -> None:
+    (package,) = [name for name in os.listdir(dist) if name.startswith(f"{chart}-") and name.endswith(".tgz")]
+    version = package.removeprefix(f"{chart}-").removesuffix(".tgz")
+    archive = f"oci-archive:{dist}/{chart}-{version}.oci.tar"
+    output("skopeo", "copy", "--dest-tls-verify=false", archive, f"docker://{at}/charts/{chart}:{version}")
+    output(f"{TOOLS}/crane", "validate", "--insecure", "--remote", f"{at}/charts/{chart}:{version}")
     helm = os.environ.get("HELM", os.path.abspath(".cache/helm"))
-    pulled = os.path.join(folder, "pulled")
+    pulled = os.path.join(folder, f"pulled-{chart}")
     os.makedirs(pulled)
-    output(helm, "pull", f"oci://{at}/charts/{CHART}", "--version", version, "--plain-http", "--destination", pulled)
-    paths = [os.path.join(place, f"{CHART}-{version}.tgz") for place in (pulled, dist)]
+    output(helm, "pull", f"oci://{at}/charts/{chart}", "--version", version, "--plain-http", "--destination", pulled)
+    paths = [os.path.join(place, package) for place in (pulled, dist)]
     assert filecmp.cmp(*paths, shallow=False)
     assert f"version: {version}" in output(helm, "show", "chart", paths[0])
 
@@ -133,7 +133,8 @@ def main() -> None:
         krew_installs_it_on_each_platform(dist, version)
         dpkg_installs_and_removes_it(dist, version)
         with registry(folder) as at:
-            helm_takes_the_chart_from_a_registry(dist, folder, at)
+            for chart in CHARTS:
+                helm_takes_a_chart_from_a_registry(chart, dist, folder, at)
     print("krew, dpkg, helm, crane and skopeo take the release; ok")
 
 

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::helm::chart;
+use super::helm::Chart;
 
 /// The schema of one part of the objects of a CRD.
 fn of(crd: &str, part: &str) -> Value {
-    let file = chart().join("crds").join(crd);
+    let file = Chart::Controller.folder().join("crds").join(crd);
     let text = std::fs::read_to_string(file).expect("the CRD");
     let crd: Value = serde_saphyr::from_str(&text).expect("YAML");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part].clone()

@@ -8,15 +8,60 @@ use serde_json::Value;
 /// A version of Kubernetes that the chart takes; helm on its own assumes an old one.
 const KUBERNETES: &str = "v1.34.0";
 
-pub(crate) struct Helm(PathBuf);
+/// Helm, for one of our charts.
+pub(crate) struct Helm {
+    program: PathBuf,
+    chart: Chart,
+}
+
+/// One of our charts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Chart {
+    Controller,
+    Broker,
+}
+
+impl Chart {
+    pub(crate) const ALL: [Self; 2] = [Self::Controller, Self::Broker];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Controller => "cloudflare-gateway-controller",
+            Self::Broker => "cloudflare-gateway-broker",
+        }
+    }
+
+    pub(crate) fn folder(self) -> PathBuf {
+        let charts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts");
+        charts.join(self.name())
+    }
+
+    /// Values without which nothing is rendered.
+    fn needed(self) -> &'static [&'static str] {
+        match self {
+            Self::Controller => &["installation=one"],
+            Self::Broker => &["keys.secretName=keys", "tls.secretName=tls"],
+        }
+    }
+}
 
 impl Helm {
-    /// `None`, and a word about it, where there is no helm. One that `HELM` names must be there.
+    /// For the controller's chart. `None`, and a word about it, where there is no helm. One that `HELM` names must be there.
     pub(crate) fn find() -> Option<Self> {
+        Self::of(Chart::Controller)
+    }
+
+    /// The same for any chart.
+    pub(crate) fn of(chart: Chart) -> Option<Self> {
+        let program = Self::program()?;
+        Some(Self { program, chart })
+    }
+
+    fn program() -> Option<PathBuf> {
         if let Some(named) = std::env::var_os("HELM") {
             let named = PathBuf::from(named);
             assert!(named.is_file(), "HELM: {} is no file", named.display());
-            return Some(Self(named));
+            return Some(named);
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(&path).map(|folder| folder.join("helm"));
@@ -24,11 +69,11 @@ impl Helm {
         if found.is_none() {
             println!("NOT RUN: there is no helm; name one in HELM");
         }
-        found.map(Self)
+        found
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(&self.0);
+        let mut command = Command::new(&self.program);
         command.args(arguments).env_remove("KUBECONFIG");
         command.output().expect("helm runs")
     }
@@ -44,11 +89,9 @@ impl Helm {
         kubernetes: &str,
         values: &[&str],
     ) -> Result<Rendered, String> {
-        // Nothing is rendered without; what is set later counts.
-        let mut arguments = vec!["--set", "installation=one"];
-        for value in values {
-            arguments.extend(["--set", value]);
-        }
+        // What is set later counts.
+        let all = self.chart.needed().iter().chain(values);
+        let arguments: Vec<&str> = all.flat_map(|value| ["--set", value]).collect();
         let text = self.template(kubernetes, &arguments)?;
         let documents = text.split("\n---\n").map(|document| {
             let document = document.trim_start_matches("---\n");
@@ -66,7 +109,7 @@ impl Helm {
     }
 
     fn template(&self, kubernetes: &str, more: &[&str]) -> Result<String, String> {
-        let chart = chart();
+        let chart = self.chart.folder();
         let chart = chart.to_str().expect("a path");
         let arguments = ["template", "cfgw", chart, "--namespace", "cfgw-system"];
         let version = ["--kube-version", kubernetes];
@@ -83,15 +126,11 @@ impl Helm {
     }
 
     pub(crate) fn lint(&self) {
-        let chart = chart();
+        let chart = self.chart.folder();
         let output = self.run(&["lint", "--strict", chart.to_str().expect("a path")]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}");
     }
-}
-
-pub(crate) fn chart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cloudflare-gateway-controller")
 }
 
 /// The objects of a release.
@@ -110,12 +149,12 @@ impl Rendered {
         found[0].clone()
     }
 
-    /// `spec` of the controller's pods.
+    /// `spec` of the pods.
     pub(crate) fn pod(&self) -> Value {
         self.one("Deployment")["spec"]["template"]["spec"].clone()
     }
 
-    pub(crate) fn controller(&self) -> Value {
+    pub(crate) fn container(&self) -> Value {
         let pod = self.pod();
         let containers = pod["containers"].as_array().expect("containers");
         assert_eq!(containers.len(), 1);

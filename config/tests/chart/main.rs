@@ -1,6 +1,7 @@
 //! The Helm chart, rendered by helm: what it sets are settings, what it runs is confined, what it grants is
 //! spelled out. `HELM` names the program; without it, one on the `PATH` is used.
 
+mod broker;
 mod crd;
 mod helm;
 mod policies;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use config::values::Backend;
 use config::{ControllerSettings, ProgramSettings, SettingsError};
-use helm::{Helm, Rendered};
+use helm::{Chart, Helm, Rendered};
 use serde_json::{Value, json};
 
 /// Value sets: one as in the readme, one with everything, one with a broker.
@@ -45,10 +46,10 @@ const BROKER: &[&str] = &[
     "edge.broker.ca.secretName=broker-roots",
 ];
 
-/// The settings that a rendered controller starts with: its variables as the kubelet would fill them in, and
+/// The settings that a rendered program starts with: its variables as the kubelet would fill them in, and
 /// its files in a folder of the test's.
-fn settings(rendered: &Rendered, files: &Path) -> Result<ControllerSettings, SettingsError> {
-    let container = rendered.controller();
+fn settings<S: ProgramSettings>(rendered: &Rendered, files: &Path) -> Result<S, SettingsError> {
+    let container = rendered.container();
     let mounts = container["volumeMounts"].as_array().expect("mounts");
     let mut env = Vec::new();
     for variable in container["env"].as_array().expect("variables") {
@@ -75,14 +76,16 @@ fn settings(rendered: &Rendered, files: &Path) -> Result<ControllerSettings, Set
         };
         env.push((name, value));
     }
-    ControllerSettings::load(None, env.into_iter(), ())
+    S::load(None, env.into_iter(), ())
 }
 
 #[test]
 fn what_the_chart_sets_are_settings_of_the_controller() {
     let Some(helm) = Helm::find() else { return };
     let files = tempfile::tempdir().unwrap();
-    let load = |values| settings(&helm.render(values), files.path()).expect("settings");
+    let load = |values| -> ControllerSettings {
+        settings(&helm.render(values), files.path()).expect("settings")
+    };
 
     let readme = load(README);
     assert_eq!(readme.installation.unwrap().as_str(), "my-cluster");
@@ -121,7 +124,7 @@ fn the_controllers_pod_is_confined() {
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         let profile = &pod["securityContext"]["seccompProfile"];
         assert_eq!(profile["type"], "RuntimeDefault");
-        let security = &rendered.controller()["securityContext"];
+        let security = &rendered.container()["securityContext"];
         let expected = json!({
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
@@ -135,7 +138,7 @@ fn the_controllers_pod_is_confined() {
 fn nothing_secret_is_an_argument_or_a_variable() {
     let Some(helm) = Helm::find() else { return };
     for values in [README, FULL, BROKER] {
-        let container = helm.render(values).controller();
+        let container = helm.render(values).container();
         assert_eq!(container["args"], json!(["controller"]));
         for variable in container["env"].as_array().unwrap() {
             let source = &variable["valueFrom"];
@@ -242,7 +245,7 @@ fn secrets_are_read_in_the_namespaces_that_are_listed() {
     let listed = helm.render(&listed);
     assert!(!of_secrets(&listed.one("ClusterRole")));
     assert_eq!(roles(&listed), ["apps", "cfgw-system", "shop", "vault"]);
-    let settings = settings(&listed, files.path()).expect("settings");
+    let settings: ControllerSettings = settings(&listed, files.path()).expect("settings");
     assert_eq!(settings.secrets.namespaces.names(), roles(&listed));
 }
 
@@ -277,7 +280,7 @@ fn pod_monitors_select_the_pods_of_controllers_and_of_proxies_where_they_are_ask
         assert_eq!(pod["metadata"]["labels"][label], *value);
     }
     assert_eq!(proxies["spec"]["namespaceSelector"]["any"], true);
-    let ports = rendered.controller()["ports"].as_array().cloned();
+    let ports = rendered.container()["ports"].as_array().cloned();
     let mut ports = ports.expect("ports").into_iter();
     assert!(ports.any(|port| port["name"] == "admin"));
     for monitor in [controllers, proxies] {
@@ -374,7 +377,9 @@ fn values_that_cannot_be_used_are_refused_by_name() {
 }
 
 #[test]
-fn helm_finds_no_fault_in_the_chart() {
-    let Some(helm) = Helm::find() else { return };
-    helm.lint();
+fn helm_finds_no_fault_in_the_charts() {
+    for chart in Chart::ALL {
+        let Some(helm) = Helm::of(chart) else { return };
+        helm.lint();
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use config::ControllerSettings;
 use serde_json::{Value, json};
 
 use super::helm::{Helm, Rendered};
 use super::{BROKER, README, settings};
 
 /// Each as `443/TCP`.
-fn ports(rule: &Value) -> Vec<String> {
+pub(crate) fn ports(rule: &Value) -> Vec<String> {
     let ports = rule["ports"].as_array().expect("ports").iter();
     let text = |port: &Value| format!("{}/{}", port["port"], port["protocol"]);
     ports.map(|port| text(port).replace('"', "")).collect()
@@ -24,7 +25,7 @@ fn controllers_are_reached_by_proxies_and_probes_and_reach_what_the_table_of_the
     let labels = &rendered.one("Deployment")["spec"]["selector"];
     assert_eq!(spec["podSelector"], *labels);
     assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]));
-    let container = rendered.controller();
+    let container = rendered.container();
     let named = container["ports"].as_array().unwrap();
     let ingress = spec["ingress"].as_array().unwrap();
     for (rule, name) in ingress.iter().zip(["stream", "admin"]) {
@@ -61,7 +62,9 @@ fn the_controller_is_told_what_the_network_is_to_hold_proxies_to() {
     let files = tempfile::tempdir().unwrap();
     let told = |values: &[&str]| {
         let rendered = helm.render(&[README, values].concat());
-        settings(&rendered, files.path()).expect("settings").proxies
+        settings::<ControllerSettings>(&rendered, files.path())
+            .expect("settings")
+            .proxies
     };
     assert!(!told(&[]).network_policy.is_on());
     let ranges = "networkPolicy.endpointRanges={192.0.2.0/24,2001:db8::/32}";
@@ -96,7 +99,7 @@ fn permissions_in_namespaces_are_roles_where_namespaces_are_listed() {
     assert_eq!(namespaces(&rendered, "-watched"), watched);
     assert_eq!(namespaces(&rendered, "-secrets"), watched);
     assert_eq!(namespaces(&rendered, "-events"), ["default"].into());
-    let told = settings(&rendered, files.path()).expect("settings");
+    let told: ControllerSettings = settings(&rendered, files.path()).expect("settings");
     let names: Vec<&str> = watched.iter().copied().collect();
     assert_eq!(told.watch.namespaces.names(), names);
     assert_eq!(told.secrets.namespaces.names(), names);

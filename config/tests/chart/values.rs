@@ -1,10 +1,10 @@
-//! The table of values in the chart's README is made of the comments in values.yaml, and what values there are of its keys.
+//! The table of values in a chart's README is made of the comments in values.yaml, and what values there are of its keys.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::helm::chart;
+use super::helm::Chart;
 
 const README_HEAD: &str = "| value | default | what it is |\n|---|---|---|\n";
 
@@ -15,8 +15,8 @@ struct Row {
     doc: String,
 }
 
-fn read(name: &str) -> String {
-    std::fs::read_to_string(chart().join(name)).expect("a file of the chart")
+fn read(chart: Chart, name: &str) -> String {
+    std::fs::read_to_string(chart.folder().join(name)).expect("a file of the chart")
 }
 
 /// Each value that has one, with the comment above it. What follows a line that begins a list is an example.
@@ -56,12 +56,16 @@ fn table(rows: &[Row]) -> String {
 }
 
 #[test]
-fn the_readme_has_the_values_as_their_comments_say() {
-    let rows = rows(&read("values.yaml"));
+fn the_readmes_have_the_values_as_their_comments_say() {
+    Chart::ALL.into_iter().for_each(is_told);
+}
+
+fn is_told(chart: Chart) {
+    let rows = rows(&read(chart, "values.yaml"));
     let silent = rows.iter().filter(|row| row.doc.is_empty());
     let silent: Vec<&str> = silent.map(|row| row.path.as_str()).collect();
     assert_eq!(silent, [""; 0], "each value has a comment of its own");
-    let readme = read("README.md");
+    let readme = read(chart, "README.md");
     let begin = readme.find(README_HEAD).expect("the table");
     let rest = &readme[begin..];
     let end = rest.find("\n\n").map_or(rest.len(), |end| end + 1);
@@ -72,9 +76,9 @@ fn the_readme_has_the_values_as_their_comments_say() {
     let updated = format!("{}{expected}{}", &readme[..begin], &rest[end..]);
     assert!(
         std::env::var_os("UPDATE_DOCS").is_some(),
-        "the chart's README differs from values.yaml; run UPDATE_DOCS=1 cargo test --workspace --test chart"
+        "{chart:?}: the README differs from values.yaml; run UPDATE_DOCS=1 cargo test --workspace --test chart"
     );
-    std::fs::write(chart().join("README.md"), updated).expect("it is written");
+    std::fs::write(chart.folder().join("README.md"), updated).expect("it is written");
 }
 
 /// The paths of a schema that have no properties of their own.
@@ -92,11 +96,15 @@ fn leaves(schema: &Value, path: &str, all: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_schema_knows_each_value_and_no_other() {
-    let schema: Value = serde_json::from_str(&read("values.schema.json")).expect("JSON");
+fn the_schemas_know_each_value_and_no_other() {
+    Chart::ALL.into_iter().for_each(is_known);
+}
+
+fn is_known(chart: Chart) {
+    let schema: Value = serde_json::from_str(&read(chart, "values.schema.json")).expect("JSON");
     let mut known = BTreeSet::new();
     leaves(&schema, "", &mut known);
-    let rows = rows(&read("values.yaml"));
+    let rows = rows(&read(chart, "values.yaml"));
     let there: BTreeSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
     let is_below = |path: &str| there.iter().any(|one| path.starts_with(&format!("{one}.")));
     // `global` is helm's own; what is in a value that is written as one is that value.
