@@ -55,7 +55,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "bench",
-        &["domain", "adapter-proxy", "adapter-table-stream"],
+        &[
+            "domain",
+            "adapter-broker",
+            "adapter-broker-store",
+            "adapter-proxy",
+            "adapter-table-stream",
+            "app",
+            "tests",
+        ],
     ),
 ];
 

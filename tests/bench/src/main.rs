@@ -6,6 +6,7 @@
 //! this process, the stand-in edge is in its own, and neither is counted.
 
 mod alone;
+mod broker;
 mod controller;
 mod edge;
 mod features;
@@ -13,6 +14,8 @@ mod http;
 mod instructions;
 mod load;
 mod origin;
+#[path = "../../../adapters/broker-store/tests/postgres/mod.rs"]
+mod postgres;
 mod process;
 mod proxy;
 mod report;
@@ -42,6 +45,8 @@ struct Cli {
 enum Command {
     /// Measures.
     Run(Plan),
+    /// Measures a broker with many clusters.
+    Broker(broker::Plan),
     /// Serves as the proxy alone until its standard input ends.
     #[command(hide = true)]
     Proxy {
@@ -116,6 +121,7 @@ enum Table {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(plan) => run(&plan),
+        Command::Broker(plan) => run_broker(&plan),
         Command::Proxy {
             listen,
             routes,
@@ -125,6 +131,11 @@ fn main() -> anyhow::Result<()> {
         } => proxy::serve(listen, routes, origin, with, authority.as_deref()),
         Command::Router { routes, requests } => router::run(routes, requests),
     }
+}
+
+#[tokio::main]
+async fn run_broker(plan: &broker::Plan) -> anyhow::Result<()> {
+    broker::measure(plan).await
 }
 
 #[tokio::main]
