@@ -9,7 +9,7 @@
 //! - [`passes`]: when a pass over the ports runs; `schedule`: when what failed is tried again; `problems`: what the log
 //!   tells of it.
 //! - [`disowned`]: which passes the edge's refusals wake, and how often.
-//! - [`cli`]: the command line; `environment`: variables of the process.
+//! - [`cli`]: the command line; `environment`: variables of the process; `core_dumps`: that it leaves none.
 //! - [`workloads`]: proxies as parts of this process.
 //! - `outgoing`: the proxy through which APIs are called; `listening`: where servers listen.
 //! - [`admin`]: health, readiness and metrics over HTTP; `probe`: asks for them.
@@ -22,6 +22,7 @@ mod client_certificate;
 mod cluster_key;
 mod connectors;
 pub mod controller;
+mod core_dumps;
 pub mod disowned;
 pub mod edge;
 mod engines;

@@ -9,7 +9,9 @@ use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers::{self, ProgramSettings};
 use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, fixed};
-use crate::values::{Address, Period, StoreAddress};
+use crate::values::{
+    Address, AuditEntries, BaseUrl, KeyKind, KeyLabel, Period, StoreAddress, VariableName,
+};
 
 settings! {
     /// Settings of `cfgw broker`, which holds Cloudflare credentials for many clusters.
@@ -25,8 +27,14 @@ settings! {
         /// connections.
         store_password_file: Option<PathBuf> = None,
         /// File with the keys that API tokens are sealed by: lines of an id and 32 bytes in base64
-        /// (`echo "first $(openssl rand -base64 32)"`). The first line seals; the others open what they sealed. Needed.
+        /// (`echo "first $(openssl rand -base64 32)"`). The first line seals; the others open what they sealed. Needed, unless
+        /// keys are elsewhere: `keys_variable`, `pkcs11`, `vault`.
         keys_file: Option<PathBuf> = None,
+        /// Environment variable with such lines, such as `BROKER_KEYS`.
+        keys_variable: Option<VariableName> = None,
+        /// Which keys seal where there are several kinds: `file`, `variable`, `pkcs11` or `vault`. The others open what they
+        /// sealed.
+        seal_with: Option<KeyKind> = None,
         /// File with tenants, accounts and grants (YAML), which are put into the store at the start and whenever
         /// it changes. What it does not name stays as it is in the store.
         seed: Option<PathBuf> = None,
@@ -34,6 +42,12 @@ settings! {
         resync_interval: Period = Period::seconds(600),
         section /// The API for people, which is off unless it has an address.
         people: PeopleSettings,
+        section /// Keys in a token of PKCS#11.
+        pkcs11: Pkcs11Settings,
+        section /// Keys of the transit engine of HashiCorp Vault.
+        vault: VaultSettings,
+        section /// How the audit is signed, and how much of it is kept.
+        audit: AuditSettings,
         section /// TLS of the servers.
         tls: TlsSettings,
         section /// For how long the silence of a cluster means nothing.
@@ -52,6 +66,57 @@ settings! {
     pub struct PeopleSettings {
         /// Where people are served. Other addresses than those of this machine need `tls`.
         listen: Option<Address> = None,
+    }
+}
+
+settings! {
+    /// Keys in a token of PKCS#11.
+    pub struct Pkcs11Settings {
+        /// The module: a shared library, such as `/usr/lib/softhsm/libsofthsm2.so`.
+        module: Option<PathBuf> = None,
+        /// Label of the token.
+        token: Option<KeyLabel> = None,
+        /// Label of the AES key in it that seals. Keys that sealed before are found by themselves.
+        key: KeyLabel = fixed("cfgw"),
+        /// File with the user's PIN. A replaced file counts when the next session with the token begins.
+        pin_file: Option<PathBuf> = None,
+    }
+}
+
+settings! {
+    /// Keys of the transit engine of HashiCorp Vault.
+    pub struct VaultSettings {
+        /// Base URL of Vault. Plain `http` is taken for addresses of this machine only.
+        address: Option<BaseUrl> = None,
+        /// Where the transit engine is mounted.
+        mount: KeyLabel = fixed("transit"),
+        /// Name of the key there.
+        key: KeyLabel = fixed("cfgw"),
+        /// Namespace, of Vault Enterprise.
+        namespace: Option<KeyLabel> = None,
+        /// File with a token that may update `<mount>/encrypt/<key>` and `<mount>/decrypt/<key>`. A replaced file counts at once.
+        token_file: Option<PathBuf> = None,
+        /// PEM file with root certificates that are trusted besides the system's. A replaced file counts at once.
+        ca_file: Option<PathBuf> = None,
+        /// How long one request may take, its whole answer included.
+        request_timeout: Period = Period::seconds(10),
+    }
+}
+
+settings! {
+    /// How the audit is signed, and how much of it is kept.
+    pub struct AuditSettings {
+        /// A checkpoint is signed after so many entries at the latest.
+        checkpoint_entries: AuditEntries = AuditEntries::new(1000),
+        /// A checkpoint is signed after so long at the latest, where there are entries.
+        checkpoint_interval: Period = Period::seconds(10 * 60),
+        /// For how long entries are kept in the store.
+        keep: Period = Period::seconds(365 * 24 * 3600),
+        /// About how many entries are kept in the store, at most.
+        max_entries: AuditEntries = AuditEntries::new(1_000_000),
+        /// Folder that entries are written to before they are cut, which several brokers may share. Without one they are
+        /// gone then.
+        export_folder: Option<PathBuf> = None,
     }
 }
 
@@ -82,25 +147,20 @@ const SESSION: Duration = Duration::from_secs(10 * 60);
 
 impl ProgramSettings for BrokerSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
-        let keys = self.keys_file.as_deref();
-        let why = "API tokens are sealed by its keys";
-        layers::needed("keys_file", keys.is_some(), why)?;
+        self.check_keys(figment)?;
         self.check_tls()?;
         self.check_patience(figment)?;
-        if self.store_password_file.is_some() && self.store.as_str().starts_with("sqlite:") {
-            let problem =
-                "a file of SQLite has no password; remove it, or name a PostgreSQL in store";
-            return Err(layers::wrong(
-                figment,
-                "store_password_file",
-                problem.to_owned(),
-            ));
-        }
+        self.check_store(figment)?;
+        self.check_audit(figment)?;
         layers::check_files(
             figment,
             &[
-                ("keys_file", keys),
+                ("keys_file", self.keys_file.as_deref()),
                 ("store_password_file", self.store_password_file.as_deref()),
+                ("pkcs11.module", self.pkcs11.module.as_deref()),
+                ("pkcs11.pin_file", self.pkcs11.pin_file.as_deref()),
+                ("vault.token_file", self.vault.token_file.as_deref()),
+                ("vault.ca_file", self.vault.ca_file.as_deref()),
                 ("seed", self.seed.as_deref()),
                 ("tls.cert_file", self.tls.cert_file.as_deref()),
                 ("tls.key_file", self.tls.key_file.as_deref()),
@@ -111,6 +171,84 @@ impl ProgramSettings for BrokerSettings {
 }
 
 impl BrokerSettings {
+    fn check_store(&self, figment: &Figment) -> Result<(), SettingsError> {
+        if self.store_password_file.is_none() || !self.store.as_str().starts_with("sqlite:") {
+            return Ok(());
+        }
+        let problem = "a file of SQLite has no password; remove it, or name a PostgreSQL in store";
+        Err(layers::wrong(figment, "store_password_file", problem.to_owned()))
+    }
+
+    /// The kinds of keys that there are.
+    fn kinds(&self) -> impl Iterator<Item = KeyKind> {
+        let kinds = [
+            (KeyKind::File, self.keys_file.is_some()),
+            (KeyKind::Variable, self.keys_variable.is_some()),
+            (KeyKind::Pkcs11, self.pkcs11.module.is_some()),
+            (KeyKind::Vault, self.vault.address.is_some()),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, is_set)| *is_set);
+        kinds.map(|(kind, _)| kind)
+    }
+
+    /// The kinds of keys that there are, the one that seals before the others.
+    pub fn kinds_of_keys(&self) -> Vec<KeyKind> {
+        let mut kinds: Vec<_> = self.kinds().collect();
+        if let Some(seals) = self.seal_with {
+            kinds.sort_by_key(|kind| *kind != seals);
+        }
+        kinds
+    }
+
+    fn check_keys(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let kinds: Vec<_> = self.kinds().collect();
+        let why = "API tokens are sealed by its keys";
+        layers::needed("keys_file", !kinds.is_empty(), why)?;
+        let why = "there are keys of several kinds";
+        layers::needed(
+            "seal_with",
+            kinds.len() == 1 || self.seal_with.is_some(),
+            why,
+        )?;
+        if let Some(seals) = self.seal_with.filter(|seals| !kinds.contains(seals)) {
+            let problem = format!(
+                "there are no keys of the kind {seals}; set {}",
+                seals.setting()
+            );
+            return Err(layers::wrong(figment, "seal_with", problem));
+        }
+        if self.pkcs11.module.is_some() {
+            let why = "pkcs11.module needs it";
+            layers::needed("pkcs11.token", self.pkcs11.token.is_some(), why)?;
+            layers::needed("pkcs11.pin_file", self.pkcs11.pin_file.is_some(), why)?;
+        }
+        if self.vault.address.is_some() {
+            let why = "vault.address needs it";
+            layers::needed("vault.token_file", self.vault.token_file.is_some(), why)?;
+        }
+        Ok(())
+    }
+
+    fn check_audit(&self, figment: &Figment) -> Result<(), SettingsError> {
+        let folder = self.audit.export_folder.as_ref();
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let problem = format!("{} is not a folder; name one that exists", folder.display());
+            return Err(layers::wrong(figment, "audit.export_folder", problem));
+        }
+        let AuditSettings {
+            keep,
+            checkpoint_interval,
+            ..
+        } = &self.audit;
+        if keep <= checkpoint_interval {
+            let problem = format!(
+                "{keep} is not longer than audit.checkpoint_interval, which is {checkpoint_interval}; set it to a longer time, such as 8760h"
+            );
+            return Err(layers::wrong(figment, "audit.keep", problem));
+        }
+        Ok(())
+    }
+
     fn check_patience(&self, figment: &Figment) -> Result<(), SettingsError> {
         let PatienceSettings { stale, expired } = &self.patience;
         if stale.get() < SESSION {

@@ -148,13 +148,17 @@ mod cluster;
 mod memory;
 mod words;
 
-pub use broker::StoreAddress;
+pub use broker::{KeyLabel, StoreAddress, VariableName};
 pub use cluster::{AddressRanges, HostPort, Image, Names, ObjectName, Switch};
 pub use memory::MemoryLimit;
-pub use words::{Backend, LogFormat, TransportChoice, UnderscoredHeaders};
+pub use words::{Backend, KeyKind, LogFormat, TransportChoice, UnderscoredHeaders};
 
 written!(
     StoreAddress,
+    KeyKind,
+    KeyLabel,
+    VariableName,
+    AuditEntries,
     AddressRanges,
     Backend,
     HostPort,
@@ -416,6 +420,13 @@ number!(
     InFlight,
     1..=1_000_000,
     "a number from 1 to 1000000, such as 20000"
+);
+
+number!(
+    /// Entries of an audit: 10 to 100,000,000.
+    AuditEntries,
+    10..=100_000_000,
+    "a number from 10 to 100000000, such as 1000000"
 );
 
 #[cfg(test)]

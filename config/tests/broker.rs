@@ -49,9 +49,57 @@ fn what_cannot_be_is_refused_with_the_key_that_is_wrong() {
             "keys_file: TOKEN\nstore_password_file: TOKEN",
             "`store_password_file`",
         ),
+        ("keys_file: TOKEN\nkeys_variable: KEYS", "`seal_with`"),
+        ("keys_file: TOKEN\nseal_with: vault", "`seal_with`"),
+        ("keys_file: TOKEN\nseal_with: hand", "`seal_with`"),
+        ("keys_variable: CFGW_KEYS", "`keys_variable`"),
+        ("pkcs11: {module: TOKEN, pin_file: TOKEN}", "pkcs11.token"),
+        ("pkcs11: {module: TOKEN, token: one}", "pkcs11.pin_file"),
+        (
+            "pkcs11: {module: /nowhere, token: one, pin_file: TOKEN}",
+            "pkcs11.module",
+        ),
+        ("vault: {address: 'https://vault'}", "vault.token_file"),
+        (
+            "vault: {address: 'http://vault', token_file: TOKEN}",
+            "`vault.address`",
+        ),
+        (
+            "vault: {address: 'https://vault', token_file: TOKEN, mount: a/../b}",
+            "`vault.mount`",
+        ),
+        (
+            "keys_file: TOKEN\naudit: {export_folder: TOKEN}",
+            "`audit.export_folder`",
+        ),
+        ("keys_file: TOKEN\naudit: {keep: 10m}", "`audit.keep`"),
+        (
+            "keys_file: TOKEN\naudit: {max_entries: 9}",
+            "`audit.max_entries`",
+        ),
     ] {
         let refused = load(yaml).unwrap_err();
         assert!(refused.contains(wanted), "{yaml}: {refused}");
+    }
+}
+
+#[test]
+fn the_kind_of_keys_that_seals_stands_before_the_others() {
+    for (yaml, kinds) in [
+        ("keys_file: TOKEN", "file"),
+        ("keys_variable: BROKER_KEYS", "variable"),
+        (
+            "keys_file: TOKEN\nvault: {address: 'https://vault', token_file: TOKEN}\nseal_with: vault",
+            "vault file",
+        ),
+        (
+            "keys_file: TOKEN\nkeys_variable: KEYS\npkcs11: {module: TOKEN, token: one, pin_file: TOKEN}\nseal_with: variable",
+            "variable file pkcs11",
+        ),
+    ] {
+        let kinds_of_keys = load(yaml).unwrap().kinds_of_keys();
+        let found: Vec<_> = kinds_of_keys.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join(" "), kinds, "{yaml}");
     }
 }
 

@@ -103,6 +103,26 @@ cloudflare: {{base_url: {}}}
         }
     }
 
+    /// Has it crash, as a failed assertion in a library would.
+    pub async fn abort(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.send("-ABRT").await;
+            assert!(!process.ended(Duration::from_secs(10)).await);
+        }
+    }
+
+    /// A file of the process, under `/proc`.
+    pub fn process_file(&self, name: &str) -> String {
+        let process = self.process.as_ref().expect("it runs");
+        process.file(name)
+    }
+
+    /// Its metrics.
+    pub async fn metrics(&self) -> String {
+        let process = self.process.as_ref().expect("it runs");
+        process.metrics().await
+    }
+
     /// Kills it if it runs and starts it again at the same address.
     pub async fn restart(&mut self) {
         self.kill().await;
@@ -128,9 +148,18 @@ cloudflare: {{base_url: {}}}
 
     /// What a command at its store prints; each is `cfgw broker …`.
     pub async fn command(&self, words: &[&str]) -> String {
+        self.command_with(words, &[]).await
+    }
+
+    /// The same with settings of its own, by their environment variables.
+    pub async fn command_with(&self, words: &[&str], own: &[(&str, String)]) -> String {
         let file = self.settings().display().to_string();
         let arguments = [&["broker"], words, &["--config", &file]].concat();
-        crate::process::output(&arguments).await
+        let own = own
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(own).collect();
+        crate::process::output_with(&arguments, &environment).await
     }
 
     fn settings(&self) -> std::path::PathBuf {

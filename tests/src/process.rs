@@ -82,7 +82,12 @@ impl Cfgw {
         let settings = settings.display().to_string();
         let listen = listen.to_string();
         let arguments = ["broker", "--config", &settings, "--listen", &listen];
-        Self::start(Command::new(binary()), &arguments, environment, log)
+        // With core dumps, as far as they are permitted here: that it leaves none is its own doing.
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", "ulimit -S -c \"$(ulimit -H -c)\"; exec \"$@\"", "sh"])
+            .arg(binary());
+        Self::start(shell, &arguments, environment, log)
     }
 
     fn start(
@@ -150,13 +155,24 @@ impl Cfgw {
 
     /// Sends SIGTERM.
     pub async fn terminate(&self) {
+        self.send("-TERM").await;
+    }
+
+    /// Sends a signal, such as `-ABRT`.
+    pub async fn send(&self, signal: &str) {
         let id = self.child.id().expect("it still runs").to_string();
         let status = Command::new("kill")
-            .args(["-TERM", &id])
+            .args([signal, &id])
             .status()
             .await
             .expect("kill runs");
-        assert!(status.success(), "SIGTERM could not be sent");
+        assert!(status.success(), "{signal} could not be sent");
+    }
+
+    /// A file that the system has of it, such as `limits`.
+    pub fn file(&self, name: &str) -> String {
+        let id = self.child.id().expect("it still runs");
+        std::fs::read_to_string(format!("/proc/{id}/{name}")).expect("Linux has /proc")
     }
 
     /// Kills it at once, as a machine that fails would.
@@ -201,9 +217,15 @@ impl Cfgw {
 
 /// What `cfgw` with these arguments prints; it must succeed.
 pub async fn output(arguments: &[&str]) -> String {
+    output_with(arguments, &[]).await
+}
+
+/// The same with an environment.
+pub async fn output_with(arguments: &[&str], environment: &[(String, String)]) -> String {
     let output = Command::new(binary())
         .args(arguments)
         .env_clear()
+        .envs(environment.iter().map(|(key, value)| (key, value)))
         .output()
         .await
         .expect("cfgw starts");

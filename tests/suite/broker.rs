@@ -1,5 +1,6 @@
 //! Clusters behind a broker, with `cfgw broker` as a process of its own.
 
+mod canaries;
 mod departures;
 mod handover;
 mod isolation;

@@ -12,6 +12,7 @@
 mod accounts;
 mod address;
 mod audit;
+mod checkpoints;
 mod clusters;
 mod documents;
 mod grants;

@@ -188,6 +188,30 @@ macro_rules! tables {
                 $bytes,
                 " NOT NULL)"
             ),
+            concat!(
+                "CREATE TABLE audit_checkpoints (
+                sequence BIGINT NOT NULL,
+                mark TEXT NOT NULL,
+                link ",
+                $bytes,
+                " NOT NULL,
+                at BIGINT NOT NULL,
+                signing_key TEXT NOT NULL,
+                signature ",
+                $bytes,
+                " NOT NULL,
+                PRIMARY KEY (sequence, mark))"
+            ),
+            // Their private halves are secrets.
+            concat!(
+                "CREATE TABLE signing_keys (
+                id TEXT PRIMARY KEY,
+                number BIGINT NOT NULL UNIQUE,
+                public_key ",
+                $bytes,
+                " NOT NULL,
+                since BIGINT NOT NULL)"
+            ),
         ]
     };
 }

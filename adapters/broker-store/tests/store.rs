@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "store/audit.rs"]
+mod audit;
 mod departures;
 #[path = "store/password.rs"]
 mod password;
@@ -14,6 +16,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adapter_broker_store::SqlStore;
+use audit::{
+    the_audit_is_signed_in_time_and_only_what_follows_from_the_last,
+    what_is_cut_is_exported_first_and_verified_with_the_rest,
+    whatever_is_done_to_the_audit_in_the_store_is_seen,
+};
 use departures::{
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
     a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_code,
@@ -655,14 +662,23 @@ async fn everybody_who_waits_is_told_of_a_change(store: SqlStore) {
     }
 }
 
+/// Those after the semicolon get the address of their store too.
 macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident),* $(,)?; $($of_address:ident),* $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
             async fn $name() {
                 let folder = tempfile::tempdir().unwrap();
                 let address = format!("sqlite:{}", folder.path().join("broker.db").display());
                 super::$name(super::SqlStore::open(&address, None).await.unwrap()).await;
+            })*
+
+            $(#[tokio::test]
+            async fn $of_address() {
+                let folder = tempfile::tempdir().unwrap();
+                let address = format!("sqlite:{}", folder.path().join("broker.db").display());
+                let store = super::SqlStore::open(&address).await.unwrap();
+                super::$of_address(store, address).await;
             })*
         }
 
@@ -671,6 +687,13 @@ macro_rules! on_both {
             async fn $name() {
                 let Some(server) = super::Postgres::start() else { return };
                 super::$name(super::SqlStore::open(&server.address(), None).await.unwrap()).await;
+            })*
+
+            $(#[tokio::test]
+            async fn $of_address() {
+                let Some(server) = super::Postgres::start() else { return };
+                let store = super::SqlStore::open(&server.address()).await.unwrap();
+                super::$of_address(store, server.address()).await;
             })*
         }
     };
@@ -695,5 +718,8 @@ on_both! {
     a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
     the_audit_tells_everything_and_cannot_be_changed_unseen,
-    everybody_who_waits_is_told_of_a_change,
+    everybody_who_waits_is_told_of_a_change;
+    the_audit_is_signed_in_time_and_only_what_follows_from_the_last,
+    whatever_is_done_to_the_audit_in_the_store_is_seen,
+    what_is_cut_is_exported_first_and_verified_with_the_rest,
 }

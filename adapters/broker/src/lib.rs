@@ -8,12 +8,14 @@
 //! - [`openapi`]: the same as a document of OpenAPI.
 //! - [`people`]: what people ask, over HTTP.
 //! - [`engine`]: makes true what clusters stated.
-//! - [`tokens`]: API tokens, tried before they count.
+//! - [`tokens`]: API tokens, tried before they count. - [`rays`]: Cloudflare's ids of calls, for the audit.
 //! - [`seal`]: secrets as they are stored.
+//! - [`audit`]: what is signed of the audit, what is cut, and whether it is true.
 //! - [`serve`](mod@serve): the server on a listener, with or without TLS, and its bounds.
 //!
 //! What is decided is in [`domain::broker`], and what is kept in a [`Store`](domain::broker::ports::Store).
 
+pub mod audit;
 pub mod client;
 pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -24,6 +26,7 @@ mod outage;
 pub mod people;
 pub mod problem;
 mod rate;
+pub mod rays;
 pub mod seal;
 pub mod serve;
 pub mod server;

@@ -12,6 +12,8 @@ use domain::ports::{Clock, PortError, PortErrorKind};
 use domain::secret::CloudflareCredentials;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::rays;
+
 /// Puts tokens in and looks after those that are there.
 pub struct Tokens {
     pub store: Arc<dyn Store>,
@@ -65,8 +67,9 @@ impl Tokens {
             account: account.cloudflare.clone(),
             token,
         };
-        let tried = probe(&*self.accounts.open(&credentials)).await;
-        self.judge(account, version, &tried, by).await?;
+        let api = self.accounts.open(&credentials);
+        let (tried, ray) = rays::noting(async { (probe(&*api).await, rays::noted()) }).await;
+        self.judge(account, version, &tried, by, ray).await?;
         tried.map(|_| ()).map_err(TokenError::Unusable)
     }
 
@@ -76,6 +79,7 @@ impl Tokens {
         version: Version,
         tried: &Result<Option<BTreeSet<String>>, PortError>,
         by: By<'_>,
+        ray: String,
     ) -> Result<(), StoreError> {
         let (judgement, result, detail) = match tried {
             Ok(zones) => {
@@ -87,6 +91,7 @@ impl Tokens {
         };
         let event = Event {
             result: result.to_owned(),
+            ray,
             ..self.event(by, "token.verify", account, detail)
         };
         let at = event.at;

@@ -2,6 +2,7 @@
 //! acts on half of what the other meant. There is no field for credentials of Cloudflare, and no answer but
 //! [`TokenDocument`] and [`SessionDocument`] holds a secret.
 
+pub mod audit;
 mod dns;
 pub mod people;
 mod session;

@@ -10,6 +10,9 @@ use serde::Serialize;
 /// Called for every request.
 pub type CallHook = Arc<dyn Fn(&CallReport) + Send + Sync>;
 
+/// Called with ray ids.
+pub type RayHook = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// One request to the API, once its outcome is known. A list of three pages is three of them, and so is
 /// a read that was sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::budget::{Admission, Budget, NotAdmitted};
-use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport, Permission};
+use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport, Permission, RayHook};
 use crate::envelope::{self, Answer, Envelope};
 use crate::error::Failure;
 use crate::listing::{Identified, Listing, Progress};
@@ -81,6 +81,7 @@ pub(crate) struct AccountClient {
     credentials: CloudflareCredentials,
     budget: Arc<Budget>,
     on_call: Option<CallHook>,
+    on_ray: Option<RayHook>,
 }
 
 impl AccountClient {
@@ -89,12 +90,14 @@ impl AccountClient {
         credentials: CloudflareCredentials,
         budget: Arc<Budget>,
         on_call: Option<CallHook>,
+        on_ray: Option<RayHook>,
     ) -> Self {
         Self {
             transport,
             credentials,
             budget,
             on_call,
+            on_ray,
         }
     }
 
@@ -192,7 +195,9 @@ impl AccountClient {
                 if admission == Admission::FirstWait {
                     self.tell_of_waits();
                 }
-                let outcome = self.exchange(call, page).await;
+                let mut ray = None;
+                let outcome = self.exchange(call, page, &mut ray).await;
+                self.tell_ray(call, outcome.is_err(), ray.as_deref());
                 self.learn_of_token(call, outcome.as_ref().err());
                 outcome
             }
@@ -213,6 +218,13 @@ impl AccountClient {
                 self.budget.token_refused();
             }
             Some(_) => {}
+        }
+    }
+
+    fn tell_ray(&self, call: &Call, has_failed: bool, ray: Option<&str>) {
+        let counts = has_failed || call.kind() == CallKind::Write;
+        if let (Some(hook), Some(ray), true) = (&self.on_ray, ray, counts) {
+            hook(ray);
         }
     }
 
@@ -247,6 +259,7 @@ impl AccountClient {
         &self,
         call: &Call,
         page: Option<u64>,
+        ray: &mut Option<String>,
     ) -> Result<Answer<T>, Failure> {
         let mut request = self
             .transport
@@ -260,6 +273,7 @@ impl AccountClient {
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
+        *ray = ray_of(response.headers());
         let retry_after = retry_after(response.headers());
         let pause = (status == 429).then(|| self.budget.pause(retry_after));
         let body = read_body(response).await?;
@@ -291,6 +305,13 @@ impl AccountClient {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+/// Cloudflare's id of a request, such as `9a1f3c2b4d5e6f70-FRA`.
+fn ray_of(headers: &HeaderMap) -> Option<String> {
+    let ray = headers.get("cf-ray")?.to_str().ok()?;
+    let is_ray = ray.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (is_ray && (1..=64).contains(&ray.len())).then(|| ray.to_owned())
 }
 
 /// Seconds only: Cloudflare sends no dates here.

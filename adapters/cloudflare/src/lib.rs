@@ -37,7 +37,7 @@ pub use crate::metrics::Metrics;
 pub use crate::settings::{ClientError, ClientSettings, DEFAULT_BASE_URL};
 
 use crate::budgets::Budgets;
-use crate::call::{CallHook, CallReport};
+use crate::call::{CallHook, CallReport, RayHook};
 use crate::client::{AccountClient, Transport};
 
 /// Opens the Cloudflare API for sets of credentials. Clients that are opened with the same token for the same account
@@ -46,6 +46,7 @@ pub struct CloudflareClient {
     transport: Transport,
     budgets: Budgets,
     on_call: Option<CallHook>,
+    on_ray: Option<RayHook>,
 }
 
 impl CloudflareClient {
@@ -55,6 +56,7 @@ impl CloudflareClient {
             transport: Transport::new(settings)?,
             budgets: Budgets::new(settings.requests_per_window),
             on_call: None,
+            on_ray: None,
         })
     }
 
@@ -63,6 +65,14 @@ impl CloudflareClient {
     #[must_use]
     pub fn on_call(mut self, hook: impl Fn(&CallReport) + Send + Sync + 'static) -> Self {
         self.on_call = Some(Arc::new(hook));
+        self
+    }
+
+    /// Calls `hook` with Cloudflare's ray id of every request that could change something or failed, as far as it was answered;
+    /// set before the first [`open`](CloudflareAccounts::open). It is called where the call is made.
+    #[must_use]
+    pub fn on_ray(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_ray = Some(Arc::new(hook));
         self
     }
 }
@@ -74,6 +84,7 @@ impl CloudflareAccounts for CloudflareClient {
             credentials.clone(),
             self.budgets.of(credentials),
             self.on_call.clone(),
+            self.on_ray.clone(),
         ))
     }
 }

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use adapter_broker::audit::{self, Evidence, Verified};
 use adapter_broker::identity;
-use adapter_broker::people;
 use adapter_broker::tokens::By;
+use adapter_broker::wire::audit::{CheckpointDocument, CheckpointsDocument, SigningKeyDocument};
 use adapter_broker::wire::people::{moment, standing};
 use anyhow::Context;
-use domain::broker::audit::{End, Event};
+use domain::broker::audit::Event;
+use domain::broker::audit::checkpoint::Checkpoint;
 use domain::broker::cluster::{Cluster, LONGEST_CODE, Standing, Thumbprint, WhenExpired};
 use domain::broker::contact::{Contact, Patience};
 use domain::broker::ports::{Audit, Invitation, Turn};
@@ -194,16 +196,69 @@ pub async fn put_token(parts: &Parts, account: &str, file: &Path) -> anyhow::Res
     put.with_context(|| format!("account {name}"))
 }
 
-/// Goes through the audit, and tells its end.
-pub async fn verify_audit(parts: &Parts) -> anyhow::Result<End> {
-    let (end, broken) = people::verified(&*parts.store).await?;
-    match broken {
-        Some(broken) => Err(broken.into()),
-        None => Ok(end),
+/// Goes through the audit, with files of what was cut and with what was kept elsewhere. What was found.
+pub async fn verify_audit(
+    parts: &Parts,
+    exported: Option<&Path>,
+    kept: Option<&Path>,
+) -> anyhow::Result<String> {
+    let evidence = Evidence {
+        files: exported.map(Path::to_owned),
+        kept: kept.map(read_kept).transpose()?,
+    };
+    let found = audit::verify(&*parts.store, &*parts.envelopes, &evidence).await?;
+    let Verified {
+        first,
+        end,
+        signed,
+        files,
+    } = found;
+    let mut text = format!(
+        "entries {first} to {} are whole, with {files} exported files; the last has hash {}\n",
+        end.sequence, end.link
+    );
+    match signed.map(|signed| signed.statement) {
+        Some(signed) => writeln!(
+            text,
+            "up to entry {} they are signed, by key {} at {}",
+            signed.end.sequence,
+            signed.key,
+            moment(signed.at)
+        )?,
+        None => writeln!(text, "nothing is signed yet")?,
     }
+    Ok(text)
 }
 
-/// Wraps every token by the first of the keys. How many there were.
+fn read_kept(file: &Path) -> anyhow::Result<CheckpointsDocument> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("--kept {}", file.display()))
+}
+
+/// Signs the audit as it is now. The keys, and the checkpoint.
+pub async fn sign_audit(parts: &Parts) -> anyhow::Result<String> {
+    let checkpoint = parts.keeper.sign().await?;
+    to_keep(parts, &checkpoint).await
+}
+
+/// Makes another key that signs the audit from now on. The keys, and the first checkpoint of the new one.
+pub async fn new_signing_key(parts: &Parts) -> anyhow::Result<String> {
+    let checkpoint = parts.keeper.replace_key().await?;
+    to_keep(parts, &checkpoint).await
+}
+
+async fn to_keep(parts: &Parts, checkpoint: &Checkpoint) -> anyhow::Result<String> {
+    let keys = parts.store.signing_keys().await?;
+    let document = CheckpointsDocument {
+        keys: keys.iter().map(SigningKeyDocument::of).collect(),
+        items: vec![CheckpointDocument::of(checkpoint)],
+        next: None,
+    };
+    Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
+}
+
+/// Wraps every secret by the key that seals now. How many there were.
 pub async fn wrap_again(parts: &Parts) -> anyhow::Result<usize> {
     Ok(parts.envelopes.wrap_again(&parts.sql).await?)
 }

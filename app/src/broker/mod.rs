@@ -1,20 +1,23 @@
 //! `cfgw broker`: Cloudflare credentials of its own, edge intents of many clusters in.
 //!
-//! - `seed`: tenants, accounts and grants out of a file.
+//! - `seed`: tenants, accounts and grants out of a file. - `keys`: what secrets are sealed by.
 //! - [`commands`]: what an operator does at the store. - [`people`]: whom they let in.
 
 pub mod commands;
+mod keys;
 pub mod people;
 mod seed;
+mod store_password;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_broker::audit::{Keeper, Keeping};
 use adapter_broker::engine::edges::StoredEdges;
 use adapter_broker::people::{PeoplePlane, router as people_router};
-use adapter_broker::seal::{Envelopes, FileKeys};
+use adapter_broker::rays;
+use adapter_broker::seal::Envelopes;
 use adapter_broker::tokens::Tokens;
 use adapter_broker::{ClusterPlane, Engine, LISTENER_LIMITS, router, serve, tls_config};
 use adapter_broker_store::SqlStore;
@@ -25,11 +28,11 @@ use config::broker::TlsSettings;
 use config::values::Address;
 use domain::broker::ClusterName;
 use domain::broker::audit::Event;
+use domain::broker::audit::retention::Retention;
 use domain::broker::contact::Patience;
 use domain::broker::ports::Store;
 use domain::ports::{Clock, Journal};
 use prometheus_client::registry::Registry;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -56,9 +59,10 @@ impl Broker {
     pub async fn start(settings: &BrokerSettings) -> anyhow::Result<Self> {
         let mut registry = Registry::with_prefix("cfgw");
         let parts = Parts::open(settings, &mut registry).await?;
-        if let Some(file) = &settings.seed {
-            seed::apply(&parts, file).await?;
-        }
+        let is_seeded = match &settings.seed {
+            Some(file) => seed::apply(&parts, file).await?,
+            None => true,
+        };
         let (tls, listen) = (tls(&settings.tls)?, settings.listen.get());
         let listener = listening::listen(listen)
             .await
@@ -99,7 +103,7 @@ impl Broker {
             let server = serve(listener, tls, api, LISTENER_LIMITS, stop.clone());
             tasks.push(tokio::spawn(server));
         }
-        let look_after = look_after(parts, settings.clone(), stop.clone());
+        let look_after = look_after(parts, settings.clone(), is_seeded, stop.clone());
         tasks.push(tokio::spawn(look_after));
         if let Some(tls) = tls {
             tasks.push(tokio::spawn(renew(tls, settings.tls.clone(), stop.clone())));
@@ -135,6 +139,7 @@ pub struct Parts {
     pub(crate) sql: SqlStore,
     pub(crate) envelopes: Arc<Envelopes>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) keeper: Keeper,
     accounts: Arc<CloudflareClient>,
     pub(crate) patience: Patience,
 }
@@ -142,13 +147,13 @@ pub struct Parts {
 impl Parts {
     /// Opens the store and reads the keys.
     pub async fn open(settings: &BrokerSettings, registry: &mut Registry) -> anyhow::Result<Self> {
-        let accounts = Arc::new(cloudflare_client(&settings.cloudflare, registry)?);
-        let file = settings.keys_file.as_deref();
+        let accounts = cloudflare_client(&settings.cloudflare, registry)?;
+        let accounts = Arc::new(accounts.on_ray(rays::note));
         let envelopes = Arc::new(Envelopes::new(
-            Arc::new(keys(file.context("keys_file is not set")?)?),
+            keys::keys(settings)?,
             Arc::new(SystemEntropy::default()),
         ));
-        let password = store_password(settings)?;
+        let password = store_password::read(settings)?;
         let sql = SqlStore::open(settings.store.as_str(), password.as_ref())
             .await
             .context("store")?;
@@ -158,11 +163,19 @@ impl Parts {
             accounts: accounts.clone(),
             clock: Arc::new(SystemClock),
         };
+        let keeper = Keeper::new(
+            Arc::new(sql.clone()),
+            envelopes.clone(),
+            Arc::new(SystemEntropy::default()),
+            Arc::new(SystemClock),
+            keeping(settings),
+        );
         Ok(Self {
             store: Arc::new(sql.clone()),
             sql,
             envelopes,
             tokens: Arc::new(tokens),
+            keeper,
             accounts,
             patience: patience(settings),
         })
@@ -197,6 +210,19 @@ fn patience(settings: &BrokerSettings) -> Patience {
     }
 }
 
+fn keeping(settings: &BrokerSettings) -> Keeping {
+    let audit = &settings.audit;
+    Keeping {
+        entries: audit.checkpoint_entries.get().into(),
+        every: audit.checkpoint_interval.get(),
+        retention: Retention {
+            keep: audit.keep.get(),
+            most: audit.max_entries.get().into(),
+        },
+        folder: audit.export_folder.clone(),
+    }
+}
+
 /// Where people are served, if they are.
 async fn people_listener(settings: &BrokerSettings) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = settings.people.listen.map(Address::get) else {
@@ -227,30 +253,19 @@ fn journal(cluster: &ClusterName) -> Arc<dyn Journal> {
     })
 }
 
-fn keys(file: &Path) -> anyhow::Result<FileKeys> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    FileKeys::parse(&SecretString::from(text))
-        .with_context(|| format!("keys_file {}", file.display()))
-}
-
-fn store_password(settings: &BrokerSettings) -> anyhow::Result<Option<SecretString>> {
-    let Some(file) = &settings.store_password_file else {
-        return Ok(None);
-    };
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("store_password_file: cannot read {}", file.display()))?;
-    Ok(Some(SecretString::from(
-        text.trim_end_matches(['\n', '\r']),
-    )))
-}
-
-/// Takes up the seed and the store's password where their files were replaced, looks for zones that came, and forgets tokens whose time is over.
-async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationToken) {
+/// Takes up the seed where its file was replaced or not all of it was taken, and the store's password where that was replaced, looks for
+/// zones that came, forgets tokens whose time is over, and looks after the audit.
+async fn look_after(
+    parts: Parts,
+    settings: BrokerSettings,
+    is_seeded: bool,
+    stop: CancellationToken,
+) {
     let file = settings.seed.as_deref();
     let read = || file.and_then(seed::present);
-    let (mut known, mut looked) = (read(), Instant::now());
-    let mut password = store_password(&settings).ok().flatten();
+    let (mut known, mut looked) = (read().filter(|_| is_seeded), Instant::now());
+    let mut trouble = None;
+    let mut password = store_password::read(&settings).ok().flatten();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -259,11 +274,12 @@ async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationTo
         let now = read();
         if let (Some(file), true) = (file, now.is_some() && now != known) {
             match seed::apply(&parts, file).await {
-                Ok(()) => known = now,
+                Ok(true) => known = now,
+                Ok(false) => {}
                 Err(error) => tracing::warn!("the seed is not taken up: {error:#}"),
             }
         }
-        password = renew_password(&parts, &settings, password);
+        password = store_password::renew(&parts, &settings, password);
         if looked.elapsed() >= settings.resync_interval.get() {
             looked = Instant::now();
             if let Err(error) = parts.tokens.look_again().await {
@@ -273,36 +289,12 @@ async fn look_after(parts: Parts, settings: BrokerSettings, stop: CancellationTo
         if let Err(error) = parts.tokens.expire().await {
             tracing::warn!("old tokens are forgotten later: {error}");
         }
-    }
-}
-
-/// Gives the store the password of its file, where that differs from what is known of it; what is known then.
-fn renew_password(
-    parts: &Parts,
-    settings: &BrokerSettings,
-    known: Option<SecretString>,
-) -> Option<SecretString> {
-    let same = |one: &SecretString| {
-        known
-            .as_ref()
-            .is_some_and(|known| known.expose_secret() == one.expose_secret())
-    };
-    match store_password(settings) {
-        Ok(Some(now)) if !same(&now) => match parts.sql.set_password(&now) {
-            Ok(()) => {
-                tracing::info!("the store has another password");
-                Some(now)
-            }
-            Err(error) => {
-                tracing::warn!("the store keeps its password: {error}");
-                known
-            }
-        },
-        Ok(_) => known,
-        Err(error) => {
-            tracing::warn!("the store keeps its password: {error:#}");
-            known
+        let found = parts.keeper.look().await.err();
+        let found = found.map(|error| error.to_string());
+        if let Some(error) = found.as_ref().filter(|_| found != trouble) {
+            tracing::error!("the audit: {error}");
         }
+        trouble = found;
     }
 }
 

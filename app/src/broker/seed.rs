@@ -50,9 +50,10 @@ struct AccountEntry {
 }
 
 /// Puts what a file says into the store. What is there already and the same is not written; a token that cannot be used is
-/// told and stops nothing else.
-pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<()> {
+/// told and stops nothing else. Whether all was taken: not while whatever holds the keys is away.
+pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<bool> {
     let seed = read(file)?;
+    let mut is_whole = true;
     for tenant in seed.tenants {
         let name = tenant.name;
         if !parts.store.tenants().await?.contains(&name) {
@@ -60,7 +61,7 @@ pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<()> {
             parts.store.put_tenant(&name, put).await?;
         }
         for entry in tenant.accounts {
-            put_account(parts, &name, entry).await?;
+            is_whole &= put_account(parts, &name, entry).await?;
         }
         let known = parts.store.grants(&name).await?;
         for entry in tenant.grants {
@@ -72,7 +73,7 @@ pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(is_whole)
 }
 
 /// The hash of a seed and of the tokens that it names: with another one there is something to take up. `None` where the file
@@ -99,7 +100,7 @@ async fn put_account(
     parts: &Parts,
     tenant: &TenantName,
     entry: AccountEntry,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let field = format!("account {} of tenant {tenant}", entry.name);
     let id = entry.cloudflare.to_ascii_lowercase();
     let is_id = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
@@ -121,18 +122,30 @@ async fn put_account(
         .await
         .context(field)?;
     let Some(file) = entry.token_file else {
-        return Ok(());
+        return Ok(true);
     };
-    let token = read_token(&file)?;
-    if parts.tokens.is_in_use(&account, &token).await? {
-        return Ok(());
-    }
-    match parts.tokens.put(&account, token, BY).await {
+    match put_token(parts, &account, read_token(&file)?).await {
+        Ok(()) => Ok(true),
         Err(error @ TokenError::Unusable(_)) => {
             tracing::warn!(account = %account.name, "{error}");
-            Ok(())
+            Ok(true)
         }
-        other => Ok(other?),
+        Err(TokenError::Seal(error)) if error.kind.is_transient() => {
+            tracing::warn!(account = %account.name, "its token is taken up later: {error}");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn put_token(
+    parts: &Parts,
+    account: &Account,
+    token: SecretString,
+) -> Result<(), TokenError> {
+    match parts.tokens.is_in_use(account, &token).await? {
+        true => Ok(()),
+        false => parts.tokens.put(account, token, BY).await,
     }
 }
 

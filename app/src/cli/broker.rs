@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{AdminFlags, OrderToStop};
 use crate::broker::{Parts, commands, people};
+use crate::core_dumps;
 use crate::environment::environment;
 use crate::outgoing::check_proxy;
 use crate::telemetry;
@@ -107,9 +108,27 @@ pub enum BrokerAction {
         file: PathBuf,
     },
     /// Goes through the audit and tells whether it is whole.
-    #[command(after_help = "Example:\n  cfgw broker verify-audit --config broker.yaml")]
-    VerifyAudit,
-    /// Has every token sealed by the first key of keys_file, so that the others can be removed.
+    #[command(
+        after_help = "Examples:\n  cfgw broker verify-audit --config broker.yaml\n  cfgw broker verify-audit --exported audit --kept kept.json --config broker.yaml"
+    )]
+    VerifyAudit {
+        /// Folder with all files that were exported before entries were cut (audit.export_folder).
+        #[arg(long, value_name = "FOLDER")]
+        exported: Option<PathBuf>,
+        /// File with keys and checkpoints that were kept elsewhere: an answer to GET /admin/v1/audit/checkpoints, or what
+        /// sign-audit printed.
+        #[arg(long, value_name = "FILE")]
+        kept: Option<PathBuf>,
+    },
+    /// Signs the audit as it is now, and prints what to keep elsewhere: public keys and the checkpoint.
+    #[command(after_help = "Example:\n  cfgw broker sign-audit --config broker.yaml > kept.json")]
+    SignAudit,
+    /// Makes another key that the audit is signed with, and prints what to keep elsewhere.
+    #[command(
+        after_help = "Example:\n  cfgw broker new-signing-key --config broker.yaml > kept.json"
+    )]
+    NewSigningKey,
+    /// Has everything sealed by the key that seals now, so that the others can be removed. It can be interrupted and repeated.
     #[command(after_help = "Example:\n  cfgw broker wrap-again --config broker.yaml")]
     WrapAgain,
     /// Makes a person, or gives another password, other codes and other roles to one. Prints the address that an
@@ -175,6 +194,8 @@ pub struct BrokerFlags {
 
 /// Runs `cfgw broker` until SIGTERM or Ctrl-C.
 pub async fn broker(arguments: Broker, ordered: OrderToStop) -> anyhow::Result<()> {
+    // Before a key is read.
+    core_dumps::forbid()?;
     if let Some(BrokerAction::Openapi) = arguments.action {
         print!("{}", adapter_broker::openapi::cluster_plane());
         return Ok(());
@@ -234,16 +255,15 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
             commands::put_token(&parts, &account, &file).await?;
             println!("the token of account {account} is in use");
         }
-        BrokerAction::VerifyAudit => {
-            let end = commands::verify_audit(&parts).await?;
-            println!(
-                "{} entries, whole; the last has hash {}",
-                end.sequence, end.link
-            );
+        BrokerAction::VerifyAudit { exported, kept } => {
+            let (exported, kept) = (exported.as_deref(), kept.as_deref());
+            print!("{}", commands::verify_audit(&parts, exported, kept).await?);
         }
+        BrokerAction::SignAudit => print!("{}", commands::sign_audit(&parts).await?),
+        BrokerAction::NewSigningKey => print!("{}", commands::new_signing_key(&parts).await?),
         BrokerAction::WrapAgain => {
             println!(
-                "{} tokens are sealed anew",
+                "{} secrets are sealed anew",
                 commands::wrap_again(&parts).await?
             );
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{TextSetting, Unfit};
+use super::{KeyKind, TextSetting, Unfit, kept};
 
 text! {
     /// Where a broker's store is: `sqlite:` and a path, or `postgres://…` without a password. A user may write one all the
@@ -21,4 +21,41 @@ text! {
         (is_file || is_server).then(|| text.to_owned())
     },
     MAY_HOLD_SECRET
+}
+
+text! {
+    /// The label or the name of a key, of where it is.
+    KeyLabel,
+    "1 to 64 letters, digits, dots, hyphens, underscores or slashes within, such as cfgw",
+    |text| {
+        let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let is_part = |part: &str| {
+            !part.is_empty() && part != "." && part != ".." && part.bytes().all(is_letter)
+        };
+        kept(text, text.len() <= 64 && text.split('/').all(is_part))
+    }
+}
+
+text! {
+    /// The name of an environment variable that is none of the program's settings.
+    VariableName,
+    "a name in capital letters, digits and underscores that does not begin with CFGW_, such as BROKER_KEYS",
+    |text| {
+        let is_letter = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        let is_name = text.starts_with(|c: char| c.is_ascii_uppercase());
+        let is_ours = text.starts_with("CFGW_");
+        kept(text, is_name && !is_ours && text.len() <= 64 && text.bytes().all(is_letter))
+    }
+}
+
+impl KeyKind {
+    /// The setting without which there are none of it.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::File => "keys_file",
+            Self::Variable => "keys_variable",
+            Self::Pkcs11 => "pkcs11.module",
+            Self::Vault => "vault.address",
+        }
+    }
 }

@@ -75,3 +75,13 @@ words! {
     /// A broker, which holds the credentials.
     Broker = "broker",
 }
+
+words! {
+    /// Where keys are that API tokens are sealed by.
+    KeyKind,
+    "`file`, `variable`, `pkcs11` or `vault`",
+    File = "file",
+    Variable = "variable",
+    Pkcs11 = "pkcs11",
+    Vault = "vault",
+}

@@ -1,5 +1,10 @@
 //! What was done, by whom and with what result: a chain in which each entry holds the hash of the one before, so that none
 //! can be changed, left out or put in later without being seen.
+//!
+//! - [`checkpoint`]: what is signed of it. - [`retention`]: how much of it stays in the store.
+
+pub mod checkpoint;
+pub mod retention;
 
 use std::fmt;
 
@@ -151,7 +156,7 @@ mod tests {
         }
     }
 
-    fn chain() -> Vec<Entry> {
+    pub(in crate::broker::audit) fn chain() -> Vec<Entry> {
         let mut end = End::default();
         let mut entries = Vec::new();
         for object in ["one", "two", "three", "four"] {

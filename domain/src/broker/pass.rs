@@ -17,12 +17,13 @@ use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, Timestamp};
 
 /// Does a piece of work, and writes down what came of it. An error means that nothing was written: the work is taken
-/// again when its time is over.
+/// again when its time is over. `rays` gives Cloudflare's ids of the calls that were made for it.
 pub async fn carry_out(
     store: &dyn Store,
     edges: &dyn AccountEdges,
     taken: &Taken,
     now: Timestamp,
+    rays: &(dyn Fn() -> String + Sync),
 ) -> Result<(), StoreError> {
     let cluster = store.cluster(&taken.cluster).await?;
     let Some(held) = store.held(&taken.cluster, &taken.gateway).await? else {
@@ -38,6 +39,10 @@ pub async fn carry_out(
     let retry_after = outcome.as_ref().err().and_then(|error| error.retry_after);
     let again = work::again_after(taken.attempts, retry_after);
     let event = told(&held, &cluster, &outcome, now);
+    let event = event.map(|event| Event {
+        ray: rays(),
+        ..event
+    });
     let finished = Finished {
         version: held.version,
         permitted,

@@ -4,6 +4,8 @@
 //! A [`StoreError::Refused`] changed nothing. After any other error it is not known whether something was changed, and
 //! each call can be made again.
 
+mod checkpoints;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use secrecy::{SecretSlice, SecretString};
 
+use super::audit::checkpoint::KeyId;
 use super::audit::{End, Entry, Event};
 use super::cluster::{Cluster, Identity, Thumbprint, WhenExpired};
 use super::contact::Contact;
@@ -30,6 +33,8 @@ use crate::edge::ports::Edge;
 use crate::error::PortError;
 use crate::names::{Hostname, InstanceId, ObjectKey, Timestamp};
 use crate::secret::TokenHash;
+
+pub use checkpoints::{Checkpoints, SigningKey};
 
 /// Why a store did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -204,7 +209,7 @@ pub trait Secrets: Send + Sync {
 /// By what the store knows a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretId {
-    /// `account main`, `person ada`.
+    /// `account main`, `person ada`, `signing key 0123…`.
     pub owner: String,
     pub version: Version,
 }
@@ -222,6 +227,14 @@ impl SecretId {
     pub fn one_time_codes(person: &PersonName) -> Self {
         Self {
             owner: format!("person {person}"),
+            version: Version(1),
+        }
+    }
+
+    /// That of the private half of a key that the audit is signed with.
+    pub fn signing_key(key: &KeyId) -> Self {
+        Self {
+            owner: format!("signing key {key}"),
             version: Version(1),
         }
     }
@@ -295,7 +308,7 @@ pub enum Judgement {
     Expire,
 }
 
-/// A token as it is stored: enciphered with a data key of its own, which is wrapped by another key.
+/// A secret as it is stored: enciphered with a data key of its own, which is wrapped by another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     /// The id of the key that wraps the data key.
@@ -304,16 +317,27 @@ pub struct Sealed {
     pub ciphertext: Vec<u8>,
 }
 
-/// The key that wraps data keys: in a file, in a module, at a service.
+/// A data key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrapped {
+    /// The id of the key that wrapped it.
+    pub key: String,
+    pub bytes: Vec<u8>,
+}
+
+/// Keys that wrap data keys: in a file, in a module, at a service. No error names what a tenant must not know: where a
+/// service is, what it said.
 #[async_trait]
 pub trait KeyWrap: Send + Sync {
-    /// The id of the key that new data keys are wrapped by.
-    fn current(&self) -> &str;
+    /// The id of the key that data keys are wrapped by now.
+    async fn current(&self) -> Result<String, PortError>;
 
-    async fn wrap(&self, data_key: &SecretSlice<u8>) -> Result<Vec<u8>, PortError>;
+    /// Whether a key of this id is one of these.
+    fn has(&self, key: &str) -> bool;
 
-    /// `key` is the id that was current when it was wrapped.
-    async fn unwrap(&self, key: &str, wrapped: &[u8]) -> Result<SecretSlice<u8>, PortError>;
+    async fn wrap(&self, data_key: &SecretSlice<u8>) -> Result<Wrapped, PortError>;
+
+    async fn unwrap(&self, wrapped: &Wrapped) -> Result<SecretSlice<u8>, PortError>;
 }
 
 /// Seals secrets and opens them again. What is opened as something else than it was sealed as is refused: rows cannot be
@@ -332,6 +356,8 @@ pub enum Purpose<'s> {
     Token(&'s Account, Version),
     /// What the one-time codes of a person come from.
     OneTimeCodes(&'s PersonName),
+    /// The private half of a key that the audit is signed with.
+    SigningKey(&'s KeyId),
 }
 
 /// Grants.
@@ -463,12 +489,12 @@ pub trait Audit: Send + Sync {
 
 /// All of it in one place.
 pub trait Store:
-    Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit
+    Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit + Checkpoints
 {
 }
 
 impl<S> Store for S where
-    S: Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit
+    S: Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit + Checkpoints
 {
 }
 

@@ -355,7 +355,7 @@ async fn a_cluster_is_enrolled_and_turned_away_over_the_api() {
         verified.document["entries"].as_u64() > Some(5),
         "{verified:?}"
     );
-    assert_eq!(verified.document.get("broken_at"), None);
+    assert_eq!(verified.document.get("fault"), None, "{verified:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use domain::ports::{Clock, Entropy};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity;
+use crate::{identity, rays};
 
 /// Pieces of work of one broker that are under way at a time.
 pub const WORKERS: usize = 8;
@@ -91,7 +91,8 @@ impl Engine {
         let Some(taken) = self.store.take(worker.clone(), now, held(now)).await? else {
             return Ok(false);
         };
-        let pass = pass::carry_out(&*self.store, &*self.edges, &taken, now);
+        let pass = pass::carry_out(&*self.store, &*self.edges, &taken, now, &rays::noted);
+        let pass = rays::noting(pass);
         tokio::select! {
             done = tokio::time::timeout(LONGEST_WORK, pass) => match done {
                 Ok(done) => done?,

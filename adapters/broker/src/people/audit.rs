@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use domain::broker::audit::{Broken, End};
-use domain::broker::ports::{Store, StoreError};
+use domain::broker::ports::StoreError;
 use domain::broker::role::Permission;
 
 use super::PeoplePlane;
 use super::asking::{Asking, Part};
+use crate::audit::{Evidence, KeeperError, VerifyError, verify as verified};
 use crate::problem::Problem;
-use crate::server::answer::malformed;
+use crate::server::answer::{failed, malformed};
+use crate::wire::audit::{CheckpointDocument, CheckpointsDocument, SigningKeyDocument};
 use crate::wire::people::{EntryDocument, ListDocument, VerificationDocument};
 
 type Plane = State<Arc<PeoplePlane>>;
@@ -23,8 +24,7 @@ pub(super) async fn list(
     part: Part,
 ) -> Result<Json<ListDocument<EntryDocument>>, Problem> {
     asking.may_to_all(Permission::Audit)?;
-    let after = part.after.as_deref().unwrap_or("0").parse();
-    let after = after.map_err(|_| malformed("after: Invalid value: must be a sequence"))?;
+    let after = after(&part)?;
     let entries = plane.store.after(after, part.limit()).await?;
     let is_whole = entries.len() == part.limit();
     let last = entries.last().map(|entry| entry.sequence.to_string());
@@ -39,28 +39,39 @@ pub(super) async fn verify(
     asking: Asking,
 ) -> Result<Json<VerificationDocument>, Problem> {
     asking.may_to_all(Permission::Audit)?;
-    let (end, broken) = verified(&*plane.store).await?;
-    Ok(Json(VerificationDocument {
-        entries: end.sequence,
-        hash: end.link.to_string(),
-        broken_at: broken.map(|broken| broken.sequence),
+    let found = verified(&*plane.store, &*plane.seal, &Evidence::default()).await;
+    Ok(Json(match found {
+        Ok(found) => VerificationDocument::of(&found),
+        Err(VerifyError::Store { end, fault }) => VerificationDocument::faulty(end, &fault),
+        Err(VerifyError::Keeper(KeeperError::Store(error))) => return Err(error.into()),
+        Err(VerifyError::Keeper(KeeperError::Key(error))) => return Err(failed(error)),
+        // Of files, and of what was kept elsewhere: there is none here.
+        Err(other) => return Err(StoreError::Failed(other.to_string()).into()),
     }))
 }
 
-/// Goes through the audit from its beginning, to its end or to where it is broken.
-pub async fn verified(store: &dyn Store) -> Result<(End, Option<Broken>), StoreError> {
-    const PAGE: usize = 1000;
-    let mut end = End::default();
-    loop {
-        let page = store.after(end.sequence, PAGE).await?;
-        if page.is_empty() {
-            return Ok((end, None));
-        }
-        for entry in &page {
-            end = match end.verify(entry) {
-                Ok(end) => end,
-                Err(broken) => return Ok((end, Some(broken))),
-            };
-        }
-    }
+/// What an auditor keeps elsewhere: keys, and checkpoints in their order; `?after=` takes a sequence.
+pub(super) async fn checkpoints(
+    State(plane): Plane,
+    asking: Asking,
+    part: Part,
+) -> Result<Json<CheckpointsDocument>, Problem> {
+    asking.may_to_all(Permission::Audit)?;
+    let after = after(&part)?;
+    let keys = plane.store.signing_keys().await?;
+    let items = plane.store.checkpoints(after, part.limit()).await?;
+    let is_whole = items.len() == part.limit();
+    let last = items
+        .last()
+        .map(|item| item.statement.end.sequence.to_string());
+    Ok(Json(CheckpointsDocument {
+        keys: keys.iter().map(SigningKeyDocument::of).collect(),
+        items: items.iter().map(CheckpointDocument::of).collect(),
+        next: last.filter(|_| is_whole),
+    }))
+}
+
+fn after(part: &Part) -> Result<u64, Problem> {
+    let after = part.after.as_deref().unwrap_or("0").parse();
+    after.map_err(|_| malformed("after: Invalid value: must be a sequence"))
 }

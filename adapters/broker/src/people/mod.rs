@@ -23,6 +23,7 @@
 //! | `PUT …/token` with an [`ApiTokenDocument`](crate::wire::people::ApiTokenDocument) | credential-admin | 204 |
 //! | `GET /admin/v1/audit` | auditor | a list of [`EntryDocument`](crate::wire::people::EntryDocument) |
 //! | `GET /admin/v1/audit/verification` | auditor | [`VerificationDocument`](crate::wire::people::VerificationDocument) |
+//! | `GET /admin/v1/audit/checkpoints` | auditor | [`CheckpointsDocument`](crate::wire::audit::CheckpointsDocument) |
 //!
 //! It has a listener of its own, and a session of a cluster is nothing here. Lists have `?after=…&limit=…`, at most
 //! [`LONGEST_LIST`] at a time. What belongs to a tenant that somebody does not see is not there for them.
@@ -49,8 +50,6 @@ use tokio::sync::Semaphore;
 
 use crate::rate::Told;
 use crate::tokens::Tokens;
-
-pub use audit::verified;
 
 /// Items of a list in one answer, at most, and unless fewer are asked for.
 pub const LONGEST_LIST: usize = 200;
@@ -133,6 +132,7 @@ pub fn router(plane: Arc<PeoplePlane>) -> Router {
         )
         .route("/admin/v1/audit", get(audit::list))
         .route("/admin/v1/audit/verification", get(audit::verify))
+        .route("/admin/v1/audit/checkpoints", get(audit::checkpoints))
         .merge(of_clusters())
         .fallback(asking::no_such_path)
         .method_not_allowed_fallback(asking::method_not_allowed)

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use domain::broker::audit::Entry;
+use domain::broker::audit::checkpoint::Fault;
+use domain::broker::audit::{End, Entry};
 use domain::broker::cluster::{Cluster, Standing, WhenExpired};
 use domain::broker::credential::Slots;
 use domain::broker::grant::{Account, Clusters, Grant};
@@ -12,6 +13,8 @@ use domain::broker::role::{Rights, Role};
 use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
 use domain::{AllowedHostnames, Hostname, ObjectKey, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::audit::Verified;
 
 /// Body of `POST /admin/v1/sessions`.
 #[derive(Serialize, Deserialize)]
@@ -401,13 +404,43 @@ impl EntryDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerificationDocument {
-    /// So many follow from each other.
+    /// The first entry that is in the store. Those before it were cut.
+    pub first: u64,
+    /// Up to this one they follow from each other.
     pub entries: u64,
-    /// The hash of the last of these. Kept elsewhere, it shows later whether entries at the end were cut off.
+    /// The hash of that one.
     pub hash: String,
-    /// The entry that does not follow: it was changed, or one before it was left out or put in.
+    /// Up to this one they are signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub broken_at: Option<u64>,
+    pub signed: Option<u64>,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+impl VerificationDocument {
+    /// Of an audit that holds.
+    pub fn of(found: &Verified) -> Self {
+        let signed = found.signed.as_ref();
+        Self {
+            first: found.first,
+            entries: found.end.sequence,
+            hash: found.end.link.to_string(),
+            signed: signed.map(|signed| signed.statement.end.sequence),
+            fault: None,
+        }
+    }
+
+    /// Of one that holds so far.
+    pub fn faulty(end: End, fault: &Fault) -> Self {
+        Self {
+            first: 0,
+            entries: end.sequence,
+            hash: end.link.to_string(),
+            signed: None,
+            fault: Some(fault.to_string()),
+        }
+    }
 }
 
 /// A moment in RFC 3339.

@@ -183,12 +183,13 @@ async fn verify_audit(client: &PeopleClient, screen: &mut Screen<'_>) -> Result<
     screen.line(format_args!(
         "{entries} entries follow from each other; the last has hash {hash}"
     ));
-    match found.broken_at {
+    if let Some(signed) = found.signed {
+        screen.line(format_args!("up to entry {signed} they are signed"));
+    }
+    match found.fault {
         None => Ok(()),
-        Some(entry) => Err(Failure::new(
-            format!(
-                "the audit is broken at entry {entry}: it was changed, or one before it was left out or put in"
-            ),
+        Some(fault) => Err(Failure::new(
+            format!("the audit does not hold: {fault}"),
             "compare with a back-up",
         )),
     }

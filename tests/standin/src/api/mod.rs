@@ -15,10 +15,13 @@ mod tokens;
 mod tunnels;
 mod zones;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::Router;
 use axum::extract::OriginalUri;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::cloud::Cloud;
@@ -37,7 +40,8 @@ fn site(cloud: Cloud) -> Router {
         .nest("/zones", zone_routes())
         .fallback(no_route)
         .method_not_allowed_fallback(not_allowed)
-        .layer(from_fn_with_state(cloud.clone(), gate::gate));
+        .layer(from_fn_with_state(cloud.clone(), gate::gate))
+        .layer(map_response(with_ray));
     Router::new()
         .nest(BASE_PATH, api)
         .merge(operator::routes())
@@ -93,6 +97,15 @@ fn zone_routes() -> Router<Cloud> {
                 .patch(dns_records::edit)
                 .delete(dns_records::delete),
         )
+}
+
+/// Every answer of Cloudflare's names the request.
+async fn with_ray(mut response: Response) -> Response {
+    static RAYS: AtomicU64 = AtomicU64::new(0x9a1f_3c2b_0000_0000);
+    let ray = format!("{:016x}-FRA", RAYS.fetch_add(1, Ordering::Relaxed));
+    let ray = HeaderValue::try_from(ray).expect("letters and digits");
+    response.headers_mut().insert("cf-ray", ray);
+    response
 }
 
 async fn no_route(OriginalUri(uri): OriginalUri) -> ApiError {
