@@ -74,7 +74,7 @@ settings! {
     pub struct Pkcs11Settings {
         /// The module: a shared library, such as `/usr/lib/softhsm/libsofthsm2.so`.
         module: Option<PathBuf> = None,
-        /// Label of the token.
+        /// Label of the token that the keys are in.
         token: Option<KeyLabel> = None,
         /// Label of the AES key in it that seals. Keys that sealed before are found by themselves.
         key: KeyLabel = fixed("cfgw"),

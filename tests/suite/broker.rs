@@ -4,6 +4,7 @@ mod canaries;
 mod departures;
 mod handover;
 mod isolation;
+mod keys;
 mod killed;
 mod outages;
 mod people;
