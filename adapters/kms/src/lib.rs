@@ -17,7 +17,7 @@ use domain::ports::{PortError, PortErrorKind};
 /// Nothing is known of the data key; another attempt may help.
 fn away(whose: &str) -> PortError {
     PortError::unavailable(format!(
-        "the broker's keys cannot be used now ({whose} does not serve them); the broker's log says why"
+        "the broker's keys cannot be used now ({whose} does not serve them); the log says why"
     ))
 }
 

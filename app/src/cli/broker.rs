@@ -214,6 +214,8 @@ pub async fn broker(arguments: Broker, ordered: OrderToStop) -> anyhow::Result<(
 }
 
 async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<()> {
+    // On standard error: why keys that are elsewhere cannot be used.
+    telemetry::install("warn", settings.log.format)?;
     let mut registry = Registry::default();
     let parts = Parts::open(settings, &mut registry).await?;
     match action {

@@ -51,21 +51,21 @@ async fn a_broker_starts_and_works_while_its_keys_are_away_as_far_as_it_had_them
     ];
     let broker = Broker::start_with(&world, &environment).await;
     let east = broker.client(EAST).await;
-    let sealed = async || broker.store.wrapped_otherwise("none", 10).await.unwrap();
+    let sealed = || async { broker.store.wrapped_otherwise("none", 10).await.unwrap() };
     assert!(
         sealed().await.is_empty(),
         "the token of the seed cannot be sealed"
     );
 
     let there = vault(address).await;
-    within(PATIENCE, "the token of the seed is taken up", async || {
+    within(PATIENCE, "the token of the seed is taken up", || async {
         let all = sealed().await;
         all.iter()
             .any(|(secret, _)| secret.owner == "account main")
             .then_some(())
     })
     .await;
-    within(PATIENCE, "the audit is signed", async || {
+    within(PATIENCE, "the audit is signed", || async {
         broker.store.last_checkpoint(Mark::Reached).await.unwrap()
     })
     .await;
