@@ -107,6 +107,7 @@ impl Controller {
                 secrets.clone(),
                 secrets,
                 &mut registry,
+                &stop,
             )?,
         };
         let reconciler = Reconciler::new(ports, CONTROLLER_NAME);

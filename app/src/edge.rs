@@ -15,6 +15,7 @@ use domain::ports::{Certificates, Credentials, Edge};
 use domain::{Installation, InstallationName, InstanceId};
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 use crate::system::{LogJournal, SystemClock, SystemEntropy};
 
@@ -31,7 +32,8 @@ pub enum Backend {
     Broker(Box<ClusterKey>),
 }
 
-/// The edge that the settings name. Credentials are asked, and calls to Cloudflare counted, by the direct one only.
+/// The edge that the settings name. Credentials are asked, and calls to Cloudflare counted, by the direct one only. The other one
+/// keeps in touch with the broker until `stop`.
 pub fn open(
     backend: Backend,
     settings: &EdgeSettings,
@@ -40,6 +42,7 @@ pub fn open(
     credentials: Arc<dyn Credentials>,
     certificates: Arc<dyn Certificates>,
     registry: &mut Registry,
+    stop: &CancellationToken,
 ) -> anyhow::Result<Arc<dyn Edge>> {
     match backend {
         Backend::Direct => {
@@ -51,7 +54,10 @@ pub fn open(
         }
         Backend::Broker(key) => {
             let edge = broker_edge(&settings.broker, *key, installation.instance)?;
-            Ok(Arc::new(edge))
+            let edge = Arc::new(edge);
+            let (in_touch, stop) = (edge.clone(), stop.clone());
+            tokio::spawn(async move { in_touch.keep_in_touch(&stop).await });
+            Ok(edge)
         }
     }
 }
@@ -61,10 +67,11 @@ fn broker_edge(
     key: ClusterKey,
     instance: InstanceId,
 ) -> anyhow::Result<BrokerEdge> {
-    let url = access.url.as_ref().context("edge.broker.url is not set")?;
+    let urls = access.url.as_ref().context("edge.broker.url is not set")?;
+    let urls = urls.get().iter().map(|url| url.as_str().to_owned());
     let code = access.code_file.as_deref().map(read_text).transpose()?;
     let settings = BrokerClientSettings {
-        base_urls: vec![url.as_str().to_owned()],
+        base_urls: urls.collect(),
         key,
         code,
         instance,
@@ -72,6 +79,7 @@ fn broker_edge(
         extra_roots: roots(access.ca_file.as_deref())?,
         request_timeout: access.request_timeout.get(),
         connect_timeout: BROKER_CONNECT_TIMEOUT,
+        heartbeat: access.heartbeat.get(),
     };
     let entropy = Arc::new(SystemEntropy::default());
     Ok(BrokerEdge::new(&settings, Arc::new(SystemClock), entropy)?)

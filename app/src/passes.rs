@@ -170,6 +170,7 @@ impl Passes {
                 }
                 () = intents.notified() => tokio::time::sleep(GATHER).await,
                 gateways = self.disowned.due() => self.disown(&gateways),
+                () = self.reconciler.follow_edge() => {}
                 () = tokio::time::sleep_until(due.min(next_resync)) => {}
                 () = stop.cancelled() => break,
             }

@@ -70,6 +70,7 @@ impl Standalone {
             statuses.clone(),
             disowned.clone(),
         ));
+        let stop = CancellationToken::new();
         let backend = match settings.edge.backend {
             Backend::Direct => edge::Backend::Direct,
             Backend::Broker => {
@@ -84,6 +85,7 @@ impl Standalone {
             folder.clone(),
             folder.clone(),
             &mut registry,
+            &stop,
         )?;
         let reconciler = Reconciler::new(
             Ports {
@@ -114,7 +116,6 @@ impl Standalone {
             edge: edge_kind(&settings.tunnel),
             ..GatewayDefaults::default()
         }));
-        let stop = CancellationToken::new();
         let passes = Passes::new(
             reconciler,
             folder,

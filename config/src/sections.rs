@@ -8,9 +8,9 @@ use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers;
 use crate::values::{
-    Address, Backend, BaseUrl, Connections, EdgeAddresses, InFlight, LogFilter, LogFormat,
-    MemoryLimit, NameServers, Period, RequestBudget, ServerName, Switch, TransportChoice,
-    UnderscoredHeaders,
+    Address, Backend, BaseUrl, BrokerUrls, Connections, EdgeAddresses, InFlight, LogFilter,
+    LogFormat, MemoryLimit, NameServers, Period, RequestBudget, ServerName, Switch,
+    TransportChoice, UnderscoredHeaders,
 };
 
 settings! {
@@ -41,9 +41,9 @@ settings! {
 settings! {
     /// How the broker is reached.
     pub struct BrokerAccess {
-        /// Base URL of the broker. Plain `http` is taken for addresses of this machine only. Needed for the
-        /// backend `broker`.
-        url: Option<BaseUrl> = None,
+        /// Base URL of the broker, or a list of those of brokers with one store: the first that answers is used for as long as
+        /// it does. Plain `http` is taken for addresses of this machine only. Needed for the backend `broker`.
+        url: Option<BrokerUrls> = None,
         /// File with the code that this cluster is enrolled with. It is needed once: the key that was made for the cluster
         /// is kept, and the broker knows it by that.
         code_file: Option<PathBuf> = None,
@@ -51,6 +51,9 @@ settings! {
         ca_file: Option<PathBuf> = None,
         /// How long one request may take, its whole answer included. The broker waits for half of it until something is done.
         request_timeout: Period = Period::seconds(60),
+        /// How often the controller that leads tells the broker that it is there and what it has, give or take a fifth. What the
+        /// broker has otherwise, because its store is an older one, is stated again then.
+        heartbeat: Period = Period::seconds(30),
     }
 }
 

@@ -148,17 +148,21 @@ mod cluster;
 mod memory;
 mod words;
 
-pub use broker::{KeyLabel, StoreAddress, VariableName};
+pub use broker::{BrokerUrls, KeyLabel, StoreAddress, VariableName};
 pub use cluster::{AddressRanges, HostPort, Image, Names, ObjectName, Switch};
 pub use memory::MemoryLimit;
 pub use words::{Backend, KeyKind, LogFormat, TransportChoice, UnderscoredHeaders};
 
 written!(
     StoreAddress,
+<<<<<<< HEAD
     KeyKind,
     KeyLabel,
     VariableName,
     AuditEntries,
+=======
+    BrokerUrls,
+>>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)
     AddressRanges,
     Backend,
     HostPort,

@@ -109,6 +109,16 @@ impl Reconciler {
         self.state().disown(gateway);
     }
 
+    /// Waits until the edge tells of Gateways that are to be stated again ([`Edge::news`]). The next edge pass does.
+    pub async fn follow_edge(&self) {
+        let news = self.ports.edge.news().await;
+        let mut state = self.state();
+        for gateway in &news {
+            self.ports.edge.read_anew(gateway);
+            state.state_again(gateway);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()

@@ -131,6 +131,23 @@ cloudflare: {{base_url: {}}}
         self.process = Some(process);
     }
 
+    /// Starts it again on another file than its store's: a copy of before.
+    pub async fn restore(&mut self, copy: &std::path::Path) {
+        self.kill().await;
+        let file = self.files.path().join("broker.db");
+        for rest in ["-wal", "-shm"] {
+            let mut name = file.clone().into_os_string();
+            name.push(rest);
+            // It may be gone already.
+            let _ = std::fs::remove_file(name);
+        }
+        std::fs::remove_file(&file).expect("the file of the store");
+        std::fs::copy(copy, &file).expect("a copy of it");
+        let store = format!("sqlite:{}", file.display());
+        self.store = SqlStore::open(&store).await.expect("a store");
+        self.restart().await;
+    }
+
     /// Has it run in this process, so that clusters expire within seconds; it is killed before if it runs.
     pub async fn run_here(&mut self, stale: &str, expired: &str) -> app::broker::Broker {
         self.kill().await;
@@ -367,15 +384,48 @@ impl RawCluster {
         raw
     }
 
+    /// Asks something within the session.
+    pub async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> serde_json::Value {
+        self.send(method, path, Some(&self.token), body).await
+    }
+
+    /// Reads something within the session. The answer may wait for so many seconds.
+    pub async fn ask_for(&self, path: &str, wait: u64) -> serde_json::Value {
+        let (url, token) = (format!("{}{path}", self.url), Some(&*self.token));
+        let proved = url.split('?').next().expect("a path");
+        let proof = prove(&self.key, "GET", proved, token, SystemClock.now());
+        let call = reqwest::Client::new().get(&url).header("dpop", proof);
+        let call = call.header("authorization", format!("DPoP {}", self.token));
+        let call = call.header("prefer", format!("wait={wait}"));
+        let answer = call.send().await.expect("an answer");
+        answer.json().await.expect("a document")
+    }
+
     async fn post(
         &self,
         path: &str,
         token: Option<&str>,
         body: &serde_json::Value,
     ) -> serde_json::Value {
+        self.send(reqwest::Method::POST, path, token, body).await
+    }
+
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        token: Option<&str>,
+        body: &serde_json::Value,
+    ) -> serde_json::Value {
         let url = format!("{}{path}", self.url);
-        let proof = prove(&self.key, "POST", &url, token, SystemClock.now());
-        let mut call = reqwest::Client::new().post(url).header("dpop", proof);
+        let proof = prove(&self.key, method.as_str(), &url, token, SystemClock.now());
+        let mut call = reqwest::Client::new().request(method, url);
+        call = call.header("dpop", proof);
         if let Some(token) = token {
             call = call.header("authorization", format!("DPoP {token}"));
         }
@@ -395,5 +445,6 @@ pub fn client_settings(base_url: String, key: ClusterKey, instance: InstanceId) 
         request_timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(60),
+        heartbeat: Duration::from_secs(30),
     }
 }

@@ -2,10 +2,12 @@
 
 mod canaries;
 mod departures;
+mod events;
 mod handover;
 mod isolation;
 mod keys;
 mod killed;
+mod lease;
 mod outages;
 mod people;
 mod refusals;

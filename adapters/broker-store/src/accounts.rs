@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use domain::broker::audit::Event;
 use domain::broker::credential::{Slots, Version};
 use domain::broker::grant::Account;
+use domain::broker::notice::Notice;
 use domain::broker::ports::{Accounts, Judgement, Sealed, SecretId, StoreError};
 use domain::broker::{AccountName, Code, Refusal, TenantName};
 use domain::{AccountId, Timestamp};
@@ -15,7 +16,7 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::clusters::unknown;
 use crate::rows::Columns;
-use crate::{SqlStore, exists, failed, secrets};
+use crate::{SqlStore, exists, failed, notices, secrets};
 
 fn read(row: &AnyRow) -> Result<Account, StoreError> {
     let row = Columns(row);
@@ -191,6 +192,7 @@ impl Accounts for SqlStore {
     ) -> Result<Slots, StoreError> {
         let mut tx = self.begin_writing().await?;
         let mut slots = slots(&mut tx, name).await?;
+        let before = slots.in_use();
         match judgement {
             Judgement::Works { version, zones } => {
                 slots.activate(version, now);
@@ -208,6 +210,9 @@ impl Accounts for SqlStore {
             Judgement::Expire => slots.expire(now),
         }
         keep(&mut tx, name, &slots).await?;
+        if slots.in_use().is_some() && slots.in_use() != before {
+            notices::tell_account(&mut tx, name, &Notice::CredentialReplaced, now).await?;
+        }
         append(&mut tx, event).await?;
         self.commit(tx).await?;
         Ok(slots)

@@ -6,6 +6,7 @@ use domain::broker::cluster::{
     self, Cluster, Identity, LONGEST_SESSION, Standing, Thumbprint, WhenExpired,
 };
 use domain::broker::contact::Contact;
+use domain::broker::notice::Notice;
 use domain::broker::ports::{Clusters, Digest, Invitation, Session, StoreError, Turn};
 use domain::broker::{ClusterName, Code, Refusal, TenantName};
 use domain::{InstanceId, Timestamp};
@@ -14,7 +15,7 @@ use sqlx::any::AnyRow;
 
 use crate::audit::append;
 use crate::rows::{Columns, number};
-use crate::{SqlStore, exists, failed, intents, malformed};
+use crate::{SqlStore, exists, failed, intents, malformed, notices};
 
 /// What the columns of a standing hold.
 fn standing_in_words(standing: &Standing) -> &'static str {
@@ -72,6 +73,7 @@ fn read(row: &AnyRow) -> Result<Cluster, StoreError> {
         epoch: row.count("epoch")?,
         term: row.count("term")?,
         last_contact: row.optional_moment("last_contact")?,
+        controller: row.optional_text("controller")?,
         contact: Contact::parse(&row.text("contact")?)
             .ok_or_else(|| malformed("the contact of a cluster"))?,
         when_expired: WhenExpired::parse(&row.text("when_expired")?)
@@ -114,11 +116,13 @@ pub(crate) fn unknown(what: &str, name: &str) -> StoreError {
 async fn write(tx: &mut AnyConnection, cluster: &Cluster) -> Result<(), StoreError> {
     let identity = cluster.identity();
     sqlx::query(
-        "INSERT INTO clusters (name, tenant, standing, key_thumbprint, instance, epoch, term, last_contact, contact, when_expired)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "INSERT INTO clusters (name, tenant, standing, key_thumbprint, instance, epoch, term, last_contact, contact,
+             when_expired, controller)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (name) DO UPDATE SET standing = excluded.standing, key_thumbprint = excluded.key_thumbprint,
              instance = excluded.instance, epoch = excluded.epoch, term = excluded.term,
-             last_contact = excluded.last_contact, contact = excluded.contact, when_expired = excluded.when_expired",
+             last_contact = excluded.last_contact, contact = excluded.contact, when_expired = excluded.when_expired,
+             controller = excluded.controller",
     )
     .bind(cluster.name.to_string())
     .bind(cluster.tenant.to_string())
@@ -130,6 +134,7 @@ async fn write(tx: &mut AnyConnection, cluster: &Cluster) -> Result<(), StoreErr
     .bind(cluster.last_contact.map(|at| at.0))
     .bind(cluster.contact.as_str())
     .bind(cluster.when_expired.as_str())
+    .bind(cluster.controller.clone())
     .execute(tx)
     .await
     .map_err(failed)?;
@@ -162,6 +167,16 @@ async fn require_nothing_left(
         return Err(Refusal::new(Code::InUse, detail).into());
     }
     Ok(())
+}
+
+/// What the cluster is told of a turn.
+fn notice_of(turn: &Turn) -> Option<Notice> {
+    match turn {
+        Turn::Revoke => Some(Notice::Revoked),
+        Turn::Quarantine => Some(Notice::Quarantined),
+        Turn::GiveUp => Some(Notice::GivenUp),
+        Turn::Accept(_) | Turn::WhenExpired(_) => None,
+    }
 }
 
 const END_CODES: &str = "DELETE FROM codes WHERE cluster = $1";
@@ -331,6 +346,7 @@ impl Clusters for SqlStore {
         let mut tx = self.begin_writing().await?;
         let mut cluster = find(&mut tx, name).await?;
         let mut departure = None;
+        let notice = notice_of(&turn);
         match turn {
             Turn::Accept(key) => cluster.accept(&key)?,
             Turn::Revoke => cluster.revoke()?,
@@ -346,6 +362,9 @@ impl Clusters for SqlStore {
         write(&mut tx, &cluster).await?;
         if let Some(departure) = departure {
             intents::depart(&mut tx, name, departure, event.at).await?;
+        }
+        if let Some(notice) = notice {
+            notices::tell(&mut tx, name, &notice, "", event.at).await?;
         }
         append(&mut tx, event).await?;
         self.commit(tx).await?;
@@ -373,6 +392,31 @@ impl Clusters for SqlStore {
         append(&mut tx, event).await?;
         self.commit(tx).await?;
         Ok(true)
+    }
+
+    async fn hear(
+        &self,
+        name: &ClusterName,
+        controller: &str,
+        event: Event,
+    ) -> Result<Cluster, StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let mut cluster = find(&mut tx, name).await?;
+        cluster.require_served()?;
+        let is_same = cluster.controller.as_deref() == Some(controller);
+        let is_news = cluster.contact != Contact::Live || !is_same;
+        cluster.hear(event.at);
+        cluster.controller = Some(controller.to_owned());
+        write(&mut tx, &cluster).await?;
+        match is_news {
+            true => {
+                append(&mut tx, event).await?;
+                self.commit(tx).await?;
+            }
+            // Nobody has to be told.
+            false => tx.commit().await.map_err(failed)?,
+        }
+        Ok(cluster)
     }
 
     async fn open_session(

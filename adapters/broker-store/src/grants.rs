@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::Timestamp;
 use domain::broker::audit::Event;
 use domain::broker::grant::Grant;
+use domain::broker::notice::Notice;
 use domain::broker::ports::{Grants, StoreError};
 use domain::broker::work::Priority;
 use domain::broker::{GrantName, TenantName};
@@ -13,7 +14,7 @@ use crate::audit::append;
 use crate::clusters::unknown;
 use crate::documents::GrantDocument;
 use crate::rows::Columns;
-use crate::{SqlStore, exists, failed, queue};
+use crate::{SqlStore, exists, failed, notices, queue};
 
 pub(crate) async fn of_tenant(
     tx: &mut AnyConnection,
@@ -76,6 +77,7 @@ impl Grants for SqlStore {
         .await
         .map_err(failed)?;
         look_again(&mut tx, &grant.tenant, event.at).await?;
+        notices::tell_tenant(&mut tx, &grant.tenant, &Notice::GrantsChanged, event.at).await?;
         append(&mut tx, event).await?;
         self.commit(tx).await
     }
@@ -97,6 +99,7 @@ impl Grants for SqlStore {
             return Err(unknown("grant", name.as_str()));
         }
         look_again(&mut tx, tenant, event.at).await?;
+        notices::tell_tenant(&mut tx, tenant, &Notice::GrantsChanged, event.at).await?;
         append(&mut tx, event).await?;
         self.commit(tx).await
     }

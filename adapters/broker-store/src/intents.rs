@@ -8,6 +8,7 @@ use domain::broker::audit::Event;
 use domain::broker::claim::Claim;
 use domain::broker::departure::Departure;
 use domain::broker::held::{Held, Place, Stated, Statement};
+use domain::broker::lease::Versions;
 use domain::broker::ports::{Finished, Intents, Placed, StoreError};
 use domain::broker::settle::{LARGEST_CLUSTER, Seen, Settled};
 use domain::broker::work::{Priority, Taken};
@@ -20,8 +21,8 @@ use sqlx::any::AnyRow;
 use crate::accounts::text;
 use crate::audit::append;
 use crate::documents::HeldDocument;
-use crate::rows::Columns;
-use crate::{SqlStore, accounts, clusters, failed, grants, queue};
+use crate::rows::{Columns, number};
+use crate::{SqlStore, accounts, clusters, failed, grants, notices, queue};
 
 fn read(row: &AnyRow) -> Result<Held, StoreError> {
     let row = Columns(row);
@@ -56,10 +57,10 @@ async fn write(
     held: &Held,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO gateways (cluster, namespace, name, account, former, done_at, document)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO gateways (cluster, namespace, name, account, former, done_at, version, document)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (cluster, namespace, name) DO UPDATE SET account = excluded.account, former = excluded.former,
-             done_at = excluded.done_at, document = excluded.document",
+             done_at = excluded.done_at, version = excluded.version, document = excluded.document",
     )
     .bind(cluster.to_string())
     .bind(held.gateway.namespace.clone())
@@ -67,6 +68,7 @@ async fn write(
     .bind(held.account.as_ref().map(ToString::to_string))
     .bind(text(&held.former))
     .bind(held.done.as_ref().map_or(0, |done| done.at.0))
+    .bind(number(held.version))
     .bind(HeldDocument::of(held).text())
     .execute(tx)
     .await
@@ -264,6 +266,17 @@ impl Intents for SqlStore {
         Ok(placed)
     }
 
+    async fn versions(&self, cluster: &ClusterName) -> Result<Versions, StoreError> {
+        let rows = sqlx::query("SELECT namespace, name, version FROM gateways WHERE cluster = $1")
+            .bind(cluster.to_string())
+            .fetch_all(&mut *self.reader().await?)
+            .await
+            .map_err(failed)?;
+        let rows = rows.iter().map(Columns);
+        rows.map(|row| Ok((key(&row)?, row.count("version")?)))
+            .collect()
+    }
+
     async fn held(
         &self,
         cluster: &ClusterName,
@@ -409,6 +422,9 @@ impl Intents for SqlStore {
             outcome,
             at,
         } = finished;
+        if let Some((notice, detail)) = held.notice(version, &outcome) {
+            notices::tell(&mut tx, cluster, &notice, &detail, at).await?;
+        }
         held.finish(version, &permitted, outcome, at);
         rename(&mut tx, cluster, gateway, &names, &held.names).await?;
         match held.is_gone() {

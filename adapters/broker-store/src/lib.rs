@@ -17,6 +17,7 @@ mod clusters;
 mod documents;
 mod grants;
 mod intents;
+mod notices;
 mod people;
 mod queue;
 mod rows;

@@ -79,8 +79,10 @@ macro_rules! tables {
                 epoch BIGINT NOT NULL,
                 term BIGINT NOT NULL,
                 last_contact BIGINT,
+                controller TEXT,
                 contact TEXT NOT NULL,
-                when_expired TEXT NOT NULL)",
+                when_expired TEXT NOT NULL,
+                notices BIGINT NOT NULL DEFAULT 0)",
             concat!(
                 "CREATE TABLE codes (
                 code ",
@@ -152,6 +154,7 @@ macro_rules! tables {
                 account TEXT,
                 former TEXT NOT NULL,
                 done_at BIGINT NOT NULL,
+                version BIGINT NOT NULL,
                 document TEXT NOT NULL,
                 PRIMARY KEY (cluster, namespace, name))",
             "CREATE INDEX gateways_of_account ON gateways (account)",
@@ -162,6 +165,15 @@ macro_rules! tables {
                 namespace TEXT NOT NULL,
                 name TEXT NOT NULL,
                 PRIMARY KEY (cluster, hostname, namespace, name))",
+            "CREATE TABLE notices (
+                cluster TEXT NOT NULL REFERENCES clusters,
+                sequence BIGINT NOT NULL,
+                at BIGINT NOT NULL,
+                kind TEXT NOT NULL,
+                namespace TEXT NOT NULL,
+                name TEXT NOT NULL,
+                detail TEXT NOT NULL,
+                PRIMARY KEY (cluster, sequence))",
             "CREATE TABLE work (
                 cluster TEXT NOT NULL,
                 namespace TEXT NOT NULL,

@@ -10,6 +10,8 @@ mod password;
 #[path = "store/people.rs"]
 mod people;
 mod postgres;
+#[path = "store/touch.rs"]
+mod touch;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +51,10 @@ use people::{
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
 };
 use postgres::Postgres;
+use touch::{
+    a_cluster_is_heard_of_with_its_controller_and_its_versions_are_those_of_its_statements,
+    a_cluster_is_told_what_is_its_own_in_order_and_for_a_time,
+};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -717,6 +723,8 @@ on_both! {
     a_cluster_that_never_asked_is_given_up_too,
     a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
+    a_cluster_is_heard_of_with_its_controller_and_its_versions_are_those_of_its_statements,
+    a_cluster_is_told_what_is_its_own_in_order_and_for_a_time,
     the_audit_tells_everything_and_cannot_be_changed_unseen,
     everybody_who_waits_is_told_of_a_change;
     the_audit_is_signed_in_time_and_only_what_follows_from_the_last,

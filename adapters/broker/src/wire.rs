@@ -4,6 +4,8 @@
 
 pub mod audit;
 mod dns;
+mod events;
+mod lease;
 pub mod people;
 mod session;
 mod status;
@@ -22,6 +24,8 @@ use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Type};
 
 use crate::openapi::texts::{DnsName, Namespace, ObjectName, Sha256};
 use dns::{DnsDocument, RecordsDocument};
+pub use events::EventsDocument;
+pub use lease::{LeaseDocument, LeaseRequest};
 pub use session::{
     EnrolledDocument, EnrolmentDocument, PendingDocument, SessionDocument, SessionRequest,
     TermDocument, TermRequest,

@@ -87,6 +87,12 @@ capabilities:
 {{- $port | default (eq $url.scheme "http" | ternary "80" "443") -}}
 {{- end -}}
 
+{{/* The base URLs of brokers, with commas between. */}}
+{{- define "cfgw.brokerUrls" -}}
+{{- $url := .Values.edge.broker.url -}}
+{{- kindIs "slice" $url | ternary $url (list $url) | join "," -}}
+{{- end -}}
+
 {{/* Whether a group of PEM roots is given. */}}
 {{- define "cfgw.hasRoots" -}}
 {{- if or .secretName .configMapName }}true{{ end -}}

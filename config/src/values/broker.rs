@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{KeyKind, TextSetting, Unfit, kept};
+use super::{BaseUrl, KeyKind, TextSetting, Unfit, kept};
 
 text! {
     /// Where a broker's store is: `sqlite:` and a path, or `postgres://…` without a password. A user may write one all the
@@ -23,6 +23,7 @@ text! {
     MAY_HOLD_SECRET
 }
 
+<<<<<<< HEAD
 text! {
     /// The label or the name of a key, of where it is.
     KeyLabel,
@@ -59,3 +60,42 @@ impl KeyKind {
         }
     }
 }
+=======
+/// Base URLs of brokers with one store, in the order in which they are tried: 1 to 8, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrls(Vec<BaseUrl>);
+
+impl BrokerUrls {
+    /// As they were written. There is at least one.
+    pub fn get(&self) -> &[BaseUrl] {
+        &self.0
+    }
+}
+
+impl TextSetting for BrokerUrls {
+    const EXPECTED: &'static str = "an https URL without user, query and fragment (http only to this machine), or a list of up to 8 of them, such as https://broker.example.com:8443";
+    const TAKES_LISTS: bool = true;
+    const MAY_HOLD_SECRET: bool = true;
+}
+
+impl FromStr for BrokerUrls {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let urls = text.split(',').map(|url| url.trim().parse());
+        let urls: Vec<BaseUrl> = urls.collect::<Result<_, _>>()?;
+        let is_repeated = (1..urls.len()).any(|at| urls[..at].contains(&urls[at]));
+        match urls.len() <= 8 && !is_repeated {
+            true => Ok(Self(urls)),
+            false => Err(Unfit),
+        }
+    }
+}
+
+impl fmt::Display for BrokerUrls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<&str> = self.0.iter().map(BaseUrl::as_str).collect();
+        f.write_str(&texts.join(","))
+    }
+}
+>>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)

@@ -94,6 +94,21 @@ fn each_type_takes_its_texts_and_no_others() {
         "ftp://a.example",
     ]));
 
+    yes(fits::<BrokerUrls>(&[
+        "https://a.example:8443",
+        "https://a.example, https://b.example/behind",
+    ]));
+    no(fits::<BrokerUrls>(&[
+        "",
+        "https://a.example,",
+        "https://a.example,http://b.example",
+        "https://a.example,https://a.example",
+        &(0..9)
+            .map(|number| format!("https://b{number}.example"))
+            .collect::<Vec<_>>()
+            .join(","),
+    ]));
+
     yes(fits::<ServerName>(&["h2.cftunnel.com", "localhost"]));
     no(fits::<ServerName>(&[
         "",

@@ -324,6 +324,10 @@ fn values_that_cannot_be_used_are_refused_by_name() {
             ],
             "/edge/broker/url",
         ),
+        (
+            &["edge.broker.url={https://a.example,http://b.example}"],
+            "/edge/broker/url",
+        ),
         (&["edge.broker.code=no code"], "/edge/broker/code"),
         (&["tunnel.gracePeriod=soon"], "/tunnel/gracePeriod"),
         (&["tunnel.gracePeriod=0s"], "/tunnel/gracePeriod"),

@@ -54,6 +54,18 @@ fn controllers_are_reached_by_proxies_and_probes_and_reach_what_the_table_of_the
     let api_server = json!([{"ipBlock": {"cidr": "10.96.0.1/32"}}]);
     assert_eq!(egress[1]["to"], api_server);
     assert_eq!(ports(&egress[2]), ["8443/TCP"]);
+
+    let several = "edge.broker.url={https://a.example:8443,https://b.example,https://c.example}";
+    let rendered = helm.render(&[BROKER, &[on, several]].concat());
+    let egress = rendered.one("NetworkPolicy")["spec"]["egress"].clone();
+    assert_eq!(ports(&egress[2]), ["8443/TCP", "443/TCP"]);
+    let files = tempfile::tempdir().unwrap();
+    let urls = settings(&rendered, files.path()).unwrap().edge.broker.url;
+    let urls = urls.unwrap().to_string();
+    assert_eq!(
+        urls,
+        "https://a.example:8443,https://b.example,https://c.example"
+    );
 }
 
 #[test]

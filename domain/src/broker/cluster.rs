@@ -92,6 +92,8 @@ pub struct Cluster {
     /// The newest term that one of its controllers began, so that one that was deposed writes nothing.
     pub term: u64,
     pub last_contact: Option<Timestamp>,
+    /// The version of the controller that it was heard of from last.
+    pub controller: Option<String>,
     /// As it was last found.
     pub contact: Contact,
     pub when_expired: WhenExpired,
@@ -108,6 +110,7 @@ impl Cluster {
             epoch: 0,
             term: 0,
             last_contact: None,
+            controller: None,
             contact: Contact::Live,
             when_expired,
         }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::names::AccountName;
+use super::notice::Notice;
 use super::refusal::{Code, Refusal};
 use super::settle::Settled;
-use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
+use crate::edge::{Changes, EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, ObjectKey, Timestamp};
 use crate::secret::TokenHash;
@@ -84,6 +85,16 @@ impl Done {
                 && status.held_back.is_none()
                 && status.hostnames.values().all(is_final)
         })
+    }
+}
+
+impl Done {
+    /// What is so, without what was done to make it so.
+    fn lasting(&self) -> Option<EdgeStatus> {
+        let mut status = self.outcome.clone().ok()?;
+        status.changes = Changes::default();
+        status.repaired.clear();
+        Some(status)
     }
 }
 
@@ -212,6 +223,33 @@ impl Held {
             outcome,
             at,
         });
+    }
+
+    /// What the cluster is to be told of a piece of work that came to this end, before that is taken. It waits for the first answer
+    /// to what it stated; what comes later it would not see before it states something again. One that goes on to fail is no news:
+    /// whoever hears of it tries again.
+    pub fn notice(
+        &self,
+        version: u64,
+        outcome: &Result<EdgeStatus, PortError>,
+    ) -> Option<(Notice, String)> {
+        let before = self.done.as_ref().filter(|done| done.version == version)?;
+        let after = Done {
+            version,
+            outcome: outcome.clone(),
+            at: before.at,
+        };
+        if let Ok(status) = outcome
+            && !status.repaired.is_empty()
+        {
+            let names: Vec<&str> = status.repaired.keys().map(Hostname::as_str).collect();
+            return Some((Notice::DriftRepaired(self.gateway.clone()), names.join(" ")));
+        }
+        let is_news = match (before.is_complete(), after.is_complete()) {
+            (true, true) => before.lasting() != after.lasting(),
+            (was, is) => was != is,
+        };
+        is_news.then(|| (Notice::OutcomeChanged(self.gateway.clone()), String::new()))
     }
 
     /// Whether nothing is left of what is not wanted once all is done.
@@ -362,6 +400,49 @@ mod tests {
         ] {
             let taken = settled().state(Statement::Remove, place, if_match);
             assert_eq!(taken, Ok(Stated::Changed), "{place:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_told_what_it_does_not_wait_for_and_no_failure_after_a_failure() {
+        let name = || Hostname::parse("a.example.com").unwrap();
+        let with = |outcome| EdgeStatus {
+            hostnames: [(name(), outcome)].into(),
+            ..EdgeStatus::default()
+        };
+        let fine = || Ok(with(HostnameOutcome::Applied));
+        let refused = || {
+            let message = "not granted".to_owned();
+            Ok(with(HostnameOutcome::NotPermitted { message }))
+        };
+        let failed = |why: &str| Err(PortError::unavailable(why));
+        let blocked = |found: &str| {
+            let found = found.to_owned();
+            Ok(with(HostnameOutcome::Conflict { found }))
+        };
+        let repaired = Ok(EdgeStatus {
+            repaired: [(name(), "A record".to_owned())].into(),
+            ..with(HostnameOutcome::Applied)
+        });
+        let mut wrote = with(HostnameOutcome::Applied);
+        wrote.changes.listed.push("made a record".to_owned());
+        for (before, after, kind) in [
+            (fine(), fine(), None),
+            (fine(), Ok(wrote), None),
+            (fine(), refused(), Some("outcome_changed")),
+            (refused(), fine(), Some("outcome_changed")),
+            (failed("1"), fine(), Some("outcome_changed")),
+            (fine(), failed("1"), Some("outcome_changed")),
+            (failed("1"), failed("2"), None),
+            (blocked("1"), blocked("2"), None),
+            (fine(), repaired, Some("drift_repaired")),
+        ] {
+            let mut held = settled();
+            held.finish(1, &BTreeSet::new(), before.clone(), Timestamp(0));
+            let told = held.notice(1, &after).map(|(notice, _)| notice);
+            let found = told.as_ref().map(Notice::kind);
+            assert_eq!(found, kind, "{before:?} {after:?}");
+            assert_eq!(held.notice(2, &after), None, "it waits for this one");
         }
     }
 

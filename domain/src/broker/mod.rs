@@ -10,6 +10,8 @@
 //! - [`claim`]: whose a hostname is, over all tenants.
 //! - [`credential`]: the two slots of an account's API token.
 //! - [`held`]: what is to be true for one Gateway, what is, and in which order statements count.
+//! - [`lease`]: what cluster and broker compare again and again.
+//! - [`notice`]: what clusters are told.
 //! - [`settle`](mod@settle): which of the wanted hostnames a Gateway gets.
 //! - [`work`]: what is to be done, when, and what comes first.
 //! - [`audit`]: the chain of what was done.
@@ -29,7 +31,9 @@ pub mod credential;
 pub mod departure;
 pub mod grant;
 pub mod held;
+pub mod lease;
 pub mod names;
+pub mod notice;
 pub mod pass;
 pub mod ports;
 pub mod refusal;

@@ -6,7 +6,7 @@
 
 mod checkpoints;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ use super::contact::Contact;
 use super::credential::{Slots, Version};
 use super::grant::{Account, Grant};
 use super::held::{Held, Place, Stated, Statement};
+use super::lease::Versions;
 use super::names::{AccountName, ClusterName, GrantName, PersonName, TenantName};
+use super::notice;
 use super::refusal::Refusal;
 use super::role::Person;
 use super::settle::Settled;
@@ -93,6 +95,15 @@ pub trait Clusters: Send + Sync {
         contact: Contact,
         event: Event,
     ) -> Result<bool, StoreError>;
+
+    /// It was heard of, from a controller of this version. Refused where it is not served any more. `event` is for what is news:
+    /// that it was not heard of for long, or another version.
+    async fn hear(
+        &self,
+        name: &ClusterName,
+        controller: &str,
+        event: Event,
+    ) -> Result<Cluster, StoreError>;
 
     /// A session for whoever proved that they have this key: that of the cluster that it is of, which was heard of then.
     /// `event` gets its name.
@@ -382,6 +393,9 @@ pub trait Intents: Send + Sync {
     /// Which Gateways a cluster has, and where.
     async fn placed(&self, cluster: &ClusterName) -> Result<Placed, StoreError>;
 
+    /// The Gateways of a cluster of which something was stated, with their versions ([`Held::version`]).
+    async fn versions(&self, cluster: &ClusterName) -> Result<Versions, StoreError>;
+
     /// One Gateway; `None` where nothing was ever stated of it, or nothing is left.
     async fn held(
         &self,
@@ -420,7 +434,7 @@ pub trait Intents: Send + Sync {
     ) -> Result<Settled, StoreError>;
 
     /// A piece of work came to an end ([`Held::finish`]). Claims end of names that no Gateway of the cluster may have any
-    /// more, and a Gateway of which nothing is left is forgotten. Where something is still to be done, there is work again
+    /// more, and a Gateway of which nothing is left is forgotten. The cluster is told what it does not wait for ([`Held::notice`]). Where something is still to be done, there is work again
     /// after `again`, or at once where there is a reason since. `event` is for what is news.
     async fn finish(
         &self,
@@ -448,6 +462,21 @@ pub struct Finished {
     pub permitted: BTreeSet<Hostname>,
     pub outcome: Result<EdgeStatus, PortError>,
     pub at: Timestamp,
+}
+
+/// What clusters are told. Each notice is written by the call that it is of: a grant, a token, where a cluster stands, a piece of work.
+#[async_trait]
+pub trait Notices: Send + Sync {
+    /// The sequences of the last notices of all clusters.
+    async fn last_notices(&self) -> Result<BTreeMap<ClusterName, u64>, StoreError>;
+
+    /// Those of a cluster after a sequence that are kept, in order.
+    async fn notices(
+        &self,
+        cluster: &ClusterName,
+        since: u64,
+        now: Timestamp,
+    ) -> Result<notice::Notices, StoreError>;
 }
 
 /// What is to be done.
@@ -489,12 +518,20 @@ pub trait Audit: Send + Sync {
 
 /// All of it in one place.
 pub trait Store:
+<<<<<<< HEAD
     Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit + Checkpoints
+=======
+    Clusters + Accounts + Secrets + People + Grants + Intents + Notices + WorkQueue + Audit
+>>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)
 {
 }
 
 impl<S> Store for S where
+<<<<<<< HEAD
     S: Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit + Checkpoints
+=======
+    S: Clusters + Accounts + Secrets + People + Grants + Intents + Notices + WorkQueue + Audit
+>>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)
 {
 }
 

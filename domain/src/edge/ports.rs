@@ -61,6 +61,12 @@ pub trait Edge: Send + Sync {
     /// at the edge; a complete view of the cluster alone can tell. Returns the names of the removed records.
     async fn sweep(&self, live: &BTreeSet<ObjectKey>) -> Result<BTreeSet<String>, PortError>;
 
+    /// Waits until the edge tells by itself of Gateways of which something is not as it answered last: they are to be stated
+    /// again, though nothing changed here. Never ends where an edge does nothing but answer.
+    async fn news(&self) -> BTreeSet<ObjectKey> {
+        std::future::pending().await
+    }
+
     /// Ids of zones that a Gateway's parameters name. Told before [`Edge::remove`] too, which gets no intent. No call is
     /// made.
     fn know_zones(&self, _gateway: &ObjectKey, _ids: &BTreeMap<Hostname, ZoneId>) {}

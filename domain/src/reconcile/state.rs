@@ -217,6 +217,15 @@ impl State {
         self.failed.remove(gateway);
     }
 
+    /// A Gateway is stated again, though nothing changed here.
+    pub(super) fn state_again(&mut self, gateway: &ObjectKey) {
+        let view = self.view.as_ref();
+        if view.is_some_and(|view| view.gateways.contains_key(gateway)) {
+            self.to_compare.insert(gateway.clone());
+            self.failed.remove(gateway);
+        }
+    }
+
     /// It is time to see what others did at the edge.
     pub(super) fn begin_resync(&mut self) {
         self.resyncs += 1;

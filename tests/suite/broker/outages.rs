@@ -18,32 +18,41 @@ const KEPT: &str = "https://app.example.com/";
 struct Scene {
     world: World,
     broker: Broker,
-    front: Front,
+    fronts: Vec<Front>,
     _origin: Origin,
-    _cfgw: Cfgw,
+    cfgw: Cfgw,
 }
 
 impl Scene {
     async fn set() -> Self {
+        Self::set_with(1).await
+    }
+
+    /// The broker has so many addresses.
+    async fn set_with(addresses: usize) -> Self {
         let origin = Origin::start("app").await;
         let world = World::start().await;
         let broker = Broker::start(&world).await;
-        let front = Front::before(broker.address()).await;
+        let mut fronts = Vec::new();
+        for _ in 0..addresses {
+            fronts.push(Front::before(broker.address()).await);
+        }
+        let urls: Vec<String> = fronts.iter().map(Front::url).collect();
         world.write("class.yaml", &class_without_parameters());
         world.write("gateway.yaml", &gateway_named("my-gateway"));
         world.write("app.yaml", &service("app", &[origin.address]));
         world.write("route.yaml", &route("kept", "app.example.com", "app"));
         world.write("going.yaml", &route("going", "going.example.com", "app"));
         let code = broker.invite(EAST).await;
-        let cfgw = world.cfgw_behind(&front.url(), &code).await;
+        let cfgw = world.cfgw_behind(&urls.join(","), &code).await;
         world.answers(KEPT).await;
         world.answers("https://going.example.com/").await;
         Self {
             world,
             broker,
-            front,
+            fronts,
             _origin: origin,
-            _cfgw: cfgw,
+            cfgw,
         }
     }
 
@@ -66,7 +75,7 @@ impl Scene {
         let world = &self.world;
         let (tunnels, records) = (world.tunnels().len(), world.records());
         let load = self.load();
-        self.front.go(way);
+        self.fronts[0].go(way);
         world.remove("going.yaml");
         world.write("coming.yaml", &route("coming", "coming.example.com", "app"));
         for object in ["httproute default/coming", "gateway default/my-gateway"] {
@@ -88,7 +97,7 @@ impl Scene {
         }
         assert_eq!(world.tunnels().len(), tunnels);
 
-        self.front.go(Way::Through);
+        self.fronts[0].go(Way::Through);
         world.answers("https://coming.example.com/").await;
         within(Duration::from_secs(20), "what went has gone", || async {
             let records = world.records();
@@ -163,4 +172,42 @@ async fn a_broker_that_restarts_in_the_middle_of_a_pass_finishes_it() {
     assert_eq!(scene.world.records().len(), 3);
     let report = load.stop().await;
     assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_of_two_goes_away_and_everything_goes_on_with_the_other() {
+    let scene = Scene::set_with(2).await;
+    let world = &scene.world;
+    world.settled().await;
+    let load = scene.load();
+    for (away, other, name) in [(0, 1, "first"), (1, 0, "second")] {
+        let before = world.calls().len();
+        world.standin.cloud().inject(Fault {
+            on: CallMatch::next("POST", "dns_records/batch"),
+            effect: Effect::Slow { milliseconds: 1500 },
+        });
+        scene.fronts[other].go(Way::Through);
+        let host = format!("{name}.example.com");
+        world.write("coming.yaml", &route("coming", &host, "app"));
+        within(
+            Duration::from_secs(10),
+            "the pass writes records",
+            || async {
+                let calls = world.calls().split_off(before);
+                let mut writes = calls.iter().filter(|call| call.write);
+                writes.any(|call| call.path.contains("batch")).then_some(())
+            },
+        )
+        .await;
+        // The controller waits for the answer at this address.
+        scene.fronts[away].go(Way::Away);
+        world.answers(&format!("https://{host}/")).await;
+        let is_true = |c: &tests::world::ConditionSeen| c.status == "True";
+        world
+            .condition("httproute default/coming", DNS, is_true)
+            .await;
+    }
+    let report = load.stop().await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    assert!(!scene.cfgw.log().contains("BrokerUnavailable"));
 }

@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -13,13 +12,14 @@ use domain::broker::Code;
 use domain::broker::held::Place;
 use domain::edge::EdgeStatus;
 use domain::ports::{Clock, Entropy, PortError, PortErrorKind};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue};
 use reqwest::{Certificate, Method, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
+use super::addresses::Addresses;
 use super::{ClientError, ClientSettings};
 use crate::identity::key::ClusterKey;
 use crate::identity::proof;
@@ -65,7 +65,8 @@ impl Ask {
 /// What came of a statement.
 #[derive(Debug)]
 pub(super) enum Answered {
-    Done(Box<EdgeStatus>),
+    /// With the version of the statement, where the broker told it.
+    Done(Box<EdgeStatus>, Option<u64>),
     Pending(PendingDocument),
     /// It was not taken: another controller leads.
     OtherTerm,
@@ -79,18 +80,16 @@ enum Failed {
     Told(Meaning),
 }
 
-/// A document, or the one that says that there will be one.
+/// A document, with its version where it has one; or the one that says that there will be one.
 enum Whole {
-    Done(Vec<u8>),
+    Done(Vec<u8>, Option<u64>),
     Accepted(Vec<u8>),
 }
 
 /// The way to the broker.
 pub(super) struct Calls {
     http: reqwest::Client,
-    bases: Vec<Url>,
-    /// Which of them answered last.
-    base: AtomicUsize,
+    addresses: Addresses,
     key: ClusterKey,
     code: Option<SecretString>,
     instance: InstanceId,
@@ -145,8 +144,7 @@ impl Calls {
             .map_err(|error| ClientError::Setup(error.to_string()))?;
         Ok(Self {
             http,
-            bases,
-            base: AtomicUsize::new(0),
+            addresses: Addresses::new(bases),
             key: settings.key.clone(),
             code: settings.code.clone(),
             instance: settings.instance,
@@ -162,7 +160,7 @@ impl Calls {
     pub(super) async fn document<D: DeserializeOwned>(&self, ask: Ask) -> Result<D, PortError> {
         let asked = Instant::now();
         let answer = self.exchange(&ask).await.and_then(|whole| match whole {
-            Whole::Done(body) => parsed(&body),
+            Whole::Done(body, _) => parsed(&body),
             Whole::Accepted(_) => Err(Failed::NoAnswer("it answered 202".to_owned())),
         });
         self.in_words(asked, answer)
@@ -179,9 +177,9 @@ impl Calls {
         }
         let answer = answer.and_then(|whole| match whole {
             Whole::Accepted(body) => Ok(Answered::Pending(parsed(&body)?)),
-            Whole::Done(body) => {
+            Whole::Done(body, version) => {
                 let status = parsed::<StatusDocument>(&body)?.read().map_err(wrong)?;
-                Ok(Answered::Done(Box::new(status)))
+                Ok(Answered::Done(Box::new(status), version))
             }
         });
         self.in_words(asked, answer)
@@ -282,26 +280,32 @@ impl Calls {
 
     async fn parsed<D: DeserializeOwned>(&self, ask: &Ask) -> Result<D, Failed> {
         match self.send(ask, None).await? {
-            Whole::Done(body) => parsed(&body),
+            Whole::Done(body, _) => parsed(&body),
             Whole::Accepted(_) => Err(Failed::NoAnswer("it answered 202".to_owned())),
         }
     }
 
     /// Sends a request to the address that answered last, and to the next where that does not. Each can be sent twice.
     async fn send(&self, ask: &Ask, token: Option<&SecretString>) -> Result<Whole, Failed> {
-        let first = self.base.load(Ordering::Relaxed);
-        let mut failed = Failed::NoAnswer("there is no address".to_owned());
-        for turn in 0..self.bases.len() {
-            let at = (first + turn) % self.bases.len();
-            match self.send_to(&self.bases[at], ask, token).await {
-                Err(Failed::NoAnswer(why)) => failed = Failed::NoAnswer(why),
+        let mut failures = Vec::new();
+        for at in self.addresses.order(Instant::now()) {
+            let base = self.addresses.url(at);
+            let why = match self.send_to(base, ask, token).await {
+                Err(Failed::NoAnswer(why)) => why,
+                // Another broker may reach the store.
+                Err(Failed::Told(Meaning::Refused(ApiError::StoreUnavailable, why))) => why,
                 answer => {
-                    self.base.store(at, Ordering::Relaxed);
+                    self.addresses.answered(at);
                     return answer;
                 }
-            }
+            };
+            self.addresses.failed(at, Instant::now());
+            failures.push(match self.addresses.only() {
+                Some(_) => why,
+                None => format!("{base}: {why}"),
+            });
         }
-        Err(failed)
+        Err(Failed::NoAnswer(failures.join("; ")))
     }
 
     async fn send_to(
@@ -358,16 +362,20 @@ impl Calls {
             Meaning::Refused(error, detail) => (kind_of_refusal(error), detail),
             Meaning::Decided(refusal) => (kind_of_code(refusal.code), refusal.detail),
         };
-        let base = &self.bases[self.base.load(Ordering::Relaxed)];
+        let base = self.addresses.last();
         PortError::new(kind, format!("the broker {base} refused: {detail}"))
     }
 
     fn unavailable(&self, why: &str, age: Duration) -> PortError {
-        let base = &self.bases[self.base.load(Ordering::Relaxed)];
-        let message = format!(
-            "the broker {base} has not answered for {} (BrokerUnavailable): {why}",
-            outage::in_words(age)
-        );
+        let age = outage::in_words(age);
+        let message = match self.addresses.only() {
+            Some(base) => {
+                format!("the broker {base} has not answered for {age} (BrokerUnavailable): {why}")
+            }
+            None => format!(
+                "the broker has not answered for {age} at any of its addresses (BrokerUnavailable): {why}"
+            ),
+        };
         PortError::new(PortErrorKind::BrokerUnavailable, message)
     }
 }
@@ -376,7 +384,6 @@ fn kind_of_refusal(error: ApiError) -> PortErrorKind {
     match error {
         ApiError::MissingToken | ApiError::ProofRefused => PortErrorKind::Unauthenticated,
         ApiError::TooSlow | ApiError::TooManyRequests => PortErrorKind::Unavailable,
-        ApiError::StoreUnavailable => PortErrorKind::BrokerUnavailable,
         _ => PortErrorKind::Invalid,
     }
 }
@@ -400,10 +407,11 @@ fn kind_of_code(code: Code) -> PortErrorKind {
 async fn answer(response: Response) -> Result<Whole, Failed> {
     let status = response.status();
     let media_type = media_type(&response);
+    let version = version(&response);
     let body = whole_body(response).await.map_err(Failed::NoAnswer)?;
     if media_type == "application/json" {
         match status {
-            StatusCode::OK | StatusCode::CREATED => return Ok(Whole::Done(body)),
+            StatusCode::OK | StatusCode::CREATED => return Ok(Whole::Done(body, version)),
             StatusCode::ACCEPTED => return Ok(Whole::Accepted(body)),
             _ => {}
         }
@@ -446,6 +454,12 @@ fn in_words(error: reqwest::Error) -> String {
         Some(_) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
+}
+
+/// `ETag: "17"`.
+fn version(response: &Response) -> Option<u64> {
+    let text = response.headers().get(ETAG)?.to_str().ok()?;
+    text.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
 fn media_type(response: &Response) -> String {

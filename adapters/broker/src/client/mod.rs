@@ -4,9 +4,15 @@
 //! another server's page) is [`PortErrorKind::BrokerUnavailable`]: nothing is known then, so nothing is
 //! taken for done and nothing for gone.
 //!
+//! - `addresses`: where the broker is, and which address is asked first.
 //! - `calls`: one request and its answer, with a session that is opened and renewed by itself.
+//! - `stated`: what was stated of each Gateway, as the broker told it.
+//! - `touch`: what goes on between the two while nothing changes.
 
+mod addresses;
 mod calls;
+mod stated;
+mod touch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,11 +34,14 @@ use crate::wire::{
     TermDocument, TokenDocument,
 };
 use calls::{Answered, Ask, Calls};
+use stated::Known;
+use touch::News;
 
 /// What a client is built from.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// The broker's base URLs, the first that answers is used. Plain `http` only to this machine.
+    /// Base URLs of brokers with one store: the first that answers is used for as long as it does. Plain `http` only to this
+    /// machine.
     pub base_urls: Vec<String>,
     /// By which the broker knows the cluster.
     pub key: ClusterKey,
@@ -46,6 +55,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// How long is waited for a statement to be done. After it, it goes on all the same.
     pub statement_timeout: Duration,
+    /// How often the broker is told that the cluster is there, give or take a fifth.
+    pub heartbeat: Duration,
 }
 
 /// Why no client can be built from the settings.
@@ -81,11 +92,22 @@ fn deposed() -> PortError {
 }
 
 /// [`Edge`] through a broker.
-#[derive(Debug)]
 pub struct BrokerEdge {
     calls: Calls,
     term: tokio::sync::Mutex<Term>,
     statement_timeout: Duration,
+    heartbeat: Duration,
+    entropy: Arc<dyn Entropy>,
+    known: Known,
+    news: News,
+}
+
+impl std::fmt::Debug for BrokerEdge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerEdge")
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BrokerEdge {
@@ -96,9 +118,13 @@ impl BrokerEdge {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, ClientError> {
         Ok(Self {
-            calls: Calls::new(settings, clock, entropy)?,
+            calls: Calls::new(settings, clock, entropy.clone())?,
             term: tokio::sync::Mutex::default(),
             statement_timeout: settings.statement_timeout,
+            heartbeat: settings.heartbeat,
+            entropy,
+            known: Known::default(),
+            news: News::default(),
         })
     }
 
@@ -115,6 +141,8 @@ impl BrokerEdge {
                 let ask =
                     Ask::new(Method::POST, &["terms"]).with(&BTreeMap::<String, String>::new());
                 let TermDocument { term } = self.calls.document(ask).await?;
+                // Another controller may have led since, or the broker's store is one from before.
+                self.news.add(self.known.clear());
                 Place { term, sequence: 1 }
             }
         };
@@ -142,6 +170,7 @@ impl BrokerEdge {
         let until = Instant::now() + self.statement_timeout;
         let of = ["gateways", &*gateway.namespace, &*gateway.name];
         let place = self.next_place().await?;
+        self.known.begin(gateway);
         let ask = Ask {
             body,
             place: Some(place),
@@ -150,6 +179,7 @@ impl BrokerEdge {
         let mut answer = self.calls.statement(ask).await;
         while let Ok(Answered::Pending(pending)) = &answer {
             if Instant::now() >= until {
+                self.known.end(gateway, Some(pending.version));
                 let message = format!("the broker is still at work for Gateway {gateway}");
                 return Err(PortError::unavailable(message));
             }
@@ -161,7 +191,10 @@ impl BrokerEdge {
             answer = self.calls.statement(ask).await;
         }
         match answer? {
-            Answered::Done(status) => Ok(*status),
+            Answered::Done(status, version) => {
+                self.known.end(gateway, version);
+                Ok(*status)
+            }
             Answered::OtherTerm => {
                 self.end_term(place).await;
                 Err(deposed())
@@ -222,6 +255,7 @@ impl Edge for BrokerEdge {
 
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError> {
         self.state(Method::DELETE, gateway, &[], None).await?;
+        self.known.forget(gateway);
         Ok(())
     }
 
@@ -240,6 +274,11 @@ impl Edge for BrokerEdge {
             return Err(PortError::new(PortErrorKind::Invalid, message));
         }
         let document: SweptDocument = self.calls.document(ask).await?;
+        self.known.all(live);
         Ok(document.swept)
+    }
+
+    async fn news(&self) -> BTreeSet<ObjectKey> {
+        self.news.come().await
     }
 }

@@ -74,11 +74,16 @@ pub(super) struct Awaited {
 
 /// `Prefer: wait=10` (RFC 7240, section 4.3), at most [`LONGEST_WAIT`], which is also the default.
 pub(super) fn wait_of(headers: &HeaderMap) -> Duration {
+    wait_preferred(headers).unwrap_or(LONGEST_WAIT)
+}
+
+/// The same without a default.
+pub(super) fn wait_preferred(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("prefer").and_then(|value| value.to_str().ok());
     let preferences = text.into_iter().flat_map(|text| text.split(','));
     let mut waits = preferences.filter_map(|one| one.trim().strip_prefix("wait=")?.parse().ok());
     let wait = waits.next().map(Duration::from_secs);
-    wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT))
+    wait.map(|wait| wait.min(LONGEST_WAIT))
 }
 
 fn told(done: Done) -> Result<Response, Problem> {

@@ -15,7 +15,9 @@
 pub(crate) mod admission;
 pub(crate) mod answer;
 mod described;
+mod events;
 mod gateways;
+mod lease;
 mod sessions;
 
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub struct ClusterPlane {
     clock: Arc<dyn Clock>,
     requests: Requests,
     refusals: Told<(Thumbprint, Code)>,
+    last: events::Last,
 }
 
 impl ClusterPlane {
@@ -73,6 +76,7 @@ impl ClusterPlane {
             clock,
             requests: Requests::default(),
             refusals: Told::default(),
+            last: events::Last::default(),
         }
     }
 }
@@ -100,6 +104,8 @@ fn strangers() -> OpenApiRouter<Arc<ClusterPlane>> {
 fn members() -> OpenApiRouter<Arc<ClusterPlane>> {
     OpenApiRouter::default()
         .routes(routes!(sessions::begin_term))
+        .routes(routes!(lease::compare))
+        .routes(routes!(events::events))
         .routes(routes!(gateways::owned, gateways::sweep))
         .routes(routes!(gateways::remove))
         .routes(routes!(gateways::state))

@@ -98,6 +98,9 @@ pub struct ClusterDocument {
     pub key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_contact: Option<String>,
+    /// The version of its controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
     /// `live`, `stale` or `expired`, as the broker found it last.
     pub contact: String,
     pub when_expired: WhenExpired,
@@ -112,6 +115,7 @@ impl ClusterDocument {
             standing: standing(&cluster.standing).to_owned(),
             key: cluster.identity().map(|identity| identity.key.to_string()),
             last_contact: cluster.last_contact.map(moment),
+            controller: cluster.controller.clone(),
             contact: cluster.contact.as_str().to_owned(),
             when_expired: cluster.when_expired,
         }

@@ -128,9 +128,11 @@ impl Operation {
     pub(super) fn query(&self) -> &'static str {
         let parameters = self.described["parameters"].as_array();
         let mut parameters = parameters.into_iter().flatten();
-        match parameters.any(|parameter| parameter["in"] == "query") {
-            true => "?version=1&after=0",
-            false => "",
+        let first = parameters.find(|parameter| parameter["in"] == "query");
+        match first.and_then(|parameter| parameter["name"].as_str()) {
+            Some("since") => "?since=0",
+            Some(_) => "?version=1&after=0",
+            None => "",
         }
     }
 
