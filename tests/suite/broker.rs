@@ -10,6 +10,7 @@ mod killed;
 mod lease;
 mod outages;
 mod people;
+mod planning;
 mod refusals;
 mod secrecy;
 mod strangers;

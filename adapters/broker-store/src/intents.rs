@@ -247,6 +247,35 @@ async fn others(
     Ok(keys)
 }
 
+/// Which of the wanted hostnames a Gateway gets, as it is now, and whose the cluster is.
+async fn decided(
+    tx: &mut AnyConnection,
+    cluster: &ClusterName,
+    gateway: &ObjectKey,
+    wanted: &BTreeSet<Hostname>,
+    now: Timestamp,
+) -> Result<(Held, TenantName, Settled), StoreError> {
+    let known = clusters::find(&mut *tx, cluster).await?;
+    let own = find(&mut *tx, cluster, gateway).await?;
+    let own = own.unwrap_or_else(|| Held::new(gateway.clone()));
+    let others = others(&mut *tx, cluster, gateway).await?;
+    let grants = grants::of_tenant(&mut *tx, &known.tenant).await?;
+    let accounts = accounts::of_tenant(&mut *tx, &known.tenant).await?;
+    let claims = claims(&mut *tx, cluster, wanted).await?;
+    let settled = Seen {
+        tenant: &known.tenant,
+        cluster,
+        now,
+        grants: &grants,
+        accounts: &accounts,
+        claims: &claims,
+        others: &others,
+        account: own.account.as_ref(),
+    }
+    .settle(wanted, own.account.is_none())?;
+    Ok((own, known.tenant, settled))
+}
+
 #[async_trait]
 impl Intents for SqlStore {
     async fn placed(&self, cluster: &ClusterName) -> Result<Placed, StoreError> {
@@ -358,32 +387,18 @@ impl Intents for SqlStore {
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
         let mut tx = self.begin_writing().await?;
-        let known = clusters::find(&mut tx, cluster).await?;
         // Its cluster may have been released since the work began.
-        let own = find(&mut tx, cluster, gateway).await?;
-        let mut own =
-            own.ok_or_else(|| StoreError::Failed("the Gateway is not known any more".to_owned()))?;
-        let others = others(&mut tx, cluster, gateway).await?;
-        let grants = grants::of_tenant(&mut tx, &known.tenant).await?;
-        let accounts = accounts::of_tenant(&mut tx, &known.tenant).await?;
-        let claims = claims(&mut tx, cluster, wanted).await?;
-        let settled = Seen {
-            tenant: &known.tenant,
-            cluster,
-            now,
-            grants: &grants,
-            accounts: &accounts,
-            claims: &claims,
-            others: &others,
-            account: own.account.as_ref(),
+        if find(&mut tx, cluster, gateway).await?.is_none() {
+            let message = "the Gateway is not known any more";
+            return Err(StoreError::Failed(message.to_owned()));
         }
-        .settle(wanted, own.account.is_none())?;
+        let (mut own, tenant, settled) = decided(&mut tx, cluster, gateway, wanted, now).await?;
         for hostname in &settled.permitted {
             sqlx::query(
                 "INSERT INTO claims (hostname, tenant, cluster) VALUES ($1, $2, $3) ON CONFLICT (hostname) DO NOTHING",
             )
             .bind(hostname.to_string())
-            .bind(known.tenant.to_string())
+            .bind(tenant.to_string())
             .bind(cluster.to_string())
             .execute(&mut *tx)
             .await
@@ -396,6 +411,18 @@ impl Intents for SqlStore {
             write(&mut tx, cluster, &own).await?;
         }
         self.commit(tx).await?;
+        Ok(settled)
+    }
+
+    async fn would_settle(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        wanted: &BTreeSet<Hostname>,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError> {
+        let mut reader = self.reader().await?;
+        let (_, _, settled) = decided(&mut reader, cluster, gateway, wanted, now).await?;
         Ok(settled)
     }
 

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 use crate::wire::{
-    IntentDocument, LiveDocument, OwnedDocument, PendingDocument, StatusDocument, SweptDocument,
-    gateway_key,
+    EventsDocument, IntentDocument, LeaseDocument, LeaseRequest, LiveDocument, OwnedDocument,
+    PendingDocument, PlanDocument, StatusDocument, SweptDocument, gateway_key,
 };
 
 /// Reads a document between a cluster and the broker.
@@ -39,6 +39,13 @@ fn request(json: &[u8]) {
     {
         assert_eq!(through_json(&LiveDocument::of(&live)).read(), Ok(live));
     }
+    if let Ok(document) = serde_json::from_slice::<LeaseRequest>(json) {
+        let term = document.term;
+        if let Ok(listed) = document.read() {
+            let again = through_json(&LeaseRequest::of(term, &listed));
+            assert_eq!(again.read(), Ok(listed));
+        }
+    }
 }
 
 /// Reads what a broker answers.
@@ -59,6 +66,23 @@ fn answer(json: &[u8]) {
     }
     if let Ok(document) = serde_json::from_slice::<PendingDocument>(json) {
         assert_eq!(through_json(&document), document);
+    }
+    if let Ok(document) = serde_json::from_slice::<LeaseDocument>(json) {
+        let term = document.term;
+        if let Ok(compared) = document.read() {
+            let again = through_json(&LeaseDocument::of(term, &compared));
+            assert_eq!(again.read(), Ok(compared));
+        }
+    }
+    if let Ok(document) = serde_json::from_slice::<EventsDocument>(json) {
+        assert_eq!(through_json(&document), document);
+        drop(document.read());
+    }
+    if let Ok(document) = serde_json::from_slice::<PlanDocument>(json)
+        && let Ok(planned) = document.read()
+    {
+        let again = through_json(&PlanDocument::of(planned)).read();
+        assert!(again.is_ok(), "what was read can be told: {again:?}");
     }
     if let Ok(problem) = serde_json::from_slice::<Problem>(json) {
         assert_eq!(through_json(&problem), problem);
@@ -119,7 +143,11 @@ mod tests {
     fn whatever_becomes_of_a_document_what_is_read_is_what_was_written() {
         let intent = r#"{"hostnames":["app.example.com","*.b"],"paths":{"*.b":["^/a$"]},"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"selected":{"zones":["example.com"],"include":["*.b"],"exclude":["c.b"]}},"records":{"drift":"pause","confirmed_removal":"c0de"},"policy":"sync"}"#;
         assert!(serde_json::from_str::<IntentDocument>(intent).is_ok());
-        for seed in [intent, r#"{"live":[{"namespace":"a","name":"b.c"}]}"#] {
+        for seed in [
+            intent,
+            r#"{"live":[{"namespace":"a","name":"b.c"}]}"#,
+            r#"{"term":1,"controller":"1","gateways":[{"namespace":"a","name":"b","version":2}]}"#,
+        ] {
             for json in variants(seed.as_bytes()) {
                 request(&json);
             }
@@ -129,6 +157,9 @@ mod tests {
         for seed in [
             status,
             r#"{"gateways":[{"namespace":"a","name":"b"}]}"#,
+            r#"{"term":1,"differing":[{"namespace":"a","name":"b","version":null}],"unlisted":[{"namespace":"a","name":"b"}]}"#,
+            r#"{"events":[{"sequence":1,"at":2,"kind":"drift_repaired","gateway":{"namespace":"a","name":"b"},"detail":"d"}],"last":1,"missed":false}"#,
+            r#"{"changes":[{"sign":"add","what":"record","name":"n","told":"t","gateway":null,"why":"w"}],"writes":1,"status":null,"failure":{"kind":"invalid","message":"m","retry_after_ms":1}}"#,
             r#"{"type":"https://cloudflare-gateway-controller.io/problems/too-slow","title":"t","status":408,"detail":"d","retry_after_ms":5}"#,
         ] {
             for json in variants(seed.as_bytes()) {

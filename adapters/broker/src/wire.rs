@@ -7,6 +7,7 @@ mod dns;
 mod events;
 mod lease;
 pub mod people;
+mod plan;
 mod session;
 mod status;
 
@@ -26,6 +27,7 @@ use crate::openapi::texts::{DnsName, Namespace, ObjectName, Sha256};
 use dns::{DnsDocument, RecordsDocument};
 pub use events::EventsDocument;
 pub use lease::{LeaseDocument, LeaseRequest};
+pub use plan::{PlanDocument, PlanRequest};
 pub use session::{
     EnrolledDocument, EnrolmentDocument, PendingDocument, SessionDocument, SessionRequest,
     TermDocument, TermRequest,

@@ -26,6 +26,10 @@ pub struct Settings {
     pub external_hosts: bool,
     /// Namespaces whose Secrets it may read; empty for all.
     pub secret_namespaces: BTreeSet<String>,
+    /// Addresses of the broker, with commas between.
+    pub broker_url: Option<String>,
+    /// The Secret with the key that a broker knows the cluster by.
+    pub broker_key: String,
     /// Its API of Cloudflare, where it is not Cloudflare's own.
     pub base_url: Option<String>,
     /// The Secret that names Gateways which leave what they have.
@@ -33,6 +37,9 @@ pub struct Settings {
     /// Settings that are not the default and decide something, as `NAME=value`.
     pub changed: Vec<String>,
 }
+
+/// Default of `broker_key`.
+const BROKER_KEY: &str = "cfgw-controller-broker-key";
 
 /// Default of `orphans`.
 const ORPHANS: &str = "cfgw-controller-orphans";
@@ -75,6 +82,7 @@ impl Settings {
         let mut settings = Self {
             deployment: (!key.name.is_empty()).then_some(key),
             orphans: ORPHANS.to_owned(),
+            broker_key: BROKER_KEY.to_owned(),
             ..Self::default()
         };
         let containers = deployment.spec.template.spec.containers.iter();
@@ -96,6 +104,8 @@ impl Settings {
                 let is_default = value == adapter_cloudflare::DEFAULT_BASE_URL;
                 self.base_url = (!is_default).then(|| value.to_owned());
             }
+            ("EDGE__BROKER__URL", _) => self.broker_url = Some(value.to_owned()),
+            ("BROKER_KEY", _) => value.clone_into(&mut self.broker_key),
             ("DEFAULTS__DNS", "false") => self.defaults.dns = DnsPolicy::Off,
             ("DEFAULTS__UPLOAD_CERTIFICATES", "true") => self.defaults.upload_certificates = true,
             ("REQUESTS__HEADERS_WITH_UNDERSCORES", "allow") => {

@@ -17,6 +17,7 @@
 //! - [`audit`]: the chain of what was done.
 //! - [`refusal`]: why something is refused, with a code that clients may count on.
 //! - [`pass`]: one piece of work.
+//! - [`plan`](mod@plan): what would come of a statement.
 //! - [`watch`](mod@watch): one look at all clusters.
 //! - [`ports`]: what is kept, and how it is sealed.
 //!
@@ -35,6 +36,7 @@ pub mod lease;
 pub mod names;
 pub mod notice;
 pub mod pass;
+pub mod plan;
 pub mod ports;
 pub mod refusal;
 pub mod role;

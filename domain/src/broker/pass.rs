@@ -73,11 +73,11 @@ impl From<StoreError> for Failed {
     }
 }
 
-struct Pass<'p> {
-    store: &'p dyn Store,
-    edges: &'p dyn AccountEdges,
-    cluster: &'p Cluster,
-    now: Timestamp,
+pub(super) struct Pass<'p> {
+    pub(super) store: &'p dyn Store,
+    pub(super) edges: &'p dyn AccountEdges,
+    pub(super) cluster: &'p Cluster,
+    pub(super) now: Timestamp,
 }
 
 impl Pass<'_> {
@@ -162,7 +162,7 @@ impl Pass<'_> {
         Ok(status)
     }
 
-    async fn publish(
+    pub(super) async fn publish(
         &self,
         held: &Held,
         intent: &EdgeIntent,
@@ -195,7 +195,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn remove(&self, held: &Held) -> Result<EdgeStatus, PortError> {
+    pub(super) async fn remove(&self, held: &Held) -> Result<EdgeStatus, PortError> {
         let everywhere = held.account.iter().chain(&held.former);
         self.leave(held, everywhere).await?;
         Ok(EdgeStatus::default())
@@ -245,7 +245,7 @@ fn with_refused(mut status: EdgeStatus, refused: &BTreeMap<Hostname, Refusal>) -
     status
 }
 
-fn refused(refusal: &Refusal) -> PortError {
+pub(super) fn refused(refusal: &Refusal) -> PortError {
     let kind = match refusal.code {
         Code::TooManyGateways => PortErrorKind::TooManyGateways,
         _ => PortErrorKind::Invalid,

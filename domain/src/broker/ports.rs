@@ -32,7 +32,8 @@ use super::sign_in::Attempts;
 use super::work::{Holder, Taken};
 use crate::edge::EdgeStatus;
 use crate::edge::ports::Edge;
-use crate::error::PortError;
+use crate::edge::rehearsal::RehearsedAccounts;
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, InstanceId, ObjectKey, Timestamp};
 use crate::secret::TokenHash;
 
@@ -433,6 +434,15 @@ pub trait Intents: Send + Sync {
         now: Timestamp,
     ) -> Result<Settled, StoreError>;
 
+    /// The same decision without a claim: nothing is written.
+    async fn would_settle(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        wanted: &BTreeSet<Hostname>,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError>;
+
     /// A piece of work came to an end ([`Held::finish`]). Claims end of names that no Gateway of the cluster may have any
     /// more, and a Gateway of which nothing is left is forgotten. The cluster is told what it does not wait for ([`Held::notice`]). Where something is still to be done, there is work again
     /// after `again`, or at once where there is a reason since. `event` is for what is news.
@@ -535,6 +545,12 @@ impl<S> Store for S where
 {
 }
 
+/// An edge over which nothing is written, and what would have been.
+pub struct Rehearsal {
+    pub edge: Arc<dyn Edge>,
+    pub accounts: Arc<RehearsedAccounts>,
+}
+
 /// The edges of a broker.
 #[async_trait]
 pub trait AccountEdges: Send + Sync {
@@ -545,6 +561,17 @@ pub trait AccountEdges: Send + Sync {
         instance: InstanceId,
         account: &AccountName,
     ) -> Result<Arc<dyn Edge>, PortError>;
+
+    /// The same for a plan: nothing that is asked of it changes anything at Cloudflare.
+    async fn rehearsal(
+        &self,
+        _cluster: &ClusterName,
+        _instance: InstanceId,
+        account: &AccountName,
+    ) -> Result<Rehearsal, PortError> {
+        let message = format!("nothing can be planned in account {account}");
+        Err(PortError::new(PortErrorKind::Invalid, message))
+    }
 
     /// Cloudflare did not let a call in that was made with the account's token. Whether there is another one to try.
     async fn refused(&self, account: &AccountName) -> Result<bool, StoreError>;

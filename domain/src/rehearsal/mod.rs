@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::attachment::GatewayDefaults;
 use crate::edge::direct::DirectEdge;
-use crate::edge::ports::{Certificates, Credentials};
+use crate::edge::ports::{Certificates, Credentials, Edge};
 use crate::edge::rehearsal::{Difference, RehearsedAccounts};
 use crate::error::PortError;
 use crate::gateway::{CONTROLLER_NAME, RotationParameters};
@@ -46,6 +46,42 @@ pub struct Stage {
     pub now: Timestamp,
 }
 
+/// What an edge would have written that writes nothing.
+pub trait Written: Send + Sync {
+    /// From now on the proxies of a Gateway run, or they are stopped.
+    fn proxies_run(&self, gateway: &ObjectKey, run: bool);
+
+    /// How many calls would have changed something.
+    fn writes(&self) -> usize;
+
+    /// What is otherwise than it was. `gateways`: all that records may belong to.
+    fn differences(&self, gateways: &BTreeSet<ObjectKey>) -> Vec<Difference>;
+}
+
+impl Written for RehearsedAccounts {
+    fn proxies_run(&self, gateway: &ObjectKey, run: bool) {
+        Self::proxies_run(self, gateway, run);
+    }
+
+    fn writes(&self) -> usize {
+        Self::writes(self)
+    }
+
+    fn differences(&self, gateways: &BTreeSet<ObjectKey>) -> Vec<Difference> {
+        Self::differences(self, gateways)
+    }
+}
+
+/// What is rehearsed over an edge that plans by itself: that of a cluster behind a broker.
+pub struct Cluster {
+    /// As it would be, with what is known of its Secrets.
+    pub snapshot: ClusterSnapshot,
+    pub defaults: GatewayDefaults,
+    /// Gateways that leave what they have when they go, or why they are not known.
+    pub orphans: Result<BTreeSet<ObjectKey>, PortError>,
+    pub now: Timestamp,
+}
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsed {
@@ -62,51 +98,68 @@ pub struct Rehearsed {
 
 /// Makes the passes.
 pub async fn rehearse(stage: Stage) -> Rehearsed {
-    let gateways = present(&stage.snapshot);
     let accounts = RehearsedAccounts::new(stage.accounts, stage.installation.clone());
     let accounts = Arc::new(accounts);
-    let statuses = Arc::new(Statuses::default());
-    let nobody = Arc::new(Nobody {
+    let entropy = Arc::new(Nobody {
         now: stage.now,
-        orphans: stage.orphans,
+        orphans: Ok(BTreeSet::new()),
     });
     let edge = DirectEdge::new(
         accounts.clone(),
         stage.credentials,
-        nobody.clone(),
+        entropy,
         stage.installation,
     );
+    let edge = Arc::new(edge.with_certificates(stage.certificates).remembering());
+    let cluster = Cluster {
+        snapshot: stage.snapshot,
+        defaults: stage.defaults,
+        orphans: stage.orphans,
+        now: stage.now,
+    };
+    rehearse_over(cluster, edge, accounts).await
+}
+
+/// The same over an edge that writes nothing, and what it would have written.
+pub async fn rehearse_over(
+    cluster: Cluster,
+    edge: Arc<dyn Edge>,
+    written: Arc<dyn Written>,
+) -> Rehearsed {
+    let gateways = present(&cluster.snapshot);
+    let statuses = Arc::new(Statuses::default());
+    let nobody = Arc::new(Nobody {
+        now: cluster.now,
+        orphans: cluster.orphans,
+    });
     let ports = Ports {
-        cluster: Arc::new(Shown(Arc::new(without_rotations(stage.snapshot)))),
+        cluster: Arc::new(Shown(Arc::new(without_rotations(cluster.snapshot)))),
         statuses: statuses.clone(),
         finalizer: nobody.clone(),
         leadership: nobody.clone(),
-        workloads: Arc::new(Proxies(accounts.clone())),
+        workloads: Arc::new(Proxies(written.clone())),
         data_plane: nobody.clone(),
-        edge: Arc::new(edge.with_certificates(stage.certificates).remembering()),
+        edge,
         rotations: nobody.clone(),
         orphans: nobody.clone(),
         events: nobody.clone(),
         clock: nobody,
     };
-    let reconciler = Reconciler::new(ports, CONTROLLER_NAME).with_defaults(stage.defaults);
-    let (withheld, problems) = passes(&reconciler, &accounts).await;
+    let reconciler = Reconciler::new(ports, CONTROLLER_NAME).with_defaults(cluster.defaults);
+    let (withheld, problems) = passes(&reconciler, &*written).await;
     reconciler.status_pass().await;
     Rehearsed {
-        differences: accounts.differences(&gateways),
+        differences: written.differences(&gateways),
         problems,
         told: statuses.take().iter().flat_map(told).collect(),
         withheld,
-        writes: accounts.writes(),
+        writes: written.writes(),
     }
 }
 
 /// Passes until nothing is left to do, or nothing more comes of it. Why none changes anything, and what failed in the
 /// last one.
-async fn passes(
-    reconciler: &Reconciler,
-    accounts: &RehearsedAccounts,
-) -> (Option<String>, Vec<Problem>) {
+async fn passes(reconciler: &Reconciler, accounts: &dyn Written) -> (Option<String>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut written = 0;
     for round in 0..ROUNDS {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use crate::edge::rehearsal::RehearsedAccounts;
+use super::Written;
 use crate::error::PortError;
 use crate::names::{ObjectKey, ObjectRef, Timestamp, TunnelId};
 use crate::ports::{
@@ -57,7 +57,7 @@ impl StatusSink for Statuses {
 }
 
 /// Proxies that do at once what is asked of them.
-pub(super) struct Proxies(pub(super) Arc<RehearsedAccounts>);
+pub(super) struct Proxies(pub(super) Arc<dyn Written>);
 
 #[async_trait]
 impl Workloads for Proxies {

@@ -61,7 +61,7 @@ pub(super) async fn a_cluster_is_told_what_is_its_own_in_order_and_for_a_time(st
     furnished(&store, "east").await;
     furnished(&store, "west").await;
     let (east, west) = (cluster("east"), cluster("west"));
-    let last = |of| async {
+    let last = async |of: &str| {
         let all = store.last_notices().await.unwrap();
         all.get(&cluster(of)).copied().unwrap()
     };

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::broker::held::Place;
+use domain::broker::plan::Planned;
 use domain::edge::certificates::CertificateOutcome;
 use domain::edge::{EdgeIntent, EdgeStatus, Partial};
 use domain::ports::{Clock, Edge, Entropy, PortError, PortErrorKind};
@@ -30,8 +31,8 @@ use secrecy::SecretString;
 
 use crate::identity::key::ClusterKey;
 use crate::wire::{
-    IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, RetiredDocument, SweptDocument,
-    TermDocument, TokenDocument,
+    IntentDocument, LARGEST_INTENT, LiveDocument, OwnedDocument, PlanDocument, PlanRequest,
+    RetiredDocument, SweptDocument, TermDocument, TokenDocument,
 };
 use calls::{Answered, Ask, Calls};
 use stated::Known;
@@ -157,6 +158,18 @@ impl BrokerEdge {
         if matches!(*term, Term::Begun(place) if place.term == ended.term) {
             *term = Term::Over(Instant::now());
         }
+    }
+
+    /// What would come of a statement; `None` for a removal. Nothing is written, and no term begins.
+    pub async fn plan(
+        &self,
+        gateway: &ObjectKey,
+        intent: Option<&EdgeIntent>,
+    ) -> Result<Planned, PortError> {
+        let path = ["gateways", &*gateway.namespace, &*gateway.name, "plan"];
+        let ask = Ask::new(Method::POST, &path).with(&PlanRequest::of(intent));
+        let document: PlanDocument = self.calls.document(ask).await?;
+        self.calls.read(document.read())
     }
 
     /// States something of a Gateway, and waits until it is done.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::broker::audit::Event;
-use domain::broker::ports::{AccountEdges, Judgement, Purpose, Seal, Store, StoreError};
+use domain::broker::ports::{AccountEdges, Judgement, Purpose, Rehearsal, Seal, Store, StoreError};
 use domain::broker::{AccountName, ClusterName};
 use domain::edge::Partial;
 use domain::edge::api::CloudflareAccounts;
 use domain::edge::direct::DirectEdge;
 use domain::edge::ports::{Credentials, Edge, Entropy, Journal};
+use domain::edge::rehearsal::RehearsedAccounts;
 use domain::ports::{Clock, PortError, PortErrorKind};
 use domain::secret::CloudflareCredentials;
 use domain::{Installation, InstanceId, ObjectKey};
@@ -50,15 +51,19 @@ impl StoredEdges {
         }
     }
 
+    fn credentials(&self, account: &AccountName) -> StoredCredentials {
+        StoredCredentials {
+            account: account.clone(),
+            store: self.store.clone(),
+            seal: self.seal.clone(),
+        }
+    }
+
     fn made(&self, installation: Installation, account: &AccountName) -> Arc<DirectEdge> {
         let mut made = self.made.lock();
         let key = (installation.clone(), account.clone());
         let edge = made.entry(key).or_insert_with(|| {
-            let credentials = StoredCredentials {
-                account: account.clone(),
-                store: self.store.clone(),
-                seal: self.seal.clone(),
-            };
+            let credentials = self.credentials(account);
             let journal = (self.journal)(&installation.name);
             let edge = DirectEdge::new(
                 self.accounts.clone(),
@@ -85,6 +90,30 @@ impl AccountEdges for StoredEdges {
             instance,
         };
         Ok(self.made(installation, account))
+    }
+
+    async fn rehearsal(
+        &self,
+        cluster: &ClusterName,
+        instance: InstanceId,
+        account: &AccountName,
+    ) -> Result<Rehearsal, PortError> {
+        let installation = Installation {
+            name: cluster.clone(),
+            instance,
+        };
+        let accounts = RehearsedAccounts::new(self.accounts.clone(), installation.clone());
+        let accounts = Arc::new(accounts);
+        let edge = DirectEdge::new(
+            accounts.clone(),
+            Arc::new(self.credentials(account)),
+            self.entropy.clone(),
+            installation,
+        );
+        Ok(Rehearsal {
+            edge: Arc::new(edge),
+            accounts,
+        })
     }
 
     async fn refused(&self, account: &AccountName) -> Result<bool, StoreError> {

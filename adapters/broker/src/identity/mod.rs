@@ -21,6 +21,13 @@ pub fn unpredictable(entropy: &dyn Entropy) -> SecretString {
     SecretString::from(URL_SAFE_NO_PAD.encode(entropy.secret()))
 }
 
+/// 32 unpredictable bytes of the system.
+pub fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has unpredictable bytes");
+    bytes
+}
+
 /// By what the store knows a code or token. It holds 32 unpredictable bytes, so a fast hash tells nothing of it.
 pub fn digest(secret: &SecretString) -> Digest {
     Sha256::digest(secret.expose_secret()).into()

@@ -17,7 +17,10 @@ use secrecy::SecretString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::{ClusterPlane, REQUESTS_AT_ONCE, REQUESTS_IN_A_SECOND, REQUESTS_OF_CLUSTER};
+use super::{
+    ClusterPlane, PLANS_AT_ONCE, PLANS_IN_A_SECOND, REQUESTS_AT_ONCE, REQUESTS_IN_A_SECOND,
+    REQUESTS_OF_CLUSTER,
+};
 use crate::identity::{self, proof};
 use crate::openapi::forms::Forms;
 use crate::problem::{ApiError, Problem};
@@ -26,6 +29,11 @@ use crate::rate::{Left, Rate};
 const REQUESTS: Rate = Rate {
     at_once: REQUESTS_AT_ONCE,
     in_a_second: REQUESTS_IN_A_SECOND,
+};
+
+const PLANS: Rate = Rate {
+    at_once: PLANS_AT_ONCE,
+    in_a_second: PLANS_IN_A_SECOND,
 };
 
 /// The cluster that a request is of.
@@ -53,6 +61,7 @@ pub(super) struct Requests(Mutex<BTreeMap<ClusterName, OfCluster>>);
 struct OfCluster {
     under_way: Arc<Semaphore>,
     left: Left,
+    plans: Left,
     used: proof::UsedProofs,
 }
 
@@ -61,6 +70,7 @@ impl OfCluster {
         Self {
             under_way: Arc::new(Semaphore::new(REQUESTS_OF_CLUSTER)),
             left: Left::all(REQUESTS, now),
+            plans: Left::all(PLANS, now),
             used: proof::UsedProofs::default(),
         }
     }
@@ -85,6 +95,28 @@ impl Requests {
         one.used.take(proof, now).map_err(refused_proof)?;
         let permit = one.under_way.clone().try_acquire_owned();
         permit.map_err(|_| too_many())
+    }
+}
+
+impl Requests {
+    /// One plan more of a cluster that is asking.
+    pub(super) fn plan(&self, cluster: &ClusterName) -> Result<(), Problem> {
+        let mut all = self.0.lock();
+        let now = Instant::now();
+        let one = all
+            .entry(cluster.clone())
+            .or_insert_with(|| OfCluster::new(now));
+        if one.plans.take(PLANS, now) {
+            return Ok(());
+        }
+        let detail = format!(
+            "a cluster may ask for {PLANS_AT_ONCE} plans at once, and for one in {} s after that",
+            1.0 / PLANS_IN_A_SECOND
+        );
+        Err(Problem {
+            retry_after_ms: Some(5000),
+            ..Problem::refused(ApiError::TooManyRequests, detail)
+        })
     }
 }
 

@@ -344,7 +344,7 @@ impl ClusterPlane {
     }
 }
 
-fn gateway_of(Names { namespace, name }: &Names) -> Result<ObjectKey, Problem> {
+pub(super) fn gateway_of(Names { namespace, name }: &Names) -> Result<ObjectKey, Problem> {
     gateway_key(namespace, name)
         .map_err(|error| Problem::refused(ApiError::NoSuchPath, error.to_string()))
 }

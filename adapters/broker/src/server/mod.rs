@@ -18,6 +18,7 @@ mod described;
 mod events;
 mod gateways;
 mod lease;
+mod plan;
 mod sessions;
 
 use std::sync::Arc;
@@ -46,6 +47,12 @@ pub const REQUESTS_IN_A_SECOND: f64 = 20.0;
 
 /// How often a cluster may ask at once: a controller that starts states each of its Gateways.
 pub const REQUESTS_AT_ONCE: f64 = 500.0;
+
+/// How many plans a cluster may ask for at once: each reads at Cloudflare, in the budget of the account.
+pub const PLANS_AT_ONCE: f64 = 100.0;
+
+/// How often it may, in a second, after that.
+pub const PLANS_IN_A_SECOND: f64 = 0.2;
 
 /// How long an answer waits for what was stated to be done.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(25);
@@ -110,6 +117,7 @@ fn members() -> OpenApiRouter<Arc<ClusterPlane>> {
         .routes(routes!(gateways::remove))
         .routes(routes!(gateways::state))
         .routes(routes!(gateways::status))
+        .routes(routes!(plan::plan))
         .routes(routes!(gateways::token, gateways::retire))
         .routes(routes!(gateways::close))
 }

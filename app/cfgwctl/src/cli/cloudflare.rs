@@ -43,8 +43,14 @@ pub struct Plan {
     #[arg(short, long, value_name = "PATH")]
     pub filename: Option<PathBuf>,
     /// State folder of cfgw standalone: the manifests are taken alone, and no cluster is asked.
-    #[arg(long, value_name = "FOLDER", requires_all = ["filename", "installation"])]
+    #[arg(long, value_name = "FOLDER", requires = "filename")]
     pub state: Option<PathBuf>,
+    /// Base URL of the broker; that of the controller unless given. With --state: cfgw standalone is behind it.
+    #[arg(long, value_name = "URL")]
+    pub broker_url: Option<String>,
+    /// File with certificates (PEM) that are trusted there besides the system's.
+    #[arg(long, value_name = "FILE")]
+    pub broker_ca: Option<PathBuf>,
     /// How Cloudflare is reached.
     #[command(flatten)]
     pub access: AccessFlags,

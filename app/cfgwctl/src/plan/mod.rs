@@ -3,9 +3,12 @@
 //! - [`stage`]: the objects, the credentials and the installation, from a cluster or from a folder; `merged`: manifests over
 //!   the objects of a cluster; `keys`: credentials and certificates from Secrets.
 //!
+//! Behind a broker it is asked for the plan of each Gateway (`behind`), with the key of the cluster.
+//!
 //! The passes of the controller are made over ports that write nothing (`domain::rehearsal`). Cloudflare is asked with the
 //! token of the Secret, which the user must be able to read, and only by calls that read.
 
+mod behind;
 mod keys;
 mod merged;
 pub mod stage;

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use adapter_broker::identity::key::ClusterKey;
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use adapter_kubernetes::{KeptOrphans, KeptSecret};
 use adapter_manifests::Manifests;
 use domain::attachment::GatewayDefaults;
 use domain::ports::{CloudflareAccounts, Orphans, PortError};
-use domain::rehearsal::{Rehearsed, Stage, rehearse};
+use domain::rehearsal::{self, Rehearsed, Stage, rehearse};
 use domain::snapshot::ClusterSnapshot;
 use domain::{Installation, InstallationName, InstanceId, ObjectKey, Timestamp};
+use secrecy::SecretString;
 
+use super::behind::{Behind, Place};
 use super::keys::Keys;
 use super::merged::merged;
 use crate::cluster::Cluster;
@@ -34,6 +37,10 @@ pub struct Access {
     pub url: Option<String>,
     /// Certificates in PEM that are trusted besides the system's.
     pub roots: Vec<u8>,
+    /// Base URL of the broker; that of the controller unless given.
+    pub broker_url: Option<String>,
+    /// Certificates in PEM that are trusted there besides the system's.
+    pub broker_roots: Vec<u8>,
     /// Name of the installation; that of the controller unless given.
     pub installation: Option<InstallationName>,
     /// Deployment of the controller; the only one unless given.
@@ -132,6 +139,7 @@ pub async fn of_cluster(
 ) -> Result<Staged, Failure> {
     let settings = Settings::of_cluster(cluster, access.controller.as_ref()).await?;
     refuse_broker(&settings)?;
+    let (snapshot, notes) = objects(cluster, &settings, manifests.as_ref(), now).await?;
     refuse_other_api(&settings, access)?;
     let name = access
         .installation
@@ -147,21 +155,7 @@ pub async fn of_cluster(
     let instance = adapter_kubernetes::instance_id(&client)
         .await
         .map_err(|error| Failure::new(error, ""))?;
-    let mut snapshot = cluster.snapshot().await;
-    settings.apply(&mut snapshot);
-    let mut notes: Vec<String> = settings.told().into_iter().collect();
-    if let Some(manifests) = &manifests {
-        let files = read(manifests, &settings.defaults, &mut notes)?;
-        snapshot = merged(snapshot, files, now);
-    }
-    reading::add_secrets(cluster, &mut snapshot, &settings.defaults).await;
-    let orphans = match &settings.deployment {
-        Some(deployment) => {
-            let secret = KeptSecret::new(client.clone(), &deployment.namespace, &settings.orphans);
-            KeptOrphans::new(secret).all().await
-        }
-        None => Ok(BTreeSet::new()),
-    };
+    let orphans = orphans(cluster, &settings).await;
     let snapshot = Arc::new(snapshot);
     Ok(Staged {
         keys: Arc::new(Keys {
@@ -177,6 +171,152 @@ pub async fn of_cluster(
         now,
         notes,
     })
+}
+
+/// What Gateways of a cluster behind a broker would be.
+///
+/// # Errors
+/// The key of the cluster cannot be read, the broker's address is not known, or the manifests cannot be read.
+pub async fn rehearse_behind(
+    cluster: &Cluster,
+    settings: &Settings,
+    manifests: Option<&Manifests>,
+    access: &Access,
+    now: Timestamp,
+) -> Result<(Rehearsed, Vec<String>), Failure> {
+    let (snapshot, mut notes) = objects(cluster, settings, manifests, now).await?;
+    let orphans = orphans(cluster, settings).await;
+    let client = cluster.client();
+    let instance = adapter_kubernetes::instance_id(&client).await;
+    let Some(deployment) = &settings.deployment else {
+        return Err(Failure::new("there is no Deployment of a controller", ""));
+    };
+    let secret = KeptSecret::new(client, &deployment.namespace, &settings.broker_key);
+    let what = format!("Secret {}/{}", deployment.namespace, settings.broker_key);
+    let kept = secret.read().await;
+    let kept = kept.map_err(|error| Failure::new(format!("{what}: {error}"), ""))?;
+    let bytes = kept.and_then(|values| values.get(KEY).cloned());
+    let bytes = bytes.ok_or_else(|| {
+        Failure::new(
+            format!("{what}: Not found, or without {KEY}"),
+            "the controller makes it at its first start",
+        )
+    })?;
+    let text = SecretString::from(String::from_utf8_lossy(&bytes).into_owned());
+    let place = Place {
+        urls: urls(
+            access
+                .broker_url
+                .as_deref()
+                .or(settings.broker_url.as_deref()),
+        )?,
+        roots: access.broker_roots.clone(),
+        key: ClusterKey::parse(&text)
+            .map_err(|error| Failure::new(format!("{what}: {error}"), ""))?,
+        instance: instance.map_err(|error| Failure::new(error, ""))?,
+    };
+    let rehearsed = behind(place, snapshot, settings.defaults.clone(), orphans, now).await?;
+    notes.push(OF_BROKER.to_owned());
+    Ok((rehearsed, notes))
+}
+
+/// The same of manifests alone, as `cfgw standalone` with this state folder takes them behind a broker.
+///
+/// # Errors
+/// The key of the state folder or the files cannot be read.
+pub async fn rehearse_folder_behind(
+    manifests: &Manifests,
+    state: &Path,
+    access: &Access,
+    now: Timestamp,
+) -> Result<(Rehearsed, Vec<String>), Failure> {
+    let mut notes = Vec::new();
+    let of_state = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            format!("{}: {error}", state.display()),
+            "cfgw standalone makes key and instance id at its first start",
+        )
+    };
+    let instance = adapter_manifests::known_instance_id(state).map_err(|error| of_state(&error))?;
+    let instance = instance.ok_or_else(|| of_state(&"it holds no instance id"))?;
+    let text = std::fs::read_to_string(state.join(KEY)).map_err(|error| of_state(&error))?;
+    let place = Place {
+        urls: urls(access.broker_url.as_deref())?,
+        roots: access.broker_roots.clone(),
+        key: ClusterKey::parse(&SecretString::from(text)).map_err(|error| of_state(&error))?,
+        instance,
+    };
+    let defaults = GatewayDefaults {
+        is_behind_broker: true,
+        ..GatewayDefaults::default()
+    };
+    let snapshot = read(manifests, &defaults, &mut notes)?;
+    let orphans = adapter_manifests::KeptOrphans::new(state).all().await;
+    let rehearsed = behind(place, snapshot, defaults, orphans, now).await?;
+    notes.push(OF_BROKER.to_owned());
+    Ok((rehearsed, notes))
+}
+
+/// Under which name a key is kept, in a Secret and in a state folder.
+const KEY: &str = "broker-key";
+
+const OF_BROKER: &str = "the broker planned each Gateway by itself; records that belong to no Gateway are not looked for";
+
+fn urls(text: Option<&str>) -> Result<Vec<String>, Failure> {
+    let text = text.ok_or_else(|| {
+        Failure::new(
+            "the address of the broker is not known: no Deployment of a controller shows it",
+            "say it with --broker-url",
+        )
+    })?;
+    Ok(text.split(',').map(|url| url.trim().to_owned()).collect())
+}
+
+async fn behind(
+    place: Place,
+    snapshot: ClusterSnapshot,
+    defaults: GatewayDefaults,
+    orphans: Result<BTreeSet<ObjectKey>, PortError>,
+    now: Timestamp,
+) -> Result<Rehearsed, Failure> {
+    let edge = Arc::new(Behind::new(place)?);
+    let cluster = rehearsal::Cluster {
+        snapshot,
+        defaults,
+        orphans,
+        now,
+    };
+    Ok(rehearsal::rehearse_over(cluster, edge.clone(), edge).await)
+}
+
+/// The objects of a cluster, with manifests over them where there are any, and what is to be known of them.
+async fn objects(
+    cluster: &Cluster,
+    settings: &Settings,
+    manifests: Option<&Manifests>,
+    now: Timestamp,
+) -> Result<(ClusterSnapshot, Vec<String>), Failure> {
+    let mut snapshot = cluster.snapshot().await;
+    settings.apply(&mut snapshot);
+    let mut notes: Vec<String> = settings.told().into_iter().collect();
+    if let Some(manifests) = manifests {
+        let files = read(manifests, &settings.defaults, &mut notes)?;
+        snapshot = merged(snapshot, files, now);
+    }
+    reading::add_secrets(cluster, &mut snapshot, &settings.defaults).await;
+    Ok((snapshot, notes))
+}
+
+/// Gateways that leave what they have when they go.
+async fn orphans(cluster: &Cluster, settings: &Settings) -> Result<BTreeSet<ObjectKey>, PortError> {
+    match &settings.deployment {
+        Some(deployment) => {
+            let namespace = &deployment.namespace;
+            let secret = KeptSecret::new(cluster.client(), namespace, &settings.orphans);
+            KeptOrphans::new(secret).all().await
+        }
+        None => Ok(BTreeSet::new()),
+    }
 }
 
 /// Of manifests alone, as `cfgw standalone` with this state folder takes them. Nothing is written into it.

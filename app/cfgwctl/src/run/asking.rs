@@ -1,7 +1,7 @@
 //! Commands that ask Cloudflare.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use adapter_manifests::Manifests;
 
@@ -13,6 +13,7 @@ use crate::orphans::{found, taking};
 use crate::plan;
 use crate::plan::stage::{self, Access};
 use crate::screen::{Screen, harmless};
+use crate::settings::Settings;
 use crate::wait::Wait;
 
 /// Longest manifest that is read from standard input.
@@ -23,17 +24,34 @@ pub(super) async fn plan(
     flags: ClusterFlags,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    let access = access(asked.access)?;
+    let access = Access {
+        broker_url: asked.broker_url,
+        broker_roots: certificates("--broker-ca", asked.broker_ca)?,
+        ..access(asked.access)?
+    };
     let manifests = asked.filename.as_deref().map(manifests).transpose()?;
     let now = now();
-    let staged = match (manifests, &asked.state) {
-        (Some(manifests), Some(state)) => stage::of_folder(manifests, state, &access, now).await?,
+    let (rehearsed, notes) = match (manifests, &asked.state) {
+        (Some(manifests), Some(state)) if access.broker_url.is_some() => {
+            stage::rehearse_folder_behind(&manifests, state, &access, now).await?
+        }
+        (Some(manifests), Some(state)) => {
+            let staged = stage::of_folder(manifests, state, &access, now).await?;
+            (staged.rehearse().await, staged.notes)
+        }
         (manifests, _) => {
             let cluster = connect(flags).await?;
-            stage::of_cluster(&cluster, manifests, &access, now).await?
+            let settings = Settings::of_cluster(&cluster, access.controller.as_ref()).await?;
+            if settings.defaults.is_behind_broker {
+                let manifests = manifests.as_ref();
+                stage::rehearse_behind(&cluster, &settings, manifests, &access, now).await?
+            } else {
+                let staged = stage::of_cluster(&cluster, manifests, &access, now).await?;
+                (staged.rehearse().await, staged.notes)
+            }
         }
     };
-    let plan = plan::Plan::of(&staged.rehearse().await, staged.notes);
+    let plan = plan::Plan::of(&rehearsed, notes);
     let text = asked.output.text(&plan, || plan.text(screen));
     screen.text(text);
     plan.verdict()
@@ -136,18 +154,23 @@ pub(super) fn now() -> domain::Timestamp {
 }
 
 pub(super) fn access(flags: AccessFlags) -> Result<Access, Failure> {
-    let roots = flags.cloudflare_ca.map(|file| {
+    Ok(Access {
+        url: flags.cloudflare_url,
+        roots: certificates("--cloudflare-ca", flags.cloudflare_ca)?,
+        installation: flags.installation,
+        controller: flags.controller,
+        ..Access::default()
+    })
+}
+
+fn certificates(flag: &str, file: Option<PathBuf>) -> Result<Vec<u8>, Failure> {
+    let read = file.map(|file| {
         std::fs::read(&file).map_err(|error| {
             Failure::usage(
-                format!("--cloudflare-ca {}: {error}", file.display()),
+                format!("{flag} {}: {error}", file.display()),
                 "name a file with certificates in PEM",
             )
         })
     });
-    Ok(Access {
-        url: flags.cloudflare_url,
-        roots: roots.transpose()?.unwrap_or_default(),
-        installation: flags.installation,
-        controller: flags.controller,
-    })
+    Ok(read.transpose()?.unwrap_or_default())
 }

@@ -1,6 +1,7 @@
 //! What `plan` refuses before it asks Cloudflare. What it tells is compared with what happens in tests/suite/plan.
 
-use cfgwctl::plan::stage::{Access, of_cluster};
+use cfgwctl::plan::stage::{Access, of_cluster, rehearse_behind};
+use cfgwctl::settings::Settings;
 use domain::{InstallationName, ObjectKey, Timestamp};
 use serde_json::{Value, json};
 
@@ -75,4 +76,18 @@ async fn no_token_goes_where_nobody_said_and_no_other_installation_is_planned_fo
         let failure = staged.err().unwrap_or_else(|| panic!("{given}"));
         assert!(failure.to_string().contains(expected), "{given}: {failure}");
     }
+}
+
+#[tokio::test]
+async fn a_plan_behind_a_broker_needs_the_key_of_the_cluster() {
+    let behind = [("CFGW_EDGE__BACKEND", "broker")];
+    let (server, cluster) = cluster().await;
+    server.put("deployments", deployment("cfgw", &behind));
+    let settings = Settings::of_cluster(&cluster, None).await.unwrap();
+    assert!(settings.defaults.is_behind_broker);
+    let access = Access::default();
+    let planned = rehearse_behind(&cluster, &settings, None, &access, Timestamp(0)).await;
+    let failure = planned.unwrap_err().to_string();
+    let secret = "Secret cfgw-system/cfgw-controller-broker-key";
+    assert!(failure.contains(secret), "{failure}");
 }

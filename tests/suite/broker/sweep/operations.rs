@@ -79,6 +79,7 @@ impl Names {
                 let items = self.fill(&schema["items"]).into_iter();
                 items.map(|item| json!([item])).collect()
             }
+            Some("null") => vec![Value::Null],
             Some("integer") => vec![json!(1)],
             Some("string") => vec![json!(self.text)],
             other => panic!("{other:?} has no values yet: {schema}"),
