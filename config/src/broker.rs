@@ -176,7 +176,11 @@ impl BrokerSettings {
             return Ok(());
         }
         let problem = "a file of SQLite has no password; remove it, or name a PostgreSQL in store";
-        Err(layers::wrong(figment, "store_password_file", problem.to_owned()))
+        Err(layers::wrong(
+            figment,
+            "store_password_file",
+            problem.to_owned(),
+        ))
     }
 
     /// The kinds of keys that there are.

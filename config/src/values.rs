@@ -155,14 +155,11 @@ pub use words::{Backend, KeyKind, LogFormat, TransportChoice, UnderscoredHeaders
 
 written!(
     StoreAddress,
-<<<<<<< HEAD
     KeyKind,
     KeyLabel,
     VariableName,
     AuditEntries,
-=======
     BrokerUrls,
->>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)
     AddressRanges,
     Backend,
     HostPort,

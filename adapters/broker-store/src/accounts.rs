@@ -16,7 +16,7 @@ use sqlx::any::AnyRow;
 use crate::audit::append;
 use crate::clusters::unknown;
 use crate::rows::Columns;
-use crate::{SqlStore, exists, failed, notices, secrets};
+use crate::{SqlStore, exists, failed, notices, queue, secrets};
 
 fn read(row: &AnyRow) -> Result<Account, StoreError> {
     let row = Columns(row);
@@ -120,7 +120,8 @@ impl Accounts for SqlStore {
             }
         }
         sqlx::query(
-            "INSERT INTO accounts (name, tenant, cloudflare, shared, zones, slots) VALUES ($1, $2, $3, $4, 'null', $5)
+            "INSERT INTO accounts (name, tenant, cloudflare, shared, zones, slots, spending)
+             VALUES ($1, $2, $3, $4, 'null', $5, '')
              ON CONFLICT (name) DO UPDATE SET shared = excluded.shared",
         )
         .bind(account.name.to_string())
@@ -202,6 +203,7 @@ impl Accounts for SqlStore {
                     .execute(&mut *tx)
                     .await
                     .map_err(failed)?;
+                queue::hurry(&mut tx, name, now).await?;
             }
             Judgement::Fails(version) => slots.reject(version),
             Judgement::Refused(version) => {

@@ -22,7 +22,7 @@ use crate::accounts::text;
 use crate::audit::append;
 use crate::documents::HeldDocument;
 use crate::rows::{Columns, number};
-use crate::{SqlStore, accounts, clusters, failed, grants, notices, queue};
+use crate::{SqlStore, accounts, budgets, clusters, failed, grants, notices, queue};
 
 fn read(row: &AnyRow) -> Result<Held, StoreError> {
     let row = Columns(row);
@@ -325,10 +325,11 @@ impl Intents for SqlStore {
     ) -> Result<(Stated, Held), StoreError> {
         // Most statements say what is true already, and take no turn among those who write.
         let known = self.held(cluster, gateway).await?;
-        if let Some(mut held) = known.filter(|held| place.term == held.place.term)
-            && held.state(statement.clone(), place, if_match)? == Stated::Unchanged
-        {
-            return Ok((Stated::Unchanged, held));
+        if let Some(mut held) = known.filter(|held| place.term == held.place.term) {
+            let stated = held.state(statement.clone(), place, if_match)?;
+            if stated != Stated::Changed {
+                return Ok((stated, held));
+            }
         }
         let mut tx = self.begin_writing().await?;
         let known = clusters::find(&mut tx, cluster).await?;
@@ -435,8 +436,9 @@ impl Intents for SqlStore {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_writing().await?;
         let (cluster, gateway) = (&taken.cluster, &taken.gateway);
+        budgets::add(&mut tx, &finished.spent, finished.at).await?;
         let Some(is_renewed) = queue::is_renewed(&mut tx, taken).await? else {
-            return Ok(());
+            return tx.commit().await.map_err(failed);
         };
         let Some(mut held) = find(&mut tx, cluster, gateway).await? else {
             queue::remove(&mut tx, taken).await?;
@@ -448,6 +450,7 @@ impl Intents for SqlStore {
             permitted,
             outcome,
             at,
+            spent: _,
         } = finished;
         if let Some((notice, detail)) = held.notice(version, &outcome) {
             notices::tell(&mut tx, cluster, &notice, &detail, at).await?;

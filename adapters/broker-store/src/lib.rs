@@ -12,6 +12,7 @@
 mod accounts;
 mod address;
 mod audit;
+mod budgets;
 mod checkpoints;
 mod clusters;
 mod documents;

@@ -1,15 +1,18 @@
 //! The work, and who is told that there is some.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::broker::ClusterName;
+use domain::broker::budget::Budget;
 use domain::broker::ports::{StoreError, WorkQueue};
-use domain::broker::work::{Holder, OF_ONE_CLUSTER, Priority, Taken};
+use domain::broker::work::{Due, Holder, Priority, Queue, Taken, UnderWay};
+use domain::broker::{AccountName, ClusterName};
 use domain::{ObjectKey, Timestamp};
 use futures_util::future::BoxFuture;
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -17,13 +20,22 @@ use tokio::task::JoinHandle;
 use crate::address::Address;
 use crate::rows::{Columns, number};
 use crate::schema::Dialect;
-use crate::{SqlStore, failed, malformed};
+use crate::{SqlStore, budgets, failed, malformed};
 
 fn rank(priority: Priority) -> i64 {
     match priority {
         Priority::Withdraw => 0,
         Priority::Publish => 1,
         Priority::Repair => 2,
+    }
+}
+
+fn priority(rank: i64) -> Result<Priority, StoreError> {
+    match rank {
+        0 => Ok(Priority::Withdraw),
+        1 => Ok(Priority::Publish),
+        2 => Ok(Priority::Repair),
+        _ => Err(malformed("a priority")),
     }
 }
 
@@ -57,6 +69,25 @@ pub(crate) async fn add(
     .bind(gateway.name.clone())
     .bind(rank(priority))
     .bind(due.0)
+    .execute(tx)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+/// What failed in an account may be done now: nobody waits for another attempt.
+pub(crate) async fn hurry(
+    tx: &mut AnyConnection,
+    account: &AccountName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE work SET due = $2, attempts = 0, renewed = 1 WHERE due > $2 AND EXISTS (
+             SELECT 1 FROM gateways g WHERE g.account = $1
+                 AND g.cluster = work.cluster AND g.namespace = work.namespace AND g.name = work.name)",
+    )
+    .bind(account.to_string())
+    .bind(now.0)
     .execute(tx)
     .await
     .map_err(failed)?;
@@ -119,6 +150,76 @@ pub(crate) async fn is_renewed(
     Ok(renewed.map(|renewed| renewed != 0))
 }
 
+/// The accounts of a row as a set.
+fn accounts(row: &Columns<'_>) -> Result<BTreeSet<AccountName>, StoreError> {
+    let account = row.optional_text("account")?;
+    let account = account.map(|name| AccountName::parse(&name)).transpose();
+    let account = account.map_err(|_| malformed("an account"))?;
+    Ok(account.into_iter().collect())
+}
+
+/// All that is due and that nobody has, in groups.
+async fn all_due(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<Due>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT w.cluster, g.account, w.priority, MIN(w.due) AS since FROM work w
+         LEFT JOIN gateways g ON g.cluster = w.cluster AND g.namespace = w.namespace AND g.name = w.name
+         WHERE w.due <= $1 AND w.held_until <= $1 GROUP BY w.cluster, g.account, w.priority",
+    )
+    .bind(now.0)
+    .fetch_all(tx)
+    .await
+    .map_err(failed)?;
+    let of = |row: Columns<'_>| {
+        Ok(Due {
+            cluster: row.parsed("cluster", ClusterName::parse)?,
+            accounts: accounts(&row)?,
+            priority: priority(row.number("priority")?)?,
+            since: row.moment("since")?,
+        })
+    };
+    rows.iter().map(|row| of(Columns(row))).collect()
+}
+
+/// All that somebody has.
+async fn under_way(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<UnderWay>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT w.cluster, g.account, COUNT(*) AS number FROM work w
+         LEFT JOIN gateways g ON g.cluster = w.cluster AND g.namespace = w.namespace AND g.name = w.name
+         WHERE w.held_until > $1 GROUP BY w.cluster, g.account",
+    )
+    .bind(now.0)
+    .fetch_all(tx)
+    .await
+    .map_err(failed)?;
+    let of = |row: Columns<'_>| {
+        Ok(UnderWay {
+            cluster: row.parsed("cluster", ClusterName::parse)?,
+            accounts: accounts(&row)?,
+            number: row.count("number")?,
+        })
+    };
+    rows.iter().map(|row| of(Columns(row))).collect()
+}
+
+/// That of a group which is due longest.
+async fn first_of(tx: &mut AnyConnection, due: &Due, now: Timestamp) -> Result<AnyRow, StoreError> {
+    let account = due.accounts.first().map(ToString::to_string);
+    sqlx::query(
+        "SELECT w.cluster, w.namespace, w.name, w.attempts FROM work w
+         LEFT JOIN gateways g ON g.cluster = w.cluster AND g.namespace = w.namespace AND g.name = w.name
+         WHERE w.cluster = $2 AND w.priority = $3 AND COALESCE(g.account, '') = $4
+             AND w.due <= $1 AND w.held_until <= $1
+         ORDER BY w.due, w.namespace, w.name LIMIT 1",
+    )
+    .bind(now.0)
+    .bind(due.cluster.to_string())
+    .bind(rank(due.priority))
+    .bind(account.unwrap_or_default())
+    .fetch_one(tx)
+    .await
+    .map_err(failed)
+}
+
 #[async_trait]
 impl WorkQueue for SqlStore {
     async fn begin(&self) -> Result<(), StoreError> {
@@ -153,6 +254,7 @@ impl WorkQueue for SqlStore {
     async fn take(
         &self,
         holder: Holder,
+        budget: Budget,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Taken>, StoreError> {
@@ -167,22 +269,13 @@ impl WorkQueue for SqlStore {
             return Ok(None);
         }
         let mut tx = self.begin_writing().await?;
-        let row = sqlx::query(
-            "SELECT w.cluster, w.namespace, w.name, w.attempts FROM work w
-             LEFT JOIN (SELECT cluster, COUNT(*) AS under_way FROM work WHERE held_until > $1 GROUP BY cluster) r
-                 ON r.cluster = w.cluster
-             WHERE w.due <= $1 AND w.held_until <= $1 AND COALESCE(r.under_way, 0) < $2
-             ORDER BY w.priority, COALESCE(r.under_way, 0), w.due, w.cluster, w.namespace, w.name
-             LIMIT 1",
-        )
-        .bind(now.0)
-        .bind(number(OF_ONE_CLUSTER as u64))
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(failed)?;
-        let Some(row) = row else {
+        let due = all_due(&mut tx, now).await?;
+        let spending = budgets::all(&mut tx).await?;
+        let queue = Queue::new(budget, now, spending, &under_way(&mut tx, now).await?);
+        let Some(next) = queue.next(&due) else {
             return Ok(None);
         };
+        let row = first_of(&mut tx, next, now).await?;
         let row = Columns(&row);
         let (cluster, gateway) = gateway(&row)?;
         let attempts = u32::try_from(row.number("attempts")?);

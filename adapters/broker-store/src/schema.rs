@@ -107,7 +107,8 @@ macro_rules! tables {
                 cloudflare TEXT NOT NULL UNIQUE,
                 shared BIGINT NOT NULL,
                 zones TEXT NOT NULL,
-                slots TEXT NOT NULL)",
+                slots TEXT NOT NULL,
+                spending TEXT NOT NULL)",
             concat!(
                 "CREATE TABLE secrets (
                 owner TEXT NOT NULL,

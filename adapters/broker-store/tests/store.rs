@@ -31,13 +31,14 @@ use departures::{
     a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_once,
 };
 use domain::broker::audit::{End, Event};
+use domain::broker::budget::{Budget, Spent};
 use domain::broker::cluster::{Identity, Standing, Thumbprint, WhenExpired};
 use domain::broker::credential::Version;
 use domain::broker::grant::{Account, Clusters as Of, Grant};
 use domain::broker::held::{Place, Stated, Statement, Wanted};
 use domain::broker::ports::{
-    Accounts, Audit, Clusters, Finished, Grants, Intents, Invitation, Judgement, Sealed, Secrets,
-    Session, StoreError, Turn, WorkQueue,
+    Accounts, Audit, Budgets, Clusters, Finished, Grants, Intents, Invitation, Judgement, Sealed,
+    Secrets, Session, StoreError, Turn, WorkQueue,
 };
 use domain::broker::work::{Holder, Taken};
 use domain::broker::{AccountName, ClusterName, Code, GrantName, TenantName};
@@ -230,7 +231,7 @@ async fn take(store: &SqlStore, now: Timestamp) -> Option<Taken> {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let holder = Holder(TAKEN.fetch_add(1, Ordering::Relaxed).to_string());
     store
-        .take(holder, now, Timestamp(now.0 + 60))
+        .take(holder, Budget::new(600), now, Timestamp(now.0 + 60))
         .await
         .unwrap()
 }
@@ -241,6 +242,7 @@ fn done(version: u64, permitted: &[&str]) -> Finished {
         permitted: names(permitted),
         outcome: Ok(EdgeStatus::default()),
         at: NOW,
+        spent: Spent::default(),
     }
 }
 
@@ -273,6 +275,7 @@ async fn publish(
         permitted: settled.permitted.clone(),
         outcome: Ok(EdgeStatus::default()),
         at: NOW,
+        spent: Spent::default(),
     };
     finish(store, &taken, finished, NOW).await;
     settled.permitted.iter().map(ToString::to_string).collect()
@@ -576,6 +579,125 @@ async fn work_that_failed_waits_and_what_was_stated_meanwhile_does_not(store: Sq
     assert!(take(&store, at(2)).await.is_some());
 }
 
+/// So many calls of a cluster in its account.
+fn calls(of: &str, calls: u64) -> Spent {
+    Spent {
+        budget: Budget::new(600),
+        calls: [((account(of, of).name, cluster(of)), calls)].into(),
+        ..Spent::default()
+    }
+}
+
+async fn a_statement_that_failed_starts_no_work_when_it_comes_again(store: SqlStore) {
+    furnished(&store, "east").await;
+    let wanted = || intent(&["a.example.com"]);
+    let fail = |sequence| {
+        let store = store.clone();
+        async move {
+            state(&store, "east", wanted(), sequence).await.unwrap();
+            let taken = take(&store, NOW).await.unwrap();
+            store
+                .settle(&cluster("east"), &gateway(), &names(&[]), NOW)
+                .await
+                .unwrap();
+            let failed = Finished {
+                outcome: Err(PortError::unavailable("no answer")),
+                ..done(1, &[])
+            };
+            finish(&store, &taken, failed, NOW).await;
+        }
+    };
+    fail(1).await;
+    for sequence in 2..9 {
+        let again = state(&store, "east", wanted(), sequence).await;
+        assert_eq!(again, Ok(Stated::Waiting));
+        assert_eq!(take(&store, at(1)).await, None);
+    }
+    assert!(take(&store, at(2)).await.is_some(), "it is time");
+    store.begin().await.unwrap();
+}
+
+async fn a_token_that_works_hurries_what_failed_in_its_account(store: SqlStore) {
+    furnished(&store, "east").await;
+    publish(&store, "east", &["a.example.com"], 1).await;
+    state(&store, "east", intent(&["b.example.com"]), 2)
+        .await
+        .unwrap();
+    let taken = take(&store, NOW).await.unwrap();
+    let failed = Finished {
+        outcome: Err(PortError::unavailable("no answer")),
+        ..done(2, &[])
+    };
+    finish(&store, &taken, failed, NOW).await;
+    assert_eq!(take(&store, at(1)).await, None);
+    let name = account("east", "east").name;
+    put_token(&store, &name, 2).await;
+    let works = Judgement::Works {
+        version: Version(2),
+        zones: Some(["example.com".to_owned()].into()),
+    };
+    let judged = store.judge(&name, works, at(1), event("token.verify"));
+    judged.await.unwrap();
+    assert!(take(&store, at(1)).await.is_some());
+}
+
+async fn what_clusters_spend_of_an_account_counts_for_all_brokers(store: SqlStore) {
+    for name in ["east", "west"] {
+        furnished(&store, name).await;
+        publish(
+            &store,
+            name,
+            &["a.example.com"][..usize::from(name == "east")],
+            1,
+        )
+        .await;
+    }
+    let again = |sequence| {
+        let store = store.clone();
+        async move {
+            for name in ["east", "west"] {
+                let stated = state(&store, name, Statement::CloseConnections, sequence);
+                stated.await.unwrap();
+            }
+        }
+    };
+    again(2).await;
+    // One call less than half of what can be spent at once.
+    store.spend(calls("east", 149), NOW).await.unwrap();
+    let west = take(&store, NOW).await.expect("it spent nothing");
+    assert_eq!(west.cluster, cluster("west"));
+    let east = take(&store, NOW).await.expect("it may have one more");
+    let cost = |spent| Finished {
+        spent,
+        ..done(2, &[])
+    };
+    finish(&store, &east, cost(calls("east", 1)), NOW).await;
+    finish(&store, &west, cost(Spent::default()), NOW).await;
+    again(3).await;
+    let west = take(&store, NOW).await.expect("it spent nothing");
+    assert_eq!(west.cluster, cluster("west"));
+    finish(&store, &west, done(3, &[]), NOW).await;
+    assert_eq!(take(&store, NOW).await, None, "it spent its share");
+    let east = take(&store, at(1)).await.expect("one call came back");
+    finish(&store, &east, done(3, &[]), at(1)).await;
+
+    // What Cloudflare says to one broker counts for all, and for that account alone.
+    let paused = Spent {
+        paused: [(account("east", "east").name, at(99))].into(),
+        ..Spent::default()
+    };
+    store.spend(paused, at(1)).await.unwrap();
+    again(4).await;
+    let west = take(&store, at(98)).await.expect("it is not paused");
+    assert_eq!(west.cluster, cluster("west"));
+    finish(&store, &west, done(4, &[]), at(98)).await;
+    assert_eq!(take(&store, at(98)).await, None);
+    let name = account("east", "east").name;
+    let pause = store.spending(&name).await.unwrap().pause(at(98));
+    assert_eq!(pause, Some(Duration::from_secs(1)));
+    assert!(take(&store, at(99)).await.is_some(), "the pause is over");
+}
+
 async fn a_gateway_that_is_gone_leaves_no_work(store: SqlStore) {
     furnished(&store, "east").await;
     publish(&store, "east", &["a.example.com"], 1).await;
@@ -716,6 +838,9 @@ on_both! {
     what_is_stated_is_kept_whole_and_in_order,
     work_is_one_brokers_at_a_time_and_is_taken_again_when_its_time_is_over,
     work_that_failed_waits_and_what_was_stated_meanwhile_does_not,
+    a_statement_that_failed_starts_no_work_when_it_comes_again,
+    a_token_that_works_hurries_what_failed_in_its_account,
+    what_clusters_spend_of_an_account_counts_for_all_brokers,
     a_gateway_that_is_gone_leaves_no_work,
     removals_come_first_and_no_cluster_keeps_others_waiting,
     a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_code,

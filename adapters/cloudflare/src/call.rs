@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ports::PortErrorKind;
 use reqwest::Method;
@@ -22,6 +23,8 @@ pub struct CallReport {
     /// Whether it could change anything.
     pub kind: CallKind,
     pub outcome: CallOutcome,
+    /// For how long Cloudflare wants no further one, where it said so.
+    pub pause: Option<Duration>,
 }
 
 /// Whether a call can change anything at Cloudflare.

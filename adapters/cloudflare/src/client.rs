@@ -80,7 +80,8 @@ pub(crate) struct AccountClient {
     transport: Transport,
     credentials: CloudflareCredentials,
     budget: Arc<Budget>,
-    on_call: Option<CallHook>,
+    /// Called for every request, and for every one that was sent.
+    hooks: [Option<CallHook>; 2],
     on_ray: Option<RayHook>,
 }
 
@@ -89,14 +90,14 @@ impl AccountClient {
         transport: Transport,
         credentials: CloudflareCredentials,
         budget: Arc<Budget>,
-        on_call: Option<CallHook>,
+        hooks: [Option<CallHook>; 2],
         on_ray: Option<RayHook>,
     ) -> Self {
         Self {
             transport,
             credentials,
             budget,
-            on_call,
+            hooks,
             on_ray,
         }
     }
@@ -246,12 +247,16 @@ impl AccountClient {
             account = self.account(),
             "cloudflare call"
         );
-        if let Some(hook) = &self.on_call {
-            hook(&CallReport {
-                name: call.name,
-                kind: call.kind(),
-                outcome,
-            });
+        let report = CallReport {
+            name: call.name,
+            kind: call.kind(),
+            outcome,
+            pause: failure.and_then(Failure::pause),
+        };
+        let [on_call, meter] = &self.hooks;
+        let meter = meter.as_ref().filter(|_| outcome != CallOutcome::Withheld);
+        for hook in on_call.iter().chain(meter) {
+            hook(&report);
         }
     }
 

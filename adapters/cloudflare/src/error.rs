@@ -67,13 +67,20 @@ impl Failure {
         }
     }
 
+    /// How long Cloudflare wants no call.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { pause, .. } => *pause,
+            _ => None,
+        }
+    }
+
     /// The error for the user: what was asked, what Cloudflare said, what would help.
     pub(crate) fn describe(self, call: &Call, token: &SecretString) -> PortError {
         let kind = self.kind(call.permission);
         let retry_after = match &self {
             Self::Withheld(wait) | Self::TokenRefused(wait) => Some(*wait),
-            Self::Refused { pause, .. } => *pause,
-            _ => None,
+            other => other.pause(),
         };
         let mut message = format!("{}: {}", call.name, self.what_happened());
         if let Some(remedy) = self.remedy(kind, call) {

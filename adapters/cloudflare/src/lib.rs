@@ -44,9 +44,11 @@ use crate::client::{AccountClient, Transport};
 /// share one budget.
 pub struct CloudflareClient {
     transport: Transport,
-    budgets: Budgets,
+    budgets: Arc<Budgets>,
     on_call: Option<CallHook>,
     on_ray: Option<RayHook>,
+    /// Of whoever the calls are made for.
+    meter: Option<CallHook>,
 }
 
 impl CloudflareClient {
@@ -54,9 +56,10 @@ impl CloudflareClient {
     pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
         Ok(Self {
             transport: Transport::new(settings)?,
-            budgets: Budgets::new(settings.requests_per_window),
+            budgets: Arc::new(Budgets::new(settings.requests_per_window)),
             on_call: None,
             on_ray: None,
+            meter: None,
         })
     }
 
@@ -75,6 +78,18 @@ impl CloudflareClient {
         self.on_ray = Some(Arc::new(hook));
         self
     }
+
+    /// The same client, with the same connections and budgets, that also calls `meter` for every request that was sent.
+    #[must_use]
+    pub fn metered(&self, meter: impl Fn(&CallReport) + Send + Sync + 'static) -> Self {
+        Self {
+            transport: self.transport.clone(),
+            budgets: self.budgets.clone(),
+            on_call: self.on_call.clone(),
+            on_ray: self.on_ray.clone(),
+            meter: Some(Arc::new(meter)),
+        }
+    }
 }
 
 impl CloudflareAccounts for CloudflareClient {
@@ -83,7 +98,7 @@ impl CloudflareAccounts for CloudflareClient {
             self.transport.clone(),
             credentials.clone(),
             self.budgets.of(credentials),
-            self.on_call.clone(),
+            [self.on_call.clone(), self.meter.clone()],
             self.on_ray.clone(),
         ))
     }

@@ -69,6 +69,7 @@ mod tests {
                 name: "list zones",
                 kind: CallKind::Read,
                 outcome,
+                pause: None,
             });
         }
         let mut text = String::new();

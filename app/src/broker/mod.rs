@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use adapter_broker::audit::{Keeper, Keeping};
 use adapter_broker::engine::edges::StoredEdges;
+use adapter_broker::engine::meter::Meter;
 use adapter_broker::people::{PeoplePlane, router as people_router};
 use adapter_broker::rays;
 use adapter_broker::seal::Envelopes;
@@ -29,9 +30,10 @@ use config::values::Address;
 use domain::broker::ClusterName;
 use domain::broker::audit::Event;
 use domain::broker::audit::retention::Retention;
+use domain::broker::budget::Budget;
 use domain::broker::contact::Patience;
 use domain::broker::ports::Store;
-use domain::ports::{Clock, Journal};
+use domain::ports::{Clock, CloudflareAccounts, Journal};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -141,6 +143,8 @@ pub struct Parts {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) keeper: Keeper,
     accounts: Arc<CloudflareClient>,
+    /// Of each account.
+    budget: Budget,
     pub(crate) patience: Patience,
 }
 
@@ -177,6 +181,7 @@ impl Parts {
             tokens: Arc::new(tokens),
             keeper,
             accounts,
+            budget: Budget::new(settings.cloudflare.request_budget.get()),
             patience: patience(settings),
         })
     }
@@ -192,8 +197,13 @@ impl Parts {
     }
 
     fn edges(&self) -> Arc<StoredEdges> {
+        let accounts = self.accounts.clone();
+        let open = move |meter: Meter| -> Arc<dyn CloudflareAccounts> {
+            Arc::new(accounts.metered(move |call| meter.count(call.pause)))
+        };
         Arc::new(StoredEdges::new(
-            self.accounts.clone(),
+            Box::new(open),
+            self.budget,
             self.store.clone(),
             self.envelopes.clone(),
             Arc::new(SystemEntropy::default()),

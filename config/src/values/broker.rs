@@ -23,7 +23,6 @@ text! {
     MAY_HOLD_SECRET
 }
 
-<<<<<<< HEAD
 text! {
     /// The label or the name of a key, of where it is.
     KeyLabel,
@@ -60,7 +59,7 @@ impl KeyKind {
         }
     }
 }
-=======
+
 /// Base URLs of brokers with one store, in the order in which they are tried: 1 to 8, each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerUrls(Vec<BaseUrl>);
@@ -98,4 +97,3 @@ impl fmt::Display for BrokerUrls {
         f.write_str(&texts.join(","))
     }
 }
->>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)

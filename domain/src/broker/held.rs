@@ -116,6 +116,8 @@ pub enum Stated {
     Unchanged,
     /// There is work to do.
     Changed,
+    /// It was stated before and tried in vain, and is tried again when it is time.
+    Waiting,
 }
 
 impl Held {
@@ -178,9 +180,20 @@ impl Held {
         if changes {
             self.version += 1;
         }
-        Ok(match changes || !self.is_settled() {
-            true => Stated::Changed,
-            false => Stated::Unchanged,
+        Ok(match changes {
+            false if self.is_settled() => Stated::Unchanged,
+            false if self.has_failed() => Stated::Waiting,
+            _ => Stated::Changed,
+        })
+    }
+
+    /// Whether what is wanted was tried, and something failed.
+    fn has_failed(&self) -> bool {
+        let done = self.done.as_ref();
+        let done = done.filter(|done| done.version == self.version);
+        done.is_some_and(|done| {
+            let status = done.outcome.as_ref();
+            status.map_or(true, |status| !status.failures.is_empty())
         })
     }
 
@@ -353,18 +366,18 @@ mod tests {
             hostnames: [(name, HostnameOutcome::NoZone)].into(),
             ..EdgeStatus::default()
         };
-        for (version, outcome) in [
-            (2, Err(unavailable())),
-            (2, Ok(partly)),
-            (2, Ok(in_the_way)),
-            (1, Ok(EdgeStatus::default())),
+        for (version, outcome, stated) in [
+            (2, Err(unavailable()), Stated::Waiting),
+            (2, Ok(partly), Stated::Waiting),
+            (2, Ok(in_the_way), Stated::Changed),
+            (1, Ok(EdgeStatus::default()), Stated::Changed),
         ] {
             let mut held = settled();
             held.state(intent(&["b.example.com"]), at(2), None).unwrap();
             held.finish(version, &BTreeSet::new(), outcome.clone(), Timestamp(1));
             assert!(!held.is_settled(), "{version} {outcome:?}");
             let again = held.state(intent(&["b.example.com"]), at(3), None);
-            assert_eq!((again, held.version), (Ok(Stated::Changed), 2));
+            assert_eq!((again, held.version), (Ok(stated), 2));
         }
     }
 

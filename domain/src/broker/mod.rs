@@ -14,6 +14,7 @@
 //! - [`notice`]: what clusters are told.
 //! - [`settle`](mod@settle): which of the wanted hostnames a Gateway gets.
 //! - [`work`]: what is to be done, when, and what comes first.
+//! - [`budget`]: the calls that the clusters of an account share.
 //! - [`audit`]: the chain of what was done.
 //! - [`refusal`]: why something is refused, with a code that clients may count on.
 //! - [`pass`]: one piece of work.
@@ -25,6 +26,7 @@
 //! the credentials itself.
 
 pub mod audit;
+pub mod budget;
 pub mod claim;
 pub mod cluster;
 pub mod contact;

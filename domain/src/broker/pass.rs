@@ -48,6 +48,7 @@ pub async fn carry_out(
         permitted,
         outcome,
         at: now,
+        spent: edges.spent(),
     };
     store.finish(taken, finished, again, event).await
 }

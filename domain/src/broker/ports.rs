@@ -16,6 +16,7 @@ use secrecy::{SecretSlice, SecretString};
 
 use super::audit::checkpoint::KeyId;
 use super::audit::{End, Entry, Event};
+use super::budget::{Budget, Spending, Spent};
 use super::cluster::{Cluster, Identity, Thumbprint, WhenExpired};
 use super::contact::Contact;
 use super::credential::{Slots, Version};
@@ -29,6 +30,8 @@ use super::role::Person;
 use super::settle::Settled;
 #[allow(unused_imports, reason = "named in documentation")]
 use super::sign_in::Attempts;
+#[allow(unused_imports, reason = "named in documentation")]
+use super::work::Queue;
 use super::work::{Holder, Taken};
 use crate::edge::EdgeStatus;
 use crate::edge::ports::Edge;
@@ -472,6 +475,8 @@ pub struct Finished {
     pub permitted: BTreeSet<Hostname>,
     pub outcome: Result<EdgeStatus, PortError>,
     pub at: Timestamp,
+    /// What was spent meanwhile, for it and for others.
+    pub spent: Spent,
 }
 
 /// What clusters are told. Each notice is written by the call that it is of: a grant, a token, where a cluster stands, a piece of work.
@@ -495,10 +500,11 @@ pub trait WorkQueue: Send + Sync {
     /// A broker begins to work. Where one broker alone can use the store, it may take what was under way before.
     async fn begin(&self) -> Result<(), StoreError>;
 
-    /// The next piece of work, which is this holder's alone until `until`.
+    /// The next piece of work ([`Queue::next`]), which is this holder's alone until `until`. Each account has this budget.
     async fn take(
         &self,
         holder: Holder,
+        budget: Budget,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Taken>, StoreError>;
@@ -512,6 +518,15 @@ pub trait WorkQueue: Send + Sync {
     /// Ends when anything was written since it was asked for, by whichever broker. A change by another broker may be missed
     /// while the connection to the database is lost, so nobody waits for it for ever.
     fn changed(&self) -> BoxFuture<'static, ()>;
+}
+
+/// What clusters spend of the budgets of accounts, over all brokers.
+#[async_trait]
+pub trait Budgets: Send + Sync {
+    async fn spending(&self, account: &AccountName) -> Result<Spending, StoreError>;
+
+    /// Writes down what was spent ([`Spending::add`]).
+    async fn spend(&self, spent: Spent, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// The audit.
@@ -528,20 +543,32 @@ pub trait Audit: Send + Sync {
 
 /// All of it in one place.
 pub trait Store:
-<<<<<<< HEAD
-    Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit + Checkpoints
-=======
-    Clusters + Accounts + Secrets + People + Grants + Intents + Notices + WorkQueue + Audit
->>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)
+    Clusters
+    + Accounts
+    + Secrets
+    + People
+    + Grants
+    + Intents
+    + Notices
+    + WorkQueue
+    + Budgets
+    + Audit
+    + Checkpoints
 {
 }
 
 impl<S> Store for S where
-<<<<<<< HEAD
-    S: Clusters + Accounts + Secrets + People + Grants + Intents + WorkQueue + Audit + Checkpoints
-=======
-    S: Clusters + Accounts + Secrets + People + Grants + Intents + Notices + WorkQueue + Audit
->>>>>>> 361bf640 (Controller and broker keep in touch while nothing changes)
+    S: Clusters
+        + Accounts
+        + Secrets
+        + People
+        + Grants
+        + Intents
+        + Notices
+        + WorkQueue
+        + Budgets
+        + Audit
+        + Checkpoints
 {
 }
 
@@ -554,7 +581,8 @@ pub struct Rehearsal {
 /// The edges of a broker.
 #[async_trait]
 pub trait AccountEdges: Send + Sync {
-    /// The edge of one cluster in one account, with the token that is in use now. Nothing is asked of Cloudflare.
+    /// The edge of one cluster in one account, with the token that is in use now. Nothing is asked of Cloudflare. An error of kind
+    /// [`RateLimited`](crate::error::PortErrorKind::RateLimited) where Cloudflare wants no call.
     async fn of(
         &self,
         cluster: &ClusterName,
@@ -575,4 +603,10 @@ pub trait AccountEdges: Send + Sync {
 
     /// Cloudflare did not let a call in that was made with the account's token. Whether there is another one to try.
     async fn refused(&self, account: &AccountName) -> Result<bool, StoreError>;
+
+    /// The budget of each account.
+    fn budget(&self) -> Budget;
+
+    /// What was spent since this was asked last, by all clusters in all accounts.
+    fn spent(&self) -> Spent;
 }

@@ -13,6 +13,7 @@ use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
 use async_trait::async_trait;
 use domain::broker::audit::Event;
+use domain::broker::budget::{Budget, Spent};
 use domain::broker::held::{Place, Statement};
 use domain::broker::ports::{AccountEdges, Clusters, Intents, Session, StoreError};
 use domain::broker::{AccountName, ClusterName};
@@ -90,6 +91,14 @@ impl AccountEdges for Same {
 
     async fn refused(&self, _: &AccountName) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
+
+    fn spent(&self) -> Spent {
+        Spent::default()
     }
 }
 

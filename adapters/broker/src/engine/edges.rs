@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::broker::audit::Event;
+use domain::broker::budget::{Budget, Spent};
 use domain::broker::ports::{AccountEdges, Judgement, Purpose, Rehearsal, Seal, Store, StoreError};
 use domain::broker::{AccountName, ClusterName};
 use domain::edge::Partial;
@@ -17,9 +18,15 @@ use domain::secret::CloudflareCredentials;
 use domain::{Installation, InstanceId, ObjectKey};
 use parking_lot::Mutex;
 
+use super::meter::{Meter, Meters};
+
+/// Opens the Cloudflare API so that each call is counted.
+pub type OpenMetered = Box<dyn Fn(Meter) -> Arc<dyn CloudflareAccounts> + Send + Sync>;
+
 /// Edges over the Cloudflare API, with tokens out of the store.
 pub struct StoredEdges {
-    accounts: Arc<dyn CloudflareAccounts>,
+    open: OpenMetered,
+    meters: Arc<Meters>,
     store: Arc<dyn Store>,
     seal: Arc<dyn Seal>,
     entropy: Arc<dyn Entropy>,
@@ -31,9 +38,10 @@ pub struct StoredEdges {
 }
 
 impl StoredEdges {
-    /// No edge is made yet. `journal` gives what tells of writes for a cluster.
+    /// No edge is made yet. `budget` is that of each account; `journal` gives what tells of writes for a cluster.
     pub fn new(
-        accounts: Arc<dyn CloudflareAccounts>,
+        open: OpenMetered,
+        budget: Budget,
         store: Arc<dyn Store>,
         seal: Arc<dyn Seal>,
         entropy: Arc<dyn Entropy>,
@@ -41,7 +49,8 @@ impl StoredEdges {
         journal: fn(&ClusterName) -> Arc<dyn Journal>,
     ) -> Self {
         Self {
-            accounts,
+            open,
+            meters: Arc::new(Meters::new(budget, clock.clone())),
             store,
             seal,
             entropy,
@@ -65,8 +74,9 @@ impl StoredEdges {
         let edge = made.entry(key).or_insert_with(|| {
             let credentials = self.credentials(account);
             let journal = (self.journal)(&installation.name);
+            let meter = self.meters.of(&installation.name, account);
             let edge = DirectEdge::new(
-                self.accounts.clone(),
+                (self.open)(meter),
                 Arc::new(credentials),
                 self.entropy.clone(),
                 installation,
@@ -85,6 +95,14 @@ impl AccountEdges for StoredEdges {
         instance: InstanceId,
         account: &AccountName,
     ) -> Result<Arc<dyn Edge>, PortError> {
+        // Another broker may have been told so.
+        let spending = self.store.spending(account).await.map_err(unavailable)?;
+        if let Some(pause) = spending.pause(self.clock.now()) {
+            return Err(PortError {
+                retry_after: Some(pause),
+                ..PortError::new(PortErrorKind::RateLimited, PAUSED)
+            });
+        }
         let installation = Installation {
             name: cluster.clone(),
             instance,
@@ -136,7 +154,18 @@ impl AccountEdges for StoredEdges {
             .await?;
         Ok(slots.in_use() != Some(version))
     }
+
+    fn budget(&self) -> Budget {
+        self.meters.budget()
+    }
+
+    fn spent(&self) -> Spent {
+        self.meters.spent()
+    }
 }
+
+const PAUSED: &str =
+    "Cloudflare wants no calls for the account at present; they go on after the pause";
 
 /// The token of one account that is in use. It is read and opened for each use, so that another one counts at once, and is
 /// wiped after it.

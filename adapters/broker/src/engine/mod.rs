@@ -1,10 +1,12 @@
 //! Makes true what clusters state: takes one piece of work after another out of the store.
 //!
 //! - [`edges`]: the edges of all clusters and accounts, each with the token that is in use.
+//! - [`meter`]: what they spend of the accounts' budgets.
 //! - `contact`: looks for clusters that are not heard of any more.
 
 mod contact;
 pub mod edges;
+pub mod meter;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +64,8 @@ impl Engine {
         }
         let (watching, stopped) = (engine.clone(), stop.clone());
         tasks.spawn(async move { watching.watch(&stopped).await });
+        let (counting, stopped) = (engine.clone(), stop.clone());
+        tasks.spawn(async move { counting.write_down_spending(&stopped).await });
         tasks.spawn(async move { engine.look_again(&stop).await });
         tasks.join_all().await;
     }
@@ -88,7 +92,8 @@ impl Engine {
     /// Does the next piece of work of this worker. Whether there was one.
     async fn one(&self, worker: &Holder) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let Some(taken) = self.store.take(worker.clone(), now, held(now)).await? else {
+        let (worker, budget) = (worker.clone(), self.edges.budget());
+        let Some(taken) = self.store.take(worker, budget, now, held(now)).await? else {
             return Ok(false);
         };
         let pass = pass::carry_out(&*self.store, &*self.edges, &taken, now, &rays::noted);
@@ -118,6 +123,23 @@ impl Engine {
                 Err(error) => {
                     tracing::warn!(%error, "the store is not told that work takes longer");
                 }
+            }
+        }
+    }
+
+    /// What was spent without a piece of work, or before one that is not done yet.
+    async fn write_down_spending(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOKS) => {}
+            }
+            let spent = self.edges.spent();
+            if spent.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.store.spend(spent, self.clock.now()).await {
+                tracing::warn!(%error, "what was spent of the budgets of accounts is not written down");
             }
         }
     }

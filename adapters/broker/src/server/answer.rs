@@ -26,6 +26,10 @@ use crate::wire::{LARGEST_INTENT, PendingDocument, StatusDocument};
 /// How long a document may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a statement that was tried in vain waits for the next try, so that a failure that is over is not told again. The cluster
+/// does nothing for its other Gateways meanwhile.
+const WAIT_FOR_ANOTHER_TRY: Duration = Duration::from_secs(3);
+
 /// How often a status is looked at of whose change nobody told.
 const LOOKS: Duration = Duration::from_secs(1);
 
@@ -35,23 +39,54 @@ impl ClusterPlane {
         &self,
         cluster: &ClusterName,
         gateway: &ObjectKey,
-        Awaited { version, after }: Awaited,
+        awaited: Awaited,
         wait: Duration,
     ) -> Result<Response, Problem> {
+        match self.outcome(cluster, gateway, awaited, wait).await? {
+            Some(done) => told(done),
+            None => {
+                let Awaited { version, after } = awaited;
+                let pending = Json(PendingDocument { version, after });
+                Ok((StatusCode::ACCEPTED, pending).into_response())
+            }
+        }
+    }
+
+    /// The same for what was tried in vain: where it is not tried again soon, what came of it before.
+    pub(super) async fn answer_again(
+        &self,
+        cluster: &ClusterName,
+        held: Held,
+        awaited: Awaited,
+        wait: Duration,
+    ) -> Result<Response, Problem> {
+        let wait = wait.min(WAIT_FOR_ANOTHER_TRY);
+        let outcome = self.outcome(cluster, &held.gateway, awaited, wait).await?;
+        told(outcome.or(held.done).expect("it was tried"))
+    }
+
+    async fn outcome(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        Awaited { version, after }: Awaited,
+        wait: Duration,
+    ) -> Result<Option<Done>, Problem> {
         let until = Instant::now() + wait;
         loop {
             // Before it is looked, so that no change is missed.
             let changed = self.store.changed();
             let Some(held) = self.store.held(cluster, gateway).await? else {
-                return Ok(answered(version, EdgeStatus::default()));
+                return Ok(Some(Done {
+                    version,
+                    outcome: Ok(EdgeStatus::default()),
+                    at: self.clock.now(),
+                }));
             };
             let is_new = held.passes > after;
-            if let Some(done) = held.done.filter(|done| is_new && done.version >= version) {
-                return told(done);
-            }
-            if Instant::now() >= until {
-                let pending = Json(PendingDocument { version, after });
-                return Ok((StatusCode::ACCEPTED, pending).into_response());
+            let done = held.done.filter(|done| is_new && done.version >= version);
+            if done.is_some() || Instant::now() >= until {
+                return Ok(done);
             }
             // Whichever comes first: it is looked again.
             drop(tokio::time::timeout(LOOKS, changed).await);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -13,6 +14,7 @@ use domain::ObjectKey;
 use domain::broker::audit::Event;
 use domain::broker::held::{Place, Stated, Statement};
 use domain::broker::watch;
+use domain::broker::work::Priority;
 use domain::broker::{AccountName, Code, Refusal};
 use domain::edge::ports::Edge;
 use domain::ports::{PortError, PortErrorKind};
@@ -293,16 +295,15 @@ impl ClusterPlane {
             .store
             .state(cluster, &gateway, statement, place, if_match, event)
             .await?;
+        let awaited = Awaited {
+            version: held.version,
+            after: held.passes,
+        };
+        let wait = wait_of(headers);
         match stated {
-            Stated::Changed => {
-                let awaited = Awaited {
-                    version: held.version,
-                    after: held.passes,
-                };
-                self.answer(cluster, &gateway, awaited, wait_of(headers))
-                    .await
-            }
+            Stated::Changed => self.answer(cluster, &gateway, awaited, wait).await,
             Stated::Unchanged => super::answer::unchanged(&held),
+            Stated::Waiting => self.answer_again(cluster, held, awaited, wait).await,
         }
     }
 
@@ -319,7 +320,12 @@ impl ClusterPlane {
         })
     }
 
+    /// Refused where the cluster has spent its share of the account's budget: such a request waits for no turn.
     async fn edge(&self, member: &Member, account: &AccountName) -> Result<Arc<dyn Edge>, Problem> {
+        let spending = self.store.spending(account).await?;
+        let level = spending.level(self.edges.budget(), self.clock.now(), []);
+        let share = level.share(&member.cluster.name, Priority::Publish);
+        share.map_err(|wait| failed(spent_share(wait)))?;
         let identity = member.cluster.identity();
         let instance = identity.expect("who has a session has a key").instance;
         let edge = self.edges.of(&member.cluster.name, instance, account);
@@ -341,6 +347,14 @@ impl ClusterPlane {
         let cluster = self.store.cluster(&member.cluster.name).await?;
         let served = cluster.require_served();
         served.map_err(|refusal| Problem::decided(&refusal))
+    }
+}
+
+fn spent_share(wait: Duration) -> PortError {
+    let message = "the cluster has made more calls of Cloudflare than its share is; they go on after the pause";
+    PortError {
+        retry_after: Some(wait),
+        ..PortError::new(PortErrorKind::RateLimited, message)
     }
 }
 

@@ -73,6 +73,7 @@ async fn every_call_is_one_request_of_the_documented_form() {
             name: call.name,
             kind,
             outcome: CallOutcome::Succeeded,
+            pause: None,
         };
         assert_eq!(log.take(), [reported]);
     }

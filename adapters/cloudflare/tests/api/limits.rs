@@ -39,7 +39,8 @@ async fn a_refusal_stops_all_clients_with_its_credentials_for_the_time_it_names(
             answer = answer.insert_header("retry-after", header);
         }
         Mock::given(any()).respond_with(answer).mount(&server).await;
-        let client = client(base_url(&server));
+        let log = CallLog::default();
+        let client = client(base_url(&server)).metered(log.writer());
 
         let refused = client.open(&of_account("a", "one")).zones().await;
         let error = expect_kind(refused, Kind::RateLimited, "refused by Cloudflare");
@@ -57,6 +58,9 @@ async fn a_refusal_stops_all_clients_with_its_credentials_for_the_time_it_names(
         let left = error.retry_after.unwrap();
         assert!(left <= pause && left > pause / 2, "{header:?} {left:?}");
         assert_eq!(server.received_requests().await.unwrap().len(), 1);
+        let metered = log.take().into_iter().map(|report| report.pause);
+        let metered: Vec<_> = metered.collect();
+        assert_eq!(metered, [Some(pause)], "what was not sent costs nothing");
 
         for (account, token) in [("a", "another"), ("b", "one")] {
             let before = server.received_requests().await.unwrap().len();

@@ -76,10 +76,9 @@ pub(crate) fn base_url(server: &MockServer) -> String {
 /// The API with a log of its calls.
 pub(crate) fn logged(settings: &ClientSettings) -> (Arc<dyn CloudflareApi>, CallLog) {
     let log = CallLog::default();
-    let writer = log.clone();
     let client = CloudflareClient::new(settings)
         .unwrap()
-        .on_call(move |report| writer.0.lock().unwrap().push(*report));
+        .on_call(log.writer());
     (client.open(&credentials()), log)
 }
 
@@ -87,6 +86,11 @@ pub(crate) fn logged(settings: &ClientSettings) -> (Arc<dyn CloudflareApi>, Call
 pub(crate) struct CallLog(Arc<Mutex<Vec<CallReport>>>);
 
 impl CallLog {
+    pub(crate) fn writer(&self) -> impl Fn(&CallReport) + Send + Sync + use<> {
+        let log = self.clone();
+        move |report| log.0.lock().unwrap().push(*report)
+    }
+
     pub(crate) fn take(&self) -> Vec<CallReport> {
         std::mem::take(&mut self.0.lock().unwrap())
     }

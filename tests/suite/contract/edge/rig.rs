@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use adapter_broker::{BrokerEdge, ClusterPlane, Engine};
 use adapter_broker_store::SqlStore;
+use app::system::SystemClock;
 use async_trait::async_trait;
+use domain::broker::budget::{Budget, Spent};
 use domain::broker::contact::Patience;
 use domain::broker::ports::{AccountEdges, StoreError};
 use domain::broker::{AccountName, ClusterName};
@@ -14,9 +16,7 @@ use domain::edge::direct::DirectEdge;
 use domain::edge::objects::{RecordBatch, RecordData};
 use domain::edge::{EdgeStatus, HostnameOutcome};
 use domain::ports::{CloudflareAccounts, Edge, PortError, PortErrorKind};
-use domain::testing::{
-    FakeEdge, FixedClock, FixedEntropy, StaticCredentials, installation, instance_of,
-};
+use domain::testing::{FakeEdge, FixedEntropy, StaticCredentials, installation, instance_of};
 use domain::{AccountId, Installation, InstanceId, ObjectKey};
 use futures_util::future::BoxFuture;
 use tests::broker::{Enrolled, client_settings, enrol, furnish};
@@ -112,10 +112,8 @@ async fn broker(parts: Parts) -> Arc<dyn Edge> {
     let account = furnish(&*store, &member, AccountId::new(ACCOUNT), Some(zones)).await;
     let edge: Arc<dyn Edge> = direct(parts);
     let edges = Arc::new(OneEdge { edge, account });
-    let (clock, entropy) = (
-        Arc::new(FixedClock::default()),
-        Arc::new(FixedEntropy::default()),
-    );
+    // What failed is tried again after a second.
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(FixedEntropy::default()));
     let stop = CancellationToken::new();
     let engine = Engine {
         store: store.clone(),
@@ -162,6 +160,14 @@ impl AccountEdges for OneEdge {
 
     async fn refused(&self, _: &AccountName) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
+
+    fn spent(&self) -> Spent {
+        Spent::default()
     }
 }
 
