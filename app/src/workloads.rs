@@ -1,13 +1,15 @@
-//! Proxies as parts of this process: each Gateway has an engine, and a connector that hands it the
+//! Proxies as parts of this process: each Gateway has an engine, and for each of its tunnels a connector that hands it the
 //! tunnel's requests.
+//!
+//! - `proxy`: the connectors of one Gateway.
+
+mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_connector::{
-    Connector, ConnectorOptions, ConnectorStatus, RequestBody, RequestHandler, TransportKind,
-};
+use adapter_connector::{Connector, ConnectorOptions, RequestBody, RequestHandler};
 use adapter_proxy::{Engine, Engines, ResponseBody};
 use async_trait::async_trait;
 use domain::capabilities::EdgeKind;
@@ -15,17 +17,12 @@ use domain::gateway::{FieldError, FieldErrorKind, RouteKind};
 use domain::names::{ObjectKey, TunnelId};
 use domain::ports::{PortError, Workloads};
 use domain::route_table::Arrival;
-use domain::secret::{ConnectorToken, TokenHash};
-use domain::workload::{ConnectedReplica, EdgeConnections, WorkloadSpec, WorkloadStatus};
-use tokio::sync::{Mutex, Notify, watch};
-use tokio::task::JoinHandle;
-use tokio_util::task::TaskTracker;
+use domain::secret::ConnectorToken;
+use domain::workload::{EdgeConnections, WorkloadSpec, WorkloadStatus};
+use tokio::sync::{Mutex, Notify};
 
 use crate::disowned::Disowned;
-
-/// How long a proxy that joins another tunnel stays in the former one besides: its records in the other account are
-/// made once it serves there, and until then visitors come by the former tunnel.
-const BOTH_TUNNELS: Duration = Duration::from_secs(60);
+use proxy::{Proxy, Running};
 
 /// Hands the requests of a tunnel to the engine of its Gateway.
 struct ToEngine {
@@ -64,32 +61,6 @@ pub struct InProcess {
     disowned: Arc<Disowned>,
 }
 
-/// The proxy of one Gateway.
-struct Proxy {
-    current: Running,
-    /// The status of the current connector. Those that it replaced wait for its connections; they wait no
-    /// longer when this is dropped.
-    statuses: watch::Sender<StatusReceiver>,
-    /// Those that were replaced, each with its token, as long as they may have connections.
-    before: Vec<(TokenHash, StatusReceiver)>,
-    /// Those that were replaced, until they have left.
-    replaced: TaskTracker,
-    /// What of the parameters has no effect here; `None` until it was asked for by them.
-    parameters: Option<Vec<FieldError>>,
-    /// Whether it is no Gateway's any more.
-    is_released: bool,
-}
-
-/// The status of one connector.
-type StatusReceiver = watch::Receiver<ConnectorStatus>;
-
-/// A connector with its token.
-struct Running {
-    token: ConnectorToken,
-    connector: Arc<Connector>,
-    watcher: JoinHandle<()>,
-}
-
 impl InProcess {
     /// No proxy runs yet.
     pub fn new(
@@ -115,21 +86,23 @@ impl InProcess {
     ) -> Result<WorkloadStatus, PortError> {
         let mut running = self.running.lock().await;
         let Some(proxy) = running.get_mut(gateway) else {
-            let proxy = Proxy::new(self.start(gateway, token)?);
-            let status = proxy.current.status();
+            let tunnels = self.start_all(gateway, parts(token))?;
+            let proxy = Proxy::new(token.clone(), tunnels);
+            let status = proxy.status();
             running.insert(gateway.clone(), proxy);
             return Ok(status);
         };
-        if proxy.current.token.is_same(token) {
-            let needed = self.needs_trailers(gateway);
-            proxy.current.connector.set_trailers_needed(needed);
+        if proxy.has(token) || token.is_partial() {
+            proxy.set_trailers_needed(self.needs_trailers(gateway));
         } else {
-            proxy.replace(self.start(gateway, token)?);
+            let missing = parts(token).into_iter().filter(|one| !proxy.is_in(one));
+            let missing = self.start_all(gateway, missing.collect())?;
+            proxy.take(token.clone(), missing);
         }
         let holds_token = proxy.connections().tokens.into_iter().eq([token.hash()]);
         Ok(WorkloadStatus {
             holds_token,
-            ..proxy.current.status()
+            ..proxy.status()
         })
     }
 
@@ -143,8 +116,7 @@ impl InProcess {
     /// Tells the connector of a Gateway what the table that is served now needs of it.
     pub async fn table_changed(&self, gateway: &ObjectKey) {
         if let Some(proxy) = self.running.lock().await.get(gateway) {
-            let needed = self.needs_trailers(gateway);
-            proxy.current.connector.set_trailers_needed(needed);
+            proxy.set_trailers_needed(self.needs_trailers(gateway));
         }
     }
 
@@ -160,7 +132,7 @@ impl InProcess {
         let running = self.running.lock().await;
         let without = running
             .iter()
-            .filter(|(_, proxy)| proxy.current.status().ready == 0);
+            .filter(|(_, proxy)| proxy.status().ready == 0);
         without
             .map(|(gateway, _)| format!("Gateway {gateway} has no connection to the edge"))
             .collect()
@@ -172,6 +144,15 @@ impl InProcess {
             let mut routes = table.listeners.iter().flat_map(|listener| &listener.routes);
             routes.any(|route| route.kind == RouteKind::Grpc)
         })
+    }
+
+    fn start_all(
+        &self,
+        gateway: &ObjectKey,
+        tokens: Vec<ConnectorToken>,
+    ) -> Result<Vec<Running>, PortError> {
+        let tokens = tokens.iter();
+        tokens.map(|token| self.start(gateway, token)).collect()
     }
 
     fn start(&self, gateway: &ObjectKey, token: &ConnectorToken) -> Result<Running, PortError> {
@@ -204,6 +185,15 @@ impl InProcess {
     }
 }
 
+/// The token of each tunnel; what is none is refused as one.
+fn parts(token: &ConnectorToken) -> Vec<ConnectorToken> {
+    let tunnels: Vec<_> = token.tunnels().collect();
+    match tunnels.is_empty() {
+        true => vec![token.clone()],
+        false => tunnels,
+    }
+}
+
 /// There is one proxy and no pod, and its settings are those of the program.
 fn without_effect(spec: &WorkloadSpec) -> Vec<FieldError> {
     let fields = spec.fields_of_pods().into_iter();
@@ -213,126 +203,6 @@ fn without_effect(spec: &WorkloadSpec) -> Vec<FieldError> {
         message: "Forbidden: without Kubernetes there are no pods, and one proxy with the settings of the program serves; remove it".to_owned(),
     });
     told.collect()
-}
-
-impl Proxy {
-    fn status(&self) -> WorkloadStatus {
-        WorkloadStatus {
-            parameters: self.parameters.clone(),
-            ..self.current.status()
-        }
-    }
-
-    fn new(current: Running) -> Self {
-        Self {
-            statuses: watch::Sender::new(current.connector.status()),
-            current,
-            before: Vec::new(),
-            replaced: TaskTracker::new(),
-            parameters: None,
-            is_released: false,
-        }
-    }
-
-    /// Those to its tunnel.
-    fn connections(&mut self) -> EdgeConnections {
-        let has_connection = |status: &StatusReceiver| status.borrow().registered() > 0;
-        // One that begins to leave gets no further connection.
-        self.before.retain(|(_, status)| has_connection(status));
-        let current = (self.current.token.hash(), self.current.connector.status());
-        let mut connections = EdgeConnections::default();
-        let tunnel = self.current.tunnel();
-        let connectors = self.before.iter().chain([&current]);
-        let connectors = connectors.map(|(token, status)| (token, status.borrow()));
-        for (token, status) in
-            connectors.filter(|(_, status)| status.registered() > 0 && status.tunnel == tunnel)
-        {
-            connections.tokens.insert(*token);
-            connections.http2 += over(&status, TransportKind::Http2);
-            connections.quic += over(&status, TransportKind::Quic);
-        }
-        connections
-    }
-
-    /// Makes another connector the current one. The connections of the one before go when the new ones are there:
-    /// the edge may refuse the new token. One that has no connection itself is not worth waiting with.
-    fn replace(&mut self, new: Running) {
-        self.statuses.send_replace(new.connector.status());
-        let old = std::mem::replace(&mut self.current, new);
-        self.before.push((old.token.hash(), old.connector.status()));
-        let serves = old.status().ready > 0;
-        let moves = old.tunnel() != self.current.tunnel();
-        let mut statuses = self.statuses.subscribe();
-        self.replaced.spawn(async move {
-            if serves {
-                connected(statuses.clone()).await;
-            }
-            if serves && moves {
-                // What the edge says of the former tunnel counts no more.
-                old.watcher.abort();
-                let stopped = async { while statuses.changed().await.is_ok() {} };
-                let _ = tokio::time::timeout(BOTH_TUNNELS, stopped).await;
-            }
-            old.stop().await;
-        });
-    }
-
-    /// Returns when the current connector and all before it have left.
-    async fn stop(self) {
-        drop(self.statuses);
-        self.replaced.close();
-        tokio::join!(self.current.stop(), self.replaced.wait());
-    }
-}
-
-fn over(status: &ConnectorStatus, transport: TransportKind) -> u32 {
-    u32::try_from(status.registered_over(transport)).unwrap_or(u32::MAX)
-}
-
-/// Returns when the connector whose status is sent has a connection, or when no status will
-/// be sent any more.
-async fn connected(mut statuses: watch::Receiver<StatusReceiver>) {
-    loop {
-        let mut status = statuses.borrow_and_update().clone();
-        let registered = async {
-            // A connector that is gone gets no connection; another one may follow.
-            if status.wait_for(|now| now.registered() > 0).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = registered => return,
-            changed = statuses.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
-impl Running {
-    async fn stop(self) {
-        self.connector.shutdown().await;
-        self.watcher.abort();
-    }
-
-    fn tunnel(&self) -> TunnelId {
-        self.connector.status().borrow().tunnel
-    }
-
-    fn status(&self) -> WorkloadStatus {
-        let status = self.connector.status();
-        let status = status.borrow();
-        let connections = EdgeConnections {
-            http2: over(&status, TransportKind::Http2),
-            quic: over(&status, TransportKind::Quic),
-            ..EdgeConnections::default()
-        };
-        let connector = ConnectedReplica::of(&status.connector_id.to_string(), &connections);
-        WorkloadStatus {
-            connectors: connector.into_iter().collect(),
-            ready: u32::from(status.registered() > 0),
-            problems: status.problems(),
-            ..WorkloadStatus::default()
-        }
-    }
 }
 
 #[async_trait]

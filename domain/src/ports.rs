@@ -70,8 +70,9 @@ pub trait Leadership: Send + Sync {
 #[async_trait]
 pub trait Workloads: Send + Sync {
     /// Runs it so, with this connector token; an unchanged call changes nothing. Replicas that run take a new token one
-    /// after another, each once those before it hold their connections with it. Returns without waiting for replicas
-    /// to be ready.
+    /// after another, each once those before it hold their connections with it. A partial token changes nothing of a proxy
+    /// that runs. `tunnel` is the first of the Gateway's tunnels: another one needs another proxy. Returns without waiting
+    /// for replicas to be ready.
     async fn ensure(
         &self,
         gateway: &ObjectKey,

@@ -49,20 +49,46 @@ impl fmt::Debug for CertificatePair {
     }
 }
 
-/// What lets a connector join a tunnel: standard base64 of a JSON document with account tag, tunnel id
-/// and tunnel secret, exactly as `cloudflared tunnel run --token` takes it.
+/// What lets connectors join the tunnels of a Gateway: for each tunnel, in a line of its own, standard base64 of a JSON document
+/// with account tag, tunnel id and tunnel secret, exactly as `cloudflared tunnel run --token` takes it.
 #[derive(Clone)]
-pub struct ConnectorToken(SecretString);
+pub struct ConnectorToken {
+    text: SecretString,
+    is_partial: bool,
+}
 
 impl ConnectorToken {
-    /// Takes the token as the API gave it.
+    /// Takes the token as the API gave it, or as several were written.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
+        Self {
+            text: SecretString::from(text.into()),
+            is_partial: false,
+        }
+    }
+
+    /// Those of several tunnels as one. `is_partial`: whether the Gateway has tunnels besides, whose tokens cannot be had now.
+    pub fn of_tunnels(tokens: &[Self], is_partial: bool) -> Self {
+        let tokens: Vec<&str> = tokens.iter().map(Self::expose).collect();
+        Self {
+            is_partial,
+            ..Self::new(tokens.join("\n"))
+        }
+    }
+
+    /// The token of each tunnel.
+    pub fn tunnels(&self) -> impl Iterator<Item = Self> {
+        let lines = self.expose().lines().map(str::trim);
+        lines.filter(|line| !line.is_empty()).map(Self::new)
+    }
+
+    /// Whether the Gateway has tunnels besides. Proxies that run keep what they have then.
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// The text, for the connector only.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
     }
 
     /// Whether two tokens are the same one.
@@ -163,6 +189,25 @@ mod tests {
         assert_eq!(text, format!("\"{hash}\""));
         assert_eq!(serde_json::from_str::<TokenHash>(&text).unwrap(), hash);
         assert!(serde_json::from_str::<TokenHash>("\"00\"").is_err());
+    }
+
+    #[test]
+    fn the_token_of_a_gateway_holds_that_of_each_of_its_tunnels() {
+        for (text, expected) in [
+            ("one", vec!["one"]),
+            ("one\ntwo\n", vec!["one", "two"]),
+            (" \n one\r\n\n", vec!["one"]),
+            ("", vec![]),
+        ] {
+            let tokens: Vec<_> = ConnectorToken::new(text).tunnels().collect();
+            let texts: Vec<_> = tokens.iter().map(ConnectorToken::expose).collect();
+            assert_eq!(texts, expected, "{text:?}");
+            let whole = ConnectorToken::of_tunnels(&tokens, false);
+            assert_eq!(whole.expose(), expected.join("\n"));
+        }
+        let alone = ConnectorToken::new("one");
+        let whole = ConnectorToken::of_tunnels(&[alone.clone()], true);
+        assert!(whole.is_same(&alone) && whole.is_partial());
     }
 
     #[test]

@@ -144,7 +144,7 @@ cloudflare: {{base_url: {}}}
         std::fs::remove_file(&file).expect("the file of the store");
         std::fs::copy(copy, &file).expect("a copy of it");
         let store = format!("sqlite:{}", file.display());
-        self.store = SqlStore::open(&store).await.expect("a store");
+        self.store = SqlStore::open(&store, None).await.expect("a store");
         self.restart().await;
     }
 

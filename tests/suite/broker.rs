@@ -1,5 +1,6 @@
 //! Clusters behind a broker, with `cfgw broker` as a process of its own.
 
+mod accounts;
 mod budget;
 mod canaries;
 mod departures;

@@ -196,6 +196,7 @@ fn done(intent: &EdgeIntent) -> EdgeStatus {
             id,
             name: intent.gateway.to_string(),
             address: id.address(),
+            hostnames: intent.hostnames.clone(),
         }],
         hostnames: names.map(|name| (name, outcome.clone())).collect(),
         ..EdgeStatus::default()

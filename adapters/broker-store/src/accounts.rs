@@ -64,6 +64,11 @@ async fn keep(tx: &mut AnyConnection, name: &AccountName, slots: &Slots) -> Resu
     secrets::keep(tx, &owner(name), &kept).await
 }
 
+/// What a list of accounts that has this one is like. A name has no letter that means something there.
+pub(crate) fn like(name: &AccountName) -> String {
+    format!("%\"{name}\"%")
+}
+
 /// The owner of an account's tokens.
 fn owner(name: &AccountName) -> String {
     SecretId::token(name, Version(0)).owner
@@ -139,13 +144,8 @@ impl Accounts for SqlStore {
     async fn remove_account(&self, name: &AccountName, event: Event) -> Result<(), StoreError> {
         let mut tx = self.begin_writing().await?;
         slots(&mut tx, name).await?;
-        if exists(
-            &mut tx,
-            "SELECT name FROM gateways WHERE account = $1",
-            name.as_str(),
-        )
-        .await?
-        {
+        let used = "SELECT name FROM gateways WHERE accounts LIKE $1 LIMIT 1";
+        if exists(&mut tx, used, &like(name)).await? {
             let detail =
                 format!("Gateways have their tunnels in account {name}; remove these first");
             return Err(Refusal::new(Code::InUse, detail).into());

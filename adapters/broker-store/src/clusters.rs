@@ -172,7 +172,7 @@ async fn require_nothing_left(
 /// What the cluster is told of a turn.
 fn notice_of(turn: &Turn) -> Option<Notice> {
     match turn {
-        Turn::Revoke => Some(Notice::Revoked),
+        Turn::Revoke | Turn::Release => Some(Notice::Revoked),
         Turn::Quarantine => Some(Notice::Quarantined),
         Turn::GiveUp => Some(Notice::GivenUp),
         Turn::Accept(_) | Turn::WhenExpired(_) => None,

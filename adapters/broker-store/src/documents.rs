@@ -194,7 +194,7 @@ impl HeldDocument {
     pub(crate) fn read(
         self,
         gateway: ObjectKey,
-        account: Option<AccountName>,
+        accounts: BTreeSet<AccountName>,
         former: BTreeSet<AccountName>,
     ) -> Result<Held, StoreError> {
         let wanted = match self.intent {
@@ -219,7 +219,7 @@ impl HeldDocument {
                 term: self.term,
                 sequence: self.sequence,
             },
-            account,
+            accounts,
             former,
             names: self.names,
             passes: self.passes,

@@ -27,8 +27,8 @@ use crate::{SqlStore, accounts, budgets, clusters, failed, grants, notices, queu
 fn read(row: &AnyRow) -> Result<Held, StoreError> {
     let row = Columns(row);
     let document: HeldDocument = row.json("document")?;
-    let (account, former) = row.accounts()?;
-    document.read(key(&row)?, account, former)
+    let (accounts, former) = row.accounts()?;
+    document.read(key(&row)?, accounts, former)
 }
 
 fn key(row: &Columns<'_>) -> Result<ObjectKey, StoreError> {
@@ -57,15 +57,15 @@ async fn write(
     held: &Held,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO gateways (cluster, namespace, name, account, former, done_at, version, document)
+        "INSERT INTO gateways (cluster, namespace, name, accounts, former, done_at, version, document)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (cluster, namespace, name) DO UPDATE SET account = excluded.account, former = excluded.former,
+         ON CONFLICT (cluster, namespace, name) DO UPDATE SET accounts = excluded.accounts, former = excluded.former,
              done_at = excluded.done_at, version = excluded.version, document = excluded.document",
     )
     .bind(cluster.to_string())
     .bind(held.gateway.namespace.clone())
     .bind(held.gateway.name.clone())
-    .bind(held.account.as_ref().map(ToString::to_string))
+    .bind(text(&held.accounts))
     .bind(text(&held.former))
     .bind(held.done.as_ref().map_or(0, |done| done.at.0))
     .bind(number(held.version))
@@ -234,13 +234,12 @@ async fn others(
     cluster: &ClusterName,
     gateway: &ObjectKey,
 ) -> Result<BTreeSet<ObjectKey>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT namespace, name FROM gateways WHERE cluster = $1 AND account IS NOT NULL",
-    )
-    .bind(cluster.to_string())
-    .fetch_all(tx)
-    .await
-    .map_err(failed)?;
+    let rows =
+        sqlx::query("SELECT namespace, name FROM gateways WHERE cluster = $1 AND accounts <> '[]'")
+            .bind(cluster.to_string())
+            .fetch_all(tx)
+            .await
+            .map_err(failed)?;
     let keys = rows.iter().map(|row| key(&Columns(row)));
     let mut keys: BTreeSet<ObjectKey> = keys.collect::<Result<_, _>>()?;
     keys.remove(gateway);
@@ -253,6 +252,7 @@ async fn decided(
     cluster: &ClusterName,
     gateway: &ObjectKey,
     wanted: &BTreeSet<Hostname>,
+    keeps: bool,
     now: Timestamp,
 ) -> Result<(Held, TenantName, Settled), StoreError> {
     let known = clusters::find(&mut *tx, cluster).await?;
@@ -267,29 +267,31 @@ async fn decided(
         cluster,
         now,
         grants: &grants,
-        accounts: &accounts,
+        accounts_of_tenant: &accounts,
         claims: &claims,
         others: &others,
-        account: own.account.as_ref(),
+        accounts: &own.accounts,
+        keeps,
     }
-    .settle(wanted, own.account.is_none())?;
+    .settle(wanted, own.accounts.is_empty())?;
     Ok((own, known.tenant, settled))
 }
 
 #[async_trait]
 impl Intents for SqlStore {
     async fn placed(&self, cluster: &ClusterName) -> Result<Placed, StoreError> {
-        let rows =
-            sqlx::query("SELECT namespace, name, account, former FROM gateways WHERE cluster = $1")
-                .bind(cluster.to_string())
-                .fetch_all(&mut *self.reader().await?)
-                .await
-                .map_err(failed)?;
+        let rows = sqlx::query(
+            "SELECT namespace, name, accounts, former FROM gateways WHERE cluster = $1",
+        )
+        .bind(cluster.to_string())
+        .fetch_all(&mut *self.reader().await?)
+        .await
+        .map_err(failed)?;
         let mut placed = Placed::default();
         for row in rows.iter().map(Columns) {
             placed.gateways.insert(key(&row)?);
-            let (account, former) = row.accounts()?;
-            placed.accounts.extend(account);
+            let (accounts, former) = row.accounts()?;
+            placed.accounts.extend(accounts);
             placed.accounts.extend(former);
         }
         Ok(placed)
@@ -385,6 +387,7 @@ impl Intents for SqlStore {
         cluster: &ClusterName,
         gateway: &ObjectKey,
         wanted: &BTreeSet<Hostname>,
+        keeps: bool,
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
         let mut tx = self.begin_writing().await?;
@@ -393,8 +396,9 @@ impl Intents for SqlStore {
             let message = "the Gateway is not known any more";
             return Err(StoreError::Failed(message.to_owned()));
         }
-        let (mut own, tenant, settled) = decided(&mut tx, cluster, gateway, wanted, now).await?;
-        for hostname in &settled.permitted {
+        let (mut own, tenant, settled) =
+            decided(&mut tx, cluster, gateway, wanted, keeps, now).await?;
+        for hostname in settled.permitted() {
             sqlx::query(
                 "INSERT INTO claims (hostname, tenant, cluster) VALUES ($1, $2, $3) ON CONFLICT (hostname) DO NOTHING",
             )
@@ -420,10 +424,11 @@ impl Intents for SqlStore {
         cluster: &ClusterName,
         gateway: &ObjectKey,
         wanted: &BTreeSet<Hostname>,
+        keeps: bool,
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
         let mut reader = self.reader().await?;
-        let (_, _, settled) = decided(&mut reader, cluster, gateway, wanted, now).await?;
+        let (_, _, settled) = decided(&mut reader, cluster, gateway, wanted, keeps, now).await?;
         Ok(settled)
     }
 
@@ -438,7 +443,7 @@ impl Intents for SqlStore {
         let (cluster, gateway) = (&taken.cluster, &taken.gateway);
         budgets::add(&mut tx, &finished.spent, finished.at).await?;
         let Some(is_renewed) = queue::is_renewed(&mut tx, taken).await? else {
-            return tx.commit().await.map_err(failed);
+            return self.commit_untold(tx).await;
         };
         let Some(mut held) = find(&mut tx, cluster, gateway).await? else {
             queue::remove(&mut tx, taken).await?;

@@ -18,9 +18,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::address::Address;
-use crate::rows::{Columns, number};
+use crate::rows::Columns;
 use crate::schema::Dialect;
-use crate::{SqlStore, budgets, failed, malformed};
+use crate::{SqlStore, accounts, budgets, failed, malformed};
 
 fn rank(priority: Priority) -> i64 {
     match priority {
@@ -83,10 +83,10 @@ pub(crate) async fn hurry(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE work SET due = $2, attempts = 0, renewed = 1 WHERE due > $2 AND EXISTS (
-             SELECT 1 FROM gateways g WHERE g.account = $1
+             SELECT 1 FROM gateways g WHERE g.accounts LIKE $1
                  AND g.cluster = work.cluster AND g.namespace = work.namespace AND g.name = work.name)",
     )
-    .bind(account.to_string())
+    .bind(accounts::like(account))
     .bind(now.0)
     .execute(tx)
     .await
@@ -150,20 +150,20 @@ pub(crate) async fn is_renewed(
     Ok(renewed.map(|renewed| renewed != 0))
 }
 
-/// The accounts of a row as a set.
-fn accounts(row: &Columns<'_>) -> Result<BTreeSet<AccountName>, StoreError> {
-    let account = row.optional_text("account")?;
-    let account = account.map(|name| AccountName::parse(&name)).transpose();
-    let account = account.map_err(|_| malformed("an account"))?;
-    Ok(account.into_iter().collect())
+/// The accounts of a row; none where the Gateway is not there any more.
+fn accounts_of(row: &Columns<'_>) -> Result<BTreeSet<AccountName>, StoreError> {
+    match row.optional_text("accounts")? {
+        Some(_) => row.json("accounts"),
+        None => Ok(BTreeSet::new()),
+    }
 }
 
 /// All that is due and that nobody has, in groups.
 async fn all_due(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<Due>, StoreError> {
     let rows = sqlx::query(
-        "SELECT w.cluster, g.account, w.priority, MIN(w.due) AS since FROM work w
+        "SELECT w.cluster, g.accounts, w.priority, MIN(w.due) AS since FROM work w
          LEFT JOIN gateways g ON g.cluster = w.cluster AND g.namespace = w.namespace AND g.name = w.name
-         WHERE w.due <= $1 AND w.held_until <= $1 GROUP BY w.cluster, g.account, w.priority",
+         WHERE w.due <= $1 AND w.held_until <= $1 GROUP BY w.cluster, g.accounts, w.priority",
     )
     .bind(now.0)
     .fetch_all(tx)
@@ -172,7 +172,7 @@ async fn all_due(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<Due>, Sto
     let of = |row: Columns<'_>| {
         Ok(Due {
             cluster: row.parsed("cluster", ClusterName::parse)?,
-            accounts: accounts(&row)?,
+            accounts: accounts_of(&row)?,
             priority: priority(row.number("priority")?)?,
             since: row.moment("since")?,
         })
@@ -183,9 +183,9 @@ async fn all_due(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<Due>, Sto
 /// All that somebody has.
 async fn under_way(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<UnderWay>, StoreError> {
     let rows = sqlx::query(
-        "SELECT w.cluster, g.account, COUNT(*) AS number FROM work w
+        "SELECT w.cluster, g.accounts, COUNT(*) AS number FROM work w
          LEFT JOIN gateways g ON g.cluster = w.cluster AND g.namespace = w.namespace AND g.name = w.name
-         WHERE w.held_until > $1 GROUP BY w.cluster, g.account",
+         WHERE w.held_until > $1 GROUP BY w.cluster, g.accounts",
     )
     .bind(now.0)
     .fetch_all(tx)
@@ -194,7 +194,7 @@ async fn under_way(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<UnderWa
     let of = |row: Columns<'_>| {
         Ok(UnderWay {
             cluster: row.parsed("cluster", ClusterName::parse)?,
-            accounts: accounts(&row)?,
+            accounts: accounts_of(&row)?,
             number: row.count("number")?,
         })
     };
@@ -203,18 +203,17 @@ async fn under_way(tx: &mut AnyConnection, now: Timestamp) -> Result<Vec<UnderWa
 
 /// That of a group which is due longest.
 async fn first_of(tx: &mut AnyConnection, due: &Due, now: Timestamp) -> Result<AnyRow, StoreError> {
-    let account = due.accounts.first().map(ToString::to_string);
     sqlx::query(
         "SELECT w.cluster, w.namespace, w.name, w.attempts FROM work w
          LEFT JOIN gateways g ON g.cluster = w.cluster AND g.namespace = w.namespace AND g.name = w.name
-         WHERE w.cluster = $2 AND w.priority = $3 AND COALESCE(g.account, '') = $4
+         WHERE w.cluster = $2 AND w.priority = $3 AND COALESCE(g.accounts, '[]') = $4
              AND w.due <= $1 AND w.held_until <= $1
          ORDER BY w.due, w.namespace, w.name LIMIT 1",
     )
     .bind(now.0)
     .bind(due.cluster.to_string())
     .bind(rank(due.priority))
-    .bind(account.unwrap_or_default())
+    .bind(accounts::text(&due.accounts))
     .fetch_one(tx)
     .await
     .map_err(failed)

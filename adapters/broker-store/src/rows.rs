@@ -43,14 +43,11 @@ impl Columns<'_> {
         self.0.try_get(column).map_err(failed)
     }
 
-    /// An account, and those of before.
+    /// The accounts of a Gateway, and those of before.
     pub(crate) fn accounts(
         &self,
-    ) -> Result<(Option<AccountName>, BTreeSet<AccountName>), StoreError> {
-        let account = self.optional_text("account")?;
-        let account = account.map(|name| AccountName::parse(&name)).transpose();
-        let account = account.map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok((account, self.json("former")?))
+    ) -> Result<(BTreeSet<AccountName>, BTreeSet<AccountName>), StoreError> {
+        Ok((self.json("accounts")?, self.json("former")?))
     }
 
     pub(crate) fn digest(&self, column: &str) -> Result<[u8; 32], StoreError> {

@@ -152,13 +152,12 @@ macro_rules! tables {
                 cluster TEXT NOT NULL REFERENCES clusters,
                 namespace TEXT NOT NULL,
                 name TEXT NOT NULL,
-                account TEXT,
+                accounts TEXT NOT NULL,
                 former TEXT NOT NULL,
                 done_at BIGINT NOT NULL,
                 version BIGINT NOT NULL,
                 document TEXT NOT NULL,
                 PRIMARY KEY (cluster, namespace, name))",
-            "CREATE INDEX gateways_of_account ON gateways (account)",
             // Which Gateway may have a record of which name, so that a claim ends without a look into every document.
             "CREATE TABLE gateway_names (
                 cluster TEXT NOT NULL,

@@ -266,19 +266,23 @@ async fn publish(
     let taken = take(store, NOW).await.expect("there is work");
     let wanted = names(hostnames);
     let settled = store
-        .settle(&cluster(of), &gateway(), &wanted, NOW)
+        .settle(&cluster(of), &gateway(), &wanted, false, NOW)
         .await
         .unwrap();
     let held = store.held(&cluster(of), &gateway()).await.unwrap().unwrap();
     let finished = Finished {
         version: held.version,
-        permitted: settled.permitted.clone(),
+        permitted: settled.permitted(),
         outcome: Ok(EdgeStatus::default()),
         at: NOW,
         spent: Spent::default(),
     };
     finish(store, &taken, finished, NOW).await;
-    settled.permitted.iter().map(ToString::to_string).collect()
+    settled
+        .permitted()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 async fn a_code_is_redeemed_once_in_time_and_ends_with_the_next_one(store: SqlStore) {
@@ -478,15 +482,15 @@ async fn a_hostname_is_one_clusters_until_its_record_is_gone(store: SqlStore) {
         let (store, of) = (store.clone(), cluster(of));
         async move {
             store
-                .settle(&of, &gateway(), &names(&["a.example.com"]), NOW)
+                .settle(&of, &gateway(), &names(&["a.example.com"]), false, NOW)
                 .await
                 .unwrap()
         }
     };
-    assert_eq!(settled("west").await.permitted.len(), 0);
+    assert_eq!(settled("west").await.permitted().len(), 0);
     finish(&store, &taken, done(2, &[]), NOW).await;
-    assert_eq!(settled("west").await.permitted.len(), 1);
-    assert_eq!(settled("east").await.permitted.len(), 0);
+    assert_eq!(settled("west").await.permitted().len(), 1);
+    assert_eq!(settled("east").await.permitted().len(), 0);
 }
 
 async fn what_is_stated_is_kept_whole_and_in_order(store: SqlStore) {
@@ -597,7 +601,7 @@ async fn a_statement_that_failed_starts_no_work_when_it_comes_again(store: SqlSt
             state(&store, "east", wanted(), sequence).await.unwrap();
             let taken = take(&store, NOW).await.unwrap();
             store
-                .settle(&cluster("east"), &gateway(), &names(&[]), NOW)
+                .settle(&cluster("east"), &gateway(), &names(&[]), false, NOW)
                 .await
                 .unwrap();
             let failed = Finished {
@@ -805,7 +809,7 @@ macro_rules! on_both {
             async fn $of_address() {
                 let folder = tempfile::tempdir().unwrap();
                 let address = format!("sqlite:{}", folder.path().join("broker.db").display());
-                let store = super::SqlStore::open(&address).await.unwrap();
+                let store = super::SqlStore::open(&address, None).await.unwrap();
                 super::$of_address(store, address).await;
             })*
         }
@@ -820,7 +824,7 @@ macro_rules! on_both {
             $(#[tokio::test]
             async fn $of_address() {
                 let Some(server) = super::Postgres::start() else { return };
-                let store = super::SqlStore::open(&server.address()).await.unwrap();
+                let store = super::SqlStore::open(&server.address(), None).await.unwrap();
                 super::$of_address(store, server.address()).await;
             })*
         }

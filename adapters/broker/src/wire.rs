@@ -279,7 +279,10 @@ pub struct SweptDocument {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenDocument {
-    token: String,
+    /// One for each tunnel of the Gateway.
+    tokens: Vec<String>,
+    /// Whether these are all.
+    are_all: bool,
 }
 
 impl std::fmt::Debug for TokenDocument {
@@ -291,17 +294,21 @@ impl std::fmt::Debug for TokenDocument {
 impl TokenDocument {
     /// The document of a token. It holds the secret.
     pub fn of(token: &ConnectorToken) -> Self {
+        let tokens = token.tunnels();
         Self {
-            token: token.expose().to_owned(),
+            tokens: tokens.map(|token| token.expose().to_owned()).collect(),
+            are_all: !token.is_partial(),
         }
     }
 
     /// The token that the document holds.
     pub fn read(self) -> Result<ConnectorToken, Malformed> {
-        if self.token.is_empty() {
-            return Err(Malformed("the token is empty".to_owned()));
+        let is_one = |token: &String| ConnectorToken::new(token.as_str()).tunnels().count() == 1;
+        if self.tokens.is_empty() || !self.tokens.iter().all(is_one) {
+            return Err(Malformed("a token is empty or more than one".to_owned()));
         }
-        Ok(ConnectorToken::new(self.token))
+        let tokens: Vec<_> = self.tokens.into_iter().map(ConnectorToken::new).collect();
+        Ok(ConnectorToken::of_tunnels(&tokens, !self.are_all))
     }
 }
 

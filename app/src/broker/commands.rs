@@ -121,7 +121,7 @@ async fn plan_of_removal(parts: &Parts, cluster: &Cluster) -> anyhow::Result<Str
         let Some(held) = parts.store.held(name, &gateway).await? else {
             continue;
         };
-        let accounts = held.account.iter().chain(&held.former);
+        let accounts = held.everywhere().into_iter();
         let accounts: Vec<&str> = accounts.map(AccountName::as_str).collect();
         let hostnames: Vec<&str> = held.names.iter().map(Hostname::as_str).collect();
         let (accounts, hostnames) = (accounts.join(","), hostnames.join(","));

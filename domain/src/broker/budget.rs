@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::names::{AccountName, ClusterName};
 use super::work::Priority;
+use crate::error::{PortError, PortErrorKind};
 use crate::names::Timestamp;
 
 /// The time over which Cloudflare counts, in seconds.
@@ -200,6 +201,15 @@ impl Level {
     /// What a cluster has spent, in thousandths of a call.
     pub fn spent_by(&self, cluster: &ClusterName) -> u64 {
         self.spent.get(cluster).copied().unwrap_or_default()
+    }
+}
+
+/// Told to a cluster that has to wait so long until it may begin something.
+pub fn spent_share(wait: Duration) -> PortError {
+    let message = "the cluster has made more calls of Cloudflare than its share is; they go on after the pause";
+    PortError {
+        retry_after: Some(wait),
+        ..PortError::new(PortErrorKind::RateLimited, message)
     }
 }
 

@@ -46,7 +46,8 @@ impl Held {
 
     /// Notes which tokens are to be replaced, unless that is known already, and gives those that are.
     pub fn note_tokens(&mut self, found: BTreeSet<TokenHash>) -> BTreeSet<TokenHash> {
-        if self.errands.shut_out && self.errands.noted.is_empty() {
+        let asked = self.errands.shut_out || self.errands.retire.is_some();
+        if asked && self.errands.noted.is_empty() {
             self.errands.noted = found;
         }
         self.errands.noted.clone()

@@ -32,13 +32,13 @@ pub enum Wanted {
 /// What is to be done once, beside that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Errands {
-    /// The token of this hash is to be replaced.
+    /// The tokens that together have this hash are to be replaced.
     pub retire: Option<TokenHash>,
-    /// All connections of the tunnel are to be closed.
+    /// All connections of the tunnels are to be closed.
     pub close: bool,
-    /// The token is to be replaced whichever it is, and all connections are to be closed.
+    /// The tokens are to be replaced whichever they are, and all connections are to be closed.
     pub shut_out: bool,
-    /// The tokens that are replaced for that. They are noted before the first one is, so that another attempt replaces none
+    /// The tokens of single tunnels that are replaced for either. They are noted before the first one is, so that another attempt replaces none
     /// a second time.
     pub noted: BTreeSet<TokenHash>,
 }
@@ -52,8 +52,8 @@ pub struct Held {
     /// Counts up with every change of the two above. It is the entity tag of the statement.
     pub version: u64,
     pub place: Place,
-    /// Where its tunnel is or is to be, once that was decided.
-    pub account: Option<AccountName>,
+    /// Where its tunnels are or are to be, once that was decided: one in each.
+    pub accounts: BTreeSet<AccountName>,
     /// Where something of it may be left from before.
     pub former: BTreeSet<AccountName>,
     /// Hostnames that it may have records of. Each is claimed for its cluster.
@@ -129,7 +129,7 @@ impl Held {
             errands: Errands::default(),
             version: 0,
             place: Place::default(),
-            account: None,
+            accounts: BTreeSet::new(),
             former: BTreeSet::new(),
             names: BTreeSet::new(),
             passes: 0,
@@ -173,6 +173,9 @@ impl Held {
             Statement::Retire(hash) => {
                 let changes = self.errands.retire != Some(hash);
                 self.errands.retire = Some(hash);
+                if changes && !self.errands.shut_out {
+                    self.errands.noted.clear();
+                }
                 changes
             }
             Statement::CloseConnections => !std::mem::replace(&mut self.errands.close, true),
@@ -197,17 +200,22 @@ impl Held {
         })
     }
 
-    /// It gets these names, in this account. That is written down before anything is made there, so that nothing is looked for
+    /// It gets these names, in these accounts. That is written down before anything is made there, so that nothing is looked for
     /// in the wrong account and no name is given to somebody else.
     pub fn place(&mut self, settled: &Settled) {
-        self.names.extend(settled.permitted.iter().cloned());
-        let Some(account) = &settled.account else {
+        self.names.extend(settled.permitted());
+        if settled.parts.is_empty() {
             return;
-        };
-        self.former.remove(account);
-        let before = self.account.replace(account.clone());
-        self.former
-            .extend(before.filter(|before| before != account));
+        }
+        let now = settled.parts.keys().cloned().collect();
+        let before = std::mem::replace(&mut self.accounts, now);
+        self.former.extend(before);
+        self.former.retain(|former| !self.accounts.contains(former));
+    }
+
+    /// All accounts in which something of it may be.
+    pub fn everywhere(&self) -> BTreeSet<&AccountName> {
+        self.accounts.iter().chain(&self.former).collect()
     }
 
     /// A piece of work for the statement of this version came to an end; `permitted` are the names that it was for. What
@@ -219,11 +227,13 @@ impl Held {
         outcome: Result<EdgeStatus, PortError>,
         at: Timestamp,
     ) {
-        if let Ok(status) = &outcome {
+        if let Ok(status) = &outcome
+            && status.failures.is_empty()
+            && status.held_back.is_none()
+            && self.takes_all_away()
+        {
             self.former.clear();
-            if self.takes_all_away() && status.failures.is_empty() && status.held_back.is_none() {
-                self.names.clone_from(permitted);
-            }
+            self.names.clone_from(permitted);
         }
         // Where there is no tunnel, there is nothing to replace or to close.
         let is_over = |error: &PortError| error.kind == PortErrorKind::NotFound;
@@ -459,13 +469,12 @@ mod tests {
         }
     }
 
-    fn settled_as(account: &str, names: &[&str]) -> Settled {
+    fn settled_as(accounts: &[&str], names: &[&str]) -> Settled {
+        let names = names.iter().map(|name| Hostname::parse(name).unwrap());
+        let names: BTreeSet<_> = names.collect();
+        let part = |name: &&str| (AccountName::parse(name).unwrap(), names.clone());
         Settled {
-            permitted: names
-                .iter()
-                .map(|name| Hostname::parse(name).unwrap())
-                .collect(),
-            account: Some(AccountName::parse(account).unwrap()),
+            parts: accounts.iter().map(part).collect(),
             ..Settled::default()
         }
     }
@@ -474,13 +483,15 @@ mod tests {
     fn an_account_is_looked_at_until_nothing_is_left_there() {
         let name = |text: &str| AccountName::parse(text).unwrap();
         let mut held = settled();
-        held.place(&settled_as("one", &[]));
+        held.place(&settled_as(&["one"], &[]));
         assert!(held.former.is_empty());
-        held.place(&settled_as("two", &[]));
-        held.place(&settled_as("three", &[]));
+        held.place(&settled_as(&["two"], &[]));
+        held.place(&settled_as(&["three", "four"], &[]));
         assert_eq!(held.former, [name("one"), name("two")].into());
-        held.place(&settled_as("one", &[]));
-        assert_eq!(held.former, [name("three"), name("two")].into());
+        held.place(&settled_as(&["one"], &[]));
+        assert_eq!(held.former, ["four", "three", "two"].map(name).into());
+        held.place(&Settled::default());
+        assert_eq!(held.accounts, [name("one")].into(), "nobody says where");
         let none = BTreeSet::new();
         held.finish(
             1,
@@ -488,9 +499,12 @@ mod tests {
             Err(PortError::unavailable("no answer")),
             Timestamp(1),
         );
-        assert_eq!(held.former.len(), 2);
+        assert_eq!(held.former.len(), 3);
         held.finish(1, &none, Ok(EdgeStatus::default()), Timestamp(1));
-        assert_eq!((held.account, held.former.len()), (Some(name("one")), 0));
+        assert_eq!(
+            (held.accounts, held.former.len()),
+            ([name("one")].into(), 0)
+        );
     }
 
     #[test]
@@ -521,10 +535,10 @@ mod tests {
                 policy,
                 ..EdgeIntent::new(key())
             }));
-            held.place(&settled_as("one", &["a.example.com"]));
-            let now = settled_as("one", &["b.example.com"]);
+            held.place(&settled_as(&["one"], &["a.example.com"]));
+            let now = settled_as(&["one"], &["b.example.com"]);
             held.place(&now);
-            held.finish(1, &now.permitted, outcome.clone(), Timestamp(1));
+            held.finish(1, &now.permitted(), outcome.clone(), Timestamp(1));
             assert_eq!(
                 held.names.len(),
                 1 + usize::from(is_kept),

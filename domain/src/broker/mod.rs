@@ -17,7 +17,7 @@
 //! - [`budget`]: the calls that the clusters of an account share.
 //! - [`audit`]: the chain of what was done.
 //! - [`refusal`]: why something is refused, with a code that clients may count on.
-//! - [`pass`]: one piece of work.
+//! - [`pass`]: one piece of work; `united`: what came of it in several accounts.
 //! - [`plan`](mod@plan): what would come of a statement.
 //! - [`watch`](mod@watch): one look at all clusters.
 //! - [`ports`]: what is kept, and how it is sealed.
@@ -44,6 +44,7 @@ pub mod refusal;
 pub mod role;
 pub mod settle;
 pub mod sign_in;
+mod united;
 pub mod watch;
 pub mod work;
 

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::audit::Event;
+use super::budget::spent_share;
 use super::cluster::Cluster;
-use super::held::{Held, Wanted};
+use super::held::{Errands, Held, Wanted};
 use super::names::AccountName;
 use super::ports::{AccountEdges, Finished, Store, StoreError};
 use super::refusal::{Code, Refusal};
 use super::settle::Settled;
-use super::work::{self, Taken};
+use super::united::{not_reached, unite};
+use super::work::{self, Priority, Taken};
 use crate::edge::ports::Edge;
-use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome};
+use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, Timestamp};
+use crate::secret::{ConnectorToken, TokenHash};
 
 /// Does a piece of work, and writes down what came of it. An error means that nothing was written: the work is taken
 /// again when its time is over. `rays` gives Cloudflare's ids of the calls that were made for it.
@@ -36,8 +40,7 @@ pub async fn carry_out(
         now,
     };
     let (permitted, outcome) = pass.make_true(&held).await?;
-    let retry_after = outcome.as_ref().err().and_then(|error| error.retry_after);
-    let again = work::again_after(taken.attempts, retry_after);
+    let again = work::again_after(taken.attempts, retry_after(&outcome));
     let event = told(&held, &cluster, &outcome, now);
     let event = event.map(|event| Event {
         ray: rays(),
@@ -51,6 +54,14 @@ pub async fn carry_out(
         spent: edges.spent(),
     };
     store.finish(taken, finished, again, event).await
+}
+
+/// The least time to another attempt, as Cloudflare says.
+fn retry_after(outcome: &Result<EdgeStatus, PortError>) -> Option<Duration> {
+    match outcome {
+        Ok(status) => status.failures.iter().filter_map(|it| it.retry_after).max(),
+        Err(error) => error.retry_after,
+    }
 }
 
 /// The names that something was made for, and what came of it.
@@ -102,17 +113,14 @@ impl Pass<'_> {
         intent: &EdgeIntent,
     ) -> Result<Made, StoreError> {
         let (name, wanted) = (&self.cluster.name, &intent.hostnames);
-        let settled = self.store.settle(name, &held.gateway, wanted, self.now);
+        let keeps = intent.policy != Policy::Sync;
+        let settled = self
+            .store
+            .settle(name, &held.gateway, wanted, keeps, self.now);
         match settled.await {
             Ok(settled) => {
-                let mut status = self.publish(held, intent, &settled).await;
-                if let (Err(error), Some(account)) = (&status, &settled.account)
-                    && error.kind == PortErrorKind::Unauthenticated
-                    && self.edges.refused(account).await?
-                {
-                    status = self.publish(held, intent, &settled).await;
-                }
-                Ok((settled.permitted, status))
+                let status = self.publish(held, intent, &settled).await?;
+                Ok((settled.permitted(), status))
             }
             Err(StoreError::Refused(refusal)) => Ok((BTreeSet::new(), Err(refused(&refusal)))),
             Err(failed) => Err(failed),
@@ -125,42 +133,32 @@ impl Pass<'_> {
         if !held.errands.shut_out {
             return Ok(());
         }
-        let (gateway, mut edges) = (&held.gateway, Vec::new());
-        for account in held.account.iter().chain(&held.former) {
-            edges.push(self.edge(account).await?);
-        }
+        let edges = self.edges_of(held).await?;
         let mut tokens = held.errands.noted.clone();
         if tokens.is_empty() {
-            for edge in &edges {
-                let token = if_there(edge.connector_token(gateway).await)?;
-                tokens.extend(token.map(|token| token.hash()));
-            }
-            let name = &self.cluster.name;
-            tokens = self.store.note_tokens(name, gateway, tokens).await?;
+            let found = tokens_of(held, &edges).await?;
+            tokens = self.note(held, &found).await?;
         }
-        for edge in &edges {
-            for token in &tokens {
-                if_there(edge.retire_token(gateway, *token).await)?;
-            }
-            if_there(edge.close_connections(gateway).await)?;
-        }
+        retire(held, &edges, &tokens).await?;
+        close(held, &edges).await?;
         Ok(())
     }
 
     /// Removes the records, however many they are: whoever runs the broker said so.
     async fn unpublish(&self, held: &Held) -> Result<EdgeStatus, PortError> {
-        let Some(account) = &held.account else {
-            return Ok(EdgeStatus::default());
-        };
-        let edge = self.edge(account).await?;
-        let mut intent = EdgeIntent::new(held.gateway.clone());
-        let mut status = edge.reconcile(&intent).await?;
-        if let Some(held_back) = &status.held_back {
-            intent.dns.records.confirmed_removal = Some(held_back.code.clone());
-            status = edge.reconcile(&intent).await?;
+        let mut statuses = Vec::new();
+        for account in &held.accounts {
+            let edge = self.edge(account).await?;
+            let mut intent = EdgeIntent::new(held.gateway.clone());
+            let mut status = edge.reconcile(&intent).await?;
+            if let Some(held_back) = &status.held_back {
+                intent.dns.records.confirmed_removal = Some(held_back.code.clone());
+                status = edge.reconcile(&intent).await?;
+            }
+            statuses.push(status);
         }
-        self.leave(held, held.former.iter()).await?;
-        Ok(status)
+        self.leave(held, &held.former).await?;
+        Ok(unite(statuses))
     }
 
     pub(super) async fn publish(
@@ -168,36 +166,151 @@ impl Pass<'_> {
         held: &Held,
         intent: &EdgeIntent,
         settled: &Settled,
-    ) -> Result<EdgeStatus, PortError> {
-        let Some(account) = &settled.account else {
-            return Ok(with_refused(EdgeStatus::default(), &settled.refused));
-        };
-        let edge = self.edge(account).await?;
-        let intent = EdgeIntent {
-            hostnames: settled.permitted.clone(),
-            ..intent.clone()
-        };
-        let status = edge.reconcile(&intent).await?;
-        self.run_errands(held, &*edge).await?;
-        // The names are served by the new tunnel already, so what is left elsewhere can go.
-        let former = held.account.iter().chain(&held.former);
-        self.leave(held, former.filter(|former| *former != account))
-            .await?;
-        Ok(with_refused(status, &settled.refused))
+    ) -> Result<Result<EdgeStatus, PortError>, StoreError> {
+        match self.publish_parts(held, intent, settled).await {
+            Ok(status) => Ok(Ok(with_refused(status, &settled.refused))),
+            Err(Failed::Edge(error)) => Ok(Err(error)),
+            Err(Failed::Store(error)) => Err(error),
+        }
     }
 
-    async fn run_errands(&self, held: &Held, edge: &dyn Edge) -> Result<(), PortError> {
-        if let Some(hash) = held.errands.retire {
-            edge.retire_token(&held.gateway, hash).await?;
+    /// Plans and makes true each account's part by itself: one that cannot be reached stops none of the others.
+    async fn publish_parts(
+        &self,
+        held: &Held,
+        intent: &EdgeIntent,
+        settled: &Settled,
+    ) -> Result<EdgeStatus, Failed> {
+        let (mut statuses, mut failures) = (Vec::new(), Vec::new());
+        for (account, names) in &settled.parts {
+            let part = part_of(intent, names);
+            let published = match self.may_spend(held, account, settled).await {
+                Ok(()) => self.publish_part(account, &part).await,
+                failed => failed.map(|()| EdgeStatus::default()),
+            };
+            match published {
+                Ok(status) => statuses.push(status),
+                Err(Failed::Edge(error)) => {
+                    statuses.push(not_reached(held, names, &error));
+                    failures.push(error);
+                }
+                Err(failed) => return Err(failed),
+            }
         }
-        if held.errands.close {
-            edge.close_connections(&held.gateway).await?;
+        if failures.len() == settled.parts.len()
+            && let Some(error) = failures.pop()
+        {
+            return Err(error.into());
+        }
+        // Else the names may be served by what is left elsewhere.
+        if failures.is_empty() && intent.policy == Policy::Sync {
+            statuses.extend(self.leave_former(held, intent, settled).await?);
+        }
+        self.run_errands(held).await?;
+        Ok(unite(statuses))
+    }
+
+    /// Work for several accounts was taken because one of them permits it.
+    async fn may_spend(
+        &self,
+        held: &Held,
+        account: &AccountName,
+        settled: &Settled,
+    ) -> Result<(), Failed> {
+        if settled.parts.len() == 1 {
+            return Ok(());
+        }
+        let spending = self.store.spending(account).await?;
+        let level = spending.level(self.edges.budget(), self.now, []);
+        let share = level.share(&self.cluster.name, Priority::of(held));
+        share.map_err(|wait| Failed::Edge(spent_share(wait)))
+    }
+
+    async fn publish_part(
+        &self,
+        account: &AccountName,
+        part: &EdgeIntent,
+    ) -> Result<EdgeStatus, Failed> {
+        let status = self.edge(account).await?.reconcile(part).await;
+        if let Err(error) = &status
+            && error.kind == PortErrorKind::Unauthenticated
+            && self.edges.refused(account).await?
+        {
+            return Ok(self.edge(account).await?.reconcile(part).await?);
+        }
+        Ok(status?)
+    }
+
+    /// Removes what is left in accounts in which nothing is wanted any more. Records of many names that are to go for good wait there
+    /// for a confirmation as elsewhere; those of names that are in another account by now need none.
+    async fn leave_former(
+        &self,
+        held: &Held,
+        intent: &EdgeIntent,
+        settled: &Settled,
+    ) -> Result<Vec<EdgeStatus>, PortError> {
+        let permitted = settled.permitted();
+        let some_go = held.names.iter().any(|name| !permitted.contains(name));
+        let mut kept = Vec::new();
+        for account in held.everywhere() {
+            if settled.parts.contains_key(account) {
+                continue;
+            }
+            let edge = self.edge(account).await?;
+            if some_go {
+                let status = edge.reconcile(&part_of(intent, &BTreeSet::new())).await?;
+                if status.held_back.is_some() {
+                    kept.push(status);
+                    continue;
+                }
+            }
+            edge.remove(&held.gateway).await?;
+        }
+        Ok(kept)
+    }
+
+    /// Replaces tokens and closes connections, as was asked for.
+    async fn run_errands(&self, held: &Held) -> Result<(), Failed> {
+        let Errands {
+            retire: asked,
+            close: closes,
+            noted,
+            ..
+        } = &held.errands;
+        if asked.is_none() && !closes {
+            return Ok(());
+        }
+        let edges = self.edges_of(held).await?;
+        if let Some(asked) = asked {
+            let mut tokens = noted.clone();
+            if tokens.is_empty() {
+                let found = tokens_of(held, &edges).await?;
+                if ConnectorToken::of_tunnels(&found, false).hash() == *asked {
+                    tokens = self.note(held, &found).await?;
+                }
+            }
+            retire(held, &edges, &tokens).await?;
+        }
+        if *closes {
+            close(held, &edges).await?;
         }
         Ok(())
     }
 
+    /// Writes down which tokens are to be replaced before the first one is.
+    async fn note(
+        &self,
+        held: &Held,
+        found: &[ConnectorToken],
+    ) -> Result<BTreeSet<TokenHash>, StoreError> {
+        let hashes = found.iter().map(ConnectorToken::hash).collect();
+        let name = &self.cluster.name;
+        self.store.note_tokens(name, &held.gateway, hashes).await
+    }
+
+    /// Each account is left, whatever is the matter with another one.
     pub(super) async fn remove(&self, held: &Held) -> Result<EdgeStatus, PortError> {
-        let everywhere = held.account.iter().chain(&held.former);
+        let everywhere = held.everywhere().into_iter();
         self.leave(held, everywhere).await?;
         Ok(EdgeStatus::default())
     }
@@ -205,12 +318,27 @@ impl Pass<'_> {
     async fn leave(
         &self,
         held: &Held,
-        accounts: impl Iterator<Item = &AccountName> + Send,
+        accounts: impl IntoIterator<Item = &AccountName> + Send,
     ) -> Result<(), PortError> {
+        let mut failed = None;
+        let accounts: Vec<_> = accounts.into_iter().collect();
         for account in accounts {
-            self.edge(account).await?.remove(&held.gateway).await?;
+            let left = match self.edge(account).await {
+                Ok(edge) => edge.remove(&held.gateway).await,
+                Err(error) => Err(error),
+            };
+            failed = failed.or(left.err());
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Those of all accounts in which something of a Gateway may be.
+    async fn edges_of(&self, held: &Held) -> Result<Vec<Arc<dyn Edge>>, PortError> {
+        let mut edges = Vec::new();
+        for account in held.everywhere() {
+            edges.push(self.edge(account).await?);
+        }
+        Ok(edges)
     }
 
     async fn edge(&self, account: &AccountName) -> Result<Arc<dyn Edge>, PortError> {
@@ -230,6 +358,45 @@ fn if_there<T>(found: Result<T, PortError>) -> Result<Option<T>, PortError> {
         Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What an intent says of some of its names.
+fn part_of(intent: &EdgeIntent, names: &BTreeSet<Hostname>) -> EdgeIntent {
+    let mut part = EdgeIntent {
+        hostnames: names.clone(),
+        ..intent.clone()
+    };
+    part.paths.retain(|hostname, _| names.contains(hostname));
+    part
+}
+
+/// The tokens of a Gateway's tunnels, of those that are there, in the order of their accounts.
+async fn tokens_of(held: &Held, edges: &[Arc<dyn Edge>]) -> Result<Vec<ConnectorToken>, PortError> {
+    let mut tokens = Vec::new();
+    for edge in edges {
+        tokens.extend(if_there(edge.connector_token(&held.gateway).await)?);
+    }
+    Ok(tokens)
+}
+
+async fn retire(
+    held: &Held,
+    edges: &[Arc<dyn Edge>],
+    tokens: &BTreeSet<TokenHash>,
+) -> Result<(), PortError> {
+    for edge in edges {
+        for token in tokens {
+            if_there(edge.retire_token(&held.gateway, *token).await)?;
+        }
+    }
+    Ok(())
+}
+
+async fn close(held: &Held, edges: &[Arc<dyn Edge>]) -> Result<(), PortError> {
+    for edge in edges {
+        if_there(edge.close_connections(&held.gateway).await)?;
+    }
+    Ok(())
 }
 
 /// A status with what was withheld from the edge.

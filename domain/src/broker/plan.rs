@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
+use super::budget::{Budget, Spent};
 use super::cluster::Cluster;
 use super::held::{Errands, Held};
 use super::names::{AccountName, ClusterName};
@@ -13,7 +14,7 @@ use super::ports::{AccountEdges, Rehearsal, Store, StoreError};
 use super::watch;
 use crate::edge::ports::Edge;
 use crate::edge::rehearsal::Difference;
-use crate::edge::{EdgeIntent, EdgeStatus};
+use crate::edge::{EdgeIntent, EdgeStatus, Policy};
 use crate::error::PortError;
 use crate::names::{InstanceId, ObjectKey, Timestamp};
 
@@ -64,12 +65,12 @@ pub async fn plan(
     let outcome = match intent {
         None => pass.remove(&held).await,
         Some(intent) => {
-            let wanted = &intent.hostnames;
+            let (wanted, keeps) = (&intent.hostnames, intent.policy != Policy::Sync);
             match store
-                .would_settle(&cluster.name, gateway, wanted, now)
+                .would_settle(&cluster.name, gateway, wanted, keeps, now)
                 .await
             {
-                Ok(settled) => pass.publish(&held, intent, &settled).await,
+                Ok(settled) => pass.publish(&held, intent, &settled).await?,
                 Err(StoreError::Refused(refusal)) => Err(pass::refused(&refusal)),
                 Err(failed) => return Err(failed),
             }
@@ -132,6 +133,14 @@ impl AccountEdges for Rehearsed<'_> {
         let mut made = made.expect("nothing panics while it holds this lock");
         made.insert(account.clone(), one);
         Ok(edge)
+    }
+
+    fn budget(&self) -> Budget {
+        self.edges.budget()
+    }
+
+    fn spent(&self) -> Spent {
+        self.edges.spent()
     }
 
     /// A rehearsal changes no token.

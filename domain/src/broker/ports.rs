@@ -419,7 +419,7 @@ pub trait Intents: Send + Sync {
         event: Event,
     ) -> Result<(Stated, Held), StoreError>;
 
-    /// Notes which tokens are replaced so that connectors are shut out ([`Held::note_tokens`]), and gives those that are.
+    /// Notes which tokens are replaced ([`Held::note_tokens`]), and gives those that are.
     async fn note_tokens(
         &self,
         cluster: &ClusterName,
@@ -428,12 +428,13 @@ pub trait Intents: Send + Sync {
     ) -> Result<BTreeSet<TokenHash>, StoreError>;
 
     /// Decides which hostnames a Gateway gets ([`super::settle`](mod@super::settle)), claims them, and writes that
-    /// down ([`Held::place`]).
+    /// down ([`Held::place`]). `keeps`: whether it keeps accounts in which it wants no name any more.
     async fn settle(
         &self,
         cluster: &ClusterName,
         gateway: &ObjectKey,
         wanted: &BTreeSet<Hostname>,
+        keeps: bool,
         now: Timestamp,
     ) -> Result<Settled, StoreError>;
 
@@ -443,6 +444,7 @@ pub trait Intents: Send + Sync {
         cluster: &ClusterName,
         gateway: &ObjectKey,
         wanted: &BTreeSet<Hostname>,
+        keeps: bool,
         now: Timestamp,
     ) -> Result<Settled, StoreError>;
 

@@ -23,23 +23,31 @@ pub struct Seen<'s> {
     /// Of the cluster's tenant.
     pub grants: &'s [Grant],
     /// Of the tenant, and those that are shared.
-    pub accounts: &'s [Account],
+    pub accounts_of_tenant: &'s [Account],
     /// At least all of the cluster, and those of every wanted hostname and of every wildcard above one.
     pub claims: &'s [Claim],
     /// Other Gateways of the cluster that have something or are to have it.
     pub others: &'s BTreeSet<ObjectKey>,
-    /// Where the Gateway's tunnel is.
-    pub account: Option<&'s AccountName>,
+    /// Where the Gateway's tunnels are.
+    pub accounts: &'s BTreeSet<AccountName>,
+    /// Whether it keeps those in which it wants no name any more.
+    pub keeps: bool,
 }
 
 /// What a Gateway gets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settled {
-    /// Hostnames that it has or gets. Each is claimed for its cluster.
-    pub permitted: BTreeSet<Hostname>,
+    /// Hostnames that it has or gets, by the account that each is in, as a record leads to tunnels of its own account alone. Each
+    /// is claimed for its cluster. It has a tunnel in each of these accounts; none where no hostname says where, and there is none.
+    pub parts: BTreeMap<AccountName, BTreeSet<Hostname>>,
     pub refused: BTreeMap<Hostname, Refusal>,
-    /// Where its tunnel is to be; `None` where no hostname says so and there is none.
-    pub account: Option<AccountName>,
+}
+
+impl Settled {
+    /// All hostnames that it has or gets.
+    pub fn permitted(&self) -> BTreeSet<Hostname> {
+        self.parts.values().flatten().cloned().collect()
+    }
 }
 
 impl Seen<'_> {
@@ -52,67 +60,63 @@ impl Seen<'_> {
         {
             return Err(too_many_gateways(limit));
         }
-        let account = self.account_for(wanted, granted);
-        let mut settled = Settled {
-            account,
-            ..Settled::default()
-        };
+        let mut settled = Settled::default();
         let mut room = Room::new(self.claims, self.cluster, granted);
         // What the cluster has already comes first, so that a new name never takes the place of an old one.
         let (had, new): (Vec<_>, Vec<_>) = wanted.iter().partition(|name| room.has(name));
         for hostname in had.into_iter().chain(new) {
-            match self.decide(hostname, granted, settled.account.as_ref(), &mut room) {
-                Ok(()) => {
-                    settled.permitted.insert(hostname.clone());
+            match self.decide(hostname, granted, &mut room) {
+                Ok(account) => {
+                    let names = settled.parts.entry(account.clone()).or_default();
+                    names.insert(hostname.clone());
                 }
                 Err(refusal) => {
                     settled.refused.insert(hostname.clone(), refusal);
                 }
             }
         }
+        let kept = self.accounts.iter().filter(|_| self.keeps);
+        for account in kept {
+            settled.parts.entry(account.clone()).or_default();
+        }
+        if settled.parts.is_empty() {
+            let home = self
+                .home(wanted, granted)
+                .map(|account| (account, BTreeSet::new()));
+            settled.parts.extend(home);
+        }
         Ok(settled)
     }
 
+    /// The account that a hostname is in, if the Gateway gets it.
     fn decide(
         &self,
         hostname: &Hostname,
         granted: Granted<'_>,
-        account: Option<&AccountName>,
         room: &mut Room<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<&AccountName, Refusal> {
         let grant = granted.of(hostname)?;
         claim::decide(hostname, self.tenant, self.cluster, self.claims, granted)?;
-        let its_account = grant::account_of(grant, self.accounts, hostname);
-        let its_account = its_account.ok_or_else(|| no_zone(hostname))?;
-        if account != Some(&its_account.name) {
-            return Err(other_account(hostname));
-        }
-        room.take(hostname, grant)
+        let account = grant::account_of(grant, self.accounts_of_tenant, hostname);
+        let account = account.ok_or_else(|| no_zone(hostname))?;
+        room.take(hostname, grant)?;
+        Ok(&account.name)
     }
 
-    /// Where the Gateway is, as long as a wanted name belongs there; else where the first that is granted belongs. Without a
-    /// name, where it is, or the one account that there is for it.
-    fn account_for(
-        &self,
-        wanted: &BTreeSet<Hostname>,
-        granted: Granted<'_>,
-    ) -> Option<AccountName> {
-        let mut first = None;
-        for hostname in wanted {
-            let Ok(grant) = granted.of(hostname) else {
-                continue;
-            };
-            let Some(account) = grant::account_of(grant, self.accounts, hostname) else {
-                continue;
-            };
-            if self.account == Some(&account.name) {
-                return Some(account.name.clone());
-            }
-            first.get_or_insert(&account.name);
-        }
-        let mut all = granted.accounts(self.accounts).into_iter();
+    /// Where a Gateway is that gets no hostname: where it is, else where a hostname belongs that it wants, or the one account
+    /// that there is for it.
+    fn home(&self, wanted: &BTreeSet<Hostname>, granted: Granted<'_>) -> Option<AccountName> {
+        let account_of = |hostname| {
+            let grant = granted.of(hostname).ok()?;
+            Some(&grant::account_of(grant, self.accounts_of_tenant, hostname)?.name)
+        };
+        let mut all = granted.accounts(self.accounts_of_tenant).into_iter();
         let only = all.next().filter(|_| all.next().is_none());
-        first.or(self.account).or(only).cloned()
+        let is_there = self.accounts.first();
+        is_there
+            .or_else(|| wanted.iter().find_map(account_of))
+            .or(only)
+            .cloned()
     }
 }
 
@@ -193,15 +197,6 @@ fn no_zone(hostname: &Hostname) -> Refusal {
     )
 }
 
-fn other_account(hostname: &Hostname) -> Refusal {
-    Refusal::new(
-        Code::HostnameNotGranted,
-        format!(
-            "hostname {hostname}: it is in another Cloudflare account than the Gateway's other hostnames, and a record leads to tunnels of its own account alone; give it a Gateway of its own"
-        ),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::grant::Clusters;
@@ -264,7 +259,8 @@ mod tests {
         accounts: Vec<Account>,
         claims: Vec<Claim>,
         others: BTreeSet<ObjectKey>,
-        account: Option<AccountName>,
+        has: BTreeSet<AccountName>,
+        keeps: bool,
     }
 
     impl Given {
@@ -276,7 +272,8 @@ mod tests {
                 accounts: vec![account("com", "example.com"), account("org", "example.org")],
                 claims: Vec::new(),
                 others: BTreeSet::new(),
-                account: None,
+                has: BTreeSet::new(),
+                keeps: false,
             }
         }
 
@@ -286,10 +283,11 @@ mod tests {
                 cluster: &self.cluster,
                 now: Timestamp(0),
                 grants: &self.grants,
-                accounts: &self.accounts,
+                accounts_of_tenant: &self.accounts,
                 claims: &self.claims,
                 others: &self.others,
-                account: self.account.as_ref(),
+                accounts: &self.has,
+                keeps: self.keeps,
             };
             seen.settle(&names(wanted), is_new)
         }
@@ -313,7 +311,7 @@ mod tests {
         let expected = [
             ("a.example.com", None),
             ("a.example.net", Some(Code::HostnameNotGranted)),
-            ("a.example.org", Some(Code::HostnameNotGranted)),
+            ("a.example.org", None),
             ("own.example.com", None),
             ("taken.example.com", Some(Code::HostnameTaken)),
             ("west.example.com", Some(Code::HostnameTaken)),
@@ -332,30 +330,49 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_stays_in_its_account_as_long_as_a_name_of_it_belongs_there() {
-        for (has, wanted, expected) in [
-            (None, vec!["a.example.com", "a.example.org"], Some("com")),
+    fn a_gateway_is_in_each_account_that_a_name_of_it_is_in() {
+        let (com, org) = ("a.example.com", "a.example.org");
+        for (has, wanted, keeps, expected) in [
+            (vec![], vec![com, org], false, vec![("com", 1), ("org", 1)]),
             (
-                Some("org"),
-                vec!["a.example.com", "a.example.org"],
-                Some("org"),
+                vec!["org"],
+                vec![com, org],
+                false,
+                vec![("com", 1), ("org", 1)],
             ),
-            (Some("org"), vec!["a.example.com"], Some("com")),
-            (Some("org"), vec![], Some("org")),
-            (Some("org"), vec!["a.example.net"], Some("org")),
-            (None, vec![], None),
+            (vec!["org"], vec![com], false, vec![("com", 1)]),
+            (vec!["org"], vec![com], true, vec![("com", 1), ("org", 0)]),
+            (vec!["org"], vec![], false, vec![("org", 0)]),
+            (vec!["com", "org"], vec![], false, vec![("com", 0)]),
+            (
+                vec!["com", "org"],
+                vec![],
+                true,
+                vec![("com", 0), ("org", 0)],
+            ),
+            (vec!["org"], vec!["a.example.net"], false, vec![("org", 0)]),
+            (vec![], vec![], false, vec![]),
         ] {
             let mut given = Given::new();
-            given.account = has.map(|text| AccountName::parse(text).unwrap());
+            let account = |text: &&str| AccountName::parse(text).unwrap();
+            given.has = has.iter().map(account).collect();
+            given.keeps = keeps;
             let settled = given.settle(&wanted, false).unwrap();
-            let found = settled.account.as_ref().map(AccountName::as_str);
-            assert_eq!(found, expected, "{has:?} {wanted:?}");
+            let parts = settled.parts.iter();
+            let found: Vec<_> = parts
+                .map(|(it, names)| (it.as_str(), names.len()))
+                .collect();
+            assert_eq!(found, expected, "{has:?} {wanted:?} {keeps}");
         }
         let mut given = Given::new();
+        // Granted, and another cluster's.
+        given.claims = vec![claim(com, ("acme", "west"))];
+        let settled = given.settle(&[com], true).unwrap();
+        assert!(settled.parts.keys().map(AccountName::as_str).eq(["com"]));
         given.accounts.pop();
         let settled = given.settle(&[], true).unwrap();
-        let found = settled.account.as_ref().map(AccountName::as_str);
-        assert_eq!(found, Some("com"), "there is no other one");
+        let found = settled.parts.keys().map(AccountName::as_str);
+        assert!(found.eq(["com"]), "there is no other one");
     }
 
     #[test]

@@ -341,6 +341,7 @@ impl Edge for DirectEdge {
                 id: executor.tunnel,
                 name: work.name,
                 address: executor.tunnel.address(),
+                hostnames: intent.hostnames.clone(),
             }],
             hostnames,
             ingress: executor.ingress.unwrap_or(plan.ingress),

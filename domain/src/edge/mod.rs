@@ -45,7 +45,7 @@ use crate::names::{Hostname, Installation, ObjectKey, TunnelId};
 /// What is true at the edge for one Gateway, after a reconcile.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EdgeStatus {
-    /// Tunnels of this Gateway. One today; no caller may count on that.
+    /// Tunnels of this Gateway: one, and behind a broker one in each Cloudflare account that its hostnames are in.
     pub tunnels: Vec<TunnelStatus>,
     /// An outcome for each hostname of the intent.
     pub hostnames: BTreeMap<Hostname, HostnameOutcome>,
@@ -103,6 +103,8 @@ pub struct TunnelStatus {
     pub name: String,
     /// Where records point: `<id>.cfargotunnel.com`.
     pub address: String,
+    /// Hostnames that it serves, whether they have their record or not.
+    pub hostnames: BTreeSet<Hostname>,
 }
 
 /// What became of one hostname.

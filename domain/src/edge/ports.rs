@@ -29,14 +29,16 @@ pub trait Edge: Send + Sync {
     /// than were found.
     async fn owned(&self) -> Result<BTreeSet<ObjectKey>, Partial<BTreeSet<ObjectKey>>>;
 
-    /// The token that lets connectors join the Gateway's tunnel.
+    /// The token that lets connectors join the Gateway's tunnels: of one in the direct edge, of one in each account behind a
+    /// broker. A [partial](ConnectorToken::is_partial) one where only some can be had.
     async fn connector_token(&self, gateway: &ObjectKey) -> Result<ConnectorToken, PortError>;
 
-    /// Replaces the token of the Gateway's tunnel if it has this hash, and does nothing if it has another one: to be asked
-    /// again after an answer was lost changes nothing. The old token opens no new connection; those that it opened stay.
+    /// Replaces the token of each of the Gateway's tunnels if all of it together has this hash, and does nothing if it has another
+    /// one: to be asked again after an answer was lost changes nothing. The old token opens no new connection; those that it
+    /// opened stay.
     async fn retire_token(&self, gateway: &ObjectKey, retired: TokenHash) -> Result<(), PortError>;
 
-    /// Closes every connection to the Gateway's tunnel. Connectors with the present token come back by themselves.
+    /// Closes every connection to the Gateway's tunnels. Connectors with the present token come back by themselves.
     async fn close_connections(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
     /// What the Gateway has at the edge. Reads, and writes nothing. Not every edge can tell.
@@ -52,7 +54,7 @@ pub trait Edge: Send + Sync {
         Err(PortError::new(PortErrorKind::NotFound, message))
     }
 
-    /// Removes all that the Gateway holds at the edge: records first, the tunnel last. Idempotent.
+    /// Removes all that the Gateway holds at the edge: in each account records first, the tunnel last. Idempotent.
     async fn remove(&self, gateway: &ObjectKey) -> Result<(), PortError>;
 
     /// Removes records of this installation whose Gateway is neither `live` nor known by a tunnel (what a

@@ -79,7 +79,7 @@ enum ProxyState {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
-    pub(super) tunnel: TunnelId,
+    pub(super) tunnels: Vec<TunnelId>,
     pub(super) spec: WorkloadSpec,
     /// Whether nothing is left to do for it.
     pub(super) finished: bool,

@@ -107,14 +107,13 @@ impl Reconciler {
         let mut state = self.known_rotation(target, now).await?;
         if state.is_due(target.intent, now) {
             self.check_replicas(target, &state).await?;
-            let present = self
-                .ports
-                .edge
-                .connector_token(target.gateway)
-                .await?
-                .hash();
+            let present = self.ports.edge.connector_token(target.gateway).await?;
+            if present.is_partial() {
+                let message = "not all of the Gateway's tunnels can be reached";
+                return Err(PortError::unavailable(message));
+            }
             state = self
-                .keep(target, state.begun(target.intent, present, now))
+                .keep(target, state.begun(target.intent, present.hash(), now))
                 .await?;
         }
         if let Stage::Replace(retired) = state.stage {

@@ -179,7 +179,8 @@ impl Reconciler {
         resync: bool,
         done: &mut EdgePassReport,
     ) -> Option<Runs> {
-        let Some(tunnel) = status.tunnels.first().map(|tunnel| tunnel.id) else {
+        let tunnels: Vec<_> = status.tunnels.iter().map(|tunnel| tunnel.id).collect();
+        let Some(tunnel) = tunnels.first().copied() else {
             return Some(Runs::Unasked);
         };
         let Some(found) = view.gateways.get(gateway) else {
@@ -187,7 +188,7 @@ impl Reconciler {
         };
         let spec = found.parameters.workload.clone();
         let proxy = Proxy {
-            tunnel,
+            tunnels,
             spec,
             finished: true,
         };
@@ -207,7 +208,7 @@ impl Reconciler {
         let workloads = &self.ports.workloads;
         match workloads.ensure(gateway, &proxy.spec, tunnel, &token).await {
             Ok(status) => {
-                let finished = !status.unfinished;
+                let finished = !status.unfinished && !token.is_partial();
                 if !finished {
                     done.again(gateway, None);
                 }
@@ -216,7 +217,7 @@ impl Reconciler {
                     at_edge.proxy_runs(proxy);
                     at_edge.token = Some(token.hash());
                 });
-                Some(match status.holds_token {
+                Some(match status.holds_token && !token.is_partial() {
                     true => Runs::Holds(token.hash()),
                     false => Runs::Takes,
                 })

@@ -181,6 +181,7 @@ impl State {
                 id,
                 name: gateway.to_string(),
                 address,
+                hostnames: intent.hostnames.clone(),
             }],
             hostnames,
             unwanted_kept: kept,

@@ -101,7 +101,9 @@ impl Workloads for FakeWorkloads {
         proxies.specs.insert(gateway.clone(), spec.clone());
         let proxy = (tunnel, token.clone());
         proxies.released.remove(gateway);
-        proxies.running.insert(gateway.clone(), proxy);
+        if !(token.is_partial() && proxies.running.contains_key(gateway)) {
+            proxies.running.insert(gateway.clone(), proxy);
+        }
         Ok(WorkloadStatus {
             unfinished: proxies.unfinished,
             holds_token: !proxies.takes_token,

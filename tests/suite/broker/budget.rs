@@ -135,7 +135,7 @@ impl Scene {
     async fn set(clusters: usize) -> Self {
         let files = tempfile::tempdir().unwrap();
         let address = format!("sqlite:{}", files.path().join("broker.db").display());
-        let store = SqlStore::open(&address).await.unwrap();
+        let store = SqlStore::open(&address, None).await.unwrap();
         let mut names = Vec::new();
         for number in 0..clusters {
             let member = Enrolled {
@@ -186,7 +186,7 @@ impl Scene {
                 continue;
             }
             self.edges.begin(now, &taken.cluster);
-            let pass = pass::carry_out(&self.store, &self.edges, &taken, Timestamp(now));
+            let pass = pass::carry_out(&self.store, &self.edges, &taken, Timestamp(now), &String::new);
             pass.await.unwrap();
             let held = self.store.held(&taken.cluster, &taken.gateway).await;
             if held.unwrap().is_none_or(|held| held.is_settled()) {

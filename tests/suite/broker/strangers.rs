@@ -222,8 +222,10 @@ async fn place_a_gateway(store: &SqlStore) {
     let stated = store.state(&east, &gateway, intent, place, None, Event::default());
     stated.await.unwrap();
     let wanted = BTreeSet::new();
-    let settled = store.settle(&east, &gateway, &wanted, Timestamp(0)).await;
-    assert!(settled.unwrap().account.is_some());
+    let settled = store
+        .settle(&east, &gateway, &wanted, false, Timestamp(0))
+        .await;
+    assert!(settled.unwrap().parts.len() == 1);
 }
 
 async fn say(stream: &mut (impl AsyncWrite + Unpin), member: &Member, path: &str) {

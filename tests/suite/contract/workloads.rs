@@ -28,6 +28,7 @@ contract! {
         a_proxy_that_is_made_to_run_becomes_ready,
         an_unchanged_call_changes_nothing,
         a_new_token_replaces_the_proxy,
+        a_partial_token_changes_nothing_of_a_proxy_that_runs,
         a_stopped_proxy_is_gone_from_its_tunnel,
         stopping_again_or_what_never_ran_is_fine,
         a_stopped_proxy_can_be_made_to_run_again,
@@ -248,6 +249,15 @@ async fn a_new_token_replaces_the_proxy(rig: impl Rig) {
     assert_eq!(running, Ok(BTreeSet::from([gateway("one")])));
 }
 
+async fn a_partial_token_changes_nothing_of_a_proxy_that_runs(rig: impl Rig) {
+    let (tunnel, _) = run(&rig, "one").await;
+    let joined = rig.joined(tunnel);
+    let (_, other) = rig.tunnel("other");
+    let partial = ConnectorToken::of_tunnels(&[other], true);
+    ensure(&rig, "one", tunnel, &partial).await;
+    assert_eq!(rig.joined(tunnel), joined);
+}
+
 async fn a_stopped_proxy_is_gone_from_its_tunnel(rig: impl Rig) {
     let (tunnel, _) = run(&rig, "one").await;
     assert_eq!(rig.workloads().stop(&gateway("one")).await, Ok(()));
@@ -298,6 +308,36 @@ async fn a_proxy_that_is_let_go_of_runs_on_and_is_nobodys_until_it_is_taken_up_a
     assert_eq!(running, Ok(BTreeSet::from([gateway("one")])));
     assert_eq!(rig.workloads().stop(&gateway("one")).await, Ok(()));
     assert!(rig.joined(tunnel).is_empty());
+}
+
+#[tokio::test]
+async fn a_proxy_joins_each_tunnel_of_its_token_and_leaves_those_that_are_no_more() {
+    let rig = AtEdge::start().await;
+    let (first, token) = run(&rig, "one").await;
+    let joined = rig.joined(first);
+    let (second, other) = rig.tunnel("other");
+    let of =
+        |other: &ConnectorToken| ConnectorToken::of_tunnels(&[token.clone(), other.clone()], false);
+    ensure(&rig, "one", first, &of(&other)).await;
+    until("it is in both", async || rig.joined(second).len() == 1).await;
+    let before = rig.joined(second);
+    let rotated = rig.rotate(second);
+    ensure(&rig, "one", first, &of(&rotated)).await;
+    until("another one in the second", async || {
+        let now = rig.joined(second);
+        now.len() == 1 && now.is_disjoint(&before)
+    })
+    .await;
+    ensure(&rig, "one", first, &token).await;
+    until("it leaves the second", async || {
+        rig.joined(second).is_empty()
+    })
+    .await;
+    assert_eq!(
+        rig.joined(first),
+        joined,
+        "it was in the first all the time"
+    );
 }
 
 /// Replaces a Gateway's token by one that the edge refuses, and waits until it did.

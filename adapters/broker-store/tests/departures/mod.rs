@@ -104,7 +104,7 @@ pub(super) async fn a_cluster_that_is_released_leaves_no_work_and_its_hostnames_
         assert_eq!(found.standing, Standing::Released(identity("e")));
     }
     let (east, wanted) = (cluster("east"), names(&["b.example.com"]));
-    let settled = store.settle(&east, &gateway(), &wanted, NOW).await;
+    let settled = store.settle(&east, &gateway(), &wanted, false, NOW).await;
     settled.expect_err("what was under way writes nothing");
     finish(&store, &taken, done(2, &["b.example.com"]), NOW).await;
     assert_eq!(held(&store, "east").await, None);

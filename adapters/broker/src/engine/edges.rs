@@ -68,6 +68,18 @@ impl StoredEdges {
         }
     }
 
+    /// Another broker may have been told that Cloudflare wants no calls.
+    async fn require_no_pause(&self, account: &AccountName) -> Result<(), PortError> {
+        let spending = self.store.spending(account).await.map_err(unavailable)?;
+        match spending.pause(self.clock.now()) {
+            None => Ok(()),
+            Some(pause) => Err(PortError {
+                retry_after: Some(pause),
+                ..PortError::new(PortErrorKind::RateLimited, PAUSED)
+            }),
+        }
+    }
+
     fn made(&self, installation: Installation, account: &AccountName) -> Arc<DirectEdge> {
         let mut made = self.made.lock();
         let key = (installation.clone(), account.clone());
@@ -95,14 +107,7 @@ impl AccountEdges for StoredEdges {
         instance: InstanceId,
         account: &AccountName,
     ) -> Result<Arc<dyn Edge>, PortError> {
-        // Another broker may have been told so.
-        let spending = self.store.spending(account).await.map_err(unavailable)?;
-        if let Some(pause) = spending.pause(self.clock.now()) {
-            return Err(PortError {
-                retry_after: Some(pause),
-                ..PortError::new(PortErrorKind::RateLimited, PAUSED)
-            });
-        }
+        self.require_no_pause(account).await?;
         let installation = Installation {
             name: cluster.clone(),
             instance,
@@ -116,11 +121,13 @@ impl AccountEdges for StoredEdges {
         instance: InstanceId,
         account: &AccountName,
     ) -> Result<Rehearsal, PortError> {
+        self.require_no_pause(account).await?;
         let installation = Installation {
             name: cluster.clone(),
             instance,
         };
-        let accounts = RehearsedAccounts::new(self.accounts.clone(), installation.clone());
+        let real = (self.open)(self.meters.of(cluster, account));
+        let accounts = RehearsedAccounts::new(real, installation.clone());
         let accounts = Arc::new(accounts);
         let edge = DirectEdge::new(
             accounts.clone(),

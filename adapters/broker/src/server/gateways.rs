@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -12,12 +11,14 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::Response;
 use domain::ObjectKey;
 use domain::broker::audit::Event;
-use domain::broker::held::{Place, Stated, Statement};
+use domain::broker::budget::spent_share;
+use domain::broker::held::{Held, Place, Stated, Statement};
 use domain::broker::watch;
 use domain::broker::work::Priority;
 use domain::broker::{AccountName, Code, Refusal};
 use domain::edge::ports::Edge;
 use domain::ports::{PortError, PortErrorKind};
+use domain::secret::ConnectorToken;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -193,7 +194,8 @@ pub(super) async fn remove(
         .await
 }
 
-/// Replaces the connector token with this hash; one that was replaced before is left alone.
+/// Replaces the connector tokens that together have this hash (the SHA-256 of all of them, a line each); those that were replaced
+/// before are left alone.
 #[utoipa::path(
     put,
     path = "/v1/gateways/{namespace}/{name}/token",
@@ -216,12 +218,12 @@ pub(super) async fn retire(
     let gateway = gateway_of(&names)?;
     let document: RetiredDocument = read_document(&headers, body).await?;
     let retired = document.read().map_err(malformed)?;
-    plane.account_of(&member, &gateway).await?;
+    plane.require_tunnel(&member, &gateway).await?;
     let statement = Statement::Retire(retired);
     plane.take(&member, gateway, statement, &headers).await
 }
 
-/// Closes every connection of the tunnel, so that connectors come again with the present token.
+/// Closes every connection of the tunnels, so that connectors come again with the present token.
 #[utoipa::path(
     delete,
     path = "/v1/gateways/{namespace}/{name}/connections",
@@ -240,19 +242,19 @@ pub(super) async fn close(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let gateway = gateway_of(&names)?;
-    plane.account_of(&member, &gateway).await?;
+    plane.require_tunnel(&member, &gateway).await?;
     plane
         .take(&member, gateway, Statement::CloseConnections, &headers)
         .await
 }
 
-/// The connector token of a Gateway. Who reads it is in the audit before it is answered.
+/// The connector tokens of a Gateway, one of each of its tunnels. Who reads them is in the audit before it is answered.
 #[utoipa::path(
     get,
     path = "/v1/gateways/{namespace}/{name}/token",
     params(Names),
     responses(
-        (status = 200, description = "The token", body = TokenDocument),
+        (status = 200, description = "The tokens", body = TokenDocument),
         Refused<(OfAny, OfMember, OfEdge)>,
     ),
     security(("session" = [], "proof" = [])),
@@ -263,9 +265,7 @@ pub(super) async fn token(
     Path(names): Path<Names>,
 ) -> Result<Json<TokenDocument>, Problem> {
     let gateway = gateway_of(&names)?;
-    let account = plane.account_of(&member, &gateway).await?;
-    let edge = plane.edge(&member, &account).await?;
-    let token = edge.connector_token(&gateway).await.map_err(failed)?;
+    let token = plane.connector_token(&member, &gateway).await?;
     // The token may be the one that replaced what the cluster had.
     plane.require_served(&member).await?;
     let event = plane.event(&member, "connector-token.read", &gateway.to_string());
@@ -307,17 +307,48 @@ impl ClusterPlane {
         }
     }
 
-    /// The account in which a Gateway has or is to have its tunnel.
-    async fn account_of(
+    /// What is held of a Gateway that has a tunnel or is to have one.
+    async fn require_tunnel(&self, member: &Member, gateway: &ObjectKey) -> Result<Held, Problem> {
+        let held = self.store.held(&member.cluster.name, gateway).await?;
+        held.filter(|held| !held.accounts.is_empty())
+            .ok_or_else(|| failed(no_tunnel(gateway)))
+    }
+
+    /// That of each of its tunnels, of those that are there. An account that cannot be reached keeps nothing from the others.
+    async fn connector_token(
         &self,
         member: &Member,
         gateway: &ObjectKey,
-    ) -> Result<AccountName, Problem> {
-        let held = self.store.held(&member.cluster.name, gateway).await?;
-        held.and_then(|held| held.account).ok_or_else(|| {
-            let message = format!("Gateway {gateway} has no tunnel");
-            failed(PortError::new(PortErrorKind::NotFound, message))
-        })
+    ) -> Result<ConnectorToken, Problem> {
+        let held = self.require_tunnel(member, gateway).await?;
+        let (mut tokens, mut problem) = (Vec::new(), None);
+        for account in held.everywhere() {
+            match self.token_in(member, gateway, account).await {
+                Ok(token) => tokens.extend(token),
+                Err(failed) => {
+                    problem.get_or_insert(failed);
+                }
+            }
+        }
+        match (tokens.is_empty(), problem) {
+            (true, problem) => Err(problem.unwrap_or_else(|| failed(no_tunnel(gateway)))),
+            (false, problem) => Ok(ConnectorToken::of_tunnels(&tokens, problem.is_some())),
+        }
+    }
+
+    /// `None` where there is no tunnel.
+    async fn token_in(
+        &self,
+        member: &Member,
+        gateway: &ObjectKey,
+        account: &AccountName,
+    ) -> Result<Option<ConnectorToken>, Problem> {
+        let edge = self.edge(member, account).await?;
+        match edge.connector_token(gateway).await {
+            Ok(token) => Ok(Some(token)),
+            Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Refused where the cluster has spent its share of the account's budget: such a request waits for no turn.
@@ -350,12 +381,9 @@ impl ClusterPlane {
     }
 }
 
-fn spent_share(wait: Duration) -> PortError {
-    let message = "the cluster has made more calls of Cloudflare than its share is; they go on after the pause";
-    PortError {
-        retry_after: Some(wait),
-        ..PortError::new(PortErrorKind::RateLimited, message)
-    }
+fn no_tunnel(gateway: &ObjectKey) -> PortError {
+    let message = format!("Gateway {gateway} has no tunnel");
+    PortError::new(PortErrorKind::NotFound, message)
 }
 
 pub(super) fn gateway_of(Names { namespace, name }: &Names) -> Result<ObjectKey, Problem> {

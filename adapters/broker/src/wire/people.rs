@@ -207,7 +207,7 @@ impl HoldingDocument {
         let error = done.and_then(|done| done.outcome.as_ref().err());
         Self {
             gateway: gateway.to_string(),
-            accounts: held.account.iter().chain(&held.former).cloned().collect(),
+            accounts: held.everywhere().into_iter().cloned().collect(),
             hostnames: held.names.iter().cloned().collect(),
             done_at: done.map(|done| moment(done.at)),
             error: error.map(|error| error.message.clone()),

@@ -64,6 +64,8 @@ struct TunnelDocument {
     id: String,
     name: String,
     address: String,
+    /// Hostnames that it serves.
+    hostnames: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -106,6 +108,7 @@ impl StatusDocument {
                     id: tunnel.id.to_string(),
                     name: tunnel.name,
                     address: tunnel.address,
+                    hostnames: tunnel.hostnames.iter().map(ToString::to_string).collect(),
                 })
                 .collect(),
             hostnames: hostnames
@@ -147,6 +150,11 @@ impl StatusDocument {
                 id: tunnel.id.parse::<TunnelId>().map_err(Malformed::from)?,
                 name: tunnel.name,
                 address: tunnel.address,
+                hostnames: tunnel
+                    .hostnames
+                    .iter()
+                    .map(|text| hostname(text))
+                    .collect::<Result<_, _>>()?,
             })
         });
         let failures = self.failures.into_iter().map(FailureDocument::read);

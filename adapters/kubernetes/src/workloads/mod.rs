@@ -179,6 +179,12 @@ impl Deployments {
         if authority.is_empty() {
             return Err(WorkloadError::NoAuthority);
         }
+        if token.is_partial() && !self.view.replicas(gateway).is_empty() {
+            return Ok(WorkloadStatus {
+                unfinished: true,
+                ..self.seen(gateway)
+            });
+        }
         let owner = self.owner(gateway).await?;
         let rollout = self.rollout(gateway, spec, token).await;
         let blueprint = Blueprint {

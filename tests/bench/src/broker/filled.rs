@@ -12,6 +12,7 @@ use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
 use async_trait::async_trait;
 use domain::broker::audit::Event;
+use domain::broker::budget::{Budget, Spent};
 use domain::broker::contact::Patience;
 use domain::broker::held::{Place, Statement};
 use domain::broker::ports::{AccountEdges, Clusters as _, Intents as _, StoreError};
@@ -168,6 +169,14 @@ impl AccountEdges for Everywhere {
 
     async fn refused(&self, _: &AccountName) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
+
+    fn spent(&self) -> Spent {
+        Spent::default()
     }
 }
 

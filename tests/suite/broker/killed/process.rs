@@ -10,6 +10,7 @@ use adapter_broker::{BrokerEdge, ClusterPlane, Engine};
 use adapter_broker_store::SqlStore;
 use app::system::SystemEntropy;
 use async_trait::async_trait;
+use domain::broker::budget::{Budget, Spent};
 use domain::broker::contact::Patience;
 use domain::broker::ports::{AccountEdges, StoreError};
 use domain::broker::{AccountName, ClusterName};
@@ -280,5 +281,13 @@ impl AccountEdges for OneAccount {
 
     async fn refused(&self, _: &AccountName) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
+
+    fn spent(&self) -> Spent {
+        Spent::default()
     }
 }
