@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(whole.expose(), expected.join("\n"));
         }
         let alone = ConnectorToken::new("one");
-        let whole = ConnectorToken::of_tunnels(&[alone.clone()], true);
+        let whole = ConnectorToken::of_tunnels(std::slice::from_ref(&alone), true);
         assert!(whole.is_same(&alone) && whole.is_partial());
     }
 

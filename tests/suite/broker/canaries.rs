@@ -138,10 +138,9 @@ async fn no_secret_is_in_what_a_broker_writes_says_or_leaves_when_it_crashes() {
         keys.trim().split(' ').nth(1).unwrap(),
     );
     let variable = VARIABLE.split(' ').nth(1).unwrap();
-    canaries.plant(
-        "the key in the environment",
-        STANDARD.decode(variable).unwrap(),
-    );
+    canaries.plant("the key in the environment, in base64", variable);
+    let variable = String::from_utf8(STANDARD.decode(variable).unwrap()).unwrap();
+    canaries.plant("the key in the environment", &variable);
     canaries.plant("the password", PASSWORD);
     let refused_token = "canary-token-that-is-refused";
     canaries.plant("the refused token", refused_token);

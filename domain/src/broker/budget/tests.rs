@@ -34,11 +34,14 @@ fn level(spending: &Spending, now: i64) -> Level {
     spending.clone().level(BUDGET, Timestamp(now), [])
 }
 
+/// Calls that clusters have spent, and for which priorities the first one may begin something.
+type Case = (&'static [(usize, u64)], [bool; 3]);
+
 #[test]
 fn a_cluster_begins_while_it_has_spent_less_than_is_left() {
     use Priority::{Publish, Repair, Withdraw};
     // 300 calls can be spent at once; 37.5 and 75 of these are kept from what is less urgent.
-    let table: &[(&[(usize, u64)], [bool; 3])] = &[
+    let table: &[Case] = &[
         (&[], [true, true, true]),
         (&[(1, 112)], [true, true, true]),
         (&[(1, 113)], [true, true, false]),
