@@ -66,7 +66,7 @@ impl Controller {
         let cluster = Cluster::start(client.clone(), cluster_options(settings), stop.clone());
         let lease = Lease::start(lease, lease_options(settings, owner.clone())?, stop.clone());
         let authority = kept_authority(settings, &client, owner.clone(), &stop).await?;
-        let backend = backend(settings, &client, owner).await?;
+        let backend = backend(settings, &client, owner, &stop).await?;
         let mut registry = Registry::with_prefix("cfgw");
         let statuses = Arc::new(Notify::new());
         let disowned = Arc::new(Disowned::default());
@@ -107,7 +107,6 @@ impl Controller {
                 secrets.clone(),
                 secrets,
                 &mut registry,
-                &stop,
             )?,
         };
         let reconciler = Reconciler::new(ports, CONTROLLER_NAME);
@@ -215,6 +214,7 @@ async fn backend(
     settings: &ControllerSettings,
     client: &Client,
     owner: Option<OwnerReference>,
+    stop: &CancellationToken,
 ) -> anyhow::Result<edge::Backend> {
     if settings.edge.backend == Backend::Direct {
         return Ok(edge::Backend::Direct);
@@ -224,7 +224,10 @@ async fn backend(
     let key = cluster_key::in_secret(&secret.owned_by(owner)).await;
     let key =
         key.with_context(|| format!("the key for the broker in Secret {namespace}/{name}"))?;
-    Ok(edge::Backend::Broker(Box::new(key)))
+    Ok(edge::Backend::Broker {
+        key: Box::new(key),
+        stop: stop.clone(),
+    })
 }
 
 fn kept_orphans(settings: &ControllerSettings, client: &Client) -> KeptOrphans {

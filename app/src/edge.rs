@@ -28,12 +28,14 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Who holds the credentials.
 pub enum Backend {
     Direct,
-    /// A broker, which knows the cluster by this key.
-    Broker(Box<ClusterKey>),
+    /// A broker, which knows the cluster by this key, and is kept in touch with until `stop`.
+    Broker {
+        key: Box<ClusterKey>,
+        stop: CancellationToken,
+    },
 }
 
-/// The edge that the settings name. Credentials are asked, and calls to Cloudflare counted, by the direct one only. The other one
-/// keeps in touch with the broker until `stop`.
+/// The edge that the settings name. Credentials are asked, and calls to Cloudflare counted, by the direct one only.
 pub fn open(
     backend: Backend,
     settings: &EdgeSettings,
@@ -42,7 +44,6 @@ pub fn open(
     credentials: Arc<dyn Credentials>,
     certificates: Arc<dyn Certificates>,
     registry: &mut Registry,
-    stop: &CancellationToken,
 ) -> anyhow::Result<Arc<dyn Edge>> {
     match backend {
         Backend::Direct => {
@@ -52,10 +53,10 @@ pub fn open(
             let edge = edge.with_certificates(certificates).remembering();
             Ok(Arc::new(edge.with_journal(Arc::new(LogJournal::default()))))
         }
-        Backend::Broker(key) => {
+        Backend::Broker { key, stop } => {
             let edge = broker_edge(&settings.broker, *key, installation.instance)?;
             let edge = Arc::new(edge);
-            let (in_touch, stop) = (edge.clone(), stop.clone());
+            let in_touch = edge.clone();
             tokio::spawn(async move { in_touch.keep_in_touch(&stop).await });
             Ok(edge)
         }

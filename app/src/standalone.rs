@@ -73,9 +73,10 @@ impl Standalone {
         let stop = CancellationToken::new();
         let backend = match settings.edge.backend {
             Backend::Direct => edge::Backend::Direct,
-            Backend::Broker => {
-                edge::Backend::Broker(Box::new(cluster_key::in_folder(&settings.state_dir)?))
-            }
+            Backend::Broker => edge::Backend::Broker {
+                key: Box::new(cluster_key::in_folder(&settings.state_dir)?),
+                stop: stop.clone(),
+            },
         };
         let edge = edge::open(
             backend,
@@ -85,7 +86,6 @@ impl Standalone {
             folder.clone(),
             folder.clone(),
             &mut registry,
-            &stop,
         )?;
         let reconciler = Reconciler::new(
             Ports {

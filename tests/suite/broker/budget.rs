@@ -186,7 +186,13 @@ impl Scene {
                 continue;
             }
             self.edges.begin(now, &taken.cluster);
-            let pass = pass::carry_out(&self.store, &self.edges, &taken, Timestamp(now), &String::new);
+            let pass = pass::carry_out(
+                &self.store,
+                &self.edges,
+                &taken,
+                Timestamp(now),
+                &String::new,
+            );
             pass.await.unwrap();
             let held = self.store.held(&taken.cluster, &taken.gateway).await;
             if held.unwrap().is_none_or(|held| held.is_settled()) {

@@ -14,6 +14,7 @@ mod calls;
 mod stated;
 mod touch;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -172,6 +173,22 @@ impl BrokerEdge {
         self.calls.read(document.read())
     }
 
+    /// The broker does not take what is stated in this term. Either another controller leads, or its store is one from before.
+    async fn lost_term(&self, place: Place) -> PortError {
+        match self.beat(place).await {
+            // Where a new term of the same number has begun meanwhile, that one goes on.
+            Ok(Ordering::Less | Ordering::Equal) => {
+                let message = "the broker's store is one from before; everything is stated again";
+                PortError::unavailable(message)
+            }
+            Ok(Ordering::Greater) => deposed(),
+            Err(_) => {
+                self.end_term(place).await;
+                deposed()
+            }
+        }
+    }
+
     /// States something of a Gateway, and waits until it is done.
     async fn state(
         &self,
@@ -208,10 +225,7 @@ impl BrokerEdge {
                 self.known.end(gateway, version);
                 Ok(*status)
             }
-            Answered::OtherTerm => {
-                self.end_term(place).await;
-                Err(deposed())
-            }
+            Answered::OtherTerm => Err(self.lost_term(place).await),
             Answered::Pending(_) => unreachable!("it is waited for as long as it is pending"),
         }
     }

@@ -16,8 +16,11 @@ use super::calls::Ask;
 use super::{BrokerEdge, Term};
 use crate::wire::{EventsDocument, LeaseDocument, LeaseRequest};
 
-/// How long is waited before the broker is asked for events again, where it did not answer or there is nothing to ask it for.
+/// How long is waited before the broker is asked for events again, where it did not answer.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How often a process that does not lead looks whether it does.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// Gateways that are to be stated again.
 #[derive(Debug, Default)]
@@ -82,18 +85,20 @@ impl BrokerEdge {
         }
     }
 
-    async fn beat(&self, place: Place) -> Result<(), PortError> {
+    /// How the term that the broker knows compares with this one.
+    pub(super) async fn beat(&self, place: Place) -> Result<Ordering, PortError> {
         let listed = self.known.listed();
         let request = LeaseRequest::of(place.term, &listed);
         let ask = Ask::new(Method::PUT, &["lease"]).with(&request);
         let document: LeaseDocument = self.calls.document(ask).await?;
         let term = document.term;
         let compared = self.calls.read(document.read())?;
-        let again = match term.cmp(&place.term) {
+        let known = term.cmp(&place.term);
+        let again = match known {
             Ordering::Equal => self.known.unchanged(&listed, &compared.differing),
             Ordering::Greater => {
                 self.end_term(place).await;
-                return Ok(());
+                return Ok(known);
             }
             // Its store is one from before the term: what it tells of any statement may be of another one.
             Ordering::Less => self.begin_anew(place).await,
@@ -114,7 +119,7 @@ impl BrokerEdge {
                 "the broker has Gateways that this cluster has not; each stays there until it is removed by name"
             );
         }
-        Ok(())
+        Ok(known)
     }
 
     /// Asks again and again for what the broker tells.
@@ -124,7 +129,7 @@ impl BrokerEdge {
         loop {
             if self.leads().await.is_none() {
                 since = None;
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(LOOKS).await;
                 continue;
             }
             match self.ask_for_events(since).await {
@@ -156,7 +161,8 @@ impl BrokerEdge {
         let (last, missed) = (document.last, document.missed);
         let told = self.calls.read(document.read())?;
         let mut again = BTreeSet::new();
-        let mut all = missed;
+        // What came before the first sequence is seen when all is stated after it.
+        let mut all = missed || since.is_none();
         for (notice, detail) in told {
             let Some(notice) = notice else {
                 // Of a later version: whatever it is, it is seen when all is stated again.
