@@ -316,7 +316,8 @@ pub async fn furnish(
         shared: false,
         zones: None,
     };
-    store.put_account(&account, event()).await.expect("one");
+    let put = store.put_account(&account, None, event()).await;
+    put.expect("one");
     let sealed = Sealed {
         key: "none".to_owned(),
         wrapped: Vec::new(),
@@ -339,7 +340,10 @@ pub async fn furnish(
         max_gateways: None,
         expires: None,
     };
-    store.put_grant(&grant, event()).await.expect("a tenant");
+    store
+        .put_grant(&grant, None, event())
+        .await
+        .expect("a tenant");
     account.name
 }
 

@@ -42,6 +42,35 @@ pub(crate) async fn of_tenant(
     rows.iter().map(read).collect()
 }
 
+async fn find(tx: &mut AnyConnection, name: &AccountName) -> Result<Option<Account>, StoreError> {
+    let row = sqlx::query("SELECT * FROM accounts WHERE name = $1")
+        .bind(name.to_string())
+        .fetch_optional(tx)
+        .await
+        .map_err(failed)?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Whether two are the same but for the zones, which are found and not put in.
+fn is_put_as(one: &Account, other: &Account) -> bool {
+    let zones = one.zones.clone();
+    *one == Account {
+        zones,
+        ..other.clone()
+    }
+}
+
+fn require_as_seen(known: Option<&Account>, seen: Option<&Account>) -> Result<(), StoreError> {
+    let is_as_seen = match (known, seen) {
+        (Some(known), Some(seen)) => is_put_as(known, seen),
+        (None, None) => true,
+        _ => false,
+    };
+    is_as_seen
+        .then_some(())
+        .ok_or_else(|| Refusal::changed().into())
+}
+
 async fn slots(tx: &mut AnyConnection, name: &AccountName) -> Result<Slots, StoreError> {
     let row = sqlx::query("SELECT slots FROM accounts WHERE name = $1")
         .bind(name.to_string())
@@ -93,16 +122,16 @@ impl Accounts for SqlStore {
     }
 
     async fn account(&self, name: &AccountName) -> Result<Account, StoreError> {
-        let row = sqlx::query("SELECT * FROM accounts WHERE name = $1")
-            .bind(name.to_string())
-            .fetch_optional(&mut *self.reader().await?)
-            .await
-            .map_err(failed)?;
-        let row = row.ok_or_else(|| unknown("account", name.as_str()))?;
-        read(&row)
+        let known = find(&mut *self.reader().await?, name).await?;
+        known.ok_or_else(|| unknown("account", name.as_str()))
     }
 
-    async fn put_account(&self, account: &Account, event: Event) -> Result<(), StoreError> {
+    async fn put_account(
+        &self,
+        account: &Account,
+        seen: Option<&Account>,
+        event: Event,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin_writing().await?;
         let tenant = account.tenant.as_str();
         if !exists(&mut tx, "SELECT name FROM tenants WHERE name = $1", tenant).await? {
@@ -124,6 +153,14 @@ impl Accounts for SqlStore {
                 return Err(Refusal::new(Code::AlreadyExists, detail).into());
             }
         }
+        let known = rows.first().map(read).transpose()?;
+        if known
+            .as_ref()
+            .is_some_and(|known| is_put_as(known, account))
+        {
+            return Ok(());
+        }
+        require_as_seen(known.as_ref(), seen)?;
         sqlx::query(
             "INSERT INTO accounts (name, tenant, cloudflare, shared, zones, slots, spending)
              VALUES ($1, $2, $3, $4, 'null', $5, '')
@@ -141,9 +178,11 @@ impl Accounts for SqlStore {
         self.commit(tx).await
     }
 
-    async fn remove_account(&self, name: &AccountName, event: Event) -> Result<(), StoreError> {
+    async fn remove_account(&self, seen: &Account, event: Event) -> Result<(), StoreError> {
+        let name = &seen.name;
         let mut tx = self.begin_writing().await?;
-        slots(&mut tx, name).await?;
+        let known = find(&mut tx, name).await?;
+        require_as_seen(known.as_ref(), Some(seen))?;
         let used = "SELECT name FROM gateways WHERE accounts LIKE $1 LIMIT 1";
         if exists(&mut tx, used, &like(name)).await? {
             let detail =

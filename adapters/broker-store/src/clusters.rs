@@ -197,11 +197,15 @@ impl Clusters for SqlStore {
 
     async fn put_tenant(&self, tenant: &TenantName, event: Event) -> Result<(), StoreError> {
         let mut tx = self.begin_writing().await?;
-        sqlx::query("INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
-            .bind(tenant.to_string())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
+        let put =
+            sqlx::query("INSERT INTO tenants (name) VALUES ($1) ON CONFLICT (name) DO NOTHING")
+                .bind(tenant.to_string())
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        if put.rows_affected() == 0 {
+            return Ok(());
+        }
         append(&mut tx, event).await?;
         self.commit(tx).await
     }
@@ -357,7 +361,7 @@ impl Clusters for SqlStore {
                     intents::forget_all(&mut tx, name).await?;
                 }
             }
-            Turn::WhenExpired(when) => cluster.set_when_expired(when),
+            Turn::WhenExpired { seen, then } => cluster.set_when_expired(seen, then)?,
         }
         write(&mut tx, &cluster).await?;
         if let Some(departure) = departure {

@@ -7,7 +7,7 @@ use domain::broker::grant::Grant;
 use domain::broker::notice::Notice;
 use domain::broker::ports::{Grants, StoreError};
 use domain::broker::work::Priority;
-use domain::broker::{GrantName, TenantName};
+use domain::broker::{GrantName, Refusal, TenantName};
 use sqlx::AnyConnection;
 
 use crate::audit::append;
@@ -31,6 +31,15 @@ pub(crate) async fn of_tenant(
         Ok(document.read())
     })
     .collect()
+}
+
+async fn find(
+    tx: &mut AnyConnection,
+    tenant: &TenantName,
+    name: &GrantName,
+) -> Result<Option<Grant>, StoreError> {
+    let mut known = of_tenant(tx, tenant).await?.into_iter();
+    Ok(known.find(|grant| grant.name == *name))
 }
 
 /// What was granted or is not granted any more counts for every Gateway of the tenant.
@@ -60,11 +69,23 @@ impl Grants for SqlStore {
         of_tenant(&mut *self.reader().await?, tenant).await
     }
 
-    async fn put_grant(&self, grant: &Grant, event: Event) -> Result<(), StoreError> {
+    async fn put_grant(
+        &self,
+        grant: &Grant,
+        seen: Option<&Grant>,
+        event: Event,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin_writing().await?;
         let tenant = grant.tenant.as_str();
         if !exists(&mut tx, "SELECT name FROM tenants WHERE name = $1", tenant).await? {
             return Err(unknown("tenant", tenant));
+        }
+        let known = find(&mut tx, &grant.tenant, &grant.name).await?;
+        if known.as_ref() == Some(grant) {
+            return Ok(());
+        }
+        if known.as_ref() != seen {
+            return Err(Refusal::changed().into());
         }
         sqlx::query(
             "INSERT INTO grants (tenant, name, document) VALUES ($1, $2, $3)
@@ -82,22 +103,18 @@ impl Grants for SqlStore {
         self.commit(tx).await
     }
 
-    async fn remove_grant(
-        &self,
-        tenant: &TenantName,
-        name: &GrantName,
-        event: Event,
-    ) -> Result<(), StoreError> {
+    async fn remove_grant(&self, seen: &Grant, event: Event) -> Result<(), StoreError> {
+        let Grant { tenant, name, .. } = seen;
         let mut tx = self.begin_writing().await?;
-        let removed = sqlx::query("DELETE FROM grants WHERE tenant = $1 AND name = $2")
+        if find(&mut tx, tenant, name).await?.as_ref() != Some(seen) {
+            return Err(Refusal::changed().into());
+        }
+        sqlx::query("DELETE FROM grants WHERE tenant = $1 AND name = $2")
             .bind(tenant.to_string())
             .bind(name.to_string())
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
-        if removed.rows_affected() == 0 {
-            return Err(unknown("grant", name.as_str()));
-        }
         look_again(&mut tx, tenant, event.at).await?;
         notices::tell_tenant(&mut tx, tenant, &Notice::GrantsChanged, event.at).await?;
         append(&mut tx, event).await?;

@@ -109,6 +109,11 @@ fn grant(of: &str, hostnames: &[&str]) -> Grant {
     }
 }
 
+/// The grant of a tenant that is furnished.
+fn first_grant(of: &str) -> Grant {
+    grant(of, &["*.example.com"])
+}
+
 fn identity(letter: &str) -> Identity {
     Identity {
         key: Thumbprint::parse(&letter.repeat(43)).unwrap(),
@@ -178,7 +183,7 @@ async fn furnished(store: &SqlStore, name: &str) {
         .unwrap();
     let account = account(name, of);
     store
-        .put_account(&account, event("account.put"))
+        .put_account(&account, None, event("account.put"))
         .await
         .unwrap();
     put_token(store, &account.name, 1).await;
@@ -191,7 +196,7 @@ async fn furnished(store: &SqlStore, name: &str) {
         .await
         .unwrap();
     store
-        .put_grant(&grant(of, &["*.example.com"]), event("grant.put"))
+        .put_grant(&first_grant(of), None, event("grant.put"))
         .await
         .unwrap();
 }
@@ -443,11 +448,11 @@ async fn an_account_is_one_tenants_and_stays_while_it_is_used(store: SqlStore) {
         ..known.clone()
     };
     for put in [stolen, renamed] {
-        let put = store.put_account(&put, event("account.put")).await;
+        let put = store.put_account(&put, None, event("account.put")).await;
         assert_eq!(code(put), Some(Code::AlreadyExists));
     }
     publish(&store, "acme", &["a.example.com"], 1).await;
-    let remove = || store.remove_account(&known.name, event("account.remove"));
+    let remove = || store.remove_account(&known, event("account.remove"));
     assert_eq!(code(remove().await), Some(Code::InUse));
     assert_eq!(
         code(
@@ -459,6 +464,58 @@ async fn an_account_is_one_tenants_and_stays_while_it_is_used(store: SqlStore) {
     );
     publish_nothing(&store, "acme", 2).await;
     remove().await.unwrap();
+}
+
+async fn what_is_not_as_it_was_seen_is_neither_replaced_nor_removed(store: SqlStore) {
+    furnished(&store, "east").await;
+    let (first, second) = (first_grant("east"), grant("east", &["a.example.com"]));
+    let third = grant("east", &["b.example.com"]);
+    let put = |grant: Grant, seen: Option<Grant>| {
+        let store = store.clone();
+        async move {
+            let event = event("grant.put");
+            code(store.put_grant(&grant, seen.as_ref(), event).await)
+        }
+    };
+    let changed = Some(Code::EtagMismatch);
+    for (grant, seen, refused) in [
+        (&second, None, changed),
+        (&second, Some(&third), changed),
+        (&second, Some(&first), None),
+        // Whoever puts what is there already changes nothing, whatever they saw.
+        (&second, Some(&first), None),
+        (&second, None, None),
+        (&third, Some(&first), changed),
+    ] {
+        let found = put(grant.clone(), seen.cloned()).await;
+        assert_eq!(found, refused, "{grant:?} {seen:?}");
+    }
+    let removed = store.remove_grant(&first, event("grant.remove")).await;
+    assert_eq!(code(removed), changed);
+    store
+        .remove_grant(&second, event("grant.remove"))
+        .await
+        .unwrap();
+    assert_eq!(put(third, Some(second)).await, changed, "it is gone");
+
+    let private = account("east", "east");
+    let shared = Account {
+        shared: true,
+        ..private.clone()
+    };
+    for (account, seen, refused) in [
+        (&shared, None, changed),
+        (&shared, Some(&private), None),
+        (&private, Some(&private), changed),
+    ] {
+        let put = store.put_account(account, seen, event("account.put"));
+        assert_eq!(code(put.await), refused, "{account:?} {seen:?}");
+    }
+    let removed = store.remove_account(&private, event("account.remove"));
+    assert_eq!(code(removed.await), changed);
+    let mut told = store.after(0, 100).await.unwrap();
+    told.retain(|entry| ["grant.put", "account.put"].contains(&&*entry.event.action));
+    assert_eq!(told.len(), 4, "what was not written is not told: {told:?}");
 }
 
 async fn publish_nothing(store: &SqlStore, of: &str, sequence: u64) {
@@ -575,8 +632,9 @@ async fn work_that_failed_waits_and_what_was_stated_meanwhile_does_not(store: Sq
     let taken = take(&store, at(2)).await.expect("something else is wanted");
     assert_eq!(taken.attempts, 0);
     // A grant that changes while the work is under way counts as well.
+    let (other, seen) = (grant("east", &[]), first_grant("east"));
     store
-        .put_grant(&grant("east", &[]), told("grant.put", at(2)))
+        .put_grant(&other, Some(&seen), told("grant.put", at(2)))
         .await
         .unwrap();
     finish(&store, &taken, done(2, &[]), at(2)).await;
@@ -708,8 +766,9 @@ async fn a_gateway_that_is_gone_leaves_no_work(store: SqlStore) {
     state(&store, "east", Statement::Remove, 2).await.unwrap();
     let taken = take(&store, NOW).await.unwrap();
     // There is a reason to look again, but nothing to look at.
+    let (other, seen) = (grant("east", &[]), first_grant("east"));
     store
-        .put_grant(&grant("east", &[]), event("grant.put"))
+        .put_grant(&other, Some(&seen), event("grant.put"))
         .await
         .unwrap();
     finish(&store, &taken, done(2, &[]), NOW).await;
@@ -751,7 +810,7 @@ async fn the_audit_tells_everything_and_cannot_be_changed_unseen(store: SqlStore
     furnished(&store, "east").await;
     publish(&store, "east", &["a.example.com"], 1).await;
     let refused = store
-        .put_grant(&grant("nobody", &[]), event("grant.put"))
+        .put_grant(&grant("nobody", &[]), None, event("grant.put"))
         .await;
     assert_eq!(code(refused), Some(Code::NotFound));
     store.append(event("grant.refused")).await.unwrap();
@@ -836,6 +895,7 @@ on_both! {
     a_session_ends_in_time_and_with_whatever_turns_the_cluster_away,
     tokens_are_kept_by_their_slots_and_wiped_after,
     an_account_is_one_tenants_and_stays_while_it_is_used,
+    what_is_not_as_it_was_seen_is_neither_replaced_nor_removed,
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
     another_password_signs_out_and_ends_a_pause,
     a_hostname_is_one_clusters_until_its_record_is_gone,

@@ -40,13 +40,15 @@ pub enum ApiError {
     TooManyRequests,
     /// Not the document that belongs there.
     MalformedDocument,
+    /// Something that is there was to be replaced or removed, without a word which one was seen.
+    PreconditionRequired,
     /// It is not known whether the request was taken.
     StoreUnavailable,
 }
 
 impl ApiError {
     /// Every variant.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MissingToken,
         Self::ProofRefused,
         Self::NoSuchPath,
@@ -56,6 +58,7 @@ impl ApiError {
         Self::TooSlow,
         Self::TooManyRequests,
         Self::MalformedDocument,
+        Self::PreconditionRequired,
         Self::StoreUnavailable,
     ];
 
@@ -75,6 +78,11 @@ impl ApiError {
             Self::TooSlow => (408, "too-slow", "The document did not come in time"),
             Self::TooManyRequests => (429, "too-many-requests", "Too many requests at a time"),
             Self::MalformedDocument => (422, "malformed-document", "The document is malformed"),
+            Self::PreconditionRequired => (
+                428,
+                "precondition-required",
+                "It must be said which one is meant",
+            ),
             Self::StoreUnavailable => (503, "store-unavailable", "The store does not answer"),
         }
     }
@@ -139,6 +147,11 @@ impl Problem {
             detail: error.message.clone(),
             retry_after_ms: error.retry_after.map(milliseconds),
         }
+    }
+
+    /// Whether it is what was decided with this code.
+    pub fn is(&self, code: Code) -> bool {
+        self.kind.strip_prefix(DECIDED_BASE) == Some(code.as_str())
     }
 
     /// What it means; `None` for a problem of another type.

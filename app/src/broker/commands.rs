@@ -71,12 +71,13 @@ pub async fn release(parts: &Parts, cluster: &str) -> anyhow::Result<()> {
 /// What becomes of a cluster once it has expired.
 pub async fn when_expired(parts: &Parts, cluster: &str, when: WhenExpired) -> anyhow::Result<()> {
     let name = ClusterName::parse(cluster)?;
+    let seen = parts.store.cluster(&name).await?.when_expired;
     let event = Event {
         detail: when.as_str().to_owned(),
         ..event(ACTOR, "cluster.when-expired", cluster)
     };
-    let turned = parts.store.turn(&name, Turn::WhenExpired(when), event);
-    turned.await?;
+    let turn = Turn::WhenExpired { seen, then: when };
+    parts.store.turn(&name, turn, event).await?;
     Ok(())
 }
 

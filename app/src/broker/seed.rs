@@ -56,10 +56,8 @@ pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<bool> {
     let mut is_whole = true;
     for tenant in seed.tenants {
         let name = tenant.name;
-        if !parts.store.tenants().await?.contains(&name) {
-            let put = event(BY.actor, "tenant.put", name.as_str());
-            parts.store.put_tenant(&name, put).await?;
-        }
+        let put = event(BY.actor, "tenant.put", name.as_str());
+        parts.store.put_tenant(&name, put).await?;
         for entry in tenant.accounts {
             is_whole &= put_account(parts, &name, entry).await?;
         }
@@ -67,10 +65,9 @@ pub(super) async fn apply(parts: &Parts, file: &Path) -> anyhow::Result<bool> {
         for entry in tenant.grants {
             let field = format!("grant {} of tenant {name}", entry.name);
             let grant = entry.read(&name).context(field)?;
-            if !known.contains(&grant) {
-                let put = event(BY.actor, "grant.put", grant.name.as_str());
-                parts.store.put_grant(&grant, put).await?;
-            }
+            let seen = known.iter().find(|known| known.name == grant.name);
+            let put = event(BY.actor, "grant.put", grant.name.as_str());
+            parts.store.put_grant(&grant, seen, put).await?;
         }
     }
     Ok(is_whole)
@@ -115,12 +112,11 @@ async fn put_account(
         shared: entry.shared,
         zones: None,
     };
+    let known = parts.store.accounts(None).await?;
+    let seen = known.iter().find(|known| known.name == account.name);
     let put = event(BY.actor, "account.put", account.name.as_str());
-    parts
-        .store
-        .put_account(&account, put)
-        .await
-        .context(field)?;
+    let put = parts.store.put_account(&account, seen, put);
+    put.await.context(field)?;
     let Some(file) = entry.token_file else {
         return Ok(true);
     };

@@ -157,9 +157,20 @@ pub enum BrokerAction {
     /// Writes a copy of the store into a file, which can be put in its place.
     #[command(after_help = "Example:\n  cfgw broker back-up copy.db --config broker.yaml")]
     BackUp { file: PathBuf },
-    /// Prints the API for clusters as a document of OpenAPI 3.1.
-    #[command(after_help = "Example:\n  cfgw broker openapi")]
-    Openapi,
+    /// Prints one of its APIs as a document of OpenAPI 3.1.
+    #[command(after_help = "Examples:\n  cfgw broker openapi\n  cfgw broker openapi --api people")]
+    Openapi {
+        /// Who asks by it.
+        #[arg(long, value_enum, default_value_t = Api::Clusters)]
+        api: Api,
+    },
+}
+
+/// The APIs of a broker.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Api {
+    Clusters,
+    People,
 }
 
 /// What becomes of a cluster that has expired.
@@ -196,8 +207,12 @@ pub struct BrokerFlags {
 pub async fn broker(arguments: Broker, ordered: OrderToStop) -> anyhow::Result<()> {
     // Before a key is read.
     core_dumps::forbid()?;
-    if let Some(BrokerAction::Openapi) = arguments.action {
-        print!("{}", adapter_broker::openapi::cluster_plane());
+    if let Some(BrokerAction::Openapi { api }) = arguments.action {
+        let document = match api {
+            Api::Clusters => adapter_broker::openapi::cluster_plane(),
+            Api::People => adapter_broker::openapi::people_plane(),
+        };
+        print!("{document}");
         return Ok(());
     }
     let (file, flags) = (arguments.config.as_deref(), &arguments.flags);
@@ -290,7 +305,7 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
             println!("the store is copied to {}", file.display());
         }
         // Printed before settings are read.
-        BrokerAction::Openapi => {}
+        BrokerAction::Openapi { .. } => {}
     }
     Ok(())
 }

@@ -199,12 +199,20 @@ impl Cluster {
         Ok(true)
     }
 
-    /// What becomes of it when it has expired. If it has, that is found once more.
-    pub fn set_when_expired(&mut self, when: WhenExpired) {
-        self.when_expired = when;
+    /// What becomes of it when it has expired, in place of what was seen. If it has, that is found once more.
+    pub fn set_when_expired(
+        &mut self,
+        seen: WhenExpired,
+        then: WhenExpired,
+    ) -> Result<(), Refusal> {
+        if self.when_expired != seen {
+            return Err(Refusal::changed());
+        }
+        self.when_expired = then;
         if self.contact == Contact::Expired {
             self.contact = Contact::Stale;
         }
+        Ok(())
     }
 
     /// It was heard of.

@@ -23,7 +23,7 @@ use super::credential::{Slots, Version};
 use super::grant::{Account, Grant};
 use super::held::{Held, Place, Stated, Statement};
 use super::lease::Versions;
-use super::names::{AccountName, ClusterName, GrantName, PersonName, TenantName};
+use super::names::{AccountName, ClusterName, PersonName, TenantName};
 use super::notice;
 use super::refusal::Refusal;
 use super::role::Person;
@@ -57,7 +57,7 @@ pub enum StoreError {
 pub trait Clusters: Send + Sync {
     async fn tenants(&self) -> Result<Vec<TenantName>, StoreError>;
 
-    /// Does nothing where it is there already.
+    /// Writes nothing where it is there already.
     async fn put_tenant(&self, tenant: &TenantName, event: Event) -> Result<(), StoreError>;
 
     /// Refused while it has clusters, accounts, grants or people.
@@ -153,7 +153,11 @@ pub enum Turn {
     GiveUp,
     /// Everything that it has stays, and its statements and claims are forgotten.
     Release,
-    WhenExpired(WhenExpired),
+    /// What becomes of it once it has expired, in place of what was seen.
+    WhenExpired {
+        seen: WhenExpired,
+        then: WhenExpired,
+    },
 }
 
 /// A session of a cluster or a person.
@@ -171,11 +175,17 @@ pub trait Accounts: Send + Sync {
 
     async fn account(&self, name: &AccountName) -> Result<Account, StoreError>;
 
-    /// Refused where one of this name is of another Cloudflare account or tenant.
-    async fn put_account(&self, account: &Account, event: Event) -> Result<(), StoreError>;
+    /// Puts an account in the place of the one of its name that was seen, if any was. Refused where there is another one by now,
+    /// and where one of this name is of another Cloudflare account or tenant. One that is there already is not written.
+    async fn put_account(
+        &self,
+        account: &Account,
+        seen: Option<&Account>,
+        event: Event,
+    ) -> Result<(), StoreError>;
 
-    /// Refused while a Gateway has its tunnel there.
-    async fn remove_account(&self, name: &AccountName, event: Event) -> Result<(), StoreError>;
+    /// Removes an account as it was seen. Refused where it is another one by now, and while a Gateway has its tunnel there.
+    async fn remove_account(&self, seen: &Account, event: Event) -> Result<(), StoreError>;
 
     /// The slots of an account, and their change.
     async fn slots(&self, name: &AccountName) -> Result<Slots, StoreError>;
@@ -380,15 +390,17 @@ pub enum Purpose<'s> {
 pub trait Grants: Send + Sync {
     async fn grants(&self, tenant: &TenantName) -> Result<Vec<Grant>, StoreError>;
 
-    /// Replaces the one of its name. Every Gateway of the tenant has work then.
-    async fn put_grant(&self, grant: &Grant, event: Event) -> Result<(), StoreError>;
-
-    async fn remove_grant(
+    /// Puts a grant in the place of the one of its name that was seen, if any was. Refused where there is another one by now. One
+    /// that is there already is not written; else every Gateway of the tenant has work.
+    async fn put_grant(
         &self,
-        tenant: &TenantName,
-        name: &GrantName,
+        grant: &Grant,
+        seen: Option<&Grant>,
         event: Event,
     ) -> Result<(), StoreError>;
+
+    /// Removes a grant as it was seen. Refused where it is another one by now.
+    async fn remove_grant(&self, seen: &Grant, event: Event) -> Result<(), StoreError>;
 }
 
 /// What clusters state, whose hostnames are, and what came of it.

@@ -19,6 +19,12 @@ impl Refusal {
             detail: detail.into(),
         }
     }
+
+    /// Of whoever replaces or removes something that is not as they saw it any more.
+    pub fn changed() -> Self {
+        let detail = "it was changed, made or removed since it was read; read it again";
+        Self::new(Code::EtagMismatch, detail)
+    }
 }
 
 macro_rules! codes {

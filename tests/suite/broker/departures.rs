@@ -405,7 +405,10 @@ async fn a_broker_that_would_let_most_clusters_expire_at_once_lets_none() {
         let client = broker.client(member).await;
         let hostname = format!("{}.example.com", member.0);
         publish(&client, &[&hostname]).await;
-        let then = Turn::WhenExpired(WhenExpired::Delete);
+        let then = Turn::WhenExpired {
+            seen: WhenExpired::Keep,
+            then: WhenExpired::Delete,
+        };
         let member = name(member);
         let turned = broker.store.turn(&member, then, Event::default());
         turned.await.unwrap();

@@ -41,6 +41,8 @@ struct Answer {
     status: u16,
     document: Value,
     text: String,
+    /// The ETag of an item.
+    tag: Option<String>,
 }
 
 impl Asked {
@@ -77,7 +79,21 @@ impl Asked {
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Answer {
+        self.ask_with(method, path, token, body, &[]).await
+    }
+
+    async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+        headers: &[(&str, String)],
+    ) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
@@ -86,12 +102,15 @@ impl Asked {
         }
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
+        let tag = answer.headers().get("etag");
+        let tag = tag.map(|tag| tag.to_str().unwrap().to_owned());
         let text = answer.text().await.unwrap();
         let document = serde_json::from_str(&text).unwrap_or_default();
         Answer {
             status,
             document,
             text,
+            tag,
         }
     }
 
@@ -179,130 +198,118 @@ async fn many_wrong_guesses_are_followed_by_a_pause_even_for_the_right_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_does_what_their_role_permits_and_sees_their_own_tenant() {
+async fn what_somebody_else_changed_meanwhile_is_not_lost() {
     let world = World::start().await;
     let asked = Asked::start(&world).await;
-    asked.broker.client(EAST).await;
-    let mut tokens = Vec::new();
-    for (name, role, tenant) in [
-        ("viewer", "viewer", None),
-        ("operator", "operator", None),
-        ("credentials", "credential-admin", None),
-        ("auditor", "auditor", None),
-    ] {
-        let person = asked.person(name, &[role], tenant).await;
-        tokens.push(asked.signed_in(&person).await);
-    }
-    let grant = json!({"name": "some", "hostnames": ["some.example.com"], "max_hostnames": 5});
-    let account = json!({"name": "second", "tenant": "acme", "cloudflare": "0".repeat(32)});
-    let token = json!({"token": world.token});
-    let get = Method::GET;
-    // Of viewer, operator, credential-admin, auditor.
-    for (method, path, body, statuses) in [
-        (&get, "/admin/v1/clusters", None, [200; 4]),
-        (&get, "/admin/v1/clusters/east", None, [200; 4]),
-        (&get, "/admin/v1/clusters/none", None, [404; 4]),
-        (&get, "/admin/v1/tenants", None, [200; 4]),
-        (&get, "/admin/v1/accounts", None, [200; 4]),
-        (
-            &Method::PUT,
-            "/admin/v1/tenants/new",
-            None,
-            [403, 204, 403, 403],
-        ),
-        (
-            &Method::PUT,
-            "/admin/v1/tenants/acme/grants/some",
-            Some(&grant),
-            [403, 204, 403, 403],
-        ),
-        (&get, "/admin/v1/tenants/acme/grants/some", None, [200; 4]),
-        (
-            &Method::PUT,
-            "/admin/v1/accounts/second",
-            Some(&account),
-            [403, 204, 403, 403],
-        ),
-        (
-            &Method::PUT,
-            "/admin/v1/accounts/main/token",
-            Some(&token),
-            [403, 403, 204, 403],
-        ),
-        (
-            &Method::DELETE,
-            "/admin/v1/accounts/second",
-            None,
-            [403, 204, 403, 403],
-        ),
-        (
-            &Method::DELETE,
-            "/admin/v1/tenants/acme",
-            None,
-            [403, 409, 403, 403],
-        ),
-        (&get, "/admin/v1/audit?limit=3", None, [403, 403, 403, 200]),
-        (
-            &get,
-            "/admin/v1/audit/verification",
-            None,
-            [403, 403, 403, 200],
-        ),
-        (
-            &Method::POST,
-            "/admin/v1/clusters/east/revocation",
-            None,
-            [403, 200, 403, 403],
-        ),
-    ] {
-        for (person, expected) in tokens.iter().zip(statuses) {
-            let answer = asked.ask(method.clone(), path, person, body.cloned()).await;
-            assert_eq!(answer.status, expected, "{method} {path}: {answer:?}");
-            assert!(!answer.text.contains(&world.token), "{method} {path}");
+    let ada = asked.person("ada", &["operator"], None).await;
+    let token = asked.signed_in(&ada).await;
+    let path = "/admin/v1/tenants/acme/grants/some";
+    let grant = |most: u32| json!({"name": "some", "hostnames": ["some.example.com"], "max_hostnames": most});
+    let put = |most: u32, headers: Vec<(&'static str, String)>| {
+        let (asked, token) = (&asked, &token);
+        async move {
+            let body = Some(grant(most));
+            asked
+                .ask_with(Method::PUT, path, token, body, &headers)
+                .await
         }
-    }
-    let read = asked
-        .get("/admin/v1/tenants/acme/grants/some", &tokens[0])
-        .await;
-    assert_eq!(read.document, grant);
-    let east = asked.get("/admin/v1/clusters/east", &tokens[0]).await;
-    assert_eq!(east.document["standing"], "revoked");
+    };
+    let remove = |headers: Vec<(&'static str, String)>| {
+        let (asked, token) = (&asked, &token);
+        async move {
+            asked
+                .ask_with(Method::DELETE, path, token, None, &headers)
+                .await
+        }
+    };
+    let seen = |tag: &str| vec![("if-match", tag.to_owned())];
+    let new = || vec![("if-none-match", "*".to_owned())];
 
-    let other = asked
-        .person("other", &["operator", "auditor"], Some("new"))
-        .await;
-    let other = asked.signed_in(&other).await;
-    for (path, document) in [
-        ("/admin/v1/clusters", json!({"items": []})),
-        ("/admin/v1/accounts", json!({"items": []})),
-        ("/admin/v1/tenants", json!({"items": [{"name": "new"}]})),
+    let made = put(1, new()).await;
+    assert_eq!((made.status, &made.document), (201, &grant(1)));
+    let first = made.tag.expect("an ETag");
+    let read = asked.get(path, &token).await;
+    assert_eq!((read.document, read.tag.as_ref()), (grant(1), Some(&first)));
+    for (most, headers, status) in [
+        (2, Vec::new(), 428),
+        (2, new(), 412),
+        (2, seen("\"0\""), 412),
+        (2, seen(&first), 200),
+        // The answer to it was lost, so it is asked again.
+        (2, seen(&first), 200),
+        (2, Vec::new(), 200),
+        (3, seen(&first), 412),
+        (3, seen("*"), 200),
     ] {
-        assert_eq!(asked.get(path, &other).await.document, document, "{path}");
+        let answer = put(most, headers.clone()).await;
+        assert_eq!(answer.status, status, "{most} {headers:?}: {answer:?}");
+        let is_put = status == 200;
+        assert_eq!(is_put, answer.tag.is_some(), "{most} {headers:?}");
     }
-    // What a tenant may have is not for its own people to say.
-    let put = &Method::PUT;
-    for (method, path, body) in [
-        (put, "/admin/v1/tenants/new/grants/some", Some(&grant)),
-        (put, "/admin/v1/tenants/acme/grants/some", Some(&grant)),
-        (put, "/admin/v1/tenants/other", None),
-        (put, "/admin/v1/accounts/second", Some(&account)),
-        (&get, "/admin/v1/audit", None),
-    ] {
-        let answer = asked.ask(method.clone(), path, &other, body.cloned()).await;
-        assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+    // Of many who saw the same, one replaces it.
+    for round in 1..4 {
+        let tag = asked.get(path, &token).await.tag.expect("an ETag");
+        let all = (0..5).map(|one| put(10 * round + one, seen(&tag)));
+        let answers = futures_util::future::join_all(all).await;
+        let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412, 412, 412, 412]);
     }
-    for path in [
-        "/admin/v1/clusters/east",
-        "/admin/v1/accounts/main",
-        "/admin/v1/tenants/acme/grants",
+    let last = asked.get(path, &token).await.tag.expect("an ETag");
+    for (headers, status) in [
+        (Vec::new(), 428),
+        (seen(&first), 412),
+        (seen(&last), 204),
+        (seen(&last), 404),
     ] {
-        let (foreign, none) = (
-            asked.get(path, &other).await,
-            path.replace("acme", "nobody"),
-        );
-        assert_eq!(foreign.status, 404, "{path}: {foreign:?}");
-        let none = asked.get(&none.replace("east", "none"), &other).await;
-        assert_eq!(none.text, foreign.text, "{path}");
+        let answer = remove(headers.clone()).await;
+        assert_eq!(answer.status, status, "{headers:?}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_comes_in_parts_and_no_part_has_more_than_200_items() {
+    let world = World::start().await;
+    let asked = Asked::start(&world).await;
+    let ada = asked.person("ada", &["operator", "auditor"], None).await;
+    let token = asked.signed_in(&ada).await;
+    for name in ["acme-a", "acme-b", "acme-c"] {
+        let (path, body) = (format!("/admin/v1/tenants/{name}"), json!({"name": name}));
+        let put = asked.ask(Method::PUT, &path, &token, Some(body)).await;
+        assert_eq!(put.status, 201, "{put:?}");
+    }
+    let names = |answer: &Answer| {
+        let items = answer.document["items"].as_array().unwrap();
+        let names = items.iter().map(|item| item["name"].as_str().unwrap());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let first = asked.get("/admin/v1/tenants?limit=3", &token).await;
+    assert_eq!(names(&first), "acme acme-a acme-b");
+    let next = first.document["next"].as_str().unwrap();
+    let rest = format!("/admin/v1/tenants?limit=3&cursor={next}");
+    let rest = asked.get(&rest, &token).await;
+    assert_eq!(
+        (&*names(&rest), rest.document.get("next")),
+        ("acme-c", None)
+    );
+    let mut sequences = Vec::new();
+    let mut path = "/admin/v1/audit?limit=4".to_owned();
+    loop {
+        let part = asked.get(&path, &token).await;
+        let items = part.document["items"].as_array().unwrap();
+        sequences.extend(items.iter().map(|item| item["sequence"].as_u64().unwrap()));
+        let Some(next) = part.document["next"].as_str() else {
+            break;
+        };
+        path = format!("/admin/v1/audit?limit=4&cursor={next}");
+    }
+    let all: Vec<_> = (1..=sequences.len() as u64).collect();
+    assert!(sequences.len() > 8, "{sequences:?}");
+    assert_eq!(sequences, all);
+    for query in ["limit=0", "limit=201", "limit=many", "cursor=-", "after=1"] {
+        let path = format!("/admin/v1/audit?{query}");
+        let answer = asked.get(&path, &token).await;
+        assert_eq!(answer.status, 422, "{query}: {answer:?}");
     }
 }
 
@@ -322,6 +329,10 @@ async fn a_cluster_is_enrolled_and_turned_away_over_the_api() {
     let invited = post("/admin/v1/clusters/east/invitation", tenant.clone()).await;
     assert_eq!(invited.status, 201, "{invited:?}");
     let code = invited.document["code"].as_str().unwrap();
+    let early = json!({"key": "a".repeat(43)});
+    let early = post("/admin/v1/clusters/east/acceptance", early).await;
+    let kind = early.document["type"].as_str().unwrap_or_default();
+    assert!(kind.ends_with("/cluster_not_accepted"), "{early:?}");
     let url = asked.broker.url();
     let (cfgw, ()) = tokio::join!(world.cfgw_behind(&url, code), async {
         let patience = Duration::from_secs(20);
@@ -350,6 +361,7 @@ async fn a_cluster_is_enrolled_and_turned_away_over_the_api() {
         assert!(told.contains(action), "{action}: {told}");
     }
     assert!(!told.contains(code) && !told.contains(PASSWORD), "{told}");
+    assert!(!told.contains("forbidden"), "she may: {told}");
     let verified = asked.get("/admin/v1/audit/verification", &token).await;
     assert!(
         verified.document["entries"].as_u64() > Some(5),

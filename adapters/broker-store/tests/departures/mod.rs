@@ -173,7 +173,9 @@ pub(super) async fn a_cluster_expires_once_and_as_was_said_unless_it_was_heard_o
         let hostname = format!("{name}.example.com");
         publish(&store, name, &[&hostname], 1).await;
         open_session(&store, &name[..1], NOW).await.unwrap();
-        turn(&store, name, Turn::WhenExpired(then)).await.unwrap();
+        let seen = WhenExpired::Keep;
+        let say = Turn::WhenExpired { seen, then };
+        turn(&store, name, say).await.unwrap();
         let note = |last: Option<Timestamp>, contact| {
             let (store, name) = (store.clone(), cluster(name));
             async move {

@@ -1,10 +1,13 @@
-//! What a request may have by the document of its plane: the method, a query, a body.
+//! What a request may have by the document of its plane: the method, a query, a body. Whatever else comes is refused here, for
+//! every plane in the same way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, Method, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{OpenApi, RefOr};
@@ -49,11 +52,33 @@ impl Form {
 }
 
 /// The methods of every path.
-pub(crate) struct Forms(BTreeMap<String, Vec<Form>>);
+pub(crate) struct Forms {
+    paths: BTreeMap<String, Vec<Form>>,
+    challenge: HeaderValue,
+}
+
+/// Refuses what no path takes, before anybody is asked who it is. Answers may hold a token, so none is kept on the way.
+pub(crate) async fn refuse(
+    State(forms): State<Arc<Forms>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match forms.refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    let is_unknown = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_unknown {
+        headers.insert(header::WWW_AUTHENTICATE, forms.challenge.clone());
+    }
+    response
+}
 
 impl Forms {
-    /// Those of a document.
-    pub(crate) fn of(api: &OpenApi) -> Self {
+    /// Those of a document. `challenge` tells those who are not known how to show who they are (RFC 9110, section 11.6.1).
+    pub(crate) fn of(api: &OpenApi, challenge: &'static str) -> Self {
         let paths = api.paths.paths.iter();
         let paths = paths.map(|(path, item)| {
             let methods = [
@@ -67,17 +92,20 @@ impl Forms {
             let methods = methods.filter_map(|(method, one)| Some((method, one.as_ref()?)));
             (path.clone(), methods.map(Form::of).collect())
         });
-        Self(paths.collect())
+        Self {
+            paths: paths.collect(),
+            challenge: HeaderValue::from_static(challenge),
+        }
     }
 
     /// The answer to a request that no handler may see. What has no path at all is left to the router.
-    pub(crate) fn refusal(&self, request: &Request) -> Option<Response> {
+    fn refusal(&self, request: &Request) -> Option<Response> {
         if request.uri().path().contains('%') {
             let problem = Problem::refused(ApiError::NoSuchPath, "names need no encoding");
             return Some(problem.into_response());
         }
         let path = request.extensions().get::<MatchedPath>()?;
-        let forms = self.0.get(path.as_str())?;
+        let forms = self.paths.get(path.as_str())?;
         // The router would answer HEAD as it answers GET.
         let form = forms.iter().find(|form| form.method == request.method());
         match form {

@@ -46,6 +46,11 @@ pub fn cluster_plane() -> String {
     text(&crate::server::document())
 }
 
+/// The document of the plane for people, as JSON.
+pub fn people_plane() -> String {
+    text(&crate::people::document())
+}
+
 fn text(api: &OpenApi) -> String {
     let json = api.to_pretty_json();
     json.expect("a document of texts can be written") + "\n"
@@ -139,7 +144,7 @@ mod tests {
     }
 
     fn documents() -> Vec<Value> {
-        let texts = [cluster_plane()];
+        let texts = [cluster_plane(), people_plane()];
         texts
             .map(|text| serde_json::from_str(&text).unwrap())
             .into()

@@ -30,6 +30,8 @@ several!(A B);
 several!(A B C);
 several!(A B C D);
 several!(A B C D E);
+several!(A B C D E F);
+several!(A B C D E F G);
 
 /// Declares a sort: which requests are not taken, and what is decided against.
 macro_rules! sort {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapter_listener::{Client, Known};
-use axum::body::HttpBody;
-use axum::extract::{FromRequestParts, MatchedPath, Query, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::broker::audit::Event;
@@ -16,17 +15,15 @@ use domain::broker::role::{Permission, Rights};
 use domain::broker::{Code, Refusal, TenantName};
 use parking_lot::Mutex;
 use secrecy::SecretString;
-use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::{LONGEST_LIST, PeoplePlane, REQUESTS_UNDER_WAY};
+use super::items::not_there;
+use super::{PeoplePlane, REQUESTS_UNDER_WAY};
 use crate::identity;
 use crate::problem::{ApiError, Problem};
 use crate::rate::{Left, Rate};
 use crate::server::admission::{once, source};
-use crate::server::answer::malformed;
-use crate::wire::people::ListDocument;
 
 /// Attempts to sign in from one address.
 pub(super) const ATTEMPTS: Rate = Rate {
@@ -134,56 +131,8 @@ impl Asking {
     }
 }
 
-/// What is not there, or not for whoever asks.
-pub(super) fn not_there() -> Problem {
-    let detail = "there is no such thing, or it belongs to another tenant";
-    Problem::decided(&Refusal::new(Code::NotFound, detail))
-}
-
-/// Refuses what no path takes, before anybody is asked who it is. Answers may hold a token, so none is kept on the way.
-pub(super) async fn refuse_form(request: Request, next: Next) -> Response {
-    let mut response = match form(&request) {
-        Err(problem) => problem.into_response(),
-        Ok(()) => next.run(request).await,
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Problems are those of clusters, whose scheme is another one.
-    if let Some(scheme) = headers.get_mut(header::WWW_AUTHENTICATE) {
-        *scheme = HeaderValue::from_static("Bearer");
-    }
-    response
-}
-
-fn form(request: &Request) -> Result<(), Problem> {
-    if request.uri().path().contains('%') {
-        let detail = "names need no encoding";
-        return Err(Problem::refused(ApiError::NoSuchPath, detail));
-    }
-    // The router would answer HEAD as it answers GET.
-    let method = request.method();
-    if ![Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(method) {
-        return Err(no_such_method(method));
-    }
-    let takes_body = method == Method::PUT || method == Method::POST;
-    if !takes_body && !request.body().is_end_stream() {
-        let detail = format!("{method} takes no body here");
-        return Err(Problem::refused(ApiError::UnsupportedBody, detail));
-    }
-    Ok(())
-}
-
-fn no_such_method(method: &Method) -> Problem {
-    let detail = format!("this path does not take {method}");
-    Problem::refused(ApiError::MethodNotAllowed, detail)
-}
-
-pub(super) async fn method_not_allowed(method: Method) -> Problem {
-    no_such_method(&method)
-}
-
 pub(super) async fn no_such_path() -> Problem {
-    let detail = "docs/broker-people.md has all paths";
+    let detail = "docs/api/broker-people.json has all paths";
     Problem::refused(ApiError::NoSuchPath, detail)
 }
 
@@ -203,7 +152,8 @@ pub(super) async fn admit(
             let object = request.uri().path().to_owned();
             request.extensions_mut().insert(asking.clone());
             let response = next.run(request).await;
-            let is_denied = response.status() == StatusCode::FORBIDDEN;
+            let problem: Option<&Problem> = response.extensions().get();
+            let is_denied = problem.is_some_and(|problem| problem.is(Code::Forbidden));
             let told = match is_denied {
                 true => plane.tell_denied(&asking, action, &object).await,
                 false => Ok(()),
@@ -312,77 +262,9 @@ impl FromRequestParts<Arc<PeoplePlane>> for Source {
     }
 }
 
-/// Which part of a list: what comes after a name, and how many.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Part {
-    pub(super) after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl Part {
-    pub(super) fn limit(&self) -> usize {
-        self.limit.unwrap_or(LONGEST_LIST).clamp(1, LONGEST_LIST)
-    }
-
-    /// This part of a list that is in the order of names.
-    pub(super) fn of<T, D>(
-        &self,
-        all: impl IntoIterator<Item = T>,
-        name: impl Fn(&T) -> &str,
-        document: impl Fn(&T) -> D,
-    ) -> ListDocument<D> {
-        let after = self.after.as_deref().unwrap_or("");
-        let rest = all.into_iter().filter(|one| name(one) > after);
-        let mut found: Vec<T> = rest.take(self.limit() + 1).collect();
-        let goes_on = found.len() > self.limit();
-        found.truncate(self.limit());
-        let last = found.last().map(|last| name(last).to_owned());
-        ListDocument {
-            items: found.iter().map(document).collect(),
-            next: last.filter(|_| goes_on),
-        }
-    }
-}
-
-impl FromRequestParts<Arc<PeoplePlane>> for Part {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _: &Arc<PeoplePlane>,
-    ) -> Result<Self, Self::Rejection> {
-        let part = Query::try_from_uri(&parts.uri);
-        part.map(|Query(part)| part)
-            .map_err(|_| malformed("a list takes `?after=<name>&limit=<1 to 200>`"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_is_read_part_by_part_and_each_item_once() {
-        let names = ["a", "b", "c", "d", "e"];
-        for (after, limit, items, next) in [
-            (None, None, "abcde", None),
-            (None, Some(2), "ab", Some("b")),
-            (Some("b"), Some(2), "cd", Some("d")),
-            (Some("d"), Some(2), "e", None),
-            (Some("bb"), Some(1), "c", Some("c")),
-            (Some("e"), Some(2), "", None),
-            (None, Some(0), "a", Some("a")),
-        ] {
-            let part = Part {
-                after: after.map(str::to_owned),
-                limit,
-            };
-            let found = part.of(names, |name| name, |name| *name);
-            assert_eq!(found.items.concat(), items, "{part:?}");
-            assert_eq!(found.next.as_deref(), next, "{part:?}");
-        }
-    }
 
     #[test]
     fn many_addresses_are_counted_and_no_more() {

@@ -8,23 +8,36 @@ use domain::broker::ports::StoreError;
 use domain::broker::role::Permission;
 
 use super::PeoplePlane;
-use super::asking::{Asking, Part};
+use super::asking::Asking;
+use super::described::{OfPerson, OfQuery, OfRole};
+use super::lists::{Asked, AuditPart};
 use crate::audit::{Evidence, KeeperError, VerifyError, verify as verified};
+use crate::openapi::problems::{OfAny, Refused};
 use crate::problem::Problem;
-use crate::server::answer::{failed, malformed};
+use crate::server::answer::failed;
 use crate::wire::audit::{CheckpointDocument, CheckpointsDocument, SigningKeyDocument};
-use crate::wire::people::{EntryDocument, ListDocument, VerificationDocument};
+use crate::wire::people::{EntryDocument, EntryList, ListDocument, VerificationDocument};
 
 type Plane = State<Arc<PeoplePlane>>;
 
-/// Entries in the order in which they came; `?after=` takes a sequence.
+/// Lists the entries of the audit in their order. Needs the role auditor.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/audit",
+    params(AuditPart),
+    responses(
+        (status = 200, description = "A part of the list", body = EntryList),
+        Refused<(OfAny, OfPerson, OfQuery, OfRole)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn list(
     State(plane): Plane,
     asking: Asking,
-    part: Part,
-) -> Result<Json<ListDocument<EntryDocument>>, Problem> {
+    Asked(part): Asked<AuditPart>,
+) -> Result<Json<EntryList>, Problem> {
     asking.may_to_all(Permission::Audit)?;
-    let after = after(&part)?;
+    let after = part.cursor.unwrap_or(0);
     let entries = plane.store.after(after, part.limit()).await?;
     let is_whole = entries.len() == part.limit();
     let last = entries.last().map(|entry| entry.sequence.to_string());
@@ -34,6 +47,16 @@ pub(super) async fn list(
     }))
 }
 
+/// Says how many entries of the audit follow from each other. Needs the role auditor.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/audit/verification",
+    responses(
+        (status = 200, description = "How many, and where the first does not", body = VerificationDocument),
+        Refused<(OfAny, OfPerson, OfRole)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn verify(
     State(plane): Plane,
     asking: Asking,
@@ -50,14 +73,24 @@ pub(super) async fn verify(
     }))
 }
 
-/// What an auditor keeps elsewhere: keys, and checkpoints in their order; `?after=` takes a sequence.
+/// Lists what an auditor keeps elsewhere: signing keys, and checkpoints in their order. Needs the role auditor.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/audit/checkpoints",
+    params(AuditPart),
+    responses(
+        (status = 200, description = "All keys, and a part of the checkpoints", body = CheckpointsDocument),
+        Refused<(OfAny, OfPerson, OfQuery, OfRole)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn checkpoints(
     State(plane): Plane,
     asking: Asking,
-    part: Part,
+    Asked(part): Asked<AuditPart>,
 ) -> Result<Json<CheckpointsDocument>, Problem> {
     asking.may_to_all(Permission::Audit)?;
-    let after = after(&part)?;
+    let after = part.cursor.unwrap_or(0);
     let keys = plane.store.signing_keys().await?;
     let items = plane.store.checkpoints(after, part.limit()).await?;
     let is_whole = items.len() == part.limit();
@@ -69,9 +102,4 @@ pub(super) async fn checkpoints(
         items: items.iter().map(CheckpointDocument::of).collect(),
         next: last.filter(|_| is_whole),
     }))
-}
-
-fn after(part: &Part) -> Result<u64, Problem> {
-    let after = part.after.as_deref().unwrap_or("0").parse();
-    after.map_err(|_| malformed("after: Invalid value: must be a sequence"))
 }

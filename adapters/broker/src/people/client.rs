@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::broker::{Code, Refusal};
 use http_body_util::{BodyExt, Limited};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Certificate, Method, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -44,12 +44,22 @@ pub enum PeopleError {
 impl PeopleError {
     /// Whether signing in again would help.
     pub fn is_over(&self) -> bool {
-        let code = match self {
+        self.code() == Some(Code::SessionOver)
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
             Self::Decided(refusal) => Some(refusal.code),
             _ => None,
-        };
-        code == Some(Code::SessionOver)
+        }
     }
+}
+
+/// What was answered.
+struct Answer {
+    /// Of an item, to say later which one was read.
+    tag: Option<HeaderValue>,
+    body: Vec<u8>,
 }
 
 impl PeopleClient {
@@ -84,19 +94,18 @@ impl PeopleClient {
 
     /// What is at a path below `/admin/v1/`.
     pub async fn get<D: DeserializeOwned>(&self, path: &str) -> Result<D, PeopleError> {
-        let body = self.ask(Method::GET, path, None).await?;
-        read(&body)
+        let answer = self.ask(Method::GET, path, None, None).await?;
+        read(&answer.body)
     }
 
     /// A whole list, however many parts it has.
     pub async fn list<D: DeserializeOwned>(&self, path: &str) -> Result<Vec<D>, PeopleError> {
-        let (mut all, mut after) = (Vec::new(), String::new());
+        let (mut all, mut part) = (Vec::new(), path.to_owned());
         loop {
-            let part = format!("{path}?after={after}");
-            let part: ListDocument<D> = self.get(&part).await?;
-            all.extend(part.items);
-            match part.next {
-                Some(next) => after = next,
+            let found: ListDocument<D> = self.get(&part).await?;
+            all.extend(found.items);
+            match found.next {
+                Some(next) => part = format!("{path}?cursor={next}"),
                 None => return Ok(all),
             }
         }
@@ -109,18 +118,46 @@ impl PeopleClient {
         document: Option<&impl Serialize>,
     ) -> Result<D, PeopleError> {
         let body = document.map(written);
-        read(&self.ask(Method::POST, path, body).await?)
+        read(&self.ask(Method::POST, path, body, None).await?.body)
     }
 
-    /// Puts a document in its place.
+    /// Puts a document in the place of the item that is there now, or where there is none. Refused where somebody else does so
+    /// at the same time.
     pub async fn put(&self, path: &str, document: &impl Serialize) -> Result<(), PeopleError> {
+        let condition = match self.ask(Method::GET, path, None, None).await {
+            Ok(known) => known.tag.map(|tag| (IF_MATCH, tag)),
+            Err(error) if error.code() == Some(Code::NotFound) => {
+                Some((IF_NONE_MATCH, HeaderValue::from_static("*")))
+            }
+            Err(error) => return Err(error),
+        };
         let body = Some(written(document));
-        self.ask(Method::PUT, path, body).await.map(|_| ())
+        let answer = self.ask(Method::PUT, path, body, condition).await;
+        answer.map(|_| ())
     }
 
-    /// Removes what is at a path.
-    pub async fn delete(&self, path: &str) -> Result<(), PeopleError> {
-        self.ask(Method::DELETE, path, None).await.map(|_| ())
+    /// Puts a document that nobody can read.
+    pub async fn put_secret(
+        &self,
+        path: &str,
+        document: &impl Serialize,
+    ) -> Result<(), PeopleError> {
+        let body = Some(written(document));
+        self.ask(Method::PUT, path, body, None).await.map(|_| ())
+    }
+
+    /// Removes the item that is at a path now.
+    pub async fn remove(&self, path: &str) -> Result<(), PeopleError> {
+        let known = self.ask(Method::GET, path, None, None).await?;
+        let condition = known.tag.map(|tag| (IF_MATCH, tag));
+        let answer = self.ask(Method::DELETE, path, None, condition).await;
+        answer.map(|_| ())
+    }
+
+    /// Ends the session.
+    pub async fn sign_out(&self) -> Result<(), PeopleError> {
+        let answer = self.ask(Method::DELETE, "sessions/current", None, None);
+        answer.await.map(|_| ())
     }
 
     async fn ask(
@@ -128,12 +165,16 @@ impl PeopleClient {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<Vec<u8>, PeopleError> {
+        condition: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<Answer, PeopleError> {
         let url = self.base.join(&format!("/admin/v1/{path}"));
         let url = url.map_err(|_| PeopleError::Address(path.to_owned()))?;
         let mut request = self.http.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
         }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -141,12 +182,13 @@ impl PeopleClient {
         let no_answer = |error: &reqwest::Error| PeopleError::NoAnswer(why(error));
         let answer = request.send().await.map_err(|error| no_answer(&error))?;
         let is_done = answer.status().is_success();
+        let tag = answer.headers().get(ETAG).cloned();
         let body = Limited::new(reqwest::Body::from(answer), LARGEST_ANSWER);
         let body = body.collect().await;
         let body = body.map_err(|error| PeopleError::NoAnswer(error.to_string()))?;
         let body = body.to_bytes().to_vec();
         match is_done {
-            true => Ok(body),
+            true => Ok(Answer { tag, body }),
             false => Err(told(&body)),
         }
     }

@@ -4,32 +4,62 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use domain::Timestamp;
 use domain::broker::ClusterName;
 use domain::broker::cluster::{Cluster, LONGEST_CODE, Thumbprint};
-use domain::broker::ports::{Invitation, Turn};
-use domain::broker::role::Permission::{Operate, Read};
+use domain::broker::ports::{Invitation, StoreError, Turn};
+use domain::broker::role::Permission::Operate;
 use secrecy::ExposeSecret;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::PeoplePlane;
-use super::asking::{Asking, Part, not_there};
+use super::asking::Asking;
+use super::described::{
+    OfChange, OfNamed, OfNewName, OfPerson, OfQuery, OfRemoval, OfRole, OfTurn, Seen,
+};
+use super::items::{Found, Item, Names, may_put, not_there};
+use super::lists::{Asked, Part};
 use crate::identity;
+use crate::openapi::problems::{OfAny, OfDocument, Refused};
+use crate::openapi::texts;
 use crate::problem::Problem;
 use crate::server::answer::{malformed, read_open_document};
 use crate::wire::people::{
-    AcceptanceDocument, ClusterDocument, HoldingDocument, InvitationDocument, InvitationRequest,
-    ListDocument, RemovalDocument, WhenExpiredDocument, moment,
+    AcceptanceDocument, ClusterDocument, ClusterList, HoldingDocument, HoldingList,
+    InvitationDocument, InvitationRequest, ListDocument, RemovalDocument, WhenExpiredDocument,
+    moment,
 };
 
 type Plane = State<Arc<PeoplePlane>>;
 
+/// A cluster in a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct ClusterPath {
+    /// The name of the cluster.
+    #[param(inline, value_type = texts::ClusterName)]
+    cluster: ClusterName,
+}
+
+/// Lists the clusters that whoever asks sees.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/clusters",
+    params(Part),
+    responses(
+        (status = 200, description = "A part of the list", body = ClusterList),
+        Refused<(OfAny, OfPerson, OfQuery)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn list(
     State(plane): Plane,
     asking: Asking,
-    part: Part,
-) -> Result<Json<ListDocument<ClusterDocument>>, Problem> {
+    Asked(part): Asked<Part>,
+) -> Result<Json<ClusterList>, Problem> {
     let clusters = plane.store.clusters(asking.rights.tenant.as_ref()).await?;
     Ok(Json(part.of(
         clusters,
@@ -38,32 +68,55 @@ pub(super) async fn list(
     )))
 }
 
+/// Reads a cluster: where it stands, and when it was heard of.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/clusters/{cluster}",
+    params(ClusterPath),
+    responses(
+        (status = 200, description = "The cluster", body = ClusterDocument, headers(("ETag" = texts::Tag))),
+        Refused<(OfAny, OfPerson, OfNamed)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn cluster(
     State(plane): Plane,
     asking: Asking,
-    Path(cluster): Path<String>,
-) -> Result<Json<ClusterDocument>, Problem> {
-    let cluster = plane.seen(&asking, &cluster).await?;
-    asking.may(Read, Some(&cluster.tenant))?;
-    Ok(Json(ClusterDocument::of(&cluster)))
+    Names(path): Names<ClusterPath>,
+) -> Result<Item<ClusterDocument>, Problem> {
+    let cluster = plane.seen(&asking, &path.cluster).await?;
+    Ok(Item::of(ClusterDocument::of(&cluster)))
 }
 
-/// Gives out a code. A cluster that is there already loses its key.
+/// Gives out a code for a cluster, which is made where there is none. Needs the role operator.
+///
+/// A cluster that is there already loses its key. Names of clusters are one list for all tenants: one that is in use elsewhere is
+/// refused as that.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/clusters/{cluster}/invitation",
+    params(ClusterPath),
+    request_body = InvitationRequest,
+    responses(
+        (status = 201, description = "The code, which is told once", body = InvitationDocument),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfDocument, OfNewName, OfRemoval)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn invite(
     State(plane): Plane,
     asking: Asking,
-    Path(cluster): Path<String>,
+    Names(path): Names<ClusterPath>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<InvitationDocument>), Problem> {
-    let name = ClusterName::parse(&cluster).map_err(malformed)?;
     let document: InvitationRequest = read_open_document(&headers, body).await?;
     asking.may(Operate, Some(&document.tenant))?;
     let code = identity::unpredictable(&*plane.entropy);
-    let event = plane.event(&asking, "cluster.invite", name.as_str());
+    let event = plane.event(&asking, "cluster.invite", path.cluster.as_str());
     let expires = Timestamp(event.at.0.saturating_add_unsigned(LONGEST_CODE.as_secs()));
     let invitation = Invitation {
-        cluster: name,
+        cluster: path.cluster,
         tenant: document.tenant,
         when_expired: document.when_expired,
         code: identity::digest(&code),
@@ -77,10 +130,22 @@ pub(super) async fn invite(
     Ok((StatusCode::CREATED, Json(told)))
 }
 
+/// Accepts the key of a cluster that redeemed its code. Needs the role operator.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/clusters/{cluster}/acceptance",
+    params(ClusterPath),
+    request_body = AcceptanceDocument,
+    responses(
+        (status = 200, description = "The cluster, which is served from now on", body = ClusterDocument),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfDocument, OfTurn)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn accept(
     State(plane): Plane,
     asking: Asking,
-    Path(cluster): Path<String>,
+    Names(path): Names<ClusterPath>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ClusterDocument>, Problem> {
@@ -90,30 +155,150 @@ pub(super) async fn accept(
             "key: Invalid value: must be the thumbprint that the cluster tells, 43 characters",
         )
     })?;
-    plane
-        .turn(&asking, &cluster, Turn::Accept(key), "cluster.accept")
-        .await
+    plane.turn(&asking, &path.cluster, Turn::Accept(key)).await
 }
 
+/// Ends the sessions of a cluster; its tunnels go on serving. Needs the role operator.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/clusters/{cluster}/revocation",
+    params(ClusterPath),
+    responses(
+        (status = 200, description = "The cluster, which is not served any more", body = ClusterDocument),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfTurn)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn revoke(
     State(plane): Plane,
     asking: Asking,
-    Path(cluster): Path<String>,
+    Names(path): Names<ClusterPath>,
 ) -> Result<Json<ClusterDocument>, Problem> {
-    plane
-        .turn(&asking, &cluster, Turn::Revoke, "cluster.revoke")
-        .await
+    plane.turn(&asking, &path.cluster, Turn::Revoke).await
 }
 
-/// What a cluster has: its Gateways with their accounts and hostnames.
+/// Ends the sessions of a cluster and shuts its connectors out. Needs the role operator.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/clusters/{cluster}/quarantine",
+    params(ClusterPath),
+    responses(
+        (status = 200, description = "The cluster, which is not served any more", body = ClusterDocument),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfTurn)>,
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn quarantine(
+    State(plane): Plane,
+    asking: Asking,
+    Names(path): Names<ClusterPath>,
+) -> Result<Json<ClusterDocument>, Problem> {
+    plane.turn(&asking, &path.cluster, Turn::Quarantine).await
+}
+
+/// Gives a cluster up: everything that it has is removed. Needs the role operator.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/clusters/{cluster}/removal",
+    params(ClusterPath),
+    request_body = RemovalDocument,
+    responses(
+        (status = 200, description = "The cluster, which is given up", body = ClusterDocument),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfDocument)>,
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn give_up(
+    State(plane): Plane,
+    asking: Asking,
+    Names(path): Names<ClusterPath>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ClusterDocument>, Problem> {
+    let document: RemovalDocument = read_open_document(&headers, body).await?;
+    if document.confirm != path.cluster.as_str() {
+        let (found, cluster) = (&document.confirm, &path.cluster);
+        return Err(malformed(format!(
+            "confirm: Invalid value: {found:?}: must be {cluster}, the cluster that is given up"
+        )));
+    }
+    plane.turn(&asking, &path.cluster, Turn::GiveUp).await
+}
+
+/// Reads what becomes of a cluster once it has expired.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/clusters/{cluster}/when-expired",
+    params(ClusterPath),
+    responses(
+        (status = 200, description = "What becomes of it", body = WhenExpiredDocument, headers(("ETag" = texts::Tag))),
+        Refused<(OfAny, OfPerson, OfNamed)>,
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn when_expired(
+    State(plane): Plane,
+    asking: Asking,
+    Names(path): Names<ClusterPath>,
+) -> Result<Item<WhenExpiredDocument>, Problem> {
+    let cluster = plane.seen(&asking, &path.cluster).await?;
+    Ok(Item::of(WhenExpiredDocument::of(&cluster)))
+}
+
+/// Says what becomes of a cluster once it has expired. Needs the role operator.
+#[utoipa::path(
+    put,
+    path = "/admin/v1/clusters/{cluster}/when-expired",
+    params(ClusterPath, Seen),
+    request_body = WhenExpiredDocument,
+    responses(
+        (status = 200, description = "What becomes of it", body = WhenExpiredDocument, headers(("ETag" = texts::Tag))),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfDocument, OfChange)>,
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn put_when_expired(
+    State(plane): Plane,
+    asking: Asking,
+    Names(path): Names<ClusterPath>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Item<WhenExpiredDocument>, Problem> {
+    let document: WhenExpiredDocument = read_open_document(&headers, body).await?;
+    let cluster = plane.seen(&asking, &path.cluster).await?;
+    asking.may(Operate, Some(&cluster.tenant))?;
+    let known = WhenExpiredDocument::of(&cluster);
+    let (seen, then) = (known.when_expired, document.when_expired);
+    let found = match seen == then {
+        true => Found::Same,
+        false => Found::Other(known),
+    };
+    may_put(&headers, &found)?;
+    if seen != then {
+        let turn = Turn::WhenExpired { seen, then };
+        drop(plane.turn(&asking, &path.cluster, turn).await?);
+    }
+    Ok(Item::of(document))
+}
+
+/// Lists the Gateways of a cluster, with their accounts and hostnames.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/clusters/{cluster}/gateways",
+    params(ClusterPath, Part),
+    responses(
+        (status = 200, description = "A part of the list", body = HoldingList),
+        Refused<(OfAny, OfPerson, OfQuery, OfNamed)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn gateways(
     State(plane): Plane,
     asking: Asking,
-    Path(cluster): Path<String>,
-    part: Part,
-) -> Result<Json<ListDocument<HoldingDocument>>, Problem> {
-    let cluster = plane.seen(&asking, &cluster).await?;
-    asking.may(Read, Some(&cluster.tenant))?;
+    Names(path): Names<ClusterPath>,
+    Asked(part): Asked<Part>,
+) -> Result<Json<HoldingList>, Problem> {
+    let cluster = plane.seen(&asking, &path.cluster).await?;
     let gateways = plane.store.placed(&cluster.name).await?.gateways;
     let keys = gateways.into_iter().map(|key| (key.to_string(), key));
     let page = part.of(keys, |(name, _)| name, |(_, key)| key.clone());
@@ -127,59 +312,11 @@ pub(super) async fn gateways(
     Ok(Json(ListDocument { items, next }))
 }
 
-/// Its connectors are shut out as well.
-pub(super) async fn quarantine(
-    State(plane): Plane,
-    asking: Asking,
-    Path(cluster): Path<String>,
-) -> Result<Json<ClusterDocument>, Problem> {
-    let action = "cluster.quarantine";
-    plane
-        .turn(&asking, &cluster, Turn::Quarantine, action)
-        .await
-}
-
-/// Everything that it has is removed.
-pub(super) async fn give_up(
-    State(plane): Plane,
-    asking: Asking,
-    Path(cluster): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<ClusterDocument>, Problem> {
-    let document: RemovalDocument = read_open_document(&headers, body).await?;
-    if document.confirm != cluster {
-        let found = &document.confirm;
-        return Err(malformed(format!(
-            "confirm: Invalid value: {found:?}: must be {cluster}, the cluster that is given up"
-        )));
-    }
-    plane
-        .turn(&asking, &cluster, Turn::GiveUp, "cluster.give-up")
-        .await
-}
-
-/// What becomes of it once it has expired.
-pub(super) async fn put_when_expired(
-    State(plane): Plane,
-    asking: Asking,
-    Path(cluster): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<ClusterDocument>, Problem> {
-    let document: WhenExpiredDocument = read_open_document(&headers, body).await?;
-    let turn = Turn::WhenExpired(document.when_expired);
-    plane
-        .turn(&asking, &cluster, turn, "cluster.when-expired")
-        .await
-}
-
 impl PeoplePlane {
-    /// A cluster that whoever asks may see.
-    async fn seen(&self, asking: &Asking, name: &str) -> Result<Cluster, Problem> {
-        let name = ClusterName::parse(name).map_err(malformed)?;
-        let cluster = match self.store.cluster(&name).await {
-            Err(domain::broker::ports::StoreError::Refused(_)) => return Err(not_there()),
+    /// A cluster that whoever asks sees.
+    async fn seen(&self, asking: &Asking, name: &ClusterName) -> Result<Cluster, Problem> {
+        let cluster = match self.store.cluster(name).await {
+            Err(StoreError::Refused(_)) => return Err(not_there()),
             found => found?,
         };
         match asking.rights.sees(Some(&cluster.tenant)) {
@@ -191,17 +328,21 @@ impl PeoplePlane {
     async fn turn(
         &self,
         asking: &Asking,
-        name: &str,
+        name: &ClusterName,
         turn: Turn,
-        action: &str,
     ) -> Result<Json<ClusterDocument>, Problem> {
         let cluster = self.seen(asking, name).await?;
         asking.may(Operate, Some(&cluster.tenant))?;
-        let mut event = self.event(asking, action, name);
-        if let Turn::WhenExpired(when) = &turn {
-            event.detail = when.as_str().to_owned();
-        }
-        let turned = self.store.turn(&cluster.name, turn, event).await?;
+        let (action, detail) = match &turn {
+            Turn::Accept(_) => ("cluster.accept", ""),
+            Turn::Revoke => ("cluster.revoke", ""),
+            Turn::Quarantine => ("cluster.quarantine", ""),
+            Turn::GiveUp => ("cluster.give-up", ""),
+            Turn::WhenExpired { then, .. } => ("cluster.when-expired", then.as_str()),
+        };
+        let mut event = self.event(asking, action, name.as_str());
+        event.detail = detail.to_owned();
+        let turned = self.store.turn(name, turn, event).await?;
         Ok(Json(ClusterDocument::of(&turned)))
     }
 }

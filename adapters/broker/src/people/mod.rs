@@ -1,32 +1,9 @@
 //! What people ask a broker, over HTTP: an operator, a program that deploys, a page in a browser.
 //!
-//! | request | role | answer |
-//! |---|---|---|
-//! | `POST /admin/v1/sessions` with a [`SignInDocument`](crate::wire::people::SignInDocument) | | 201 [`SignedInDocument`](crate::wire::people::SignedInDocument) |
-//! | `GET`, `DELETE /admin/v1/sessions/current` | any | who is signed in; signed out |
-//! | `GET /admin/v1/tenants` | any | a list of [`TenantDocument`](crate::wire::people::TenantDocument) |
-//! | `PUT`, `DELETE /admin/v1/tenants/{tenant}` | operator | 204 |
-//! | `GET /admin/v1/tenants/{tenant}/grants` | any | a list of [`GrantDocument`](crate::wire::people::GrantDocument) |
-//! | `GET …/grants/{grant}` | any | that grant |
-//! | `PUT`, `DELETE …/grants/{grant}` | operator | 204 |
-//! | `GET /admin/v1/clusters` | any | a list of [`ClusterDocument`](crate::wire::people::ClusterDocument) |
-//! | `GET /admin/v1/clusters/{cluster}` | any | that cluster |
-//! | `POST …/invitation` with an [`InvitationRequest`](crate::wire::people::InvitationRequest) | operator | 201 [`InvitationDocument`](crate::wire::people::InvitationDocument) |
-//! | `POST …/acceptance` with an [`AcceptanceDocument`](crate::wire::people::AcceptanceDocument) | operator | that cluster |
-//! | `POST …/revocation`, `POST …/quarantine` | operator | that cluster |
-//! | `POST …/removal` with a [`RemovalDocument`](crate::wire::people::RemovalDocument) | operator | that cluster |
-//! | `PUT …/when-expired` with a [`WhenExpiredDocument`](crate::wire::people::WhenExpiredDocument) | operator | that cluster |
-//! | `GET …/gateways` | any | a list of [`HoldingDocument`](crate::wire::people::HoldingDocument) |
-//! | `GET /admin/v1/accounts` | any | a list of [`AccountDocument`](crate::wire::people::AccountDocument) |
-//! | `GET /admin/v1/accounts/{account}` | any | that account |
-//! | `PUT`, `DELETE /admin/v1/accounts/{account}` | operator | 204 |
-//! | `PUT …/token` with an [`ApiTokenDocument`](crate::wire::people::ApiTokenDocument) | credential-admin | 204 |
-//! | `GET /admin/v1/audit` | auditor | a list of [`EntryDocument`](crate::wire::people::EntryDocument) |
-//! | `GET /admin/v1/audit/verification` | auditor | [`VerificationDocument`](crate::wire::people::VerificationDocument) |
-//! | `GET /admin/v1/audit/checkpoints` | auditor | [`CheckpointsDocument`](crate::wire::audit::CheckpointsDocument) |
+//! Each path stands at its handler, and all of them are in docs/api/broker-people.json ([`openapi`](crate::openapi)).
 //!
-//! It has a listener of its own, and a session of a cluster is nothing here. Lists have `?after=…&limit=…`, at most
-//! [`LONGEST_LIST`] at a time. What belongs to a tenant that somebody does not see is not there for them.
+//! It has a listener of its own, and a session of a cluster is nothing here. What is put and removed as a whole is an `items`; what
+//! is answered in parts, at most [`LONGEST_LIST`] at a time, is of `lists`. What belongs to a tenant that somebody does not see is not there for them.
 //!
 //! People themselves are made at the store (`cfgw broker put-person`): nobody can give rights over this API.
 
@@ -35,6 +12,9 @@ mod asking;
 mod audit;
 pub mod client;
 mod clusters;
+mod described;
+mod items;
+mod lists;
 pub mod password;
 mod sign_in;
 mod tenants;
@@ -43,11 +23,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post, put};
 use domain::broker::ports::{Seal, Store};
 use domain::ports::{Clock, Entropy};
 use tokio::sync::Semaphore;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::openapi::forms::{self, Forms};
 use crate::rate::Told;
 use crate::tokens::Tokens;
 
@@ -59,6 +42,9 @@ pub const COMPARED_AT_ONCE: usize = 2;
 
 /// Requests of people that are under way at a time.
 pub const REQUESTS_UNDER_WAY: usize = 64;
+
+/// How people show who they are (RFC 6750, section 3).
+const CHALLENGE: &str = "Bearer";
 
 /// The plane that people see.
 pub struct PeoplePlane {
@@ -101,79 +87,52 @@ impl PeoplePlane {
 
 /// The API for people.
 pub fn router(plane: Arc<PeoplePlane>) -> Router {
-    let strangers = Router::new().route("/admin/v1/sessions", post(sign_in::sign_in));
-    let members = Router::new()
-        .route(
-            "/admin/v1/sessions/current",
-            get(sign_in::signed_in).delete(sign_in::sign_out),
-        )
-        .route("/admin/v1/tenants", get(tenants::list))
-        .route(
-            "/admin/v1/tenants/{tenant}",
-            put(tenants::put).delete(tenants::remove),
-        )
-        .route("/admin/v1/tenants/{tenant}/grants", get(tenants::grants))
-        .route(
-            "/admin/v1/tenants/{tenant}/grants/{grant}",
-            get(tenants::grant)
-                .put(tenants::put_grant)
-                .delete(tenants::remove_grant),
-        )
-        .route("/admin/v1/accounts", get(accounts::list))
-        .route(
-            "/admin/v1/accounts/{account}",
-            get(accounts::account)
-                .put(accounts::put)
-                .delete(accounts::remove),
-        )
-        .route(
-            "/admin/v1/accounts/{account}/token",
-            put(accounts::put_token),
-        )
-        .route("/admin/v1/audit", get(audit::list))
-        .route("/admin/v1/audit/verification", get(audit::verify))
-        .route("/admin/v1/audit/checkpoints", get(audit::checkpoints))
-        .merge(of_clusters())
+    let admit = middleware::from_fn_with_state(plane.clone(), asking::admit);
+    let members = Router::from(members())
         .fallback(asking::no_such_path)
-        .method_not_allowed_fallback(asking::method_not_allowed)
-        .layer(middleware::from_fn_with_state(plane.clone(), asking::admit));
-    strangers
-        .method_not_allowed_fallback(asking::method_not_allowed)
+        .layer(admit);
+    let forms = Arc::new(Forms::of(&document(), CHALLENGE));
+    Router::from(strangers())
         .merge(members)
-        .layer(middleware::from_fn(asking::refuse_form))
+        .layer(middleware::from_fn_with_state(forms, forms::refuse))
         .with_state(plane)
 }
 
-fn of_clusters() -> Router<Arc<PeoplePlane>> {
-    Router::new()
-        .route("/admin/v1/clusters", get(clusters::list))
-        .route("/admin/v1/clusters/{cluster}", get(clusters::cluster))
-        .route(
-            "/admin/v1/clusters/{cluster}/invitation",
-            post(clusters::invite),
-        )
-        .route(
-            "/admin/v1/clusters/{cluster}/acceptance",
-            post(clusters::accept),
-        )
-        .route(
-            "/admin/v1/clusters/{cluster}/revocation",
-            post(clusters::revoke),
-        )
-        .route(
-            "/admin/v1/clusters/{cluster}/quarantine",
-            post(clusters::quarantine),
-        )
-        .route(
-            "/admin/v1/clusters/{cluster}/removal",
-            post(clusters::give_up),
-        )
-        .route(
-            "/admin/v1/clusters/{cluster}/when-expired",
-            put(clusters::put_when_expired),
-        )
-        .route(
-            "/admin/v1/clusters/{cluster}/gateways",
-            get(clusters::gateways),
-        )
+/// What is asked by whoever is not signed in.
+fn strangers() -> OpenApiRouter<Arc<PeoplePlane>> {
+    OpenApiRouter::default().routes(routes!(sign_in::sign_in))
+}
+
+/// What is asked by whoever is.
+fn members() -> OpenApiRouter<Arc<PeoplePlane>> {
+    OpenApiRouter::default()
+        .routes(routes!(sign_in::signed_in, sign_in::sign_out))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::tenant, tenants::put, tenants::remove))
+        .routes(routes!(tenants::grants))
+        .routes(routes!(
+            tenants::grant,
+            tenants::put_grant,
+            tenants::remove_grant
+        ))
+        .routes(routes!(clusters::list))
+        .routes(routes!(clusters::cluster))
+        .routes(routes!(clusters::invite))
+        .routes(routes!(clusters::accept))
+        .routes(routes!(clusters::revoke))
+        .routes(routes!(clusters::quarantine))
+        .routes(routes!(clusters::give_up))
+        .routes(routes!(clusters::when_expired, clusters::put_when_expired))
+        .routes(routes!(clusters::gateways))
+        .routes(routes!(accounts::list))
+        .routes(routes!(accounts::account, accounts::put, accounts::remove))
+        .routes(routes!(accounts::put_token))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::checkpoints))
+}
+
+/// The same as a document.
+pub(crate) fn document() -> OpenApi {
+    described::finished(strangers().merge(members()).into_openapi())
 }

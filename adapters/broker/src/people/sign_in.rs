@@ -14,8 +14,10 @@ use domain::broker::{PersonName, Refusal};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::asking::{Asking, Source};
+use super::described::{OfPerson, OfSignIn};
 use super::{PeoplePlane, password};
 use crate::identity;
+use crate::openapi::problems::{OfAny, OfDocument, Refused};
 use crate::problem::Problem;
 use crate::server::answer::{failed, read_document};
 use crate::wire::people::{SelfDocument, SignInDocument, SignedInDocument, moment};
@@ -32,6 +34,17 @@ static NOBODY: LazyLock<PasswordHash> = LazyLock::new(|| {
     password::hash(&text, &Fixed).expect("it is long enough")
 });
 
+/// Signs somebody in, with a password and a one-time code.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/sessions",
+    request_body = SignInDocument,
+    responses(
+        (status = 201, description = "A session of eight hours", body = SignedInDocument),
+        Refused<(OfAny, OfDocument, OfSignIn)>,
+    ),
+    security(()),
+)]
 pub(super) async fn sign_in(
     State(plane): State<Arc<PeoplePlane>>,
     source: Source,
@@ -92,10 +105,29 @@ pub(super) async fn sign_in(
 }
 
 /// Who is signed in.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/sessions/current",
+    responses(
+        (status = 200, description = "Their name, roles and tenant", body = SelfDocument),
+        Refused<(OfAny, OfPerson)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn signed_in(asking: Asking) -> Json<SelfDocument> {
     Json(SelfDocument::of(&asking.name, &asking.rights))
 }
 
+/// Signs out: the token is worth nothing any more.
+#[utoipa::path(
+    delete,
+    path = "/admin/v1/sessions/current",
+    responses(
+        (status = 204, description = "Signed out"),
+        Refused<(OfAny, OfPerson)>,
+    ),
+    security(("session" = [])),
+)]
 pub(super) async fn sign_out(
     State(plane): State<Arc<PeoplePlane>>,
     asking: Asking,

@@ -1,4 +1,4 @@
-//! Who asks, and in which form.
+//! Who asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adapter_listener::{Client, Known};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::Timestamp;
@@ -22,7 +22,6 @@ use super::{
     REQUESTS_OF_CLUSTER,
 };
 use crate::identity::{self, proof};
-use crate::openapi::forms::Forms;
 use crate::problem::{ApiError, Problem};
 use crate::rate::{Left, Rate};
 
@@ -128,23 +127,6 @@ fn too_many() -> Problem {
         retry_after_ms: Some(1000),
         ..Problem::refused(ApiError::TooManyRequests, detail)
     }
-}
-
-/// Refuses what no path takes, before anybody is asked who it is. Answers may hold a token, so none is kept on the way.
-pub(super) async fn refuse_form(
-    State(forms): State<Arc<Forms>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = match forms.refusal(&request) {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
-    };
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
 }
 
 /// Finds out whose session a request is of.

@@ -245,13 +245,11 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         let media_type = HeaderValue::from_static(problem::MEDIA_TYPE);
         headers.insert(header::CONTENT_TYPE, media_type);
-        if status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("DPoP algs=\"ES256\"");
-            headers.insert(header::WWW_AUTHENTICATE, scheme);
-        }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // For what is around the handlers.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -34,7 +34,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::openapi::forms::Forms;
+use crate::openapi::forms::{self, Forms};
 use crate::problem::{ApiError, Problem};
 use crate::rate::Told;
 use admission::Requests;
@@ -56,6 +56,9 @@ pub const PLANS_IN_A_SECOND: f64 = 0.2;
 
 /// How long an answer waits for what was stated to be done.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+/// How clusters show who they are (RFC 9449, section 7.1).
+const CHALLENGE: &str = "DPoP algs=\"ES256\"";
 
 /// The plane that clusters see.
 pub struct ClusterPlane {
@@ -92,11 +95,10 @@ impl ClusterPlane {
 pub fn router(plane: Arc<ClusterPlane>) -> Router {
     let admit = middleware::from_fn_with_state(plane.clone(), admission::admit);
     let members = Router::from(members()).fallback(no_such_path).layer(admit);
-    let forms = Arc::new(Forms::of(&document()));
-    let refuse_form = middleware::from_fn_with_state(forms, admission::refuse_form);
+    let forms = Arc::new(Forms::of(&document(), CHALLENGE));
     Router::from(strangers())
         .merge(members)
-        .layer(refuse_form)
+        .layer(middleware::from_fn_with_state(forms, forms::refuse))
         .with_state(plane)
 }
 

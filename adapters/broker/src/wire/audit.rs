@@ -7,8 +7,10 @@ use domain::broker::audit::checkpoint::{Checkpoint, KeyId, Mark, Statement};
 use domain::broker::audit::{End, Entry, Event, Link};
 use domain::broker::ports::SigningKey;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::people::{EntryDocument, moment};
+use crate::openapi::texts::Number;
 
 /// What stands before the 32 bytes of an Ed25519 key in its DER form (RFC 8410).
 const OF_ED25519: [u8; 12] = [
@@ -16,9 +18,10 @@ const OF_ED25519: [u8; 12] = [
 ];
 
 /// A place of the chain, signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointDocument {
+    #[schema(value_type = Number)]
     pub sequence: u64,
     /// The hash of that entry and all before.
     pub hash: String,
@@ -63,7 +66,7 @@ impl CheckpointDocument {
 }
 
 /// A key that signs the audit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SigningKeyDocument {
     pub id: String,
@@ -91,7 +94,7 @@ impl SigningKeyDocument {
 }
 
 /// Answer to `GET /admin/v1/audit/checkpoints`: what an auditor keeps elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointsDocument {
     pub keys: Vec<SigningKeyDocument>,

@@ -1,5 +1,6 @@
-//! What people and the broker exchange. Moments are in RFC 3339.
+//! What people and the broker exchange.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -13,11 +14,18 @@ use domain::broker::role::{Rights, Role};
 use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
 use domain::{AllowedHostnames, Hostname, ObjectKey, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::openapi::texts::{
+    self, ApiToken, CloudflareId, DnsName, Limit, Moment, Number, RoleWord, WhenExpiredWord,
+};
 
 use crate::audit::Verified;
 
 /// Body of `POST /admin/v1/sessions`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignInDocument {
     pub name: String,
@@ -33,11 +41,12 @@ impl fmt::Debug for SignInDocument {
 }
 
 /// Answer to it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignedInDocument {
     /// For `Authorization: Bearer …`.
     pub token: String,
+    #[schema(value_type = Moment)]
     pub expires: String,
 }
 
@@ -48,13 +57,15 @@ impl fmt::Debug for SignedInDocument {
 }
 
 /// Answer to `GET /admin/v1/sessions/current`: who is signed in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfDocument {
     pub name: String,
+    #[schema(value_type = BTreeSet<RoleWord>)]
     pub roles: BTreeSet<Role>,
     /// The one tenant that they see; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<texts::TenantName>)]
     pub tenant: Option<TenantName>,
 }
 
@@ -74,35 +85,96 @@ impl SelfDocument {
 #[serde(deny_unknown_fields)]
 pub struct ListDocument<T> {
     pub items: Vec<T>,
-    /// Where the list goes on: `?after=…`.
+    /// Where the list goes on: `?cursor=…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
+/// A list of [`TenantDocument`].
+pub type TenantList = ListDocument<TenantDocument>;
+
+/// A list of [`GrantDocument`].
+pub type GrantList = ListDocument<GrantDocument>;
+
+/// A list of [`ClusterDocument`].
+pub type ClusterList = ListDocument<ClusterDocument>;
+
+/// A list of [`HoldingDocument`].
+pub type HoldingList = ListDocument<HoldingDocument>;
+
+/// A list of [`AccountDocument`].
+pub type AccountList = ListDocument<AccountDocument>;
+
+/// A list of [`EntryDocument`].
+pub type EntryList = ListDocument<EntryDocument>;
+
+impl<T: ToSchema> PartialSchema for ListDocument<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        let next = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "Where the list goes on: `?cursor=…`; absent: that was all.",
+            ));
+        ObjectBuilder::new()
+            .description(Some("A part of a list, in the order of names."))
+            .property("items", items)
+            .required("items")
+            .property("next", next)
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for ListDocument<T> {
+    fn name() -> Cow<'static, str> {
+        format!("ListOf{}", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
+}
+
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantDocument {
+    #[schema(value_type = texts::TenantName)]
     pub name: TenantName,
 }
 
+impl TenantDocument {
+    /// Of a tenant.
+    pub fn of(tenant: &TenantName) -> Self {
+        let name = tenant.clone();
+        Self { name }
+    }
+}
+
 /// A cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterDocument {
+    #[schema(value_type = texts::ClusterName)]
     pub name: ClusterName,
+    #[schema(value_type = texts::TenantName)]
     pub tenant: TenantName,
     pub standing: String,
     /// The thumbprint of its key, once it asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<texts::Thumbprint>)]
     pub key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>)]
     pub last_contact: Option<String>,
     /// The version of its controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
     /// `live`, `stale` or `expired`, as the broker found it last.
     pub contact: String,
+    #[schema(value_type = WhenExpiredWord)]
     pub when_expired: WhenExpired,
 }
 
@@ -136,20 +208,23 @@ pub fn standing(standing: &Standing) -> &'static str {
 }
 
 /// Body of `POST /admin/v1/clusters/{name}/invitation`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InvitationRequest {
+    #[schema(value_type = texts::TenantName)]
     pub tenant: TenantName,
     #[serde(default)]
+    #[schema(value_type = WhenExpiredWord)]
     pub when_expired: WhenExpired,
 }
 
 /// Answer to it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InvitationDocument {
     /// Good once. It is told here and nowhere else.
     pub code: String,
+    #[schema(value_type = Moment)]
     pub expires: String,
 }
 
@@ -160,40 +235,54 @@ impl fmt::Debug for InvitationDocument {
 }
 
 /// Body of `POST /admin/v1/clusters/{name}/acceptance`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptanceDocument {
     /// The thumbprint that the cluster's controller logs.
+    #[schema(value_type = texts::Thumbprint)]
     pub key: String,
 }
 
 /// Body of `POST /admin/v1/clusters/{name}/removal`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemovalDocument {
     /// The name of the cluster once more.
+    #[schema(value_type = texts::ClusterName)]
     pub confirm: String,
 }
 
 /// Body of `PUT /admin/v1/clusters/{name}/when-expired`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WhenExpiredDocument {
+    #[schema(value_type = WhenExpiredWord)]
     pub when_expired: WhenExpired,
 }
 
+impl WhenExpiredDocument {
+    /// Of a cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        let when_expired = cluster.when_expired;
+        Self { when_expired }
+    }
+}
+
 /// What one Gateway of a cluster has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HoldingDocument {
     /// Namespace and name.
     pub gateway: String,
     /// Where its tunnel is, and where something of it may be left.
+    #[schema(value_type = Vec<texts::AccountName>)]
     pub accounts: Vec<AccountName>,
     /// Hostnames that it has records of, or may have.
+    #[schema(value_type = Vec<DnsName>)]
     pub hostnames: Vec<Hostname>,
     /// When it was compared with Cloudflare last; absent: not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>)]
     pub done_at: Option<String>,
     /// Why that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,12 +305,15 @@ impl HoldingDocument {
 }
 
 /// A Cloudflare account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountDocument {
+    #[schema(value_type = texts::AccountName)]
     pub name: AccountName,
+    #[schema(value_type = texts::TenantName)]
     pub tenant: TenantName,
     /// Its id at Cloudflare: 32 hexadecimal digits.
+    #[schema(value_type = CloudflareId)]
     pub cloudflare: String,
     /// Whether grants of other tenants may name it.
     #[serde(default)]
@@ -232,14 +324,16 @@ pub struct AccountDocument {
 }
 
 /// What is known of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountState {
     /// Zones that its token sees; absent: it may not list them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     pub zones: Option<BTreeSet<String>>,
     /// The version of the token in use; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Limit>)]
     pub token: Option<u32>,
     /// Whether that is an earlier one, because Cloudflare refuses the newest.
     pub fell_back: bool,
@@ -267,9 +361,10 @@ impl AccountDocument {
 }
 
 /// Body of `PUT /admin/v1/accounts/{name}/token`. It is told to nobody again.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenDocument {
+    #[schema(value_type = ApiToken)]
     pub token: String,
 }
 
@@ -280,24 +375,32 @@ impl fmt::Debug for ApiTokenDocument {
 }
 
 /// A grant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantDocument {
+    #[schema(value_type = texts::GrantName)]
     pub name: GrantName,
     /// Absent: all clusters of the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<texts::ClusterName>>)]
     pub clusters: Option<BTreeSet<ClusterName>>,
-    /// Names, and wildcards for every name below. `*` alone: every name.
+    /// Names, and wildcards for every name below; `*` is every name.
+    #[schema(value_type = Vec<texts::GrantedName>)]
     pub hostnames: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<DnsName>)]
     pub except: Vec<Hostname>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<texts::AccountName>)]
     pub account: Option<AccountName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Limit>)]
     pub max_hostnames: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Limit>)]
     pub max_gateways: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>)]
     pub expires: Option<String>,
 }
 
@@ -356,7 +459,7 @@ impl GrantDocument {
 }
 
 fn hostnames(texts: &[String]) -> Result<AllowedHostnames, domain::names::MalformedName> {
-    if texts == ["*"] {
+    if texts.iter().any(|text| text == "*") {
         return Ok(AllowedHostnames::Any);
     }
     let names = texts.iter().map(|text| Hostname::parse(text));
@@ -365,10 +468,12 @@ fn hostnames(texts: &[String]) -> Result<AllowedHostnames, domain::names::Malfor
 }
 
 /// An entry of the audit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EntryDocument {
+    #[schema(value_type = Number)]
     pub sequence: u64,
+    #[schema(value_type = Moment)]
     pub at: String,
     pub actor: String,
     pub source: String,
@@ -405,17 +510,20 @@ impl EntryDocument {
 }
 
 /// Answer to `GET /admin/v1/audit/verification`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerificationDocument {
     /// The first entry that is in the store. Those before it were cut.
+    #[schema(value_type = Number)]
     pub first: u64,
     /// Up to this one they follow from each other.
+    #[schema(value_type = Number)]
     pub entries: u64,
     /// The hash of that one.
     pub hash: String,
     /// Up to this one they are signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Number>)]
     pub signed: Option<u64>,
     /// What is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -47,7 +47,7 @@ pub async fn run(asked: Broker, screen: &mut Screen<'_>) -> Result<(), Failure> 
     match asked.verb {
         BrokerVerb::SignIn(_) => Ok(()),
         BrokerVerb::SignOut => {
-            client.delete("sessions/current").await?;
+            client.sign_out().await?;
             drop(std::fs::remove_file(&file));
             screen.line("Signed out");
             Ok(())
@@ -153,7 +153,7 @@ async fn show(
         }
         BrokerVerb::Audit { after, shown } => {
             let part: ListDocument<EntryDocument> =
-                client.get(&format!("audit?after={after}")).await?;
+                client.get(&format!("audit?cursor={after}")).await?;
             let columns = [
                 "ENTRY", "AT", "ACTOR", "SOURCE", "ACTION", "OBJECT", "RESULT", "DETAIL",
             ];
@@ -202,11 +202,13 @@ async fn change(
 ) -> Result<(), Failure> {
     let done = match verb {
         BrokerVerb::PutTenant { tenant } => {
-            client.put(&format!("tenants/{tenant}"), &()).await?;
-            format!("tenant {tenant} is there")
+            let name = TenantName::parse(&tenant).map_err(|error| Failure::usage(error, ""))?;
+            let document = TenantDocument::of(&name);
+            client.put(&format!("tenants/{name}"), &document).await?;
+            format!("tenant {name} is there")
         }
         BrokerVerb::RemoveTenant { tenant } => {
-            client.delete(&format!("tenants/{tenant}")).await?;
+            client.remove(&format!("tenants/{tenant}")).await?;
             format!("tenant {tenant} is removed")
         }
         BrokerVerb::Invite { cluster, tenant } => invite(client, &cluster, &tenant).await?,
@@ -250,13 +252,15 @@ async fn change(
         BrokerVerb::PutGrant { tenant, filename } => put_grant(client, &tenant, &filename).await?,
         BrokerVerb::RemoveGrant { tenant, grant } => {
             let path = format!("tenants/{tenant}/grants/{grant}");
-            client.delete(&path).await?;
+            client.remove(&path).await?;
             format!("grant {tenant}/{grant} is removed")
         }
         BrokerVerb::PutToken { account, file } => {
             let token = read_line_of(&file)?;
             let path = format!("accounts/{account}/token");
-            client.put(&path, &ApiTokenDocument { token }).await?;
+            client
+                .put_secret(&path, &ApiTokenDocument { token })
+                .await?;
             format!("the token of account {account} is in use")
         }
         _ => String::new(),

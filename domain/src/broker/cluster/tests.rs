@@ -170,7 +170,8 @@ fn what_follows_when_a_cluster_has_expired_is_as_was_said() {
         (WhenExpired::Delete, Some(Departure::Remove), true),
     ] {
         let mut cluster = admitted();
-        cluster.set_when_expired(when);
+        let said = cluster.set_when_expired(WhenExpired::Keep, when);
+        assert_eq!(said, Ok(()));
         assert_eq!(cluster.note_contact(Contact::Stale), None, "{when:?}");
         let found = cluster.note_contact(Contact::Expired);
         assert_eq!(found, departure, "{when:?}");
@@ -199,7 +200,10 @@ fn a_cluster_that_comes_back_or_is_to_go_otherwise_is_looked_at_anew() {
         (Contact::Live, None)
     );
     let mut otherwise = expired();
-    otherwise.set_when_expired(WhenExpired::Delete);
+    let mut say = |seen| otherwise.set_when_expired(seen, WhenExpired::Delete);
+    let changed = say(WhenExpired::Unpublish).map_err(|refusal| refusal.code);
+    assert_eq!(changed, Err(Code::EtagMismatch));
+    assert_eq!(say(WhenExpired::Keep), Ok(()));
     assert_eq!(otherwise.contact, Contact::Stale);
 }
 
