@@ -3,6 +3,7 @@
 
 mod asking;
 mod operations;
+mod people;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +18,7 @@ use tests::broker::{Broker, Enrolled, RawCluster, prove};
 use tests::world::{ACCOUNT, World};
 
 use self::asking::{Answer, Request};
-use self::operations::{DOCUMENT, Names, Operation, operations};
+use self::operations::{Names, OF_CLUSTERS, Operation};
 
 const PROBLEMS: &str = "https://cloudflare-gateway-controller.io/problems/";
 
@@ -28,6 +29,40 @@ const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 ];
 
+fn operations() -> Vec<Operation> {
+    operations::operations(&OF_CLUSTERS)
+}
+
+/// By what the things of a cluster are named.
+#[derive(Debug, Clone)]
+struct OfCluster {
+    namespace: String,
+    name: String,
+    hostname: String,
+    instance: String,
+    /// The hash of a connector token.
+    hash: String,
+    /// The id of a tunnel.
+    tunnel: String,
+}
+
+impl Names for OfCluster {
+    fn of_schema(&self, schema: &str) -> Option<&str> {
+        Some(match schema {
+            "Namespace" => &self.namespace,
+            "ObjectName" => &self.name,
+            "DnsName" => &self.hostname,
+            "Instance" => &self.instance,
+            "Sha256" => &self.hash,
+            _ => return None,
+        })
+    }
+
+    fn text(&self) -> &str {
+        &self.tunnel
+    }
+}
+
 /// Two clusters of two tenants, whose tunnels are in one Cloudflare account.
 struct Stage {
     world: World,
@@ -35,7 +70,7 @@ struct Stage {
     first: RawCluster,
     second: RawCluster,
     /// Of the first cluster.
-    canary: Names,
+    canary: OfCluster,
     /// What is of the first cluster alone.
     secrets: Vec<String>,
     /// What the first cluster has.
@@ -52,26 +87,26 @@ fn enrolled(tenant: &'static str, cluster: &str, instance: u8) -> Enrolled {
 }
 
 /// What the second cluster has.
-fn mine() -> Names {
-    Names {
+fn mine() -> OfCluster {
+    OfCluster {
         namespace: "mine".to_owned(),
         name: "web".to_owned(),
         hostname: "web.second.example.com".to_owned(),
         instance: InstanceId::from_bytes([3; 16]).to_string(),
         hash: "a".repeat(64),
-        text: "text".to_owned(),
+        tunnel: "text".to_owned(),
     }
 }
 
 /// What nobody has.
-fn of_nobody() -> Names {
-    Names {
+fn of_nobody() -> OfCluster {
+    OfCluster {
         namespace: "nobody-ns".to_owned(),
         name: "nobody-web".to_owned(),
         hostname: "nobody.example.com".to_owned(),
         instance: InstanceId::from_bytes([9; 16]).to_string(),
         hash: "b".repeat(64),
-        text: "99999999-9999-4999-8999-999999999999".to_owned(),
+        tunnel: "99999999-9999-4999-8999-999999999999".to_owned(),
     }
 }
 
@@ -107,13 +142,13 @@ impl Stage {
         let intent = domain::testing::intent(gateway.clone(), &["canary.example.com"]);
         let status = client.reconcile(&intent).await.unwrap();
         let token = client.connector_token(&gateway).await.unwrap();
-        let canary = Names {
+        let canary = OfCluster {
             namespace: gateway.namespace,
             name: gateway.name,
             hostname: "canary.example.com".to_owned(),
             instance: of_first.instance.to_string(),
             hash: token.hash().to_string(),
-            text: status.tunnels[0].id.to_string(),
+            tunnel: status.tunnels[0].id.to_string(),
         };
         let mut secrets = vec![
             CANARY.to_owned(),
@@ -121,7 +156,7 @@ impl Stage {
             first.token.clone(),
             first.key.thumbprint().to_string(),
         ];
-        secrets.extend([&canary.instance, &canary.hash, &canary.text].map(Clone::clone));
+        secrets.extend([&canary.instance, &canary.hash, &canary.tunnel].map(Clone::clone));
         secrets.extend(world.records().into_iter().map(|record| record.id));
         let mut stage = Self {
             world,
@@ -144,7 +179,7 @@ impl Stage {
         let all = operations().into_iter();
         let mut states = all.filter(|one| one.method == "PUT" && one.path.ends_with("/intent"));
         let states = states.next().expect("the operation");
-        let Names {
+        let OfCluster {
             namespace, name, ..
         } = mine();
         let path = states.path_of(&namespace, &name);
@@ -254,7 +289,7 @@ impl Stage {
     }
 
     /// An answer without what is of these names and of the second cluster's own tunnels.
-    fn without(&self, names: &Names, answer: &Answer) -> String {
+    fn without(&self, names: &OfCluster, answer: &Answer) -> String {
         let mut text = format!("{} {}", answer.status, answer.body);
         let mut leave_out = |what: &str, by: &str| text = text.replace(what, by);
         for tunnel in self.world.tunnels() {
@@ -266,14 +301,14 @@ impl Stage {
         leave_out(&names.namespace, "NAMESPACE");
         leave_out(&names.name, "NAME");
         leave_out(&names.hostname, "HOSTNAME");
-        leave_out(&names.text, "TEXT");
+        leave_out(&names.tunnel, "TEXT");
         text
     }
 
     /// Asks with the first cluster's names and with nobody's, and looks that the answers are the same.
     async fn ask_of_both(&self, operation: &Operation) {
         let (own, nobody) = (mine(), of_nobody());
-        let ways = |names: &Names| {
+        let ways = |names: &OfCluster| {
             [
                 operation.path_of(&names.namespace, &names.name),
                 operation.path_of(&names.namespace, &own.name),
@@ -336,7 +371,7 @@ async fn another_tenants_names_are_answered_as_names_of_nobody() {
 async fn another_tenants_names_where_none_belong_are_refused_or_do_nothing() {
     let stage = Stage::start().await;
     for operation in operations() {
-        let Names {
+        let OfCluster {
             namespace, name, ..
         } = mine();
         let path = operation.path_of(&namespace, &name);
@@ -385,7 +420,7 @@ async fn another_tenants_names_where_none_belong_are_refused_or_do_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() {
     let stage = Stage::start().await;
-    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+    for (path, item) in OF_CLUSTERS["paths"].as_object().unwrap() {
         let methods = item.as_object().unwrap().keys();
         let mut methods: Vec<_> = methods.map(|method| method.to_uppercase()).collect();
         let target = path

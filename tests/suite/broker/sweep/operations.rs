@@ -1,12 +1,17 @@
-//! The operations of the document, and requests for them that are filled with somebody's names.
+//! The operations of a document, and requests for them that are filled with somebody's names.
 
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
 /// The document of the plane for clusters.
-pub(super) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+pub(super) static OF_CLUSTERS: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&adapter_broker::openapi::cluster_plane()).expect("a document")
+});
+
+/// The document of the plane for people.
+pub(super) static OF_PEOPLE: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(&adapter_broker::openapi::people_plane()).expect("a document")
 });
 
 /// One method of one path.
@@ -15,88 +20,80 @@ pub(super) struct Operation {
     pub(super) path: &'static str,
     pub(super) method: String,
     described: &'static Value,
+    document: &'static Value,
 }
 
-/// Every operation of the document.
-pub(super) fn operations() -> Vec<Operation> {
-    let paths = DOCUMENT["paths"].as_object().expect("paths");
-    let of_path = |(path, item): (&'static String, &'static Value)| {
+/// Every operation of a document.
+pub(super) fn operations(document: &'static Value) -> Vec<Operation> {
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = move |(path, item): (&'static String, &'static Value)| {
         let methods = item.as_object().expect("methods").iter();
         methods.map(move |(method, described)| Operation {
             path,
             method: method.to_uppercase(),
             described,
+            document,
         })
     };
     paths.iter().flat_map(of_path).collect()
 }
 
 /// By what somebody's things are named: a value for every place of a request.
-#[derive(Debug, Clone)]
-pub(super) struct Names {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) hostname: String,
-    pub(super) instance: String,
-    /// The hash of a connector token.
-    pub(super) hash: String,
-    /// What stands where any text may: the id of a tunnel.
-    pub(super) text: String,
-}
+pub(super) trait Names {
+    /// What stands where a text of this form belongs.
+    fn of_schema(&self, schema: &str) -> Option<&str>;
 
-impl Names {
-    fn of_schema(&self, schema: &str) -> Option<&str> {
-        Some(match schema {
-            "Namespace" => &self.namespace,
-            "ObjectName" => &self.name,
-            "DnsName" => &self.hostname,
-            "Instance" => &self.instance,
-            "Sha256" => &self.hash,
-            _ => return None,
-        })
-    }
+    /// What stands where any text may.
+    fn text(&self) -> &str;
 
     /// Values that this schema takes: one of each alternative, and each other field as in the first.
-    fn fill(&self, schema: &Value) -> Vec<Value> {
+    fn fill(&self, document: &Value, schema: &Value) -> Vec<Value> {
         if let Some(name) = schema["$ref"].as_str() {
             let name = name.rsplit('/').next().expect("a name");
             return match self.of_schema(name) {
                 Some(text) => vec![json!(text)],
-                None => self.fill(&DOCUMENT["components"]["schemas"][name]),
+                None => self.fill(document, &document["components"]["schemas"][name]),
             };
         }
         for several in ["oneOf", "allOf"] {
             if let Some(all) = schema[several].as_array() {
-                return all.iter().flat_map(|one| self.fill(one)).collect();
+                let filled = all.iter().map(|one| self.fill(document, one));
+                return filled.flatten().collect();
             }
         }
         if let Some(values) = schema["enum"].as_array() {
             return values.clone();
         }
         match schema["type"].as_str().or(schema["type"][0].as_str()) {
-            Some("object") => self.fill_object(schema),
+            Some("object") => self.fill_object(document, schema),
             Some("array") => {
-                let items = self.fill(&schema["items"]).into_iter();
+                let items = self.fill(document, &schema["items"]).into_iter();
                 items.map(|item| json!([item])).collect()
             }
             Some("null") => vec![Value::Null],
             Some("integer") => vec![json!(1)],
-            Some("string") => vec![json!(self.text)],
+            Some("boolean") => vec![json!(false), json!(true)],
+            Some("null") => Vec::new(),
+            Some("string") => vec![json!(self.text())],
             other => panic!("{other:?} has no values yet: {schema}"),
         }
     }
 
-    fn fill_object(&self, schema: &Value) -> Vec<Value> {
+    fn fill_object(&self, document: &Value, schema: &Value) -> Vec<Value> {
         if schema["propertyNames"].is_object() {
-            let values = self.fill(&schema["additionalProperties"]);
+            let names = self.fill(document, &schema["propertyNames"]);
+            let values = self.fill(document, &schema["additionalProperties"]);
+            let name = names[0].as_str().expect("a text").to_owned();
             let mut map = Map::new();
-            map.insert(self.hostname.clone(), values[0].clone());
+            map.insert(name, values[0].clone());
             return vec![Value::Object(map)];
         }
         let nothing = Map::new();
         let properties = schema["properties"].as_object().unwrap_or(&nothing);
         let fields = properties.iter();
-        let fields: Vec<_> = fields.map(|(name, of)| (name, self.fill(of))).collect();
+        let fields: Vec<_> = fields
+            .map(|(name, of)| (name, self.fill(document, of)))
+            .collect();
         let first = fields.iter();
         let first = first.map(|(name, values)| ((*name).clone(), values[0].clone()));
         let first: Map<String, Value> = first.collect();
@@ -113,7 +110,7 @@ impl Names {
 }
 
 impl Operation {
-    /// Whether it takes the session of a cluster.
+    /// Whether it takes a session.
     pub(super) fn needs_session(&self) -> bool {
         self.described["security"][0]["session"].is_array()
     }
@@ -145,10 +142,14 @@ impl Operation {
     }
 
     /// Bodies of it with these names; `None` where it takes none.
-    pub(super) fn bodies(&self, names: &Names) -> Vec<Option<Value>> {
+    pub(super) fn bodies(&self, names: &impl Names) -> Vec<Option<Value>> {
         let content = &self.described["requestBody"]["content"]["application/json"]["schema"];
         match content.is_object() {
-            true => names.fill(content).into_iter().map(Some).collect(),
+            true => names
+                .fill(self.document, content)
+                .into_iter()
+                .map(Some)
+                .collect(),
             false => vec![None],
         }
     }
@@ -165,6 +166,6 @@ impl Operation {
     /// Whether it may answer so where it is no problem.
     pub(super) fn succeeds_with(&self, status: u16) -> bool {
         let response = &self.described["responses"][status.to_string()];
-        response["content"]["application/json"].is_object()
+        response["content"]["application/json"].is_object() || status == 204 && response.is_object()
     }
 }
