@@ -6,6 +6,8 @@
 use std::fmt::{Display, Write as _};
 
 use axum::Json;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -154,9 +156,19 @@ impl<N: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Names<N
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let names = Path::from_request_parts(parts, state).await;
-        names
-            .map(|Path(names)| Self(names))
-            .map_err(|rejection| malformed(rejection.body_text()))
+        names.map(|Path(names)| Self(names)).map_err(wrong_name)
+    }
+}
+
+fn wrong_name(rejection: PathRejection) -> Problem {
+    match rejection {
+        PathRejection::FailedToDeserializePathParams(error) => match error.into_kind() {
+            ErrorKind::DeserializeError { key, message, .. } => {
+                malformed(format!("{key}: Invalid value: {message}"))
+            }
+            other => malformed(other),
+        },
+        other => malformed(other.body_text()),
     }
 }
 

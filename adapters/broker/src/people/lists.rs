@@ -24,7 +24,7 @@ impl TryFrom<usize> for Limit {
         match limit {
             1..=LONGEST_LIST => Ok(Self(limit)),
             _ => Err(format!(
-                "limit: Invalid value: {limit}: must be 1 to {LONGEST_LIST}"
+                "Invalid value: {limit}: must be 1 to {LONGEST_LIST}"
             )),
         }
     }

@@ -110,8 +110,8 @@ pub(super) async fn put(
     asking.may_to_all(Operate)?;
     let document: TenantDocument = read_open_document(&headers, body).await?;
     require_name(&document.name, &tenant)?;
-    let known = plane.store.tenants().await?.into_iter();
-    let known = known.filter(|known| *known == tenant).next();
+    let mut all = plane.store.tenants().await?.into_iter();
+    let known = all.find(|known| *known == tenant);
     let found = known.as_ref().map_or(Found::Nothing, |_| Found::Same);
     may_put::<TenantDocument>(&headers, &found)?;
     let put = plane.event(&asking, "tenant.put", tenant.as_str());
