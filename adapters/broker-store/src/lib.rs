@@ -26,6 +26,7 @@ mod schema;
 mod secrets;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod vouched;
 
 use std::sync::Arc;
 use std::time::Duration;

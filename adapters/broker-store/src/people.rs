@@ -1,12 +1,13 @@
-//! People who have a password at the broker, and whether they are signed in.
+//! People who have a password at the broker, and who is signed in.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::broker::audit::Event;
+use domain::broker::oidc::{SignedIn, Vouched};
 use domain::broker::ports::{
-    Credentials, Digest, PasswordHash, People, Sealed, SecretId, Session, StoreError,
+    Credentials, Digest, PasswordHash, People, Sealed, SecretId, Session, StoreError, UsedToken,
 };
 use domain::broker::role::{Person, Rights};
 use domain::broker::sign_in::Attempts;
@@ -18,18 +19,22 @@ use crate::accounts::text;
 use crate::audit::append;
 use crate::clusters::unknown;
 use crate::rows::{Columns, number};
-use crate::{SqlStore, exists, failed, malformed, secrets};
+use crate::{SqlStore, exists, failed, malformed, secrets, vouched};
 
 fn read(row: &AnyRow) -> Result<Person, StoreError> {
     let row = Columns(row);
-    let tenant = row.optional_text("tenant")?;
-    let tenant = tenant.map(|name| TenantName::parse(&name)).transpose();
     Ok(Person {
         name: row.parsed("name", PersonName::parse)?,
-        rights: Rights {
-            roles: row.json("roles")?,
-            tenant: tenant.map_err(|_| malformed("the tenant of a person"))?,
-        },
+        rights: rights(&row)?,
+    })
+}
+
+pub(crate) fn rights(row: &Columns<'_>) -> Result<Rights, StoreError> {
+    let tenant = row.optional_text("tenant")?;
+    let tenant = tenant.map(|name| TenantName::parse(&name)).transpose();
+    Ok(Rights {
+        roles: row.json("roles")?,
+        tenant: tenant.map_err(|_| malformed("the tenant of a person"))?,
     })
 }
 
@@ -187,30 +192,54 @@ impl People for SqlStore {
         self.commit(tx).await
     }
 
-    async fn signed_in(&self, token: &Digest, now: Timestamp) -> Result<Person, StoreError> {
+    async fn sign_in_vouched(
+        &self,
+        vouched: &Vouched,
+        used: UsedToken,
+        session: Session,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_writing().await?;
+        vouched::use_token(&mut tx, used, event.at).await?;
+        vouched::sign_in(&mut tx, vouched, session, event.at).await?;
+        append(&mut tx, event).await?;
+        self.commit(tx).await
+    }
+
+    async fn signed_in(&self, token: &Digest, now: Timestamp) -> Result<SignedIn, StoreError> {
+        let mut reader = self.reader().await?;
         let row = sqlx::query(
             "SELECT p.* FROM sign_ins s JOIN people p ON p.name = s.person
              WHERE s.token = $1 AND s.expires > $2",
         )
         .bind(token.to_vec())
         .bind(now.0)
-        .fetch_optional(&mut *self.reader().await?)
+        .fetch_optional(&mut *reader)
         .await
         .map_err(failed)?;
-        let row = row.ok_or_else(|| {
+        if let Some(row) = row {
+            return read(&row).map(SignedIn::Person);
+        }
+        let vouched = vouched::find(&mut reader, token, now).await?;
+        let vouched = vouched.ok_or_else(|| {
             let detail = "nobody is signed in by this token any more; sign in again";
             Refusal::new(Code::SessionOver, detail)
         })?;
-        read(&row)
+        Ok(SignedIn::Vouched(vouched))
     }
 
     async fn sign_out(&self, token: &Digest, event: Event) -> Result<(), StoreError> {
         let mut tx = self.begin_writing().await?;
-        sqlx::query("DELETE FROM sign_ins WHERE token = $1")
-            .bind(token.to_vec())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
+        for statement in [
+            "DELETE FROM sign_ins WHERE token = $1",
+            "DELETE FROM vouched WHERE token = $1",
+        ] {
+            sqlx::query(statement)
+                .bind(token.to_vec())
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
         append(&mut tx, event).await?;
         self.commit(tx).await
     }

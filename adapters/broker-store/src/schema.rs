@@ -138,6 +138,28 @@ macro_rules! tables {
                 person TEXT NOT NULL REFERENCES people,
                 expires BIGINT NOT NULL)"
             ),
+            concat!(
+                "CREATE TABLE vouched (
+                token ",
+                $bytes,
+                " PRIMARY KEY,
+                issuer TEXT NOT NULL,
+                subject TEXT NOT NULL,
+                name TEXT,
+                tenant TEXT,
+                roles TEXT NOT NULL,
+                terms ",
+                $bytes,
+                " NOT NULL,
+                expires BIGINT NOT NULL)"
+            ),
+            concat!(
+                "CREATE TABLE used_tokens (
+                token ",
+                $bytes,
+                " PRIMARY KEY,
+                until BIGINT NOT NULL)"
+            ),
             "CREATE TABLE grants (
                 tenant TEXT NOT NULL REFERENCES tenants,
                 name TEXT NOT NULL,

@@ -50,6 +50,7 @@ use domain::{
 use people::{
     another_password_signs_out_and_ends_a_pause,
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
+    somebody_is_vouched_for_by_a_token_that_is_good_once,
 };
 use postgres::Postgres;
 use touch::{
@@ -898,6 +899,7 @@ on_both! {
     what_is_not_as_it_was_seen_is_neither_replaced_nor_removed,
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
     another_password_signs_out_and_ends_a_pause,
+    somebody_is_vouched_for_by_a_token_that_is_good_once,
     a_hostname_is_one_clusters_until_its_record_is_gone,
     what_is_stated_is_kept_whole_and_in_order,
     work_is_one_brokers_at_a_time_and_is_taken_again_when_its_time_is_over,

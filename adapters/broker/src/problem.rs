@@ -44,6 +44,8 @@ pub enum ApiError {
     PreconditionRequired,
     /// It is not known whether the request was taken.
     StoreUnavailable,
+    /// Who it is that signs in cannot be verified now.
+    IdentityProviderUnavailable,
 }
 
 impl ApiError {
@@ -60,6 +62,7 @@ impl ApiError {
         Self::MalformedDocument,
         Self::PreconditionRequired,
         Self::StoreUnavailable,
+        Self::IdentityProviderUnavailable,
     ];
 
     /// Status code, last part of the type, title.
@@ -84,6 +87,11 @@ impl ApiError {
                 "It must be said which one is meant",
             ),
             Self::StoreUnavailable => (503, "store-unavailable", "The store does not answer"),
+            Self::IdentityProviderUnavailable => (
+                503,
+                "identity-provider-unavailable",
+                "The identity provider does not answer",
+            ),
         }
     }
 }

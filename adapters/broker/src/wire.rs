@@ -6,6 +6,7 @@ pub mod audit;
 mod dns;
 mod events;
 mod lease;
+pub mod oidc;
 pub mod people;
 mod plan;
 mod session;

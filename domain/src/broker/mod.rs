@@ -6,6 +6,7 @@
 //! - [`contact`]: for how long clusters have not been heard of.
 //! - [`departure`]: what becomes of a Gateway whose cluster goes.
 //! - [`sign_in`]: what guessing a password costs.
+//! - [`oidc`]: whom an identity provider vouches for, and what that gives.
 //! - [`grant`]: which cluster may have which hostnames, in which account.
 //! - [`claim`]: whose a hostname is, over all tenants.
 //! - [`credential`]: the two slots of an account's API token.
@@ -37,6 +38,7 @@ pub mod held;
 pub mod lease;
 pub mod names;
 pub mod notice;
+pub mod oidc;
 pub mod pass;
 pub mod plan;
 pub mod ports;
@@ -48,5 +50,5 @@ mod united;
 pub mod watch;
 pub mod work;
 
-pub use names::{AccountName, ClusterName, GrantName, PersonName, TenantName};
+pub use names::{AccountName, ClusterName, GrantName, PersonName, ProviderName, TenantName};
 pub use refusal::{Code, Refusal};

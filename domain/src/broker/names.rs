@@ -74,3 +74,7 @@ label! {
     /// Somebody who signs in.
     PersonName, "name of a person"
 }
+label! {
+    /// Who vouches for people who sign in, by the name that whoever runs the broker gave it.
+    ProviderName, "name of an identity provider"
+}

@@ -25,6 +25,7 @@ use super::held::{Held, Place, Stated, Statement};
 use super::lease::Versions;
 use super::names::{AccountName, ClusterName, PersonName, TenantName};
 use super::notice;
+use super::oidc::{SignedIn, Vouched};
 use super::refusal::Refusal;
 use super::role::Person;
 use super::settle::Settled;
@@ -265,7 +266,7 @@ impl SecretId {
     }
 }
 
-/// People who have a password at the broker.
+/// People who have a password at the broker, and everybody who is signed in.
 #[async_trait]
 pub trait People: Send + Sync {
     async fn people(&self) -> Result<Vec<Person>, StoreError>;
@@ -299,9 +300,27 @@ pub trait People: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Whose a session is that is not over. Refused in the same words whatever is wrong with it.
-    async fn signed_in(&self, token: &Digest, now: Timestamp) -> Result<Person, StoreError>;
+    async fn signed_in(&self, token: &Digest, now: Timestamp) -> Result<SignedIn, StoreError>;
+
+    /// Somebody whom a provider vouched for signs in. Refused where the token that showed it was used already.
+    async fn sign_in_vouched(
+        &self,
+        vouched: &Vouched,
+        used: UsedToken,
+        session: Session,
+        event: Event,
+    ) -> Result<(), StoreError>;
 
     async fn sign_out(&self, token: &Digest, event: Event) -> Result<(), StoreError>;
+}
+
+/// A token of a provider that is good once.
+#[derive(Debug, Clone)]
+pub struct UsedToken {
+    /// The SHA-256 of what its signature is over: the signature itself has several forms.
+    pub token: Digest,
+    /// It has to be remembered until then.
+    pub until: Timestamp,
 }
 
 /// A hash of a password from which it cannot be guessed at a bearable cost, in the form of its algorithm (PHC string).

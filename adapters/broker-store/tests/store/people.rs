@@ -1,11 +1,12 @@
 //! People who have a password at the broker.
 
 use adapter_broker_store::SqlStore;
-use domain::broker::ports::{Clusters, PasswordHash, People, Secrets, Session};
+use domain::broker::oidc::{SignedIn, Subject, Vouched};
+use domain::broker::ports::{Audit, Clusters, PasswordHash, People, Secrets, Session, UsedToken};
 use domain::broker::role::{Person, Rights, Role};
 use domain::broker::{Code, PersonName};
 
-use super::{NOW, at, code, event, sealed, tenant};
+use super::{NOW, at, code, event, sealed, tenant, told};
 
 fn person(name: &str, role: Role, of: Option<&str>) -> Person {
     Person {
@@ -42,7 +43,8 @@ pub(crate) async fn somebody_is_signed_in_until_a_time_and_by_a_code_once(store:
     assert_eq!((begun.person, begun.codes), (ada.clone(), sealed("one", 1)));
     sign_in(1, 7).await.unwrap();
     assert_eq!(code(sign_in(2, 7).await), Some(Code::SignInRefused));
-    assert_eq!(store.signed_in(&[1; 32], at(99)).await, Ok(ada.clone()));
+    let found = store.signed_in(&[1; 32], at(99)).await;
+    assert_eq!(found, Ok(SignedIn::Person(ada.clone())));
     for (token, now) in [(1, 100), (2, 99)] {
         let found = store.signed_in(&[token; 32], at(now)).await;
         assert_eq!(code(found), Some(Code::SessionOver), "{token} at {now}");
@@ -84,4 +86,68 @@ pub(crate) async fn another_password_signs_out_and_ends_a_pause(store: SqlStore)
     assert_eq!(code(remove(&ada.name).await), None);
     assert_eq!(store.people().await, Ok(vec![]));
     assert!(store.wrapped_otherwise("two", 10).await.unwrap().is_empty());
+}
+
+pub(crate) async fn somebody_is_vouched_for_by_a_token_that_is_good_once(store: SqlStore) {
+    let subject = |name: Option<&str>| Subject {
+        issuer: "https://login.example.com".to_owned(),
+        id: "1234".to_owned(),
+        name: name.map(str::to_owned),
+    };
+    let vouched = |name, of: Option<&str>| Vouched {
+        subject: subject(name),
+        rights: person("ada", Role::Operator, of).rights,
+        terms: [9; 32],
+    };
+    let sign_in = async |vouched: &Vouched, used, session, now| {
+        let session = Session {
+            token: [session; 32],
+            expires: at(100),
+        };
+        let used = UsedToken {
+            token: [used; 32],
+            until: at(50),
+        };
+        let event = told("person.sign-in", at(now));
+        code(store.sign_in_vouched(vouched, used, session, event).await)
+    };
+    // Of all tenants, and of one that need not be there.
+    let (one, two) = (
+        vouched(Some("ada@example.com"), None),
+        vouched(None, Some("acme")),
+    );
+    assert_eq!(sign_in(&one, 1, 1, 0).await, None);
+    assert_eq!(sign_in(&two, 2, 2, 0).await, None);
+    for (token, now, expected) in [
+        (1, 99, Some(&one)),
+        (2, 99, Some(&two)),
+        (1, 100, None),
+        (3, 0, None),
+    ] {
+        let found = store.signed_in(&[token; 32], at(now)).await.ok();
+        let expected = expected.cloned().map(SignedIn::Vouched);
+        assert_eq!(found, expected, "{token} at {now}");
+    }
+    let entries = store.end().await.unwrap().sequence;
+    assert_eq!(sign_in(&one, 1, 4, 49).await, Some(Code::SignInRefused));
+    assert_eq!(
+        code(store.signed_in(&[4; 32], NOW).await),
+        Some(Code::SessionOver)
+    );
+    assert_eq!(store.end().await.unwrap().sequence, entries);
+    // By then the token is over anyway.
+    assert_eq!(sign_in(&one, 1, 4, 50).await, None);
+
+    store
+        .sign_out(&[1; 32], event("person.sign-out"))
+        .await
+        .unwrap();
+    assert_eq!(
+        code(store.signed_in(&[1; 32], NOW).await),
+        Some(Code::SessionOver)
+    );
+    assert_eq!(
+        store.signed_in(&[2; 32], NOW).await,
+        Ok(SignedIn::Vouched(two))
+    );
 }

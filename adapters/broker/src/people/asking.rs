@@ -109,7 +109,7 @@ impl Asking {
                 Permission::Audit => "auditor",
             };
             let detail = format!(
-                "{} does not have the role {role}; whoever runs the broker can give it with `cfgw broker put-person`",
+                "{} does not have the role {role}; whoever runs the broker can give it",
                 self.name
             );
             return Err(Problem::decided(&Refusal::new(Code::Forbidden, detail)));
@@ -172,8 +172,10 @@ fn pattern(request: &Request) -> String {
 impl PeoplePlane {
     async fn asking(&self, parts: &Parts) -> Result<Asking, Problem> {
         let session = session(&parts.headers)?;
-        let person = self.store.signed_in(&session, self.clock.now()).await?;
-        let name = person.name.to_string();
+        let signed_in = self.store.signed_in(&session, self.clock.now()).await?;
+        let is_current = self.providers.check(&signed_in);
+        is_current.map_err(|refusal| Problem::decided(&refusal))?;
+        let name = signed_in.to_string();
         self.requests.take(&name)?;
         let counted = self.under_way.clone().try_acquire_owned();
         let counted = counted.map_err(|_| {
@@ -183,7 +185,7 @@ impl PeoplePlane {
         })?;
         Ok(Asking {
             name,
-            rights: person.rights,
+            rights: signed_in.rights().clone(),
             source: source(parts),
             session,
             _counted: Arc::new(counted),

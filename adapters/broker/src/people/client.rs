@@ -215,7 +215,7 @@ fn told(body: &[u8]) -> PeopleError {
 }
 
 /// An error with those under it, without the address, which is known.
-fn why(error: &reqwest::Error) -> String {
+pub(super) fn why(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(error) = next {

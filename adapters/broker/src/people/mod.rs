@@ -5,7 +5,8 @@
 //! It has a listener of its own, and a session of a cluster is nothing here. What is put and removed as a whole is an `items`; what
 //! is answered in parts, at most [`LONGEST_LIST`] at a time, is of `lists`. What belongs to a tenant that somebody does not see is not there for them.
 //!
-//! People themselves are made at the store (`cfgw broker put-person`): nobody can give rights over this API.
+//! People themselves are made at the store (`cfgw broker put-person`), or an identity provider knows them and the settings say
+//! what they may do: nobody can give rights over this API.
 
 mod accounts;
 mod asking;
@@ -15,6 +16,7 @@ mod clusters;
 mod described;
 mod items;
 mod lists;
+pub mod oidc;
 pub mod password;
 mod sign_in;
 mod tenants;
@@ -55,6 +57,7 @@ pub struct PeoplePlane {
     clock: Arc<dyn Clock>,
     comparing: Semaphore,
     under_way: Arc<Semaphore>,
+    providers: oidc::Providers,
     attempts: asking::Rates,
     requests: asking::Rates,
     /// What people were denied lately: who, and what.
@@ -78,10 +81,18 @@ impl PeoplePlane {
             clock,
             comparing: Semaphore::new(COMPARED_AT_ONCE),
             under_way: Arc::new(Semaphore::new(REQUESTS_UNDER_WAY)),
+            providers: oidc::Providers::default(),
             attempts: asking::Rates::new(asking::ATTEMPTS),
             requests: asking::Rates::new(asking::REQUESTS),
             denied: Told::default(),
         }
+    }
+
+    /// The same, with providers by whose tokens people sign in.
+    #[must_use]
+    pub fn trusting(mut self, providers: Vec<oidc::Trusted>) -> Self {
+        self.providers = oidc::Providers::new(providers);
+        self
     }
 }
 
