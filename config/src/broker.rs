@@ -8,6 +8,7 @@ use figment::Figment;
 use crate::declaration::settings;
 use crate::error::SettingsError;
 use crate::layers::{self, ProgramSettings};
+use crate::oidc::OidcProviders;
 use crate::sections::{AdminSettings, CloudflareSettings, LogSettings, fixed};
 use crate::values::{
     Address, AuditEntries, BaseUrl, KeyKind, KeyLabel, Period, StoreAddress, VariableName,
@@ -66,6 +67,9 @@ settings! {
     pub struct PeopleSettings {
         /// Where people are served. Other addresses than those of this machine need `tls`.
         listen: Option<Address> = None,
+        /// Identity providers by whose tokens people and programs sign in, besides those who have a password (a list;
+        /// docs/broker-people.md has the keys of each). In the environment it is a text in YAML.
+        oidc: OidcProviders = OidcProviders::default(),
     }
 }
 
@@ -152,6 +156,9 @@ impl ProgramSettings for BrokerSettings {
         self.check_patience(figment)?;
         self.check_store(figment)?;
         self.check_audit(figment)?;
+        if let Some(problem) = self.people.oidc.problem() {
+            return Err(layers::wrong(figment, "people.oidc", problem));
+        }
         layers::check_files(
             figment,
             &[

@@ -4,6 +4,7 @@
 //! - [`controller`]: the settings of `cfgw controller`.
 //! - [`proxy`]: the settings of `cfgw proxy`.
 //! - [`broker`]: the settings of `cfgw broker`.
+//! - [`oidc`]: identity providers of the broker.
 //! - [`sections`]: the parts that programs have in common.
 //! - [`values`]: what a single setting may be; a value of such a type is valid.
 //! - [`error`]: what is wrong, at which key, from which source.
@@ -14,6 +15,7 @@ pub mod controller;
 mod declaration;
 pub mod error;
 mod layers;
+pub mod oidc;
 pub mod proxy;
 pub mod reference;
 pub mod sections;

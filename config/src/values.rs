@@ -151,7 +151,7 @@ mod words;
 pub use broker::{BrokerUrls, KeyLabel, StoreAddress, VariableName};
 pub use cluster::{AddressRanges, HostPort, Image, Names, ObjectName, Switch};
 pub use memory::MemoryLimit;
-pub use words::{Backend, KeyKind, LogFormat, TransportChoice, UnderscoredHeaders};
+pub use words::{Backend, KeyKind, LogFormat, RoleName, TransportChoice, UnderscoredHeaders};
 
 written!(
     StoreAddress,
@@ -166,6 +166,7 @@ written!(
     Image,
     Names,
     ObjectName,
+    RoleName,
     Switch,
     Period,
     Label,

@@ -114,3 +114,103 @@ fn a_password_in_the_address_of_the_store_is_refused_and_not_repeated() {
         assert!(!refused.contains("canary"), "{refused}");
     }
 }
+
+/// Settings with one provider, of which something is replaced.
+fn with_provider(part: &str, by: &str) -> String {
+    let provider = "
+    name: work
+    issuer: https://login.example.com
+    client_id: cfgwctl
+    rules:
+    - {when: {groups: platform}, roles: [operator]}";
+    format!(
+        "keys_file: TOKEN\npeople:\n  oidc:{}",
+        provider.replace(part, by)
+    )
+}
+
+#[test]
+fn identity_providers_are_a_list_or_one_and_a_text_in_the_environment() {
+    let one = load(&with_provider("", "")).unwrap().people.oidc;
+    let [provider] = one.all() else {
+        panic!("{one:?}");
+    };
+    assert_eq!(provider.audience(), Some("cfgwctl"));
+    assert_eq!(provider.scopes, ["openid", "profile", "email"]);
+    let text = "[{name: work, issuer: 'https://login.example.com', client_id: cfgwctl, \
+                rules: [{when: {groups: platform}, roles: [operator]}]}]";
+    let list = load(&format!("keys_file: TOKEN\npeople: {{oidc: {text}}}")).unwrap();
+    assert_eq!(list.people.oidc, one);
+    let variables = [
+        ("CFGW_PEOPLE__OIDC".to_owned(), text.to_owned()),
+        (
+            "CFGW_KEYS_FILE".to_owned(),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned(),
+        ),
+    ];
+    let environment = BrokerSettings::load(None, variables.into_iter(), ());
+    assert_eq!(environment.unwrap().people.oidc, one);
+}
+
+#[test]
+fn what_cannot_be_of_a_provider_is_named() {
+    let rule = "{when: {groups: platform}, roles: [operator]}";
+    for (part, by, named) in [
+        ("https:", "http:", "issuer"),
+        (
+            "issuer: https://login.example.com",
+            "issuer: none",
+            "issuer",
+        ),
+        ("client_id: cfgwctl", "", "client_id"),
+        ("client_id", "clientId", "clientId"),
+        ("client_id: cfgwctl", "client_id: ''", "client_id"),
+        ("name: work", "name: At Work", "name"),
+        ("name: work", "name: work\n    scopes: [email]", "openid"),
+        ("name: work", "name: work\n    lasts: 9h", "8h"),
+        (
+            "name: work",
+            "name: work\n    ca_file: /nowhere/at/all",
+            "ca_file",
+        ),
+        (rule, "{when: {}, roles: [operator]}", "rules[0].when"),
+        (
+            rule,
+            "{when: {groups: platform}, roles: []}",
+            "rules[0].roles",
+        ),
+        (
+            rule,
+            "{when: {groups: platform}, roles: [admin]}",
+            "credential-admin",
+        ),
+        (
+            rule,
+            "{when: {groups: ''}, roles: [operator]}",
+            "rules[0].when",
+        ),
+        (rule, "{roles: [operator]}", "when"),
+        (
+            rule,
+            "{when: {groups: platform}, roles: [operator], tenant: A B}",
+            "tenant",
+        ),
+    ] {
+        let refused = load(&with_provider(part, by)).unwrap_err();
+        assert!(refused.contains("people.oidc"), "{by}: {refused}");
+        assert!(refused.contains(named), "{by}: {refused}");
+    }
+    let one = "{name: NAME, issuer: 'https://login.example.com', client_id: cfgwctl, rules: []}";
+    for (names, named) in [
+        (["one", "one"], "called one"),
+        (["one", "two"], "same issuer"),
+    ] {
+        let list = names.map(|name| one.replace("NAME", name)).join(", ");
+        let refused = load(&format!("keys_file: TOKEN\npeople: {{oidc: [{list}]}}")).unwrap_err();
+        assert!(refused.contains(named), "{names:?}: {refused}");
+    }
+    for text in ["none", "1"] {
+        let refused = load(&format!("keys_file: TOKEN\npeople: {{oidc: {text}}}")).unwrap_err();
+        assert!(refused.contains("`people.oidc`"), "{text}: {refused}");
+    }
+}

@@ -2,10 +2,12 @@
 //!
 //! - `seed`: tenants, accounts and grants out of a file. - `keys`: what secrets are sealed by.
 //! - [`commands`]: what an operator does at the store. - [`people`]: whom they let in.
+//! - `providers`: who vouches for others.
 
 pub mod commands;
 mod keys;
 pub mod people;
+mod providers;
 mod seed;
 mod store_password;
 
@@ -101,7 +103,8 @@ impl Broker {
         let mut tasks = vec![tokio::spawn(server), tokio::spawn(engine.run(stop.clone()))];
         if let Some(listener) = people {
             let tls = tls.as_ref().map(|tls| tls.subscribe());
-            let api = people_router(Arc::new(parts.people()));
+            let providers = providers::trusted(&settings.people.oidc)?;
+            let api = people_router(Arc::new(parts.people().trusting(providers)));
             let server = serve(listener, tls, api, LISTENER_LIMITS, stop.clone());
             tasks.push(tokio::spawn(server));
         }

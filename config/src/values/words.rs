@@ -85,3 +85,13 @@ words! {
     Pkcs11 = "pkcs11",
     Vault = "vault",
 }
+
+words! {
+    /// What somebody may do at a broker.
+    RoleName,
+    "`viewer`, `operator`, `credential-admin` or `auditor`",
+    Viewer = "viewer",
+    Operator = "operator",
+    CredentialAdmin = "credential-admin",
+    Auditor = "auditor",
+}
