@@ -20,9 +20,9 @@ pub struct Broker {
 /// What people do at a broker.
 #[derive(Debug, Subcommand)]
 pub enum BrokerVerb {
-    /// Signs in with a password and a one-time code, for eight hours.
+    /// Signs in with a password and a one-time code, with an identity provider, or by a token, for eight hours at most.
     #[command(
-        after_help = "Example:\n  cfgwctl broker sign-in https://broker.example.com:8444 --name ada"
+        after_help = "Examples:\n  cfgwctl broker sign-in https://broker.example.com:8444 --name ada\n  cfgwctl broker sign-in https://broker.example.com:8444 --oidc\n  cfgwctl broker sign-in https://broker.example.com:8444 --token-file /var/run/secrets/broker/token"
     )]
     SignIn(SignIn),
     /// Signs out.
@@ -146,9 +146,24 @@ pub struct SignIn {
     /// Where the broker serves people.
     pub url: String,
     /// The name that whoever runs the broker gave.
-    #[arg(long)]
-    pub name: String,
-    /// File with the certificate authorities of the broker (PEM), besides those of the system.
+    #[arg(long, required_unless_present_any = ["oidc", "token_file"])]
+    pub name: Option<String>,
+    /// Signs in with an identity provider, in a browser on whatever machine.
+    #[arg(long, conflicts_with_all = ["name", "password_file", "code"])]
+    pub oidc: bool,
+    /// Which one, where the broker knows several.
+    #[arg(long, requires = "oidc")]
+    pub provider: Option<String>,
+    /// File with the secret of the client, where the provider gives one to programs for terminals too.
+    #[arg(long, requires = "oidc", value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// File with a token of an identity provider, such as that of a job or of a ServiceAccount. It is good once.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "password_file", "code", "oidc"])]
+    pub token_file: Option<PathBuf>,
+    /// In which tenant, where the provider's rules give roles in several.
+    #[arg(long, conflicts_with = "name")]
+    pub tenant: Option<String>,
+    /// File with the certificate authorities of broker and provider (PEM), besides those of the system.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// File with the password; it is asked for unless given.

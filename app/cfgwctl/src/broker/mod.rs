@@ -2,15 +2,15 @@
 
 pub mod cli;
 mod session;
+mod sign_in;
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use adapter_broker::people::client::{PeopleClient, PeopleError};
 use adapter_broker::wire::people::{
     AcceptanceDocument, AccountDocument, ApiTokenDocument, ClusterDocument, EntryDocument,
     GrantDocument, HoldingDocument, InvitationDocument, InvitationRequest, ListDocument,
-    RemovalDocument, SignInDocument, SignedInDocument, TenantDocument, VerificationDocument,
+    RemovalDocument, TenantDocument, VerificationDocument,
 };
 use domain::broker::TenantName;
 use domain::broker::cluster::WhenExpired;
@@ -18,13 +18,13 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::screen::{Plain, Screen, table};
-use cli::{Broker, BrokerVerb, Shown, SignIn};
-use session::{Session, client};
+use cli::{Broker, BrokerVerb, Shown};
+use session::Session;
 
 impl From<PeopleError> for Failure {
     fn from(error: PeopleError) -> Self {
         let remedy = match error.is_over() {
-            true => "cfgwctl broker sign-in <url> --name <name>",
+            true => "sign in again with cfgwctl broker sign-in",
             false => "",
         };
         Self::new(error, remedy)
@@ -38,7 +38,7 @@ impl From<PeopleError> for Failure {
 pub async fn run(asked: Broker, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let file = Session::file(asked.session)?;
     if let BrokerVerb::SignIn(asked) = asked.verb {
-        let session = sign_in(asked).await?;
+        let session = sign_in::sign_in(asked, screen).await?;
         session.write(&file)?;
         screen.line(format_args!("Signed in at {}", session.url));
         return Ok(());
@@ -62,44 +62,6 @@ pub async fn run(asked: Broker, screen: &mut Screen<'_>) -> Result<(), Failure> 
         | BrokerVerb::VerifyAudit) => show(verb, &client, screen).await,
         verb => change(verb, &client, screen).await,
     }
-}
-
-async fn sign_in(asked: SignIn) -> Result<Session, Failure> {
-    let password = match &asked.password_file {
-        Some(file) => read_line_of(file)?,
-        None => prompted("Password: ", rpassword::read_password)?,
-    };
-    let code = match asked.code {
-        Some(code) => code,
-        None => prompted("One-time code: ", || {
-            let mut line = String::new();
-            io::stdin().lock().read_line(&mut line)?;
-            Ok(line.trim().to_owned())
-        })?,
-    };
-    let shown = SignInDocument {
-        name: asked.name,
-        password,
-        code,
-    };
-    let client = client(&asked.url, asked.ca_file.as_deref(), None)?;
-    let signed_in: SignedInDocument = client.post("sessions", Some(&shown)).await?;
-    Ok(Session {
-        url: asked.url,
-        ca_file: asked.ca_file,
-        token: signed_in.token,
-    })
-}
-
-/// What somebody types at a terminal.
-fn prompted(prompt: &str, read: impl FnOnce() -> io::Result<String>) -> Result<String, Failure> {
-    if !io::stdin().is_terminal() {
-        let remedy = "give --password-file and --code, or run it at a terminal";
-        return Err(Failure::new("nobody can be asked", remedy));
-    }
-    eprint!("{prompt}");
-    drop(io::stderr().flush());
-    read().map_err(|error| Failure::new(error, ""))
 }
 
 fn read_line_of(file: &Path) -> Result<String, Failure> {

@@ -39,7 +39,7 @@ impl Session {
     /// # Errors
     /// Nobody is.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
-        let remedy = "sign in first: cfgwctl broker sign-in <url> --name <name>";
+        let remedy = "sign in first: cfgwctl broker sign-in <url>, with --name <name> or --oidc";
         let text = std::fs::read_to_string(file);
         let text = text.map_err(|_| Failure::new("nobody is signed in at a broker", remedy))?;
         // Its message could repeat the token.
@@ -84,14 +84,20 @@ pub(super) fn client(
     ca_file: Option<&Path>,
     token: Option<&str>,
 ) -> Result<PeopleClient, Failure> {
+    let client = PeopleClient::new(url, &roots(ca_file)?, token.map(SecretString::from));
+    client.map_err(|error| Failure::new(error, ""))
+}
+
+/// The authorities that a file has, if one is named.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn roots(file: Option<&Path>) -> Result<Vec<Vec<u8>>, Failure> {
     let read = |file: &Path| {
         std::fs::read(file)
             .map_err(|error| Failure::new(format!("{}: {error}", file.display()), ""))
     };
-    let roots = ca_file.map(read).transpose()?;
-    let roots: Vec<_> = roots.into_iter().collect();
-    let client = PeopleClient::new(url, &roots, token.map(SecretString::from));
-    client.map_err(|error| Failure::new(error, ""))
+    Ok(file.map(read).transpose()?.into_iter().collect())
 }
 
 /// Writes a file that its owner alone can read, from its beginning on.
