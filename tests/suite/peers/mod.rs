@@ -1,7 +1,8 @@
 //! Independent programs on both sides of the proxy: genuine gRPC as client and server, nginx and Go as endpoints that
-//! speak HTTP/2 without TLS. `tests/peers/run` installs them and names them in the environment.
+//! speak HTTP/2 without TLS; and an OpenID provider beside the broker. `tests/peers/run` installs them and names them in the environment.
 
 mod endings;
+mod sign_in;
 mod silence;
 
 use std::net::SocketAddr;
