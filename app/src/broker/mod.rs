@@ -72,6 +72,8 @@ impl Broker {
             .await
             .with_context(|| format!("listen {listen}; choose a free address of this machine"))?;
         let address = listener.local_addr()?;
+        // Before the broker says that it is ready.
+        let people = people_listener(settings).await?;
         let stop = CancellationToken::new();
         let ready: admin::Readiness = Arc::new(|| Box::pin(async { Vec::new() }));
         let admin = settings.admin.listen.get();
@@ -92,7 +94,6 @@ impl Broker {
             patience: patience(settings),
         };
         let api = router(Arc::new(plane));
-        let people = people_listener(settings).await?;
         let server = serve(
             listener,
             tls.as_ref().map(|tls| tls.subscribe()),
