@@ -175,7 +175,7 @@ fn notice_of(turn: &Turn) -> Option<Notice> {
         Turn::Revoke | Turn::Release => Some(Notice::Revoked),
         Turn::Quarantine => Some(Notice::Quarantined),
         Turn::GiveUp => Some(Notice::GivenUp),
-        Turn::Accept(_) | Turn::WhenExpired(_) => None,
+        Turn::Accept(_) | Turn::WhenExpired { .. } => None,
     }
 }
 

@@ -50,7 +50,7 @@ pub enum ApiError {
 
 impl ApiError {
     /// Every variant.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MissingToken,
         Self::ProofRefused,
         Self::NoSuchPath,

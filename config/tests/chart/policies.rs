@@ -60,7 +60,11 @@ fn controllers_are_reached_by_proxies_and_probes_and_reach_what_the_table_of_the
     let egress = rendered.one("NetworkPolicy")["spec"]["egress"].clone();
     assert_eq!(ports(&egress[2]), ["8443/TCP", "443/TCP"]);
     let files = tempfile::tempdir().unwrap();
-    let urls = settings::<ControllerSettings>(&rendered, files.path()).unwrap().edge.broker.url;
+    let urls = settings::<ControllerSettings>(&rendered, files.path())
+        .unwrap()
+        .edge
+        .broker
+        .url;
     let urls = urls.unwrap().to_string();
     assert_eq!(
         urls,

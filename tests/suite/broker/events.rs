@@ -39,7 +39,9 @@ async fn grant(broker: &Broker, hostnames: &[&str]) {
         max_gateways: None,
         expires: None,
     };
-    broker.store.put_grant(&grant, event()).await.unwrap();
+    let seen = broker.store.grants(&grant.tenant).await.unwrap();
+    let put = broker.store.put_grant(&grant, seen.first(), event());
+    put.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

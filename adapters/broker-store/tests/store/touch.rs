@@ -10,8 +10,8 @@ use domain::broker::{AccountName, credential::Version};
 use domain::ports::PortError;
 
 use super::{
-    NOW, at, cluster, code, done, event, finish, furnished, gateway, grant, intent, publish,
-    put_token, state, take, told,
+    NOW, at, cluster, code, done, event, finish, first_grant, furnished, gateway, grant, intent,
+    publish, put_token, state, take, told,
 };
 
 pub(super) async fn a_cluster_is_heard_of_with_its_controller_and_its_versions_are_those_of_its_statements(
@@ -103,6 +103,7 @@ pub(super) async fn a_cluster_is_told_what_is_its_own_in_order_and_for_a_time(st
     store
         .put_grant(
             &grant("east", &["a.example.com"]),
+            Some(&first_grant("east")),
             told("grant.put", at(12)),
         )
         .await
@@ -130,12 +131,13 @@ pub(super) async fn a_cluster_is_told_what_is_its_own_in_order_and_for_a_time(st
 
     let day = i64::try_from(LONGEST.as_secs()).unwrap();
     assert_eq!(kept(&store, "east", began, at(12 + day)).await.len(), 2);
+    let mut seen = first_grant("west");
     for second in 0..300 {
         let put = told("grant.put", at(20 + second));
-        store
-            .put_grant(&grant("west", &["b.example.com"]), put)
-            .await
-            .unwrap();
+        let other = grant("west", &[&format!("n{second}.example.com")]);
+        let written = store.put_grant(&other, Some(&seen), put);
+        written.await.unwrap();
+        seen = other;
     }
     let notices = store.notices(&west, of_west, at(400)).await.unwrap();
     assert_eq!(notices.told.len() as u64, MOST);

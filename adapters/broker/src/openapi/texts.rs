@@ -40,6 +40,7 @@ texts! {
     ClusterName: "The name of a cluster, one list for all tenants.", 63, r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
     AccountName: "The name of a Cloudflare account, one list for all tenants.", 63, r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
     GrantName: "The name of a grant of its tenant.", 63, r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+    ProviderName: "The name of an identity provider.", 63, r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
     CloudflareId: "The id of an account at Cloudflare.", 32, r"^[0-9A-Fa-f]{32}$";
     Thumbprint: "The thumbprint of a key (RFC 7638).", 43, r"^[A-Za-z0-9_-]{43}$";
     ApiToken: "An API token of Cloudflare.", 1024, r"^[!-~]{1,1024}$";

@@ -196,6 +196,25 @@ pub(super) async fn quarantine(
     plane.turn(&asking, &path.cluster, Turn::Quarantine).await
 }
 
+/// Lets a cluster go with everything that it has. Needs the role operator.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/clusters/{cluster}/release",
+    params(ClusterPath),
+    responses(
+        (status = 200, description = "The cluster, which is not looked after any more", body = ClusterDocument),
+        Refused<(OfAny, OfPerson, OfNamed, OfRole, OfTurn)>,
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn release(
+    State(plane): Plane,
+    asking: Asking,
+    Names(path): Names<ClusterPath>,
+) -> Result<Json<ClusterDocument>, Problem> {
+    plane.turn(&asking, &path.cluster, Turn::Release).await
+}
+
 /// Gives a cluster up: everything that it has is removed. Needs the role operator.
 #[utoipa::path(
     post,
@@ -338,6 +357,7 @@ impl PeoplePlane {
             Turn::Revoke => ("cluster.revoke", ""),
             Turn::Quarantine => ("cluster.quarantine", ""),
             Turn::GiveUp => ("cluster.give-up", ""),
+            Turn::Release => ("cluster.release", ""),
             Turn::WhenExpired { then, .. } => ("cluster.when-expired", then.as_str()),
         };
         let mut event = self.event(asking, action, name.as_str());

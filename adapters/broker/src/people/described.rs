@@ -54,6 +54,16 @@ sort! {
 }
 
 sort! {
+    /// Of whoever signs in by a token.
+    OfTokenSignIn: [TooManyRequests, IdentityProviderUnavailable], [SignInRefused, Forbidden, Invalid]
+}
+
+sort! {
+    /// Of what is asked without a session.
+    OfStranger: [TooManyRequests], []
+}
+
+sort! {
     /// Of whoever signs in.
     OfSignIn: [TooManyRequests], [SignInRefused, TooManyAttempts]
 }

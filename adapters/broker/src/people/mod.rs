@@ -111,7 +111,9 @@ pub fn router(plane: Arc<PeoplePlane>) -> Router {
 
 /// What is asked by whoever is not signed in.
 fn strangers() -> OpenApiRouter<Arc<PeoplePlane>> {
-    OpenApiRouter::default().routes(routes!(sign_in::sign_in))
+    OpenApiRouter::default()
+        .routes(routes!(sign_in::sign_in))
+        .merge(oidc::strangers())
 }
 
 /// What is asked by whoever is.
@@ -132,6 +134,7 @@ fn members() -> OpenApiRouter<Arc<PeoplePlane>> {
         .routes(routes!(clusters::accept))
         .routes(routes!(clusters::revoke))
         .routes(routes!(clusters::quarantine))
+        .routes(routes!(clusters::release))
         .routes(routes!(clusters::give_up))
         .routes(routes!(clusters::when_expired, clusters::put_when_expired))
         .routes(routes!(clusters::gateways))

@@ -4,11 +4,16 @@ use std::fmt;
 
 use domain::broker::{ProviderName, TenantName};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::people::ListDocument;
+use crate::openapi::texts;
 
 /// An item of the answer to `GET /admin/v1/identity-providers`: by whose tokens people may sign in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderDocument {
+    #[schema(value_type = texts::ProviderName)]
     pub name: ProviderName,
     /// Its URL. Its addresses are in the document that it has of itself (OpenID Connect Discovery 1.0).
     pub issuer: String,
@@ -21,14 +26,18 @@ pub struct ProviderDocument {
     pub scopes: Vec<String>,
 }
 
+/// All of them.
+pub type ProviderList = ListDocument<ProviderDocument>;
+
 /// Body of `POST /admin/v1/sessions/oidc`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSignInDocument {
     /// An ID token, or another JSON Web Token for the audience of its provider. It is good once.
     pub token: String,
     /// In which tenant; needed where rules give roles in several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<texts::TenantName>)]
     pub tenant: Option<TenantName>,
 }
 

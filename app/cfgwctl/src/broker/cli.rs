@@ -64,6 +64,9 @@ pub enum BrokerVerb {
     /// Ends the sessions of a cluster, replaces the tokens of its tunnels and closes their connections. Records and tunnels stay.
     #[command(after_help = "Example:\n  cfgwctl broker quarantine east")]
     Quarantine { cluster: String },
+    /// Lets a cluster go with its records and tunnels, which stay. It goes on with credentials of its own, under the same name.
+    #[command(after_help = "Example:\n  cfgwctl broker release east")]
+    Release { cluster: String },
     /// Removes the records and tunnels of a cluster, and refuses it until it is invited again.
     ///
     /// Without --confirm it only shows what would be removed.

@@ -193,6 +193,11 @@ async fn change(
                 "cluster {cluster} is quarantined; the broker replaces the tokens of its tunnels"
             )
         }
+        BrokerVerb::Release { cluster } => {
+            let path = format!("clusters/{cluster}/release");
+            let _: ClusterDocument = client.post(&path, None::<&()>).await?;
+            format!("cluster {cluster} is released; what it has at Cloudflare stays as it is")
+        }
         BrokerVerb::GiveUp {
             cluster,
             confirm: Some(confirm),

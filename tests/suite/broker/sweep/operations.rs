@@ -70,7 +70,6 @@ pub(super) trait Names {
                 let items = self.fill(document, &schema["items"]).into_iter();
                 items.map(|item| json!([item])).collect()
             }
-            Some("null") => vec![Value::Null],
             Some("integer") => vec![json!(1)],
             Some("boolean") => vec![json!(false), json!(true)],
             Some("null") => Vec::new(),

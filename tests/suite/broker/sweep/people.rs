@@ -356,8 +356,10 @@ async fn another_tenants_things_are_to_people_as_things_of_nobody() {
 
 /// Who may do what to things of a tenant: viewer, operator, credential-admin and auditor of all tenants, and the same of that
 /// tenant alone. The status is of whoever may; to others it is forbidden. In this order, as some of it ends what is there.
-const ROLES: [(&str, &str, u16); 27] = [
+const ROLES: [(&str, &str, u16); 31] = [
     ("POST /admin/v1/sessions", "yyyy yyyy", 401),
+    ("GET /admin/v1/identity-providers", "yyyy yyyy", 200),
+    ("POST /admin/v1/sessions/oidc", "yyyy yyyy", 401),
     ("GET /admin/v1/sessions/current", "yyyy yyyy", 200),
     ("GET /admin/v1/tenants", "yyyy yyyy", 200),
     ("GET /admin/v1/tenants/{tenant}", "yyyy yyyy", 200),
@@ -411,6 +413,11 @@ const ROLES: [(&str, &str, u16); 27] = [
         200,
     ),
     (
+        "POST /admin/v1/clusters/{cluster}/release",
+        "-y-- -y--",
+        200,
+    ),
+    (
         "POST /admin/v1/clusters/{cluster}/removal",
         "-y-- -y--",
         200,
@@ -428,6 +435,7 @@ const ROLES: [(&str, &str, u16); 27] = [
     ("DELETE /admin/v1/accounts/{account}", "-y-- ----", 204),
     ("GET /admin/v1/audit", "---y ----", 200),
     ("GET /admin/v1/audit/verification", "---y ----", 200),
+    ("GET /admin/v1/audit/checkpoints", "---y ----", 200),
     // It has a cluster.
     ("DELETE /admin/v1/tenants/{tenant}", "-y-- ----", 409),
 ];

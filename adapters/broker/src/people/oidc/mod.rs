@@ -15,11 +15,9 @@ mod token;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
 use domain::Timestamp;
 use domain::broker::audit::Event;
 use domain::broker::oidc::{Claims, Provider, SignedIn, Subject, Terms, Vouched};
@@ -27,13 +25,17 @@ use domain::broker::ports::{Session, StoreError, UsedToken};
 use domain::broker::{Code, Refusal, TenantName};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::PeoplePlane;
 use super::asking::Source;
+use super::described::{OfStranger, OfTokenSignIn};
 use crate::identity;
+use crate::openapi::problems::{OfAny, OfDocument, Refused};
 use crate::problem::{ApiError, Problem};
 use crate::server::answer::read_document;
-use crate::wire::oidc::{ProviderDocument, TokenSignInDocument};
+use crate::wire::oidc::{ProviderDocument, ProviderList, TokenSignInDocument};
 use crate::wire::people::{ListDocument, SignedInDocument, moment};
 
 pub use keys::{FETCH_AGAIN, KEYS_LAST, KeyError};
@@ -195,17 +197,26 @@ impl Known {
 }
 
 /// What whoever is not signed in may ask.
-pub(super) fn strangers() -> Router<Arc<PeoplePlane>> {
-    Router::new()
-        .route("/admin/v1/identity-providers", get(list))
-        .route("/admin/v1/sessions/oidc", post(sign_in))
+pub(super) fn strangers() -> OpenApiRouter<Arc<PeoplePlane>> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(sign_in))
 }
 
-/// The providers that people may sign in by.
+/// Lists the identity providers that people may sign in by.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/identity-providers",
+    responses(
+        (status = 200, description = "All of them", body = ProviderList),
+        Refused<(OfAny, OfStranger)>,
+    ),
+    security(()),
+)]
 async fn list(
     State(plane): State<Arc<PeoplePlane>>,
     source: Source,
-) -> Result<Json<ListDocument<ProviderDocument>>, Problem> {
+) -> Result<Json<ProviderList>, Problem> {
     plane.attempts.take(&source.0)?;
     let items = plane.providers.0.iter().map(|known| known.document());
     Ok(Json(ListDocument {
@@ -214,6 +225,17 @@ async fn list(
     }))
 }
 
+/// Signs somebody in, by a token that an identity provider gave.
+#[utoipa::path(
+    post,
+    path = "/admin/v1/sessions/oidc",
+    request_body = TokenSignInDocument,
+    responses(
+        (status = 201, description = "A session", body = SignedInDocument),
+        Refused<(OfAny, OfDocument, OfTokenSignIn)>,
+    ),
+    security(()),
+)]
 async fn sign_in(
     State(plane): State<Arc<PeoplePlane>>,
     source: Source,

@@ -1,5 +1,6 @@
 //! A provider on this machine, with keys of its own, and tokens that are good or bad.
 
+use axum::Router;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
