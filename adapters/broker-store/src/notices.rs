@@ -10,7 +10,7 @@ use domain::{ObjectKey, Timestamp};
 use sqlx::AnyConnection;
 
 use crate::rows::{Columns, number};
-use crate::{SqlStore, failed, malformed};
+use crate::{SqlStore, accounts, failed, malformed};
 
 fn oldest(now: Timestamp) -> Timestamp {
     let kept = i64::try_from(LONGEST.as_secs()).unwrap_or(i64::MAX);
@@ -78,8 +78,8 @@ pub(crate) async fn tell_account(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let of_account =
-        "SELECT DISTINCT cluster AS name FROM gateways WHERE account = $1 ORDER BY cluster";
-    tell_all(tx, of_account, account.as_str(), notice, now).await
+        "SELECT DISTINCT cluster AS name FROM gateways WHERE accounts LIKE $1 ORDER BY cluster";
+    tell_all(tx, of_account, &accounts::like(account), notice, now).await
 }
 
 async fn tell_all(

@@ -152,7 +152,7 @@ mod tests {
                 request(&json);
             }
         }
-        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","name":"n","address":"a"}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[],"zones":[],"repaired":{"c.d":"w"},"changes":{"listed":["w"],"more":1}}"#;
+        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","name":"n","address":"a","hostnames":["a.b"]}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[],"zones":[],"repaired":{"c.d":"w"},"changes":{"listed":["w"],"more":1}}"#;
         assert!(serde_json::from_str::<StatusDocument>(status).is_ok());
         for seed in [
             status,
