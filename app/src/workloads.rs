@@ -86,7 +86,7 @@ impl InProcess {
     ) -> Result<WorkloadStatus, PortError> {
         let mut running = self.running.lock().await;
         let Some(proxy) = running.get_mut(gateway) else {
-            let tunnels = self.start_all(gateway, parts(token))?;
+            let tunnels = self.start_all(gateway, &parts(token))?;
             let proxy = Proxy::new(token.clone(), tunnels);
             let status = proxy.status();
             running.insert(gateway.clone(), proxy);
@@ -96,7 +96,8 @@ impl InProcess {
             proxy.set_trailers_needed(self.needs_trailers(gateway));
         } else {
             let missing = parts(token).into_iter().filter(|one| !proxy.is_in(one));
-            let missing = self.start_all(gateway, missing.collect())?;
+            let missing: Vec<_> = missing.collect();
+            let missing = self.start_all(gateway, &missing)?;
             proxy.take(token.clone(), missing);
         }
         let holds_token = proxy.connections().tokens.into_iter().eq([token.hash()]);
@@ -149,7 +150,7 @@ impl InProcess {
     fn start_all(
         &self,
         gateway: &ObjectKey,
-        tokens: Vec<ConnectorToken>,
+        tokens: &[ConnectorToken],
     ) -> Result<Vec<Running>, PortError> {
         let tokens = tokens.iter();
         tokens.map(|token| self.start(gateway, token)).collect()

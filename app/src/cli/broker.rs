@@ -120,13 +120,11 @@ pub enum BrokerAction {
         #[arg(long, value_name = "FILE")]
         kept: Option<PathBuf>,
     },
-    /// Signs the audit as it is now, and prints what to keep elsewhere: public keys and the checkpoint.
-    #[command(after_help = "Example:\n  cfgw broker sign-audit --config broker.yaml > kept.json")]
+    /// Signs the audit as it is now, and prints what to keep elsewhere, for `verify-audit --kept`: public keys and the checkpoint.
+    #[command(after_help = "Example:\n  cfgw broker sign-audit --config broker.yaml")]
     SignAudit,
-    /// Makes another key that the audit is signed with, and prints what to keep elsewhere.
-    #[command(
-        after_help = "Example:\n  cfgw broker new-signing-key --config broker.yaml > kept.json"
-    )]
+    /// Makes another key that the audit is signed with, and prints what to keep elsewhere, for `verify-audit --kept`.
+    #[command(after_help = "Example:\n  cfgw broker new-signing-key --config broker.yaml")]
     NewSigningKey,
     /// Has everything sealed by the key that seals now, so that the others can be removed. It can be interrupted and repeated.
     #[command(after_help = "Example:\n  cfgw broker wrap-again --config broker.yaml")]

@@ -223,7 +223,7 @@ async fn no_secret_is_in_what_a_broker_writes_says_or_leaves_when_it_crashes() {
         (
             &put,
             "accounts/main/token",
-            json!({"token": 1, (refused_token): PASSWORD}),
+            json!({"token": 1, "other": refused_token}),
             4,
         ),
         (

@@ -1,6 +1,7 @@
 //! A PostgreSQL of one's own, on a Unix socket in a temporary folder.
 
 #![allow(dead_code, reason = "not every program that has it uses all of it")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

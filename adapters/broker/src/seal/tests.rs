@@ -268,7 +268,9 @@ async fn wrapping_again_goes_to_any_kind_of_key_and_can_be_interrupted_anywhere(
             .lock()
             .push((SecretId::one_time_codes(name), sealed));
     }
-    let steps: [(Arc<dyn KeyWrap>, Arc<dyn KeyWrap>, &Service); 4] = [
+    /// What seals from then on, what did before, and which of the two ends in between.
+    type Step<'s> = (Arc<dyn KeyWrap>, Arc<dyn KeyWrap>, &'s Service);
+    let steps: [Step<'_>; 4] = [
         (one.clone(), file("written"), &one),
         (other.clone(), one.clone(), &other),
         (file("another"), other.clone(), &other),

@@ -182,7 +182,7 @@ impl Double {
         let turned: String = plain.chars().rev().collect();
         let text = STANDARD.encode(format!("{MARK}{version}:{turned}"));
         let ciphertext = format!("vault:v{version}:{text}");
-        answer(json!({ "ciphertext": ciphertext, "key_version": version }))
+        answer(&json!({ "ciphertext": ciphertext, "key_version": version }))
     }
 
     fn decrypt(&self, ciphertext: Option<&str>) -> ResponseTemplate {
@@ -195,11 +195,11 @@ impl Double {
             is_known.then(|| turned.chars().rev().collect::<String>())
         };
         let plain: Option<String> = read();
-        plain.map_or_else(refused, |plain| answer(json!({ "plaintext": plain })))
+        plain.map_or_else(refused, |plain| answer(&json!({ "plaintext": plain })))
     }
 }
 
-fn answer(data: Value) -> ResponseTemplate {
+fn answer(data: &Value) -> ResponseTemplate {
     let whole = json!({
         "request_id": "0b2a0a3e-0000-0000-0000-000000000000", "lease_id": "", "renewable": false,
         "lease_duration": 0, "data": data, "wrap_info": null, "warnings": null, "auth": null,

@@ -74,7 +74,9 @@ mod tests {
             link: Link::default(),
         };
         // Each is a sequence, and the hour in which it was signed.
-        let cases: [(&str, u64, u64, &[(u64, i64)], Option<u64>); 9] = [
+        /// What is kept, the first and the last entry, marks with their times, and where the cut is.
+        type Case = (&'static str, u64, u64, &'static [(u64, i64)], Option<u64>);
+        let cases: [Case; 9] = [
             ("nothing is signed", 0, 9_000, &[], None),
             (
                 "nothing is old or too much",
