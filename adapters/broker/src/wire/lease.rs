@@ -1,17 +1,20 @@
 //! What cluster and broker compare again and again.
 
 use domain::broker::lease::{Compared, Listed};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{GatewayDocument, Malformed, gateway_key};
-use crate::openapi::texts::{ControllerVersion, Namespace, ObjectName};
+use crate::openapi::texts::{ControllerVersion, Namespace, Number, ObjectName};
 
 /// Body of `PUT /v1/lease`: what the controller that leads has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRequest {
     /// Its term.
+    #[serde(deserialize_with = "number")]
+    #[schema(value_type = Number)]
     pub term: u64,
     /// Its version, for people.
     #[schema(value_type = ControllerVersion)]
@@ -29,7 +32,32 @@ struct VersionDocument {
     #[schema(value_type = ObjectName)]
     name: String,
     /// `null` where nothing was stated, or that is not known.
+    #[serde(default, deserialize_with = "number_or_null")]
+    #[schema(value_type = Option<Number>)]
     version: Option<u64>,
+}
+
+/// A whole number of JSON, which may be written `1.0`.
+fn whole(written: &serde_json::Number) -> Option<u64> {
+    /// Up to here each whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = written.as_f64();
+    let float = float.filter(|float| float.fract() == 0.0 && (0.0..EXACT).contains(float));
+    written.as_u64().or(float.map(|float| float as u64))
+}
+
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    number_or_null(from)?.ok_or_else(|| D::Error::custom("must be a number"))
+}
+
+fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let written = Option::<serde_json::Number>::deserialize(from)?;
+    let read = |written| {
+        whole(&written).ok_or_else(|| {
+            D::Error::custom("must be a whole number from 0 to 18446744073709551615")
+        })
+    };
+    written.map(read).transpose()
 }
 
 fn versions(listed: &Listed) -> Vec<VersionDocument> {
@@ -130,6 +158,26 @@ mod tests {
                 ..request.clone()
             };
             assert!(other.read().is_err());
+        }
+    }
+
+    #[test]
+    fn a_number_is_whole_however_it_is_written() {
+        for (written, expected) in [
+            ("0", Some(0)),
+            ("17", Some(17)),
+            ("17.0", Some(17)),
+            ("1e2", Some(100)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("1.5", None),
+            ("-1", None),
+            ("null", None),
+            ("1e300", None),
+        ] {
+            let text = format!(r#"{{"term":{written},"controller":"1","gateways":[]}}"#);
+            let read = serde_json::from_str::<LeaseRequest>(&text);
+            assert_eq!(read.ok().map(|read| read.term), expected, "{written}");
         }
     }
 }
