@@ -123,6 +123,13 @@ pub fn chart() -> String {
     chart.display().to_string()
 }
 
+/// The broker's chart of this tree.
+pub fn broker_chart() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chart = folder.join("../charts/cloudflare-gateway-broker");
+    chart.display().to_string()
+}
+
 /// The installation as tests expect it, whatever one before did: a test that fails costs no other one.
 async fn whole() -> &'static Installation {
     let installation = shared().await;

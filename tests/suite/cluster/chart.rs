@@ -59,7 +59,7 @@ subjects: [{{kind: ServiceAccount, name: {NAME}, namespace: {NAMESPACE}}}]
 }
 
 /// A namespace in which a pod that is not restricted is refused.
-async fn restricted(cluster: &Cluster, prefix: &str) -> Namespace {
+pub(super) async fn restricted(cluster: &Cluster, prefix: &str) -> Namespace {
     let namespace = cluster.namespace(prefix).await;
     let label = "pod-security.kubernetes.io/enforce=restricted";
     let labelled = ["label", "namespace", namespace.name(), label];

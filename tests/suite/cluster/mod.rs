@@ -2,6 +2,7 @@
 
 mod annotated_service;
 mod autoscaling;
+mod broker;
 mod cfgwctl;
 mod chart;
 mod deletion;
