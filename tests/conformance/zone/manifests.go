@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"strings"
 	"testing/fstest"
 
@@ -18,7 +19,8 @@ const base = "base/manifests.yaml"
 // object is one object of a manifest.
 type object = map[string]any
 
-// Manifests are the suite's, with each hostname of a listener or a route in the subdomain of its Gateway.
+// Manifests are the suite's, with each hostname of a listener or a route in the subdomain of its Gateway, and with HTTPS for
+// gRPC, as Cloudflare takes HTTP/2 over TLS only.
 func Manifests(published fs.FS, zone string) (fs.FS, error) {
 	shared, err := read(published, base)
 	if err != nil {
@@ -68,6 +70,9 @@ func rewrite(published fs.FS, path string, shared []object, zone string) ([]byte
 	sets := listenerSets(append(objects, shared...))
 	var out bytes.Buffer
 	for _, found := range objects {
+		if found["kind"] == "Gateway" {
+			overTLS(found, path)
+		}
 		inZone(found, sets, zone)
 		text, err := encoded.Marshal(found)
 		if err != nil {
@@ -87,6 +92,30 @@ func inZone(found object, sets map[Gateway]Gateway, zone string) {
 	case "HTTPRoute", "GRPCRoute":
 		routeIn(found, sets, zone)
 	}
+}
+
+// overTLS turns the HTTP listeners of a test of GRPCRoutes into HTTPS ones, and puts one beside each of a Gateway that tests of
+// both kinds of route share.
+func overTLS(gateway object, path string) {
+	isOfGRPC := strings.HasPrefix(path, "tests/grpcroute-")
+	if !isOfGRPC && path != base {
+		return
+	}
+	listeners, _ := spec(gateway)["listeners"].([]any)
+	all := listeners
+	for _, each := range listeners {
+		listener := each.(object)
+		if listener["protocol"] != "HTTP" {
+			continue
+		}
+		if !isOfGRPC {
+			listener = maps.Clone(listener)
+			listener["name"] = text(listener, "name") + "-over-tls"
+			all = append(all, listener)
+		}
+		listener["protocol"], listener["port"] = "HTTPS", 443
+	}
+	spec(gateway)["listeners"] = all
 }
 
 func listenersIn(found object, suffix string) {

@@ -53,6 +53,7 @@ func TestHostnamesAreInTheSubdomainOfTheirGateway(t *testing.T) {
 		"hostname: '*." + suffix + "'\n    name: any",
 		"hostname: '*.example.com." + suffix + "'\n    name: one",
 		"hostname: '*." + suffix + "'\n    name: set",
+		"hostname: '*." + suffix + "'\n    name: any-over-tls\n    port: 443\n    protocol: HTTPS",
 		"hostnames:\n  - cart.example.com." + suffix + "\n",
 		"gatewayClassName: '{GATEWAY_CLASS_NAME}'",
 	} {
