@@ -35,7 +35,7 @@ fn key(row: &Columns<'_>) -> Result<ObjectKey, StoreError> {
     Ok(ObjectKey::new(row.text("namespace")?, row.text("name")?))
 }
 
-async fn find(
+pub(crate) async fn find(
     tx: &mut AnyConnection,
     cluster: &ClusterName,
     gateway: &ObjectKey,
@@ -228,6 +228,20 @@ async fn rename(
     Ok(())
 }
 
+/// Whoever took a piece of work has it no longer, and may have written at Cloudflare after somebody else did: the Gateway is
+/// looked at again.
+pub(crate) async fn look_after_late(
+    tx: &mut AnyConnection,
+    taken: &Taken,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (cluster, gateway) = (&taken.cluster, &taken.gateway);
+    match find(&mut *tx, cluster, gateway).await? {
+        Some(held) => queue::add(tx, cluster, gateway, Priority::of(&held), now).await,
+        None => Ok(()),
+    }
+}
+
 /// Other Gateways of a cluster that have or are to have a tunnel.
 async fn others(
     tx: &mut AnyConnection,
@@ -368,11 +382,12 @@ impl Intents for SqlStore {
 
     async fn note_tokens(
         &self,
-        cluster: &ClusterName,
-        gateway: &ObjectKey,
+        taken: &Taken,
         found: BTreeSet<TokenHash>,
     ) -> Result<BTreeSet<TokenHash>, StoreError> {
+        let (cluster, gateway) = (&taken.cluster, &taken.gateway);
         let mut tx = self.begin_writing().await?;
+        queue::require_held(&mut tx, taken).await?;
         let Some(mut held) = find(&mut tx, cluster, gateway).await? else {
             return Ok(BTreeSet::new());
         };
@@ -384,13 +399,14 @@ impl Intents for SqlStore {
 
     async fn settle(
         &self,
-        cluster: &ClusterName,
-        gateway: &ObjectKey,
+        taken: &Taken,
         wanted: &BTreeSet<Hostname>,
         keeps: bool,
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
+        let (cluster, gateway) = (&taken.cluster, &taken.gateway);
         let mut tx = self.begin_writing().await?;
+        queue::require_held(&mut tx, taken).await?;
         // Its cluster may have been released since the work began.
         if find(&mut tx, cluster, gateway).await?.is_none() {
             let message = "the Gateway is not known any more";
@@ -443,7 +459,8 @@ impl Intents for SqlStore {
         let (cluster, gateway) = (&taken.cluster, &taken.gateway);
         budgets::add(&mut tx, &finished.spent, finished.at).await?;
         let Some(is_renewed) = queue::is_renewed(&mut tx, taken).await? else {
-            return self.commit_untold(tx).await;
+            look_after_late(&mut tx, taken, finished.at).await?;
+            return self.commit(tx).await;
         };
         let Some(mut held) = find(&mut tx, cluster, gateway).await? else {
             queue::remove(&mut tx, taken).await?;

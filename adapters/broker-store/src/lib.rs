@@ -195,12 +195,31 @@ async fn pool(
                 for statement in dialect.settings() {
                     connection.execute(*statement).await?;
                 }
-                Ok(())
+                require_writable(connection, dialect).await
             })
         })
         .connect_with(options)
         .await
         .map_err(|error| OpenError::Unreachable(error.to_string()))
+}
+
+/// A standby is as away as a server that does not answer: what it shows may be of before, and nothing is decided by that.
+async fn require_writable(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<(), sqlx::Error> {
+    let Some(question) = dialect.read_only() else {
+        return Ok(());
+    };
+    let row = connection.fetch_one(question).await?;
+    let answer: String = sqlx::Row::try_get(&row, 0)?;
+    if answer == "off" {
+        return Ok(());
+    }
+    let message =
+        "the server is a standby or takes no writes; the store's address must lead to the primary";
+    tracing::warn!("the store: {message}");
+    Err(sqlx::Error::Protocol(message.to_owned()))
 }
 
 /// An error of the database. No value of a row is in its text.

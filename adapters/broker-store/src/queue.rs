@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::address::Address;
 use crate::rows::Columns;
 use crate::schema::Dialect;
-use crate::{SqlStore, accounts, budgets, failed, malformed};
+use crate::{SqlStore, accounts, budgets, failed, intents, malformed};
 
 fn rank(priority: Priority) -> i64 {
     match priority {
@@ -150,6 +150,17 @@ pub(crate) async fn is_renewed(
     Ok(renewed.map(|renewed| renewed != 0))
 }
 
+/// An error where the one who took it has it no longer.
+pub(crate) async fn require_held(tx: &mut AnyConnection, taken: &Taken) -> Result<(), StoreError> {
+    match is_renewed(tx, taken).await? {
+        Some(_) => Ok(()),
+        None => {
+            let message = "another broker does this work, or did it";
+            Err(StoreError::Failed(message.to_owned()))
+        }
+    }
+}
+
 /// The accounts of a row; none where the Gateway is not there any more.
 fn accounts_of(row: &Columns<'_>) -> Result<BTreeSet<AccountName>, StoreError> {
     match row.optional_text("accounts")? {
@@ -246,8 +257,13 @@ impl WorkQueue for SqlStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
+        let is_held = held.rows_affected() == 1;
+        if !is_held {
+            // Due before everything of its urgency, whatever the time is.
+            intents::look_after_late(&mut tx, taken, Timestamp(0)).await?;
+        }
         self.commit_untold(tx).await?;
-        Ok(held.rows_affected() == 1)
+        Ok(is_held)
     }
 
     async fn take(
@@ -278,11 +294,13 @@ impl WorkQueue for SqlStore {
         let row = Columns(&row);
         let (cluster, gateway) = gateway(&row)?;
         let attempts = u32::try_from(row.number("attempts")?);
+        let held = intents::find(&mut tx, &cluster, &gateway).await?;
         let taken = Taken {
             cluster,
             gateway,
             attempts: attempts.map_err(|_| malformed("a number of attempts"))?,
             holder,
+            held,
         };
         sqlx::query(
             "UPDATE work SET held_until = $4, holder = $5, renewed = 0 WHERE cluster = $1 AND namespace = $2 AND name = $3",
@@ -317,6 +335,19 @@ impl WorkQueue for SqlStore {
 
     fn changed(&self) -> BoxFuture<'static, ()> {
         Box::pin(self.changed.clone().notified_owned())
+    }
+
+    async fn time(&self) -> Result<Option<i64>, StoreError> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(None);
+        }
+        let row = sqlx::query(
+            "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS time",
+        )
+        .fetch_one(&mut *self.reader().await?)
+        .await
+        .map_err(failed)?;
+        Columns(&row).number("time").map(Some)
     }
 }
 

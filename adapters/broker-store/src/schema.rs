@@ -50,6 +50,15 @@ impl Dialect {
         }
     }
 
+    pub(crate) fn read_only(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            // It is "on" during recovery too.
+            Self::Postgres => Some("SELECT current_setting('transaction_read_only')"),
+        }
+    }
+
+    /// Tells other brokers of a change.
     pub(crate) fn notify(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,

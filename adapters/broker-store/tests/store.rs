@@ -10,6 +10,8 @@ mod password;
 #[path = "store/people.rs"]
 mod people;
 mod postgres;
+#[path = "store/standby.rs"]
+mod standby;
 #[path = "store/touch.rs"]
 mod touch;
 
@@ -271,10 +273,7 @@ async fn publish(
     state(store, of, intent(hostnames), sequence).await.unwrap();
     let taken = take(store, NOW).await.expect("there is work");
     let wanted = names(hostnames);
-    let settled = store
-        .settle(&cluster(of), &gateway(), &wanted, false, NOW)
-        .await
-        .unwrap();
+    let settled = store.settle(&taken, &wanted, false, NOW).await.unwrap();
     let held = store.held(&cluster(of), &gateway()).await.unwrap().unwrap();
     let finished = Finished {
         version: held.version,
@@ -540,7 +539,7 @@ async fn a_hostname_is_one_clusters_until_its_record_is_gone(store: SqlStore) {
         let (store, of) = (store.clone(), cluster(of));
         async move {
             store
-                .settle(&of, &gateway(), &names(&["a.example.com"]), false, NOW)
+                .would_settle(&of, &gateway(), &names(&["a.example.com"]), false, NOW)
                 .await
                 .unwrap()
         }
@@ -548,6 +547,7 @@ async fn a_hostname_is_one_clusters_until_its_record_is_gone(store: SqlStore) {
     assert_eq!(settled("west").await.permitted().len(), 0);
     finish(&store, &taken, done(2, &[]), NOW).await;
     assert_eq!(settled("west").await.permitted().len(), 1);
+    assert_eq!(publish(&store, "west", &a, 2).await.len(), 1);
     assert_eq!(settled("east").await.permitted().len(), 0);
 }
 
@@ -599,6 +599,8 @@ async fn work_is_one_brokers_at_a_time_and_is_taken_again_when_its_time_is_over(
     assert_eq!(take(&store, at(89)).await, None, "it takes longer");
     let second = take(&store, at(90)).await.expect("that one is late");
     assert_eq!(store.hold(&first, at(200)).await, Ok(false));
+    let late = store.settle(&first, &names(&[]), false, at(91)).await;
+    assert!(matches!(late, Err(StoreError::Failed(_))), "{late:?}");
     finish(&store, &first, done(1, &[]), at(91)).await;
     let held = store
         .held(&cluster("east"), &gateway())
@@ -607,7 +609,13 @@ async fn work_is_one_brokers_at_a_time_and_is_taken_again_when_its_time_is_over(
         .unwrap();
     assert_eq!(held.done, None, "what comes late is not written");
     finish(&store, &second, done(1, &[]), at(92)).await;
+    let third = take(&store, at(92)).await;
+    let third = third.expect("what somebody may have done late is looked at");
+    finish(&store, &third, done(1, &[]), at(92)).await;
     assert_eq!(take(&store, at(1000)).await, None, "it is done");
+    finish(&store, &second, done(1, &[]), at(92)).await;
+    let fourth = take(&store, at(92)).await.expect("late once more");
+    finish(&store, &fourth, done(1, &[]), at(92)).await;
     store.look_again(at(91), at(1000)).await.unwrap();
     assert_eq!(take(&store, at(1000)).await, None, "it was done since");
     store.look_again(at(92), at(1000)).await.unwrap();
@@ -659,10 +667,7 @@ async fn a_statement_that_failed_starts_no_work_when_it_comes_again(store: SqlSt
         async move {
             state(&store, "east", wanted(), sequence).await.unwrap();
             let taken = take(&store, NOW).await.unwrap();
-            store
-                .settle(&cluster("east"), &gateway(), &names(&[]), false, NOW)
-                .await
-                .unwrap();
+            store.settle(&taken, &names(&[]), false, NOW).await.unwrap();
             let failed = Finished {
                 outcome: Err(PortError::unavailable("no answer")),
                 ..done(1, &[])

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::PortErrorKind;
+use domain::ports::{PortError, PortErrorKind};
 use reqwest::Method;
 use serde::Serialize;
 
 /// Called for every request.
 pub type CallHook = Arc<dyn Fn(&CallReport) + Send + Sync>;
+
+/// Says whether a request that changes something may be sent.
+pub type WriteGuard = fn() -> Result<(), PortError>;
 
 /// Called with ray ids.
 pub type RayHook = Arc<dyn Fn(&str) + Send + Sync>;

@@ -12,7 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::budget::{Admission, Budget, NotAdmitted};
-use crate::call::{Call, CallHook, CallKind, CallOutcome, CallReport, Permission, RayHook};
+use crate::call::{
+    Call, CallHook, CallKind, CallOutcome, CallReport, Permission, RayHook, WriteGuard,
+};
 use crate::envelope::{self, Answer, Envelope};
 use crate::error::Failure;
 use crate::listing::{Identified, Listing, Progress};
@@ -83,6 +85,7 @@ pub(crate) struct AccountClient {
     /// Called for every request, and for every one that was sent.
     hooks: [Option<CallHook>; 2],
     on_ray: Option<RayHook>,
+    may_write: Option<WriteGuard>,
 }
 
 impl AccountClient {
@@ -92,6 +95,7 @@ impl AccountClient {
         budget: Arc<Budget>,
         hooks: [Option<CallHook>; 2],
         on_ray: Option<RayHook>,
+        may_write: Option<WriteGuard>,
     ) -> Self {
         Self {
             transport,
@@ -99,6 +103,7 @@ impl AccountClient {
             budget,
             hooks,
             on_ray,
+            may_write,
         }
     }
 
@@ -266,6 +271,9 @@ impl AccountClient {
         page: Option<u64>,
         ray: &mut Option<String>,
     ) -> Result<Answer<T>, Failure> {
+        if let (CallKind::Write, Some(may_write)) = (call.kind(), self.may_write) {
+            may_write().map_err(|error| Failure::Broken(error.kind, error.message))?;
+        }
         let mut request = self
             .transport
             .http

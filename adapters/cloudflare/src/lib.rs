@@ -30,14 +30,14 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 
-use domain::ports::{CloudflareAccounts, CloudflareApi};
+use domain::ports::{CloudflareAccounts, CloudflareApi, PortError};
 use domain::secret::CloudflareCredentials;
 
 pub use crate::metrics::Metrics;
 pub use crate::settings::{ClientError, ClientSettings, DEFAULT_BASE_URL};
 
 use crate::budgets::Budgets;
-use crate::call::{CallHook, CallReport, RayHook};
+use crate::call::{CallHook, CallReport, RayHook, WriteGuard};
 use crate::client::{AccountClient, Transport};
 
 /// Opens the Cloudflare API for sets of credentials. Clients that are opened with the same token for the same account
@@ -49,6 +49,7 @@ pub struct CloudflareClient {
     on_ray: Option<RayHook>,
     /// Of whoever the calls are made for.
     meter: Option<CallHook>,
+    may_write: Option<WriteGuard>,
 }
 
 impl CloudflareClient {
@@ -60,6 +61,7 @@ impl CloudflareClient {
             on_call: None,
             on_ray: None,
             meter: None,
+            may_write: None,
         })
     }
 
@@ -79,6 +81,14 @@ impl CloudflareClient {
         self
     }
 
+    /// Asks before every request that could change something, once it is its turn, whether it may be sent; set before the first
+    /// [`open`](CloudflareAccounts::open). It is asked where the call is made.
+    #[must_use]
+    pub fn guarded(mut self, may_write: fn() -> Result<(), PortError>) -> Self {
+        self.may_write = Some(may_write);
+        self
+    }
+
     /// The same client, with the same connections and budgets, that also calls `meter` for every request that was sent.
     #[must_use]
     pub fn metered(&self, meter: impl Fn(&CallReport) + Send + Sync + 'static) -> Self {
@@ -88,6 +98,7 @@ impl CloudflareClient {
             on_call: self.on_call.clone(),
             on_ray: self.on_ray.clone(),
             meter: Some(Arc::new(meter)),
+            may_write: self.may_write,
         }
     }
 }
@@ -100,6 +111,7 @@ impl CloudflareAccounts for CloudflareClient {
             self.budgets.of(credentials),
             [self.on_call.clone(), self.meter.clone()],
             self.on_ray.clone(),
+            self.may_write,
         ))
     }
 }

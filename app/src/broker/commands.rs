@@ -20,7 +20,7 @@ use domain::{Hostname, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Parts, event};
-use crate::system::{SystemClock, SystemEntropy};
+use crate::system::SystemEntropy;
 
 /// Who has the store and its keys may do everything.
 pub(super) const ACTOR: &str = "operator at the store";
@@ -143,7 +143,7 @@ async fn turn(parts: &Parts, cluster: &str, turn: Turn, action: &str) -> anyhow:
 
 /// All clusters, as a table.
 pub async fn clusters(parts: &Parts) -> anyhow::Result<String> {
-    let now = SystemClock.now();
+    let now = parts.clock.now();
     let mut text = row([
         "CLUSTER",
         "TENANT",

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use adapter_broker::audit::{Keeper, Keeping};
 use adapter_broker::engine::edges::StoredEdges;
+use adapter_broker::engine::hold;
 use adapter_broker::engine::meter::Meter;
+use adapter_broker::engine::time::StoreTime;
 use adapter_broker::people::{PeoplePlane, router as people_router};
 use adapter_broker::rays;
 use adapter_broker::seal::Envelopes;
@@ -83,12 +85,12 @@ impl Broker {
             parts.store.clone(),
             edges.clone(),
             Arc::new(SystemEntropy::default()),
-            Arc::new(SystemClock),
+            parts.clock.clone(),
         );
         let engine = Engine {
             store: parts.store.clone(),
             edges,
-            clock: Arc::new(SystemClock),
+            time: parts.clock.clone(),
             entropy: Arc::new(SystemEntropy::default()),
             resync: settings.resync_interval.get(),
             patience: patience(settings),
@@ -146,6 +148,8 @@ pub struct Parts {
     pub(crate) envelopes: Arc<Envelopes>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) keeper: Keeper,
+    /// By which all brokers of the store go.
+    pub(crate) clock: Arc<StoreTime>,
     accounts: Arc<CloudflareClient>,
     /// Of each account.
     budget: Budget,
@@ -156,7 +160,7 @@ impl Parts {
     /// Opens the store and reads the keys.
     pub async fn open(settings: &BrokerSettings, registry: &mut Registry) -> anyhow::Result<Self> {
         let accounts = cloudflare_client(&settings.cloudflare, registry)?;
-        let accounts = Arc::new(accounts.on_ray(rays::note));
+        let accounts = Arc::new(accounts.on_ray(rays::note).guarded(hold::may_write));
         let envelopes = Arc::new(Envelopes::new(
             keys::keys(settings)?,
             Arc::new(SystemEntropy::default()),
@@ -165,17 +169,19 @@ impl Parts {
         let sql = SqlStore::open(settings.store.as_str(), password.as_ref())
             .await
             .context("store")?;
+        let clock = Arc::new(StoreTime::new(Arc::new(SystemClock)));
+        clock.ask(&sql).await.context("store")?;
         let tokens = Tokens {
             store: Arc::new(sql.clone()),
             seal: envelopes.clone(),
             accounts: accounts.clone(),
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
         };
         let keeper = Keeper::new(
             Arc::new(sql.clone()),
             envelopes.clone(),
             Arc::new(SystemEntropy::default()),
-            Arc::new(SystemClock),
+            clock.clone(),
             keeping(settings),
         );
         Ok(Self {
@@ -184,6 +190,7 @@ impl Parts {
             envelopes,
             tokens: Arc::new(tokens),
             keeper,
+            clock,
             accounts,
             budget: Budget::new(settings.cloudflare.request_budget.get()),
             patience: patience(settings),
@@ -196,7 +203,7 @@ impl Parts {
             self.envelopes.clone(),
             self.tokens.clone(),
             Arc::new(SystemEntropy::default()),
-            Arc::new(SystemClock),
+            self.clock.clone(),
         )
     }
 
@@ -211,7 +218,7 @@ impl Parts {
             self.store.clone(),
             self.envelopes.clone(),
             Arc::new(SystemEntropy::default()),
-            Arc::new(SystemClock),
+            self.clock.clone(),
             journal,
         ))
     }

@@ -9,7 +9,7 @@ use super::budget::spent_share;
 use super::cluster::Cluster;
 use super::held::{Errands, Held, Wanted};
 use super::names::AccountName;
-use super::ports::{AccountEdges, Finished, Store, StoreError};
+use super::ports::{AccountEdges, Finished, StoreError, WorkStore};
 use super::refusal::{Code, Refusal};
 use super::settle::Settled;
 use super::united::{not_reached, unite};
@@ -23,25 +23,26 @@ use crate::secret::{ConnectorToken, TokenHash};
 /// Does a piece of work, and writes down what came of it. An error means that nothing was written: the work is taken
 /// again when its time is over. `rays` gives Cloudflare's ids of the calls that were made for it.
 pub async fn carry_out(
-    store: &dyn Store,
+    store: &dyn WorkStore,
     edges: &dyn AccountEdges,
     taken: &Taken,
     now: Timestamp,
     rays: &(dyn Fn() -> String + Sync),
 ) -> Result<(), StoreError> {
     let cluster = store.cluster(&taken.cluster).await?;
-    let Some(held) = store.held(&taken.cluster, &taken.gateway).await? else {
+    let Some(held) = &taken.held else {
         return Ok(());
     };
     let pass = Pass {
         store,
         edges,
         cluster: &cluster,
+        taken: Some(taken),
         now,
     };
-    let (permitted, outcome) = pass.make_true(&held).await?;
+    let (permitted, outcome) = pass.make_true(held).await?;
     let again = work::again_after(taken.attempts, retry_after(&outcome));
-    let event = told(&held, &cluster, &outcome, now);
+    let event = told(held, &cluster, &outcome, now);
     let event = event.map(|event| Event {
         ray: rays(),
         ..event
@@ -86,9 +87,11 @@ impl From<StoreError> for Failed {
 }
 
 pub(super) struct Pass<'p> {
-    pub(super) store: &'p dyn Store,
+    pub(super) store: &'p dyn WorkStore,
     pub(super) edges: &'p dyn AccountEdges,
     pub(super) cluster: &'p Cluster,
+    /// `None` where it is a plan, for which nothing is written.
+    pub(super) taken: Option<&'p Taken>,
     pub(super) now: Timestamp,
 }
 
@@ -112,11 +115,9 @@ impl Pass<'_> {
         held: &Held,
         intent: &EdgeIntent,
     ) -> Result<Made, StoreError> {
-        let (name, wanted) = (&self.cluster.name, &intent.hostnames);
+        let (taken, wanted) = (self.taken()?, &intent.hostnames);
         let keeps = intent.policy != Policy::Sync;
-        let settled = self
-            .store
-            .settle(name, &held.gateway, wanted, keeps, self.now);
+        let settled = self.store.settle(taken, wanted, keeps, self.now);
         match settled.await {
             Ok(settled) => {
                 let status = self.publish(held, intent, &settled).await?;
@@ -137,7 +138,7 @@ impl Pass<'_> {
         let mut tokens = held.errands.noted.clone();
         if tokens.is_empty() {
             let found = tokens_of(held, &edges).await?;
-            tokens = self.note(held, &found).await?;
+            tokens = self.note(&found).await?;
         }
         retire(held, &edges, &tokens).await?;
         close(held, &edges).await?;
@@ -286,7 +287,7 @@ impl Pass<'_> {
             if tokens.is_empty() {
                 let found = tokens_of(held, &edges).await?;
                 if ConnectorToken::of_tunnels(&found, false).hash() == *asked {
-                    tokens = self.note(held, &found).await?;
+                    tokens = self.note(&found).await?;
                 }
             }
             retire(held, &edges, &tokens).await?;
@@ -298,14 +299,15 @@ impl Pass<'_> {
     }
 
     /// Writes down which tokens are to be replaced before the first one is.
-    async fn note(
-        &self,
-        held: &Held,
-        found: &[ConnectorToken],
-    ) -> Result<BTreeSet<TokenHash>, StoreError> {
+    async fn note(&self, found: &[ConnectorToken]) -> Result<BTreeSet<TokenHash>, StoreError> {
         let hashes = found.iter().map(ConnectorToken::hash).collect();
-        let name = &self.cluster.name;
-        self.store.note_tokens(name, &held.gateway, hashes).await
+        self.store.note_tokens(self.taken()?, hashes).await
+    }
+
+    fn taken(&self) -> Result<&Taken, StoreError> {
+        let message = "a plan writes nothing";
+        self.taken
+            .ok_or_else(|| StoreError::Failed(message.to_owned()))
     }
 
     /// Each account is left, whatever is the matter with another one.

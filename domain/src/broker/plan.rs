@@ -46,6 +46,7 @@ pub async fn plan(
         store,
         edges: &rehearsed,
         cluster,
+        taken: None,
         now,
     };
     let held = store.held(&cluster.name, gateway).await?;

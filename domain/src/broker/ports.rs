@@ -450,20 +450,20 @@ pub trait Intents: Send + Sync {
         event: Event,
     ) -> Result<(Stated, Held), StoreError>;
 
-    /// Notes which tokens are replaced ([`Held::note_tokens`]), and gives those that are.
+    /// Notes which tokens are replaced ([`Held::note_tokens`]), and gives those that are. Fails where somebody else has the work
+    /// since, or nobody.
     async fn note_tokens(
         &self,
-        cluster: &ClusterName,
-        gateway: &ObjectKey,
+        taken: &Taken,
         found: BTreeSet<TokenHash>,
     ) -> Result<BTreeSet<TokenHash>, StoreError>;
 
     /// Decides which hostnames a Gateway gets ([`super::settle`](mod@super::settle)), claims them, and writes that
-    /// down ([`Held::place`]). `keeps`: whether it keeps accounts in which it wants no name any more.
+    /// down ([`Held::place`]). `keeps`: whether it keeps accounts in which it wants no name any more. Fails where somebody else
+    /// has the work since, or nobody.
     async fn settle(
         &self,
-        cluster: &ClusterName,
-        gateway: &ObjectKey,
+        taken: &Taken,
         wanted: &BTreeSet<Hostname>,
         keeps: bool,
         now: Timestamp,
@@ -481,7 +481,8 @@ pub trait Intents: Send + Sync {
 
     /// A piece of work came to an end ([`Held::finish`]). Claims end of names that no Gateway of the cluster may have any
     /// more, and a Gateway of which nothing is left is forgotten. The cluster is told what it does not wait for ([`Held::notice`]). Where something is still to be done, there is work again
-    /// after `again`, or at once where there is a reason since. `event` is for what is news.
+    /// after `again`, or at once where there is a reason since. `event` is for what is news. Of work that somebody else has since, or
+    /// nobody, nothing is written but that the Gateway is to be looked at again: what was done late at Cloudflare is put right.
     async fn finish(
         &self,
         taken: &Taken,
@@ -542,7 +543,7 @@ pub trait WorkQueue: Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Taken>, StoreError>;
 
-    /// It takes longer. `false` where somebody else has it since.
+    /// It takes longer. `false` where somebody else has it since, or nobody; then the Gateway is to be looked at again.
     async fn hold(&self, taken: &Taken, until: Timestamp) -> Result<bool, StoreError>;
 
     /// Every Gateway that nothing was done for since then has work.
@@ -551,6 +552,10 @@ pub trait WorkQueue: Send + Sync {
     /// Ends when anything was written since it was asked for, by whichever broker. A change by another broker may be missed
     /// while the connection to the database is lost, so nobody waits for it for ever.
     fn changed(&self) -> BoxFuture<'static, ()>;
+
+    /// The time of the store, which all brokers over it go by, in milliseconds since 1970. `None` where one broker alone can use
+    /// the store, and goes by its own.
+    async fn time(&self) -> Result<Option<i64>, StoreError>;
 }
 
 /// What clusters spend of the budgets of accounts, over all brokers.
@@ -574,19 +579,14 @@ pub trait Audit: Send + Sync {
     async fn end(&self) -> Result<End, StoreError>;
 }
 
+/// What a piece of work needs of a store.
+pub trait WorkStore: Clusters + Intents + Budgets {}
+
+impl<S> WorkStore for S where S: Clusters + Intents + Budgets {}
+
 /// All of it in one place.
 pub trait Store:
-    Clusters
-    + Accounts
-    + Secrets
-    + People
-    + Grants
-    + Intents
-    + Notices
-    + WorkQueue
-    + Budgets
-    + Audit
-    + Checkpoints
+    WorkStore + Accounts + Secrets + People + Grants + Notices + WorkQueue + Audit + Checkpoints
 {
 }
 

@@ -39,6 +39,9 @@ pub struct Taken {
     /// How often it was tried in vain.
     pub attempts: u32,
     pub holder: Holder,
+    /// The Gateway as it was when the work was taken, so that no read that is older decides what is done; `None` where nothing is
+    /// left of it.
+    pub held: Option<Held>,
 }
 
 /// Who has a piece of work: a text that nobody else has.

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use domain::broker::audit::Event;
 use domain::broker::budget::{Budget, Spent};
 use domain::broker::held::{Place, Statement};
-use domain::broker::ports::{AccountEdges, Clusters, Intents, Session, StoreError};
+use domain::broker::ports::{AccountEdges, Clusters, Intents, Session, StoreError, WorkQueue};
+use domain::broker::work::Holder;
 use domain::broker::{AccountName, ClusterName};
 use domain::edge::{EdgeIntent, EdgeStatus, Partial};
 use domain::ports::{Clock, Edge, PortError};
@@ -222,9 +223,11 @@ async fn place_a_gateway(store: &SqlStore) {
     let stated = store.state(&east, &gateway, intent, place, None, Event::default());
     stated.await.unwrap();
     let wanted = BTreeSet::new();
-    let settled = store
-        .settle(&east, &gateway, &wanted, false, Timestamp(0))
-        .await;
+    let now = Timestamp(0);
+    let holder = Holder("test".to_owned());
+    let taken = store.take(holder, Budget::default(), now, Timestamp(30));
+    let taken = taken.await.unwrap().expect("its work");
+    let settled = store.settle(&taken, &wanted, false, now).await;
     assert!(settled.unwrap().parts.len() == 1);
 }
 

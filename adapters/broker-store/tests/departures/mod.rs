@@ -103,8 +103,8 @@ pub(super) async fn a_cluster_that_is_released_leaves_no_work_and_its_hostnames_
         let found = turn(&store, "east", Turn::Release).await.unwrap();
         assert_eq!(found.standing, Standing::Released(identity("e")));
     }
-    let (east, wanted) = (cluster("east"), names(&["b.example.com"]));
-    let settled = store.settle(&east, &gateway(), &wanted, false, NOW).await;
+    let wanted = names(&["b.example.com"]);
+    let settled = store.settle(&taken, &wanted, false, NOW).await;
     settled.expect_err("what was under way writes nothing");
     finish(&store, &taken, done(2, &["b.example.com"]), NOW).await;
     assert_eq!(held(&store, "east").await, None);
@@ -142,11 +142,10 @@ pub(super) async fn a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_on
     assert_eq!(code(open_session(&store, "e", NOW).await), revoked);
     let taken = take(&store, NOW).await.expect("its Gateway has work");
     let note = |digit: &'static str| {
-        let store = store.clone();
+        let (store, taken) = (store.clone(), taken.clone());
         async move {
             let found = [hash(digit)].into();
-            let (east, gateway) = (cluster("east"), gateway());
-            store.note_tokens(&east, &gateway, found).await.unwrap()
+            store.note_tokens(&taken, found).await.unwrap()
         }
     };
     assert_eq!(note("1").await, [hash("1")].into());

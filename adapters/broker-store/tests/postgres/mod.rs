@@ -100,8 +100,89 @@ impl Postgres {
 
     /// By its socket.
     pub(crate) fn address(&self) -> String {
-        let socket = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://{USER}@{socket}:{}/postgres", self.port)
+        by_socket(self.folder.path(), self.port)
+    }
+
+    /// Makes another server of this one that has every transaction before it is answered, and goes on as a standby.
+    pub(crate) fn standby(&self) -> Self {
+        let programs = programs().expect("it was there");
+        let folder = tempfile::tempdir().unwrap();
+        give_to_postgres(folder.path());
+        let copied = as_postgres(&programs.join("pg_basebackup"))
+            .args(["--pgdata=data", "--write-recovery-conf", "--no-sync"])
+            .args([
+                "--checkpoint=fast",
+                "--wal-method=stream",
+                "--username",
+                USER,
+            ])
+            .args(["--port", &self.port.to_string(), "--host"])
+            .arg(self.folder.path())
+            .current_dir(folder.path())
+            .status();
+        assert!(copied.unwrap().success(), "pg_basebackup");
+        // The port names the socket, so that a link to it can have the same name whichever server it leads to.
+        let server = Mutex::new(serve(folder.path(), self.port, &self.settings));
+        let this = Self {
+            folder,
+            port: self.port,
+            settings: self.settings.clone(),
+            server,
+        };
+        this.wait();
+        self.command("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.command("SELECT pg_reload_conf()");
+        let began = Instant::now();
+        while self.command("SELECT sync_state FROM pg_stat_replication") != "sync" {
+            assert!(began.elapsed() < Duration::from_secs(30), "no standby");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        this
+    }
+
+    /// Kills all of its processes at once.
+    pub(crate) fn kill(&self) {
+        let mut server = self.server.lock().unwrap();
+        // The processes of its connections go on without it otherwise, until they see that it is gone.
+        let children = format!("/proc/{0}/task/{0}/children", server.id());
+        let children = std::fs::read_to_string(children).unwrap();
+        server.kill().unwrap();
+        let mut told = Command::new("kill");
+        told.arg("-KILL").args(children.split_whitespace());
+        // Some of them may be gone already.
+        drop(told.output());
+        server.wait().unwrap();
+    }
+
+    /// A standby becomes a server that takes writes.
+    pub(crate) fn promote(&self) {
+        self.command("ALTER SYSTEM SET synchronous_standby_names = ''");
+        let promoted = self.command("SELECT pg_promote()");
+        assert_eq!(promoted, "t");
+    }
+
+    fn command(&self, statement: &str) -> String {
+        let programs = programs().expect("it was there");
+        let output = Command::new(programs.join("psql"))
+            .args([
+                "--no-psqlrc",
+                "--tuples-only",
+                "--no-align",
+                "--username",
+                USER,
+            ])
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--dbname=postgres",
+                "--host",
+            ])
+            .arg(self.folder.path())
+            .args(["--command", statement])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{statement}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// By its port.
@@ -129,6 +210,42 @@ impl Postgres {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// A name that leads to one server, and later to another one of the same port.
+pub(crate) struct Name {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Name {
+    /// It leads to this one.
+    pub(crate) fn of(server: &Postgres) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let this = Self {
+            folder,
+            port: server.port,
+        };
+        this.lead_to(server);
+        this
+    }
+
+    /// From now on it leads there.
+    pub(crate) fn lead_to(&self, server: &Postgres) {
+        let name = format!(".s.PGSQL.{}", self.port);
+        let new = self.folder.path().join("new");
+        std::os::unix::fs::symlink(server.folder.path().join(&name), &new).unwrap();
+        std::fs::rename(new, self.folder.path().join(name)).unwrap();
+    }
+
+    pub(crate) fn address(&self) -> String {
+        by_socket(self.folder.path(), self.port)
+    }
+}
+
+fn by_socket(folder: &Path, port: u16) -> String {
+    let socket = folder.display().to_string().replace('/', "%2F");
+    format!("postgres://{USER}@{socket}:{port}/postgres")
 }
 
 impl Drop for Postgres {

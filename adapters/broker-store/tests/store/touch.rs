@@ -80,13 +80,7 @@ pub(super) async fn a_cluster_is_told_what_is_its_own_in_order_and_for_a_time(st
     assert_eq!(last("east").await, began);
     let work = take(&store, at(10)).await.unwrap();
     store
-        .settle(
-            &east,
-            &gateway(),
-            &super::names(&["a.example.com"]),
-            false,
-            NOW,
-        )
+        .settle(&work, &super::names(&["a.example.com"]), false, NOW)
         .await
         .unwrap();
     finish(&store, &work, done(1, &["a.example.com"]), at(10)).await;

@@ -9,6 +9,7 @@ use domain::broker::audit::Event;
 use domain::broker::contact::{Contact, Look};
 use domain::broker::ports::StoreError;
 use domain::broker::watch;
+use domain::ports::Clock as _;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -18,7 +19,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 impl Engine {
     pub(super) async fn watch(&self, stop: &CancellationToken) {
-        let began = self.clock.now();
+        let began = self.time.now();
         let interval = (self.patience.stale / 10).clamp(LOOKS.0, LOOKS.1);
         let mut told = BTreeSet::new();
         loop {
@@ -40,7 +41,7 @@ impl Engine {
         told: &BTreeSet<ClusterName>,
     ) -> Result<BTreeSet<ClusterName>, StoreError> {
         let look = Look {
-            now: self.clock.now(),
+            now: self.time.now(),
             began,
             patience: self.patience,
         };

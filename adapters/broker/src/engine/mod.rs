@@ -2,11 +2,14 @@
 //!
 //! - [`edges`]: the edges of all clusters and accounts, each with the token that is in use.
 //! - [`meter`]: what they spend of the accounts' budgets.
+//! - [`hold`]: for how long a piece of work is this broker's. - [`time`]: the time that all brokers go by.
 //! - `contact`: looks for clusters that are not heard of any more.
 
 mod contact;
 pub mod edges;
+pub mod hold;
 pub mod meter;
+pub mod time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,8 @@ use domain::ports::{Clock, Entropy};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
+use self::hold::Hold;
+use self::time::StoreTime;
 use crate::{identity, rays};
 
 /// Pieces of work of one broker that are under way at a time.
@@ -27,10 +32,6 @@ pub const WORKERS: usize = 8;
 
 /// How long one piece of work may take. It is cut off then, which is safe: every prefix of a plan is.
 pub const LONGEST_WORK: Duration = Duration::from_secs(240);
-
-/// How long a piece of work is one broker's, in seconds, if the broker says nothing more. Another one takes it then: the broker is
-/// gone, or its connection to the store.
-const HELD: i64 = 30;
 
 /// How often a broker says that a piece of work takes longer.
 const HOLDS: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ const LOOKS: Duration = Duration::from_secs(1);
 pub struct Engine {
     pub store: Arc<dyn Store>,
     pub edges: Arc<dyn AccountEdges>,
-    pub clock: Arc<dyn Clock>,
+    pub time: Arc<StoreTime>,
     pub entropy: Arc<dyn Entropy>,
     /// Each Gateway is looked at again after so long, so that what others changed at Cloudflare is put right.
     pub resync: Duration,
@@ -66,6 +67,8 @@ impl Engine {
         tasks.spawn(async move { watching.watch(&stopped).await });
         let (counting, stopped) = (engine.clone(), stop.clone());
         tasks.spawn(async move { counting.write_down_spending(&stopped).await });
+        let (following, stopped) = (engine.clone(), stop.clone());
+        tasks.spawn(async move { following.time.follow(&*following.store, &stopped).await });
         tasks.spawn(async move { engine.look_again(&stop).await });
         tasks.join_all().await;
     }
@@ -91,13 +94,17 @@ impl Engine {
 
     /// Does the next piece of work of this worker. Whether there was one.
     async fn one(&self, worker: &Holder) -> Result<bool, StoreError> {
-        let now = self.clock.now();
+        let asked = hold::moment(&self.clocks());
+        let (now, until) = (asked.first(), asked.until());
         let (worker, budget) = (worker.clone(), self.edges.budget());
-        let Some(taken) = self.store.take(worker, budget, now, held(now)).await? else {
+        let Some(taken) = self.store.take(worker, budget, now, until).await? else {
             return Ok(false);
         };
+        let hold = Hold::since(self.clocks(), asked);
+        // A machine that was frozen finds out before it does anything.
+        self.time.ask(&*self.store).await?;
         let pass = pass::carry_out(&*self.store, &*self.edges, &taken, now, &rays::noted);
-        let pass = rays::noting(pass);
+        let pass = hold::holding(hold.clone(), rays::noting(pass));
         tokio::select! {
             done = tokio::time::timeout(LONGEST_WORK, pass) => match done {
                 Ok(done) => done?,
@@ -106,19 +113,24 @@ impl Engine {
                     "work was cut off after {} s and is done again", LONGEST_WORK.as_secs()
                 ),
             },
-            () = self.hold(&taken) => tracing::warn!(
+            () = self.hold(&taken, &hold) => tracing::warn!(
                 cluster = %taken.cluster, gateway = %taken.gateway, "another broker does this work"
             ),
         }
         Ok(true)
     }
 
+    fn clocks(&self) -> [Arc<dyn Clock>; 2] {
+        [self.time.clone(), self.time.own()]
+    }
+
     /// Keeps a piece of work. Returns where somebody else has it.
-    async fn hold(&self, taken: &Taken) {
+    async fn hold(&self, taken: &Taken, hold: &Hold) {
         loop {
             tokio::time::sleep(HOLDS).await;
-            match self.store.hold(taken, held(self.clock.now())).await {
-                Ok(true) => {}
+            let told = hold::moment(&self.clocks());
+            match self.store.hold(taken, told.until()).await {
+                Ok(true) => hold.extend(told),
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(%error, "the store is not told that work takes longer");
@@ -138,7 +150,7 @@ impl Engine {
             if spent.is_empty() {
                 continue;
             }
-            if let Err(error) = self.store.spend(spent, self.clock.now()).await {
+            if let Err(error) = self.store.spend(spent, self.time.now()).await {
                 tracing::warn!(%error, "what was spent of the budgets of accounts is not written down");
             }
         }
@@ -150,7 +162,7 @@ impl Engine {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(self.resync / 10) => {}
             }
-            let now = self.clock.now();
+            let now = self.time.now();
             let resync = i64::try_from(self.resync.as_secs()).unwrap_or(i64::MAX);
             let since = Timestamp(now.0.saturating_sub(resync));
             if let Err(error) = self.store.look_again(since, now).await {
@@ -158,8 +170,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn held(now: Timestamp) -> Timestamp {
-    Timestamp(now.0.saturating_add(HELD))
 }

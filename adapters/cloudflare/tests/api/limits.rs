@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapter_cloudflare::call::CallOutcome;
 use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use domain::AccountId;
-use domain::ports::{CloudflareAccounts, PortErrorKind as Kind};
+use domain::ports::{CloudflareAccounts, PortError, PortErrorKind as Kind};
 use domain::secret::CloudflareCredentials;
 use serde_json::json;
 use wiremock::matchers::{any, header};
@@ -158,4 +158,22 @@ async fn a_token_that_is_none_is_asked_with_once_and_stops_no_other_of_the_accou
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
     client.open(&of_account("a", "ours")).zones().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_not_be_written_is_not_sent_and_reads_go_on() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(yes(&json!([])))
+        .mount(&server)
+        .await;
+    let client = client(base_url(&server)).guarded(|| Err(PortError::unavailable("too late")));
+    // The guard stays with whoever is counted.
+    let client = client.metered(CallLog::default().writer());
+    let api = client.open(&of_account("a", "one"));
+    let error = expect_kind(api.create_tunnel("x").await, Kind::Unavailable, "a write");
+    assert!(error.message.contains("too late"), "{error}");
+    assert_eq!(server.received_requests().await.unwrap().len(), 0);
+    api.zones().await.unwrap();
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use adapter_broker::Engine;
+use adapter_broker::engine::time::StoreTime;
 use adapter_broker::identity::key::ClusterKey;
 use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
@@ -146,7 +147,7 @@ pub(super) fn engine(store: Arc<SqlStore>, edge: Willing) -> Engine {
     Engine {
         store,
         edges: Arc::new(Everywhere(Arc::new(edge))),
-        clock: Arc::new(SystemClock),
+        time: Arc::new(StoreTime::alone(Arc::new(SystemClock))),
         entropy: Arc::new(SystemEntropy::default()),
         resync: Duration::from_secs(240 * 3600),
         patience: Patience::default(),

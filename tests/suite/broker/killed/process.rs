@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use adapter_broker::engine::time::StoreTime;
 use adapter_broker::identity::key::ClusterKey;
 use adapter_broker::{BrokerEdge, ClusterPlane, Engine};
 use adapter_broker_store::SqlStore;
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ends::{Ending, Writes};
-use crate::postgres::Postgres;
+use crate::postgres::{Name, Postgres};
 
 /// The account of the fake's zones.
 const ACCOUNT: &str = "acme";
@@ -44,6 +45,8 @@ pub(super) enum Database {
     Sqlite(PathBuf),
     /// A database of this name, which is made.
     Postgres(Arc<Postgres>, String),
+    /// The same behind a name that leads to one server after another.
+    Named(Arc<Name>, String),
 }
 
 impl Database {
@@ -55,19 +58,28 @@ impl Database {
         Self::Postgres(server.clone(), format!("scene_{name}"))
     }
 
-    async fn make(&self) -> String {
+    pub(super) fn named(name: &Arc<Name>, database: &str) -> Self {
+        Self::Named(name.clone(), format!("scene_{database}"))
+    }
+
+    /// Its address.
+    pub(super) async fn make(&self) -> String {
         match self {
+            Self::Named(name, database) => make(&name.address(), database).await,
             Self::Sqlite(file) => format!("sqlite:{}", file.display()),
-            Self::Postgres(server, name) => {
-                let address = server.address();
-                let mut admin = PgConnection::connect(&address).await.expect("a connection");
-                let statement = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-                admin.execute(statement).await.expect("a database");
-                let (server, _) = address.rsplit_once('/').expect("a database");
-                format!("{server}/{name}")
-            }
+            Self::Postgres(server, name) => make(&server.address(), name).await,
         }
     }
+}
+
+/// Makes a database of a server where it is missing.
+async fn make(address: &str, name: &str) -> String {
+    let mut admin = PgConnection::connect(address).await.expect("a connection");
+    let statement = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    // It may be there.
+    drop(admin.execute(statement).await);
+    let (server, _) = address.rsplit_once('/').expect("a database");
+    format!("{server}/{name}")
 }
 
 /// Goes faster than time.
@@ -214,7 +226,7 @@ async fn serve(parts: Parts, listener: TcpListener, writes: Writes) {
     let engine = Engine {
         store: store.clone(),
         edges: edges.clone(),
-        clock: parts.clock.clone(),
+        time: Arc::new(StoreTime::alone(parts.clock.clone())),
         entropy: entropy.clone(),
         resync: Duration::from_secs(3600),
         patience: Patience::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_broker::engine::time::StoreTime;
 use adapter_broker::{BrokerEdge, ClusterPlane, Engine};
 use adapter_broker_store::SqlStore;
 use app::system::SystemClock;
@@ -118,7 +119,7 @@ async fn broker(parts: Parts) -> Arc<dyn Edge> {
     let engine = Engine {
         store: store.clone(),
         edges: edges.clone(),
-        clock: clock.clone(),
+        time: Arc::new(StoreTime::alone(clock.clone())),
         entropy: entropy.clone(),
         resync: Duration::from_secs(3600),
         patience: Patience::default(),
