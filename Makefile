@@ -13,8 +13,9 @@ test: ## Every check, those on a true Kubernetes included; tests/run lists the s
 check: ## Format, lints and all unit tests: what to run after an edit.
 	@tests/run format clippy unit
 
-soak: ## More of the same: SIMULATION_STEPS steps of the simulation (100 million), floods FLOOD times as large (4), 10,000 sessions, 200 edits of each field, endpoints that fail under 1,000 requests a second, 64 MiB through every filter and policy, a broker that ends at each of its writes, an outage of five minutes, twenty conformance runs, the images twice, and `mutants`.
+soak: ## More of the same: SIMULATION_STEPS steps of the simulation (100 million), BROKER_HISTORIES histories of two brokers (20,000), floods FLOOD times as large (4), 10,000 sessions, 200 edits of each field, endpoints that fail under 1,000 requests a second, 64 MiB through every filter and policy, a broker that ends at each of its writes, an outage of five minutes, twenty conformance runs, the images twice, and `mutants`.
 	SIMULATION_STEPS=$${SIMULATION_STEPS:-100000000} cargo test --profile soak --workspace --test suite simulation -- --nocapture
+	BROKER_HISTORIES=$${BROKER_HISTORIES:-20000} cargo test --profile soak --workspace --test simulation -- --nocapture
 	FLOOD=$${FLOOD:-4} cargo test --workspace --test suite hostile::flood -- --nocapture --test-threads=1
 	SESSIONS=$${SESSIONS:-10000} EDITS=$${EDITS:-200} RATE=$${RATE:-1000} STREAMS=all FAULT_POINTS=all \
 		CFGW_PROFILE=soak cargo test --profile soak --workspace --test suite -- broker::killed e2e::sessions e2e::changes e2e::resilience wire::kinds --nocapture --test-threads=1
