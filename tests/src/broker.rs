@@ -56,6 +56,15 @@ impl Broker {
 
     /// The same with settings of its own, by their environment variables.
     pub async fn start_with(world: &World, environment: &[(&str, String)]) -> Self {
+        Self::start_on(world, None, environment).await
+    }
+
+    /// The same on a store that others may use too; else it has a file of its own.
+    pub async fn start_on(
+        world: &World,
+        store: Option<&str>,
+        environment: &[(&str, String)],
+    ) -> Self {
         let files = TempDir::new().expect("a temporary folder");
         let path = |name: &str| files.path().join(name);
         let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("a new file");
@@ -70,7 +79,8 @@ impl Broker {
             path("cloudflare-token")
         );
         write("seed.yaml", &seed);
-        let store = format!("sqlite:{}", path("broker.db").display());
+        let own = format!("sqlite:{}", path("broker.db").display());
+        let store = store.unwrap_or(&own);
         let settings = format!(
             "store: {store:?}
 keys_file: {:?}
@@ -85,7 +95,7 @@ cloudflare: {{base_url: {}}}
         let mut broker = Self {
             process: None,
             address: free_address(),
-            store: SqlStore::open(&store, None).await.expect("a new store"),
+            store: SqlStore::open(store, None).await.expect("a new store"),
             files,
             environment: environment
                 .iter()

@@ -161,6 +161,33 @@ async fn of_two_brokers_one_that_ends_at_any_write_is_stood_in_for_by_the_other(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_takes_over_from_a_killed_database_has_all_that_was_answered() {
+    for milliseconds in [150, 400, 650] {
+        let Some(primary) = crate::postgres::Postgres::start() else {
+            return;
+        };
+        let name = Arc::new(crate::postgres::Name::of(&primary));
+        let database = Database::named(&name, &milliseconds.to_string());
+        database.make().await;
+        let (servers, moved) = (Arc::new((primary.standby(), primary)), name.clone());
+        let fail_over = async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            let servers = servers.clone();
+            let done = tokio::task::spawn_blocking(move || {
+                let (standby, primary) = &*servers;
+                primary.kill();
+                // For a moment the name leads to a server that takes no writes yet.
+                moved.lead_to(standby);
+                std::thread::sleep(Duration::from_millis(300));
+                standby.promote();
+            });
+            done.await.expect("it takes over");
+        };
+        play(database, 2, None, fail_over).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_crashes_under_two_brokers_loses_nothing_and_nothing_is_done_twice() {
     let Some(server) = crate::postgres::Postgres::start() else {
         return;
