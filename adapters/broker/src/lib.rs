@@ -21,6 +21,7 @@ pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod identity;
+mod jwt;
 pub mod openapi;
 mod outage;
 pub mod people;

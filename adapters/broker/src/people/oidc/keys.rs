@@ -2,27 +2,18 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::Jwk;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::provider::ProviderError;
+use crate::jwt::signing_key::Wanted;
 
 /// How long keys count without being fetched again: a key that a provider gave up is good for nothing after that.
 pub const KEYS_LAST: Duration = Duration::from_secs(10 * 60);
 
 /// Keys are fetched once in this time, at most, whatever tokens come.
 pub const FETCH_AGAIN: Duration = Duration::from_secs(10);
-
-/// Which key a token was signed with.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    pub(super) id: Option<String>,
-    pub(super) algorithm: Algorithm,
-}
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,49 +87,11 @@ impl State {
     }
 }
 
-impl Wanted {
-    /// A token without an id of a key may be signed with any.
-    fn may_be(&self, key: &Jwk) -> bool {
-        let common = &key.common;
-        let is_it = self.id.is_none() || self.id == common.key_id;
-        let named = common.key_algorithm;
-        let fits = named.is_none_or(|named| named == KeyAlgorithm::from(self.algorithm));
-        let used = common.public_key_use.as_ref();
-        let signs = used.is_none_or(|used| *used == PublicKeyUse::Signature);
-        let operations = common.key_operations.as_ref();
-        let verifies = operations.is_none_or(|all| all.contains(&KeyOperations::Verify));
-        is_it && fits && signs && verifies && is_of(self.algorithm, key)
-    }
-}
-
-/// Whether a key is for an algorithm. Those with a shared secret have none: whoever knows what everybody may know could sign.
-fn is_of(algorithm: Algorithm, key: &Jwk) -> bool {
-    match (algorithm, &key.algorithm) {
-        (
-            Algorithm::RS256
-            | Algorithm::RS384
-            | Algorithm::RS512
-            | Algorithm::PS256
-            | Algorithm::PS384
-            | Algorithm::PS512,
-            AlgorithmParameters::RSA(_),
-        ) => true,
-        (Algorithm::ES256, AlgorithmParameters::EllipticCurve(key)) => {
-            key.curve == EllipticCurve::P256
-        }
-        (Algorithm::ES384, AlgorithmParameters::EllipticCurve(key)) => {
-            key.curve == EllipticCurve::P384
-        }
-        (Algorithm::EdDSA, AlgorithmParameters::OctetKeyPair(key)) => {
-            key.curve == EllipticCurve::Ed25519
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+
+    use jsonwebtoken::Algorithm;
 
     use super::*;
 
@@ -207,46 +160,5 @@ mod tests {
             assert_eq!(found, Err(KeyError::Unknown));
         }
         assert_eq!(fetched.get(), 1);
-    }
-
-    #[test]
-    fn a_key_is_for_signatures_of_its_sort_alone() {
-        let rsa = r#"{"kty":"RSA","n":"AAAA","e":"AQAB"}"#;
-        let shared = r#"{"kty":"oct","k":"AAAA"}"#;
-        for (key, algorithm, good) in [
-            (key("one", ""), Algorithm::EdDSA, true),
-            (
-                key("one", r#","use":"sig","alg":"EdDSA""#),
-                Algorithm::EdDSA,
-                true,
-            ),
-            (key("one", r#","use":"enc""#), Algorithm::EdDSA, false),
-            (key("one", r#","alg":"RS256""#), Algorithm::EdDSA, false),
-            (
-                key("one", r#","key_ops":["sign"]"#),
-                Algorithm::EdDSA,
-                false,
-            ),
-            (
-                key("one", r#","key_ops":["verify"]"#),
-                Algorithm::EdDSA,
-                true,
-            ),
-            (key("one", ""), Algorithm::ES256, false),
-            (serde_json::from_str(rsa).unwrap(), Algorithm::PS512, true),
-            (serde_json::from_str(rsa).unwrap(), Algorithm::HS256, false),
-            (
-                serde_json::from_str(shared).unwrap(),
-                Algorithm::HS256,
-                false,
-            ),
-        ] {
-            let found = Wanted {
-                id: None,
-                algorithm,
-            }
-            .may_be(&key);
-            assert_eq!(found, good, "{key:?} {algorithm:?}");
-        }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! - [`provider`]: what is asked of a provider.
 //! - `keys`: its keys, which change.
-//! - `token`: what a token says, once its signature was verified.
 //! - [`device`]: how somebody at a terminal gets a token; the broker has no part in it.
 //!
 //! Which tokens count and what they give is decided in [`domain::broker::oidc`].
@@ -10,7 +9,6 @@
 pub mod device;
 mod keys;
 pub mod provider;
-mod token;
 
 use std::sync::Arc;
 
@@ -32,6 +30,8 @@ use super::PeoplePlane;
 use super::asking::Source;
 use super::described::{OfStranger, OfTokenSignIn};
 use crate::identity;
+use crate::jwt::signing_key::Wanted;
+use crate::jwt::{Shown, TokenError};
 use crate::openapi::problems::{OfAny, OfDocument, Refused};
 use crate::problem::{ApiError, Problem};
 use crate::server::answer::read_document;
@@ -40,7 +40,6 @@ use crate::wire::people::{ListDocument, SignedInDocument, moment};
 
 pub use keys::{FETCH_AGAIN, KEYS_LAST, KeyError};
 pub use provider::{ProviderClient, ProviderError};
-pub use token::{LONGEST as LONGEST_TOKEN, TokenError};
 
 /// A provider whose tokens people sign in by.
 #[derive(Debug)]
@@ -132,7 +131,7 @@ impl Providers {
         nonce: Option<&str>,
         now: Timestamp,
     ) -> Result<Verified<'_>, NotVerified> {
-        let shown = token::Shown::read(token.expose_secret())?;
+        let shown = Shown::read(token.expose_secret())?;
         let mut all = self.0.iter();
         let known = all.find(|known| shown.may_be_of(&known.trusted.provider));
         let known = known.ok_or_else(|| {
@@ -169,7 +168,7 @@ impl Known {
     /// In a task of its own, so that it comes to an end whoever waits for it.
     async fn keys(
         self: Arc<Self>,
-        wanted: keys::Wanted,
+        wanted: Wanted,
     ) -> Result<Vec<jsonwebtoken::jwk::Jwk>, KeyError> {
         let found = tokio::spawn(async move {
             let fetch = self.trusted.client.keys();

@@ -4,11 +4,6 @@ use axum::Router;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
@@ -22,60 +17,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::jwt::LONGEST;
+use crate::jwt::pairs::Pair;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
-
-/// A key pair with the id that its provider gives it.
-struct Pair {
-    id: &'static str,
-    algorithm: Algorithm,
-    signs: EncodingKey,
-}
-
-impl Pair {
-    fn new(id: &'static str, algorithm: Algorithm) -> Self {
-        let ecdsa = |curve| {
-            let pair = EcdsaKeyPair::generate(curve).unwrap();
-            EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref())
-        };
-        let signs = match algorithm {
-            Algorithm::ES256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
-            Algorithm::ES384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
-            Algorithm::EdDSA => {
-                let pair = Ed25519KeyPair::generate().unwrap();
-                EncodingKey::from_ed_der(pair.to_pkcs8v1().unwrap().as_ref())
-            }
-            _ => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-                let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-                // PKCS#1 is wanted, which PKCS#8 of this size has after 26 bytes.
-                EncodingKey::from_rsa_der(&der.as_ref()[26..])
-            }
-        };
-        Self {
-            id,
-            algorithm,
-            signs,
-        }
-    }
-
-    fn public(&self) -> Jwk {
-        let mut public = Jwk::from_encoding_key(&self.signs, self.algorithm).unwrap();
-        public.common.key_id = Some(self.id.to_owned());
-        public
-    }
-
-    fn header(&self) -> Header {
-        Header {
-            kid: Some(self.id.to_owned()),
-            ..Header::new(self.algorithm)
-        }
-    }
-
-    fn sign(&self, header: &Header, claims: &Value) -> String {
-        encode(header, claims, &self.signs).unwrap()
-    }
-}
 
 /// A provider that answers whatever it is told to.
 struct Served {
@@ -245,7 +190,7 @@ async fn what_is_wrong_with_a_token_is_named_and_it_counts_for_nothing() {
         ("a.b.c".to_owned(), "not a JSON Web Token"),
         (format!("{head}.{body}"), "not a JSON Web Token"),
         (format!("{good}.{signature}"), "not a JSON Web Token"),
-        ("a".repeat(LONGEST_TOKEN + 1), "not a JSON Web Token"),
+        ("a".repeat(LONGEST + 1), "not a JSON Web Token"),
         (
             format!("{}.{body}.", part(json!({"alg": "none"}))),
             "not signed with a key pair",

@@ -1,4 +1,10 @@
-//! Tokens of identity providers: JSON Web Tokens (RFC 7519).
+//! JSON Web Tokens (RFC 7519) that somebody else signed: an identity provider, a cluster.
+//!
+//! - [`signing_key`]: which keys a token may be signed with.
+
+#[cfg(test)]
+pub(crate) mod pairs;
+pub(crate) mod signing_key;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,23 +18,23 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::keys::Wanted;
+use signing_key::Wanted;
 
 /// Bytes of a token, at most.
-pub const LONGEST: usize = 16 << 10;
+pub(crate) const LONGEST: usize = 16 << 10;
 
 /// Why a token is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     #[error("the token is not a JSON Web Token of at most {LONGEST} bytes")]
     Malformed,
     #[error(
         "the token is not signed with a key pair; RS256, ES256 and EdDSA are taken, and their kin"
     )]
     Algorithm,
-    #[error("the token is not meant for signing in: its type is not JWT")]
+    #[error("the token is of another type than JWT, so it is not meant for this")]
     Type,
-    #[error("the signature of the token is not that of its provider")]
+    #[error("the signature of the token is not of one of the keys that it may be signed with")]
     Signature,
     #[error(
         "the token lacks one of iss, sub, aud, exp and iat, or has another value there than belongs there"
@@ -38,7 +44,7 @@ pub enum TokenError {
 
 /// A token that somebody shows. Nothing of it is true before [`Shown::verify`].
 #[derive(Debug)]
-pub(super) struct Shown<'t> {
+pub(crate) struct Shown<'t> {
     text: &'t str,
     algorithm: Algorithm,
     key: Option<String>,
@@ -47,7 +53,7 @@ pub(super) struct Shown<'t> {
 }
 
 impl<'t> Shown<'t> {
-    pub(super) fn read(text: &'t str) -> Result<Self, TokenError> {
+    pub(crate) fn read(text: &'t str) -> Result<Self, TokenError> {
         if text.len() > LONGEST {
             return Err(TokenError::Malformed);
         }
@@ -78,11 +84,11 @@ impl<'t> Shown<'t> {
     }
 
     /// Whether it says that it is of this provider and for whom that provider's tokens must be.
-    pub(super) fn may_be_of(&self, provider: &Provider) -> bool {
+    pub(crate) fn may_be_of(&self, provider: &Provider) -> bool {
         self.issuer == provider.issuer && self.audience.contains(&provider.audience)
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         Wanted {
             id: self.key.clone(),
             algorithm: self.algorithm,
@@ -90,7 +96,7 @@ impl<'t> Shown<'t> {
     }
 
     /// What it says, if one of these keys signed it. Its times and for whom it is are not looked at.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         keys: &[Jwk],
         paths: &BTreeSet<&ClaimPath>,
@@ -108,7 +114,7 @@ impl<'t> Shown<'t> {
     }
 
     /// By what it is remembered: what the signature is over. Of one signature others can be made.
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         let signed = self
             .text
             .rsplit_once('.')
