@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
+use crate::attestor::Projected;
 use crate::authority::{self, KeptAuthority};
 use crate::client_certificate::WithClientCertificates;
 use crate::cluster_key;
@@ -224,8 +225,11 @@ async fn backend(
     let key = cluster_key::in_secret(&secret.owned_by(owner)).await;
     let key =
         key.with_context(|| format!("the key for the broker in Secret {namespace}/{name}"))?;
+    let token = settings.edge.broker.service_account_token_file.clone();
+    let attestor = token.map(|file| Arc::new(Projected::new(file, client.clone())) as _);
     Ok(edge::Backend::Broker {
         key: Box::new(key),
+        attestor,
         stop: stop.clone(),
     })
 }

@@ -10,6 +10,7 @@ use adapter_cloudflare::{ClientSettings, CloudflareClient, Metrics};
 use anyhow::Context;
 use config::sections::{BrokerAccess, CloudflareSettings, EdgeSettings};
 use config::values::Label;
+use domain::broker::attestation::Attestor;
 use domain::edge::direct::DirectEdge;
 use domain::ports::{Certificates, Credentials, Edge};
 use domain::{Installation, InstallationName, InstanceId};
@@ -31,6 +32,8 @@ pub enum Backend {
     /// A broker, which knows the cluster by this key, and is kept in touch with until `stop`.
     Broker {
         key: Box<ClusterKey>,
+        /// What is shown of where this runs.
+        attestor: Option<Arc<dyn Attestor>>,
         stop: CancellationToken,
     },
 }
@@ -53,8 +56,13 @@ pub fn open(
             let edge = edge.with_certificates(certificates).remembering();
             Ok(Arc::new(edge.with_journal(Arc::new(LogJournal::default()))))
         }
-        Backend::Broker { key, stop } => {
-            let edge = broker_edge(&settings.broker, *key, installation.instance)?;
+        Backend::Broker {
+            key,
+            attestor,
+            stop,
+        } => {
+            let instance = installation.instance;
+            let edge = broker_edge(&settings.broker, *key, attestor, instance)?;
             let edge = Arc::new(edge);
             let in_touch = edge.clone();
             tokio::spawn(async move { in_touch.keep_in_touch(&stop).await });
@@ -66,6 +74,7 @@ pub fn open(
 fn broker_edge(
     access: &BrokerAccess,
     key: ClusterKey,
+    attestor: Option<Arc<dyn Attestor>>,
     instance: InstanceId,
 ) -> anyhow::Result<BrokerEdge> {
     let urls = access.url.as_ref().context("edge.broker.url is not set")?;
@@ -76,6 +85,7 @@ fn broker_edge(
         key,
         code,
         instance,
+        attestor,
         statement_timeout: STATEMENT_TIMEOUT,
         extra_roots: roots(access.ca_file.as_deref())?,
         request_timeout: access.request_timeout.get(),

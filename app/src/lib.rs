@@ -15,6 +15,7 @@
 //! - [`admin`]: health, readiness and metrics over HTTP; `probe`: asks for them.
 
 pub mod admin;
+pub mod attestor;
 pub mod authority;
 pub mod broker;
 pub mod cli;

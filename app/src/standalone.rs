@@ -75,6 +75,7 @@ impl Standalone {
             Backend::Direct => edge::Backend::Direct,
             Backend::Broker => edge::Backend::Broker {
                 key: Box::new(cluster_key::in_folder(&settings.state_dir)?),
+                attestor: None,
                 stop: stop.clone(),
             },
         };

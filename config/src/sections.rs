@@ -47,6 +47,10 @@ settings! {
         /// File with the code that this cluster is enrolled with. It is needed once: the key that was made for the cluster
         /// is kept, and the broker knows it by that.
         code_file: Option<PathBuf> = None,
+        /// File with a projected token of the controller's ServiceAccount for the audience `cloudflare-gateway-broker`, which the
+        /// kubelet keeps up to date. With it the cluster is attested: a copy of its key alone opens no session. For `cfgw controller`
+        /// alone.
+        service_account_token_file: Option<PathBuf> = None,
         /// PEM file with root certificates that are trusted besides the system's.
         ca_file: Option<PathBuf> = None,
         /// How long one request may take, its whole answer included. The broker waits for half of it until something is done.
@@ -150,6 +154,10 @@ impl EdgeSettings {
             &[
                 ("edge.broker.ca_file", broker.ca_file.as_deref()),
                 ("edge.broker.code_file", broker.code_file.as_deref()),
+                (
+                    "edge.broker.service_account_token_file",
+                    broker.service_account_token_file.as_deref(),
+                ),
             ],
         )
     }

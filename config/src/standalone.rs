@@ -54,6 +54,13 @@ impl StandaloneSettings {
 impl ProgramSettings for StandaloneSettings {
     fn check(&self, figment: &Figment) -> Result<(), SettingsError> {
         self.edge.check(figment)?;
+        if self.edge.broker.service_account_token_file.is_some() {
+            let problem =
+                "a cluster is attested by it, and `cfgw standalone` is in none; remove it"
+                    .to_owned();
+            let setting = "edge.broker.service_account_token_file";
+            return Err(layers::wrong(figment, setting, problem));
+        }
         layers::check_files(
             figment,
             &[

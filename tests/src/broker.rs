@@ -12,7 +12,7 @@ use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
 use config::{BrokerSettings, ProgramSettings};
 use domain::broker::audit::Event;
-use domain::broker::cluster::{Identity, Standing, WhenExpired};
+use domain::broker::cluster::{Identity, Standing, Thumbprint, WhenExpired};
 use domain::broker::credential::Version;
 use domain::broker::grant::{Account, Clusters, Grant};
 use domain::broker::ports::{Invitation, Judgement, Sealed, Store, Turn};
@@ -231,7 +231,7 @@ cloudflare: {{base_url: {}}}
             loop {
                 let cluster = clusters(&store).cluster(&name).await.expect("a cluster");
                 if let Standing::Asking(Identity { key, .. }) = cluster.standing {
-                    let turned = clusters(&store).turn(&name, Turn::Accept(key), event());
+                    let turned = clusters(&store).turn(&name, accepting(key), event());
                     turned.await.expect("it asks");
                     return;
                 }
@@ -240,6 +240,11 @@ cloudflare: {{base_url: {}}}
         });
         code.expose_secret().to_owned()
     }
+}
+
+fn accepting(key: Thumbprint) -> Turn {
+    let attest_anew = None;
+    Turn::Accept { key, attest_anew }
 }
 
 fn clusters(store: &SqlStore) -> &dyn Store {
@@ -300,10 +305,10 @@ pub async fn enrol(store: &dyn Store, enrolled: &Enrolled) -> ClusterKey {
         instance: enrolled.instance,
     };
     store
-        .redeem(&digest(&code), identity, "{}", Timestamp(0), event())
+        .redeem(&digest(&code), identity, None, "{}", Timestamp(0), event())
         .await
         .expect("a fresh code");
-    let accept = Turn::Accept(key.thumbprint().clone());
+    let accept = accepting(key.thumbprint().clone());
     store
         .turn(&enrolled.cluster, accept, event())
         .await
@@ -455,6 +460,7 @@ pub fn client_settings(base_url: String, key: ClusterKey, instance: InstanceId) 
         key,
         code: None,
         instance,
+        attestor: None,
         extra_roots: Vec::new(),
         request_timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(10),

@@ -1,6 +1,7 @@
 //! Clusters behind a broker, with `cfgw broker` as a process of its own.
 
 mod accounts;
+mod attestation;
 mod budget;
 mod canaries;
 mod departures;

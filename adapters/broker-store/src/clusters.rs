@@ -1,6 +1,7 @@
 //! Tenants, clusters, enrolment codes and sessions.
 
 use async_trait::async_trait;
+use domain::broker::attestation::{Attestation, Attested, Shown};
 use domain::broker::audit::Event;
 use domain::broker::cluster::{
     self, Cluster, Identity, LONGEST_SESSION, Standing, Thumbprint, WhenExpired,
@@ -14,6 +15,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::audit::append;
+use crate::documents::AttestationDocument;
 use crate::rows::{Columns, number};
 use crate::{SqlStore, exists, failed, intents, malformed, notices};
 
@@ -63,6 +65,17 @@ fn instance(row: &Columns<'_>) -> Result<Option<InstanceId>, StoreError> {
     }
 }
 
+/// By what it is attested.
+fn attestation(row: &Columns<'_>) -> Result<Option<Attestation>, StoreError> {
+    match row.optional_text("attestation")? {
+        Some(_) => row
+            .json::<AttestationDocument>("attestation")?
+            .read()
+            .map(Some),
+        None => Ok(None),
+    }
+}
+
 fn read(row: &AnyRow) -> Result<Cluster, StoreError> {
     let row = Columns(row);
     Ok(Cluster {
@@ -70,6 +83,11 @@ fn read(row: &AnyRow) -> Result<Cluster, StoreError> {
         tenant: row.parsed("tenant", TenantName::parse)?,
         standing: standing(&row)?,
         instance: instance(&row)?,
+        attestation: attestation(&row)?,
+        attest_anew: match row.optional_text("attest_anew")? {
+            Some(text) => Some(Thumbprint::parse(&text).ok_or_else(|| malformed("a thumbprint"))?),
+            None => None,
+        },
         epoch: row.count("epoch")?,
         term: row.count("term")?,
         last_contact: row.optional_moment("last_contact")?,
@@ -117,12 +135,12 @@ async fn write(tx: &mut AnyConnection, cluster: &Cluster) -> Result<(), StoreErr
     let identity = cluster.identity();
     sqlx::query(
         "INSERT INTO clusters (name, tenant, standing, key_thumbprint, instance, epoch, term, last_contact, contact,
-             when_expired, controller)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             when_expired, controller, attestation, attest_anew)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (name) DO UPDATE SET standing = excluded.standing, key_thumbprint = excluded.key_thumbprint,
              instance = excluded.instance, epoch = excluded.epoch, term = excluded.term,
              last_contact = excluded.last_contact, contact = excluded.contact, when_expired = excluded.when_expired,
-             controller = excluded.controller",
+             controller = excluded.controller, attestation = excluded.attestation, attest_anew = excluded.attest_anew",
     )
     .bind(cluster.name.to_string())
     .bind(cluster.tenant.to_string())
@@ -135,6 +153,8 @@ async fn write(tx: &mut AnyConnection, cluster: &Cluster) -> Result<(), StoreErr
     .bind(cluster.contact.as_str())
     .bind(cluster.when_expired.as_str())
     .bind(cluster.controller.clone())
+    .bind(cluster.attestation.as_ref().map(AttestationDocument::of))
+    .bind(cluster.attest_anew.as_ref().map(ToString::to_string))
     .execute(tx)
     .await
     .map_err(failed)?;
@@ -175,7 +195,7 @@ fn notice_of(turn: &Turn) -> Option<Notice> {
         Turn::Revoke | Turn::Release => Some(Notice::Revoked),
         Turn::Quarantine => Some(Notice::Quarantined),
         Turn::GiveUp => Some(Notice::GivenUp),
-        Turn::Accept(_) | Turn::WhenExpired { .. } => None,
+        Turn::Accept { .. } | Turn::WhenExpired { .. } => None,
     }
 }
 
@@ -301,6 +321,7 @@ impl Clusters for SqlStore {
         &self,
         code: &Digest,
         identity: Identity,
+        attestation: Option<Attestation>,
         public_key: &str,
         now: Timestamp,
         mut event: Event,
@@ -325,7 +346,7 @@ impl Clusters for SqlStore {
             let detail = "this key is another cluster's; make a new one";
             return Err(Refusal::new(Code::KeyMismatch, detail).into());
         }
-        cluster.ask(identity)?;
+        cluster.ask(identity, attestation)?;
         write(&mut tx, &cluster).await?;
         sqlx::query("UPDATE clusters SET public_key = $2 WHERE name = $1")
             .bind(name.to_string())
@@ -352,7 +373,7 @@ impl Clusters for SqlStore {
         let mut departure = None;
         let notice = notice_of(&turn);
         match turn {
-            Turn::Accept(key) => cluster.accept(&key)?,
+            Turn::Accept { key, attest_anew } => cluster.accept(&key, attest_anew.as_ref())?,
             Turn::Revoke => cluster.revoke()?,
             Turn::Quarantine => departure = cluster.quarantine()?,
             Turn::GiveUp => departure = cluster.give_up(),
@@ -427,15 +448,22 @@ impl Clusters for SqlStore {
         &self,
         session: Session,
         identity: &Identity,
+        shown: Option<&Shown>,
         mut event: Event,
-    ) -> Result<Cluster, StoreError> {
+    ) -> Result<(Cluster, Attested), StoreError> {
         let mut tx = self.begin_writing().await?;
         let mut cluster = by_key(&mut tx, identity).await?.ok_or_else(stranger)?;
         cluster.admit(identity)?;
+        let attested = cluster.attest(shown, event.at)?;
         let lasts = i64::try_from(LONGEST_SESSION.as_secs()).unwrap_or(i64::MAX);
         // One that goes on is no news.
         let last = cluster.last_contact;
-        let is_news = last.is_none_or(|last| event.at.0.saturating_sub(last.0) > lasts);
+        let is_back = last.is_none_or(|last| event.at.0.saturating_sub(last.0) > lasts);
+        let other_keys = attested.in_words();
+        let is_news = is_back || other_keys.is_some();
+        if let Some(words) = other_keys {
+            event.detail += &format!(", {words}");
+        }
         cluster.hear(event.at);
         write(&mut tx, &cluster).await?;
         sqlx::query("DELETE FROM sessions WHERE expires <= $1")
@@ -460,7 +488,7 @@ impl Clusters for SqlStore {
             append(&mut tx, event).await?;
         }
         self.commit(tx).await?;
-        Ok(cluster)
+        Ok((cluster, attested))
     }
 
     async fn session(

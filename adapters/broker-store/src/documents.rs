@@ -1,10 +1,11 @@
 //! What is kept as JSON: values that are read and written whole. An intent and a status have the form that they have on the
 //! wire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use adapter_broker::wire::{IntentDocument, StatusDocument};
+use domain::broker::attestation::{Attestation, PublicKey, PublicKeys, ServiceAccount};
 use domain::broker::grant::{Clusters, Grant};
 use domain::broker::held::{Done, Errands, Held, Place, Wanted};
 use domain::broker::ports::StoreError;
@@ -18,6 +19,35 @@ use crate::malformed;
 
 fn text(document: &impl Serialize) -> String {
     serde_json::to_string(document).expect("a document of texts and numbers can be written")
+}
+
+/// An [`Attestation`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AttestationDocument {
+    issuer: String,
+    subject: String,
+    keys: BTreeMap<String, PublicKey>,
+}
+
+impl AttestationDocument {
+    pub(crate) fn of(attestation: &Attestation) -> String {
+        let keys = attestation.keys.iter();
+        text(&Self {
+            issuer: attestation.issuer.clone(),
+            subject: attestation.subject.to_string(),
+            keys: keys.map(|(id, key)| (id.to_owned(), key.clone())).collect(),
+        })
+    }
+
+    pub(crate) fn read(self) -> Result<Attestation, StoreError> {
+        let wrong = || malformed("how a cluster is attested");
+        Ok(Attestation {
+            issuer: self.issuer,
+            subject: ServiceAccount::parse(&self.subject).ok_or_else(wrong)?,
+            keys: PublicKeys::new(self.keys).map_err(|_| wrong())?,
+        })
+    }
 }
 
 /// A [`Grant`].

@@ -85,6 +85,8 @@ macro_rules! tables {
                 key_thumbprint TEXT UNIQUE,
                 public_key TEXT,
                 instance TEXT,
+                attestation TEXT,
+                attest_anew TEXT,
                 epoch BIGINT NOT NULL,
                 term BIGINT NOT NULL,
                 last_contact BIGINT,

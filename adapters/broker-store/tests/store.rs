@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "store/attestation.rs"]
+mod attestation;
 #[path = "store/audit.rs"]
 mod audit;
 mod departures;
@@ -20,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adapter_broker_store::SqlStore;
+use attestation::by_what_a_cluster_is_attested_is_kept_and_replaced_as_sessions_show_it;
 use audit::{
     the_audit_is_signed_in_time_and_only_what_follows_from_the_last,
     what_is_cut_is_exported_first_and_verified_with_the_rest,
@@ -173,9 +176,19 @@ async fn furnished(store: &SqlStore, name: &str) {
     invited.await.unwrap();
     let code = [number; 32];
     let own = identity(&name[..1]);
-    let redeemed = store.redeem(&code, own.clone(), "key", NOW, event("cluster.redeem"));
+    let redeemed = store.redeem(
+        &code,
+        own.clone(),
+        None,
+        "key",
+        NOW,
+        event("cluster.redeem"),
+    );
     redeemed.await.unwrap();
-    let accept = Turn::Accept(own.key);
+    let accept = Turn::Accept {
+        key: own.key,
+        attest_anew: None,
+    };
     store
         .turn(&cluster(name), accept, event("cluster.accept"))
         .await
@@ -311,7 +324,14 @@ async fn a_code_is_redeemed_once_in_time_and_ends_with_the_next_one(store: SqlSt
         let store = store.clone();
         async move {
             let code = [number; 32];
-            let redeemed = store.redeem(&code, identity("a"), "key", now, event("cluster.redeem"));
+            let redeemed = store.redeem(
+                &code,
+                identity("a"),
+                None,
+                "key",
+                now,
+                event("cluster.redeem"),
+            );
             redeemed.await.map(|cluster| cluster.standing)
         }
     };
@@ -356,7 +376,7 @@ async fn a_session_ends_in_time_and_with_whatever_turns_the_cluster_away(store: 
         };
         async move {
             store
-                .open_session(session, &identity, event("session.open"))
+                .open_session(session, &identity, None, event("session.open"))
                 .await
         }
     };
@@ -382,7 +402,7 @@ async fn a_session_ends_in_time_and_with_whatever_turns_the_cluster_away(store: 
         expires: at(600),
     };
     let opened = store
-        .open_session(stranger, &identity("b"), event("session.open"))
+        .open_session(stranger, &identity("b"), None, event("session.open"))
         .await;
     assert_eq!(code(opened), Some(Code::Forbidden), "nobody has this key");
 }
@@ -921,6 +941,7 @@ on_both! {
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
     a_cluster_is_heard_of_with_its_controller_and_its_versions_are_those_of_its_statements,
     a_cluster_is_told_what_is_its_own_in_order_and_for_a_time,
+    by_what_a_cluster_is_attested_is_kept_and_replaced_as_sessions_show_it,
     the_audit_tells_everything_and_cannot_be_changed_unseen,
     everybody_who_waits_is_told_of_a_change;
     the_audit_is_signed_in_time_and_only_what_follows_from_the_last,

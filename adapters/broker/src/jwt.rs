@@ -32,7 +32,7 @@ pub(crate) enum TokenError {
         "the token is not signed with a key pair; RS256, ES256 and EdDSA are taken, and their kin"
     )]
     Algorithm,
-    #[error("the token is of another type than JWT, so it is not meant for this")]
+    #[error("the token is not meant for this: its type is not JWT")]
     Type,
     #[error("the signature of the token is not of one of the keys that it may be signed with")]
     Signature,

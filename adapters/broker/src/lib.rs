@@ -3,6 +3,7 @@
 //! - [`wire`]: the documents that client and server exchange.
 //! - [`problem`]: refusals and failures (RFC 9457).
 //! - [`identity`]: by what a cluster is known.
+//! - [`attestation`]: tokens of ServiceAccounts, by which it is known where a cluster's controller runs.
 //! - [`client`]: [`BrokerEdge`], the `Edge` of a cluster that has no Cloudflare credentials.
 //! - [`server`]: what clusters ask, over HTTP.
 //! - [`openapi`]: the same as a document of OpenAPI.
@@ -15,6 +16,7 @@
 //!
 //! What is decided is in [`domain::broker`], and what is kept in a [`Store`](domain::broker::ports::Store).
 
+pub mod attestation;
 pub mod audit;
 pub mod client;
 pub mod engine;

@@ -30,8 +30,8 @@ pub use events::EventsDocument;
 pub use lease::{LeaseDocument, LeaseRequest};
 pub use plan::{PlanDocument, PlanRequest};
 pub use session::{
-    EnrolledDocument, EnrolmentDocument, PendingDocument, SessionDocument, SessionRequest,
-    TermDocument, TermRequest,
+    AttestationDocument, EnrolledDocument, EnrolmentDocument, PendingDocument, SessionDocument,
+    SessionRequest, TermDocument, TermRequest,
 };
 pub use status::StatusDocument;
 

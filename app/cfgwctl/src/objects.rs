@@ -246,8 +246,9 @@ pub struct PodTemplate {
 
 /// `spec` of a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct PodSpec {
+    pub service_account_name: String,
     pub containers: Vec<Container>,
 }
 

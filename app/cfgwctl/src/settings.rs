@@ -30,6 +30,8 @@ pub struct Settings {
     pub broker_url: Option<String>,
     /// The Secret with the key that a broker knows the cluster by.
     pub broker_key: String,
+    /// The ServiceAccount by whose tokens a broker knows the cluster too.
+    pub attested: Option<ObjectKey>,
     /// Its API of Cloudflare, where it is not Cloudflare's own.
     pub base_url: Option<String>,
     /// The Secret that names Gateways which leave what they have.
@@ -45,6 +47,9 @@ const BROKER_KEY: &str = "cfgw-controller-broker-key";
 const ORPHANS: &str = "cfgw-controller-orphans";
 
 const PREFIX: &str = "CFGW_";
+
+/// Is set where the controller shows a token of its ServiceAccount to the broker.
+const SERVICE_ACCOUNT_TOKEN_FILE: &str = "CFGW_EDGE__BROKER__SERVICE_ACCOUNT_TOKEN_FILE";
 
 impl Settings {
     /// Of the only controller, or of the one that is named.
@@ -91,6 +96,16 @@ impl Settings {
             if let Some(name) = variable.name.strip_prefix(PREFIX) {
                 settings.take(name, &variable.value);
             }
+        }
+        let mut containers = deployment.spec.template.spec.containers.iter();
+        let shows_token = containers.any(|container| {
+            let mut all = container.env.iter();
+            all.any(|one| one.name == SERVICE_ACCOUNT_TOKEN_FILE)
+        });
+        let account = &deployment.spec.template.spec.service_account_name;
+        if shows_token && !account.is_empty() {
+            let namespace = &deployment.metadata.key().namespace;
+            settings.attested = Some(ObjectKey::new(namespace, account));
         }
         settings
     }

@@ -7,7 +7,7 @@ use adapter_broker::audit::{self, Evidence, Verified};
 use adapter_broker::identity;
 use adapter_broker::tokens::By;
 use adapter_broker::wire::audit::{CheckpointDocument, CheckpointsDocument, SigningKeyDocument};
-use adapter_broker::wire::people::{moment, standing};
+use adapter_broker::wire::people::{attested, moment, standing};
 use anyhow::Context;
 use domain::broker::audit::Event;
 use domain::broker::audit::checkpoint::Checkpoint;
@@ -46,11 +46,40 @@ pub async fn invite(
     Ok(code)
 }
 
-/// Accepts the key of a cluster that asks.
-pub async fn accept(parts: &Parts, cluster: &str, key: &str) -> anyhow::Result<()> {
-    let key = Thumbprint::parse(key)
-        .context("the key must be the thumbprint that the cluster tells, 43 characters")?;
-    turn(parts, cluster, Turn::Accept(key), "cluster.accept").await
+/// Accepts the key of a cluster that asks, or what it is attested by anew. What it is attested by now.
+pub async fn accept(
+    parts: &Parts,
+    cluster: &str,
+    key: &str,
+    attest_anew: Option<&str>,
+) -> anyhow::Result<String> {
+    let thumbprint = |option: &str, text: &str| {
+        Thumbprint::parse(text).with_context(|| {
+            format!(
+                "{option}: Invalid value: must be the thumbprint that the cluster tells, 43 characters"
+            )
+        })
+    };
+    let key = thumbprint("--key", key)?;
+    let attest_anew = attest_anew
+        .map(|text| thumbprint("--attest-anew", text))
+        .transpose()?;
+    let detail = attest_anew
+        .as_ref()
+        .map_or(String::new(), |anew| format!("attest anew: {anew}"));
+    let event = Event {
+        detail,
+        ..event(ACTOR, "cluster.accept", cluster)
+    };
+    let name = ClusterName::parse(cluster)?;
+    let accept = Turn::Accept { key, attest_anew };
+    let accepted = parts.store.turn(&name, accept, event).await?;
+    Ok(attested_by(&accepted))
+}
+
+fn attested_by(cluster: &Cluster) -> String {
+    let by = cluster.attestation.as_ref();
+    attested(by.map(|by| (by.subject.as_str(), by.issuer.as_str())))
 }
 
 /// Ends the sessions of a cluster.
@@ -151,6 +180,7 @@ pub async fn clusters(parts: &Parts) -> anyhow::Result<String> {
         "CONTACT",
         "LAST CONTACT",
         "KEY",
+        "ATTESTED",
     ]);
     for cluster in parts.store.clusters(None).await? {
         let key = cluster.identity().map(|identity| &identity.key);
@@ -162,13 +192,16 @@ pub async fn clusters(parts: &Parts) -> anyhow::Result<String> {
             contact(&cluster, now, parts.patience),
             &last,
             key.map_or("", Thumbprint::as_str),
+            &attested_by(&cluster),
         ]));
     }
     Ok(text)
 }
 
-fn row([cluster, tenant, standing, contact, last, key]: [&str; 6]) -> String {
-    let row = format!("{cluster:<24} {tenant:<16} {standing:<12} {contact:<8} {last:<21} {key}");
+fn row([cluster, tenant, standing, contact, last, key, attested]: [&str; 7]) -> String {
+    let row = format!(
+        "{cluster:<24} {tenant:<16} {standing:<12} {contact:<8} {last:<21} {key:<43} {attested}"
+    );
     format!("{}\n", row.trim_end())
 }
 

@@ -52,15 +52,19 @@ pub enum BrokerAction {
         #[arg(long)]
         tenant: String,
     },
-    /// Accepts the key of a cluster that redeemed its code.
+    /// Accepts the key of a cluster that redeemed its code. With --attest-anew the cluster is attested by other keys from then on.
     #[command(
-        after_help = "Example:\n  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --config broker.yaml"
+        after_help = "Examples:\n  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --config broker.yaml\n  cfgw broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --attest-anew qTfT0wk2c0nBVvCuNEOEtyzTz9vJPzVgh0cRzOX0bX4 --config broker.yaml"
     )]
     Accept {
         cluster: String,
         /// The thumbprint that the cluster tells.
         #[arg(long)]
         key: String,
+        /// The thumbprint that the controller logs of its issuer, ServiceAccount and keys, which the cluster is attested by from its
+        /// next session on.
+        #[arg(long, value_name = "THUMBPRINT")]
+        attest_anew: Option<String>,
     },
     /// Ends the sessions of a cluster. Its tunnels go on serving.
     #[command(after_help = "Example:\n  cfgw broker revoke east --config broker.yaml")]
@@ -236,9 +240,19 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
             let code = commands::invite(&parts, &cluster, &tenant, WhenExpired::Keep).await?;
             println!("{}", commands::told(&code));
         }
-        BrokerAction::Accept { cluster, key } => {
-            commands::accept(&parts, &cluster, &key).await?;
-            println!("cluster {cluster} is accepted");
+        BrokerAction::Accept {
+            cluster,
+            key,
+            attest_anew,
+        } => {
+            let anew = attest_anew.as_deref();
+            let attested = commands::accept(&parts, &cluster, &key, anew).await?;
+            match anew {
+                None => println!("cluster {cluster} is accepted; attested: {attested}"),
+                Some(_) => {
+                    println!("cluster {cluster} is attested anew by its next session");
+                }
+            }
         }
         BrokerAction::Revoke { cluster } => {
             commands::revoke(&parts, &cluster).await?;

@@ -19,6 +19,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::attestation::Attestation;
 use super::contact::Contact;
 use super::departure::Departure;
 use super::names::{ClusterName, TenantName};
@@ -40,6 +41,21 @@ impl Thumbprint {
     pub fn parse(text: &str) -> Option<Self> {
         let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         (text.len() == 43 && text.bytes().all(known)).then(|| Self(text.to_owned()))
+    }
+
+    /// Of a hash.
+    pub fn of(hash: [u8; 32]) -> Self {
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let letters = (0..43).map(|letter| {
+            let six = (0..6).fold(0, |six, bit| {
+                let at = letter * 6 + bit;
+                let byte = hash.get(at / 8).copied().unwrap_or(0);
+                six << 1 | usize::from(byte >> (7 - at % 8) & 1)
+            });
+            char::from(LETTERS[six])
+        });
+        Self(letters.collect())
     }
 
     /// The 43 characters.
@@ -87,6 +103,10 @@ pub struct Cluster {
     pub standing: Standing,
     /// Which cluster it last asked as: what it has at Cloudflare has this id. A new code ends its key, not this.
     pub instance: Option<InstanceId>,
+    /// By what its tokens are verified; `None`: it is not attested, and its key is enough.
+    pub attestation: Option<Attestation>,
+    /// The [thumbprint](Attestation::thumbprint) of what whoever runs the broker consented to, and its next session brings.
+    pub attest_anew: Option<Thumbprint>,
     /// Sessions of an earlier epoch are over.
     pub epoch: u64,
     /// The newest term that one of its controllers began, so that one that was deposed writes nothing.
@@ -107,6 +127,8 @@ impl Cluster {
             tenant,
             standing: Standing::Invited,
             instance: None,
+            attestation: None,
+            attest_anew: None,
             epoch: 0,
             term: 0,
             last_contact: None,
@@ -116,18 +138,25 @@ impl Cluster {
         }
     }
 
-    /// A code is given out again, for a cluster that lost its key or comes back. Its silence counts anew.
+    /// A code is given out again, for a cluster that lost its key or comes back. Its silence counts anew, and it is attested as it
+    /// redeems that code.
     pub fn invite_again(&mut self) {
         self.standing = Standing::Invited;
+        (self.attestation, self.attest_anew) = (None, None);
         self.epoch += 1;
         self.last_contact = None;
         self.contact = Contact::Live;
     }
 
-    /// The code was redeemed, with this identity.
-    pub fn ask(&mut self, identity: Identity) -> Result<(), Refusal> {
+    /// The code was redeemed, with this identity, in a cluster that is attested by that, if it is.
+    pub fn ask(
+        &mut self,
+        identity: Identity,
+        attestation: Option<Attestation>,
+    ) -> Result<(), Refusal> {
         match self.standing {
             Standing::Invited => {
+                self.attestation = attestation;
                 self.instance = Some(identity.instance);
                 self.standing = Standing::Asking(identity);
                 Ok(())
@@ -136,8 +165,21 @@ impl Cluster {
         }
     }
 
-    /// Whoever runs the broker accepts the key that they were told of.
-    pub fn accept(&mut self, key: &Thumbprint) -> Result<(), Refusal> {
+    /// Whoever runs the broker accepts the key that they were told of, and where they say so, the attestation of this thumbprint
+    /// in place of what the cluster is attested by.
+    pub fn accept(
+        &mut self,
+        key: &Thumbprint,
+        attest_anew: Option<&Thumbprint>,
+    ) -> Result<(), Refusal> {
+        self.accept_key(key)?;
+        if attest_anew.is_some() {
+            self.attest_anew = attest_anew.cloned();
+        }
+        Ok(())
+    }
+
+    fn accept_key(&mut self, key: &Thumbprint) -> Result<(), Refusal> {
         let name = &self.name;
         match &self.standing {
             Standing::Asking(identity) if identity.key == *key => {

@@ -188,8 +188,8 @@ mod tests {
             key: key.clone(),
             instance: InstanceId::from_bytes([1; 16]),
         };
-        cluster.ask(identity).unwrap();
-        cluster.accept(&key).unwrap();
+        cluster.ask(identity, None).unwrap();
+        cluster.accept(&key, None).unwrap();
         cluster.hear(Timestamp(NOW.0 - silent));
         cluster
     }

@@ -3,6 +3,7 @@
 //! - [`names`]: tenants, clusters, accounts, grants and people, by name.
 //! - [`role`]: what people may do.
 //! - [`cluster`]: how a cluster is enrolled and known, and how it goes.
+//! - [`attestation`]: where a cluster's controller runs, shown by a token that the cluster signed.
 //! - [`contact`]: for how long clusters have not been heard of.
 //! - [`departure`]: what becomes of a Gateway whose cluster goes.
 //! - [`sign_in`]: what guessing a password costs.
@@ -26,6 +27,7 @@
 //! The plan for one Gateway is that of [`edge`](crate::edge): a broker makes the same intents true as a controller that has
 //! the credentials itself.
 
+pub mod attestation;
 pub mod audit;
 pub mod budget;
 pub mod claim;

@@ -214,7 +214,7 @@ impl Provider {
             return Err(ClaimsError::OtherIssuer);
         }
         self.check_audience(claims)?;
-        check_times(claims, now)?;
+        check_times(claims, now, LONGEST_VALIDITY)?;
         if claims.nonce.as_deref() != nonce {
             return Err(ClaimsError::OtherNonce);
         }
@@ -288,21 +288,41 @@ impl Provider {
     }
 }
 
-fn check_times(claims: &Claims, now: Timestamp) -> Result<(), ClaimsError> {
+/// Why a token does not count now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untimely {
+    Expired,
+    NotYet,
+    TooLong,
+}
+
+impl From<Untimely> for ClaimsError {
+    fn from(error: Untimely) -> Self {
+        match error {
+            Untimely::Expired => Self::Expired,
+            Untimely::NotYet => Self::NotYet,
+            Untimely::TooLong => Self::TooLong,
+        }
+    }
+}
+
+/// Whether a token counts now, and is valid for no longer than that.
+pub(super) fn check_times(
+    claims: &Claims,
+    now: Timestamp,
+    longest: Duration,
+) -> Result<(), Untimely> {
     if now >= claims.until() {
-        return Err(ClaimsError::Expired);
+        return Err(Untimely::Expired);
     }
     let latest = now.0.saturating_add_unsigned(CLOCK_SKEW.as_secs());
     let begins = claims.not_before.unwrap_or(claims.issued);
     if claims.issued.0 > latest || begins.0 > latest {
-        return Err(ClaimsError::NotYet);
+        return Err(Untimely::NotYet);
     }
-    let latest_end = claims
-        .issued
-        .0
-        .saturating_add_unsigned(LONGEST_VALIDITY.as_secs());
+    let latest_end = claims.issued.0.saturating_add_unsigned(longest.as_secs());
     match claims.expires.0 > latest_end {
-        true => Err(ClaimsError::TooLong),
+        true => Err(Untimely::TooLong),
         false => Ok(()),
     }
 }

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use secrecy::{SecretSlice, SecretString};
 
+use super::attestation::{Attestation, Attested, Shown};
 use super::audit::checkpoint::KeyId;
 use super::audit::{End, Entry, Event};
 use super::budget::{Budget, Spending, Spent};
@@ -78,6 +79,7 @@ pub trait Clusters: Send + Sync {
         &self,
         code: &Digest,
         identity: Identity,
+        attestation: Option<Attestation>,
         public_key: &str,
         now: Timestamp,
         event: Event,
@@ -110,14 +112,15 @@ pub trait Clusters: Send + Sync {
         event: Event,
     ) -> Result<Cluster, StoreError>;
 
-    /// A session for whoever proved that they have this key: that of the cluster that it is of, which was heard of then.
-    /// `event` gets its name.
+    /// A session for whoever proved that they have this key, and shows this ([`Cluster::attest`]): that of the cluster that it is
+    /// of, which was heard of then. `event` gets its name, and is of the time that tokens must be valid at.
     async fn open_session(
         &self,
         session: Session,
         identity: &Identity,
+        shown: Option<&Shown>,
         event: Event,
-    ) -> Result<Cluster, StoreError>;
+    ) -> Result<(Cluster, Attested), StoreError>;
 
     /// The cluster of a session that is not over. Refused in the same words whatever is wrong with it.
     async fn session(
@@ -146,7 +149,11 @@ pub struct Invitation {
 /// What whoever runs the broker does with a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
-    Accept(Thumbprint),
+    Accept {
+        key: Thumbprint,
+        /// What it is attested by from its next session on, in place of what it was.
+        attest_anew: Option<Thumbprint>,
+    },
     Revoke,
     /// Its connectors are shut out as well.
     Quarantine,

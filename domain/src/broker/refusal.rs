@@ -70,6 +70,10 @@ codes! {
     ClusterRevoked = "cluster_revoked", 403;
     /// Two clusters have one key.
     IdentityConflict = "cluster_identity_conflict", 409;
+    /// The cluster is attested, and no token of its ServiceAccount was shown.
+    AttestationRequired = "attestation_required", 403;
+    /// The token of a ServiceAccount does not show that it is the cluster.
+    AttestationRefused = "attestation_refused", 403;
     HostnameNotGranted = "hostname_not_granted", 403;
     /// Somebody else has the hostname.
     HostnameTaken = "hostname_taken", 409;

@@ -205,7 +205,7 @@ async fn member(store: &SqlStore, name: &str) -> Member {
         key: key.thumbprint().clone(),
         instance: enrolled.instance,
     };
-    let opened = store.open_session(session, &identity, Event::default());
+    let opened = store.open_session(session, &identity, None, Event::default());
     opened.await.unwrap();
     Member {
         key,

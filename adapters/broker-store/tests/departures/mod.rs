@@ -29,7 +29,9 @@ async fn open_session(store: &SqlStore, shown: &str, at: Timestamp) -> Result<Cl
         expires: Timestamp(at.0 + 600),
     };
     let event = told("session.open", at);
-    store.open_session(session, &identity(shown), event).await
+    let identity = identity(shown);
+    let opened = store.open_session(session, &identity, None, event);
+    opened.await.map(|(cluster, _)| cluster)
 }
 
 async fn held(store: &SqlStore, of: &str) -> Option<Held> {
@@ -78,9 +80,19 @@ pub(super) async fn a_cluster_that_is_given_up_is_told_so_and_comes_back_with_a_
     invite().await.unwrap();
     let stranger = code(open_session(&store, "e", NOW).await);
     assert_eq!(stranger, Some(Code::Forbidden), "its key has ended");
-    let redeemed = store.redeem(&[9; 32], identity("e"), "key", NOW, event("cluster.redeem"));
+    let redeemed = store.redeem(
+        &[9; 32],
+        identity("e"),
+        None,
+        "key",
+        NOW,
+        event("cluster.redeem"),
+    );
     redeemed.await.unwrap();
-    let accept = Turn::Accept(identity("e").key);
+    let accept = Turn::Accept {
+        key: identity("e").key,
+        attest_anew: None,
+    };
     turn(&store, "east", accept).await.unwrap();
     open_session(&store, "e", NOW).await.unwrap();
 }

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use super::addresses::Addresses;
+use super::attesting::Attesting;
 use super::{ClientError, ClientSettings};
 use crate::identity::key::ClusterKey;
 use crate::identity::proof;
@@ -93,6 +94,7 @@ pub(super) struct Calls {
     key: ClusterKey,
     code: Option<SecretString>,
     instance: InstanceId,
+    attesting: Attesting,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     session: Mutex<Option<Session>>,
@@ -148,6 +150,7 @@ impl Calls {
             key: settings.key.clone(),
             code: settings.code.clone(),
             instance: settings.instance,
+            attesting: Attesting::new(settings.attestor.clone(), settings.key.thumbprint().clone()),
             clock,
             entropy,
             session: Mutex::default(),
@@ -256,9 +259,12 @@ impl Calls {
     async fn open_session(&self) -> Result<SessionDocument, Failed> {
         let request = SessionRequest {
             instance: self.instance.to_string(),
+            attestation: self.attesting.shown().await,
         };
         let ask = Ask::new(Method::POST, &["sessions"]).with(&request);
-        self.parsed(&ask).await
+        let opened = self.parsed(&ask).await?;
+        self.attesting.told(&opened);
+        Ok(opened)
     }
 
     async fn enrol(&self) -> Result<(), Failed> {
@@ -266,13 +272,19 @@ impl Calls {
         let document = EnrolmentDocument {
             code: code.unwrap_or_default().trim().to_owned(),
             instance: self.instance.to_string(),
+            attestation: self.attesting.shown_with_keys().await,
         };
         let ask = Ask::new(Method::POST, &["enrolments"]).with(&document);
         let enrolled: EnrolledDocument = self.parsed(&ask).await?;
-        let EnrolledDocument { cluster, key } = enrolled;
+        let EnrolledDocument {
+            cluster,
+            key,
+            attested,
+        } = enrolled;
         tracing::info!(
             cluster,
             key,
+            attested = attested.unwrap_or_else(|| "no".to_owned()),
             "the code was redeemed; the broker has to accept this key"
         );
         Ok(())
@@ -393,6 +405,8 @@ fn kind_of_code(code: Code) -> PortErrorKind {
         Code::Forbidden
         | Code::CodeInvalid
         | Code::NotAccepted
+        | Code::AttestationRequired
+        | Code::AttestationRefused
         | Code::ClusterRevoked
         | Code::IdentityConflict
         | Code::SessionOver

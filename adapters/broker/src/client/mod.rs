@@ -5,11 +5,13 @@
 //! taken for done and nothing for gone.
 //!
 //! - `addresses`: where the broker is, and which address is asked first.
+//! - `attesting`: what it shows of where it runs.
 //! - `calls`: one request and its answer, with a session that is opened and renewed by itself.
 //! - `stated`: what was stated of each Gateway, as the broker told it.
 //! - `touch`: what goes on between the two while nothing changes.
 
 mod addresses;
+mod attesting;
 mod calls;
 mod stated;
 mod touch;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use domain::broker::attestation::Attestor;
 use domain::broker::held::Place;
 use domain::broker::plan::Planned;
 use domain::edge::certificates::CertificateOutcome;
@@ -50,6 +53,8 @@ pub struct ClientSettings {
     /// Is redeemed where the broker does not know the key.
     pub code: Option<SecretString>,
     pub instance: InstanceId,
+    /// What is shown of where this runs; `None` for nothing.
+    pub attestor: Option<Arc<dyn Attestor>>,
     /// Certificates (PEM, any number) that are trusted besides the system's; empty for none.
     pub extra_roots: Vec<u8>,
     /// Limit for one request, its whole answer included.

@@ -130,7 +130,7 @@ pub(super) async fn invite(
     Ok((StatusCode::CREATED, Json(told)))
 }
 
-/// Accepts the key of a cluster that redeemed its code. Needs the role operator.
+/// Accepts the key of a cluster that redeemed its code, or what it is attested by anew. Needs the role operator.
 #[utoipa::path(
     post,
     path = "/admin/v1/clusters/{cluster}/acceptance",
@@ -150,12 +150,21 @@ pub(super) async fn accept(
     body: Body,
 ) -> Result<Json<ClusterDocument>, Problem> {
     let document: AcceptanceDocument = read_open_document(&headers, body).await?;
-    let key = Thumbprint::parse(&document.key).ok_or_else(|| {
-        malformed(
-            "key: Invalid value: must be the thumbprint that the cluster tells, 43 characters",
-        )
-    })?;
-    plane.turn(&asking, &path.cluster, Turn::Accept(key)).await
+    let thumbprint = |field: &str, text: &str| {
+        Thumbprint::parse(text).ok_or_else(|| {
+            malformed(format!(
+                "{field}: Invalid value: must be the thumbprint that the cluster tells, 43 characters"
+            ))
+        })
+    };
+    let anew = document.attest_anew.as_deref();
+    let accept = Turn::Accept {
+        key: thumbprint("key", &document.key)?,
+        attest_anew: anew
+            .map(|text| thumbprint("attest_anew", text))
+            .transpose()?,
+    };
+    plane.turn(&asking, &path.cluster, accept).await
 }
 
 /// Ends the sessions of a cluster; its tunnels go on serving. Needs the role operator.
@@ -353,7 +362,12 @@ impl PeoplePlane {
         let cluster = self.seen(asking, name).await?;
         asking.may(Operate, Some(&cluster.tenant))?;
         let (action, detail) = match &turn {
-            Turn::Accept(_) => ("cluster.accept", ""),
+            Turn::Accept { attest_anew, .. } => (
+                "cluster.accept",
+                attest_anew
+                    .as_ref()
+                    .map_or("", |thumbprint| thumbprint.as_str()),
+            ),
             Turn::Revoke => ("cluster.revoke", ""),
             Turn::Quarantine => ("cluster.quarantine", ""),
             Turn::GiveUp => ("cluster.give-up", ""),
@@ -361,7 +375,13 @@ impl PeoplePlane {
             Turn::WhenExpired { then, .. } => ("cluster.when-expired", then.as_str()),
         };
         let mut event = self.event(asking, action, name.as_str());
-        event.detail = detail.to_owned();
+        event.detail = match &turn {
+            Turn::Accept {
+                attest_anew: Some(_),
+                ..
+            } => format!("attest anew: {detail}"),
+            _ => detail.to_owned(),
+        };
         let turned = self.store.turn(name, turn, event).await?;
         Ok(Json(ClusterDocument::of(&turned)))
     }

@@ -16,12 +16,12 @@ sort! {
 
 sort! {
     /// Of whoever redeems a code.
-    OfEnrolment: [], [CodeInvalid, KeyMismatch]
+    OfEnrolment: [], [CodeInvalid, KeyMismatch, AttestationRefused]
 }
 
 sort! {
     /// Of whoever opens a session.
-    OfSession: [], [Forbidden, NotAccepted, ClusterRevoked, IdentityConflict, Tombstoned]
+    OfSession: [], [Forbidden, NotAccepted, ClusterRevoked, IdentityConflict, Tombstoned, AttestationRequired, AttestationRefused]
 }
 
 sort! {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use domain::broker::attestation::{Attestation, Attested};
 use domain::broker::audit::Event;
 use domain::broker::cluster::{Identity, LONGEST_SESSION, Thumbprint};
 use domain::broker::ports::{Session, StoreError};
@@ -17,12 +18,13 @@ use super::ClusterPlane;
 use super::admission::{Member, Stranger};
 use super::answer::{malformed, read_document};
 use super::described::{OfEnrolment, OfMember, OfSession, OfStranger};
-use crate::identity;
 use crate::openapi::problems::{OfAny, OfDocument, Refused};
 use crate::problem::Problem;
 use crate::wire::{
-    EnrolledDocument, EnrolmentDocument, SessionDocument, SessionRequest, TermDocument, TermRequest,
+    AttestationDocument, EnrolledDocument, EnrolmentDocument, SessionDocument, SessionRequest,
+    TermDocument, TermRequest,
 };
+use crate::{attestation, identity};
 
 /// Redeems a code, with the key that the proof is of.
 #[utoipa::path(
@@ -45,13 +47,16 @@ pub(super) async fn enrol(
     let instance = InstanceId::parse(&document.instance).map_err(malformed)?;
     let code = identity::digest(&SecretString::from(document.code));
     let (key, now) = (stranger.proof.key.clone(), plane.clock.now());
+    let attestation = offered(document.attestation, now)?;
+    let attested = attestation.as_ref().map(|it| it.thumbprint().to_string());
+    let in_words = attested.as_deref().unwrap_or("no");
     let event = Event {
         at: now,
         actor: "stranger".to_owned(),
         source: stranger.source,
         action: "cluster.redeem".to_owned(),
         result: "done".to_owned(),
-        detail: format!("key {key}, instance {instance}"),
+        detail: format!("key {key}, instance {instance}, attested: {in_words}"),
         ..Event::default()
     };
     let shown = Identity {
@@ -59,13 +64,32 @@ pub(super) async fn enrol(
         instance,
     };
     let public_key = &stranger.proof.public_key;
-    let redeemed = plane.store.redeem(&code, shown, public_key, now, event);
+    let redeemed = plane
+        .store
+        .redeem(&code, shown, attestation, public_key, now, event);
     let cluster = redeemed.await?;
     let enrolled = EnrolledDocument {
         cluster: cluster.name.to_string(),
         key: key.to_string(),
+        attested,
     };
     Ok((StatusCode::CREATED, Json(enrolled)))
+}
+
+/// What a cluster is to be attested by from its enrolment on.
+fn offered(
+    document: Option<AttestationDocument>,
+    now: Timestamp,
+) -> Result<Option<Attestation>, Problem> {
+    let shown = document.map(attestation::shown).transpose();
+    let offered = shown.and_then(|shown| shown.map(|shown| shown.offered(now)).transpose());
+    offered.map_err(|refusal| {
+        let detail = format!(
+            "{}; or enrol it without: leave edge.broker.service_account_token_file empty",
+            refusal.detail
+        );
+        Problem::decided(&Refusal::new(refusal.code, detail))
+    })
 }
 
 /// Opens a session, for whoever has the key of a cluster.
@@ -87,6 +111,8 @@ pub(super) async fn open(
 ) -> Result<Json<SessionDocument>, Problem> {
     let document: SessionRequest = read_document(&headers, body).await?;
     let instance = InstanceId::parse(&document.instance).map_err(malformed)?;
+    let attestation = document.attestation.map(attestation::shown).transpose();
+    let attestation = attestation.map_err(|refusal| Problem::decided(&refusal))?;
     let token = identity::unpredictable(&*plane.entropy);
     let now = plane.clock.now();
     let lasts = LONGEST_SESSION.as_secs();
@@ -107,8 +133,11 @@ pub(super) async fn open(
         detail: format!("key {}, instance {instance}", shown.key),
         ..Event::default()
     };
-    let opened = plane.store.open_session(session, &shown, event.clone());
-    let cluster = match opened.await {
+    let attestation = attestation.as_ref();
+    let opened = plane
+        .store
+        .open_session(session, &shown, attestation, event.clone());
+    let (cluster, attested) = match opened.await {
         Err(StoreError::Refused(refusal)) => {
             plane.tell_refusal(&shown.key, &refusal, event).await?;
             return Err(Problem::decided(&refusal));
@@ -119,6 +148,11 @@ pub(super) async fn open(
         cluster: cluster.name.to_string(),
         token: token.expose_secret().to_owned(),
         expires_in: lasts,
+        attested: cluster.attestation.is_some(),
+        offered: match attested {
+            Attested::Not(offered) => offered.map(|print| print.to_string()),
+            _ => None,
+        },
     }))
 }
 
@@ -171,12 +205,23 @@ impl ClusterPlane {
             Code::IdentityConflict,
             Code::ClusterRevoked,
             Code::Tombstoned,
+            Code::AttestationRequired,
+            Code::AttestationRefused,
         ];
         if is_known.contains(&refusal.code)
             && self.refusals.is_news((key.clone(), refusal.code), event.at)
         {
             let result = refusal.code.to_string();
-            self.store.append(Event { result, ..event }).await?;
+            let detail = match refusal.code {
+                Code::AttestationRefused => format!("{}: {}", event.detail, refusal.detail),
+                _ => event.detail.clone(),
+            };
+            let event = Event {
+                result,
+                detail,
+                ..event
+            };
+            self.store.append(event).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use domain::broker::attestation::Attestation;
 use domain::broker::audit::checkpoint::Fault;
 use domain::broker::audit::{End, Entry};
 use domain::broker::cluster::{Cluster, Standing, WhenExpired};
@@ -176,6 +177,36 @@ pub struct ClusterDocument {
     pub contact: String,
     #[schema(value_type = WhenExpiredWord)]
     pub when_expired: WhenExpired,
+    /// By what its sessions are attested; absent: they are not, and its key is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<AttestedByDocument>,
+}
+
+/// By what the sessions of a cluster are attested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttestedByDocument {
+    /// As the cluster's tokens have it.
+    pub issuer: String,
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    pub subject: String,
+    /// The ids of the keys that the cluster signs tokens with.
+    pub keys: Vec<String>,
+    /// The thumbprint of all of that.
+    #[schema(value_type = texts::Thumbprint)]
+    pub thumbprint: String,
+}
+
+impl AttestedByDocument {
+    fn of(attestation: &Attestation) -> Self {
+        let keys = attestation.keys.iter();
+        Self {
+            issuer: attestation.issuer.clone(),
+            subject: attestation.subject.to_string(),
+            keys: keys.map(|(id, _)| id.to_owned()).collect(),
+            thumbprint: attestation.thumbprint().to_string(),
+        }
+    }
 }
 
 impl ClusterDocument {
@@ -190,7 +221,16 @@ impl ClusterDocument {
             controller: cluster.controller.clone(),
             contact: cluster.contact.as_str().to_owned(),
             when_expired: cluster.when_expired,
+            attestation: cluster.attestation.as_ref().map(AttestedByDocument::of),
         }
+    }
+}
+
+/// By what a cluster is attested, in a table.
+pub fn attested(by: Option<(&str, &str)>) -> String {
+    match by {
+        Some((subject, issuer)) => format!("{subject} of {issuer}"),
+        None => "no".to_owned(),
     }
 }
 
@@ -241,6 +281,11 @@ pub struct AcceptanceDocument {
     /// The thumbprint that the cluster's controller logs.
     #[schema(value_type = texts::Thumbprint)]
     pub key: String,
+    /// The thumbprint that the controller logs of its issuer, its ServiceAccount and its keys: from its next session on the cluster is
+    /// attested by these, in place of what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<texts::Thumbprint>)]
+    pub attest_anew: Option<String>,
 }
 
 /// Body of `POST /admin/v1/clusters/{name}/removal`.

@@ -48,15 +48,19 @@ pub enum BrokerVerb {
         #[arg(long)]
         tenant: String,
     },
-    /// Accepts the key of a cluster that redeemed its code.
+    /// Accepts the key of a cluster that redeemed its code. With --attest-anew the cluster is attested by other keys from then on.
     #[command(
-        after_help = "Example:\n  cfgwctl broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        after_help = "Examples:\n  cfgwctl broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs\n  cfgwctl broker accept east --key NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs --attest-anew qTfT0wk2c0nBVvCuNEOEtyzTz9vJPzVgh0cRzOX0bX4"
     )]
     Accept {
         cluster: String,
         /// The thumbprint that the cluster tells.
         #[arg(long)]
         key: String,
+        /// The thumbprint that the controller logs of its issuer, ServiceAccount and keys, which the cluster is attested by from its
+        /// next session on.
+        #[arg(long, value_name = "THUMBPRINT")]
+        attest_anew: Option<String>,
     },
     /// Ends the sessions of a cluster. Its tunnels go on serving.
     #[command(after_help = "Example:\n  cfgwctl broker revoke east")]

@@ -10,7 +10,7 @@ use adapter_broker::people::client::{PeopleClient, PeopleError};
 use adapter_broker::wire::people::{
     AcceptanceDocument, AccountDocument, ApiTokenDocument, ClusterDocument, EntryDocument,
     GrantDocument, HoldingDocument, InvitationDocument, InvitationRequest, ListDocument,
-    RemovalDocument, TenantDocument, VerificationDocument,
+    RemovalDocument, TenantDocument, VerificationDocument, attested,
 };
 use domain::broker::TenantName;
 use domain::broker::cluster::WhenExpired;
@@ -90,6 +90,7 @@ async fn show(
                 "CONTACT",
                 "LAST CONTACT",
                 "KEY",
+                "ATTESTED",
             ];
             print(screen, output, &clusters, &columns, row_of_cluster);
         }
@@ -174,13 +175,11 @@ async fn change(
             format!("tenant {tenant} is removed")
         }
         BrokerVerb::Invite { cluster, tenant } => invite(client, &cluster, &tenant).await?,
-        BrokerVerb::Accept { cluster, key } => {
-            let path = format!("clusters/{cluster}/acceptance");
-            let _: ClusterDocument = client
-                .post(&path, Some(&AcceptanceDocument { key }))
-                .await?;
-            format!("cluster {cluster} is accepted")
-        }
+        BrokerVerb::Accept {
+            cluster,
+            key,
+            attest_anew,
+        } => accept(client, &cluster, AcceptanceDocument { key, attest_anew }).await?,
         BrokerVerb::Revoke { cluster } => {
             let path = format!("clusters/{cluster}/revocation");
             let _: ClusterDocument = client.post(&path, None::<&()>).await?;
@@ -236,6 +235,27 @@ async fn change(
     Ok(())
 }
 
+async fn accept(
+    client: &PeopleClient,
+    cluster: &str,
+    document: AcceptanceDocument,
+) -> Result<String, Failure> {
+    let path = format!("clusters/{cluster}/acceptance");
+    let accepted: ClusterDocument = client.post(&path, Some(&document)).await?;
+    Ok(match document.attest_anew {
+        None => format!(
+            "cluster {cluster} is accepted; attested: {}",
+            attested_by(&accepted)
+        ),
+        Some(_) => format!("cluster {cluster} is attested anew by its next session"),
+    })
+}
+
+fn attested_by(cluster: &ClusterDocument) -> String {
+    let by = cluster.attestation.as_ref();
+    attested(by.map(|by| (by.subject.as_str(), by.issuer.as_str())))
+}
+
 /// The code alone, so that a script can take it.
 async fn invite(client: &PeopleClient, cluster: &str, tenant: &str) -> Result<String, Failure> {
     let tenant = TenantName::parse(tenant).map_err(|error| Failure::usage(error, ""))?;
@@ -283,6 +303,7 @@ fn row_of_cluster(cluster: &ClusterDocument) -> Vec<String> {
         cluster.contact.clone(),
         cluster.last_contact.clone().unwrap_or_default(),
         cluster.key.clone().unwrap_or_default(),
+        attested_by(cluster),
     ]
 }
 

@@ -11,13 +11,15 @@ use std::time::Duration;
 use adapter_broker::identity::key::ClusterKey;
 use adapter_broker::{BrokerEdge, ClientSettings};
 use async_trait::async_trait;
+use domain::broker::attestation::Attestor;
 use domain::broker::plan::Planned;
 use domain::edge::rehearsal::Difference;
 use domain::edge::{EdgeIntent, EdgeStatus, Partial};
-use domain::ports::{Clock, Edge, Entropy, PortError};
+use domain::ports::{Clock, Edge, Entropy, PortError, PortErrorKind};
 use domain::rehearsal::Written;
 use domain::secret::{ConnectorToken, TokenHash};
 use domain::{InstanceId, ObjectKey, Timestamp};
+use secrecy::SecretString;
 
 use crate::failure::Failure;
 
@@ -27,6 +29,24 @@ pub(super) struct Place {
     pub(super) roots: Vec<u8>,
     pub(super) key: ClusterKey,
     pub(super) instance: InstanceId,
+    /// A token of the controller's ServiceAccount, where the broker knows the cluster by such.
+    pub(super) token: Option<SecretString>,
+}
+
+/// Shows one token that was asked for, and no keys: whoever plans has none replaced.
+#[derive(Debug)]
+struct Requested(SecretString);
+
+#[async_trait]
+impl Attestor for Requested {
+    async fn token(&self) -> Result<SecretString, PortError> {
+        Ok(self.0.clone())
+    }
+
+    async fn published_keys(&self) -> Result<Vec<u8>, PortError> {
+        let message = "a plan needs none";
+        Err(PortError::new(PortErrorKind::NotFound, message))
+    }
 }
 
 /// Plans that a broker made, by Gateway: the last of each counts.
@@ -60,6 +80,7 @@ impl Behind {
             key: place.key,
             code: None,
             instance: place.instance,
+            attestor: place.token.map(|token| Arc::new(Requested(token)) as _),
             extra_roots: place.roots,
             request_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),

@@ -9,6 +9,7 @@ use adapter_cloudflare::{ClientSettings, CloudflareClient};
 use adapter_kubernetes::{KeptOrphans, KeptSecret};
 use adapter_manifests::Manifests;
 use domain::attachment::GatewayDefaults;
+use domain::broker::attestation::AUDIENCE;
 use domain::ports::{CloudflareAccounts, Orphans, PortError};
 use domain::rehearsal::{self, Rehearsed, Stage, rehearse};
 use domain::snapshot::ClusterSnapshot;
@@ -214,10 +215,28 @@ pub async fn rehearse_behind(
         key: ClusterKey::parse(&text)
             .map_err(|error| Failure::new(format!("{what}: {error}"), ""))?,
         instance: instance.map_err(|error| Failure::new(error, ""))?,
+        token: token(cluster, settings, &mut notes).await,
     };
     let rehearsed = behind(place, snapshot, settings.defaults.clone(), orphans, now).await?;
     notes.push(OF_BROKER.to_owned());
     Ok((rehearsed, notes))
+}
+
+/// A token of the controller's ServiceAccount, where it shows such to the broker.
+async fn token(
+    cluster: &Cluster,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+) -> Option<SecretString> {
+    let account = settings.attested.as_ref()?;
+    let token = adapter_kubernetes::requested_token(&cluster.client(), account, AUDIENCE).await;
+    token
+        .inspect_err(|error| {
+            notes.push(format!(
+                "the broker may want a token: {error}; permit create of serviceaccounts/token of {account} to yourself"
+            ));
+        })
+        .ok()
 }
 
 /// The same of manifests alone, as `cfgw standalone` with this state folder takes them behind a broker.
@@ -245,6 +264,7 @@ pub async fn rehearse_folder_behind(
         roots: access.broker_roots.clone(),
         key: ClusterKey::parse(&SecretString::from(text)).map_err(|error| of_state(&error))?,
         instance,
+        token: None,
     };
     let defaults = GatewayDefaults {
         is_behind_broker: true,

@@ -21,8 +21,8 @@ fn cluster() -> Cluster {
 
 fn admitted() -> Cluster {
     let mut cluster = cluster();
-    cluster.ask(identity('a', 1)).unwrap();
-    cluster.accept(&key('a')).unwrap();
+    cluster.ask(identity('a', 1), None).unwrap();
+    cluster.accept(&key('a'), None).unwrap();
     cluster
 }
 
@@ -33,28 +33,28 @@ fn a_cluster_is_served_once_both_sides_agreed() {
     let code = |cluster: &Cluster| cluster.admit(&identity('a', 1)).map_err(|it| it.code);
     assert_eq!(code(&cluster), Err(Code::NotAccepted));
     assert_eq!(
-        cluster.accept(&shown.key).map_err(|it| it.code),
+        cluster.accept(&shown.key, None).map_err(|it| it.code),
         Err(Code::NotAccepted)
     );
-    cluster.ask(shown.clone()).unwrap();
+    cluster.ask(shown.clone(), None).unwrap();
     assert_eq!(code(&cluster), Err(Code::NotAccepted));
     assert_eq!(
-        cluster.accept(&key('b')).map_err(|it| it.code),
+        cluster.accept(&key('b'), None).map_err(|it| it.code),
         Err(Code::KeyMismatch)
     );
     assert_eq!(code(&cluster), Err(Code::NotAccepted));
-    cluster.accept(&shown.key).unwrap();
+    cluster.accept(&shown.key, None).unwrap();
     assert_eq!(code(&cluster), Ok(()));
-    assert_eq!(cluster.accept(&shown.key), Ok(()), "twice is as once");
+    assert_eq!(cluster.accept(&shown.key, None), Ok(()), "twice is as once");
 }
 
 #[test]
 fn a_code_is_redeemed_once() {
     let mut cluster = cluster();
-    cluster.ask(identity('a', 1)).unwrap();
+    cluster.ask(identity('a', 1), None).unwrap();
     for mut standing in [cluster, admitted()] {
         let before = standing.clone();
-        let refused = standing.ask(identity('b', 1)).map_err(|it| it.code);
+        let refused = standing.ask(identity('b', 1), None).map_err(|it| it.code);
         assert_eq!(refused, Err(Code::CodeInvalid));
         assert_eq!(standing, before);
     }
@@ -153,12 +153,12 @@ fn a_cluster_that_is_not_known_is_not_turned_away() {
 fn a_cluster_that_was_given_up_is_enrolled_anew_with_a_code() {
     let mut cluster = admitted();
     give_up(&mut cluster);
-    let asked = cluster.ask(identity('b', 2)).map_err(|it| it.code);
+    let asked = cluster.ask(identity('b', 2), None).map_err(|it| it.code);
     assert_eq!(asked, Err(Code::CodeInvalid));
     cluster.invite_again();
     assert_eq!(cluster.identity(), None, "its key has ended");
-    cluster.ask(identity('b', 2)).unwrap();
-    cluster.accept(&key('b')).unwrap();
+    cluster.ask(identity('b', 2), None).unwrap();
+    cluster.accept(&key('b'), None).unwrap();
     assert_eq!(cluster.admit(&identity('b', 2)), Ok(()));
 }
 
