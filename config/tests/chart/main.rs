@@ -115,6 +115,37 @@ fn what_the_chart_sets_are_settings_of_the_controller() {
 }
 
 #[test]
+fn the_controller_has_a_token_for_the_broker_and_for_nobody_else() {
+    let Some(helm) = Helm::find() else { return };
+    let volume = |values: &[&str]| -> Option<Value> {
+        let pod = helm.render(values).pod();
+        let volumes = pod["volumes"].as_array().unwrap();
+        let mut volumes = volumes.iter();
+        let found = volumes.find(|volume| volume["name"] == "broker-token");
+        found.map(|volume| volume["projected"].clone())
+    };
+    let expected = json!({"sources": [{"serviceAccountToken": {
+        "audience": "cloudflare-gateway-broker",
+        "expirationSeconds": 600,
+        "path": "token",
+    }}]});
+    assert_eq!(volume(BROKER), Some(expected));
+    assert_eq!(volume(README), None);
+    let without = [BROKER, &["edge.broker.attest=false"]].concat();
+    assert_eq!(volume(&without), None);
+
+    let files = tempfile::tempdir().unwrap();
+    let load = |values: &[&str]| -> ControllerSettings {
+        settings(&helm.render(values), files.path()).expect("settings")
+    };
+    let file = load(BROKER).edge.broker.service_account_token_file;
+    let mounted = "var/run/secrets/cloudflare-gateway-broker/token";
+    assert_eq!(file, Some(files.path().join(mounted)));
+    let file = load(&without).edge.broker.service_account_token_file;
+    assert_eq!(file, None);
+}
+
+#[test]
 fn the_controllers_pod_is_confined() {
     let Some(helm) = Helm::find() else { return };
     for values in [README, FULL, BROKER] {
