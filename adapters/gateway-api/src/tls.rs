@@ -1,8 +1,9 @@
 //! TLS Secrets: whether certificate and key can be served, and what the certificate says. No text made here
 //! quotes a value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use adapter_x509::Unusable;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::certificate::{
@@ -10,14 +11,11 @@ use domain::certificate::{
     TlsPair, TrustBundle,
 };
 use domain::secret::CertificatePair;
-use domain::{Hostname, Timestamp};
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The values of a Secret by their keys.
 type Values = BTreeMap<String, SecretSlice<u8>>;
@@ -92,57 +90,20 @@ pub(crate) fn pair(values: &Values, fingerprint: Fingerprint) -> Option<Certific
 }
 
 fn facts(chain: &[u8], key: &[u8]) -> Result<CertificateFacts, String> {
-    let certificates = certificates(chain)?;
-    let facts = match certificates.first() {
-        Some(leaf) => of_leaf(leaf, chain)?,
-        None => {
-            return Err(format!(
-                "{CERTIFICATE_KEY} holds no certificate; write the chain in PEM, the server's own certificate first"
-            ));
+    adapter_x509::facts(chain, key).map_err(|problem| match problem {
+        Unusable::ChainUnreadable => format!("{CERTIFICATE_KEY} is not PEM that can be read"),
+        Unusable::ChainEmpty => format!(
+            "{CERTIFICATE_KEY} holds no certificate; write the chain in PEM, the server's own certificate first"
+        ),
+        Unusable::NoCertificate => {
+            format!("{CERTIFICATE_KEY} holds something that is not an X.509 certificate")
         }
-    };
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| format!("{PRIVATE_KEY_KEY} holds no private key in PEM"))?;
-    let key = any_supported_type(&key).map_err(|_| {
-        format!("{PRIVATE_KEY_KEY} is not an RSA, ECDSA or Ed25519 key that can be used")
-    })?;
-    let mismatch = Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
-    match CertifiedKey::new(certificates, key).keys_match() {
-        Err(error) if error == mismatch => Err(format!(
+        Unusable::NoKey => format!("{PRIVATE_KEY_KEY} holds no private key in PEM"),
+        Unusable::KeyUnsupported => format!(
+            "{PRIVATE_KEY_KEY} is not an RSA, ECDSA or Ed25519 key that can be used"
+        ),
+        Unusable::OtherKey => format!(
             "{PRIVATE_KEY_KEY} is not the key of the certificate in {CERTIFICATE_KEY}"
-        )),
-        _ => Ok(facts),
-    }
-}
-
-fn certificates(chain: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|_| format!("{CERTIFICATE_KEY} is not PEM that can be read"))
-}
-
-fn of_leaf(leaf: &[u8], chain: &[u8]) -> Result<CertificateFacts, String> {
-    let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| {
-        format!("{CERTIFICATE_KEY} holds something that is not an X.509 certificate")
-    })?;
-    Ok(CertificateFacts {
-        names: names(&certificate),
-        not_after: Timestamp(certificate.validity().not_after.timestamp()),
-        fingerprint: Fingerprint::of(chain),
+        ),
     })
-}
-
-/// The DNS names, as far as they can be hostnames. The common name has not counted for long (RFC 9525,
-/// section 2).
-fn names(certificate: &X509Certificate<'_>) -> BTreeSet<Hostname> {
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return BTreeSet::new();
-    };
-    let names = names.value.general_names.iter();
-    names
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Hostname::parse(&name.to_ascii_lowercase()).ok(),
-            _ => None,
-        })
-        .collect()
 }
