@@ -8,6 +8,7 @@ use domain::broker::audit::Event;
 use domain::broker::oidc::{SignedIn, Vouched};
 use domain::broker::ports::{
     Credentials, Digest, PasswordHash, People, Sealed, SecretId, Session, StoreError, UsedToken,
+    Whom,
 };
 use domain::broker::role::{Person, Rights};
 use domain::broker::sign_in::Attempts;
@@ -242,5 +243,25 @@ impl People for SqlStore {
         }
         append(&mut tx, event).await?;
         self.commit(tx).await
+    }
+
+    async fn sign_out_everywhere(&self, whom: &Whom, event: Event) -> Result<u64, StoreError> {
+        let mut tx = self.begin_writing().await?;
+        let ending = match whom {
+            Whom::Person(name) => {
+                sqlx::query("DELETE FROM sign_ins WHERE person = $1").bind(name.to_string())
+            }
+            Whom::Vouched { issuer, id } => {
+                sqlx::query("DELETE FROM vouched WHERE issuer = $1 AND subject = $2")
+                    .bind(issuer.clone())
+                    .bind(id.clone())
+            }
+        };
+        let ended = ending.execute(&mut *tx).await.map_err(failed)?;
+        let ended = ended.rows_affected();
+        let detail = format!("{ended} sessions");
+        append(&mut tx, Event { detail, ..event }).await?;
+        self.commit(tx).await?;
+        Ok(ended)
     }
 }

@@ -55,6 +55,7 @@ use domain::{
 use people::{
     another_password_signs_out_and_ends_a_pause,
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
+    somebody_is_signed_out_everywhere_and_nobody_else_is,
     somebody_is_vouched_for_by_a_token_that_is_good_once,
 };
 use postgres::Postgres;
@@ -924,6 +925,7 @@ on_both! {
     what_is_not_as_it_was_seen_is_neither_replaced_nor_removed,
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
     another_password_signs_out_and_ends_a_pause,
+    somebody_is_signed_out_everywhere_and_nobody_else_is,
     somebody_is_vouched_for_by_a_token_that_is_good_once,
     a_hostname_is_one_clusters_until_its_record_is_gone,
     what_is_stated_is_kept_whole_and_in_order,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use adapter_broker::people::password;
 use anyhow::Context;
-use domain::broker::ports::{Purpose, Seal};
+use domain::broker::ports::{Purpose, Seal, Whom};
 use domain::broker::role::{Person, Rights, Role};
 use domain::broker::{PersonName, TenantName};
 use secrecy::SecretString;
@@ -50,6 +50,20 @@ pub async fn remove_person(parts: &Parts, person: &str) -> anyhow::Result<()> {
     let name = PersonName::parse(person)?;
     let removed = event(ACTOR, "person.remove", person);
     Ok(parts.store.remove_person(&name, removed).await?)
+}
+
+/// Ends every session of somebody: of a person with a password, or where `issuer` is said of a provider's subject. How many there
+/// were.
+pub async fn sign_out(parts: &Parts, whom: &str, issuer: Option<&str>) -> anyhow::Result<u64> {
+    let whom = match issuer {
+        Some(issuer) => Whom::Vouched {
+            issuer: issuer.to_owned(),
+            id: whom.to_owned(),
+        },
+        None => Whom::Person(PersonName::parse(whom)?),
+    };
+    let ended = event(ACTOR, "person.sign-out", &whom.to_string());
+    Ok(parts.store.sign_out_everywhere(&whom, ended).await?)
 }
 
 /// All people who have a password, as a table.

@@ -153,6 +153,17 @@ pub enum BrokerAction {
     /// Signs a person out and removes them.
     #[command(after_help = "Example:\n  cfgw broker remove-person ada --config broker.yaml")]
     RemovePerson { person: String },
+    /// Ends every session of somebody: the next call that is made with one is refused.
+    #[command(
+        after_help = "Examples:\n  cfgw broker sign-out ada --config broker.yaml\n  cfgw broker sign-out 24400320 --issuer https://login.example.com/realms/staff --config broker.yaml"
+    )]
+    SignOut {
+        /// A person with a password; with --issuer the subject of a token (`sub`), as the audit names it.
+        whom: String,
+        /// The identity provider by whose word somebody is signed in (`iss`).
+        #[arg(long, value_name = "URL")]
+        issuer: Option<String>,
+    },
     /// Lists all people who have a password.
     #[command(after_help = "Example:\n  cfgw broker people --config broker.yaml")]
     People,
@@ -310,6 +321,10 @@ async fn act(settings: &BrokerSettings, action: BrokerAction) -> anyhow::Result<
         BrokerAction::RemovePerson { person } => {
             people::remove_person(&parts, &person).await?;
             println!("person {person} is removed");
+        }
+        BrokerAction::SignOut { whom, issuer } => {
+            let ended = people::sign_out(&parts, &whom, issuer.as_deref()).await?;
+            println!("{ended} sessions of {whom} are ended");
         }
         BrokerAction::People => print!("{}", people::people(&parts).await?),
         BrokerAction::BackUp { file } => {

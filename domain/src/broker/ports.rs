@@ -7,6 +7,7 @@
 mod checkpoints;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -319,6 +320,32 @@ pub trait People: Send + Sync {
     ) -> Result<(), StoreError>;
 
     async fn sign_out(&self, token: &Digest, event: Event) -> Result<(), StoreError>;
+
+    /// Ends every session of somebody. How many there were.
+    async fn sign_out_everywhere(&self, whom: &Whom, event: Event) -> Result<u64, StoreError>;
+}
+
+/// Somebody who may be signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// With a password.
+    Person(PersonName),
+    /// By a provider's word.
+    Vouched {
+        /// The URL of the provider, as its tokens have it.
+        issuer: String,
+        /// Their subject there.
+        id: String,
+    },
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(name) => name.fmt(f),
+            Self::Vouched { issuer, id } => write!(f, "({issuer} {id})"),
+        }
+    }
 }
 
 /// A token of a provider that is good once.

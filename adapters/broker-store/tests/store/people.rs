@@ -2,7 +2,9 @@
 
 use adapter_broker_store::SqlStore;
 use domain::broker::oidc::{SignedIn, Subject, Vouched};
-use domain::broker::ports::{Audit, Clusters, PasswordHash, People, Secrets, Session, UsedToken};
+use domain::broker::ports::{
+    Audit, Clusters, PasswordHash, People, Secrets, Session, UsedToken, Whom,
+};
 use domain::broker::role::{Person, Rights, Role};
 use domain::broker::{Code, PersonName};
 
@@ -150,4 +152,59 @@ pub(crate) async fn somebody_is_vouched_for_by_a_token_that_is_good_once(store: 
         store.signed_in(&[2; 32], NOW).await,
         Ok(SignedIn::Vouched(two))
     );
+}
+
+pub(crate) async fn somebody_is_signed_out_everywhere_and_nobody_else_is(store: SqlStore) {
+    let ada = person("ada", Role::Auditor, None);
+    put_person(&store, &ada, 1).await;
+    let session = |number: u8| Session {
+        token: [number; 32],
+        expires: at(100),
+    };
+    let sign_in = store.sign_in(&ada.name, 7, session(1), event("person.sign-in"));
+    sign_in.await.unwrap();
+    let issuer = || "https://login.example.com".to_owned();
+    let other = || "https://other.example.com".to_owned();
+    for (number, issuer, id) in [
+        (2, issuer(), "1234"),
+        (3, issuer(), "1234"),
+        (4, issuer(), "5678"),
+        (5, other(), "1234"),
+    ] {
+        let vouched = Vouched {
+            subject: Subject {
+                issuer,
+                id: id.to_owned(),
+                name: None,
+            },
+            rights: ada.rights.clone(),
+            terms: [9; 32],
+        };
+        let used = UsedToken {
+            token: [number; 32],
+            until: at(50),
+        };
+        let event = event("person.sign-in");
+        let signed_in = store.sign_in_vouched(&vouched, used, session(number), event);
+        signed_in.await.unwrap();
+    }
+    let vouched = Whom::Vouched {
+        issuer: issuer(),
+        id: "1234".to_owned(),
+    };
+    for (whom, ended, left) in [
+        (&vouched, 2, vec![1, 4, 5]),
+        (&vouched, 0, vec![1, 4, 5]),
+        (&Whom::Person(ada.name.clone()), 1, vec![4, 5]),
+    ] {
+        let found = store.sign_out_everywhere(whom, event("person.sign-out"));
+        assert_eq!(found.await, Ok(ended), "{whom}");
+        let entries = store.end().await.unwrap().sequence;
+        let told = store.after(entries - 1, 1).await.unwrap();
+        assert_eq!(told[0].event.detail, format!("{ended} sessions"));
+        for number in 1..=5 {
+            let is_in = store.signed_in(&[number; 32], NOW).await.is_ok();
+            assert_eq!(is_in, left.contains(&number), "{whom}: {number}");
+        }
+    }
 }
