@@ -16,7 +16,7 @@ use crate::screen::{Format, Plain};
 use crate::wait::{Wait, duration};
 
 pub use cloudflare::{AccessFlags, Diagnose, Orphans, Plan};
-use cloudflare::{OF_DIAGNOSE, OF_PLAN};
+use cloudflare::{BrokerFlags, OF_DIAGNOSE, OF_PLAN};
 
 /// Shows and operates the Gateways of cloudflare-gateway-controller.
 ///
@@ -199,6 +199,9 @@ pub struct Check {
     /// Where the edge is asked; may be given again.
     #[arg(long, value_name = "HOST:PORT", default_values = EDGES)]
     pub edge: Vec<String>,
+    /// How a broker is reached, where there is one.
+    #[command(flatten)]
+    pub broker: BrokerFlags,
     /// How Cloudflare is reached.
     #[command(flatten)]
     pub access: AccessFlags,

@@ -207,7 +207,7 @@ async fn show_check(
     for edge in &asked.edge {
         findings.extend(check::edge::check(edge).await);
     }
-    let access = asking::access(asked.access)?;
+    let access = asking::behind(asked.broker, asking::access(asked.access)?)?;
     let now = domain::Timestamp(now);
     findings.extend(check::cloudflare::check(cluster, &access, now).await);
     let text = asked

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use domain::ports::{CloudflareApi, PortError, PortErrorKind};
 use domain::{AccountId, Timestamp};
 
-use super::Finding;
+use super::{Finding, broker};
 use crate::cluster::Cluster;
 use crate::plan::stage::{self, Access, Staged};
 use crate::screen::Tone;
+use crate::settings::Settings;
 
 /// Zones whose records are asked for, of each account.
 const ASKED_ZONES: usize = 20;
@@ -20,8 +21,14 @@ const SHOWN_ZONES: usize = 8;
 /// Accounts that are asked.
 const MOST_ACCOUNTS: usize = 16;
 
-/// Asks with every token that GatewayClasses and parameters name.
+/// Asks with every token that GatewayClasses and parameters name; of a cluster behind a broker, asks that.
 pub async fn check(cluster: &Cluster, access: &Access, now: Timestamp) -> Vec<Finding> {
+    match Settings::of_cluster(cluster, access.controller.as_ref()).await {
+        Ok(settings) if settings.defaults.is_behind_broker => {
+            return vec![broker::check(cluster, &settings, access).await];
+        }
+        Ok(_) | Err(_) => {}
+    }
     match stage::of_cluster(cluster, None, access, now).await {
         Ok(staged) => of_staged(&staged).await,
         Err(failure) => vec![Finding::unread("Cloudflare", &failure)],

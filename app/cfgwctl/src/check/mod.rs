@@ -1,8 +1,9 @@
 //! `check`: whether a cluster has what the controller needs, before and after it is installed.
 //!
 //! - `findings`: what follows from values that were read; `edge`: whether Cloudflare's edge answers from here;
-//!   `cloudflare`: what the API tokens may see.
+//!   `cloudflare`: what the API tokens may see; `broker`: whether it serves the cluster, where there is one.
 
+mod broker;
 pub mod cloudflare;
 pub mod edge;
 mod findings;

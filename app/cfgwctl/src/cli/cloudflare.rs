@@ -45,18 +45,26 @@ pub struct Plan {
     /// State folder of cfgw standalone: the manifests are taken alone, and no cluster is asked.
     #[arg(long, value_name = "FOLDER", requires = "filename")]
     pub state: Option<PathBuf>,
-    /// Base URL of the broker; that of the controller unless given. With --state: cfgw standalone is behind it.
-    #[arg(long, value_name = "URL")]
-    pub broker_url: Option<String>,
-    /// File with certificates (PEM) that are trusted there besides the system's.
-    #[arg(long, value_name = "FILE")]
-    pub broker_ca: Option<PathBuf>,
+    /// How a broker is reached, where there is one. With --state: cfgw standalone is behind it.
+    #[command(flatten)]
+    pub broker: BrokerFlags,
     /// How Cloudflare is reached.
     #[command(flatten)]
     pub access: AccessFlags,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Plain::Table, value_name = "FORMAT")]
     pub output: Plain,
+}
+
+/// How a broker is reached.
+#[derive(Debug, Default, Args)]
+pub struct BrokerFlags {
+    /// Base URL of the broker; that of the controller unless given.
+    #[arg(long, value_name = "URL")]
+    pub broker_url: Option<String>,
+    /// File with certificates (PEM) that are trusted there besides the system's.
+    #[arg(long, value_name = "FILE")]
+    pub broker_ca: Option<PathBuf>,
 }
 
 /// How Cloudflare is reached, and for which installation.

@@ -24,13 +24,13 @@ use secrecy::SecretString;
 use crate::failure::Failure;
 
 /// How a broker is reached, and as whom.
-pub(super) struct Place {
-    pub(super) urls: Vec<String>,
-    pub(super) roots: Vec<u8>,
-    pub(super) key: ClusterKey,
-    pub(super) instance: InstanceId,
+pub(crate) struct Place {
+    pub(crate) urls: Vec<String>,
+    pub(crate) roots: Vec<u8>,
+    pub(crate) key: ClusterKey,
+    pub(crate) instance: InstanceId,
     /// A token of the controller's ServiceAccount, where the broker knows the cluster by such.
-    pub(super) token: Option<SecretString>,
+    pub(crate) token: Option<SecretString>,
 }
 
 /// Shows one token that was asked for, and no keys: whoever plans has none replaced.
@@ -50,7 +50,7 @@ impl Attestor for Requested {
 }
 
 /// Plans that a broker made, by Gateway: the last of each counts.
-pub(super) struct Behind {
+pub(crate) struct Behind {
     broker: BrokerEdge,
     planned: Mutex<BTreeMap<ObjectKey, (Option<EdgeIntent>, Planned)>>,
 }
@@ -74,7 +74,7 @@ impl Behind {
     ///
     /// # Errors
     /// The address or the certificates cannot be used.
-    pub(super) fn new(place: Place) -> Result<Self, Failure> {
+    pub(crate) fn new(place: Place) -> Result<Self, Failure> {
         let settings = ClientSettings {
             base_urls: place.urls,
             key: place.key,

@@ -8,7 +8,7 @@
 //! The passes of the controller are made over ports that write nothing (`domain::rehearsal`). Cloudflare is asked with the
 //! token of the Secret, which the user must be able to read, and only by calls that read.
 
-mod behind;
+pub(crate) mod behind;
 mod keys;
 mod merged;
 pub mod stage;

@@ -187,6 +187,22 @@ pub async fn rehearse_behind(
 ) -> Result<(Rehearsed, Vec<String>), Failure> {
     let (snapshot, mut notes) = objects(cluster, settings, manifests, now).await?;
     let orphans = orphans(cluster, settings).await;
+    let place = place(cluster, settings, access, &mut notes).await?;
+    let rehearsed = behind(place, snapshot, settings.defaults.clone(), orphans, now).await?;
+    notes.push(OF_BROKER.to_owned());
+    Ok((rehearsed, notes))
+}
+
+/// How the broker of a cluster is reached, and as whom; `notes` get what could not be had for that.
+///
+/// # Errors
+/// The key of the cluster cannot be read, or the broker's address is not known.
+pub(crate) async fn place(
+    cluster: &Cluster,
+    settings: &Settings,
+    access: &Access,
+    notes: &mut Vec<String>,
+) -> Result<Place, Failure> {
     let client = cluster.client();
     let instance = adapter_kubernetes::instance_id(&client).await;
     let Some(deployment) = &settings.deployment else {
@@ -204,7 +220,7 @@ pub async fn rehearse_behind(
         )
     })?;
     let text = SecretString::from(String::from_utf8_lossy(&bytes).into_owned());
-    let place = Place {
+    Ok(Place {
         urls: urls(
             access
                 .broker_url
@@ -215,11 +231,8 @@ pub async fn rehearse_behind(
         key: ClusterKey::parse(&text)
             .map_err(|error| Failure::new(format!("{what}: {error}"), ""))?,
         instance: instance.map_err(|error| Failure::new(error, ""))?,
-        token: token(cluster, settings, &mut notes).await,
-    };
-    let rehearsed = behind(place, snapshot, settings.defaults.clone(), orphans, now).await?;
-    notes.push(OF_BROKER.to_owned());
-    Ok((rehearsed, notes))
+        token: token(cluster, settings, notes).await,
+    })
 }
 
 /// A token of the controller's ServiceAccount, where it shows such to the broker.
@@ -421,7 +434,7 @@ fn refuse_broker(settings: &Settings) -> Result<(), Failure> {
         format!(
             "this does not go over a broker: the controller (Deployment {deployment}) has CFGW_EDGE__BACKEND=broker, and the credentials for Cloudflare are the broker's"
         ),
-        "see cfgwctl status for what the broker answered, and the log of cfgw broker for what it did",
+        "the broker looks for what is left by itself: see `cfgwctl broker gateways CLUSTER` for what it has, `cfgw broker give-up CLUSTER` to have all of it removed, and cfgwctl status for what it answered",
     ))
 }
 

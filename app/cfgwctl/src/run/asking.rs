@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use adapter_manifests::Manifests;
 
 use super::connect;
+use crate::cli::cloudflare::BrokerFlags;
 use crate::cli::cloudflare::{AdoptOrphan, DeleteOrphan, ListOrphans, Orphan};
 use crate::cli::{AccessFlags, ClusterFlags, Orphans, Plan};
 use crate::failure::Failure;
@@ -24,11 +25,7 @@ pub(super) async fn plan(
     flags: ClusterFlags,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    let access = Access {
-        broker_url: asked.broker_url,
-        broker_roots: certificates("--broker-ca", asked.broker_ca)?,
-        ..access(asked.access)?
-    };
+    let access = behind(asked.broker, access(asked.access)?)?;
     let manifests = asked.filename.as_deref().map(manifests).transpose()?;
     let now = now();
     let (rehearsed, notes) = match (manifests, &asked.state) {
@@ -55,6 +52,15 @@ pub(super) async fn plan(
     let text = asked.output.text(&plan, || plan.text(screen));
     screen.text(text);
     plan.verdict()
+}
+
+/// The same where there is a broker.
+pub(super) fn behind(broker: BrokerFlags, access: Access) -> Result<Access, Failure> {
+    Ok(Access {
+        broker_url: broker.broker_url,
+        broker_roots: certificates("--broker-ca", broker.broker_ca)?,
+        ..access
+    })
 }
 
 /// `-` is standard input.

@@ -1,6 +1,8 @@
 //! What `plan` refuses before it asks Cloudflare. What it tells is compared with what happens in tests/suite/plan.
 
+use cfgwctl::check::cloudflare::check;
 use cfgwctl::plan::stage::{Access, of_cluster, rehearse_behind};
+use cfgwctl::screen::Tone;
 use cfgwctl::settings::Settings;
 use domain::{InstallationName, ObjectKey, Timestamp};
 use serde_json::{Value, json};
@@ -50,7 +52,7 @@ async fn no_token_goes_where_nobody_said_and_no_other_installation_is_planned_fo
                 installation: Some(home()),
                 ..Access::default()
             },
-            "this does not go over a broker",
+            "`cfgw broker give-up CLUSTER` to have all of it removed",
         ),
         (
             "two controllers",
@@ -90,4 +92,10 @@ async fn a_plan_behind_a_broker_needs_the_key_of_the_cluster() {
     let failure = planned.unwrap_err().to_string();
     let secret = "Secret cfgw-system/cfgw-controller-broker-key";
     assert!(failure.contains(secret), "{failure}");
+    let found = check(&cluster, &access, Timestamp(0)).await;
+    let [found] = &found[..] else {
+        panic!("the broker alone is asked: {found:?}");
+    };
+    assert_eq!((&*found.what, found.tone), ("broker", Tone::Unsure));
+    assert!(found.told.contains(secret), "{found:?}");
 }
