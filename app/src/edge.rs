@@ -63,7 +63,7 @@ pub fn open(
         } => {
             let instance = installation.instance;
             let edge = broker_edge(&settings.broker, *key, attestor, instance)?;
-            let edge = Arc::new(edge);
+            let edge = Arc::new(edge.with_certificates(certificates));
             let in_touch = edge.clone();
             tokio::spawn(async move { in_touch.keep_in_touch(&stop).await });
             Ok(edge)

@@ -217,7 +217,7 @@ spelled! {
         NotManaged = "NotManaged",
         /// Certificates: one could not be uploaded.
         UploadFailed = "UploadFailed",
-        /// Certificates: the broker has no way to the Secret.
+        /// Certificates: the broker does not grant it.
         NotAvailable = "NotAvailable",
         /// Ready=True: everything is as it was asked for.
         ReconciliationSucceeded = "ReconciliationSucceeded",

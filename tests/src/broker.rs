@@ -7,18 +7,27 @@ use std::time::Duration;
 
 use adapter_broker::identity::key::ClusterKey;
 use adapter_broker::identity::{digest, proof, unpredictable};
+use adapter_broker::seal::Envelopes;
+use adapter_broker::seal::written::WrittenKeys;
 use adapter_broker::{BrokerEdge, ClientSettings};
 use adapter_broker_store::SqlStore;
 use app::system::{SystemClock, SystemEntropy};
+use async_trait::async_trait;
 use config::{BrokerSettings, ProgramSettings};
 use domain::broker::audit::Event;
 use domain::broker::cluster::{Identity, Standing, Thumbprint, WhenExpired};
 use domain::broker::credential::Version;
 use domain::broker::grant::{Account, Clusters, Grant};
-use domain::broker::ports::{Invitation, Judgement, Sealed, Store, Turn};
+use domain::broker::ports::{Invitation, Judgement, Seal, Sealed, Store, Turn};
 use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
-use domain::ports::Clock;
-use domain::{AccountId, AllowedHostnames, HostnamePatterns, InstanceId, Timestamp};
+use domain::certificate::Fingerprint;
+use domain::edge::certificates::CertificateIntent;
+use domain::ports::{Certificates, Clock, PortError};
+use domain::secret::CertificatePair;
+use domain::{
+    AccountId, AllowedHostnames, Hostname, HostnamePatterns, InstanceId, ObjectKey, Timestamp,
+};
+use rcgen::{CertificateParams, KeyPair};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
@@ -247,6 +256,59 @@ fn accepting(key: Thumbprint) -> Turn {
     Turn::Accept { key, attest_anew }
 }
 
+/// What secrets are sealed with by a broker that runs in a test.
+pub fn seal() -> Arc<dyn Seal> {
+    let keys = WrittenKeys::parse(&SecretString::from(KEYS)).expect("keys");
+    let entropy = Arc::new(SystemEntropy::default());
+    Arc::new(Envelopes::new(Arc::new(keys), entropy))
+}
+
+/// Puts the grant of every hostname to the tenant `acme`, with certificates or without.
+pub async fn grant_certificates(store: &dyn Store, certificates: bool) {
+    let tenant = TenantName::parse("acme").expect("a name");
+    let known = store.grants(&tenant).await.expect("grants");
+    let seen = known.first().expect("the grant of the seed");
+    let grant = Grant {
+        certificates,
+        ..seen.clone()
+    };
+    let put = store.put_grant(&grant, Some(seen), event()).await;
+    put.expect("it is as it was seen");
+}
+
+/// A certificate for a name with its key, and what is stated of it.
+pub fn certificate(name: &str) -> (OnePair, CertificateIntent) {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+    let chain = params.self_signed(&key).expect("a certificate").pem();
+    let name = Hostname::parse(name).expect("a name");
+    let fingerprint = Fingerprint::of(chain.as_bytes());
+    let intent = CertificateIntent {
+        secret: ObjectKey::new("default", "cert"),
+        fingerprint: fingerprint.clone(),
+        names: [name.clone()].into(),
+        hosts: [name].into(),
+        any_name: false,
+    };
+    let key = SecretString::from(key.serialize_pem());
+    let pair = CertificatePair {
+        chain,
+        key,
+        fingerprint,
+    };
+    (OnePair(pair), intent)
+}
+
+/// The one certificate that any Secret holds.
+pub struct OnePair(pub CertificatePair);
+
+#[async_trait]
+impl Certificates for OnePair {
+    async fn pair(&self, _: &ObjectKey) -> Result<CertificatePair, PortError> {
+        Ok(self.0.clone())
+    }
+}
+
 fn clusters(store: &SqlStore) -> &dyn Store {
     store
 }
@@ -353,6 +415,7 @@ pub async fn furnish(
         account: None,
         max_hostnames: None,
         max_gateways: None,
+        certificates: false,
         expires: None,
     };
     store

@@ -4,6 +4,7 @@ mod accounts;
 mod attestation;
 mod budget;
 mod canaries;
+mod certificates;
 mod departures;
 mod events;
 mod handover;

@@ -10,6 +10,7 @@ use domain::broker::grant::{Clusters, Grant};
 use domain::broker::held::{Done, Errands, Held, Place, Wanted};
 use domain::broker::ports::StoreError;
 use domain::broker::{AccountName, ClusterName, GrantName, TenantName};
+use domain::certificate::Fingerprint;
 use domain::ports::{PortError, PortErrorKind};
 use domain::secret::TokenHash;
 use domain::{AllowedHostnames, Hostname, ObjectKey, Timestamp};
@@ -64,6 +65,7 @@ pub(crate) struct GrantDocument {
     account: Option<AccountName>,
     max_hostnames: Option<u32>,
     max_gateways: Option<u32>,
+    certificates: bool,
     expires: Option<Timestamp>,
 }
 
@@ -84,6 +86,7 @@ impl GrantDocument {
             account: grant.account.clone(),
             max_hostnames: grant.max_hostnames,
             max_gateways: grant.max_gateways,
+            certificates: grant.certificates,
             expires: grant.expires,
         }
     }
@@ -110,6 +113,7 @@ impl GrantDocument {
             account: self.account,
             max_hostnames: self.max_hostnames,
             max_gateways: self.max_gateways,
+            certificates: self.certificates,
             expires: self.expires,
         }
     }
@@ -131,6 +135,8 @@ pub(crate) struct HeldDocument {
     term: u64,
     sequence: u64,
     names: BTreeSet<Hostname>,
+    proven: BTreeMap<Fingerprint, BTreeSet<Hostname>>,
+    pairs: BTreeSet<Fingerprint>,
     passes: u64,
     done: Option<DoneDocument>,
 }
@@ -212,6 +218,8 @@ impl HeldDocument {
             term: held.place.term,
             sequence: held.place.sequence,
             names: held.names.clone(),
+            proven: held.proven.clone(),
+            pairs: held.pairs.clone(),
             passes: held.passes,
             done: held.done.as_ref().map(DoneDocument::of),
         }
@@ -252,6 +260,8 @@ impl HeldDocument {
             accounts,
             former,
             names: self.names,
+            proven: self.proven,
+            pairs: self.pairs,
             passes: self.passes,
             done: self.done.map(DoneDocument::read).transpose()?,
         })

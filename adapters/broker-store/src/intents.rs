@@ -1,18 +1,21 @@
 //! What clusters state, whose hostnames are, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::broker::audit::Event;
+use domain::broker::certificates::{self, SealedPair};
 use domain::broker::claim::Claim;
 use domain::broker::departure::Departure;
+use domain::broker::grant::Granted;
 use domain::broker::held::{Held, Place, Stated, Statement};
 use domain::broker::lease::Versions;
-use domain::broker::ports::{Finished, Intents, Placed, StoreError};
+use domain::broker::ports::{Finished, Intents, Placed, Sealed, SecretId, StoreError};
 use domain::broker::settle::{LARGEST_CLUSTER, Seen, Settled};
 use domain::broker::work::{Priority, Taken};
 use domain::broker::{ClusterName, Code, Refusal, TenantName};
+use domain::certificate::Fingerprint;
 use domain::secret::TokenHash;
 use domain::{Hostname, ObjectKey, Timestamp};
 use sqlx::AnyConnection;
@@ -22,7 +25,7 @@ use crate::accounts::text;
 use crate::audit::append;
 use crate::documents::HeldDocument;
 use crate::rows::{Columns, number};
-use crate::{SqlStore, accounts, budgets, clusters, failed, grants, notices, queue};
+use crate::{SqlStore, accounts, budgets, clusters, failed, grants, notices, queue, secrets};
 
 fn read(row: &AnyRow) -> Result<Held, StoreError> {
     let row = Columns(row);
@@ -76,6 +79,44 @@ async fn write(
     Ok(())
 }
 
+async fn all_of(tx: &mut AnyConnection, cluster: &ClusterName) -> Result<Vec<Held>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM gateways WHERE cluster = $1")
+        .bind(cluster.to_string())
+        .fetch_all(tx)
+        .await
+        .map_err(failed)?;
+    rows.iter().map(read).collect()
+}
+
+/// Wipes chains and keys that are kept no more.
+async fn forget_pairs(
+    tx: &mut AnyConnection,
+    cluster: &ClusterName,
+    gateway: &ObjectKey,
+    forgotten: impl IntoIterator<Item = &Fingerprint>,
+) -> Result<(), StoreError> {
+    for fingerprint in forgotten {
+        let secret = SecretId::pair(cluster, gateway, fingerprint);
+        secrets::keep(tx, &secret.owner, &BTreeSet::new()).await?;
+    }
+    Ok(())
+}
+
+/// Keeps those that were taken.
+async fn keep_pairs(
+    tx: &mut AnyConnection,
+    cluster: &ClusterName,
+    gateway: &ObjectKey,
+    taken: Vec<SealedPair>,
+) -> Result<(), StoreError> {
+    for pair in taken {
+        let secret = SecretId::pair(cluster, gateway, &pair.fingerprint);
+        secrets::keep(tx, &secret.owner, &BTreeSet::new()).await?;
+        secrets::put(tx, &secret, pair.sealed).await?;
+    }
+    Ok(())
+}
+
 /// A cluster goes: each of its Gateways has the work for that.
 pub(crate) async fn depart(
     tx: &mut AnyConnection,
@@ -83,15 +124,11 @@ pub(crate) async fn depart(
     departure: Departure,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let rows = sqlx::query("SELECT * FROM gateways WHERE cluster = $1")
-        .bind(cluster.to_string())
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-    for row in &rows {
-        let mut held = read(row)?;
+    for mut held in all_of(tx, cluster).await? {
+        let before = held.pairs.clone();
         if held.depart(departure) {
             write(tx, cluster, &held).await?;
+            forget_pairs(tx, cluster, &held.gateway, before.difference(&held.pairs)).await?;
             queue::add(tx, cluster, &held.gateway, Priority::of(&held), now).await?;
         }
     }
@@ -103,6 +140,9 @@ pub(crate) async fn forget_all(
     tx: &mut AnyConnection,
     cluster: &ClusterName,
 ) -> Result<(), StoreError> {
+    for held in all_of(tx, cluster).await? {
+        forget_pairs(tx, cluster, &held.gateway, &held.pairs).await?;
+    }
     for statement in [
         "DELETE FROM work WHERE cluster = $1",
         "DELETE FROM claims WHERE cluster = $1",
@@ -367,17 +407,55 @@ impl Intents for SqlStore {
             held.former = accounts.into_iter().map(|account| account.name).collect();
         }
         let before = held.clone();
+        let mut sent = match &statement {
+            Statement::Pairs(pairs) => pairs.clone(),
+            _ => Vec::new(),
+        };
         let stated = held.state(statement, place, if_match)?;
         if held == before {
             return Ok((stated, held));
         }
         write(&mut tx, cluster, &held).await?;
+        let is_new = |one: &Fingerprint| held.pairs.contains(one) && !before.pairs.contains(one);
+        sent.retain(|pair| is_new(&pair.fingerprint));
+        keep_pairs(&mut tx, cluster, gateway, sent).await?;
+        let forgotten = before.pairs.difference(&held.pairs);
+        forget_pairs(&mut tx, cluster, gateway, forgotten).await?;
         if stated == Stated::Changed {
             queue::add(&mut tx, cluster, gateway, Priority::of(&held), event.at).await?;
             append(&mut tx, event).await?;
         }
         self.commit(tx).await?;
         Ok((stated, held))
+    }
+
+    async fn refused_certificates(
+        &self,
+        cluster: &ClusterName,
+        wanted: &BTreeMap<ObjectKey, BTreeSet<Hostname>>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<ObjectKey, Refusal>, StoreError> {
+        let mut reader = self.reader().await?;
+        let known = clusters::find(&mut reader, cluster).await?;
+        let grants = grants::of_tenant(&mut reader, &known.tenant).await?;
+        let all = wanted.values().flatten().cloned().collect();
+        let claims = claims(&mut reader, cluster, &all).await?;
+        let granted = Granted::new(&grants, cluster, now);
+        let refusal = |(secret, names): (&ObjectKey, &BTreeSet<Hostname>)| {
+            let decided = certificates::decide(names, &known.tenant, cluster, &claims, granted);
+            Some((secret.clone(), decided.err()?))
+        };
+        Ok(wanted.iter().filter_map(refusal).collect())
+    }
+
+    async fn sealed_pair(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Sealed>, StoreError> {
+        let secret = SecretId::pair(cluster, gateway, fingerprint);
+        secrets::find(&mut *self.reader().await?, &secret).await
     }
 
     async fn note_tokens(
@@ -466,7 +544,7 @@ impl Intents for SqlStore {
             queue::remove(&mut tx, taken).await?;
             return self.commit(tx).await;
         };
-        let names = held.names.clone();
+        let (names, pairs) = (held.names.clone(), held.pairs.clone());
         let Finished {
             version,
             permitted,
@@ -479,6 +557,7 @@ impl Intents for SqlStore {
         }
         held.finish(version, &permitted, outcome, at);
         rename(&mut tx, cluster, gateway, &names, &held.names).await?;
+        forget_pairs(&mut tx, cluster, gateway, pairs.difference(&held.pairs)).await?;
         match held.is_gone() {
             true => forget(&mut tx, cluster, gateway).await?,
             false => write(&mut tx, cluster, &held).await?,

@@ -6,6 +6,8 @@
 mod attestation;
 #[path = "store/audit.rs"]
 mod audit;
+#[path = "store/certificates.rs"]
+mod certificates;
 mod departures;
 #[path = "store/password.rs"]
 mod password;
@@ -27,6 +29,10 @@ use audit::{
     the_audit_is_signed_in_time_and_only_what_follows_from_the_last,
     what_is_cut_is_exported_first_and_verified_with_the_rest,
     whatever_is_done_to_the_audit_in_the_store_is_seen,
+};
+use certificates::{
+    a_certificate_is_refused_by_the_grants_of_its_names,
+    a_key_is_kept_sealed_until_it_is_not_needed_any_more,
 };
 use departures::{
     a_cluster_expires_once_and_as_was_said_unless_it_was_heard_of,
@@ -112,6 +118,7 @@ fn grant(of: &str, hostnames: &[&str]) -> Grant {
         account: None,
         max_hostnames: None,
         max_gateways: None,
+        certificates: false,
         expires: None,
     }
 }
@@ -925,6 +932,8 @@ on_both! {
     what_is_not_as_it_was_seen_is_neither_replaced_nor_removed,
     somebody_is_signed_in_until_a_time_and_by_a_code_once,
     another_password_signs_out_and_ends_a_pause,
+    a_certificate_is_refused_by_the_grants_of_its_names,
+    a_key_is_kept_sealed_until_it_is_not_needed_any_more,
     somebody_is_signed_out_everywhere_and_nobody_else_is,
     somebody_is_vouched_for_by_a_token_that_is_good_once,
     a_hostname_is_one_clusters_until_its_record_is_gone,

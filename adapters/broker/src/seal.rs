@@ -112,6 +112,12 @@ fn in_words(purpose: Purpose<'_>) -> String {
             format!("cfgw token {tenant} {name} {id} {}", version.0)
         }
         Purpose::OneTimeCodes(person) => format!("cfgw one-time codes {person}"),
+        Purpose::Pair {
+            tenant,
+            cluster,
+            gateway,
+            fingerprint,
+        } => format!("cfgw certificate {tenant} {cluster} {gateway} {fingerprint}"),
         Purpose::SigningKey(key) => format!("cfgw signing key {key}"),
     }
 }

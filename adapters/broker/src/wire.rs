@@ -1,8 +1,9 @@
 //! The documents of version 1. Every field is required and an unknown one is refused, so that neither side
-//! acts on half of what the other meant. There is no field for credentials of Cloudflare, and no answer but
-//! [`TokenDocument`] and [`SessionDocument`] holds a secret.
+//! acts on half of what the other meant. There is no field for credentials of Cloudflare, no answer but
+//! [`TokenDocument`] and [`SessionDocument`] holds a secret, and no question but [`PairsDocument`].
 
 pub mod audit;
+mod certificates;
 mod dns;
 mod events;
 mod lease;
@@ -25,6 +26,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Type};
 
 use crate::openapi::texts::{DnsName, Namespace, ObjectName, Sha256};
+use certificates::CertificateDocument;
+pub use certificates::PairsDocument;
 use dns::{DnsDocument, RecordsDocument};
 pub use events::EventsDocument;
 pub use lease::{LeaseDocument, LeaseRequest};
@@ -104,6 +107,8 @@ pub struct IntentDocument {
     lost_to: Vec<LostDocument>,
     dns: DnsDocument,
     records: RecordsDocument,
+    /// Certificates that are to be shown, at most 64; `null` where they are not known, and what is there stays.
+    certificates: Option<Vec<CertificateDocument>>,
     policy: PolicyDocument,
 }
 
@@ -158,6 +163,10 @@ impl IntentDocument {
                 .collect(),
             dns: DnsDocument::of(&intent.dns.managed),
             records: RecordsDocument::of(&intent.dns.records),
+            certificates: intent.certificates.as_ref().map(|certificates| {
+                let certificates = certificates.iter();
+                certificates.map(CertificateDocument::of).collect()
+            }),
             policy: match intent.policy {
                 Policy::Sync => PolicyDocument::Sync,
                 Policy::KeepRecords => PolicyDocument::KeepRecords,
@@ -202,6 +211,10 @@ impl IntentDocument {
                 lost_to,
                 records: self.records.read()?,
             },
+            certificates: self
+                .certificates
+                .map(CertificateDocument::read_all)
+                .transpose()?,
             ..EdgeIntent::new(gateway)
         })
     }

@@ -84,6 +84,7 @@ impl Broker {
         let plane = ClusterPlane::new(
             parts.store.clone(),
             edges.clone(),
+            parts.envelopes.clone(),
             Arc::new(SystemEntropy::default()),
             parts.clock.clone(),
         );

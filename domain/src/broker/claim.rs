@@ -69,6 +69,7 @@ mod tests {
             account: None,
             max_hostnames: None,
             max_gateways: None,
+            certificates: false,
             expires: None,
         }];
         let east = cluster("east");

@@ -31,6 +31,7 @@ impl Held {
                 self.shut_out();
             }
         }
+        self.forget_unwanted();
         self.version += 1;
         true
     }

@@ -22,6 +22,8 @@ pub struct Grant {
     pub max_hostnames: Option<u32>,
     /// Of one cluster that has this grant; the largest of its grants counts.
     pub max_gateways: Option<u32>,
+    /// Whether certificates for its hostnames may be uploaded.
+    pub certificates: bool,
     pub expires: Option<Timestamp>,
 }
 
@@ -117,6 +119,11 @@ impl<'g> Granted<'g> {
         self.own().flat_map(of).collect()
     }
 
+    /// Whether any of its grants is with certificates.
+    pub fn has_certificates(self) -> bool {
+        self.own().any(|grant| grant.certificates)
+    }
+
     /// How many Gateways the cluster may have; `None` for as many as it likes.
     pub fn max_gateways(self) -> Option<u32> {
         let limits: Option<Vec<u32>> = self.own().map(|grant| grant.max_gateways).collect();
@@ -196,6 +203,7 @@ mod tests {
             account: None,
             max_hostnames: None,
             max_gateways: None,
+            certificates: false,
             expires: None,
         }
     }

@@ -1,11 +1,13 @@
 //! What a broker holds for one Gateway: what was stated last, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::certificates::SealedPair;
 use super::names::AccountName;
 use super::notice::Notice;
 use super::refusal::{Code, Refusal};
 use super::settle::Settled;
+use crate::certificate::Fingerprint;
 use crate::edge::{Changes, EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, ObjectKey, Timestamp};
@@ -58,6 +60,10 @@ pub struct Held {
     pub former: BTreeSet<AccountName>,
     /// Hostnames that it may have records of. Each is claimed for its cluster.
     pub names: BTreeSet<Hostname>,
+    /// What wanted certificates are for, of those whose chain was sent.
+    pub proven: BTreeMap<Fingerprint, BTreeSet<Hostname>>,
+    /// Those whose chain and key are kept, sealed.
+    pub pairs: BTreeSet<Fingerprint>,
     /// How many pieces of work came to an end. Whoever states something that was tried in vain before waits for the next one.
     pub passes: u64,
     pub done: Option<Done>,
@@ -107,6 +113,8 @@ pub enum Statement {
     Remove,
     Retire(TokenHash),
     CloseConnections,
+    /// These are chains and keys that were asked for.
+    Pairs(Vec<SealedPair>),
 }
 
 /// What a statement changed.
@@ -132,6 +140,8 @@ impl Held {
             accounts: BTreeSet::new(),
             former: BTreeSet::new(),
             names: BTreeSet::new(),
+            proven: BTreeMap::new(),
+            pairs: BTreeSet::new(),
             passes: 0,
             done: None,
         }
@@ -162,12 +172,14 @@ impl Held {
                 let wanted = Wanted::Present(intent);
                 let changes = self.wanted != wanted;
                 self.wanted = wanted;
+                self.forget_unwanted();
                 changes
             }
             Statement::Remove => {
                 let changes = self.wanted != Wanted::Gone;
                 self.wanted = Wanted::Gone;
                 self.errands = Errands::default();
+                self.forget_unwanted();
                 changes
             }
             Statement::Retire(hash) => {
@@ -179,6 +191,7 @@ impl Held {
                 changes
             }
             Statement::CloseConnections => !std::mem::replace(&mut self.errands.close, true),
+            Statement::Pairs(pairs) => self.take_pairs(&pairs),
         };
         if changes {
             self.version += 1;
@@ -239,6 +252,9 @@ impl Held {
         let is_over = |error: &PortError| error.kind == PortErrorKind::NotFound;
         if version == self.version && outcome.as_ref().err().is_none_or(is_over) {
             self.errands = Errands::default();
+        }
+        if version == self.version {
+            self.forget_done(&outcome);
         }
         self.passes += 1;
         self.done = Some(Done {

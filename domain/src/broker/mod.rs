@@ -9,6 +9,7 @@
 //! - [`sign_in`]: what guessing a password costs.
 //! - [`oidc`]: whom an identity provider vouches for, and what that gives.
 //! - [`grant`]: which cluster may have which hostnames, in which account.
+//! - [`certificates`]: which certificates may be shown, and whose key is asked for.
 //! - [`claim`]: whose a hostname is, over all tenants.
 //! - [`credential`]: the two slots of an account's API token.
 //! - [`held`]: what is to be true for one Gateway, what is, and in which order statements count.
@@ -30,6 +31,7 @@
 pub mod attestation;
 pub mod audit;
 pub mod budget;
+pub mod certificates;
 pub mod claim;
 pub mod cluster;
 pub mod contact;

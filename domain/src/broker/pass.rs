@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::audit::Event;
 use super::budget::spent_share;
+use super::certificates::Permitted;
 use super::cluster::Cluster;
 use super::held::{Errands, Held, Wanted};
 use super::names::AccountName;
@@ -14,10 +15,11 @@ use super::refusal::{Code, Refusal};
 use super::settle::Settled;
 use super::united::{not_reached, unite};
 use super::work::{self, Priority, Taken};
+use crate::edge::certificates::CertificateOutcome;
 use crate::edge::ports::Edge;
 use crate::edge::{EdgeIntent, EdgeStatus, HostnameOutcome, Policy};
 use crate::error::{PortError, PortErrorKind};
-use crate::names::{Hostname, Timestamp};
+use crate::names::{Hostname, ObjectKey, Timestamp};
 use crate::secret::{ConnectorToken, TokenHash};
 
 /// Does a piece of work, and writes down what came of it. An error means that nothing was written: the work is taken
@@ -182,6 +184,8 @@ impl Pass<'_> {
         intent: &EdgeIntent,
         settled: &Settled,
     ) -> Result<EdgeStatus, Failed> {
+        let (intent, told) = self.with_certificates(held, intent).await?;
+        let intent = &intent;
         let (mut statuses, mut failures) = (Vec::new(), Vec::new());
         for (account, names) in &settled.parts {
             let part = part_of(intent, names);
@@ -192,7 +196,7 @@ impl Pass<'_> {
             match published {
                 Ok(status) => statuses.push(status),
                 Err(Failed::Edge(error)) => {
-                    statuses.push(not_reached(held, names, &error));
+                    statuses.push(not_reached(held, &part, &error));
                     failures.push(error);
                 }
                 Err(failed) => return Err(failed),
@@ -208,7 +212,34 @@ impl Pass<'_> {
             statuses.extend(self.leave_former(held, intent, settled).await?);
         }
         self.run_errands(held).await?;
-        Ok(unite(statuses))
+        let mut status = unite(statuses);
+        status.certificates.extend(told);
+        Ok(status)
+    }
+
+    /// An intent with the certificates that it may have, and what is said of the others.
+    async fn with_certificates(
+        &self,
+        held: &Held,
+        intent: &EdgeIntent,
+    ) -> Result<(EdgeIntent, BTreeMap<ObjectKey, CertificateOutcome>), StoreError> {
+        let permitted = match &intent.certificates {
+            Some(stated) if !stated.is_empty() => {
+                let (store, name) = (self.store, &self.cluster.name);
+                let wanted = held.names_of(stated);
+                let refused = store.refused_certificates(name, &wanted, self.now).await?;
+                held.permit(stated, &refused)
+            }
+            nothing => Permitted {
+                wanted: nothing.clone(),
+                told: BTreeMap::new(),
+            },
+        };
+        let intent = EdgeIntent {
+            certificates: permitted.wanted,
+            ..intent.clone()
+        };
+        Ok((intent, permitted.told))
     }
 
     /// Work for several accounts was taken because one of them permits it.

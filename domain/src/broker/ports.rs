@@ -36,6 +36,7 @@ use super::sign_in::Attempts;
 #[allow(unused_imports, reason = "named in documentation")]
 use super::work::Queue;
 use super::work::{Holder, Taken};
+use crate::certificate::Fingerprint;
 use crate::edge::EdgeStatus;
 use crate::edge::ports::Edge;
 use crate::edge::rehearsal::RehearsedAccounts;
@@ -265,6 +266,14 @@ impl SecretId {
         }
     }
 
+    /// That of a certificate of a Gateway with its key.
+    pub fn pair(cluster: &ClusterName, gateway: &ObjectKey, fingerprint: &Fingerprint) -> Self {
+        Self {
+            owner: format!("certificate {cluster} {gateway} {fingerprint}"),
+            version: Version(1),
+        }
+    }
+
     /// That of the private half of a key that the audit is signed with.
     pub fn signing_key(key: &KeyId) -> Self {
         Self {
@@ -434,6 +443,13 @@ pub enum Purpose<'s> {
     Token(&'s Account, Version),
     /// What the one-time codes of a person come from.
     OneTimeCodes(&'s PersonName),
+    /// A certificate of a Gateway with its key.
+    Pair {
+        tenant: &'s TenantName,
+        cluster: &'s ClusterName,
+        gateway: &'s ObjectKey,
+        fingerprint: &'s Fingerprint,
+    },
     /// The private half of a key that the audit is signed with.
     SigningKey(&'s KeyId),
 }
@@ -483,6 +499,23 @@ pub trait Intents: Send + Sync {
         if_match: Option<u64>,
         event: Event,
     ) -> Result<(Stated, Held), StoreError>;
+
+    /// Why certificates of a cluster may not be shown ([`super::certificates::decide`]), by their Secrets, each with its names; nothing
+    /// of those that may.
+    async fn refused_certificates(
+        &self,
+        cluster: &ClusterName,
+        wanted: &BTreeMap<ObjectKey, BTreeSet<Hostname>>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<ObjectKey, Refusal>, StoreError>;
+
+    /// Chain and key of a certificate, while they are kept ([`Held::pairs`]).
+    async fn sealed_pair(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Sealed>, StoreError>;
 
     /// Notes which tokens are replaced ([`Held::note_tokens`]), and gives those that are. Fails where somebody else has the work
     /// since, or nobody.

@@ -229,6 +229,7 @@ mod tests {
             account: None,
             max_hostnames: None,
             max_gateways: Some(2),
+            certificates: false,
             expires: None,
         }
     }

@@ -1,19 +1,21 @@
 //! One answer of several: a Gateway whose hostnames are in several accounts has a tunnel and a status in each.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::held::Held;
-use crate::edge::{Changes, EdgeStatus, HostnameOutcome, IngressOutcome};
+use crate::edge::certificates::CertificateOutcome;
+use crate::edge::{Changes, EdgeIntent, EdgeStatus, HostnameOutcome, IngressOutcome};
 use crate::error::PortError;
-use crate::names::Hostname;
+use crate::names::ObjectKey;
 
 /// What is said of an account's part that failed as a whole. Its tunnel is what it was.
-pub(super) fn not_reached(
-    held: &Held,
-    names: &BTreeSet<Hostname>,
-    error: &PortError,
-) -> EdgeStatus {
+pub(super) fn not_reached(held: &Held, part: &EdgeIntent, error: &PortError) -> EdgeStatus {
+    let names = &part.hostnames;
     let message = error.message.clone();
+    let failed = || CertificateOutcome::Failed {
+        message: message.clone(),
+    };
+    let certificates = part.certificates.iter().flatten();
     let unknown = || HostnameOutcome::Unknown {
         message: message.clone(),
     };
@@ -29,6 +31,9 @@ pub(super) fn not_reached(
         ingress: IngressOutcome::Unknown {
             message: message.clone(),
         },
+        certificates: certificates
+            .map(|one| (one.secret.clone(), failed()))
+            .collect(),
         failures: vec![error.clone()],
         ..EdgeStatus::default()
     }
@@ -56,13 +61,32 @@ pub(super) fn unite(statuses: Vec<EdgeStatus>) -> EdgeStatus {
         repaired: chained(one.repaired, other.repaired),
         held_back: one.held_back.or(other.held_back),
         changes: both(one.changes, other.changes),
-        certificates: chained(one.certificates, other.certificates),
+        certificates: shown(one.certificates, other.certificates),
         failures: chained(one.failures, other.failures),
     })
 }
 
 fn chained<C: IntoIterator + FromIterator<C::Item>>(one: C, other: C) -> C {
     one.into_iter().chain(other).collect()
+}
+
+type Shown = BTreeMap<ObjectKey, CertificateOutcome>;
+
+/// A certificate is in the zones of each account that have one of its names. What stands in its way in one of them is said.
+fn shown(mut one: Shown, other: Shown) -> Shown {
+    use CertificateOutcome::{NoZone, Uploaded};
+    for (secret, outcome) in other {
+        let outcome = match (one.remove(&secret), outcome) {
+            (None | Some(NoZone), outcome) => outcome,
+            (Some(outcome), NoZone) => outcome,
+            (Some(Uploaded { zones }), Uploaded { zones: more }) => Uploaded {
+                zones: chained(zones, more),
+            },
+            (Some(Uploaded { .. }), outcome) | (Some(outcome), _) => outcome,
+        };
+        one.insert(secret, outcome);
+    }
+    one
 }
 
 fn both(one: Changes, other: Changes) -> Changes {
@@ -77,10 +101,12 @@ fn both(one: Changes, other: Changes) -> Changes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::edge::{HeldBack, TunnelStatus};
     use crate::error::PortErrorKind;
-    use crate::names::{ObjectKey, Timestamp, TunnelId};
+    use crate::names::{Hostname, Timestamp, TunnelId};
 
     fn name(text: &str) -> Hostname {
         Hostname::parse(text).unwrap()
@@ -148,13 +174,44 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_in_the_zones_of_every_account_or_it_is_said_where_not() {
+        use CertificateOutcome::{NoZone, Uploaded};
+        let uploaded = |zones: &[&str]| Uploaded {
+            zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
+        };
+        let failed = || CertificateOutcome::Failed {
+            message: "quota".to_owned(),
+        };
+        for (one, other, expected) in [
+            (NoZone, NoZone, NoZone),
+            (NoZone, uploaded(&["a"]), uploaded(&["a"])),
+            (uploaded(&["a"]), NoZone, uploaded(&["a"])),
+            (uploaded(&["a"]), uploaded(&["b"]), uploaded(&["a", "b"])),
+            (uploaded(&["a"]), failed(), failed()),
+            (failed(), uploaded(&["a"]), failed()),
+        ] {
+            let with = |outcome: &CertificateOutcome| EdgeStatus {
+                certificates: [(ObjectKey::new("default", "cert"), outcome.clone())].into(),
+                ..EdgeStatus::default()
+            };
+            let both = unite(vec![with(&one), with(&other)]);
+            let found = both.certificates.into_values().collect::<Vec<_>>();
+            assert_eq!(found, [expected], "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
     fn an_account_that_is_not_reached_keeps_its_tunnel_in_the_answer() {
         let mut held = Held::new(ObjectKey::new("default", "one"));
         let before = unite(vec![status(1, "a.example.com"), status(2, "a.example.org")]);
         held.finish(0, &BTreeSet::new(), Ok(before), Timestamp(0));
         let error = PortError::new(PortErrorKind::Unavailable, "no answer");
-        let names = [name("a.example.org"), name("b.example.org")].into();
-        let found = not_reached(&held, &names, &error);
+        let names = BTreeSet::from([name("a.example.org"), name("b.example.org")]);
+        let part = EdgeIntent {
+            hostnames: names.clone(),
+            ..EdgeIntent::new(held.gateway.clone())
+        };
+        let found = not_reached(&held, &part, &error);
         assert_eq!(found.tunnels, status(2, "a.example.org").tunnels);
         assert_eq!((found.hostnames.len(), found.failures), (2, vec![error]));
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
+use crate::edge::certificates::CertificateIntent;
 use crate::edge::{EdgeIntent, EdgeStatus, Holdings, Partial};
 use crate::error::{PortError, PortErrorKind};
 use crate::names::{Hostname, ObjectKey, ZoneId};
@@ -99,12 +100,21 @@ pub trait Credentials: Send + Sync {
     async fn all(&self) -> Result<Vec<CloudflareCredentials>, Partial<Vec<CloudflareCredentials>>>;
 }
 
-/// Certificates of listeners with their keys, by reference. Asked by the direct edge only, and only where
-/// they are to be uploaded.
+/// Certificates of listeners with their keys, by reference. Asked only where they are to be uploaded, or a broker asks for them.
 #[async_trait]
 pub trait Certificates: Send + Sync {
     /// The pair in a Secret of type `kubernetes.io/tls`; an error names Secret and key and quotes nothing.
     async fn pair(&self, secret: &ObjectKey) -> Result<CertificatePair, PortError>;
+
+    /// The pair of a certificate that a Gateway is to have at the edge; an error of kind
+    /// [`PortErrorKind::NotFound`] where there is none.
+    async fn of_gateway(
+        &self,
+        _gateway: &ObjectKey,
+        one: &CertificateIntent,
+    ) -> Result<CertificatePair, PortError> {
+        self.pair(&one.secret).await
+    }
 }
 
 /// Unpredictable bytes.

@@ -133,10 +133,20 @@ fn of_outcome(secret: &ObjectKey, outcome: Option<&CertificateOutcome>) -> Verdi
             Reason::UploadFailed,
             format!("its certificate could not be uploaded: {message}"),
         ),
+        Some(CertificateOutcome::WithoutKey { message }) => (
+            Truth::False,
+            Reason::UploadFailed,
+            format!("its certificate could not be uploaded: {message}"),
+        ),
+        Some(CertificateOutcome::NotPermitted { message }) => (
+            Truth::False,
+            Reason::NotAvailable,
+            format!("the edge shows its own certificate: {message}"),
+        ),
         Some(CertificateOutcome::NotAvailable) => (
             Truth::False,
             Reason::NotAvailable,
-            "certificates are not sent to the broker, so the edge shows its own; upload it in the account yourself".to_owned(),
+            "who uploads certificates has no way to this one, so the edge shows its own; upload it in the account yourself".to_owned(),
         ),
     };
     Verdict::new(truth, reason, format!("Secret {secret}: {problem}"))

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_broker::people::password;
@@ -13,12 +14,12 @@ use base64::engine::general_purpose::STANDARD;
 use domain::ObjectKey;
 use domain::broker::PersonName;
 use domain::broker::audit::Event;
-use domain::broker::ports::Audit;
+use domain::broker::ports::{Audit, Intents};
 use domain::ports::{Clock, Edge};
 use reqwest::Method;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tests::broker::{Broker, EAST, Enrolled, RawCluster, WEST};
+use tests::broker::{Broker, EAST, Enrolled, RawCluster, WEST, certificate, grant_certificates};
 use tests::process::free_address;
 use tests::world::{World, within};
 
@@ -200,11 +201,23 @@ async fn no_secret_is_in_what_a_broker_writes_says_or_leaves_when_it_crashes() {
     let (_, invited) = asking.ask(Method::POST, path, &token, tenant.clone()).await;
     canaries.plant("a code over the API", invited["code"].as_str().unwrap());
 
-    // As clusters.
-    let east = broker.client(EAST).await;
+    // As clusters. The account pays for no certificate, so the key stays sealed.
+    grant_certificates(&broker.store, true).await;
+    let (pair, certificate) = certificate("app.example.com");
+    let key = pair.0.key.expose_secret().to_owned();
+    canaries.plant("the key of a certificate", &key);
+    canaries.plant("a line of that key", key.lines().nth(1).unwrap());
+    let east = broker.client(EAST).await.with_certificates(Arc::new(pair));
     let gateway = ObjectKey::new("default", "one");
-    let intent = domain::testing::intent(gateway.clone(), &["app.example.com"]);
+    let mut intent = domain::testing::intent(gateway.clone(), &["app.example.com"]);
+    intent.certificates = Some([certificate].into());
     east.reconcile(&intent).await.unwrap();
+    let held = broker
+        .store
+        .held(&Enrolled::of(EAST).cluster, &gateway)
+        .await
+        .unwrap();
+    assert_eq!(held.unwrap().pairs.len(), 1, "it is kept, sealed");
     let connector = east.connector_token(&gateway).await.unwrap();
     canaries.plant("the token of a tunnel", connector.expose());
     let raw = RawCluster::open(&broker, &Enrolled::of(WEST)).await;

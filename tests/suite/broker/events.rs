@@ -37,6 +37,7 @@ async fn grant(broker: &Broker, hostnames: &[&str]) {
         account: None,
         max_hostnames: None,
         max_gateways: None,
+        certificates: false,
         expires: None,
     };
     let seen = broker.store.grants(&grant.tenant).await.unwrap();

@@ -143,6 +143,7 @@ impl Broker {
         let plane = ClusterPlane::new(
             Arc::new(store),
             Arc::new(Same(edge.clone())),
+            tests::broker::seal(),
             Arc::new(SystemEntropy::default()),
             Arc::new(SystemClock),
         );

@@ -54,6 +54,7 @@ impl Names for OfCluster {
             "DnsName" => &self.hostname,
             "Instance" => &self.instance,
             "Sha256" => &self.hash,
+            "Fingerprint" => &self.hash[..32],
             _ => return None,
         })
     }

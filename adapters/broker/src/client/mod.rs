@@ -7,12 +7,14 @@
 //! - `addresses`: where the broker is, and which address is asked first.
 //! - `attesting`: what it shows of where it runs.
 //! - `calls`: one request and its answer, with a session that is opened and renewed by itself.
+//! - `certificates`: chains and keys that the broker asks for.
 //! - `stated`: what was stated of each Gateway, as the broker told it.
 //! - `touch`: what goes on between the two while nothing changes.
 
 mod addresses;
 mod attesting;
 mod calls;
+mod certificates;
 mod stated;
 mod touch;
 
@@ -25,9 +27,8 @@ use async_trait::async_trait;
 use domain::broker::attestation::Attestor;
 use domain::broker::held::Place;
 use domain::broker::plan::Planned;
-use domain::edge::certificates::CertificateOutcome;
 use domain::edge::{EdgeIntent, EdgeStatus, Partial};
-use domain::ports::{Clock, Edge, Entropy, PortError, PortErrorKind};
+use domain::ports::{Certificates, Clock, Edge, Entropy, PortError, PortErrorKind};
 use domain::secret::{ConnectorToken, TokenHash};
 use domain::{InstanceId, ObjectKey};
 use reqwest::Method;
@@ -105,6 +106,7 @@ pub struct BrokerEdge {
     statement_timeout: Duration,
     heartbeat: Duration,
     entropy: Arc<dyn Entropy>,
+    certificates: Option<Arc<dyn Certificates>>,
     known: Known,
     news: News,
 }
@@ -130,9 +132,17 @@ impl BrokerEdge {
             statement_timeout: settings.statement_timeout,
             heartbeat: settings.heartbeat,
             entropy,
+            certificates: None,
             known: Known::default(),
             news: News::default(),
         })
+    }
+
+    /// Sends certificates of listeners with their keys, where the broker asks for them.
+    #[must_use]
+    pub fn with_certificates(mut self, certificates: Arc<dyn Certificates>) -> Self {
+        self.certificates = Some(certificates);
+        self
     }
 
     /// The next place in the order of the cluster. A term begins where there is none.
@@ -239,8 +249,9 @@ impl BrokerEdge {
 #[async_trait]
 impl Edge for BrokerEdge {
     async fn reconcile(&self, intent: &EdgeIntent) -> Result<EdgeStatus, PortError> {
+        let (intent, told) = certificates::within_limit(intent);
         let gateway = &intent.gateway;
-        let body = serde_json::to_vec(&IntentDocument::of(intent))
+        let body = serde_json::to_vec(&IntentDocument::of(&intent))
             .expect("a document of texts can be written");
         if body.len() > LARGEST_INTENT {
             let message = format!(
@@ -248,14 +259,11 @@ impl Edge for BrokerEdge {
             );
             return Err(PortError::new(PortErrorKind::Invalid, message));
         }
-        let mut status = self
+        let status = self
             .state(Method::PUT, gateway, &["intent"], Some(body))
             .await?;
-        // Keys stay in the cluster: an intent for the broker has no certificates.
-        let wanted = intent.certificates.iter().flatten();
-        status.certificates = wanted
-            .map(|one| (one.secret.clone(), CertificateOutcome::NotAvailable))
-            .collect();
+        let mut status = self.send_pairs(&intent, status).await;
+        status.certificates.extend(told);
         Ok(status)
     }
 

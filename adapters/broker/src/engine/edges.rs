@@ -19,6 +19,7 @@ use domain::{Installation, InstanceId, ObjectKey};
 use parking_lot::Mutex;
 
 use super::meter::{Meter, Meters};
+use super::pairs::StoredPairs;
 
 /// Opens the Cloudflare API so that each call is counted.
 pub type OpenMetered = Box<dyn Fn(Meter) -> Arc<dyn CloudflareAccounts> + Send + Sync>;
@@ -68,6 +69,14 @@ impl StoredEdges {
         }
     }
 
+    fn pairs(&self, cluster: &ClusterName) -> StoredPairs {
+        StoredPairs {
+            cluster: cluster.clone(),
+            store: self.store.clone(),
+            seal: self.seal.clone(),
+        }
+    }
+
     /// Another broker may have been told that Cloudflare wants no calls.
     async fn require_no_pause(&self, account: &AccountName) -> Result<(), PortError> {
         let spending = self.store.spending(account).await.map_err(unavailable)?;
@@ -83,6 +92,7 @@ impl StoredEdges {
     fn made(&self, installation: Installation, account: &AccountName) -> Arc<DirectEdge> {
         let mut made = self.made.lock();
         let key = (installation.clone(), account.clone());
+        let installation_name = installation.name.clone();
         let edge = made.entry(key).or_insert_with(|| {
             let credentials = self.credentials(account);
             let journal = (self.journal)(&installation.name);
@@ -93,6 +103,8 @@ impl StoredEdges {
                 self.entropy.clone(),
                 installation,
             );
+            let pairs = self.pairs(&installation_name);
+            let edge = edge.with_certificates(Arc::new(pairs));
             Arc::new(edge.with_journal(journal))
         });
         edge.clone()
@@ -136,7 +148,7 @@ impl AccountEdges for StoredEdges {
             installation,
         );
         Ok(Rehearsal {
-            edge: Arc::new(edge),
+            edge: Arc::new(edge.with_certificates(Arc::new(self.pairs(cluster)))),
             accounts,
         })
     }

@@ -2,13 +2,16 @@
 //!
 //! - [`edges`]: the edges of all clusters and accounts, each with the token that is in use.
 //! - [`meter`]: what they spend of the accounts' budgets.
-//! - [`hold`]: for how long a piece of work is this broker's. - [`time`]: the time that all brokers go by.
+//! - [`hold`]: for how long a piece of work is this broker's.
+//! - `pairs`: certificates with their keys.
+//! - [`time`]: the time that all brokers go by.
 //! - `contact`: looks for clusters that are not heard of any more.
 
 mod contact;
 pub mod edges;
 pub mod hold;
 pub mod meter;
+pub(crate) mod pairs;
 pub mod time;
 
 use std::sync::Arc;

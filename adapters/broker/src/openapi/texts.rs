@@ -32,6 +32,7 @@ texts! {
     ObjectName: "The name of an object of Kubernetes.", 253,
         r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
     Instance: "A UUID in lower case.", 36, r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+    Fingerprint: "The first half of a SHA-256 in hexadecimal digits.", 32, r"^[0-9a-f]{32}$";
     Sha256: "A SHA-256 in hexadecimal digits.", 64, r"^[0-9A-Fa-f]{64}$";
     ControllerVersion: "The version of a program.", 64, r"^[!-~]{1,64}$";
     Place: "Term and number of a statement, as `3.17`.", 39, r"^[0-9]{1,19}\.[0-9]{1,19}$";

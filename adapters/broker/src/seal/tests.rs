@@ -1,9 +1,10 @@
 //! What is sealed, and by which key.
 
-use domain::AccountId;
 use domain::broker::credential::Version;
 use domain::broker::grant::Account;
-use domain::broker::{AccountName, PersonName, TenantName};
+use domain::broker::{AccountName, ClusterName, PersonName, TenantName};
+use domain::certificate::Fingerprint;
+use domain::{AccountId, ObjectKey};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -92,6 +93,61 @@ async fn a_token_is_opened_as_what_it_was_sealed_as_and_as_nothing_else() {
     ] {
         let refused = seal.open(purpose, sealed).await;
         assert_eq!(refused.unwrap_err(), not_ours(), "{purpose:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificates_key_is_opened_as_that_of_its_tenant_gateway_and_chain_alone() {
+    let seal = envelopes(&line("one", 1));
+    let tenant = |text: &str| TenantName::parse(text).unwrap();
+    let cluster = |text: &str| ClusterName::parse(text).unwrap();
+    let gateway = |text: &str| ObjectKey::new("default", text);
+    let own = (
+        tenant("acme"),
+        cluster("east"),
+        gateway("one"),
+        Fingerprint::of(b"chain"),
+    );
+    let sealed = seal
+        .seal(pair(&own), &SecretString::from("canary"))
+        .await
+        .unwrap();
+    for (other, opens) in [
+        (own.clone(), true),
+        (
+            (tenant("other"), own.1.clone(), own.2.clone(), own.3.clone()),
+            false,
+        ),
+        (
+            (own.0.clone(), cluster("west"), own.2.clone(), own.3.clone()),
+            false,
+        ),
+        (
+            (own.0.clone(), own.1.clone(), gateway("two"), own.3.clone()),
+            false,
+        ),
+        (
+            (
+                own.0.clone(),
+                own.1.clone(),
+                own.2.clone(),
+                Fingerprint::of(b"other"),
+            ),
+            false,
+        ),
+    ] {
+        let opened = seal.open(pair(&other), &sealed).await;
+        assert_eq!(opened.is_ok(), opens, "{other:?}");
+    }
+}
+
+fn pair(of: &(TenantName, ClusterName, ObjectKey, Fingerprint)) -> Purpose<'_> {
+    let (tenant, cluster, gateway, fingerprint) = of;
+    Purpose::Pair {
+        tenant,
+        cluster,
+        gateway,
+        fingerprint,
     }
 }
 

@@ -275,7 +275,7 @@ pub(super) async fn token(
 
 impl ClusterPlane {
     /// Takes a statement, and answers once it is done or after a while.
-    async fn take(
+    pub(super) async fn take(
         &self,
         member: &Member,
         gateway: ObjectKey,
@@ -287,6 +287,7 @@ impl ClusterPlane {
             Statement::Remove => "gateway.remove",
             Statement::Retire(_) => "connector-token.retire",
             Statement::CloseConnections => "connections.close",
+            Statement::Pairs(_) => "certificates.send",
         };
         let event = self.event(member, action, &gateway.to_string());
         let (place, if_match) = (place_of(headers)?, version_of(headers)?);
@@ -308,7 +309,11 @@ impl ClusterPlane {
     }
 
     /// What is held of a Gateway that has a tunnel or is to have one.
-    async fn require_tunnel(&self, member: &Member, gateway: &ObjectKey) -> Result<Held, Problem> {
+    pub(super) async fn require_tunnel(
+        &self,
+        member: &Member,
+        gateway: &ObjectKey,
+    ) -> Result<Held, Problem> {
         let held = self.store.held(&member.cluster.name, gateway).await?;
         held.filter(|held| !held.accounts.is_empty())
             .ok_or_else(|| failed(no_tunnel(gateway)))

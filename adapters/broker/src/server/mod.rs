@@ -14,6 +14,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod answer;
+mod certificates;
 mod described;
 mod events;
 mod gateways;
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::middleware;
 use domain::broker::Code;
 use domain::broker::cluster::Thumbprint;
-use domain::broker::ports::{AccountEdges, Store};
+use domain::broker::ports::{AccountEdges, Seal, Store};
 use domain::ports::{Clock, Entropy};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -64,6 +65,7 @@ const CHALLENGE: &str = "DPoP algs=\"ES256\"";
 pub struct ClusterPlane {
     store: Arc<dyn Store>,
     edges: Arc<dyn AccountEdges>,
+    seal: Arc<dyn Seal>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     requests: Requests,
@@ -72,16 +74,18 @@ pub struct ClusterPlane {
 }
 
 impl ClusterPlane {
-    /// The plane over a store, and over the edges that tokens of tunnels come from.
+    /// The plane over a store, and over the edges that tokens of tunnels come from. What clusters send is sealed by `seal`.
     pub fn new(
         store: Arc<dyn Store>,
         edges: Arc<dyn AccountEdges>,
+        seal: Arc<dyn Seal>,
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             store,
             edges,
+            seal,
             entropy,
             clock,
             requests: Requests::default(),
@@ -122,6 +126,7 @@ fn members() -> OpenApiRouter<Arc<ClusterPlane>> {
         .routes(routes!(plan::plan))
         .routes(routes!(gateways::token, gateways::retire))
         .routes(routes!(gateways::close))
+        .routes(routes!(certificates::send))
 }
 
 /// The same as a document.

@@ -444,6 +444,9 @@ pub struct GrantDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Limit>)]
     pub max_gateways: Option<u32>,
+    /// Whether certificates for these names may be uploaded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificates: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Moment>)]
     pub expires: Option<String>,
@@ -479,6 +482,7 @@ impl GrantDocument {
             account: grant.account.clone(),
             max_hostnames: grant.max_hostnames,
             max_gateways: grant.max_gateways,
+            certificates: grant.certificates,
             expires: grant.expires.map(moment),
         }
     }
@@ -496,6 +500,7 @@ impl GrantDocument {
             account: self.account,
             max_hostnames: self.max_hostnames,
             max_gateways: self.max_gateways,
+            certificates: self.certificates,
             expires: expires.transpose()?.map(|at| Timestamp(at.as_second())),
             name: self.name,
             tenant: tenant.clone(),

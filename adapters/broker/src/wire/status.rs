@@ -8,6 +8,7 @@ use domain::{Installation, InstallationName, InstanceId, TunnelId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::certificates::ShownDocument;
 use super::dns::{HeldBackDocument, ZoneDocument};
 use super::{GatewayDocument, Malformed, hostname};
 use crate::problem::FailureDocument;
@@ -26,6 +27,7 @@ pub struct StatusDocument {
     repaired: BTreeMap<String, String>,
     held_back: Option<HeldBackDocument>,
     changes: ChangesDocument,
+    certificates: Vec<ShownDocument>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -140,6 +142,11 @@ impl StatusDocument {
                 listed: status.changes.listed,
                 more: status.changes.more,
             },
+            certificates: status
+                .certificates
+                .into_iter()
+                .map(|(secret, outcome)| ShownDocument::of(&secret, outcome))
+                .collect(),
         }
     }
 
@@ -192,7 +199,11 @@ impl StatusDocument {
                 listed: self.changes.listed,
                 more: self.changes.more,
             },
-            certificates: BTreeMap::new(),
+            certificates: self
+                .certificates
+                .into_iter()
+                .map(ShownDocument::read)
+                .collect::<Result<_, _>>()?,
             failures: failures.collect(),
         })
     }

@@ -156,6 +156,20 @@ fn a_failed_upload_is_a_condition_of_its_own() {
             Reason::UploadFailed,
         ),
         (
+            CertificateOutcome::WithoutKey {
+                message: "not sent yet".to_owned(),
+            },
+            Truth::False,
+            Reason::UploadFailed,
+        ),
+        (
+            CertificateOutcome::NotPermitted {
+                message: "not granted".to_owned(),
+            },
+            Truth::False,
+            Reason::NotAvailable,
+        ),
+        (
             CertificateOutcome::NotAvailable,
             Truth::False,
             Reason::NotAvailable,

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{CertificateChange, ZoneCertificates, failed, transient};
+use super::plan::{CertificateChange, ZoneCertificates, failed, transient, without_pair};
 use super::{CertificateIntent, CertificateOutcome, Note, NoteKeys, with_unnoted};
 use crate::edge::cache::CachedApi;
 use crate::edge::gone_is_fine;
@@ -17,10 +17,24 @@ use crate::edge::ports::Certificates;
 use crate::error::PortError;
 use crate::names::{ObjectKey, TunnelId};
 
+/// Why a certificate is not where it should be.
+enum Failure {
+    /// Its chain and key could not be had.
+    Pair(PortError),
+    Call(PortError),
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        Self::Call(error)
+    }
+}
+
 /// One Gateway's certificates on their way.
 pub(crate) struct CertificateWriter<'a> {
     pub(crate) api: &'a CachedApi,
     pairs: &'a dyn Certificates,
+    gateway: &'a ObjectKey,
     tunnel: TunnelId,
     document: IngressDocument,
     keys: NoteKeys,
@@ -38,6 +52,7 @@ impl<'a> CertificateWriter<'a> {
     pub(crate) fn new(
         api: &'a CachedApi,
         pairs: &'a dyn Certificates,
+        gateway: &'a ObjectKey,
         tunnel: TunnelId,
         document: IngressDocument,
         keys: NoteKeys,
@@ -48,6 +63,7 @@ impl<'a> CertificateWriter<'a> {
         Self {
             api,
             pairs,
+            gateway,
             tunnel,
             document,
             keys,
@@ -61,23 +77,27 @@ impl<'a> CertificateWriter<'a> {
     /// Changes one zone. A change that fails stops no other.
     pub(crate) async fn change_zone(&mut self, zone: &ZoneCertificates) {
         for change in &zone.changes {
-            let Err(error) = self.change(&zone.zone, change).await else {
+            let Err(failure) = self.change(&zone.zone, change).await else {
                 continue;
             };
             if let CertificateChange::Upload(one) | CertificateChange::Replace(_, one) = change {
-                let outcome = failed(&zone.zone, &error);
+                let outcome = match &failure {
+                    Failure::Pair(error) => without_pair(error),
+                    Failure::Call(error) => failed(&zone.zone, error),
+                };
                 self.outcomes.insert(one.secret.clone(), outcome);
             }
+            let (Failure::Pair(error) | Failure::Call(error)) = failure;
             self.failures.extend(transient(&error));
         }
     }
 
-    async fn change(&mut self, zone: &Zone, change: &CertificateChange) -> Result<(), PortError> {
+    async fn change(&mut self, zone: &Zone, change: &CertificateChange) -> Result<(), Failure> {
         match change {
-            CertificateChange::DropNote(note) => self.note(Some(note), None).await,
+            CertificateChange::DropNote(note) => Ok(self.note(Some(note), None).await?),
             CertificateChange::Delete(note) => {
                 gone_is_fine(self.api.delete_certificate(&zone.id, &note.id).await)?;
-                self.note(Some(note), None).await
+                Ok(self.note(Some(note), None).await?)
             }
             CertificateChange::Upload(one) => self.put(zone, None, one).await,
             CertificateChange::Replace(note, one) => self.put(zone, Some(note), one).await,
@@ -89,8 +109,9 @@ impl<'a> CertificateWriter<'a> {
         zone: &Zone,
         before: Option<&Note>,
         one: &CertificateIntent,
-    ) -> Result<(), PortError> {
-        let pair = self.pairs.pair(&one.secret).await?;
+    ) -> Result<(), Failure> {
+        let pair = self.pairs.of_gateway(self.gateway, one).await;
+        let pair = pair.map_err(Failure::Pair)?;
         let id = match before {
             None => {
                 self.api
@@ -120,7 +141,7 @@ impl<'a> CertificateWriter<'a> {
                 self.notes.remove(&note);
             }
         }
-        noted
+        Ok(noted?)
     }
 
     async fn note(&mut self, gone: Option<&Note>, new: Option<Note>) -> Result<(), PortError> {

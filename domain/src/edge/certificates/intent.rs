@@ -80,6 +80,16 @@ pub enum CertificateOutcome {
         /// What failed, and what would help.
         message: String,
     },
+    /// Who carries out the intent does not have its chain and key, and needs them.
+    WithoutKey {
+        /// Why.
+        message: String,
+    },
+    /// A broker does not grant it.
+    NotPermitted {
+        /// Why, and what would help.
+        message: String,
+    },
     /// Who carries out the intent has no way to the Secret.
     NotAvailable,
 }

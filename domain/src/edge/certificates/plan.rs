@@ -7,7 +7,7 @@ use crate::certificate::Fingerprint;
 use crate::edge::objects::Zone;
 use crate::edge::observed::Observed;
 use crate::edge::{EdgeIntent, HostnameOutcome, Policy};
-use crate::error::PortError;
+use crate::error::{PortError, PortErrorKind};
 use crate::names::{CertificateId, Hostname, ObjectKey, ZoneId};
 
 /// Certificates in the zones that matter: those that get one, and those in which one of ours is.
@@ -155,6 +155,15 @@ pub(crate) fn plan(
         }
     }
     plan
+}
+
+/// What it means for a certificate that its chain and key could not be had.
+pub(crate) fn without_pair(error: &PortError) -> CertificateOutcome {
+    let message = error.to_string();
+    match error.kind {
+        PortErrorKind::NotFound => CertificateOutcome::WithoutKey { message },
+        _ => CertificateOutcome::Failed { message },
+    }
 }
 
 /// What a failed call means for a certificate.

@@ -23,7 +23,7 @@ impl DirectEdge {
     pub(super) async fn show_certificates<'a>(
         &'a self,
         executor: &mut Executor<'a>,
-        intent: &EdgeIntent,
+        intent: &'a EdgeIntent,
         observed: &Observed,
         hostnames: &BTreeMap<Hostname, HostnameOutcome>,
         keys: NoteKeys,
@@ -44,7 +44,15 @@ impl DirectEdge {
             Ok(document) => document,
             Err(error) => return CertificatesPlan::failed(&wanted, &error),
         };
-        let writer = CertificateWriter::new(api, pairs, tunnel, document, keys, &unnoted);
+        let writer = CertificateWriter::new(
+            api,
+            pairs,
+            &intent.gateway,
+            tunnel,
+            document,
+            keys,
+            &unnoted,
+        );
         let seen = observe(&writer, observed, &wanted).await;
         let (changes, mut planned) = plan_certificates(intent, observed, &seen, hostnames);
         executor.certificates = Some(writer);

@@ -233,7 +233,7 @@ async fn serve(parts: Parts, listener: TcpListener, writes: Writes) {
     };
     let stop = CancellationToken::new();
     tokio::spawn(engine.run(stop.clone()));
-    let plane = ClusterPlane::new(store, edges, entropy, parts.clock);
+    let plane = ClusterPlane::new(store, edges, tests::broker::seal(), entropy, parts.clock);
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
     let api = adapter_broker::router(Arc::new(plane));
     adapter_broker::serve(listener, None, api, adapter_broker::LISTENER_LIMITS, stop).await;

@@ -125,7 +125,13 @@ async fn broker(parts: Parts) -> Arc<dyn Edge> {
         patience: Patience::default(),
     };
     tokio::spawn(engine.run(stop.clone()));
-    let plane = ClusterPlane::new(store, edges, entropy.clone(), clock.clone());
+    let plane = ClusterPlane::new(
+        store,
+        edges,
+        tests::broker::seal(),
+        entropy.clone(),
+        clock.clone(),
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a free port");
     let address = listener.local_addr().expect("a bound listener");
