@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::problem::Problem;
 use crate::wire::{
     EventsDocument, IntentDocument, LeaseDocument, LeaseRequest, LiveDocument, OwnedDocument,
-    PendingDocument, PlanDocument, StatusDocument, SweptDocument, gateway_key,
+    PairsDocument, PendingDocument, PlanDocument, StatusDocument, SweptDocument, gateway_key,
 };
 
 /// Reads a document between a cluster and the broker.
@@ -38,6 +38,12 @@ fn request(json: &[u8]) {
         && let Ok(live) = document.read()
     {
         assert_eq!(through_json(&LiveDocument::of(&live)).read(), Ok(live));
+    }
+    if let Ok(document) = serde_json::from_slice::<PairsDocument>(json)
+        && let Ok(pairs) = document.read()
+    {
+        let again = through_json(&PairsDocument::of(&pairs)).read();
+        assert!(again.is_ok(), "what was read can be written");
     }
     if let Ok(document) = serde_json::from_slice::<LeaseRequest>(json) {
         let term = document.term;
@@ -141,18 +147,19 @@ mod tests {
 
     #[test]
     fn whatever_becomes_of_a_document_what_is_read_is_what_was_written() {
-        let intent = r#"{"hostnames":["app.example.com","*.b"],"paths":{"*.b":["^/a$"]},"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"selected":{"zones":["example.com"],"include":["*.b"],"exclude":["c.b"]}},"records":{"drift":"pause","confirmed_removal":"c0de"},"policy":"sync"}"#;
+        let intent = r#"{"hostnames":["app.example.com","*.b"],"paths":{"*.b":["^/a$"]},"lost_to":[{"hostname":"a.b","to":{"namespace":"a","name":"b"}}],"dns":{"selected":{"zones":["example.com"],"include":["*.b"],"exclude":["c.b"]}},"records":{"drift":"pause","confirmed_removal":"c0de"},"certificates":[{"secret":{"namespace":"a","name":"b"},"fingerprint":"0123456789abcdef0123456789abcdef","hosts":["*.b"],"any_name":false}],"policy":"sync"}"#;
         assert!(serde_json::from_str::<IntentDocument>(intent).is_ok());
         for seed in [
             intent,
             r#"{"live":[{"namespace":"a","name":"b.c"}]}"#,
+            r#"{"pairs":[{"chain":"c","key":"k"}]}"#,
             r#"{"term":1,"controller":"1","gateways":[{"namespace":"a","name":"b","version":2}]}"#,
         ] {
             for json in variants(seed.as_bytes()) {
                 request(&json);
             }
         }
-        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","name":"n","address":"a","hostnames":["a.b"]}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[],"zones":[],"repaired":{"c.d":"w"},"changes":{"listed":["w"],"more":1}}"#;
+        let status = r#"{"tunnels":[{"id":"6ff42ae2-765d-4adf-8112-31c55c1551ef","name":"n","address":"a","hostnames":["a.b"]}],"hostnames":{"a.b":{"unknown":{"message":"m"}},"c.d":"applied"},"ingress":"complete","failures":[{"kind":"invalid","message":"m","retry_after_ms":1}],"namesakes":[],"zones":[],"repaired":{"c.d":"w"},"changes":{"listed":["w"],"more":1},"certificates":[{"secret":{"namespace":"a","name":"b"},"outcome":{"uploaded":{"zones":["a.b"]}}}]}"#;
         assert!(serde_json::from_str::<StatusDocument>(status).is_ok());
         for seed in [
             status,

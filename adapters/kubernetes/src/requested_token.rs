@@ -24,19 +24,20 @@ pub async fn requested_token(
 ) -> Result<SecretString, PortError> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &account.namespace);
     let request = TokenRequest {
-        spec: TokenRequestSpec {
-            audiences: vec![audience.to_owned()],
+        spec: Some(TokenRequestSpec {
+            audiences: Some(vec![audience.to_owned()]),
             expiration_seconds: Some(LASTS),
             ..TokenRequestSpec::default()
-        },
+        }),
         ..TokenRequest::default()
     };
-    let asked = accounts.create_token_request(&account.name, &PostParams::default(), &request);
+    let parameters = PostParams::default();
+    let asked = accounts.create_token_request(&account.name, &parameters, &request);
     let what = format!("asking for a token of ServiceAccount {account}");
     let answer = asked.await.map_err(|error| port_error(&what, &error))?;
-    let status = answer.status.ok_or_else(|| {
+    let token = answer.status.and_then(|status| status.token);
+    token.map(SecretString::from).ok_or_else(|| {
         let message = format!("{what}: the answer has no token");
         PortError::new(PortErrorKind::Unavailable, message)
-    })?;
-    Ok(SecretString::from(status.token))
+    })
 }

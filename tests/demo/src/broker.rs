@@ -87,7 +87,7 @@ cloudflare: {{base_url: {api}}}
             let cluster = self.operator.store.cluster(&name).await?;
             if let Standing::Asking(identity) = cluster.standing {
                 let key = identity.key.to_string();
-                commands::accept(&self.operator, CLUSTER, &key).await?;
+                commands::accept(&self.operator, CLUSTER, &key, None).await?;
                 return Ok(key);
             }
             let waits = began.elapsed() < Duration::from_secs(30);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ObjectKey;
+use domain::broker::ClusterName;
 use domain::broker::ports::Intents;
 use domain::edge::certificates::CertificateOutcome;
 use domain::ports::Edge;
@@ -44,8 +45,8 @@ stringData:
     )
 }
 
-/// A Gateway whose certificate is to be uploaded; `credentials` names the Secret of a cluster with its own.
-fn gateway(credentials: &str) -> String {
+/// Certificates are to be uploaded; `credentials` names the Secret of a cluster with its own.
+fn parameters(credentials: &str) -> String {
     format!(
         "apiVersion: cloudflare-gateway-controller.io/v1
 kind: CloudflareGatewayParameters
@@ -53,22 +54,23 @@ metadata: {{name: parameters, namespace: default}}
 spec:
   {credentials}
   certificates: {{upload: true}}
----
-apiVersion: gateway.networking.k8s.io/v1
+"
+    )
+}
+
+const WITH_CERTIFICATE: &str = "apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {{name: my-gateway, namespace: default}}
+metadata: {name: my-gateway, namespace: default}
 spec:
   gatewayClassName: cloudflare
   infrastructure:
-    parametersRef: {{group: cloudflare-gateway-controller.io, kind: CloudflareGatewayParameters, name: parameters}}
+    parametersRef: {group: cloudflare-gateway-controller.io, kind: CloudflareGatewayParameters, name: parameters}
   listeners:
     - name: https
       protocol: HTTPS
       port: 443
-      tls: {{certificateRefs: [{{name: cert}}]}}
-"
-    )
-}
+      tls: {certificateRefs: [{name: cert}]}
+";
 
 /// A GatewayClass without credentials, whose Gateways may have their certificates uploaded.
 fn class_that_uploads() -> String {
@@ -88,7 +90,13 @@ async fn world() -> (World, Origin) {
     world.write("app.yaml", &service("app", &[origin.address]));
     world.write("route.yaml", &route("app", "app.example.com", "app"));
     world.write("cert.yaml", &pair());
+    world.write("gateway.yaml", WITH_CERTIFICATE);
     (world, origin)
+}
+
+fn of_gateway() -> (ClusterName, ObjectKey) {
+    let key = ObjectKey::new("default", "my-gateway");
+    (Enrolled::of(CLUSTER).cluster, key)
 }
 
 async fn has_certificates(world: &World, number: usize, other_than: &[String]) -> Vec<String> {
@@ -104,7 +112,7 @@ async fn a_certificate_behind_a_broker_is_shown_as_far_as_it_is_granted_and_its_
     let (world, _origin) = world().await;
     let broker = Broker::start(&world).await;
     world.write("class.yaml", &class_that_uploads());
-    world.write("gateway.yaml", &gateway(""));
+    world.write("parameters.yaml", &parameters(""));
     let code = broker.invite(CLUSTER).await;
     let _cfgw = world.cfgw_behind(&broker.url(), &code).await;
     let refused = world.condition(GATEWAY, CONDITION, |seen| seen.reason == "NotAvailable");
@@ -119,12 +127,12 @@ async fn a_certificate_behind_a_broker_is_shown_as_far_as_it_is_granted_and_its_
     world.write("cert.yaml", &pair());
     has_certificates(&world, 1, &first).await;
     shown().await;
-    let (name, key) = (
-        Enrolled::of(CLUSTER).cluster,
-        ObjectKey::new("default", "my-gateway"),
-    );
-    let held = broker.store.held(&name, &key).await.unwrap().unwrap();
-    assert_eq!((held.pairs.len(), held.proven.len()), (0, 1));
+    let (name, key) = of_gateway();
+    within(WAIT, "no key is kept", || async {
+        let held = broker.store.held(&name, &key).await.unwrap().unwrap();
+        ((held.pairs.len(), held.proven.len()) == (0, 1)).then_some(())
+    })
+    .await;
 
     grant_certificates(&broker.store, false).await;
     has_certificates(&world, 0, &[]).await;
@@ -147,8 +155,8 @@ async fn a_cluster_goes_behind_a_broker_and_back_and_keeps_its_certificate() {
     let own = secret("cloudflare-creds", &world.token, ACCOUNT);
     world.write("credentials.yaml", &own);
     world.write("class.yaml", &class());
-    let with_secret = gateway("secretRef: {name: cloudflare-creds}");
-    world.write("gateway.yaml", &with_secret);
+    let with_secret = parameters("secretRef: {name: cloudflare-creds}");
+    world.write("parameters.yaml", &with_secret);
     let shown = || world.condition(GATEWAY, CONDITION, |seen| seen.status == "True");
     let direct = world.cfgw().await;
     shown().await;
@@ -158,10 +166,16 @@ async fn a_cluster_goes_behind_a_broker_and_back_and_keeps_its_certificate() {
 
     world.remove("credentials.yaml");
     world.write("class.yaml", &class_that_uploads());
-    world.write("gateway.yaml", &gateway(""));
+    world.write("parameters.yaml", &parameters(""));
     let code = broker.invite(CLUSTER).await;
     let behind = world.cfgw_behind(&broker.url(), &code).await;
-    world.answers("https://app.example.com/").await;
+    // What the broker has been told of it, not what an earlier process wrote.
+    let (name, key) = of_gateway();
+    within(WAIT, "the broker knows the certificate", || async {
+        let held = broker.store.held(&name, &key).await.unwrap()?;
+        (held.pairs.is_empty() && !held.proven.is_empty()).then_some(())
+    })
+    .await;
     shown().await;
     world.settled().await;
     assert_eq!(world.certificates(), before);
@@ -170,7 +184,7 @@ async fn a_cluster_goes_behind_a_broker_and_back_and_keeps_its_certificate() {
     broker.command(&["release", CLUSTER.0]).await;
     world.write("credentials.yaml", &own);
     world.write("class.yaml", &class());
-    world.write("gateway.yaml", &with_secret);
+    world.write("parameters.yaml", &with_secret);
     let _direct = world.cfgw().await;
     shown().await;
     world.settled().await;
@@ -190,8 +204,9 @@ async fn a_key_is_sent_once_and_again_only_where_the_certificate_was_lost() {
     let is_shown =
         |outcome: &CertificateOutcome| matches!(outcome, CertificateOutcome::Uploaded { .. });
     let version = || async {
-        let held = broker.store.held(&Enrolled::of(EAST).cluster, &gateway);
-        held.await.unwrap().unwrap().version
+        let name = Enrolled::of(EAST).cluster;
+        let held = broker.store.held(&name, &gateway).await.unwrap();
+        held.unwrap().version
     };
     for _ in 0..2 {
         let status = east.reconcile(&intent).await.unwrap();

@@ -60,8 +60,9 @@ async fn ends(store: &SqlStore, version: u64, outcome: CertificateOutcome) {
     finish(store, &taken, finished, NOW).await;
 }
 
-async fn is_kept(store: &SqlStore, named: &str) -> bool {
-    let found = store.sealed_pair(&cluster(named), &gateway(), &fingerprint());
+async fn is_kept(store: &SqlStore) -> bool {
+    let (of, gateway, fingerprint) = (cluster("east"), gateway(), fingerprint());
+    let found = store.sealed_pair(&of, &gateway, &fingerprint);
     let listed = store.wrapped_otherwise("one", 10).await.unwrap();
     let is_kept = found.await.unwrap() == Some(sealed("two", 7));
     assert_eq!(
@@ -80,16 +81,18 @@ pub(crate) async fn a_key_is_kept_sealed_until_it_is_not_needed_any_more(store: 
     let uploaded = || CertificateOutcome::Uploaded { zones: Vec::new() };
     state(&store, "east", wanting(true), 1).await.unwrap();
     state(&store, "east", sending(), 2).await.unwrap();
-    assert!(!is_kept(&store, "east").await, "nobody asked for it");
+    assert!(!is_kept(&store).await, "nobody asked for it");
     ends(&store, 1, without_key()).await;
     assert_eq!(
         state(&store, "east", sending(), 3).await,
         Ok(Stated::Changed)
     );
-    assert!(is_kept(&store, "east").await);
-    assert!(!is_kept(&store, "west").await, "it is of that cluster");
+    assert!(is_kept(&store).await);
+    let (west, gateway, fingerprint) = (cluster("west"), gateway(), fingerprint());
+    let of_west = store.sealed_pair(&west, &gateway, &fingerprint).await;
+    assert_eq!(of_west, Ok(None), "it is of that cluster");
     ends(&store, 2, uploaded()).await;
-    assert!(!is_kept(&store, "east").await, "it was uploaded");
+    assert!(!is_kept(&store).await, "it was uploaded");
     assert_eq!(
         state(&store, "east", wanting(true), 4).await,
         Ok(Stated::Unchanged)
@@ -103,14 +106,17 @@ pub(crate) async fn a_key_is_kept_sealed_until_it_is_not_needed_any_more(store: 
         state(&store, "east", wanting(true), sequence)
             .await
             .unwrap();
-        let version = store.held(&cluster("east"), &gateway()).await.unwrap();
+        let version = store
+            .held(&cluster("east"), &super::gateway())
+            .await
+            .unwrap();
         let version = version.unwrap().version;
         store.look_again(super::at(1), NOW).await.unwrap();
         ends(&store, version, without_key()).await;
         state(&store, "east", sending(), sequence + 1)
             .await
             .unwrap();
-        assert!(is_kept(&store, "east").await);
+        assert!(is_kept(&store).await);
         match then() {
             Some(statement) => {
                 state(&store, "east", statement, sequence + 2)
@@ -118,11 +124,12 @@ pub(crate) async fn a_key_is_kept_sealed_until_it_is_not_needed_any_more(store: 
                     .unwrap();
             }
             None => {
-                let release = store.turn(&cluster("east"), Turn::Release, event("cluster.release"));
+                let east = cluster("east");
+                let release = store.turn(&east, Turn::Release, event("cluster.release"));
                 release.await.unwrap();
             }
         }
-        assert!(!is_kept(&store, "east").await, "{number}");
+        assert!(!is_kept(&store).await, "{number}");
     }
 }
 
@@ -130,14 +137,16 @@ pub(crate) async fn a_certificate_is_refused_by_the_grants_of_its_names(store: S
     furnished(&store, "east").await;
     let refused = async |names: &[&str]| {
         let wanted = [(secret(), super::names(names))].into();
-        let refused = store.refused_certificates(&cluster("east"), &wanted, NOW);
+        let east = cluster("east");
+        let refused = store.refused_certificates(&east, &wanted, NOW);
         let refused = refused.await.unwrap();
         refused.get(&secret()).map(|refusal| refusal.code)
     };
     assert_eq!(refused(&[]).await, Some(Code::HostnameNotGranted));
-    let mut grant = first_grant("east");
+    let before = first_grant("east");
+    let mut grant = before.clone();
     grant.certificates = true;
-    let put = store.put_grant(&grant, Some(&first_grant("east")), event("grant.put"));
+    let put = store.put_grant(&grant, Some(&before), event("grant.put"));
     put.await.unwrap();
     let seen = store.grants(&grant.tenant).await.unwrap();
     assert_eq!(seen, [grant], "it is read as it was written");
