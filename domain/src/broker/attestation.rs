@@ -333,11 +333,13 @@ impl Cluster {
         let offered = shown.map(|shown| shown.offered(now));
         let offered = offered.and_then(Result::ok);
         let print = offered.as_ref().map(Attestation::thumbprint);
-        if print.is_some() && self.attest_anew == print {
+        if let Some(print) = &print
+            && self.attest_anew.as_ref() == Some(print)
+        {
             self.attest_anew = None;
             self.epoch += 1;
             self.attestation = offered;
-            return Ok(Attested::Begun(print.expect("it is some")));
+            return Ok(Attested::Begun(print.clone()));
         }
         let Some(known) = &self.attestation else {
             return Ok(Attested::Not(print));

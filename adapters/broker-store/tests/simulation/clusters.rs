@@ -89,9 +89,13 @@ pub(crate) async fn enrol(store: &dyn Store, now: Timestamp) {
             key: key.clone(),
             instance: installation(&cluster).instance,
         };
-        let redeemed = store.redeem(&code, identity, "{}", now, told("cluster.redeem"));
+        let redeemed = store.redeem(&code, identity, None, "{}", now, told("cluster.redeem"));
         redeemed.await.unwrap();
-        let accepted = store.turn(&cluster, Turn::Accept(key), told("cluster.accept"));
+        let accept = Turn::Accept {
+            key,
+            attest_anew: None,
+        };
+        let accepted = store.turn(&cluster, accept, told("cluster.accept"));
         accepted.await.unwrap();
         store
             .begin_term(&cluster, told("term.begin"))
@@ -109,6 +113,7 @@ pub(crate) async fn enrol(store: &dyn Store, now: Timestamp) {
             account: None,
             max_hostnames: None,
             max_gateways: None,
+            certificates: false,
             expires: None,
         };
         store
@@ -186,7 +191,7 @@ impl Stating {
         let wanted = match &statement {
             Statement::Intent(intent) => Some(Wanted::Present(intent.clone())),
             Statement::Remove => Some(Wanted::Gone),
-            Statement::Retire(_) | Statement::CloseConnections => None,
+            Statement::Retire(_) | Statement::CloseConnections | Statement::Pairs(_) => None,
         };
         let is_retirement = matches!(statement, Statement::Retire(_));
         if self.harness.plants(Planted::AnswersBeforeItWrites) && self.sequence % 7 == 0 {

@@ -1,10 +1,11 @@
 //! The store as one worker of a broker sees it: it stops before each call, and the call may fail before or after it was done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::broker::attestation::{Attestation, Attested, Shown};
 use domain::broker::audit::Event;
 use domain::broker::budget::{Budget, Spending, Spent};
 use domain::broker::cluster::{Cluster, Identity, Thumbprint};
@@ -12,12 +13,13 @@ use domain::broker::contact::Contact;
 use domain::broker::held::{Held, Place, Stated, Statement};
 use domain::broker::lease::Versions;
 use domain::broker::ports::{
-    Budgets, Clusters, Digest, Finished, Intents, Invitation, Placed, Session, StoreError, Turn,
-    WorkQueue,
+    Budgets, Clusters, Digest, Finished, Intents, Invitation, Placed, Sealed, Session, StoreError,
+    Turn, WorkQueue,
 };
 use domain::broker::settle::Settled;
 use domain::broker::work::{Holder, Taken};
-use domain::broker::{AccountName, ClusterName, TenantName};
+use domain::broker::{AccountName, ClusterName, Refusal, TenantName};
+use domain::certificate::Fingerprint;
 use domain::secret::TokenHash;
 use domain::testing::Moment;
 use domain::{Hostname, ObjectKey, Timestamp};
@@ -205,6 +207,26 @@ impl Intents for Seen {
             .await
     }
 
+    async fn refused_certificates(
+        &self,
+        cluster: &ClusterName,
+        wanted: &BTreeMap<ObjectKey, BTreeSet<Hostname>>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<ObjectKey, Refusal>, StoreError> {
+        let store = &self.harness.store;
+        store.refused_certificates(cluster, wanted, now).await
+    }
+
+    async fn sealed_pair(
+        &self,
+        cluster: &ClusterName,
+        gateway: &ObjectKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Sealed>, StoreError> {
+        let store = &self.harness.store;
+        store.sealed_pair(cluster, gateway, fingerprint).await
+    }
+
     async fn note_tokens(
         &self,
         taken: &Taken,
@@ -338,12 +360,15 @@ impl Clusters for Seen {
         &self,
         code: &Digest,
         identity: Identity,
+        attestation: Option<Attestation>,
         public_key: &str,
         now: Timestamp,
         event: Event,
     ) -> Result<Cluster, StoreError> {
         let store = &self.harness.store;
-        store.redeem(code, identity, public_key, now, event).await
+        store
+            .redeem(code, identity, attestation, public_key, now, event)
+            .await
     }
 
     async fn turn(
@@ -379,11 +404,12 @@ impl Clusters for Seen {
         &self,
         session: Session,
         identity: &Identity,
+        shown: Option<&Shown>,
         event: Event,
-    ) -> Result<Cluster, StoreError> {
+    ) -> Result<(Cluster, Attested), StoreError> {
         self.harness
             .store
-            .open_session(session, identity, event)
+            .open_session(session, identity, shown, event)
             .await
     }
 

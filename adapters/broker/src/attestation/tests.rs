@@ -226,7 +226,12 @@ fn of_a_key_set_the_keys_for_rs256_and_es256_are_taken() {
     let numbered =
         |count: usize| (0..count).map(|id| with(&point, "kid", format!("key-{id}").into()));
     let large = KeysError::TooMany;
-    let cases: [(&str, Vec<Value>, Result<Vec<&str>, KeySetError>); 11] = [
+    type Row = (
+        &'static str,
+        Vec<Value>,
+        Result<Vec<&'static str>, KeySetError>,
+    );
+    let cases: [Row; 11] = [
         (
             "both",
             vec![key(&rsa), key(&point)],

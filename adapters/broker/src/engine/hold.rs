@@ -109,7 +109,7 @@ mod tests {
             ];
             let both: [Arc<dyn Clock>; 2] = [clocks[0].clone(), clocks[1].clone()];
             let hold = Hold::since(both.clone(), moment(&both));
-            let set = |later| {
+            let set = |later: i64| {
                 clocks[0].set(Timestamp(of_store + later));
                 clocks[1].set(Timestamp(of_machine + later));
             };

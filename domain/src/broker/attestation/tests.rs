@@ -164,9 +164,15 @@ fn a_token_shows_the_cluster_or_says_what_is_wrong_with_it() {
 fn a_session_is_of_the_same_cluster_and_its_keys_are_replaced_side_by_side() {
     use Attested::{KeysReplaced, Not, Still};
     type Given = (Option<&'static str>, Option<Shown>);
+    type Row = (
+        &'static str,
+        Given,
+        Result<Attested, Code>,
+        Option<&'static str>,
+    );
     let required = Err(Code::AttestationRequired);
     let refused = || Err(Code::AttestationRefused);
-    let cases: [(&str, Given, Result<Attested, Code>, Option<&str>); 9] = [
+    let cases: [Row; 9] = [
         ("a key alone", (None, None), Ok(Not(None)), None),
         (
             "a token of a cluster that is not attested binds nothing",
@@ -325,7 +331,12 @@ fn keys_are_few_and_small_and_each_has_an_id_of_its_own() {
         (0..count).map(|number| (id(number), key.clone())).collect()
     };
     let one = |id: &str, key: PublicKey| vec![(id.to_owned(), key)];
-    let cases: [(&str, Vec<(String, PublicKey)>, Result<usize, KeysError>); 11] = [
+    type Row = (
+        &'static str,
+        Vec<(String, PublicKey)>,
+        Result<usize, KeysError>,
+    );
+    let cases: [Row; 11] = [
         ("none", vec![], Err(KeysError::None)),
         ("sixteen", many(16, &key('a')), Ok(16)),
         ("seventeen", many(17, &key('a')), Err(KeysError::TooMany)),
