@@ -169,7 +169,8 @@ pub(super) async fn a_quarantine_is_work_once_and_the_tokens_for_it_are_noted_on
     let after = held(&store, "east").await.unwrap();
     assert_eq!(after.errands, Errands::default());
     assert_eq!(after.names, names(&["a.example.com"]));
-    assert!(note("3").await.is_empty(), "nobody asked");
+    let late = store.note_tokens(&taken, [hash("3")].into()).await;
+    late.expect_err("the work is over");
     turn(&store, "east", Turn::Quarantine).await.unwrap();
     assert_eq!(take(&store, at(1000)).await, None);
 }

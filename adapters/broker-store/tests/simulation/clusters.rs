@@ -110,7 +110,7 @@ pub(crate) async fn enrol(store: &dyn Store, now: Timestamp) {
             clusters: Clusters::All,
             hostnames: AllowedHostnames::listed([Hostname::parse("*.example.com").unwrap()]),
             except: HostnamePatterns::default(),
-            account: None,
+            account: Some(AccountName::parse("main").unwrap()),
             max_hostnames: None,
             max_gateways: None,
             certificates: false,

@@ -95,13 +95,13 @@ impl History {
         match what {
             0..15 => self.pass_time(1_000 + amount * 7).await,
             15..27 => self.stating.state_something().await,
-            27..30 if !self.brokers[which].stands_still() => {
+            27..33 if !self.brokers[which].stands_still() => {
                 // As long as the other one waits, and longer.
                 self.brokers[which].stand_still(20_000 + amount * 150, amount % 2 == 0);
             }
-            30..33 => self.brokers[which].set_clock(amount % 600 - 300),
-            33..35 => self.brokers[which].crash().await,
-            35..37 => {
+            33..35 => self.brokers[which].set_clock(amount % 600 - 300),
+            35..37 => self.brokers[which].crash().await,
+            37..39 => {
                 let now = self.harness.now();
                 self.harness.store.look_again(now, now).await.unwrap();
             }
@@ -187,14 +187,27 @@ impl History {
     }
 
     async fn settle_down(&mut self) {
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             self.harness.state().now += 10_000;
             for broker in &mut self.brokers {
                 broker.pass_time(10_000);
                 broker.keep().await;
                 broker.drain().await;
             }
+            if round > 1 && self.is_settled().await {
+                return;
+            }
         }
+    }
+
+    async fn is_settled(&self) -> bool {
+        for (cluster, gateway) in clusters::all() {
+            let held = self.harness.store.held(&cluster, &gateway).await.unwrap();
+            if held.is_some_and(|held| !held.is_settled()) {
+                return false;
+            }
+        }
+        true
     }
 
     async fn check_end(&self) {

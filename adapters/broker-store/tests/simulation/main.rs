@@ -24,7 +24,7 @@ use harness::Planted;
 use rules::Rule;
 
 /// Histories in every run of the tests.
-const HISTORIES: u64 = 24;
+const HISTORIES: u64 = 12;
 
 /// Histories within which each planted fault is found.
 const MOST_HISTORIES: u64 = 200;

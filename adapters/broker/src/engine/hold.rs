@@ -96,7 +96,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_extended_in_time_writes_nothing_by_whichever_clock() {
         for (of_store, of_machine, may) in [
-            (0, 0, true),
+            (0_i64, 0_i64, true),
             (24, 24, true),
             (25, 0, false),
             (0, 25, false),
