@@ -40,6 +40,7 @@ func inZone(t *testing.T, options *suite.ConformanceOptions, name string) {
 		HTTP:       &roundtripper.DefaultRoundTripper{TimeoutConfig: options.TimeoutConfig},
 		WebSocket:  &websocket.DefaultDialer{},
 	}
+	options.Client = &zone.Routes{Client: options.Client, Zone: name}
 	options.ManifestFS = []fs.FS{manifests}
 	options.RoundTripper, options.GRPCClient, options.WebSocketDialer = clients, clients, clients
 }

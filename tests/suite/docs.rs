@@ -72,7 +72,11 @@ fn every_test_that_the_clauses_page_names_is_there() {
     assert_tests_are_there(CLAUSES, &text);
     let passing = workspace().join("tests/conformance/passing.txt");
     let passing = std::fs::read_to_string(passing).expect("the list");
-    let passing: BTreeSet<&str> = passing.lines().collect();
+    // A name stands before what its test needs.
+    let names = passing
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let passing: BTreeSet<&str> = names.collect();
     let lists = text.split("suite: ").skip(1);
     let lists = lists.filter_map(|rest| rest.split(['|', ';', '.', '\n']).next());
     let named = lists.flat_map(|list| list.split(',')).map(str::trim);

@@ -122,6 +122,9 @@ func listenersIn(found object, suffix string) {
 	listeners, _ := spec(found)["listeners"].([]any)
 	for _, each := range listeners {
 		listener := each.(object)
+		if protocol := listener["protocol"]; protocol == "TCP" || protocol == "UDP" {
+			continue
+		}
 		if host, _ := listener["hostname"].(string); host != "" {
 			listener["hostname"] = host + "." + suffix
 		} else {

@@ -2,9 +2,12 @@ package zone
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	v1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 const published = `
@@ -85,5 +88,19 @@ func TestAHostBelowASubdomainIsFoundAgain(t *testing.T) {
 	}
 	if other := without("example.org", address, suffix); other != "example.org" {
 		t.Errorf("a host of elsewhere is %q", other)
+	}
+}
+
+func TestARouteThatATestMakesIsInTheSubdomainsOfItsGateways(t *testing.T) {
+	routes := &Routes{Zone: "example.net"}
+	elsewhere := v1.Namespace("infra")
+	parents := []v1.ParentReference{{Name: "one"}, {Name: "two", Namespace: &elsewhere}}
+	found := routes.inZone("team", parents, []v1.Hostname{"a.example.com"})
+	expected := []v1.Hostname{
+		v1.Hostname("a.example.com." + Gateway{"team", "one"}.suffix("example.net")),
+		v1.Hostname("a.example.com." + Gateway{"infra", "two"}.suffix("example.net")),
+	}
+	if !slices.Equal(found, expected) {
+		t.Errorf("%v, not %v", found, expected)
 	}
 }

@@ -94,7 +94,7 @@ data:
             token = self.product.token,
             chain = pem(&certificate),
             key = pem(&made.signing_key.serialize_pem()),
-            roots = pem(&self.product.standin.ca_pem()),
+            roots = pem(self.product.standin.ca_pem()),
         );
         self.product.cluster.apply(&self.within(&objects)).await;
     }
@@ -185,7 +185,7 @@ data:
         let key = eventually("a key to be accepted", PATIENCE, || async {
             let clusters = self.command(&["clusters"]).await;
             let asking = clusters.lines().find(|line| line.contains("asking"));
-            let key = asking.and_then(|line| line.split_whitespace().last());
+            let key = asking.and_then(|line| line.split_whitespace().nth(5));
             key.map(str::to_owned).ok_or(clusters)
         })
         .await;

@@ -349,16 +349,14 @@ impl CloudflareAccounts for Observed {
     }
 }
 
-/// Secrets that differ.
-struct Counted(AtomicU64);
+/// Secrets that differ, from each other and from that of a new tunnel.
+struct Counted;
 
 impl Entropy for Counted {
     fn secret(&self) -> [u8; 32] {
-        static SECRETS: AtomicU64 = AtomicU64::new(0);
-        self.0
-            .store(SECRETS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        static SECRETS: AtomicU64 = AtomicU64::new(1);
         let mut secret = [0; 32];
-        secret[..8].copy_from_slice(&self.0.load(Ordering::Relaxed).to_be_bytes());
+        secret[..8].copy_from_slice(&SECRETS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         secret
     }
 }
@@ -376,7 +374,7 @@ impl AccountEdges for Edges {
             Arc::new(DirectEdge::new(
                 Arc::new(Observed(self.watch.clone())),
                 Arc::new(StaticCredentials::for_all(ACCOUNT)),
-                Arc::new(Counted(AtomicU64::new(0))),
+                Arc::new(Counted),
                 installation(cluster),
             ))
         });

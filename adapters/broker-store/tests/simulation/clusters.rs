@@ -194,7 +194,7 @@ impl Stating {
             Statement::Retire(_) | Statement::CloseConnections | Statement::Pairs(_) => None,
         };
         let is_retirement = matches!(statement, Statement::Retire(_));
-        if self.harness.plants(Planted::AnswersBeforeItWrites) && self.sequence % 7 == 0 {
+        if self.harness.plants(Planted::AnswersBeforeItWrites) && self.sequence.is_multiple_of(7) {
             self.wanted
                 .extend(wanted.map(|wanted| (key.clone(), wanted)));
             return;

@@ -93,7 +93,7 @@ impl Harness {
         Timestamp(self.state().now.div_euclid(1000))
     }
 
-    pub(crate) fn log(&self, what: String) {
+    pub(crate) fn log(&self, what: impl std::fmt::Display) {
         let mut state = self.state();
         let now = state.now / 1000 - 1_000_000;
         state.log.push(format!("{now:>6} {what}"));
