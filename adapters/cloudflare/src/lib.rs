@@ -1,7 +1,7 @@
 //! The Cloudflare API, version 4: a typed thin client.
 //!
 //! [`CloudflareClient`] opens one client per set of credentials; each makes one HTTP request per call
-//! (one per page for lists) and answers in domain values or an [`PortError`](domain::ports::PortError).
+//! (one per page for lists) and answers in domain values or an [`PortError`].
 //!
 //! - [`call`](mod@call): what one call asks for; `client`: how it is sent.
 //! - `envelope`: what Cloudflare wraps around every answer; `error`: what it means when it says no.
