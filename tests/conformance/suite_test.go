@@ -36,6 +36,7 @@ func inZone(t *testing.T, options *suite.ConformanceOptions, name string) {
 	clients := &zone.Clients{
 		Zone:       name,
 		Roots:      roots,
+		RootsPEM:   pem,
 		Kubernetes: options.Client,
 		HTTP:       &roundtripper.DefaultRoundTripper{TimeoutConfig: options.TimeoutConfig},
 		WebSocket:  &websocket.DefaultDialer{},

@@ -23,6 +23,8 @@ import (
 type Clients struct {
 	Zone  string
 	Roots *x509.CertPool
+	// RootsPEM are the same as they are written.
+	RootsPEM []byte
 	// Kubernetes says whose address an address is.
 	Kubernetes client.Client
 	HTTP       roundtripper.RoundTripper
@@ -59,6 +61,9 @@ func (c *Clients) CaptureRoundTrip(request roundtripper.Request) (*roundtripper.
 	if request.ServerName != "" {
 		request.ServerName = below(request.ServerName, address, suffix)
 	}
+	if request.Protocol == roundtripper.H2CPriorKnowledgeProtocol {
+		request = c.overTLS(request)
+	}
 	echoed, answer, err := c.HTTP.CaptureRoundTrip(request)
 	if echoed != nil {
 		echoed.Host = without(echoed.Host, address, suffix)
@@ -67,6 +72,14 @@ func (c *Clients) CaptureRoundTrip(request roundtripper.Request) (*roundtripper.
 		answer.RedirectRequest.Host = without(answer.RedirectRequest.Host, address, suffix)
 	}
 	return echoed, answer, err
+}
+
+// overTLS turns HTTP/2 without TLS into HTTP/2 with it, which alone Cloudflare takes.
+func (c *Clients) overTLS(request roundtripper.Request) roundtripper.Request {
+	host := request.URL.Hostname()
+	request.Protocol, request.ServerName, request.ServerCertificate = roundtripper.H2Protocol, host, c.RootsPEM
+	request.URL.Scheme, request.URL.Host = "https", net.JoinHostPort(host, "443")
+	return request
 }
 
 // SendRPC calls over TLS, as gRPC reaches Cloudflare in no other way.
