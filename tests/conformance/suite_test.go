@@ -5,6 +5,7 @@ package conformance
 import (
 	"crypto/x509"
 	"io/fs"
+	"net/http"
 	"os"
 	"testing"
 
@@ -41,7 +42,9 @@ func inZone(t *testing.T, options *suite.ConformanceOptions, name string) {
 		HTTP:       &roundtripper.DefaultRoundTripper{TimeoutConfig: options.TimeoutConfig},
 		WebSocket:  &websocket.DefaultDialer{},
 	}
-	options.Client = &zone.Routes{Client: options.Client, Zone: name}
+	options.RestConfig.Wrap(func(sends http.RoundTripper) http.RoundTripper {
+		return &zone.Routes{RoundTripper: sends, Zone: name}
+	})
 	options.ManifestFS = []fs.FS{manifests}
 	options.RoundTripper, options.GRPCClient, options.WebSocketDialer = clients, clients, clients
 }

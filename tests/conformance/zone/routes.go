@@ -1,41 +1,48 @@
 package zone
 
 import (
-	"context"
-	"fmt"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	v1 "sigs.k8s.io/gateway-api/apis/v1"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
 )
 
-// Routes are those that a test makes by itself: they too get their hostnames in the subdomain of each of their Gateways.
+// Routes are those that a test makes by itself: on their way to the API server they too get their hostnames in the subdomain of
+// each of their Gateways. Those of manifests are in the zone already.
 type Routes struct {
-	client.Client
+	http.RoundTripper
 	Zone string
 }
 
-// Create makes an object; those of manifests are unstructured, and their hostnames are in the zone already.
-func (r *Routes) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
-	switch route := object.(type) {
-	case *v1.HTTPRoute:
-		route.Spec.Hostnames = r.inZone(route.Namespace, route.Spec.ParentRefs, route.Spec.Hostnames)
-	case *v1.GRPCRoute:
-		route.Spec.Hostnames = r.inZone(route.Namespace, route.Spec.ParentRefs, route.Spec.Hostnames)
+// RoundTrip sends a request to the API server.
+func (r *Routes) RoundTrip(request *http.Request) (*http.Response, error) {
+	isRoute := strings.HasSuffix(request.URL.Path, "/httproutes") || strings.HasSuffix(request.URL.Path, "/grpcroutes")
+	if request.Method == http.MethodPost && isRoute {
+		written, err := io.ReadAll(request.Body)
+		if err != nil {
+			return nil, err
+		}
+		if written, err = r.inZone(written); err != nil {
+			return nil, err
+		}
+		request = request.Clone(request.Context())
+		request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(written)), int64(len(written))
 	}
-	return r.Client.Create(ctx, object, options...)
+	return r.RoundTripper.RoundTrip(request)
 }
 
-func (r *Routes) inZone(namespace string, parents []v1.ParentReference, hostnames []v1.Hostname) []v1.Hostname {
-	var below []v1.Hostname
-	for _, parent := range parents {
-		of := Gateway{namespace, string(parent.Name)}
-		if parent.Namespace != nil {
-			of.Namespace = string(*parent.Namespace)
-		}
-		suffix := of.suffix(r.Zone)
-		for _, host := range hostnames {
-			below = append(below, v1.Hostname(fmt.Sprintf("%s.%s", host, suffix)))
+func (r *Routes) inZone(written []byte) ([]byte, error) {
+	var route object
+	if err := json.Unmarshal(written, &route); err != nil {
+		return nil, err
+	}
+	hostnames, _ := spec(route)["hostnames"].([]any)
+	for _, host := range hostnames {
+		if host, _ := host.(string); strings.HasSuffix(host, "."+r.Zone) {
+			return written, nil
 		}
 	}
-	return below
+	routeIn(route, nil, r.Zone)
+	return json.Marshal(route)
 }
