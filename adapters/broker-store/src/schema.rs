@@ -50,6 +50,7 @@ impl Dialect {
         }
     }
 
+    /// Asks whether the server takes no writes: the answer is on or off.
     pub(crate) fn read_only(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,

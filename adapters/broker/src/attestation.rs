@@ -122,7 +122,9 @@ impl Token for ServiceAccountToken {
     fn verify(&self, keys: &PublicKeys) -> Option<Claims> {
         let shown = Shown::read(self.0.expose_secret()).ok()?;
         let wanted = shown.wanted();
-        if !matches!(wanted.algorithm, Algorithm::RS256 | Algorithm::ES256) {
+        // Kubernetes always names the key. So one signature is looked at, however many keys there are.
+        let names_key = wanted.id.is_some();
+        if !names_key || !matches!(wanted.algorithm, Algorithm::RS256 | Algorithm::ES256) {
             return None;
         }
         let all = keys.iter().map(|(id, key)| jwk(id, key));

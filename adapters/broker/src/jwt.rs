@@ -43,7 +43,6 @@ pub(crate) enum TokenError {
 }
 
 /// A token that somebody shows. Nothing of it is true before [`Shown::verify`].
-#[derive(Debug)]
 pub(crate) struct Shown<'t> {
     text: &'t str,
     algorithm: Algorithm,

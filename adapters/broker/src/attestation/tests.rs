@@ -135,6 +135,16 @@ fn what_no_key_of_the_cluster_signed_shows_nothing() {
                 &said(),
             )
         }),
+        (
+            "no id",
+            ours.sign(
+                &Header {
+                    kid: None,
+                    ..header(&ours)
+                },
+                &said(),
+            ),
+        ),
         ("another text", format!("{head}.{other}.{signature}")),
         ("a key of its own", {
             let jwk = Some(theirs.public());

@@ -65,10 +65,13 @@ impl ClusterPlane {
         let mut all = Vec::new();
         for pair in pairs.iter().filter(is_asked_for) {
             let (chain, key) = (pair.chain.as_bytes(), pair.key.expose_secret().as_bytes());
-            let facts = adapter_x509::facts(chain, key)
-                .map_err(|problem| malformed(Malformed(format!("pairs: {problem}"))))?;
+            let facts = adapter_x509::facts(chain, key).map_err(|problem| {
+                malformed(Malformed(format!("pairs[]: Invalid value: {problem}")))
+            })?;
             if facts.names.len() > MOST_NAMES {
-                let problem = format!("pairs: a certificate must have at most {MOST_NAMES} names");
+                let problem = format!(
+                    "pairs[].chain: Invalid value: the certificate must have at most {MOST_NAMES} names; use several"
+                );
                 return Err(malformed(Malformed(problem)));
             }
             let (seal, cluster) = (&*self.seal, &member.cluster);

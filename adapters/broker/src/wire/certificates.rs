@@ -39,7 +39,7 @@ impl SecretDocument {
         if is_dns_label(&self.namespace) && is_object_name(&self.name) {
             return Ok(ObjectKey::new(self.namespace, self.name));
         }
-        let problem = "secret: must have a namespace and a name as Kubernetes has them";
+        let problem = "certificates[].secret: Invalid value: must have a namespace and a name as Kubernetes has them";
         Err(Malformed(problem.to_owned()))
     }
 }
@@ -73,14 +73,15 @@ impl CertificateDocument {
     pub(super) fn read_all(all: Vec<Self>) -> Result<BTreeSet<CertificateIntent>, Malformed> {
         if all.len() > MOST_CERTIFICATES {
             return Err(Malformed(format!(
-                "certificates: must be at most {MOST_CERTIFICATES}"
+                "certificates: Too many: {}: must have at most {MOST_CERTIFICATES} items",
+                all.len()
             )));
         }
         let all = all.into_iter().map(Self::read);
         let all: Vec<CertificateIntent> = all.collect::<Result<_, _>>()?;
         let secrets: BTreeSet<&ObjectKey> = all.iter().map(|one| &one.secret).collect();
         if secrets.len() < all.len() {
-            let problem = "certificates: a Secret is there twice";
+            let problem = "certificates[].secret: Duplicate value: each Secret must be there once";
             return Err(Malformed(problem.to_owned()));
         }
         Ok(all.into_iter().collect())
@@ -88,7 +89,7 @@ impl CertificateDocument {
 
     fn read(self) -> Result<CertificateIntent, Malformed> {
         let fingerprint = Fingerprint::parse(&self.fingerprint).ok_or_else(|| {
-            Malformed("fingerprint: must be 32 lower-case hexadecimal digits".to_owned())
+            Malformed("certificates[].fingerprint: Invalid value: must be 32 lower-case hexadecimal digits".to_owned())
         })?;
         let hosts = self.hosts.iter().map(|host| published(host));
         Ok(CertificateIntent {
@@ -142,7 +143,10 @@ impl PairsDocument {
     /// The certificates with their keys, whatever is in them.
     pub fn read(self) -> Result<Vec<CertificatePair>, Malformed> {
         if self.pairs.len() > PAIRS_AT_ONCE {
-            return Err(Malformed(format!("pairs: must be at most {PAIRS_AT_ONCE}")));
+            let found = self.pairs.len();
+            let problem =
+                format!("pairs: Too many: {found}: must have at most {PAIRS_AT_ONCE} items");
+            return Err(Malformed(problem));
         }
         self.pairs.into_iter().map(PairDocument::read).collect()
     }
@@ -152,11 +156,11 @@ impl PairDocument {
     fn read(self) -> Result<CertificatePair, Malformed> {
         let (chain, key) = (self.chain, SecretString::from(self.key));
         if chain.len() > LONGEST_CHAIN {
-            let problem = format!("chain: must have at most {LONGEST_CHAIN} bytes");
+            let problem = format!("pairs[].chain: Too long: must be at most {LONGEST_CHAIN} bytes");
             return Err(Malformed(problem));
         }
         if key.expose_secret().len() > LONGEST_KEY {
-            let problem = format!("key: must have at most {LONGEST_KEY} bytes");
+            let problem = format!("pairs[].key: Too long: must be at most {LONGEST_KEY} bytes");
             return Err(Malformed(problem));
         }
         Ok(CertificatePair {
